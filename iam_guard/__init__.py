@@ -1,7 +1,6 @@
-"""iam_guard: the access management that AWS gives its own services, for anybody's Python service.
+"""iam_guard: AWS-style access management for any Python service.
 
-The public face: names only, each imported when it is first asked for, so that `import iam_guard` loads no driver and no
-framework.
+The public names. Each is imported on first use, so that `import iam_guard` loads no driver and no framework.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from iam_guard.web.service import requires as requires
     from iam_guard.web.wsgi.middleware import GuardWsgiMiddleware as GuardWsgiMiddleware
 
-_WHERE = {
+_MODULES = {
     "AccessDenied": "errors",
     "AccessRequest": "model.request",
     "Authorizer": "evaluation.authorizer",
@@ -65,18 +64,18 @@ _WHERE = {
     "requires": "web.service",
 }
 
-__all__ = [*sorted(_WHERE), "__version__"]
+__all__ = [*sorted(_MODULES), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return version("iam-guard")
-    where = _WHERE.get(name)
-    if where is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module `iam_guard` has no attribute `{name}`")
-    found = getattr(import_module(f"iam_guard.{where}"), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(f"iam_guard.{module}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

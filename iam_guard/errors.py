@@ -1,12 +1,10 @@
-"""Every error that iam_guard raises on purpose: one family.
+"""The errors that iam_guard raises on purpose.
 
-Each error says whose fault it is, which AWS error code it has, which HTTP status a guarded application answers
-(`status`) and which our AWS-compatible API answers (`wire_status`), and which place it points at (`place`: a JSON
-pointer, a header name, a file with line, an ARN). The HTTP and XML forms are made from these attributes; no layer maps
-by guessing.
+Each error has an AWS error code (`code`), the HTTP status of a guarded application (`status`) and of our AWS-compatible
+API (`wire_status`), the side that must fix it (`fault`), and a `place`: a JSON pointer, a header name, a file with
+line, an ARN. HTTP and XML responses are generated from these attributes.
 
-Messages are lower case, without full stop and line break, except where AWS has a sentence of its own. Nothing secret
-ever enters a message.
+Messages are lower case, without full stop or line break, unless AWS has its own message. They contain nothing secret.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ Fault = Literal["sender", "receiver"]
 
 
 class IamGuardError(Exception):
-    """The root of the family; never raised itself."""
+    """The base class of all errors; never raised itself."""
 
     code: ClassVar[str] = "InternalFailure"
     status: ClassVar[int] = 500
@@ -33,11 +31,11 @@ class IamGuardError(Exception):
         return f"{self.message} (at {self.place})" if self.place else self.message
 
 
-# --- the request is at fault: credentials ------------------------------------------------------------------------
+# --- client errors: credentials ----------------------------------------------------------------------------------
 
 
 class CredentialError(IamGuardError):
-    """Credentials are absent where they are needed, or bad. Never downgraded to anonymous."""
+    """Credentials are missing or invalid. Never treated as anonymous."""
 
     status = 401
     wire_status = 403
@@ -45,13 +43,13 @@ class CredentialError(IamGuardError):
 
 
 class MissingAuthenticationToken(CredentialError):
-    """No credentials were given, or an Authorization header of a kind that nobody here speaks."""
+    """The request has no credentials, or an Authorization header of an unsupported scheme."""
 
     code = "MissingAuthenticationToken"
 
 
 class IncompleteSignature(CredentialError):
-    """The credential does not have the form that its kind requires."""
+    """The credential is malformed."""
 
     code = "IncompleteSignature"
     wire_status = 400
@@ -81,7 +79,7 @@ class SignatureDoesNotMatch(CredentialError):
 
 
 class ExpiredToken(CredentialError):
-    """The credential was good once and has expired."""
+    """The credential has expired."""
 
     code = "ExpiredToken"
 
@@ -90,21 +88,21 @@ class ExpiredToken(CredentialError):
 
 
 class InvalidIdentityToken(CredentialError):
-    """A token of an OIDC provider is no token, is not good, or is of a provider that nobody registered (S-4, S-30)."""
+    """An OIDC token is malformed or invalid, or its provider is not registered."""
 
     code = "InvalidIdentityToken"
     wire_status = 400
 
 
 class ExpiredIdentityToken(CredentialError):
-    """A token of an OIDC provider was good once and has expired (S-4)."""
+    """An OIDC token has expired."""
 
     code = "ExpiredTokenException"
     wire_status = 400
 
 
 class IdentityProviderUnavailable(IamGuardError):
-    """The keys of an OIDC provider cannot be fetched, so that nobody can say whether its tokens are good (S-4)."""
+    """The keys of an OIDC provider cannot be fetched, so its tokens cannot be verified."""
 
     code = "IDPCommunicationError"
     status = 503
@@ -113,16 +111,16 @@ class IdentityProviderUnavailable(IamGuardError):
 
 
 class UntrustedCertificate(CredentialError):
-    """A client certificate that no trust anchor vouches for now, or that fits no profile."""
+    """A client certificate is not valid under any trust anchor, or no profile allows it a session."""
 
     code = "UntrustedCertificate"
 
 
-# --- the request is at fault: everything else --------------------------------------------------------------------
+# --- client errors: other ----------------------------------------------------------------------------------------
 
 
 class AccessDenied(IamGuardError):
-    """The decision was no. `decision` is the `iam_guard.model.decision.Decision` behind it, when one was made."""
+    """The request is denied. `decision` is the `iam_guard.model.decision.Decision`, if one was made."""
 
     code = "AccessDenied"
     status = 403
@@ -135,7 +133,7 @@ class AccessDenied(IamGuardError):
 
 
 class InvalidInput(IamGuardError):
-    """A value does not have the form that its place requires (an ARN, a name, a path, a tag)."""
+    """A value is malformed (an ARN, a name, a path, a tag)."""
 
     code = "InvalidInput"
     status = 400
@@ -144,7 +142,7 @@ class InvalidInput(IamGuardError):
 
 
 class ValidationError(IamGuardError):
-    """A parameter of a call to our own API has a value that AWS's service does not take."""
+    """A parameter of a call to our own API has a value that AWS's service does not accept."""
 
     code = "ValidationError"
     status = 400
@@ -153,7 +151,7 @@ class ValidationError(IamGuardError):
 
 
 class MalformedRequest(IamGuardError):
-    """The HTTP request itself cannot be read: truncated body, non-UTF-8 path, repeated header."""
+    """The HTTP request is malformed: truncated body, non-UTF-8 path, repeated header."""
 
     code = "MalformedRequest"
     status = 400
@@ -162,7 +160,7 @@ class MalformedRequest(IamGuardError):
 
 
 class RequestTooLarge(IamGuardError):
-    """A body or header is over the limit of the settings."""
+    """A body or header exceeds the limit of the settings."""
 
     code = "RequestEntityTooLarge"
     status = 413
@@ -171,7 +169,7 @@ class RequestTooLarge(IamGuardError):
 
 
 class RequestTimeout(IamGuardError):
-    """A body that is checked before the handler runs did not arrive within the time of the setting `body_timeout`."""
+    """A body that is checked before the handler runs did not arrive within the setting `body_timeout`."""
 
     code = "RequestTimeout"
     status = 408
@@ -180,10 +178,10 @@ class RequestTimeout(IamGuardError):
 
 
 class PolicyError(IamGuardError):
-    """A policy document is refused (rule G-13).
+    """A policy document is invalid.
 
-    `place` is a JSON pointer into the document; `line` and `column` start at 1 and 0 and are None where the document
-    was not text. `sentence` is what AWS's API says in the same case (rule G-19).
+    `place` is a JSON pointer into the document; `line` and `column` start at 1 and 0 and are None if the document was
+    not text. `sentence` is the message of AWS's API in this case (rules G-13, G-19).
     """
 
     code = "MalformedPolicyDocument"
@@ -213,18 +211,18 @@ class PolicyError(IamGuardError):
 
 
 class ContextError(IamGuardError):
-    """A request context cannot be built: two keys that differ by case only (rule C-4), or a value of no known kind."""
+    """A request context is invalid: two keys that differ by case only, or a value of an unsupported type."""
 
     code = "InvalidInput"
     status = 500
     wire_status = 500
 
 
-# --- entities in the store ---------------------------------------------------------------------------------------
+# --- stored entities ---------------------------------------------------------------------------------------------
 
 
 class NoSuchEntity(IamGuardError):
-    """A user, role, group, policy or key that is named does not exist."""
+    """A user, role, group, policy or key does not exist."""
 
     code = "NoSuchEntity"
     status = 404
@@ -233,7 +231,7 @@ class NoSuchEntity(IamGuardError):
 
 
 class EntityAlreadyExists(IamGuardError):
-    """What is to be made exists already."""
+    """The entity to be created already exists."""
 
     code = "EntityAlreadyExists"
     status = 409
@@ -242,7 +240,7 @@ class EntityAlreadyExists(IamGuardError):
 
 
 class DeleteConflict(IamGuardError):
-    """What is to be deleted is still in use."""
+    """The entity to be deleted is still in use."""
 
     code = "DeleteConflict"
     status = 409
@@ -251,7 +249,7 @@ class DeleteConflict(IamGuardError):
 
 
 class LimitExceeded(IamGuardError):
-    """A quota would be exceeded (rules A.6, J)."""
+    """A quota would be exceeded."""
 
     code = "LimitExceeded"
     status = 409
@@ -260,7 +258,7 @@ class LimitExceeded(IamGuardError):
 
 
 class UnmodifiableEntity(IamGuardError):
-    """What is to be changed is AWS's own: a managed policy of AWS, a service-linked role (rule R-14)."""
+    """The entity to be changed is managed by AWS: an AWS managed policy, a service-linked role."""
 
     code = "UnmodifiableEntity"
     status = 400
@@ -269,7 +267,7 @@ class UnmodifiableEntity(IamGuardError):
 
 
 class ConcurrentModification(IamGuardError):
-    """What a call is about was changed while the call was decided; to be tried again."""
+    """The entity of a call was changed concurrently; retry the call."""
 
     code = "ConcurrentModification"
     status = 409
@@ -278,7 +276,7 @@ class ConcurrentModification(IamGuardError):
 
 
 class NotSupported(IamGuardError):
-    """An operation that makes sense inside AWS only; the documentation lists them, with the reasons."""
+    """The operation makes sense inside AWS only; the documentation lists these operations, with the reasons."""
 
     code = "NotSupported"
     status = 400
@@ -287,13 +285,13 @@ class NotSupported(IamGuardError):
 
 
 class StoreIsReadOnly(NotSupported):
-    """The store follows a file, and is changed by changing the file."""
+    """The store follows a seed file and can only be changed by changing the file."""
 
 
 class SeedError(IamGuardError):
-    """A seed file is refused; nothing of it was applied.
+    """A seed file is invalid; nothing of it was applied.
 
-    The message tells the first problem and begins with its `place`, `file:line`; `problems` tells all of them.
+    The message is the first problem and starts with its `place`, `file:line`; `problems` has all of them.
     """
 
     code = "InvalidInput"
@@ -312,25 +310,25 @@ class SeedError(IamGuardError):
         return self.message
 
 
-# --- we, or whoever set us up, are at fault ----------------------------------------------------------------------
+# --- server and configuration errors -----------------------------------------------------------------------------
 
 
 class ConfigurationError(IamGuardError):
-    """The guard is set up wrongly: a setting, a missing middleware, a resource template without its parameter."""
+    """The guard is misconfigured: a setting, a missing middleware, a resource template without its parameter."""
 
     code = "InternalFailure"
 
 
 class UndecidedEndpoint(ConfigurationError):
-    """An endpoint answered without a decision and is not public (design, rules of security)."""
+    """An endpoint that is not public responded without an access decision."""
 
 
 class GroupIsTaken(ConfigurationError):
-    """Another process works for the group of consumers; one at a time does."""
+    """Another process is already consuming for this consumer group."""
 
 
 class StoreUnavailable(IamGuardError):
-    """The store cannot be reached, or what it holds cannot be read."""
+    """The store cannot be reached, or its contents cannot be read."""
 
     code = "ServiceUnavailable"
     status = 503
@@ -346,17 +344,17 @@ class DecisionUnavailable(IamGuardError):
 
 
 class ServerBusy(IamGuardError):
-    """The process holds as many bodies, or looks up as many keys it has not seen, as it may; to be tried again."""
+    """The process has reached its limit of buffered bodies or of concurrent key lookups; retry the request."""
 
     code = "ServiceUnavailable"
     status = 503
     wire_status = 503
     retry_after: ClassVar[int] = 1
-    """Seconds after which a client should try again."""
+    """Seconds after which a client should retry."""
 
 
 class RecordUnavailable(IamGuardError):
-    """Something was done, and what it came to cannot be recorded; whoever asked is told so, and not the result."""
+    """A call was carried out, but its audit record could not be written; the caller gets this error, not the result."""
 
     code = "ServiceUnavailable"
     status = 503
@@ -364,7 +362,7 @@ class RecordUnavailable(IamGuardError):
 
 
 class TrailDamaged(IamGuardError):
-    """A place of the audit trail is not what was signed, so nothing after it is handed out; `verdict` says how."""
+    """The audit trail does not match its signed checkpoint, so nothing after that place is read; `verdict` says why."""
 
     def __init__(self, message: str, *, verdict: str, place: str | None = None) -> None:
         super().__init__(f"{verdict}: {message}", place=place)
@@ -372,4 +370,4 @@ class TrailDamaged(IamGuardError):
 
 
 class CacheMiss(Exception):
-    """No error, and none of the family: the answer is not in memory, and is asked for again where there is time."""
+    """Not an `IamGuardError`: a value is not cached, and the caller must repeat the call where it may wait."""

@@ -1,4 +1,4 @@
-"""The only file that knows every concrete part: store, cache, trail, guard, and how they wrap each other."""
+"""Create a guard from its parts: store, caches, audit trail. The only module that composes concrete implementations."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ def open_guard(
 ) -> Guard:
     """Open a guard on a database URL, or on a seed file (`iam.yaml`: in memory, following the file's edits).
 
-    `resources` is for an application that keeps resource-based policies in its own tables: it gives a `Resource` for an
-    ARN that is asked about by its text alone, or None. It is called for each decision, in the thread that decides.
+    `resources` is for applications with resource-based policies in their own tables: it returns the `Resource` of an
+    ARN, or None. It is called for each decision, in the deciding thread.
 
-    `shadow` is a candidate, a whole store like the first or a change file that is laid over it: each request is decided
-    with it as well, and the record reports a different outcome; no answer changes (`iam_guard.guard.shadow_mode`).
+    `shadow` is a candidate: a second store, or a change file on top of the first. Each request is also decided with it
+    and the audit record reports a different outcome; the response does not change (`iam_guard.guard.shadow_mode`).
 
-    `settings` are those of `iam_guard.settings.Settings`; environment variables `IAM_GUARD_…` fill what is not given.
-    Raises `ConfigurationError` for a wrong setting, `SeedError` for a bad seed file, `StoreUnavailable` when the
+    `settings` are those of `iam_guard.settings.Settings`; the defaults are environment variables `IAM_GUARD_…`.
+    Raises `ConfigurationError` for an invalid setting, `SeedError` for an invalid seed file, `StoreUnavailable` if the
     database cannot be reached.
     """
-    chosen, where, services = load(settings), os.fspath(store), _listed(services)
-    with ExitStack() as undoing:
-        opened = open_store(where, chosen)
-        undoing.callback(opened.close)
-        candidate = None if shadow is None else open_candidate(os.fspath(shadow), opened, chosen)
+    loaded, location, services = load(settings), os.fspath(store), _checked(services)
+    with ExitStack() as cleanup:
+        opened = open_store(location, loaded)
+        cleanup.callback(opened.close)
+        candidate = None if shadow is None else open_candidate(os.fspath(shadow), opened, loaded)
         if candidate is not None:
-            undoing.callback(candidate.close)
+            cleanup.callback(candidate.close)
         guard = guard_on(
             opened,
-            chosen,
+            loaded,
             services=services,
             resources=resources,
-            database=store_file(where),
+            database=store_file(location),
             candidate=candidate,
         )
-        undoing.pop_all()
+        cleanup.pop_all()
     return guard
 
 
@@ -72,25 +72,25 @@ def guard_on(
     database: Path | None = None,
     candidate: SourceStore | None = None,
 ) -> Guard:
-    """Put a guard on a store that is open already, with an open candidate in its shadow.
+    """Create a guard on an open store, with an open candidate for shadow mode.
 
-    `database` is the store's file, beside which the audit key lies.
+    `database` is the store's file; the audit key is in the same folder.
     """
-    catalogues = [each.catalogue for each in _listed(services)]
-    service = catalogues[0].service if catalogues else "iam-guard"
-    trail = audit_trail_of(settings, service=service, database=database)
+    catalogues = [service.catalogue for service in _checked(services)]
+    name = catalogues[0].service if catalogues else "iam-guard"
+    trail = audit_trail_of(settings, service=name, database=database)
     store = CachedStore(opened, settings)
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     return Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
 
 
-def _listed(services: Iterable[Service]) -> Iterable[Service]:
-    wrong: object = services
+def _checked(services: Iterable[Service]) -> Iterable[Service]:
+    invalid: object = services
     if isinstance(services, Iterable):
         services = list(services)
-        wrong = next((service for service in services if not isinstance(service, Service)), None)
-    if wrong is not None:
-        message = f'expected a list of services such as `Service("docs")`, got `{type(wrong).__name__}`'
+        invalid = next((service for service in services if not isinstance(service, Service)), None)
+    if invalid is not None:
+        message = f'expected a list of services such as `Service("docs")`, got `{type(invalid).__name__}`'
         raise ConfigurationError(message, place="services")
     return services
 
@@ -104,9 +104,9 @@ def _shadow(candidate: SourceStore, store: CachedStore, settings: Settings) -> S
 def audit_trail_of(
     settings: Settings, *, service: str = "iam-guard", database: Path | None = None, log: Sink | None = None
 ) -> Trail:
-    """Open the audit trail that the settings name; `log` takes records in the place of what they name."""
+    """Open the audit trail of the settings; `log` replaces their sink."""
     rules, sampling = open_rules(settings, database), open_sampling(settings)
-    opened = open_log(settings, database, service=service) if log is None else log
+    sink = open_log(settings, database, service=service) if log is None else log
     return Trail(
-        opened, region=settings.region, keys=ListedKeys(settings.audit_condition_keys), rules=rules, sampling=sampling
+        sink, region=settings.region, keys=ListedKeys(settings.audit_condition_keys), rules=rules, sampling=sampling
     )

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: a guard on a small seed, and requests signed by botocore."""
+"""Shared fixtures: a guard on a small seed, and requests signed by botocore."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from iam_guard.settings import Settings
 from iam_guard.store import sqlite
 from iam_guard.web import key_lookups
 
-pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
+pytest.register_assert_rewrite("tests.integrations.contract")  # so that its assertions are explained
 patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile("house", patient)  # how long an example takes is the machine's affair
-hypothesis.settings.register_profile("brief", patient, max_examples=20)  # of .ci/run
-hypothesis.settings.load_profile("house")
+hypothesis.settings.register_profile("patient", patient)  # no time limits, since machines may be slow
+hypothesis.settings.register_profile("brief", patient, max_examples=20)  # for .ci/run
+hypothesis.settings.load_profile("patient")
 
-for _phase in ("connect", "read", "write", "pool"):  # so is how long an answer takes: the default is five seconds
+for _phase in ("connect", "read", "write", "pool"):  # the default of five seconds is too short for slow machines
     setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)
 
 
 def wait_longer_for_stores(seconds: float = 20.0) -> None:
-    """Change the default of `store_timeout`: how long a store takes is the machine's affair."""
+    """Raise the default of `store_timeout`, since machines may be slow."""
     names, defaults = [item.name for item in fields(Settings)], list(Settings.__init__.__defaults__ or ())
     defaults[names.index("store_timeout")] = seconds
     Settings.__init__.__defaults__ = tuple(defaults)  # type: ignore[misc]
@@ -47,31 +47,31 @@ CASES_OF_EACH = "--cases-of-each"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    help = "of each test function, run this many of its parametrised cases, from first to last: a sample of every room"
+    help = "run this many parametrized cases of each test function, spread from first to last"
     parser.addoption(CASES_OF_EACH, type=int, default=0, metavar="N", help=help)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `--cases-of-each` does not ask for."""
-    wanted = config.getoption(CASES_OF_EACH)
-    if wanted > 0:
+    """Deselect the cases that `--cases-of-each` omits."""
+    count = config.getoption(CASES_OF_EACH)
+    if count > 0:
         cases: dict[str, list[pytest.Item]] = {}
         for item in items:
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-        kept = {item.nodeid for case in cases.values() for item in spread(case, wanted)}
+        kept = {item.nodeid for case in cases.values() for item in spread(case, count)}
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
         items[:] = [item for item in items if item.nodeid in kept]
 
 
-def spread(cases: Sequence[Item], wanted: int) -> list[Item]:
-    """Choose so many, at equal distances: tables go from one kind to the next, so that neighbours are alike."""
-    if len(cases) <= wanted:
+def spread(cases: Sequence[Item], count: int) -> list[Item]:
+    """Return that many items at equal distances, since neighbouring cases are similar."""
+    if len(cases) <= count:
         return list(cases)
-    return [cases[round(place * (len(cases) - 1) / max(1, wanted - 1))] for place in range(wanted)]
+    return [cases[round(place * (len(cases) - 1) / max(1, count - 1))] for place in range(count)]
 
 
 def pytest_collection_finish() -> None:
-    """Let no collection of garbage go through the tests themselves, of which there are 20,000, and let it be seldom."""
+    """Exclude the 20,000 collected tests from garbage collection, and collect less often."""
     gc.freeze()
     gc.set_threshold(20_000, *gc.get_threshold()[1:])
 
@@ -100,13 +100,13 @@ accounts:
 
 @pytest.fixture
 def audit_file(tmp_path: Path) -> Path:
-    """Where the guard of the test writes its audit records."""
+    """Return the audit file of the test's guard."""
     return tmp_path / "audit.jsonl"
 
 
 @pytest.fixture
 def guard(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
-    """A guard on the seed above, in memory, with an audit file."""
+    """Open a guard on the seed above, in memory, with an audit file."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
     opened = open_guard(str(seed), audit=str(audit_file))
@@ -119,7 +119,7 @@ Sign = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def sign() -> Sign:
-    """Return the headers of a request signed by botocore for a test client at `http://testserver`."""
+    """Return a function that signs a request to `http://testserver` with botocore and returns its headers."""
 
     def signed(
         key: tuple[str, str],

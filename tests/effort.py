@@ -1,4 +1,4 @@
-"""What a call costs, on any machine and beside any other work: processor time, measured in runs of a fixed loop."""
+"""The cost of a call, independent of machine and load: processor time in runs of a fixed loop."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from benchmarks.clock import calibrate
 
 RUNS = 600
-"""Runs of the calibration loop that take about a millisecond where nothing else slows the processor."""
+"""Runs of the calibration loop that take about a millisecond on an idle machine."""
 
 
 def effort(call: Callable[[], object], rounds: int = 5) -> float:
-    """Return the least processor time of a call in units of the loop's least, about milliseconds on a fast machine.
+    """Return the minimum processor time of a call in units of the loop's minimum, about milliseconds on a fast machine.
 
-    All threads of the process count. A limit on this is a limit on the work, so it needs no margin for slow machines.
+    All threads of the process count. A limit needs no margin for slow machines.
     """
     taken: list[float] = []
     units: list[float] = []

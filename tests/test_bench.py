@@ -1,4 +1,4 @@
-"""Decisions stay as fast as they are, and the page of the benchmarks says what was measured.
+"""Decisions stay fast, and the benchmark page shows the measured results.
 
 A decision is compared with some plain work of the same process, both in CPU time and each at its best of many short
 rounds: a ratio, which a slow or busy machine leaves as it is. The bounds are two and a half times what was measured
@@ -38,23 +38,23 @@ def times_the_calibration_loop(call: Call) -> float:
 @pytest.mark.parametrize(
     ("kind", "most"), [("allow, 2 conditions", 8.0), ("implicit deny", 6.5), ("explicit deny", 4.5)]
 )
-def test_a_small_decision_takes_a_few_calibration_loops(kind: str, most: float) -> None:
-    """A question put and decided among 5 policies of 15 statements."""
+def test_small_decision_takes_few_calibration_loops(kind: str, most: float) -> None:
+    """A decision among 5 policies of 15 statements."""
     question, outcome = QUESTIONS[kind]
     assert times_the_calibration_loop(built(compiled(few(), 15), question, outcome)) < most
 
 
 @pytest.mark.slow
-def test_a_decision_among_a_hundred_thousand_statements_takes_no_more_than_a_small_one() -> None:
-    """All are about the same action: nothing is walked through."""
+def test_large_policy_decision_is_as_fast_as_small_one() -> None:
+    """100,000 statements about the same action are indexed, not scanned."""
     rules = one_action(SIZES[-1])
     question = Question("docs:Get", f"{folder(SIZES[-1] // 2)}draft", allowed=True)
     call = built(compiled(rules, MAX_IN_ONE_DOCUMENT), question, Outcome.ALLOWED)
     assert times_the_calibration_loop(call) < 8.5
 
 
-def test_a_slow_call_is_noticed() -> None:
-    """The measure above tells a call from one that does it ten times."""
+def test_slow_call_is_detected() -> None:
+    """The measure distinguishes a call from ten."""
     assert 6.0 < times_the_calibration_loop(lambda: [calibrate() for _ in range(10)]) < 15.0
 
 
@@ -65,18 +65,18 @@ def numbers() -> Any:
     return json.loads((FOLDER / NUMBERS).read_text(encoding="utf-8"))
 
 
-def test_the_page_says_what_was_measured() -> None:
-    """Page and charts are made from the numbers beside them; `python -m benchmarks.page` makes them."""
+def test_benchmark_page_equals_the_results() -> None:
+    """`python -m benchmarks.page` generates page and charts."""
     assert {name: (FOLDER / name).read_text(encoding="utf-8") for name in pages(numbers())} == pages(numbers())
 
 
 def test_every_benchmark_has_its_section() -> None:
-    """What is measured is told, and what is told is measured."""
+    """And every section its benchmark."""
     assert set(marks(TEMPLATE.read_text(encoding="utf-8"))) == set(BENCHMARKS)
 
 
-def test_every_target_is_about_something_measured() -> None:
-    """A target whose row was renamed would be kept by nobody; one of a benchmark that was skipped cannot be judged."""
+def test_every_target_has_a_measured_row() -> None:
+    """A target of a renamed row would never be checked; skipped benchmarks are exempt."""
     measured = [
         (name, Row(**row))
         for name, each in numbers()["benchmarks"].items()
@@ -92,8 +92,8 @@ def test_every_target_is_about_something_measured() -> None:
     assert idle == []
 
 
-def test_a_target_bounds_from_above_or_below() -> None:
-    """Of a value or of the ratio to one peer."""
+def test_target_is_an_upper_or_lower_bound() -> None:
+    """Of a value or of the ratio to a peer."""
     quick, slow = Row("SigV4", 39.0, "us", 7.0, "bare Starlette"), Row("SigV4", 41.0, "us", 7.0, "bare Starlette")
     (above,) = targets_of("guarded", Row("added to a request: SigV4", 1.0, "us", 1.0, "bare Starlette"))
     assert above.is_met(quick)
@@ -104,14 +104,14 @@ def test_a_target_bounds_from_above_or_below() -> None:
     assert targets_of("served", Row("API key, requests a second of CPU time", 9.0, "1/s", 0.69, "another")) == []
 
 
-def test_a_row_may_have_several_targets() -> None:
-    """One of its value, one beside a peer; the page tells of each."""
+def test_row_may_have_several_targets() -> None:
+    """One for its value, one for the ratio to a peer; the page shows both."""
     row = Row("GetUser, 8 at a time: requests a second", 790.0, "1/s", 1.5, "moto")
     assert [target.is_met(row) for target in targets_of("control_plane", row)] == [False, True]
 
 
-def test_results_of_several_machines_are_not_joined(tmp_path: Path) -> None:
-    """A page tells of one machine."""
+def test_results_of_several_machines_are_refused(tmp_path: Path) -> None:
+    """A page is about one machine."""
     for name, processor in (("decision", "fast"), ("load", "slow")):
         result: dict[str, Any] = {
             "when": "2026-01-01",
@@ -129,5 +129,5 @@ def test_results_of_several_machines_are_not_joined(tmp_path: Path) -> None:
     [(0.0, "0.0"), (0.00123, "0.00123"), (0.999, "0.999"), (4.604, "4.60"), (39.5, "39.5"), (123456.0, "123,456")],
 )
 def test_three_digits_are_shown(value: float, text: str) -> None:
-    """More would claim what no benchmark can tell."""
+    """More would suggest a precision that no benchmark has."""
     assert show(value) == text

@@ -1,4 +1,4 @@
-"""What a user gets: what is importable, what importing costs, and what is in the wheel and in the source archive."""
+"""The distribution: importable names, import time, and the contents of wheel and source archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-LONGEST_IMPORT = 0.150
+MAX_IMPORT_SECONDS = 0.150
 DRIVERS_AND_FRAMEWORKS = {
     "alembic",
     "anyio",
@@ -39,7 +39,7 @@ DRIVERS_AND_FRAMEWORKS = {
 
 
 def in_fresh_interpreter(code: str, folder: Path) -> Any:
-    """Run code that prints JSON, in another folder and with nothing of ours on the path but what is installed."""
+    """Run code that prints JSON in another folder, with only the installed package on the path."""
     command = [sys.executable, "-I", "-c", f"import json\n{code}"]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -55,8 +55,8 @@ def project() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["integrations", "tests", "examples", "docs", "benchmarks", "tools"])
-def test_nothing_else_is_importable(name: str, tmp_path: Path) -> None:
-    """Installing iam_guard, editable or not, claims one name only."""
+def test_only_one_name_is_importable(name: str, tmp_path: Path) -> None:
+    """Installing iam_guard, editable or not, adds one top-level name."""
     found = in_fresh_interpreter(
         f"from importlib.util import find_spec\nspec = find_spec({name!r})\n"
         "print(json.dumps([spec.origin, *(spec.submodule_search_locations or [])] if spec else []))",
@@ -65,14 +65,14 @@ def test_nothing_else_is_importable(name: str, tmp_path: Path) -> None:
     assert [place for place in found if str(place).startswith(str(ROOT))] == []
 
 
-def test_importing_is_quick(tmp_path: Path) -> None:
-    """`import iam_guard` takes less than 150 ms of the processor, at best of five."""
+def test_import_is_fast(tmp_path: Path) -> None:
+    """`import iam_guard` takes less than 150 ms of processor time, best of five."""
     code = "import time\nstart = time.process_time()\nimport iam_guard\nprint(json.dumps(time.process_time() - start))"
-    assert min(in_fresh_interpreter(code, tmp_path) for _ in range(5)) < LONGEST_IMPORT
+    assert min(in_fresh_interpreter(code, tmp_path) for _ in range(5)) < MAX_IMPORT_SECONDS
 
 
-def test_importing_loads_no_driver_and_no_framework(tmp_path: Path) -> None:
-    """`import iam_guard` loads nothing but itself and the standard library, and of starlette at most its types."""
+def test_import_loads_no_driver_or_framework(tmp_path: Path) -> None:
+    """Only the standard library, and of starlette at most its types."""
     loaded = set(in_fresh_interpreter("import sys\nimport iam_guard\nprint(json.dumps(sorted(sys.modules)))", tmp_path))
     assert "iam_guard" in loaded
     assert DRIVERS_AND_FRAMEWORKS & {name.partition(".")[0] for name in loaded} == set()
@@ -82,15 +82,15 @@ def test_importing_loads_no_driver_and_no_framework(tmp_path: Path) -> None:
 PURE = "AccessRequest, Decision, Outcome, Principal, compile_policies"
 
 
-def test_deciding_loads_no_driver_and_no_framework(tmp_path: Path) -> None:
-    """Whoever only evaluates policies pays for no store, no framework and no telemetry."""
+def test_decision_loads_no_driver_or_framework(tmp_path: Path) -> None:
+    """Evaluating policies imports no store, framework or telemetry."""
     code = f"import sys\nfrom iam_guard import {PURE}\nprint(json.dumps(sorted(sys.modules)))"
     loaded = {name.partition(".")[0] for name in in_fresh_interpreter(code, tmp_path)}
     assert (DRIVERS_AND_FRAMEWORKS | {"starlette"}) & loaded == set()
 
 
-def test_every_public_name_is_there(tmp_path: Path) -> None:
-    """Each name of the public face can be had, and no other."""
+def test_every_public_name_is_importable(tmp_path: Path) -> None:
+    """And no other."""
     code = (
         "import iam_guard\n"
         "names = iam_guard.__all__\n"
@@ -102,13 +102,13 @@ def test_every_public_name_is_there(tmp_path: Path) -> None:
     assert in_fresh_interpreter("import iam_guard\nprint(json.dumps(hasattr(iam_guard, 'nothing')))", tmp_path) is False
 
 
-def test_the_version_is_the_distribution_s(tmp_path: Path) -> None:
+def test_version_equals_distribution(tmp_path: Path) -> None:
     """`iam_guard.__version__`, the installed metadata and pyproject.toml agree."""
     asked = in_fresh_interpreter("import iam_guard\nprint(json.dumps(iam_guard.__version__))", tmp_path)
     assert asked == importlib.metadata.version("iam-guard") == project()["version"]
 
 
-def test_the_command_is_installed(tmp_path: Path) -> None:
+def test_command_is_installed(tmp_path: Path) -> None:
     """`iam-guard` starts, from any folder."""
     command = [Path(sys.executable).with_name("iam-guard"), "--help"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -126,8 +126,8 @@ def build(target: str, folder: Path) -> Path:
     return archive
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """Every module, `py.typed`, the migrations and the licence; no test, no example, no other top-level name."""
+def test_wheel_contains_the_package_only(tmp_path: Path) -> None:
+    """Modules, `py.typed`, migrations, licence; no tests, examples or other names."""
     wheel = zipfile.ZipFile(build("wheel", tmp_path))
     names = set(wheel.namelist())
     information = {name for name in names if name.partition("/")[0].endswith(".dist-info")}
@@ -144,8 +144,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert "iam-guard = iam_guard.cli:main" in wheel.read(entry_points).decode()
 
 
-def test_the_source_archive_is_the_package_with_its_papers(tmp_path: Path) -> None:
-    """What is needed to build the wheel again, and the papers a distributor looks for."""
+def test_source_archive_contains_package_and_documents(tmp_path: Path) -> None:
+    """What is needed to build the wheel again, and what distributors expect."""
     with tarfile.open(build("sdist", tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     papers = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"}
@@ -157,8 +157,8 @@ def test_the_source_archive_is_the_package_with_its_papers(tmp_path: Path) -> No
 # --- pins --------------------------------------------------------------------------------------------------------
 
 
-def test_every_pin_is_what_is_installed() -> None:
-    """The suite runs on the versions of constraints.txt and on no other."""
+def test_every_pin_equals_the_installed_version() -> None:
+    """The suite runs with the versions of constraints.txt only."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     rows = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pins = {row.name: str(row.specifier).removeprefix("==") for row in rows if not row.marker or row.marker.evaluate()}
@@ -171,7 +171,7 @@ def test_every_pin_is_what_is_installed() -> None:
 
 
 def test_every_dependency_is_pinned() -> None:
-    """Whatever `pyproject.toml` asks for by name has its pin."""
+    """All names in `pyproject.toml`."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = data["dependency-groups"]
     ours = [*data["project"]["dependencies"], *data["project"]["optional-dependencies"]["server"]]

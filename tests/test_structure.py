@@ -1,6 +1,6 @@
-"""The rules of the house itself: sizes, floors, circles, names, and what no tracked file may say.
+"""Structural rules: sizes, layers, import cycles, names, and text that no tracked file may contain.
 
-What holds for the installed distribution is in `test_packaging.py`.
+The installed distribution is tested in `test_packaging.py`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def test_there_is_a_house() -> None:
-    """The tests below look at something."""
+def test_package_has_modules() -> None:
+    """Otherwise the tests below would check nothing."""
     assert len(MODULES) > 20
 
 
@@ -40,8 +40,8 @@ def test_there_is_a_house() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_fits_its_room(path: Path) -> None:
-    """No file has more than 400 lines, no function more than 60."""
+def test_modules_and_functions_are_short(path: Path) -> None:
+    """At most 400 lines for a file, 60 for a function."""
     lines = len(path.read_text(encoding="utf-8").splitlines())
     functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     sizes = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
@@ -50,21 +50,21 @@ def test_a_module_fits_its_room(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_says_what_lives_in_it(path: Path) -> None:
-    """Every module opens with a docstring; an empty `__init__` says nothing because it holds nothing."""
+def test_every_module_has_a_docstring(path: Path) -> None:
+    """Except an empty `__init__`."""
     tree = tree_of(path)
     assert ast.get_docstring(tree) or not tree.body
 
 
-def test_no_module_guards_anything_by_an_assert() -> None:
-    """`python -O` leaves assert statements out."""
+def test_package_has_no_assert_statements() -> None:
+    """`python -O` removes them."""
     found = [name_of(path) for path in MODULES for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)]
     assert [name for name in found if "/example" not in name] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_promises_nothing_for_later(path: Path) -> None:
-    """No note of unfinished work, and nothing that is there in name only."""
+def test_modules_have_no_unfinished_work(path: Path) -> None:
+    """No to-do notes and no stubs."""
     unfinished = re.findall(r"\b(?:TO[D]O|FIX[M]E|X[X]X|NotImplemente[d]Error)\b", path.read_text(encoding="utf-8"))
     assert unfinished == []
 
@@ -73,7 +73,7 @@ CLOCKS = {"datetime.now", "datetime.today", "datetime.utcnow", "date.today", "ti
 
 
 def clocks_read_at_import(tree: ast.AST) -> Iterator[int]:
-    """Return the lines that read the clock while the module is imported; the bodies of functions run later."""
+    """Return the lines that read the clock during import, outside of function bodies."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             defaults = [*node.args.defaults, *node.args.kw_defaults, *getattr(node, "decorator_list", ())]
@@ -84,8 +84,8 @@ def clocks_read_at_import(tree: ast.AST) -> Iterator[int]:
         yield from clocks_read_at_import(node)
 
 
-def test_no_test_module_reads_the_clock_at_import() -> None:
-    """A time that was taken at import is hours old when the last test runs."""
+def test_test_modules_do_not_read_the_clock_at_import() -> None:
+    """Such a time is hours old when the last test runs."""
     modules = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("examples/**/*.py")]
     found = {name_of(path): lines for path in modules if (lines := [*clocks_read_at_import(tree_of(path))])}
     assert found == {}
@@ -98,15 +98,15 @@ def test_no_test_module_reads_the_clock_at_import() -> None:
 # --- floors and circles ------------------------------------------------------------------------------------------
 
 
-def test_imports_run_one_way_only() -> None:
-    """The contracts in pyproject.toml are kept: floors, the pure core, the addresses of third parties."""
+def test_import_contracts_are_kept() -> None:
+    """The contracts in pyproject.toml: layers, the pure core, third-party imports."""
     lint_imports = Path(sys.executable).with_name("lint-imports")
     run = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def imports_of(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:
-    """Name every module of ours that a file imports, be it for typing alone or inside a function."""
+    """Return our modules that a file imports, including imports for typing and inside functions."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
@@ -117,7 +117,7 @@ def imports_of(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """List the strongly connected components of more than one node (Tarjan), and nodes that point at themselves."""
+    """Return the strongly connected components of more than one node (Tarjan), and nodes with an edge to themselves."""
     order: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -154,13 +154,13 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
         ({"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c", "a"}}, [["a", "b"], ["c", "d"]]),
     ],
 )
-def test_circles_are_found(graph: dict[str, set[str]], expected: list[list[str]]) -> None:
+def test_import_cycles_are_found(graph: dict[str, set[str]], expected: list[list[str]]) -> None:
     """The finder of circles finds them."""
     assert circles(graph) == expected
 
 
-def test_no_import_goes_in_a_circle() -> None:
-    """No circle of modules, counting imports for typing alone and imports inside functions."""
+def test_package_has_no_import_cycle() -> None:
+    """Including imports for typing and inside functions."""
     dotted = {path: name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in MODULES}
     modules = {name: path for path, name in dotted.items()}
     graph = {name: set(imports_of(path, modules)) for name, path in modules.items()}
@@ -169,48 +169,48 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_our_imports_are_absolute(path: Path) -> None:
-    """No relative import: the circle finder reads absolute names, and so do people."""
+def test_imports_are_absolute(path: Path) -> None:
+    """The cycle finder needs absolute names."""
     assert [node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom) and node.level] == []
 
 
 # --- names -------------------------------------------------------------------------------------------------------
 
 
-def test_a_public_name_is_defined_once() -> None:
-    """No two modules define the same public function or class, but those that are allowed to, with a reason."""
+def test_public_names_are_unique() -> None:
+    """Functions and classes, except those allowed with a reason."""
     assert find(ROOT / "iam_guard", ALLOWED) == []
     assert all(ALLOWED.values())
 
 
-def test_a_repeated_name_is_found(tmp_path: Path) -> None:
-    """The finder of repeated names finds them, and exceptions that nobody needs."""
-    package = tmp_path / "house"
+def test_repeated_names_are_found(tmp_path: Path) -> None:
+    """And unneeded exceptions."""
+    package = tmp_path / "package"
     package.mkdir()
     (package / "one.py").write_text("def parse(): ...\nclass _Private: ...\nclass Once: ...\n")
     (package / "two.py").write_text("async def parse(): ...\nclass _Private: ...\n")
-    assert find(package, {}) == ["parse: house/one.py, house/two.py"]
+    assert find(package, {}) == ["parse: package/one.py, package/two.py"]
     assert find(package, {"parse": "the verb of both"}) == []
     assert find(package, {"parse": "the verb of both", "Once": "?"}) == ["Once: allowed, but defined once at most"]
 
 
-# --- what no tracked file says -----------------------------------------------------------------------------------
+# --- forbidden text ----------------------------------------------------------------------------------------------
 
 FORBIDDEN = {
-    "a path of somebody's machine": r"(?<![\w.*?}$:/-])/(?:(?:home|Users)/[\w.-]+/|(?:root|work)/[\w.])|/tmp/\w+_jobs",
+    "a path of one machine": r"(?<![\w.*?}$:/-])/(?:(?:home|Users)/[\w.-]+/|(?:root|work)/[\w.])|/tmp/\w+_jobs",
     "a package registry": r"pyp[i]\.org|pythonhoste[d]\.org|npmj[s]\.(?:org|com)|proxy\.golan[g]\.org|crate[s]\.io",
 }
 
 
 def tracked_files() -> list[Path]:
-    """List what git tracks or would track."""
+    """Return the files that git tracks or would track."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [path for name in run.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_no_tracked_file_names(what: str) -> None:
+def test_tracked_files_have_no_forbidden_text(what: str) -> None:
     """Nothing in the repository depends on the machine where it was written."""
     files = tracked_files()
     assert len(files) > len(MODULES) / 2
@@ -224,20 +224,20 @@ def test_no_tracked_file_names(what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "text"),
     [
-        ("a path of somebody's machine", "/" + "home/someone/project"),
-        ("a path of somebody's machine", "see /" + "work/main"),
+        ("a path of one machine", "/" + "home/someone/project"),
+        ("a path of one machine", "see /" + "work/main"),
         ("a package registry", "https://pypi" + ".org/simple"),
     ],
 )
-def test_forbidden_words_are_found(what: str, text: str) -> None:
+def test_forbidden_text_is_found(what: str, text: str) -> None:
     """The patterns above match what they are meant for."""
     assert re.search(FORBIDDEN[what], text)
 
 
 @pytest.mark.parametrize("text", ["arn:aws:s3:::bucket/home/ann/*", "/home/a", "o-1/r-root/", "documents/work/plan"])
-def test_resources_are_not_paths(text: str) -> None:
-    """An ARN that contains a folder's usual name is no path of a machine."""
-    assert not re.search(FORBIDDEN["a path of somebody's machine"], text)
+def test_arns_are_not_reported_as_paths(text: str) -> None:
+    """An ARN with a folder's usual name is no path."""
+    assert not re.search(FORBIDDEN["a path of one machine"], text)
 
 
 # --- the tests themselves ----------------------------------------------------------------------------------------
@@ -246,6 +246,6 @@ def test_resources_are_not_paths(text: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "kept"), [(1, "a"), (2, "ak"), (3, "afk"), (10, "abcdeghijk"), (11, "abcdefghijk"), (12, "abcdefghijk")]
 )
-def test_a_sample_goes_from_the_first_case_to_the_last(wanted: int, kept: str) -> None:
-    """`--cases-of-each` takes that many, none twice, and all where there are no more."""
+def test_sample_spans_all_cases(wanted: int, kept: str) -> None:
+    """`--cases-of-each` takes that many, none twice, or all if there are fewer."""
     assert "".join(spread("abcdefghijk", wanted)) == kept

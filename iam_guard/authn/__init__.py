@@ -1,1 +1,1 @@
-"""Authentication. The core verifies credentials without store or clock (`credential_verifier`)."""
+"""Authentication: `credential_verifier` verifies credentials without store or clock."""

@@ -1,13 +1,12 @@
-"""API keys: their text form, how one is made, and what of it is kept.
+"""API keys: text form, generation and parsing.
 
     igk_<id>_<secret>_<check>        igk_Q3ZK7XH2M5TB4WVA_0Lr8…Zq1_1Xk0Ab
 
-The prefix lets secret scanners find a leaked key, the id is public and finds the record in the store, the secret is
-what the caller proves to know, and the check (CRC-32 of everything before it, base 62) lets a scanner or a look at the
-text alone tell a key from a typing error. `SCANNER_PATTERN` is the form to give to a scanner.
+The prefix lets secret scanners find a leaked key (`SCANNER_PATTERN`), the public id is the store's key, and the check
+(CRC-32 of everything before it, base 62) detects typing errors without the store.
 
-Only the SHA-256 of the secret is kept. A slow hash protects what people invent; a generated secret has 256 bits, which
-no number of guesses exhausts, and a slow hash on every request would be paid by us alone.
+Only the SHA-256 of the secret is stored. A slow hash protects passwords that people choose; a generated secret of 256
+bits cannot be guessed, and a slow hash on every request would only cost time.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _CHECK_DIGITS = 6  # 62**6 > 2**32
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """A key just made. `text` is shown to its owner once; `id` and `digest` are kept."""
+    """A new key. `text` is shown to its owner once; `id` and `digest` are stored."""
 
     id: str
     text: str = field(repr=False)
@@ -43,21 +42,21 @@ class NewApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ParsedApiKey:
-    """A key as a caller gave it: of the right form, not yet known to be good."""
+    """A well-formed key of a request, not yet verified."""
 
     id: str
     digest: bytes = field(repr=False)
 
 
 def generate(random_bytes: Callable[[int], bytes], id: str | None = None) -> NewApiKey:
-    """Make a key; `random_bytes` is `secrets.token_bytes` or its like, `id` is random where none is given."""
+    """Generate a key; `random_bytes` is usually `secrets.token_bytes`, `id` is random by default."""
     id = base64.b32encode(random_bytes(10)).decode("ascii") if id is None else id
     secret = _base62(int.from_bytes(random_bytes(_SECRET_BYTES)), _SECRET_DIGITS)
     return NewApiKey(id, format_key(id, secret), digest_of(secret))
 
 
 def format_key(id: str, secret: str) -> str:
-    """Write the text of a key; raise `InvalidInput` for an id or secret that no key may have."""
+    """Return the text of a key. Raises `InvalidInput` for an invalid id or secret."""
     if _ID.fullmatch(id) is None:
         raise InvalidInput("expected an API key id of 4 to 32 letters and digits", place="id")
     if _SECRET.fullmatch(secret) is None:
@@ -66,7 +65,7 @@ def format_key(id: str, secret: str) -> str:
 
 
 def parse(text: str) -> ParsedApiKey:
-    """Read the text of a key; raise `InvalidClientTokenId` for anything else, a mistyped key included."""
+    """Parse the text of a key. Raises `InvalidClientTokenId` for a malformed or mistyped key."""
     if _KEY.fullmatch(text) is None:
         raise InvalidClientTokenId()
     _, id, secret, check = text.split("_")
@@ -76,7 +75,7 @@ def parse(text: str) -> ParsedApiKey:
 
 
 def digest_of(secret: str) -> bytes:
-    """Return what is kept of a secret."""
+    """Return the stored digest of a secret."""
     return hashlib.sha256(secret.encode("ascii")).digest()
 
 

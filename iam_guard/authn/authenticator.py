@@ -1,7 +1,7 @@
-"""The way into one guard, with everything that it accepts: keys, sessions, tokens of OIDC providers, certificates.
+"""The authenticators of one guard, for keys, sessions, OIDC tokens and client certificates.
 
-There are two doors to the same rooms: one that waits for whoever has to be asked, and one for event loops, which knows
-what is at hand and raises `CacheMiss` for all else.
+There are two over the same caches: one that waits for the store and for issuers, and one for event loops, which uses
+caches only and raises `CacheMiss` otherwise.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import Answers
 
 Decide = Callable[[Call | None, Principal, TrustQuestion], Decision]
-"""Asks a role's trust policy about somebody whose identity was proved outside."""
+"""Decides with a role's trust policy about a federated identity."""
 
 
 class Authenticators:
-    """Made once; safe to share between threads."""
+    """The two authenticators of a guard; safe to share between threads."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class Authenticators:
             store, decide, region=settings.region, clock=clock, size=settings.cache_size
         )
         self._replays = SignatureReplays(settings.replay_memory) if settings.replay_memory else None
-        self.waiting = self._made(store, self._admitted, self._certified)
-        self.cache_only = self._made(store.cache_only, self._admitted_from_cache, self._certified_from_cache)
+        self.waiting = self._create(store, self._token_session, self._certificate_session)
+        self.cache_only = self._create(store.cache_only, self._cached_token_session, self._cached_certificate_session)
 
-    def _made(
+    def _create(
         self,
         store: Answers,
         admit_token: Callable[[TokenCredential, HttpRequest, Call | None, datetime], Principal],
@@ -88,34 +88,34 @@ class Authenticators:
     def recognise(
         self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, cache_only: bool = False
     ) -> None:
-        """Raise what `authenticate` of a door would as far as no body is needed; see `Authenticator.recognise`."""
+        """Run the checks that need no body; see `Authenticator.recognise`."""
         (self.cache_only if cache_only else self.waiting).recognise(request, credential, stated, now=self._clock())
 
     def has_seen(self, credential: AnyCredential) -> bool:
-        """Return whether a key has signed in before, as far as is remembered; true of credentials that are no keys."""
+        """Return whether a key is in the cache of verified callers; true for other kinds of credentials."""
         match credential:
             case SigV4Credential():
-                return self._callers.knows(credential.access_key_id)
+                return self._callers.has_verified(credential.access_key_id)
             case ApiKeyCredential():
-                return self._callers.knows(credential.id)
+                return self._callers.has_verified(credential.id)
         return True
 
-    def _admitted(
+    def _token_session(
         self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime
     ) -> Principal:
         return self._bearers.principal(credential, request, now=now, decide=partial(self._decide, call))
 
-    def _admitted_from_cache(
+    def _cached_token_session(
         self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime
     ) -> Principal:
-        if not self._bearers.holds(credential, request, now):
+        if not self._bearers.is_cached(credential, request, now):
             raise CacheMiss
-        return self._admitted(credential, request, call, now)
+        return self._token_session(credential, request, call, now)
 
-    def _certified(self, credential: CertificateCredential, call: Call | None) -> Principal:
+    def _certificate_session(self, credential: CertificateCredential, call: Call | None) -> Principal:
         return self._certificates.principal(credential, call)
 
-    def _certified_from_cache(self, credential: CertificateCredential, call: Call | None) -> Principal:
-        if not self._certificates.is_warm(credential, call):
+    def _cached_certificate_session(self, credential: CertificateCredential, call: Call | None) -> Principal:
+        if not self._certificates.is_cached(credential, call):
             raise CacheMiss
-        return self._certified(credential, call)
+        return self._certificate_session(credential, call)

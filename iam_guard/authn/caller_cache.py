@@ -1,7 +1,7 @@
-"""Callers whose credential has verified, remembered: what follows from a stored record and the credential's scope.
+"""A cache of verified callers: what is derived from a stored key and a credential's scope.
 
-The principal with its credential filled in, and for signatures the derived key. Nothing here is taken for a proof: each
-request is verified against the record that the store gives now, and what is kept of it only saves deriving it anew.
+An entry holds the principal with its `credential` set and, for signatures, the derived signing key. A cache hit proves
+nothing: each request is verified against the store's current record; the cache only saves deriving these values again.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
 Scope: TypeAlias = tuple[str, ...]
-"""Access key id, date, region, service and public host (where one was signed) of a signature; the id of an API key.
+"""Access key id, date, region, service and (if signed) public host of a signature; the id of an API key.
 
-A public key depends on no date: SigV4A has its algorithm in that place, which is no date's name.
+A SigV4A key does not depend on the date: its scope has the algorithm in that place.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who signed in, with the signing key where a signature was verified.
+    """A verified caller, with the signing key if it sent a signature.
 
-    `behind` is the long-term key of a user's session, whose owner may have another name by now.
+    `parent_key` is the long-term key of a user's session, whose owner may have been renamed since.
     """
 
     record: AccessKey | ApiKey | Session
     principal: Principal
     signing_key: SigningKey | PublicKey | None = field(default=None, repr=False)
-    behind: AccessKey | None = None
+    parent_key: AccessKey | None = None
 
 
 class Callers:
-    """A bounded cache, safe to share between threads.
+    """An LRU cache, safe to share between threads.
 
-    INVARIANT: a caller is given for the very record that it was made from, not for an equal one. So it ends with the
-    record: a key that was rotated, deactivated, scoped down, deleted or made anew starts afresh. A caller is kept only
-    after its credential has verified, since region and service are whatever a stranger wrote. Of a session, which lives
-    in its token alone, the record is what that token opened to (`temporary`).
+    INVARIANT: an entry is returned only for the identical record object it was derived from, not an equal one. So a
+    rotated, deactivated, restricted, deleted or recreated key never hits an old entry. Only verified credentials are
+    added, since region and service are chosen by the client. A session's record is the `Session` that its token opened
+    to (`temporary_credentials`).
     """
 
     def __init__(self, maxsize: int = 10_000) -> None:
         self._maxsize = maxsize
         self._callers: OrderedDict[Scope, Caller] = (
             OrderedDict()
-        )  # asked for each request; cachetools takes a microsecond
+        )  # on every request: cachetools is a microsecond slower
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._lock = fork_safe_lock()
 
@@ -57,18 +57,18 @@ class Callers:
         return len(self._callers)
 
     def get(
-        self, scope: Scope, record: AccessKey | ApiKey | Session | None, behind: AccessKey | None = None
+        self, scope: Scope, record: AccessKey | ApiKey | Session | None, parent_key: AccessKey | None = None
     ) -> Caller | None:
-        """Return the caller that verified in this scope before, by this record."""
+        """Return the cached caller of this scope and record."""
         with self._lock:
             caller = self._callers.get(scope)
             if caller is None:
                 return None
             self._callers.move_to_end(scope)
-        return caller if caller.record is record and caller.behind is behind else None
+        return caller if caller.record is record and caller.parent_key is parent_key else None
 
-    def keep(self, scope: Scope, caller: Caller) -> None:
-        """Remember a caller whose credential has verified, in the place of one by another record."""
+    def add(self, scope: Scope, caller: Caller) -> None:
+        """Add a caller whose credential was verified; it replaces one of another record."""
         if self._maxsize < 1:
             return
         with self._lock:
@@ -81,6 +81,6 @@ class Callers:
             if len(self._ids) > self._maxsize:
                 self._ids.popitem(last=False)
 
-    def knows(self, id: str) -> bool:
-        """Return whether a key has verified before, which says nothing about whether it is still good."""
+    def has_verified(self, id: str) -> bool:
+        """Return whether a key was verified before; it may be invalid by now."""
         return id in self._ids

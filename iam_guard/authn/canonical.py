@@ -1,17 +1,16 @@
 """The canonical request of Signature Version 4: the bytes that a client hashed and signed.
 
-Where what is on the wire could have been signed in more than one canonical form, all of them are given and the
-verifier takes the one that fits. Clients differ in this: botocore signs a URL's query as it stands, curl and AWS
-decode and encode it anew; botocore drops dot segments and empty segments from the path before signing, curl keeps
-empty ones. So path and query have the form *as sent* and the form *normalised*, one and the same for a well-formed
-request. INVARIANT: all forms of one wire text mean the same to an application, and each form, read back, means just
-that; otherwise a signature made for one meaning would be accepted for another. Hence `+` in a query stands for itself
-or for a space but never for `%2B`, and S3's way of encoding a path is for S3's services alone: `/a%2520b`, encoded
-once, is also `/a%20b` encoded twice. Of a path with dot segments a router thinks otherwise: what serves applications
-refuses those (`refuse_dot_segments`).
+Clients canonicalize differently: botocore signs the query as sent, curl and AWS decode and re-encode it; botocore
+removes dot segments and empty segments from the path, curl keeps empty ones. So path and query have two forms, *as
+sent* and *normalised* (equal for a well-formed request), and the verifier tries all combinations.
 
-A presigned request has signed its query without the signature in it, and some services' clients add the session token
-after signing; what is left out of a form has no meaning to an application.
+INVARIANT: all forms of one received request mean the same to an application, and no other request has one of these
+forms; otherwise a signature for one request would be accepted for another. So `+` in a query is itself or a space but
+never `%2B`, and S3's path encoding is for S3's services only: `/a%2520b`, encoded once, is also `/a%20b` encoded twice.
+Routers interpret dot segments differently, so applications refuse them (`refuse_dot_segments`).
+
+The query of a presigned request was signed without its signature, and some clients add the session token after signing;
+neither parameter has a meaning to an application.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.errors import MalformedRequest
 
 S3_STYLE = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
-"""The services whose clients sign a path as it stands, and presign without the body."""
+"""The services whose clients sign the path as sent, and presign without the body."""
 _SIGNATURE, _SESSION_TOKEN = b"X-Amz-Signature", b"X-Amz-Security-Token"
 _DEFAULT_PORTS = (b":80", b":443")
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
@@ -36,16 +35,16 @@ _IN_PATHS = _UNRESERVED + b"/"
 
 
 class NamedHeaders(NamedTuple):
-    """A list of signed headers: the names, in their order and as a set, and the list as it is signed."""
+    """The signed headers: names in order and as a set, and the line that is signed."""
 
     names: tuple[bytes, ...]
     covered: frozenset[bytes]
     line: bytes
 
 
-@lru_cache(maxsize=128)  # clients write the same few lists
+@lru_cache(maxsize=128)  # clients send the same few lists
 def named_headers(signed_headers: tuple[str, ...]) -> NamedHeaders:
-    """Return the names of signed headers as they are on the wire."""
+    """Return the names of signed headers as bytes."""
     names = tuple([name.encode("ascii") for name in signed_headers])
     return NamedHeaders(names, frozenset(names), b";".join(names))
 
@@ -56,9 +55,9 @@ def canonical_requests(
     *,
     payload_hash: str,
 ) -> Iterator[bytes]:
-    """Return every canonical request that may have been signed, lazily, the likeliest first.
+    """Yield every canonical request that may have been signed, the likeliest first.
 
-    Every signed header must be in the request, and `host` among them.
+    All signed headers must be in the request and include `host`.
     """
     names, _, line = named_headers(credential.signed_headers)
     by_name = request.by_name
@@ -76,14 +75,14 @@ def canonical_requests(
     if credential.is_presigned and credential.session_token is not None:
         queries = (*queries, *canonical_queries(_without(query, _SESSION_TOKEN)))
     forms = product(hosts, paths, queries)
-    next(forms)  # given already
+    next(forms)  # yielded above
     for host, path, query in forms:
         headers[at] = b"host:" + host
         yield b"\n".join((method, path, query, *headers, *end))
 
 
 def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
-    """Return the forms of the path: for S3 as it is, else encoded once more, as sent and without dot segments."""
+    """Return the forms of the path: for S3 as sent, else encoded once more, with and without dot segments."""
     path = raw_path or b"/"
     if service in S3_STYLE:
         return (path,)
@@ -95,10 +94,10 @@ def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
 
 
 def refuse_dot_segments(request: HttpRequest, credential: SigV4Credential) -> None:
-    """Raise `MalformedRequest` for a signed path with segments that clients leave out of what they sign.
+    """Raise `MalformedRequest` for a signed path with dot segments, which clients remove before signing.
 
-    The signature would be that of the path without them, and so of another route: `/files/../documents/8` is signed as
-    `/documents/8` is. S3's clients leave nothing out.
+    The signature would be valid for another route: `/files/../documents/8` is signed as `/documents/8`. S3's clients
+    remove nothing.
     """
     path = request.raw_path
     if b"/." not in path or credential.service in S3_STYLE or {b".", b".."}.isdisjoint(path.split(b"/")):
@@ -118,7 +117,7 @@ def _without_dot_segments(path: bytes) -> bytes:
 
 
 def canonical_queries(query: bytes) -> Sequence[bytes]:
-    """Return the forms of the query, sorted by key and value: as sent, and with every component encoded anew."""
+    """Return the forms of the query, sorted by key and value: as sent, and with every component re-encoded."""
     return _with_normalised(query, _as_sent(query))
 
 
@@ -126,12 +125,12 @@ def _with_normalised(query: bytes, sent: bytes) -> Sequence[bytes]:
     if not query:
         return (b"",)
     pairs = [part.partition(b"=") for part in query.split(b"&")]
-    normalised = [(_encoded_anew(key), b"=", _encoded_anew(value)) for key, equals, value in pairs if key or equals]
+    normalised = [(_reencoded(key), b"=", _reencoded(value)) for key, equals, value in pairs if key or equals]
     return _distinct(sent, _joined(normalised))
 
 
 def _without(query: bytes, name: bytes) -> bytes:
-    """Leave a parameter out of a query; `signed_query` has seen to it that it stands there once, and written so."""
+    """Remove a parameter from a query; `signed_query` has checked that it occurs once and with this spelling."""
     return b"&".join([part for part in query.split(b"&") if part.partition(b"=")[0] != name])
 
 
@@ -141,26 +140,26 @@ def _as_sent(query: bytes) -> bytes:
     return _joined([part.partition(b"=") for part in query.split(b"&")])
 
 
-def _encoded_anew(component: bytes) -> bytes:
+def _reencoded(component: bytes) -> bytes:
     if not component.rstrip(_UNRESERVED):
         return component
     return quote_from_bytes(unescaped(component.replace(b"+", b" ")), safe="-_.~").encode("ascii")
 
 
 def _joined(pairs: list[tuple[bytes, bytes, bytes]]) -> bytes:
-    """Sort by key and value, and join; a key without an equals sign has one from here on."""
+    """Sort by key and value, and join; a key without an equals sign gets one."""
     return b"&".join([key + b"=" + value for key, _, value in sorted(pairs)])
 
 
 def canonical_value(values: Sequence[bytes]) -> bytes:
-    """Trim the values of one header, make every run of white space one space, and join them in order."""
+    """Return the values of a header joined in order, trimmed and with each run of white space as one space."""
     if len(values) == 1:
         return b" ".join(values[0].split())
     return b",".join([b" ".join(value.split()) for value in values])
 
 
 def _hosts(received: bytes) -> Iterator[bytes]:
-    """Return the hosts that may have been signed; clients leave a default port out of what they sign."""
+    """Yield the hosts that may have been signed; clients omit a default port."""
     yield received
     for port in _DEFAULT_PORTS:
         if received.endswith(port):

@@ -1,16 +1,15 @@
-"""Client certificates, verified: does a chain lead from the certificate to a trust anchor, at this moment?
+"""Verify client certificates: does a valid path lead from the certificate to a trust anchor now?
 
-The strategy. The library builds and checks the path (signatures, validity, basic constraints, path length, name
-constraints, key usage of authorities, extended key usage); what Roles Anywhere demands besides is checked on the path
-that it found: key usage of the certificate itself, the strength of every key, and the revocation lists. A certificate
-that is no authority's never vouches for itself, even as a trust anchor.
+`cryptography` builds and checks the path (signatures, validity, basic constraints, path length, name constraints, key
+usage of authorities, extended key usage). The further requirements of Roles Anywhere are checked on that path: key
+usage of the client certificate, the strength of every key, and revocation lists. An end-entity certificate is never
+its own trust anchor.
 
-Revocation. A list says what it says for good: a serial number in any list that its authority signed is refused
-everywhere. Once the time of its next issue has passed, nobody knows what was revoked since, so every certificate of
-that authority is refused under that trust anchor until a newer list is imported: a certificate is worth nothing
-while its revocation may be withheld. Who imports no list has no revocation, as with Roles Anywhere.
+Revocation: a serial number in any list that its authority signed is refused for good. Once a list's next update is due,
+revocations since are unknown, so every certificate of that authority is refused under that trust anchor until a newer
+list is imported. Without lists there is no revocation check, as with Roles Anywhere.
 
-Pure: the time is an argument. Possession of the private key was proved in the TLS handshake, to our server or to a
+Pure: the time is an argument. Possession of the private key was proved in the TLS handshake with our server or with a
 trusted proxy.
 """
 
@@ -47,13 +46,13 @@ from iam_guard.model.certificates import UNREADABLE, is_strong, read_authorities
 from iam_guard.model.trust import CertificateTrust, TrustAnchor
 
 MAX_INTERMEDIATES = 4
-"""Authorities between the certificate and the trust anchor."""
+"""Maximum number of authorities between the certificate and the trust anchor."""
 
-_REMEMBERED = 256
+_CACHE_SIZE = 256
 
 
 class VerifiedCertificate(NamedTuple):
-    """A certificate that is good now, the anchors that vouch for it, and until when, if nothing changes."""
+    """A valid certificate, its trust anchors, and until when it is valid if the trust does not change."""
 
     certificate: Certificate
     anchors: tuple[TrustAnchor, ...]
@@ -68,73 +67,73 @@ class _Anchor:
 
 
 class _StaleList(UntrustedCertificate):
-    """An anchor's list has expired; another anchor may have a newer one."""
+    """A revocation list of an anchor has expired; another anchor may have a newer one."""
 
 
 class TrustedAuthorities:
-    """The trust anchors of a store, ready to verify with."""
+    """The parsed trust anchors of a store."""
 
     def __init__(self, trust: CertificateTrust) -> None:
-        """Read them. Raises `StoreUnavailable` for what cannot be read."""
+        """Parse the anchors. Raises `StoreUnavailable` for an invalid one."""
         self.record = trust
         try:
-            self._anchors = [_read(each) for each in trust.anchors]
+            self._anchors = [_read(anchor) for anchor in trust.anchors]
         except InvalidInput as error:
             raise StoreUnavailable(f"a trust anchor of the store cannot be read: {error.message}") from None
-        everybody = {certificate for anchor in self._anchors for certificate in anchor.certificates}
-        self._store = Store(list(everybody)) if everybody else None
+        authorities = {certificate for anchor in self._anchors for certificate in anchor.certificates}
+        self._store = Store(list(authorities)) if authorities else None
 
     def verify(self, chain: Sequence[Certificate], now: datetime) -> VerifiedCertificate:
-        """Verify a client certificate, the first of `chain`, with what it brought. Raises `UntrustedCertificate`."""
+        """Verify a client certificate: the first of `chain`, intermediates after it. Raises `UntrustedCertificate`."""
         if self._store is None:
             raise UntrustedCertificate("no trust anchor is configured")
         if len(chain) > MAX_INTERMEDIATES + 2:
             raise UntrustedCertificate(f"expected at most {MAX_INTERMEDIATES} intermediate certificates")
         path = _path(self._store, chain, now)
         _check_path(path, now)
-        anchors, untils = self._vouching(path, now)
-        return VerifiedCertificate(path[0], anchors, min([*untils, *(each.not_valid_after_utc for each in path)]))
+        anchors, ends = self._valid_anchors(path, now)
+        return VerifiedCertificate(path[0], anchors, min([*ends, *(each.not_valid_after_utc for each in path)]))
 
-    def _vouching(self, path: list[Certificate], now: datetime) -> tuple[tuple[TrustAnchor, ...], list[datetime]]:
-        """Return the anchors at the end of the path whose lists are fresh, and until when these are."""
-        vouching, untils = [], []
+    def _valid_anchors(self, path: list[Certificate], now: datetime) -> tuple[tuple[TrustAnchor, ...], list[datetime]]:
+        """Return the anchors of the path with current revocation lists, and when these lists expire."""
+        valid, ends = [], []
         stale: UntrustedCertificate | None = None
         for anchor in self._anchors:
             if path[-1] not in anchor.certificates:
                 continue
             try:
-                untils += _check_revocation(anchor, path, now)
-                vouching.append(anchor.record)
+                ends += _check_revocation(anchor, path, now)
+                valid.append(anchor.record)
             except _StaleList as error:
                 stale = error
-        if not vouching:
-            raise UntrustedCertificate(stale.message if stale else "no trust anchor vouches for the certificate")
-        return tuple(vouching), untils
+        if not valid:
+            raise UntrustedCertificate(stale.message if stale else "the certificate has no trust anchor")
+        return tuple(valid), ends
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _read(record: TrustAnchor) -> _Anchor:
-    """Read an anchor, once for as long as it says the same: lists can be long."""
+    """Parse an anchor; cached, since revocation lists can be long."""
     lists = tuple(read_revocation_list(text) for text in record.revocation_lists)
     return _Anchor(record, frozenset(read_authorities(record.certificates)), lists)
 
 
 def _check_path(path: list[Certificate], now: datetime) -> None:
     if len(path) < 2:
-        raise UntrustedCertificate("a trust anchor is no client certificate")
-    for each in path:
-        if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
-            raise UntrustedCertificate("a certificate of the path is not in its time")
-        if each.version is not Version.v3 or not is_strong(each):
-            raise UntrustedCertificate("a certificate of the path is of an old version, or its key is too weak")
-    if not _usage(path[0]):
-        raise UntrustedCertificate("the certificate may not be used for signatures")
-    is_constrained = any(_has(each, NameConstraints) for each in path[1:])
+        raise UntrustedCertificate("expected a client certificate, got a trust anchor")
+    for certificate in path:
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise UntrustedCertificate("a certificate of the path is expired or not yet valid")
+        if certificate.version is not Version.v3 or not is_strong(certificate):
+            raise UntrustedCertificate("a certificate of the path has an old version or a weak key")
+    if not _is_for_signatures(path[0]):
+        raise UntrustedCertificate("expected a certificate with the key usage digitalSignature")
+    is_constrained = any(_has(authority, NameConstraints) for authority in path[1:])
     if is_constrained and not _has(path[0], SubjectAlternativeName):
-        raise UntrustedCertificate("an authority is constrained in names, and the certificate has none to compare")
+        raise UntrustedCertificate("expected a subject alternative name, which an authority constrains")
 
 
-def _usage(certificate: Certificate) -> bool:
+def _is_for_signatures(certificate: Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(KeyUsage).value.digital_signature
     except ExtensionNotFound:
@@ -153,21 +152,22 @@ def _has(certificate: Certificate, kind: type[NameConstraints | SubjectAlternati
 
 
 def _check_revocation(anchor: _Anchor, path: list[Certificate], now: datetime) -> list[datetime]:
-    """Look for each certificate in its authority's lists; give when the next ones come.
+    """Check the path against its authorities' revocation lists; return when the next lists are due.
 
-    Raises `_StaleList` only after every list was looked through, for what is revoked is refused whatever else is.
+    Raises `_StaleList` only after all lists were checked: a revoked certificate is refused in any case.
     """
-    untils: list[datetime] = []
+    ends: list[datetime] = []
     for certificate, authority in pairwise(path):
-        for found in anchor.lists:
-            is_ours = _is_signed_by(found, authority)
-            if is_ours and found.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+        for revocations in anchor.lists:
+            is_issued = _is_signed_by(revocations, authority)
+            serial = certificate.serial_number
+            if is_issued and revocations.get_revoked_certificate_by_serial_number(serial) is not None:
                 raise UntrustedCertificate("a certificate of the path is revoked")
-            if is_ours is not False:
-                untils.append(_next_update(found) if is_ours and found.last_update_utc <= now else now)
-    if any(until <= now for until in untils):
-        raise _StaleList("the revocation list of an authority has expired, so nobody knows what is revoked")
-    return untils
+            if is_issued is not False:
+                ends.append(_next_update(revocations) if is_issued and revocations.last_update_utc <= now else now)
+    if any(end <= now for end in ends):
+        raise _StaleList("the revocation list of an authority has expired")
+    return ends
 
 
 def _path(store: Store, chain: Sequence[Certificate], now: datetime) -> list[Certificate]:
@@ -180,27 +180,27 @@ def _path(store: Store, chain: Sequence[Certificate], now: datetime) -> list[Cer
         raise UntrustedCertificate("no valid path leads from the certificate to a trust anchor") from None
 
 
-def _next_update(found: CertificateRevocationList) -> datetime:
-    if found.next_update_utc is None:
-        raise _StaleList("the revocation list of an authority does not say until when it counts")
-    return found.next_update_utc
+def _next_update(revocations: CertificateRevocationList) -> datetime:
+    if revocations.next_update_utc is None:
+        raise _StaleList("expected the next update in the revocation list of an authority")
+    return revocations.next_update_utc
 
 
-def _is_signed_by(found: CertificateRevocationList, authority: Certificate) -> bool | None:
-    """Return whether a list is this authority's; None for one that says so and does not verify: doubt refuses."""
+def _is_signed_by(revocations: CertificateRevocationList, authority: Certificate) -> bool | None:
+    """Return whether a list is this authority's; None if it claims to be and its signature does not verify."""
     try:
-        if found.is_signature_valid(authority.public_key()):  # type: ignore[arg-type]  # others are no authority's
+        if revocations.is_signature_valid(authority.public_key()):  # type: ignore[arg-type]  # authorities' keys can sign
             return True
     except UNREADABLE:
         pass
-    if found.issuer != authority.subject:
+    if revocations.issuer != authority.subject:
         return False
     try:
-        key = found.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier
+        key = revocations.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier
         own = authority.extensions.get_extension_for_class(SubjectKeyIdentifier).value.digest
     except (ExtensionNotFound, *UNREADABLE):
         return None
-    return None if key == own else False  # of another key of an authority with this name
+    return None if key == own else False  # another key of an authority with this name
 
 
 _OF_CLIENTS = (
@@ -208,5 +208,5 @@ _OF_CLIENTS = (
     .may_be_present(SubjectAlternativeName, Criticality.AGNOSTIC, None)
     .require_present(KeyUsage, Criticality.AGNOSTIC, None)
 )
-"""The web's rules, but that a client need not have an alternative name."""
+"""The WebPKI rules, but without a required subject alternative name."""
 _OF_AUTHORITIES = ExtensionPolicy.webpki_defaults_ca()

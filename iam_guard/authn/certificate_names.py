@@ -1,10 +1,9 @@
-"""What a certificate says of its holder: session tags, session name and source identity, as Roles Anywhere makes them.
+"""Map a certificate to session tags, session name and source identity, as Roles Anywhere does.
 
     x509Subject/CN   x509Issuer/O   x509SAN/DNS   x509SAN/URI   x509SAN/Name/CN
 
-Of alternative names the first of each kind counts. An attribute of a name that comes twice is refused where it is
-mapped, for one value must not stand for two; a profile may leave it out. The session name is the serial number in
-hexadecimal, the source identity the common name of the subject.
+The first alternative name of each kind is used. A repeated attribute is refused if it is mapped; a profile can leave it
+out. The session name is the serial number in hexadecimal, the source identity the subject's common name.
 """
 
 from __future__ import annotations
@@ -42,17 +41,17 @@ _ATTRIBUTES: Final[Mapping[ObjectIdentifier, str]] = {
     NameOID.DOMAIN_COMPONENT: "DC",
     NameOID.EMAIL_ADDRESS: "E",
 }
-_EVERY: Final = "*"
+_WILDCARD: Final = "*"
 _NAME: Final = "Name/"
 
 
 def session_name(certificate: Certificate) -> str:
-    """Return the serial number in hexadecimal; two digits at least, for a shorter name is none."""
+    """Return the serial number in hexadecimal, with at least the two digits that a session name needs."""
     return f"{certificate.serial_number:02x}"
 
 
 def common_name(certificate: Certificate) -> str | None:
-    """Return the common name of the subject, None without one. Raises `UntrustedCertificate` for several."""
+    """Return the subject's common name, None without one. Raises `UntrustedCertificate` for several."""
     names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if len(names) > 1:
         raise UntrustedCertificate("expected one common name in the certificate's subject")
@@ -60,47 +59,47 @@ def common_name(certificate: Certificate) -> str | None:
 
 
 def certificate_tags(certificate: Certificate, mappings: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Return the session tags of a certificate. Raises `UntrustedCertificate` for an attribute that comes twice."""
+    """Return the session tags of a certificate. Raises `UntrustedCertificate` for a repeated attribute."""
     tags: dict[str, str] = {}
     for field, specifiers in mappings.items():
-        wanted = frozenset(specifiers)
+        selected = frozenset(specifiers)
         match field:
             case "x509Subject":
-                tags.update(_of_name(field, certificate.subject, wanted))
+                tags.update(_name_tags(field, certificate.subject, selected))
             case "x509Issuer":
-                tags.update(_of_name(field, certificate.issuer, wanted))
+                tags.update(_name_tags(field, certificate.issuer, selected))
             case "x509SAN":
-                tags.update(_of_alternatives(field, certificate, wanted))
+                tags.update(_alternative_name_tags(field, certificate, selected))
     return tags
 
 
-def _of_name(field: str, name: Name, wanted: frozenset[str]) -> dict[str, str]:
+def _name_tags(field: str, name: Name, selected: frozenset[str]) -> dict[str, str]:
     tags: dict[str, str] = {}
     for attribute in name:
-        word = _ATTRIBUTES.get(attribute.oid)
-        if word is None or not (word in wanted or _EVERY in wanted):
+        specifier = _ATTRIBUTES.get(attribute.oid)
+        if specifier is None or not (specifier in selected or _WILDCARD in selected):
             continue
-        key = f"{field}/{word}"
+        key = f"{field}/{specifier}"
         if key in tags:
             raise UntrustedCertificate(f"expected the attribute {key} once in the certificate, or not among mappings")
         tags[key] = str(attribute.value)
     return tags
 
 
-def _of_alternatives(field: str, certificate: Certificate, wanted: frozenset[str]) -> dict[str, str]:
+def _alternative_name_tags(field: str, certificate: Certificate, selected: frozenset[str]) -> dict[str, str]:
     try:
         names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
     except ExtensionNotFound:
         return {}
     tags: dict[str, str] = {}
-    for word, found in (
+    for specifier, values in (
         ("DNS", names.get_values_for_type(DNSName)),
         ("URI", names.get_values_for_type(UniformResourceIdentifier)),
     ):
-        if found and (word in wanted or _EVERY in wanted):
-            tags[f"{field}/{word}"] = found[0]
+        if values and (specifier in selected or _WILDCARD in selected):
+            tags[f"{field}/{specifier}"] = values[0]
     directory = names.get_values_for_type(DirectoryName)
-    inner = frozenset(each.removeprefix(_NAME) for each in wanted if each.startswith(_NAME))
-    if directory and (inner or _EVERY in wanted):
-        tags.update(_of_name(f"{field}/Name", directory[0], inner or wanted))
+    inner = frozenset(each.removeprefix(_NAME) for each in selected if each.startswith(_NAME))
+    if directory and (inner or _WILDCARD in selected):
+        tags.update(_name_tags(f"{field}/Name", directory[0], inner or selected))
     return tags

@@ -1,8 +1,7 @@
-"""The checksums that a body in chunks can carry in its trailer, by the trailer's name.
+"""The checksum algorithms for trailers of chunked bodies, by trailer name.
 
-Those of the standard library are there always. CRC32C and CRC64NVME, which the newer SDKs prefer, are computed by a
-library of the extra `uploads` (`crc`), loaded when the first such body comes; without the extra such a body is refused,
-never taken unchecked.
+CRC32C and CRC64NVME, which newer SDKs prefer, need the extra `uploads` (`crc`), loaded on first use; without the extra
+such a body is refused, never accepted unchecked.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ _CRC_LIBRARY: Final = "anycrc"
 
 
 class Checksum(Protocol):
-    """What is computed as the body comes."""
+    """An incremental checksum, with the interface of `hashlib`."""
 
     def update(self, data: bytes, /) -> None:
-        """Take further bytes in."""
+        """Add the next bytes."""
 
     def digest(self) -> bytes:
         """Return the checksum of all bytes so far."""
 
 
 class _Crc:
-    """A cyclic redundancy check that is carried on from one part to the next."""
+    """An incremental cyclic redundancy check."""
 
-    __slots__ = ("_next", "_size", "_value")
+    __slots__ = ("_add", "_size", "_value")
 
-    def __init__(self, following: Callable[[bytes, int], int], size: int) -> None:
-        self._next = following
+    def __init__(self, add: Callable[[bytes, int], int], size: int) -> None:
+        self._add = add
         self._size = size
         self._value = 0
 
     def update(self, data: bytes, /) -> None:
-        self._value = self._next(data, self._value)
+        self._value = self._add(data, self._value)
 
     def digest(self) -> bytes:
         return self._value.to_bytes(self._size, "big")
@@ -51,10 +50,10 @@ class _Crc:
 
 def _from_library(name: str, size: int) -> Checksum:
     if find_spec(_CRC_LIBRARY) is None:
-        message = f"the checksum {name} needs the extra `uploads` to be installed: expected crc32, sha1 or sha256"
+        message = f"expected crc32, sha1 or sha256, got {name}, which requires the extra `uploads`"
         raise MalformedRequest(message, place="x-amz-trailer")
-    following: Callable[[bytes, int], int] = getattr(import_module("iam_guard.authn.crc"), name)
-    return _Crc(following, size)
+    add: Callable[[bytes, int], int] = getattr(import_module("iam_guard.authn.crc"), name)
+    return _Crc(add, size)
 
 
 CHECKSUMS: Mapping[str, Callable[[], Checksum]] = {
@@ -67,17 +66,17 @@ CHECKSUMS: Mapping[str, Callable[[], Checksum]] = {
 
 
 def checksum_of(trailer: str) -> Checksum:
-    """Begin the checksum that a trailer will have. Raises `MalformedRequest` for one that nobody here can compute."""
-    begin = CHECKSUMS.get(trailer)
-    if begin is None:
-        known = ", ".join(name.removeprefix(PREFIX) for name in CHECKSUMS)
-        message = f"expected a trailer {PREFIX} with one of {known}, got `{trailer[:64]}`"
+    """Return a new checksum for a trailer. Raises `MalformedRequest` for an unsupported algorithm."""
+    factory = CHECKSUMS.get(trailer)
+    if factory is None:
+        supported = ", ".join(name.removeprefix(PREFIX) for name in CHECKSUMS)
+        message = f"expected a trailer {PREFIX} with one of {supported}, got `{trailer[:64]}`"
         raise MalformedRequest(message, place="x-amz-trailer")
-    return begin()
+    return factory()
 
 
 def check_checksum(trailer: str, text: str, computed: Checksum) -> None:
-    """Refuse a body that has another checksum than its trailer says, in base64."""
+    """Raise `MalformedRequest` unless the trailer's base64 text is the computed checksum."""
     if not same(text, base64.b64encode(computed.digest())):
         name = trailer.removeprefix(PREFIX).upper()
         raise MalformedRequest(f"The {name} you specified did not match the calculated checksum.", place=trailer)

@@ -1,11 +1,12 @@
-"""The door of this room: a request in, the principal behind it out, or a refusal.
+"""Authenticate a request: return its principal, or raise an error with AWS's code.
 
-Pure: keys are looked up by the functions given, the time and the body's hash are arguments. An absent credential is the
-anonymous principal; a bad one is an error with AWS's code, never anonymous. The order of checks: exactly one
-credential; its form; its time and coverage; its key; its signature; its body. Nobody learns whether a key exists but is
-inactive, or an API key exists but has another secret: unknown, inactive and mismatched say the same, after the same
-work. So do a session token that does not open, one with another access key, one whose user's key is gone, and temporary
-credentials without their token: each leaves a signature to be checked for nobody (S-1, S-51).
+Pure: keys come from lookup functions, the time and the body's hash are arguments. A request without a credential is the
+anonymous principal; one with an invalid credential is refused, never anonymous. Checks run in this order: exactly one
+credential, its form, its time and coverage, its key, its signature, its body.
+
+An attacker cannot find out which keys exist: unknown, inactive and mismatched keys get the same error after the same
+work. The same holds for a session token that is invalid, belongs to another access key, or whose user's key is gone,
+and for temporary credentials without a token: the signature is checked with a placeholder secret (S-1, S-51).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from iam_guard.authn.presented_credentials import (
     claim_of,
 )
 from iam_guard.authn.signature_replays import SignatureReplays
-from iam_guard.authn.temporary_credentials import OpenedTokens, ends_with_a_key, is_key_behind
+from iam_guard.authn.temporary_credentials import OpenedTokens, depends_on_parent_key, is_parent_key
 from iam_guard.errors import (
     ExpiredToken,
     InvalidClientTokenId,
@@ -75,19 +76,19 @@ __all__ = [
 ]
 
 _ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
-_NO_SECRET = "0" * 40  # stands in for the secret of an unknown key, so that refusing it takes as long
-_NO_DIGEST = bytes(32)
+_PLACEHOLDER_SECRET = "0" * 40  # for unknown keys, so that their refusal takes as long as any other
+_PLACEHOLDER_DIGEST = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticator:
-    """Whom a request is let in as, by what is the same for all requests.
+    """Verifies credentials with the lookups and limits that are the same for all requests.
 
-    `skew` is in seconds. `callers` remembers who signed in from one request to the next, and changes no answer.
-    `open_session` gives what a session token says, None for one that is not ours; without it no token is good.
-    `admit_token` gives the role session of a token of an OIDC provider, or refuses it; `find_certificate_session` does
-    so for a client certificate; without them none is accepted. `accepted` has the regions and services that signatures
-    must be for, None for any. `replays` refuses a signature that was seen before.
+    `skew` is in seconds. `callers` caches verified callers and never changes a result. `open_session` returns the
+    session of a session token, None for an invalid one; without it session tokens are refused. `admit_token` returns
+    the role session of an OIDC token or raises; `find_certificate_session` does so for a client certificate; without
+    them these credentials are refused. `accepted` restricts the regions and services of signatures, None accepts any.
+    `replays` refuses signatures that were used before.
     """
 
     find_access_key: Callable[[str], AccessKey | None]
@@ -114,14 +115,14 @@ class Authenticator:
         chunks: ChunkedBody | None = None,
         any_scope: bool = False,
     ) -> Principal:
-        """Find out who sent the request; the principal says with what in its `credential`.
+        """Return the authenticated principal; its `credential` describes how it authenticated.
 
-        `payload_hash` gives the SHA-256 of the body in lower-case hexadecimal; it is called only for a signature, and
-        at most once. `now` carries a time zone. `credential` is what `extract` read of this very request, where it was
-        asked already. `unsigned_payload` accepts a body that the signature does not cover; `chunks` is the decoder of a
-        body in chunks, which begins with the signature that has verified, and without one such bodies are refused.
-        `any_scope` accepts a signature for any region and service; the caller of this method checks both.
-        Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+        `payload_hash` returns the SHA-256 of the body in lower-case hexadecimal; it is called for signatures only, at
+        most once. `now` is timezone-aware. `credential` is the result of `extract` for this request, if already known.
+        `unsigned_payload` accepts a body that the signature does not cover. `chunks` decodes a chunked body, starting
+        with the verified signature; without it chunked bodies are refused. `any_scope` skips the check of region and
+        service, which is then left to the caller of this method.
+        Raises `CredentialError`, `RequestTooLarge`, and the errors of the lookups.
         """
         if credential is None:
             credential = extract(request, max_header=self.max_header)
@@ -146,15 +147,15 @@ class Authenticator:
     def recognise(
         self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, now: datetime
     ) -> None:
-        """Raise what `authenticate` would as far as no body is needed: form, time, key, and a signature over `stated`.
+        """Run the checks of `authenticate` that need no body: form, time, key, and the signature over `stated`.
 
-        `stated` is the hash that the request states of its body, None where it states none. Of a request that passes
-        nothing is proved yet.
+        `stated` is the body hash that the request declares, None without one. A request that passes is not
+        authenticated yet.
         """
         self._check_form(request, credential, now)
         record, _ = self._signer(credential, now)
         if stated is not None or record is None:
-            signed_hash = stated or _NO_SECRET
+            signed_hash = stated or _PLACEHOLDER_SECRET
             key = _signing_key(record, credential)
             is_good = _is_signed_with(key, request, credential, signed_hash)
             public = None if is_good else self._public_host(key, request, credential, signed_hash)
@@ -164,7 +165,7 @@ class Authenticator:
                 raise SignatureDoesNotMatch()
 
     def _check_form(self, request: HttpRequest, credential: SigV4Credential, now: datetime) -> None:
-        """Refuse what no key could make good, before one is looked up."""
+        """Refuse requests that are invalid whatever the key, before it is looked up."""
         if credential.session_token is not None and self.open_session is None:
             raise InvalidClientTokenId(place="x-amz-security-token")
         sigv4.check_time(credential, now=now, skew=self.skew)
@@ -179,14 +180,14 @@ class Authenticator:
         now: datetime,
         chunks: ChunkedBody | None,
     ) -> Principal:
-        record, behind = self._signer(credential, now)
+        record, parent_key = self._signer(credential, now)
         signed_hash = stated or payload_hash()
         scope = _scope(credential)
-        known = self.callers.get(scope, record, behind)
-        key = (known.signing_key if known else None) or _signing_key(record, credential)
+        caller = self.callers.get(scope, record, parent_key)
+        key = (caller.signing_key if caller else None) or _signing_key(record, credential)
         is_good = _is_signed_with(key, request, credential, signed_hash)
         public = None if is_good else self._public_host(key, request, credential, signed_hash)
-        if known and not is_good and public is None:
+        if caller and not is_good and public is None:
             _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
         if record is None:
             raise InvalidClientTokenId()
@@ -194,35 +195,36 @@ class Authenticator:
             raise SignatureDoesNotMatch()
         if stated is not None:
             _check_body(stated, payload_hash, chunks, credential, key)
-        if known is None:
-            known = Caller(record, _signed_in(record, behind, credential, self._region(credential)), key, behind)
-            self.callers.keep(scope, known)
-        if self.replays is not None and not credential.is_presigned:
-            self.replays.refuse_again(credential, now=now, skew=self.skew)
-        return known.principal if public is None else self._at_host(scope, known, public)
-
-    def _at_host(self, scope: Scope, known: Caller, host: str) -> Principal:
-        """Return the caller with the host that was signed: the same object each time, by which policies are cached."""
-        scope = (*scope, host)
-        caller = self.callers.get(scope, known.record, known.behind)
         if caller is None:
-            credential = known.principal.credential
+            principal = _authenticated(record, parent_key, credential, self._region(credential))
+            caller = Caller(record, principal, key, parent_key)
+            self.callers.add(scope, caller)
+        if self.replays is not None and not credential.is_presigned:
+            self.replays.check(credential, now=now, skew=self.skew)
+        return caller.principal if public is None else self._at_host(scope, caller, public)
+
+    def _at_host(self, scope: Scope, caller: Caller, host: str) -> Principal:
+        """Return the principal with the signed host: the same object each time, since policies are cached by it."""
+        scope = (*scope, host)
+        cached = self.callers.get(scope, caller.record, caller.parent_key)
+        if cached is None:
+            credential = caller.principal.credential
             signed = None if credential is None else replace(credential, host=host)
-            caller = replace(known, principal=replace(known.principal, credential=signed))
-            self.callers.keep(scope, caller)
-        return caller.principal
+            cached = replace(caller, principal=replace(caller.principal, credential=signed))
+            self.callers.add(scope, cached)
+        return cached.principal
 
     def _public_host(
         self, key: _Key, request: HttpRequest, credential: SigV4Credential, signed_hash: str
     ) -> str | None:
-        """Return the public name that was signed where a proxy has rewritten the host; None where none was."""
+        """Return the public host that was signed before a proxy rewrote it; None if none matches."""
         for host in self.public_hosts:
             if _is_signed_with(key, request.at_host(host), credential, signed_hash):
                 return host
         return None
 
     def _region(self, credential: SigV4Credential) -> str:
-        """Return the region that a signature counts for; of a set, one of the application's."""
+        """Return the region of a signature; for a region set, a region of the application that is in it."""
         if self.accepted is None or credential.algorithm != ASYMMETRIC:
             return credential.region
         return self.accepted.region_of(credential) or self.accepted.regions[0]
@@ -231,28 +233,28 @@ class Authenticator:
         if credential.session_token is None:
             access_key = self.find_access_key(credential.access_key_id)
             is_long_term = not credential.access_key_id.startswith(TEMPORARY)
-            return (access_key, None) if access_key is not None and access_key.active and is_long_term else _NOBODY
+            return (access_key, None) if access_key is not None and access_key.active and is_long_term else _NO_SIGNER
         session = self.open_session(credential.session_token) if self.open_session else None
         if session is None or not same(credential.access_key_id, session.access_key_id):
-            return _NOBODY
+            return _NO_SIGNER
         if session.expires <= now:
             raise ExpiredToken()
-        if not ends_with_a_key(session):
+        if not depends_on_parent_key(session):
             return session, None
-        behind = self.find_access_key(session.parent_key_id or "")
-        return (session, behind) if is_key_behind(behind, session) else _NOBODY
+        parent_key = self.find_access_key(session.parent_key_id or "")
+        return (session, parent_key) if is_parent_key(parent_key, session) else _NO_SIGNER
 
 
 def signed_service(credential: AnyCredential | None) -> str | None:
-    """Return the service that a signature is scoped to; None for every other credential."""
+    """Return the service in a signature's scope; None for every other credential."""
     return credential.service if isinstance(credential, SigV4Credential) else None
 
 
 _Key: TypeAlias = sigv4.SigningKey | sigv4a.PublicKey
 _Signer: TypeAlias = tuple[AccessKey | Session | None, AccessKey | None]
-"""Whose secret a signature is checked with, None for nobody's; and the key that a user's session came from."""
+"""The key or session whose secret verifies a signature, None if invalid; and the parent key of a user's session."""
 
-_NOBODY: _Signer = (None, None)
+_NO_SIGNER: _Signer = (None, None)
 
 
 def _check_body(
@@ -262,7 +264,7 @@ def _check_body(
     credential: SigV4Credential,
     key: _Key,
 ) -> None:
-    """Check the body against what was stated of it, or let its chunks be checked as they come."""
+    """Check the body against its stated hash, or start the verification of its chunks."""
     if chunks is not None and is_chunked(stated):
         chunks.begin(credential, partial(_is_signature, key))
     elif stated != UNSIGNED:
@@ -275,7 +277,7 @@ def _scope(credential: SigV4Credential) -> Scope:
 
 
 def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> _Key:
-    secret = record.secret if record else _NO_SECRET
+    secret = record.secret if record else _PLACEHOLDER_SECRET
     if credential.algorithm == ASYMMETRIC:
         return sigv4a.public_key(secret, credential.access_key_id)
     return sigv4.signing_key(secret, credential.date, credential.region, credential.service)
@@ -292,42 +294,41 @@ def _is_signed_with(
     return sigv4a.is_signed_by(key, request, credential, payload_hash=signed_hash)
 
 
-def _is_signature(key: _Key, given: str, text: bytes) -> bool:
-    """Return whether a chunk's signature is the signer's."""
+def _is_signature(key: _Key, signature: str, text: bytes) -> bool:
+    """Return whether a chunk's signature was made with the key."""
     if isinstance(key, sigv4.SigningKey):
-        return same(given, key.signature(text))
-    return sigv4a.is_signature(key, given, text)
+        return same(signature, key.signature(text))
+    return sigv4a.is_signature(key, signature, text)
 
 
-def _signed_in(
-    record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential, region: str
+def _authenticated(
+    record: AccessKey | Session, parent_key: AccessKey | None, signature: SigV4Credential, region: str
 ) -> Principal:
-    """Return the caller, completed with what it signed in with."""
-    signed_in = Credential("sigv4", credential.access_key_id, region, credential.service)
-    caller = record.principal
+    """Return the principal of a key or session with its `credential` set."""
+    credential = Credential("sigv4", signature.access_key_id, region, signature.service)
+    principal = record.principal
     if isinstance(record, AccessKey):
-        return replace(caller, credential=signed_in)
+        return replace(principal, credential=credential)
     issued = Issued(record.issued, record.expires, record.transitive_tag_keys, record.source_identity, record.mfa_at)
-    signed_in = replace(signed_in, kind="sts", issued=issued)
-    if behind is not None:  # the user may be renamed (S-33, P-10)
-        match caller.type:
+    credential = replace(credential, kind="sts", issued=issued)
+    if parent_key is not None:  # the user may have been renamed since (S-33, P-10)
+        match principal.type:
             case PrincipalType.USER:
-                return replace(caller, arn=behind.principal.arn, credential=signed_in)
+                return replace(principal, arn=parent_key.principal.arn, credential=credential)
             case PrincipalType.FEDERATED_USER:
-                return replace(caller, user_arn=behind.principal.arn, credential=signed_in)
-    return replace(caller, credential=signed_in)
+                return replace(principal, user_arn=parent_key.principal.arn, credential=credential)
+    return replace(principal, credential=credential)
 
 
 def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: Callers) -> Principal:
-    is_good = same(credential.digest, api_key.digest if api_key else _NO_DIGEST)
+    is_good = same(credential.digest, api_key.digest if api_key else _PLACEHOLDER_DIGEST)
     if api_key is None or not is_good or not api_key.active:
         raise InvalidClientTokenId()
     if api_key.expires is not None and api_key.expires <= now:
         raise ExpiredToken()
     scope = (credential.id,)
-    known = callers.get(scope, api_key)
-    if known is None:
-        signed_in = Credential("api-key", credential.id)
-        known = Caller(api_key, replace(api_key.principal, credential=signed_in))
-        callers.keep(scope, known)
-    return known.principal
+    caller = callers.get(scope, api_key)
+    if caller is None:
+        caller = Caller(api_key, replace(api_key.principal, credential=Credential("api-key", credential.id)))
+        callers.add(scope, caller)
+    return caller.principal

@@ -1,7 +1,7 @@
-"""The part of an HTTP request that credentials speak about: method, path, query and headers, as they were on the wire.
+"""The parts of an HTTP request that authentication needs: method, path, query and headers, as received.
 
-Every entrance (ASGI, WSGI, a function call) makes one of these, so that this room knows no framework. Must not live
-here: the body, of which only the SHA-256 matters (`credential_verifier`), and the connection.
+ASGI, WSGI and direct calls all build an `HttpRequest`, so authentication does not depend on a framework. The body is
+not part of it: only its SHA-256 is needed (`credential_verifier`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from iam_guard.authn.presented_credentials import CarriedCertificate
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """One request without its body.
+    """A request without its body.
 
-    `raw_path` is percent-encoded and without the query; `query_string` is without the `?`; headers are as they came,
-    repeated ones in the order of arrival.
+    `raw_path` is percent-encoded and excludes the query; `query_string` excludes the `?`; headers are as received,
+    repeated ones in order.
     """
 
     method: str
@@ -25,9 +25,9 @@ class HttpRequest:
     query_string: bytes = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     certificates: tuple[CarriedCertificate, ...] = field(default=(), repr=False)
-    """The client certificates that came with it, from where the settings say that they count."""
+    """The client certificates received from the sources that the settings accept."""
     by_name: Mapping[bytes, Sequence[bytes]] = field(init=False, repr=False, compare=False)
-    """The headers again: each name in lower case, with all its values."""
+    """All values of each header, by lower-case name."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class HttpRequest:
         headers: tuple[tuple[bytes, bytes], ...],
         certificates: tuple[CarriedCertificate, ...] = (),
     ) -> None:
-        # One is made for every request, and what a frozen dataclass writes for itself takes twice as long.
+        # Created for every request: the generated `__init__` of a frozen dataclass takes twice as long.
         fields = self.__dict__
         fields["method"] = method
         fields["raw_path"] = raw_path
@@ -48,17 +48,16 @@ class HttpRequest:
         fields["by_name"] = by_name if len(by_name) == len(headers) else _grouped(headers)
 
     def values(self, name: bytes) -> Sequence[bytes]:
-        """Return all values of a header, none for an absent one; `name` in lower case."""
+        """Return all values of a header; empty if absent. `name` is in lower case."""
         return self.by_name.get(name, ())
 
     def at_host(self, host: str) -> HttpRequest:
-        """Return the request with another `Host`, as it was before a proxy rewrote it."""
+        """Return the request with another `Host`, as before a proxy rewrote it."""
         headers = ((name, host.encode() if name.lower() == b"host" else value) for name, value in self.headers)
         return HttpRequest(self.method, self.raw_path, self.query_string, tuple(headers), self.certificates)
 
 
 def _grouped(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, Sequence[bytes]]:
-    """Return each name with all its values, where one comes more than once."""
     by_name: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         by_name.setdefault(name.lower(), []).append(value)

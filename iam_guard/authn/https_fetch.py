@@ -1,9 +1,8 @@
-"""What issuers publish, fetched over HTTPS.
+"""Fetch the discovery documents and key sets of OIDC issuers over HTTPS.
 
-Nothing is followed and nothing is believed: no redirect, no proxy of the environment, no cookie, certificates always
-checked, a bound on size and time. Where a stranger may name the address, the address must be public: the name is
-resolved here, and the connection goes to what was looked at, so that a name cannot mean something else a moment later.
-An issuer that lives at a private address has an entry in the settings, and plain HTTP is for such entries at loopback.
+No redirects, no proxy from the environment, no cookies; certificates are always verified, size and time are limited.
+The address must be public unless the settings name it: the host is resolved here and the connection goes to the checked
+address, which prevents DNS rebinding. Plain HTTP is accepted only for loopback addresses in the settings.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from iam_guard.errors import ConfigurationError, IdentityProviderUnavailable, In
 from iam_guard.net.connections import Dialling
 from iam_guard.net.trusted_addresses import is_loopback, trusting
 
-LARGEST: Final = 256 * 1024
+MAX_BODY: Final = 256 * 1024
 
 _HEADERS: Final = [("accept", "application/json"), ("accept-encoding", "identity"), ("user-agent", "iam-guard")]
 
 
 class Fetcher:
-    """Fetches on behalf of issuers. Safe to share between threads. `addresses` is issuer -> where it is reached.
+    """An HTTPS client for issuers, safe to share between threads. `addresses` maps an issuer to its private address.
 
-    Raises `ConfigurationError` for an address of no known form and for a file without certificates.
+    Raises `ConfigurationError` for an invalid address and for a CA file without certificates.
     """
 
     def __init__(self, addresses: Mapping[str, str], *, ca_file: str = "", timeout: float = 5.0) -> None:
@@ -38,10 +37,9 @@ class Fetcher:
         self._context = trusting(ca_file, place="oidc_ca_file")
 
     def fetch(self, url: str, issuer: str) -> bytes:
-        """Return the body at a URL that the issuer named.
+        """Return the body at a URL of the issuer.
 
-        Raises `IdentityProviderUnavailable` for an issuer that does not answer, `InvalidIdentityToken` for a URL that
-        is not fetched.
+        Raises `IdentityProviderUnavailable` if the issuer does not respond, `InvalidIdentityToken` for a refused URL.
         """
         address = self._addresses.get(issuer)
         if address is not None:
@@ -62,20 +60,20 @@ class Fetcher:
                 raise _unreachable(f"status {response.status}")
             for part in response.iter_stream():
                 body += part
-                if len(body) > LARGEST:
-                    raise _unreachable(f"more than {LARGEST} bytes")
+                if len(body) > MAX_BODY:
+                    raise _unreachable(f"more than {MAX_BODY} bytes")
         return bytes(body)
 
 
-def _unreachable(why: str) -> IdentityProviderUnavailable:
-    return IdentityProviderUnavailable(f"the identity provider cannot be reached: {why}")
+def _unreachable(reason: str) -> IdentityProviderUnavailable:
+    return IdentityProviderUnavailable(f"the identity provider cannot be reached: {reason}")
 
 
-# --- where to -----------------------------------------------------------------------------------------------------
+# --- URL checks ---------------------------------------------------------------------------------------------------
 
 
 def _check_url(url: str, *, is_private: bool) -> None:
-    """Refuse what is no plain URL over HTTPS; an issuer of the settings may be at loopback without it."""
+    """Raise `InvalidIdentityToken` unless the URL is plain HTTPS, or HTTP at loopback for an issuer of the settings."""
     try:
         parts = urlsplit(url)
         is_plain = parts.hostname and parts.username is None and parts.password is None and url.isascii()
@@ -84,7 +82,7 @@ def _check_url(url: str, *, is_private: bool) -> None:
             return
     except ValueError:
         pass
-    raise InvalidIdentityToken("the identity provider names an address that is not fetched from")
+    raise InvalidIdentityToken("expected an HTTPS URL from the identity provider")
 
 
 def _check_address(address: str) -> None:

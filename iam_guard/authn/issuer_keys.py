@@ -1,13 +1,11 @@
-"""The keys of OIDC issuers: found by discovery, remembered, fetched anew (OpenID Connect Discovery 1.0).
+"""A cache of OIDC issuers' keys (OpenID Connect Discovery 1.0).
 
-The strategy. An issuer's keys are fetched when a token first needs them, and again once they are `refresh` seconds old
-or a token names a key that is not among them. INVARIANT: between two attempts at one issuer lie at least `cooldown`
-seconds, whatever tokens come in, so that nobody can make us knock at an issuer's door. One thread fetches; who needs a
-key that is not there yet waits for it, everybody else goes on with the keys that are there. While the issuer cannot be
-reached the old keys stay good until they are `max_staleness` seconds old.
+An issuer's keys are fetched for its first token, and again once they are `refresh` seconds old or a token names an
+unknown key. INVARIANT: at least `cooldown` seconds pass between two attempts at one issuer, whatever tokens arrive, so
+that clients cannot make us flood an issuer. One thread fetches; threads that need a missing key wait for it, all others
+use the cached keys. While the issuer is unreachable, cached keys are used until they are `max_staleness` seconds old.
 
-Only issuers that somebody registered are asked about here; that is the caller's promise. What an issuer answers must be
-its own: the document names the issuer itself, letter by letter.
+Callers must ask for registered issuers only. The discovery document must name exactly this issuer.
 """
 
 from __future__ import annotations
@@ -30,9 +28,9 @@ _log = logging.getLogger("iam_guard.authn")
 
 MAX_ISSUERS: Final = 1000
 MAX_WAITING: Final = 20
-"""Threads that wait for one issuer; an issuer that answers slowly must not hold them all."""
+"""Maximum threads waiting for one issuer, so that a slow issuer does not block all threads."""
 MAX_WAITING_FOR_ALL: Final = 30
-"""Threads that wait for issuers at all; nor must several of them."""
+"""Maximum threads waiting for all issuers together."""
 DISCOVERY: Final = "/.well-known/openid-configuration"
 _NO_KEY: Final = (
     "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity "
@@ -41,7 +39,7 @@ _NO_KEY: Final = (
 
 
 class Intervals(NamedTuple):
-    """How long keys are good, in seconds; see the settings of the same names."""
+    """The cache intervals in seconds; see the settings `oidc_refresh`, `oidc_cooldown`, `oidc_max_staleness`."""
 
     refresh: float = 900.0
     cooldown: float = 15.0
@@ -50,7 +48,7 @@ class Intervals(NamedTuple):
 
 @dataclass(slots=True)
 class _Issuer:
-    """What is known of one issuer. `fetching` is held by the thread that fetches."""
+    """The cached state of one issuer. The thread that fetches owns the lock `fetching`."""
 
     keys: IssuerKeySet | None = None
     loaded: float = 0.0
@@ -61,7 +59,7 @@ class _Issuer:
 
 
 class IssuerKeys:
-    """Safe to share between threads. `fetch` gives the body at a URL on behalf of an issuer."""
+    """The keys of all issuers, safe to share between threads. `fetch` returns the body at a URL of an issuer."""
 
     def __init__(
         self,
@@ -79,76 +77,73 @@ class IssuerKeys:
         on_fork(self)
 
     def begin_in_child(self) -> None:
-        """Fetch anew: whatever the parent's threads are fetching arrives there."""
+        """Drop the parent's state: its fetching threads do not exist in the child."""
         self._issuers.clear()
         self._waiting = 0
 
     def check_signature(self, token: Token) -> None:
-        """Refuse a token that its issuer has not signed.
-
-        Raises `InvalidIdentityToken`, `IdentityProviderUnavailable`.
-        """
-        fitting = self._keys_for(token).fitting(token)
-        if not fitting:
+        """Verify the issuer's signature. Raises `InvalidIdentityToken`, `IdentityProviderUnavailable`."""
+        candidates = self._keys_for(token).candidates(token)
+        if not candidates:
             raise InvalidIdentityToken(_NO_KEY)
-        if not is_signed(token, fitting):
+        if not is_signed(token, candidates):
             raise InvalidIdentityToken("The signature of the token is not that of its issuer")
 
     def _keys_for(self, token: Token) -> IssuerKeySet:
         with self._lock:
             issuer = self._issuers.setdefault(token.issuer, _Issuer())
-        asked = self._clock()
+        started = self._clock()
         keys = issuer.keys
-        if keys is None or not keys.fitting(token):
-            self._wait_for(token.issuer, issuer, asked)
-        elif asked - issuer.loaded >= self._intervals.refresh and issuer.fetching.acquire(blocking=False):
+        if keys is None or not keys.candidates(token):
+            self._wait_for(token.issuer, issuer, started)
+        elif started - issuer.loaded >= self._intervals.refresh and issuer.fetching.acquire(blocking=False):
             try:
-                if self._may_try(issuer, asked):
+                if self._may_try(issuer, started):
                     self._load(token.issuer, issuer)
             finally:
                 issuer.fetching.release()
-        return self._good_keys(issuer)
+        return self._usable_keys(issuer)
 
-    def _wait_for(self, name: str, issuer: _Issuer, asked: float) -> None:
-        """Fetch the keys, or wait until another thread has. Raises `IdentityProviderUnavailable` for a long queue."""
+    def _wait_for(self, name: str, issuer: _Issuer, started: float) -> None:
+        """Fetch the keys or wait for the fetching thread. Raises `IdentityProviderUnavailable` if too many wait."""
         with self._lock:
             if issuer.waiting >= MAX_WAITING or self._waiting >= MAX_WAITING_FOR_ALL:
-                raise IdentityProviderUnavailable("too many tokens wait for the identity provider")
+                raise IdentityProviderUnavailable("too many requests are waiting for the identity provider")
             issuer.waiting += 1
             self._waiting += 1
         try:
             with issuer.fetching:
-                if self._may_try(issuer, asked):
+                if self._may_try(issuer, started):
                     self._load(name, issuer)
         finally:
             with self._lock:
                 issuer.waiting -= 1
                 self._waiting -= 1
 
-    def _may_try(self, issuer: _Issuer, asked: float) -> bool:
-        """Return whether to fetch; not when somebody else did while we waited, or just before. `fetching` is held."""
+    def _may_try(self, issuer: _Issuer, started: float) -> bool:
+        """Return whether to fetch: not if another thread did since `started` or within the cooldown."""
         return issuer.tried is None or (
-            issuer.tried <= asked and self._clock() - issuer.tried >= self._intervals.cooldown
+            issuer.tried <= started and self._clock() - issuer.tried >= self._intervals.cooldown
         )
 
     def _load(self, name: str, issuer: _Issuer) -> None:
         try:
-            issuer.keys = self._fetched(name)
+            issuer.keys = self._fetch_keys(name)
         except (InvalidIdentityToken, IdentityProviderUnavailable) as failure:
             issuer.failure = failure
-            _log.warning("the keys of %s cannot be had: %s", name, failure.message)
+            _log.warning("cannot fetch the keys of %s: %s", name, failure.message)
         else:
             issuer.failure, issuer.loaded = None, self._clock()
         issuer.tried = self._clock()
 
-    def _good_keys(self, issuer: _Issuer) -> IssuerKeySet:
+    def _usable_keys(self, issuer: _Issuer) -> IssuerKeySet:
         keys, failure = issuer.keys, issuer.failure
         if keys is not None and self._clock() - issuer.loaded < self._intervals.max_staleness:
             return keys
         raise type(failure or _UNREACHABLE)((failure or _UNREACHABLE).message)
 
-    def _fetched(self, name: str) -> IssuerKeySet:
-        """Find the keys of an issuer; what it answers is not told to anybody."""
+    def _fetch_keys(self, name: str) -> IssuerKeySet:
+        """Fetch an issuer's keys by discovery. Errors do not reveal its response."""
         try:
             document = read_members(self._fetch(name.rstrip("/") + DISCOVERY, name))
             address = document.get("jwks_uri")

@@ -1,8 +1,7 @@
-"""Signatures of tokens, and the public keys for them: the one file that knows joserfc (RFC 7517, 7518).
+"""Token signatures and the public keys that verify them (RFC 7515, 7517, 7518). The only module that uses joserfc.
 
-A key is good for the algorithms of its own kind and curve alone, so that a public key is never taken for the secret of
-an HMAC, and a token cannot choose what its signature means. Keys that are too short to protect anything, too long to
-compute with, meant for something else, or not public are left out.
+A key is used only with the algorithms of its type and curve, so a public key is never used as an HMAC secret and a
+token cannot choose how it is verified. Keys that are too short, too long, for another use, or not public are skipped.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ RSA_BITS: Final = range(2048, 8192 + 1)
 PublicKey: TypeAlias = RSAKey | ECKey | OKPKey
 
 
-class Fitting(NamedTuple):
-    """What a key for an algorithm must be; `name` is what joserfc calls the algorithm."""
+class KeyRequirements(NamedTuple):
+    """The key type and curve that an algorithm requires; `name` is joserfc's name of the algorithm."""
 
     kind: str
     curve: str | None
     name: str
 
 
-ALGORITHMS: Final[Mapping[str, Fitting]] = {
+ALGORITHMS: Final[Mapping[str, KeyRequirements]] = {
     **{
-        f"{family}{bits}": Fitting("RSA", None, f"{family}{bits}")
+        f"{family}{bits}": KeyRequirements("RSA", None, f"{family}{bits}")
         for family in ("RS", "PS")
         for bits in (256, 384, 512)
     },
-    "ES256": Fitting("EC", "P-256", "ES256"),
-    "ES384": Fitting("EC", "P-384", "ES384"),
-    "ES512": Fitting("EC", "P-521", "ES512"),
-    "EdDSA": Fitting("OKP", "Ed25519", "Ed25519"),  # RFC 9864 has given it another name
-    "Ed25519": Fitting("OKP", "Ed25519", "Ed25519"),
+    "ES256": KeyRequirements("EC", "P-256", "ES256"),
+    "ES384": KeyRequirements("EC", "P-384", "ES384"),
+    "ES512": KeyRequirements("EC", "P-521", "ES512"),
+    "EdDSA": KeyRequirements("OKP", "Ed25519", "Ed25519"),  # RFC 9864 renames it to Ed25519
+    "Ed25519": KeyRequirements("OKP", "Ed25519", "Ed25519"),
 }
-"""The algorithms that there are. None of them is symmetric."""
+"""The supported algorithms. None is symmetric."""
 
 _REGISTRY: Final = jws.JWSRegistry(algorithms=[each.name for each in ALGORITHMS.values()])
 _KINDS: Final[Mapping[str, type[PublicKey]]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
@@ -53,7 +52,7 @@ _SECRET_MEMBERS: Final = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
 
 @dataclass(frozen=True, slots=True)
 class IssuerKey:
-    """One public key of an issuer. `algorithm` is the only one it is for, where it says so."""
+    """A public key of an issuer. `algorithm` restricts the key to one algorithm; None means any of its type."""
 
     id: str | None
     kind: str
@@ -64,21 +63,21 @@ class IssuerKey:
 
 @dataclass(frozen=True, slots=True)
 class IssuerKeySet:
-    """The keys of an issuer as of one moment."""
+    """A snapshot of an issuer's keys."""
 
     keys: tuple[IssuerKey, ...]
 
-    def fitting(self, token: Token) -> list[IssuerKey]:
-        """Return the keys that may have signed a token: by key id or, without one, the only key of its kind."""
-        wanted = ALGORITHMS[token.algorithm]
-        found = [
+    def candidates(self, token: Token) -> list[IssuerKey]:
+        """Return the keys that may have signed a token: by key id or, without one, the only suitable key."""
+        required = ALGORITHMS[token.algorithm]
+        candidates = [
             key
             for key in self.keys
-            if (key.kind, key.curve) == (wanted.kind, wanted.curve)
+            if (key.kind, key.curve) == (required.kind, required.curve)
             and key.algorithm in (None, token.algorithm)
             and token.key_id in (None, key.id)
         ]
-        return found if token.key_id is not None or len(found) == 1 else []
+        return candidates if token.key_id is not None or len(candidates) == 1 else []
 
 
 def is_signed(token: Token, keys: list[IssuerKey]) -> bool:
@@ -97,31 +96,31 @@ def _is_signed_with(token: Token, key: IssuerKey) -> bool:
 
 
 def read_key_set(content: bytes) -> IssuerKeySet:
-    """Read a JWK set; keys that are not for us are left out. Raises `ValueError` for what is no JWK set."""
+    """Parse a JWK set; unsupported keys are skipped. Raises `ValueError` if it is not a JWK set."""
     members = read_members(content).get("keys")
     if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
         raise ValueError("expected a list of keys")
     if len(members) > MAX_KEYS:
         raise ValueError(f"expected at most {MAX_KEYS} keys")
-    found = [key for member in members if (key := _key(member)) is not None]
-    return IssuerKeySet(tuple(found))
+    keys = [key for member in members if (key := _key(member)) is not None]
+    return IssuerKeySet(tuple(keys))
 
 
 def _key(members: Mapping[str, Any]) -> IssuerKey | None:
     kind, key_id, algorithm = members.get("kty"), members.get("kid"), members.get("alg")
     curve = members.get("crv") if kind != "RSA" else None
-    texts = [each for each in (key_id, algorithm, curve) if each is not None]
-    if not isinstance(kind, str) or kind not in _KINDS or not all(isinstance(text, str) for text in texts):
+    optional = [value for value in (key_id, algorithm, curve) if value is not None]
+    if not isinstance(kind, str) or kind not in _KINDS or not all(isinstance(value, str) for value in optional):
         return None
     if not _is_for_signatures(members):
         return None
     if not _SECRET_MEMBERS.isdisjoint(members):
-        return None  # whose private key is public has none
+        return None  # the private key was published, so the key proves nothing
     try:
         if kind == "RSA" and _bits(members["n"]) not in RSA_BITS:
             return None
         key = _KINDS[kind].import_key({name: value for name, value in members.items() if name != "key_ops"})
-        _ = key.public_key  # made, and so checked, when it is first asked for
+        _ = key.public_key  # a lazy property: reading it validates the key
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     return IssuerKey(key_id, kind, curve, algorithm, key)

@@ -1,9 +1,8 @@
-"""A token of an OIDC provider, read: a signed JWT in its three parts, strictly (RFC 7515, 7519, 8725; rule S-30).
+"""Parse OIDC tokens strictly: signed JWTs of three parts (RFC 7515, 7519, 8725; rule S-30).
 
-Read does not mean good: the signature is `jws`'s. Whatever could mean two things is refused: a second spelling of
-base64, a member that is there twice, text that is no Unicode, a number that is no number. So are all ways in which a
-token could say how it wants to be verified: `none` and every algorithm that was not asked for, keys and addresses of
-keys in the header, extensions, other tokens inside.
+The signature is verified by `jws`. Ambiguous input is refused: non-canonical base64, duplicate members, invalid
+Unicode, NaN and Infinity. So is every way in which a token could choose how it is verified: `none` and algorithms that
+are not enabled, keys and key URLs in the header, extensions, nested tokens.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from typing import Any, Final
 
 from iam_guard.errors import ExpiredIdentityToken, InvalidIdentityToken
 
-LONGEST: Final = 20_000
-LONGEST_SUBJECT: Final = 255
+MAX_LENGTH: Final = 20_000
+MAX_SUBJECT_LENGTH: Final = 255
 MAX_DEPTH: Final = 16
-LATEST: Final = 253_402_300_799  # the end of the year 9999
+MAX_INSTANT: Final = 253_402_300_799  # the end of the year 9999
 
 _PART: Final = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 _NOT_IN_HEADER: Final = frozenset({"crit", "b64", "cty", "enc", "zip", "jku", "jwk", "x5u", "x5c"})
-"""What would change how a token is verified, or bring a key along."""
+"""Header parameters that change how a token is verified, or contain a key."""
 _NO_JWT: Final = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it was sent. `text` is a credential and never shown."""
+    """A parsed token. `text` is secret and must not be shown."""
 
     text: str = field(repr=False)
     algorithm: str
@@ -46,8 +45,8 @@ class Token:
 
 
 def read_token(text: str, *, algorithms: Collection[str]) -> Token:
-    """Read a token. Raises `InvalidIdentityToken`; whether it is signed and of this time is not looked at."""
-    parts = text.split(".") if 4 <= len(text) <= LONGEST else []
+    """Parse a token; signature and times are not checked. Raises `InvalidIdentityToken`."""
+    parts = text.split(".") if 4 <= len(text) <= MAX_LENGTH else []
     if len(parts) != 3:
         raise InvalidIdentityToken(_NO_JWT)
     header, claims = _object(parts[0]), _object(parts[1])
@@ -67,13 +66,13 @@ def read_token(text: str, *, algorithms: Collection[str]) -> Token:
 
 
 def check_times(token: Token, *, now: float, leeway: float) -> None:
-    """Refuse a token that is not good yet or not any more. Raises `InvalidIdentityToken`, `ExpiredIdentityToken`."""
+    """Raise `ExpiredIdentityToken` for an expired token, `InvalidIdentityToken` for one that is not valid yet."""
     if token.expires <= now - leeway:
         raise ExpiredIdentityToken(
             f"Token expired: current date/time {int(now)} must be before the expiration date/time {token.expires}"
         )
-    begins = max(token.issued, _instant(token.claims, "nbf") if "nbf" in token.claims else 0)
-    if begins > now + leeway:
+    valid_from = max(token.issued, _instant(token.claims, "nbf") if "nbf" in token.claims else 0)
+    if valid_from > now + leeway:
         raise InvalidIdentityToken("Token is not valid yet")
 
 
@@ -81,15 +80,15 @@ def check_times(token: Token, *, now: float, leeway: float) -> None:
 
 
 def _algorithm(header: Mapping[str, Any], algorithms: Collection[str]) -> str:
-    named = sorted(_NOT_IN_HEADER & header.keys())
-    if named:
-        raise InvalidIdentityToken(f"the header of the token has `{named[0]}`, which is not accepted")
+    refused = sorted(_NOT_IN_HEADER & header.keys())
+    if refused:
+        raise InvalidIdentityToken(f"expected a token header without `{refused[0]}`")
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise InvalidIdentityToken("expected a token of the type JWT")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in algorithms:
-        raise InvalidIdentityToken(f"expected a token that is signed with one of {', '.join(sorted(algorithms))}")
+        raise InvalidIdentityToken(f"expected a token signed with one of {', '.join(sorted(algorithms))}")
     return algorithm
 
 
@@ -98,14 +97,14 @@ def _algorithm(header: Mapping[str, Any], algorithms: Collection[str]) -> str:
 
 def _subject(claims: Mapping[str, Any]) -> str:
     subject = _text(claims, "sub")
-    if len(subject) > LONGEST_SUBJECT:
-        raise InvalidIdentityToken(f"expected a subject of at most {LONGEST_SUBJECT} characters")
+    if len(subject) > MAX_SUBJECT_LENGTH:
+        raise InvalidIdentityToken(f"expected a subject of at most {MAX_SUBJECT_LENGTH} characters")
     return subject
 
 
 def _audiences(claims: Mapping[str, Any]) -> tuple[str, ...]:
-    given = claims.get("aud")
-    audiences = given if isinstance(given, list) else [given]
+    value = claims.get("aud")
+    audiences = value if isinstance(value, list) else [value]
     if not audiences or not all(isinstance(audience, str) and audience for audience in audiences):
         raise InvalidIdentityToken("Missing a required claim: aud")
     return tuple(audiences)
@@ -124,8 +123,8 @@ def _optional_text(members: Mapping[str, Any], name: str) -> str | None:
 
 def _instant(claims: Mapping[str, Any], name: str) -> int:
     value = claims.get(name)
-    if type(value) is not int or not 0 <= value <= LATEST:
-        raise InvalidIdentityToken(f"expected seconds since 1970 as the claim `{name}`, a whole number")
+    if type(value) is not int or not 0 <= value <= MAX_INSTANT:
+        raise InvalidIdentityToken(f"expected the claim `{name}` in whole seconds since 1970")
     return value
 
 
@@ -133,7 +132,6 @@ def _instant(claims: Mapping[str, Any], name: str) -> int:
 
 
 def _object(part: str) -> dict[str, Any]:
-    """Decode a part and read the JSON object in it."""
     try:
         return read_members(decoded(part))
     except ValueError:
@@ -141,8 +139,10 @@ def _object(part: str) -> dict[str, Any]:
 
 
 def decoded(part: str) -> bytes:
-    """Decode base64 in its one spelling, for it leaves bits of the last character unread. Raises
-    `InvalidIdentityToken`."""
+    """Decode canonical base64url only, since decoders ignore bits of the last character.
+
+    Raises `InvalidIdentityToken`.
+    """
     if _PART.fullmatch(part) is not None and len(part) % 4 != 1:
         content = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
         if base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii") == part:
@@ -151,38 +151,38 @@ def decoded(part: str) -> bytes:
 
 
 def read_members(content: bytes) -> dict[str, Any]:
-    """Read a JSON object in which no name is there twice. Raises `ValueError`."""
+    """Parse a JSON object without duplicate names. Raises `ValueError`."""
     try:
-        found = json.loads(content.decode("utf-8"), object_pairs_hook=_members, parse_constant=_refuse)
-        json.dumps(found, ensure_ascii=False, allow_nan=False).encode("utf-8")  # half a surrogate is no text
+        document = json.loads(content.decode("utf-8"), object_pairs_hook=_members, parse_constant=_refuse)
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")  # fails for a lone surrogate
     except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(found, dict):
+        raise ValueError(f"expected at most {MAX_DEPTH} levels") from None
+    if not isinstance(document, dict):
         raise ValueError("expected an object")
-    _check_depth(found)
-    return found
+    _check_depth(document)
+    return document
 
 
-def _check_depth(found: object) -> None:
-    level = [found]
+def _check_depth(document: object) -> None:
+    level = [document]
     for _ in range(MAX_DEPTH):
         level = [
             inner
-            for each in level
-            if isinstance(each, (dict, list))
-            for inner in (each.values() if isinstance(each, dict) else each)
+            for value in level
+            if isinstance(value, (dict, list))
+            for inner in (value.values() if isinstance(value, dict) else value)
         ]
         if not level:
             return
-    raise ValueError("nested too deeply")
+    raise ValueError(f"expected at most {MAX_DEPTH} levels")
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("expected each name once")
     return members
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"expected JSON, got {constant}")

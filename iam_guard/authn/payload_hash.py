@@ -1,10 +1,10 @@
-"""What a signed request says of its body: its SHA-256, that it is not signed, or that it comes in chunks.
+"""The body hash that a signed request states: a SHA-256, unsigned, or a kind of chunked body.
 
-`x-amz-content-sha256` says it, in a header or, of a presigned request, in the query; without it the body is hashed as
-it came. Whatever it says is a line of what was signed. A table tells the kinds of bodies in chunks (`aws-chunked`).
+It is the header `x-amz-content-sha256` or, of a presigned request, also the query parameter; without it the received
+body is hashed. The stated value is part of the signed text. `CHUNKED` is the table of chunked bodies (`aws-chunked`).
 
-A body that the signature does not cover is accepted only where the caller of this room says so, for one route. S3's
-clients presign without the body and do not say so; theirs are read as unsigned where that is accepted.
+Unsigned bodies are accepted only for routes that allow them. S3's clients presign without the body and state no hash;
+their requests count as unsigned on such routes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
 
 
 class Chunking(NamedTuple):
-    """One kind of body in chunks. `algorithm` is what signs each chunk, None where nothing does."""
+    """A kind of chunked body. `algorithm` signs each chunk; None for unsigned chunks."""
 
     algorithm: str | None
     has_trailer: bool
@@ -41,15 +41,15 @@ CHUNKED: Mapping[str, Chunking] = {
     "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER": Chunking(ASYMMETRIC, has_trailer=True),
     "STREAMING-UNSIGNED-PAYLOAD-TRAILER": Chunking(None, has_trailer=True),
 }
-"""What `x-amz-content-sha256` says of a body in chunks."""
+"""The values of `x-amz-content-sha256` for chunked bodies."""
 
 
 def stated_payload(
     request: HttpRequest, credential: SigV4Credential, *, unsigned: bool = False, chunked: bool = False
 ) -> str | None:
-    """Return the stated hash of the body: a hash, `UNSIGNED`, a name of `CHUNKED`, or None.
+    """Return the stated hash of the body: a SHA-256, `UNSIGNED`, a key of `CHUNKED`, or None.
 
-    `unsigned` and `chunked` tell what is accepted. Raises `IncompleteSignature` for everything else.
+    `unsigned` and `chunked` enable these kinds. Raises `IncompleteSignature` for any other value.
     """
     values = request.by_name.get(_HEADER)
     if credential.is_presigned:
@@ -59,7 +59,7 @@ def stated_payload(
     elif values is None:
         return None
     if len(values) != 1:
-        raise IncompleteSignature(f"expected it once, got it {len(values)} times", place=_PLACE)
+        raise IncompleteSignature(f"expected one value, got {len(values)}", place=_PLACE)
     value = values[0].strip()
     if _SHA256_HEX.fullmatch(value):
         return value.decode("ascii")
@@ -85,17 +85,17 @@ def _other(text: str, algorithm: str, *, unsigned: bool, chunked: bool) -> str:
 
 
 def is_chunked(stated: str | None) -> bool:
-    """Return whether the body comes in chunks."""
+    """Return whether the body is chunked."""
     return stated in CHUNKED
 
 
 def is_unsigned(stated: str | None) -> bool:
-    """Return whether the signature covers no byte of the body."""
+    """Return whether the signature does not cover the body."""
     return stated is not None and (stated == UNSIGNED or (stated in CHUNKED and CHUNKED[stated].algorithm is None))
 
 
 def check_payload(stated: str, computed: str) -> None:
-    """Refuse a body that is not the one whose hash was signed."""
+    """Raise `SignatureDoesNotMatch` for a body with another hash than the signed one."""
     if not same(stated, computed):
         message = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise SignatureDoesNotMatch(message, place=_PLACE)

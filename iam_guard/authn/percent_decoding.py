@@ -1,8 +1,8 @@
-"""Percent-decoding in time that no text makes long: `unquote_to_bytes` of the standard library takes a microsecond for
-every escape, and requests are decoded before anything is known of their senders.
+"""Fast percent-decoding: `unquote_to_bytes` of the standard library takes a microsecond for every escape, and requests
+are decoded before they are authenticated.
 
-Strategy. Quoted-printable is the same with `=` for `%`, and has a decoder in C. It treats differently only what is no
-escape; decoding tells by the length of what it gives whether there was any, and those percent signs are encoded first.
+Quoted-printable is the same encoding with `=` for `%` and has a decoder in C. The two differ only for percent signs
+that are no escapes; the length of the result reveals whether there are any, and then those are encoded first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NO_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
 def unescaped(text: bytes) -> bytes:
-    """Return the decoded text; a percent sign without two hexadecimal digits stands for itself."""
+    """Return the decoded text; a percent sign without two hexadecimal digits is kept."""
     if b"%" not in text:
         return text
     decoded = strictly_unescaped(text)
@@ -22,18 +22,18 @@ def unescaped(text: bytes) -> bytes:
 
 
 def strictly_unescaped(text: bytes) -> bytes | None:
-    """Return the decoded text; None where a percent sign lacks two hexadecimal digits."""
+    """Return the decoded text; None if a percent sign is not followed by two hexadecimal digits."""
     escapes = text.count(b"%")
     if not escapes:
         return text
     if b"%\n" in text or b"%\r" in text:
-        return None  # a soft line break, which would be left out
+        return None  # a soft line break of quoted-printable, which would be dropped
     decoded = _decoded(text)
     return decoded if len(decoded) == len(text) - 2 * escapes else None
 
 
 def roughly_unescaped(text: bytes) -> bytes:
-    """Return the decoded text, in which what is no escape is not exact: for finding names, which have none."""
+    """Return the decoded text, inexact for invalid escapes: for finding names, which contain none."""
     return _decoded(text.replace(b"%\r", b"\r").replace(b"%\n", b"\n"))
 
 

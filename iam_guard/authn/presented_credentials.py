@@ -1,4 +1,4 @@
-"""What a request can carry to say who sent it: one form for each kind of credential, read and not yet verified."""
+"""The kinds of credentials that a request can carry: parsed, not yet verified."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from cryptography.x509 import Certificate
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
-"""The algorithm of SigV4A, whose signatures are for a set of regions."""
+"""The algorithm of SigV4A, which signs for a set of regions."""
 TERMINATOR = "aws4_request"
 
 
 class SigV4Credential(NamedTuple):
-    """A Signature Version 4. `timestamp` is when it was made, as `YYYYMMDDTHHMMSSZ`; `date` is the scope's.
+    """A Signature Version 4. `timestamp` is the time of signing, as `YYYYMMDDTHHMMSSZ`; `date` is that of the scope.
 
-    `session_token` is what temporary credentials send along; like a signature, it is never shown. `region` of SigV4A is
-    its set of regions, as sent. `is_presigned` tells a signature in the query, good for `expires` seconds.
+    `session_token` belongs to temporary credentials; like the signature, it is never shown. For SigV4A `region` is the
+    set of regions as sent. `is_presigned` marks a signature in the query, valid for `expires` seconds.
 
-    A tuple, since one is made for every request and a frozen dataclass of as many fields costs three times as much.
+    A tuple, since it is created for every request: a frozen dataclass of this size costs three times as much.
     """
 
     access_key_id: str
@@ -54,9 +54,9 @@ class ApiKeyCredential:
 
 
 class TokenCredential(NamedTuple):
-    """A bearer token of three parts, as those of OIDC providers are; it is as secret as a password.
+    """A bearer token of three parts, such as an OIDC token; as secret as a password.
 
-    A tuple for the same reason as a signature.
+    A tuple for the same reason as `SigV4Credential`.
     """
 
     text: str
@@ -66,9 +66,9 @@ class TokenCredential(NamedTuple):
 
 
 class CarriedCertificate(NamedTuple):
-    """A client certificate as it came, not yet read: `source` is `tls` or the header's name.
+    """A client certificate as received, not yet parsed: `source` is `tls` or the header's name.
 
-    `is_trusted` says whether it was our own server or a trusted proxy that saw the key used.
+    `is_trusted` is whether our own server or a trusted proxy did the TLS handshake.
     """
 
     source: str
@@ -79,33 +79,33 @@ class CarriedCertificate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CertificateCredential:
-    """A client certificate with what it brought, itself first. `role` is the ARN of the role that is asked for."""
+    """A client certificate and its intermediates, itself first. `role` is the ARN of the requested role."""
 
     chain: tuple[Certificate, ...] = field(repr=False)
     fingerprint: str
-    """Its SHA-256 in hexadecimal."""
+    """SHA-256 of the certificate in hexadecimal."""
     role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NoCredential:
-    """The request carries none."""
+    """The request carries no credential."""
 
 
 AnyCredential: TypeAlias = SigV4Credential | ApiKeyCredential | TokenCredential | CertificateCredential | NoCredential
 
 
 class Claim(NamedTuple):
-    """What a request claims to carry, for the audit trail and for caches; nothing of it is checked."""
+    """The unverified kind and id of a request's credential, for the audit trail and for caches."""
 
     kind: str
     """`sigv4`, `api-key`, `oidc`, `x509`, `unknown`, `none`."""
     id: str | None
-    """The access key id, API key id or fingerprint of the certificate."""
+    """The access key id, API key id or certificate fingerprint."""
 
 
 def claim_of(credential: AnyCredential) -> Claim:
-    """Return what a credential that was read claims."""
+    """Return the claim of a parsed credential."""
     match credential:
         case SigV4Credential():
             return Claim("sigv4", credential.access_key_id)

@@ -1,7 +1,7 @@
-"""The parts that a signature has wherever it stands: its scope, its list of signed headers, its time, its hexadecimal.
+"""Parse the parts of a signature: scope, signed headers, timestamp and hexadecimal signature.
 
-Read from text, with AWS's sentence for what has another form; `place` says where the text was found. Must not live
-here: finding the parts in a header (`signed_header`) or in the query (`signed_query`).
+Malformed parts raise AWS's error messages; `place` is where the text was found. `signed_header` and `signed_query` find
+the parts in the header and in the query.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from functools import lru_cache
 from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, TERMINATOR
 from iam_guard.errors import CredentialError, IncompleteSignature, InvalidClientTokenId, SignatureDoesNotMatch
 
-WORD = r"([A-Za-z0-9._-]{1,64})"  # a region, a service
+WORD = r"([A-Za-z0-9._-]{1,64})"  # a region or a service
 SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{WORD}/{WORD}/{TERMINATOR}", re.ASCII)
 SIGNATURE = re.compile(r"[0-9a-f]{64}")
 TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-USUAL_LENGTH = 16  # of a time
-TEXT_LENGTH = 64
+TIMESTAMP_LENGTH = 16
+MAX_DATE_LENGTH = 64
 
 _ASYMMETRIC_SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{WORD}/{TERMINATOR}", re.ASCII)
 _ASYMMETRIC_SIGNATURE = re.compile(r"(?:[0-9a-f]{2}){8,72}")  # DER of two numbers of 256 bits
@@ -29,30 +29,30 @@ _ELEMENTS = {ALGORITHM: "keyid/date/region/service/term", ASYMMETRIC: "keyid/dat
 
 
 def printable(value: bytes, place: str) -> str:
-    """Return a value as text, without what would do harm in a message or a log."""
+    """Return a value as text. Raises `IncompleteSignature` for characters that are not printable ASCII."""
     text = value.decode("latin-1").replace("\t", " ").strip(" ")
     if not (text.isascii() and text.isprintable()):
         raise IncompleteSignature("expected printable ASCII characters only", place=place)
     return text
 
 
-def only(values: Sequence[bytes], name: str) -> str:
-    """Return the value of what must be there once."""
+def single_value(values: Sequence[bytes], name: str) -> str:
+    """Return the value of a header that must occur once."""
     if len(values) != 1:
         raise IncompleteSignature(f"expected one header, got {len(values)}", place=name)
     return printable(values[0], name)
 
 
 def read_scope(text: str, algorithm: str, place: str) -> tuple[str, str, str, str]:
-    """Return access key id, date, region and service; SigV4A has no region here, and gives an empty one."""
+    """Return access key id, date, region and service. For SigV4A the region is empty: it is not part of the scope."""
     if algorithm == ASYMMETRIC:
-        found = _ASYMMETRIC_SCOPE.fullmatch(text)
-        if found is not None:
-            return found[1], found[2], "", found[3]
+        match = _ASYMMETRIC_SCOPE.fullmatch(text)
+        if match is not None:
+            return match[1], match[2], "", match[3]
     else:
-        found = SCOPE.fullmatch(text)
-        if found is not None:
-            return found[1], found[2], found[3], found[4]
+        match = SCOPE.fullmatch(text)
+        if match is not None:
+            return match[1], match[2], match[3], match[4]
     raise _malformed_scope(text, algorithm, place)
 
 
@@ -71,9 +71,9 @@ def _malformed_scope(text: str, algorithm: str, place: str) -> CredentialError:
     return IncompleteSignature(message, place=place)
 
 
-@lru_cache(maxsize=128)  # clients write the same few lists
+@lru_cache(maxsize=128)  # clients send the same few lists
 def read_signed_headers(text: str, place: str) -> tuple[str, ...]:
-    """Return the names of the signed headers, in their order."""
+    """Return the names of the signed headers in order."""
     names = text.split(";")
     if text != text.lower() or "" in names or names != sorted(set(names)):
         message = "expected SignedHeaders in lower case, sorted, each once, separated by semicolons"
@@ -82,7 +82,7 @@ def read_signed_headers(text: str, place: str) -> tuple[str, ...]:
 
 
 def read_signature(text: str, algorithm: str, place: str) -> str:
-    """Return a signature in hexadecimal, of the length that the algorithm has."""
+    """Return a hexadecimal signature of the algorithm's length. Raises `IncompleteSignature`."""
     if algorithm == ASYMMETRIC:
         if _ASYMMETRIC_SIGNATURE.fullmatch(text) is None:
             raise IncompleteSignature("expected a Signature of 16 to 144 hexadecimal digits", place=place)
@@ -94,34 +94,34 @@ def read_signature(text: str, algorithm: str, place: str) -> str:
 def read_region_set(text: str, place: str) -> str:
     """Return the region set of a SigV4A signature as sent: comma-separated names, with `*` as wildcard."""
     if _REGIONS.fullmatch(text) is None:
-        raise IncompleteSignature("expected a set of regions, separated by commas", place=place)
+        raise IncompleteSignature("expected a comma-separated set of regions", place=place)
     return text
 
 
 def iso_basic(text: str) -> str:
-    """Return a time in ISO 8601 basic form, which there is."""
+    """Return a valid timestamp in ISO 8601 basic format. Raises `IncompleteSignature`."""
     try:
         if TIMESTAMP.fullmatch(text):
-            moment_of(text)
+            parse_timestamp(text)
             return text
     except ValueError:
         pass
     raise malformed_date(text)
 
 
-@lru_cache(maxsize=1024)  # the requests of one second share it
-def moment_of(timestamp: str) -> datetime:
-    """Read a time in ISO 8601 basic form. Raises `ValueError` where there is no such time."""
+@lru_cache(maxsize=1024)  # all requests of one second share an entry
+def parse_timestamp(timestamp: str) -> datetime:
+    """Parse a timestamp in ISO 8601 basic format. Raises `ValueError`."""
     return datetime.fromisoformat(timestamp)
 
 
 @lru_cache(maxsize=1024)
-def stamp_of(value: bytes) -> str:
-    """Return the time in a header's value of the usual length, in ISO 8601 basic form."""
+def header_timestamp(value: bytes) -> str:
+    """Return the timestamp of an `X-Amz-Date` header of `TIMESTAMP_LENGTH`, in ISO 8601 basic format."""
     return iso_basic(printable(value, "x-amz-date"))
 
 
 def malformed_date(text: str) -> IncompleteSignature:
-    """Say that a date has not the form; whose text is not told in full."""
-    message = f"Date must be in ISO-8601 'basic format'. Got '{text[:TEXT_LENGTH]}'. See http://en.wikipedia.org/wiki/ISO_8601"
+    """Return the error for a malformed date; long text is truncated."""
+    message = f"Date must be in ISO-8601 'basic format'. Got '{text[:MAX_DATE_LENGTH]}'. See http://en.wikipedia.org/wiki/ISO_8601"
     return IncompleteSignature(message)

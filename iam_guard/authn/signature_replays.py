@@ -1,13 +1,12 @@
-"""Signatures that were seen, so that each is good once (a setting, off by default).
+"""Replay protection: accept each signature once (a setting, off by default).
 
-AWS itself lets a signature be sent again for as long as its time is within the window; whoever could read a request
-could send it a second time. What is remembered is a SHA-256 of the access key id and the signature of each request that
-verified, until its time is out of the window, when it is refused for its age. Of an ECDSA signature it is the first of
-its two numbers: from one good signature anybody can make a second one, which differs in the other number alone.
+AWS accepts a signature repeatedly while its timestamp is within the clock skew, so an attacker who reads a request can
+replay it. This cache records a SHA-256 of access key id and signature for each verified request, until the signature is
+too old anyway. For ECDSA only the first of its two numbers counts, since the second can be negated by an attacker.
 
-Bounded: `maxsize` signatures. Where all of them are still within the window a further request is refused, for what has
-not been remembered could be sent again; only holders of keys can fill it, since only verified signatures count. It
-belongs to one process: each of several processes accepts a signature once.
+At most `maxsize` signatures are recorded; when all of them are still in the window, further requests are refused, since
+an unrecorded one could be replayed. Only holders of keys can fill the cache. It is per process: each of several
+processes accepts a signature once.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from iam_guard.forking import fork_safe_lock
 
 
 class SignatureReplays:
-    """The signatures of the last minutes, safe to share between threads."""
+    """The recently used signatures, safe to share between threads."""
 
     def __init__(self, maxsize: int) -> None:
         self._maxsize = maxsize
@@ -34,23 +33,23 @@ class SignatureReplays:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def refuse_again(self, credential: SigV4Credential, *, now: datetime, skew: float) -> None:
-        """Remember a signature that has verified. Raises `SignatureDoesNotMatch` where it was seen before.
+    def check(self, credential: SigV4Credential, *, now: datetime, skew: float) -> None:
+        """Record a verified signature.
 
-        Raises `DecisionUnavailable` where no further one can be remembered.
+        Raises `SignatureDoesNotMatch` if it was used before, `DecisionUnavailable` if the cache is full.
         """
         mark = _mark(credential)
         end = datetime.fromisoformat(credential.timestamp).timestamp() + skew + 1
         with self._lock:
-            self._forget_before(now.timestamp())
+            self._expire_before(now.timestamp())
             if mark in self._seen:
-                raise SignatureDoesNotMatch("the signature was used before: expected each request to be signed anew")
+                raise SignatureDoesNotMatch("expected a new signature for each request, got one that was used before")
             if len(self._seen) >= self._maxsize:
-                raise DecisionUnavailable("no further signature can be remembered, so the request is denied")
+                raise DecisionUnavailable("the replay cache is full, so the request is denied")
             self._seen.add(mark)
             heapq.heappush(self._by_end, (end, mark))
 
-    def _forget_before(self, moment: float) -> None:
+    def _expire_before(self, moment: float) -> None:
         while self._by_end and self._by_end[0][0] < moment:
             self._seen.discard(heapq.heappop(self._by_end)[1])
 

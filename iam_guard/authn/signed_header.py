@@ -1,6 +1,6 @@
-"""A signature in the Authorization header, read: its parts, its scope, the time that it was made.
+"""Parse the signature in the Authorization header: its parts, scope and time.
 
-Whatever is not exactly one well-formed signature is refused with AWS's sentence.
+Anything but exactly one well-formed signature raises AWS's error message.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from email.utils import parsedate_to_datetime
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, SigV4Credential
 from iam_guard.authn.signature_parts import (
+    MAX_DATE_LENGTH,
     SCOPE,
     SIGNATURE,
-    TEXT_LENGTH,
     TIMESTAMP,
-    USUAL_LENGTH,
+    TIMESTAMP_LENGTH,
+    header_timestamp,
     iso_basic,
     malformed_date,
-    only,
     read_region_set,
     read_scope,
     read_signature,
     read_signed_headers,
-    stamp_of,
+    single_value,
 )
 from iam_guard.errors import IncompleteSignature
 
 _PLACE = "authorization"
 _PARTS = ("Credential", "Signature", "SignedHeaders")
-# What signers usually write; a list of names has no space and no comma. Anything else is read part by part.
-_USUAL = re.compile(
+# The common form, parsed with one match (header names contain no space or comma); others are parsed part by part.
+_COMMON_FORM = re.compile(
     rf"{ALGORITHM} Credential={SCOPE.pattern}, SignedHeaders=([!-+\--~]+), Signature=({SIGNATURE.pattern})", re.ASCII
 )
 TOKEN_HEADER = b"x-amz-security-token"
@@ -39,11 +39,11 @@ REGION_SET_HEADER = b"x-amz-region-set"
 
 
 def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
-    """Read the usual form of the header's value at a glance; None for every other, which `signed_otherwise` reads."""
-    usual = _USUAL.fullmatch(value.decode("latin-1"))
-    if usual is None or b"x-amz-date" not in request.by_name:
+    """Parse the common form of the header's value; None for any other, which `parse_signed_header` handles."""
+    match = _COMMON_FORM.fullmatch(value.decode("latin-1"))
+    if match is None or b"x-amz-date" not in request.by_name:
         return None
-    access_key_id, date, region, service, names, signature = usual.groups()
+    access_key_id, date, region, service, names, signature = match.groups()
     return SigV4Credential(
         access_key_id,
         date,
@@ -56,13 +56,14 @@ def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
     )
 
 
-def signed_otherwise(request: HttpRequest, text: str, algorithm: str = ALGORITHM) -> SigV4Credential:
-    """Read what is spaced or ordered otherwise (without the algorithm), and say what is wrong with the rest."""
+def parse_signed_header(request: HttpRequest, text: str, algorithm: str = ALGORITHM) -> SigV4Credential:
+    """Parse the header's value after the algorithm, in any order and spacing. Raises a `CredentialError`."""
     parts = _key_value_pairs(text)
     _check_complete(request, parts, algorithm)
     access_key_id, date, region, service = read_scope(parts["Credential"], algorithm, _PLACE)
     if algorithm == ASYMMETRIC:
-        region = read_region_set(only(request.values(REGION_SET_HEADER), "x-amz-region-set"), "x-amz-region-set")
+        region_set = single_value(request.values(REGION_SET_HEADER), "x-amz-region-set")
+        region = read_region_set(region_set, "x-amz-region-set")
     return SigV4Credential(
         access_key_id,
         date,
@@ -77,9 +78,9 @@ def signed_otherwise(request: HttpRequest, text: str, algorithm: str = ALGORITHM
 
 
 def _session_token(request: HttpRequest) -> str | None:
-    """Return the token of temporary credentials, which may be signed or sent beside the signature; only one may be."""
+    """Return the session token of temporary credentials. Raises `IncompleteSignature` for several."""
     tokens = request.by_name.get(TOKEN_HEADER)
-    return None if tokens is None else only(tokens, "x-amz-security-token")
+    return None if tokens is None else single_value(tokens, "x-amz-security-token")
 
 
 def _key_value_pairs(text: str) -> dict[str, str]:
@@ -99,31 +100,31 @@ def _key_value_pairs(text: str) -> dict[str, str]:
 
 
 def _check_complete(request: HttpRequest, parts: dict[str, str], algorithm: str) -> None:
-    """Refuse what is incomplete, naming everything that lacks at once, as AWS does."""
-    lacking = [f"Authorization header requires '{name}' parameter." for name in _PARTS if not parts.get(name)]
+    """Raise `IncompleteSignature` for missing parts, naming all of them as AWS does."""
+    missing = [f"Authorization header requires '{name}' parameter." for name in _PARTS if not parts.get(name)]
     if not request.values(b"x-amz-date") and not request.values(b"date"):
-        lacking.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+        missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     if algorithm == ASYMMETRIC and not request.values(REGION_SET_HEADER):
-        lacking.append("Authorization header requires existence of a 'X-Amz-Region-Set' header.")
-    if lacking:
-        raise IncompleteSignature(" ".join(lacking), place=_PLACE)
+        missing.append("Authorization header requires existence of a 'X-Amz-Region-Set' header.")
+    if missing:
+        raise IncompleteSignature(" ".join(missing), place=_PLACE)
 
 
-# --- when it was signed ------------------------------------------------------------------------------------------
+# --- time of signing ---------------------------------------------------------------------------------------------
 
 
 def _timestamp(request: HttpRequest) -> str:
-    """Return the time of signing in ISO 8601 basic form: of `X-Amz-Date`, and of `Date` only where that is absent."""
-    stamps = request.by_name.get(b"x-amz-date")
-    if stamps is not None:
-        is_usual = len(stamps) == 1 and len(stamps[0]) == USUAL_LENGTH
-        return stamp_of(stamps[0]) if is_usual else iso_basic(only(stamps, "x-amz-date"))
-    text = only(request.values(b"date"), "date")
+    """Return the time of signing in ISO 8601 basic format: `X-Amz-Date`, else `Date`."""
+    values = request.by_name.get(b"x-amz-date")
+    if values is not None:
+        is_basic = len(values) == 1 and len(values[0]) == TIMESTAMP_LENGTH
+        return header_timestamp(values[0]) if is_basic else iso_basic(single_value(values, "x-amz-date"))
+    text = single_value(request.values(b"date"), "date")
     return iso_basic(text) if TIMESTAMP.fullmatch(text) else _http_date(text)
 
 
 def _http_date(text: str) -> str:
-    if len(text) > TEXT_LENGTH:
+    if len(text) > MAX_DATE_LENGTH:
         raise malformed_date(text)
     try:
         moment = parsedate_to_datetime(text)

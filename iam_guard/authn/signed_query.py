@@ -1,11 +1,10 @@
-"""A signature in the query of a URL (a presigned request), read: its parts, its scope, its time and how long it lasts.
+"""Parse the signature in the query of a URL (a presigned request): its parts, scope, time and lifetime.
 
-The parameters have the names that AWS's signers write, each once. A name that differs in case alone, or is written in
-another encoding, is taken for the same parameter when they are counted, and is refused where it is read: what an
-application or a proxy makes of the two is anybody's guess. `X-Amz-Expires` may be absent, as with AWS's own STS, for
-some SDKs leave it out; such a signature lasts no longer than one in a header does.
+Each parameter must occur once, with the exact name that AWS's signers write. A name in another case or percent-encoded
+is counted as the same parameter and refused, since applications and proxies differ in what they make of it.
+`X-Amz-Expires` is optional, as with AWS's STS; without it the signature is valid as long as one in a header.
 
-Signature Version 2 is recognised, in order to be refused.
+Signature Version 2 is detected and refused.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from iam_guard.authn.signature_parts import (
 )
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
-LONGEST: Final = 604_800
-"""Seconds that a presigned request may last: seven days."""
+MAX_EXPIRES: Final = 604_800
+"""Maximum lifetime of a presigned request in seconds: seven days."""
 NOT_SUPPORTED: Final = f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}."
 
 MAX_TARGET: Final = 8 * 1024
-"""Bytes of the path and the query of a signed request, as common servers have it for every request."""
+"""Maximum bytes of path and query of a signed request, the usual limit of servers."""
 MAX_PARAMETERS: Final = 250
-"""Parameters of the query of a signed request."""
+"""Maximum number of query parameters of a signed request."""
 
 _PLACE = "query"
 _REQUIRED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Date")
@@ -47,22 +46,22 @@ _SIGNATURES = frozenset({b"x-amz-algorithm", b"x-amz-credential", b"x-amz-signat
 _VERSION_2 = b"awsaccesskeyid"
 _MARKS = _SIGNATURES | {_VERSION_2}
 _SECONDS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_MISSPELT = "expected the query parameter `{}`, each of its letters as here and not percent-encoded"
+_MISSPELT = "expected the query parameter `{}` with this case and not percent-encoded"
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"(\w{3,128})/")
 
 
 def has_signature(query: bytes) -> bool:
-    """Return whether a query carries a signature, or a part of one."""
+    """Return whether a query contains a signature or a part of one."""
     return bool(query) and not _marks(query).isdisjoint(_MARKS)
 
 
 def is_too_long(path: bytes, query: bytes) -> bool:
-    """Return whether path and query are longer than a signature is checked for."""
+    """Return whether path and query exceed the limits for signed requests."""
     return len(path) + len(query) > MAX_TARGET or query.count(b"&") >= MAX_PARAMETERS
 
 
 def claimed(query: bytes) -> Claim | None:
-    """Return what a signature in the query claims, unchecked; None without one."""
+    """Return the unverified claim of a signature in the query; None without one."""
     marks = _marks(query) if query else frozenset()
     if marks.isdisjoint(_MARKS):
         return None
@@ -70,37 +69,37 @@ def claimed(query: bytes) -> Claim | None:
         return Claim("unknown", None)
     for name, _, value in _pairs(query):
         if name.lower() == b"x-amz-credential":
-            found = _CLAIMED_ACCESS_KEY_ID.match(unescaped(value))
-            return Claim("sigv4", found[1].decode("ascii") if found else None)
+            match = _CLAIMED_ACCESS_KEY_ID.match(unescaped(value))
+            return Claim("sigv4", match[1].decode("ascii") if match else None)
     return Claim("sigv4", None)
 
 
 def _marks(query: bytes) -> frozenset[bytes]:
-    """Return the names of the parameters in lower case; none where, at a glance, none can matter."""
-    marks = _marks_at_a_glance(query)
+    """Return the parameter names in lower case; empty if a quick scan finds none of a signature."""
+    marks = _scanned_marks(query)
     if not marks or is_too_long(b"", query):
         return marks
     return frozenset(name.lower() for name, _, _ in _pairs(query))
 
 
-@lru_cache(maxsize=4)  # as below, and no more than a few hundred KiB
-def _marks_at_a_glance(query: bytes) -> frozenset[bytes]:
-    """Return the marks that stand where a name may stand, and those after an encoded `&`, which is none."""
+@lru_cache(maxsize=4)  # called several times per request; few entries, since a query can be hundreds of KiB
+def _scanned_marks(query: bytes) -> frozenset[bytes]:
+    """Return the signature's parameter names found by a quick scan, which also matches after an encoded `&`."""
     text = b"&" + roughly_unescaped(query).lower() + b"&"
     if b"&x-amz-" not in text and b"&" + _VERSION_2 not in text:
         return frozenset()
     return frozenset(mark for mark in _MARKS if b"&" + mark + b"=" in text or b"&" + mark + b"&" in text)
 
 
-@lru_cache(maxsize=8)  # of one request it is asked for several times
+@lru_cache(maxsize=8)  # called several times per request
 def _pairs(query: bytes) -> tuple[tuple[bytes, bytes, bytes], ...]:
-    """Return each parameter: its name decoded, its name as sent, its value as sent."""
+    """Return (decoded name, name as sent, value as sent) of each parameter."""
     parts = [part.partition(b"=") for part in query.split(b"&")]
     return tuple([(unescaped(name.replace(b"+", b" ")), name, value) for name, _, value in parts])
 
 
 def signed_query(request: HttpRequest) -> SigV4Credential:
-    """Read the signature in the query. Raises a `CredentialError` for what is not exactly one, well-formed."""
+    """Parse the signature in the query. Raises a `CredentialError` unless it is exactly one, well-formed."""
     parameters = _parameters(request.query_string)
     _check_complete(parameters)
     algorithm = parameters["X-Amz-Algorithm"]
@@ -123,8 +122,8 @@ def signed_query(request: HttpRequest) -> SigV4Credential:
 
 
 def _parameters(query: bytes) -> Mapping[str, str]:
-    """Return the parameters of the signature. Raises `IncompleteSignature` for any of AWS's names that stands twice."""
-    found: dict[str, str] = {}
+    """Return the signature's parameters. Raises `IncompleteSignature` for a repeated `X-Amz-` parameter."""
+    parameters: dict[str, str] = {}
     seen: set[bytes] = set()
     for name, as_sent, value in _pairs(query):
         lower = name.lower()
@@ -135,27 +134,27 @@ def _parameters(query: bytes) -> Mapping[str, str]:
         if lower in seen:
             raise IncompleteSignature("expected each X-Amz- parameter once, got one twice", place=_PLACE)
         seen.add(lower)
-        known = _NAMES.get(lower.decode("latin-1"))
-        if known is not None:
-            if as_sent != known.encode("ascii"):
-                raise IncompleteSignature(_MISSPELT.format(known), place=_PLACE)
-            found[known] = printable(unescaped(value.replace(b"+", b" ")), _PLACE)
-    return found
+        expected = _NAMES.get(lower.decode("latin-1"))
+        if expected is not None:
+            if as_sent != expected.encode("ascii"):
+                raise IncompleteSignature(_MISSPELT.format(expected), place=_PLACE)
+            parameters[expected] = printable(unescaped(value.replace(b"+", b" ")), _PLACE)
+    return parameters
 
 
 def _check_complete(parameters: Mapping[str, str]) -> None:
-    """Refuse what is incomplete, naming everything that lacks at once, as AWS does, and algorithms that are none."""
+    """Raise `IncompleteSignature` for missing parameters, naming all of them as AWS does, or an unknown algorithm."""
     algorithm = parameters.get("X-Amz-Algorithm")
     required = (*_REQUIRED, "X-Amz-Region-Set") if algorithm == ASYMMETRIC else _REQUIRED
-    lacking = [f"AWS query-string parameters must include '{name}'." for name in required if not parameters.get(name)]
-    if lacking:
-        raise IncompleteSignature(f"{' '.join(lacking)} Re-examine the query-string parameters.", place=_PLACE)
+    missing = [f"AWS query-string parameters must include '{name}'." for name in required if not parameters.get(name)]
+    if missing:
+        raise IncompleteSignature(f"{' '.join(missing)} Re-examine the query-string parameters.", place=_PLACE)
     if algorithm not in (ALGORITHM, ASYMMETRIC):
         raise IncompleteSignature(f'X-Amz-Algorithm only supports "{ALGORITHM} and {ASYMMETRIC}"', place=_PLACE)
 
 
 def _seconds(text: str | None) -> int | None:
-    """Return how long the request lasts. Raises `SignatureDoesNotMatch` in S3's words for what is out of bounds."""
+    """Return the lifetime in seconds. Raises `SignatureDoesNotMatch` with S3's messages if out of range."""
     if text is None:
         return None
     if _SECONDS.fullmatch(text) is None:
@@ -164,10 +163,10 @@ def _seconds(text: str | None) -> int | None:
     if seconds < 1:
         message = "X-Amz-Expires must be non-negative" if seconds else "X-Amz-Expires must be at least 1 second"
         raise SignatureDoesNotMatch(message, place=_PLACE)
-    if seconds > LONGEST:
+    if seconds > MAX_EXPIRES:
         message = (
             "X-Amz-Expires must be less than a week (in seconds); "
-            f"that is, the given X-Amz-Expires must be less than {LONGEST} seconds"
+            f"that is, the given X-Amz-Expires must be less than {MAX_EXPIRES} seconds"
         )
         raise SignatureDoesNotMatch(message, place=_PLACE)
     return seconds

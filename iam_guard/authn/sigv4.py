@@ -1,9 +1,8 @@
-"""Signature Version 4, verified: may this signature be looked at, and was it made with this secret?
+"""Verify Signature Version 4.
 
-The strategy: every demand on form, time and coverage is checked before a key is looked up, so that refusing costs
-little. Then each canonical request that the wire text allows (`canonical`) is signed with the caller's secret, and the
-result compared in constant time. The signing key depends on the secret and the scope only, so it is cached
-(`caller_cache`).
+Form, time and coverage are checked before the key is looked up, so that refusals are cheap. Then each canonical request
+that the received request allows (`canonical`) is signed with the caller's secret and compared in constant time. The
+signing key depends on secret and scope only, so it is cached (`caller_cache`).
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from iam_guard.authn.canonical import canonical_requests, named_headers
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import ALGORITHM, TERMINATOR, SigV4Credential
-from iam_guard.authn.signature_parts import moment_of
+from iam_guard.authn.signature_parts import parse_timestamp
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
-_NEED_NOT_BE_SIGNED = frozenset({b"x-amz-security-token", b"x-amz-cf-id"})  # the second is added by CloudFront
+_OPTIONALLY_SIGNED = frozenset({b"x-amz-security-token", b"x-amz-cf-id"})  # CloudFront adds the second
 
 
 def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> None:
-    """Refuse a signature whose scope has another day than its time, or that is over `skew` seconds from `now`.
+    """Refuse a signature whose scope and timestamp have different days, or that is over `skew` seconds from `now`.
 
-    One in the query is good for the seconds that it says, counted from its time, and for `skew` where it says none.
+    A presigned request with `X-Amz-Expires` is valid for that many seconds after its timestamp.
 
-    The sentences are AWS's; clients parse them to correct their clocks.
+    Raises `SignatureDoesNotMatch` with AWS's messages, which clients parse to correct their clocks.
     """
     day = credential.timestamp[:8]
     if credential.date != day:
@@ -36,15 +35,20 @@ def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> No
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
             f"'{credential.date}' != '{day}', from '{credential.timestamp}'."
         )
-    signed = moment_of(credential.timestamp)
+    signed = parse_timestamp(credential.timestamp)
     if credential.expires is None and abs((now - signed).total_seconds()) < skew - 1:
-        return  # within the window, whatever becomes of the fractions
-    now, ahead = now.replace(microsecond=0), timedelta(seconds=skew)
-    lasting = ahead if credential.expires is None else timedelta(seconds=credential.expires)
-    if signed < now - lasting:
-        limit, relation, sign, span = now - lasting, "Signature expired: {} is now earlier than", "-", lasting
-    elif signed > now + ahead:
-        limit, relation, sign, span = now + ahead, "Signature not yet current: {} is still later than", "+", ahead
+        return  # within the window, also after rounding to seconds
+    now, tolerance = now.replace(microsecond=0), timedelta(seconds=skew)
+    lifetime = tolerance if credential.expires is None else timedelta(seconds=credential.expires)
+    if signed < now - lifetime:
+        limit, relation, sign, span = now - lifetime, "Signature expired: {} is now earlier than", "-", lifetime
+    elif signed > now + tolerance:
+        limit, relation, sign, span = (
+            now + tolerance,
+            "Signature not yet current: {} is still later than",
+            "+",
+            tolerance,
+        )
     else:
         return
     minutes = span.total_seconds() / 60
@@ -58,7 +62,7 @@ def _basic(moment: datetime) -> str:
 
 
 def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
-    """Refuse a signature that leaves out what it must cover, or covers what is not there."""
+    """Refuse a signature that omits a header it must cover, or covers one that is absent."""
     _check_names(credential.signed_headers, tuple(request.by_name))
     if len(request.by_name[b"host"]) > 1:
         raise IncompleteSignature("expected one header, got several", place="host")
@@ -68,13 +72,13 @@ def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
 def _check_names(signed_headers: tuple[str, ...], in_request: tuple[bytes, ...]) -> None:
     names, covered, _ = named_headers(signed_headers)
     sent = frozenset(in_request)
-    left_out = [name for name in sent - covered if name == b"host" or name[:6] == b"x-amz-"]
-    if left_out and (must := set(left_out) - _NEED_NOT_BE_SIGNED):
-        message = f"'{_title(min(must))}' must be a 'SignedHeader' in the AWS Authorization."
+    unsigned = [name for name in sent - covered if name == b"host" or name[:6] == b"x-amz-"]
+    if unsigned and (required := set(unsigned) - _OPTIONALLY_SIGNED):
+        message = f"'{_title(min(required))}' must be a 'SignedHeader' in the AWS Authorization."
         raise SignatureDoesNotMatch(message, place="authorization")
     if not covered <= sent:
-        lacking = next(name for name in names if name not in sent)
-        message = f"the signed header `{lacking[:64].decode('ascii')}` is not in the request"
+        missing = next(name for name in names if name not in sent)
+        message = f"the signed header `{missing[:64].decode('ascii')}` is not in the request"
         raise SignatureDoesNotMatch(message, place="authorization")
     if b"host" not in covered:
         raise SignatureDoesNotMatch("'Host' must be a 'SignedHeader' in the AWS Authorization.", place="authorization")
@@ -91,7 +95,7 @@ def is_signed_with(
     *,
     payload_hash: str,
 ) -> bool:
-    """Return whether the signing key made this signature; `check_coverage` must have passed."""
+    """Return whether the signature was made with the signing key; `check_coverage` must have passed."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
         if same(credential.signature, key.signature(string_to_sign(credential, canonical))):
             return True
@@ -114,12 +118,12 @@ class SigningKey:
     __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
-        filled = key.ljust(_BLOCK, b"\0")
-        self._inner = hashlib.sha256(filled.translate(_INNER))
-        self._outer = hashlib.sha256(filled.translate(_OUTER))
+        padded = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(padded.translate(_INNER))
+        self._outer = hashlib.sha256(padded.translate(_OUTER))
 
     def signature(self, text: bytes) -> str:
-        """Sign; in lower-case hexadecimal, as it stands in the header."""
+        """Return the signature of a text in lower-case hexadecimal, as in the header."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(text)
         outer.update(inner.digest())
@@ -131,12 +135,12 @@ _INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> SigningKey:
-    """Make the key that signs for one day, region and service."""
+    """Return the signing key of one day, region and service."""
     return SigningKey(derived_key(secret, date, region, service))
 
 
 def derived_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """Derive the bytes of that key from the secret."""
+    """Derive the bytes of a signing key from the secret."""
     key = b"AWS4" + secret.encode()
     for part in (date, region, service, TERMINATOR):
         key = hmac.digest(key, part.encode("ascii"), "sha256")

@@ -1,8 +1,8 @@
-"""SigV4A: signatures by ECDSA on P-256, with a key pair that follows from the secret, for a set of regions.
+"""Verify SigV4A: ECDSA signatures on P-256, for a set of regions.
 
-The client's private key is derived from its secret and access key id (a KDF in counter mode, NIST SP 800-108, with
-HMAC-SHA256), so the verifier derives it too and keeps the public half. It depends on neither day, region nor service.
-ECDSA signs the same thing otherwise each time, so there are many good signatures of one request.
+The private key is derived from the secret and the access key id (NIST SP 800-108, counter mode with HMAC-SHA256), so
+the verifier derives it too and keeps the public half. It does not depend on day, region or service. ECDSA is
+randomized: one request has many valid signatures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ECDSA: Final = ec.ECDSA(SHA256())
 
 
 def public_key(secret: str, access_key_id: str) -> PublicKey:
-    """Derive the key that checks the signatures of an access key."""
+    """Derive the public key that verifies the signatures of an access key."""
     key = b"AWS4A" + secret.encode()
     for counter in range(1, 255):
         context = access_key_id.encode("ascii") + bytes([counter])
@@ -49,7 +49,7 @@ def is_signed_by(
     *,
     payload_hash: str,
 ) -> bool:
-    """Return whether the signature was made with the private half over this request."""
+    """Return whether the request was signed with the private half of the key."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
         if is_signature(key, credential.signature, _text(credential, canonical)):
             return True
@@ -57,13 +57,13 @@ def is_signed_by(
 
 
 def _text(credential: SigV4Credential, canonical_request: bytes) -> bytes:
-    """Make what the signature is computed over."""
+    """Return the string to sign."""
     digest = hashlib.sha256(canonical_request).hexdigest()
     return f"{ASYMMETRIC}\n{credential.timestamp}\n{credential.scope}\n{digest}".encode("ascii")
 
 
 def is_signature(key: PublicKey, signature: str, text: bytes) -> bool:
-    """Return whether a signature in hexadecimal, a DER of two numbers, is one of `text`."""
+    """Return whether a signature (hexadecimal DER of two numbers) is valid for `text`."""
     try:
         key.verify(bytes.fromhex(signature), text, _ECDSA)
     except (InvalidSignature, ValueError):
@@ -72,5 +72,5 @@ def is_signature(key: PublicKey, signature: str, text: bytes) -> bool:
 
 
 def first_number(signature: str) -> str:
-    """Return the first number of a signature that verified; the other can be negated, and the signature stays good."""
+    """Return the first number of a verified signature; negating the second gives another valid signature."""
     return f"{decode_dss_signature(bytes.fromhex(signature))[0]:064x}"

@@ -1,10 +1,8 @@
-"""Temporary credentials: session tokens that opened, remembered, and the long-term key that a user's session ends with.
+"""Temporary credentials: a cache of opened session tokens, and the parent key that a user's session depends on.
 
-A token is found by its digest, so that no comparison tells how much of a guess was right, and only tokens that opened
-are kept: strangers cannot fill the cache. What is remembered says what the token says and nothing about now: whether
-the session has expired, and whether the key behind it is still good, is asked for each request (`credential_verifier`).
-
-Rules S-1, S-51.
+Tokens are looked up by digest, so that timing reveals nothing about a guess. Only valid tokens are cached, so that
+unauthenticated clients cannot fill the cache. An entry holds the token's content; expiry and the parent key are checked
+for each request (`credential_verifier`). Rules S-1, S-51.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from iam_guard.model.principal import PrincipalType
 
 
 class OpenedTokens:
-    """A bounded cache around `open_session`, safe to share between threads.
+    """A bounded cache of `open_session`, safe to share between threads.
 
-    First in, first out: finding a session changes nothing, and so waits for no lock.
+    Entries expire first in, first out, so that a cache hit changes nothing and needs no lock.
     """
 
     def __init__(self, open_session: Callable[[str], Session | None], maxsize: int = 10_000) -> None:
@@ -34,7 +32,7 @@ class OpenedTokens:
         return len(self._sessions)
 
     def session(self, token: str) -> Session | None:
-        """Return the session of a token, the same object each time; None for a token that does not open."""
+        """Return the session of a token, the same object each time; None for an invalid token."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         try:
             return self._sessions[digest]
@@ -46,17 +44,17 @@ class OpenedTokens:
         return session
 
 
-def ends_with_a_key(session: Session) -> bool:
-    """Return whether the session is that of a user, root user or federated user, which ends with their access key.
+def depends_on_parent_key(session: Session) -> bool:
+    """Return whether the session ends with the access key that requested it: those of users and federated users.
 
-    A role session outlives the key that asked for it, and so does a session that AssumeRoot gave (S-51).
+    Role sessions and sessions of AssumeRoot outlive that key (S-51).
     """
     caller = session.principal
     return caller.type is not PrincipalType.ASSUMED_ROLE and not caller.is_assumed_root
 
 
-def is_key_behind(access_key: AccessKey | None, session: Session) -> bool:
-    """Return whether this is the long-term key that the session came from, still active, and still its owner's."""
+def is_parent_key(access_key: AccessKey | None, session: Session) -> bool:
+    """Return whether this is the session's parent key, active, and still owned by the same principal."""
     if access_key is None or not access_key.active or access_key.id != session.parent_key_id:
         return False
     owner, caller = access_key.principal, session.principal
@@ -64,5 +62,5 @@ def is_key_behind(access_key: AccessKey | None, session: Session) -> bool:
         userid = session.parent_user_id
     else:
         userid = caller.userid if owner.type is caller.type else None
-    # without the ARN: a user may be renamed, and a name may be another user's by now (P-6, P-10)
+    # not by ARN: a user may have been renamed, and the name reused (P-6, P-10)
     return userid is not None and (owner.account, owner.userid) == (caller.account, userid)

@@ -1,8 +1,7 @@
-"""The door to tokens of OIDC providers: a text in, a token out that its issuer has signed and that is good now.
+"""Verify OIDC tokens: parse the text, check its times and the issuer's signature.
 
-What it takes to fetch keys and to check signatures is loaded with the first token, for most guards never see one. Must
-not live here: the parts (`oidc_token`, `jws`, `issuer_keys`, `https_fetch`), who may do what with a token
-(`federation`).
+The modules that fetch keys and check signatures are imported with the first token, since most guards never receive one.
+The parts are `oidc_token`, `jws`, `issuer_keys` and `https_fetch`; `federation` maps a token to a role session.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ class _Signatures(Protocol):
 
 
 class TokenVerifier:
-    """Verifies by the settings. Safe to share between threads; touches the network where an issuer's keys are missing.
+    """A token verifier for the settings, safe to share between threads. Fetches an issuer's keys if they are missing.
 
-    `fetch` gives the body at a URL on behalf of an issuer; without it, it is fetched as the settings say. Raises
-    `ConfigurationError` for a setting that cannot be.
+    `fetch` returns the body at a URL of an issuer; by default it is an HTTPS client for the settings. Raises
+    `ConfigurationError` for an invalid setting.
     """
 
     def __init__(self, settings: Settings, fetch: Callable[[str, str], bytes] | None = None) -> None:
@@ -38,20 +37,21 @@ class TokenVerifier:
         self._algorithms = frozenset(settings.oidc_algorithms)
         unknown = sorted(self._algorithms - KNOWN_ALGORITHMS)
         if unknown:
-            known = ", ".join(sorted(KNOWN_ALGORITHMS))
-            raise ConfigurationError(f"expected algorithms among {known}, got `{unknown[0]}`", place="oidc_algorithms")
+            expected = ", ".join(sorted(KNOWN_ALGORITHMS))
+            message = f"expected algorithms among {expected}, got `{unknown[0]}`"
+            raise ConfigurationError(message, place="oidc_algorithms")
         self._addresses = dict(map(_address, settings.oidc_addresses))
         self._lock = fork_safe_lock()
         self._signatures: _Signatures | None = None
         if settings.oidc_addresses or settings.oidc_ca_file:
-            self.prepare()  # what cannot be is found out now, and not with each token
+            self.prepare()  # report invalid settings now, not with each token
 
     def read(self, text: str) -> Token:
-        """Read a token, not yet known to be good. Raises `InvalidIdentityToken`."""
+        """Parse a token without verifying it. Raises `InvalidIdentityToken`."""
         return read_token(text, algorithms=self._algorithms)
 
     def verify(self, token: Token, now: float) -> None:
-        """Refuse a token that is not of this time or not signed by its issuer, which must be a registered one.
+        """Check the times of a token and the signature of its issuer, which must be registered.
 
         Raises `InvalidIdentityToken`, `ExpiredIdentityToken`, `IdentityProviderUnavailable`.
         """
@@ -59,11 +59,11 @@ class TokenVerifier:
         self._loaded().check_signature(token)
 
     def prepare(self) -> None:
-        """Load what it takes now. Raises `ConfigurationError` where it is not installed, or set up wrongly."""
+        """Import the modules now. Raises `ConfigurationError` if they are not installed or configured wrongly."""
         self._loaded()
 
-    def forget(self) -> None:
-        """Forget what is known of issuers, as after a key of theirs was given away: they are asked anew."""
+    def clear(self) -> None:
+        """Drop the cached keys of issuers, for example after a key was compromised."""
         with self._lock:
             self._signatures = None
 
@@ -74,17 +74,17 @@ class TokenVerifier:
             return self._signatures
 
     def _load(self) -> _Signatures:
-        chosen = self._settings
+        settings = self._settings
         try:
             keys, fetch = (import_module(f"iam_guard.authn.{name}") for name in ("issuer_keys", "https_fetch"))
         except ModuleNotFoundError:
-            message = "expected what tokens need, install it with `pip install iam-guard[oidc]`"
+            message = "OIDC tokens require the extra `oidc`: pip install iam-guard[oidc]"
             raise ConfigurationError(message) from None
-        how = self._fetch
-        if how is None:
-            how = fetch.Fetcher(self._addresses, ca_file=chosen.oidc_ca_file, timeout=chosen.oidc_timeout).fetch
-        intervals = keys.Intervals(chosen.oidc_refresh, chosen.oidc_cooldown, chosen.oidc_max_staleness)
-        signatures: _Signatures = keys.IssuerKeys(how, intervals)
+        get = self._fetch
+        if get is None:
+            get = fetch.Fetcher(self._addresses, ca_file=settings.oidc_ca_file, timeout=settings.oidc_timeout).fetch
+        intervals = keys.Intervals(settings.oidc_refresh, settings.oidc_cooldown, settings.oidc_max_staleness)
+        signatures: _Signatures = keys.IssuerKeys(get, intervals)
         return signatures
 
 

@@ -1,8 +1,8 @@
-"""API keys made and managed: `guard.api_keys` creates, lists, updates, rotates and deletes them.
+"""Management of API keys: `guard.api_keys` creates, lists, updates, rotates and deletes them.
 
-Each belongs to one user or role; it may be scoped down by a session policy, and may expire. Its text is made here and
-shown once: what is kept is a digest. Rotating gives another key of the same owner and scope beside the present one, and
-both are good until the old one ends; a third is refused for as long as that has not happened.
+A key belongs to a user or role, can be restricted by a session policy, and can expire. Its text is generated here and
+shown once; only a digest is stored. Rotation creates a second key with the same owner and restriction; both are valid
+until the old one ends, and a third is refused until then.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ STATUSES: Final = ("Active", "Inactive")
 
 @dataclass(frozen=True, slots=True)
 class ListedApiKey:
-    """What is told of a key. `status` is `Active`, `Inactive` or `Expired`; `replaces` is the key it was rotated from.
+    """An API key without its secret. `status` is `Active`, `Inactive` or `Expired`.
 
-    `used` is when it was last used, to a quarter of an hour.
+    `replaces` is the key it was rotated from. `used` is the time of its last use, accurate to a quarter of an hour.
     """
 
     id: str
@@ -48,7 +48,7 @@ class ListedApiKey:
 
 
 class ApiKeys:
-    """The API keys that a store holds. Safe to share between threads. `clock` gives seconds since 1970."""
+    """The API keys of a store. Safe to share between threads. `clock` returns seconds since 1970."""
 
     def __init__(
         self,
@@ -68,34 +68,33 @@ class ApiKeys:
         expires: datetime | None = None,
         session_policy: Mapping[str, Any] | str | None = None,
     ) -> NewApiKey:
-        """Make a key for a user or role, given by ARN; its `text` is told this once.
+        """Create a key for a user or role (ARN); its `text` is returned only here.
 
-        `session_policy` limits what the owner's policies allow. Raises `NoSuchEntity`, `InvalidInput`, `PolicyError`,
-        `LimitExceeded` for a policy that is too long, `StoreIsReadOnly`; `RecordUnavailable` where the key is made and
-        cannot be recorded, and then nobody gets its text.
+        `session_policy` restricts the owner's policies. Raises `NoSuchEntity`, `InvalidInput`, `PolicyError`,
+        `LimitExceeded` for too long a policy, `StoreIsReadOnly`; `RecordUnavailable` if the key was created but the
+        audit record could not be written, and then the text is lost.
         """
         self._change_recorder.prepare()
         policy = None if session_policy is None else self._checked(session_policy)
         ends = self._checked_expiry(expires)
         with self._store.changing() as records:
             owner = self._owner(records, principal)
-            made = self._insert(records, owner["id"], expires=ends, session_policy=policy, replaces=None)
-        asked = {"principalArn": self._arn(owner), "expires": _written(ends), "sessionPolicy": policy}
-        self._told("CreateApiKey", owner, records, asked, made.id)
-        return made
+            key = self._insert(records, owner["id"], expires=ends, session_policy=policy, replaces=None)
+        parameters = {"principalArn": self._arn(owner), "expires": _iso(ends), "sessionPolicy": policy}
+        self._record("CreateApiKey", owner, records, parameters, key.id)
+        return key
 
     def list(
         self, principal: str | None = None, *, after: str | None = None, limit: int = MAX_API_KEYS_LISTED
     ) -> list[ListedApiKey]:
-        """List keys by id, of one principal or of all; `after` is the last id of the page before."""
+        """Return keys sorted by id, of one principal or of all; `after` is the last id of the previous page."""
         with self._store.viewing() as records:
             where = {} if principal is None else {"identity_id": self._owner(records, principal)["id"]}
             rows = records.page(
                 api_keys, order=("id",), after=None if after is None else (after,), limit=limit, **where
             )
-            owners = {
-                record["id"]: record for record in records.all(identities, id={row["identity_id"] for row in rows})
-            }
+            ids = {row["identity_id"] for row in rows}
+            owners = {owner["id"]: owner for owner in records.all(identities, id=ids)}
         return [self._described(row, owners[row["identity_id"]]) for row in rows]
 
     def update(self, id: str, status: str) -> None:
@@ -104,58 +103,60 @@ class ApiKeys:
             raise InvalidInput(f"expected {' or '.join(STATUSES)}", place="status")
         self._change_recorder.prepare()
         with self._store.changing() as records:
-            owner = _owner_of(records, _the_key(records, id))
+            owner = _owner_of(records, _find_key(records, id))
             records.update(api_keys, {"status": status}, id=id)
-        self._told("UpdateApiKey", owner, records, {"apiKeyId": id, "status": status})
+        self._record("UpdateApiKey", owner, records, {"apiKeyId": id, "status": status})
 
     def delete(self, id: str) -> None:
-        """Remove a key. Raises `NoSuchEntity`, `StoreIsReadOnly`."""
+        """Delete a key. Raises `NoSuchEntity`, `StoreIsReadOnly`."""
         self._change_recorder.prepare()
         with self._store.changing() as records:
-            owner = _owner_of(records, _the_key(records, id))
+            owner = _owner_of(records, _find_key(records, id))
             records.delete(api_keys, id=id)
-        self._told("DeleteApiKey", owner, records, {"apiKeyId": id})
+        self._record("DeleteApiKey", owner, records, {"apiKeyId": id})
 
     def rotate(self, id: str, *, expires: datetime | None = None, overlap: timedelta | None = None) -> NewApiKey:
-        """Make another key of the same owner and scope; the present one stays good beside it.
+        """Create a second key with the same owner and restriction; the old one stays valid.
 
-        With `overlap` the present one expires after that time; without, it stays until it is deactivated or deleted.
-        The new one expires at `expires`; else it lives as long as the present one was to live. Raises `InvalidInput`
-        for a key that is not active, `LimitExceeded` where two are good already, and what `create` raises.
+        With `overlap` the old key expires after that time; without, it is valid until it is deactivated or deleted. The
+        new key expires at `expires`, by default after the lifetime of the old one. Raises `InvalidInput` for a key that
+        is not active, `LimitExceeded` if two are already valid, and the errors of `create`.
         """
         now = int(self._clock())
         if overlap is not None and overlap < timedelta(0):
-            raise InvalidInput("expected an overlap that is not below 0", place="overlap")
+            raise InvalidInput("expected an overlap of 0 or more", place="overlap")
         ends = self._checked_expiry(expires)
         self._change_recorder.prepare()
         with self._store.changing() as records:
-            row = _the_key(records, id)
+            row = _find_key(records, id)
             owner = _owner_of(records, row)
             if row["status"] != "Active":
-                raise InvalidInput("expected an active API key to rotate", place="id")
+                raise InvalidInput("expected an active API key", place="id")
             self._refuse_third(records, row)
             if ends is None and row["expires"] is not None:
                 ends = now + max(row["expires"] - row["created"], 1)
-            scope = row["session_policy"]
-            made = self._insert(records, row["identity_id"], expires=ends, session_policy=scope, replaces=id)
+            policy = row["session_policy"]
+            key = self._insert(records, row["identity_id"], expires=ends, session_policy=policy, replaces=id)
             if overlap is not None:
                 old_ends = now + int(overlap.total_seconds())
                 old_ends = old_ends if row["expires"] is None else min(old_ends, row["expires"])
                 records.update(api_keys, {"expires": old_ends}, id=id)
         seconds = None if overlap is None else int(overlap.total_seconds())
-        asked = {"apiKeyId": id, "expires": _written(ends), "overlapSeconds": seconds}
-        self._told("RotateApiKey", owner, records, asked, made.id)
-        return made
+        parameters = {"apiKeyId": id, "expires": _iso(ends), "overlapSeconds": seconds}
+        self._record("RotateApiKey", owner, records, parameters, key.id)
+        return key
 
-    def _told(self, name: str, owner: Row, records: Records, asked: Mapping[str, Any], made: str | None = None) -> None:
-        """Tell the witness what was done; the text of a key is no part of it."""
+    def _record(
+        self, name: str, owner: Row, records: Records, parameters: Mapping[str, Any], created: str | None = None
+    ) -> None:
+        """Record a change; the record never contains the text of a key."""
         self._change_recorder.note(
             CallResult(
                 action=f"iam-guard:{name}",
                 resource=self._arn(owner),
                 owner=owner["account"],
-                parameters={name: value for name, value in asked.items() if value is not None},
-                elements=None if made is None else {"apiKey": {"id": made}},
+                parameters={name: value for name, value in parameters.items() if value is not None},
+                elements=None if created is None else {"apiKey": {"id": created}},
                 epoch=records.epoch,
             )
         )
@@ -165,29 +166,29 @@ class ApiKeys:
     def _insert(
         self, records: Records, owner: str, *, expires: int | None, session_policy: str | None, replaces: str | None
     ) -> NewApiKey:
-        made = api_key.generate(secrets.token_bytes)
+        key = api_key.generate(secrets.token_bytes)
         records.insert(
             api_keys,
-            id=made.id,
+            id=key.id,
             identity_id=owner,
-            digest=made.digest,
+            digest=key.digest,
             status="Active",
             expires=expires,
             session_policy=session_policy,
             created=int(self._clock()),
             replaces=replaces,
         )
-        return made
+        return key
 
     def _refuse_third(self, records: Records, row: Row) -> None:
-        """Raise `LimitExceeded` where the key has a successor, or its predecessor is still good."""
-        later = records.all(api_keys, replaces=row["id"])
-        before = [] if row["replaces"] is None else records.all(api_keys, id=row["replaces"])
-        if later or any(self._status(each) == "Active" for each in before):
+        """Raise `LimitExceeded` if the key has a successor, or its predecessor is still active."""
+        successors = records.all(api_keys, replaces=row["id"])
+        predecessors = [] if row["replaces"] is None else records.all(api_keys, id=row["replaces"])
+        if successors or any(self._status(predecessor) == "Active" for predecessor in predecessors):
             raise LimitExceeded("Cannot exceed quota for API keys of one rotation: 2")
 
     def _owner(self, records: Records, principal: str) -> Row:
-        """Find a user or role by its ARN, letter by letter (P-16). Raises `InvalidInput`, `NoSuchEntity`."""
+        """Return the user or role with exactly this ARN (P-16). Raises `InvalidInput`, `NoSuchEntity`."""
         arn = Arn.parse(principal)
         kind, _, rest = arn.resource.partition("/")
         if arn.service != "iam" or kind not in (Kind.USER, Kind.ROLE):
@@ -204,16 +205,16 @@ class ApiKeys:
             self._arn(owner),
             self._status(row),
             datetime.fromtimestamp(row["created"], UTC),
-            _instant_or_none(row["expires"]),
-            _instant_or_none(row["used"]),
+            _utc(row["expires"]),
+            _utc(row["used"]),
             row["session_policy"],
             row["replaces"],
         )
 
     def _status(self, row: Row) -> str:
-        is_over = row["expires"] is not None and row["expires"] <= self._clock()
+        is_expired = row["expires"] is not None and row["expires"] <= self._clock()
         status: str = row["status"]
-        return "Expired" if is_over else status
+        return "Expired" if is_expired else status
 
     def _arn(self, row: Row) -> str:
         return iam_arn(self._store.partition, row["account"], row["kind"], row["path"], row["name"])
@@ -225,11 +226,11 @@ class ApiKeys:
         if expires is None:
             return None
         if expires.tzinfo is None or expires.timestamp() <= self._clock():
-            raise InvalidInput("expected an instant in the future, with its time zone", place="expires")
+            raise InvalidInput("expected a timezone-aware datetime in the future", place="expires")
         return int(expires.timestamp())
 
 
-def _the_key(records: Records, id: str) -> Row:
+def _find_key(records: Records, id: str) -> Row:
     row = records.one(api_keys, id=id)
     if row is None:
         raise NoSuchEntity(f"The API key {id[:32]} cannot be found.")
@@ -241,9 +242,9 @@ def _owner_of(records: Records, key: Row) -> Row:
     return owner
 
 
-def _written(seconds: int | None) -> str | None:
+def _iso(seconds: int | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _instant_or_none(seconds: int | None) -> datetime | None:
+def _utc(seconds: int | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

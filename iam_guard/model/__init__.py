@@ -1,3 +1,3 @@
-"""The vocabulary that every other room speaks: ARNs, principals, requests, decisions. Values only, no behaviour beyond
-parsing, formatting and comparing. Rules G.
+"""The value types that all packages share: ARNs, principals, requests, decisions. They only parse, format and compare
+(rules G).
 """

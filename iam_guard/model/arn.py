@@ -14,7 +14,7 @@ from iam_guard.model.own_services import SERVED
 
 @dataclass(frozen=True, slots=True)
 class Arn:
-    """One ARN, field by field. `resource` may itself contain colons and slashes."""
+    """The fields of an ARN. `resource` may contain colons and slashes."""
 
     partition: str
     service: str
@@ -24,7 +24,7 @@ class Arn:
 
     @classmethod
     def parse(cls, text: str) -> Arn:
-        """Split `text` into its six fields; raise `InvalidInput` when it is no ARN."""
+        """Parse an ARN. Raises `InvalidInput`."""
         fields = text.split(":", 5)
         if len(fields) != 6 or fields[0] != "arn":
             raise InvalidInput(f"expected an ARN of six colon-separated fields, got `{text[:200]}`")
@@ -39,27 +39,27 @@ def is_account_id(text: str) -> bool:
     return len(text) == 12 and text.isascii() and text.isdigit()
 
 
-@lru_cache(maxsize=4096)  # asked several times for each request
+@lru_cache(maxsize=4096)  # called several times per request
 def account_of(arn: str) -> str | None:
-    """Return the account field of an ARN; None when it is empty, no account id, or `arn` is no ARN."""
+    """Return the account field of an ARN; None if it is not an account id or `arn` is not an ARN."""
     fields = arn.split(":", 5)
     return fields[4] if len(fields) == 6 and is_account_id(fields[4]) else None
 
 
 @lru_cache(maxsize=4096)
 def is_of_our_own(arn: str) -> bool:
-    """Return whether an ARN names something of IAM or STS: identities, sessions, policies, providers.
+    """Return whether an ARN belongs to IAM or STS: identities, sessions, policies, providers.
 
-    The trust policy of a role is the only resource-based policy among them, and comes with the role.
+    Their only resource-based policies are roles' trust policies, which are loaded with the role.
     """
     fields = arn.split(":", 3)
     return len(fields) > 2 and fields[2] in SERVED
 
 
 def is_service_linked_role(arn: str) -> bool:
-    """Return whether an ARN is that of a service-linked role, by the beginning of its path (rule P-14).
+    """Return whether an ARN is that of a service-linked role, by the start of its path (rule P-14).
 
-    Not by the text anywhere in it: the path of any role may have `:role/aws-service-role/` in its middle.
+    A substring search would be wrong: any role's path may contain `:role/aws-service-role/`.
     """
     fields = arn.split(":", 5)
     return len(fields) == 6 and fields[2] == "iam" and fields[5].startswith("role/aws-service-role/")

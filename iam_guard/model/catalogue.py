@@ -1,8 +1,8 @@
-"""What an application declares about itself, as it is imported; together the service authorization reference.
+"""An application's declarations, recorded while it is imported; together they form the service authorization reference.
 
-Most of it follows from the decorators: the action, the resource from its template, the condition keys that are given as
-a mapping, the description from the handler's docstring, the access level from the verb. The rest is declared by name,
-in any order: `reference` joins it, and refuses what contradicts itself.
+Most of them come from decorators: the action, the resource template, the condition keys, the description (the handler's
+docstring), the access level (the action's verb). The rest is declared by name, in any order; `reference` joins all of
+them and raises for contradictions.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _ACTION = re.compile(r"[A-Za-z0-9]+")
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _KEY = re.compile(r"[^:\s]+:\S+")  # G-67
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
-_UNSHOWN = re.compile(r"(?<!\$)\{([^{}]*)\}")
-_AROUND = {"partition": "Partition", "region": "Region", "account": "Account"}
+_UNCONVERTED = re.compile(r"(?<!\$)\{([^{}]*)\}")
+_ARN_FIELDS = {"partition": "Partition", "region": "Region", "account": "Account"}
 EVERYTHING = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class ActionRow:
-    """One action as it was declared. `resources` as written: templates, `*`, or the name of a loader.
+    """The declarations of an action. `resources` as written: templates, `*`, or the name of a loader.
 
-    `types`, `keys`, `depends_on`, `level` and `summary` are what was said by name; `docstring` is a handler's.
+    `types`, `keys`, `depends_on`, `level` and `summary` are declared by name; `docstring` is a handler's.
     """
 
     service: str
@@ -64,12 +64,12 @@ class ActionRow:
 
 @dataclass(slots=True)
 class Catalogue:
-    """The declarations of one service prefix. Grows while the application's modules are imported, then stays."""
+    """The declarations of a service prefix. Grows only while the application's modules are imported."""
 
     service: str
     title: str = ""
     signing_names: frozenset[str] = frozenset()
-    """The names that clients sign for, in the credential scope; the service's own by default."""
+    """The service names accepted in credential scopes; the service's own by default."""
     _rows: dict[str, ActionRow] = field(default_factory=dict)
     _types: dict[str, ResourceType] = field(default_factory=dict)
     _keys: dict[str, ConditionKey] = field(default_factory=dict)
@@ -83,28 +83,28 @@ class Catalogue:
     def __iter__(self) -> Iterator[ActionRow]:
         return iter(sorted(self._rows.values(), key=lambda row: row.name))
 
-    # --- declaring -----------------------------------------------------------------------------------------------
+    # --- declarations --------------------------------------------------------------------------------------------
 
     def declare(self, name: str, resource: str | None = None) -> ActionRow:
-        """Record that an action exists, and may be done on `resource`; names differ by more than case (rule M-3)."""
-        known = self._rows.get(name.lower())
-        if known is not None and known.name == name and (resource is None or resource in known.resources):
-            return known
+        """Declare an action and a resource of it. Names must differ by more than letter case (rule M-3)."""
+        declared = self._rows.get(name.lower())
+        if declared is not None and declared.name == name and (resource is None or resource in declared.resources):
+            return declared
         if not _ACTION.fullmatch(name):
             message = f"expected the name of an action, letters and digits without wildcards, got `{name}`"
             raise ConfigurationError(message, place=self.service)
-        if known is not None and known.name != name:
-            message = f"action `{name}` differs from `{known.name}` by letter case only"
+        if declared is not None and declared.name != name:
+            message = f"action `{name}` differs from `{declared.name}` by letter case only"
             raise ConfigurationError(message, place=self.service)
-        row = known or ActionRow(self.service, name)
-        return self._keep(row if resource is None else replace(row, resources=(*row.resources, resource)))
+        row = declared or ActionRow(self.service, name)
+        return self._set(row if resource is None else replace(row, resources=(*row.resources, resource)))
 
     def declare_use(
         self, name: str, resource: str, *, is_loader: bool, keys: Collection[str] = (), has_open_keys: bool = False
     ) -> ActionRow:
-        """Record what a decorator says of an action."""
+        """Declare an action as used by a decorator."""
         row = self.declare(name, resource)
-        return self._keep(
+        return self._set(
             replace(
                 row,
                 has_loader=row.has_loader or is_loader,
@@ -114,10 +114,10 @@ class Catalogue:
         )
 
     def describe(self, name: str, docstring: str) -> None:
-        """Record the first line of a handler's docstring; the first handler of an action describes it."""
+        """Set the description of an action to its first handler's docstring (first line)."""
         row = self.declare(name)
         if docstring and not row.docstring:
-            self._keep(replace(row, docstring=docstring))
+            self._set(replace(row, docstring=docstring))
 
     def declare_action(
         self,
@@ -129,10 +129,10 @@ class Catalogue:
         keys: Collection[str] = (),
         depends_on: Collection[str] = (),
     ) -> ActionRow:
-        """Record what no decorator says. Raises `ConfigurationError` for a second word that contradicts the first."""
+        """Declare an action by name. Raises `ConfigurationError` if it contradicts an earlier declaration."""
         row = self.declare(name)
-        chosen = None if level is None else _level(level, str(row))
-        for what, before, now in (("access level", row.level, chosen), ("description", row.summary, summary)):
+        access_level = None if level is None else _level(level, str(row))
+        for what, before, now in (("access level", row.level, access_level), ("description", row.summary, summary)):
             if before and now and before != now:
                 raise ConfigurationError(
                     f"the {what} was declared before as `{before}`, now as `{now}`", place=str(row)
@@ -143,11 +143,11 @@ class Catalogue:
                 raise ConfigurationError(
                     f"expected an action such as `docs:GetDocument`, got `{action}`", place=str(row)
                 )
-        return self._keep(
+        return self._set(
             replace(
                 row,
                 summary=summary or row.summary,
-                level=chosen or row.level,
+                level=access_level or row.level,
                 types=_joined(row.types, types),
                 keys=_joined(row.keys, self._checked_keys(keys)),
                 depends_on=_joined(row.depends_on, depends_on),
@@ -157,47 +157,47 @@ class Catalogue:
     def declare_resource_type(
         self, name: str, template: str, *, keys: Collection[str] = (), description: str = ""
     ) -> ResourceType:
-        """Record a resource type by its template, which was read already; called again it adds another form."""
+        """Declare a resource type by its parsed template; each further call adds an ARN format."""
         if not _TYPE.fullmatch(name):
             raise ConfigurationError(f"expected the name of a resource type, got `{name}`", place=self.service)
         for other in self._types.values():
             if other.name != name and _shape(self.arn_format(template)) in map(_shape, other.arn_formats):
                 message = f"the resource type `{other.name}` has the template `{template}` already"
                 raise ConfigurationError(message, place=f"{self.service} {name}")
-        known = self._types.get(name)
-        if known and description and known.description not in ("", description):
-            message = f"the description was declared before as `{known.description}`, now as `{description}`"
+        declared = self._types.get(name)
+        if declared and description and declared.description not in ("", description):
+            message = f"the description was declared before as `{declared.description}`, now as `{description}`"
             raise ConfigurationError(message, place=f"{self.service} {name}")
-        found = self._types[name] = ResourceType(
+        resource_type = self._types[name] = ResourceType(
             name,
-            _joined(known.arn_formats if known else (), (self.arn_format(template),)),
-            _joined(known.condition_keys if known else (), self._checked_keys(keys)),
-            description or (known.description if known else ""),
+            _joined(declared.arn_formats if declared else (), (self.arn_format(template),)),
+            _joined(declared.condition_keys if declared else (), self._checked_keys(keys)),
+            description or (declared.description if declared else ""),
         )
-        return found
+        return resource_type
 
     def declare_condition_key(
         self, name: str, type: str = "String", *, multivalued: bool = False, description: str = ""
     ) -> ConditionKey:
-        """Record a condition key of the service's own, with its type. Raises `ConfigurationError` for a second type."""
+        """Declare a condition key of the service. Raises `ConfigurationError` for a different second declaration."""
         if not name.startswith(f"{self.service}:") or not _KEY.fullmatch(name):
             message = f"expected a condition key of the service, `{self.service}:…`, got `{name}`"
             raise ConfigurationError(message, place=self.service)
         key = ConditionKey(name, _key_type(type, name), multivalued, description)
-        known = self._keys.get(name.lower())
-        if known is not None and known != key:
-            raise ConfigurationError("the condition key was declared before, and differently", place=name)
+        declared = self._keys.get(name.lower())
+        if declared is not None and declared != key:
+            raise ConfigurationError("the condition key was declared differently before", place=name)
         self._keys[name.lower()] = key
         return key
 
     def add(self, other: Catalogue) -> None:
-        """Take over what another catalogue of the same service holds: `requires` with whole names makes one each."""
+        """Merge another catalogue of the same service; each `requires` with a full action name has its own."""
         self.title = self.title or other.title
         for type in other._types.values():
-            known = self._types.get(type.name)
-            forms = _joined(known.arn_formats if known else (), type.arn_formats)
-            keys = _joined(known.condition_keys if known else (), type.condition_keys)
-            self._types[type.name] = replace(known or type, arn_formats=forms, condition_keys=keys)
+            declared = self._types.get(type.name)
+            formats = _joined(declared.arn_formats if declared else (), type.arn_formats)
+            keys = _joined(declared.condition_keys if declared else (), type.condition_keys)
+            self._types[type.name] = replace(declared or type, arn_formats=formats, condition_keys=keys)
         for key in other._keys.values():
             self.declare_condition_key(
                 key.name, key.type or "String", multivalued=key.multivalued, description=key.description
@@ -212,17 +212,17 @@ class Catalogue:
                 depends_on=row.depends_on,
             )
             self.describe(row.name, row.docstring)
-            known_row = self.declare(row.name)
-            self._keep(
+            merged = self.declare(row.name)
+            self._set(
                 replace(
-                    known_row,
-                    resources=_joined(known_row.resources, row.resources),
-                    has_loader=known_row.has_loader or row.has_loader,
-                    has_open_keys=known_row.has_open_keys or row.has_open_keys,
+                    merged,
+                    resources=_joined(merged.resources, row.resources),
+                    has_loader=merged.has_loader or row.has_loader,
+                    has_open_keys=merged.has_open_keys or row.has_open_keys,
                 )
             )
 
-    def _keep(self, row: ActionRow) -> ActionRow:
+    def _set(self, row: ActionRow) -> ActionRow:
         self._rows[row.name.lower()] = row
         return row
 
@@ -234,27 +234,27 @@ class Catalogue:
                 )
         return [_family(key) for key in keys]
 
-    # --- joining -------------------------------------------------------------------------------------------------
+    # --- the reference -------------------------------------------------------------------------------------------
 
     def arn_format(self, template: str) -> str:
-        """Write a template as AWS writes the ARN of a resource type."""
-        whole = template
+        """Return a template as an ARN format of AWS."""
+        arn = template
         if not template.startswith("arn:"):
-            whole = f"arn:{{partition}}:{self.service}:{{region}}:{{account}}:{template}"
-        *fields, rest = whole.split(":", 5)
+            arn = f"arn:{{partition}}:{self.service}:{{region}}:{{account}}:{template}"
+        *fields, rest = arn.split(":", 5)
         for place, name in ((1, "Partition"), (3, "Region"), (4, "Account")):
             fields[place] = f"${{{name}}}" if _PARAMETER.fullmatch(fields[place]) else fields[place]
-        return _UNSHOWN.sub(lambda found: f"${{{_camel(found[1])}}}", ":".join((*fields, rest)))
+        return _UNCONVERTED.sub(lambda match: f"${{{_camel(match[1])}}}", ":".join((*fields, rest)))
 
     def reference(self) -> ServiceReference:
-        """Join all declarations. Raises `ConfigurationError` for an action or type that is named and not declared."""
-        types, named = dict(self._types), {}
+        """Join all declarations. Raises `ConfigurationError` for a reference to an undeclared action or type."""
+        types, type_names = dict(self._types), {}
         for row in self:
             for template in row.templates:
-                named[template] = self._type_of(template, types)
-        actions = tuple(self._action(row, named, types) for row in self)
+                type_names[template] = self._type_of(template, types)
+        actions = tuple(self._action(row, type_names, types) for row in self)
         used = {key for action in actions for key in action.condition_keys}
-        used |= {key for each in types.values() for key in each.condition_keys}
+        used |= {key for resource_type in types.values() for key in resource_type.condition_keys}
         return ServiceReference(
             self.service,
             actions,
@@ -264,21 +264,22 @@ class Catalogue:
         )
 
     def _type_of(self, template: str, types: dict[str, ResourceType]) -> str:
-        """Find the resource type of a template; where none was declared, it is called after its last plain word."""
+        """Return the name of a template's resource type; an undeclared one gets the template's last plain word."""
         arn = self.arn_format(template)
-        for each in types.values():
-            if _shape(arn) in map(_shape, each.arn_formats):
-                return each.name
+        for resource_type in types.values():
+            if _shape(arn) in map(_shape, resource_type.arn_formats):
+                return resource_type.name
         last = template.split(":", 5)[-1] if template.startswith("arn:") else template
         words = [word for word in re.split(r"[/:]", last) if _TYPE.fullmatch(word)]
         name = (
             words[-1] if words else _PARAMETER.sub(r"\1", re.split(r"[/:]", last)[-1]).removesuffix("_id") or "resource"
         )
-        known = types.get(name)
-        types[name] = replace(known, arn_formats=(*known.arn_formats, arn)) if known else ResourceType(name, (arn,))
+        existing = types.get(name)
+        formats = (*existing.arn_formats, arn) if existing else (arn,)
+        types[name] = replace(existing, arn_formats=formats) if existing else ResourceType(name, formats)
         return name
 
-    def _action(self, row: ActionRow, named: dict[str, str], types: dict[str, ResourceType]) -> ActionEntry:
+    def _action(self, row: ActionRow, type_names: dict[str, str], types: dict[str, ResourceType]) -> ActionEntry:
         for type in row.types:
             if type not in types:
                 raise ConfigurationError(f"the resource type `{type}` is not declared", place=str(row))
@@ -286,12 +287,12 @@ class Catalogue:
             prefix, _, name = action.partition(":")
             if prefix == self.service and name.lower() not in self._rows:
                 raise ConfigurationError(f"the action `{action}` that it depends on is not declared", place=str(row))
-        taken = dict.fromkeys((*(named[template] for template in row.templates), *row.types))
+        row_types = dict.fromkeys((*(type_names[template] for template in row.templates), *row.types))
         return ActionEntry(
             row.name,
             description=row.summary or row.docstring,
             level=row.level or level_of(row.name),
-            resources=tuple(ActionTarget(type, required=EVERYTHING not in row.resources) for type in sorted(taken)),
+            resources=tuple(ActionTarget(type, required=EVERYTHING not in row.resources) for type in sorted(row_types)),
             condition_keys=tuple(sorted(row.keys)),
             dependent_actions=tuple(sorted(row.depends_on)),
             open_resources=not row.types and (row.has_loader or not row.resources),
@@ -309,30 +310,30 @@ def _joined(before: Collection[str], more: Collection[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*before, *more)))
 
 
-def _level(given: AccessLevel | str, place: str) -> AccessLevel:
+def _level(name: AccessLevel | str, place: str) -> AccessLevel:
     try:
-        return AccessLevel(given)
+        return AccessLevel(name)
     except ValueError:
-        known = ", ".join(AccessLevel)
-        raise ConfigurationError(f"expected an access level of {known}, got `{given}`", place=place) from None
+        levels = ", ".join(AccessLevel)
+        raise ConfigurationError(f"expected an access level of {levels}, got `{name}`", place=place) from None
 
 
-def _key_type(given: str, place: str) -> KeyType:
-    for known in KEY_TYPES:
-        if known == given:
-            return known
-    raise ConfigurationError(f"expected a type of {', '.join(KEY_TYPES)}, got `{given}`", place=place)
+def _key_type(name: str, place: str) -> KeyType:
+    for key_type in KEY_TYPES:
+        if key_type == name:
+            return key_type
+    raise ConfigurationError(f"expected a type of {', '.join(KEY_TYPES)}, got `{name}`", place=place)
 
 
 def _family(key: str) -> str:
-    """Write the key of one tag as its family: `aws:ResourceTag/team` is one of `aws:ResourceTag/${TagKey}`."""
-    before, slash, _ = key.partition("/")
-    is_tag = slash and before.lower().rpartition(":")[2] in ("resourcetag", "requesttag", "principaltag")
-    return f"{before}/${{TagKey}}" if is_tag else key
+    """Return the family of a tag's key: `aws:ResourceTag/${TagKey}` for `aws:ResourceTag/team`."""
+    prefix, slash, _ = key.partition("/")
+    is_tag = slash and prefix.lower().rpartition(":")[2] in ("resourcetag", "requesttag", "principaltag")
+    return f"{prefix}/${{TagKey}}" if is_tag else key
 
 
 def _camel(name: str) -> str:
-    return _AROUND.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+    return _ARN_FIELDS.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
 
 
 def _shape(arn_format: str) -> str:

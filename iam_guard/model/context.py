@@ -1,8 +1,8 @@
-"""The request context: condition key -> value, with case-insensitive keys (rule C-3) and lazily computed values.
+"""The request context: a mapping of condition keys, case-insensitive (rule C-3), with lazily computed values.
 
-A value is a string or a tuple of strings; a tuple is the multivalued form, also with one element or none. Everything
-else that callers may hand in (booleans, numbers, instants, addresses, bytes) is turned into its string form here
-(rule G-15) and nowhere else; what has none is a `ContextError` that names the key.
+A value is a string or, for multivalued keys, a tuple of strings. Other input types (booleans, numbers, datetimes,
+addresses, bytes) are converted to their string form here (rule G-15) and nowhere else; unsupported values raise a
+`ContextError` that names the key.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, TypeAlias
 from iam_guard.errors import ContextError
 
 Value: TypeAlias = str | tuple[str, ...]
-"""What the evaluator sees."""
+"""A value as the evaluator gets it."""
 
 Scalar: TypeAlias = str | bool | int | float | Decimal | datetime | bytes | IPv4Address | IPv6Address
 Given: TypeAlias = Scalar | Iterable[Scalar] | None
-"""What a caller may hand in; None is an absent key."""
+"""A value as callers may pass it; None is an absent key."""
 
 Lazy: TypeAlias = Callable[[], Given]
 
@@ -33,21 +33,20 @@ _TOO_LARGE = 10**_MAX_DIGITS
 class Context(Mapping[str, Value]):
     """An immutable mapping from condition key (any letter case) to `Value`.
 
-    Raises `ContextError` for two keys that differ by case only (rule C-4), for a key that is no text, and for a value
-    that has no string form. A value that is a function is called once, when it is first asked for; what it raises then
-    is its own affair, and its value is judged like any other.
+    Raises `ContextError` for keys that differ by case only (rule C-4), a key that is not a string, and an unsupported
+    value. A function is called once, on first use; its errors propagate, its value is checked like any other.
     """
 
     __slots__ = ("_values",)
 
-    def __init__(self, given: Mapping[str, Given | Lazy] | None = None) -> None:
+    def __init__(self, items: Mapping[str, Given | Lazy] | None = None) -> None:
         values: dict[str, object] = {}
-        for key, value in () if given is None else _items(given):
+        for key, value in () if items is None else _items(items):
             if type(key) is str and type(value) is str and (folded := key.lower()) not in values:
-                values[folded] = value  # nearly all are so
+                values[folded] = value  # the common case
                 continue
             if not isinstance(key, str):
-                raise ContextError(f"expected a text as context key, got `{type(key).__name__}`")
+                raise ContextError(f"expected a string as context key, got `{type(key).__name__}`")
             folded = key.lower()
             if folded in values:
                 raise ContextError(f"two context keys differ by letter case only: `{key[:200]}`", place=key[:200])
@@ -56,30 +55,30 @@ class Context(Mapping[str, Value]):
         self._values = values
 
     def value(self, folded_key: str) -> Value | None:
-        """Return the value of a key already in lower case; None when the key is absent."""
-        found = self._values.get(folded_key)
-        if found is None or isinstance(found, (str, tuple)):
-            return found
-        return self._compute(folded_key, found)
+        """Return the value of a lower-case key; None if absent."""
+        value = self._values.get(folded_key)
+        if value is None or isinstance(value, (str, tuple)):
+            return value
+        return self._compute(folded_key, value)
 
     def known(self) -> dict[str, Value]:
-        """Return what is known without asking anybody: a function that was not asked for its value is not asked now."""
+        """Return the values that are available without calling a function."""
         return {key: value for key, value in self._values.items() if isinstance(value, (str, tuple))}
 
     def _compute(self, folded_key: str, lazy: object) -> Value | None:
-        given = lazy() if callable(lazy) else None
-        if given is None:
+        result = lazy() if callable(lazy) else None
+        if result is None:
             del self._values[folded_key]
             return None
-        computed = normalise(given, folded_key)
-        self._values[folded_key] = computed
-        return computed
+        value = normalise(result, folded_key)
+        self._values[folded_key] = value
+        return value
 
     def __getitem__(self, key: str) -> Value:
-        found = self.value(key.lower())
-        if found is None:
+        value = self.value(key.lower())
+        if value is None:
             raise KeyError(key)
-        return found
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter([key for key in list(self._values) if self.value(key) is not None])
@@ -91,28 +90,28 @@ class Context(Mapping[str, Value]):
         return f"Context({', '.join(sorted(self._values))})"
 
 
-def _items(given: object) -> Iterable[tuple[object, Any]]:
-    if isinstance(given, (dict, Mapping)):
-        return given.items()
-    raise ContextError(f"expected a mapping from condition key to value, got `{type(given).__name__}`")
+def _items(mapping: object) -> Iterable[tuple[object, Any]]:
+    if isinstance(mapping, (dict, Mapping)):
+        return mapping.items()
+    raise ContextError(f"expected a mapping from condition key to value, got `{type(mapping).__name__}`")
 
 
-def normalise(given: Given, key: str) -> Value:
-    """Turn what a caller hands in into a string, or into a tuple of strings for a list."""
-    if type(given) is str:
-        return given
-    if isinstance(given, (str, bool, int, float, Decimal, datetime, bytes, IPv4Address, IPv6Address)):
-        return scalar_text(given, key)
-    if isinstance(given, Mapping) or not isinstance(given, Iterable):
-        raise _unknown_kind(given, key)
-    return tuple(scalar_text(member, key) for member in given)
+def normalise(value: Given, key: str) -> Value:
+    """Convert a value to a string, or to a tuple of strings for a list. Raises `ContextError`."""
+    if type(value) is str:
+        return value
+    if isinstance(value, (str, bool, int, float, Decimal, datetime, bytes, IPv4Address, IPv6Address)):
+        return scalar_text(value, key)
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise _unsupported(value, key)
+    return tuple(scalar_text(item, key) for item in value)
 
 
 def scalar_text(scalar: object, key: str) -> str:
-    """Turn one scalar into its string form (rule G-15); raise `ContextError` for what has none.
+    """Return the string form of a scalar (rule G-15); subclasses are formatted as their base type.
 
-    That is a value of an unknown kind, an infinite number or none at all, one whose digits would fill the memory, and
-    an instant outside of the years 1 to 9999. What inherits from a kind is seen as that kind.
+    Raises `ContextError` for an unsupported type, NaN and infinity, numbers with too many digits, and datetimes outside
+    of the years 1 to 9999.
     """
     match scalar:
         case str():
@@ -128,27 +127,27 @@ def scalar_text(scalar: object, key: str) -> str:
         case IPv4Address() | IPv6Address():
             return str(scalar)
         case datetime():
-            return _instant_text(scalar, key)
+            return _datetime_text(scalar, key)
         case bytes():
             return base64.b64encode(scalar).decode("ascii")  # C-19
         case int() | float() | Decimal():
-            raise _refusal(f"expected a finite number of at most {_MAX_DIGITS} digits", key)
+            raise _error(f"expected a finite number of at most {_MAX_DIGITS} digits", key)
         case _:
-            raise _unknown_kind(scalar, key)
+            raise _unsupported(scalar, key)
 
 
-def _unknown_kind(value: object, key: str) -> ContextError:
-    return _refusal(f"expected a scalar or a list of scalars, got `{type(value).__name__}`", key)
+def _unsupported(value: object, key: str) -> ContextError:
+    return _error(f"expected a scalar or a list of scalars, got `{type(value).__name__}`", key)
 
 
-def _refusal(message: str, key: str) -> ContextError:
+def _error(message: str, key: str) -> ContextError:
     return ContextError(message, place=str(key)[:200])
 
 
-def _instant_text(moment: datetime, key: str) -> str:
-    """Write an instant as AWS does: `2026-11-24T14:01:46Z`, a fraction only where there is one. Naive means UTC."""
+def _datetime_text(moment: datetime, key: str) -> str:
+    """Format a datetime as AWS does: `2026-11-24T14:01:46Z`, with a fraction if it has one. Naive means UTC."""
     try:
         moment = moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment.astimezone(UTC)
     except (OverflowError, ValueError):
-        raise _refusal("expected an instant that has a year from 1 to 9999 in UTC", key) from None
+        raise _error("expected a datetime with a year from 1 to 9999 in UTC", key) from None
     return moment.isoformat().replace("+00:00", "Z")

@@ -1,6 +1,4 @@
-"""What the store hands out so that a credential can be verified. Secrets live here in memory only and never show in a
-repr.
-"""
+"""Stored keys and sessions, as needed to verify a credential. Their secrets never appear in a repr."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from typing import Final
 from iam_guard.model.principal import Principal
 
 TEMPORARY: Final = "ASIA"
-"""How the ids of temporary access keys begin (P-4); no long-term key is taken for good that begins so."""
+"""The prefix of temporary access key ids (P-4); long-term keys with it are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +20,28 @@ class AccessKey:
     secret: str = field(repr=False)
     active: bool
     principal: Principal
-    """Its owner, with account, ARN and unique id; without a `credential`, and without tags, which would pass for
-    session tags and outlive the stored ones: `Store.principal` fills them in for each decision."""
+    """The owner, without a `credential`. Without tags too, since they would count as session tags and be cached with
+    the key: `Store.principal` adds the current ones for each decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key. `digest` is the SHA-256 of the secret part; the secret itself is kept nowhere."""
+    """An API key. `digest` is the SHA-256 of the secret, which is not stored."""
 
     id: str
     digest: bytes = field(repr=False)
     active: bool
     principal: Principal
-    """With `session_policies` where the key is scoped down."""
+    """The owner, with `session_policies` if the key is restricted."""
     expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Temporary credentials as STS issued them: everything that the sealed session token carries (rules S-1, S-2).
+    """Temporary credentials of STS: the content of a sealed session token (rules S-1, S-2).
 
-    `principal` is the caller that they make: its ARN, unique id, `role_arn` or `user_arn`, session tags, session
-    policies and frozen context keys (`session`); without a `credential`. What follows from the store (the role's own
-    tags, its policies, its boundary) is not in it.
+    `principal` is their caller: ARN, unique id, `role_arn` or `user_arn`, session tags, session policies and stored
+    condition keys (`session`), without a `credential`. The role's own tags, policies and boundary come from the store.
     """
 
     access_key_id: str
@@ -53,12 +50,11 @@ class Session:
     issued: datetime
     expires: datetime
     parent_key_id: str | None = None
-    """The long-term access key that asked for the session of a user or federated user: they end with it (S-51)."""
+    """The long-term access key that requested the session of a user or federated user, which ends with it (S-51)."""
     parent_user_id: str | None = None
-    """The unique id of who federates a federated user, since a name may change hands (P-6); the root user's is the
-    account's."""
+    """The unique id of a federated user's federating user, since names can be reused (P-6); the account id for root."""
     transitive_tag_keys: tuple[str, ...] = ()
-    """Keys of session tags that sessions which are chained to this one inherit (S-22)."""
+    """Keys of the session tags that chained sessions inherit (S-22)."""
     source_identity: str | None = None
     mfa_at: datetime | None = None
-    """When the MFA code was shown that `aws:MultiFactorAuthAge` counts from."""
+    """When the caller authenticated with MFA; `aws:MultiFactorAuthAge` counts from it."""

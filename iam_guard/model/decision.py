@@ -1,7 +1,7 @@
-"""The answer, with its reasons, and AWS's sentence for it (rules E-1, E-90, I).
+"""Decisions with their reasons and AWS's error message (rules E-1, E-90, I).
 
-A `Decision` carries everything that refusal, audit, explanation and replay need; nobody computes a reason twice. It
-does not know the policies: it knows who made it, and asks them to explain.
+A `Decision` has everything that refusals, audit, explanations and replay need. It does not contain the policies: its
+`explainer` has them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Outcome(StrEnum):
 
 
 class PolicyType(StrEnum):
-    """The types of policy, in AWS's words (rule X-3)."""
+    """The types of policies, as AWS names them (rule X-3)."""
 
     IDENTITY = "identity-based policy"
     RESOURCE = "resource-based policy"
@@ -35,12 +35,12 @@ class PolicyType(StrEnum):
     VPC_ENDPOINT = "VPC endpoint policy"
     TRUST = "role trust policy"
 
-    __hash__ = str.__hash__  # that of an enumeration is written in Python, and every decision asks for it
+    __hash__ = str.__hash__  # faster than `Enum.__hash__`, which is Python code; used by every decision
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
-    """Which policy: its name as people know it, its ARN where it has one, the digest of its text."""
+    """A reference to a policy: its name, its ARN if it has one, the digest of its text."""
 
     name: str
     type: PolicyType
@@ -50,10 +50,10 @@ class PolicyRef:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that decided.
+    """A reason for a decision.
 
-    For a statement that spoke: `policy`, `effect` (`Allow` or `Deny`), `statement` (its index from 0), `sid`, `line`
-    (from 1, None where the document was no text). For an implicit denial: `policy_type` had no Allow, the rest is None.
+    For a matching statement: `policy`, `effect` (`Allow` or `Deny`), `statement` (index from 0), `sid`, `line` (from 1,
+    None if the document was not text). For an implicit denial: `policy_type` had no Allow, the rest is None.
     """
 
     policy_type: PolicyType
@@ -66,12 +66,11 @@ class Reason:
 
 
 class PolicySet(NamedTuple):
-    """Which policies a decision was made with, told without showing them.
+    """A summary of the policies of a decision, without their content.
 
-    `digest` is the SHA-256 over the digests of all of them, by type and level: two sets that decide alike for every
-    request have one digest if their documents are the same. `sessions` counts the session policies, `given` says that
-    the resource's policy came with the request, from no store. The rest are the circumstances of the resource (rules
-    E-42, E-16).
+    `digest` is the SHA-256 over the digests of all policies, by type and level: sets of the same documents have the
+    same digest. `sessions` counts the session policies. `given` is whether the resource's policy came with the request
+    instead of from the store. The rest are facts of the resource (rules E-42, E-16).
     """
 
     digest: str
@@ -82,36 +81,33 @@ class PolicySet(NamedTuple):
 
 
 class Explained(Protocol):
-    """What `Decision.explain` gives: every statement of every policy, matched or why not."""
+    """The result of `Decision.explain`: for every statement of every policy, whether it matched or why not."""
 
     def text(self) -> str:
-        """Show it as an indented tree."""
+        """Return the explanation as an indented tree."""
         ...
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as JSON values."""
+        """Return the explanation as JSON values."""
         ...
 
 
 class Explainer(Protocol):
-    """Whoever made a decision and holds the policies that it was made with."""
+    """The maker of a decision, which has its policies."""
 
     @property
     def policy_set(self) -> PolicySet | None:
-        """Return which policies these are; None where no policy was asked."""
+        """The summary of the policies; None if none was evaluated."""
         ...
 
     def explain_again(self, decision: Decision) -> Explained:
-        """Evaluate the decision's request afresh, and say why it comes out as it does."""
+        """Evaluate the decision's request again and return the explanation."""
         ...
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The outcome of one `AccessRequest`. `reasons` has the one that is reported first (rule E-90).
-
-    It counts as true where it allows.
-    """
+    """The outcome of an `AccessRequest`, true if allowed. The first of `reasons` is the reported one (rule E-90)."""
 
     outcome: Outcome
     request: AccessRequest
@@ -119,9 +115,9 @@ class Decision:
     epoch: int | None = None
     stale: bool = False
     error: str | None = None
-    """Why no proper decision could be made; the outcome is a denial then (rule E-6)."""
+    """Why no regular decision could be made; the outcome is then a denial (rule E-6)."""
     explainer: Explainer | None = field(default=None, compare=False, repr=False)
-    """Who can say why; None for a decision that was read back from elsewhere."""
+    """The source of explanations; None for a decision read from the audit trail."""
 
     def __init__(
         self,
@@ -133,7 +129,7 @@ class Decision:
         error: str | None = None,
         explainer: Explainer | None = None,
     ) -> None:
-        # One is made for every request, and what a frozen dataclass writes for itself takes twice as long.
+        # Created for every request: the generated `__init__` of a frozen dataclass takes twice as long.
         fields = self.__dict__
         fields["outcome"] = outcome
         fields["request"] = request
@@ -151,7 +147,7 @@ class Decision:
         return self.allowed
 
     def message(self) -> str:
-        """Say it as AWS does: `User: … is not authorized to perform: …` (rules X-1 to X-9)."""
+        """Return AWS's message: `User: … is not authorized to perform: …` (rules X-1 to X-9)."""
         request = self.request
         sentence = f"User: {request.principal.arn} is not authorized to perform: {request.action}"
         if self.allowed:
@@ -160,21 +156,20 @@ class Decision:
 
     @property
     def policy_set(self) -> PolicySet | None:
-        """Return which policies it was made with; None where no policy was asked, or nobody knows."""
+        """The summary of the policies; None if none was evaluated or they are unknown."""
         return None if self.explainer is None else self.explainer.policy_set
 
     def explain(self) -> Explained:
-        """Evaluate the request afresh with the policies it was decided with, and say why it comes out as it does.
+        """Evaluate the request again with the decision's policies and return the explanation.
 
-        For administrators: the answer shows policies and condition values. Raises `ConfigurationError` for a decision
-        that does not know who made it.
+        For administrators: it shows policies and condition values. Raises `ConfigurationError` without an `explainer`.
         """
         if self.explainer is None:
-            raise ConfigurationError("the decision does not know the policies that it was made with")
+            raise ConfigurationError("expected a decision with its policies, got one from the audit trail")
         return self.explainer.explain_again(self)
 
     def _clause(self) -> str:
-        """The context clause, for callers of the resource's account only (rule X-7)."""
+        """Return the context clause, for callers of the resource's account only (rule X-7)."""
         request = self.request
         same_account = request.owner is None or request.principal.account == request.owner
         if not self.reasons or not same_account or request.principal.type is PrincipalType.ANONYMOUS:
@@ -187,7 +182,7 @@ class Decision:
 
 
 _ARTICLE = {PolicyType.IDENTITY: "an", PolicyType.TRUST: "the"}
-_NAMES_ITS_POLICY = {PolicyType.SCP, PolicyType.RCP, PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.IDENTITY}
+_TYPES_WITH_POLICY_ARN = {PolicyType.SCP, PolicyType.RCP, PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.IDENTITY}
 
 
 def _on(request: AccessRequest) -> str:
@@ -195,6 +190,6 @@ def _on(request: AccessRequest) -> str:
 
 
 def _policy_arn(reason: Reason) -> str:
-    if reason.policy is None or reason.policy.arn is None or reason.policy_type not in _NAMES_ITS_POLICY:
+    if reason.policy is None or reason.policy.arn is None or reason.policy_type not in _TYPES_WITH_POLICY_ARN:
         return ""  # X-5
     return f": {reason.policy.arn}"

@@ -1,6 +1,6 @@
-"""Who is calling: root user, IAM user, role session, federated user session, service, anonymous (rules G, K-10).
+"""Principals: root user, IAM user, role session, federated user session, service, anonymous (rules G, K-10).
 
-One more kind asks for role sessions only: somebody whom an identity provider vouches for, before there is a session.
+A federated principal, authenticated by an identity provider, exists only while it requests a role session.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id, is_service_linked_role
 from iam_guard.model.context import Context, Given, Value
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class PrincipalType(StrEnum):
-    """The kinds of caller; the words are those of the case format (rule N-1), which has none for `FEDERATED`."""
+    """The types of principals, as in the case format (rule N-1), which has no `FEDERATED`."""
 
     USER = "User"
     ASSUMED_ROLE = "AssumedRole"
@@ -27,18 +27,18 @@ class PrincipalType(StrEnum):
     ROOT = "Root"
     SERVICE = "Service"
     FEDERATED = "Federated"
-    """Whom an identity provider vouches for: the ARN is the provider's (rule G-48)."""
+    """Authenticated by an identity provider, whose ARN is the principal's (rule G-48)."""
     ANONYMOUS = "Anonymous"
 
-    __hash__ = str.__hash__  # that of an enumeration is written in Python, and every decision asks for it
+    __hash__ = str.__hash__  # faster than `Enum.__hash__`, which is Python code; used by every decision
 
 
-_TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType, where it differs from the word above (K-10)
+_TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType where it differs from the name above (K-10)
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What temporary credentials say about how they were issued (rules S-1, S-16, S-22). Never a secret."""
+    """The terms of temporary credentials (rules S-1, S-16, S-22). Nothing secret."""
 
     issued: datetime
     expires: datetime
@@ -49,32 +49,31 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the caller signed in with, as far as the audit trail may know. Never a secret."""
+    """The credential that the caller authenticated with, for the audit trail. Nothing secret."""
 
     kind: str
-    """`sigv4`, `sts`, `api-key`, `x509`, `none`."""
+    """`sigv4`, `sts`, `api-key`, `oidc`, `x509`, `none`."""
     id: str | None = None
-    """The access key id, API key id or fingerprint of the certificate."""
+    """The access key id, API key id, certificate fingerprint, or a digest of the token."""
     region: str | None = None
     service: str | None = None
     issued: Issued | None = None
-    """Of temporary credentials only."""
+    """For temporary credentials only."""
     host: str | None = None
-    """The name in `public_hosts` that was signed in the place of the received `Host`; the application routes by it."""
+    """The host of `public_hosts` that was signed instead of the received `Host`; the application routes by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One caller.
+    """A caller.
 
     `arn` is the caller's ARN (for a role session the session ARN), a service name, or `anonymous`. `account` is None
-    for services, anonymous callers and whoever an identity provider vouches for. `role_arn` is the full ARN of the
-    session's role, with its path; `user_arn` is the federating user's. `tags` are the effective principal tags (session
-    tags override, rule S-21). `session` holds the context keys that the credentials froze (rule K-21).
-    `session_policies` are the documents passed with the session, None when none were passed.
+    for services, anonymous callers and federated principals. `role_arn` is the full ARN of the session's role, with its
+    path; `user_arn` is the federating user's. `tags` are the effective principal tags (session tags override, rule
+    S-21). `session` has the condition keys stored in the session (rule K-21). `session_policies` are the documents
+    passed with the session, None without any.
 
-    Raises `InvalidInput` for a type that does not exist, for a caller with policies of its own whose `arn` is no ARN,
-    and for what should be text and is not.
+    Raises `InvalidInput` for an unknown type, an invalid ARN, and values that are not strings.
     """
 
     type: PrincipalType
@@ -83,8 +82,8 @@ class Principal:
     role_arn: str | None = None
     user_arn: str | None = None
     userid: str | None = None
-    tags: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    session: Mapping[str, Given] = field(default_factory=lambda: _NOTHING, compare=False)
+    tags: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    session: Mapping[str, Given] = field(default_factory=lambda: _EMPTY, compare=False)
     session_policies: tuple[str, ...] | None = None
     has_boundary: bool = False
     credential: Credential | None = field(default=None, compare=False)
@@ -93,11 +92,11 @@ class Principal:
     def __post_init__(self) -> None:
         kind: object = self.type
         if not isinstance(kind, PrincipalType):
-            object.__setattr__(self, "type", _known_type(kind))
-        _check_text(self.arn, "arn")
-        if not _TEXT_OR_NONE.issuperset(map(type, (self.account, self.role_arn, self.user_arn, self.userid))):
+            object.__setattr__(self, "type", _parse_type(kind))
+        _check_string(self.arn, "arn")
+        if not _STRING_OR_NONE.issuperset(map(type, (self.account, self.role_arn, self.user_arn, self.userid))):
             for name in ("account", "role_arn", "user_arn", "userid"):
-                _check_text("" if getattr(self, name) is None else getattr(self, name), name)
+                _check_string("" if getattr(self, name) is None else getattr(self, name), name)
         if self.type not in _WITHOUT_ARN and (self.arn.count(":") < 5 or not self.arn.startswith("arn:")):
             raise InvalidInput(f"expected the ARN of a principal, got `{self.arn[:200]}`")
 
@@ -116,12 +115,12 @@ class Principal:
         session_policies: tuple[str, ...] | None = None,
         has_boundary: bool = False,
     ) -> Principal:
-        """Make a principal from the caller's ARN; type and account follow from it.
+        """Return the principal with an ARN, which determines type and account.
 
-        A role session without `role_arn` is taken to be of a role at the root path (rule P-2). Raises `InvalidInput`
-        for an ARN that names no principal, `ContextError` for two tags that differ by letter case only.
+        Without `role_arn`, a role session's role has the root path (rule P-2). Raises `InvalidInput` for an ARN that is
+        not a principal's, `ContextError` for tags that differ by letter case only.
         """
-        _check_text(arn, "arn")
+        _check_string(arn, "arn")
         parsed = Arn.parse(arn)
         kind = _type_of(parsed)
         if kind is None or not is_account_id(parsed.account):
@@ -129,7 +128,7 @@ class Principal:
         if kind is PrincipalType.ASSUMED_ROLE and role_arn is None:
             role_name = parsed.resource.split("/")[1]
             role_arn = f"arn:{parsed.partition}:iam::{parsed.account}:role/{role_name}"
-        made = cls(
+        principal = cls(
             type=kind,
             arn=arn,
             account=parsed.account,
@@ -140,12 +139,12 @@ class Principal:
             session_policies=session_policies,
             has_boundary=has_boundary,
         )
-        _ = made.condition_keys
-        return made
+        _ = principal.condition_keys  # raises `ContextError`
+        return principal
 
     @classmethod
     def anonymous(cls) -> Principal:
-        """Return the caller without credentials."""
+        """Return the principal of a request without credentials."""
         return cls(PrincipalType.ANONYMOUS, "anonymous", None)
 
     @classmethod
@@ -155,7 +154,7 @@ class Principal:
 
     @classmethod
     def federated(cls, provider: str, *, userid: str, keys: Mapping[str, Given]) -> Principal:
-        """Return whom an identity provider vouches for, by the provider's ARN; `keys` are what it says of them."""
+        """Return a principal authenticated by an identity provider (its ARN); `keys` are its condition keys."""
         return cls(PrincipalType.FEDERATED, provider, None, userid=userid, session=MappingProxyType(dict(keys)))
 
     @property
@@ -165,33 +164,33 @@ class Principal:
 
     @property
     def mfa_at(self) -> datetime | None:
-        """When MFA was shown for the session of a user or root user; None for long-term keys and every other session.
+        """When a user or root user authenticated its session with MFA; None for long-term keys and other sessions.
 
-        Role sessions do not carry it, whatever their trust policy asked for (S-15).
+        Role sessions do not have it, even if the trust policy required MFA (S-15).
         """
         issued = _issued_to_user(self)
         return None if issued is None else issued.mfa_at
 
     @property
     def is_service_linked(self) -> bool:
-        """Return whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
+        """Whether this is a session of a service-linked role, by the role's path (rule P-14)."""
         return self.role_arn is not None and is_service_linked_role(self.role_arn)
 
     @property
     def is_assumed_root(self) -> bool:
-        """Return whether this is a session of a root user that AssumeRoot gave, or may be one on doubt (rule S-35)."""
-        frozen: object = self.session
-        return not isinstance(frozen, Mapping) or "aws:AssumedRoot" in frozen
+        """Whether this is a root session of AssumeRoot; true in doubt (rule S-35)."""
+        session: object = self.session
+        return not isinstance(session, Mapping) or "aws:AssumedRoot" in session
 
     def key(self, folded_key: str) -> Value | None:
-        """Return the value of a condition key that the principal supplies; lower-case key (K-10, E.1, E.2)."""
+        """Return the principal's value of a condition key, in lower case (K-10, E.1, E.2)."""
         return self.condition_keys.value(folded_key)
 
     @property
     def condition_keys(self) -> Context:
-        """All condition keys that the principal itself supplies; made when first asked for, and kept.
+        """All condition keys that the principal supplies; computed once, on first use.
 
-        Raises `ContextError` for two tags that differ by letter case only (rule C-4).
+        Raises `ContextError` for tags that differ by letter case only (rule C-4).
         """
         if not self._keys:
             self._keys.append(Context(_derived_keys(self)))
@@ -199,19 +198,19 @@ class Principal:
 
 
 _WITHOUT_ARN = frozenset({PrincipalType.SERVICE, PrincipalType.ANONYMOUS})
-_TEXT_OR_NONE = frozenset({str, type(None)})
+_STRING_OR_NONE = frozenset({str, type(None)})
 
 
-def _known_type(given: object) -> PrincipalType:
+def _parse_type(value: object) -> PrincipalType:
     try:
-        return PrincipalType(given)  # type: ignore[arg-type]  # any value may be asked for
+        return PrincipalType(value)  # type: ignore[arg-type]  # any value is checked
     except ValueError:
         raise InvalidInput(f"expected one of {', '.join(PrincipalType)} as a principal's type") from None
 
 
-def _check_text(given: object, field: str) -> None:
-    if not isinstance(given, str):
-        raise InvalidInput(f"expected a text as a principal's {field}, got `{type(given).__name__}`")
+def _check_string(value: object, field: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidInput(f"expected a string as a principal's {field}, got `{type(value).__name__}`")
 
 
 def _type_of(arn: Arn) -> PrincipalType | None:
@@ -229,7 +228,7 @@ def _type_of(arn: Arn) -> PrincipalType | None:
 
 
 def _derived_keys(principal: Principal) -> dict[str, Given]:
-    """Fill the table K-10, the principal tags and what the session froze."""
+    """Return the keys of table K-10, the principal tags and the keys stored in the session."""
     kind = principal.type
     keys: dict[str, Given] = {f"aws:PrincipalTag/{key}": value for key, value in principal.tags.items()}
     keys.update(principal.session)
@@ -239,7 +238,7 @@ def _derived_keys(principal: Principal) -> dict[str, Given]:
         keys.update({"aws:PrincipalAccount": "anonymous", "aws:userid": "anonymous"})
         return keys
     if kind is PrincipalType.SERVICE or kind is PrincipalType.FEDERATED:
-        return keys  # of no account, and nothing was signed
+        return keys  # has no account
     keys["aws:PrincipalAccount"] = principal.account
     keys["aws:PrincipalArn"] = principal.role_arn if kind is PrincipalType.ASSUMED_ROLE else principal.arn
     keys["aws:userid"] = _userid(principal)
@@ -249,7 +248,7 @@ def _derived_keys(principal: Principal) -> dict[str, Given]:
 
 
 def _session_keys(principal: Principal) -> dict[str, Given]:
-    """Fill the keys of the table E.2 that every session of its kind has."""
+    """Return the keys of table E.2 that a session of this kind has."""
     issued = None if principal.credential is None else principal.credential.issued
     if issued is None:
         return {}
@@ -262,7 +261,7 @@ def _session_keys(principal: Principal) -> dict[str, Given]:
 
 
 def _issued_to_user(principal: Principal) -> Issued | None:
-    """Return how the credentials of GetSessionToken were issued; no other operation gives any that may tell of MFA."""
+    """Return the terms of credentials of GetSessionToken, the only operation whose sessions record MFA."""
     is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and not principal.is_assumed_root
     return principal.credential.issued if is_user and principal.credential is not None else None
 

@@ -1,7 +1,6 @@
-"""A service authorization reference: the actions, resource types and condition keys of one service, as values.
+"""A service authorization reference: the actions, resource types and condition keys of one service.
 
-What an application declares becomes one (`catalogue`); what AWS publishes is read into the same form, and so are IAM
-and STS.
+Applications' declarations (`catalogue`), AWS's published references, and our own IAM and STS all have this form.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 
 
 class AccessLevel(StrEnum):
-    """What an action lets its caller do, in AWS's words."""
+    """AWS's access levels of actions."""
 
     LIST = "List"
     READ = "Read"
@@ -27,10 +26,7 @@ class AccessLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConditionKey:
-    """One condition key of a service; `aws:RequestTag/${TagKey}` and the like are families.
-
-    `type` is None where nobody said.
-    """
+    """A condition key of a service, or a family such as `aws:RequestTag/${TagKey}`. `type` is None if undeclared."""
 
     name: str
     type: KeyType | None = None
@@ -39,13 +35,13 @@ class ConditionKey:
 
     @property
     def type_name(self) -> str:
-        """The type as AWS writes it: `ArrayOfString` for a key of several values."""
+        """The type as AWS writes it: `ArrayOfString` for a multivalued key."""
         return "" if self.type is None else f"ArrayOf{self.type}" if self.multivalued else self.type
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceType:
-    """One kind of resource. An ARN format has parameters: `arn:${Partition}:docs:${Region}:${Account}:doc/${DocId}`."""
+    """A resource type. An ARN format has parameters: `arn:${Partition}:docs:${Region}:${Account}:doc/${DocId}`."""
 
     name: str
     arn_formats: tuple[str, ...]
@@ -55,7 +51,7 @@ class ResourceType:
 
 @dataclass(frozen=True, slots=True)
 class ActionTarget:
-    """A resource type that an action takes, and the condition keys that it supplies about one."""
+    """A resource type of an action, and the condition keys that the action supplies for it."""
 
     name: str
     required: bool = False
@@ -64,9 +60,9 @@ class ActionTarget:
 
 @dataclass(frozen=True, slots=True)
 class ActionEntry:
-    """One action. Without a resource type it takes `*` alone.
+    """An action. Without resource types its only resource is `*`.
 
-    `open_resources` and `open_keys` say that code finds them for each request, so that there may be more than these.
+    `open_resources` and `open_keys` mean that code computes them per request, so the lists may be incomplete.
     """
 
     name: str
@@ -81,7 +77,7 @@ class ActionEntry:
 
 @dataclass(frozen=True, slots=True)
 class ServiceReference:
-    """All of one service, each list in the order of its names. `name` is the prefix of its actions."""
+    """The reference of a service, each list sorted by name. `name` is the prefix of its actions."""
 
     name: str
     actions: tuple[ActionEntry, ...] = ()
@@ -90,8 +86,8 @@ class ServiceReference:
     title: str = ""
 
     def keys_of(self, action: ActionEntry) -> frozenset[str]:
-        """Return the condition keys that an action supplies, its own and those of the resource types that it takes."""
-        named = {resource.name for resource in action.resources}
+        """Return the condition keys that an action supplies: its own and those of its resource types."""
+        type_names = {resource.name for resource in action.resources}
         return frozenset(
             {
                 *action.condition_keys,
@@ -99,36 +95,36 @@ class ServiceReference:
                 *(
                     key
                     for resource_type in self.resource_types
-                    if resource_type.name in named
+                    if resource_type.name in type_names
                     for key in resource_type.condition_keys
                 ),
             }
         )
 
 
-# --- what a name says ----------------------------------------------------------------------------------------------
+# --- access levels by action name ----------------------------------------------------------------------------------
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+")
-_LISTING = frozenset({"List"})
-_READING = frozenset(
+_LIST_VERBS = frozenset({"List"})
+_READ_VERBS = frozenset(
     {"Check", "Count", "Describe", "Download", "Export", "Find", "Get", "Head", "Lookup", "Preview", "Query", "Read"}
     | {"Scan", "Search", "Select", "Show", "Simulate", "Test", "Validate", "Verify", "View"}
 )
-_TAGGING = frozenset({"Tag", "Untag"})
-_GRANTING = frozenset({"Grant", "Revoke", "Share", "Unshare"})
-_ABOUT_PERMISSIONS = frozenset({"Acl", "Permission", "Permissions", "Policies", "Policy"})
+_TAGGING_VERBS = frozenset({"Tag", "Untag"})
+_PERMISSION_VERBS = frozenset({"Grant", "Revoke", "Share", "Unshare"})
+_PERMISSION_NOUNS = frozenset({"Acl", "Permission", "Permissions", "Policies", "Policy"})
 
 
 def level_of(name: str) -> AccessLevel:
-    """Tell the access level that the name of an action says; one that says nothing changes something."""
+    """Return the access level that an action's name implies; Write by default."""
     words = _WORD.findall(name) or [name]
     verb = words[1] if words[0] == "Batch" and len(words) > 1 else words[0]
-    if verb in _LISTING:
+    if verb in _LIST_VERBS:
         return AccessLevel.LIST
-    if verb in _READING:
+    if verb in _READ_VERBS:
         return AccessLevel.READ
-    if verb in _TAGGING:
+    if verb in _TAGGING_VERBS:
         return AccessLevel.TAGGING
-    if verb in _GRANTING or _ABOUT_PERMISSIONS.intersection(words[1:]):
+    if verb in _PERMISSION_VERBS or _PERMISSION_NOUNS.intersection(words[1:]):
         return AccessLevel.PERMISSIONS_MANAGEMENT
     return AccessLevel.WRITE

@@ -1,4 +1,4 @@
-"""One question to the evaluator, and the facts of the call that it came with."""
+"""Access requests, their resources, and the facts of a call to the application."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ class _Unreadable(Enum):
 
 
 UNREADABLE: Final = _Unreadable.UNREADABLE
-"""What stands for the value of a condition key that could not be computed."""
+"""The placeholder for a condition key whose value could not be computed."""
 
 KeysRead: TypeAlias = dict[str, Value | Literal[_Unreadable.UNREADABLE] | None]
-"""Condition key in lower case -> what an evaluation was told; None for a key that is absent."""
+"""Maps a condition key in lower case to the value that an evaluation read; None for an absent key."""
 
 
 @dataclass(frozen=True)
 class AccessRequest:
-    """May `principal` do `action` on `resource` in this `context`?
+    """A request to the evaluator: may `principal` do `action` on `resource` in this `context`?
 
-    `action` is `prefix:name`; `resource` an ARN or `*`; `resource_account` the account that owns the resource when
-    it is not the account field of the ARN (rule E-54). `context` may be any mapping; see `Context`. Raises
-    `InvalidInput` for what is of another kind than it should be; what a text says is not looked at. `read` has the
-    condition keys that were asked for up to now, in that order.
+    `action` is `prefix:name`; `resource` an ARN or `*`; `resource_account` the account that owns the resource if it is
+    not the account field of the ARN (rule E-54). `context` may be any mapping; see `Context`. `read` has the condition
+    keys read so far, in order. Raises `InvalidInput` for values of the wrong type; their text is not validated.
     """
 
     principal: Principal
@@ -49,53 +48,53 @@ class AccessRequest:
         context: Mapping[str, Given | Lazy] | None = None,
         resource_account: str | None = None,
     ) -> None:
-        # One is made for every request, and what a frozen dataclass writes for itself takes twice as long.
+        # Created for every request: the generated `__init__` of a frozen dataclass takes twice as long.
         if not isinstance(principal, Principal):
             raise InvalidInput(f"expected a principal, got `{type(principal).__name__}`")
         fields = self.__dict__
         fields["principal"] = principal
-        fields["action"] = action if type(action) is str else _text(action, "an action")
-        fields["resource"] = resource if type(resource) is str else _text(resource, "a resource")
-        is_ready = Context in type(context).__mro__  # as `isinstance`, which a mapping has done in many steps
-        fields["context"] = context if is_ready else Context(context)
+        fields["action"] = action if type(action) is str else _string(action, "an action")
+        fields["resource"] = resource if type(resource) is str else _string(resource, "a resource")
+        is_context = Context in type(context).__mro__  # faster than `isinstance` with an abstract base class
+        fields["context"] = context if is_context else Context(context)
         if resource_account is not None and type(resource_account) is not str:
-            resource_account = _text(resource_account, "the resource's account")
+            resource_account = _string(resource_account, "a resource's account")
         fields["resource_account"] = resource_account
         fields["read"] = {}
 
     def value(self, folded_key: str) -> Value | None:
-        """Return the value of a condition key (lower case): as given, else as the principal supplies it (rule N-3)."""
+        """Return the value of a condition key (lower case) from the context, else from the principal (rule N-3)."""
         try:
-            found = self.context.value(folded_key)
-            if found is None:
-                found = self.principal.key(folded_key)
+            value = self.context.value(folded_key)
+            if value is None:
+                value = self.principal.key(folded_key)
         except Exception:
             self.read[folded_key] = UNREADABLE
             raise
-        self.read[folded_key] = found
-        return found
+        self.read[folded_key] = value
+        return value
 
     @property
     def owner(self) -> str | None:
-        """The account that owns the resource; None when nobody says."""
+        """The account that owns the resource; None if unknown."""
         return self.resource_account or account_of(self.resource)
 
 
-def _text(given: object, what: str) -> str:
-    """Return a text that is nothing but a text: a member of an enumeration, say, has ways of its own to show itself."""
-    if isinstance(given, str):
-        return str.__str__(given)
-    raise InvalidInput(f"expected a text as {what}, got `{type(given).__name__}`")
+def _string(value: object, what: str) -> str:
+    """Return a plain `str`: subclasses such as enumerations may format differently. Raises `InvalidInput`."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise InvalidInput(f"expected a string as {what}, got `{type(value).__name__}`")
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource of the application, as its loader knows it.
+    """A resource of the application, as returned by its loader.
 
-    `policy` is the resource-based policy attached to it (a document as dict or JSON text), None where it has none or
-    where the guard's own store holds it. `tags` become `aws:ResourceTag/*`. `policy_required`: identity policies count
-    only where the resource policy lets the account in (rule E-42). Raises `InvalidInput` for an ARN that is no text,
-    `ConfigurationError` for an account or tags of the wrong kind, which no sender of a request has chosen.
+    `policy` is its resource-based policy (dict or JSON text), None if it has none or if the guard's store has it.
+    `tags` become `aws:ResourceTag/*`. `policy_required`: identity policies apply only if the resource policy allows the
+    account (rule E-42). Raises `InvalidInput` for an ARN that is not a string, `ConfigurationError` for an account or
+    tags of the wrong type, since clients do not choose these.
     """
 
     arn: str
@@ -106,23 +105,23 @@ class Resource:
 
     def __post_init__(self) -> None:
         if type(self.arn) is not str:
-            object.__setattr__(self, "arn", _text(self.arn, "a resource"))
+            object.__setattr__(self, "arn", _string(self.arn, "a resource"))
         if self.account is not None and not isinstance(self.account, str):
-            raise ConfigurationError(f"expected the resource's account as a text, got `{type(self.account).__name__}`")
+            raise ConfigurationError(f"expected a string as a resource's account, got `{type(self.account).__name__}`")
         if type(self.tags) is not dict and not isinstance(self.tags, Mapping):
-            raise ConfigurationError(f"expected the resource's tags as a mapping, got `{type(self.tags).__name__}`")
+            raise ConfigurationError(f"expected a mapping as a resource's tags, got `{type(self.tags).__name__}`")
 
 
 ActionOnResource = tuple[str, str | Resource]
-"""A question: an action and a resource, or its ARN."""
+"""An action and a resource or its ARN."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """The facts of one call to the application, for condition keys and audit. Nothing secret.
+    """The facts of a call to the application, for condition keys and audit. Nothing secret.
 
-    `path` is the route's template where it is known (`/documents/{document_id}`), else the path. `source_ip` is the
-    client's address after trusted proxies. `kind` is `http`, `websocket` or `call` (a plain function call).
+    `path` is the route's template if known (`/documents/{document_id}`), else the path. `source_ip` is the client's
+    address after trusted proxies. `kind` is `http`, `websocket` or `call` (a plain function call).
     """
 
     request_id: str

@@ -1,4 +1,4 @@
-"""What a call that changes something came to: told by whoever carries it out, to whoever notes it."""
+"""The result of a call that changes the store, for the audit trail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iam_guard.errors import IamGuardError
 
 @dataclass(frozen=True, slots=True)
 class ChangedDocument:
-    """The policy document that a change is about, by digest; None where there was none before, or is none now."""
+    """The digests of a policy document before and after a change; None if it did not or does not exist."""
 
     before: str | None = None
     after: str | None = None
@@ -19,11 +19,11 @@ class ChangedDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
-    """What was asked for, and what was done. `action` is `prefix:name`; `resource` an ARN or `*`, of account `owner`.
+    """A call and its result. `action` is `prefix:name`; `resource` an ARN or `*`, of account `owner`.
 
-    `parameters` and `elements` are CloudTrail's `requestParameters` and `responseElements`, without any secret;
-    `masked` points at what was left out of them. `changed` says whether any row is otherwise than before, and `epoch`
-    is that of the state with the change. With `error`, nothing was done.
+    `parameters` and `elements` are CloudTrail's `requestParameters` and `responseElements`, without secrets; `masked`
+    has pointers to the removed values. `changed` is whether any row changed, `epoch` the epoch after the change. With
+    `error`, nothing was changed.
     """
 
     action: str
@@ -39,22 +39,22 @@ class CallResult:
 
 
 class ChangeRecorder(Protocol):
-    """Who notes what is done without being asked about: changes that the application itself, or its operator, makes."""
+    """Records changes without an access decision: those made by the application itself or by its administrator."""
 
     def prepare(self) -> None:
-        """Raise `DecisionUnavailable` where it is known that nothing can be noted, before anything is done."""
+        """Raise `DecisionUnavailable` before a change if it is known that it could not be recorded."""
         ...
 
     def note(self, result: CallResult) -> None:
-        """Record what was done. Raises `RecordUnavailable` where that cannot be."""
+        """Record a change. Raises `RecordUnavailable` if it cannot be recorded."""
         ...
 
 
 class NoChangeRecorder:
-    """Notes nothing."""
+    """A `ChangeRecorder` that records nothing."""
 
     def prepare(self) -> None:
-        """Let everything be done."""
+        """Do nothing."""
 
     def note(self, result: CallResult) -> None:
-        """Forget it."""
+        """Do nothing."""

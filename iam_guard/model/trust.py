@@ -1,7 +1,6 @@
-"""Whom client certificates are trusted for: trust anchors with their revocation lists, and profiles (as IAM Roles
-Anywhere has them).
+"""The trust in client certificates, as in IAM Roles Anywhere: trust anchors with revocation lists, and profiles.
 
-Certificates and revocation lists are PEM text here.
+Certificates and revocation lists are PEM text.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 ROLES_ANYWHERE = "rolesanywhere.amazonaws.com"
-"""The service that a role's trust policy names when it trusts client certificates."""
+"""The service principal of client certificates in a role's trust policy."""
 
 SESSION_SECONDS = range(900, 43200 + 1)
-"""How long a session of a profile may last."""
+"""Allowed session durations of a profile."""
 
 ALL_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"x509Subject": ("*",), "x509Issuer": ("*",), "x509SAN": ("DNS", "URI", "Name/*")}
 )
-"""Which attributes of a certificate become session tags where a profile does not say."""
+"""The default mapping of certificate attributes to session tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustAnchor:
-    """Certificate authorities that an account trusts. `id` is a UUID, and so are those of profiles."""
+    """Certificate authorities that an account trusts. `id` is a UUID, as for profiles."""
 
     id: str
     account: str
@@ -33,16 +32,16 @@ class TrustAnchor:
     revocation_lists: tuple[str, ...] = field(default=(), repr=False)
 
     def arn(self, partition: str, region: str) -> str:
-        """Write its ARN, which trust policies compare with `aws:SourceArn`."""
+        """Return the ARN of the anchor, `aws:SourceArn` in trust policies."""
         return f"arn:{partition}:rolesanywhere:{region}:{self.account}:trust-anchor/{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateProfile:
-    """Which roles a certificate may ask for, by ARN, and on which terms.
+    """The roles (ARNs) that a certificate can get, and the terms of the sessions.
 
-    `session_policies` are documents, None where sessions are not limited; `is_whole` is False where one that the
-    profile names is gone, and then there is no session at all. `mappings` says which attributes become session tags.
+    `session_policies` are documents, None without any; `is_whole` is False if one of them no longer exists, and then
+    the profile has no sessions. `mappings` are the certificate attributes that become session tags.
     """
 
     id: str
@@ -57,7 +56,7 @@ class CertificateProfile:
 
 @dataclass(frozen=True, slots=True)
 class CertificateTrust:
-    """Everything that is enabled, of all accounts, at one epoch."""
+    """All enabled anchors and profiles of all accounts, at one epoch."""
 
     epoch: int
     anchors: tuple[TrustAnchor, ...] = ()

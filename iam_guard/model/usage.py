@@ -1,4 +1,4 @@
-"""How a cache is used and how the audit trail fares, for metrics and health checks."""
+"""Usage figures of caches and the audit trail, for metrics and health checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 
 class CacheUsage(NamedTuple):
-    """`entries` of at most `limit` are held. `hits` and `misses` count the questions since the guard was opened."""
+    """A cache has `entries` of at most `limit`. `hits` and `misses` count since the guard was opened."""
 
     entries: int
     limit: int
@@ -20,12 +20,12 @@ SinkState = Literal["waiting", "standby", "shipping", "failing", "stopped", "end
 
 
 class SinkUsage(NamedTuple):
-    """How a sink that follows the audit trail fares in this process; ages are in seconds.
+    """The state of a sink that follows the audit trail, in this process; ages are in seconds.
 
-    `standby`: another process ships for it, so there is no `lag` here. `failing`: what was sent last did not arrive,
-    and is tried again. `stopped`: somebody must look, `problem` says at what. `lag` counts the records of the trail
-    that the sink has not confirmed, `delivered` those that it has. `failures` counts attempts, `refused` the records
-    that it will never take. `success_age` is the time since it confirmed something, had everything, or began.
+    `standby`: another process ships to the sink, so there is no `lag` here. `failing`: the last delivery failed and is
+    retried. `stopped`: an administrator must act, `problem` is the reason. `lag` counts the unconfirmed records of the
+    trail, `delivered` the confirmed ones, `failures` the failed attempts, `refused` the records that the sink rejected
+    for good. `success_age` is the time since the last confirmation, since it had everything, or since the start.
     """
 
     state: SinkState
@@ -41,12 +41,11 @@ _NO_SINKS: Mapping[str, SinkUsage] = MappingProxyType({})
 
 
 class AuditUsage(NamedTuple):
-    """How the audit trail of this process fares; ages are in seconds. Where all is well, nothing grows old.
+    """The state of the audit trail in this process; ages are in seconds and stay low while the trail is healthy.
 
-    `dropped` counts the records that are missing of requests that were answered, `refused` the requests that were
-    refused because their record could not be kept. `checkpoint_age` is None before the first checkpoint.
-    `dropped_unauthenticated` of those that were dropped were of callers that were not signed in: anyone can make these
-    grow.
+    `dropped` counts the missing records of answered requests, `refused` the requests that were refused because their
+    record could not be written. `checkpoint_age` is None before the first checkpoint. `dropped_unauthenticated` are
+    those of the dropped records whose callers were unauthenticated: any client can increase this number.
     """
 
     waiting: int
@@ -57,5 +56,5 @@ class AuditUsage(NamedTuple):
     refused: int
     is_failing: bool
     sinks: Mapping[str, SinkUsage] = _NO_SINKS
-    """The sinks that follow the trail, by their names."""
+    """The sinks that follow the trail, by name."""
     dropped_unauthenticated: int = 0

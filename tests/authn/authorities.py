@@ -1,4 +1,4 @@
-"""Certificate authorities of our own, made by `cryptography`, and everything that they may sign, right or wrong."""
+"""Test certificate authorities made with `cryptography`, with valid and invalid certificates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-"""The time of a guard with a clock of its own; what is not about time is good today as well."""
+"""The time of guards with a test clock; certificates are valid today as well."""
 DAY = timedelta(days=1)
 FOREVER = NOW + 36_500 * DAY
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
@@ -23,7 +23,7 @@ _OIDS = {"CN": NameOID.COMMON_NAME, "O": NameOID.ORGANIZATION_NAME, "OU": NameOI
 
 
 def name(text: str) -> x509.Name:
-    """Read `CN=x/O=y`; nothing gives an empty name."""
+    """Parse `CN=x/O=y`; empty text is an empty name."""
     parts = [part.partition("=") for part in text.split("/") if part]
     return x509.Name([x509.NameAttribute(_OIDS[key], value) for key, _, value in parts])
 
@@ -73,7 +73,7 @@ def make(
     serial: int | None = None,
     basic: bool = True,
 ) -> Party:
-    """Sign a certificate, by an issuer or by itself. `signs` is None for no key usage at all."""
+    """Sign a certificate, by an issuer or by itself. `signs` is None for no key usage extension."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     signing = issuer.key if issuer else key
     builder = (
@@ -120,7 +120,7 @@ def revocation_list(
     key: Any = None,
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> str:
-    """Sign a revocation list, in PEM."""
+    """Return a signed revocation list in PEM."""
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject).last_update(issued)
     if ends is not None:
         builder = builder.next_update(ends)
@@ -128,8 +128,8 @@ def revocation_list(
     builder = builder.add_extension(aki, critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    for each in revoked:
-        serial = each if isinstance(each, int) else each.certificate.serial_number
+    for party in revoked:
+        serial = party if isinstance(party, int) else party.certificate.serial_number
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(issued).build()
         builder = builder.add_revoked_certificate(entry)
     return builder.sign(key or issuer.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()

@@ -1,4 +1,4 @@
-"""A client that sends a body in chunks and signs each, for the tests: from AWS's documents, not from our code."""
+"""A client that signs chunked bodies, written from AWS's documentation and not from our code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 def by_hmac(secret: str, *scope: str) -> Sign:
-    """Sign as SigV4 does."""
+    """Sign a text with SigV4."""
     key = b"AWS4" + secret.encode()
     for part in scope:
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
@@ -25,7 +25,7 @@ def by_hmac(secret: str, *scope: str) -> Sign:
 
 
 def by_ecdsa(key: ec.EllipticCurvePrivateKey) -> Sign:
-    """Sign as SigV4A does, filled up to one length."""
+    """Sign a text with SigV4A, padded to a fixed length."""
     return lambda text: key.sign(text, ec.ECDSA(SHA256())).hex().ljust(144, "*")
 
 
@@ -35,7 +35,7 @@ def crc32(content: bytes) -> str:
 
 @dataclass
 class Chunker:
-    """Signs the chunks of one request. `sign` is None where nothing is signed."""
+    """The chunk signer of one request. `sign` is None for unsigned chunks."""
 
     timestamp: str
     scope: str
@@ -44,7 +44,7 @@ class Chunker:
     algorithm: str = "AWS4-HMAC-SHA256"
 
     def encode(self, chunks: Sequence[bytes], trailer: Sequence[tuple[str, str]] = ()) -> bytes:
-        """Write the body; the empty chunk is added."""
+        """Return the encoded body; the empty chunk is added."""
         return b"".join([*self.pieces(chunks), self.ending(trailer)])
 
     def pieces(self, chunks: Sequence[bytes]) -> list[bytes]:

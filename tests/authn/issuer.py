@@ -1,4 +1,4 @@
-"""An OIDC issuer: it signs tokens, and publishes its keys over real HTTP, as a provider does."""
+"""An OIDC issuer that signs tokens and publishes its keys over real HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 NAME = "https://id.example.com/tenant"
-"""The issuer as its tokens say it; tests reach it elsewhere."""
+"""The issuer in its tokens; its server has another address."""
 HASHES: Mapping[str, Any] = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 CURVES: Mapping[str, tuple[Any, str, int]] = {
     "ES256": (ec.SECP256R1, "P-256", 32),
@@ -34,7 +34,7 @@ def number(value: int, size: int | None = None) -> str:
 
 
 class SigningKey:
-    """A private key for one algorithm, and its public half as a JWK."""
+    """A private key for one algorithm, with its public half as a JWK."""
 
     def __init__(self, algorithm: str = "RS256", id: str = "key-1", *, bits: int = 2048) -> None:
         self.algorithm = algorithm
@@ -61,7 +61,7 @@ class SigningKey:
         return {**found, "kid": self.id, "use": "sig", **more}
 
     def sign(self, message: bytes) -> bytes:
-        """Sign by hand: what is tested is not asked."""
+        """Sign with `cryptography`, independent of the tested code."""
         if self.algorithm in ("EdDSA", "Ed25519"):
             return bytes(self.private.sign(message))
         hash = HASHES[self.algorithm[2:]]()
@@ -78,17 +78,17 @@ class SigningKey:
 
 
 def signed(key: SigningKey, claims: Mapping[str, Any] | bytes, header: Mapping[str, Any] | bytes | None = None) -> str:
-    """Write a token; a header of bytes stands as it is, one of members is laid over the usual one."""
+    """Return a signed token; a header as bytes is used as it is, members are merged into the default header."""
     if not isinstance(header, bytes):
-        given = {"alg": key.algorithm, "typ": "JWT", "kid": key.id} | dict(header or {})
-        header = json.dumps({name: value for name, value in given.items() if value is not None}).encode()
+        members = {"alg": key.algorithm, "typ": "JWT", "kid": key.id} | dict(header or {})
+        header = json.dumps({name: value for name, value in members.items() if value is not None}).encode()
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     text = f"{encoded(header)}.{encoded(payload)}"
     return f"{text}.{encoded(key.sign(text.encode()))}"
 
 
 class Issuer:
-    """What the server publishes, and how; each may be changed while it runs. `asked` counts requests by path."""
+    """The content of the server, which may be changed while it runs. `asked` counts requests by path."""
 
     def __init__(self, name: str = NAME) -> None:
         self.name = name
@@ -99,7 +99,7 @@ class Issuer:
         self.is_down = False
         self.status = 200
         self.answers = threading.Event()
-        """Cleared, it holds every answer back."""
+        """If cleared, responses are delayed."""
         self.answers.set()
         self.body: bytes | None = None
         self.drips = 0.0
@@ -110,7 +110,7 @@ class Issuer:
 
     @property
     def at(self) -> str:
-        """The entry of the settings that leads here."""
+        """The issuer's entry in the setting `oidc_addresses`."""
         return f"{self.name}={self.address}"
 
     def count(self, part: str = "jwks") -> int:
@@ -125,7 +125,7 @@ class Issuer:
         return signed(self.keys[-1], self.claims(**more), header)
 
     def rotate(self, *, keep_old: bool = False) -> SigningKey:
-        """Sign with a new key from now on."""
+        """Create a new key and sign with it."""
         new = SigningKey(self.keys[-1].algorithm, f"key-{len(self.asked)}-{time.monotonic_ns()}")
         self.keys = [*self.keys, new] if keep_old else [new]
         return new
@@ -170,12 +170,12 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that go away."""
+        """Ignore disconnected clients."""
 
 
 @contextmanager
 def publishing(issuer: Issuer, wrap: Callable[[Any], Any] = lambda listener: listener) -> Iterator[Issuer]:
-    """Serve an issuer at loopback; `wrap` may put TLS around the listener."""
+    """Serve an issuer at loopback; `wrap` may add TLS to the listener."""
     server = _Server(("127.0.0.1", 0), _handler(issuer))
     server.socket = wrap(server.socket)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

@@ -1,6 +1,6 @@
-"""Real clients for the tests of this room: botocore signs, urllib3 and httpx put the request on the wire.
+"""Real clients for the tests of authentication: botocore signs, urllib3 and httpx send the request.
 
-What a client wrote to its socket is read back with h11, as a server would, and becomes the HttpRequest under test.
+The bytes that a client wrote to its socket are parsed with h11, as in a server, into the tested `HttpRequest`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Received:
-    """A request as the server has it."""
+    """A request as the server receives it."""
 
     request: HttpRequest
     body: bytes = b""
@@ -64,7 +64,7 @@ def sign(
     signer: type[botocore.auth.SigV4Auth] = botocore.auth.SigV4Auth,
     now: datetime = NOW,
 ) -> AWSRequest:
-    """Let botocore sign."""
+    """Sign a request with botocore."""
     request = AWSRequest(method, url, data=body, params=params)
     for name, value in headers:
         request.headers.add_header(name, value)
@@ -74,7 +74,7 @@ def sign(
 
 
 def send(signed: AWSRequest) -> Received:
-    """Let urllib3, botocore's client, write the request, and read what it wrote."""
+    """Send a request with urllib3, botocore's client, and parse what it wrote."""
     prepared = signed.prepare()
     parts = urlsplit(prepared.url)
     headers = urllib3.HTTPHeaderDict(prepared.headers)
@@ -98,7 +98,7 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 
 class _Socket:
-    """A socket that keeps what is written to it and answers 200."""
+    """A socket that records what is written to it and responds with 200."""
 
     def __init__(self, written: list[bytes]) -> None:
         self.sendall = written.append
@@ -112,7 +112,7 @@ class _Socket:
 
 
 def send_with_httpx(signed: AWSRequest) -> Received:
-    """Build what httpx would send."""
+    """Return the request as httpx would send it."""
     prepared = signed.prepare()
     built = httpx2.Request(prepared.method, prepared.url, headers=list(signed.headers.items()), content=prepared.body)
     path, _, query = built.url.raw_path.partition(b"?")
@@ -121,7 +121,7 @@ def send_with_httpx(signed: AWSRequest) -> Received:
 
 
 def read(raw: bytes) -> Received:
-    """Parse what came over the wire as uvicorn does."""
+    """Parse received bytes as uvicorn does."""
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(raw)
     event, body = connection.next_event(), b""
@@ -148,10 +148,10 @@ def authenticated(
     chunks: ChunkedBody | None = None,
     replays: SignatureReplays | None = None,
 ) -> Principal:
-    """Knock at the door with a store of one access key and one API key."""
+    """Authenticate a request with a store of one access key and one API key."""
     return Authenticator(
-        find_access_key=lambda wanted: access_key if access_key and access_key.id == wanted else None,
-        find_api_key=lambda wanted: api_key if api_key and api_key.id == wanted else None,
+        find_access_key=lambda key_id: access_key if access_key and access_key.id == key_id else None,
+        find_api_key=lambda key_id: api_key if api_key and api_key.id == key_id else None,
         skew=300,
         callers=Callers() if callers is None else callers,
         public_hosts=public_hosts,
@@ -170,7 +170,7 @@ def authenticated(
 
 
 def with_header(received: Received, name: bytes, *values: bytes) -> Received:
-    """Replace all values of a header; none removes it."""
-    kept = [item for item in received.request.headers if item[0] != name]
-    headers = tuple(kept + [(name, value) for value in values])
+    """Replace all values of a header; without values it is removed."""
+    others = [item for item in received.request.headers if item[0] != name]
+    headers = tuple(others + [(name, value) for value in values])
     return replace(received, request=replace(received.request, headers=headers))

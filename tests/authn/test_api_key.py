@@ -19,20 +19,20 @@ secret_texts = st.from_regex(r"\A[A-Za-z0-9]{32,128}\Z")
 
 
 @given(ids, secret_texts)
-def test_a_formatted_key_parses_to_its_id_and_digest(id: str, secret: str) -> None:
-    """Formatting and parsing are inverse, as far as a digest can be."""
+def test_api_key_formatted_parses_to_id_and_digest(id: str, secret: str) -> None:
+    """Formatting and parsing are inverse, up to the digest."""
     parsed = api_key.parse(api_key.format_key(id, secret))
     assert (parsed.id, parsed.digest) == (id, hashlib.sha256(secret.encode()).digest())
 
 
-def test_the_text_form_never_changes() -> None:
-    """Keys in the hands of callers stay good: the form, the check and the digest are pinned."""
+def test_api_key_text_form_is_stable() -> None:
+    """Issued keys stay valid: the form, the check and the digest are pinned."""
     assert TEXT == "igk_K7Q2EXAMPLE_s3cretS3cretS3cretS3cretS3cretS3cret_2OCFEY"
     assert api_key.digest_of(SECRET) == hashlib.sha256(SECRET.encode()).digest()
 
 
-def test_generated_keys_are_of_the_scanners_form_and_differ() -> None:
-    """A secret scanner matches every key that is made; id and secret come from the random bytes."""
+def test_api_key_generated_matches_scanner_pattern() -> None:
+    """Every generated key matches; id and secret come from the random bytes."""
     keys = [api_key.generate(secrets.token_bytes) for _ in range(50)]
     assert len({key.id for key in keys}) == len({key.digest for key in keys}) == 50
     for key in keys:
@@ -41,15 +41,15 @@ def test_generated_keys_are_of_the_scanners_form_and_differ() -> None:
 
 
 @pytest.mark.parametrize("byte", [0x00, 0xFF])
-def test_every_secret_has_the_same_length(byte: int) -> None:
-    """256 bits of randomness fit whatever they are."""
+def test_api_key_secret_has_fixed_length(byte: int) -> None:
+    """For all 256-bit values."""
     key = api_key.generate(lambda length: bytes([byte]) * length)
     assert [len(part) for part in key.text.split("_")] == [3, 16, 43, 6]
 
 
 @given(st.integers(0, len(TEXT) - 1), st.sampled_from("0aZ_-é "))
-def test_a_key_with_one_other_character_is_refused(position: int, character: str) -> None:
-    """The check finds a typing error without a look into the store."""
+def test_api_key_with_one_changed_character_is_refused(position: int, character: str) -> None:
+    """The check detects typing errors without the store."""
     mistyped = TEXT[:position] + character + TEXT[position + 1 :]
     if mistyped != TEXT:
         with pytest.raises(InvalidClientTokenId):
@@ -59,8 +59,8 @@ def test_a_key_with_one_other_character_is_refused(position: int, character: str
 @pytest.mark.parametrize(
     "text", ["", "igk_", TEXT + "\n", " " + TEXT, TEXT + "0", TEXT.upper(), "eyJhbGciOiJub25lIn0.e30.", "igk_" * 99]
 )
-def test_what_is_no_key_is_refused_without_echo(text: str) -> None:
-    """A token of another kind gives AWS's sentence, and is not repeated (design 5)."""
+def test_invalid_api_key_is_refused_without_echo(text: str) -> None:
+    """Other tokens get AWS's message, which does not quote them (design 5)."""
     with pytest.raises(InvalidClientTokenId) as caught:
         api_key.parse(text)
     assert str(caught.value) == "The security token included in the request is invalid."
@@ -78,16 +78,16 @@ def test_what_is_no_key_is_refused_without_echo(text: str) -> None:
         (ID, SECRET + "\n", "secret"),
     ],
 )
-def test_no_key_is_written_that_could_not_be_read(id: str, secret: str, place: str) -> None:
-    """A seed with an unusable key is refused, and the secret is not repeated."""
+def test_api_key_with_invalid_parts_is_not_formatted(id: str, secret: str, place: str) -> None:
+    """A seed with an invalid key is refused, and the secret is not quoted."""
     with pytest.raises(InvalidInput) as caught:
         api_key.format_key(id, secret)
     assert caught.value.place == place
     assert secret not in str(caught.value)
 
 
-def test_no_secret_shows_in_a_repr() -> None:
-    """Neither text nor digest stands in a log by accident (design 5)."""
+def test_api_key_repr_hides_secrets() -> None:
+    """Text and digest are never logged by accident (design 5)."""
     key = api_key.generate(secrets.token_bytes)
     for shown in (repr(key), repr(api_key.parse(key.text))):
         assert key.id in shown

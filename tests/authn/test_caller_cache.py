@@ -1,4 +1,4 @@
-"""What is remembered of callers changes no answer, and never outlives the record that it was made from."""
+"""The caller cache never changes a result, and no entry outlives the record that it was derived from."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ SIGNED = send(sign())
 BOB = Principal.from_arn("arn:aws:iam::123456789012:user/bob", userid="AIDABOB")
 
 
-def knock(
+def authenticate_both(
     callers: Callers, *, access_key: AccessKey | None = ACCESS_KEY, api_key: ApiKey | None = API_KEY
 ) -> tuple[object, object]:
-    """Ask for a signature and an API key; give each principal, or the code of the refusal."""
+    """Authenticate with a signature and an API key; return each principal, or the error code."""
     return (
         outcome(SIGNED, callers, access_key=access_key),
         outcome(BEARING, callers, api_key=api_key),
@@ -57,19 +57,19 @@ def outcome(received: Received, callers: Callers, **stored: AccessKey | ApiKey |
         return type(error), str(error)
 
 
-def remembering() -> Callers:
-    """Callers who remember the two of this file."""
+def filled_cache() -> Callers:
+    """Return a cache with the two callers of this file."""
     callers = Callers()
-    assert knock(callers) == (ALICE, ALICE)
+    assert authenticate_both(callers) == (ALICE, ALICE)
     assert len(callers) == 2
     return callers
 
 
-# --- who is remembered -------------------------------------------------------------------------------------------
+# --- which callers are cached ------------------------------------------------------------------------------------
 
 
-def test_a_signer_is_kept_only_once_a_signature_verified() -> None:
-    """Strangers choose region and service freely and cannot fill the cache or push others out."""
+def test_caller_is_cached_after_verified_signature_only() -> None:
+    """Clients choose region and service, so unverified ones must not fill the cache."""
     callers = Callers()
     for number in range(20):
         region = f"region-{number}"
@@ -81,8 +81,8 @@ def test_a_signer_is_kept_only_once_a_signature_verified() -> None:
     assert len(callers) == 1
 
 
-def test_a_signer_whose_body_was_exchanged_is_not_kept() -> None:
-    """A caller is kept when everything about the request was good."""
+def test_caller_with_changed_body_is_not_cached() -> None:
+    """Only callers of fully verified requests are cached."""
     callers = Callers()
     declared = send(sign("PUT", headers=[("X-Amz-Content-SHA256", hashlib.sha256(b"one").hexdigest())], body=b"one"))
     with pytest.raises(SignatureDoesNotMatch):
@@ -90,7 +90,7 @@ def test_a_signer_whose_body_was_exchanged_is_not_kept() -> None:
     assert len(callers) == 0
 
 
-def test_the_owner_of_an_api_key_is_kept_only_once_it_verified() -> None:
+def test_api_key_owner_is_cached_after_verification_only() -> None:
     """Not for a wrong secret, an inactive or an expired key."""
     callers = Callers()
     for bad in (
@@ -106,30 +106,30 @@ def test_the_owner_of_an_api_key_is_kept_only_once_it_verified() -> None:
     assert len(callers) == 1
 
 
-def test_the_same_caller_is_the_same_principal() -> None:
-    """What a principal has worked out of itself is there for the next request."""
-    callers = remembering()
-    first, again = knock(callers), knock(callers)
+def test_same_caller_has_identical_principal() -> None:
+    """What a principal has computed is reused by the next request."""
+    callers = filled_cache()
+    first, again = authenticate_both(callers), authenticate_both(callers)
     assert first[0] is again[0]
     assert first[1] is again[1]
     assert first[0] is not first[1]
 
 
-def test_requests_that_differ_in_what_is_not_signed_have_the_same_caller() -> None:
-    """Another time, path, body, set of signed headers or client is the same caller in the same scope."""
-    callers = remembering()
-    others = [
-        with_header(SIGNED, b"user-agent", b"other"),
+def test_same_scope_has_identical_principal() -> None:
+    """Time, path, body, signed headers and client do not matter."""
+    callers = filled_cache()
+    variants = [
+        with_header(SIGNED, b"user-agent", b"variant"),
         with_header(SIGNED, b"cookie", b"a=b"),
-        send(sign("PUT", "http://127.0.0.1:8000/other?a=b", headers=[("X-Custom", "a")], body=b"x")),
+        send(sign("PUT", "http://127.0.0.1:8000/variant?a=b", headers=[("X-Custom", "a")], body=b"x")),
         send(sign(now=NOW + timedelta(seconds=10))),
     ]
-    for other in others:
-        assert authenticated(other, callers=callers) is knock(callers)[0]
+    for variant in variants:
+        assert authenticated(variant, callers=callers) is authenticate_both(callers)[0]
     assert len(callers) == 2
 
 
-# --- remembering changes no answer -------------------------------------------------------------------------------
+# --- caching does not change results -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_requests_that_differ_in_what_is_not_signed_have_the_same_caller() -> No
         replace(SIGNED, request=replace(SIGNED.request, query_string=b"a=b")),
         replace(SIGNED, request=replace(SIGNED.request, method="PUT")),
         replace(SIGNED, body=b"x"),
-        with_header(SIGNED, b"host", b"other"),
+        with_header(SIGNED, b"host", b"variant"),
         with_header(SIGNED, b"x-amz-date", b"20261124T123016Z"),
         with_header(SIGNED, b"x-amz-target", b"Docs.Delete"),
         with_header(SIGNED, b"x-amz-security-token", b"token"),
@@ -150,30 +150,30 @@ def test_requests_that_differ_in_what_is_not_signed_have_the_same_caller() -> No
         send(sign(now=NOW + timedelta(hours=1))),
     ],
 )
-def test_a_caller_who_is_remembered_is_verified_like_a_stranger(changed: Received) -> None:
-    """Nothing of the earlier request is taken over but what it was signed with."""
-    told = outcome(changed, Callers())
-    assert isinstance(told, tuple)
-    assert outcome(changed, remembering()) == told
+def test_cached_caller_is_verified_again(changed: Received) -> None:
+    """Nothing of an earlier request counts but its signing key."""
+    expected = outcome(changed, Callers())
+    assert isinstance(expected, tuple)
+    assert outcome(changed, filled_cache()) == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 400), st.sampled_from(list(b"0aA/=;,. \t\xff")), st.booleans())
-def test_a_changed_credential_is_told_the_same_whether_it_is_remembered_or_not(
-    at: int, byte: int, insert: bool
-) -> None:
-    """Cache on = cache off, to the letter."""
+def test_changed_credential_has_same_error_with_cache(at: int, byte: int, insert: bool) -> None:
+    """Cache on and cache off have identical results."""
     [text] = SIGNED.request.values(b"authorization")
     changed = text[:at] + bytes([byte]) + text[at if insert else at + 1 :]
     received = with_header(SIGNED, b"authorization", changed)
-    assert outcome(received, remembering()) == outcome(received, Callers())
+    assert outcome(received, filled_cache()) == outcome(received, Callers())
 
 
-def test_no_cache_changes_no_answer() -> None:
-    """A size of 0 switches the cache off."""
+def test_cache_size_zero_has_same_results() -> None:
+    """A size of 0 turns the cache off."""
     callers = Callers(0)
-    assert knock(callers) == knock(callers) == (ALICE, ALICE)
-    assert knock(callers, access_key=None, api_key=None) == knock(Callers(), access_key=None, api_key=None)
+    assert authenticate_both(callers) == authenticate_both(callers) == (ALICE, ALICE)
+    assert authenticate_both(callers, access_key=None, api_key=None) == authenticate_both(
+        Callers(), access_key=None, api_key=None
+    )
     assert len(callers) == 0
 
 
@@ -184,7 +184,7 @@ BAD_SIGNATURE = (SignatureDoesNotMatch, str(SignatureDoesNotMatch()))
 
 
 @pytest.mark.parametrize(
-    ("access_key", "api_key", "told"),
+    ("access_key", "api_key", "expected"),
     [
         (None, None, (BAD_KEY, BAD_KEY)),
         (replace(ACCESS_KEY, active=False), replace(API_KEY, active=False), (BAD_KEY, BAD_KEY)),
@@ -192,27 +192,27 @@ BAD_SIGNATURE = (SignatureDoesNotMatch, str(SignatureDoesNotMatch()))
     ],
     ids=["deleted", "deactivated", "rotated"],
 )
-def test_a_change_of_the_key_takes_effect_at_once(
-    access_key: AccessKey | None, api_key: ApiKey | None, told: tuple[object, object]
+def test_changed_key_takes_effect_immediately(
+    access_key: AccessKey | None, api_key: ApiKey | None, expected: tuple[object, object]
 ) -> None:
-    """A signing key that worked a moment ago opens nothing, and the old key opens again when it is restored."""
-    callers = remembering()
+    """A deactivated key is refused at once and accepted again when it is restored."""
+    callers = filled_cache()
     for _ in range(2):
-        assert knock(callers, access_key=access_key, api_key=api_key) == told
-    assert knock(callers) == (ALICE, ALICE)
+        assert authenticate_both(callers, access_key=access_key, api_key=api_key) == expected
+    assert authenticate_both(callers) == (ALICE, ALICE)
 
 
-def test_an_api_key_that_is_remembered_expires() -> None:
-    """The end is looked at for every request."""
+def test_cached_api_key_expires() -> None:
+    """The expiry is checked for every request."""
     callers, expiring = Callers(), replace(API_KEY, expires=NOW)
     assert authenticated(BEARING, api_key=expiring, now=NOW - timedelta(seconds=1), callers=callers) == ALICE
     with pytest.raises(ExpiredToken):
         authenticated(BEARING, api_key=expiring, now=NOW, callers=callers)
 
 
-def test_a_rotated_secret_signs_from_then_on() -> None:
-    """The new secret is good at once, the old one is not, whatever is remembered of either."""
-    callers, rotated = remembering(), replace(ACCESS_KEY, secret="rotated")
+def test_rotated_secret_replaces_cached_key() -> None:
+    """The new secret is valid at once, the old one is not, whatever is cached."""
+    callers, rotated = filled_cache(), replace(ACCESS_KEY, secret="rotated")
     for _ in range(2):
         assert authenticated(send(sign(secret="rotated")), access_key=rotated, callers=callers) == ALICE
         with pytest.raises(SignatureDoesNotMatch):
@@ -220,12 +220,12 @@ def test_a_rotated_secret_signs_from_then_on() -> None:
     assert len(callers) == 2
 
 
-def test_a_key_made_anew_has_its_new_owner() -> None:
-    """The same id and secret in another's hands, or scoped down, is not the principal of before."""
-    callers = remembering()
+def test_recreated_key_has_its_new_owner() -> None:
+    """The same id and secret with another owner or a restriction is another principal."""
+    callers = filled_cache()
     scoped = replace(ALICE, session_policies=("{}",))
     for principal in (BOB, scoped, ALICE):
-        found = knock(
+        found = authenticate_both(
             callers,
             access_key=replace(ACCESS_KEY, principal=principal),
             api_key=replace(API_KEY, principal=principal),
@@ -235,26 +235,26 @@ def test_a_key_made_anew_has_its_new_owner() -> None:
     assert len(callers) == 2
 
 
-def test_an_equal_record_is_another_record() -> None:
-    """Two records are told apart by identity: what they compare, and what they do not, is never asked."""
-    callers = remembering()
+def test_equal_record_misses_cache() -> None:
+    """Records are compared by identity, never by equality."""
+    callers = filled_cache()
     with_session = replace(ALICE, session={"aws:TokenIssueTime": "2026-11-24T12:00:00Z"})
     assert with_session == ALICE
     access_key, api_key = replace(ACCESS_KEY, principal=with_session), replace(API_KEY, principal=with_session)
     assert (access_key, api_key) == (ACCESS_KEY, API_KEY)
-    for principal in knock(callers, access_key=access_key, api_key=api_key):
+    for principal in authenticate_both(callers, access_key=access_key, api_key=api_key):
         assert isinstance(principal, Principal)
         assert principal.session == with_session.session
-    for principal in knock(callers):
+    for principal in authenticate_both(callers):
         assert isinstance(principal, Principal)
         assert principal.session == {}
 
 
-# --- nobody is taken for another ---------------------------------------------------------------------------------
+# --- callers are not confused ------------------------------------------------------------------------------------
 
 
 def test_each_scope_has_its_own_credential() -> None:
-    """The audit trail hears of the region and service of this signature, not of an earlier one."""
+    """The audit trail gets the region and service of this signature, not of an earlier one."""
     callers = Callers()
     scopes = [("eu-west-1", "docs"), ("us-east-1", "docs"), ("eu-west-1", "iam"), ("eu-west-1", "docs")]
     for region, service in scopes:
@@ -265,31 +265,31 @@ def test_each_scope_has_its_own_credential() -> None:
     assert len(callers) == 4
 
 
-def test_a_key_of_one_scope_signs_for_no_other() -> None:
-    """A signature made in one scope and sent with another's is refused, both remembered."""
-    callers = remembering()
-    other = send(sign(region="us-east-1"))
-    assert authenticated(other, callers=callers) == ALICE
+def test_cached_key_of_one_scope_is_refused_in_another() -> None:
+    """Also if both scopes are cached."""
+    callers = filled_cache()
+    variant = send(sign(region="us-east-1"))
+    assert authenticated(variant, callers=callers) == ALICE
     [text] = SIGNED.request.values(b"authorization")
     with pytest.raises(SignatureDoesNotMatch):
         authenticated(with_header(SIGNED, b"authorization", text.replace(b"eu-west-1", b"us-east-1")), callers=callers)
 
 
-def test_two_keys_of_one_owner_are_told_apart() -> None:
-    """Each principal says what it signed in with, though the owner is one and the same object."""
-    callers = remembering()
-    other = replace(ACCESS_KEY, id="AKIAOTHEREXAMPLE")
-    found = authenticated(send(sign(key_id=other.id)), access_key=other, callers=callers)
-    assert found.credential == Credential("sigv4", other.id, "eu-west-1", "docs")
+def test_two_keys_of_one_owner_have_own_credentials() -> None:
+    """Each principal names its own key, though the owner is the same object."""
+    callers = filled_cache()
+    variant = replace(ACCESS_KEY, id="AKIAOTHEREXAMPLE")
+    found = authenticated(send(sign(key_id=variant.id)), access_key=variant, callers=callers)
+    assert found.credential == Credential("sigv4", variant.id, "eu-west-1", "docs")
     assert len(callers) == 3
-    for principal, kind, id in zip(knock(callers), ("sigv4", "api-key"), (KEY_ID, API_KEY.id), strict=True):
+    for principal, kind, id in zip(authenticate_both(callers), ("sigv4", "api-key"), (KEY_ID, API_KEY.id), strict=True):
         assert isinstance(principal, Principal)
         assert principal.credential is not None
         assert (principal.credential.kind, principal.credential.id) == (kind, id)
 
 
-def test_an_access_key_and_an_api_key_of_one_id_are_told_apart() -> None:
-    """The ids of the two kinds are given out apart and may coincide."""
+def test_access_key_and_api_key_with_one_id_differ() -> None:
+    """Ids of the two kinds are independent and may coincide."""
     callers, named_alike = Callers(), replace(ACCESS_KEY, id=API_KEY.id, principal=BOB)
     for _ in range(2):
         assert authenticated(BEARING, api_key=API_KEY, callers=callers) == ALICE
@@ -298,13 +298,13 @@ def test_an_access_key_and_an_api_key_of_one_id_are_told_apart() -> None:
 
 
 def test_each_api_key_has_its_own_owner() -> None:
-    """Keys are remembered side by side."""
-    callers = remembering()
-    other = ApiKey("K7Q2OTHER", keys_of.digest_of(API_SECRET), active=True, principal=BOB)
-    text = keys_of.format_key(other.id, API_SECRET).encode()
+    """Cached keys do not affect each variant."""
+    callers = filled_cache()
+    variant = ApiKey("K7Q2OTHER", keys_of.digest_of(API_SECRET), active=True, principal=BOB)
+    text = keys_of.format_key(variant.id, API_SECRET).encode()
     for _ in range(2):
         assert (
-            authenticated(with_header(BEARING, b"authorization", b"Bearer " + text), api_key=other, callers=callers)
+            authenticated(with_header(BEARING, b"authorization", b"Bearer " + text), api_key=variant, callers=callers)
             == BOB
         )
         assert authenticated(BEARING, api_key=API_KEY, callers=callers) == ALICE
@@ -314,27 +314,27 @@ def test_each_api_key_has_its_own_owner() -> None:
 # --- the cache ---------------------------------------------------------------------------------------------------
 
 
-def test_the_cache_is_bounded() -> None:
-    """The least recently used caller goes."""
+def test_caller_cache_is_bounded() -> None:
+    """The least recently used caller is evicted."""
     callers = Callers(2)
     caller = Caller(ACCESS_KEY, ALICE)
     scopes = [("AKID", "20261124", f"region-{number}", "docs") for number in range(3)]
-    callers.keep(scopes[0], caller)
-    callers.keep(scopes[1], caller)
+    callers.add(scopes[0], caller)
+    callers.add(scopes[1], caller)
     assert callers.get(scopes[0], ACCESS_KEY) is caller
-    callers.keep(scopes[2], caller)
+    callers.add(scopes[2], caller)
     assert [callers.get(scope, ACCESS_KEY) for scope in scopes] == [caller, None, caller]
     assert len(callers) == 2
 
 
-def test_the_cache_may_be_shared_between_threads() -> None:
-    """Many threads evicting each other's callers neither fail nor mix them up."""
+def test_caller_cache_is_thread_safe() -> None:
+    """Threads that evict each variant's callers neither fail nor mix them up."""
     callers = Callers(3)
     stored = [Caller(replace(ACCESS_KEY, id=f"AKID{number}"), ALICE) for number in range(7)]
 
     def hammer(number: int) -> bool:
         caller = stored[number % 7]
-        callers.keep((caller.record.id,), caller)
+        callers.add((caller.record.id,), caller)
         return callers.get((caller.record.id,), caller.record) in {None, caller}
 
     with ThreadPoolExecutor(8) as pool:
@@ -342,7 +342,7 @@ def test_the_cache_may_be_shared_between_threads() -> None:
     assert len(callers) <= 3
 
 
-def test_no_secret_shows_in_a_repr() -> None:
+def test_cached_caller_repr_hides_secrets() -> None:
     """A caller can be logged (design 5)."""
     caller = Caller(ACCESS_KEY, ALICE, b"derived key")
     assert KEY_ID in repr(caller)

@@ -34,14 +34,14 @@ from iam_guard.authn.presented_credentials import SigV4Credential
         (b"/a/..b/.c/...", [b"/a/..b/.c/..."]),
     ],
 )
-def test_a_path_is_encoded_once_more(wire: bytes, forms: list[bytes]) -> None:
-    """Normalised as botocore does, and as sent where that differs."""
+def test_path_is_encoded_again(wire: bytes, forms: list[bytes]) -> None:
+    """Normalised as botocore does, and as sent if that differs."""
     assert list(canonical_paths(wire, "docs")) == forms
 
 
 @pytest.mark.parametrize("service", ["s3", "s3express", "s3-object-lambda", "s3-outposts"])
 @pytest.mark.parametrize("wire", [b"/a%20b", b"//a/./b/..", b"/a+b", b"/"])
-def test_a_path_of_s3_is_taken_as_it_is(service: str, wire: bytes) -> None:
+def test_s3_path_is_used_as_sent(service: str, wire: bytes) -> None:
     """S3's keys may contain dot segments and empty segments."""
     assert list(canonical_paths(wire, service)) == [wire]
 
@@ -68,8 +68,8 @@ def test_a_path_of_s3_is_taken_as_it_is(service: str, wire: bytes) -> None:
         ("ሴ=bar".encode(), ["ሴ=bar".encode(), b"%E1%88%B4=bar"]),
     ],
 )
-def test_a_query_has_the_form_as_sent_and_the_form_encoded_anew(wire: bytes, forms: list[bytes]) -> None:
-    """botocore signs a URL's query as it stands; curl, Go and AWS encode it anew."""
+def test_query_has_forms_as_sent_and_reencoded(wire: bytes, forms: list[bytes]) -> None:
+    """botocore signs a URL's query as sent; curl, Go and AWS re-encode it."""
     assert list(canonical_queries(wire)) == forms
 
 
@@ -86,8 +86,8 @@ def test_a_query_has_the_form_as_sent_and_the_form_encoded_anew(wire: bytes, for
         ([b"\xc3\xa9"], b"\xc3\xa9"),
     ],
 )
-def test_a_header_value_is_trimmed_and_joined_in_order(values: list[bytes], canonical: bytes) -> None:
-    """Runs of white space count as one space, a repeated header keeps its order."""
+def test_header_value_is_trimmed_and_joined(values: list[bytes], canonical: bytes) -> None:
+    """Runs of white space become one space; repeated headers keep their order."""
     assert canonical_value(values) == canonical
 
 
@@ -108,16 +108,16 @@ def hosts(received: bytes) -> list[bytes]:
     return [text.split(b"\n")[3].removeprefix(b"host:") for text in canonical]
 
 
-def test_the_hosts_that_may_have_been_signed_are_tried_in_turn() -> None:
-    """The received host, without a default port too."""
+def test_hosts_with_default_port_have_two_forms() -> None:
+    """The received host, then without a default port."""
     assert hosts(b"h:8000") == [b"h:8000"]
     assert hosts(b"h:443") == [b"h:443", b"h"]
     assert hosts(b"h:80") == [b"h:80", b"h"]
     assert hosts(b"[::1]") == [b"[::1]"]
 
 
-def test_a_canonical_request_has_the_published_form() -> None:
-    """Method, path, query, headers, a blank line, the names of the headers, the hash."""
+def test_canonical_request_has_published_form() -> None:
+    """Method, path, query, headers, a blank line, header names, hash."""
     request = HttpRequest(
         "GET", b"/", b"b=2&a=1", ((b"x-amz-date", b" 20150830T123600Z"), (b"host", b"example.com"), (b"other", b"x"))
     )
@@ -125,17 +125,17 @@ def test_a_canonical_request_has_the_published_form() -> None:
     assert canonical == (b"GET\n/\na=1&b=2\nhost:example.com\nx-amz-date:20150830T123600Z\n\nhost;x-amz-date\ne3b0")
 
 
-def test_further_forms_are_made_only_when_asked_for() -> None:
-    """The first form nearly always verifies; encoding the query anew waits until it did not."""
+def test_further_forms_are_lazy() -> None:
+    """The first form nearly always verifies; the query is re-encoded only if it does not."""
     request = HttpRequest("GET", b"/a", b"a=b+c", ((b"host", b"h"), (b"x-amz-date", b"20150830T123600Z")))
-    with mock.patch.object(canonical, "_encoded_anew", side_effect=AssertionError):
+    with mock.patch.object(canonical, "_reencoded", side_effect=AssertionError):
         forms = canonical_requests(request, CREDENTIAL, payload_hash="e3b0")
         assert b"\na=b+c\n" in next(forms)
     forms = canonical_requests(request, CREDENTIAL, payload_hash="e3b0")
     assert [form.split(b"\n")[2] for form in forms] == [b"a=b+c", b"a=b%20c"]
 
 
-def test_all_forms_of_host_path_and_query_are_combined() -> None:
+def test_forms_of_host_path_and_query_are_combined() -> None:
     """Each once, the query changing first."""
     request = HttpRequest("GET", b"/a//b", b"a=b+c", ((b"host", b"h:80"), (b"x-amz-date", b"20150830T123600Z")))
     forms = canonical_requests(request, CREDENTIAL, payload_hash="e3b0")
@@ -148,8 +148,8 @@ def test_all_forms_of_host_path_and_query_are_combined() -> None:
 
 
 @pytest.mark.parametrize("byte", range(256))
-def test_a_byte_is_encoded_unless_it_is_unreserved(byte: int) -> None:
-    """Letters, digits and `-._~` stand for themselves, as in RFC 3986; in a path so does the slash."""
+def test_reserved_bytes_are_encoded(byte: int) -> None:
+    """Letters, digits and `-._~` are kept, as in RFC 3986; in a path the slash too."""
     text = bytes([byte, byte])
     unreserved = text.decode("latin-1").isascii() and (text.isalnum() or text in {b"--", b"..", b"__", b"~~"})
     encoded = text if unreserved else b"%%%02X" % byte * 2
@@ -176,16 +176,16 @@ def twins(tokens: list[bytes]) -> st.SearchStrategy[tuple[bytes, bytes]]:
 
 @settings(max_examples=1000)
 @given(twins(QUERY_TOKENS))
-def test_queries_with_a_form_in_common_mean_the_same(pair: tuple[bytes, bytes]) -> None:
-    """INVARIANT: a signature for one query is never good for one that an application reads otherwise."""
+def test_queries_with_a_common_form_are_equivalent(pair: tuple[bytes, bytes]) -> None:
+    """INVARIANT: a signature for one query is never valid for a different one."""
     one, other = pair
     if set(canonical_queries(one)) & set(canonical_queries(other)):
         assert _meaning(one) == _meaning(other)
 
 
 @given(wires)
-def test_every_form_of_a_query_means_what_was_sent(wire: bytes) -> None:
-    """INVARIANT: canonicalising changes no meaning."""
+def test_every_form_of_a_query_keeps_its_meaning(wire: bytes) -> None:
+    """INVARIANT: canonicalization does not change the meaning."""
     for form in canonical_queries(wire):
         assert _meaning(form) == _meaning(wire)
 
@@ -197,8 +197,8 @@ def _meaning(query: bytes) -> list[tuple[str, str]]:
 
 @settings(max_examples=1000)
 @given(twins(PATH_TOKENS))
-def test_paths_with_a_form_in_common_differ_in_dot_segments_at_most(pair: tuple[bytes, bytes]) -> None:
-    """INVARIANT: a signature for one path is never good for another place."""
+def test_paths_with_a_common_form_are_equivalent(pair: tuple[bytes, bytes]) -> None:
+    """INVARIANT: they differ in dot segments at most."""
     one, other = b"/" + pair[0], b"/" + pair[1]
     if set(canonical_paths(one, "docs")) & set(canonical_paths(other, "docs")):
         assert _resolved(one) == _resolved(other)

@@ -1,6 +1,6 @@
-"""Client certificates, verified against trust anchors: paths, usages, strength, revocation.
+"""Verification of client certificates: paths, key usage, strength, revocation.
 
-Certificates are real and signed by authorities of our own; each refused one is wrong in one thing only.
+Certificates are real and signed by test authorities; each refused one has a single defect.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ GOOD = make("CN=robot-7", ISSUING)
 
 
 SPIFFE = make("", ROOT, names=[x509.UniformResourceIdentifier("spiffe://a/b")])
-INDIRECT = "of others' certificates"
+INDIRECT = "of other authorities' certificates"
 
 
 def trusted(*anchors: Party, lists: tuple[str, ...] = (), account: str = "111122223333") -> TrustedAuthorities:
-    """Trust anchors, one for each authority; the lists are all of the first."""
+    """Return trust anchors, one for each authority; the lists belong to the first."""
     records = [
         TrustAnchor(f"anchor-{number}", account, f"a{number}", each.pem, lists if number == 0 else ())
         for number, each in enumerate(anchors)
@@ -39,17 +39,17 @@ def trusted(*anchors: Party, lists: tuple[str, ...] = (), account: str = "111122
     return TrustedAuthorities(CertificateTrust(1, tuple(records)))
 
 
-def refused(given: Party, *anchors: Party, now: datetime = NOW, lists: tuple[str, ...] = ()) -> str:
+def refused(party: Party, *anchors: Party, now: datetime = NOW, lists: tuple[str, ...] = ()) -> str:
     with pytest.raises(UntrustedCertificate) as caught:
-        trusted(*(anchors or (ROOT,)), lists=lists).verify(given.chain, now)
+        trusted(*(anchors or (ROOT,)), lists=lists).verify(party.chain, now)
     return str(caught.value)
 
 
 # --- paths -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_path_to_a_trust_anchor_verifies() -> None:
-    """The anchor at its end vouches, and it holds until the first certificate of the path ends."""
+def test_path_to_trust_anchor_verifies() -> None:
+    """It is valid until the first certificate of the path expires."""
     found = trusted(ROOT).verify(GOOD.chain, NOW)
     assert found.certificate == GOOD.certificate
     assert [anchor.id for anchor in found.anchors] == ["anchor-0"]
@@ -57,7 +57,7 @@ def test_a_path_to_a_trust_anchor_verifies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "anchors"),
+    ("party", "anchors"),
     [
         pytest.param(make("CN=x", ROOT), (ROOT,), id="signed by the root itself"),
         pytest.param(GOOD, (ISSUING,), id="an intermediate authority is the anchor"),
@@ -73,8 +73,8 @@ def test_a_path_to_a_trust_anchor_verifies() -> None:
         pytest.param(Party(GOOD.certificate, GOOD.key, (ROOT.certificate, *GOOD.between)), (ROOT,), id="in any order"),
     ],
 )
-def test_other_right_ones(given: Party, anchors: tuple[Party, ...]) -> None:
-    assert trusted(*anchors).verify(given.chain, NOW).certificate == given.certificate
+def test_valid_certificates_verify(party: Party, anchors: tuple[Party, ...]) -> None:
+    assert trusted(*anchors).verify(party.chain, NOW).certificate == party.certificate
 
 
 def weak_key() -> rsa.RSAPrivateKey:
@@ -85,15 +85,15 @@ def weak_authority() -> Party:
     return authority("CN=Weak", ROOT, key=weak_key())
 
 
-STRANGER = authority("CN=Root")  # of the same name
+IMPOSTOR = authority("CN=Root")  # of the same name
 CONSTRAINED = authority("CN=C", ROOT, constraints=x509.NameConstraints([x509.DNSName("a.example")], None))
 IN_NAMES = authority("CN=D", ROOT, constraints=x509.NameConstraints([x509.DirectoryName(name("O=Acme"))], None))
 
 
 @pytest.mark.parametrize(
-    "given",
+    "party",
     [
-        pytest.param(make("CN=x", STRANGER), id="of a stranger with our name"),
+        pytest.param(make("CN=x", IMPOSTOR), id="of another authority with our name"),
         pytest.param(make("CN=x"), id="self-signed"),
         pytest.param(ROOT, id="the anchor itself"),
         pytest.param(ISSUING, id="an authority"),
@@ -114,48 +114,48 @@ IN_NAMES = authority("CN=D", ROOT, constraints=x509.NameConstraints([x509.Direct
         pytest.param(make("CN=x", ROOT, key=ed25519.Ed25519PrivateKey.generate()), id="Ed25519"),
         pytest.param(make("CN=x", CONSTRAINED, names=[x509.DNSName("x.b.example")]), id="a name that is not permitted"),
         pytest.param(make("CN=x.a.example", CONSTRAINED), id="no name where names are constrained"),
-        pytest.param(make("CN=x/O=Acme", IN_NAMES), id="constrained in a way that nobody here compares"),
+        pytest.param(make("CN=x/O=Acme", IN_NAMES), id="an unsupported name constraint"),
     ],
 )
-def test_a_wrong_one_is_refused(given: Party) -> None:
-    refused(given)
+def test_invalid_certificates_are_refused(party: Party) -> None:
+    refused(party)
 
 
-def test_a_permitted_name_is_good() -> None:
-    """The constraint above refuses for the name, and not all that its authority signs."""
-    given = make("CN=x", CONSTRAINED, names=[x509.DNSName("x.a.example")])
-    assert trusted(ROOT).verify(given.chain, NOW)
+def test_permitted_name_verifies() -> None:
+    """The constraint refuses other names, not everything that its authority signs."""
+    party = make("CN=x", CONSTRAINED, names=[x509.DNSName("x.a.example")])
+    assert trusted(ROOT).verify(party.chain, NOW)
 
 
-def test_an_ended_trust_anchor_vouches_for_nobody() -> None:
-    """A root's own end counts: who lets it pass has stopped looking after it."""
+def test_expired_trust_anchor_is_refused() -> None:
+    """A root's own expiry counts too."""
     old = authority("CN=Old", ends=NOW + DAY)
-    given = make("CN=x", old)
-    assert trusted(old).verify(given.chain, NOW)
-    refused(given, old, now=NOW + 2 * DAY)
+    party = make("CN=x", old)
+    assert trusted(old).verify(party.chain, NOW)
+    refused(party, old, now=NOW + 2 * DAY)
 
 
-def test_a_long_chain_is_not_looked_at() -> None:
-    """Nobody makes us try out hundreds of authorities."""
+def test_long_chain_is_refused_unverified() -> None:
+    """Clients cannot make us try hundreds of authorities."""
     others = tuple(authority(f"CN={number}").certificate for number in range(12))
     assert "at most" in refused(Party(GOOD.certificate, GOOD.key, (*GOOD.between, *others)))
 
 
-def test_without_anchors_nobody_is_good() -> None:
+def test_no_trust_anchor_refuses_all() -> None:
     with pytest.raises(UntrustedCertificate):
         TrustedAuthorities(CertificateTrust(1)).verify(GOOD.chain, NOW)
 
 
-def test_a_client_certificate_is_no_trust_anchor() -> None:
-    """It would vouch for itself, and never end with its authority's."""
+def test_client_certificate_as_trust_anchor_is_refused() -> None:
+    """It would be valid by itself, independent of its authority."""
     with pytest.raises(StoreUnavailable):
         trusted(make("CN=x"))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_any_bit_counts(data: st.DataObject) -> None:
-    """A certificate that is changed in one bit, wherever it is, does not verify or is not read at all."""
+def test_certificate_with_flipped_bit_is_refused(data: st.DataObject) -> None:
+    """A certificate changed in any bit does not verify or cannot be parsed."""
     der = bytearray(GOOD.certificate.public_bytes(Encoding.DER))
     position = data.draw(st.integers(0, len(der) * 8 - 1))
     der[position // 8] ^= 1 << position % 8
@@ -171,8 +171,8 @@ def test_any_bit_counts(data: st.DataObject) -> None:
 # --- revocation ----------------------------------------------------------------------------------------------------
 
 
-def test_a_revoked_certificate_is_refused() -> None:
-    """By its authority's list, and nobody else by it."""
+def test_revoked_certificate_is_refused() -> None:
+    """By its authority's list, and no other certificate."""
     lists = (revocation_list(ISSUING, GOOD, 12345),)
     assert "revoked" in refused(GOOD, ROOT, lists=lists)
     other = make("CN=other", ISSUING)
@@ -180,12 +180,12 @@ def test_a_revoked_certificate_is_refused() -> None:
     assert found.until == NOW + 7 * DAY  # then a newer list is needed
 
 
-def test_a_revoked_authority_takes_its_certificates_along() -> None:
+def test_revoked_authority_refuses_its_certificates() -> None:
     assert "revoked" in refused(GOOD, ROOT, lists=(revocation_list(ROOT, ISSUING),))
 
 
-def test_an_expired_list_refuses_all_of_its_authority() -> None:
-    """Nobody knows what was revoked since: holding a newer list back must not save a revoked certificate."""
+def test_expired_list_refuses_its_authority() -> None:
+    """Revocations since are unknown: withholding a newer list must not help."""
     stale = revocation_list(ISSUING, issued=NOW - 9 * DAY, ends=NOW - DAY)
     assert "has expired" in refused(GOOD, ROOT, lists=(stale,))
     assert "has expired" in refused(GOOD, ROOT, lists=(revocation_list(ISSUING),), now=NOW + 7 * DAY)
@@ -193,32 +193,32 @@ def test_an_expired_list_refuses_all_of_its_authority() -> None:
     assert trusted(ROOT, lists=(stale,)).verify(direct.chain, NOW)  # of another authority
 
 
-def test_what_an_expired_list_revokes_stays_revoked() -> None:
+def test_expired_list_still_revokes() -> None:
     stale = revocation_list(ISSUING, GOOD, issued=NOW - 9 * DAY, ends=NOW - DAY)
     assert "revoked" in refused(GOOD, ROOT, lists=(stale,))
 
 
-def test_a_list_from_the_future_is_not_believed() -> None:
+def test_future_list_is_refused() -> None:
     early = revocation_list(ISSUING, issued=NOW + DAY, ends=NOW + 9 * DAY)
     refused(GOOD, ROOT, lists=(early,))
 
 
-def test_a_list_that_somebody_else_signed_says_nothing_and_refuses() -> None:
-    """It claims to be the authority's, and does not verify."""
+def test_forged_list_refuses_its_authority() -> None:
+    """It claims to be the authority's and does not verify."""
     forged = revocation_list(ISSUING, key=ec.generate_private_key(ec.SECP256R1()))
     refused(GOOD, ROOT, lists=(forged,))
     of_another = revocation_list(authority("CN=Issuing"), GOOD)  # the same name, its own key: another authority
     assert trusted(ROOT, lists=(of_another,)).verify(GOOD.chain, NOW)
 
 
-def test_a_list_of_the_same_key_counts_whatever_name_it_bears() -> None:
-    """An authority whose name is spelled otherwise in its list is the same authority."""
+def test_list_with_another_name_of_the_key_counts() -> None:
+    """An authority whose name is spelled differently in its list is the same authority."""
     renamed = Party(make("CN=ISSUING", is_authority=True, key=ISSUING.key).certificate, ISSUING.key)
     assert "revoked" in refused(GOOD, ROOT, lists=(revocation_list(renamed, GOOD),))
 
 
-def test_one_genuine_list_revokes_everywhere() -> None:
-    """Two accounts trust one authority, one of them has its list: the certificate is revoked for both."""
+def test_list_of_one_anchor_revokes_for_all() -> None:
+    """Two accounts trust one authority, one has its list: revoked for both."""
     record = [
         TrustAnchor("a", "111122223333", "a", ROOT.pem),
         TrustAnchor("b", "444455556666", "b", ROOT.pem, (revocation_list(ISSUING, GOOD),)),
@@ -227,7 +227,7 @@ def test_one_genuine_list_revokes_everywhere() -> None:
         TrustedAuthorities(CertificateTrust(1, tuple(record))).verify(GOOD.chain, NOW)
 
 
-def test_a_stale_list_of_one_account_refuses_there_alone() -> None:
+def test_stale_list_of_one_account_refuses_there_only() -> None:
     stale = revocation_list(ISSUING, issued=NOW - 9 * DAY, ends=NOW - DAY)
     record = [
         TrustAnchor("a", "111122223333", "a", ROOT.pem),
@@ -241,13 +241,13 @@ def test_a_stale_list_of_one_account_refuses_there_alone() -> None:
 
 
 def distribution_point(**flags: bool) -> x509.IssuingDistributionPoint:
-    given = {
+    flags = {
         "only_contains_user_certs": False,
         "only_contains_ca_certs": False,
         "indirect_crl": False,
         "only_contains_attribute_certs": False,
     } | flags
-    return x509.IssuingDistributionPoint(None, None, only_some_reasons=None, **given)
+    return x509.IssuingDistributionPoint(None, None, only_some_reasons=None, **flags)
 
 
 @pytest.mark.parametrize(
@@ -270,13 +270,13 @@ def distribution_point(**flags: bool) -> x509.IssuingDistributionPoint:
         ),
     ],
 )
-def test_a_list_that_does_not_tell_everything_is_refused(text: str) -> None:
+def test_incomplete_list_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_revocation_list(text)
     assert "BEGIN" not in str(caught.value)
 
 
-def test_a_list_for_certificates_of_users_is_taken() -> None:
+def test_list_for_user_certificates_is_accepted() -> None:
     text = revocation_list(ROOT, extensions=[(distribution_point(only_contains_user_certs=True), True)])
     assert len(read_revocation_list(text)) == 0
 
@@ -292,11 +292,11 @@ def test_a_list_for_certificates_of_users_is_taken() -> None:
         pytest.param(GOOD.key_pem, id="a private key"),
     ],
 )
-def test_what_is_no_authority_is_refused(text: str) -> None:
+def test_certificate_of_no_authority_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_authorities(text)
     assert "PRIVATE" not in str(caught.value)
 
 
-def test_several_authorities_are_read() -> None:
+def test_several_authorities_are_parsed() -> None:
     assert read_authorities(f"my authorities\n{ROOT.pem}and\n{ISSUING.pem}") == [ROOT.certificate, ISSUING.certificate]

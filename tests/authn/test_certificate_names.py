@@ -1,4 +1,4 @@
-"""Session tags, session name and source identity of a certificate, as Roles Anywhere makes them."""
+"""Session tags, session name and source identity of a certificate, as in Roles Anywhere."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SAN = {
 }
 
 
-def test_all_of_it_unless_a_profile_says_otherwise() -> None:
-    """Of alternative names the first of each kind."""
+def test_certificate_has_all_tags_by_default() -> None:
+    """The first alternative name of each kind."""
     assert certificate_tags(GOOD, ALL_NAMES) == SUBJECT | ISSUER | SAN
 
 
@@ -44,20 +44,20 @@ def test_all_of_it_unless_a_profile_says_otherwise() -> None:
         ({"x509SAN": ["*"]}, SAN),
     ],
 )
-def test_a_profile_chooses(mappings: dict[str, list[str]], tags: dict[str, str]) -> None:
+def test_profile_mappings_select_tags(mappings: dict[str, list[str]], tags: dict[str, str]) -> None:
     assert certificate_tags(GOOD, mappings) == tags
 
 
-def test_one_value_does_not_stand_for_two() -> None:
-    """An attribute that comes twice is refused where it is mapped, and can be left out."""
+def test_repeated_attribute_is_refused_if_mapped() -> None:
+    """It can be left out of the mapping."""
     twice = make("CN=x/OU=a/OU=b", ROOT).certificate
     with pytest.raises(UntrustedCertificate, match="x509Subject/OU"):
         certificate_tags(twice, ALL_NAMES)
     assert certificate_tags(twice, {"x509Subject": ["CN"]}) == {"x509Subject/CN": "x"}
 
 
-def test_session_name_and_source_identity() -> None:
-    """The serial number in hexadecimal, two digits at least; the common name, if there is one."""
+def test_session_name_is_serial_and_identity_common_name() -> None:
+    """At least two hexadecimal digits; no identity without a common name."""
     assert (session_name(GOOD), common_name(GOOD)) == ("1f71c5", "robot-7")
     assert session_name(make("CN=x", ROOT, serial=5).certificate) == "05"
     assert common_name(make("O=Acme", ROOT).certificate) is None

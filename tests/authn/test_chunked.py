@@ -1,4 +1,4 @@
-"""Bodies in chunks: AWS's published example to the byte, every way to cut it, and every way to tamper with it."""
+"""Chunked bodies: AWS's published example, all packet boundaries, and tampering."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ TRAILER = (
 
 
 def published(seed: str, chunks: Sequence[tuple[str, str, bytes]], *, has_trailer: bool) -> tuple[Received, bytes]:
-    """The request of the example, and its body as it is sent."""
+    """Return the request of the example and its encoded body."""
     headers = {
         "content-encoding": "aws-chunked",
         "content-length": "66824",
@@ -93,8 +93,8 @@ def published(seed: str, chunks: Sequence[tuple[str, str, bytes]], *, has_traile
     [(SEED, CHUNKS, False), (TRAILING_SEED, TRAILING_CHUNKS, True)],
     ids=["chunks", "with a trailer"],
 )
-def test_the_published_example_verifies(seed: str, chunks: Sequence[tuple[str, str, bytes]], has_trailer: bool) -> None:
-    """The request's signature, each chunk's and the trailer's are those of AWS's documentation."""
+def test_published_example_verifies(seed: str, chunks: Sequence[tuple[str, str, bytes]], has_trailer: bool) -> None:
+    """The signatures of request, chunks and trailer are those of AWS's documentation."""
     one, body = published(seed, chunks, has_trailer=has_trailer)
     stated = f"{SIGNED}-TRAILER" if has_trailer else SIGNED
     decoder = ChunkedBody(one.request, stated, longest_chunk=2**20, longest_body=2**20)
@@ -116,10 +116,10 @@ def decoder(stated: str, length: int, trailer: str | None = None, *, longest_chu
     if "ECDSA" in stated:
         made.begin(
             CREDENTIAL._replace(algorithm=ASYMMETRIC),
-            lambda given, text: is_signature(PRIVATE.public_key(), given, text),
+            lambda signature, text: is_signature(PRIVATE.public_key(), signature, text),
         )
     else:
-        made.begin(CREDENTIAL, lambda given, text: given == HMAC_KEY.signature(text))
+        made.begin(CREDENTIAL, lambda signature, text: signature == HMAC_KEY.signature(text))
     return made
 
 
@@ -141,7 +141,7 @@ CHECKSUM = "x-amz-checksum-crc32"
 
 
 def made(stated: str, chunks: Sequence[bytes]) -> tuple[ChunkedBody, bytes]:
-    """A decoder, and the body that it is to decode."""
+    """Return a decoder and a body for it."""
     content = b"".join(chunks)
     trailer = [(CHECKSUM, crc32(content))] if stated.endswith("TRAILER") else []
     body = chunker(stated).encode(chunks, trailer)
@@ -161,8 +161,8 @@ contents = st.lists(st.integers(0, 255).map(lambda byte: bytes([byte]) * SMALLES
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(KINDS), contents, st.lists(st.integers(0, 40_000), max_size=6))
-def test_a_body_is_decoded_however_it_is_cut(stated: str, chunks: list[bytes], cuts: list[int]) -> None:
-    """What the network makes of the pieces changes nothing."""
+def test_body_is_decoded_for_any_packet_sizes(stated: str, chunks: list[bytes], cuts: list[int]) -> None:
+    """The network's packet boundaries do not matter."""
     decoding, body = made(stated, chunks)
     places = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
     parts = [body[begin:end] for begin, end in pairwise(places)]
@@ -170,15 +170,15 @@ def test_a_body_is_decoded_however_it_is_cut(stated: str, chunks: list[bytes], c
 
 
 @pytest.mark.parametrize("stated", KINDS)
-def test_a_body_may_come_byte_by_byte(stated: str) -> None:
-    """Every state waits for what it needs."""
+def test_body_is_decoded_byte_by_byte(stated: str) -> None:
+    """Every state waits for the bytes it needs."""
     decoding, body = made(stated, [b"x" * SMALLEST, b"yz"])
     assert through(decoding, [bytes([byte]) for byte in body]) == b"x" * SMALLEST + b"yz"
 
 
 @pytest.mark.parametrize("stated", [kind for kind in KINDS if kind != UNSIGNED])
-def test_nothing_of_a_signed_chunk_is_given_before_its_signature_is_right(stated: str) -> None:
-    """It is held to its last byte."""
+def test_signed_chunk_is_withheld_until_verified(stated: str) -> None:
+    """It is buffered up to its last byte."""
     decoding, body = made(stated, [b"x" * SMALLEST, b"yz"])
     head = body.index(b"\r\n") + 2
     assert decoding.receive(body[: head + SMALLEST + 1]) == b""
@@ -191,10 +191,10 @@ def test_nothing_of_a_signed_chunk_is_given_before_its_signature_is_right(stated
 @pytest.mark.parametrize("stated", KINDS)
 @settings(max_examples=250, deadline=None)
 @given(data=st.data())
-def test_a_body_with_any_bit_flipped_is_refused(stated: str, data: st.DataObject) -> None:
-    """Sizes, signatures, content, line breaks, trailer: what was held back never comes out (issue E).
+def test_body_with_flipped_bit_is_refused(stated: str, data: st.DataObject) -> None:
+    """Sizes, signatures, content, line breaks, trailer: withheld content is never returned (issue E).
 
-    White space around a trailer's value, the case of its name and of a size mean nothing.
+    White space around a trailer's value, and the case of its name and of a size, are insignificant.
     """
     decoding, body = made(stated, [b"x" * SMALLEST, b"yz"])
     at = data.draw(st.integers(0, len(body) * 8 - 1) | st.integers((len(body) - 400) * 8, len(body) * 8 - 1))
@@ -207,14 +207,14 @@ def test_a_body_with_any_bit_flipped_is_refused(stated: str, data: st.DataObject
 
 
 def _means_the_same(changed: bytes, body: bytes, at: int) -> bool:
-    """A letter of a trailer's name may be a capital."""
+    """Return whether a trailer's name changed in letter case only, which is allowed."""
     line = body.rfind(b"\n", 0, at) + 1
     is_name = body[line : line + 6] == b"x-amz-" and b":" not in body[line:at]
     return is_name and changed.lower() == body.lower()
 
 
-def test_chunks_may_not_be_moved_left_out_or_sent_twice() -> None:
-    """Each signature covers the one before it."""
+def test_moved_omitted_or_repeated_chunk_is_refused() -> None:
+    """Each signature covers the previous one."""
     first, second = b"1" * SMALLEST, b"2" * SMALLEST
     pieces = chunker(SIGNED).pieces([first, second])
     end = b"\r\n"
@@ -226,8 +226,8 @@ def test_chunks_may_not_be_moved_left_out_or_sent_twice() -> None:
     assert through(decoder(SIGNED, 2 * SMALLEST), [b"".join(pieces) + end]) == first + second
 
 
-def test_a_chunk_of_another_request_is_refused() -> None:
-    """The chain begins with the request's own signature."""
+def test_chunk_of_another_request_is_refused() -> None:
+    """The chain starts with the request's signature."""
     decoding, _ = made(SIGNED, [b"x"])
     other = Chunker(STAMP, CREDENTIAL.scope, "1" * 64, chunker(SIGNED).sign)
     with pytest.raises(SignatureDoesNotMatch):
@@ -235,8 +235,8 @@ def test_a_chunk_of_another_request_is_refused() -> None:
 
 
 @pytest.mark.parametrize("stated", KINDS)
-def test_a_body_that_ends_early_is_not_whole(stated: str) -> None:
-    """Cut off anywhere, `finish` refuses it."""
+def test_truncated_body_is_refused(stated: str) -> None:
+    """At any position, by `finish`."""
     chunks = [b"x" * SMALLEST, b"yz"]
     _, body = made(stated, chunks)
     for end in [0, 5, 100, SMALLEST, *range(len(body) - 60, len(body))]:
@@ -273,15 +273,15 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("body", "sentence"), BODIES, ids=lambda value: value[:40] if isinstance(value, bytes) else "")
-def test_a_body_of_another_form_is_refused(body: bytes, sentence: str) -> None:
+def test_malformed_body_is_refused(body: bytes, sentence: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(MalformedRequest, match=sentence):
         through(decoder(UNSIGNED, 3, CHECKSUM), [body])
 
 
-def test_a_signed_chunk_must_carry_its_signature_and_fit_into_memory() -> None:
-    """The limit is the caller's."""
-    with pytest.raises(MalformedRequest, match="its signature where chunks are signed"):
+def test_signed_chunk_needs_signature_and_limited_size() -> None:
+    """The limit is an argument."""
+    with pytest.raises(MalformedRequest, match="its signature if chunks are signed"):
         decoder(SIGNED, 3).receive(b"3\r\nabc\r\n")
     head = f"{SMALLEST:x};chunk-signature={'0' * 64}\r\n".encode()
     with pytest.raises(RequestTooLarge, match="signed chunks of at most 100 bytes"):
@@ -313,7 +313,7 @@ def test_a_signed_chunk_must_carry_its_signature_and_fit_into_memory() -> None:
         ),
     ],
 )
-def test_headers_that_announce_something_else_are_refused(
+def test_invalid_announcing_headers_are_refused(
     headers: list[tuple[str, str]], stated: str, error: type[IamGuardError], sentence: str
 ) -> None:
     """Before a byte of the body is read."""
@@ -322,16 +322,16 @@ def test_headers_that_announce_something_else_are_refused(
         ChunkedBody(request, stated, longest_chunk=100, longest_body=100)
 
 
-def test_a_decoder_that_nobody_began_gives_nothing() -> None:
-    """Without a verified request there is no chain to hold on to."""
+def test_decoder_before_begin_refuses_bytes() -> None:
+    """Without a verified request there is no chain."""
     request = HttpRequest("PUT", b"/", b"", ((b"x-amz-decoded-content-length", b"1"),))
     with pytest.raises(SignatureDoesNotMatch):
         ChunkedBody(request, SIGNED, longest_chunk=100, longest_body=100).receive(b"1")
 
 
 @pytest.mark.parametrize("stated", [f"STREAMING-AWS4-{each}-SHA256-PAYLOAD" for each in ("HMAC", "ECDSA-P256")])
-def test_chunks_are_signed_with_the_algorithm_of_the_request(stated: str) -> None:
-    """And only a caller that has a decoder accepts any."""
+def test_chunks_need_the_algorithm_of_the_request(stated: str) -> None:
+    """Chunked bodies are accepted only with a decoder."""
     one, _ = published(SEED, CHUNKS, has_trailer=False)
     decoding = decoder(SIGNED, 1)
     headers = [pair for pair in one.request.headers if pair[0] != b"x-amz-content-sha256"]
@@ -360,8 +360,8 @@ def _base64(content: bytes) -> str:
 @pytest.mark.parametrize("name", IN_BASE64)
 @settings(max_examples=25, deadline=None)
 @given(contents)
-def test_each_checksum_is_the_one_that_others_compute(name: str, chunks: list[bytes]) -> None:
-    """Compared with hashlib, zlib and awscrt; another content has another."""
+def test_checksums_equal_other_implementations(name: str, chunks: list[bytes]) -> None:
+    """Compared with hashlib, zlib and awscrt; other content has another checksum."""
     content = b"".join(chunks)
     trailer = f"x-amz-checksum-{name}"
     body = chunker(UNSIGNED).encode(chunks, [(trailer, IN_BASE64[name](content))])
@@ -371,12 +371,12 @@ def test_each_checksum_is_the_one_that_others_compute(name: str, chunks: list[by
         through(decoder(UNSIGNED, len(content), trailer), [other])
 
 
-def test_without_the_library_its_checksums_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And never taken unchecked."""
+def test_checksums_of_missing_library_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never accepted unchecked."""
     from iam_guard.authn import checksums
 
     monkeypatch.setattr(checksums, "find_spec", lambda _: None)
     for name in ("crc32c", "crc64nvme"):
-        with pytest.raises(MalformedRequest, match=f"the checksum {name} needs the extra `uploads`"):
+        with pytest.raises(MalformedRequest, match=f"got {name}, which requires the extra `uploads`"):
             decoder(UNSIGNED, 1, f"x-amz-checksum-{name}")
     decoder(UNSIGNED, 1, CHECKSUM)

@@ -1,4 +1,4 @@
-"""The forms in which client certificates arrive: as servers and proxies really write them, and as they must not be."""
+"""The formats of client certificates: as real servers and proxies send them, and malformed ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WHOLE = quote(pems(GOOD, ISSUING), safe="")
 
 
 @pytest.mark.parametrize(
-    ("given", "brought"),
+    ("received", "intermediates"),
     [
         pytest.param(carried("tls", GOOD.pem, ISSUING.pem), 1, id="the server: a list of PEM"),
         pytest.param(carried("tls", GOOD.pem), 0, id="the server: one alone"),
@@ -65,27 +65,27 @@ WHOLE = quote(pems(GOOD, ISSUING), safe="")
         ),
     ],
 )
-def test_a_certificate_is_read(given: CarriedCertificate, brought: int) -> None:
-    """Itself first, and behind it what it brought."""
-    found = read_client_certificate([given], [])
-    assert found.chain == (GOOD.certificate, ISSUING.certificate, ROOT.certificate)[: 1 + brought]
+def test_certificate_is_parsed(received: CarriedCertificate, intermediates: int) -> None:
+    """The client certificate first, then its intermediates."""
+    found = read_client_certificate([received], [])
+    assert found.chain == (GOOD.certificate, ISSUING.certificate, ROOT.certificate)[: 1 + intermediates]
     assert (found.fingerprint, found.role) == (GOOD.fingerprint, None)
     assert "BEGIN" not in repr(found)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "received",
     [
         pytest.param(carried("tls", "no PEM"), id="no PEM"),
         pytest.param(carried(NGINX, GOOD.escaped[:-60]), id="half of one"),
         pytest.param(carried(NGINX, GOOD.escaped, GOOD.escaped), id="two headers"),
         pytest.param(carried(NGINX, quote(GOOD.key_pem)), id="a private key"),
         pytest.param(carried(NGINX, quote(GOOD.pem) * 11), id="too many"),
-        pytest.param(carried(RFC, GOOD.escaped), id="RFC 9440: the form of others"),
+        pytest.param(carried(RFC, GOOD.escaped), id="RFC 9440: escaped PEM"),
         pytest.param(carried(RFC, byte_sequence(GOOD)[:-1]), id="RFC 9440: without its end"),
         pytest.param(carried(RFC, f"{byte_sequence(GOOD)}, {byte_sequence(OTHER)}"), id="RFC 9440: two"),
         pytest.param(carried(RFC, byte_sequence(GOOD), chain=("x",)), id="RFC 9440: a wrong chain"),
-        pytest.param(carried(ENVOY, f"Hash={GOOD.fingerprint};{SUBJECT}"), id="Envoy: what is said of it alone"),
+        pytest.param(carried(ENVOY, f"Hash={GOOD.fingerprint};{SUBJECT}"), id="Envoy: without the certificate"),
         pytest.param(carried(ENVOY, "CN=robot-7"), id="Envoy: no pair that is known"),
         pytest.param(carried(ENVOY, f"Cert={GOOD.escaped},Cert={OTHER.escaped}"), id="Envoy: two elements"),
         pytest.param(carried(ENVOY, f"Cert={GOOD.escaped},"), id="Envoy: an empty second element"),
@@ -93,29 +93,29 @@ def test_a_certificate_is_read(given: CarriedCertificate, brought: int) -> None:
         pytest.param(carried(ENVOY, f"Cert={OTHER.escaped};Chain={WHOLE}"), id="Envoy: Cert is not the chain's first"),
         pytest.param(carried(ENVOY, f"Hash={OTHER.fingerprint};Cert={GOOD.escaped}"), id="Envoy: another one's Hash"),
         pytest.param(carried(ENVOY, f'Subject="CN=a;Cert={GOOD.escaped}'), id="Envoy: a quote that does not end"),
-        pytest.param(carried(NGINX, GOOD.escaped, is_trusted=False), id="from anybody"),
+        pytest.param(carried(NGINX, GOOD.escaped, is_trusted=False), id="from an untrusted client"),
     ],
 )
-def test_anything_else_is_refused_without_echo(given: CarriedCertificate) -> None:
+def test_malformed_certificate_is_refused_without_echo(received: CarriedCertificate) -> None:
     with pytest.raises(IncompleteSignature) as caught:
-        read_client_certificate([given], [])
+        read_client_certificate([received], [])
     assert "BEGIN" not in str(caught.value)
     assert "PRIVATE" not in str(caught.value)
 
 
-def test_a_subject_cannot_smuggle_a_certificate_in() -> None:
-    """Commas, semicolons and quotes within a subject are Envoy's to escape, and are one value to us."""
+def test_subject_cannot_inject_a_certificate() -> None:
+    """Envoy escapes commas, semicolons and quotes within a subject."""
     subject = f'Subject="CN=\\";Cert={OTHER.escaped};,Cert={OTHER.escaped},\\"x"'
     found = read_client_certificate([carried(ENVOY, f"{subject};Cert={GOOD.escaped}")], [])
     assert found.chain == (GOOD.certificate,)
 
 
-def test_certificates_from_two_places_are_refused() -> None:
+def test_certificates_from_two_sources_are_refused() -> None:
     with pytest.raises(IncompleteSignature, match="several"):
         read_client_certificate([carried("tls", GOOD.pem), carried(NGINX, GOOD.escaped)], [])
 
 
-def test_the_role_that_is_asked_for() -> None:
+def test_role_header_must_be_one_role_arn() -> None:
     arn = "arn:aws:iam::111122223333:role/team/Robot"
     assert read_client_certificate([carried("tls", GOOD.pem)], [arn.encode()]).role == arn
     for wrong in ([b""], [b"Robot"], [arn.encode()] * 2, [b"arn:\x00"], [b"arn:" + b"x" * 2100], [b"arn:\xff"]):
@@ -124,7 +124,7 @@ def test_the_role_that_is_asked_for() -> None:
 
 
 @given(st.sampled_from(["tls", NGINX, ENVOY, RFC]), st.binary(max_size=300))
-def test_whatever_comes_is_read_or_refused(source: str, value: bytes) -> None:
-    """No other exception, whatever a proxy lets through."""
+def test_any_header_is_parsed_or_refused(source: str, value: bytes) -> None:
+    """No other exception, whatever a proxy forwards."""
     with contextlib.suppress(CredentialError):
         read_client_certificate([CarriedCertificate(source, (value,), (), True)], [])

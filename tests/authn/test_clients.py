@@ -1,4 +1,4 @@
-"""The laws of the signer: whatever a real client signs is accepted, and whatever was changed on the way is refused."""
+"""Signatures of real clients are accepted, and requests that were changed in transit are refused."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ origins = st.sampled_from(
     "docs",
     "x",
 )
-def test_whatever_botocore_signs_is_accepted(
+def test_botocore_signature_is_accepted(
     method: str,
     origin: str,
     path: str,
@@ -88,7 +88,7 @@ def test_whatever_botocore_signs_is_accepted(
     service: str,
     region: str,
 ) -> None:
-    """Any method, host, path, query, header, body, service and region that urllib3 puts on the wire (issue A)."""
+    """Any method, host, path, query, header, body, service and region (issue A)."""
     url = f"{origin}{path}?{query}" if query else origin + path
     signed = sign(method, url, headers=given_headers, body=body, service=service, region=region)
     received = send(signed)
@@ -100,10 +100,10 @@ def test_whatever_botocore_signs_is_accepted(
 
 @settings(max_examples=200, deadline=None)
 @given(methods, paths, queries | raw_queries, headers, bodies, s3_services)
-def test_whatever_botocore_signs_for_s3_is_accepted(
+def test_botocore_s3_signature_is_accepted(
     method: str, path: str, query: str, given_headers: list[tuple[str, str]], body: bytes, service: str
 ) -> None:
-    """S3's signer leaves the path alone and declares the hash of the body."""
+    """S3's signer keeps the path and states the hash of the body."""
     url = f"http://127.0.0.1:8000{path}?{query}" if query else f"http://127.0.0.1:8000{path}"
     signed = sign(method, url, headers=given_headers, body=body, service=service, signer=S3SigV4Auth)
     assert signed.headers["X-Amz-Content-SHA256"]
@@ -112,9 +112,7 @@ def test_whatever_botocore_signs_for_s3_is_accepted(
 
 @settings(max_examples=100, deadline=None)
 @given(pairs.filter(bool), st.booleans())
-def test_parameters_that_botocore_signs_apart_from_the_url_are_accepted(
-    items: list[tuple[str, str]], as_dict: bool
-) -> None:
+def test_botocore_separate_parameters_are_accepted(items: list[tuple[str, str]], as_dict: bool) -> None:
     """They are signed with `%20` and sent with `+`."""
     params = dict(items) if as_dict else items
     assert authenticated(send(sign(params=params))) == ALICE
@@ -122,10 +120,10 @@ def test_parameters_that_botocore_signs_apart_from_the_url_are_accepted(
 
 @settings(max_examples=100, deadline=None)
 @given(methods, paths, queries, bodies)
-def test_what_botocore_signs_and_httpx_sends_is_accepted(method: str, path: str, query: str, body: bytes) -> None:
-    """Another client puts the same signature on the wire in its own way.
+def test_botocore_signature_sent_by_httpx_is_accepted(method: str, path: str, query: str, body: bytes) -> None:
+    """Another client sends the same signed request in another form.
 
-    It resolves dot segments before it sends, other than botocore before it signs; those cannot be reconciled.
+    Dot segments are excluded: httpx resolves them before sending, and differently from botocore.
     """
     assume(not {".", ".."} & set(path.split("/")))
     url = f"http://127.0.0.1:8000{path}?{query}" if query else f"http://127.0.0.1:8000{path}"
@@ -133,15 +131,15 @@ def test_what_botocore_signs_and_httpx_sends_is_accepted(method: str, path: str,
 
 
 @pytest.mark.parametrize("seconds", [-299, 0, 299])
-def test_botocore_may_sign_with_the_date_header(seconds: int) -> None:
-    """`Date` instead of `X-Amz-Date`, in the form that botocore writes."""
+def test_botocore_date_header_is_accepted(seconds: int) -> None:
+    """`Date` instead of `X-Amz-Date`, in botocore's format."""
     received = send(sign(headers=[("Date", "any")], now=NOW + timedelta(seconds=seconds)))
     assert not received.request.values(b"x-amz-date")
     assert authenticated(received) == ALICE
 
 
-def test_s3s_signer_for_another_service_is_accepted_on_a_plain_path() -> None:
-    """The two ways of encoding agree on paths of unreserved characters."""
+def test_s3_signer_for_other_service_with_plain_path() -> None:
+    """The two encodings agree on paths of unreserved characters."""
     assert authenticated(send(sign("PUT", signer=S3SigV4Auth, service="docs", body=b"x"))) == ALICE
 
 
@@ -149,7 +147,7 @@ def test_s3s_signer_for_another_service_is_accepted_on_a_plain_path() -> None:
 
 
 def meaning(received: Received, service: str) -> object:
-    """What an application may read from a request; requests that differ here must not share a signature."""
+    """Return what an application can read from a request; requests that differ here must not share a signature."""
     request = received.request
     path: object = request.raw_path
     if service != "s3":
@@ -206,10 +204,10 @@ PLACES: dict[str, Callable[[Received, Callable[[bytes], bytes]], Received]] = {
 @pytest.mark.parametrize(("service", "signer"), [("docs", SigV4Auth), ("s3", S3SigV4Auth)])
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_request_changed_in_one_byte_is_refused(
+def test_request_changed_in_one_byte_is_refused(
     place: str, service: str, signer: type[SigV4Auth], data: st.DataObject
 ) -> None:
-    """A byte replaced, added or removed in anything that was signed, wherever it changes the meaning (issue A)."""
+    """A signed byte replaced, added or removed so that the meaning changes (issue A)."""
     signed = sign(
         "POST",
         "http://127.0.0.1:8000/documents/a%20b/c+d/%2E/x?name=a%20b&name=c+d&flag=&z=%2F%2B",
@@ -245,8 +243,8 @@ def _one_byte_other(data: st.DataObject, text: bytes) -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_a_credential_changed_in_one_byte_is_refused(data: st.DataObject) -> None:
-    """Key id, scope, list of signed headers and signature are all covered."""
+def test_credential_changed_in_one_byte_is_refused(data: st.DataObject) -> None:
+    """Key id, scope, list of signed headers and signature."""
     received = send(sign(headers=[("X-Custom", "a")]))
     [text] = received.request.values(b"authorization")
     changed = _one_byte_other(data, text)
@@ -256,8 +254,8 @@ def test_a_credential_changed_in_one_byte_is_refused(data: st.DataObject) -> Non
     assert caught.value.status in {401, 413}
 
 
-def test_a_header_removed_or_repeated_is_refused() -> None:
-    """What was signed is there as often as it was signed."""
+def test_removed_or_repeated_header_is_refused() -> None:
+    """A signed header must occur as often as it was signed."""
     received = send(sign(headers=[("X-Custom", "a"), ("X-Custom", "b")]))
     assert authenticated(received) == ALICE
     for values in ([], [b"a"], [b"b", b"a"], [b"a", b"b", b"b"], [b"a", b"b", b""]):
@@ -267,8 +265,8 @@ def test_a_header_removed_or_repeated_is_refused() -> None:
         authenticated(with_header(received, b"x-amz-added", b"a"))
 
 
-def test_a_query_moved_elsewhere_is_refused() -> None:
-    """The parts of a request do not run into each other."""
+def test_moved_query_is_refused() -> None:
+    """The parts of a request are separated."""
     received = send(sign(url="http://127.0.0.1:8000/a?b=c"))
     for path, query in ((b"/a?b=c", b""), (b"/a", b""), (b"/a%3Fb=c", b""), (b"/a\nb=c", b"")):
         moved = HttpRequest("GET", path, query, received.request.headers)
@@ -283,12 +281,12 @@ def _curl_lacks_sigv4() -> bool:
     curl = shutil.which("curl")
     if curl is None:
         return True
-    told = subprocess.run([curl, "--help", "all"], capture_output=True, text=True, check=False)
-    return "--aws-sigv4" not in told.stdout
+    help = subprocess.run([curl, "--help", "all"], capture_output=True, text=True, check=False)
+    return "--aws-sigv4" not in help.stdout
 
 
 def curl(target: str, *arguments: str) -> Received:
-    """Run curl against a socket and give what it sent."""
+    """Run curl against a socket and return what it sent."""
     sent = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
@@ -328,7 +326,7 @@ def _is_complete(sent: bytearray) -> bool:
         ("/d", ["-X", "PUT", "--data-binary", "{}", "-H", "Content-Type: application/json"]),
     ],
 )
-def test_whatever_curl_signs_is_accepted(target: str, arguments: list[str]) -> None:
+def test_curl_signature_is_accepted(target: str, arguments: list[str]) -> None:
     """The real binary, over a real socket."""
     received = curl(target, *arguments)
     now = datetime.now(UTC)

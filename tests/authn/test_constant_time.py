@@ -10,7 +10,7 @@ from iam_guard.authn.constant_time import same
 
 
 @pytest.mark.parametrize(
-    ("given", "expected", "is_same"),
+    ("actual", "expected", "is_same"),
     [
         ("abc", "abc", True),
         (b"abc", "abc", True),
@@ -22,13 +22,13 @@ from iam_guard.authn.constant_time import same
         ("\udcff", "a", False),
     ],
 )
-def test_text_and_bytes_compare_whatever_their_characters(given: str | bytes, expected: str, is_same: bool) -> None:
-    """Values from the wire never make the comparison fail (design 5)."""
-    assert same(given, expected) is is_same
+def test_comparison_accepts_any_text_and_bytes(actual: str | bytes, expected: str, is_same: bool) -> None:
+    """Received values never make the comparison fail (design 5)."""
+    assert same(actual, expected) is is_same
 
 
-def test_secrets_are_compared_in_one_place() -> None:
-    """Whoever verifies a credential does it through `same` (design 5)."""
+def test_secrets_are_compared_in_one_module() -> None:
+    """All credentials are verified with `same` (design 5)."""
     root = Path(iam_guard.authn.__file__).parent
     users = {
         path.relative_to(root).as_posix()
@@ -37,4 +37,4 @@ def test_secrets_are_compared_in_one_place() -> None:
         if isinstance(node, ast.Attribute | ast.Name)
         and getattr(node, "attr", getattr(node, "id", "")) == "compare_digest"
     }
-    assert users == {"compare.py"}
+    assert users == {"constant_time.py"}

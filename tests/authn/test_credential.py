@@ -44,8 +44,8 @@ def extracted(*headers: tuple[str, str], query: bytes = b"") -> object:
     return extract(request(*headers, query=query), max_header=64 * 1024)
 
 
-def test_absent_is_not_invalid() -> None:
-    """A request without a credential has none; nothing is wrong with it (design 5)."""
+def test_request_without_credential_has_none() -> None:
+    """A missing credential is no error (design 5)."""
     assert extracted(("host", "h"), ("cookie", "a=b"), query=b"x-amz-date=1&a=x-amz-signature=") == NoCredential()
 
 
@@ -60,7 +60,7 @@ def test_absent_is_not_invalid() -> None:
         f"AWS4-HMAC-SHA256 Signature={SIGNATURE},{SIGNED_HEADERS},{CREDENTIAL}",
     ],
 )
-def test_a_signature_is_read_however_it_is_spaced(text: str) -> None:
+def test_signature_is_parsed_with_any_spacing(text: str) -> None:
     """Clients differ in white space and in the order of the three parts."""
     assert extracted(("authorization", text), STAMP) == SIGV4
 
@@ -76,8 +76,8 @@ def test_a_signature_is_read_however_it_is_spaced(text: str) -> None:
         ([("date", "nonsense"), ("x-amz-date", "20261124T235959Z")], "20261124T235959Z"),
     ],
 )
-def test_the_time_of_signing_is_read_from_either_header(headers: list[tuple[str, str]], expected: str) -> None:
-    """`X-Amz-Date` is asked first, `Date` in either form where it is absent."""
+def test_time_of_signing_is_read_from_either_header(headers: list[tuple[str, str]], expected: str) -> None:
+    """`X-Amz-Date` first, `Date` in either format if it is absent."""
     found = extracted(("authorization", GOOD), *headers)
     assert isinstance(found, SigV4Credential)
     assert found.timestamp == expected
@@ -86,21 +86,21 @@ def test_the_time_of_signing_is_read_from_either_header(headers: list[tuple[str,
 @pytest.mark.parametrize(
     "header", [("authorization", f"Bearer {KEY}"), ("authorization", f"bearer  {KEY} "), ("x-api-key", KEY)]
 )
-def test_an_api_key_is_read_from_either_header(header: tuple[str, str]) -> None:
-    """A bearer token or `X-Api-Key`."""
+def test_api_key_is_read_from_either_header(header: tuple[str, str]) -> None:
+    """A bearer credential or `X-Api-Key`."""
     assert extracted(header) == ApiKeyCredential("K7Q2EXAMPLE", api_key.digest_of(SECRET))
 
 
 @pytest.mark.parametrize("header", ["Bearer e30.e30.c2ln", "bearer  e30.e30.c2ln ", "BEARER e30.e30.c2ln"])
-def test_a_token_is_told_from_an_api_key_by_its_dots(header: str) -> None:
-    """Read by its form alone; it is never shown."""
+def test_token_differs_from_api_key_by_its_dots(header: str) -> None:
+    """Parsed by form only; it is never shown."""
     found = extracted(("authorization", header))
     assert found == TokenCredential("e30.e30.c2ln")
     assert "e30" not in repr(found)
 
 
 def signed(**changed: str) -> list[tuple[str, str]]:
-    """A good Authorization header with a part changed; a part of `-` is left out."""
+    """Return a valid Authorization header with parts changed; a part of `-` is omitted."""
     parts = {
         "Credential": CREDENTIAL.partition("=")[2],
         "SignedHeaders": SIGNED_HEADERS.partition("=")[2],
@@ -123,7 +123,7 @@ NEEDS_ALL = f"{NEEDS_CREDENTIAL} {NEEDS_SIGNATURE} {NEEDS_HEADERS}"
 BAD_TOKEN = "The security token included in the request is invalid."
 
 REFUSED = [
-    # kinds that nobody here speaks
+    # unsupported schemes
     ([("authorization", "")], "MissingAuthenticationToken", "scheme"),
     ([("authorization", "Basic dXNlcjpwYXNz")], "MissingAuthenticationToken", "scheme"),
     ([("authorization", 'Digest username="u"')], "MissingAuthenticationToken", "scheme"),
@@ -213,13 +213,13 @@ REFUSED = [
     ([("x-api-key", f"Bearer {KEY}")], "InvalidClientTokenId", BAD_TOKEN),
     ([("x-api-key", KEY + "é")], "IncompleteSignature", "ASCII"),
     # half a credential
-    ([("x-amz-security-token", "t")], "IncompleteSignature", "without a signature"),
+    ([("x-amz-security-token", "t")], "IncompleteSignature", "a signature with the session token"),
 ]
 
 
 @pytest.mark.parametrize(("headers", "code", "sentence"), REFUSED)
-def test_a_bad_credential_is_refused(headers: list[tuple[str, str]], code: str, sentence: str) -> None:
-    """Bad credentials have AWS's code and are never taken for anonymous (design 5)."""
+def test_malformed_credential_is_refused(headers: list[tuple[str, str]], code: str, sentence: str) -> None:
+    """With AWS's code, never as anonymous (design 5)."""
     with pytest.raises(CredentialError) as caught:
         extracted(*headers)
     assert caught.value.code == code
@@ -240,8 +240,8 @@ FLOODS = [
 
 
 @pytest.mark.parametrize("text", FLOODS)
-def test_a_flood_of_header_costs_next_to_nothing(text: str) -> None:
-    """A mebibyte of Authorization is refused with less than 5 ms of work, whatever it says."""
+def test_long_header_is_refused_quickly(text: str) -> None:
+    """A mebibyte of Authorization costs less than 5 ms."""
     flood = request(("authorization", text))
     assert credential_of(flood)[0] in {"sigv4", "api-key", "unknown"}
 
@@ -254,8 +254,8 @@ def test_a_flood_of_header_costs_next_to_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", FLOODS)
-def test_reading_a_long_header_takes_linear_time(text: str) -> None:
-    """Even where the limit is set high, nothing is quadratic."""
+def test_long_header_takes_linear_time(text: str) -> None:
+    """Also if the limit is set high."""
 
     def refuse() -> None:
         with pytest.raises(CredentialError):
@@ -264,7 +264,7 @@ def test_reading_a_long_header_takes_linear_time(text: str) -> None:
     assert effort(refuse, rounds=1) < 500
 
 
-def test_the_limit_is_on_all_headers_together() -> None:
+def test_limit_applies_to_all_headers_together() -> None:
     """Names and values of all headers count, to the byte."""
     one = request(("abc", "defg"), ("h", "i"))
     assert extract(one, max_header=9) == NoCredential()
@@ -294,12 +294,12 @@ def test_the_limit_is_on_all_headers_together() -> None:
         ([("host", "h")], b"a=b", ("none", None)),
     ],
 )
-def test_the_claim_is_read_without_judging(
+def test_claim_is_read_unverified(
     headers: list[tuple[str, str]], query: bytes, expected: tuple[str, str | None]
 ) -> None:
-    """What the audit trail and the caches ask about a credential before it is verified."""
-    asked = request(*headers, query=query)
-    assert credential_of(asked) == expected
+    """What the audit trail and the caches use before verification."""
+    received = request(*headers, query=query)
+    assert credential_of(received) == expected
 
 
 pieces = st.sampled_from(
@@ -324,12 +324,12 @@ header_names = st.sampled_from([b"authorization", b"x-api-key", b"x-amz-date", b
     | near_misses.map(lambda text: [(b"authorization", text), (b"x-amz-date", b"20261124T000000Z")]),
     st.binary(max_size=60),
 )
-def test_whatever_comes_is_read_or_refused(headers: list[tuple[bytes, bytes]], query: bytes) -> None:
-    """Any bytes give a credential, none, or an error of the family; only a request without any credential has none."""
-    asked = HttpRequest("GET", b"/", query, tuple(headers))
-    claimed = credential_of(asked)
+def test_any_request_is_parsed_or_refused(headers: list[tuple[bytes, bytes]], query: bytes) -> None:
+    """Any bytes have a credential, none, or an `IamGuardError`."""
+    received = HttpRequest("GET", b"/", query, tuple(headers))
+    claimed = credential_of(received)
     try:
-        found = extract(asked, max_header=64 * 1024)
+        found = extract(received, max_header=64 * 1024)
     except IamGuardError:
         return
     assert claim_of(found) == claimed

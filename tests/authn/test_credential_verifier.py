@@ -44,23 +44,23 @@ def bearing(text: str = API_TEXT) -> Received:
     return Received(HttpRequest("GET", b"/", b"", ((b"authorization", b"Bearer " + text.encode()),)))
 
 
-def test_nobody_is_anonymous() -> None:
-    """No credential, no principal but the anonymous one, and it says so for the audit trail."""
+def test_request_without_credential_is_anonymous() -> None:
+    """The audit trail records it as `none`."""
     principal = authenticated(Received(HttpRequest("GET", b"/", b"", ((b"host", b"h"),))))
     assert principal == Principal.anonymous()
     assert principal.credential == Credential("none")
 
 
-def test_a_signature_gives_the_owner_of_the_key() -> None:
-    """The stored principal, completed with what it signed in with."""
+def test_signature_authenticates_owner_of_key() -> None:
+    """The stored principal with its `credential` set."""
     principal = authenticated(send(sign(service="docs", region="eu-west-1")))
     assert principal == ALICE
     assert principal.credential == Credential("sigv4", KEY_ID, "eu-west-1", "docs")
     assert ALICE.credential is None
 
 
-def test_an_api_key_gives_its_owner() -> None:
-    """The stored principal, completed with what it signed in with."""
+def test_api_key_authenticates_its_owner() -> None:
+    """The stored principal with its `credential` set."""
     principal = authenticated(bearing(), api_key=API_KEY)
     assert principal == ALICE
     assert principal.credential == Credential("api-key", "K7Q2EXAMPLE")
@@ -71,15 +71,15 @@ INACTIVE = replace(ACCESS_KEY, active=False)
 
 @pytest.mark.parametrize("secret", [SECRET, "another secret"])
 @pytest.mark.parametrize("stored", [None, INACTIVE], ids=["unknown", "inactive"])
-def test_an_unknown_and_an_inactive_key_are_told_the_same(stored: AccessKey | None, secret: str) -> None:
-    """Nobody learns which keys exist (rule R-31)."""
+def test_unknown_and_inactive_key_have_same_error(stored: AccessKey | None, secret: str) -> None:
+    """An attacker cannot find out which keys exist (rule R-31)."""
     with pytest.raises(InvalidClientTokenId) as caught:
         authenticated(send(sign(secret=secret)), access_key=stored)
     assert str(caught.value) == BAD_TOKEN
 
 
-def test_an_unknown_key_costs_as_much_as_a_wrong_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time tells nothing either: the signature is computed for a key that does not exist, too."""
+def test_unknown_key_costs_as_much_as_wrong_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signature is computed for a key that does not exist, too."""
     from iam_guard.authn import sigv4
 
     computed: list[bytes] = []
@@ -93,8 +93,8 @@ def test_an_unknown_key_costs_as_much_as_a_wrong_signature(monkeypatch: pytest.M
     assert len(set(computed)) == 1
 
 
-def test_a_key_that_verified_before_is_refused_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many hashes are computed with a key that is remembered as with one that nobody has."""
+def test_cached_key_is_refused_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many hashes are computed with a cached key as with an unknown one."""
     from iam_guard.authn import sigv4
 
     hashed: list[int] = []
@@ -114,15 +114,15 @@ def test_a_key_that_verified_before_is_refused_no_faster(monkeypatch: pytest.Mon
     assert counts == [5, 5, 5, 5, 6, 6, 6, 6]
 
 
-def test_the_stand_in_for_an_unknown_key_opens_nothing() -> None:
-    """Who signs with the stand-in's secret and an unknown key is refused like everybody else."""
+def test_placeholder_secret_is_refused() -> None:
+    """A signature with the placeholder's secret and an unknown key is refused."""
     with pytest.raises(InvalidClientTokenId):
         authenticated(send(sign(secret="0" * 40)), access_key=None)
     assert authenticated(send(sign(secret="0" * 40)), access_key=replace(ACCESS_KEY, secret="0" * 40)) == ALICE
 
 
-def test_a_wrong_secret_is_told_in_aws_words() -> None:
-    """The usual sentence, without the canonical request or anything else that helps to guess."""
+def test_wrong_secret_has_aws_message() -> None:
+    """Without the canonical request or anything else that helps to guess."""
     with pytest.raises(SignatureDoesNotMatch) as caught:
         authenticated(send(sign(secret="another secret")))
     assert caught.value.message.startswith(
@@ -130,16 +130,16 @@ def test_a_wrong_secret_is_told_in_aws_words() -> None:
     )
 
 
-def test_a_session_token_is_refused_with_a_long_term_key() -> None:
-    """A token that nobody issued is not ignored, signed or not."""
+def test_session_token_with_long_term_key_is_refused() -> None:
+    """An unknown token is not ignored, signed or not."""
     for received in (send(sign(token="token")), with_header(send(sign()), b"x-amz-security-token", b"token")):
         with pytest.raises(InvalidClientTokenId):
             authenticated(received)
 
 
 @pytest.mark.parametrize("stored", [None, replace(API_KEY, active=False), replace(API_KEY, digest=bytes(32))])
-def test_unknown_inactive_and_mismatched_api_keys_are_told_the_same(stored: ApiKey | None) -> None:
-    """Nobody learns which keys exist."""
+def test_invalid_api_keys_have_same_error(stored: ApiKey | None) -> None:
+    """Unknown, inactive and mismatched: an attacker cannot find out which keys exist."""
     with pytest.raises(InvalidClientTokenId) as caught:
         authenticated(bearing(), api_key=stored)
     assert str(caught.value) == BAD_TOKEN
@@ -151,12 +151,12 @@ def test_unknown_inactive_and_mismatched_api_keys_are_told_the_same(stored: ApiK
     ids=["-", "i", "m", "g"],
 )
 def test_every_api_key_costs_one_comparison(monkeypatch: pytest.MonkeyPatch, stored: ApiKey | None) -> None:
-    """The same work for an unknown, an inactive, a mismatched and a good one, before anything is told."""
+    """Unknown, inactive, mismatched and valid keys cost the same."""
     compared: list[tuple[int, int]] = []
 
-    def counting(given: str | bytes, expected: str | bytes) -> bool:
-        compared.append((len(given), len(expected)))
-        return same(given, expected)
+    def counting(actual: str | bytes, expected: str | bytes) -> bool:
+        compared.append((len(actual), len(expected)))
+        return same(actual, expected)
 
     monkeypatch.setattr("iam_guard.authn.credential_verifier.same", counting)
     with suppress(CredentialError):
@@ -164,8 +164,8 @@ def test_every_api_key_costs_one_comparison(monkeypatch: pytest.MonkeyPatch, sto
     assert compared == [(32, 32)]
 
 
-def test_an_api_key_expires() -> None:
-    """Good until the moment, expired from it on; who does not know the secret is not told."""
+def test_api_key_expires() -> None:
+    """At its expiry; only with the right secret the error says so."""
     expiring = replace(API_KEY, expires=NOW)
     assert authenticated(bearing(), api_key=expiring, now=NOW - timedelta(seconds=1)) == ALICE
     with pytest.raises(ExpiredToken):
@@ -176,8 +176,8 @@ def test_an_api_key_expires() -> None:
         authenticated(bearing(), api_key=replace(expiring, active=False))
 
 
-def test_a_public_host_may_have_been_signed() -> None:
-    """Behind a proxy that rewrites Host the configured names are tried after the received one, and no others."""
+def test_signature_of_public_host_is_accepted() -> None:
+    """Behind a proxy that rewrites Host, the configured names are tried after the received one."""
     received = with_header(send(sign(url="https://docs.example.com/a")), b"host", b"10.0.0.7:8000")
     principal = authenticated(received, public_hosts=("other.example.com", "docs.example.com"))
     assert principal == ALICE
@@ -188,8 +188,8 @@ def test_a_public_host_may_have_been_signed() -> None:
             authenticated(with_header(received, b"x-forwarded-host", b"docs.example.com"), public_hosts=hosts)
 
 
-def test_caller_at_a_public_host_is_one_object() -> None:
-    """What was loaded for a caller is found by the object; the caller at the received host is another one."""
+def test_caller_at_public_host_is_cached() -> None:
+    """Policies are cached by this object; the caller at the received host is another one."""
     direct, callers = send(sign(url="https://docs.example.com/a")), Callers()
     behind = with_header(direct, b"host", b"10.0.0.7:8000")
     first, second = (authenticated(behind, callers=callers, public_hosts=("docs.example.com",)) for _ in range(2))
@@ -203,23 +203,23 @@ def test_caller_at_a_public_host_is_one_object() -> None:
     ("url", "host"),
     [("http://docs.example.com/a", b"docs.example.com:80"), ("https://docs.example.com/a", b"docs.example.com:443")],
 )
-def test_a_default_port_need_not_have_been_signed(url: str, host: bytes) -> None:
+def test_unsigned_default_port_is_accepted(url: str, host: bytes) -> None:
     """Clients sign the host without it and may send it."""
     assert authenticated(with_header(send(sign(url=url)), b"host", host)) == ALICE
 
 
 def test_headers_over_the_limit_are_refused() -> None:
-    """The limit of the settings holds before anything is read."""
+    """Before anything is parsed."""
     with pytest.raises(RequestTooLarge):
         authenticated(send(sign()), max_header=100)
 
 
-class Asked(Exception):
-    """A function was called that should not be."""
+class UnexpectedCall(Exception):
+    """A function was called unexpectedly."""
 
 
 def refuse(*_: object) -> None:
-    raise Asked
+    raise UnexpectedCall
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def refuse(*_: object) -> None:
         {"token": "token"},
     ],
 )
-def test_nothing_is_looked_up_for_a_request_that_cannot_be_good(changed: dict[str, object]) -> None:
-    """Form, time and coverage are checked before the store and the body are touched."""
+def test_invalid_request_is_refused_without_lookups(changed: dict[str, object]) -> None:
+    """Form, time and coverage are checked before the store and the body are used."""
     received = send(sign(**changed))  # type: ignore[arg-type]
     with pytest.raises(CredentialError):
         Authenticator(
@@ -247,8 +247,8 @@ def test_nothing_is_looked_up_for_a_request_that_cannot_be_good(changed: dict[st
         )
 
 
-def test_the_body_is_asked_for_once_and_only_by_a_signature() -> None:
-    """With a declared hash, only after the signature verified: a stranger's body need not be read to the end."""
+def test_body_hash_is_computed_once_for_signatures_only() -> None:
+    """With a stated hash, only after the signature was verified."""
     declared = [("X-Amz-Content-SHA256", EMPTY_HASH)]
     for headers, secret, expected in (
         ([], SECRET, 1),
@@ -262,10 +262,10 @@ def test_the_body_is_asked_for_once_and_only_by_a_signature() -> None:
 
 
 def _times_asked(request: HttpRequest) -> int:
-    asked = []
+    calls = []
 
     def payload_hash() -> str:
-        asked.append(1)
+        calls.append(1)
         return EMPTY_HASH
 
     with suppress(CredentialError):
@@ -279,11 +279,11 @@ def _times_asked(request: HttpRequest) -> int:
             payload_hash=payload_hash,
             now=NOW,
         )
-    return len(asked)
+    return len(calls)
 
 
-def test_a_body_other_than_declared_is_refused() -> None:
-    """The signature holds, the body was exchanged."""
+def test_body_with_another_hash_is_refused() -> None:
+    """The signature is valid, the body was changed."""
     headers = [("X-Amz-Content-SHA256", hashlib.sha256(b"one").hexdigest())]
     received = send(sign("PUT", headers=headers, body=b"one"))
     assert authenticated(received) == ALICE
@@ -291,8 +291,8 @@ def test_a_body_other_than_declared_is_refused() -> None:
         authenticated(replace(received, body=b"two"))
 
 
-def test_trouble_in_the_store_is_not_taken_for_a_bad_credential() -> None:
-    """What the look-up raises comes through."""
+def test_store_error_is_no_credential_error() -> None:
+    """Errors of the lookup propagate."""
 
     def unreachable(_: str) -> None:
         raise StoreUnavailable("the store cannot be reached")

@@ -1,6 +1,6 @@
-"""Where signers, servers and proxies differ: hosts, paths, queries, header values, times; with each kind of signature.
+"""Differences between signers, servers and proxies: hosts, paths, queries, headers, times; for each signature type.
 
-awscrt signs here, as it does for the newer SDKs; what botocore and curl do stands in `test_clients`.
+awscrt signs here, as in the newer SDKs; botocore and curl are in `test_clients`.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ def is_accepted(one: Received, **options: Any) -> bool:
         ("evil.example.com", "10.0.0.7:8000", ("api.example.com",), False),
     ],
 )
-def test_the_host_that_was_signed(
+def test_signed_host_has_three_forms(
     algorithm: str, place: str, signed: str, sent: str, public: Sequence[str], accepted: bool
 ) -> None:
-    """As received, without a default port, or one of `public_hosts` where a proxy rewrites it."""
+    """As received, without a default port, or one of `public_hosts` if a proxy rewrites it."""
     one = with_header(signed_by_crt(plain(host=signed), algorithm, place), b"host", sent.encode())
     assert is_accepted(one, public_hosts=public) is accepted
 
 
 @pytest.mark.parametrize("name", [b"x-forwarded-host", b"forwarded", b"x-original-host"])
-def test_a_forwarded_host_is_nobodys_word(name: bytes) -> None:
-    """Only the settings say which hosts are ours."""
+def test_forwarded_host_is_ignored(name: bytes) -> None:
+    """Only the settings define our hosts."""
     one = with_header(signed_by_crt(plain(host="api.example.com"), "sigv4", "header"), b"host", b"10.0.0.7")
     assert not is_accepted(with_header(one, name, b"api.example.com"))
 
@@ -76,7 +76,7 @@ def test_a_forwarded_host_is_nobodys_word(name: bytes) -> None:
 @pytest.mark.parametrize(
     "path", ["/a//b", "/a/./b", "/a/../b", "//", "/%2e%2e/b", "/a%2Fb", "/a+b", "/a%20b", "/~a", "/%C3%BC"]
 )
-def test_a_path_is_signed_normalised_or_as_it_is(algorithm: str, place: str, normalise: bool, path: str) -> None:
+def test_path_is_signed_normalised_or_as_sent(algorithm: str, place: str, normalise: bool, path: str) -> None:
     """Both are accepted for every service but S3's; another path is not."""
     one = signed_by_crt(plain(path), algorithm, place, normalise=normalise)
     assert is_accepted(one)
@@ -85,7 +85,7 @@ def test_a_path_is_signed_normalised_or_as_it_is(algorithm: str, place: str, nor
 
 @pytest.mark.parametrize(("algorithm", "place"), BOTH)
 @pytest.mark.parametrize("path", ["/a//b", "/a/./b", "/a/../b", "/a%20b"])
-def test_a_path_of_s3_is_signed_as_it_is_and_not_otherwise(algorithm: str, place: str, path: str) -> None:
+def test_s3_path_is_signed_as_sent_only(algorithm: str, place: str, path: str) -> None:
     """S3's keys may have such segments, and each path is another object."""
     as_it_is = {"normalise": False, "use_double_uri_encode": False, "service": "s3", "signed_body_value": EMPTY}
     assert is_accepted(signed_by_crt(plain(path), algorithm, place, **as_it_is))
@@ -100,8 +100,8 @@ EMPTY = hashlib.sha256(b"").hexdigest()
 @pytest.mark.parametrize(
     "query", ["a=1&b=2", "b=2&a=1", "a=1&a=2&a=0", "a", "a=", "A=1&a=2", "x=%2F", "x=%20", "x=~", "a=b%3Dc"]
 )
-def test_a_query_is_signed_sorted(algorithm: str, place: str, query: str) -> None:
-    """However it was sent. What is added or taken away is found."""
+def test_query_is_signed_sorted(algorithm: str, place: str, query: str) -> None:
+    """In whichever order it was sent; added and removed parameters are detected."""
     one = signed_by_crt(plain(f"/d?{query}"), algorithm, place)
     assert is_accepted(one)
     for changed in (one.request.query_string + b"&z=1", b"z&" + one.request.query_string):
@@ -115,7 +115,7 @@ def test_a_query_is_signed_sorted(algorithm: str, place: str, query: str) -> Non
 
 @pytest.mark.parametrize(("algorithm", "place"), BOTH)
 def test_header_values_are_trimmed_folded_and_joined(algorithm: str, place: str) -> None:
-    """White space is one space, values of one name stand in their order, with commas."""
+    """White space becomes one space; values of one name are joined in order, with commas."""
     one = signed_by_crt(plain(further="X-Many:b\nX-Many:a\nX-Space:a b c\n"), algorithm, place)
     assert is_accepted(one)
     assert is_accepted(with_header(one, b"x-space", b"  a \t b\r\n   c "))
@@ -126,8 +126,8 @@ def test_header_values_are_trimmed_folded_and_joined(algorithm: str, place: str)
 
 
 @pytest.mark.parametrize(("algorithm", "place"), BOTH)
-def test_what_stands_twice_and_may_not_is_refused(algorithm: str, place: str) -> None:
-    """Host, time, token, set of regions: a server and a verifier could each take another one."""
+def test_repeated_unique_header_is_refused(algorithm: str, place: str) -> None:
+    """Host, time, token, region set: server and verifier could use different ones."""
     one = signed_by_crt(plain(), algorithm, place)
     names = ["host", *(["x-amz-date"] if place == "header" else [])]
     names += ["x-amz-region-set"] if (algorithm, place) == ("sigv4a", "header") else []
@@ -138,8 +138,8 @@ def test_what_stands_twice_and_may_not_is_refused(algorithm: str, place: str) ->
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_time_in_a_header_beside_a_presigned_one_must_be_signed(algorithm: str) -> None:
-    """The time is that of the query; a header of AWS's that nobody signed is refused, `Date` says nothing."""
+def test_unsigned_date_header_of_presigned_is_refused(algorithm: str) -> None:
+    """The time is that of the query; an unsigned AWS header is refused, `Date` is ignored."""
     one = signed_by_crt(plain(), algorithm, "query")
     assert is_accepted(with_header(one, b"date", b"Tue, 24 Nov 1986 10:00:00 GMT"))
     with pytest.raises(SignatureDoesNotMatch, match="'X-Amz-Date' must be a 'SignedHeader'"):
@@ -148,8 +148,8 @@ def test_a_time_in_a_header_beside_a_presigned_one_must_be_signed(algorithm: str
 
 @pytest.mark.parametrize(("algorithm", "place"), BOTH)
 @pytest.mark.parametrize("days", [1, -1, 365])
-def test_the_day_of_the_scope_is_the_day_of_the_time(algorithm: str, place: str, days: int) -> None:
-    """A key of another day signs nothing."""
+def test_scope_of_another_day_is_refused(algorithm: str, place: str, days: int) -> None:
+    """The key of another day signs nothing."""
     one = signed_by_crt(plain(), algorithm, place)
     other = f"{20150830 + days}".encode()
     if place == "query":

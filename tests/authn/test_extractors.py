@@ -1,7 +1,7 @@
-"""The order of extractors: which credential counts when a request carries one, none, two, or a bad one (design 5).
+"""Requests with no, one, two or invalid credentials (design 5).
 
-Absent is not invalid; two kinds at once are refused; a bad one never falls through to another or to anonymous. The
-table has every pair of kinds. Why it is so for client certificates too: `docs/decisions`.
+A missing credential is no error; two kinds at once are refused; an invalid one never falls back to another or to
+anonymous. The table has every pair of kinds. For the reasons, also about client certificates, see `docs/decisions`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ CERTIFICATE = CarriedCertificate("tls", (GOOD.pem.encode(),), (), True)
 
 
 @dataclass(frozen=True)
-class Given:
-    """What one kind of credential puts into a request; `alone` is what is read where nothing else is there."""
+class Sent:
+    """The parts of a request for one kind of credential; `alone` is the parsed type without other credentials."""
 
     headers: tuple[tuple[bytes, bytes], ...] = ()
     query: bytes = b""
@@ -52,14 +52,14 @@ class Given:
     alone: type[Any] | None = field(default=None)
 
 
-KINDS: Mapping[str, Given] = {
-    "a signature in the header": Given(((b"authorization", SIGNED), (b"x-amz-date", DATE)), alone=SigV4Credential),
-    "a presigned query": Given(query=PRESIGNED),
-    "a bearer API key": Given(((b"authorization", b"Bearer " + KEY),), alone=ApiKeyCredential),
-    "an API key in its header": Given(((b"x-api-key", KEY),), alone=ApiKeyCredential),
-    "a bearer token": Given(((b"authorization", JWT),), alone=TokenCredential),
-    "a client certificate": Given(certificates=(CERTIFICATE,), alone=CertificateCredential),
-    "a session token": Given(((b"x-amz-security-token", b"token"),)),
+KINDS: Mapping[str, Sent] = {
+    "a signature in the header": Sent(((b"authorization", SIGNED), (b"x-amz-date", DATE)), alone=SigV4Credential),
+    "a presigned query": Sent(query=PRESIGNED),
+    "a bearer API key": Sent(((b"authorization", b"Bearer " + KEY),), alone=ApiKeyCredential),
+    "an API key in its header": Sent(((b"x-api-key", KEY),), alone=ApiKeyCredential),
+    "a bearer token": Sent(((b"authorization", JWT),), alone=TokenCredential),
+    "a client certificate": Sent(certificates=(CERTIFICATE,), alone=CertificateCredential),
+    "a session token": Sent(((b"x-amz-security-token", b"token"),)),
 }
 """Without `alone`: nothing here takes it for a credential by itself, or it is a matter of another test what is."""
 
@@ -71,52 +71,52 @@ TOGETHER: Mapping[frozenset[str], type[Any]] = {
 PAIRS = [frozenset(pair) for pair in combinations(KINDS, 2)]
 
 
-def request_of(*given: Given) -> HttpRequest:
-    headers = ((b"host", b"localhost"), *(header for one in given for header in one.headers))
-    query = b"&".join(one.query for one in given if one.query)
+def request_of(*sent: Sent) -> HttpRequest:
+    headers = ((b"host", b"localhost"), *(header for one in sent for header in one.headers))
+    query = b"&".join(one.query for one in sent if one.query)
     return HttpRequest(
-        "GET", b"/", query, headers, tuple(certificate for one in given for certificate in one.certificates)
+        "GET", b"/", query, headers, tuple(certificate for one in sent for certificate in one.certificates)
     )
 
 
-def read(*given: Given) -> AnyCredential:
-    return extract(request_of(*given), max_header=65536)
+def read(*sent: Sent) -> AnyCredential:
+    return extract(request_of(*sent), max_header=65536)
 
 
-def test_nothing_is_nobody() -> None:
-    """Absent is not invalid: that is the anonymous caller."""
+def test_request_without_credential_is_anonymous() -> None:
+    """A missing credential is no error."""
     assert read() == NoCredential()
     assert who().type is PrincipalType.ANONYMOUS
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_is_read_or_refused_but_never_nobody(kind: str) -> None:
-    given = KINDS[kind]
-    if given.alone is not None:
-        found = read(given)
-        assert isinstance(found, given.alone)
-        assert claim_of(found).kind == credential_of(request_of(given)).kind
+def test_one_credential_is_never_anonymous(kind: str) -> None:
+    sent = KINDS[kind]
+    if sent.alone is not None:
+        found = read(sent)
+        assert isinstance(found, sent.alone)
+        assert claim_of(found).kind == credential_of(request_of(sent)).kind
         return
     with contextlib.suppress(CredentialError):
-        assert not isinstance(read(given), NoCredential)
+        assert not isinstance(read(sent), NoCredential)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " and ".join(sorted(pair)))
-def test_two_are_refused(pair: frozenset[str]) -> None:
-    """In whichever order they stand, and before any of them is looked at."""
+def test_two_credentials_are_refused(pair: frozenset[str]) -> None:
+    """In any order, before either is verified."""
     first, second = (KINDS[kind] for kind in sorted(pair))
     expected = TOGETHER.get(pair)
-    for given in ((first, second), (second, first)):
+    for sent in ((first, second), (second, first)):
         if expected is not None:
-            assert isinstance(read(*given), expected)
+            assert isinstance(read(*sent), expected)
             continue
         with pytest.raises(IncompleteSignature):
-            read(*given)
+            read(*sent)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, given in KINDS.items() if given.alone or given.headers])
-def test_twice_the_same_is_refused(kind: str) -> None:
-    """Nor does one of two equal ones count, or the first."""
+@pytest.mark.parametrize("kind", [kind for kind, sent in KINDS.items() if sent.alone or sent.headers])
+def test_repeated_credential_is_refused(kind: str) -> None:
+    """Also two equal ones."""
     if kind == "a session token":
         kinds = [KINDS["a signature in the header"], KINDS[kind], KINDS[kind]]
     else:
@@ -125,46 +125,46 @@ def test_twice_the_same_is_refused(kind: str) -> None:
         read(*kinds)
 
 
-def who(*given: Given) -> Any:
-    """Sign in where no key and no certificate is known."""
+def who(*sent: Sent) -> Any:
+    """Authenticate with a store without keys and certificates."""
     return Authenticator(
         find_access_key=lambda _: None,
         find_api_key=lambda _: None,
         skew=300,
         callers=Callers(),
     ).authenticate(
-        request_of(*given),
+        request_of(*sent),
         payload_hash=lambda: "0" * 64,
         now=NOW,
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bad_one_is_never_anonymous(kind: str) -> None:
-    """Each is of the right form or near it, and nobody knows it."""
+def test_invalid_credential_is_never_anonymous(kind: str) -> None:
+    """Each is well-formed or nearly so, and unknown."""
     with pytest.raises(CredentialError):
         who(KINDS[kind])
 
 
 BROKEN = {
-    "a signature": Given(((b"authorization", SIGNED[:-1]), (b"x-amz-date", DATE))),
-    "an API key": Given(((b"x-api-key", KEY[:-1] + b"!"),)),
-    "an empty API key": Given(((b"x-api-key", b""),)),
-    "an empty bearer token": Given(((b"authorization", b"Bearer "),)),
-    "an empty header": Given(((b"authorization", b""),)),
-    "another scheme": Given(((b"authorization", b"Basic YTpi"),)),
-    "a certificate": Given(certificates=(CarriedCertificate("tls", (b"no PEM",), (), True),)),
-    "a certificate from anybody": Given(certificates=(CERTIFICATE._replace(is_trusted=False),)),
-    "an empty session token": Given(((b"x-amz-security-token", b""),)),
+    "a signature": Sent(((b"authorization", SIGNED[:-1]), (b"x-amz-date", DATE))),
+    "an API key": Sent(((b"x-api-key", KEY[:-1] + b"!"),)),
+    "an empty API key": Sent(((b"x-api-key", b""),)),
+    "an empty bearer token": Sent(((b"authorization", b"Bearer "),)),
+    "an empty header": Sent(((b"authorization", b""),)),
+    "another scheme": Sent(((b"authorization", b"Basic YTpi"),)),
+    "a certificate": Sent(certificates=(CarriedCertificate("tls", (b"no PEM",), (), True),)),
+    "a certificate from an untrusted client": Sent(certificates=(CERTIFICATE._replace(is_trusted=False),)),
+    "an empty session token": Sent(((b"x-amz-security-token", b""),)),
 }
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_one_is_refused_as_itself(kind: str) -> None:
-    """And does not make room for a good one of another kind."""
+def test_malformed_credential_beside_valid_one_is_refused(kind: str) -> None:
+    """A valid one of another kind does not replace it."""
     with pytest.raises(CredentialError):
         read(BROKEN[kind])
-    for other, given in KINDS.items():
+    for other, sent in KINDS.items():
         if other not in ("a signature in the header", "a session token"):
             with pytest.raises(CredentialError):
-                read(BROKEN[kind], given)
+                read(BROKEN[kind], sent)

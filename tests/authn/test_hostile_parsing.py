@@ -1,6 +1,6 @@
-"""What an unverified request may make us parse: linear in its length, bounded, and the same as before for the rest.
+"""The cost of parsing unauthenticated requests: linear in their length and bounded, with unchanged results.
 
-Costs are counted in bytecode-level calls (`sys.setprofile`), which no busy machine changes.
+Costs are counted in calls (`sys.setprofile`), which do not depend on the machine's load.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from iam_guard.web.wsgi import environ
 from iam_guard.web.wsgi.environ import scope_of
 
 MAX_CALLS = 12_000
-"""Calls of functions, in C or Python, for one hostile request; each takes well under a tenth of a microsecond more."""
+"""Maximum function calls, in C or Python, for a hostile request; each takes well under a tenth of a microsecond."""
 SIGNED = b"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=0"
 HEADER = "AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/us-east-1/docs/aws4_request, SignedHeaders={}, Signature={}"
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """Count the calls that some work makes; what it raises of ours is its answer."""
+    """Return the number of calls that some work makes; an `IamGuardError` is a result."""
     count = 0
 
     def noting(frame: FrameType, event: str, _: object) -> None:
@@ -65,15 +65,15 @@ TEXTS = st.lists(
 
 
 @given(TEXTS)
-def test_unescaped_equals_the_standard_library(text: bytes) -> None:
-    """For every text, bad escapes, line ends and null bytes included."""
+def test_unescaped_equals_standard_library(text: bytes) -> None:
+    """For every text, invalid escapes, line ends and null bytes included."""
     assert unescaped(text) == unquote_to_bytes(text)
     is_bad = re.search(rb"%(?![0-9a-fA-F]{2})", text) is not None
     assert strictly_unescaped(text) == (None if is_bad else unquote_to_bytes(text))
 
 
 def test_hostile_requests_cost_few_calls(subtests: pytest.Subtests) -> None:
-    """Reading the credential, and the claim of its refusal, in the shapes that took milliseconds."""
+    """Parsing the credential, and its claim, in the shapes that once took milliseconds."""
     names = ";".join(f"a{number:05}" for number in range(9_000))
     requests = {
         "presigned, pairs": request(query=SIGNED + b"&a" * 30_000),
@@ -98,7 +98,7 @@ def test_hostile_requests_cost_few_calls(subtests: pytest.Subtests) -> None:
 
 
 def test_signed_target_over_the_limit_is_refused(subtests: pytest.Subtests) -> None:
-    """By its bytes or its parameters, in the query or in the header; one without a signature is the application's."""
+    """In bytes or parameters, signed in the query or in the header; unsigned ones pass."""
     long, many = b"a" * MAX_TARGET, b"&a" * MAX_PARAMETERS
     header = (b"authorization", HEADER.format("host", "0" * 64).encode()), (b"x-amz-date", b"20260101T000000Z")
     for name, hostile in {
@@ -117,7 +117,7 @@ def test_signed_target_over_the_limit_is_refused(subtests: pytest.Subtests) -> N
 
 
 def test_long_signature_header_is_refused() -> None:
-    """Of every scheme but Bearer, whose tokens are long."""
+    """For every scheme but Bearer, whose tokens are long."""
     with pytest.raises(CredentialError, match="at most 8192 bytes"):
         extract(request((b"authorization", b"Basic " + b"a" * 9_000)), max_header=65_536)
     with pytest.raises(CredentialError, match="security token"):
@@ -147,7 +147,7 @@ def scope(*headers: tuple[bytes, bytes], path: bytes = b"/") -> dict[str, object
 
 
 def test_forwarding_chain_is_read_to_its_limit() -> None:
-    """Where more proxies than that are trusted, the caller's address is unknown; junk ends the walk at once."""
+    """Beyond it the caller's address is unknown; an invalid address ends the search."""
     proxies = ", ".join(["10.0.0.2"] * (MAX_PROXIES - 1))
     near = scope((b"x-forwarded-for", f"1.2.3.4, {proxies}".encode()))
     assert PROXY.facts(near).source_ip == "1.2.3.4"
@@ -158,7 +158,7 @@ def test_forwarding_chain_is_read_to_its_limit() -> None:
 
 
 def test_many_headers_are_refused_unread() -> None:
-    """With the facts made from the first of them."""
+    """The facts of the call come from the first of them."""
     many = scope(*[(b"a%d" % number, b"") for number in range(13_000)])
     assert calls_of(lambda: PROXY.facts(many)) < 100
     with pytest.raises(RequestTooLarge, match=f"at most {MAX_HEADERS} headers"):
@@ -166,14 +166,14 @@ def test_many_headers_are_refused_unread() -> None:
 
 
 def test_long_path_costs_few_calls() -> None:
-    """One of escapes is decoded in one step; one of what is no escape is refused."""
+    """Escapes are decoded in one step; invalid ones are refused."""
     assert calls_of(lambda: PROXY.request(scope(path=b"/" + b"%41" * 20_000))) < 60
     with pytest.raises(MalformedRequest, match="percent-encoded path"):
         PROXY.request(scope(path=b"/" + b"%" * 60_000))
 
 
-def test_long_texts_are_not_remembered() -> None:
-    """What callers make up would fill the caches of what comes again: four thousand addresses of 60 KB each."""
+def test_long_texts_are_not_cached() -> None:
+    """Clients could fill the caches: four thousand addresses of 60 KB each."""
     address, name = connection._read_address.cache_info, environ._read_name.cache_info
     before = address().currsize, name().currsize
     PROXY.facts(scope((b"x-forwarded-for", b"1" * 60_000)))

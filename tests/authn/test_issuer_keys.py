@@ -1,4 +1,4 @@
-"""Signatures of tokens, and the keys of issuers: found, rotated, away (jws.py, issuer_keys.py, fetch.py, oidc.py)."""
+"""Token signatures and issuers' keys: discovery, rotation, outages (jws, issuer_keys, https_fetch, token_verifier)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iam_guard.authn.https_fetch import LARGEST, Fetcher
+from iam_guard.authn.https_fetch import MAX_BODY, Fetcher
 from iam_guard.authn.issuer_keys import MAX_WAITING, MAX_WAITING_FOR_ALL, Intervals, IssuerKeys
 from iam_guard.authn.jws import ALGORITHMS, is_signed, read_key_set
 from iam_guard.authn.oidc_token import Token, read_token
@@ -58,7 +58,7 @@ def is_good(text: str, *keys: dict[str, Any]) -> bool:
         token = reading(text)
     except InvalidIdentityToken:
         return False
-    return is_signed(token, read_key_set(key_set(*keys)).fitting(token))
+    return is_signed(token, read_key_set(key_set(*keys)).candidates(token))
 
 
 CLAIMS = Issuer().claims(iat=1_795_521_600, exp=1_795_522_200)
@@ -68,7 +68,7 @@ CLAIMS = Issuer().claims(iat=1_795_521_600, exp=1_795_522_200)
 
 @pytest.mark.parametrize("algorithm", sorted(KNOWN_ALGORITHMS))
 def test_every_algorithm_verifies(algorithm: str) -> None:
-    """RFC 7518, 8037: signed by `cryptography` alone, and by nobody else's key."""
+    """RFC 7518, 8037: signed by `cryptography`; another key is refused."""
     key, other = SigningKey(algorithm), SigningKey(algorithm)
     text = signed(key, CLAIMS)
     assert is_good(text, key.jwk())
@@ -77,8 +77,8 @@ def test_every_algorithm_verifies(algorithm: str) -> None:
     assert is_good(text, other.jwk(), key.jwk())  # two keys with one id: each is tried
 
 
-def test_the_settings_know_the_algorithms_that_there_are() -> None:
-    """One list for those who read settings, one for those who verify; none is symmetric."""
+def test_settings_have_all_algorithms() -> None:
+    """The lists of settings and verifier are equal; no algorithm is symmetric."""
     assert ALGORITHMS.keys() == KNOWN_ALGORITHMS
     assert set(Settings().oidc_algorithms) <= KNOWN_ALGORITHMS
     assert not any(name.startswith("HS") for name in ALGORITHMS)
@@ -87,8 +87,8 @@ def test_the_settings_know_the_algorithms_that_there_are() -> None:
 @pytest.mark.parametrize("key", [RSA, EC, ED], ids=lambda key: key.algorithm)
 @settings(max_examples=150, suppress_health_check=[HealthCheck.differing_executors])
 @given(data=st.data())
-def test_any_bit_that_is_flipped_is_refused(key: SigningKey, data: st.DataObject) -> None:
-    """In the text as it is sent, so in header, claims, signature and dots alike."""
+def test_token_with_flipped_bit_is_refused(key: SigningKey, data: st.DataObject) -> None:
+    """In the sent text, so in header, claims, signature and dots."""
     text = signed(key, CLAIMS).encode()
     bit = data.draw(st.integers(0, 8 * len(text) - 1))
     flipped = bytearray(text)
@@ -103,7 +103,7 @@ def hmac_signed(header: dict[str, Any], secret: bytes) -> str:
 
 
 def public_forms(key: SigningKey) -> list[bytes]:
-    """Return what a verifier that confuses algorithms may take for the secret."""
+    """Return the bytes that a verifier which confuses algorithms could use as secret."""
     public = key.private.public_key()
     forms = [(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)]
     forms.append((serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
@@ -112,28 +112,28 @@ def public_forms(key: SigningKey) -> list[bytes]:
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "hs256", "none", "RS256", "ES256"])
-def test_a_public_key_is_no_secret(algorithm: str) -> None:
+def test_hmac_with_public_key_is_refused(algorithm: str) -> None:
     """RFC 8725 2.1: signed by HMAC with the public key, under this name or another."""
     for secret in public_forms(RSA):
         assert not is_good(hmac_signed({"alg": algorithm, "kid": "rsa"}, secret), RSA.jwk())
 
 
 @pytest.mark.parametrize("algorithm", sorted(KNOWN_ALGORITHMS - {"RS256"}))
-def test_a_token_does_not_choose_what_its_signature_means(algorithm: str) -> None:
-    """A signature by one algorithm is none by another, whatever the header says."""
+def test_token_cannot_choose_its_algorithm(algorithm: str) -> None:
+    """A signature of one algorithm is not valid for another, whatever the header says."""
     assert not is_good(signed(RSA, CLAIMS, {"alg": algorithm}), RSA.jwk(), EC.jwk(kid="rsa"), ED.jwk(kid="rsa"))
 
 
-def test_a_symmetric_key_in_the_set_is_left_out() -> None:
-    """An issuer that publishes a secret has none."""
+def test_symmetric_key_in_the_set_is_skipped() -> None:
+    """A published secret is no secret."""
     secret = {"kty": "oct", "k": encoded(b"s" * 32), "kid": "oct"}
     assert read_key_set(key_set(secret)).keys == ()
     for algorithm in ("HS256", "RS256"):
         assert not is_good(hmac_signed({"alg": algorithm, "kid": "oct"}, b"s" * 32), secret)
 
 
-def test_empty_signatures() -> None:
-    """CVE-2022-21449 and its like: zeros are no signature."""
+def test_empty_signature_is_refused() -> None:
+    """CVE-2022-21449 and similar: zeros are no signature."""
     text = signed(EC, CLAIMS).rpartition(".")[0]
     for zeros in (bytes(64), bytes(63), bytes(65), bytes(1), b"\x00" * 63 + b"\x01"):
         assert not is_good(f"{text}.{encoded(zeros)}", EC.jwk())
@@ -159,20 +159,20 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize(("key", "jwk"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
-def test_a_key_that_is_not_for_this_is_left_out(key: SigningKey, jwk: dict[str, Any]) -> None:
-    """RFC 7517: `use`, `key_ops`, `alg`, `kid`; and what is broken."""
+def test_unsuitable_key_is_skipped(key: SigningKey, jwk: dict[str, Any]) -> None:
+    """RFC 7517: `use`, `key_ops`, `alg`, `kid`; and malformed keys."""
     assert is_good(signed(key, CLAIMS), key.jwk())
     assert not is_good(signed(key, CLAIMS), jwk)
 
 
-def test_short_keys_are_left_out() -> None:
+def test_short_keys_are_skipped() -> None:
     """NIST SP 800-131A: at least 2048 bits."""
     short = SigningKey("RS256", bits=1024)
     assert not is_good(signed(short, CLAIMS), short.jwk())
 
 
-def test_a_token_without_key_id_needs_an_only_key() -> None:
-    """OpenID Connect Core 10.1: with several of the kind, nobody says which."""
+def test_token_without_key_id_needs_a_single_key() -> None:
+    """OpenID Connect Core 10.1: several keys would be ambiguous."""
     text = signed(RSA, CLAIMS, {"kid": None})
     assert is_good(text, RSA.jwk(), EC.jwk())
     assert not is_good(text, RSA.jwk(), SigningKey("RS256").jwk(kid="other"))
@@ -181,8 +181,8 @@ def test_a_token_without_key_id_needs_an_only_key() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b'{"keys":{}}', b'{"keys":[1]}', b"\xff", key_set(*[RSA.jwk()] * 101), b'{"keys":1}']
 )
-def test_what_is_no_key_set_is_refused(content: bytes) -> None:
-    """RFC 7517 5; and one with more keys than anybody has."""
+def test_invalid_key_set_is_refused(content: bytes) -> None:
+    """RFC 7517 5; also one with too many keys."""
     with pytest.raises(ValueError, match=r"."):
         read_key_set(content)
 
@@ -204,7 +204,7 @@ def keys_of(issuer: Issuer, clock: Callable[[], float] = time.monotonic, **more:
 
 
 def check(keys: IssuerKeys, text: str) -> str:
-    """Return what becomes of a token: `good`, or the code of the refusal."""
+    """Return `good` for a verified token, else the error code."""
     try:
         keys.check_signature(reading(text))
     except IamGuardError as refusal:
@@ -213,14 +213,14 @@ def check(keys: IssuerKeys, text: str) -> str:
 
 
 def test_keys_are_fetched_once(issuer: Issuer) -> None:
-    """Discovery, then the keys; then nothing more."""
+    """Discovery, then the keys, then nothing more."""
     keys = keys_of(issuer)
     assert [check(keys, issuer.token()) for _ in range(5)] == ["good"] * 5
     assert issuer.asked == {"/tenant/.well-known/openid-configuration": 1, "/tenant/jwks": 1}
 
 
-def test_rotation(issuer: Issuer) -> None:
-    """A key that is not known yet is looked for; one that the issuer has withdrawn is good no more after that."""
+def test_rotated_key_is_fetched_and_old_one_dropped(issuer: Issuer) -> None:
+    """An unknown key is fetched; a withdrawn one is refused after that."""
     clock = Clock()
     keys = keys_of(issuer, clock)
     old = issuer.token()
@@ -236,8 +236,8 @@ def test_rotation(issuer: Issuer) -> None:
     assert issuer.count() == 3
 
 
-def test_a_withdrawn_key_is_forgotten_at_the_next_refresh(issuer: Issuer) -> None:
-    """Even if nothing unknown comes in."""
+def test_withdrawn_key_is_dropped_at_next_refresh(issuer: Issuer) -> None:
+    """Also without a token with an unknown key."""
     clock = Clock()
     keys = keys_of(issuer, clock, refresh=900)
     old = issuer.token()
@@ -249,8 +249,8 @@ def test_a_withdrawn_key_is_forgotten_at_the_next_refresh(issuer: Issuer) -> Non
     assert check(keys, old) == "InvalidIdentityToken"
 
 
-def test_a_flood_of_unknown_keys_is_bounded(issuer: Issuer) -> None:
-    """One attempt within the cooldown, however many tokens name keys that are not there."""
+def test_flood_of_unknown_keys_is_bounded(issuer: Issuer) -> None:
+    """One attempt within the cooldown, however many tokens name unknown keys."""
     clock = Clock()
     keys = keys_of(issuer, clock, cooldown=15)
     assert check(keys, issuer.token()) == "good"
@@ -264,8 +264,8 @@ def test_a_flood_of_unknown_keys_is_bounded(issuer: Issuer) -> None:
     assert check(keys, issuer.token()) == "good"
 
 
-def test_an_issuer_that_is_away_is_not_asked_again_and_again(issuer: Issuer) -> None:
-    """The same for one that never answered."""
+def test_unavailable_issuer_is_polled_once_per_cooldown(issuer: Issuer) -> None:
+    """Also one that never responded."""
     clock = Clock()
     keys = keys_of(issuer, clock, cooldown=15)
     issuer.is_down = True
@@ -277,8 +277,8 @@ def test_an_issuer_that_is_away_is_not_asked_again_and_again(issuer: Issuer) -> 
     assert check(keys, issuer.token()) == "good"
 
 
-def test_old_keys_stay_good_while_the_issuer_is_away(issuer: Issuer) -> None:
-    """Stale if error, up to a limit; then refused, then good again once it is back."""
+def test_cached_keys_are_used_while_issuer_is_unavailable(issuer: Issuer) -> None:
+    """Up to a limit; then refused, and accepted again once the issuer is back."""
     clock = Clock()
     keys = keys_of(issuer, clock, refresh=900, cooldown=15, max_staleness=86400)
     assert check(keys, issuer.token()) == "good"
@@ -295,7 +295,7 @@ def test_old_keys_stay_good_while_the_issuer_is_away(issuer: Issuer) -> None:
 
 
 def test_one_thread_fetches_for_all(issuer: Issuer) -> None:
-    """Single flight: the others wait for it, and are served."""
+    """The others wait for it and use its result."""
     issuer.answers.clear()
     keys = keys_of(issuer)
     with ThreadPoolExecutor(16) as pool:
@@ -306,8 +306,8 @@ def test_one_thread_fetches_for_all(issuer: Issuer) -> None:
     assert issuer.count() == 1
 
 
-def test_nobody_waits_for_a_refresh(issuer: Issuer) -> None:
-    """Who has a key goes on with it while another thread asks."""
+def test_threads_do_not_wait_for_a_refresh(issuer: Issuer) -> None:
+    """A thread with a cached key uses it while another thread fetches."""
     clock = Clock()
     keys = keys_of(issuer, clock, refresh=900)
     assert check(keys, issuer.token()) == "good"
@@ -322,8 +322,8 @@ def test_nobody_waits_for_a_refresh(issuer: Issuer) -> None:
         assert refreshing.result() == "good"
 
 
-def test_a_slow_issuer_does_not_hold_all_threads(issuer: Issuer) -> None:
-    """The queue has an end; who does not fit in is told at once."""
+def test_slow_issuer_does_not_block_all_threads(issuer: Issuer) -> None:
+    """The queue is bounded; further threads are refused at once."""
     issuer.answers.clear()
     keys, token = keys_of(issuer), issuer.token()
     with ThreadPoolExecutor(MAX_WAITING + 10) as pool:
@@ -336,8 +336,8 @@ def test_a_slow_issuer_does_not_hold_all_threads(issuer: Issuer) -> None:
     assert check(keys, issuer.token()) == "good"
 
 
-def test_several_slow_issuers_do_not_hold_all_threads() -> None:
-    """However many issuers somebody registers."""
+def test_several_slow_issuers_do_not_block_all_threads() -> None:
+    """However many issuers are registered."""
     started = threading.Semaphore(0)
     release = threading.Event()
 
@@ -352,19 +352,19 @@ def test_several_slow_issuers_do_not_hold_all_threads() -> None:
         waiting = [pool.submit(check, keys, text) for text in texts[:-1]]
         for _ in waiting:
             started.acquire()
-        with pytest.raises(IdentityProviderUnavailable, match="too many tokens wait"):
+        with pytest.raises(IdentityProviderUnavailable, match="too many requests are waiting"):
             keys.check_signature(reading(texts[-1]))
         release.set()
         assert {each.result() for each in waiting} == {"IDPCommunicationError"}
 
 
-def test_an_issuer_that_is_away_is_told_of_once(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
-    """For whoever runs the guard: which issuer and why, and no token."""
+def test_unavailable_issuer_is_logged_once(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the issuer and the reason, and no token."""
     issuer.is_down = True
     keys, text = keys_of(issuer), issuer.token()
     assert {check(keys, text) for _ in range(5)} == {"IDPCommunicationError"}
     (message,) = [record.message for record in caplog.records]
-    assert message.startswith(f"the keys of {NAME} cannot be had: the identity provider cannot be reached")
+    assert message.startswith(f"cannot fetch the keys of {NAME}: the identity provider cannot be reached")
 
 
 ANSWERS: dict[str, tuple[Callable[[Issuer], Any], str]] = {
@@ -383,7 +383,7 @@ ANSWERS: dict[str, tuple[Callable[[Issuer], Any], str]] = {
     "no JSON": (lambda it: setattr(it, "body", b"<html>"), "InvalidIdentityToken"),
     "a name twice": (lambda it: setattr(it, "body", b'{"issuer":"a","issuer":"b"}'), "InvalidIdentityToken"),
     "no key set": (lambda it: setattr(it, "jwks", {"keys": "x"}), "InvalidIdentityToken"),
-    "too much": (lambda it: setattr(it, "body", b"x" * (LARGEST + 1)), "IDPCommunicationError"),
+    "too much": (lambda it: setattr(it, "body", b"x" * (MAX_BODY + 1)), "IDPCommunicationError"),
     "an error": (lambda it: setattr(it, "status", 500), "IDPCommunicationError"),
     "not found": (lambda it: setattr(it, "status", 404), "IDPCommunicationError"),
     "elsewhere": (lambda it: setattr(it, "redirects_to", it.address + "/jwks"), "IDPCommunicationError"),
@@ -392,17 +392,15 @@ ANSWERS: dict[str, tuple[Callable[[Issuer], Any], str]] = {
 
 
 @pytest.mark.parametrize(("spoil", "code"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_an_issuer_that_answers_otherwise_is_not_believed(
-    issuer: Issuer, spoil: Callable[[Issuer], Any], code: str
-) -> None:
-    """OpenID Connect Discovery 4.3: its own name, its keys over TLS, no redirect, a bound on everything."""
+def test_invalid_issuer_response_is_refused(issuer: Issuer, spoil: Callable[[Issuer], Any], code: str) -> None:
+    """OpenID Connect Discovery 4.3: its own name, keys over TLS, no redirect, limited size."""
     spoil(issuer)
     assert check(keys_of(issuer), issuer.token()) == code
 
 
 @pytest.mark.parametrize("way", ["no answer", "drips"])
-def test_an_issuer_that_takes_its_time_is_left(issuer: Issuer, way: str) -> None:
-    """The limit is for the whole answer: a byte now and then is no progress."""
+def test_slow_response_times_out(issuer: Issuer, way: str) -> None:
+    """The limit is for the whole response: single bytes do not extend it."""
     if way == "drips":
         issuer.body, issuer.drips = b"x" * 16_000, 0.2
     else:
@@ -419,8 +417,8 @@ def test_an_issuer_that_takes_its_time_is_left(issuer: Issuer, way: str) -> None
 @pytest.mark.parametrize(
     "host", ["localhost", "127.0.0.1", "[::1]", "10.0.0.1", "192.168.1.1", "169.254.169.254", "[::ffff:127.0.0.1]"]
 )
-def test_private_addresses_are_not_for_strangers(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An issuer is what an account registers, and its keys are where it says: nothing inside may be reached so."""
+def test_private_addresses_are_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts register issuers, and must not reach internal addresses through them."""
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection was made"))
     with pytest.raises(IdentityProviderUnavailable, match="cannot be reached"):
         Fetcher({}, timeout=1).fetch(f"https://{host}/jwks", f"https://{host}")
@@ -441,8 +439,8 @@ PRIVATE_ADDRESSES = """
         *((each, False) for each in PRIVATE_ADDRESSES),
     ],
 )
-def test_which_addresses_are_public(address: str, is_public: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those with an IPv4 address inside are judged by it, or not at all."""
+def test_public_addresses_are_recognised(address: str, is_public: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that embed an IPv4 address are classified by it, or refused."""
     connected: list[Any] = []
 
     def connect(target: Any, *_: Any, **__: Any) -> Any:
@@ -456,8 +454,8 @@ def test_which_addresses_are_public(address: str, is_public: bool, monkeypatch: 
     assert connected == ([(address, 443)] if is_public else [])
 
 
-def test_a_name_with_a_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rebinding: what was looked at is what is connected to, and all of it is looked at."""
+def test_name_with_any_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: all addresses are checked, and the connection uses a checked one."""
     found = [(0, 0, 0, "", (each, 443)) for each in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a connection was made"))
@@ -465,21 +463,21 @@ def test_a_name_with_a_private_address_among_public_ones_is_refused(monkeypatch:
         Fetcher({}, timeout=1).fetch("https://id.example.com/jwks", "https://id.example.com")
 
 
-def test_no_proxy_and_no_other_issuers_address(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment has no say, and an entry of the settings is for its own issuer alone."""
+def test_fetch_ignores_proxy_and_addresses_of_others(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies of the environment are ignored; an address is for its own issuer only."""
     monkeypatch.setenv("HTTPS_PROXY", issuer.address)
     fetcher = Fetcher({issuer.name: issuer.address}, timeout=60)
     assert fetcher.fetch(f"{NAME}/jwks", NAME)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("127.0.0.1", 443))])
-    for stranger in ("https://id.example.com", NAME + "2", "https://other.example"):
+    for issuer_name in ("https://id.example.com", NAME + "2", "https://other.example"):
         with pytest.raises(IdentityProviderUnavailable):
-            fetcher.fetch(f"{NAME}/jwks", stranger)
+            fetcher.fetch(f"{NAME}/jwks", issuer_name)
     assert issuer.count() == 1
 
 
 @pytest.fixture
 def certified(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make a certificate for `localhost`, and what a server needs to show it."""
+    """Create a certificate for `localhost`, and the TLS context of its server."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -497,8 +495,8 @@ def certified(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     return certificate, context
 
 
-def test_certificates_are_checked(certified: tuple[Path, ssl.SSLContext]) -> None:
-    """An authority of the settings is believed; without it nobody is, and not for another name."""
+def test_issuer_certificates_are_verified(certified: tuple[Path, ssl.SSLContext]) -> None:
+    """With the authority of the settings only, and for the right name only."""
     certificate, context = certified
     with publishing(Issuer(), lambda listener: context.wrap_socket(listener, server_side=True)) as issuer:
         port = issuer.address.rsplit(":", 1)[1]
@@ -513,7 +511,7 @@ def test_certificates_are_checked(certified: tuple[Path, ssl.SSLContext]) -> Non
 # --- by the settings ---------------------------------------------------------------------------------------------
 
 
-def test_a_verifier_does_what_the_settings_say(issuer: Issuer) -> None:
+def test_token_verifier_follows_the_settings(issuer: Issuer) -> None:
     """Addresses, leeway and algorithms."""
     verifier = TokenVerifier(
         Settings(oidc_addresses=(issuer.at,), oidc_algorithms=("RS256",), oidc_leeway=5, oidc_timeout=60.0)
@@ -538,15 +536,15 @@ def test_a_verifier_does_what_the_settings_say(issuer: Issuer) -> None:
         ("oidc_ca_file", "/nowhere"),
     ],
 )
-def test_wrong_settings_are_refused(setting: str, wrong: Any, issuer: Issuer) -> None:
-    """At the start: a guard that would refuse each token for it does not begin."""
+def test_invalid_oidc_settings_are_refused(setting: str, wrong: Any, issuer: Issuer) -> None:
+    """At the start, not with each token."""
     more = {} if setting == "oidc_addresses" else {"oidc_addresses": (issuer.at,)}
     with pytest.raises(ConfigurationError, match="expected"):
         TokenVerifier(Settings(**{**more, setting: wrong}))
 
 
-def test_nothing_is_loaded_before_there_is_a_token() -> None:
-    """A guard that never sees a token pays for none of it."""
+def test_modules_are_loaded_with_the_first_token() -> None:
+    """A guard without tokens does not import them."""
     code = (
         "import sys; from iam_guard.authn.token_verifier import TokenVerifier; from iam_guard.settings import Settings;"
         "TokenVerifier(Settings()); print(sorted({'joserfc', 'httpcore2', 'ssl'} & sys.modules.keys()))"
@@ -555,8 +553,8 @@ def test_nothing_is_loaded_before_there_is_a_token() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_a_verifier_is_shared_between_threads(issuer: Issuer) -> None:
-    """Loaded once, by whoever comes first."""
+def test_token_verifier_is_thread_safe(issuer: Issuer) -> None:
+    """The modules are loaded once."""
     verifier = TokenVerifier(Settings(oidc_addresses=(issuer.at,), oidc_timeout=60.0))
     text, start = issuer.token(), threading.Barrier(8)
 
@@ -565,6 +563,6 @@ def test_a_verifier_is_shared_between_threads(issuer: Issuer) -> None:
         verifier.verify(verifier.read(text), time.time())
 
     with ThreadPoolExecutor(8) as pool:
-        for each in [pool.submit(verify) for _ in range(8)]:
-            each.result()
+        for future in [pool.submit(verify) for _ in range(8)]:
+            future.result()
     assert issuer.count() == 1

@@ -1,6 +1,6 @@
-"""Temporary credentials at the door: signed by botocore, opened from their token, refused for everything else (S-1).
+"""Authentication with temporary credentials: signed by botocore, opened from their token, else refused (S-1).
 
-The tokens here are plain names and a mapping opens them; sealing is `tests/store/test_session_tokens.py`'s.
+The tokens here are plain names that a mapping opens; sealing is tested in `tests/store/test_session_tokens.py`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def opening(session: Session | None = ROLE_SESSION) -> Callable[[str], Session |
     return lambda token: session if token == TOKEN else None
 
 
-def knock(
+def authenticate(
     received: Received,
     session: Session | None = ROLE_SESSION,
     *,
@@ -74,12 +74,12 @@ def knock(
     return authenticated(received, access_key=access_key, callers=callers, now=now, open_session=opening(session))
 
 
-# --- what is let in ----------------------------------------------------------------------------------------------
+# --- accepted sessions -------------------------------------------------------------------------------------------
 
 
-def test_a_role_session_signs_in() -> None:
-    """As its principal, with how it was issued; no long-term key is asked for, for it outlives its own (S-51)."""
-    principal = knock(signed(), access_key=None)
+def test_role_session_authenticates() -> None:
+    """As its principal, with its terms; no long-term key is looked up, which it outlives (S-51)."""
+    principal = authenticate(signed(), access_key=None)
     assert principal == ROLE
     issued = Issued(ISSUED, EXPIRES, ("team",), "ada@example.com")
     assert principal.credential == Credential("sts", ID, "eu-west-1", "docs", issued)
@@ -91,38 +91,38 @@ def test_a_role_session_signs_in() -> None:
     [(USER_SESSION, ACCESS_KEY), (FEDERATED_SESSION, ACCESS_KEY), (ROOT_SESSION, ROOT_KEY)],
     ids=["user", "federated", "root"],
 )
-def test_a_session_of_a_user_signs_in_while_its_key_is_good(session: Session, access_key: AccessKey) -> None:
-    """S-51: the key that asked for it is there, active, and its owner's."""
-    assert knock(signed(), session, access_key=access_key) == session.principal
+def test_user_session_authenticates_while_its_key_is_valid(session: Session, access_key: AccessKey) -> None:
+    """S-51: the parent key exists, is active, and is its owner's."""
+    assert authenticate(signed(), session, access_key=access_key) == session.principal
 
 
-def test_a_token_may_be_sent_beside_the_signature() -> None:
-    """Some clients add it after signing; it is the token that proves itself."""
-    assert knock(with_header(signed(token=None), b"x-amz-security-token", TOKEN.encode())) == ROLE
+def test_unsigned_session_token_is_accepted() -> None:
+    """Some clients add it after signing; the token is authenticated by itself."""
+    assert authenticate(with_header(signed(token=None), b"x-amz-security-token", TOKEN.encode())) == ROLE
 
 
-def test_a_session_of_a_renamed_user_acts_as_the_user() -> None:
-    """S-33, P-10: the user is known by the unique id, and the name is the present one, remembered or not."""
+def test_session_of_renamed_user_has_current_name() -> None:
+    """S-33, P-10: the user is identified by the unique id, cached or not."""
     callers = Callers()
-    assert knock(signed(), USER_SESSION, callers=callers).arn == ALICE.arn
+    assert authenticate(signed(), USER_SESSION, callers=callers).arn == ALICE.arn
     renamed = replace(ACCESS_KEY, principal=replace(ALICE, arn="arn:aws:iam::123456789012:user/team/alicia"))
-    assert knock(signed(), USER_SESSION, access_key=renamed, callers=callers).arn == renamed.principal.arn
+    assert authenticate(signed(), USER_SESSION, access_key=renamed, callers=callers).arn == renamed.principal.arn
 
 
-def test_a_federated_user_outlives_the_old_name_of_who_federates() -> None:
-    """S-51, P-6: who federates is known by the unique id; a new user of the old name is somebody else."""
+def test_federated_user_survives_rename_of_its_user() -> None:
+    """S-51, P-6: identified by unique id; a new user of the old name is another one."""
     renamed = replace(ACCESS_KEY, principal=replace(ALICE, arn="arn:aws:iam::123456789012:user/team/alicia"))
     callers = Callers()
-    assert knock(signed(), FEDERATED_SESSION, callers=callers).user_arn == ALICE.arn
-    caller = knock(signed(), FEDERATED_SESSION, access_key=renamed, callers=callers)
+    assert authenticate(signed(), FEDERATED_SESSION, callers=callers).user_arn == ALICE.arn
+    caller = authenticate(signed(), FEDERATED_SESSION, access_key=renamed, callers=callers)
     assert (caller.arn, caller.user_arn) == (FEDERATED.arn, renamed.principal.arn)
     newcomer = replace(ACCESS_KEY, principal=replace(ALICE, userid="AIDANEWCOMER"))
     for session in (FEDERATED_SESSION, replace(FEDERATED_SESSION, parent_user_id=None)):
         with pytest.raises(InvalidClientTokenId):
-            knock(signed(), session, access_key=newcomer, callers=callers)
+            authenticate(signed(), session, access_key=newcomer, callers=callers)
 
 
-# --- what the principal says of it -------------------------------------------------------------------------------
+# --- the principal of a session ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,18 +137,18 @@ def test_a_federated_user_outlives_the_old_name_of_who_federates() -> None:
         (replace(FEDERATED_SESSION, mfa_at=ISSUED), ACCESS_KEY, None, None),
     ],
 )
-def test_the_condition_keys_of_a_session(
+def test_session_has_its_condition_keys(
     session: Session, access_key: AccessKey | None, mfa: str | None, source_identity: str | None
 ) -> None:
-    """E.2: the issue time always; MFA for GetSessionToken only, where it is true or false; the identity as set."""
-    principal = knock(signed(), session, access_key=access_key)
+    """E.2: always the issue time; MFA for GetSessionToken only; the source identity if set."""
+    principal = authenticate(signed(), session, access_key=access_key)
     assert principal.key("aws:tokenissuetime") == "2026-11-24T12:20:15Z"
     assert principal.key("aws:multifactorauthpresent") == mfa
     assert principal.key("aws:sourceidentity") == source_identity
     assert principal.mfa_at == (ISSUED if mfa == "true" else None)
 
 
-def test_a_long_term_key_has_none_of_them() -> None:
+def test_long_term_key_has_no_session_keys() -> None:
     """K-20: absent, not false."""
     principal = authenticated(send(sign()), open_session=opening())
     keys = ("aws:tokenissuetime", "aws:multifactorauthpresent", "aws:sourceidentity")
@@ -157,10 +157,10 @@ def test_a_long_term_key_has_none_of_them() -> None:
     assert principal.credential.issued is None
 
 
-def test_the_frozen_keys_cannot_speak_against_the_token() -> None:
-    """When it was issued is what the token itself says."""
+def test_stored_keys_cannot_override_issue_time() -> None:
+    """The issue time is that of the token."""
     session = replace(ROLE_SESSION, principal=replace(ROLE, session={"aws:TokenIssueTime": "2030-01-01T00:00:00Z"}))
-    assert knock(signed(), session).key("aws:tokenissuetime") == "2026-11-24T12:20:15Z"
+    assert authenticate(signed(), session).key("aws:tokenissuetime") == "2026-11-24T12:20:15Z"
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ MADE_ANEW = replace(ACCESS_KEY, principal=replace(ALICE, userid="AIDAANEW"))
 ELSEWHERE = replace(ACCESS_KEY, principal=replace(ALICE, account="999999999999"))
 ASIA_KEY = AccessKey(ID, SECRET, active=True, principal=ALICE)
 
-NOBODY = {
+INVALID = {
     "a token that does not open": (signed(token="other"), ROLE_SESSION, ACCESS_KEY),
     "an empty token": (with_header(signed(token=None), b"x-amz-security-token", b""), ROLE_SESSION, ACCESS_KEY),
     "another access key": (signed(key_id="ASIAOTHERKEYEXAMPLE"), ROLE_SESSION, ACCESS_KEY),
@@ -179,19 +179,23 @@ NOBODY = {
     "a token with a long-term key": (signed(ACCESS_KEY.secret, key_id=ACCESS_KEY.id), ROLE_SESSION, ACCESS_KEY),
     "no token": (signed(token=None), ROLE_SESSION, None),
     "no token, and a long-term key of that name": (signed(token=None), ROLE_SESSION, ASIA_KEY),
-    "the key behind is gone": (signed(), USER_SESSION, None),
-    "the key behind is inactive": (signed(), USER_SESSION, GONE),
-    "the key behind is another user's": (signed(), USER_SESSION, OF_BOB),
-    "the key behind is of a user made anew": (signed(), USER_SESSION, MADE_ANEW),
-    "the key behind is of another account": (signed(), USER_SESSION, ELSEWHERE),
-    "the key behind is root's": (signed(), USER_SESSION, ROOT_KEY),
-    "the key behind root is a user's": (signed(), ROOT_SESSION, ACCESS_KEY),
-    "the key behind federation is gone": (signed(), FEDERATED_SESSION, None),
-    "the key behind federation is inactive": (signed(), FEDERATED_SESSION, GONE),
-    "the key behind federation is another user's": (signed(), FEDERATED_SESSION, OF_BOB),
-    "no key is said to be behind a user": (signed(), replace(USER_SESSION, parent_key_id=None), ACCESS_KEY),
-    "nobody is said to be behind federation": (signed(), replace(FEDERATED_SESSION, parent_user_id=None), ACCESS_KEY),
-    "no key is said to be behind federation": (signed(), replace(FEDERATED_SESSION, parent_key_id=None), ACCESS_KEY),
+    "the parent key is deleted": (signed(), USER_SESSION, None),
+    "the parent key is inactive": (signed(), USER_SESSION, GONE),
+    "the parent key is another user's": (signed(), USER_SESSION, OF_BOB),
+    "the parent key is of a recreated user": (signed(), USER_SESSION, MADE_ANEW),
+    "the parent key is of another account": (signed(), USER_SESSION, ELSEWHERE),
+    "the parent key is root's": (signed(), USER_SESSION, ROOT_KEY),
+    "the parent key of root is a user's": (signed(), ROOT_SESSION, ACCESS_KEY),
+    "the federating key is deleted": (signed(), FEDERATED_SESSION, None),
+    "the federating key is inactive": (signed(), FEDERATED_SESSION, GONE),
+    "the federating key is another user's": (signed(), FEDERATED_SESSION, OF_BOB),
+    "a user session without parent key": (signed(), replace(USER_SESSION, parent_key_id=None), ACCESS_KEY),
+    "a federated session without federating user": (
+        signed(),
+        replace(FEDERATED_SESSION, parent_user_id=None),
+        ACCESS_KEY,
+    ),
+    "a federated session without parent key": (signed(), replace(FEDERATED_SESSION, parent_key_id=None), ACCESS_KEY),
     "the user has no unique id": (
         signed(),
         replace(USER_SESSION, principal=replace(ALICE, userid=None)),
@@ -200,10 +204,10 @@ NOBODY = {
 }
 
 
-@pytest.mark.parametrize("case", NOBODY)
-def test_nobody_is_told_which(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence, after a signature was computed with nobody's secret, exactly as for an unknown key."""
-    received, session, access_key = NOBODY[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_session_credentials_have_same_error(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a signature with the placeholder secret, exactly as for an unknown key."""
+    received, session, access_key = INVALID[case]
     computed: list[bytes] = []
     hashed: list[object] = []
     real = sigv4.signing_key
@@ -211,7 +215,7 @@ def test_nobody_is_told_which(case: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(credential_verifier.sigv4, "is_signed_with", _counting(sigv4.is_signed_with, hashed))
     callers = Callers()
     with pytest.raises(InvalidClientTokenId) as caught:
-        knock(received, session, access_key=access_key, callers=callers)
+        authenticate(received, session, access_key=access_key, callers=callers)
     assert str(caught.value) == "The security token included in the request is invalid."
     assert caught.value.wire_status == 403
     assert computed == ["0" * 40]
@@ -227,53 +231,53 @@ def _counting(real: Callable[..., bool], calls: list[object]) -> Callable[..., b
     return counted
 
 
-def test_a_session_expires() -> None:
-    """Good until the moment, expired from it on, whatever was remembered; a stranger to it is not told so."""
+def test_session_expires() -> None:
+    """At its expiry, cached or not; only its owner gets this error."""
     callers = Callers()
     before = EXPIRES - timedelta(seconds=1)
-    assert knock(signed(now=before), now=before, callers=callers) == ROLE
+    assert authenticate(signed(now=before), now=before, callers=callers) == ROLE
     for secret in (SECRET, "another secret"):
         with pytest.raises(ExpiredToken) as caught:
-            knock(signed(secret, now=EXPIRES), now=EXPIRES, callers=callers)
+            authenticate(signed(secret, now=EXPIRES), now=EXPIRES, callers=callers)
         assert (caught.value.code, caught.value.wire_status) == ("ExpiredToken", 403)
     with pytest.raises(InvalidClientTokenId):
-        knock(signed(key_id="ASIAOTHERKEYEXAMPLE", now=EXPIRES), now=EXPIRES, callers=callers)
+        authenticate(signed(key_id="ASIAOTHERKEYEXAMPLE", now=EXPIRES), now=EXPIRES, callers=callers)
 
 
-def test_a_wrong_secret_is_refused() -> None:
-    """The token alone is no credential; remembered or not."""
+def test_session_with_wrong_secret_is_refused() -> None:
+    """The token alone is no credential; cached or not."""
     callers = Callers()
     for _ in range(2):
         for secret in ("another secret", ACCESS_KEY.secret):
             with pytest.raises(SignatureDoesNotMatch):
-                knock(signed(secret), callers=callers)
-        assert knock(signed(), callers=callers) == ROLE
+                authenticate(signed(secret), callers=callers)
+        assert authenticate(signed(), callers=callers) == ROLE
 
 
-def test_two_tokens_are_refused() -> None:
-    """Nobody can say which is meant, were they the same."""
+def test_two_session_tokens_are_refused() -> None:
+    """Also equal ones."""
     received = with_header(signed(), b"x-amz-security-token", TOKEN.encode(), TOKEN.encode())
     with pytest.raises(IncompleteSignature, match="expected one header, got 2"):
-        knock(received)
+        authenticate(received)
 
 
-def test_a_token_without_a_signature_is_refused() -> None:
+def test_session_token_without_signature_is_refused() -> None:
     """It is not anonymous."""
     received = with_header(signed(), b"authorization")
-    with pytest.raises(IncompleteSignature, match="without a signature"):
-        knock(received)
+    with pytest.raises(IncompleteSignature, match="a signature with the session token"):
+        authenticate(received)
 
 
-def test_a_token_that_was_signed_cannot_be_exchanged() -> None:
-    """Another good token of the same key, and the signature does not fit."""
+def test_signed_session_token_cannot_be_replaced() -> None:
+    """The signature does not match another valid token of the same key."""
     received = with_header(signed(), b"x-amz-security-token", b"twin")
     with pytest.raises(SignatureDoesNotMatch):
         authenticated(received, open_session=lambda token: ROLE_SESSION)
 
 
 @given(st.data())
-def test_a_bit_changed_in_anything_signed_is_refused(data: st.DataObject) -> None:
-    """In the signature, the token, the time, the host or the path: no such request is let in."""
+def test_signed_session_with_flipped_bit_is_refused(data: st.DataObject) -> None:
+    """In the signature, the token, the time, the host or the path."""
     received = SIGNED
     name = data.draw(st.sampled_from([b"authorization", b"x-amz-security-token", b"x-amz-date", b"host"]))
     [value] = received.request.values(name)
@@ -281,63 +285,63 @@ def test_a_bit_changed_in_anything_signed_is_refused(data: st.DataObject) -> Non
     altered = bytearray(value)
     altered[bit // 8] ^= 1 << bit % 8
     with pytest.raises(CredentialError):
-        knock(with_header(received, name, bytes(altered)))
+        authenticate(with_header(received, name, bytes(altered)))
 
 
 SIGNED = signed()
 
 
-def test_without_anything_that_opens_no_token_is_good() -> None:
-    """A door that knows of no sessions lets none in."""
+def test_session_token_without_opener_is_refused() -> None:
+    """A guard without sessions accepts none."""
     with pytest.raises(InvalidClientTokenId):
         authenticated(signed(), access_key=ASIA_KEY)
 
 
-# --- what is remembered ------------------------------------------------------------------------------------------
+# --- caches ------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_session_is_the_same_principal() -> None:
-    """What a principal has worked out of itself is there for the next request; each scope has its own."""
+def test_same_session_has_identical_principal() -> None:
+    """What a principal has computed is reused; each scope has its own."""
     callers = Callers()
     tokens = OpenedTokens(opening())
 
-    def ask(received: Received) -> Principal:
+    def principal_of(received: Received) -> Principal:
         return authenticated(received, callers=callers, open_session=tokens.session)
 
-    assert ask(signed()) is ask(signed())
-    other = ask(send(sign(key_id=ID, secret=SECRET, token=TOKEN, region="us-east-1")))
-    assert other is not ask(signed())
+    assert principal_of(signed()) is principal_of(signed())
+    other = principal_of(send(sign(key_id=ID, secret=SECRET, token=TOKEN, region="us-east-1")))
+    assert other is not principal_of(signed())
     assert other.credential is not None
     assert other.credential.region == "us-east-1"
 
 
-def test_a_remembered_session_ends_with_the_key_behind() -> None:
-    """S-51: at the next request, deactivated, deleted or given to another; and is back with it."""
+def test_cached_session_ends_with_parent_key() -> None:
+    """S-51: at the next request after a change, and is valid again with the key."""
     callers = Callers()
     for _ in range(2):
-        assert knock(signed(), USER_SESSION, callers=callers) == ALICE
+        assert authenticate(signed(), USER_SESSION, callers=callers) == ALICE
         for access_key in (GONE, None, OF_BOB):
             with pytest.raises(InvalidClientTokenId):
-                knock(signed(), USER_SESSION, access_key=access_key, callers=callers)
+                authenticate(signed(), USER_SESSION, access_key=access_key, callers=callers)
 
 
-def test_a_token_is_opened_once() -> None:
-    """A warm token is not decrypted again, and one that does not open is not kept."""
-    asked: list[str] = []
+def test_session_token_is_opened_once() -> None:
+    """A cached token is not decrypted again; an invalid one is not cached."""
+    lookups: list[str] = []
 
     def open_session(token: str) -> Session | None:
-        asked.append(token)
+        lookups.append(token)
         return opening()(token)
 
     tokens = OpenedTokens(open_session)
     assert tokens.session(TOKEN) is tokens.session(TOKEN) is ROLE_SESSION
     assert [tokens.session(text) for text in ("other", "other", "\ud800")] == [None, None, None]
-    assert asked == [TOKEN, "other", "other", "\ud800"]
+    assert lookups == [TOKEN, "other", "other", "\ud800"]
     assert len(tokens) == 1
 
 
-def test_few_opened_tokens_are_kept() -> None:
-    """The least recently used goes; a cache of none keeps none."""
+def test_session_token_cache_is_bounded() -> None:
+    """The oldest is evicted; size 0 caches none."""
     sessions = {f"token-{number}": replace(ROLE_SESSION) for number in range(5)}
     for size in (0, 2):
         tokens = OpenedTokens(sessions.get, size)
@@ -356,12 +360,12 @@ def test_few_opened_tokens_are_kept() -> None:
         (signed(token="other"), ROLE_SESSION, None),
     ],
 )
-def test_what_is_looked_up(received: Received, session: Session | None, needed: str | None) -> None:
-    """Of what is in the token itself nothing is asked, so that an event loop need not wait."""
-    asked: list[str] = []
+def test_session_looks_up_parent_key_only(received: Received, session: Session | None, needed: str | None) -> None:
+    """The token's content needs no lookup, so an event loop need not wait."""
+    lookups: list[str] = []
     with pytest.raises(CredentialError):
         credential_verifier.Authenticator(
-            find_access_key=lambda key_id: asked.append(key_id),  # type: ignore[func-returns-value]
+            find_access_key=lambda key_id: lookups.append(key_id),  # type: ignore[func-returns-value]
             find_api_key=lambda _: None,
             skew=300,
             callers=Callers(),
@@ -371,28 +375,28 @@ def test_what_is_looked_up(received: Received, session: Session | None, needed: 
             payload_hash=lambda: hashlib.sha256(b"x").hexdigest(),
             now=NOW,
         )
-    assert asked == ([] if needed is None else [needed])
+    assert lookups == ([] if needed is None else [needed])
 
 
 # --- secrets -----------------------------------------------------------------------------------------------------
 
 
-def test_neither_token_nor_secret_shows() -> None:
-    """Not in the credential that was read, nor in the principal, nor in what is remembered of it."""
+def test_session_repr_hides_token_and_secret() -> None:
+    """In the parsed credential, the principal and the caches."""
     credential = extract(signed().request, max_header=9999)
     assert isinstance(credential, SigV4Credential)
     assert credential.session_token == TOKEN
     callers = Callers()
-    principal = knock(signed(), callers=callers)
+    principal = authenticate(signed(), callers=callers)
     values = (credential, principal, ROLE_SESSION, signed().request, vars(callers), temporary_credentials)
     shown = " ".join(map(repr, values))
     assert TOKEN not in shown
     assert SECRET not in shown
 
 
-def test_no_refusal_repeats_a_token() -> None:
-    """Whatever is wrong with it."""
-    for received, session, access_key in NOBODY.values():
+def test_errors_do_not_quote_session_token() -> None:
+    """For any error."""
+    for received, session, access_key in INVALID.values():
         with pytest.raises(CredentialError) as caught:
-            knock(received, session, access_key=access_key)
+            authenticate(received, session, access_key=access_key)
         assert TOKEN not in f"{caught.value} {caught.value!r}"

@@ -1,4 +1,4 @@
-"""Signatures that come again: refused while they are within the window, in bounded memory."""
+"""Replayed signatures: refused while they are within the clock skew, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.authn.test_signed_query import presigned
 
 
 def at(second: int, path: str = "d") -> Received:
-    """A request that was signed so many seconds later."""
+    """Return a request that was signed that many seconds later."""
     return send(sign(url=f"http://127.0.0.1:8000/{path}", now=NOW + timedelta(seconds=second)))
 
 
-def test_a_signature_is_good_once() -> None:
-    """Sent again, at once or at the end of the window, it is refused; signed anew it is another."""
+def test_replayed_signature_is_refused() -> None:
+    """At once or at the end of the window; a new signature is accepted."""
     replays = SignatureReplays(10)
     assert authenticated(at(0), replays=replays) == ALICE
     for later in (0, 1, 299, 300):
@@ -29,16 +29,16 @@ def test_a_signature_is_good_once() -> None:
     assert authenticated(at(0, "other"), replays=replays) == ALICE
 
 
-def test_two_equal_requests_of_one_second_are_one() -> None:
-    """SigV4 signs them alike; a client that must repeat a request at once waits for the next second."""
+def test_equal_requests_of_one_second_are_replays() -> None:
+    """SigV4 signs them alike; clients that repeat a request must wait a second."""
     replays = SignatureReplays(10)
     authenticated(at(0), replays=replays)
     with pytest.raises(SignatureDoesNotMatch, match="used before"):
         authenticated(at(0), replays=replays)
 
 
-def test_what_is_out_of_the_window_is_forgotten_and_refused_for_its_age() -> None:
-    """There is no moment between the two."""
+def test_old_signature_expires_and_is_refused_for_its_age() -> None:
+    """There is no gap between the two."""
     replays = SignatureReplays(10)
     authenticated(at(0), replays=replays)
     for seconds in range(295, 310):
@@ -48,8 +48,8 @@ def test_what_is_out_of_the_window_is_forgotten_and_refused_for_its_age() -> Non
     assert len(replays) == 1
 
 
-def test_a_signature_from_the_future_is_remembered_until_it_is_old() -> None:
-    """The window is counted from its own time."""
+def test_future_signature_is_recorded_until_it_is_old() -> None:
+    """The window starts at its own time."""
     replays = SignatureReplays(10)
     authenticated(at(300), replays=replays)
     authenticated(at(301), replays=replays, now=NOW + timedelta(seconds=301))
@@ -57,8 +57,8 @@ def test_a_signature_from_the_future_is_remembered_until_it_is_old() -> None:
         authenticated(at(300), replays=replays, now=NOW + timedelta(seconds=600))
 
 
-def test_where_nothing_more_can_be_remembered_everything_is_refused() -> None:
-    """What is not remembered could be sent again. Old ones make room."""
+def test_full_replay_cache_refuses_requests() -> None:
+    """An unrecorded signature could be replayed. Expired ones are removed."""
     replays = SignatureReplays(2)
     authenticated(at(0), replays=replays)
     authenticated(at(1), replays=replays)
@@ -68,8 +68,8 @@ def test_where_nothing_more_can_be_remembered_everything_is_refused() -> None:
     assert authenticated(at(302), replays=replays, now=NOW + timedelta(seconds=302)) == ALICE
 
 
-def test_a_refused_signature_takes_no_room() -> None:
-    """Strangers cannot fill the memory."""
+def test_refused_signature_is_not_recorded() -> None:
+    """Unauthenticated clients cannot fill the cache."""
     replays = SignatureReplays(2)
     for second in range(5):
         with pytest.raises(CredentialError):
@@ -77,16 +77,16 @@ def test_a_refused_signature_takes_no_room() -> None:
     assert len(replays) == 0
 
 
-def test_a_presigned_url_may_be_used_again() -> None:
-    """That is what it is for; it ends with its time."""
+def test_presigned_url_may_be_used_again() -> None:
+    """Until it expires, as intended."""
     replays = SignatureReplays(1)
     for _ in range(3):
         assert authenticated(presigned(), replays=replays) == ALICE
     assert len(replays) == 0
 
 
-def test_of_many_at_once_one_is_accepted() -> None:
-    """Threads share it."""
+def test_concurrent_replays_are_accepted_once() -> None:
+    """Threads share the cache."""
     replays, one = SignatureReplays(10), at(0)
 
     def accepted(_: int) -> bool:

@@ -1,4 +1,4 @@
-"""Presigned requests: the form of a signature in the query, how long it lasts, and what botocore presigns."""
+"""Presigned requests: the format of a signature in the query, its lifetime, and botocore's presigned URLs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ECDSA = {
 
 
 def query(parameters: dict[str, str], *, without: str = "", more: str = "", **changed: str) -> bytes:
-    """Write the query; `X_Amz_Date="…"` changes a parameter."""
+    """Return the query; `X_Amz_Date="…"` changes a parameter."""
     everything = {**parameters, **{name.replace("_", "-"): value for name, value in changed.items()}}
     pairs = [f"{name}={quote(value, safe='')}" for name, value in everything.items() if name != without]
     return ("&".join(pairs) + more).encode()
@@ -50,8 +50,8 @@ def read(text: bytes, *headers: tuple[bytes, bytes]) -> object:
     return extract(HttpRequest("GET", b"/", text, ((b"host", b"h"), *headers)), max_header=64 * 1024)
 
 
-def test_the_parts_are_read() -> None:
-    """Every part of the signature, and the time that it lasts."""
+def test_presigned_query_is_parsed() -> None:
+    """Every part of the signature, and its lifetime."""
     assert read(query(GOOD, more="&a=b")) == SigV4Credential(
         KEY_ID, "20261124", "eu-west-1", "docs", ("host",), SIGNATURE, STAMP, is_presigned=True, expires=600
     )
@@ -70,16 +70,16 @@ def test_the_parts_are_read() -> None:
     )
 
 
-def test_it_may_be_silent_about_how_long_it_lasts() -> None:
-    """Some SDKs leave `X-Amz-Expires` out, and AWS's STS takes their signatures."""
+def test_presigned_query_without_expires_is_parsed() -> None:
+    """Some SDKs omit `X-Amz-Expires`, and AWS's STS accepts that."""
     found = read(query(GOOD, without="X-Amz-Expires"))
     assert isinstance(found, SigV4Credential)
     assert found.expires is None
 
 
 @pytest.mark.parametrize("name", ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"])
-def test_a_part_alone_is_no_anonymous_request(name: str) -> None:
-    """Half a signature is refused, and everything that lacks is named."""
+def test_incomplete_presigned_query_is_refused(name: str) -> None:
+    """All missing parts are named."""
     with pytest.raises(IncompleteSignature) as caught:
         read(query({name: GOOD[name]}))
     others = [each for each in GOOD if each not in (name, "X-Amz-Expires")]
@@ -87,8 +87,8 @@ def test_a_part_alone_is_no_anonymous_request(name: str) -> None:
     assert caught.value.message.endswith("Re-examine the query-string parameters.")
 
 
-def test_other_parameters_of_aws_make_no_signature() -> None:
-    """`X-Amz-Date` and the like alone are an application's."""
+def test_other_amz_parameters_are_no_signature() -> None:
+    """`X-Amz-Date` and the like alone belong to the application."""
     assert read(b"X-Amz-Date=1&X-Amz-Expires=2&x-amz-acl=private&Signature=x") == NoCredential()
 
 
@@ -107,7 +107,7 @@ REFUSED = [
     (query(GOOD, more="&x-amz-signature="), "IncompleteSignature", "once, got one twice"),
     (query(GOOD, more="&X%2DAmz-Date=1"), "IncompleteSignature", "once, got one twice"),
     (query(GOOD, more="&x-amz-acl=a&X-Amz-Acl=b"), "IncompleteSignature", "once, got one twice"),
-    (query(GOOD).replace(b"X-Amz-Signature", b"x-amz-signature"), "IncompleteSignature", "`X-Amz-Signature`, each of"),
+    (query(GOOD).replace(b"X-Amz-Signature", b"x-amz-signature"), "IncompleteSignature", "`X-Amz-Signature` with this"),
     (query(GOOD).replace(b"X-Amz-Sig", b"X-Amz%2DSig"), "IncompleteSignature", "not percent-encoded"),
     # its parts
     (query(GOOD, without="X-Amz-Date"), "IncompleteSignature", "must include 'X-Amz-Date'. Re-examine"),
@@ -115,8 +115,8 @@ REFUSED = [
     (query(GOOD, X_Amz_Algorithm="AWS4-HMAC-SHA512"), "IncompleteSignature", "X-Amz-Algorithm only supports"),
     (query(GOOD, X_Amz_Algorithm="AWS4-ECDSA-P256-SHA256"), "IncompleteSignature", "must include 'X-Amz-Region-Set'"),
     (query(ECDSA, X_Amz_Credential=SCOPE), "IncompleteSignature", "exactly 4 slash-delimited elements"),
-    (query(ECDSA, X_Amz_Region_Set="eu-[a-z]"), "IncompleteSignature", "expected a set of regions"),
-    (query(ECDSA, X_Amz_Region_Set="a," * 40 + "b"), "IncompleteSignature", "expected a set of regions"),
+    (query(ECDSA, X_Amz_Region_Set="eu-[a-z]"), "IncompleteSignature", "expected a comma-separated set"),
+    (query(ECDSA, X_Amz_Region_Set="a," * 40 + "b"), "IncompleteSignature", "expected a comma-separated set"),
     (query(ECDSA, X_Amz_Signature="30" * 73), "IncompleteSignature", "16 to 144 hexadecimal"),
     (query(ECDSA, X_Amz_Signature="3" * 71), "IncompleteSignature", "16 to 144 hexadecimal"),
     (query(GOOD, X_Amz_Signature=SIGNATURE.upper()), "IncompleteSignature", "64 hexadecimal"),
@@ -136,8 +136,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "code", "sentence"), REFUSED)
-def test_what_is_not_exactly_one_signature_is_refused(text: bytes, code: str, sentence: str) -> None:
-    """Signature Version 2, parameters that stand twice, parts that lack or have another form."""
+def test_malformed_presigned_query_is_refused(text: bytes, code: str, sentence: str) -> None:
+    """Signature Version 2, repeated parameters, missing or malformed parts."""
     with pytest.raises(CredentialError) as caught:
         read(text)
     assert caught.value.code == code
@@ -145,8 +145,8 @@ def test_what_is_not_exactly_one_signature_is_refused(text: bytes, code: str, se
     assert SIGNATURE not in str(caught.value)
 
 
-def test_a_signature_in_the_query_and_another_credential_are_one_too_many() -> None:
-    """Neither is looked at."""
+def test_presigned_query_with_second_credential_is_refused() -> None:
+    """Neither is verified."""
     for header in ((b"authorization", b"AWS4-HMAC-SHA256 x"), (b"authorization", b"Bearer x"), (b"x-api-key", b"x")):
         with pytest.raises(IncompleteSignature, match="got several"):
             read(query(GOOD), header)
@@ -168,7 +168,7 @@ def presigned(
     signer: type[botocore.auth.SigV4QueryAuth] = botocore.auth.SigV4QueryAuth,
     headers: dict[str, str] | None = None,
 ) -> Received:
-    """Let botocore presign; it knows of no body, which is sent later."""
+    """Presign with botocore, without the body, which is sent later."""
     request = AWSRequest(method, url, headers=headers or {})
     with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
         signer(Credentials(KEY_ID, SECRET, token), service, "eu-west-1", expires=expires).add_auth(request)
@@ -188,8 +188,8 @@ urls = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(urls, st.sampled_from(["GET", "PUT", "DELETE"]), st.integers(1, 604_800))
-def test_whatever_botocore_presigns_is_accepted(url: str, method: str, expires: int) -> None:
-    """Until the second in which it ends, and not before it begins."""
+def test_botocore_presigned_url_is_accepted(url: str, method: str, expires: int) -> None:
+    """Until the second of its expiry, and not before its time."""
     one = presigned(url, method=method, expires=expires)
     principal = authenticated(one)
     assert principal == ALICE
@@ -202,8 +202,8 @@ def test_whatever_botocore_presigns_is_accepted(url: str, method: str, expires: 
             authenticated(one, now=NOW + late)
 
 
-def test_an_expired_one_is_refused_in_the_words_that_clients_parse() -> None:
-    """Counted from `X-Amz-Date`, without the leeway that clocks have."""
+def test_expired_presigned_url_has_aws_message() -> None:
+    """Counted from `X-Amz-Date`, without clock skew."""
     with pytest.raises(SignatureDoesNotMatch) as caught:
         authenticated(presigned(expires=90), now=NOW + timedelta(seconds=91))
     assert caught.value.message == (
@@ -211,7 +211,7 @@ def test_an_expired_one_is_refused_in_the_words_that_clients_parse() -> None:
     )
 
 
-def test_one_that_does_not_say_how_long_lasts_as_one_in_a_header_does() -> None:
+def test_presigned_url_without_expires_lasts_clock_skew() -> None:
     """Five minutes, the setting `clock_skew`."""
     request = AWSRequest("GET", "http://127.0.0.1:8000/d")
     with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
@@ -230,8 +230,8 @@ def test_one_that_does_not_say_how_long_lasts_as_one_in_a_header_does() -> None:
         authenticated(one, now=NOW + timedelta(seconds=301))
 
 
-def test_a_body_that_was_presigned_is_checked() -> None:
-    """Outside of S3 the signature covers the body's hash; here that of none."""
+def test_presigned_body_is_checked() -> None:
+    """Except for S3 the signature covers the body's hash; here of an empty body."""
     one = presigned(method="POST")
     assert authenticated(one) == ALICE
     with pytest.raises(SignatureDoesNotMatch):
@@ -240,16 +240,16 @@ def test_a_body_that_was_presigned_is_checked() -> None:
         authenticated(replace(one, body=b"a=c"), unsigned_payload=True)
 
 
-def test_a_presigned_request_may_not_be_given_headers_of_aws() -> None:
-    """What AWS's services would obey must be signed."""
+def test_presigned_url_with_unsigned_amz_header_is_refused() -> None:
+    """AWS's services would obey these headers, so they must be signed."""
     with pytest.raises(SignatureDoesNotMatch, match="'X-Amz-Acl' must be a 'SignedHeader'"):
         authenticated(with_header(presigned(), b"x-amz-acl", b"public-read"))
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.data())
-def test_a_presigned_url_with_any_bit_flipped_is_refused(data: st.DataObject) -> None:
-    """Path, query, signature: all of it is signed, but for `%2f` being `%2F`."""
+def test_presigned_url_with_flipped_bit_is_refused(data: st.DataObject) -> None:
+    """Path, query, signature: all of it is signed, but `%2f` equals `%2F`."""
     one = presigned(url="http://127.0.0.1:8000/documents/42?version=7&name=a%20b")
     text = one.request.query_string
     at = data.draw(st.integers(0, len(text) * 8 - 1))
@@ -259,8 +259,8 @@ def test_a_presigned_url_with_any_bit_flipped_is_refused(data: st.DataObject) ->
         authenticated(replace(one, request=replace(one.request, query_string=changed)))
 
 
-def test_s3s_presigned_urls_leave_the_body_out() -> None:
-    """S3's clients say so nowhere; the route must take such requests."""
+def test_s3_presigned_url_does_not_cover_the_body() -> None:
+    """S3's clients do not state it; the route must accept unsigned bodies."""
     one = presigned(method="PUT", body=b"anything", service="s3", signer=botocore.auth.S3SigV4QueryAuth)
     with pytest.raises(SignatureDoesNotMatch):
         authenticated(one)
@@ -271,13 +271,13 @@ def test_s3s_presigned_urls_leave_the_body_out() -> None:
         authenticated(other, unsigned_payload=True)
 
 
-def test_the_hash_may_be_stated_in_the_query() -> None:
-    """`X-Amz-Content-Sha256` there is what a header of that name is, and is signed as part of the query."""
+def test_body_hash_in_the_query_is_used() -> None:
+    """`X-Amz-Content-Sha256` equals the header and is signed with the query."""
     plain = "http://127.0.0.1:8000/d?X-Amz-Content-Sha256="
     one = presigned(plain + "UNSIGNED-PAYLOAD", method="PUT", body=b"x", signer=botocore.auth.S3SigV4QueryAuth)
     assert authenticated(one, unsigned_payload=True) == ALICE
     with pytest.raises(IncompleteSignature, match="not accepted here"):
         authenticated(one)
     twice = presigned(plain + "UNSIGNED-PAYLOAD", headers={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
-    with pytest.raises(IncompleteSignature, match="got it 2 times"):
+    with pytest.raises(IncompleteSignature, match="expected one value, got 2"):
         authenticated(twice, unsigned_payload=True)

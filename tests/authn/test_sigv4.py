@@ -127,7 +127,7 @@ VECTORS = [
 
 
 def vector(method: str, target: str, headers: list[tuple[str, str]], signature: str) -> HttpRequest:
-    """The signed request of a published vector."""
+    """Return the signed request of a published vector."""
     everything = [("Host", "example.amazonaws.com"), DATE, *headers]
     names = ";".join(sorted({name.lower() for name, _ in everything}))
     scope = "AKIDEXAMPLE/20150830/us-east-1/service/aws4_request"
@@ -146,10 +146,10 @@ def credential_in(request: HttpRequest) -> SigV4Credential:
 @pytest.mark.parametrize(
     ("method", "target", "headers", "body", "signature"), [row[1:] for row in VECTORS], ids=[row[0] for row in VECTORS]
 )
-def test_the_published_vectors_verify(
+def test_published_vectors_verify_with_their_secret(
     method: str, target: str, headers: list[tuple[str, str]], body: str, signature: str
 ) -> None:
-    """AWS's own signatures are accepted, and no other secret fits them."""
+    """AWS's own signatures are accepted, with no other secret."""
     request = vector(method, target, headers, signature)
     credential = credential_in(request)
     check_coverage(request, credential)
@@ -160,7 +160,7 @@ def test_the_published_vectors_verify(
         assert is_signed_with(key, request, credential, payload_hash=body_hash) is (secret == SECRET)
 
 
-def test_the_signing_key_is_the_published_one() -> None:
+def test_signing_key_equals_published_one() -> None:
     """The example of AWS's documentation for deriving a key."""
     key = derived_key(SECRET, "20150830", "us-east-1", "iam")
     assert key.hex() == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
@@ -178,8 +178,8 @@ def signed_at(moment: datetime) -> SigV4Credential:
 
 
 @pytest.mark.parametrize("seconds", [-300, -299, 0, 299, 300])
-def test_a_time_within_the_allowed_skew_is_accepted(seconds: int) -> None:
-    """Both ends belong to the window; fractions of our second do not count."""
+def test_time_within_clock_skew_is_accepted(seconds: int) -> None:
+    """Both ends are inclusive; fractions of a second do not count."""
     check_time(signed_at(NOW + timedelta(seconds=seconds)), now=NOW + timedelta(microseconds=999_999), skew=300)
 
 
@@ -187,8 +187,8 @@ def test_a_time_within_the_allowed_skew_is_accepted(seconds: int) -> None:
     ("skew", "early", "late"), [(0.0, 0, 0), (0.5, 0, 0), (1.0, 1, 1), (1.5, 1, 1), (2.0, 2, 2), (2.5, 2, 2)]
 )
 @pytest.mark.parametrize("microsecond", [0, 1, 500_000, 999_999])
-def test_a_narrow_window_is_kept_to_the_second(skew: float, early: int, late: int, microsecond: int) -> None:
-    """Whole seconds are compared, whatever fractions our clock and the setting have."""
+def test_narrow_clock_skew_is_exact_to_the_second(skew: float, early: int, late: int, microsecond: int) -> None:
+    """Whole seconds are compared, whatever fractions clock and setting have."""
     accepted = [seconds for seconds in range(-5, 6) if _is_accepted(seconds, microsecond, skew)]
     assert accepted == list(range(-early, late + 1))
 
@@ -201,8 +201,8 @@ def _is_accepted(seconds: int, microsecond: int, skew: float) -> bool:
     return True
 
 
-def test_an_old_signature_is_refused_in_the_words_that_clients_parse() -> None:
-    """The sentence from which SDKs correct their clock."""
+def test_old_signature_has_aws_message() -> None:
+    """SDKs correct their clock by this message."""
     with pytest.raises(SignatureDoesNotMatch) as caught:
         check_time(signed_at(datetime(2026, 11, 24, tzinfo=UTC)), now=NOW, skew=300)
     assert caught.value.message == (
@@ -210,8 +210,8 @@ def test_an_old_signature_is_refused_in_the_words_that_clients_parse() -> None:
     )
 
 
-def test_a_signature_from_the_future_is_refused_in_the_words_that_clients_parse() -> None:
-    """The sentence from which SDKs correct their clock."""
+def test_future_signature_has_aws_message() -> None:
+    """SDKs correct their clock by this message."""
     with pytest.raises(SignatureDoesNotMatch) as caught:
         check_time(signed_at(datetime(2026, 11, 24, 0, 30, 1, tzinfo=UTC)), now=NOW, skew=900)
     assert caught.value.message == (
@@ -220,14 +220,14 @@ def test_a_signature_from_the_future_is_refused_in_the_words_that_clients_parse(
 
 
 @pytest.mark.parametrize("stamp", ["00010101T000000Z", "99991231T235959Z"])
-def test_the_ends_of_the_calendar_are_refused(stamp: str) -> None:
-    """No time makes the arithmetic overflow."""
+def test_extreme_dates_are_refused(stamp: str) -> None:
+    """No date makes the arithmetic overflow."""
     with pytest.raises(SignatureDoesNotMatch, match="Signature"):
         check_time(credential_in(PLAIN)._replace(timestamp=stamp, date=stamp[:8]), now=NOW, skew=300)
 
 
-def test_the_scope_has_the_day_of_the_signature() -> None:
-    """A signature may not borrow another day's key, not even around midnight."""
+def test_scope_of_another_day_is_refused() -> None:
+    """Also around midnight."""
     with pytest.raises(SignatureDoesNotMatch) as caught:
         check_time(signed_at(NOW)._replace(date="20261123"), now=NOW, skew=300)
     assert caught.value.message == (
@@ -254,8 +254,8 @@ def covering(names: str, *headers: str) -> tuple[HttpRequest, SigV4Credential]:
         ("content-length;host", ["content-length", "host"]),
     ],
 )
-def test_a_signature_over_host_and_everything_of_aws_is_enough(names: str, headers: list[str]) -> None:
-    """Content-type need not be signed, nor what proxies add on the way."""
+def test_signature_over_host_and_amz_headers_is_accepted(names: str, headers: list[str]) -> None:
+    """Content-type need not be signed, nor headers that proxies add."""
     check_coverage(*covering(names, *headers))
 
 
@@ -271,10 +271,10 @@ def test_a_signature_over_host_and_everything_of_aws_is_enough(names: str, heade
         ("host", ["host", "host"], IncompleteSignature, "got several"),
     ],
 )
-def test_a_signature_that_covers_too_little_or_too_much_is_refused(
+def test_signature_with_wrong_coverage_is_refused(
     names: str, headers: list[str], error: type[CredentialError], sentence: str
 ) -> None:
-    """`host` and every `x-amz-*` header are signed, and what is signed is there, once where it must be."""
+    """`host` and all `x-amz-*` headers must be signed; signed headers must be present."""
     with pytest.raises(error, match=sentence):
         check_coverage(*covering(names, *headers))
 
@@ -286,8 +286,8 @@ def declaring(*values: bytes) -> HttpRequest:
     return HttpRequest("GET", b"/", b"", tuple((b"x-amz-content-sha256", value) for value in values))
 
 
-def test_a_body_hash_may_be_declared() -> None:
-    """The declared hash is what the signature covers; without one the body itself is hashed."""
+def test_stated_body_hash_is_signed() -> None:
+    """Without one the received body is hashed."""
     assert stated_payload(declaring(), credential_in(PLAIN)) is None
     assert stated_payload(declaring(b" " + FORM_HASH.encode()), credential_in(PLAIN)) == FORM_HASH
     check_payload(FORM_HASH, hashlib.sha256(b"Param1=value1").hexdigest())
@@ -306,14 +306,14 @@ def test_a_body_hash_may_be_declared() -> None:
         [b"\xff" * 64],
     ],
 )
-def test_an_unsigned_or_unreadable_body_hash_is_refused(values: list[bytes]) -> None:
-    """A body that the signature does not cover is not accepted."""
-    with pytest.raises(IncompleteSignature, match=r"SHA-256 of the body|expected it once"):
+def test_unsigned_or_malformed_body_hash_is_refused(values: list[bytes]) -> None:
+    """The signature must cover the body."""
+    with pytest.raises(IncompleteSignature, match=r"SHA-256 of the body|expected one value"):
         stated_payload(declaring(*values), credential_in(PLAIN))
 
 
-def test_another_body_than_declared_is_refused() -> None:
-    """The signature covers the hash, so the hash must be the body's."""
+def test_body_with_another_hash_is_refused() -> None:
+    """The signature covers the stated hash only."""
     with pytest.raises(SignatureDoesNotMatch, match="does not match what was computed"):
         check_payload(FORM_HASH, hashlib.sha256(b"Param1=value2").hexdigest())
 
@@ -321,7 +321,7 @@ def test_another_body_than_declared_is_refused() -> None:
 # --- what shows --------------------------------------------------------------------------------------------------
 
 
-def test_no_signature_shows_in_a_repr() -> None:
+def test_credential_repr_hides_signature() -> None:
     """A credential can be logged (design 5)."""
     credential = credential_in(PLAIN)
     assert "AKIDEXAMPLE" in repr(credential)
@@ -330,8 +330,8 @@ def test_no_signature_shows_in_a_repr() -> None:
 
 @settings(max_examples=200)
 @given(st.binary(max_size=64), st.binary(max_size=300))
-def test_a_signing_key_signs_as_hmac_does(key: bytes, text: bytes) -> None:
-    """Twice the same, whatever was signed between: its hashes are copied, never used up."""
+def test_signing_key_equals_hmac(key: bytes, text: bytes) -> None:
+    """Also repeatedly: its hashes are copied before use."""
     expected = hmac.new(key, text, hashlib.sha256).hexdigest()
     signing = SigningKey(key)
     assert signing.signature(text) == expected

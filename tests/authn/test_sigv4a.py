@@ -1,4 +1,4 @@
-"""SigV4A: keys from secrets, sets of regions, temporary keys, what is remembered; awscrt signs."""
+"""SigV4A: derived keys, region sets, temporary keys, caching; awscrt signs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN = received("GET /a?b=c HTTP/1.1\nHost:example.amazonaws.com\n\n")
 ORDER = sigv4a._ORDER
 
 
-def credential_of(one: Received) -> SigV4Credential:
+def parsed_credential(one: Received) -> SigV4Credential:
     found = extract(one.request, max_header=64 * 1024)
     assert isinstance(found, SigV4Credential)
     return found
@@ -43,8 +43,8 @@ def credential_of(one: Received) -> SigV4Credential:
         ("us-east-1,us-west-2", "eu-west-1", False),
     ],
 )
-def test_a_signature_is_good_in_its_regions(place: str, regions: str, region: str, accepted: bool) -> None:
-    """The guard's own region must be one of them; `*` stands for any characters."""
+def test_signature_is_valid_in_its_regions(place: str, regions: str, region: str, accepted: bool) -> None:
+    """One must be the guard's region; `*` matches any characters."""
     one, scope = signed_by_crt(PLAIN, "sigv4a", place, region=regions), AcceptedScope((region,))
     if accepted:
         principal = authenticated(one, access_key=KEY, now=THEN, accepted=scope)
@@ -56,8 +56,8 @@ def test_a_signature_is_good_in_its_regions(place: str, regions: str, region: st
             authenticated(one, access_key=KEY, now=THEN, accepted=scope)
 
 
-def test_the_regions_are_signed() -> None:
-    """Another set in its place is refused, and so is none or two."""
+def test_changed_region_set_is_refused() -> None:
+    """So are none and two."""
     one = signed_by_crt(PLAIN, "sigv4a", "header", region="us-east-1")
     for values in ([b"*"], [b"us-east-1,eu-west-1"], [], [b"us-east-1", b"us-east-1"]):
         with pytest.raises((SignatureDoesNotMatch, Exception), match=r"calculated|X-Amz-Region-Set|got 2") as caught:
@@ -65,8 +65,8 @@ def test_the_regions_are_signed() -> None:
         assert getattr(caught.value, "status", None) == 401
 
 
-def test_a_session_signs_with_a_key_of_its_own() -> None:
-    """The key pair follows from the temporary secret and the temporary id."""
+def test_session_signs_with_its_own_key_pair() -> None:
+    """Derived from the temporary secret and id."""
     one = signed_by_crt(PLAIN, "sigv4a", "header", token="token")
     principal = authenticated(one, access_key=KEY, now=THEN, open_session=session_of)
     assert principal.credential is not None
@@ -75,8 +75,8 @@ def test_a_session_signs_with_a_key_of_its_own() -> None:
         authenticated(one, access_key=KEY, now=THEN, open_session=lambda _: None)
 
 
-def test_an_unknown_key_and_a_wrong_secret_are_told_apart_by_nothing_but_the_code() -> None:
-    """Both take the same steps: a key pair is derived and a signature checked."""
+def test_unknown_key_costs_as_much_as_wrong_secret() -> None:
+    """Both derive a key pair and check a signature."""
     one = signed_by_crt(PLAIN, "sigv4a", "header")
     with (
         mock.patch.object(sigv4a, "public_key", wraps=sigv4a.public_key) as derived,
@@ -87,8 +87,8 @@ def test_an_unknown_key_and_a_wrong_secret_are_told_apart_by_nothing_but_the_cod
         assert (derived.call_count, checked.call_count) == (1, 1)
 
 
-def test_the_public_key_is_derived_once() -> None:
-    """It is remembered with the caller, for every day, region and service of one set."""
+def test_public_key_is_cached() -> None:
+    """For every day, region and service of one region set."""
     callers = Callers()
     with mock.patch.object(sigv4a, "public_key", wraps=sigv4a.public_key) as derived:
         for _ in range(3):
@@ -99,8 +99,8 @@ def test_the_public_key_is_derived_once() -> None:
     assert derived.call_count == 1
 
 
-def test_a_remembered_key_pair_is_no_remembered_signing_key() -> None:
-    """One caller with both algorithms has two entries."""
+def test_cached_key_pair_and_signing_key_are_separate() -> None:
+    """A caller with both algorithms has two entries."""
     callers = Callers()
     for algorithm in ("sigv4", "sigv4a", "sigv4", "sigv4a"):
         one = signed_by_crt(PLAIN, algorithm, "header")
@@ -108,8 +108,8 @@ def test_a_remembered_key_pair_is_no_remembered_signing_key() -> None:
     assert len(callers) == 2
 
 
-def test_a_candidate_over_the_order_of_the_curve_is_passed_over() -> None:
-    """The next block of the KDF is taken; the first fits but for one in 2^32 secrets."""
+def test_key_candidate_over_curve_order_is_skipped() -> None:
+    """The next block of the KDF is used, which happens for one of 2^32 secrets."""
     first, second = ORDER - 1, 5
     blocks = [number.to_bytes(32, "big") for number in (first, second)]
     with mock.patch("hmac.digest", side_effect=blocks) as digest:
@@ -122,11 +122,11 @@ def test_a_candidate_over_the_order_of_the_curve_is_passed_over() -> None:
     )
 
 
-def test_the_twin_of_a_signature_is_a_replay() -> None:
-    """From (r, s) anybody can make (r, n - s), which verifies too; it is the same signature sent again."""
+def test_negated_signature_is_a_replay() -> None:
+    """From (r, s) anyone can compute (r, n - s), which is valid too."""
     one = signed_by_crt(PLAIN, "sigv4a", "header")
     [text] = one.request.values(b"authorization")
-    signature = credential_of(one).signature
+    signature = parsed_credential(one).signature
     r, s = decode_dss_signature(bytes.fromhex(signature))
     twin = with_header(
         one, b"authorization", text.replace(signature.encode(), encode_dss_signature(r, ORDER - s).hex().encode())

@@ -1,6 +1,6 @@
-"""The published vectors: every signature of AWS's own suites verifies, and none that was tampered with does.
+"""The published vectors: every signature of AWS's own suites verifies, and none after tampering.
 
-The data and where it comes from: `tests/cases/signing`.
+For the data and its sources see `tests/cases/signing`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SUITE, CRT_SUITE = rows("sigv4_suite.jsonl"), rows("crt_suite.jsonl")
 
 
 def received(text: str) -> Received:
-    """Read a request as the suites write it: with spaces in the target, with values folded over several lines."""
+    """Parse a request in the suites' format: with spaces in the target and folded header values."""
     head, _, body = text.partition("\n\n")
     first, *lines = head.replace("\n ", "\0 ").split("\n")
     method, _, rest = first.partition(" ")
@@ -62,7 +62,7 @@ def received(text: str) -> Received:
 
 
 def session_of(token: str) -> Session:
-    """The suites' token is anybody's; here it opens to a session with the suites' key."""
+    """Return a session with the suites' key for the suites' token."""
     end = THEN.replace(year=2016)
     return Session(KEY.id, SECRET, ALICE, issued=THEN, expires=end, parent_key_id="AKIDEXAMPLE")
 
@@ -71,8 +71,8 @@ def verified(one: Received) -> Any:
     return authenticated(one, access_key=KEY, now=THEN, open_session=session_of)
 
 
-def test_there_are_vectors() -> None:
-    """The tests below look at something."""
+def test_vectors_are_present() -> None:
+    """Otherwise the tests below would check nothing."""
     assert len(SUITE) >= 34
     assert {(row["algorithm"], row["placement"]) for row in CRT_SUITE} == {
         ("sigv4a", "header"),
@@ -82,8 +82,8 @@ def test_there_are_vectors() -> None:
 
 
 @pytest.mark.parametrize("row", SUITE, ids=lambda row: row["name"])
-def test_the_classic_suite_verifies(row: dict[str, Any]) -> None:
-    """Canonical request, string to sign and signature are the published ones, byte for byte."""
+def test_classic_suite_verifies(row: dict[str, Any]) -> None:
+    """Canonical request, string to sign and signature are the published ones."""
     one = with_header(received(row["signed"]), b"authorization", row["authorization"].encode())  # one .sreq has another
     credential = extract(one.request, max_header=64 * 1024)
     assert isinstance(credential, SigV4Credential)
@@ -97,8 +97,8 @@ def test_the_classic_suite_verifies(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("row", CRT_SUITE, ids=lambda row: f"{row['algorithm']}-{row['placement']}-{row['name']}")
-def test_the_newer_suite_verifies(row: dict[str, Any]) -> None:
-    """SigV4A in both places, and SigV4 in the query; with another secret none does."""
+def test_newer_suite_verifies(row: dict[str, Any]) -> None:
+    """SigV4A in header and query, and SigV4 in the query; no other secret verifies."""
     one = received(row["signed"])
     assert verified(one).arn == ALICE.arn
     other = replace(KEY, secret=SECRET + "x")
@@ -106,7 +106,7 @@ def test_the_newer_suite_verifies(row: dict[str, Any]) -> None:
         authenticated(one, access_key=other, now=THEN, open_session=lambda _: None)
 
 
-def test_the_public_key_is_the_published_one() -> None:
+def test_public_key_equals_published_one() -> None:
     """The key pair that AWS's own tests derive from the example's secret."""
     numbers = public_key("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "AKIAIOSFODNN7EXAMPLE").public_numbers()
     assert f"{numbers.x:064x}" == "18b7d04643359f6ec270dcbab8dce6d169d66ddc9778c75cfb08dfdb701637ab"
@@ -125,7 +125,7 @@ WAYS = [(algorithm, place, normalise) for algorithm in ALGORITHMS for place in P
 
 
 def signed_by_crt(one: Received, algorithm: str, place: str, *, normalise: bool = True, **further: Any) -> Received:
-    """Let awscrt sign a request of the suite anew."""
+    """Sign a request of the suite with awscrt."""
     left_out = {b"authorization", b"x-amz-date", b"x-amz-security-token"}
     pairs = [(name.decode(), value.decode()) for name, value in one.request.headers if name not in left_out]
     target = one.request.raw_path + (b"?" + one.request.query_string if one.request.query_string else b"")
@@ -150,8 +150,8 @@ def signed_by_crt(one: Received, algorithm: str, place: str, *, normalise: bool 
 
 @pytest.mark.parametrize(("algorithm", "place", "normalise"), WAYS)
 @pytest.mark.parametrize("row", SUITE, ids=lambda row: row["name"])
-def test_whatever_awscrt_signs_is_accepted(row: dict[str, Any], algorithm: str, place: str, normalise: bool) -> None:
-    """Every request of the suite, with both algorithms, in both places, with the path normalised and as it is."""
+def test_awscrt_signature_is_accepted(row: dict[str, Any], algorithm: str, place: str, normalise: bool) -> None:
+    """Both algorithms, in header and query, with the path normalised and as sent."""
     one = signed_by_crt(received(row["signed"]), algorithm, place, normalise=normalise)
     principal = verified(one)
     assert principal.arn == ALICE.arn
@@ -162,8 +162,8 @@ def test_whatever_awscrt_signs_is_accepted(row: dict[str, Any], algorithm: str, 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("omitted", [False, True], ids=["signed", "not signed"])
-def test_a_session_token_is_found_signed_or_not(algorithm: str, place: str, omitted: bool) -> None:
-    """Temporary credentials with both algorithms; some services' clients add the token after signing."""
+def test_session_token_is_accepted_signed_or_not(algorithm: str, place: str, omitted: bool) -> None:
+    """With both algorithms; some clients add the token after signing."""
     plain = received("GET /a?b=c HTTP/1.1\nHost:example.amazonaws.com\n\n")
     one = signed_by_crt(plain, algorithm, place, token="some+token/==", omit_session_token=omitted)
     opened: list[str] = []
@@ -219,8 +219,8 @@ def tampered(data: st.DataObject, one: Received) -> Received:
 
 @settings(max_examples=1500, deadline=None)
 @given(st.sampled_from(SIGNED), st.data())
-def test_a_published_vector_with_any_bit_flipped_is_refused(one: Received, data: st.DataObject) -> None:
-    """Of the method, path, query, a signed header, the body, the credential or the signature (issue E)."""
+def test_published_vector_with_flipped_bit_is_refused(one: Received, data: st.DataObject) -> None:
+    """In method, path, query, signed header, body, credential or signature (issue E)."""
     changed = tampered(data, one)
     assume(_said(changed) != _said(one))
     with pytest.raises(IamGuardError) as caught:
@@ -229,7 +229,7 @@ def test_a_published_vector_with_any_bit_flipped_is_refused(one: Received, data:
 
 
 def _said(one: Received) -> object:
-    """What a request says to an application: white space in a header and dot segments apart."""
+    """Return what an application can read from a request, without white space in headers and dot segments."""
     headers = {name: canonical_value(values) for name, values in one.request.by_name.items()}
     kept: list[bytes] = []
     for segment in one.request.raw_path.split(b"/"):

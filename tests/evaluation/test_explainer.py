@@ -554,7 +554,7 @@ def test_decision_without_an_explainer_has_no_explanation() -> None:
     """Nothing is made up."""
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     for decision in (Decision(Outcome.ALLOWED, request, ()), decide(request, bundle())):
-        with pytest.raises(ConfigurationError, match="does not know the policies"):
+        with pytest.raises(ConfigurationError, match="expected a decision with its policies"):
             decision.explain()
 
 

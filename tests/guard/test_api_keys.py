@@ -1,6 +1,6 @@
-"""API keys from their making to their end: `guard.api_keys`, `iam-guard api-key`, and AWS's own operation (S-51, R-30).
+"""The lifecycle of API keys: `guard.api_keys`, `iam-guard api-key`, and AWS's own operation (S-51, R-30).
 
-Real clients ask a real server: httpx, curl, boto3.
+Real clients call a real server: httpx, curl, boto3.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Clock:
 
 
 @dataclass
-class House:
-    """A guard whose clock a test moves."""
+class Harness:
+    """A guard with a test clock."""
 
     guard: Guard
     clock: Clock
@@ -101,92 +101,92 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(SEED)))
     clock = Clock()
     guard = guard_on(store, Settings(epoch_poll=0.0))
     guard.clock = clock
     guard.api_keys._clock = lambda: clock.now.timestamp()
-    yield House(guard, clock)
+    yield Harness(guard, clock)
     guard.close()
 
 
-# --- made, scoped, told --------------------------------------------------------------------------------------------
+# --- created, restricted, listed -----------------------------------------------------------------------------------
 
 
-def test_a_key_of_a_user_signs_the_user_in(house: House) -> None:
-    """The principal is the owner, with the key's id as its credential; both headers take it."""
-    made = house.guard.api_keys.create(RITA)
-    for caller in (house.who(made.text), house.who(f"Bearer {made.text}", b"authorization")):
+def test_user_key_authenticates_the_user(harness: Harness) -> None:
+    """The principal is the owner, with the key's id as credential; in both headers."""
+    made = harness.guard.api_keys.create(RITA)
+    for caller in (harness.who(made.text), harness.who(f"Bearer {made.text}", b"authorization")):
         assert (caller.arn, caller.session_policies) == (RITA, None)
         assert caller.credential is not None
         assert (caller.credential.kind, caller.credential.id) == ("api-key", made.id)
 
 
-def test_a_key_of_a_role_calls_as_a_session(house: House) -> None:
-    """The session bears the key's id, so that an audit record names it."""
-    made = house.guard.api_keys.create(READER)
-    caller = house.who(made.text)
+def test_role_key_authenticates_as_session(harness: Harness) -> None:
+    """The session name is the key's id, so that audit records name it."""
+    made = harness.guard.api_keys.create(READER)
+    caller = harness.who(made.text)
     assert caller.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/{made.id}"
-    assert house.guard.decide(caller, "docs:GetDocument", PLAN).allowed
-    assert not house.guard.decide(caller, "docs:PutDocument", PLAN).allowed
+    assert harness.guard.decide(caller, "docs:GetDocument", PLAN).allowed
+    assert not harness.guard.decide(caller, "docs:PutDocument", PLAN).allowed
 
 
-def test_a_session_policy_limits_a_key(house: House) -> None:
-    """S-41: it limits what the owner may do, and grants nothing."""
-    caller = house.who(house.guard.api_keys.create(RITA, session_policy=READS).text)
-    assert house.guard.decide(caller, "docs:GetDocument", PLAN).allowed
-    assert not house.guard.decide(caller, "docs:PutDocument", PLAN).allowed
-    reader = house.who(house.guard.api_keys.create(READER, session_policy=ALL).text)
-    assert not house.guard.decide(reader, "docs:PutDocument", PLAN).allowed
+def test_session_policy_restricts_a_key(harness: Harness) -> None:
+    """S-41: it restricts the owner's permissions and grants none."""
+    caller = harness.who(harness.guard.api_keys.create(RITA, session_policy=READS).text)
+    assert harness.guard.decide(caller, "docs:GetDocument", PLAN).allowed
+    assert not harness.guard.decide(caller, "docs:PutDocument", PLAN).allowed
+    reader = harness.who(harness.guard.api_keys.create(READER, session_policy=ALL).text)
+    assert not harness.guard.decide(reader, "docs:PutDocument", PLAN).allowed
 
 
-def test_a_secret_is_shown_once_and_kept_nowhere(house: House) -> None:
-    """Neither the text nor the secret stands in the store, in a repr or in a listing."""
-    made = house.guard.api_keys.create(RITA)
+def test_secret_is_shown_once_and_not_stored(harness: Harness) -> None:
+    """Neither text nor secret is in the store, a repr or a list."""
+    made = harness.guard.api_keys.create(RITA)
     secret = made.text.split("_")[2]
-    with house.guard.store.viewing() as records:
+    with harness.guard.store.viewing() as records:
         (row,) = records.all(api_keys)
     assert row["digest"] == api_key.digest_of(secret)
-    for shown in (repr(dict(row)), repr(made), repr(house.guard.api_keys.list())):
+    for shown in (repr(dict(row)), repr(made), repr(harness.guard.api_keys.list())):
         assert secret not in shown
 
 
-def test_what_is_told_of_keys(house: House) -> None:
-    """Owner, status, times, scope; of one principal or of all, page by page."""
-    keys = house.guard.api_keys
-    ends = house.clock.now + timedelta(days=30)
+def test_list_describes_keys(harness: Harness) -> None:
+    """Owner, status, times, session policy; of one principal or of all, in pages."""
+    keys = harness.guard.api_keys
+    ends = harness.clock.now + timedelta(days=30)
     first = keys.create(RITA, expires=ends, session_policy=READS)
     second = keys.create(READER)
     by_id = {each.id: each for each in keys.list()}
-    told = by_id[first.id]
-    assert (told.principal, told.status, told.replaces, told.used) == (RITA, "Active", None, None)
-    assert told.expires == ends.replace(microsecond=0)
-    assert told.session_policy is not None
-    assert json.loads(told.session_policy) == READS
+    listed = by_id[first.id]
+    assert (listed.principal, listed.status, listed.replaces, listed.used) == (RITA, "Active", None, None)
+    assert listed.expires == ends.replace(microsecond=0)
+    assert listed.session_policy is not None
+    assert json.loads(listed.session_policy) == READS
     assert [each.id for each in keys.list(READER)] == [second.id]
     one, other = sorted(by_id)
     assert [each.id for each in keys.list(limit=1)] == [one]
     assert [each.id for each in keys.list(limit=1, after=one)] == [other]
 
 
-def test_the_last_use_is_noted(house: House) -> None:
-    """R-33: in the background, and told with the key."""
-    made = house.guard.api_keys.create(RITA)
-    house.who(made.text)
-    house.guard.uses.flush()
-    (told,) = house.guard.api_keys.list()
-    assert told.used is not None
-    assert abs(told.used - datetime.now(UTC)) < timedelta(minutes=1)
+def test_last_use_is_recorded(harness: Harness) -> None:
+    """R-33: in the background, and listed with the key."""
+    made = harness.guard.api_keys.create(RITA)
+    harness.who(made.text)
+    harness.guard.uses.flush()
+    (listed,) = harness.guard.api_keys.list()
+    assert listed.used is not None
+    assert abs(listed.used - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_a_refused_key_was_not_used(house: House) -> None:
-    made = house.guard.api_keys.create(RITA)
-    house.guard.api_keys.update(made.id, "Inactive")
-    house.refusal(made.text)
-    house.guard.uses.flush()
-    assert house.guard.api_keys.list()[0].used is None
+def test_refused_key_has_no_last_use(harness: Harness) -> None:
+    made = harness.guard.api_keys.create(RITA)
+    harness.guard.api_keys.update(made.id, "Inactive")
+    harness.refusal(made.text)
+    harness.guard.uses.flush()
+    assert harness.guard.api_keys.list()[0].used is None
 
 
 @pytest.mark.parametrize(
@@ -202,16 +202,16 @@ def test_a_refused_key_was_not_used(house: House) -> None:
         (f"arn:aws-cn:iam::{ACCOUNT}:user/rita", NoSuchEntity),
     ],
 )
-def test_a_key_needs_an_owner(house: House, principal: str, error: type[IamGuardError]) -> None:
-    """P-16: letter by letter; root users have none."""
+def test_key_needs_an_owner(harness: Harness, principal: str, error: type[IamGuardError]) -> None:
+    """P-16: exact ARN; root users cannot have keys."""
     with pytest.raises(error):
-        house.guard.api_keys.create(principal)
-    assert house.guard.api_keys.list() == []
+        harness.guard.api_keys.create(principal)
+    assert harness.guard.api_keys.list() == []
 
 
-def test_a_wrong_scope_or_expiry_makes_no_key(house: House) -> None:
+def test_invalid_policy_or_expiry_is_refused(harness: Harness) -> None:
     """G-30, G-73."""
-    keys, now = house.guard.api_keys, house.clock.now
+    keys, now = harness.guard.api_keys, harness.clock.now
     named = {**READS, "Statement": [{**READS["Statement"][0], "Principal": "*"}]}  # type: ignore[dict-item]
     long = {**READS, "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "arn:aws:docs:::" + "x" * 2048}]}
     for policy, error in ((named, PolicyError), ("no JSON", PolicyError), (long, LimitExceeded)):
@@ -226,51 +226,51 @@ def test_a_wrong_scope_or_expiry_makes_no_key(house: House) -> None:
 # --- ended -----------------------------------------------------------------------------------------------------------
 
 
-def test_unknown_inactive_deleted_and_mistyped_keys_are_told_alike(house: House) -> None:
-    """R-31: nobody learns which of them it was."""
-    keys = house.guard.api_keys
+def test_invalid_keys_have_same_error(harness: Harness) -> None:
+    """R-31: unknown, inactive, deleted and mistyped keys are indistinguishable."""
+    keys = harness.guard.api_keys
     inactive, deleted, good = keys.create(RITA), keys.create(RITA), keys.create(RITA)
-    house.who(inactive.text)
-    house.who(deleted.text)
+    harness.who(inactive.text)
+    harness.who(deleted.text)
     keys.update(inactive.id, "Inactive")
     keys.delete(deleted.id)
     unknown = api_key.generate(lambda length: bytes(length))
     mistyped = good.text[:-1] + ("0" if good.text[-1] != "0" else "1")
     other_secret = api_key.format_key(good.id, unknown.text.split("_")[2])
-    answers = {house.refusal(text) for text in (inactive.text, deleted.text, unknown.text, mistyped, other_secret)}
+    answers = {harness.refusal(text) for text in (inactive.text, deleted.text, unknown.text, mistyped, other_secret)}
     assert answers == {(InvalidClientTokenId, "The security token included in the request is invalid.")}
     keys.update(inactive.id, "Active")
-    assert house.who(inactive.text).arn == RITA
+    assert harness.who(inactive.text).arn == RITA
 
 
-def test_only_who_has_the_secret_is_told_that_a_key_has_expired(house: House) -> None:
-    """As AWS tells `ExpiredToken`; of an inactive key nobody is told even that."""
-    keys = house.guard.api_keys
-    made = keys.create(RITA, expires=house.clock.now + timedelta(hours=1))
-    house.who(made.text)
-    house.clock.now += timedelta(hours=1)
-    assert house.refusal(made.text)[0] is ExpiredToken
+def test_expired_key_error_needs_the_secret(harness: Harness) -> None:
+    """As AWS's `ExpiredToken`; for an inactive key there is no such error."""
+    keys = harness.guard.api_keys
+    made = keys.create(RITA, expires=harness.clock.now + timedelta(hours=1))
+    harness.who(made.text)
+    harness.clock.now += timedelta(hours=1)
+    assert harness.refusal(made.text)[0] is ExpiredToken
     guessed = api_key.format_key(made.id, "0" * 43)
-    assert house.refusal(guessed)[0] is InvalidClientTokenId
+    assert harness.refusal(guessed)[0] is InvalidClientTokenId
     assert keys.list()[0].status == "Expired"
     keys.update(made.id, "Inactive")
-    assert house.refusal(made.text)[0] is InvalidClientTokenId
+    assert harness.refusal(made.text)[0] is InvalidClientTokenId
 
 
-def test_a_key_ends_with_its_owner(house: House) -> None:
-    """P-6: the user deleted and made anew has other keys."""
-    made = house.guard.api_keys.create(RITA)
-    house.who(made.text)
+def test_key_ends_with_its_owner(harness: Harness) -> None:
+    """P-6: a recreated user has other keys."""
+    made = harness.guard.api_keys.create(RITA)
+    harness.who(made.text)
     without = {**SEED, "accounts": [{**SEED["accounts"][0], "users": SEED["accounts"][0]["users"][1:]}]}
-    store: Any = house.guard._store.behind
+    store: Any = harness.guard._store.behind
     apply_seed(store, load_seed_text(json.dumps(without)), prune=True)
-    assert house.refusal(made.text)[0] is InvalidClientTokenId
+    assert harness.refusal(made.text)[0] is InvalidClientTokenId
     apply_seed(store, load_seed_text(json.dumps(SEED)), prune=True)
-    assert house.refusal(made.text)[0] is InvalidClientTokenId
+    assert harness.refusal(made.text)[0] is InvalidClientTokenId
 
 
-def test_what_is_not_there_cannot_be_changed(house: House) -> None:
-    keys = house.guard.api_keys
+def test_missing_key_cannot_be_changed(harness: Harness) -> None:
+    keys = harness.guard.api_keys
     for change in (lambda: keys.delete("NONE"), lambda: keys.rotate("NONE"), lambda: keys.update("NONE", "Active")):
         with pytest.raises(NoSuchEntity):
             change()
@@ -280,7 +280,7 @@ def test_what_is_not_there_cannot_be_changed(house: House) -> None:
             keys.update(made.id, status)
 
 
-def test_a_store_that_follows_a_file_has_the_files_keys_alone(tmp_path: Path) -> None:
+def test_followed_seed_has_keys_of_the_file_only(tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(json.dumps(SEED))
     guard = open_guard(tmp_path / "iam.yaml")
     with pytest.raises(StoreIsReadOnly):
@@ -292,74 +292,74 @@ def test_a_store_that_follows_a_file_has_the_files_keys_alone(tmp_path: Path) ->
 # --- rotated -------------------------------------------------------------------------------------------------------
 
 
-def test_two_keys_of_a_rotation_are_good_at_once(house: House) -> None:
-    """Owner and scope stay; a third is refused until the first has ended."""
-    keys = house.guard.api_keys
+def test_both_keys_of_a_rotation_are_valid(harness: Harness) -> None:
+    """Same owner and policy; a third is refused until the first has ended."""
+    keys = harness.guard.api_keys
     old = keys.create(RITA, session_policy=READS)
     new = keys.rotate(old.id)
-    assert house.who(old.text).arn == house.who(new.text).arn == RITA
-    assert house.who(new.text).session_policies == house.who(old.text).session_policies
+    assert harness.who(old.text).arn == harness.who(new.text).arn == RITA
+    assert harness.who(new.text).session_policies == harness.who(old.text).session_policies
     assert {each.id: each.replaces for each in keys.list()} == {old.id: None, new.id: old.id}
     for third in (old.id, new.id):
         with pytest.raises(LimitExceeded, match="API keys of one rotation: 2"):
             keys.rotate(third)
     keys.delete(old.id)
-    assert house.refusal(old.text)[0] is InvalidClientTokenId
+    assert harness.refusal(old.text)[0] is InvalidClientTokenId
     assert keys.rotate(new.id).id not in (old.id, new.id)
 
 
-def test_an_overlap_ends_the_old_key(house: House) -> None:
-    """It never lives longer than it was to; the new one lives as long as the old one was to live."""
-    keys, start = house.guard.api_keys, house.clock.now.replace(microsecond=0)
-    house.clock.now = start
+def test_overlap_expires_the_old_key(harness: Harness) -> None:
+    """Never later than before; the new key gets the old key's lifetime."""
+    keys, start = harness.guard.api_keys, harness.clock.now.replace(microsecond=0)
+    harness.clock.now = start
     old = keys.create(RITA, expires=start + timedelta(days=30))
-    house.clock.now = start + timedelta(days=20)
+    harness.clock.now = start + timedelta(days=20)
     new = keys.rotate(old.id, overlap=timedelta(hours=2))
-    told = {each.id: each for each in keys.list()}
-    assert told[old.id].expires == start + timedelta(days=20, hours=2)
-    assert told[new.id].expires == start + timedelta(days=50)
-    house.clock.now += timedelta(hours=2)
-    assert house.refusal(old.text)[0] is ExpiredToken
-    assert house.who(new.text).arn == RITA
-    newest = keys.rotate(new.id, overlap=timedelta(days=400), expires=house.clock.now + timedelta(days=1))
-    told = {each.id: each for each in keys.list()}
-    assert told[new.id].expires == start + timedelta(days=50)
-    assert told[newest.id].expires == house.clock.now + timedelta(days=1)
+    listed = {each.id: each for each in keys.list()}
+    assert listed[old.id].expires == start + timedelta(days=20, hours=2)
+    assert listed[new.id].expires == start + timedelta(days=50)
+    harness.clock.now += timedelta(hours=2)
+    assert harness.refusal(old.text)[0] is ExpiredToken
+    assert harness.who(new.text).arn == RITA
+    newest = keys.rotate(new.id, overlap=timedelta(days=400), expires=harness.clock.now + timedelta(days=1))
+    listed = {each.id: each for each in keys.list()}
+    assert listed[new.id].expires == start + timedelta(days=50)
+    assert listed[newest.id].expires == harness.clock.now + timedelta(days=1)
 
 
-def test_a_key_that_is_off_is_not_rotated(house: House) -> None:
-    """That would turn it on again."""
-    made = house.guard.api_keys.create(RITA)
-    house.guard.api_keys.update(made.id, "Inactive")
+def test_inactive_key_is_not_rotated(harness: Harness) -> None:
+    """Rotation would activate it again."""
+    made = harness.guard.api_keys.create(RITA)
+    harness.guard.api_keys.update(made.id, "Inactive")
     with pytest.raises(InvalidInput):
-        house.guard.api_keys.rotate(made.id)
-    house.guard.api_keys.update(made.id, "Active")
+        harness.guard.api_keys.rotate(made.id)
+    harness.guard.api_keys.update(made.id, "Active")
     with pytest.raises(InvalidInput):
-        house.guard.api_keys.rotate(made.id, overlap=timedelta(seconds=-1))
+        harness.guard.api_keys.rotate(made.id, overlap=timedelta(seconds=-1))
 
 
-def test_of_rotations_at_the_same_time_one_succeeds(house: House) -> None:
-    """The others find two keys; nobody gets a third."""
-    old = house.guard.api_keys.create(RITA)
+def test_concurrent_rotations_succeed_once(harness: Harness) -> None:
+    """The others find two keys; none creates a third."""
+    old = harness.guard.api_keys.create(RITA)
 
     def rotate(_: int) -> str:
         try:
-            return house.guard.api_keys.rotate(old.id).id
+            return harness.guard.api_keys.rotate(old.id).id
         except LimitExceeded:
             return ""
 
     with ThreadPoolExecutor(8) as pool:
         made = [id for id in pool.map(rotate, range(16)) if id]
     assert len(made) == 1
-    assert {each.id for each in house.guard.api_keys.list(RITA)} == {old.id, *made}
+    assert {each.id for each in harness.guard.api_keys.list(RITA)} == {old.id, *made}
 
 
 # --- found when it leaks -------------------------------------------------------------------------------------------
 
 
-def test_a_leaked_key_is_found_and_never_recorded(house: House) -> None:
-    """The published form finds it in any text; an audit record that would hold it is masked."""
-    made = house.guard.api_keys.create(RITA)
+def test_leaked_key_is_detected_and_redacted(harness: Harness) -> None:
+    """The scanner pattern finds it in any text; audit records mask it."""
+    made = harness.guard.api_keys.create(RITA)
     dump = f"export KEY={made.text}\nurl=https://x.example/?k={made.text}&a=1"
     assert re.findall(api_key.SCANNER_PATTERN, dump) == [made.text, made.text]
     assert made.text.encode() not in to_line({"userAgent": f"client/1 ({made.text})", "path": f"/a/{made.text}/b"})
@@ -368,8 +368,8 @@ def test_a_leaked_key_is_found_and_never_recorded(house: House) -> None:
 # --- the command line ----------------------------------------------------------------------------------------------
 
 
-def test_the_command_does_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard output has the key alone, so that it can be piped into a vault."""
+def test_command_manages_api_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output has only the key, so that it can be piped into a vault."""
     monkeypatch.chdir(tmp_path)
     store = init_store("sqlite:///iam-guard.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(SEED)))
@@ -413,7 +413,7 @@ async def put_document(request: Request) -> Response:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, Guard]]:
-    """An application with our own API mounted, which declares the service `docs`."""
+    """Serve an application with our own API mounted, which declares the service `docs`."""
     store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(SEED)))
     store.close()
@@ -428,8 +428,8 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Guard]]:
     guard.close()
 
 
-def test_clients_bring_a_key_in_either_header(served: tuple[str, Guard]) -> None:
-    """httpx and curl; with one header only."""
+def test_clients_send_a_key_in_either_header(served: tuple[str, Guard]) -> None:
+    """httpx and curl, with one header only."""
     url, guard = served
     made = guard.api_keys.create(RITA, session_policy=READS)
     target = f"{url}/documents/plan"
@@ -446,16 +446,16 @@ def test_clients_bring_a_key_in_either_header(served: tuple[str, Guard]) -> None
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
-def test_curl_brings_a_key(served: tuple[str, Guard]) -> None:
+def test_curl_sends_a_key(served: tuple[str, Guard]) -> None:
     url, guard = served
     made = guard.api_keys.create(READER)
-    asked = ["curl", "-s", "-H", f"X-Api-Key: {made.text}", f"{url}/documents/plan"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    command = ["curl", "-s", "-H", f"X-Api-Key: {made.text}", f"{url}/documents/plan"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert answer == f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/{made.id}"
 
 
-def test_aws_tools_make_keys_for_a_service_of_the_application(served: tuple[str, Guard]) -> None:
-    """CreateServiceSpecificCredential and its kin, through boto3: good for that service, and for nothing else."""
+def test_boto3_creates_keys_for_a_service(served: tuple[str, Guard]) -> None:
+    """CreateServiceSpecificCredential and related operations: valid for that service only."""
     url, guard = served
     iam = boto3.client(
         "iam",
@@ -471,23 +471,23 @@ def test_aws_tools_make_keys_for_a_service_of_the_application(served: tuple[str,
     assert made["ServiceCredentialAlias"] == f"rita-at-{ACCOUNT}"
     assert (made["ExpirationDate"] - made["CreateDate"]).days == 30
 
-    def asks(key: str, method: str = "PUT") -> int:
+    def status_of(key: str, method: str = "PUT") -> int:
         return httpx2.request(method, f"{url}/documents/plan", headers={"X-Api-Key": key}).status_code
 
     def iam_says(key: str) -> str:
         form = {"Action": "ListUsers", "Version": "2010-05-08"}
         return httpx2.post(f"{url}/iam/", data=form, headers={"X-Api-Key": key}).text
 
-    assert asks(text) == 200
+    assert status_of(text) == 200
     assert "<Code>AccessDenied</Code>" in iam_says(text)  # rita may do everything, this key may not
     whose = {"UserName": "rita", "ServiceSpecificCredentialId": id}
     iam.update_service_specific_credential(**whose, Status="Inactive")
-    assert asks(text) == 401
+    assert status_of(text) == 401
     iam.update_service_specific_credential(**whose, Status="Active")
     other = iam.reset_service_specific_credential(**whose)["ServiceSpecificCredential"]["ServiceCredentialSecret"]
-    assert (asks(text), asks(other)) == (401, 200)
+    assert (status_of(text), status_of(other)) == (401, 200)
     second = iam.create_service_specific_credential(**name)["ServiceSpecificCredential"]
-    assert asks(second["ServiceCredentialSecret"]) == 200
+    assert status_of(second["ServiceCredentialSecret"]) == 200
     with pytest.raises(iam.exceptions.LimitExceededException):
         iam.create_service_specific_credential(**name)
     with pytest.raises(iam.exceptions.ServiceNotSupportedException):
@@ -497,12 +497,12 @@ def test_aws_tools_make_keys_for_a_service_of_the_application(served: tuple[str,
         used = {row["id"]: row["used"] for row in records.all(service_credentials)}
     assert all(used[each] for each in (id, second["ServiceSpecificCredentialId"]))
     iam.delete_service_specific_credential(**whose)
-    assert asks(other) == 401
+    assert status_of(other) == 401
     assert guard.api_keys.list() == []  # these are managed by their own operations
 
 
-def test_a_password_for_another_service_signs_nobody_in(served: tuple[str, Guard]) -> None:
-    """Its digest is of the whole secret, and it is no key of ours."""
+def test_password_of_another_service_is_refused(served: tuple[str, Guard]) -> None:
+    """It is no API key: its digest is of the whole secret."""
     url, guard = served
     secret = "s" * 43
     with guard.store.changing() as records:

@@ -1,4 +1,4 @@
-"""Tokens of OIDC providers at the guard: who gets which role, and for how long (federation/bearers.py)."""
+"""OIDC bearer tokens at the guard: roles, lifetime, caching (federation/bearer_tokens.py)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ ROLES = (
 
 
 class World:
-    """A guard on a seed file, and an issuer; the time of both is `now`. The store is polled by `refresh` alone."""
+    """A guard on a seed file, and an issuer; the time of both is `now`. The store is polled by `refresh` only."""
 
     def __init__(self, path: Path, issuer: Issuer, **settings: Any) -> None:
         self.path, self.issuer, self.now = path, issuer, datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -116,8 +116,8 @@ class World:
             self.enter(token, *headers)
         return caught.value.message
 
-    def knows(self, token: str, *headers: tuple[bytes, bytes]) -> bool:
-        """Return whether the guard says at once who it is, or refuses at once."""
+    def is_cached(self, token: str, *headers: tuple[bytes, bytes]) -> bool:
+        """Return whether the guard authenticates or refuses the token from its cache."""
         try:
             self.guard.authenticate(request(token, *headers), payload_hash=lambda: EMPTY_HASH, cache_only=True)
         except CacheMiss:
@@ -153,8 +153,8 @@ def make(tmp_path: Path, issuer: Issuer) -> Iterator[Any]:
         return made[-1]
 
     yield world
-    for each in made:
-        each.guard.close()
+    for world in made:
+        world.guard.close()
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ def world(make: Any) -> World:
 # --- who gets in -------------------------------------------------------------------------------------------------
 
 
-def test_a_token_becomes_a_role_session(world: World) -> None:
-    """P-2, P-13, K-34: as by AssumeRoleWithWebIdentity, and it may what the role may."""
+def test_token_becomes_role_session(world: World) -> None:
+    """P-2, P-13, K-34: as by AssumeRoleWithWebIdentity, with the role's permissions."""
     principal = world.enter(world.issuer.token(amr=["mfa"], email="a@b"))
     assert principal.type is PrincipalType.ASSUMED_ROLE
     assert (principal.arn, principal.role_arn) == (f"arn:aws:sts::{ACME}:assumed-role/Reader/ann", READER)
@@ -180,19 +180,19 @@ def test_a_token_becomes_a_role_session(world: World) -> None:
     assert principal.key("aws:multifactorauthpresent") is None
 
 
-def test_the_first_rule_that_fits_says_the_role(world: World) -> None:
-    """By a claim's value, by a pattern, and by a claim that holds the role's ARN."""
+def test_first_matching_rule_chooses_the_role(world: World) -> None:
+    """By a claim's value, by a pattern, and by a claim that is the role's ARN."""
     assert world.enter(world.issuer.token(sub="walt")).role_arn == WRITER
     claims = {"sub": "bob", "https://example.com/role": READER}
     assert world.enter(world.issuer.token(**claims)).role_arn == READER
     assert world.enter(world.issuer.token(**{**claims, "sub": "wim"})).role_arn == WRITER  # an earlier rule
-    assert "no role is said" in world.refuses(world.issuer.token(sub="bob"), InvalidIdentityToken)
+    assert "no rule chooses a role" in world.refuses(world.issuer.token(sub="bob"), InvalidIdentityToken)
     world.refuses(world.issuer.token(**{**claims, "https://example.com/role": "Reader"}), ValidationError)
     world.refuses(world.issuer.token(**{**claims, "https://example.com/role": [READER, WRITER]}), InvalidIdentityToken)
 
 
-def test_a_rule_only_chooses(world: World) -> None:
-    """The trust policy says who gets the role, and nobody learns whether it is there (S-11)."""
+def test_rule_does_not_override_trust_policy(world: World) -> None:
+    """The trust policy decides, and errors do not reveal whether the role exists (S-11)."""
     denied = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
     for arn in (WRITER, f"arn:aws:iam::{ACME}:role/Nobody"):
         token = world.issuer.token(sub="bob", **{"https://example.com/role": arn})
@@ -201,31 +201,31 @@ def test_a_rule_only_chooses(world: World) -> None:
     assert world.refuses(other, InvalidIdentityToken).startswith("No OpenIDConnect provider found")
 
 
-def test_the_bearer_may_name_the_role_where_a_header_is_set(make: Any) -> None:
-    """Among the roles that trust the token; the header wins over the rules, and is known by the cache."""
+def test_role_header_chooses_the_role(make: Any) -> None:
+    """Among the roles that trust the token; it takes precedence over rules and is part of the cache key."""
     world = make(oidc_role_header="X-Role")
     token = world.issuer.token(sub="walt")
     assert world.enter(token).role_arn == WRITER
     reader, writer = ((b"x-role", arn.encode()) for arn in (READER, WRITER))
-    assert not world.knows(token, reader)
+    assert not world.is_cached(token, reader)
     assert world.enter(token, reader).role_arn == READER
     assert world.enter(token, writer).role_arn == WRITER
-    assert world.knows(token, reader)
+    assert world.is_cached(token, reader)
     assert world.enter(token).role_arn == WRITER
     world.refuses(token, InvalidIdentityToken, reader, writer)
     world.refuses(token, ValidationError, (b"x-role", b"Reader"))
     assert world.refuses(world.issuer.token(), AccessDenied, writer)  # ann is no w*
 
 
-def test_no_header_is_looked_at_unasked(world: World) -> None:
+def test_unconfigured_role_header_is_ignored(world: World) -> None:
     assert world.enter(world.issuer.token(sub="walt"), (b"x-role", READER.encode())).role_arn == WRITER
 
 
-def test_tokens_are_not_accepted_unless_somebody_says_which_role_they_get(make: Any) -> None:
-    """And nobody is asked anything then."""
+def test_tokens_without_configured_roles_are_refused(make: Any) -> None:
+    """Without a query to the issuer."""
     world = make(oidc_roles=())
     assert "not accepted here" in world.refuses(world.issuer.token(), InvalidIdentityToken)
-    assert world.knows(world.issuer.token())
+    assert world.is_cached(world.issuer.token())
     assert world.issuer.asked == {}
 
 
@@ -252,8 +252,8 @@ def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, type[IamGuardError]]]:
 
 
 @pytest.mark.parametrize("name", bad_tokens(Issuer()))
-def test_bad_tokens(world: World, name: str) -> None:
-    """Refused though a good one of the same bearer was let in before; nothing is remembered, and it is noted."""
+def test_invalid_tokens_are_refused(world: World, name: str) -> None:
+    """Also after a valid one of the same client; not cached, but recorded."""
     good = world.issuer.token()
     assert world.enter(good)
     token, error = bad_tokens(world.issuer)[name]
@@ -262,30 +262,30 @@ def test_bad_tokens(world: World, name: str) -> None:
         last = world.records()[-1]
         assert last["errorCode"] == error.code
         assert last["userIdentity"]["type"] == "Unknown"
-    assert world.knows(good)
+    assert world.is_cached(good)
     if token.count(".") == 2:
-        assert not world.knows(token)
+        assert not world.is_cached(token)
     assert not any(part in line.decode() for line in world.sink.lines for part in good.split(".")[1:])
 
 
 # --- for how long ------------------------------------------------------------------------------------------------
 
 
-def test_a_warm_token_touches_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_token_needs_no_query(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same principal, without store and issuer, until it expires."""
     token = world.issuer.token()
-    assert not world.knows(token)
+    assert not world.is_cached(token)
     first = world.enter(token)
-    monkeypatch.setattr(CachedStore, "viewing", lambda _: pytest.fail("the store was asked"))
-    monkeypatch.setattr(type(world.inner), "epoch", lambda _: pytest.fail("the store was asked"))
+    monkeypatch.setattr(CachedStore, "viewing", lambda _: pytest.fail("the store was queried"))
+    monkeypatch.setattr(type(world.inner), "epoch", lambda _: pytest.fail("the store was queried"))
     monkeypatch.setattr(world.store, "_poll_every", float("inf"))
     asked = dict(world.issuer.asked)
-    assert world.knows(token)
+    assert world.is_cached(token)
     assert all(world.enter(token) is first for _ in range(5))
     assert world.issuer.asked == asked
 
 
-def test_it_ends_with_the_token(world: World) -> None:
+def test_token_session_ends_with_the_token(world: World) -> None:
     token = world.issuer.token()  # 600 seconds
     principal = world.enter(token)
     assert principal.credential is not None
@@ -293,12 +293,12 @@ def test_it_ends_with_the_token(world: World) -> None:
     world.now += timedelta(seconds=598)
     assert world.enter(token) is principal
     world.now += timedelta(seconds=70)
-    assert not world.knows(token)
+    assert not world.is_cached(token)
     world.refuses(token, ExpiredIdentityToken)
 
 
-def test_a_token_that_is_good_for_long_is_looked_at_anew(world: World) -> None:
-    """A session is no longer than the role's longest (R-13); then the whole token is verified again."""
+def test_long_lived_token_is_verified_again(world: World) -> None:
+    """After the role's maximum session duration (R-13) the whole token is verified."""
     token = world.issuer.token(exp=int(world.now.timestamp()) + 86400 * 365)
     first = world.enter(token)
     world.now += timedelta(seconds=3599)
@@ -308,7 +308,7 @@ def test_a_token_that_is_good_for_long_is_looked_at_anew(world: World) -> None:
     assert again is not first
     assert again.arn == first.arn
     world.issuer.rotate()
-    world.guard.tokens.forget()
+    world.guard.tokens.clear()
     world.now += timedelta(seconds=3599)
     assert world.enter(token) is again
     world.now += timedelta(seconds=2)
@@ -316,7 +316,7 @@ def test_a_token_that_is_good_for_long_is_looked_at_anew(world: World) -> None:
 
 
 EDITS: dict[str, tuple[str, type[IamGuardError]]] = {
-    "the role trusts somebody else": (
+    "the role trusts another provider": (
         seed(role("Reader", "Get*", trusting(PROVIDER + "x"), path="/app/")),
         AccessDenied,
     ),
@@ -332,20 +332,20 @@ EDITS: dict[str, tuple[str, type[IamGuardError]]] = {
 
 
 @pytest.mark.parametrize(("text", "error"), EDITS.values(), ids=EDITS.keys())
-def test_a_change_ends_it_at_once(world: World, text: str, error: type[IamGuardError]) -> None:
-    """INVARIANT: admitted by a decision of the present epoch. And back again, without the issuer, which is away."""
+def test_change_of_store_ends_token_session(world: World, text: str, error: type[IamGuardError]) -> None:
+    """INVARIANT: a decision of the current epoch. Undone, it works again without the issuer."""
     token = world.issuer.token()
     first = world.enter(token)
     world.issuer.is_down = True
     world.edit(text)
-    assert not world.knows(token)
+    assert not world.is_cached(token)
     world.refuses(token, error)
     world.edit(seed(*ROLES))
     assert world.enter(token) == first
 
 
-def test_a_change_elsewhere_asks_the_trust_policy_again_and_nobody_else(world: World) -> None:
-    """The signature cannot have changed, and the session does not become longer by it."""
+def test_unrelated_change_reevaluates_trust_policy_only(world: World) -> None:
+    """The signature is not verified again, and the session is not extended."""
     token = world.issuer.token(iat=int(world.now.timestamp()) + 5)  # by a clock that is a little fast
     first = world.enter(token)
     world.issuer.is_down = True
@@ -358,8 +358,8 @@ def test_a_change_elsewhere_asks_the_trust_policy_again_and_nobody_else(world: W
     assert again.credential.issued == first.credential.issued
 
 
-def test_revoking_sessions_ends_them_for_good(world: World) -> None:
-    """S-50: the time of issue is the token's, so that showing it again makes no newer session."""
+def test_revoked_token_session_stays_revoked(world: World) -> None:
+    """S-50: the issue time is the token's, so sending it again makes no newer session."""
     token = world.issuer.token(iat=int(world.now.timestamp()) - 120)
     assert world.may(world.enter(token), "Get")
     revoked = (world.now - timedelta(seconds=60)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -369,8 +369,8 @@ def test_revoking_sessions_ends_them_for_good(world: World) -> None:
     assert world.may(world.enter(world.issuer.token()), "Get")
 
 
-def test_the_guard_goes_on_while_the_store_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Static stability: who is known stays in, nobody new comes in."""
+def test_cached_token_session_survives_store_outage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Static stability: cached clients stay authenticated, new ones are refused."""
     token = world.issuer.token()
     first = world.enter(token)
 
@@ -384,8 +384,8 @@ def test_the_guard_goes_on_while_the_store_is_away(world: World, monkeypatch: py
     world.refuses(world.issuer.token(jti="another"), StoreUnavailable)
 
 
-def test_the_issuer_is_away(world: World) -> None:
-    """503 for a token that nobody can verify; not for one that was verified."""
+def test_unavailable_issuer_refuses_new_tokens(world: World) -> None:
+    """503 for an unverified token, not for a cached one."""
     token = world.issuer.token()
     world.issuer.is_down = True
     world.refuses(token, IdentityProviderUnavailable)
@@ -393,20 +393,20 @@ def test_the_issuer_is_away(world: World) -> None:
     assert world.enter(token)
 
 
-def test_the_room_is_bounded_and_not_for_strangers(make: Any) -> None:
-    """The oldest goes; a token that is refused is not kept."""
+def test_token_cache_is_bounded(make: Any) -> None:
+    """The oldest entry is evicted; refused tokens are not cached."""
     world = make(cache_size=3)
     tokens = [world.issuer.token(jti=str(number)) for number in range(5)]
     for token in tokens:
         world.enter(token)
-    assert [world.knows(token) for token in tokens] == [False, False, True, True, True]
+    assert [world.is_cached(token) for token in tokens] == [False, False, True, True, True]
     for number in range(5):
         world.refuses(world.issuer.token(aud="other", jti=str(number)), InvalidIdentityToken)
-    assert world.knows(tokens[-1])
+    assert world.is_cached(tokens[-1])
 
 
-def test_many_threads_with_one_token(world: World) -> None:
-    """The issuer is asked once, and all are let in."""
+def test_concurrent_requests_fetch_keys_once(world: World) -> None:
+    """All are authenticated."""
     token, start = world.issuer.token(), threading.Barrier(12)
     world.issuer.answers.clear()
 
@@ -423,8 +423,8 @@ def test_many_threads_with_one_token(world: World) -> None:
     assert world.issuer.count() == 1
 
 
-def test_what_the_trail_says(world: World) -> None:
-    """The admission is a decision like any other; what is done then is done by the role session."""
+def test_token_session_is_recorded(world: World) -> None:
+    """The admission is a decision like any other; later calls are the role session's."""
     world.may(world.enter(world.issuer.token()), "Get")
     admission, use = world.records()
     assert (admission["eventName"], admission["userIdentity"]["type"]) == (
@@ -499,10 +499,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         (WORKFLOW, GITHUB, {"sub": "repo:evil/docs:environment:production"}),
     ],
 )
-def test_kubernetes_and_github_work_by_configuration_alone(
+def test_kubernetes_and_github_tokens_are_accepted(
     tmp_path: Path, claims: dict[str, Any], url: str, wrong: dict[str, Any]
 ) -> None:
-    """The configuration is that of the how-to page, word for word; the tokens have the shape of theirs."""
+    """With the configuration of the how-to page, and tokens of their shape."""
     page = Path("docs/how-to/oidc-tokens.md").read_text()
     title = "Kubernetes" if url == KUBERNETES else "GitHub"
     section = page.split(f"\n## {title}", 1)[1].split("\n## ", 1)[0]
@@ -529,8 +529,8 @@ def test_kubernetes_and_github_work_by_configuration_alone(
 # --- over HTTP ---------------------------------------------------------------------------------------------------
 
 
-def test_an_application_behind_the_middleware(world: World) -> None:
-    """401 for a bad token, 403 where no role lets it in, 503 when nobody can say; a miss leaves the event loop."""
+def test_middleware_maps_token_errors_to_status(world: World) -> None:
+    """401 invalid token, 403 no role, 503 no decision; a cache miss leaves the event loop."""
     docs = Service("docs")
     threads: list[str] = []
 
@@ -538,7 +538,7 @@ def test_an_application_behind_the_middleware(world: World) -> None:
     async def get(request: Request) -> Response:
         return PlainTextResponse(current_principal().arn)
 
-    fetch = world.guard._authenticators._bearers.principal  # where it runs is what is asked
+    fetch = world.guard._authenticators._bearers.principal  # to check in which thread it runs
 
     def principal(*args: Any, **kwargs: Any) -> Principal:
         threads.append(threading.current_thread().name)
@@ -566,7 +566,7 @@ def test_an_application_behind_the_middleware(world: World) -> None:
         assert status("nonsense") == 401
         world.issuer.is_down = True
         world.issuer.rotate()
-        world.guard.tokens.forget()
+        world.guard.tokens.clear()
         assert status(world.issuer.token()) == 503
         both = {"authorization": f"Bearer {good}", "x-api-key": "igk_x"}
         assert client.get("/documents/7", headers=both).status_code == 401
@@ -590,16 +590,16 @@ def test_an_application_behind_the_middleware(world: World) -> None:
         f"{NAME} sub=ann arn:aws:iam::{ACME}:user/ann",
     ],
 )
-def test_a_rule_of_another_form_is_refused_at_the_start(rule: str) -> None:
+def test_malformed_role_rule_is_refused_at_start(rule: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a rule"):
         read_rules((rule,))
 
 
 @pytest.mark.parametrize("header", ["x role", "Authorization", "x-api-key", "host", "x:role"])
-def test_a_header_that_means_something_else_is_refused_at_the_start(tmp_path: Path, header: str) -> None:
+def test_reserved_role_header_is_refused_at_start(tmp_path: Path, header: str) -> None:
     path = tmp_path / "iam.json"
     path.write_text(seed())
-    with pytest.raises(ConfigurationError, match="header of its own"):
+    with pytest.raises(ConfigurationError, match="an unreserved header name"):
         open_guard(path, oidc_role_header=header)
 
 
@@ -617,16 +617,16 @@ def test_a_header_that_means_something_else_is_refused_at_the_start(tmp_path: Pa
         ({"a/b": "X", "groups": "dev"}, "a"),
     ],
 )
-def test_rules(claims: dict[str, Any], expected: str | None) -> None:
-    """One of a list is enough; `*` is anything; the first rule wins; another issuer's are not looked at."""
+def test_role_rules_match_claims(claims: dict[str, Any], expected: str | None) -> None:
+    """One list member suffices; `*` is a wildcard; the first match and the issuer count."""
     roles = {name: f"arn:aws:iam::{ACME}:role/{name}" for name in ("a", "b")}
     rules = read_rules((f"{NAME} groups=dev {roles['a']}", f"{NAME} a/b=X* {roles['b']}"))
     assert choose_role(rules, NAME, claims) == (roles[expected] if expected else None)
     assert choose_role(rules, NAME + "/", claims) is None
 
 
-def test_session_names() -> None:
-    """What a session may be called (P-12) is kept; everything else is told apart by a digest."""
+def test_session_name_is_unique_to_the_subject() -> None:
+    """Valid names (P-12) are kept; others get a digest."""
     assert session_name_of("ann@example.com") == "ann@example.com"
     assert session_name_of("a" * 64) == "a" * 64
     subjects = ["a:b", "a/b", "a b", "a-b", "", "x", "é", "a" * 65, "a" * 66, "system:serviceaccount:shop:" + "x" * 60]
@@ -635,16 +635,16 @@ def test_session_names() -> None:
     assert all(2 <= len(name) <= 64 for name in names)
 
 
-def test_without_what_tokens_need_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said at the start, with what is to be installed."""
-    import iam_guard.authn.token_verifier as door
+def test_missing_oidc_extra_is_reported_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the name of the extra to install."""
+    import iam_guard.authn.token_verifier as verifier
 
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
     path = tmp_path / "iam.json"
     path.write_text(seed(*ROLES))
-    monkeypatch.setattr(door, "import_module", missing)
+    monkeypatch.setattr(verifier, "import_module", missing)
     with pytest.raises(ConfigurationError, match=r"pip install iam-guard\[oidc\]"):
         open_guard(path, oidc_roles=RULES)
     open_guard(path).close()  # who takes no tokens needs none of it

@@ -1,4 +1,4 @@
-"""The hinge: every way of one decision through it, from a seed with an organization to the answer (guard.py)."""
+"""Decisions of a guard on a seed with an organization (guard.py)."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
     opened.close()
 
 
-def test_what_cannot_be_decided_is_told_in_the_log(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
-    """The sender is told no more than that; whoever runs the service would look in vain."""
+def test_undecidable_request_is_logged(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets no details; the administrator finds them in the log."""
     decision = guard.decide(who("ada"), "docs:GetDocument", Resource("document/7", ACME))
     assert decision.error == "expected a resource ARN or `*`, got `document/7`"
     assert caplog.messages == [f"no decision could be made: {decision.error}"]
@@ -118,16 +118,16 @@ def test_what_cannot_be_decided_is_told_in_the_log(guard: Guard, caplog: pytest.
 @pytest.mark.parametrize(
     "questions", [["docs:GetDocument"], ("docs:GetDocument", "*"), [("docs:GetDocument",)], ["ab"]]
 )
-def test_questions_are_pairs(guard: Guard, questions: Any) -> None:
-    """An action alone, and one pair by itself, are slips that say so, and nothing is decided."""
+def test_questions_must_be_pairs(guard: Guard, questions: Any) -> None:
+    """An action alone, or a single pair, raises an error before any decision."""
     for ask in (guard.ask, guard.decide_many):
         with pytest.raises(InvalidInput, match="expected questions as a list of pairs"):
             ask(who("ada"), questions)
 
 
 @pytest.mark.parametrize("services", [["docs"], "docs", Service("docs")])
-def test_services_are_a_list_of_services(services: Any) -> None:
-    """The usual slips: a name, and one service by itself."""
+def test_services_must_be_a_list(services: Any) -> None:
+    """The usual mistakes: a name, or a single service."""
     with pytest.raises(ConfigurationError, match=r"expected a list of services such as `Service\(\"docs\"\)`, got"):
         open_guard("sqlite://", services=services)
 
@@ -143,8 +143,8 @@ EDITOR = Principal.from_arn(
 TLS = Call("r", "http", secure=True)
 
 
-def said(decision: Decision) -> str:
-    """Say outcome and the first reason in a word or two."""
+def summary(decision: Decision) -> str:
+    """Return the outcome and the first reason in a few words."""
     reason = decision.reasons[0] if decision.reasons else None
     return f"{decision.outcome} {reason.note or reason.policy_type.value if reason else decision.error}"
 
@@ -181,9 +181,11 @@ def said(decision: Decision) -> str:
                      id="service"),
     ],
 )  # fmt: skip
-def test_every_path_to_a_decision(guard: Guard, caller: Principal, action: str, resource: str, expected: str) -> None:
-    """F: identity, group, boundary, SCP, resource and owner come together from the store."""
-    assert said(guard.decide(caller, f"docs:{action}", resource, call=TLS)) == expected
+def test_decision_combines_all_policy_types(
+    guard: Guard, caller: Principal, action: str, resource: str, expected: str
+) -> None:
+    """F: identity, group, boundary, SCP, resource and owner from the store."""
+    assert summary(guard.decide(caller, f"docs:{action}", resource, call=TLS)) == expected
 
 
 GONE = "ImplicitlyDenied the principal does not exist (any more)"
@@ -197,7 +199,7 @@ GONE = "ImplicitlyDenied the principal does not exist (any more)"
         pytest.param(Principal.from_arn(f"arn:aws:iam::{ACME}:user/other/ada"), id="another path"),
         pytest.param(Principal.from_arn(who("ada").arn, userid="AIDAOFSOMEBODYBEFORE"), id="another unique id (P-6)"),
         pytest.param(Principal.from_arn(f"arn:aws:sts::{ACME}:assumed-role/Nobody/s"), id="unknown role"),
-        pytest.param(Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/ada"), id="federated by nobody"),
+        pytest.param(Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/ada"), id="unknown federated user"),
         pytest.param(who("root", "123456789012"), id="root of an unknown account"),
         pytest.param(who("ada", "123456789012"), id="user of an unknown account"),
         pytest.param(who("ada", GLOBEX), id="user of another account"),
@@ -205,11 +207,11 @@ GONE = "ImplicitlyDenied the principal does not exist (any more)"
     ],
 )
 @pytest.mark.parametrize("resource", [doc("1"), "*", doc("stored")])
-def test_who_does_not_exist_may_nothing(guard: Guard, caller: Principal, resource: str) -> None:
-    """P-6, S-51: not even what a resource's policy gives to everybody."""
-    assert said(guard.decide(caller, "docs:Get", resource, call=TLS)) == GONE
-    everybody = Resource(doc("1"), policy=share("*"))
-    assert said(guard.decide(caller, "docs:Get", everybody, call=TLS)) == GONE
+def test_missing_principal_is_denied(guard: Guard, caller: Principal, resource: str) -> None:
+    """P-6, S-51: even if a resource's policy allows everyone."""
+    assert summary(guard.decide(caller, "docs:Get", resource, call=TLS)) == GONE
+    shared = Resource(doc("1"), policy=share("*"))
+    assert summary(guard.decide(caller, "docs:Get", shared, call=TLS)) == GONE
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def test_who_does_not_exist_may_nothing(guard: Guard, caller: Principal, resourc
     [
         pytest.param(who("gus", GLOBEX), Resource(doc("1"), policy=share({"AWS": GLOBEX})), True, id="shared"),
         pytest.param(who("gus", GLOBEX), Resource(doc("1"), policy=json.dumps(share({"AWS": GLOBEX}))), True, id="txt"),
-        pytest.param(who("gus", GLOBEX), Resource(doc("1"), policy=share({"AWS": OUTSIDE})), False, id="with others"),
+        pytest.param(who("gus", GLOBEX), Resource(doc("1"), policy=share({"AWS": OUTSIDE})), False, id="shared"),
         pytest.param(who("nothing"), Resource(doc("stored"), policy=document()), False, id="an empty policy"),
         pytest.param(who("nothing"), Resource(doc("stored"), policy=share({"AWS": GLOBEX})), False, id="hides"),
         pytest.param(who("ada"), Resource(doc("1"), policy=share("*", effect="Deny")), False, id="denied to all"),
@@ -227,8 +229,8 @@ def test_who_does_not_exist_may_nothing(guard: Guard, caller: Principal, resourc
         pytest.param(who("ada"), Resource(doc("1"), policy_required=True), False, id="policy required"),
         pytest.param(who("root"), Resource(doc("1"), policy_required=True), False, id="policy required, root"),
         pytest.param(who("ada"), Resource(doc("1"), policy=share({"AWS": ACME}), policy_required=True), True, id="in"),
-        pytest.param(who("ada"), Resource("arn:aws:docs:::book", ACME), True, id="owner told"),
-        pytest.param(who("ada"), Resource(doc("1"), GLOBEX), False, id="owned by another than the ARN says"),
+        pytest.param(who("ada"), Resource("arn:aws:docs:::book", ACME), True, id="owner given"),
+        pytest.param(who("ada"), Resource(doc("1"), GLOBEX), False, id="owner differs from the ARN"),
         pytest.param(who("ada"), Resource(doc("1"), policy="{"), None, id="a policy that is none"),
         pytest.param(who("tag"), Resource(doc("1"), tags={"Team": "blue"}), True, id="tags"),
         pytest.param(who("tag"), Resource(doc("1"), tags={"team": "red"}), False, id="other tags"),
@@ -244,40 +246,40 @@ def test_who_does_not_exist_may_nothing(guard: Guard, caller: Principal, resourc
         pytest.param(who("path"), doc("1"), True, id="organization path"),
     ],
 )  # fmt: skip
-def test_what_is_known_of_a_resource_counts(
+def test_resource_facts_affect_the_decision(
     guard: Guard, caller: Principal, resource: str | Resource, expected: bool | None
 ) -> None:
-    """E-42, E-53, E-54 and the keys of E.1 and E.4; None is no decision, which denies (E-6)."""
+    """E-42, E-53, E-54 and the keys of E.1 and E.4; None is no decision and denies (E-6)."""
     decision = guard.decide(caller, "docs:Get", resource, call=TLS)
-    assert decision.allowed is (expected is True), said(decision)
-    assert (decision.error is not None) is (expected is None), said(decision)
+    assert decision.allowed is (expected is True), summary(decision)
+    assert (decision.error is not None) is (expected is None), summary(decision)
 
 
-def test_a_resource_control_policy_reaches_every_caller(guard: Guard) -> None:
-    """E-11: whoever calls, also from outside of the organization and without credentials."""
+def test_resource_control_policy_applies_to_every_caller(guard: Guard) -> None:
+    """E-11: also outside of the organization and anonymous."""
     public = Resource(doc("1"), policy=share("*"))
     for caller in (who("ada"), who("root"), who("odd", OUTSIDE), Principal.anonymous(), Principal.service("x")):
         assert guard.decide(caller, "docs:Get", public, call=TLS).allowed
         denied = guard.decide(caller, "docs:Get", public, call=Call("r", "http"))
-        assert said(denied) == "ExplicitlyDenied resource control policy"
+        assert summary(denied) == "ExplicitlyDenied resource control policy"
 
 
-def test_session_policies_limit_a_caller(guard: Guard) -> None:
-    """The scope of an API key: both must allow, and a scope that cannot be read allows nothing."""
+def test_session_policies_restrict_a_caller(guard: Guard) -> None:
+    """As for API keys: both must allow, and an invalid session policy allows nothing."""
 
     def scoped(*policies: str) -> Decision:
         caller = Principal.from_arn(who("ada").arn, session_policies=policies)
         return guard.decide(caller, "docs:Put", doc("1"), call=TLS)
 
-    assert said(scoped(json.dumps(ONLY_READ))) == "ImplicitlyDenied session policy"
-    assert said(scoped(json.dumps(document(statement("Deny", "docs:Put*"))))) == "ExplicitlyDenied session policy"
+    assert summary(scoped(json.dumps(ONLY_READ))) == "ImplicitlyDenied session policy"
+    assert summary(scoped(json.dumps(document(statement("Deny", "docs:Put*"))))) == "ExplicitlyDenied session policy"
     assert scoped(json.dumps(document(statement("Allow", "*")))).allowed
-    assert said(scoped()) == "ImplicitlyDenied session policy"
+    assert summary(scoped()) == "ImplicitlyDenied session policy"
     assert not (broken := scoped("{")).allowed
     assert broken.error
 
 
-def test_authorize_raises_what_a_refusal_is_made_from(guard: Guard) -> None:
+def test_authorize_raises_access_denied(guard: Guard) -> None:
     assert guard.authorize(who("ada"), "docs:Get", doc("1"), call=TLS).allowed
     with pytest.raises(AccessDenied, match="is not authorized to perform: docs:Get on resource") as denied:
         guard.authorize(who("nothing"), "docs:Get", doc("1"), call=TLS)
@@ -287,7 +289,7 @@ def test_authorize_raises_what_a_refusal_is_made_from(guard: Guard) -> None:
     assert "secret" not in str(unavailable.value)
 
 
-def test_decide_many_answers_each_question_on_its_own(guard: Guard) -> None:
+def test_decide_many_decides_each_question_separately(guard: Guard) -> None:
     """M-28."""
     questions: list[tuple[str, str | Resource]] = [
         ("docs:Get", doc("1")), ("docs:Delete", doc("1")), ("nonsense", doc("1")), ("docs:List", "*"),
@@ -298,8 +300,8 @@ def test_decide_many_answers_each_question_on_its_own(guard: Guard) -> None:
     assert [decision.request.action for decision in decisions] == [action for action, _ in questions]
 
 
-def test_a_context_given_by_hand_reaches_the_conditions(guard: Guard) -> None:
-    """K-1: it wins over what would be supplied; a value that cannot be computed denies (C-45, E-6)."""
+def test_context_argument_reaches_conditions(guard: Guard) -> None:
+    """K-1: it takes precedence; a value that cannot be computed denies (C-45, E-6)."""
     assert not guard.decide(who("own"), "docs:Get", doc("1"), {"aws:ResourceAccount": GLOBEX}, call=TLS).allowed
     assert guard.decide(who("tag"), "docs:Get", doc("1"), {"aws:resourcetag/TEAM": lambda: "blue"}, call=TLS).allowed
 
@@ -313,19 +315,19 @@ def test_a_context_given_by_hand_reaches_the_conditions(guard: Guard) -> None:
 
 @pytest.mark.parametrize("action", ["", "docs", "docs:", ":Get", "docs:Get:More", "*"])
 @pytest.mark.parametrize("caller", [who("ada"), who("root")], ids=["user", "root"])
-def test_what_cannot_be_an_action_is_denied(guard: Guard, caller: Principal, action: str) -> None:
-    """A `*` in a policy matches every text; deny on doubt."""
+def test_invalid_action_is_denied(guard: Guard, caller: Principal, action: str) -> None:
+    """A `*` in a policy matches any text; deny in doubt."""
     decision = guard.decide(caller, action, doc("1"), call=TLS)
     assert (decision.allowed, decision.error is None) == (False, False)
 
 
 @pytest.mark.parametrize("resource", ["", "document/1", "arn:aws:docs", "ARN:aws:docs:us-east-1:111122223333:a", "**"])
-def test_what_cannot_be_a_resource_is_denied(guard: Guard, resource: str) -> None:
+def test_invalid_resource_is_denied(guard: Guard, resource: str) -> None:
     assert not guard.decide(who("root"), "docs:Get", resource, call=TLS).allowed
 
 
-def test_every_decision_is_noted_with_its_epoch(tmp_path: Path) -> None:
-    """Allowed or not; also one that could not be made."""
+def test_every_decision_is_recorded_with_its_epoch(tmp_path: Path) -> None:
+    """Allowed or denied; also if no decision could be made."""
     seed = tmp_path / "iam.json"
     seed.write_text(json.dumps(SEED))
     guard = open_guard(seed, audit=str(tmp_path / "audit.jsonl"))
@@ -334,8 +336,8 @@ def test_every_decision_is_noted_with_its_epoch(tmp_path: Path) -> None:
         *guard.decide_many(who("ada"), [("docs:Delete", doc("1")), ("nonsense", doc("1"))]),
     ]
     guard.close()
-    noted = [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
-    assert [each["outcome"] for each in noted] == ["Allowed", "ExplicitlyDenied", "ImplicitlyDenied"]
-    assert [each.get("epoch") for each in noted] == [decision.epoch for decision in decisions]
-    assert noted[0]["epoch"] is not None
-    assert noted[2]["error"]
+    records = [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
+    assert [each["outcome"] for each in records] == ["Allowed", "ExplicitlyDenied", "ImplicitlyDenied"]
+    assert [each.get("epoch") for each in records] == [decision.epoch for decision in decisions]
+    assert records[0]["epoch"] is not None
+    assert records[2]["error"]

@@ -1,4 +1,4 @@
-"""The hinge and the world: a store that changes, fails or is slow, a sink that fails, many threads (guard.py, T-9)."""
+"""A guard with a changing, failing or slow store, a failing sink, many threads (guard.py, T-9)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/7"
 
 
 def seed(action: str, users: tuple[str, ...] = ("ada",)) -> str:
-    """Return a seed whose users may do `action`."""
+    """Return a seed whose users are allowed `action`."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
     return json.dumps(
         {
@@ -57,7 +57,7 @@ def seed(action: str, users: tuple[str, ...] = ("ada",)) -> str:
 
 
 class Failing:
-    """A store around a store that fails as it is told to."""
+    """A store proxy that fails on request."""
 
     def __init__(self, inner: Store) -> None:
         self.inner = inner
@@ -75,7 +75,7 @@ class Failing:
 
 
 class World:
-    """A guard on a store that fails as it is told to, a clock that goes as it is told to, records in memory."""
+    """A guard on a store that fails on request, with a test clock and records in memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -102,8 +102,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 # --- a store that changes ---
 
 
-def test_an_edit_is_seen_after_a_refresh(world: World) -> None:
-    """And the decision carries the newer epoch."""
+def test_edit_is_seen_after_refresh(world: World) -> None:
+    """The decision has the new epoch."""
     before = world.decide()
     world.path.write_text(seed("docs:Put*"))
     assert world.decide().allowed
@@ -115,8 +115,8 @@ def test_an_edit_is_seen_after_a_refresh(world: World) -> None:
     assert after.epoch > before.epoch
 
 
-def test_an_edit_is_seen_after_the_poll(world: World) -> None:
-    """T-5: revocation takes `epoch_poll` at most, once the file has rested."""
+def test_edit_is_seen_after_poll(world: World) -> None:
+    """T-5: revocation takes at most `epoch_poll`, once the file is unchanged."""
     assert world.decide().allowed
     world.path.write_text(seed("docs:*", users=("rita",)))
     time.sleep(0.1)
@@ -127,8 +127,8 @@ def test_an_edit_is_seen_after_the_poll(world: World) -> None:
     assert [reason.note for reason in gone.reasons] == ["the principal does not exist (any more)"]
 
 
-def test_a_bad_edit_changes_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """4.2: the last good state stays, and the log says so."""
+def test_invalid_edit_changes_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """4.2: the last valid state is kept, and the error is logged."""
     assert world.decide().allowed
     world.path.write_text("version: 2")
     world.guard.refresh()
@@ -139,8 +139,8 @@ def test_a_bad_edit_changes_nothing(world: World, caplog: pytest.LogCaptureFixtu
 # --- a store that fails ---
 
 
-def test_a_failing_store_is_bridged_and_said_so_then_everything_is_denied(world: World) -> None:
-    """T: static stability up to `max_staleness`, marked in decision and record, then denials."""
+def test_store_outage_uses_stale_data_then_denies(world: World) -> None:
+    """Up to `max_staleness`, marked in decision and record; then everything is denied."""
     assert world.decide().stale is False
     world.store.error = StoreUnavailable("the database is away")
     world.now = 9.0
@@ -155,22 +155,20 @@ def test_a_failing_store_is_bridged_and_said_so_then_everything_is_denied(world:
     world.now = 13.0
     eventually(lambda: not world.cached.stale)
     assert (world.decide().allowed, world.decide().stale) == (True, False)
-    noted = [record["iamGuard"] for record in world.sink.records]
-    assert [each["stale"] for each in noted] == [False, True, True, True, False, False]  # type: ignore[index]
+    recorded = [record["iamGuard"] for record in world.sink.records]
+    assert [each["stale"] for each in recorded] == [False, True, True, True, False, False]  # type: ignore[index]
 
 
-def test_who_was_not_asked_about_before_is_denied_while_the_store_fails(world: World) -> None:
-    """What is not remembered cannot be known."""
+def test_uncached_principal_is_denied_during_outage(world: World) -> None:
+    """It is not cached, so its policies are unknown."""
     assert world.decide().allowed
     world.store.error = StoreUnavailable("the database is away")
     refused = world.decide(RITA)
     assert (refused.allowed, refused.error) == (False, "the database is away")
 
 
-def test_an_unexpected_error_denies_and_is_noted_without_its_words(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    """E-6; whatever an exception says may be secret."""
+def test_unexpected_error_denies_and_is_recorded(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """E-6; without the text of the exception, which may be secret."""
     assert world.decide().allowed
     world.store.error = RuntimeError("password=hunter2")
     refused = world.decide(RITA)
@@ -182,17 +180,17 @@ def test_an_unexpected_error_denies_and_is_noted_without_its_words(
 
 
 @pytest.mark.parametrize(("principal", "resource"), [(Principal.anonymous(), "*"), (ADA, DOCUMENT), (ADA, "*")])
-def test_a_store_that_is_due_is_not_asked_on_the_event_loop(world: World, principal: Principal, resource: str) -> None:
-    """A store that hangs must not stop the requests that need none; anonymous callers could bring that about."""
+def test_due_poll_does_not_run_on_the_event_loop(world: World, principal: Principal, resource: str) -> None:
+    """A hanging store must not stop other requests; anonymous clients could cause it."""
     world.guard.decide(principal, "docs:Get", resource)
-    noted = len(world.sink.records)
+    recorded = len(world.sink.records)
     decided = world.guard.decide_from_cache(principal, "docs:Get", resource)
     assert decided is not None
     assert decided.allowed is (principal is ADA)
-    assert len(world.sink.records) == noted + 1
+    assert len(world.sink.records) == recorded + 1
     world.now = 1.5
     assert world.guard.decide_from_cache(principal, "docs:Get", resource) is None
-    assert len(world.sink.records) == noted + 1
+    assert len(world.sink.records) == recorded + 1
 
 
 # --- a sink that fails ---
@@ -203,7 +201,7 @@ NO_FULL_DEVICE = pytest.mark.skipif(not Path("/dev/full").exists(), reason="need
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Guard]:
-    """A guard whose audit file takes nothing."""
+    """A guard whose audit file cannot be written."""
     path = tmp_path / "iam.json"
     path.write_text(seed("docs:Get*"))
     opened = open_guard(path, audit="/dev/full")
@@ -212,8 +210,8 @@ def full(tmp_path: Path) -> Iterator[Guard]:
 
 
 @NO_FULL_DEVICE
-def test_an_allow_that_cannot_be_noted_is_none(full: Guard) -> None:
-    """And a denial stays the denial that it is."""
+def test_allow_that_cannot_be_recorded_is_refused(full: Guard) -> None:
+    """A denial stays a denial."""
     with pytest.raises(DecisionUnavailable, match="audit record"):
         full.decide(ADA, "docs:Get", DOCUMENT)
     assert full.decide(ADA, "docs:Put", DOCUMENT).reasons[0].policy_type == "identity-based policy"
@@ -240,8 +238,8 @@ def guarded(guard: Guard, ran: list[str]) -> TestClient:
 
 
 @NO_FULL_DEVICE
-def test_over_http_an_allow_that_cannot_be_noted_is_503(guard: Guard, sign: Sign) -> None:
-    """The handler does not run; who is denied hears the same as ever."""
+def test_http_allow_that_cannot_be_recorded_is_503(guard: Guard, sign: Sign) -> None:
+    """The handler does not run; denied clients get the usual response."""
     ran: list[str] = []
     full = Guard(guard._store, Trail(open_sink("/dev/full")), guard.settings)
     client = guarded(full, ran)
@@ -258,8 +256,8 @@ def test_over_http_an_allow_that_cannot_be_noted_is_503(guard: Guard, sign: Sign
 # --- what was used last ---
 
 
-def test_what_was_used_is_written_when_the_guard_is_closed(tmp_path: Path) -> None:
-    """R-34: and only then, if nobody had the time before; the epoch stays."""
+def test_last_used_is_written_on_close(tmp_path: Path) -> None:
+    """R-34: if not before; the epoch does not change."""
     settings = Settings(sealing_keys=("dGhlIHRlc3RzIG9mIHRoZSBzdG9yZSBzZWFsIGl0IDs=",))
     store = open_database(f"sqlite:///{tmp_path}/iam-guard.db", settings)
     apply_seed(store, load_seed_text(seed("docs:Get")))
@@ -275,8 +273,8 @@ def test_what_was_used_is_written_when_the_guard_is_closed(tmp_path: Path) -> No
     store.close()
 
 
-def test_what_nobody_could_decide_is_not_noted(world: World) -> None:
-    """And a store that cannot take what waits keeps nobody from deciding or closing."""
+def test_undecidable_request_is_not_last_used(world: World) -> None:
+    """A failing write of last-used times stops neither decisions nor closing."""
     assert world.decide().allowed
     world.store.error = StoreUnavailable("away")
     world.now = 100.0
@@ -289,8 +287,8 @@ def test_what_nobody_could_decide_is_not_noted(world: World) -> None:
 # --- many threads ---
 
 
-def test_one_epoch_a_decision_while_the_seed_is_edited(tmp_path: Path) -> None:
-    """T-9, and no tearing: 8 threads, 2,000 decisions, each right for the epoch that it carries."""
+def test_each_decision_uses_one_epoch_during_edits(tmp_path: Path) -> None:
+    """T-9: 8 threads, 2,000 decisions, each correct for its epoch."""
     path = tmp_path / "iam.json"
     path.write_text(seed("docs:Get*"))
     guard = open_guard(path, epoch_poll=0.0, audit=str(tmp_path / "audit.jsonl"))
@@ -319,20 +317,20 @@ def test_one_epoch_a_decision_while_the_seed_is_edited(tmp_path: Path) -> None:
         guard.close()
     made = [each for each in decisions if each.error is None]
     assert len(made) >= 0.9 * len(decisions) == 1800, {each.error for each in decisions}
-    said: dict[tuple[int | None, str], set[bool]] = {}
-    for each in made:
-        said.setdefault((each.epoch, each.request.action), set()).add(each.allowed)
-    assert all(len(answers) == 1 for answers in said.values())
-    by_epoch = {epoch for epoch, _ in said}
+    outcomes: dict[tuple[int | None, str], set[bool]] = {}
+    for decision in made:
+        outcomes.setdefault((decision.epoch, decision.request.action), set()).add(decision.allowed)
+    assert all(len(answers) == 1 for answers in outcomes.values())
+    by_epoch = {epoch for epoch, _ in outcomes}
     assert len(by_epoch) > 1
     for epoch in by_epoch:
-        both = [said.get((epoch, action), set()) for action in ("docs:Get", "docs:Put")]
+        both = [outcomes.get((epoch, action), set()) for action in ("docs:Get", "docs:Put")]
         assert both[0].isdisjoint(both[1])
     assert len(list(read(tmp_path / "audit.jsonl"))) == len(decisions)
 
 
-def test_threads_of_an_application_do_not_share_a_caller(tmp_path: Path) -> None:
-    """Each decision is about who was asked about."""
+def test_threads_do_not_share_a_caller(tmp_path: Path) -> None:
+    """Each decision is about its own caller."""
     path = tmp_path / "iam.json"
     path.write_text(seed("docs:*", users=tuple(f"user{number}" for number in range(8))))
     guard = open_guard(path)
@@ -347,8 +345,8 @@ def test_threads_of_an_application_do_not_share_a_caller(tmp_path: Path) -> None
     guard.close()
 
 
-def test_a_decision_may_be_made_in_any_thread(world: World) -> None:
-    """A worker thread of anyio, too."""
+def test_decision_works_in_any_thread(world: World) -> None:
+    """Also in a worker thread of anyio."""
 
     async def main() -> Decision:
         return await anyio.to_thread.run_sync(world.decide)
@@ -360,8 +358,8 @@ def test_a_decision_may_be_made_in_any_thread(world: World) -> None:
 # --- the end ---
 
 
-def test_after_close_nothing_is_allowed(tmp_path: Path) -> None:
-    """An Allow that nobody can note is none; closing twice is fine."""
+def test_closed_guard_allows_nothing(tmp_path: Path) -> None:
+    """An Allow that cannot be recorded is refused; closing twice is fine."""
     path = tmp_path / "iam.json"
     path.write_text(seed("docs:*"))
     guard = open_guard(path, audit=str(tmp_path / "audit.jsonl"))
@@ -372,8 +370,8 @@ def test_after_close_nothing_is_allowed(tmp_path: Path) -> None:
         guard.decide(ADA, "docs:Get", DOCUMENT)
 
 
-def test_a_guard_that_is_let_go_takes_its_store_along(tmp_path: Path) -> None:
-    """Though whoever asks for metrics outlives it: a program that opens one guard after the other does not grow."""
+def test_unreferenced_guard_releases_its_store(tmp_path: Path) -> None:
+    """Even while metrics callbacks exist: opening many guards does not leak memory."""
     store = open_database("sqlite://", Settings())
     guard = guard_on(store, Settings(audit=str(tmp_path / "audit.jsonl")))
     guard.close()

@@ -1,4 +1,4 @@
-"""What a decision needs is loaded once, of one epoch, and never somebody else's (loading.py, rule T-9)."""
+"""The data of a decision is loaded once, from one epoch, for the right caller (loader.py, rule T-9)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _policy(action: str) -> dict[str, Any]:
 
 
 def _seed(action: str) -> str:
-    """Two users in one group, so with the same policies; of three, the last has one of its own."""
+    """Return a seed of two users in one group, with the same policies; a third user also has its own."""
     key = {"id": ADA_KEY[0], "secret": ADA_KEY[1]}
     users = [
         {"name": "ada", "groups": ["all"], "access_keys": [key]},
@@ -52,24 +52,24 @@ def _seed(action: str) -> str:
 
 
 class Counting:
-    """A store around a store that counts what it is asked, and takes its time when told to."""
+    """A store proxy that records calls and delays them on request."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self.seconds = 0.0
 
     def __getattr__(self, name: str) -> Any:
-        def asked(*arguments: Any) -> Any:
-            self.asked.append(name)
+        def calls(*arguments: Any) -> Any:
+            self.calls.append(name)
             time.sleep(self.seconds)
             return getattr(self.inner, name)(*arguments)
 
-        return asked
+        return calls
 
 
 class World:
-    """A guard that counts, on a file that can be changed."""
+    """A guard on a store that records calls, with a seed file that can be changed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,7 +84,7 @@ class World:
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """Record the SQL statements, and where a transaction begins."""
+        """Record the SQL statements and the starts of transactions."""
         engine = self.store.inner._store.engine
         found: list[str] = []
 
@@ -108,27 +108,27 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.guard.close()
 
 
-def test_a_warm_decision_asks_the_store_nothing(world: World) -> None:
-    """Everything is remembered, and every further decision is a hit."""
+def test_cached_decision_queries_nothing(world: World) -> None:
+    """Every further decision is a cache hit."""
     assert world.allows(ADA)
-    world.store.asked.clear()
+    world.store.calls.clear()
     before = world.guard.usage()["caller"].hits
     assert all(world.allows(ADA) for _ in range(5))
-    assert world.store.asked == []
+    assert world.store.calls == []
     assert world.guard.usage()["caller"].hits == before + 5
     assert world.guard.decide_from_cache(ADA, "docs:Get", DOCUMENT) is not None
 
 
 def test_cold_principal_costs_one_statement(world: World) -> None:
-    """Who it is, and its policies, in one query; its account and the resource are known from others."""
+    """Principal and policies in one query; account and resource are cached."""
     assert world.allows(ADA)
     with world.statements() as statements:
         assert world.allows(RITA)
     assert [statement.split()[0] for statement in statements] == ["BEGIN", "SELECT"]
 
 
-def test_callers_with_the_same_policies_share_their_index(world: World) -> None:
-    """Memory per principal stays small where groups and roles say what many may do."""
+def test_callers_with_same_policies_share_an_index(world: World) -> None:
+    """Memory per principal stays small if groups and roles define permissions."""
     assert world.allows(ADA)
     layers = world.guard.usage()["layer"]
     assert world.allows(RITA)
@@ -141,19 +141,19 @@ def test_callers_with_the_same_policies_share_their_index(world: World) -> None:
     assert world.guard.usage()["layer"].entries == layers.entries + 1
 
 
-def test_what_was_prepared_ends_with_the_epoch(world: World) -> None:
-    """T-5: a change reaches callers that were prepared before it."""
+def test_prepared_policies_end_with_the_epoch(world: World) -> None:
+    """T-5: a change applies to callers that were loaded before it."""
     assert world.allows(ADA)
     world.path.write_text(_seed("docs:Put"))
-    assert world.allows(ADA)  # nobody looked yet
+    assert world.allows(ADA)  # the store has not been polled yet
     world.guard.refresh()
     assert world.guard.decide_from_cache(ADA, "docs:Get", DOCUMENT) is None
     assert not world.allows(ADA)
     assert world.allows(ADA, "docs:Put")
 
 
-def test_a_caller_is_never_taken_for_an_equal_one(world: World) -> None:
-    """S-42: session policies, tags and session keys are the credential's own, whoever else is the same user."""
+def test_equal_callers_are_not_confused(world: World) -> None:
+    """S-42: session policies, tags and session keys belong to the credential."""
     limited = replace(ADA, session_policies=(NOTHING,))
     for _ in range(3):
         assert world.allows(ADA)
@@ -163,8 +163,8 @@ def test_a_caller_is_never_taken_for_an_equal_one(world: World) -> None:
         assert world.allows(replace(ADA, session_policies=(NOTHING,) if number % 2 else None)) is (number % 2 == 0)
 
 
-def test_a_thousand_requests_of_a_cold_caller_make_one_load(world: World, sign: Sign) -> None:
-    """Single flight: the others wait for the answer of the first."""
+def test_concurrent_requests_load_a_caller_once(world: World, sign: Sign) -> None:
+    """The others wait for the first."""
     docs = Service("docs")
 
     @docs.requires("Get", resource="document/{id}")
@@ -203,5 +203,5 @@ def test_a_thousand_requests_of_a_cold_caller_make_one_load(world: World, sign: 
     world.store.seconds = 0.05
     anyio.run(all_at_once)
     assert statuses == [200] * 1000
-    asked = [each for each in world.store.asked if each not in ("epoch", "refresh", "keep_uses")]
-    assert sorted(asked) == ["access_key", "decision_records"]
+    calls = [each for each in world.store.calls if each not in ("epoch", "refresh", "keep_uses")]
+    assert sorted(calls) == ["access_key", "decision_records"]

@@ -1,4 +1,4 @@
-"""The supplied condition keys: present and absent exactly as the tables E.1 to E.5 say (K-1, K-2)."""
+"""The supplied condition keys are present and absent as in the tables E.1 to E.5 (K-1, K-2)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ANONYMOUS = Principal.anonymous()
 
 
 def value(key: str, given: Any = None, *, principal: Principal = ADA, **around: Any) -> Any:
-    """Return what a condition on `key` sees."""
+    """Return the value of `key` in a condition."""
     context = RequestContext(given, RequestFacts(NOW, principal, **around))
     return AccessRequest(principal, "docs:Get", "*", context).value(key.lower())
 
@@ -56,8 +56,10 @@ def value(key: str, given: Any = None, *, principal: Principal = ADA, **around: 
     ],
     ids=lambda given: given.type if isinstance(given, Principal) else "",
 )
-def test_who_asks(principal: Principal, arn: Any, account: Any, type: str, userid: Any, username: Any) -> None:
-    """K-10; no other caller has `aws:username`."""
+def test_context_has_principal_keys(
+    principal: Principal, arn: Any, account: Any, type: str, userid: Any, username: Any
+) -> None:
+    """K-10; only users have `aws:username`."""
     keys = ("aws:PrincipalArn", "aws:PrincipalAccount", "aws:PrincipalType", "aws:userid", "aws:username")
     assert [value(key, principal=principal) for key in keys] == [arn, account, type, userid, username]
 
@@ -74,8 +76,10 @@ def test_who_asks(principal: Principal, arn: Any, account: Any, type: str, useri
     ],
     ids=lambda given: given.type if isinstance(given, Principal) else "",
 )
-def test_services(principal: Principal, is_service: str | None, name: str | None, names: Any) -> None:
-    """E.1: absent for anonymous callers; the list of names is multivalued, with one name too."""
+def test_context_has_service_principal_keys(
+    principal: Principal, is_service: str | None, name: str | None, names: Any
+) -> None:
+    """E.1: absent for anonymous callers; the list of names is always multivalued."""
     assert value("aws:PrincipalIsAWSService", principal=principal) == is_service
     assert value("aws:PrincipalServiceName", principal=principal) == name
     assert value("aws:PrincipalServiceNamesList", principal=principal) == names
@@ -91,7 +95,7 @@ CONNECTION = {
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize("key", CONNECTION)
-def test_a_connection_supplies_its_keys(kind: str, key: str) -> None:
+def test_connection_supplies_its_keys(kind: str, key: str) -> None:
     """E.3, E.5."""
     call = Call("r", kind, source_ip="203.0.113.7", user_agent="curl/8", referer="https://a.example/", secure=True)
     assert value(key, call=call) == CONNECTION[key]
@@ -99,51 +103,51 @@ def test_a_connection_supplies_its_keys(kind: str, key: str) -> None:
 
 @pytest.mark.parametrize("call", [None, Call("r", "call", source_ip="203.0.113.7", user_agent="x", referer="y")])
 @pytest.mark.parametrize("key", CONNECTION)
-def test_a_function_call_has_no_connection(call: Call | None, key: str) -> None:
+def test_function_call_has_no_connection_keys(call: Call | None, key: str) -> None:
     """K-2: absent, not empty."""
     assert value(key, call=call) is None
 
 
-def test_an_insecure_connection_says_so_and_absent_headers_stay_absent() -> None:
-    """`aws:SecureTransport` is always there; a header that was not sent is not."""
+def test_secure_transport_is_always_present() -> None:
+    """A header that was not sent is absent."""
     bare = Call("r", "http")
     assert value("aws:SecureTransport", call=bare) == "false"
     assert [value(key, call=bare) for key in ("aws:SourceIp", "aws:UserAgent", "aws:referer")] == [None] * 3
 
 
-def test_the_clock() -> None:
+def test_context_has_current_time() -> None:
     assert value("aws:CurrentTime") == "2026-11-24T14:01:46Z"
     assert value("aws:EpochTime") == str(int(NOW.timestamp()))
 
 
-def test_the_region_is_the_calls() -> None:
+def test_context_has_region_of_the_call() -> None:
     assert value("aws:RequestedRegion", call=HTTP, region="eu-north-1") == "eu-west-1"
     assert value("aws:RequestedRegion", region="eu-north-1") == "eu-north-1"
 
 
-def test_nobody_calls_by_way_of_a_service() -> None:
-    """E.5: `aws:ViaAWSService` always, the `CalledVia` keys for forwarded calls only."""
+def test_context_has_via_aws_service_false() -> None:
+    """E.5: always; the `CalledVia` keys are for forwarded calls only."""
     assert value("aws:ViaAWSService") == "false"
     assert [value(key) for key in ("aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast")] == [None] * 3
 
 
 @pytest.mark.parametrize("side", ["Principal", "Resource"])
 @pytest.mark.parametrize(("organization", "id", "paths"), [(ACME, ACME.id, (ACME.path,)), (None, None, None)])
-def test_organizations(side: str, organization: Organization | None, id: Any, paths: Any) -> None:
-    """E.1, E.4: only where the account is in one, and then also for the management account; paths are multivalued."""
+def test_context_has_organization_keys(side: str, organization: Organization | None, id: Any, paths: Any) -> None:
+    """E.1, E.4: if the account is in one, also the management account; paths are multivalued."""
     around = {f"{side.lower()}_organization": organization}
     assert value(f"aws:{side}OrgID", **around) == id
     assert value(f"aws:{side}OrgPaths", **around) == paths
     assert value(f"aws:{side}OrgID", **{f"{side.lower()}_organization": OTHER}) == "o-other"
 
 
-def test_the_account_of_the_resource() -> None:
+def test_context_has_resource_account() -> None:
     assert value("aws:ResourceAccount", resource_account="444455556666") == "444455556666"
     assert value("aws:ResourceAccount") is None
 
 
-def test_tags() -> None:
-    """E.1, E.4: one key a tag, without regard to letter case; an empty tag is there, a missing one is not."""
+def test_context_has_tag_keys() -> None:
+    """E.1, E.4: one key for each tag, case-insensitive; an empty tag is present."""
     tags = {"Team": "blue", "empty": ""}
     assert value("aws:ResourceTag/team", resource_tags=tags) == "blue"
     assert value("aws:ResourceTag/EMPTY", resource_tags=tags) == ""
@@ -153,8 +157,8 @@ def test_tags() -> None:
     assert value("aws:PrincipalTag/team", principal=ANONYMOUS) is None
 
 
-def test_two_tags_that_differ_by_letter_case_are_refused() -> None:
-    """C-4: who sees the one and who sees the other decide differently."""
+def test_tags_that_differ_by_case_are_refused() -> None:
+    """C-4: otherwise decisions would depend on which one is read."""
     with pytest.raises(ContextError, match="letter case"):
         RequestContext(None, RequestFacts(NOW, ADA, resource_tags={"Team": "a", "team": "b"}))
     with pytest.raises(ContextError, match="letter case"):
@@ -162,8 +166,8 @@ def test_two_tags_that_differ_by_letter_case_are_refused() -> None:
 
 
 @pytest.mark.parametrize("key", [*sorted(SUPPLIED_KEYS), "aws:resourcetag/team", "aws:principalarn", "aws:username"])
-def test_what_the_enforcement_point_gives_wins(key: str) -> None:
-    """K-1: it is the enforcement point that builds the context."""
+def test_application_context_takes_precedence(key: str) -> None:
+    """K-1: the enforcement point builds the context."""
     around: dict[str, Any] = {
         "call": HTTP,
         "principal_organization": ACME,
@@ -185,42 +189,42 @@ def issued(principal: Principal, mfa_at: datetime | None) -> Principal:
     [(ADA, "90"), (ROOT, "90"), (SESSION, None), (FEDERATED, None)],
     ids=lambda given: given.type if isinstance(given, Principal) else "",
 )
-def test_the_age_of_mfa(principal: Principal, age: str | None) -> None:
-    """E.2: whole seconds, of the sessions that GetSessionToken gives; absent without MFA and with a long-term key."""
+def test_context_has_mfa_age(principal: Principal, age: str | None) -> None:
+    """E.2: whole seconds, for sessions of GetSessionToken; absent without MFA."""
     shown = NOW - timedelta(seconds=90, milliseconds=900)
     assert value("aws:MultiFactorAuthAge", principal=issued(principal, shown)) == age
     assert value("aws:MultiFactorAuthAge", principal=issued(principal, None)) is None
     assert value("aws:MultiFactorAuthAge", principal=principal) is None
 
 
-def test_a_clock_that_lags_makes_no_mfa_of_the_future() -> None:
-    """Another machine's clock may be ahead of ours: the age is then nothing, not less."""
+def test_mfa_age_is_never_negative() -> None:
+    """Another machine's clock may be ahead of ours."""
     assert value("aws:MultiFactorAuthAge", principal=issued(ADA, NOW + timedelta(seconds=5))) == "0"
 
 
-def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:
-    """A decision costs what its statements name."""
-    asked: list[str] = []
+def test_context_values_are_computed_once_on_first_use() -> None:
+    """A decision costs what its statements use."""
+    computed: list[str] = []
 
     def expensive() -> str:
-        asked.append("shape")
+        computed.append("shape")
         return "round"
 
     context = RequestContext({"docs:Shape": expensive}, RequestFacts(NOW, ADA))
     assert context.value("aws:currenttime") == "2026-11-24T14:01:46Z"
-    assert asked == []
+    assert computed == []
     assert [context.value("docs:shape"), context.value("docs:shape"), context["DOCS:SHAPE"]] == ["round"] * 3
-    assert asked == ["shape"]
+    assert computed == ["shape"]
 
 
-def test_a_value_of_no_known_kind_is_refused_when_asked_for() -> None:
+def test_unsupported_value_is_refused_on_use() -> None:
     context = RequestContext({"docs:Shape": lambda: object()}, RequestFacts(NOW, ADA))  # type: ignore[dict-item,return-value]
     with pytest.raises(ContextError):
         context.value("docs:shape")
 
 
-def test_lists_the_keys_that_are_there() -> None:
-    """What an explanation shows: no absent key, and everything of the tables."""
+def test_context_lists_present_keys() -> None:
+    """For explanations: all keys of the tables that are present."""
     context = RequestContext({"docs:Shape": "round"}, RequestFacts(NOW, ADA, resource_tags={"Team": "blue"}))
     assert list(context) == [
         "aws:currenttime", "aws:epochtime", "aws:principalisawsservice", "aws:requestedregion",

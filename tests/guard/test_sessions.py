@@ -1,4 +1,4 @@
-"""Temporary credentials through the hinge: sealed by the store, signed by botocore, decided and noted (S-1 to S-51)."""
+"""Temporary credentials at a guard: sealed by the store, signed by botocore, decided, recorded (S-1 to S-51)."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class World:
         return request_with(self.store.seal_session(session), secret, self.now)
 
     def enter(self, session: Session) -> Principal:
-        """Sign in with a session's credentials."""
+        """Authenticate with a session's credentials."""
         return self.guard.authenticate(self.request(session), payload_hash=lambda: EMPTY_HASH)
 
     def may(self, principal: Principal, action: str) -> bool:
@@ -152,8 +152,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 # --- what a session may -------------------------------------------------------------------------------------------
 
 
-def test_a_role_session_has_the_permissions_of_its_role_now(world: World) -> None:
-    """S-2: the current policies, not those of the moment when it was made; S-51: none once the role is gone."""
+def test_role_session_has_current_permissions_of_its_role(world: World) -> None:
+    """S-2: not those at issue; S-51: none after the role is deleted."""
     principal = world.enter(world.role())
     assert [world.may(principal, action) for action in ("Get", "List", "Put")] == [True, False, False]
     world.edit(seed(ADA, roles=({**EDITOR, "inline": {"P": document(allow("docs:Put*"))}},)))
@@ -163,8 +163,8 @@ def test_a_role_session_has_the_permissions_of_its_role_now(world: World) -> Non
     assert not world.may(world.enter(world.role()), "Put")
 
 
-def test_what_the_token_froze_counts(world: World) -> None:
-    """Session policies, session tags and the source identity are those of the token (S-2)."""
+def test_contents_of_the_token_apply(world: World) -> None:
+    """S-2: session policies, session tags and source identity."""
     caller = world.role().principal
     tagged = world.enter(world.role(principal=replace(caller, tags={"team": "blue"})))
     assert world.may(tagged, "List")
@@ -175,16 +175,16 @@ def test_what_the_token_froze_counts(world: World) -> None:
     assert [world.may(principal, action) for action in ("Get", "Put")] == [False, True]
 
 
-def test_sessions_are_revoked_by_their_time_of_issue(world: World) -> None:
-    """S-50: `aws:TokenIssueTime`, and two sessions that differ in it only are told apart."""
+def test_sessions_are_revoked_by_issue_time(world: World) -> None:
+    """S-50: `aws:TokenIssueTime` distinguishes otherwise equal sessions."""
     old = world.role(issued=NOW - timedelta(hours=1))
     for session, allowed in ((old, "Old"), (world.role(), "New"), (old, "Old")):
         principal = world.enter(session)
         assert [action for action in ("Old", "New") if world.may(principal, action)] == [allowed]
 
 
-def test_the_age_of_mfa_grows_while_a_principal_is_remembered(world: World) -> None:
-    """E.2: counted at each decision; one and the same principal serves both."""
+def test_mfa_age_grows_for_a_cached_principal(world: World) -> None:
+    """E.2: computed at each decision."""
     session = world.user(mfa_at=NOW - timedelta(seconds=240))
     young = world.enter(session)
     assert world.may(young, "Delete")
@@ -199,15 +199,15 @@ def test_the_age_of_mfa_grows_while_a_principal_is_remembered(world: World) -> N
     assert not world.may(young, "Delete")
 
 
-def test_a_session_without_mfa_has_no_age(world: World) -> None:
-    """The key is absent, and what demands MFA is refused; so it is for a long-term key and for a role session."""
+def test_session_without_mfa_has_no_mfa_age(world: World) -> None:
+    """The key is absent and MFA conditions deny, as for long-term keys and role sessions."""
     principal = world.enter(world.user())
     assert [world.may(principal, action) for action in ("Get", "Put", "Delete")] == [True, False, False]
     long_term = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
     assert [world.may(long_term, action) for action in ("Get", "Put", "Delete")] == [True, False, False]
 
 
-def test_a_federated_user_has_the_intersection(world: World) -> None:
+def test_federated_user_has_intersection_of_permissions(world: World) -> None:
     """S-32: of the user's permissions and the session policies; without any, nothing."""
     ada = f"arn:aws:iam::{ACME}:user/ada"
     principal = world.enter(world.federated(ada, document(allow("docs:*"))))
@@ -215,8 +215,8 @@ def test_a_federated_user_has_the_intersection(world: World) -> None:
     assert not world.may(world.enter(world.federated(ada)), "Get")
 
 
-def test_a_federated_user_of_root_has_what_its_session_policies_say(world: World) -> None:
-    """R-1, S-32: root may everything, so the policies alone limit; without any, nothing."""
+def test_federated_user_of_root_has_its_session_policies(world: World) -> None:
+    """R-1, S-32: root may do everything; without session policies, nothing."""
     root = f"arn:aws:iam::{ACME}:root"
     principal = world.enter(world.federated(root, document(allow("docs:Get*"))))
     assert [world.may(principal, action) for action in ("Get", "Put")] == [True, False]
@@ -231,8 +231,8 @@ def test_a_federated_user_of_root_has_what_its_session_policies_say(world: World
     [[], [{**ADA, "access_keys": []}], [{**ADA, "access_keys": [{**ADA["access_keys"][0], "status": "Inactive"}]}]],
     ids=["user gone", "key gone", "key inactive"],
 )
-def test_a_session_of_a_user_ends_with_the_key(world: World, users: list[dict[str, Any]]) -> None:
-    """S-51: at once, for GetSessionToken and GetFederationToken, though the token was opened before."""
+def test_user_session_ends_with_its_key(world: World, users: list[dict[str, Any]]) -> None:
+    """S-51: at once, for GetSessionToken and GetFederationToken, also with a cached token."""
     sessions = [world.user(), world.federated(f"arn:aws:iam::{ACME}:user/ada", document(allow("docs:*")))]
     requests = [world.request(session) for session in sessions]
     for request in requests:
@@ -243,8 +243,8 @@ def test_a_session_of_a_user_ends_with_the_key(world: World, users: list[dict[st
             world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
 
 
-def test_a_session_ends_when_its_time_is_up(world: World) -> None:
-    """Remembered or not."""
+def test_session_expires(world: World) -> None:
+    """Cached or not."""
     token = world.store.seal_session(world.role(expires=NOW + timedelta(seconds=10)))
     world.guard.authenticate(request_with(token), payload_hash=lambda: EMPTY_HASH)
     world.now = NOW + timedelta(seconds=10)
@@ -255,8 +255,8 @@ def test_a_session_ends_when_its_time_is_up(world: World) -> None:
 # --- what it costs ------------------------------------------------------------------------------------------------
 
 
-def test_a_role_session_signs_in_while_the_store_is_away(world: World) -> None:
-    """S-1: everything is in the token, so the store is not asked, and an event loop need not wait."""
+def test_role_session_authenticates_without_the_store(world: World) -> None:
+    """S-1: the token has everything, so an event loop need not wait."""
     request = world.request(world.role())
     away = mock.Mock(side_effect=StoreUnavailable("away"))
     with mock.patch.multiple(world.inner, access_key=away, epoch=away, principal=away):
@@ -265,8 +265,8 @@ def test_a_role_session_signs_in_while_the_store_is_away(world: World) -> None:
     away.assert_not_called()
 
 
-def test_a_session_of_a_user_asks_for_its_key_until_that_is_remembered(world: World) -> None:
-    """An event loop is told so; and so it is of a token that is not ours, for which nothing is asked."""
+def test_user_session_looks_up_its_key_on_cache_miss(world: World) -> None:
+    """An event loop gets `CacheMiss`; for an invalid token there is no lookup."""
     request = world.request(world.user())
     world.guard.refresh()
     with pytest.raises(CacheMiss):
@@ -274,11 +274,11 @@ def test_a_session_of_a_user_asks_for_its_key_until_that_is_remembered(world: Wo
     known = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
     assert world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, cache_only=True) is known
     with pytest.raises(InvalidClientTokenId):
-        world.guard.authenticate(request_with("nobody's"), payload_hash=lambda: EMPTY_HASH, cache_only=True)
+        world.guard.authenticate(request_with("unknown"), payload_hash=lambda: EMPTY_HASH, cache_only=True)
 
 
-def test_a_warm_token_is_not_decrypted_again(world: World) -> None:
-    """Nor is its principal made again."""
+def test_cached_session_token_is_not_decrypted_again(world: World) -> None:
+    """Its principal is the same object."""
     request = world.request(world.role())
     first = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
     sealer = mock.Mock(side_effect=AssertionError("opened again"))
@@ -291,11 +291,11 @@ def _shown(identity: Any) -> dict[str, Any]:
     return identity
 
 
-# --- what is noted ------------------------------------------------------------------------------------------------
+# --- audit records ------------------------------------------------------------------------------------------------
 
 
-def test_the_record_says_whose_session_it_was(world: World) -> None:
-    """As CloudTrail does: the temporary key's id, the role behind, when it began, MFA, the identity behind."""
+def test_record_has_session_details(world: World) -> None:
+    """As in CloudTrail: temporary key id, role, start, MFA, source identity."""
     world.may(world.enter(world.role(source_identity="ada@example.com")), "Get")
     world.may(world.enter(world.user(mfa_at=NOW)), "Get")
     role, user = (_shown(record["userIdentity"]) for record in world.sink.records[-2:])
@@ -317,8 +317,8 @@ def test_the_record_says_whose_session_it_was(world: World) -> None:
     }
 
 
-def test_neither_token_nor_secret_is_noted(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Let in, refused or denied."""
+def test_record_has_neither_token_nor_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """For allowed, refused and denied requests."""
     caplog.set_level(logging.DEBUG, "iam_guard")
     token = world.store.seal_session(world.role())
     principal = world.guard.authenticate(request_with(token), payload_hash=lambda: EMPTY_HASH)
@@ -326,14 +326,14 @@ def test_neither_token_nor_secret_is_noted(world: World, caplog: pytest.LogCaptu
     for request in (request_with(token, "wrong"), request_with(token[:-1]), request_with(token, key_id=f"{ID}X")):
         with pytest.raises(Exception, match=r"security token|signature"):
             world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
-    noted = json.dumps(world.sink.records) + caplog.text + repr(principal)
-    assert noted.count(ID) >= 4
-    assert token[:-1] not in noted
-    assert SECRET not in noted
+    logged = json.dumps(world.sink.records) + caplog.text + repr(principal)
+    assert logged.count(ID) >= 4
+    assert token[:-1] not in logged
+    assert SECRET not in logged
 
 
-def test_the_use_of_a_temporary_key_is_not_kept(world: World) -> None:
-    """R-34: last-used tracking is of long-term keys."""
+def test_last_use_of_temporary_key_is_not_stored(world: World) -> None:
+    """R-34: it is stored for long-term keys only."""
     with mock.patch.object(world.guard.uses, "_note") as note:
         world.enter(world.role())
         world.enter(world.user())
@@ -343,8 +343,8 @@ def test_the_use_of_a_temporary_key_is_not_kept(world: World) -> None:
 # --- over HTTP ----------------------------------------------------------------------------------------------------
 
 
-def test_an_application_sees_the_session(world: World) -> None:
-    """Through the middleware: let in with the token, refused without it and with a changed one."""
+def test_middleware_authenticates_session(world: World) -> None:
+    """Refused without the token and with a changed one."""
     docs = Service("docs")
 
     @docs.requires("GetDocument", resource="document/{document_id}")

@@ -1,4 +1,4 @@
-"""Shadow mode: a candidate decides beside the guard, its differences are recorded, and no answer changes."""
+"""Shadow mode: a candidate also decides, differences are recorded, and responses do not change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Open = Callable[..., Guard]
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Open]:
-    """Open a guard on a seed, in the shadow of which another one decides."""
+    """Open a guard on a seed with a candidate for shadow mode."""
     guards: list[Guard] = []
 
     def make(candidate: str = CANDIDATE, **more: Any) -> Guard:
@@ -50,8 +50,8 @@ def recorded(tmp_path: Path) -> list[dict[str, Any]]:
     return [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
 
 
-def test_difference_is_recorded_and_the_answer_stands(opened: Open, tmp_path: Path) -> None:
-    """Both ways: what the candidate would refuse is allowed, and what it would allow is refused."""
+def test_difference_is_recorded_and_decision_stands(opened: Open, tmp_path: Path) -> None:
+    """Both ways: only the candidate denies, or only the candidate allows."""
     guard = opened()
     assert guard.decide(RITA, "docs:Get", DOCUMENT).allowed
     assert not guard.decide(RITA, "docs:Put", DOCUMENT).allowed
@@ -64,15 +64,15 @@ def test_difference_is_recorded_and_the_answer_stands(opened: Open, tmp_path: Pa
     assert allowed["shadow"]["policySet"] != allowed["policySet"]
 
 
-def test_equal_outcome_leaves_the_record_as_it_was(opened: Open, tmp_path: Path) -> None:
+def test_equal_outcome_does_not_change_the_record(opened: Open, tmp_path: Path) -> None:
     guard = opened(SEED)
     guard.decide(RITA, "docs:Get", DOCUMENT)
     guard.decide(RITA, "docs:Put", DOCUMENT)
     assert not any("shadow" in each for each in recorded(tmp_path))
 
 
-def test_conditions_are_asked_with_the_same_request(opened: Open, tmp_path: Path) -> None:
-    """The candidate sees the keys of the request; what it alone reads is not among those that the decision read."""
+def test_candidate_sees_the_same_request(opened: Open, tmp_path: Path) -> None:
+    """Keys that only the candidate reads are not recorded as read."""
     condition = '"docs:Get*", Condition: {StringEquals: {"aws:RequestTag/x": "a"}}'
     guard = opened(SEED.replace('"docs:Get*"', condition))
     guard.decide(RITA, "docs:Get", DOCUMENT, {"aws:RequestTag/x": "a"})
@@ -83,14 +83,14 @@ def test_conditions_are_asked_with_the_same_request(opened: Open, tmp_path: Path
     assert "conditions" not in other
 
 
-def test_caller_whom_the_candidate_does_not_know_is_a_difference(opened: Open, tmp_path: Path) -> None:
+def test_caller_missing_in_candidate_is_a_difference(opened: Open, tmp_path: Path) -> None:
     opened(SEED.replace("name: rita", "name: rosa")).decide(RITA, "docs:Get", DOCUMENT)
     [record] = recorded(tmp_path)
     assert record["shadow"]["reasons"][0]["note"] == "the principal does not exist (any more)"
 
 
-def test_candidate_with_other_unique_ids_knows_callers_by_name(tmp_path: Path) -> None:
-    """A store that was made of the same seed has other unique ids, and decides alike; a stranger stays one."""
+def test_candidate_with_other_ids_finds_callers_by_name(tmp_path: Path) -> None:
+    """A store from the same seed has other unique ids and decides alike."""
     (tmp_path / "iam.yaml").write_text(SEED)
     settings = Settings()
     for name in ("one", "two"):
@@ -108,8 +108,8 @@ def test_candidate_with_other_unique_ids_knows_callers_by_name(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable("the store is away"), RuntimeError("secret")])
-def test_fault_of_the_candidate_changes_no_answer(opened: Open, tmp_path: Path, fault: Exception) -> None:
-    """Nothing is raised; the record says that the candidate has no decision, without the fault's own words."""
+def test_candidate_error_does_not_change_the_decision(opened: Open, tmp_path: Path, fault: Exception) -> None:
+    """The record reports that the candidate has no decision, without the error's text."""
     guard = opened()
     load = Loader.load
 
@@ -129,8 +129,8 @@ def test_fault_of_the_candidate_changes_no_answer(opened: Open, tmp_path: Path, 
     }
 
 
-def test_warm_means_both(opened: Open) -> None:
-    """A decision that would wait for the candidate's store must not be made in the event loop."""
+def test_warm_requires_both_stores(opened: Open) -> None:
+    """A decision that waits for the candidate's store must not run in the event loop."""
     guard = opened()
     guard.decide(RITA, "docs:Get", DOCUMENT)
     assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
@@ -138,7 +138,7 @@ def test_warm_means_both(opened: Open) -> None:
         assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is None
 
 
-def test_resource_of_the_application_is_the_same_for_both(opened: Open, tmp_path: Path) -> None:
+def test_application_resource_is_loaded_once_for_both(opened: Open, tmp_path: Path) -> None:
     share = {"Effect": "Deny", "Principal": "*", "Action": "docs:Get", "Resource": DOCUMENT}
     policy = {"Version": "2012-10-17", "Statement": [share]}
     guard = opened(CANDIDATE, resources=lambda arn: Resource(arn, ACME, policy=policy))
@@ -146,7 +146,7 @@ def test_resource_of_the_application_is_the_same_for_both(opened: Open, tmp_path
     assert "shadow" not in recorded(tmp_path)[0]  # the same explicit deny
 
 
-def test_candidate_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
+def test_missing_candidate_is_refused_at_start(tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(SEED)
     with pytest.raises(ConfigurationError):
         open_guard(tmp_path / "iam.yaml", shadow=f"sqlite:///{tmp_path}/nowhere.db")
@@ -155,8 +155,8 @@ def test_candidate_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
 # --- only some actions -------------------------------------------------------------------------------------------
 
 
-def test_only_chosen_actions_are_decided_with_the_candidate(opened: Open, tmp_path: Path) -> None:
-    """Patterns without regard to letter case; of the others nothing is asked, and nothing must be warm."""
+def test_only_shadow_actions_are_decided_with_candidate(opened: Open, tmp_path: Path) -> None:
+    """Patterns are case-insensitive; other actions cause no query."""
     guard = opened(shadow_actions=["DOCS:P*", "iam:*"])
     shadow = guard._shadow
     assert shadow is not None
@@ -170,7 +170,7 @@ def test_only_chosen_actions_are_decided_with_the_candidate(opened: Open, tmp_pa
         assert guard.decide_from_cache(RITA, "docs:Put", DOCUMENT) is None
 
 
-def test_a_bracket_of_a_pattern_is_a_letter(opened: Open, tmp_path: Path) -> None:
+def test_bracket_in_a_pattern_is_literal(opened: Open, tmp_path: Path) -> None:
     guard = opened(shadow_actions=["docs:[GP]*"])
     with mock.patch.object(ShadowMode, "_decide", side_effect=AssertionError):
         guard.decide(RITA, "docs:Get", DOCUMENT)
@@ -188,8 +188,8 @@ policy_changes:
 """
 
 
-def test_change_file_is_laid_over_the_state_of_the_moment(opened: Open, tmp_path: Path) -> None:
-    """What the file changes differs; what changes in the first state changes in both, at once."""
+def test_change_file_is_applied_to_the_current_state(opened: Open, tmp_path: Path) -> None:
+    """Only its changes differ; a change of the first store applies to both at once."""
     guard = opened(CHANGE, epoch_poll=3600.0)
     guard.decide(RITA, "docs:Get", DOCUMENT)
     guard.decide(RITA, "docs:Put", DOCUMENT)
@@ -205,8 +205,8 @@ def test_change_file_is_laid_over_the_state_of_the_moment(opened: Open, tmp_path
     assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
 
 
-def test_change_between_the_two_decisions_is_no_difference(opened: Open, tmp_path: Path) -> None:
-    """The candidate sees a newer state than the guard: what differs may be that, so nothing is told."""
+def test_change_between_both_decisions_is_not_reported(opened: Open, tmp_path: Path) -> None:
+    """The candidate may see a newer state than the guard."""
     guard = opened(CHANGE, epoch_poll=3600.0)
     guard.decide(RITA, "docs:Get", DOCUMENT)
     (tmp_path / "iam.yaml").write_text(SEED.replace("name: acme", "name: acme-2"))
@@ -224,7 +224,7 @@ def test_change_between_the_two_decisions_is_no_difference(opened: Open, tmp_pat
         (CHANGE.replace("Effect: Allow", "Effect: Perhaps"), "candidate.yaml:6: "),
     ],
 )  # fmt: skip
-def test_change_file_that_cannot_be_laid_over_fails_at_opening(opened: Open, candidate: str, problem: str) -> None:
+def test_inapplicable_change_file_is_refused_at_start(opened: Open, candidate: str, problem: str) -> None:
     with pytest.raises(SeedError) as caught:
         opened(candidate)
     assert problem in str(caught.value)

@@ -1,4 +1,4 @@
-"""A guard whose setting `audit` names a folder: opening, deciding, the IAM API, event loops, the end."""
+"""A guard with an audit folder: opening, decisions, the IAM API, event loops, closing."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def kinds_in(folder: Path) -> list[tuple[str, str]]:
     return [(fact["eventName"], fact["iamGuard"].get("outcome", "")) for fact in facts]
 
 
-def test_decisions_are_in_the_trail_when_the_guard_is_closed(guard: Guard, tmp_path: Path) -> None:
+def test_decisions_are_in_the_trail_after_close(guard: Guard, tmp_path: Path) -> None:
     """Named by the service, signed to its end."""
     assert guard.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
     assert not guard.decide(ADA, "mail:Send").allowed
@@ -92,15 +92,13 @@ def test_decisions_are_in_the_trail_when_the_guard_is_closed(guard: Guard, tmp_p
     assert verify_trail(tmp_path / "trail", ring).is_ok
 
 
-def test_an_allowed_call_of_our_services_is_on_the_disk_before_the_answer(guard: Guard, tmp_path: Path) -> None:
+def test_own_service_record_is_on_disk_before_response(guard: Guard, tmp_path: Path) -> None:
     assert guard.decide(ADA, "iam:GetUser", ADA.arn).allowed
     assert kinds_in(tmp_path)[-1] == ("GetUser", "Allowed")
 
 
-def test_a_disk_that_fails_refuses_as_the_classes_say(
-    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """503 for administration; a denial is a denial."""
+def test_failing_disk_refuses_by_record_class(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 for administration; a denial stays a denial."""
 
     def fail(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
@@ -117,7 +115,7 @@ def test_a_disk_that_fails_refuses_as_the_classes_say(
     assert (usage.dropped, usage.refused) == (0, 1)
 
 
-def test_after_the_close_every_allow_is_refused(guard: Guard) -> None:
+def test_closed_guard_refuses_every_allow(guard: Guard) -> None:
     """A closed trail records nothing and so allows nothing."""
     guard.trail.close()
     with pytest.raises(DecisionUnavailable):
@@ -125,8 +123,8 @@ def test_after_the_close_every_allow_is_refused(guard: Guard) -> None:
     assert not guard.decide(ADA, "mail:Send").allowed
 
 
-def test_a_record_that_cannot_be_made_is_missing_like_any_other(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An action that changes something is refused; of one that reads the gap is counted."""
+def test_record_that_cannot_be_made_counts_as_missing(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes are refused; for reads the gap is counted."""
 
     def fail() -> str:
         raise OSError("no randomness")
@@ -145,8 +143,8 @@ def test_a_record_that_cannot_be_made_is_missing_like_any_other(guard: Guard, mo
 # --- event loops -----------------------------------------------------------------------------------------------------
 
 
-def test_no_coroutine_waits_for_the_disk(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decorated coroutine whose decision must be durable is decided in a worker; others stay on the loop."""
+def test_coroutines_do_not_wait_for_the_disk(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision that must be durable runs in a worker thread; others stay on the loop."""
     put, threads = Pipeline.put, []
 
     def watched(self: Pipeline, line: Line, row: Any, **more: Any) -> bool:
@@ -181,8 +179,8 @@ def test_no_coroutine_waits_for_the_disk(guard: Guard, tmp_path: Path, monkeypat
     assert kinds_in(tmp_path)[-2:] == [("CreateUser", "Allowed"), ("AuditEnd", "")]
 
 
-def test_asked_on_a_loop_for_what_must_be_durable_it_refuses(guard: Guard) -> None:
-    """Always, so that it is found at the first try; in a worker thread it is answered."""
+def test_durable_decision_on_event_loop_is_refused(guard: Guard) -> None:
+    """Always, so that the mistake is found at once; in a worker thread it works."""
     guard.decide(ADA, "iam:GetUser", ADA.arn)
 
     async def main() -> None:
@@ -198,7 +196,7 @@ def test_asked_on_a_loop_for_what_must_be_durable_it_refuses(guard: Guard) -> No
 # --- opening ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_there_needs_no_slash(tmp_path: Path) -> None:
+def test_existing_folder_needs_no_slash(tmp_path: Path) -> None:
     (tmp_path / "iam.json").write_text(json.dumps(SEED))
     (tmp_path / "trail").mkdir()
     create_signing_key_file(tmp_path / "key")
@@ -207,7 +205,7 @@ def test_a_folder_that_is_there_needs_no_slash(tmp_path: Path) -> None:
     guard.close()
 
 
-def test_a_file_is_a_file_as_ever(tmp_path: Path) -> None:
+def test_audit_file_is_still_a_file(tmp_path: Path) -> None:
     (tmp_path / "iam.json").write_text(json.dumps(SEED))
     guard = open_guard(tmp_path / "iam.json", audit=str(tmp_path / "trail"))
     guard.decide(ADA, "docs:GetDocument", DOCUMENT)
@@ -216,8 +214,8 @@ def test_a_file_is_a_file_as_ever(tmp_path: Path) -> None:
     guard.close()
 
 
-def test_the_key_beside_the_store_is_found(tmp_path: Path) -> None:
-    """As `iam-guard init` makes it."""
+def test_key_next_to_the_store_is_found(tmp_path: Path) -> None:
+    """As `iam-guard init` creates it."""
     create_signing_key_file(tmp_path / "iam-guard.db.audit-key")
     guard = open_guard(f"sqlite:///{tmp_path}/iam-guard.db", audit=f"{tmp_path}/trail/")
     assert guard.audit_usage() is not None
@@ -233,7 +231,7 @@ def test_the_key_beside_the_store_is_found(tmp_path: Path) -> None:
         ({"audit_key_file": "{}/key", "audit_fail_open": ["admin"]}, "audit_fail_open"),
     ],
 )
-def test_without_key_or_folder_no_guard_is_opened(settings: dict[str, Any], place: str, tmp_path: Path) -> None:
+def test_guard_without_key_or_folder_is_refused(settings: dict[str, Any], place: str, tmp_path: Path) -> None:
     (tmp_path / "iam.json").write_text(json.dumps(SEED))
     create_signing_key_file(tmp_path / "key")
     given = {name: value.format(tmp_path) if isinstance(value, str) else value for name, value in settings.items()}
@@ -242,13 +240,13 @@ def test_without_key_or_folder_no_guard_is_opened(settings: dict[str, Any], plac
     assert place.format(tmp_path) in str(caught.value.place)
 
 
-def test_the_folder_is_its_owner_s_only(guard: Guard, tmp_path: Path) -> None:
+def test_trail_folder_is_private_to_its_owner(guard: Guard, tmp_path: Path) -> None:
     assert os.stat(tmp_path / "trail").st_mode & 0o777 == 0o700
 
 
 @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
-def test_a_guard_that_nobody_holds_writes_what_it_took(tmp_path: Path) -> None:
-    """Though whoever asks for metrics outlives it; that nobody closed its store is said by Python."""
+def test_unreferenced_guard_writes_its_records(tmp_path: Path) -> None:
+    """Even while metrics callbacks exist; Python warns about the unclosed store."""
     (tmp_path / "iam.json").write_text(json.dumps(SEED))
     create_signing_key_file(tmp_path / "key")
     opened = open_guard(tmp_path / "iam.json", audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")

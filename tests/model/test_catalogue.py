@@ -1,4 +1,4 @@
-"""What an application declares, and the reference that it becomes."""
+"""An application's declarations, and the reference made from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def action(reference: ServiceReference, name: str) -> ActionEntry:
     return next(each for each in reference.actions if each.name == name)
 
 
-def test_most_of_it_follows_from_the_decorators(docs: Service) -> None:
+def test_decorators_declare_actions(docs: Service) -> None:
     """Action, resource type, condition keys, description and access level."""
 
     @docs.requires(
@@ -53,8 +53,8 @@ def test_most_of_it_follows_from_the_decorators(docs: Service) -> None:
     ]
 
 
-def test_what_a_loader_finds_is_open(docs: Service) -> None:
-    """Nobody knows the resources and keys of a loader before a request is there; they can be said."""
+def test_loader_makes_resources_and_keys_open(docs: Service) -> None:
+    """They are known per request only, and can be declared by name."""
     docs.requires("GetDocument", resource=lambda document_id: f"arn:aws:docs:::document/{document_id}")
     docs.requires("TagDocument", resource="*", context=lambda: {"docs:Kind": "x"})
     reference = docs.reference()
@@ -67,8 +67,8 @@ def test_what_a_loader_finds_is_open(docs: Service) -> None:
     assert [resource.name for resource in told.resources] == ["document"]
 
 
-def test_an_action_without_resource_takes_everything_alone(docs: Service) -> None:
-    """`*` is what it is asked about; one that is decided about in a handler only is open."""
+def test_action_without_resource_has_wildcard_only(docs: Service) -> None:
+    """An action that is decided about in a handler only is open."""
     docs.requires("ListDocuments")
     docs.catalogue.declare("MoveDocument")
     assert action(docs.reference(), "ListDocuments").resources == ()
@@ -90,15 +90,15 @@ def test_an_action_without_resource_takes_everything_alone(docs: Service) -> Non
         ("{x}:{y}", "y", "arn:${Partition}:docs:${Region}:${Account}:${X}:${Y}"),
     ],
 )
-def test_a_template_names_its_type(docs: Service, template: str, type: str, arn: str) -> None:
-    """After its last plain word, or its last parameter."""
+def test_template_names_its_resource_type(docs: Service, template: str, type: str, arn: str) -> None:
+    """By its last plain word, or its last parameter."""
     docs.requires("GetDocument", resource=template)
     [found] = docs.reference().resource_types
     assert (found.name, found.arn_formats) == (type, (arn,))
 
 
-def test_a_declared_type_has_its_template(docs: Service) -> None:
-    """Whatever its parameters are called."""
+def test_declared_type_matches_its_template(docs: Service) -> None:
+    """Whatever the names of its parameters."""
     docs.declare_resource_type("file", "document/{name}", condition_keys=["aws:ResourceTag/team"])
     docs.requires("GetDocument", resource="document/{document_id}")
     [found] = docs.reference().resource_types
@@ -123,14 +123,14 @@ def test_a_declared_type_has_its_template(docs: Service) -> None:
         (lambda docs: docs.declare_resource_type("document", "x/{y"), "expected a resource such as"),
     ],
 )
-def test_what_makes_no_sense_is_refused_at_once(docs: Service, declare: object, told: str) -> None:
-    """The application does not start with it."""
+def test_invalid_declaration_is_refused(docs: Service, declare: object, told: str) -> None:
+    """The application does not start."""
     with pytest.raises(ConfigurationError, match=told):
         declare(docs)  # type: ignore[operator]
 
 
-def test_a_second_word_must_not_contradict_the_first(docs: Service) -> None:
-    """The same word twice is no contradiction."""
+def test_contradicting_declaration_is_refused(docs: Service) -> None:
+    """An equal one is accepted."""
     docs.declare_action("Get", level="Read", description="Read it")
     docs.declare_action("Get", level=AccessLevel.READ, description="Read it")
     with pytest.raises(ConfigurationError, match="access level was declared before as `Read`"):
@@ -139,12 +139,12 @@ def test_a_second_word_must_not_contradict_the_first(docs: Service) -> None:
         docs.declare_action("Get", description="Show it")
     docs.declare_condition_key("docs:Age", "Numeric")
     docs.declare_condition_key("docs:Age", "Numeric")
-    with pytest.raises(ConfigurationError, match="declared before, and differently"):
+    with pytest.raises(ConfigurationError, match="declared differently before"):
         docs.declare_condition_key("docs:Age", "Date")
 
 
-def test_what_is_named_must_be_declared_in_the_end(docs: Service) -> None:
-    """In any order, since modules are imported in any."""
+def test_undeclared_reference_is_refused(docs: Service) -> None:
+    """Declarations may come in any order, since modules are imported in any."""
     docs.declare_action("Get", resource_types=["document"], depends_on=["docs:Look", "iam:PassRole"])
     with pytest.raises(ConfigurationError, match="resource type `document` is not declared"):
         docs.reference()
@@ -155,8 +155,8 @@ def test_what_is_named_must_be_declared_in_the_end(docs: Service) -> None:
     assert action(docs.reference(), "Get").dependent_actions == ("docs:Look", "iam:PassRole")
 
 
-def test_catalogues_of_one_service_are_joined(docs: Service) -> None:
-    """`requires` with a whole name makes a catalogue for each."""
+def test_catalogues_of_one_service_are_merged(docs: Service) -> None:
+    """`requires` with a full action name has its own catalogue."""
     docs.requires("GetDocument", resource="document/{id}")
     docs.declare_condition_key("docs:Kind", "Numeric")
     other = Service("docs")
@@ -188,6 +188,6 @@ def test_catalogues_of_one_service_are_joined(docs: Service) -> None:
         ("do", "Write"),
     ],
 )
-def test_the_verb_says_the_access_level(name: str, level: str) -> None:
-    """What says nothing changes something."""
+def test_verb_implies_access_level(name: str, level: str) -> None:
+    """Write by default."""
     assert level_of(name) == level

@@ -40,11 +40,11 @@ from iam_guard.model.context import Context, Given, Lazy
     ],
 )
 def test_values_have_one_string_form(given: Given, seen: object) -> None:
-    """G-15, C-19: whatever is handed in is seen as a string, or as a tuple for a list."""
+    """G-15, C-19: each value becomes a string, or a tuple for a list."""
     assert Context({"k": given}).value("k") == seen
 
 
-def test_keys_are_found_in_any_letter_case() -> None:
+def test_keys_are_case_insensitive() -> None:
     """C-3."""
     context = Context({"aws:ResourceTag/Team": "blue"})
     assert context["AWS:resourcetag/TEAM"] == "blue"
@@ -59,8 +59,8 @@ def test_keys_that_differ_by_case_are_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), {"a": 1}, [["nested"]], [None]])
-def test_values_of_no_known_kind_are_refused(value: object) -> None:
-    """Doubt is an error, not an absent key."""
+def test_values_of_unsupported_type_are_refused(value: object) -> None:
+    """An error, not an absent key."""
     with pytest.raises(ContextError):
         Context({"k": value})  # type: ignore[dict-item]
 
@@ -86,8 +86,8 @@ EAST = timezone(timedelta(hours=1))
         (1j, "a scalar or a list of scalars, got `complex`"),
     ],
 )
-def test_values_without_a_string_form_are_refused(value: Any, words: str) -> None:
-    """G-15: promptly, alone and in a list; the error names the key and never shows the value."""
+def test_values_without_string_form_are_refused(value: Any, words: str) -> None:
+    """G-15: quickly, alone and in a list; the error names the key, not the value."""
     for given in (value, ["a", value]):
         with pytest.raises(ContextError, match=words) as refused:
             Context({"docs:Key": given})
@@ -114,13 +114,13 @@ def test_extreme_values_have_a_string_form(value: Any, seen: str) -> None:
 
 
 class Colour(str, Enum):  # noqa: UP042  a StrEnum shows itself as its value
-    """What shows itself as `Colour.RED`."""
+    """An enumeration whose `str` is `Colour.RED`."""
 
     RED = "red"
 
 
 class Loud(float):
-    """What shows itself as no number does, as the floats of some libraries."""
+    """A float with another `repr`, as in some libraries."""
 
     def __repr__(self) -> str:
         return f"Loud({float(self)})"
@@ -129,13 +129,13 @@ class Loud(float):
 
 
 @pytest.mark.parametrize(("value", "seen"), [(Colour.RED, "red"), (Loud(1.5), "1.5"), (HTTPStatus.OK, "200")])
-def test_what_inherits_from_a_kind_is_seen_as_that_kind(value: Any, seen: str) -> None:
-    """G-15: how it would show itself says nothing."""
+def test_subclasses_are_formatted_as_their_base(value: Any, seen: str) -> None:
+    """G-15: whatever their own `__str__`."""
     for found in (Context({"k": value})["k"], Context({"k": [value]})["k"][0], Context({"k": lambda: value})["k"]):
         assert (found, type(found)) == (seen, str)
 
 
-def test_instants_of_a_zone_without_offset_mean_utc() -> None:
+def test_datetimes_without_offset_are_utc() -> None:
     """Never the zone of the machine."""
 
     class Nowhere(tzinfo):
@@ -148,14 +148,14 @@ def test_instants_of_a_zone_without_offset_mean_utc() -> None:
 
 
 @pytest.mark.parametrize("given", [{1: "a"}, {None: "a"}, {b"k": "a"}, {("k",): "a"}, [("k", "a")], 5, "text"])
-def test_what_is_no_mapping_from_texts_is_refused(given: Any) -> None:
-    """C-3: a key has letter case."""
-    with pytest.raises(ContextError, match=r"expected a (text as context key|mapping from condition key)"):
+def test_context_that_is_no_string_mapping_is_refused(given: Any) -> None:
+    """C-3: keys have letter case."""
+    with pytest.raises(ContextError, match=r"expected a (string as context key|mapping from condition key)"):
         Context(given)
 
 
-def test_errors_cut_long_keys() -> None:
-    """A message is for people."""
+def test_errors_truncate_long_keys() -> None:
+    """Messages stay readable."""
     for given in ({"k" * 9999: object()}, {"k" * 9999: "a", "K" * 9999: "b"}, {"k" * 9999: float("nan")}):
         with pytest.raises(ContextError) as refused:
             Context(given)  # type: ignore[arg-type]
@@ -171,8 +171,8 @@ def test_none_is_an_absent_key() -> None:
     assert len(context) == 0
 
 
-def test_lazy_values_are_computed_once_and_only_when_asked() -> None:
-    """A decision computes only the keys that its statements name."""
+def test_lazy_values_are_computed_once_on_first_use() -> None:
+    """A decision computes only the keys that its statements use."""
     calls: list[str] = []
 
     def costly() -> list[str]:
@@ -188,6 +188,6 @@ def test_lazy_values_are_computed_once_and_only_when_asked() -> None:
     assert calls == ["asked"]
 
 
-def test_repr_shows_no_values() -> None:
+def test_context_repr_hides_values() -> None:
     """Context values may be personal data."""
     assert "secret" not in repr(Context({"docs:Token": "secret"}))

@@ -1,4 +1,4 @@
-"""AWS's sentences (rules X-1 to X-9)."""
+"""AWS's error messages (rules X-1 to X-9)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def refused(
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_a_decision_counts_as_true_where_it_allows(outcome: Outcome) -> None:
-    """Whoever writes `if decision:` means that."""
+def test_decision_is_true_if_allowed(outcome: Outcome) -> None:
+    """For `if decision:`."""
     assert bool(Decision(outcome, AccessRequest(USER, "docs:GetDocument", DOCUMENT), ())) is (outcome == "Allowed")
 
 
@@ -49,10 +49,10 @@ def test_a_decision_counts_as_true_where_it_allows(outcome: Outcome) -> None:
         (PolicyType.TRUST, "because no role trust policy allows the docs:GetDocument action"),
     ],
 )
-def test_an_implicit_denial_names_the_type(policy_type: PolicyType, clause: str) -> None:
+def test_implicit_denial_names_policy_type(policy_type: PolicyType, clause: str) -> None:
     """X-2, X-3."""
-    told = refused(Outcome.IMPLICITLY_DENIED, policy_type)
-    assert told == f"User: {USER.arn} is not authorized to perform: docs:GetDocument{ON} {clause}"
+    message = refused(Outcome.IMPLICITLY_DENIED, policy_type)
+    assert message == f"User: {USER.arn} is not authorized to perform: docs:GetDocument{ON} {clause}"
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_an_implicit_denial_names_the_type(policy_type: PolicyType, clause: str)
         (PolicyType.TRUST, "with an explicit deny in the role trust policy"),
     ],
 )
-def test_an_explicit_denial_names_the_type(policy_type: PolicyType, clause: str) -> None:
+def test_explicit_denial_names_policy_type(policy_type: PolicyType, clause: str) -> None:
     """X-2, X-3."""
-    told = refused(Outcome.EXPLICITLY_DENIED, policy_type)
-    assert told == f"User: {USER.arn} is not authorized to perform: docs:GetDocument{ON} {clause}"
+    message = refused(Outcome.EXPLICITLY_DENIED, policy_type)
+    assert message == f"User: {USER.arn} is not authorized to perform: docs:GetDocument{ON} {clause}"
 
 
 @pytest.mark.parametrize(
@@ -87,25 +87,25 @@ def test_an_explicit_denial_names_the_type(policy_type: PolicyType, clause: str)
         (PolicyType.VPC_ENDPOINT, False),
     ],
 )
-def test_the_denying_policy_is_named_by_its_arn(policy_type: PolicyType, names: bool) -> None:
-    """X-5: for these types, where the policy has an ARN."""
+def test_denying_policy_is_named_by_arn(policy_type: PolicyType, names: bool) -> None:
+    """X-5: for these types, if the policy has an ARN."""
     arn = f"arn:aws:iam::{A}:policy/P"
     assert refused(Outcome.EXPLICITLY_DENIED, policy_type, arn=arn).endswith(f": {arn}") is names
 
 
-def test_a_role_session_is_named_by_its_session_arn() -> None:
+def test_role_session_is_named_by_session_arn() -> None:
     """X-1."""
-    told = refused(Outcome.IMPLICITLY_DENIED, PolicyType.IDENTITY, principal=SESSION)
-    assert told.startswith(f"User: arn:aws:sts::{A}:assumed-role/r/s is not authorized")
+    message = refused(Outcome.IMPLICITLY_DENIED, PolicyType.IDENTITY, principal=SESSION)
+    assert message.startswith(f"User: arn:aws:sts::{A}:assumed-role/r/s is not authorized")
 
 
-def test_an_action_without_resource_names_none() -> None:
+def test_action_without_resource_names_no_resource() -> None:
     """X-9."""
     assert "on resource" not in refused(Outcome.IMPLICITLY_DENIED, PolicyType.IDENTITY, resource="*")
 
 
 @pytest.mark.parametrize("principal", [Principal.from_arn("arn:aws:iam::444455556666:user/gus"), Principal.anonymous()])
-def test_strangers_are_told_no_reason(principal: Principal) -> None:
+def test_callers_of_other_accounts_get_no_reason(principal: Principal) -> None:
     """X-7: the clause is for callers of the same account."""
-    told = refused(Outcome.EXPLICITLY_DENIED, PolicyType.RESOURCE, principal=principal)
-    assert told == f"User: {principal.arn} is not authorized to perform: docs:GetDocument{ON}"
+    message = refused(Outcome.EXPLICITLY_DENIED, PolicyType.RESOURCE, principal=principal)
+    assert message == f"User: {principal.arn} is not authorized to perform: docs:GetDocument{ON}"

@@ -1,4 +1,4 @@
-"""The principal and the condition keys that follow from it (K-10, P-1, P-2, P-14)."""
+"""Principals and their condition keys (K-10, P-1, P-2, P-14)."""
 
 from __future__ import annotations
 
@@ -66,19 +66,19 @@ A = "111122223333"
         pytest.param(Principal.service("s3.amazonaws.com"), {"aws:principaltype": "Service"}, id="service"),
     ],
 )
-def test_supplies_exactly_the_keys_of_its_kind(principal: Principal, expected: dict[str, str]) -> None:
-    """K-10: each kind of caller has these keys and no others."""
+def test_principal_has_exactly_the_keys_of_its_type(principal: Principal, expected: dict[str, str]) -> None:
+    """K-10."""
     assert dict(principal.condition_keys) == expected
 
 
 def test_tags_become_principal_tag_keys() -> None:
-    """E.1: `aws:PrincipalTag/key`, found in any letter case."""
+    """E.1: `aws:PrincipalTag/key`, case-insensitive."""
     principal = Principal.from_arn(f"arn:aws:iam::{A}:user/ada", tags={"Team": "blue"})
     assert principal.key("aws:principaltag/team") == "blue"
 
 
 def test_tags_that_differ_by_case_are_refused() -> None:
-    """C-4: such a context is not built."""
+    """C-4."""
     with pytest.raises(ContextError):
         Principal.from_arn(f"arn:aws:iam::{A}:user/ada", tags={"Team": "blue", "team": "red"})
 
@@ -94,56 +94,56 @@ def test_tags_that_differ_by_case_are_refused() -> None:
         f"arn:aws:iam::{A}:root/x",
     ],
 )
-def test_refuses_what_names_no_principal(arn: str) -> None:
-    """G-43, P-1: groups, short ARNs and foreign texts are no principals."""
+def test_arn_of_no_principal_is_refused(arn: str) -> None:
+    """G-43, P-1: groups, short ARNs and other text."""
     with pytest.raises(InvalidInput):
         Principal.from_arn(arn)
 
 
 @pytest.mark.parametrize("arn", [5, None, b"arn:aws:iam::111122223333:root"])
-def test_refuses_an_arn_that_is_no_text(arn: Any) -> None:
-    """With an error of our own, like any other ARN that names no principal."""
-    with pytest.raises(InvalidInput, match="expected a text as a principal's arn, got"):
+def test_arn_that_is_no_string_is_refused(arn: Any) -> None:
+    """With `InvalidInput`, like any other invalid ARN."""
+    with pytest.raises(InvalidInput, match="expected a string as a principal's arn, got"):
         Principal.from_arn(arn)
 
 
 @pytest.mark.parametrize("type", [kind for kind in PrincipalType if kind not in ("Service", "Anonymous")])
 @pytest.mark.parametrize("arn", ["", "ada", "arn:aws:iam", A])
-def test_a_caller_with_an_account_has_an_arn(type: PrincipalType, arn: str) -> None:
-    """P-1: without one, nobody could tell its partition, and so whom a policy's account ARN means (G-51)."""
+def test_principal_with_account_needs_an_arn(type: PrincipalType, arn: str) -> None:
+    """P-1: its partition is needed to match a policy's account ARN (G-51)."""
     with pytest.raises(InvalidInput, match="expected the ARN of a principal"):
         Principal(type, arn, A)
 
 
 @pytest.mark.parametrize("field", ["account", "role_arn", "user_arn", "userid"])
-def test_refuses_a_fact_that_is_no_text(field: str) -> None:
-    """What is known of a caller is text or not known."""
+def test_field_that_is_no_string_is_refused(field: str) -> None:
+    """Optional fields are strings or None."""
     facts: dict[str, Any] = {"account": A, field: 5}
-    with pytest.raises(InvalidInput, match=f"expected a text as a principal's {field}, got `int`"):
+    with pytest.raises(InvalidInput, match=f"expected a string as a principal's {field}, got `int`"):
         Principal(PrincipalType.USER, f"arn:aws:iam::{A}:user/ada", **facts)
 
 
 @pytest.mark.parametrize("type", ["user", "", None, 5, [], "Role"])
-def test_refuses_a_type_that_does_not_exist(type: Any) -> None:
+def test_unknown_principal_type_is_refused(type: Any) -> None:
     """N-1."""
     with pytest.raises(InvalidInput, match="expected one of User, AssumedRole"):
         Principal(type, f"arn:aws:iam::{A}:user/ada", A)
 
 
-def test_a_type_may_be_given_as_its_word() -> None:
-    """N-1: the word is the type, so that nothing that asks for the type overlooks it."""
+def test_principal_type_may_be_a_string() -> None:
+    """N-1: it is converted, so that identity checks work."""
     assert Principal(cast(Any, "Anonymous"), "anonymous", None).type is PrincipalType.ANONYMOUS
 
 
-def test_role_session_without_role_arn_is_of_a_role_at_the_root_path() -> None:
-    """P-2: the session ARN drops the path."""
+def test_role_session_without_role_arn_has_root_path() -> None:
+    """P-2: the session ARN omits the path."""
     principal = Principal.from_arn(f"arn:aws:sts::{A}:assumed-role/r/s")
     assert principal.type is PrincipalType.ASSUMED_ROLE
     assert principal.role_arn == f"arn:aws:iam::{A}:role/r"
     assert not principal.is_service_linked
 
 
-def test_service_linked_roles_are_known_by_path() -> None:
+def test_service_linked_role_is_recognised_by_path() -> None:
     """P-14."""
     role = f"arn:aws:iam::{A}:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX"
     assert Principal.from_arn(f"arn:aws:sts::{A}:assumed-role/AWSServiceRoleForX/s", role_arn=role).is_service_linked

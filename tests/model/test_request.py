@@ -1,4 +1,4 @@
-"""A request: what it is made of is what it says it is, before anybody decides."""
+"""Access requests with fields of the wrong type are refused before any decision."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ FINE: dict[str, Any] = {"principal": ADA, "action": "docs:Get", "resource": "*"}
     ("field", "words"),
     [
         ("principal", "expected a principal, got"),
-        ("action", "expected a text as an action, got"),
-        ("resource", "expected a text as a resource, got"),
-        ("resource_account", "expected a text as the resource's account, got"),
+        ("action", "expected a string as an action, got"),
+        ("resource", "expected a string as a resource, got"),
+        ("resource_account", "expected a string as a resource's account, got"),
     ],
 )
 @pytest.mark.parametrize("value", [5, b"docs:Get", ["docs:Get"], {}, True, object()])
-def test_refuses_what_is_of_another_kind(field: str, words: str, value: Any) -> None:
-    """With an error that names it, rather than somewhere deep inside."""
+def test_request_field_of_wrong_type_is_refused(field: str, words: str, value: Any) -> None:
+    """The error names the field."""
     with pytest.raises(InvalidInput, match=words):
         AccessRequest(**FINE | {field: value})
 
 
 @pytest.mark.parametrize("field", ["principal", "action", "resource"])
-def test_nothing_of_it_may_be_missing(field: str) -> None:
+def test_missing_request_field_is_refused(field: str) -> None:
     with pytest.raises(InvalidInput, match="got `NoneType`"):
         AccessRequest(**FINE | {field: None})
 
 
-def test_refuses_a_context_that_is_none() -> None:
+def test_context_that_is_no_mapping_is_refused() -> None:
     """C-3."""
     with pytest.raises(ContextError, match="expected a mapping"):
         AccessRequest(**FINE | {"context": [("docs:Kind", "report")]})
 
 
 class Action(str, Enum):  # noqa: UP042  a StrEnum shows itself as its value
-    """What an application may name its actions with; it shows itself as `Action.GET`."""
+    """An enumeration of actions; `str` of a member is `Action.GET`."""
 
     GET = "docs:Get"
 
 
-def test_a_text_is_nothing_but_a_text() -> None:
-    """X-1: a refusal names the action that was decided."""
+def test_string_subclass_becomes_plain_string() -> None:
+    """X-1: an error message names the action that was decided."""
     request = AccessRequest(ADA, Action.GET, "*")
     assert (type(request.action), f"{request.action}") == (str, "docs:Get")
 
 
-def test_refuses_a_resource_without_a_text_as_arn() -> None:
-    with pytest.raises(InvalidInput, match="expected a text as a resource, got `int`"):
+def test_resource_arn_that_is_no_string_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="expected a string as a resource, got `int`"):
         Resource(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"account": 111122223333}, "expected the resource's account as a text, got `int`"),
-        ({"tags": [{"Key": "team", "Value": "blue"}]}, "expected the resource's tags as a mapping, got `list`"),
-        ({"tags": None}, "expected the resource's tags as a mapping, got `NoneType`"),
+        ({"account": 111122223333}, "expected a string as a resource's account, got `int`"),
+        ({"tags": [{"Key": "team", "Value": "blue"}]}, "expected a mapping as a resource's tags, got `list`"),
+        ({"tags": None}, "expected a mapping as a resource's tags, got `NoneType`"),
     ],
 )
-def test_a_resource_of_the_wrong_kind_is_the_fault_of_whoever_made_it(given: Any, words: str) -> None:
-    """A loader makes it, not the sender of a request: no 400, and no 503 that does not say why."""
+def test_resource_field_of_wrong_type_is_configuration_error(given: Any, words: str) -> None:
+    """The loader made it, not the client: neither 400 nor an unexplained 503."""
     with pytest.raises(ConfigurationError, match=words):
         Resource("arn:aws:docs:us-east-1:111122223333:document/7", **given)
 
@@ -79,7 +79,7 @@ def test_a_resource_of_the_wrong_kind_is_the_fault_of_whoever_made_it(given: Any
     "question",
     [(ADA, 5, "*"), (ADA, None, "*"), ("ada", "docs:Get", "*")],
 )
-def test_a_guard_says_what_is_of_another_kind(guard: Guard, question: Any) -> None:
-    """The caller's fault is told to the caller; it never looks like a denial, and never like ours."""
+def test_guard_reports_argument_of_wrong_type(guard: Guard, question: Any) -> None:
+    """It is the caller's error: neither a denial nor a server error."""
     with pytest.raises(InvalidInput, match="expected a "):
         guard.decide(*question)

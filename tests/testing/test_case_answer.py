@@ -99,8 +99,8 @@ def test_an_answer_can_be_printed(line: str, answered: str) -> None:
     [
         ({"context": {"docs:Size": 1e400}}, "(at docs:Size)"),
         ({"context": {"docs:Kind": [["a"]]}}, "(at docs:Kind)"),
-        ({"context": {1: "a"}}, "expected a text as context key, got `int`"),
-        ({"context": {None: "a"}}, "expected a text as context key"),
+        ({"context": {1: "a"}}, "expected a string as context key, got `int`"),
+        ({"context": {None: "a"}}, "expected a string as context key"),
         ({"principal": {"arn": "ada", "account": "111122223333", "type": "User"}}, "expected the ARN of a principal"),
         ({"principal": {"arn": "ada", "account": "111122223333", "type": "user"}}, "expected one of"),
     ],

@@ -1,13 +1,14 @@
-"""Bearers of tokens of OIDC providers, as role sessions: admitted through the role's trust policy, and remembered.
+"""Role sessions of OIDC bearer tokens, decided by the role's trust policy and cached.
 
-The strategy. Which role a token gets is said by the settings' rules, or by the bearer in a header. A token is then what
-it is at AssumeRoleWithWebIdentity: its provider must be registered in the role's account, and the role must trust it.
-INVARIANT: a bearer is let in by a decision of the present epoch. When the state behind has changed, the trust policy is
-asked again, with the provider and the role as they are now; the signature, which cannot have changed, is not. A session
-ends with its token, or when the role's longest session ends, and then the whole token is looked at anew. Its time of
-issue is the token's, so that revoking the sessions of a role (`aws:TokenIssueTime`, S-50) ends it for good.
+The settings' rules or a header choose the role of a token. Then the token is treated as in AssumeRoleWithWebIdentity:
+its provider must be registered in the role's account, and the role must trust it.
 
-Only admitted tokens are remembered, by their digest, so that strangers cannot fill the room.
+INVARIANT: a cached session is used only with a decision of the current epoch. After a change of the store, the trust
+policy is evaluated again with the current provider and role; the signature is not verified again. A session ends with
+its token or after the role's maximum session duration; then the whole token is verified again. Its issue time is the
+token's, so that revoking a role's sessions (`aws:TokenIssueTime`, S-50) ends it for good.
+
+Only admitted tokens are cached, by digest, so that unauthenticated clients cannot fill the cache.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
-_TAKEN: Final = frozenset({"authorization", "x-api-key", "x-amz-security-token", "host", "cookie"})
-_NOT_IN_A_NAME: Final = re.compile(r"[^\w+=,.@-]", re.ASCII)
-_LONGEST_NAME: Final = 64
+_RESERVED_HEADERS: Final = frozenset({"authorization", "x-api-key", "x-amz-security-token", "host", "cookie"})
+_INVALID_IN_NAME: Final = re.compile(r"[^\w+=,.@-]", re.ASCII)
+_MAX_NAME: Final = 64
 _DIGEST_DIGITS: Final = 16
 
 _Key = tuple[bytes, str]
 
 
 class _Admitted(NamedTuple):
-    """A bearer who was let in at an epoch, until a moment."""
+    """A session that was admitted at an epoch, and until when it is valid."""
 
     principal: Principal
     token: Token
@@ -61,7 +62,7 @@ class _Admitted(NamedTuple):
 
 
 class BearerTokens:
-    """Safe to share between threads. Raises `ConfigurationError` for a setting that cannot be."""
+    """The sessions of bearer tokens; safe to share between threads. Raises `ConfigurationError`."""
 
     def __init__(self, store: CachedStore, tokens: TokenVerifier, settings: Settings) -> None:
         self._store = store
@@ -71,8 +72,8 @@ class BearerTokens:
         self._leeway = settings.oidc_leeway
         self._admitted: FIFOCache[_Key, _Admitted] = FIFOCache(max(settings.cache_size, 1))
         self._lock = fork_safe_lock()
-        self._is_open = bool(self._rules or self._header)
-        if self._is_open:
+        self._is_enabled = bool(self._rules or self._header)
+        if self._is_enabled:
             tokens.prepare()
 
     def __len__(self) -> int:
@@ -81,37 +82,37 @@ class BearerTokens:
     def principal(
         self, credential: TokenCredential, request: HttpRequest, *, now: datetime, decide: Decide
     ) -> Principal:
-        """Return the role session of a token; touches the store and the issuer only for what is not remembered.
+        """Return the role session of a token; queries the store and the issuer only on a cache miss.
 
-        Raises `InvalidIdentityToken` and its like for a bad token, `AccessDenied` where no role lets it in,
-        `IdentityProviderUnavailable`, `StoreUnavailable` and `DecisionUnavailable` when nobody can say.
+        Raises `InvalidIdentityToken`, `ExpiredIdentityToken`, `AccessDenied`, and `IdentityProviderUnavailable`,
+        `StoreUnavailable` or `DecisionUnavailable` if no decision can be made.
         """
-        if not self._is_open:
+        if not self._is_enabled:
             raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
         key = self._key(credential, request)
-        epoch = self._store.epoch()  # before anything is loaded: what changes meanwhile is seen at the next request
-        known = self._known(key)
-        if known is not None and known.epoch == epoch and now < known.until:
-            return known.principal
+        epoch = self._store.epoch()  # read before loading: a concurrent change is seen by the next request
+        cached = self._cached(key)
+        if cached is not None and cached.epoch == epoch and now < cached.until:
+            return cached.principal
         try:
-            made = self._admit(credential, key[1], known, epoch, now, decide)
+            admitted = self._admit(credential, key[1], cached, epoch, now, decide)
         except IamGuardError:
             with self._lock:
                 self._admitted.pop(key, None)
             raise
         with self._lock:
-            self._admitted[key] = made
-        return made.principal
+            self._admitted[key] = admitted
+        return admitted.principal
 
-    def holds(self, credential: TokenCredential, request: HttpRequest, now: datetime) -> bool:
-        """Return whether `principal` would answer from memory."""
-        if not self._is_open:
+    def is_cached(self, credential: TokenCredential, request: HttpRequest, now: datetime) -> bool:
+        """Return whether `principal` would return or raise without a query."""
+        if not self._is_enabled:
             return True
         try:
-            known = self._known(self._key(credential, request))
+            cached = self._cached(self._key(credential, request))
         except InvalidIdentityToken:
-            return True  # refused at once
-        if known is None or known.epoch != self._store.known_epoch or now >= known.until:
+            return True
+        if cached is None or cached.epoch != self._store.known_epoch or now >= cached.until:
             return False
         return self._store.is_at_rest()
 
@@ -121,31 +122,31 @@ class BearerTokens:
             return digest, ""
         values = request.values(self._header)
         if len(values) > 1:
-            raise InvalidIdentityToken("expected the role to be named once")
+            raise InvalidIdentityToken(f"expected one role, got {len(values)}")
         return digest, values[0].decode("latin-1").strip() if values else ""
 
-    def _known(self, key: _Key) -> _Admitted | None:
+    def _cached(self, key: _Key) -> _Admitted | None:
         try:
             return self._admitted[key]
         except KeyError:
             return None
 
-    # --- letting in --------------------------------------------------------------------------------------------------
+    # --- admission ---------------------------------------------------------------------------------------------------
 
     def _admit(
         self,
         credential: TokenCredential,
-        named: str,
-        known: _Admitted | None,
+        requested_role: str,
+        cached: _Admitted | None,
         epoch: int,
         now: datetime,
         decide: Decide,
     ) -> _Admitted:
-        is_verified = known is not None and now < known.until
-        token = known.token if known is not None and is_verified else self._tokens.read(credential.text)
-        arn = named or choose_role(self._rules, token.issuer, flattened(token.claims))
+        is_verified = cached is not None and now < cached.until
+        token = cached.token if cached is not None and is_verified else self._tokens.read(credential.text)
+        arn = requested_role or choose_role(self._rules, token.issuer, flattened(token.claims))
         if not arn:
-            raise InvalidIdentityToken("no role is said for tokens of this kind")
+            raise InvalidIdentityToken("no rule chooses a role for the token")
         account = read_role_arn(arn).account
         with self._store.viewing() as records:
             provider = find_provider(records, self._store.partition, account, token.issuer)
@@ -153,40 +154,40 @@ class BearerTokens:
             role = find_role(records, self._store.partition, arn)
         if not is_verified:
             self._tokens.verify(token, now.timestamp())
-        proved = proved_by(token, provider, arn, session_name=session_name_of(token.subject))
-        role = admit(proved, arn, role, decide)
-        ends = datetime.fromtimestamp(token.expires + self._leeway, UTC)
+        identity = proved_by(token, provider, arn, session_name=session_name_of(token.subject))
+        role = admit(identity, arn, role, decide)
+        expires = datetime.fromtimestamp(token.expires + self._leeway, UTC)
         issued = min(datetime.fromtimestamp(token.issued, UTC), now)
-        until = min(ends, now + timedelta(seconds=role.most_seconds))
-        if known is not None and is_verified:
-            issued, until = known.issued, known.until  # another decision is no other session, and no longer one
-        principal = self._session(credential, proved, role, issued, until)
+        until = min(expires, now + timedelta(seconds=role.max_seconds))
+        if cached is not None and is_verified:
+            issued, until = cached.issued, cached.until  # a new decision does not extend the session
+        principal = self._principal(credential, identity, role, issued, until)
         return _Admitted(principal, token, epoch, issued, until)
 
-    def _session(
-        self, credential: TokenCredential, proved: FederatedIdentity, role: Role, issued: datetime, until: datetime
+    def _principal(
+        self, credential: TokenCredential, identity: FederatedIdentity, role: Role, issued: datetime, until: datetime
     ) -> Principal:
-        how = Issued(issued, until, proved.transitive_tag_keys, proved.source_identity)
-        principal = session_principal(proved, role, self._store.partition, issued)
+        terms = Issued(issued, until, identity.transitive_tag_keys, identity.source_identity)
+        principal = session_principal(identity, role, self._store.partition, issued)
         id = hashlib.sha256(credential.text.encode()).hexdigest()[: 2 * _DIGEST_DIGITS]
-        return replace(principal, credential=Credential("oidc", id, issued=how))
+        return replace(principal, credential=Credential("oidc", id, issued=terms))
 
 
 def session_name_of(subject: str) -> str:
-    """Return a session name that says the subject, and is no other subject's.
+    """Return a readable session name that is unique to the subject.
 
-    Where characters have to be replaced, or there are too many, a digest of the whole tells it from its like.
+    If characters must be replaced or the subject is too long, a digest of the subject makes the name unique.
     """
-    name = _NOT_IN_A_NAME.sub("-", subject)
-    if name == subject and 2 <= len(name) <= _LONGEST_NAME:
+    name = _INVALID_IN_NAME.sub("-", subject)
+    if name == subject and 2 <= len(name) <= _MAX_NAME:
         return name
     digest = hashlib.sha256(subject.encode()).hexdigest()[:_DIGEST_DIGITS]
-    return f"{name[: _LONGEST_NAME - _DIGEST_DIGITS - 1]}-{digest}"
+    return f"{name[: _MAX_NAME - _DIGEST_DIGITS - 1]}-{digest}"
 
 
 def _header(name: str) -> bytes:
     folded = name.lower()
-    if name and (_HEADER.fullmatch(name) is None or folded in _TAKEN):
-        message = f"expected the name of a header of its own, got `{name[:200]}`"
+    if name and (_HEADER.fullmatch(name) is None or folded in _RESERVED_HEADERS):
+        message = f"expected an unreserved header name, got `{name[:200]}`"
         raise ConfigurationError(message, place="oidc_role_header")
     return folded.encode()

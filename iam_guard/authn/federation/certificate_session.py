@@ -1,13 +1,11 @@
-"""From a client certificate to a role session, as IAM Roles Anywhere makes one.
+"""Role sessions of client certificates, as in IAM Roles Anywhere.
 
-The certificate is verified against the trust anchors of the store; a profile of an anchor's account says for which role
-it may stand and on which terms; the role's trust policy decides, with `rolesanywhere.amazonaws.com` for a principal,
-`aws:SourceArn` for the anchor, and the certificate's attributes as tags. Where anchors and profiles leave a choice, the
-caller must name the role, or there is no session: nobody is given one of several by chance.
+The certificate is verified against the store's trust anchors. A profile in an anchor's account names the possible roles
+and their terms. The role's trust policy decides, with the principal `rolesanywhere.amazonaws.com`, the anchor as
+`aws:SourceArn`, and the certificate's attributes as tags. If several roles are possible, the caller must name one.
 
-A session is remembered by the certificate's fingerprint, the role that was asked for and the caller's address, until it
-ends, the certificate or a revocation list does, or the store's answer is another. Refusals are not remembered. Must not
-live here: reading and verifying certificates (`authn`), what a trust policy says (`role_session`).
+Sessions are cached by certificate fingerprint, requested role and source address, until the session, the certificate or
+a revocation list expires, or the store's trust changes. Refusals are not cached.
 """
 
 from __future__ import annotations
@@ -41,12 +39,12 @@ from iam_guard.model.trust import ROLES_ANYWHERE, CertificateProfile, Certificat
 from iam_guard.store.cached_store import CachedStore
 
 _Key: TypeAlias = tuple[str, str | None, str | None]
-"""The certificate's fingerprint, the role that is asked for, the caller's address (a trust policy may name it)."""
+"""The certificate's fingerprint, the requested role, the source address (a trust policy may use it)."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A session, what the store said when it was made, and until when it is good."""
+class _CachedSession:
+    """A session, the trust it was made with, and its validity."""
 
     trust: CertificateTrust
     principal: Principal
@@ -61,7 +59,7 @@ class _Choice(NamedTuple):
 
 
 class CertificateSessions:
-    """Makes and remembers sessions for one guard. Safe to share between threads."""
+    """The certificate sessions of a guard, with their cache. Safe to share between threads."""
 
     def __init__(
         self,
@@ -76,74 +74,74 @@ class CertificateSessions:
         self._decide = decide
         self._region = region
         self._clock = clock
-        self._sessions: LRUCache[_Key, _Known] = LRUCache(size)
+        self._sessions: LRUCache[_Key, _CachedSession] = LRUCache(size)
         self._lock = fork_safe_lock()
         self._authorities: TrustedAuthorities | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def is_warm(self, credential: CertificateCredential, call: Call | None) -> bool:
-        """Return whether `principal` would answer without touching the store."""
+    def is_cached(self, credential: CertificateCredential, call: Call | None) -> bool:
+        """Return whether `principal` would return without a query to the store."""
         try:
             trust = self._store.cache_only.certificate_trust()
         except CacheMiss:
             return False
-        return self._remembered(_key(credential, call), trust, self._clock()) is not None
+        return self._cached(_key(credential, call), trust, self._clock()) is not None
 
     def principal(self, credential: CertificateCredential, call: Call | None) -> Principal:
         """Return the session of a certificate.
 
-        Raises `UntrustedCertificate`, `AccessDenied` where the trust policy does, `StoreUnavailable`,
-        `DecisionUnavailable`.
+        Raises `UntrustedCertificate`, `AccessDenied` by the trust policy, `StoreUnavailable`, `DecisionUnavailable`.
         """
         now = self._clock()
         trust = self._store.certificate_trust()
         key = _key(credential, call)
-        known = self._remembered(key, trust, now)
-        if known is None:
-            known = self._made(credential, trust, now, call)
+        session = self._cached(key, trust, now)
+        if session is None:
+            session = self._create(credential, trust, now, call)
             if self._sessions.maxsize >= 1:
                 with self._lock:
-                    self._sessions[key] = known
-        return known.principal
+                    self._sessions[key] = session
+        return session.principal
 
-    def _remembered(self, key: _Key, trust: CertificateTrust, now: datetime) -> _Known | None:
+    def _cached(self, key: _Key, trust: CertificateTrust, now: datetime) -> _CachedSession | None:
         with self._lock:
-            known = self._sessions.get(key)
-        if known is None or not known.since <= now < known.until:
+            session = self._sessions.get(key)
+        if session is None or not session.since <= now < session.until:
             return None
-        # INVARIANT: the store keeps these objects for as long as no change concerns them (`store/invalidation`).
-        return known if known.trust.anchors is trust.anchors and known.trust.profiles is trust.profiles else None
+        # INVARIANT: the store returns the same objects until a change invalidates them (`store/invalidation`).
+        is_current = session.trust.anchors is trust.anchors and session.trust.profiles is trust.profiles
+        return session if is_current else None
 
-    # --- making one ----------------------------------------------------------------------------------------------
+    # --- creating a session --------------------------------------------------------------------------------------
 
-    def _made(
+    def _create(
         self, credential: CertificateCredential, trust: CertificateTrust, now: datetime, call: Call | None
-    ) -> _Known:
-        verified = self._ready(trust).verify(credential.chain, now)
+    ) -> _CachedSession:
+        verified = self._trusted_authorities(trust).verify(credential.chain, now)
         choice = _only(list(_choices(verified, trust, credential.role)))
         if not choice.profile.is_whole:
-            raise UntrustedCertificate("a policy that the profile names is gone, so there is no session")
-        proved = self._proved(verified, choice)
+            raise UntrustedCertificate("a session policy of the profile no longer exists")
+        identity = self._federated_identity(verified, choice)
         with self._store.viewing() as records:
-            found = find_role(records, self._store.partition, choice.role)
-        role = admit(proved, choice.role, found, partial(self._decide, call))
+            stored = find_role(records, self._store.partition, choice.role)
+        role = admit(identity, choice.role, stored, partial(self._decide, call))
         issued = now.replace(microsecond=0)
-        until = min(issued + timedelta(seconds=min(choice.profile.seconds, role.most_seconds)), verified.until)
-        return _Known(trust, self._signed_in(credential, proved, role, issued, until), issued, until)
+        until = min(issued + timedelta(seconds=min(choice.profile.seconds, role.max_seconds)), verified.until)
+        return _CachedSession(trust, self._principal(credential, identity, role, issued, until), issued, until)
 
-    def _ready(self, trust: CertificateTrust) -> TrustedAuthorities:
+    def _trusted_authorities(self, trust: CertificateTrust) -> TrustedAuthorities:
         with self._lock:
-            ready = self._authorities
-        if ready is None or ready.record.anchors is not trust.anchors:
-            ready = TrustedAuthorities(trust)
+            authorities = self._authorities
+        if authorities is None or authorities.record.anchors is not trust.anchors:
+            authorities = TrustedAuthorities(trust)
             with self._lock:
-                self._authorities = ready
-        return ready
+                self._authorities = authorities
+        return authorities
 
-    def _proved(self, verified: VerifiedCertificate, choice: _Choice) -> FederatedIdentity:
-        """Return what was proved. Raises `UntrustedCertificate` for attributes that no session may have."""
+    def _federated_identity(self, verified: VerifiedCertificate, choice: _Choice) -> FederatedIdentity:
+        """Return the identity of a certificate. Raises `UntrustedCertificate` for invalid session contents."""
         tags = certificate_tags(verified.certificate, choice.profile.mappings)
         anchor = choice.anchor
         source = anchor.arn(self._store.partition, self._region)
@@ -159,18 +157,19 @@ class CertificateSessions:
                 session_policies=choice.profile.session_policies,
             )
         except InvalidInput as error:
-            raise UntrustedCertificate(f"{error.message}, in the certificate or among the profile's mappings") from None
+            message = f"{error.message}, in the certificate or among the profile's mappings"
+            raise UntrustedCertificate(message) from None
 
-    def _signed_in(
+    def _principal(
         self,
         credential: CertificateCredential,
-        proved: FederatedIdentity,
+        identity: FederatedIdentity,
         role: Role,
         issued: datetime,
         until: datetime,
     ) -> Principal:
-        session = session_principal(proved, role, self._store.partition, issued)
-        terms = Issued(issued, until, source_identity=proved.source_identity)
+        session = session_principal(identity, role, self._store.partition, issued)
+        terms = Issued(issued, until, source_identity=identity.source_identity)
         return replace(session, credential=Credential("x509", credential.fingerprint, issued=terms))
 
 
@@ -178,20 +177,20 @@ def _key(credential: CertificateCredential, call: Call | None) -> _Key:
     return credential.fingerprint, credential.role, None if call is None else call.source_ip
 
 
-def _choices(verified: VerifiedCertificate, trust: CertificateTrust, asked: str | None) -> Iterator[_Choice]:
+def _choices(verified: VerifiedCertificate, trust: CertificateTrust, requested: str | None) -> Iterator[_Choice]:
     for anchor in verified.anchors:
         for profile in trust.profiles:
             if profile.account == anchor.account:
                 for role in profile.roles:
-                    if asked in (None, role):
+                    if requested in (None, role):
                         yield _Choice(anchor, profile, role)
 
 
 def _only(choices: list[_Choice]) -> _Choice:
     if not choices:
-        raise UntrustedCertificate("no profile lets this certificate have a session of the role")
+        raise UntrustedCertificate("no profile allows this certificate a session of the role")
     if len(choices) > 1:
-        is_of_roles = len({choice.role for choice in choices}) > 1
-        what = "the role in the header X-Iam-Guard-Role" if is_of_roles else "one trust anchor and one profile for it"
-        raise UntrustedCertificate(f"the certificate may have several sessions: expected {what}")
+        has_roles = len({choice.role for choice in choices}) > 1
+        what = "the role in the header X-Iam-Guard-Role" if has_roles else "one trust anchor and one profile for it"
+        raise UntrustedCertificate(f"the certificate allows several sessions: expected {what}")
     return choices[0]

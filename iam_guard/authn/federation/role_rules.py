@@ -1,11 +1,11 @@
-"""Which role the bearer of a token gets: rules of the settings, the first that fits.
+"""The rules of the setting `oidc_roles`, which choose the role of an OIDC token; the first match is used.
 
     https://token.actions.githubusercontent.com sub=repo:acme/docs:* arn:aws:iam::111122223333:role/deploy
     https://id.example.com https://example.com/role
 
-The first form: tokens of this issuer whose claim fits the pattern (`*` and `?` as in policies; of a list, one member)
-get the role. The second: the claim itself holds the role's ARN. A rule only chooses; whether the role is given is for
-its trust policy to say.
+The first form: tokens of this issuer whose claim matches the pattern (`*` and `?` as in policies; of a list, any
+member) get the role. The second: the claim itself is the role's ARN. A rule only chooses; the role's trust policy
+decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLACE = "oidc_roles"
 
 
 class Rule(NamedTuple):
-    """One rule; `role` is None where the claim holds the role's ARN."""
+    """A rule; `role` is None if the claim is the role's ARN."""
 
     issuer: str
     claim: str
@@ -30,22 +30,22 @@ class Rule(NamedTuple):
     role: str | None
 
     def role_for(self, claims: Mapping[str, Given]) -> str | None:
-        """Return the role of these claims, None where the rule does not fit."""
-        given = claims.get(self.claim)
-        values = [given] if isinstance(given, str) else list(given) if isinstance(given, tuple) else []
-        fitting = [str(value) for value in values if self.matches(str(value))]
-        if not fitting or (self.role is None and len(fitting) != 1):
-            return None  # of several roles, nobody says which
-        return self.role or fitting[0]
+        """Return the role for these claims, None if the rule does not match."""
+        claim = claims.get(self.claim)
+        values = [claim] if isinstance(claim, str) else list(claim) if isinstance(claim, tuple) else []
+        matching = [str(value) for value in values if self.matches(str(value))]
+        if not matching or (self.role is None and len(matching) != 1):
+            return None  # with several roles the choice would be arbitrary
+        return self.role or matching[0]
 
 
 def read_rules(texts: Iterable[str]) -> tuple[Rule, ...]:
-    """Read the rules. Raises `ConfigurationError`."""
+    """Parse the rules. Raises `ConfigurationError`."""
     return tuple(map(_rule, texts))
 
 
 def choose_role(rules: Iterable[Rule], issuer: str, claims: Mapping[str, Given]) -> str | None:
-    """Return the role of the first rule that fits."""
+    """Return the role of the first matching rule."""
     return next((role for rule in rules if rule.issuer == issuer and (role := rule.role_for(claims))), None)
 
 

@@ -1,4 +1,4 @@
-"""From a client certificate to what it may do: trust anchors, profiles, trust policies, and how long it lasts.
+"""Sessions of client certificates: trust anchors, profiles, trust policies, and lifetime.
 
 The rules are those of IAM Roles Anywhere; the decisions are S-20 to S-23 and E-46, E-47.
 """
@@ -39,7 +39,7 @@ ANCHOR_ARN = f"arn:aws:rolesanywhere:us-east-1:{ACCOUNT}:trust-anchor/{ANCHOR}"
 PLAN = f"arn:aws:docs:us-east-1:{ACCOUNT}:document/plan"
 ROOT = authority("CN=Root/O=Acme")
 ISSUING = authority("CN=Issuing/O=Acme", ROOT)
-STRANGER = authority()
+OTHER_ROOT = authority()
 GOOD = make("CN=robot-7/OU=dock", ISSUING, names=[x509.DNSName("robot.acme.example")], serial=0xBEEF)
 TRUSTS = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
 
@@ -58,7 +58,7 @@ def role(name: str, trusting: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def seed(**changes: Any) -> dict[str, Any]:
-    """Account 111122223333 trusts our root, for one role; `changes` replaces keys of the account."""
+    """Return a seed whose account trusts our root, for one role; `changes` replaces keys of the account."""
     account = {
         "id": ACCOUNT,
         "name": "acme",
@@ -79,14 +79,14 @@ class Clock:
 
 
 @dataclass
-class House:
+class Harness:
     guard: Guard
     store: SqlStore
     clock: Clock
     audit: Path
 
-    def declare(self, given: dict[str, Any]) -> None:
-        apply_seed(self.store, load_seed_text(json.dumps(given)), prune=True)
+    def declare(self, declared: dict[str, Any]) -> None:
+        apply_seed(self.store, load_seed_text(json.dumps(declared)), prune=True)
 
     def who(self, party: Party = GOOD, role: str | None = None, call: Call | None = None) -> Principal:
         pems = tuple(Party(each, None).pem.encode() for each in party.chain)
@@ -106,24 +106,24 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     clock = Clock()
     audit = tmp_path / "audit.jsonl"
     guard = guard_on(store, Settings(epoch_poll=0.0, audit=str(audit)))
     guard.clock = clock
-    made = House(guard, store, clock, audit)
-    made.declare(seed())
-    yield made
+    harness = Harness(guard, store, clock, audit)
+    harness.declare(seed())
+    yield harness
     guard.close()
 
 
 # --- the session ---------------------------------------------------------------------------------------------------
 
 
-def test_a_certificate_is_a_session_of_the_role(house: House) -> None:
-    """Named after its serial number, with the common name as source identity and its attributes as session tags."""
-    caller = house.who()
+def test_certificate_becomes_role_session(harness: Harness) -> None:
+    """Named by its serial number; common name as source identity, attributes as tags."""
+    caller = harness.who()
     assert caller.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/Robot/beef"
     assert caller.role_arn == ROBOT
     assert caller.tags == {
@@ -143,31 +143,31 @@ def test_a_certificate_is_a_session_of_the_role(house: House) -> None:
     assert credential.issued.expires - credential.issued.issued == timedelta(hours=1)
 
 
-def test_its_permissions_are_the_roles(house: House) -> None:
-    """S-2: those of now; what attributes say, policies can ask."""
-    caller = house.who()
-    assert house.guard.decide(caller, "docs:GetDocument", PLAN).allowed
+def test_certificate_session_has_permissions_of_the_role(harness: Harness) -> None:
+    """S-2: the current ones; policies can use its attributes."""
+    caller = harness.who()
+    assert harness.guard.decide(caller, "docs:GetDocument", PLAN).allowed
     only = document("docs:*", Condition={"StringEquals": {"aws:PrincipalTag/x509Subject/OU": "dock"}})
     for ou, allowed in (("dock", True), ("office", False)):
         text = json.loads(json.dumps(only).replace("dock", ou))
         roles = [{"name": "Robot", "path": "/team/", "trust": trust(), "inline": {"Docs": text}}]
-        house.declare(seed(roles=roles))
-        assert house.guard.decide(house.who(), "docs:GetDocument", PLAN).allowed is allowed
+        harness.declare(seed(roles=roles))
+        assert harness.guard.decide(harness.who(), "docs:GetDocument", PLAN).allowed is allowed
 
 
-def test_what_is_recorded(house: House) -> None:
-    """The decision about the role, then the caller as an assumed role, as CloudTrail has it."""
-    house.guard.decide(house.who(), "docs:GetDocument", PLAN)
-    house.refused(make("CN=x"))
-    *asked, used, refused = [json.loads(line) for line in house.audit.read_text().splitlines()]
-    assert {each["eventName"] for each in asked} == {"AssumeRole", "TagSession", "SetSourceIdentity"}
-    assert {each["userIdentity"]["invokedBy"] for each in asked} == {"rolesanywhere.amazonaws.com"}
+def test_certificate_session_is_recorded(harness: Harness) -> None:
+    """The decision about the role, then the caller as an assumed role, as in CloudTrail."""
+    harness.guard.decide(harness.who(), "docs:GetDocument", PLAN)
+    harness.refused(make("CN=x"))
+    *decisions, used, refused = [json.loads(line) for line in harness.audit.read_text().splitlines()]
+    assert {each["eventName"] for each in decisions} == {"AssumeRole", "TagSession", "SetSourceIdentity"}
+    assert {each["userIdentity"]["invokedBy"] for each in decisions} == {"rolesanywhere.amazonaws.com"}
     identity = used["userIdentity"]
     assert (identity["type"], identity["credentialId"]) == ("AssumedRole", GOOD.fingerprint)
     assert identity["sessionContext"]["sourceIdentity"] == "robot-7"
     assert identity["sessionContext"]["sessionIssuer"]["arn"] == ROBOT
     assert (refused["userIdentity"]["type"], refused["errorCode"]) == ("Unknown", "UntrustedCertificate")
-    assert len(list(read(house.audit))) == 5
+    assert len(list(read(harness.audit))) == 5
 
 
 # --- the trust policy ------------------------------------------------------------------------------------------------
@@ -191,132 +191,131 @@ def test_what_is_recorded(house: House) -> None:
         ({"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}, False),
     ],
 )
-def test_the_trust_policy_decides(house: House, condition: dict[str, Any], admitted: bool) -> None:
-    """By what the certificate says, who vouches for it, and from where it comes."""
-    house.declare(seed(roles=[role("Robot", trust(Condition=condition), path="/team/")]))
+def test_trust_policy_decides_about_certificate(harness: Harness, condition: dict[str, Any], admitted: bool) -> None:
+    """By attributes, anchor and source address."""
+    harness.declare(seed(roles=[role("Robot", trust(Condition=condition), path="/team/")]))
     call = Call("r", "http", source_ip="192.0.2.7")
     if admitted:
-        assert house.who(call=call).role_arn == ROBOT
+        assert harness.who(call=call).role_arn == ROBOT
     else:
         with pytest.raises(AccessDenied):
-            house.who(call=call)
+            harness.who(call=call)
 
 
-def test_a_session_is_not_handed_to_another_address(house: House) -> None:
-    """A trust policy may name addresses, so what it said of one is not remembered for another."""
-    house.declare(
+def test_session_is_not_reused_for_another_address(harness: Harness) -> None:
+    """A trust policy may name addresses, so the cache distinguishes them."""
+    harness.declare(
         seed(roles=[role("Robot", trust(Condition={"IpAddress": {"aws:SourceIp": "192.0.2.7"}}), path="/team/")])
     )
-    assert house.who(call=Call("r", "http", source_ip="192.0.2.7"))
+    assert harness.who(call=Call("r", "http", source_ip="192.0.2.7"))
     with pytest.raises(AccessDenied):
-        house.who(call=Call("r", "http", source_ip="192.0.2.8"))
+        harness.who(call=Call("r", "http", source_ip="192.0.2.8"))
 
 
 @pytest.mark.parametrize("missing", TRUSTS)
-def test_all_three_permissions_are_needed(house: House, missing: str) -> None:
-    """E-47: to assume, to tag, to say who is behind it."""
-    house.declare(seed(roles=[role("Robot", trust([each for each in TRUSTS if each != missing]), path="/team/")]))
-    house.denied()
+def test_certificate_needs_all_three_permissions(harness: Harness, missing: str) -> None:
+    """E-47: to assume, to tag, to set the source identity."""
+    harness.declare(seed(roles=[role("Robot", trust([each for each in TRUSTS if each != missing]), path="/team/")]))
+    harness.denied()
 
 
-def test_a_role_that_trusts_others_does_not_trust_certificates(house: House) -> None:
+def test_role_without_trust_in_certificates_is_refused(harness: Harness) -> None:
     for principal in ({"Service": "ec2.amazonaws.com"}, {"AWS": ACCOUNT}, {"AWS": OTHER_ACCOUNT}):
         trusting = {**trust(), "Statement": [{"Effect": "Allow", "Principal": principal, "Action": TRUSTS}]}
-        house.declare(seed(roles=[role("Robot", trusting, path="/team/")]))
-        house.denied()
+        harness.declare(seed(roles=[role("Robot", trusting, path="/team/")]))
+        harness.denied()
 
 
-def test_a_role_that_is_gone_is_refused_as_one_that_does_not_trust(house: House) -> None:
+def test_missing_role_has_same_error_as_untrusting_one(harness: Harness) -> None:
     """S-11."""
-    house.declare(seed(roles=[role("Robot", trust(["sts:TagSession"]), path="/team/")]))
-    untrusting = house.denied()
-    house.declare(seed())
-    with house.store.changing() as records:
+    harness.declare(seed(roles=[role("Robot", trust(["sts:TagSession"]), path="/team/")]))
+    untrusting = harness.denied()
+    harness.declare(seed())
+    with harness.store.changing() as records:
         records.update(certificate_profiles, {"roles": [ROBOT + "x"]}, name="robots")
-    assert house.denied() == untrusting
+    assert harness.denied() == untrusting
 
 
 # --- profiles ------------------------------------------------------------------------------------------------------
 
 
-def test_a_choice_must_be_made(house: House) -> None:
-    """With two roles the caller names one; a role that no profile has is none, whatever its trust policy says."""
-    house.declare(seed(certificate_profiles=[{"name": "robots", "roles": ["Robot", KEEPER]}]))
-    assert "X-Iam-Guard-Role" in house.refused()
-    assert house.who(role=ROBOT).role_arn == ROBOT
-    assert house.who(role=KEEPER).role_arn == KEEPER
-    house.declare(seed())
-    assert house.who(role=ROBOT) == house.who()
-    assert "no profile" in house.refused(role=KEEPER)
-    assert "no profile" in house.refused(role=f"arn:aws:iam::{OTHER_ACCOUNT}:role/Robot")
+def test_role_must_be_named_if_several_are_possible(harness: Harness) -> None:
+    """A role in no profile is refused, whatever its trust policy says."""
+    harness.declare(seed(certificate_profiles=[{"name": "robots", "roles": ["Robot", KEEPER]}]))
+    assert "X-Iam-Guard-Role" in harness.refused()
+    assert harness.who(role=ROBOT).role_arn == ROBOT
+    assert harness.who(role=KEEPER).role_arn == KEEPER
+    harness.declare(seed())
+    assert harness.who(role=ROBOT) == harness.who()
+    assert "no profile" in harness.refused(role=KEEPER)
+    assert "no profile" in harness.refused(role=f"arn:aws:iam::{OTHER_ACCOUNT}:role/Robot")
 
 
-def test_two_profiles_with_one_role_are_no_choice(house: House) -> None:
-    """They may limit differently, and nobody says which is meant."""
+def test_two_profiles_with_one_role_are_refused(harness: Harness) -> None:
+    """Their limits may differ, so the choice would be ambiguous."""
     profiles = [{"name": "a", "roles": ["Robot"]}, {"name": "b", "roles": ["Robot"], "duration": 900}]
-    house.declare(seed(certificate_profiles=profiles))
-    assert "one profile" in house.refused(role=ROBOT)
+    harness.declare(seed(certificate_profiles=profiles))
+    assert "one profile" in harness.refused(role=ROBOT)
 
 
-def test_a_profile_limits_its_sessions(house: House) -> None:
-    """Session policy and managed policies limit, never grant (S-41); the duration is the profile's, at most the
-    role's."""
+def test_profile_restricts_its_sessions(harness: Harness) -> None:
+    """Session policies restrict only (S-41); the shorter duration of profile and role applies."""
     reads = document("docs:Get*")
     profile = {"name": "robots", "roles": ["Robot"], "duration": 900, "session_policy": reads}
-    house.declare(seed(certificate_profiles=[profile]))
-    caller = house.who()
-    assert house.guard.decide(caller, "docs:GetDocument", PLAN).allowed
-    assert not house.guard.decide(caller, "docs:PutDocument", PLAN).allowed
+    harness.declare(seed(certificate_profiles=[profile]))
+    caller = harness.who()
+    assert harness.guard.decide(caller, "docs:GetDocument", PLAN).allowed
+    assert not harness.guard.decide(caller, "docs:PutDocument", PLAN).allowed
     assert caller.credential is not None
     assert caller.credential.issued is not None
     assert caller.credential.issued.expires == NOW + timedelta(minutes=15)
     managed = {"policies": [{"name": "Puts", "document": document("docs:Put*")}]}
     profile = {"name": "robots", "roles": ["Robot"], "duration": 43200, "managed_policies": ["Puts"]}
-    house.declare(seed(certificate_profiles=[profile], **managed))
-    caller = house.who()
-    assert not house.guard.decide(caller, "docs:GetDocument", PLAN).allowed
-    assert house.guard.decide(caller, "docs:PutDocument", PLAN).allowed
+    harness.declare(seed(certificate_profiles=[profile], **managed))
+    caller = harness.who()
+    assert not harness.guard.decide(caller, "docs:GetDocument", PLAN).allowed
+    assert harness.guard.decide(caller, "docs:PutDocument", PLAN).allowed
     assert caller.credential is not None
     assert caller.credential.issued is not None
     assert caller.credential.issued.expires == NOW + timedelta(hours=1)
 
 
-def test_a_profile_whose_policy_is_gone_gives_no_session(house: House) -> None:
-    """It would be one without limits."""
+def test_profile_with_missing_policy_has_no_sessions(harness: Harness) -> None:
+    """They would be unrestricted."""
     managed = {"policies": [{"name": "Puts", "document": document("docs:Put*")}]}
     profile = {"name": "robots", "roles": ["Robot"], "managed_policies": ["Puts"]}
-    house.declare(seed(certificate_profiles=[profile], **managed))
-    house.who()
-    with house.store.changing() as records:
+    harness.declare(seed(certificate_profiles=[profile], **managed))
+    harness.who()
+    with harness.store.changing() as records:
         records.update(certificate_profiles, {"policy_ids": ["ANPAGONE"]}, name="robots")
-    assert "gone" in house.refused()
+    assert "no longer exists" in harness.refused()
 
 
-def test_a_profile_chooses_the_tags(house: House) -> None:
-    house.declare(
+def test_profile_mappings_select_session_tags(harness: Harness) -> None:
+    harness.declare(
         seed(certificate_profiles=[{"name": "robots", "roles": ["Robot"], "mappings": {"x509Subject": ["CN"]}}])
     )
-    assert house.who().tags == {"x509Subject/CN": "robot-7"}
+    assert harness.who().tags == {"x509Subject/CN": "robot-7"}
 
 
 @pytest.mark.parametrize("subject", ["CN=robot, seven", "CN=x", "CN=robot 7", "OU=a,b/CN=robot"])
-def test_an_attribute_that_no_session_may_have_is_told(house: House, subject: str) -> None:
-    """S-16, S-20: a comma in a tag, a blank or a single letter in a source identity. Nothing is left out in silence."""
-    assert "profile's mappings" in house.refused(make(subject, ISSUING))
+def test_invalid_attribute_is_reported(harness: Harness, subject: str) -> None:
+    """S-16, S-20: a comma in a tag, a blank or one letter in a source identity."""
+    assert "profile's mappings" in harness.refused(make(subject, ISSUING))
 
 
 @pytest.mark.parametrize("key", ["trust_anchors", "certificate_profiles"])
-def test_what_is_turned_off_is_not_there(house: House, key: str) -> None:
-    house.who()
-    given = seed()["accounts"][0][key]
-    house.declare(seed(**{key: [{**given[0], "enabled": False}]}))
-    house.refused()
-    house.declare(seed())
-    house.who()
+def test_disabled_anchor_or_profile_is_ignored(harness: Harness, key: str) -> None:
+    harness.who()
+    declared = seed()["accounts"][0][key]
+    harness.declare(seed(**{key: [{**declared[0], "enabled": False}]}))
+    harness.refused()
+    harness.declare(seed())
+    harness.who()
 
 
-def test_an_anchor_is_good_in_its_account_alone(house: House) -> None:
-    """A tenant that trusts an authority gets no callers into another tenant's roles."""
+def test_anchor_is_valid_in_its_account_only(harness: Harness) -> None:
+    """Trust of one tenant gives no access to another tenant's roles."""
     other = {
         "id": OTHER_ACCOUNT,
         "name": "globex",
@@ -325,18 +324,18 @@ def test_an_anchor_is_good_in_its_account_alone(house: House) -> None:
     }
     theirs = authority("CN=Globex")
     other["trust_anchors"] = [{"name": "theirs", "certificates": theirs.pem}]
-    given = seed()
-    given["accounts"].append(other)
-    house.declare(given)
-    stranger = make("CN=robot-7", theirs)
-    assert house.who(stranger).account == OTHER_ACCOUNT
-    assert house.who().account == ACCOUNT
-    assert "no profile" in house.refused(stranger, role=ROBOT)
+    declared = seed()
+    declared["accounts"].append(other)
+    harness.declare(declared)
+    foreign = make("CN=robot-7", theirs)
+    assert harness.who(foreign).account == OTHER_ACCOUNT
+    assert harness.who().account == ACCOUNT
+    assert "no profile" in harness.refused(foreign, role=ROBOT)
 
 
-def test_one_authority_in_two_accounts_needs_the_role_named(house: House) -> None:
-    given = seed()
-    given["accounts"].append(
+def test_authority_of_two_accounts_needs_a_role_name(harness: Harness) -> None:
+    declared = seed()
+    declared["accounts"].append(
         {
             "id": OTHER_ACCOUNT,
             "name": "globex",
@@ -345,26 +344,26 @@ def test_one_authority_in_two_accounts_needs_the_role_named(house: House) -> Non
             "certificate_profiles": [{"name": "robots", "roles": ["Robot"]}],
         }
     )
-    house.declare(given)
-    house.refused()
-    assert house.who(role=ROBOT).account == ACCOUNT
-    assert house.who(role=f"arn:aws:iam::{OTHER_ACCOUNT}:role/Robot").account == OTHER_ACCOUNT
+    harness.declare(declared)
+    harness.refused()
+    assert harness.who(role=ROBOT).account == ACCOUNT
+    assert harness.who(role=f"arn:aws:iam::{OTHER_ACCOUNT}:role/Robot").account == OTHER_ACCOUNT
 
 
-# --- remembered, and ended -------------------------------------------------------------------------------------------
+# --- caching and expiry ----------------------------------------------------------------------------------------------
 
 
-def test_a_known_certificate_touches_no_store(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is anything decided or verified again."""
-    guard = guard_on(house.store, Settings(epoch_poll=3600.0))
-    guard.clock = house.clock
-    cold = House(guard, house.store, house.clock, house.audit)
+def test_cached_certificate_needs_no_store(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is decided or verified again either."""
+    guard = guard_on(harness.store, Settings(epoch_poll=3600.0))
+    guard.clock = harness.clock
+    cold = Harness(guard, harness.store, harness.clock, harness.audit)
     caller = cold.who()
     for name in ("certificate_trust", "viewing", "epoch", "account", "principal", "resource"):
-        monkeypatch.setattr(house.store, name, lambda *_: pytest.fail("asked the store"))
+        monkeypatch.setattr(harness.store, name, lambda *_: pytest.fail("decisions the store"))
     monkeypatch.setattr("iam_guard.authn.certificate.TrustedAuthorities.verify", lambda *_: pytest.fail("verified"))
     assert cold.who() is caller
-    assert guard._authenticators._certificates.is_warm(_credential(), None)
+    assert guard._authenticators._certificates.is_cached(_credential(), None)
 
 
 def _credential() -> Any:
@@ -372,28 +371,28 @@ def _credential() -> Any:
     return read_client_certificate([CarriedCertificate("tls", pems, (), True)], [])
 
 
-def test_a_session_is_renewed_when_it_ends(house: House) -> None:
-    first = house.who()
-    house.clock.now += timedelta(minutes=59)
-    assert house.who() is first
-    house.clock.now += timedelta(minutes=1)
-    second = house.who()
+def test_expired_session_is_renewed(harness: Harness) -> None:
+    first = harness.who()
+    harness.clock.now += timedelta(minutes=59)
+    assert harness.who() is first
+    harness.clock.now += timedelta(minutes=1)
+    second = harness.who()
     assert second is not first
     assert second.credential != first.credential
 
 
-def test_a_session_ends_with_its_certificate(house: House) -> None:
+def test_session_ends_with_its_certificate(harness: Harness) -> None:
     short = make("CN=robot-9", ISSUING, ends=NOW + timedelta(minutes=10))
-    house.who(short)
-    house.clock.now += timedelta(minutes=10, seconds=1)
-    house.refused(short)
+    harness.who(short)
+    harness.clock.now += timedelta(minutes=10, seconds=1)
+    harness.refused(short)
 
 
-def test_a_clock_that_goes_back_makes_a_new_session(house: House) -> None:
-    """A session is not good before it began."""
-    first = house.who()
-    house.clock.now -= timedelta(minutes=5)
-    assert house.who() is not first
+def test_clock_going_back_creates_a_new_session(harness: Harness) -> None:
+    """A session is not valid before its start."""
+    first = harness.who()
+    harness.clock.now -= timedelta(minutes=5)
+    assert harness.who() is not first
 
 
 @pytest.mark.parametrize(
@@ -407,70 +406,70 @@ def test_a_clock_that_goes_back_makes_a_new_session(house: House) -> None:
         pytest.param({"roles": [role("Robot", trust(["sts:TagSession"]), path="/team/")]}, id="the role's trust"),
     ],
 )
-def test_a_session_ends_when_what_it_stands_on_does(house: House, change: dict[str, Any]) -> None:
-    """At the next look at the store, and for the next request already."""
-    house.who()
-    house.declare(seed(**change))
+def test_change_of_trust_ends_the_session(harness: Harness, change: dict[str, Any]) -> None:
+    """After the next poll of the store."""
+    harness.who()
+    harness.declare(seed(**change))
     with pytest.raises(IamGuardError) as caught:
-        house.who()
+        harness.who()
     assert caught.value.code in ("UntrustedCertificate", "AccessDenied")
 
 
-def test_other_changes_leave_sessions_alone(house: House) -> None:
-    """A write that concerns somebody else does not make everybody be verified again."""
-    first = house.who()
-    with house.guard.store.changing() as records:
+def test_unrelated_change_keeps_sessions_cached(harness: Harness) -> None:
+    """Writes about other entities cause no verification."""
+    first = harness.who()
+    with harness.guard.store.changing() as records:
         keeper = records.one(identities, folded="keeper")
         assert keeper is not None
         text = json.dumps(document("docs:*"))
         records.insert(
             inline_policies, identity_id=keeper["id"], folded="more", name="more", text=text, digest="0" * 64
         )
-    assert house.who() is first
+    assert harness.who() is first
 
 
 # --- revoked ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_revocation_list_is_imported(house: House) -> None:
-    """It ends sessions that stand; an older one does not take it back; one that is over refuses everybody."""
-    lists = house.guard.revocation_lists
-    house.who()
+def test_imported_revocation_list_ends_sessions(harness: Harness) -> None:
+    """An older list does not undo it; an expired one refuses all certificates."""
+    lists = harness.guard.revocation_lists
+    harness.who()
     lists.put(ANCHOR, revocation_list(ISSUING, issued=NOW - 2 * DAY))
-    house.who()
+    harness.who()
     lists.put(ANCHOR, revocation_list(ISSUING, GOOD, issued=NOW - DAY))
-    assert "revoked" in house.refused()
+    assert "revoked" in harness.refused()
     with pytest.raises(InvalidInput, match="not older"):
         lists.put(ANCHOR, revocation_list(ISSUING, issued=NOW - 2 * DAY))
-    assert "revoked" in house.refused()
+    assert "revoked" in harness.refused()
     other = make("CN=other", ISSUING)
-    house.who(other)
-    house.clock.now += 8 * DAY
-    assert "has expired" in house.refused(other)
+    harness.who(other)
+    harness.clock.now += 8 * DAY
+    assert "has expired" in harness.refused(other)
     lists.put(ANCHOR, revocation_list(ISSUING, GOOD, issued=NOW + 7 * DAY, ends=NOW + 14 * DAY))
-    house.who(other)
-    (told,) = lists.list()
-    assert (told.anchor, told.issuer, told.revoked) == (ANCHOR, "O=Acme,CN=Issuing", 1)
+    harness.who(other)
+    (listed,) = lists.list()
+    assert (listed.anchor, listed.issuer, listed.revoked) == (ANCHOR, "O=Acme,CN=Issuing", 1)
     with pytest.raises(NoSuchEntity):
         lists.put("0" * 36, revocation_list(ISSUING))
 
 
-def test_applying_a_seed_again_does_not_lose_a_list(house: House) -> None:
-    """A list that was imported since stays, and a newer one stands before the seed's."""
+def test_reapplied_seed_keeps_imported_list(harness: Harness) -> None:
+    """A newer list takes precedence over the seed's."""
     old, new = revocation_list(ISSUING, issued=NOW - 2 * DAY), revocation_list(ISSUING, GOOD, issued=NOW - DAY)
     anchor = {"name": "fleet", "id": ANCHOR, "certificates": ROOT.pem}
     with_list = seed(trust_anchors=[{**anchor, "revocation_lists": [old]}])
-    house.declare(with_list)
-    house.who()
-    house.guard.revocation_lists.put(ANCHOR, new)
-    for given in (with_list, seed(), with_list):
-        house.declare(given)
-        assert "revoked" in house.refused()
+    harness.declare(with_list)
+    harness.who()
+    harness.guard.revocation_lists.put(ANCHOR, new)
+    for declared in (with_list, seed(), with_list):
+        harness.declare(declared)
+        assert "revoked" in harness.refused()
 
 
-def test_the_command_imports_and_lists(house: House) -> None:
-    """Exit code 2 and a line that says why, where a list is no good."""
-    folder = house.audit.parent
+def test_command_imports_and_lists_revocation_lists(harness: Harness) -> None:
+    """Exit code 2 and a message for an invalid list."""
+    folder = harness.audit.parent
     (folder / "issuing.crl").write_text(revocation_list(ISSUING, GOOD))
 
     def run(*arguments: str, code: int = 0) -> str:
@@ -480,7 +479,7 @@ def test_the_command_imports_and_lists(house: House) -> None:
         return result.output
 
     assert "imported" in run("put", ANCHOR, str(folder / "issuing.crl"))
-    assert "revoked" in house.refused()
+    assert "revoked" in harness.refused()
     assert "1 revoked" in run("list")
     assert json.loads(run("list", "--json"))[0]["issuer"] == "O=Acme,CN=Issuing"
     assert "one revocation list in PEM" in run("put", ANCHOR, str(folder / "audit.jsonl"), code=2)
@@ -511,15 +510,17 @@ PROFILE_ROW = {"name": "x", "roles": ["Robot"]}
         ("certificate_profiles", {**PROFILE_ROW, "mappings": {"x509SAN": ["c n"]}}, "such as `CN`"),
     ],
 )
-def test_a_wrong_seed_changes_nothing(house: House, key: str, row: dict[str, Any], problem: str) -> None:
+def test_invalid_certificate_seed_changes_nothing(
+    harness: Harness, key: str, row: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(SeedError) as caught:
-        house.declare(seed(**{key: [*seed()["accounts"][0][key], row]}))
+        harness.declare(seed(**{key: [*seed()["accounts"][0][key], row]}))
     assert problem in "\n".join(caught.value.problems)
-    house.who()
+    harness.who()
 
 
-def test_a_followed_seed_names_files(tmp_path: Path) -> None:
-    """`{file: …}` beside it, followed like the seed itself: a list that is renewed there counts at once."""
+def test_followed_seed_includes_files(tmp_path: Path) -> None:
+    """`{file: …}` is followed like the seed itself: a renewed list counts at once."""
     (tmp_path / "ca.pem").write_text(ROOT.pem)
     (tmp_path / "issuing.crl").write_text(revocation_list(ISSUING, issued=NOW - 2 * DAY))
     anchor = {
@@ -529,10 +530,10 @@ def test_a_followed_seed_names_files(tmp_path: Path) -> None:
     }
     (tmp_path / "iam.yaml").write_text(json.dumps(seed(trust_anchors=[anchor])))
     guard = open_guard(tmp_path / "iam.yaml", epoch_poll=0.0)
-    house = House(guard, guard._store, Clock(), tmp_path)  # type: ignore[arg-type]
-    guard.clock = house.clock
-    house.who()
+    harness = Harness(guard, guard._store, Clock(), tmp_path)  # type: ignore[arg-type]
+    guard.clock = harness.clock
+    harness.who()
     (tmp_path / "issuing.crl").write_text(revocation_list(ISSUING, GOOD, issued=NOW - DAY))
     guard.refresh()
-    assert "revoked" in house.refused()
+    assert "revoked" in harness.refused()
     guard.close()

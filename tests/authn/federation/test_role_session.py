@@ -1,4 +1,4 @@
-"""A role session for an identity that was proved outside: who is admitted, and what the session carries."""
+"""Role sessions of federated identities: admission and contents."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def proved(**more: Any) -> FederatedIdentity:
         "action": WEB,
         "session_name": "ann",
         "keys": {"id.example.com:sub": "ann", "id.example.com:aud": "app"},
-        "kept": {"id.example.com:sub": "ann", "aws:FederatedProvider": PROVIDER},
+        "session_keys": {"id.example.com:sub": "ann", "aws:FederatedProvider": PROVIDER},
     }
     return FederatedIdentity(**(facts | more))
 
 
 class World:
-    """A guard on a seed, and the way to a role of it."""
+    """A guard on a seed, with admission to its roles."""
 
     def __init__(self, path: Path, *statements: dict[str, Any], **more: Any) -> None:
         path.write_text(seed(*statements, **more))
@@ -108,8 +108,8 @@ def world(tmp_path: Path) -> Iterator[Any]:
         return worlds[-1]
 
     yield make
-    for each in worlds:
-        each.guard.close()
+    for world in worlds:
+        world.guard.close()
 
 
 CASES = [
@@ -121,7 +121,7 @@ CASES = [
     pytest.param([statement({"Federated": PROVIDER}, "sts:AssumeRoleWithSAML")], {}, False, id="another action"),
     pytest.param([statement({"AWS": ACCOUNT}, "sts:AssumeRole*")], {}, False, id="the account is no provider"),
     pytest.param([statement({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "sts:AssumeRole*")], {}, False, id="nor is root"),
-    pytest.param([TRUSTING, statement("*", "sts:*", effect="Deny")], {}, False, id="a deny for everybody"),
+    pytest.param([TRUSTING, statement("*", "sts:*", effect="Deny")], {}, False, id="a deny for all principals"),
     pytest.param([TRUSTING, statement({"Federated": PROVIDER}, effect="Deny")], {}, False, id="an explicit deny"),
     pytest.param([TRUSTING], {"tags": {"team": "red"}}, False, id="tags without TagSession"),
     pytest.param(
@@ -155,7 +155,7 @@ CASES = [
     pytest.param(
         [statement({"Federated": PROVIDER}, StringEquals={"aws:ResourceTag/team": "blue"})], {}, True, id="its own tags"
     ),
-    # certificates: a service vouches for its callers
+    # certificates: the principal is a service
     pytest.param(
         [statement({"Service": "rolesanywhere.amazonaws.com"}, "sts:AssumeRole")],
         {"principal": Principal.service("rolesanywhere.amazonaws.com"), "action": "sts:AssumeRole"},
@@ -172,15 +172,15 @@ CASES = [
 
 
 @pytest.mark.parametrize(("trust", "facts", "expected"), CASES)
-def test_the_trust_policy_admits(
+def test_trust_policy_admits_identity(
     world: Any, trust: list[dict[str, Any]], facts: dict[str, Any], expected: bool
 ) -> None:
-    """G-48, E-42, E-46, E-47, S-30: by provider, action and condition keys, and nobody else's permissions help."""
+    """G-48, E-42, E-46, E-47, S-30: by provider, action and condition keys only."""
     assert world(*trust).admits(proved(**facts)) is expected
 
 
-def test_a_role_that_is_not_there_is_refused_in_the_same_words(world: Any) -> None:
-    """S-11: neither the role's name, nor its path or account in another spelling, nor an account that is not here."""
+def test_missing_role_has_same_error_as_untrusting_one(world: Any) -> None:
+    """S-11: also another spelling of path or account, and unknown accounts."""
     made = world(TRUSTING)
     for arn in (
         f"arn:aws:iam::{ACCOUNT}:role/ci/Nobody",
@@ -195,14 +195,14 @@ def test_a_role_that_is_not_there_is_refused_in_the_same_words(world: Any) -> No
 
 
 @pytest.mark.parametrize("arn", ["", "role/x", f"arn:aws:iam::{ACCOUNT}:user/x", "arn:aws:iam::12:role/x"])
-def test_what_names_no_role_is_refused_before(world: Any, arn: str) -> None:
+def test_invalid_role_arn_is_refused_undecided(world: Any, arn: str) -> None:
     """Nothing can be decided about it."""
     with pytest.raises(ValidationError):
         questions(proved(), arn, None)
 
 
-def test_a_resource_control_policy_limits_who_comes_in(world: Any) -> None:
-    """E-13: an RCP reaches the roles of its accounts, whoever asks for them."""
+def test_resource_control_policy_limits_role_sessions(world: Any) -> None:
+    """E-13: an RCP applies to the roles of its accounts for all principals."""
     deny = {
         "Version": "2012-10-17",
         "Statement": {
@@ -218,8 +218,8 @@ def test_a_resource_control_policy_limits_who_comes_in(world: Any) -> None:
     assert world(TRUSTING, rcp=deny).admits(proved()) is True
 
 
-def test_doubt_denies(world: Any) -> None:
-    """A decision that could not be made is no admission, and no denial either."""
+def test_decision_error_is_no_admission(world: Any) -> None:
+    """Nor is it a denial."""
     made = world(TRUSTING)
 
     def undecided(principal: Principal, question: TrustQuestion) -> Decision:
@@ -231,15 +231,15 @@ def test_doubt_denies(world: Any) -> None:
         admit(proved(), ROLE, made.find(), undecided)
 
 
-def test_an_allow_without_a_role_is_refused() -> None:
-    """Even where whoever decides would allow it."""
+def test_allow_without_role_is_refused() -> None:
+    """Even if the decision allows it."""
     request = AccessRequest(proved().principal, WEB, ROLE)
     with pytest.raises(AccessDenied):
         admit(proved(), ROLE, None, lambda principal, question: Decision(Outcome.ALLOWED, request, ()))
 
 
-def test_the_session_carries_what_was_proved(world: Any) -> None:
-    """P-2, P-13, K-21, S-21: and may do what the role may, with the session's tags."""
+def test_session_has_contents_of_the_identity(world: Any) -> None:
+    """P-2, P-13, K-21, S-21: with the role's permissions and the session's tags."""
     made = world(TRUSTING)
     role = made.find()
     assert role is not None
@@ -257,15 +257,15 @@ def test_the_session_carries_what_was_proved(world: Any) -> None:
     assert session.key("id.example.com:aud") is None  # was not among what is kept
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(None, 3600), (900, 900), (7200, 7200), (7201, None)])
-def test_a_session_lasts_as_long_as_the_role_lets_it(world: Any, asked: int | None, expected: int | None) -> None:
+@pytest.mark.parametrize(("requested", "expected"), [(None, 3600), (900, 900), (7200, 7200), (7201, None)])
+def test_session_duration_is_limited_by_role(world: Any, requested: int | None, expected: int | None) -> None:
     """S-3, R-13."""
     role = world(TRUSTING, max_seconds=7200).find()
     if expected is None:
         with pytest.raises(ValidationError, match="MaxSessionDuration"):
-            session_seconds(role, asked)
+            session_seconds(role, requested)
     else:
-        assert session_seconds(role, asked) == expected
+        assert session_seconds(role, requested) == expected
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_a_session_lasts_as_long_as_the_role_lets_it(world: Any, asked: int | No
         {"transitive_tag_keys": ("a",)},
     ],
 )
-def test_what_no_session_may_have_is_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_session_contents_are_refused(wrong: dict[str, Any]) -> None:
     """S-20, S-22, S-16."""
     with pytest.raises(InvalidInput):
         proved(**wrong)

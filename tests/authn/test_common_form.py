@@ -1,4 +1,4 @@
-"""The form that signers usually write is read at one go; it must mean what it means to who reads part by part."""
+"""The common form of the header, parsed with one match, must have the same result as parsing part by part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIGNED_HEADERS = "SignedHeaders=host;x-amz-date"
 GOOD = f"AWS4-HMAC-SHA256 {CREDENTIAL}, {SIGNED_HEADERS}, Signature={SIGNATURE}"
 STAMP = "20261124T000000Z"
 
-USUAL_PARTS = [
+COMMON_PARTS = [
     ("AWS4-HMAC-SHA256", ["AWS4-HMAC-SHA512", " AWS4-HMAC-SHA256"]),
     (" ", ["\t", "  "]),
     (CREDENTIAL, [CREDENTIAL.replace("docs", ""), CREDENTIAL.replace("AKIDEXAMPLE", "A_"), CREDENTIAL + " "]),
@@ -37,16 +37,16 @@ USUAL_PARTS = [
         [f"Signature={SIGNATURE.upper()}", f"Signature={SIGNATURE}0", f"Signature={SIGNATURE}\n"],
     ),
 ]
-nearly_usual = st.tuples(*[st.just(part) | st.sampled_from([part, *others]) for part, others in USUAL_PARTS]).map(
+nearly_common = st.tuples(*[st.just(part) | st.sampled_from([part, *others]) for part, others in COMMON_PARTS]).map(
     "".join
 )
-one_more = st.tuples(nearly_usual, st.sampled_from([*" ,;=/a0\t\n\x7fé"]), st.integers(0, 230)).map(
+one_more = st.tuples(nearly_common, st.sampled_from([*" ,;=/a0\t\n\x7fé"]), st.integers(0, 230)).map(
     lambda drawn: drawn[0][: drawn[2]] + drawn[1] + drawn[0][drawn[2] :]
 )
 
 
 def outcome(text: str, name: str = "x-amz-date", stamp: str = STAMP) -> object:
-    """The credential in a request with this Authorization and one further header, or the refusal."""
+    """Return the credential of a request with this Authorization and one further header, or the error."""
     headers = ((b"authorization", text.encode()), (name.encode(), stamp.encode()))
     try:
         return extract(HttpRequest("GET", b"/", b"", headers), max_header=64 * 1024)
@@ -55,19 +55,19 @@ def outcome(text: str, name: str = "x-amz-date", stamp: str = STAMP) -> object:
 
 
 def part_by_part(text: str, name: str = "x-amz-date", stamp: str = STAMP) -> object:
-    """The same, with the usual form unknown."""
-    with mock.patch.object(signed_header, "_USUAL", re.compile("(?!)")):
+    """Return the same without the pattern of the common form."""
+    with mock.patch.object(signed_header, "_COMMON_FORM", re.compile("(?!)")):
         return outcome(text, name, stamp)
 
 
 @settings(max_examples=500)
 @given(
-    nearly_usual | one_more,
+    nearly_common | one_more,
     st.sampled_from(["x-amz-date", "date", "x-other"]),
     st.sampled_from(["20261124T000000Z", " 20261124T000000Z ", "20261124T006000Z", "Tue, 24 Nov 2026 10:00:00 GMT"]),
 )
-def test_the_usual_form_is_read_as_all_others_are(text: str, name: str, stamp: str) -> None:
-    """What the signers of the SDKs write is read at one go, and means what it means to who reads part by part."""
+def test_common_form_is_parsed_as_other_forms(text: str, name: str, stamp: str) -> None:
+    """The SDKs' form is parsed with one match and has the same result as part by part."""
     assert outcome(text, name, stamp) == part_by_part(text, name, stamp)
 
 
@@ -84,13 +84,13 @@ def test_the_usual_form_is_read_as_all_others_are(text: str, name: str, stamp: s
         GOOD.replace("host;x-amz-date", "host;x-amz-date "),
     ],
 )
-def test_a_list_of_signed_headers_is_told_the_same(text: str) -> None:
-    """A space is no part of a name, and a comma ends the list."""
+def test_signed_headers_are_parsed_alike_in_both_ways(text: str) -> None:
+    """A space is not part of a name, and a comma ends the list."""
     assert outcome(text) == part_by_part(text)
 
 
-def test_the_usual_form_is_usual() -> None:
-    """What botocore writes takes the short way."""
+def test_botocore_writes_the_common_form() -> None:
+    """So it is parsed with one match."""
     request = send(sign("PUT", headers=[("X-Custom", "a"), ("X-Amz-Target", "Docs.Put")], body=b"x")).request
     with mock.patch.object(signed_header, "_key_value_pairs", side_effect=AssertionError):
         assert isinstance(extract(request, max_header=64 * 1024), SigV4Credential)
