@@ -1,4 +1,4 @@
-"""`iam-guard who-can` and `what-can`: the tables of who may do something, and of what somebody may do."""
+"""`iam-guard who-can` and `what-can`: which principals can perform an action, and what a principal can do."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from iam_guard.settings import load
 from iam_guard.store.open_store import open_store
 
 CONTEXT = click.option(
-    "--context", multiple=True, metavar="KEY=VALUE", help="A condition key of the request; again for several values."
+    "--context", multiple=True, metavar="KEY=VALUE", help="A condition key of the request; repeat for more values."
 )
 THROUGH_ROLES = click.option(
-    "--through-roles", is_flag=True, help="Follow who could assume a role first, and from there another one."
+    "--through-roles", is_flag=True, help="Include access through roles that are assumed first, one after another."
 )
 _COLOURS = {AccessVerdict.ALLOWED: "green", AccessVerdict.CONDITIONAL: "yellow", AccessVerdict.DENIED: "red"}
 _MAX_ACTIONS = 12
-"""Actions of one row that are shown; JSON has all."""
+"""The maximum number of actions shown in one row; JSON has all."""
 
 
 @click.command("who-can")
 @click.argument("action")
 @click.argument("resource", default="*")
 @CONTEXT
-@click.option("--resource-account", help="The account that owns the resource, where the ARN does not say.")
+@click.option("--resource-account", help="The account that owns the resource, if its ARN does not contain it.")
 @THROUGH_ROLES
-@click.option("--all", "with_denied", is_flag=True, help="Show those too who may not.")
+@click.option("--all", "with_denied", is_flag=True, help="Show denied principals too.")
 @STORE
 @JSON
 @relaxed_gc()
@@ -53,9 +53,9 @@ def who(
     store: str,
     as_json: bool,
 ) -> None:
-    """Return who in the store may do ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.
+    """List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.
 
-    Exit code 1 when nobody may.
+    Exit code 1 if no principal can.
     """
     settings = load()
     opened = open_store(store, settings, create=False)
@@ -69,18 +69,18 @@ def who(
         )
     finally:
         opened.close()
-    told = [each for each in found if with_denied or each.verdict is not AccessVerdict.DENIED]
+    listed = [access for access in found if with_denied or access.verdict is not AccessVerdict.DENIED]
     if as_json:
-        click.echo(json.dumps([each.to_dict() for each in told], indent=2))
+        click.echo(json.dumps([access.to_dict() for access in listed], indent=2))
     else:
-        _print([_access_row(each) for each in told])
+        _print([_access_row(access) for access in listed])
         click.echo(_counted(found, "principal"))
-    sys.exit(0 if any(each.verdict is not AccessVerdict.DENIED for each in found) else 1)
+    sys.exit(0 if any(access.verdict is not AccessVerdict.DENIED for access in found) else 1)
 
 
 @click.command("what-can")
 @click.argument("principal")
-@click.option("--resource", help="One resource, or a pattern, instead of those that policies name.")
+@click.option("--resource", help="One resource or pattern, instead of those that policies name.")
 @CONTEXT
 @THROUGH_ROLES
 @APP
@@ -98,9 +98,9 @@ def what(
     store: str,
     as_json: bool,
 ) -> None:
-    """Return what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources.
+    """List what PRINCIPAL (the ARN of a user, role or root user) can do, and on which resources.
 
-    Exit code 1 when it may do nothing.
+    Exit code 1 if it can do nothing.
     """
     settings, references = load(), known_references(app, reference_files)
     opened = open_store(store, settings, create=False)
@@ -116,24 +116,24 @@ def what(
     finally:
         opened.close()
     if as_json:
-        click.echo(json.dumps([each.to_dict() for each in found], indent=2))
+        click.echo(json.dumps([ability.to_dict() for ability in found], indent=2))
     else:
-        for steps, abilities in groupby(found, key=lambda each: each.steps):
-            for line in _way(principal, steps):
+        for steps, abilities in groupby(found, key=lambda ability: ability.steps):
+            for line in _chain(principal, steps):
                 click.echo(line)
             _print([_ability_row(ability) for ability in abilities])
     sys.exit(0 if found else 1)
 
 
-def _context(given: Iterable[str]) -> dict[str, Given]:
+def _context(options: Iterable[str]) -> dict[str, Given]:
     values: dict[str, list[str]] = {}
-    for text in given:
+    for text in options:
         key, equals, value = text.partition("=")
         if not equals or ":" not in key:
             message = f"expected KEY=VALUE such as aws:SourceIp=203.0.113.7, got `{text}`"
             raise click.BadParameter(message, param_hint="--context")
         values.setdefault(key, []).append(value)
-    return {key: each[0] if len(each) == 1 else each for key, each in values.items()}
+    return {key: texts[0] if len(texts) == 1 else texts for key, texts in values.items()}
 
 
 # --- tables ------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ _Row: TypeAlias = tuple[AccessVerdict, tuple[str, str], Sequence[str]]
 
 
 def _access_row(access: Access) -> _Row:
-    details = [*_way(access.principal, access.steps), *_details(access.answer)]
+    details = [*_chain(access.principal, access.steps), *_details(access.answer)]
     return access.verdict, (shown(access.principal), access.kind), details
 
 
@@ -161,24 +161,25 @@ def _print(rows: Sequence[_Row]) -> None:
             click.echo(f"             {line}")
 
 
-def _way(principal: str, steps: Sequence[RoleStep]) -> Iterator[str]:
-    """Return which roles are assumed, one after another, and why each may be."""
+def _chain(principal: str, steps: Sequence[RoleStep]) -> Iterator[str]:
+    """Return the chain of assumed roles, and why each may be assumed."""
     if steps:
-        yield shown(" -> ".join(_short(each, principal) for each in (principal, *(step.role for step in steps))))
+        yield shown(" -> ".join(_short(arn, principal) for arn in (principal, *(step.role for step in steps))))
     for step in steps:
         for line in _details(step.answer):
             yield f"  {_short(step.role, principal)}: {line}"
 
 
 def _short(arn: str, principal: str) -> str:
-    """Name somebody as short as is clear: by the ARN where the account is another."""
+    """Shorten an ARN to its resource part if it is of the principal's service and account."""
     service_and_account = principal.split(":")[:5]
     return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.split(":")[:5] == service_and_account else arn
 
 
 def _details(answer: AccessAnswer) -> Iterator[str]:
-    for each in answer.spoken:
-        yield shown(f"by {each}" if each.policy and answer.verdict is not AccessVerdict.DENIED else f"{each}")
+    for statement in answer.spoken:
+        is_grant = statement.policy and answer.verdict is not AccessVerdict.DENIED
+        yield shown(f"by {statement}" if is_grant else f"{statement}")
     if answer.open_keys:
         yield shown(f"depends on {', '.join(answer.open_keys)}")
     if answer.note:
@@ -186,6 +187,6 @@ def _details(answer: AccessAnswer) -> Iterator[str]:
 
 
 def _counted(found: Sequence[Access], what: str) -> str:
-    counts = [sum(each.verdict is verdict for each in found) for verdict in AccessVerdict]
-    told = ", ".join(f"{count} {verdict.value}" for count, verdict in zip(counts, AccessVerdict, strict=True))
-    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}: {told}"
+    counts = [sum(access.verdict is verdict for access in found) for verdict in AccessVerdict]
+    verdicts = ", ".join(f"{count} {verdict.value}" for count, verdict in zip(counts, AccessVerdict, strict=True))
+    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}: {verdicts}"

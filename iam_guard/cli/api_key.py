@@ -1,6 +1,6 @@
 """`iam-guard api-key create|list|activate|deactivate|rotate|delete`: the API keys of users and roles.
 
-A key's text is printed once, on standard output alone.
+The text of a key is printed only once, to standard output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from iam_guard.guard.api_keys import MAX_API_KEYS_LISTED, ApiKeys, ListedApiKey
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_store
 
-_DAYS = click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; else never.")
+_DAYS = click.option(
+    "--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; default never."
+)
 
 
 @click.group("api-key")
@@ -34,16 +36,16 @@ def keys() -> None:
 @click.option(
     "--session-policy",
     type=click.File("r", encoding="utf-8"),
-    help="A policy (JSON; `-` for standard input) that limits what the key may be used for.",
+    help="A policy (JSON; `-` for standard input) that limits the permissions of the key.",
 )
 @STORE
 @JSON
 def create(principal: str, days: float | None, session_policy: TextIO | None, store: str, as_json: bool) -> None:
-    """Make a key for the user or role with the ARN PRINCIPAL; its text is shown this once."""
+    """Create a key for the user or role with the ARN PRINCIPAL; its text is shown only once."""
     policy = None if session_policy is None else session_policy.read()
-    with _keys(store) as known:
-        made = known.create(principal, expires=_in_days(days), session_policy=policy)
-    _show(made, as_json)
+    with _keys(store) as keys:
+        created = keys.create(principal, expires=_in_days(days), session_policy=policy)
+    _show(created, as_json)
 
 
 @keys.command("list")
@@ -51,16 +53,16 @@ def create(principal: str, days: float | None, session_policy: TextIO | None, st
 @STORE
 @JSON
 def list_keys(principal: str | None, store: str, as_json: bool) -> None:
-    """List the keys of PRINCIPAL, or all of them; secrets are kept nowhere."""
-    with _keys(store) as known:
-        listed = list(_all(known, principal))
+    """List the keys of PRINCIPAL, or all keys, without their texts."""
+    with _keys(store) as keys:
+        listed = list(_all(keys, principal))
     if as_json:
-        click.echo(json.dumps([_as_row(each) for each in listed]))
+        click.echo(json.dumps([_as_row(key) for key in listed]))
         return
-    for each in listed:
-        ends = "never" if each.expires is None else f"{each.expires:%Y-%m-%dT%H:%MZ}"
-        used = "never" if each.used is None else f"{each.used:%Y-%m-%dT%H:%MZ}"
-        click.echo(f"{each.id}  {each.status:8}  expires {ends}  used {used}  {each.principal}")
+    for key in listed:
+        ends = "never" if key.expires is None else f"{key.expires:%Y-%m-%dT%H:%MZ}"
+        used = "never" if key.used is None else f"{key.used:%Y-%m-%dT%H:%MZ}"
+        click.echo(f"{key.id}  {key.status:8}  expires {ends}  used {used}  {key.principal}")
 
 
 @keys.command()
@@ -68,7 +70,7 @@ def list_keys(principal: str | None, store: str, as_json: bool) -> None:
 @STORE
 @JSON
 def activate(id: str, store: str, as_json: bool) -> None:
-    """Turn the key ID on."""
+    """Activate the key ID."""
     _update(id, "Active", store, as_json=as_json)
 
 
@@ -77,22 +79,22 @@ def activate(id: str, store: str, as_json: bool) -> None:
 @STORE
 @JSON
 def deactivate(id: str, store: str, as_json: bool) -> None:
-    """Turn the key ID off, until it is activated again."""
+    """Deactivate the key ID until it is activated again."""
     _update(id, "Inactive", store, as_json=as_json)
 
 
 @keys.command()
 @click.argument("id")
 @_DAYS
-@click.option("--overlap-hours", type=click.FloatRange(min=0), help="Hours until the present key ends; else never.")
+@click.option("--overlap-hours", type=click.FloatRange(min=0), help="Hours until the old key expires; default never.")
 @STORE
 @JSON
 def rotate(id: str, days: float | None, overlap_hours: float | None, store: str, as_json: bool) -> None:
-    """Make another key of the owner and scope of the key ID; both are good until the present one ends."""
+    """Create another key with the owner and scope of the key ID; both are valid until the old one expires."""
     overlap = None if overlap_hours is None else timedelta(hours=overlap_hours)
-    with _keys(store) as known:
-        made = known.rotate(id, expires=_in_days(days), overlap=overlap)
-    _show(made, as_json)
+    with _keys(store) as keys:
+        created = keys.rotate(id, expires=_in_days(days), overlap=overlap)
+    _show(created, as_json)
 
 
 @keys.command("delete")
@@ -100,15 +102,15 @@ def rotate(id: str, days: float | None, overlap_hours: float | None, store: str,
 @STORE
 @JSON
 def delete_key(id: str, store: str, as_json: bool) -> None:
-    """Remove the key ID."""
-    with _keys(store) as known:
-        known.delete(id)
+    """Delete the key ID."""
+    with _keys(store) as keys:
+        keys.delete(id)
     click.echo(json.dumps({"id": id}) if as_json else f"deleted the API key {id}")
 
 
 def _update(id: str, status: str, store: str, *, as_json: bool) -> None:
-    with _keys(store) as known:
-        known.update(id, status)
+    with _keys(store) as keys:
+        keys.update(id, status)
     click.echo(json.dumps({"id": id, "status": status}) if as_json else f"the API key {id} is {status.lower()}")
 
 
@@ -116,20 +118,20 @@ def _in_days(days: float | None) -> datetime | None:
     return None if days is None else datetime.now(UTC) + timedelta(days=days)
 
 
-def _show(made: NewApiKey, as_json: bool) -> None:
-    click.echo(json.dumps({"id": made.id, "key": made.text}) if as_json else made.text)
+def _show(created: NewApiKey, as_json: bool) -> None:
+    click.echo(json.dumps({"id": created.id, "key": created.text}) if as_json else created.text)
 
 
-def _as_row(each: ListedApiKey) -> dict[str, str | None]:
+def _as_row(key: ListedApiKey) -> dict[str, str | None]:
     return {
-        "id": each.id,
-        "principal": each.principal,
-        "status": each.status,
-        "created": each.created.isoformat(),
-        "expires": None if each.expires is None else each.expires.isoformat(),
-        "used": None if each.used is None else each.used.isoformat(),
-        "session_policy": each.session_policy,
-        "replaces": each.replaces,
+        "id": key.id,
+        "principal": key.principal,
+        "status": key.status,
+        "created": key.created.isoformat(),
+        "expires": None if key.expires is None else key.expires.isoformat(),
+        "used": None if key.used is None else key.used.isoformat(),
+        "session_policy": key.session_policy,
+        "replaces": key.replaces,
     }
 
 

@@ -1,4 +1,4 @@
-"""`iam-guard audit`: verify a trail, prove a record, check a proof, print checkpoints, show and rotate the keys."""
+"""`iam-guard audit`: verify a trail, prove a record, check a proof, print checkpoints, print and rotate the keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from iam_guard.cli.audit_pseudonyms import pseudonym_command, pseudonym_key
 from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_replay import replay, shadow
 from iam_guard.cli.audit_ship import ship
-from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
+from iam_guard.cli.audit_sources import FOLDER, KEYS, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
@@ -37,24 +37,24 @@ _TRAIL = click.option("--trail", type=FOLDER, required=True, help="The folder of
 
 @click.group()
 def audit() -> None:
-    """Verify the audit trail, prove what stands in it, read it, drop what is old, and decide its requests again."""
+    """Verify the audit trail, prove and read its records, drop old ones, and replay its requests."""
 
 
 _READING = (tail, export, query, replay, shadow, generate_policy_command)
 _KEEPING = (feed, ship, drop, pseudonym_key, pseudonym_command)
-for each in (*_READING, *_KEEPING):
-    audit.add_command(each)
+for command in (*_READING, *_KEEPING):
+    audit.add_command(command)
 
 
 @audit.command()
 @click.argument("folder", type=FOLDER)
 @KEYS
-@click.option("--since-checkpoint", type=_FILE, metavar="FILE", help="Checkpoints that were kept elsewhere.")
+@click.option("--since-checkpoint", type=_FILE, metavar="FILE", help="Checkpoints that were stored elsewhere.")
 @click.option(
     "--accept",
     multiple=True,
-    type=click.Choice([each.value for each in Verdict if each is not Verdict.OK]),
-    help="A verdict that is told but is no reason for exit code 1, such as UNSIGNED_TAIL while the trail is written.",
+    type=click.Choice([verdict.value for verdict in Verdict if verdict is not Verdict.OK]),
+    help="Report this verdict without exit code 1, such as UNSIGNED_TAIL while the trail is written.",
 )
 @STORE
 @JSON
@@ -66,8 +66,8 @@ def verify(
     store: str,
     as_json: bool,
 ) -> None:
-    """Verify every shard in FOLDER; exit code 1 when anything is not as it was signed."""
-    ring = believed_keys(keys, store)
+    """Verify every shard in FOLDER; exit code 1 if anything differs from what was signed."""
+    ring = trusted_keys(keys, store)
     since = None if since_checkpoint is None else _anchors(since_checkpoint, ring)
     with _progress("verifying", trail_bytes(folder), is_shown=not as_json) as progress:
         report = verify_trail(folder, ring, since=since, progress=progress)
@@ -84,8 +84,8 @@ def verify(
 @KEYS
 @STORE
 def prove_command(event_id: str, trail: Path, keys: tuple[str, ...], store: str) -> None:
-    """Prove that the record EVENT_ID is in the trail: write a proof as JSON that can be checked without the trail."""
-    click.echo(json.dumps(prove(trail, event_id, believed_keys(keys, store)).to_dict()))
+    """Prove that the record EVENT_ID is in the trail: print a JSON proof that can be checked without the trail."""
+    click.echo(json.dumps(prove(trail, event_id, trusted_keys(keys, store)).to_dict()))
 
 
 @audit.command()
@@ -94,13 +94,13 @@ def prove_command(event_id: str, trail: Path, keys: tuple[str, ...], store: str)
 @STORE
 @JSON
 def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) -> None:
-    """Check the proof in FILE (else standard input) and print the record; exit code 1 when it proves nothing."""
+    """Check the proof in FILE (default standard input) and print the record; exit code 1 if the proof is invalid."""
     try:
-        given = json.loads(_content(file))
+        content = json.loads(_content(file))
     except ValueError:
         raise InvalidInput("expected a proof as JSON", place=str(file)) from None
-    proof = InclusionProof.from_dict(given if isinstance(given, dict) else {})
-    problem = problem_of(proof, believed_keys(keys, store))
+    proof = InclusionProof.from_dict(content if isinstance(content, dict) else {})
+    problem = problem_of(proof, trusted_keys(keys, store))
     if as_json:
         record = json.loads(proof.line) if problem is None else None
         click.echo(json.dumps({"proved": problem is None, "problem": problem, "record": record}))
@@ -116,19 +116,19 @@ def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) ->
 @KEYS
 @STORE
 def checkpoint(trail: Path, keys: tuple[str, ...], store: str) -> None:
-    """Print the latest checkpoint of every shard, to be kept elsewhere for `verify --since-checkpoint`."""
-    notes = latest_checkpoints(trail, believed_keys(keys, store))
+    """Print the latest checkpoint of every shard; store it elsewhere for `verify --since-checkpoint`."""
+    notes = latest_checkpoints(trail, trusted_keys(keys, store))
     if not notes:
-        raise InvalidInput("there is no checkpoint that can be believed", place=str(trail))
+        raise InvalidInput("expected a checkpoint signed with a trusted key, found none", place=str(trail))
     click.echo("".join(f"{note.decode()}\n" for note in notes), nl=False)
 
 
 @audit.command("keys")
-@click.option("--rotate", is_flag=True, help="Put a new key first; it signs from the next start on.")
+@click.option("--rotate", is_flag=True, help="Add a new signing key; it signs from the next start of the service.")
 @STORE
 @JSON
 def keys_command(rotate: bool, store: str, as_json: bool) -> None:
-    """Print the public keys that verify checkpoints, the one that signs first."""
+    """Print the public keys that verify checkpoints, the signing key first."""
     settings = load()
     path = audit_key_file(settings, database_file(store))
     if rotate:
@@ -139,7 +139,7 @@ def keys_command(rotate: bool, store: str, as_json: bool) -> None:
     click.echo(json.dumps({"keys": lines}) if as_json else "\n".join(lines))
 
 
-# --- what the commands have in common ----------------------------------------------------------------------------
+# --- common parts ------------------------------------------------------------------------------------------------
 
 
 def _anchors(file: Path, ring: KeyRing) -> dict[str, Checkpoint]:
@@ -191,25 +191,25 @@ def _as_dict(report: Report) -> dict[str, Any]:
 
 def _print_report(report: Report) -> None:
     for shard in report.shards:
-        click.echo(_shard_in_words(shard))
+        click.echo(_shard_line(shard))
         for finding in shard.findings:
-            click.echo(_finding_in_words(finding))
+            click.echo(_finding_line(finding))
     for finding in report.others:
-        click.echo(_finding_in_words(finding))
-    lines = sum(each.lines for each in report.shards)
+        click.echo(_finding_line(finding))
+    lines = sum(shard.lines for shard in report.shards)
     verdict = click.style("OK", fg="green") if report.is_ok else click.style(_count(len(report.findings)), fg="red")
     click.echo(f"{len(report.shards)} shards, {lines} lines: {verdict}")
-    for fromkey in dict.fromkeys(finding.verdict for finding in report.findings):
-        click.echo(f"{fromkey.value}: {MEANINGS[fromkey]}")
+    for kind in dict.fromkeys(finding.verdict for finding in report.findings):
+        click.echo(f"{kind.value}: {MEANINGS[kind]}")
 
 
-def _shard_in_words(shard: ShardReport) -> str:
+def _shard_line(shard: ShardReport) -> str:
     state = "ended" if shard.has_ended else "open"
     dropped = f", {shard.dropped} dropped" if shard.dropped else ""
     return f"{shard.shard}: {shard.lines} lines, {shard.signed} signed{dropped}, {state}"
 
 
-def _finding_in_words(finding: TrailFinding) -> str:
+def _finding_line(finding: TrailFinding) -> str:
     sequence = "" if finding.sequence is None else f" (sequence {finding.sequence})"
     return f"  {click.style(finding.verdict.value, fg='yellow')} {finding.place}{sequence}: {finding.detail}"
 

@@ -18,7 +18,7 @@ import click
 from iam_guard.analysis.activity import (
     Activity,
     ArnTemplates,
-    Generalising,
+    Generalization,
     GeneratedPolicy,
     UnusedAccess,
     aggregate_activity,
@@ -30,15 +30,15 @@ from iam_guard.analysis.activity.attached_policies import attached_policies_of
 from iam_guard.analysis.activity.last_used_feed import GROUP, FeedResult
 from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
-from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, SINCE, believed_keys, keys_for, records_of
+from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, SINCE, keys_for, records_of, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_database, open_store
 
-_MAX_TOLD = 20
-"""Unused actions of one service that are told in words; as JSON all of them are."""
-_SECONDS = 1.0
-"""Between two looks at the trail."""
+_MAX_ACTIONS = 20
+"""The maximum number of unused actions printed per service; JSON has all."""
+_POLL_SECONDS = 1.0
+"""Seconds between two polls of the trail."""
 
 
 @click.command()
@@ -50,23 +50,21 @@ _SECONDS = 1.0
     required=True,
     type=click.Path(exists=True, path_type=Path),
     metavar="FOLDER|FILE",
-    help="The folder of a trail, which is verified, or a file of records; several are added up.",
+    help="The folder of a trail, which is verified, or a file of records; several are combined.",
 )
 @SINCE
 @click.option("--until", metavar="TIME", help="End before this time.")
 @click.option("--app", metavar="MODULE:APP", help="The application, or its `Service`, whose ARN templates to use.")
-@click.option("--exact", is_flag=True, help="Name every resource; let no template stand for several.")
+@click.option("--exact", is_flag=True, help="Name every resource individually, without templates.")
 @click.option(
     "--generalise-above",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Let a template stand for its resources only where there are more than N of them.",
+    help="Use a template only if it replaces more than N resources.",
 )
-@click.option(
-    "--generalise-iam", is_flag=True, help="Let one do so for what changes anything in IAM and its like, too."
-)
-@click.option("--against", metavar="STORE", help="Compare with what the principal is allowed in this store.")
+@click.option("--generalise-iam", is_flag=True, help="Use templates for write actions in IAM and similar services too.")
+@click.option("--against", metavar="STORE", help="Compare with the principal's policies in this store.")
 @NO_VERIFY
 @KEYS
 @STORE
@@ -86,10 +84,10 @@ def generate_policy_command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Write the least policy for what PRINCIPAL, a user or role by its ARN or unique id, did as the trail tells.
+    """Generate the least-privilege policy for the activity of PRINCIPAL, a user or role by its ARN or unique id.
 
-    The documents go to standard output, what must be known of them to standard error. Exit code 1 where the trail has
-    gaps, so that the policy may be too little.
+    Policies are written to standard output, notes to standard error. Exit code 1 if the trail has gaps, so that the
+    policy may be incomplete.
     """
     begin, end = _moment(since, "--since"), _moment(until, "--until")
     templates = ArnTemplates(_catalogues(app))
@@ -97,7 +95,7 @@ def generate_policy_command(
     ring = keys_for(trails, keys, store, no_verify=no_verify)
     records = records_of(trails, ring, broken, since=begin)
     activity = aggregate_activity(records, principal, since=begin, until=end, templates=templates)
-    generalising = Generalising(above=generalise_above, own=generalise_iam, is_off=exact)
+    generalising = Generalization(above=generalise_above, own=generalise_iam, is_off=exact)
     generated = generate_policy(activity, templates, generalising)
     unused = None if against is None else _unused(activity, against, templates)
     if as_json:
@@ -112,7 +110,7 @@ def _moment(text: str | None, place: str) -> datetime | None:
 
 
 def _catalogues(app: str | None) -> list[Any]:
-    """Return what an application declares; one that is not asked for is not loaded, nor a web framework."""
+    """Return the catalogues of an application; loads no web framework without one."""
     found: list[Any] = [] if app is None else import_module("iam_guard.cli.references").declared_catalogues(app)
     return found
 
@@ -126,7 +124,7 @@ def _unused(activity: Activity, against: str, templates: ArnTemplates) -> Unused
         opened.close()
 
 
-# --- what is told ------------------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------------------
 
 
 def _as_dict(
@@ -140,14 +138,14 @@ def _as_dict(
         "notes": [note._asdict() for note in generated.notes],
         "actions": [
             {
-                "action": each.action,
-                "allowed": asdict(each.allowed),
-                "denied": asdict(each.denied),
-                "refused": asdict(each.refused),
-                "resources": len(each.resources) + len(each.patterns),
-                "conditionKeys": sorted(each.keys),
+                "action": action.action,
+                "allowed": asdict(action.allowed),
+                "denied": asdict(action.denied),
+                "refused": asdict(action.refused),
+                "resources": len(action.resources) + len(action.patterns),
+                "conditionKeys": sorted(action.keys),
             }
-            for _, each in sorted(activity.actions.items())
+            for _, action in sorted(activity.actions.items())
         ],
         "callers": dict(activity.callers),
         "unused": None if unused is None else _unused_as_dict(unused),
@@ -163,33 +161,33 @@ def _unused_as_dict(unused: UnusedAccess) -> dict[str, Any]:
 def _print(activity: Activity, generated: GeneratedPolicy, unused: UnusedAccess | None, broken: list[str]) -> None:
     for document in generated.documents:
         click.echo(document.to_json(indent=2))
-    for line in (*_in_words(activity), *(f"{note.about}: {note.text}" for note in generated.notes)):
+    for line in (*_activity_lines(activity), *(f"{note.about}: {note.text}" for note in generated.notes)):
         click.echo(_clean(line), err=True)
-    for line in () if unused is None else _unused_in_words(unused):
+    for line in () if unused is None else _unused_lines(unused):
         click.echo(_clean(line), err=True)
     for line in broken:
         click.echo(_clean(line), err=True)
 
 
-def _in_words(activity: Activity) -> Iterator[str]:
+def _activity_lines(activity: Activity) -> Iterator[str]:
     seen, requests = activity.seen, sum(action.count for action in activity.actions.values())
     span = f", {seen.first} to {seen.last}" if seen.count else ""
     yield f"{requests} requests of {activity.actor.name} in {seen.count} records{span}"
 
 
-def _unused_in_words(unused: UnusedAccess) -> Iterator[str]:
+def _unused_lines(unused: UnusedAccess) -> Iterator[str]:
     for service in unused.services:
         yield f"unused service: {service}"
     for service, actions in groupby(unused.actions, key=lambda action: action.partition(":")[0]):
         names = [action.partition(":")[2] for action in actions]
-        more = f" and {len(names) - _MAX_TOLD} more" if len(names) > _MAX_TOLD else ""
-        yield f"unused actions of {service}: {', '.join(names[:_MAX_TOLD])}{more}"
+        more = f" and {len(names) - _MAX_ACTIONS} more" if len(names) > _MAX_ACTIONS else ""
+        yield f"unused actions of {service}: {', '.join(names[:_MAX_ACTIONS])}{more}"
     for grant in unused.grants:
         yield f"unused entry: {grant.action} in {grant.statement} of {grant.policy}"
 
 
 def _clean(text: str) -> str:
-    return "".join(each if each.isprintable() else "�" for each in text)
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 # --- feeding a store -----------------------------------------------------------------------------------------------
@@ -197,10 +195,10 @@ def _clean(text: str) -> str:
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--group", default=GROUP, show_default=True, help="As which consumer; one for each store that is fed.")
+@click.option("--group", default=GROUP, show_default=True, help="The consumer group; use one per store.")
 @SINCE
-@click.option("--again", is_flag=True, help="Begin with the earliest record, whatever was read before.")
-@click.option("--follow", "-f", is_flag=True, help="Wait for more.")
+@click.option("--again", is_flag=True, help="Start at the earliest record, even if it was read before.")
+@click.option("--follow", "-f", is_flag=True, help="Wait for more records.")
 @KEYS
 @STORE
 @JSON
@@ -214,13 +212,13 @@ def feed(
     store: str,
     as_json: bool,
 ) -> None:
-    """Tell the store what the trail in FOLDER knows of when keys, users, roles and services were used last.
+    """Write to the store when keys, users, roles and services were last used, according to the trail in FOLDER.
 
-    Goes on where it was before; after a store was restored, use --again or --since. No time is ever set back.
+    Continues after the last record read; after restoring a store, use --again or --since. Times are never set back.
     """
     if again and since is not None:
         raise click.UsageError("expected --again or --since, got both")
-    begin, ring = _moment(since, "--since"), believed_keys(keys, store)
+    begin, ring = _moment(since, "--since"), trusted_keys(keys, store)
     start: Start = begin or "earliest"
     opened = open_database(store, load(), create=False)
     total = FeedResult()
@@ -235,12 +233,12 @@ def feed(
         pass
     finally:
         opened.close()
-    told = f"{total.records} records read, {total.uses} uses told to the store"
-    click.echo(json.dumps(asdict(total)) if as_json else told)
+    text = f"{total.records} records read, {total.uses} uses written to the store"
+    click.echo(json.dumps(asdict(total)) if as_json else text)
 
 
 def _rounds(subscription: Subscription, store: Any, *, follow: bool) -> Iterator[FeedResult]:
     yield feed_uses(subscription, store)
     while follow:
-        time.sleep(_SECONDS)
+        time.sleep(_POLL_SECONDS)
         yield feed_uses(subscription, store)

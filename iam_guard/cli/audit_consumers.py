@@ -1,6 +1,6 @@
-"""`iam-guard audit tail` and `export`: what stands in a trail, to look at and for others to read.
+"""`iam-guard audit tail` and `export`: show the records of a trail, or convert them for other systems.
 
-Both verify as they go.
+Both verify the trail while reading.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
 from iam_guard.audit.export.export_formats import FORMS
-from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, believed_keys
+from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 
 _UNVERIFIED = click.option(
-    "--no-verify", is_flag=True, help="Show also what is not signed, and believe what stands there; needs no key."
+    "--no-verify", is_flag=True, help="Read unsigned records too, without verifying any; needs no key."
 )
 
 
 @click.command()
 @click.argument("folder", type=FOLDER)
 @FILTER
-@click.option("--follow", "-f", is_flag=True, help="Begin with what comes from now on, and wait for more.")
+@click.option("--follow", "-f", is_flag=True, help="Start with new records, and wait for more.")
 @SINCE
 @_UNVERIFIED
 @KEYS
@@ -45,22 +45,22 @@ def tail(
     store: str,
     as_json: bool,
 ) -> None:
-    """Show the records of the trail in FOLDER, in the order of their time."""
+    """Show the records of the trail in FOLDER, ordered by time."""
     start: Start = moment(since) if since is not None else "latest" if follow else "earliest"
     show: Callable[[dict[str, Any]], None] = _print_json
     if not as_json:
         show = import_module("iam_guard.cli.record_view").printer()
     with _subscription(folder, filters, start, keys, store, follow=follow, verify=not no_verify) as subscription:
-        _each(subscription, show)
+        _show_all(subscription, show)
 
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--ocsf", "form", flag_value="ocsf", help="As events of OCSF 1.9.0, one a line.")
-@click.option("--otel", "form", flag_value="otel", help="As log events of OpenTelemetry, a line of OTLP JSON for each.")
+@click.option("--ocsf", "form", flag_value="ocsf", help="Write OCSF 1.9.0 events, one per line.")
+@click.option("--otel", "form", flag_value="otel", help="Write OpenTelemetry log records, one line of OTLP JSON each.")
 @FILTER
 @SINCE
-@click.option("--follow", "-f", is_flag=True, help="Wait for more.")
+@click.option("--follow", "-f", is_flag=True, help="Wait for more records.")
 @_UNVERIFIED
 @KEYS
 @STORE
@@ -74,12 +74,12 @@ def export(
     keys: tuple[str, ...],
     store: str,
 ) -> None:
-    """Write the records of the trail in FOLDER in another form, as JSON lines."""
+    """Convert the records of the trail in FOLDER to another format, as JSON lines."""
     if form is None:
         raise click.UsageError("expected --ocsf or --otel")
     start: Start = "earliest" if since is None else moment(since)
     with _subscription(folder, filters, start, keys, store, follow=follow, verify=not no_verify) as subscription:
-        _each(subscription, lambda record: click.echo(FORMS[form](record)))
+        _show_all(subscription, lambda record: click.echo(FORMS[form](record)))
 
 
 def _subscription(
@@ -92,13 +92,13 @@ def _subscription(
     follow: bool,
     verify: bool,
 ) -> Subscription:
-    ring = believed_keys(keys, store) if verify else None
-    wanted = record_filter(filters) if filters else None
-    return AuditReader(folder, ring=ring).subscribe(start=start, filter=wanted, verify=verify, follow=follow)
+    ring = trusted_keys(keys, store) if verify else None
+    matches = record_filter(filters) if filters else None
+    return AuditReader(folder, ring=ring).subscribe(start=start, filter=matches, verify=verify, follow=follow)
 
 
-def _each(subscription: Subscription, show: Callable[[dict[str, Any]], None]) -> None:
-    """Show every record; whoever ends the command with Ctrl-C, or closes the pipe, wanted no more."""
+def _show_all(subscription: Subscription, show: Callable[[dict[str, Any]], None]) -> None:
+    """Show every record until the end, Ctrl-C, or a closed pipe."""
     try:
         for _, record in subscription:
             show(record)

@@ -1,4 +1,4 @@
-"""`iam-guard audit drop`: drop what is too old from a trail, where no running service does so."""
+"""`iam-guard audit drop`: drop old segments of a trail, if no running service does so."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--older-than", required=True, metavar="AGE", help="Such as `400d`, `36h` or `10w`.")
-@click.option("--dry-run", is_flag=True, help="Say what would be dropped, and drop nothing; needs no key.")
-@click.option("--even-unread", is_flag=True, help="Wait for no group of consumers.")
+@click.option("--older-than", required=True, metavar="AGE", help="The age, such as `400d`, `36h` or `10w`.")
+@click.option("--dry-run", is_flag=True, help="Report what would be dropped without dropping it; needs no key.")
+@click.option("--even-unread", is_flag=True, help="Drop records that consumer groups have not read yet, too.")
 @STORE
 @JSON
 def drop(folder: Path, older_than: str, dry_run: bool, even_unread: bool, store: str, as_json: bool) -> None:
-    """Drop the lines of old segments from the trail in FOLDER; exit code 1 when something old has to stay."""
+    """Drop the lines of old segments from the trail in FOLDER; exit code 1 if an old segment must be kept."""
     settings, keep = load(), _age(older_than)
     if not shards_of(folder):
         raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(folder))
     rule = RetentionRule(keep, timedelta(0) if even_unread else timedelta(days=settings.audit_retention_grace_days))
-    sweep = _looked_for(folder, rule) if dry_run else _dropped(folder, rule, settings, store)
+    sweep = _simulate(folder, rule) if dry_run else _drop(folder, rule, settings, store)
     if as_json:
-        click.echo(json.dumps(_as_dict(sweep, is_trial=dry_run)))
+        click.echo(json.dumps(_as_dict(sweep, is_dry_run=dry_run)))
     else:
-        _print(sweep, is_trial=dry_run)
+        _print(sweep, is_dry_run=dry_run)
     sys.exit(1 if sweep.kept else 0)
 
 
@@ -54,13 +54,13 @@ def _age(text: str) -> timedelta:
     return timedelta(hours=int(found[1]) * _HOURS[found[2]])
 
 
-def _looked_for(folder: Path, rule: RetentionRule) -> Sweep:
+def _simulate(folder: Path, rule: RetentionRule) -> Sweep:
     sweep = Sweep(folder, rule, None)
     sweep.run()
     return sweep
 
 
-def _dropped(folder: Path, rule: RetentionRule, settings: Settings, store: str) -> Sweep:
+def _drop(folder: Path, rule: RetentionRule, settings: Settings, store: str) -> Sweep:
     path = audit_key_file(settings, database_file(store))
     if path is None:
         message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
@@ -76,27 +76,31 @@ def _dropped(folder: Path, rule: RetentionRule, settings: Settings, store: str) 
         finally:
             writer.close()
     except OSError as error:
-        raise ConfigurationError(f"the trail cannot be changed: {error.strerror}", place=str(folder)) from error
+        raise ConfigurationError(f"cannot change the trail: {error.strerror}", place=str(folder)) from error
     return sweep
 
 
-def _as_dict(sweep: Sweep, *, is_trial: bool) -> dict[str, Any]:
+def _as_dict(sweep: Sweep, *, is_dry_run: bool) -> dict[str, Any]:
     return {
-        "dry_run": is_trial,
-        "dropped": [{"segment": _place(each), "lines": each.lines, "bytes": each.size} for each in sweep.dropped],
-        "kept": [{"segment": _place(each), "why": each.why} for each in sweep.kept],
+        "dry_run": is_dry_run,
+        "dropped": [
+            {"segment": _place(dropped), "lines": dropped.lines, "bytes": dropped.size} for dropped in sweep.dropped
+        ],
+        "kept": [{"segment": _place(kept), "why": kept.why} for kept in sweep.kept],
     }
 
 
-def _print(sweep: Sweep, *, is_trial: bool) -> None:
-    for each in sweep.dropped:
-        click.echo(f"{_place(each)}: {each.lines} lines, {each.size} bytes")
+def _print(sweep: Sweep, *, is_dry_run: bool) -> None:
+    for dropped in sweep.dropped:
+        click.echo(f"{_place(dropped)}: {dropped.lines} lines, {dropped.size} bytes")
     for kept in sweep.kept:
         click.echo(f"{click.style('kept', fg='yellow')} {_place(kept)}: {kept.why}")
-    lines, size = sum(each.lines for each in sweep.dropped), sum(each.size for each in sweep.dropped)
-    did = "would be dropped" if is_trial else "dropped"
-    click.echo(f"{did}: {len(sweep.dropped)} segments, {lines} lines, {size} bytes; kept though old: {len(sweep.kept)}")
+    lines, size = sum(dropped.lines for dropped in sweep.dropped), sum(dropped.size for dropped in sweep.dropped)
+    verb = "would be dropped" if is_dry_run else "dropped"
+    click.echo(
+        f"{verb}: {len(sweep.dropped)} segments, {lines} lines, {size} bytes; kept though old: {len(sweep.kept)}"
+    )
 
 
-def _place(found: Dropped | Kept) -> str:
-    return f"{found.segment.folder.name}/{found.segment.lines.name}"
+def _place(segment: Dropped | Kept) -> str:
+    return f"{segment.segment.folder.name}/{segment.segment.lines.name}"

@@ -1,4 +1,4 @@
-"""`iam-guard audit pseudonym-key|pseudonym`: the keys of pseudonyms, and finding somebody's pseudonym again."""
+"""`iam-guard audit pseudonym-key|pseudonym`: manage the keys of pseudonyms, and compute the pseudonym of a value."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ from iam_guard.store.engine import database_file
 
 @click.command("pseudonym-key")
 @click.argument("account")
-@click.option("--rotate", is_flag=True, help="Make another key; with the old one, old pseudonyms are still found.")
-@click.option("--destroy", is_flag=True, help="Remove all keys of the account; nobody tells its pseudonyms any more.")
+@click.option("--rotate", is_flag=True, help="Create another key; pseudonyms made with the old one can still be found.")
+@click.option("--destroy", is_flag=True, help="Remove all keys of the account; its pseudonyms can't be resolved then.")
 @STORE
 @JSON
 def pseudonym_key(account: str, rotate: bool, destroy: bool, store: str, as_json: bool) -> None:
-    """Make, rotate or destroy the key of the pseudonyms of ACCOUNT (12 digits, or `other` for what has none)."""
+    """Create, rotate or destroy the pseudonym key of ACCOUNT (12 digits, or `other` for callers without one)."""
     if rotate and destroy:
-        raise click.UsageError("expected --rotate or --destroy")
+        raise click.UsageError("expected --rotate or --destroy, got both")
     path = _file(store)
     if destroy:
         count = destroy_pseudonym_keys(path, account)
-        told = (
-            f"destroyed {count} {'key' if count == 1 else 'keys'} of {account}; copies of the file are yours to destroy"
-        )
+        plural = "" if count == 1 else "s"
+        text = f"destroyed {count} key{plural} of {account}; destroy all copies of the file yourself"
     else:
         make_pseudonym_key(path, account, rotate=rotate)
-        told = f"{'rotated' if rotate else 'made'} the key of {account} in {path}"
+        text = f"{'rotated' if rotate else 'made'} the key of {account} in {path}"
     done = "destroyed" if destroy else "rotated" if rotate else "made"
-    click.echo(json.dumps({"account": account, "file": str(path), "done": done}) if as_json else told)
+    click.echo(json.dumps({"account": account, "file": str(path), "done": done}) if as_json else text)
 
 
 @click.command("pseudonym")
@@ -48,7 +47,7 @@ def pseudonym_key(account: str, rotate: bool, destroy: bool, store: str, as_json
 @STORE
 @JSON
 def pseudonym_command(account: str, value: str, store: str, as_json: bool) -> None:
-    """Print the pseudonyms that VALUE has in the records of ACCOUNT, the present one first."""
+    """Print the pseudonyms of VALUE in the records of ACCOUNT, the current one first."""
     found = pseudonyms_of(_file(store), account, value)
     click.echo(json.dumps({"pseudonyms": found}) if as_json else "\n".join(found))
 

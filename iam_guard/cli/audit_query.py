@@ -1,4 +1,4 @@
-"""`iam-guard audit query`: SQL over a trail, and questions that are ready-made."""
+"""`iam-guard audit query`: run SQL or a predefined query on a trail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
+from iam_guard.cli.audit_sources import FOLDER, KEYS, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.testing.text_table import aligned
@@ -18,11 +18,11 @@ from iam_guard.testing.text_table import aligned
 @click.command()
 @click.argument("folder", type=FOLDER)
 @click.argument("sql", required=False)
-@click.option("--who-used", metavar="ROLE", help="Who used this role (its ARN or name), for what, first and last.")
-@click.option("--denied", is_flag=True, help="Who was denied what, why, and how often.")
-@click.option("--first-and-last-use", metavar="PRINCIPAL", help="What a principal or role did first and last.")
-@click.option("--changes", is_flag=True, help="Who changed or issued what by our own API, and what failed.")
-@click.option("--no-verify", is_flag=True, help="Believe what stands there; needs no key.")
+@click.option("--who-used", metavar="ROLE", help="List who used this role (its ARN or name), for what, first and last.")
+@click.option("--denied", is_flag=True, help="List who was denied what, why, and how often.")
+@click.option("--first-and-last-use", metavar="PRINCIPAL", help="List what a principal or role did first and last.")
+@click.option("--changes", is_flag=True, help="List who changed or issued what through our own API, and what failed.")
+@click.option("--no-verify", is_flag=True, help="Read without verifying; needs no key.")
 @KEYS
 @STORE
 @JSON
@@ -38,22 +38,22 @@ def query(
     store: str,
     as_json: bool,
 ) -> None:
-    """Ask the trail in FOLDER: SQL over the view `records`, or one of the ready-made questions."""
-    given = {
+    """Query the trail in FOLDER with SQL over the view `records`, or with a predefined query."""
+    options = {
         "who-used": who_used,
         "denied": "" if denied else None,
         "first-and-last-use": first_and_last_use,
         "changes": "" if changes else None,
     }
-    chosen = [(name, asked) for name, asked in given.items() if asked is not None]
+    chosen = [(name, value) for name, value in options.items() if value is not None]
     if len(chosen) + (sql is not None) != 1:
         raise click.UsageError("expected SQL, --who-used, --denied, --first-and-last-use or --changes")
-    ring = None if no_verify else believed_keys(keys, store)
+    ring = None if no_verify else trusted_keys(keys, store)
     module = _module()
     trail = module.open_trail(folder, ring)
     try:
-        question, asked = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
-        answer = trail.ask(question, asked)
+        question, value = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
+        answer = trail.ask(question, value)
     finally:
         trail.close()
     if as_json:
@@ -69,15 +69,15 @@ def _module() -> Any:
     except ModuleNotFoundError as missing:
         if missing.name != "duckdb":
             raise
-        raise ConfigurationError("to ask a trail needs the extra `query`: pip install 'iam-guard[query]'") from None
+        raise ConfigurationError("`audit query` requires the extra `query`: pip install 'iam-guard[query]'") from None
 
 
 def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print a table; a character that could steer a terminal is left out."""
-    table = [columns, *(tuple("" if each is None else _clean(str(each)) for each in row) for row in rows)]
+    """Print a table, without terminal control characters."""
+    table = [columns, *(tuple("" if cell is None else _clean(str(cell)) for cell in row) for row in rows)]
     for line in aligned(table):
         click.echo(line)
 
 
 def _clean(text: str) -> str:
-    return "".join(each if each.isprintable() else "�" for each in text)
+    return "".join(character if character.isprintable() else "�" for character in text)

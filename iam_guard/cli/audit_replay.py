@@ -1,5 +1,5 @@
-"""`iam-guard audit replay` and `shadow`: what recorded requests would be answered with other policies, and what a
-candidate beside the guard would have answered.
+"""`iam-guard audit replay` and `shadow`: decide recorded requests with other policies, and list what a candidate in
+shadow mode would have decided.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from iam_guard.store.snapshot import copied_to_memory
     "--with",
     "change",
     metavar="CHANGES|SEED|URL",
-    help="A change file, laid over the store; a seed, applied to a copy of it in memory; the URL of another store.",
+    help="A change file, applied on top of the store; a seed, applied to a copy in memory; or another store's URL.",
 )
 @NO_VERIFY
 @KEYS
@@ -47,9 +47,9 @@ from iam_guard.store.snapshot import copied_to_memory
 def replay(
     files: tuple[Path, ...], change: str | None, no_verify: bool, keys: tuple[str, ...], store: str, as_json: bool
 ) -> None:
-    """Decide the requests of audit FILES again, and list what comes out otherwise: exit code 1 when anything does.
+    """Decide the requests of audit FILES again and list changed outcomes; exit code 1 if there are any.
 
-    A folder is a trail that can be proved, and is verified.
+    A folder is a trail, which is verified.
     """
     settings = load()
     ring = keys_for(files, keys, store, no_verify=no_verify)
@@ -65,7 +65,7 @@ def replay(
             Replayer(present, settings),
             None if changed is None else Replayer(changed, settings),
         )
-    click.echo(json.dumps(_as_dict(result, broken)) if as_json else "\n".join(_in_words(result, broken)))
+    click.echo(json.dumps(_as_dict(result, broken)) if as_json else "\n".join(_report_lines(result, broken)))
     sys.exit(2 if broken or result.contradictions else 1 if result.flips else 0)
 
 
@@ -76,9 +76,9 @@ def replay(
 @STORE
 @JSON
 def shadow(files: tuple[Path, ...], no_verify: bool, keys: tuple[str, ...], store: str, as_json: bool) -> None:
-    """List what a candidate in the shadow would have answered otherwise, as FILES tell: exit code 1 when anything.
+    """List what a candidate in shadow mode would have decided differently, from FILES; exit code 1 if anything.
 
-    A folder is a trail that can be proved, and is verified.
+    A folder is a trail, which is verified.
     """
     broken: list[str] = []
     ring = keys_for(files, keys, store, no_verify=no_verify)
@@ -86,7 +86,7 @@ def shadow(files: tuple[Path, ...], no_verify: bool, keys: tuple[str, ...], stor
     if as_json:
         click.echo(json.dumps({**asdict(found), "flipped": found.flipped, "broken": broken}))
     else:
-        click.echo("\n".join(_shadow_in_words(found, broken)))
+        click.echo("\n".join(_shadow_lines(found, broken)))
     sys.exit(2 if broken else 1 if found.flips or found.errors or found.unreadable else 0)
 
 
@@ -107,42 +107,42 @@ def _as_dict(result: Comparison, broken: list[str]) -> dict[str, Any]:
     return {**asdict(result), "flipped": result.flipped, "broken": broken}
 
 
-def _in_words(result: Comparison, broken: list[str]) -> Iterator[str]:
-    for flip in result.flips:
-        yield from _flip_in_words(flip)
+def _report_lines(result: Comparison, broken: list[str]) -> Iterator[str]:
+    for change in result.flips:
+        yield from _change_lines(change)
     total = result.compared + result.incomparable.total()
     yield (
-        f"{total} decisions, {result.compared} compared: {result.flipped} would come out otherwise; "
-        f"{result.recorded_policies} were decided again with the recorded policies, {result.drifted} differ since"
+        f"{total} decisions, {result.compared} compared: {result.flipped} outcomes would change; "
+        f"{result.recorded_policies} had the recorded policies, {result.drifted} outcomes differ from the record"
     )
     for problem, count in result.incomparable.most_common():
         yield f"{count} not compared: {problem}"
     if result.others:
-        yield f"{result.others} records that tell no decision"
+        yield f"{result.others} records without a decision"
     for event_id in result.contradictions:
-        yield f"the same policies decide otherwise than recorded: {event_id}"
+        yield f"the same policies lead to another outcome than recorded: {event_id}"
     yield from broken
 
 
-def _shadow_in_words(found: ShadowDifferences, broken: list[str]) -> Iterator[str]:
-    for flip in found.flips:
-        yield from _flip_in_words(flip)
+def _shadow_lines(found: ShadowDifferences, broken: list[str]) -> Iterator[str]:
+    for change in found.flips:
+        yield from _change_lines(change)
     total = found.decisions + found.unreadable.total()
     yield (
-        f"{total} decisions: the candidate would answer {found.flipped} otherwise, "
-        f"and would deny {found.denied_otherwise} for another reason"
+        f"{total} decisions: the candidate would change {found.flipped} outcomes, "
+        f"and deny {found.denied_otherwise} for another reason"
     )
     for problem, count in found.errors.most_common():
-        yield f"{count} without an answer of the candidate: {problem}"
+        yield f"{count} without a decision of the candidate: {problem}"
     for problem, count in found.unreadable.most_common():
-        yield f"{count} not told: {problem}"
+        yield f"{count} not readable: {problem}"
     if found.others:
-        yield f"{found.others} records that tell no decision"
+        yield f"{found.others} records without a decision"
     yield from broken
 
 
-def _flip_in_words(flip: OutcomeChange) -> Iterator[str]:
-    yield f"{flip.count} x {flip.principal} {flip.action} {flip.resource}: {flip.was} -> {flip.becomes}"
-    yield f"    before: {'; '.join(flip.before) or 'no statement'}"
-    yield f"    after:  {'; '.join(flip.after) or 'no statement'}"
-    yield f"    {flip.first} to {flip.last}, first {flip.event_id}"
+def _change_lines(change: OutcomeChange) -> Iterator[str]:
+    yield f"{change.count} x {change.principal} {change.action} {change.resource}: {change.was} -> {change.becomes}"
+    yield f"    before: {'; '.join(change.before) or 'no statement'}"
+    yield f"    after:  {'; '.join(change.after) or 'no statement'}"
+    yield f"    {change.first} to {change.last}, first {change.event_id}"

@@ -1,7 +1,6 @@
-"""What the commands about a trail have in common: its folder, the keys that are believed, and which records.
+"""Common parts of the trail commands: options, trusted keys, and records of files and folders.
 
-A file of records has no checkpoints, so there is nothing to verify; a folder is verified as it is read. Must not
-live here: the commands (`audit`, `audit_consumers`, `audit_ship`).
+A folder is a trail and verified while reading. A file of records has no checkpoints, so it can't be verified.
 """
 
 from __future__ import annotations
@@ -29,30 +28,29 @@ KEYS = click.option(
     "keys",
     multiple=True,
     metavar="VKEY",
-    help="A public key that is believed, `name+id+base64`; else those of the settings and of the store's key file.",
+    help="A trusted public key, `name+id+base64`; default those of the settings and of the store's key file.",
 )
 
 FILES = click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|FOLDER..."
 )
-NO_VERIFY = click.option("--no-verify", is_flag=True, help="Believe what stands in a folder; needs no key.")
+NO_VERIFY = click.option("--no-verify", is_flag=True, help="Read folders without verifying; needs no key.")
 
 
 def records_of(
     paths: Sequence[Path], ring: KeyRing | None, broken: list[str], *, since: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Return the records of files and of trails in turn; a broken line of a file is told in `broken`.
+    """Return the records of files and trails, one after another; errors of broken lines are added to `broken`.
 
-    A trail must be whole. `since` is where reading a trail begins. Raises `TrailDamaged` for one
-    that is not as it was signed.
+    `since` is where reading a trail begins. Raises `TrailDamaged` for a trail that differs from what was signed.
     """
 
-    def note(error: InvalidInput) -> None:
+    def add_error(error: InvalidInput) -> None:
         broken.append(str(error))
 
     for path in paths:
         if not path.is_dir():
-            yield from read(path, on_broken=note)
+            yield from read(path, on_broken=add_error)
             continue
         reader = AuditReader(path, ring=ring)
         start: Start = "earliest" if since is None else since
@@ -62,8 +60,8 @@ def records_of(
 
 
 def keys_for(paths: Sequence[Path], keys: Sequence[str], store: str, *, no_verify: bool) -> KeyRing | None:
-    """Return the keys where any of the paths is a trail that is to be verified; None for everything else."""
-    return None if no_verify or not any(path.is_dir() for path in paths) else believed_keys(keys, store)
+    """Return the trusted keys if any path is a trail to verify; else None."""
+    return None if no_verify or not any(path.is_dir() for path in paths) else trusted_keys(keys, store)
 
 
 FILTER = click.option(
@@ -71,17 +69,17 @@ FILTER = click.option(
     "filters",
     multiple=True,
     metavar="NAME=PATTERN",
-    help=f"Only records of which this holds, `!=` for the contrary; {', '.join(NAMES)}, or the path of a member.",
+    help=f"Only matching records, `!=` to negate; {', '.join(NAMES)}, or the path of a member.",
 )
-SINCE = click.option("--since", metavar="TIME", help="Begin at this time, such as `2026-11-25T04:00:00Z`.")
+SINCE = click.option("--since", metavar="TIME", help="Start at this time, such as `2026-11-25T04:00:00Z`.")
 
 
-def believed_keys(keys: Sequence[str], store: str) -> KeyRing:
-    """Return the keys of the command line, else those of the settings and of the store's key file."""
+def trusted_keys(keys: Sequence[str], store: str) -> KeyRing:
+    """Return the keys of the command line, or those of the settings and of the store's key file."""
     if keys:
         return KeyRing([VerifierKey.parse(text, place="--key") for text in keys])
     settings = load()
     ring = key_ring(settings, audit_key_file(settings, database_file(store)))
     if not ring.keys:
-        raise ConfigurationError("expected a public key, give `--key` or set `IAM_GUARD_AUDIT_VERIFIER_KEYS`")
+        raise ConfigurationError("expected a public key, pass `--key` or set `IAM_GUARD_AUDIT_VERIFIER_KEYS`")
     return ring

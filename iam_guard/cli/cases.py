@@ -1,4 +1,4 @@
-"""`iam-guard decide`, `test` and `explain`: cases in, answers out. No store is opened."""
+"""`iam-guard decide`, `test` and `explain`: decide cases. No store is opened."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def decide() -> None:
 
 @click.command("explain")
 @click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--id", "case_id", help="Which case, where FILE has several.")
+@click.option("--id", "case_id", help="The case, if FILE has several.")
 @JSON
 def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
-    """Return why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.
+    """Explain why a case of FILE (JSON, JSON lines or YAML; default standard input) is allowed or denied.
 
-    Exit code 0 when it is allowed, 1 when it is denied.
+    Exit code 0 if it is allowed, 1 if it is denied.
     """
     with PolicyTests() as tests:
         decision = tests.decision(_chosen(_entries(file), case_id))
@@ -62,36 +62,36 @@ def _entries(file: Path) -> list[CaseEntry | Unreadable]:
 
 
 def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> CaseEntry:
-    named = [
+    matching = [
         entry
         for entry in entries
         if case_id is None or (isinstance(entry, CaseEntry) and entry.member("id") == case_id)
     ]
-    match named:
+    match matching:
         case [CaseEntry() as chosen]:
             return chosen
         case [Unreadable(place, problem)]:
             raise InvalidInput(problem, place=place)
     if case_id is None:
-        raise InvalidInput(f"expected one case, or --id to choose one, got {len(named)} cases")
-    raise InvalidInput(f"expected one case with the id `{case_id}`, got {len(named)} of {len(entries)} cases")
+        raise InvalidInput(f"expected one case, or --id to choose one, got {len(matching)} cases")
+    raise InvalidInput(f"expected one case with the id `{case_id}`, got {len(matching)} of {len(entries)} cases")
 
 
 def _coloured(text: str) -> str:
-    """Colour the marks; click takes the colours out again where the output is no terminal."""
+    """Colour the marks; click removes colours if the output is no terminal."""
     return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--cov", "is_measured", is_flag=True, help="Report which statements and conditions were never tested.")
+@click.option("--cov", "is_measured", is_flag=True, help="Report statements and conditions that were never tested.")
 @click.option(
     "--policies",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Of the policies in this file or folder, with --cov; else of all that decide.",
+    help="Measure the policies in this file or folder, with --cov; default all that decide.",
 )
-@click.option("--min", "least", type=click.FloatRange(0, 100), help="Fail if less than so many percent are covered.")
+@click.option("--min", "minimum", type=click.FloatRange(0, 100), help="Fail if coverage is below this percentage.")
 @click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write the coverage as an HTML page too.")
 @JSON
 @relaxed_gc()
@@ -99,22 +99,22 @@ def test(
     files: tuple[Path, ...],
     is_measured: bool,
     policies: tuple[Path, ...],
-    least: float | None,
+    minimum: float | None,
     html_file: str | None,
     as_json: bool,
 ) -> None:
     """Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`."""
-    if not is_measured and (policies or html_file or least is not None):
+    if not is_measured and (policies or html_file or minimum is not None):
         raise click.UsageError("--policies, --min and --html need --cov")
-    with ExitStack() as leaving:
-        measured = leaving.enter_context(PolicyMeasurement(policies)) if is_measured else None
-        counts = _run(files, leaving.enter_context(PolicyTests()), as_json=as_json)
+    with ExitStack() as stack:
+        measured = stack.enter_context(PolicyMeasurement(policies)) if is_measured else None
+        counts = _run(files, stack.enter_context(PolicyTests()), as_json=as_json)
     passed, failed = counts[True], counts[False]
     summary: dict[str, Any] = {"passed": passed, "failed": failed}
     missing = None
     if measured is not None:
         measured.write(json_file=None, html_file=html_file)
-        missing = shortfall(measured.share(), least)
+        missing = shortfall(measured.share(), minimum)
         summary["coverage"] = measured.to_json()
         if not as_json:
             click.echo("\n".join(["", measured.text(), *([f"policy coverage of {missing}"] if missing else []), ""]))
@@ -123,21 +123,21 @@ def test(
 
 
 def _run(files: Sequence[Path], tests: PolicyTests, *, as_json: bool) -> Counter[bool]:
-    """Run all cases and print what fails; count what passed and what failed."""
+    """Run all cases and print failures; return the numbers of passed (True) and failed (False) cases."""
     counts: Counter[bool] = Counter()
     for file in files:
         for entry in entries_of_tests(file):
             verdict = tests.decide(entry)
-            id, expected = _named(entry)
+            id, expected = _id_and_expected(entry)
             counts[verdict.outcome == expected] += 1
             if verdict.outcome != expected:
-                said = {"outcome": verdict.outcome} if verdict.problem is None else {"error": verdict.problem}
-                failure = {"place": entry.place, "id": id, **said, "expected": expected}
+                result = {"outcome": verdict.outcome} if verdict.problem is None else {"error": verdict.problem}
+                failure = {"place": entry.place, "id": id, **result, "expected": expected}
                 click.echo(json.dumps(failure) if as_json else _failure(failure, verdict.outcome))
     return counts
 
 
-def _named(entry: CaseEntry | Unreadable) -> tuple[str | int | None, str | int | None]:
+def _id_and_expected(entry: CaseEntry | Unreadable) -> tuple[str | int | None, str | int | None]:
     return (None, None) if isinstance(entry, Unreadable) else (entry.member("id"), entry.member("expected"))
 
 

@@ -1,7 +1,6 @@
-"""The audit trail of the commands that change a store: what they did is noted where the setting `audit` says.
+"""The audit trail of commands that change a store, written where the setting `audit` says.
 
-Each such command writes to the trail like any process, in a shard of its own. Standard output is the command's own: for
-`-`, records go to standard error.
+Each command writes a shard of its own. Since standard output belongs to the command, `-` means standard error here.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from iam_guard.store.engine import database_file
 from iam_guard.store.seed import Changes
 
 MAX_LETTERS: Final = 8192
-"""Letters of the changes of a seed that are told one by one; of the rest, the number is."""
+"""The maximum number of characters of a seed's changes that are recorded one by one; the rest is counted."""
 
 
 @contextmanager
 def recording_changes(store: str, settings: Settings) -> Iterator[ChangeRecorder]:
-    """Return who notes what is done to a store. Raises `ConfigurationError` where the trail cannot be opened."""
+    """Yield the recorder of changes to a store. Raises `ConfigurationError` if the trail can't be opened."""
     if not settings.audit:
         yield NoChangeRecorder()
         return
-    sinks, assemble = import_module("iam_guard.audit.sinks"), import_module("iam_guard.factory")
+    sinks, factory = import_module("iam_guard.audit.sinks"), import_module("iam_guard.factory")
     log = sinks.StreamSink(sys.stderr.buffer) if settings.audit == "-" else None
-    trail = assemble.audit_trail_of(settings, database=database_file(store), log=log)
+    trail = factory.audit_trail_of(settings, database=database_file(store), log=log)
     try:
         yield change_recorder_of(trail)
     finally:
@@ -39,33 +38,33 @@ def recording_changes(store: str, settings: Settings) -> Iterator[ChangeRecorder
 
 
 def change_recorder_of(trail: object) -> ChangeRecorder:
-    """Let a trail note what the operator does."""
-    found: ChangeRecorder = import_module("iam_guard.audit.change_recorder").TrailChangeRecorder(
+    """Return a recorder that attributes changes to the operator of this machine."""
+    recorder: ChangeRecorder = import_module("iam_guard.audit.change_recorder").TrailChangeRecorder(
         trail, operator=_operator()
     )
-    return found
+    return recorder
 
 
 def seed_applied(changes: Changes, file: object, *, prune: bool = False) -> CallResult:
-    """Return what applying a seed changed."""
+    """Return the result of applying a seed, for the audit record."""
     parameters = {"file": str(file), "prune": prune}
-    elements = _told(changes.lines)
+    elements = _elements(changes.lines)
     return CallResult(action="iam-guard:ApplySeed", parameters=parameters, elements=elements, epoch=changes.epoch)
 
 
-def _told(lines: Sequence[str]) -> dict[str, object]:
+def _elements(lines: Sequence[str]) -> dict[str, object]:
     kept: list[str] = []
-    room = MAX_LETTERS
+    remaining = MAX_LETTERS
     for line in lines:
-        room -= len(line) + 3
-        if room < 0:
+        remaining -= len(line) + 3
+        if remaining < 0:
             return {"changes": kept, "omittedChanges": len(lines) - len(kept)}
         kept.append(line)
     return {"changes": kept}
 
 
 def _operator() -> str:
-    """Name the user of the machine who gave the command."""
+    """Return the user and host that run the command."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):

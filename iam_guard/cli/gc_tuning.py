@@ -1,4 +1,4 @@
-"""How often memory is looked through while a command works."""
+"""Garbage collection while a command runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def relaxed_gc() -> Iterator[None]:
-    """Let the collector of cycles look less often: policies that are remembered hold many objects and no cycle."""
+    """Collect less often: cached policies are many objects without reference cycles."""
     thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(50_000, *thresholds[1:])

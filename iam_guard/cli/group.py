@@ -1,7 +1,7 @@
-"""The command `iam-guard` itself: which commands there are, and what becomes of an error.
+"""The command `iam-guard`: its subcommands and error handling.
 
-Exit codes: 0 yes, 1 no or findings, 2 usage or error. A command is imported when it is asked for, so that deciding does
-not wait for a database library, nor the help for anything.
+Exit codes: 0 yes, 1 no or findings, 2 usage or error. Subcommands are imported on use, so that `decide` starts without
+a database library, and the help without any.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from iam_guard.errors import IamGuardError
 
 
 class CommandRow(NamedTuple):
-    """One command: the module of this room that has it, its name there, and the first sentence of its help."""
+    """One command: its module in `iam_guard.cli`, its name there, and the first sentence of its help."""
 
     module: str
     name: str
@@ -24,9 +24,9 @@ class CommandRow(NamedTuple):
 
 COMMANDS = {
     "init": CommandRow(
-        "store", "init", "Create the store, the key that seals its secrets, and the key that signs the audit trail."
+        "store", "init", "Create the store, the key that encrypts its secrets, and the key that signs the audit trail."
     ),
-    "apply": CommandRow("store", "apply", "Apply a seed FILE: afterwards the store holds what it declares."),
+    "apply": CommandRow("store", "apply", "Apply a seed FILE, so that the store contains what it declares."),
     "resource-policy": CommandRow(
         *("resource_policy", "resource_policy"),
         "Put, get, delete and list the resource-based policies of an application's resources.",
@@ -40,7 +40,7 @@ COMMANDS = {
     "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
     "routes": CommandRow(
         *("routes", "routes"),
-        "List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one.",
+        "List the endpoints of APP (`module:app`) and what guards them; exit code 1 if one is unguarded.",
     ),
     "reference": CommandRow(
         *("references", "reference"),
@@ -48,14 +48,15 @@ COMMANDS = {
     ),
     "lint": CommandRow(
         *("lint", "lint"),
-        "Find what is wrong or unwise in FILES: policies (JSON or YAML), seeds, cases; `-` is standard input.",
+        "Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input.",
     ),
     "who-can": CommandRow(
         *("access", "who"),
-        "Say who in the store may do ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",
+        "List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",
     ),
     "what-can": CommandRow(
-        *("access", "what"), "Say what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources."
+        *("access", "what"),
+        "List what PRINCIPAL (the ARN of a user, role or root user) can do, and on which resources.",
     ),
     "decide": CommandRow(
         *("cases", "decide"),
@@ -67,25 +68,25 @@ COMMANDS = {
     ),
     "matrix": CommandRow(
         *("matrix", "matrix"),
-        "Show who may do what, as FILE asks: as a table, HTML, SVG, CSV or JSON; compare it with what was approved.",
+        "Show who may do what, as FILE describes, in several formats; compare it with an approved state.",
     ),
     "audit": CommandRow(
         *("audit", "audit"),
-        "Verify the audit trail, prove what stands in it, read it, drop what is old, and decide its requests again.",
+        "Verify the audit trail, prove and read its records, drop old ones, and replay its requests.",
     ),
     "explain": CommandRow(
         *("cases", "explain_case"),
-        "Say why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.",
+        "Explain why a case of FILE (JSON, JSON lines or YAML; default standard input) is allowed or denied.",
     ),
     "why": CommandRow(
         *("why", "why"),
-        "Say why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 when anything was denied.",
+        "Explain why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 if any request was denied.",
     ),
 }
 
 
 class _Commands(click.Group):
-    """A group that loads a command when it is asked for, and turns our errors into a message and exit code 2."""
+    """A group that imports commands on use, and reports our errors as a message with exit code 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -105,10 +106,10 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except IamGuardError as error:
-            raise SystemExit(_complain(str(error))) from None
+            raise SystemExit(_report_error(str(error))) from None
 
 
-def _complain(message: str) -> int:
+def _report_error(message: str) -> int:
     click.echo(f"iam-guard: {message}", err=True)
     return 2
 
@@ -116,4 +117,4 @@ def _complain(message: str) -> int:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="iam-guard")
 def main() -> None:
-    """The access management that AWS gives its own services, for anybody's Python service."""
+    """Manage and evaluate access as AWS does for its own services, for any Python service."""

@@ -1,4 +1,4 @@
-"""`iam-guard lint`: what is wrong or unwise in policies, seeds and cases."""
+"""`iam-guard lint`: check policies, seeds and cases for errors and risks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from iam_guard.analysis.lint.lint_codes import SEVERITIES
 from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
-from iam_guard.analysis.lint.report import as_json, github, human, sarif, summary
+from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.references import APP, REFERENCE, known_references
@@ -20,17 +20,15 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.settings import load
 
 STDIN = Path("-")
-_TYPES = {each.name.lower().replace("_", "-"): each for each in PolicyType}
-_LEVELS = {each.lower().replace("_", "-"): each for each in SEVERITIES}
+_TYPES = {type.name.lower().replace("_", "-"): type for type in PolicyType}
+_LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
 
 
 @click.command()
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
-@click.option(
-    "--type", "type", type=click.Choice(list(_TYPES)), help="The type of policies that are files of their own."
-)
+@click.option("--type", "type", type=click.Choice(list(_TYPES)), help="The type of policies that are whole files.")
 @APP
 @REFERENCE
 @click.option(
@@ -38,10 +36,10 @@ _LEVELS = {each.lower().replace("_", "-"): each for each in SEVERITIES}
     type=click.Choice(list(_LEVELS)),
     default="warning",
     show_default=True,
-    help="What is told at least.",
+    help="The lowest severity to report.",
 )
 @click.option(
-    "--ignore", multiple=True, metavar="CODE[@PATTERN]", help="What is not told, and of which file, policy or Sid."
+    "--ignore", multiple=True, metavar="CODE[@PATTERN]", help="Ignore a code, in the matching files, policies or Sids."
 )
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True
@@ -58,19 +56,19 @@ def lint(
     form: str,
     as_json_too: bool,
 ) -> None:
-    """Find what is wrong or unwise in FILES: policies (JSON or YAML), seeds, cases; `-` is standard input.
+    """Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input.
 
     Exit code 0 without findings, 1 with findings.
     """
     linter = Linter(
         known_references(app, reference_files),
         least=_LEVELS[min_severity],
-        ignored=[_ignored(each) for each in ignore],
+        ignored=[_ignored(text) for text in ignore],
         partition=load().partition,
     )
-    read = [each for file in files for each in _read(file, _TYPES[type] if type else None)]
-    findings = list(dict.fromkeys(finding for each in read for finding in linter.lint(each)))
-    _print(findings, read, "json" if as_json_too else form)
+    linted = [source for file in files for source in _read(file, _TYPES[type] if type else None)]
+    findings = list(dict.fromkeys(finding for source in linted for finding in linter.lint(source)))
+    _print(findings, linted, "json" if as_json_too else form)
     sys.exit(1 if findings else 0)
 
 
@@ -91,8 +89,8 @@ def _ignored(text: str) -> Ignored:
         raise click.BadParameter(str(error), param_hint="--ignore") from None
 
 
-def _print(findings: Sequence[LintFinding], read: Sequence[LintedFile], form: str) -> None:
-    policies = sum(len(each.policies) for each in read)
+def _print(findings: Sequence[LintFinding], linted: Sequence[LintedFile], form: str) -> None:
+    policies = sum(len(file.policies) for file in linted)
     match form:
         case "json":
             click.echo(as_json(findings, policies))
@@ -102,6 +100,6 @@ def _print(findings: Sequence[LintFinding], read: Sequence[LintedFile], form: st
             for line in github(findings):
                 click.echo(line)
         case _:
-            for line in human(findings, {each.name: each.text for each in read}):
+            for line in text_report(findings, {file.name: file.text for file in linted}):
                 click.echo(line)
             click.echo(summary(findings, policies))

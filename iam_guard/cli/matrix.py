@@ -1,4 +1,4 @@
-"""`iam-guard matrix`: who may do what, as a picture, and against what was approved."""
+"""`iam-guard matrix`: show who may do what, and compare it with an approved state."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--store", help="Ask this store, a database URL or a seed, and not the seed of FILE.")
-@click.option("--app", help="Ask about the actions that guard MODULE:APP, where FILE names none.")
-@click.option("--format", "form", type=click.Choice(list(_FORMS)), help="`text`, or as the name of --output ends.")
+@click.option("--store", help="Use this store, a database URL or a seed, instead of the seed of FILE.")
+@click.option("--app", help="Use the actions that guard MODULE:APP, if FILE names none.")
+@click.option(
+    "--format", "form", type=click.Choice(list(_FORMS)), help="The format; default by the suffix of --output."
+)
 @click.option("--output", type=_FILE, help="Write to this file instead of the terminal.")
-@click.option("--check", "approved", type=_FILE, help="Say what has changed since this CSV was approved; then 1.")
+@click.option("--check", "approved", type=_FILE, help="List changes since this CSV was approved; exit code 1 if any.")
 @click.option("--approve", "approving", type=_FILE, help="Write the CSV that --check compares with.")
 @JSON
 def matrix(
@@ -47,46 +49,46 @@ def matrix(
     approving: Path | None,
     as_json: bool,
 ) -> None:
-    """Show who may do what, as FILE asks: as a table, HTML, SVG, CSV or JSON; compare it with what was approved."""
-    asked = _asked(read_description(file), store, app)
+    """Show who may do what, as FILE describes, in several formats; compare it with an approved state."""
+    evaluated = _evaluate(read_description(file), store, app)
     if approving is not None:
-        approving.write_text(matrix_csv(asked), encoding="utf-8")
+        approving.write_text(matrix_csv(evaluated), encoding="utf-8")
         return
     if approved is not None:
-        found = changes(read_approved(approved), asked.outcomes)
+        found = changes(read_approved(approved), evaluated.outcomes)
         click.echo(json.dumps({"changes": found}) if as_json else "\n".join(found) or "no changes")
         sys.exit(1 if found else 0)
     suffix = "" if output is None else output.suffix[1:]
     chosen = "json" if as_json else form or (suffix if suffix in _FORMS else "text")
-    written = _FORMS[chosen](asked)
+    written = _FORMS[chosen](evaluated)
     if output is None:
         click.echo(_coloured(written) if chosen == "text" else written, nl=False)
     else:
         output.write_text(written, encoding="utf-8")
 
 
-def _asked(described: MatrixDescription, store: str | None, app: str | None) -> AccessMatrix:
-    where = store or described.seed
+def _evaluate(description: MatrixDescription, store: str | None, app: str | None) -> AccessMatrix:
+    where = store or description.seed
     if where is None:
         raise InvalidInput("expected a `seed` in the file, or --store")
-    actions = described.actions
+    actions = description.actions
     if not actions and app is not None:
         actions = tuple(guarding_actions(load_application(app)))
     if not actions:
-        raise InvalidInput("expected `actions` in the file, or --app to take them from")
+        raise InvalidInput("expected `actions` in the file, or --app")
     guard = open_guard(where, audit="")
     try:
         return access_matrix(
             guard,
-            principals=described.principals,
+            principals=description.principals,
             actions=actions,
-            resources=described.resources,
-            context=dict(described.context),
+            resources=description.resources,
+            context=dict(description.context),
         )
     finally:
         guard.close()
 
 
 def _coloured(text: str) -> str:
-    """Colour the signs; click takes the colours out again where the output is no terminal."""
+    """Colour the marks; click removes colours if the output is no terminal."""
     return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))

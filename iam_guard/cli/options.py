@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options of several commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ STORE = click.option(
     envvar="IAM_GUARD_STORE",
     default="sqlite:///iam-guard.db",
     show_default=True,
-    help="Database URL of the store; IAM_GUARD_STORE sets it too.",
+    help="The database URL of the store; IAM_GUARD_STORE sets it too.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")

@@ -1,4 +1,4 @@
-"""A bar that grows while bytes are read; loaded where somebody looks at a terminal."""
+"""A progress bar for bytes read; imported only for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error; give the function to be told of bytes."""
+    """Show a bar on standard error; yield the function that advances it by a number of bytes."""
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total)

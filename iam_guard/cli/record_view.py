@@ -1,4 +1,4 @@
-"""One record as one line that people read, with colours on a terminal."""
+"""One audit record as one readable line, with colours on a terminal."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from iam_guard.audit.record.permission_query_record import ASKED
 
 STYLES = {"Allowed": "green", "ImplicitlyDenied": "yellow", "ExplicitlyDenied": "red"}
 OWN = "magenta"
-"""What the trail says about itself, a gap above all."""
+"""The style of records of the trail about itself, such as gaps."""
 
 
 def printer() -> Callable[[dict[str, Any]], None]:
     """Return the function that prints a record."""
     console = Console(soft_wrap=True, highlight=False)
-    return lambda record: console.print(in_words(record))
+    return lambda record: console.print(record_line(record))
 
 
-def in_words(record: dict[str, Any]) -> Text:
-    """Write a record: when, what came of it, who, what, on what, and why."""
+def record_line(record: dict[str, Any]) -> Text:
+    """Format a record: time, outcome, principal, action, resource, reason."""
     outcome = member(record, "iamGuard.outcome") or _without_outcome(record)
     text = Text(_clean(member(record, "eventTime")), style="dim")
     text.append(f" {_clean(outcome):17}", STYLES.get(outcome) or _style(record))
@@ -40,16 +40,16 @@ def in_words(record: dict[str, Any]) -> Text:
 
 
 def _failure(record: dict[str, Any]) -> str:
-    """Return the code of a call that was allowed and failed."""
+    """Return the error code of a call that was allowed and failed."""
     return member(record, "errorCode") if member(record, "iamGuard.kind") in RESULT_KINDS else ""
 
 
 def _style(record: dict[str, Any]) -> str:
-    """Choose the colour of what is no decision."""
+    """Return the style of a record without a decision."""
     if member(record, "iamGuard.kind") in RESULT_KINDS:
         return "red" if member(record, "errorCode") else "green"
     if member(record, "iamGuard.kind") == ASKED:
-        return "dim"  # nobody was refused anything
+        return "dim"  # a query denies nothing
     return OWN if member(record, "eventType") != "AwsApiCall" else "red"
 
 
@@ -58,5 +58,5 @@ def _without_outcome(record: dict[str, Any]) -> str:
 
 
 def _clean(text: str) -> str:
-    """Leave out what could steer a terminal: records hold what strangers sent."""
-    return "".join(each if each.isprintable() else "�" for each in text)
+    """Replace terminal control characters: records contain text sent by clients."""
+    return "".join(character if character.isprintable() else "�" for character in text)

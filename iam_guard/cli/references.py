@@ -1,7 +1,7 @@
-"""From `module:app` to the service authorization references that the application declares; `iam-guard reference`.
+"""`iam-guard reference`, and the service authorization references that `module:app` declares.
 
-What is named may be an application, a `Guard`, a `Service`, or a list of services. Of an application count: the
-services of its routes, of the guard before it, and those that its module holds by name.
+`app` may be an application, a `Guard`, a `Service`, or a list of services. An application declares the services of its
+routes, those of its guard, and those in variables of its module.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.web.endpoints import catalogues_of
 from iam_guard.web.service import Service
 
-APP = click.option("--app", metavar="MODULE:APP", help="An application, whose services are known then.")
+APP = click.option("--app", metavar="MODULE:APP", help="The application whose services to include.")
 REFERENCE = click.option(
     "--reference",
     "reference_files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file of a service authorization reference: `iam-guard reference`'s, or one that AWS publishes.",
+    help="A file with a service authorization reference, of `iam-guard reference` or published by AWS.",
 )
 
 
@@ -38,18 +38,17 @@ REFERENCE = click.option(
 @click.argument("app", metavar="MODULE:APP", required=False)
 @click.option("--format", "form", type=click.Choice(["md", "html", "json"]), default="md", show_default=True)
 @click.option(
-    "--service", "names", multiple=True, help="Only the service with this prefix; `iam` and `sts` are there too."
+    "--service", "names", multiple=True, help="Only the service with this prefix, which may be `iam` or `sts`."
 )
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output."
-)
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def reference(app: str | None, form: str, names: tuple[str, ...], output: Path | None) -> None:
     """Write the service authorization reference of an application: actions, resource types, condition keys."""
     declared = [] if app is None else list(references_of(app))
     if app is None and not names:
         raise click.UsageError("expected MODULE:APP, or --service iam or sts")
-    chosen = [each for each in (*declared, *own_references()) if each.name in names] if names else declared
-    missing = set(names) - {each.name for each in chosen}
+    candidates = (*declared, *own_references())
+    chosen = [candidate for candidate in candidates if candidate.name in names] if names else declared
+    missing = set(names) - {chosen_reference.name for chosen_reference in chosen}
     if missing or not chosen:
         what = f"a service `{min(missing)}`" if missing else "a service"
         raise InvalidInput(f"expected {what} in `{app or 'iam, sts'}`, got {_listed(declared)}", place="service")
@@ -61,16 +60,16 @@ def reference(app: str | None, form: str, names: tuple[str, ...], output: Path |
 
 
 def _listed(references: Iterable[ServiceReference]) -> str:
-    return ", ".join(f"`{each.name}`" for each in references) or "none"
+    return ", ".join(f"`{reference.name}`" for reference in references) or "none"
 
 
 def references_of(app: str) -> tuple[ServiceReference, ...]:
-    """Return the references of the services that `module:app` declares, in the order of their names."""
+    """Return the references of the services that `module:app` declares, sorted by name."""
     return tuple(declared_catalogue.reference() for declared_catalogue in declared_catalogues(app))
 
 
 def declared_catalogues(app: str) -> list[Catalogue]:
-    """Return what `module:app` declares, one catalogue for each service, in the order of their names."""
+    """Return the catalogues that `module:app` declares, one per service, sorted by name."""
     joined: dict[str, Catalogue] = {}
     seen: set[int] = set()
     for catalogue in _catalogues(load_app(app), sys.modules.get(app.partition(":")[0])):
@@ -81,8 +80,8 @@ def declared_catalogues(app: str) -> list[Catalogue]:
 
 
 def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceReference, ...]:
-    """Return what an application declares and what files hold; the last one of a name counts."""
-    found = {} if app is None else {each.name: each for each in references_of(app)}
+    """Return the references that an application declares and files contain; the last one of a name wins."""
+    found = {} if app is None else {reference.name: reference for reference in references_of(app)}
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")
@@ -92,20 +91,20 @@ def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceRef
     return tuple(found.values())
 
 
-def _catalogues(found: Any, module: Any) -> Iterator[Catalogue]:
-    match found:
+def _catalogues(value: Any, module: Any) -> Iterator[Catalogue]:
+    match value:
         case Service():
-            yield found.catalogue
+            yield value.catalogue
         case Guard():
-            yield from found.catalogues
+            yield from value.catalogues
         case list() | tuple():
-            for each in found:
-                yield from _catalogues(each, None)
+            for item in value:
+                yield from _catalogues(item, None)
         case _:
-            yield from _of_application(found)
-            for value in vars(module).values() if module is not None else ():
-                if isinstance(value, Service):
-                    yield value.catalogue
+            yield from _of_application(value)
+            for variable in vars(module).values() if module is not None else ():
+                if isinstance(variable, Service):
+                    yield variable.catalogue
 
 
 def _of_application(app: Any) -> Iterator[Catalogue]:

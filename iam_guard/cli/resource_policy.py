@@ -16,7 +16,7 @@ from iam_guard.settings import load
 from iam_guard.store.open_store import open_store
 from iam_guard.store.resource_policies import MAX_LISTED, ListedPolicy, ResourcePolicies
 
-_ACCOUNT = click.option("--account", help="The account that owns the resource, where the ARN does not say.")
+_ACCOUNT = click.option("--account", help="The account that owns the resource, if its ARN does not contain it.")
 
 
 @click.group("resource-policy")
@@ -31,7 +31,7 @@ def resource_policy() -> None:
 @STORE
 @JSON
 def put(arn: str, file: TextIO, account: str | None, store: str, as_json: bool) -> None:
-    """Attach the policy in FILE (JSON; `-` for standard input) to the resource ARN, in the place of any other."""
+    """Attach the policy in FILE (JSON; `-` for standard input) to the resource ARN, replacing any other."""
     with _policies(store) as policies:
         policies.put(arn, file.read(), account=account)
     click.echo(json.dumps({"arn": arn}) if as_json else f"put the policy of {arn}")
@@ -42,7 +42,7 @@ def put(arn: str, file: TextIO, account: str | None, store: str, as_json: bool) 
 @STORE
 @JSON
 def get(arn: str, store: str, as_json: bool) -> None:
-    """Print the policy of the resource ARN; exit code 1 where it has none."""
+    """Print the policy of the resource ARN; exit code 1 if it has none."""
     with _policies(store) as policies:
         text = policies.get(arn)
     if as_json:
@@ -57,14 +57,14 @@ def get(arn: str, store: str, as_json: bool) -> None:
 @STORE
 @JSON
 def delete(arn: str, store: str, as_json: bool) -> None:
-    """Take the policy of the resource ARN away."""
+    """Delete the policy of the resource ARN."""
     with _policies(store) as policies:
         policies.delete(arn)
     click.echo(json.dumps({"arn": arn}) if as_json else f"deleted the policy of {arn}")
 
 
 @resource_policy.command("list")
-@click.option("--account", help="Only resources of this account.")
+@click.option("--account", help="List only resources of this account.")
 @STORE
 @JSON
 def list_(account: str | None, store: str, as_json: bool) -> None:
@@ -72,10 +72,10 @@ def list_(account: str | None, store: str, as_json: bool) -> None:
     with _policies(store) as policies:
         listed = list(_all(policies, account))
     if as_json:
-        click.echo(json.dumps([each._asdict() for each in listed]))
+        click.echo(json.dumps([policy._asdict() for policy in listed]))
         return
-    for each in listed:
-        click.echo(f"{each.account}  {each.arn}")
+    for policy in listed:
+        click.echo(f"{policy.account}  {policy.arn}")
 
 
 def _all(policies: ResourcePolicies, account: str | None) -> Iterator[ListedPolicy]:

@@ -36,26 +36,26 @@ def put_list(anchor: str, file: TextIO, store: str, as_json: bool) -> None:
 @revocation_list.command("list")
 @STORE
 @JSON
-def told_lists(store: str, as_json: bool) -> None:
-    """List what was imported, and until when it is good."""
+def list_lists(store: str, as_json: bool) -> None:
+    """List the imported lists and their expiry."""
     with _lists(store) as lists:
         found = lists.list()
     if as_json:
         rows = [
             {
-                "anchor": each.anchor,
-                "issuer": each.issuer,
-                "issued": each.issued.isoformat(),
-                "next_update": each.next_update and each.next_update.isoformat(),
-                "revoked": each.revoked,
+                "anchor": revoked.anchor,
+                "issuer": revoked.issuer,
+                "issued": revoked.issued.isoformat(),
+                "next_update": revoked.next_update and revoked.next_update.isoformat(),
+                "revoked": revoked.revoked,
             }
-            for each in found
+            for revoked in found
         ]
         click.echo(json.dumps(rows))
         return
-    for each in found:
-        ends = "" if each.next_update is None else f"{each.next_update:%Y-%m-%dT%H:%MZ}"
-        click.echo(f"{each.anchor}  {each.revoked} revoked, good until {ends}  {each.issuer}")
+    for revoked in found:
+        ends = "" if revoked.next_update is None else f"{revoked.next_update:%Y-%m-%dT%H:%MZ}"
+        click.echo(f"{revoked.anchor}  {revoked.revoked} revoked, good until {ends}  {revoked.issuer}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`iam-guard routes`: what guards the endpoints of an application."""
+"""`iam-guard routes`: list what guards the endpoints of an application."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from iam_guard.web.route_map_files import read_route_map
 @click.option(
     *("--map", "route_map"),
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A route map (YAML, or OpenAPI with `x-iam-action`); else the one that the application's guard has.",
+    help="A route map (YAML, or OpenAPI with `x-iam-action`); default that of the application's guard.",
 )
 @JSON
 def routes(app: str, route_map: Path | None, as_json: bool) -> None:
-    """List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one."""
+    """List the endpoints of APP (`module:app`) and what guards them; exit code 1 if one is unguarded."""
     loaded = load_app(app)
     endpoints = endpoints_of(loaded, None if route_map is None else read_route_map(route_map))
     if not endpoints:
-        raise click.BadParameter("no endpoints were found: expected an application", param_hint="APP")
+        raise click.BadParameter("expected an application with endpoints, found none", param_hint="APP")
     if as_json:
         click.echo(json.dumps([_as_row(endpoint) for endpoint in endpoints]))
     else:

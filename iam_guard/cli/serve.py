@@ -1,7 +1,6 @@
-"""`iam-guard serve`: the AWS-compatible API over HTTP, on a store of its own or an application's.
+"""`iam-guard serve`: the AWS-compatible API over HTTP, on its own store or an application's.
 
-Prints one line with the address when it listens; what the first requests need is imported and read after that, before
-they ask for it.
+Prints one line with the address once it listens; then loads what the first requests need, before they arrive.
 """
 
 from __future__ import annotations
@@ -45,23 +44,25 @@ BACKLOG = 2048
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A seed file to apply to the store before serving.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", default=8750, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", default=8750, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for a free one."
+)
 @click.option(
     "--root-access-key",
     envvar="IAM_GUARD_ROOT_ACCESS_KEY",
     metavar="ID:SECRET",
-    help="Key of the root user of the first account, which is made when the store is empty.",
+    help="The key of the root user of the first account, which is created if the store is empty.",
 )
-@click.option("--account", default="123456789012", show_default=True, help="Id of that first account.")
+@click.option("--account", default="123456789012", show_default=True, help="The id of that first account.")
 @click.option(
     "--service",
     "services",
     multiple=True,
     metavar="PREFIX",
-    help="A service of your application (`docs`) that users may have API keys for; may be given several times.",
+    help="A service of your application (`docs`) that users can have API keys for; can be repeated.",
 )
-@click.option("--allow-reset", is_flag=True, help="Let `POST /-/reset` go back to the start (only `sqlite://`).")
+@click.option("--allow-reset", is_flag=True, help="Let `POST /-/reset` restore the initial state (only `sqlite://`).")
 def serve(
     store: str,
     seed: Path | None,
@@ -76,9 +77,9 @@ def serve(
     root_key = None if root_access_key is None else _root_key(root_access_key, account)
     declared = [Service(prefix) for prefix in services]
     if allow_reset and (is_seed_file(store) or not is_in_memory(store)):
-        raise ConfigurationError("only a store in memory (`sqlite://`) can be reset", place="store")
+        raise ConfigurationError("expected an in-memory store (`sqlite://`) with --allow-reset", place="store")
     if is_seed_file(store) and (seed is not None or root_key is not None):
-        raise ConfigurationError("a store that follows a file is changed by its file only", place="store")
+        raise ConfigurationError("a store that follows a seed file can only be changed through the file", place="store")
     with _bound(host, port) as listener:
         settings = _with_issuer(load(), listener)
         opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
@@ -100,20 +101,20 @@ def serve(
 def _fill(
     opened: SqlStore, seed: Path | None, root_key: tuple[str, str] | None, account: str, *, partition: str
 ) -> list[CallResult]:
-    """Apply the seed and create the first account; return what was done, for the audit trail."""
+    """Apply the seed and create the first account; return the changes for the audit trail."""
     done: list[CallResult] = []
     if seed is not None:
         from_file = import_module("iam_guard.store.seed")
         if changes := from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition)):
             done.append(seed_applied(changes, seed))
     if root_key is not None and create_first_account(opened, account, *root_key):
-        asked = {"accountId": account, "rootAccessKeyId": root_key[0]}
-        done.append(CallResult(action="iam-guard:CreateAccount", owner=account, parameters=asked))
+        parameters = {"accountId": account, "rootAccessKeyId": root_key[0]}
+        done.append(CallResult(action="iam-guard:CreateAccount", owner=account, parameters=parameters))
     return done
 
 
 def _root_key(text: str, account: str) -> tuple[str, str]:
-    """Return id and secret of the first account's root key. Raises `ConfigurationError` for another form."""
+    """Return id and secret of the first account's root key. Raises `ConfigurationError` for an invalid form."""
     key_id, colon, secret = text.partition(":")
     if not colon or not secret:
         raise ConfigurationError("expected ID:SECRET", place="--root-access-key")
@@ -122,7 +123,7 @@ def _root_key(text: str, account: str) -> tuple[str, str]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Take the address, and listen at it only when there is something to serve."""
+    """Bind the address; `_listen` listens later, when the app is ready."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle's delay on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,12 +131,12 @@ def _bound(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ConfigurationError(f"cannot listen at {host}:{port}: {error.strerror}", place="--port") from None
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}", place="--port") from None
     return listener
 
 
 def _with_issuer(settings: Settings, listener: socket.socket) -> Settings:
-    """Let identity tokens be tried out on one machine; for others, who would not trust it, the address must be set."""
+    """Use the local address as the issuer of identity tokens for trials on one machine; else it must be configured."""
     is_here = listener.getsockname()[0] in ("127.0.0.1", "::1")
     return replace(settings, issuer_url=_address_of(listener)) if is_here and not settings.issuer_url else settings
 
@@ -146,10 +147,10 @@ def _address_of(listener: socket.socket) -> str:
 
 
 def _listen(app: Any, listener: socket.socket) -> None:
-    """Serve until a signal says to stop."""
+    """Serve until a signal stops the process."""
     listener.listen(BACKLOG)
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, _leave)  # the server hands it on when it has stopped; what is open must be closed then
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)  # uvicorn raises the signal again after shutdown; then open resources are closed
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -157,17 +158,17 @@ def _listen(app: Any, listener: socket.socket) -> None:
         lifespan="off",
         ws="none",
         server_header=False,
-        proxy_headers=False,  # whom to believe about that is a setting of ours
+        proxy_headers=False,  # trusted proxies are a setting of the guard
     )
-    _Announced(config, listener).run(sockets=[listener])
+    _AnnouncingServer(config, listener).run(sockets=[listener])
 
 
-def _leave(number: int, frame: object) -> None:
+def _stop(number: int, frame: object) -> None:
     raise SystemExit(0)
 
 
-class _Announced(uvicorn.Server):
-    """A server that says where it listens once it does."""
+class _AnnouncingServer(uvicorn.Server):
+    """A server that prints its address once it listens."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
@@ -180,6 +181,6 @@ class _Announced(uvicorn.Server):
 
 
 def _warm_up() -> None:
-    """Load every service, so that no request waits for that."""
+    """Load every service, so that no request waits for it."""
     for name in SERVED:
         destination_of(name)

@@ -1,4 +1,4 @@
-"""`iam-guard init` and `apply`: make a store, and make it be as a seed declares."""
+"""`iam-guard init` and `apply`: create a store, and bring it to the state that a seed declares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from iam_guard.store.seed import apply_seed, load_seed
 @STORE
 @JSON
 def init(store: str, as_json: bool) -> None:
-    """Create the store, the key that seals its secrets, and the key that signs the audit trail."""
+    """Create the store, the key that encrypts its secrets, and the key that signs the audit trail."""
     settings = load()
     with closing(init_store(store, settings)) as opened:
         lines = [f"the store is ready at epoch {opened.epoch()}"]
@@ -35,14 +35,14 @@ def init(store: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--prune", is_flag=True, help="Remove what the accounts of the file have beyond it.")
+@click.option("--prune", is_flag=True, help="Remove what the file's accounts have and the file does not declare.")
 @STORE
 @JSON
 @relaxed_gc()
 def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
-    """Apply a seed FILE: afterwards the store holds what it declares. A bad file changes nothing."""
+    """Apply a seed FILE, so that the store contains what it declares. An invalid file changes nothing."""
     settings = load()
-    check_store(store, settings)  # reading a seed may take minutes, so all else is checked before
+    check_store(store, settings)  # reading a seed may take minutes, so the store is checked first
     with recording_changes(store, settings) as change_recorder:
         change_recorder.prepare()
         seed = load_seed(file, partition=settings.partition)
@@ -50,12 +50,12 @@ def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
             changes = apply_seed(opened, seed, prune=prune)
         if changes:
             change_recorder.note(seed_applied(changes, file, prune=prune))
-    _print_lines(changes.lines, otherwise="no changes", as_json=as_json)
+    _print_lines(changes.lines, default="no changes", as_json=as_json)
 
 
-def _print_lines(lines: Sequence[str], *, otherwise: str = "", as_json: bool) -> None:
+def _print_lines(lines: Sequence[str], *, default: str = "", as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"changes": list(lines)}))
         return
-    for line in lines or [otherwise]:
+    for line in lines or [default]:
         click.echo(line)

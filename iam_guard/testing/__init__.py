@@ -1,6 +1,6 @@
-"""Tests of policies and of guarded applications, for users: names only, each imported when it is first asked for.
+"""Test support for policies and guarded applications. Names are imported on first use.
 
-pytest is not needed for any of them, and what brings it in is `plugin` alone.
+None of them needs pytest; only `plugin` imports it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from iam_guard.testing.matrix import access_matrix as access_matrix
     from iam_guard.testing.matrix_files import assert_matrix as assert_matrix
 
-_WHERE = {
+_MODULES = {
     "access_matrix": "matrix",
     "as_principal": "callers",
     "assert_allowed": "assertions",
@@ -25,13 +25,13 @@ _WHERE = {
     "signed_in": "callers",
 }
 
-__all__ = sorted(_WHERE)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    where = _WHERE.get(name)
-    if where is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module `iam_guard.testing` has no attribute `{name}`")
-    found = getattr(import_module(f"iam_guard.testing.{where}"), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(f"iam_guard.testing.{module}"), name)
+    globals()[name] = value
+    return value

@@ -1,7 +1,7 @@
-"""Applications of whatever framework: their endpoints with what guards each, and finding one by its name.
+"""Load an application of any supported framework by name, and list its endpoints with what guards them.
 
-Adapters know the routes of their framework, and say so as entry points; those of Starlette and what is built on it are
-known here. A route map counts as the guard that stands before the application has it.
+Adapters register the inventory of their framework as entry points; that of Starlette, and of frameworks built on it, is
+here. The route map is that of the guard in front of the application.
 """
 
 from __future__ import annotations
@@ -20,59 +20,58 @@ from iam_guard.web.endpoints import Endpoint
 from iam_guard.web.route_map import RouteMap
 
 ADAPTERS: Final = "iam_guard.inventory"
-"""The group of entry points: functions that give the endpoints of an application, None for one of another framework."""
+"""Entry points with functions that return the endpoints of an application, None for another framework."""
 MAPS: Final = "iam_guard.route_map"
-"""The same for its route map, None for an application without one; the endpoints are then told without it."""
+"""Entry points with functions that return the route map of an application, None for one without a map."""
 
 
 def endpoints_of(app: Any, route_map: RouteMap | None = None) -> list[Endpoint]:
-    """List the endpoints of an application, with its route map: the one given, or the one that its guard has.
+    """Return the endpoints of an application, with the given route map or that of its guard.
 
-    Raises `ConfigurationError` for a map with routes that the application has not.
+    Raises `ConfigurationError` for a map with routes that the application does not have.
     """
     mapped, endpoints = route_map or map_of(app), inventory_of(app)
     return endpoints if mapped is None else mapped.joined(endpoints)
 
 
 def inventory_of(app: Any) -> list[Endpoint]:
-    """List the endpoints of an application without the map.
+    """Return the endpoints of an application without a route map.
 
-    An entry point has the name of the framework's package; one whose package is not there is not loaded.
+    Entry points are named after the framework's package, and loaded only if that package is imported.
     """
-    found: list[Endpoint] | None = _told_by_adapters(ADAPTERS, app)
+    found: list[Endpoint] | None = _from_adapters(ADAPTERS, app)
     return inventory(app) if found is None else found
 
 
 def map_of(app: Any) -> RouteMap | None:
-    """Find the map of the guard that stands before the application, or will."""
-    told: RouteMap | None = _told_by_adapters(MAPS, app)
-    if told is not None:
-        return told
+    """Return the route map of the guard in front of the application."""
+    adapter_map: RouteMap | None = _from_adapters(MAPS, app)
+    if adapter_map is not None:
+        return adapter_map
     if isinstance(app, GuardMiddleware):
         return app.route_map
-    for each in (*getattr(app, "user_middleware", ()), *_of_litestar(app)):
-        if GuardMiddleware in (getattr(each, "cls", None), getattr(each, "middleware", None)):
-            found: RouteMap | None = each.kwargs.get("routes")
+    for middleware in (*getattr(app, "user_middleware", ()), *_of_litestar(app)):
+        if GuardMiddleware in (getattr(middleware, "cls", None), getattr(middleware, "middleware", None)):
+            found: RouteMap | None = middleware.kwargs.get("routes")
             return found
     return None
 
 
-def _told_by_adapters(group: str, app: Any) -> Any:
-    loaded = (entry_point.load() for entry_point in entry_points(group=group) if entry_point.name in sys.modules)
-    return next((found for tell in loaded if (found := tell(app)) is not None), None)
+def _from_adapters(group: str, app: Any) -> Any:
+    functions = (entry_point.load() for entry_point in entry_points(group=group) if entry_point.name in sys.modules)
+    return next((found for function in functions if (found := function(app)) is not None), None)
 
 
 def _of_litestar(app: Any) -> list[Any]:
-    """List the middlewares of an application of Litestar; of others the name is a method."""
+    """Return the middlewares of a Litestar application; in other frameworks `middleware` is a method."""
     found = getattr(app, "middleware", None)
     return found if isinstance(found, list) else []
 
 
 def load_app(name: str) -> Any:
-    """Import `module:attribute`, from the current folder too; what can be called without arguments is, as uvicorn does
-    with `--factory`.
+    """Import `module:attribute`, also from the current folder, and call it if it is a factory without arguments.
 
-    Raises `InvalidInput` for what cannot be found.
+    Raises `InvalidInput` if it cannot be imported.
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
@@ -84,7 +83,7 @@ def load_app(name: str) -> Any:
         return found() if _is_factory(found) else found
     except IamGuardError:
         raise
-    except Exception as error:  # whatever the module does, nothing was found out
+    except Exception as error:  # the module may raise anything
         problem = f"{type(error).__name__}: {error}"
         raise InvalidInput(f"expected module:app, got `{name[:200]}`: {problem}") from error
 

@@ -1,7 +1,6 @@
-"""`assert_allowed` and `assert_denied`: one line in a test, and the explanation where it fails.
+"""`assert_allowed` and `assert_denied`, which fail with the explanation of the decision.
 
-A denial counts only if policies made it: a request that cannot be decided, and a principal that does not exist, would
-let a test with a mistake in it pass.
+A denial counts only if policies made it: an undecidable request or an unknown principal is a mistake in the test.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from iam_guard.testing.failure_report import failing_text
 from iam_guard.testing.principal_names import principal_named
 
 Decider: TypeAlias = Guard | Authorizer
-"""Whom a test asks: a guard, or policies that were compiled without one."""
+"""A guard, or policies compiled without one."""
 
 Keys: TypeAlias = Mapping[str, "Given | Lazy"]
 
@@ -34,10 +33,9 @@ def assert_allowed(
     *,
     call: Call | None = None,
 ) -> Decision:
-    """Assert that `principal` may do `action` on `resource`; fail with the explanation.
+    """Assert that `principal` may do `action` on `resource`, and return the decision; fail with the explanation.
 
-    `principal` is one, or what `principal_named` takes. `call` gives a guard the facts of a connection. Gives the
-    decision back.
+    `principal` is one, or a name for `principal_named`. `call` has the facts of a connection, for a guard.
     """
     __tracebackhide__ = True
     decision = _decide(decider, principal, action, resource, context, call)
@@ -59,19 +57,19 @@ def assert_denied(
     sid: str | None = None,
     because: str | None = None,
 ) -> Decision:
-    """Assert that policies deny it; fail with the explanation.
+    """Assert that policies deny the request, and return the decision; fail with the explanation.
 
-    `outcome` tells an explicit from an implicit denial. `by` is the type of policy that denies, or has no Allow; `sid`
-    is the Sid of the statement that denies. A denial without policies (no such principal, a resource that nobody owns)
-    counts only where `because` is part of its reason. What cannot be decided never counts. Gives the decision back.
-    Raises `InvalidInput` for an outcome or a type of policy that does not exist.
+    `outcome` distinguishes an explicit from an implicit denial. `by` is the type of policy that denies, or lacks an
+    Allow; `sid` is the Sid of the denying statement. A denial without policies (unknown principal, resource without
+    owner) counts only if `because` is part of its reason. An undecidable request never counts.
+    Raises `InvalidInput` for an unknown outcome or policy type.
     """
     __tracebackhide__ = True
-    wanted = _outcome(outcome), _policy_type(by)
+    expected = _outcome(outcome), _policy_type(by)
     decision = _decide(decider, principal, action, resource, context, call)
-    complaint = _complaint(decision, *wanted, sid, because)
-    if complaint is not None:
-        raise AssertionError(_failure(complaint, decision))
+    mismatch = _mismatch(decision, *expected, sid, because)
+    if mismatch is not None:
+        raise AssertionError(_failure(mismatch, decision))
     return decision
 
 
@@ -89,10 +87,10 @@ def _decide(
     if not isinstance(decider, Authorizer):
         raise InvalidInput(f"expected a guard or an authorizer, got `{type(decider).__name__}`")
     if call is not None:
-        raise InvalidInput("an authorizer takes condition keys as `context`; the facts of a call are for a guard")
+        raise InvalidInput("expected condition keys as `context`, an authorizer does not support `call`")
     if isinstance(resource, Resource):
         if resource.policy is not None or resource.policy_required:
-            raise InvalidInput("an authorizer takes a resource's policy when it is compiled")
+            raise InvalidInput("expected a resource without policy, an authorizer has its policy compiled in")
         tags = {f"aws:ResourceTag/{key}": value for key, value in resource.tags.items()}
         request = AccessRequest(caller, action, resource.arn, {**tags, **(context or {})}, resource.account)
     else:
@@ -100,28 +98,28 @@ def _decide(
     return decider.decide(request)
 
 
-def _outcome(given: Outcome | str | None) -> Outcome | None:
-    if given is None:
+def _outcome(outcome: Outcome | str | None) -> Outcome | None:
+    if outcome is None:
         return None
     denials = [Outcome.IMPLICITLY_DENIED, Outcome.EXPLICITLY_DENIED]
-    if given not in denials:
-        raise InvalidInput(f"expected one of {', '.join(denials)} as outcome, got `{given}`")
-    return Outcome(given)
+    if outcome not in denials:
+        raise InvalidInput(f"expected one of {', '.join(denials)} as outcome, got `{outcome}`")
+    return Outcome(outcome)
 
 
-def _policy_type(given: PolicyType | str | None) -> PolicyType | None:
-    if given is None:
+def _policy_type(type: PolicyType | str | None) -> PolicyType | None:
+    if type is None:
         return None
     try:
-        return PolicyType(given)
+        return PolicyType(type)
     except ValueError:
-        raise InvalidInput(f"expected one of {', '.join(PolicyType)}, got `{given}`") from None
+        raise InvalidInput(f"expected one of {', '.join(PolicyType)}, got `{type}`") from None
 
 
-def _complaint(
+def _mismatch(
     decision: Decision, outcome: Outcome | None, by: PolicyType | None, sid: str | None, because: str | None
 ) -> str | None:
-    """Return what is not as expected; None where everything is."""
+    """Return what differs from the expectation; None if nothing does."""
     reasons = decision.reasons
     without_policies = [reason.note for reason in reasons if reason.policy is None and reason.note is not None]
     if decision.error is not None:
@@ -131,7 +129,7 @@ def _complaint(
     if decision.allowed:
         return "expected a denial"
     if without_policies and because is None:
-        return f"expected a denial by policies, but none was asked: {without_policies[0]}"
+        return f"expected a denial by policies, but none was evaluated: {without_policies[0]}"
     if because is not None and not any(because in note for note in without_policies):
         return f"expected a denial because `{because}`"
     if by is not None and by not in [reason.policy_type for reason in reasons]:
@@ -141,5 +139,5 @@ def _complaint(
     return None
 
 
-def _failure(complaint: str, decision: Decision) -> str:
-    return f"{complaint}, got {decision.outcome}\n\n{failing_text(decision)}"
+def _failure(mismatch: str, decision: Decision) -> str:
+    return f"{mismatch}, got {decision.outcome}\n\n{failing_text(decision)}"

@@ -1,11 +1,10 @@
-"""Being a caller without credentials, in tests: `as_principal` for a block, `signed_in` for one test client.
+"""Test callers without credentials: `as_principal` for a block, `signed_in` for one test client.
 
-Nothing in the product can be told to believe a caller without credentials: no setting, no header, no part of the ASGI
-scope. What is here puts another function in the place of `Guard.authenticate`, for as long as somebody needs it, in
-this process alone, and refuses to outside of a test run. A request that does carry credentials is signed in by them, as
-ever.
+The product itself has no way to accept a caller without credentials: no setting, header or ASGI scope entry. This
+module replaces `Guard.authenticate` while it is in use, only in this process and only in a test run. A request with
+credentials is still authenticated by them.
 
-The caller is kept in a context variable. So it reaches an application that runs in the test's own thread or task, or in
+The caller is kept in a context variable. It reaches an application that runs in the test's own thread or task, or in
 one started from it (Starlette's `TestClient`, the ASGI transports of HTTP clients), and no other.
 """
 
@@ -40,25 +39,25 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @contextmanager
 def as_principal(principal: Principal | str, guard: Guard | None = None) -> Iterator[Principal]:
-    """Be `principal` inside the block: for guarded applications that are called from it, and for decorated handlers.
+    """Use `principal` as the caller of guarded applications and decorated handlers inside the block.
 
-    A handler that is called directly, without an application around it, asks `guard`; without one only applications
-    know the caller. `principal` is what `principal_named` takes. Raises `ConfigurationError` outside of a test run.
+    A handler that is called directly, without an application, uses `guard`; without one, only applications get the
+    caller. `principal` is one, or a name for `principal_named`. Raises `ConfigurationError` outside of a test run.
     """
     caller = principal_named(principal)
-    with ExitStack() as leaving, _SWITCH.thrown():
+    with ExitStack() as stack, _REPLACEMENT.active():
         token = _caller.set(caller)
-        leaving.callback(_caller.reset, token)
+        stack.callback(_caller.reset, token)
         if guard is not None:
-            leaving.enter_context(serving(CurrentCall(guard, caller, Call(str(uuid.uuid4())))))
+            stack.enter_context(serving(CurrentCall(guard, caller, Call(str(uuid.uuid4())))))
         yield caller
 
 
 def signed_in(app: Application, principal: Principal | str) -> Application:
-    """Wrap an ASGI application for a test client whose every request comes from `principal`.
+    """Wrap an ASGI application for a test client whose requests all come from `principal`.
 
-    Two clients may so be two callers at once. A server in the same process can serve it as well. Raises
-    `ConfigurationError` outside of a test run.
+    So two clients can be two callers at once. A server in the same process can serve the application too.
+    Raises `ConfigurationError` outside of a test run.
     """
     caller = principal_named(principal)
     _refuse_outside_of_tests()
@@ -71,36 +70,37 @@ def signed_in(app: Application, principal: Principal | str) -> Application:
 
 
 def _refuse_outside_of_tests() -> None:
-    if "PYTEST_VERSION" not in os.environ:  # pytest sets it for as long as it runs
-        raise ConfigurationError("a caller without credentials is believed in a run of pytest only")
+    if "PYTEST_VERSION" not in os.environ:  # set by pytest while it runs
+        raise ConfigurationError("expected a run of pytest: callers without credentials are accepted only there")
 
 
-class _Switch:
-    """Whether callers are signed in by the function below; the last to leave puts the true one back."""
+class _Replacement:
+    """Replaces `Guard.authenticate` while any block is active; the last one to end restores the original."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._users = 0
-        self._true = Guard.authenticate
+        self._original = Guard.authenticate
 
     @contextmanager
-    def thrown(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         _refuse_outside_of_tests()
-        self._turn(1)
+        self._count(1)
         try:
             yield
         finally:
-            self._turn(-1)
+            self._count(-1)
 
-    def _turn(self, step: int) -> None:
+    def _count(self, step: int) -> None:
         with self._lock:
             if not self._users:
-                self._true = Guard.authenticate
+                self._original = Guard.authenticate
             self._users += step
-            Guard.authenticate = _for_tests(self._true) if self._users else self._true  # type: ignore[method-assign]
+            authenticate = _for_tests(self._original) if self._users else self._original
+            Guard.authenticate = authenticate  # type: ignore[method-assign]
 
 
-_SWITCH = _Switch()
+_REPLACEMENT = _Replacement()
 
 
 def _for_tests(authenticate: Callable[..., Principal]) -> Callable[..., Principal]:

@@ -1,4 +1,4 @@
-"""What the case runner answers: one object for each entry of a stream, in its place (design 4.3, rule N-9)."""
+"""The result of the case runner: one object per entry of a stream, in order (design 4.3, rule N-9)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from iam_guard.testing.cases import compile_case, decide_case, read_case
 
 
 def answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
-    """Decide an entry: its `id` and `outcome`; for what cannot be decided its `id` (if it has one) and `error`.
+    """Decide an entry; return its `id` and `outcome`, or its `id` (if it has one) and `error`.
 
-    An error is one line that can be printed, whatever stands in the case.
+    An error is one printable line.
     """
     if isinstance(entry, Unreadable):
         return {"id": None, "error": shown(entry.problem)}
@@ -29,8 +29,8 @@ def answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
 
 
 def decide_entry(entry: CaseEntry) -> Decision:
-    """Decide a case; policies that others have too are compiled once. Raises what reading and compiling it raise."""
-    case, shared = read_case(entry.given), entry.shared
+    """Decide a case; shared policies are compiled once. Raises the errors of reading and compiling it."""
+    case, shared = read_case(entry.content), entry.shared
     if shared is None:
         return decide_case(case)
     if shared.authorizer is None:

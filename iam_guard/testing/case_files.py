@@ -1,8 +1,8 @@
-"""Files of cases: JSON lines, or YAML with a list of cases -> one decoded case after the other, with its place.
+"""Read files of cases, JSON lines or a YAML list, into decoded cases with their places.
 
-A line that cannot be decoded is an `Unreadable` in its place, so that a stream goes on after it. YAML is read as JSON
-is: a key twice is refused, `2012-10-17` is no date, `no` is not false and `010` is not 8; there are no tags, and
-aliases cannot be used to make very much out of little.
+An undecodable line becomes an `Unreadable` in its place, so that the stream continues. YAML is restricted to JSON's
+values: duplicate keys are refused, `2012-10-17` is no date, `no` is not false and `010` is not 8; there are no tags,
+and the expansion of aliases is limited.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from iam_guard.errors import InvalidInput
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 
 UNDECODED = "surrogateescape"
-"""How bytes that are no UTF-8 come through decoding: marked, so that only their line is refused."""
+"""The error handler for invalid UTF-8: bytes are marked, so that only their line is refused."""
 
 MAX_VALUES = 5_000_000
-"""In one YAML file; what an alias stands for counts each time."""
+"""The maximum number of values in one YAML file, with aliases expanded."""
 
 _UTF_8 = "utf-8-sig"
-"""Editors and shells of Windows begin a file with a mark, which is no part of the text."""
+"""Accepts the byte order mark that Windows editors and shells write."""
 
 _CHUNK = 1 << 16
 
 
 def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[CaseEntry | Unreadable]:
-    """Decode JSON lines one by one; empty lines are passed over."""
+    """Decode JSON lines one by one; empty lines are skipped."""
     decoder = CaseDecoder()
     for number, line in enumerate(lines, 1):
         if line and not line.isspace():
@@ -40,7 +40,7 @@ def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[CaseEntry | Un
 
 
 def buffered_lines(stream: BufferedIOBase) -> Iterator[list[str]]:
-    """Return all complete lines as they arrive, so that a caller that sends line by line is answered line by line."""
+    """Yield all complete lines as they arrive, so that a client that sends line by line is answered line by line."""
     pending = bytearray()
     while chunk := stream.read1(_CHUNK):
         pending += chunk
@@ -52,21 +52,20 @@ def buffered_lines(stream: BufferedIOBase) -> Iterator[list[str]]:
 
 
 def entries_of_text(text: str, name: str) -> list[CaseEntry | Unreadable]:
-    """Decode a text that is one case as JSON, over as many lines as it likes, or JSON lines."""
+    """Decode a text that is one JSON case, on any number of lines, or JSON lines."""
     text = text.removeprefix("\ufeff")
     whole = CaseDecoder().decode(text, name)
     if isinstance(whole, CaseEntry):
         return [whole]
     entries = list(entries_of_lines(text.split("\n"), name))
-    are_lines = any(isinstance(entry, CaseEntry) and isinstance(entry.given, dict) for entry in entries)
+    are_lines = any(isinstance(entry, CaseEntry) and isinstance(entry.content, dict) for entry in entries)
     return entries if are_lines else [whole]
 
 
 def entries_of_file(path: Path) -> Iterator[CaseEntry | Unreadable]:
-    """Decode a file by its name: `.yaml` and `.yml` hold a list of cases, everything else JSON lines.
+    """Decode a file by its suffix: `.yaml` and `.yml` contain a list of cases, all others JSON lines.
 
-    YAML may also be a mapping with a `seed`, a file beside it, and its `cases`. Raises `InvalidInput` for YAML that is
-    neither.
+    YAML may also be a mapping with a `seed`, the path of a file, and `cases`. Raises `InvalidInput` for any other YAML.
     """
     if path.suffix in (".yaml", ".yml"):
         yield from _entries_of_yaml(path)
@@ -108,7 +107,7 @@ _WITH_SEED = {"seed", "cases"}
 
 
 def _load(text: str) -> tuple[Any, list[yaml.Node]]:
-    """Return what the text says, and the nodes of its cases."""
+    """Return the decoded text, and the nodes of its cases."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -121,19 +120,19 @@ def _load(text: str) -> tuple[Any, list[yaml.Node]]:
 
 
 if TYPE_CHECKING or not yaml.__with_libyaml__:
-    _Composing = yaml.SafeLoader
+    _ComposingLoader = yaml.SafeLoader
 else:
 
-    class _Composing(yaml.composer.Composer, yaml.CSafeLoader):
-        """Reads with libyaml, in an eighth of the time, and composes with PyYAML, where values can be counted."""
+    class _ComposingLoader(yaml.composer.Composer, yaml.CSafeLoader):
+        """Parses with libyaml, eight times faster, and composes with PyYAML, where values can be counted."""
 
         def __init__(self, stream):
             yaml.CSafeLoader.__init__(self, stream)
             yaml.composer.Composer.__init__(self)
 
 
-class _Loader(_Composing):
-    """Reads scalars as JSON would, and refuses tags, a repeated key, and aliases that would not end."""
+class _Loader(_ComposingLoader):
+    """Reads scalars as JSON would; refuses tags, repeated keys, and endless aliases."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -141,7 +140,7 @@ class _Loader(_Composing):
         self._inside: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        """Compose a node, and count the values in it."""
+        """Compose a node, and count its values."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         mark, before = event.start_mark, self._values
         if getattr(event, "tag", None) is not None:
@@ -153,7 +152,7 @@ class _Loader(_Composing):
         elif node in self._inside:
             self._values += self._inside[node]
         else:
-            raise yaml.composer.ComposerError(None, None, "an alias stands inside of what it names", mark)
+            raise yaml.composer.ComposerError(None, None, "an alias is inside of the value that it names", mark)
         if self._values > MAX_VALUES:
             raise yaml.composer.ComposerError(None, None, f"expected at most {MAX_VALUES} values", mark)
         return node

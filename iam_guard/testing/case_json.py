@@ -1,10 +1,9 @@
-"""One JSON text -> one decoded case. Policies that come again, letter by letter, are decoded and compiled once.
+"""Decode one JSON text into a case. Repeated policies, equal as text, are decoded and compiled once.
 
-Most of a line is its policies, and many lines have the same. A text that begins with `{` and was once decoded as one
-whole JSON value has the same value wherever a value may stand, since JSON looks neither back nor ahead. So a line whose
-policies are known is decoded around them, with a hole in their place; if the hole comes out as the `policies` of the
-case, they are put back. In every other event, and for each fault, the line is decoded as a whole: what the memory holds
-never changes an entry.
+Strategy. Most of a line is its policies, and many lines have the same. A text that begins with `{` and was once decoded
+as one whole JSON value has that value at any position, since JSON is context-free. A line with cached policies is
+decoded with a placeholder in their place; if the placeholder becomes the case's `policies`, they are put back. In all
+other cases, and for every error, the line is decoded as a whole, so the cache never changes an entry.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from typing import Any
 from iam_guard.evaluation.authorizer import Authorizer
 
 _MAX_CHARACTERS = 8_000_000
-"""Of the policies that are remembered; beyond it, all are forgotten."""
+"""The maximum size of the policy cache; the cache is cleared beyond it."""
 
 
 @dataclass(eq=False, slots=True)
 class SharedPolicies:
-    """The policies of all cases that have the same text there; compiled by whoever first decides with them."""
+    """The policies of all cases with the same text; compiled on first use."""
 
     decoded: Any
     authorizer: Authorizer | None = None
@@ -32,14 +31,14 @@ class SharedPolicies:
 
 @dataclass(frozen=True, slots=True)
 class CaseEntry:
-    """One decoded case and where it stands; `shared` are its policies where it was decoded around them.
+    """One decoded case and its place; `shared` are its policies if they came from the cache.
 
-    Of a file, `path` names it, `line` and `column` (from 1) say where the case begins, and `seed` is the seed by which
-    the file wants its cases decided.
+    In a file, `path` is the file, `line` and `column` (from 1) are the start of the case, and `seed` is the seed that
+    decides the cases.
     """
 
     place: str
-    given: Any
+    content: Any
     shared: SharedPolicies | None = field(default=None, compare=False, repr=False)
     line: int | None = field(default=None, compare=False)
     column: int | None = field(default=None, compare=False)
@@ -47,11 +46,8 @@ class CaseEntry:
     seed: Path | None = field(default=None, compare=False)
 
     def member(self, key: str) -> str | int | None:
-        """Return a member of the case before its shape is checked: a text that can be printed, or a whole number.
-
-        None where the case has none, or one of another kind, or is no object.
-        """
-        found = self.given.get(key) if isinstance(self.given, dict) else None
+        """Return a member before the case is validated: a printable string or an integer; None if there is none."""
+        found = self.content.get(key) if isinstance(self.content, dict) else None
         if isinstance(found, str):
             return found.encode("utf-8", "backslashreplace").decode("utf-8")
         return found if isinstance(found, int) else None
@@ -59,7 +55,7 @@ class CaseEntry:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something that is no case, and why; of a file, where, as of a `CaseEntry`."""
+    """Something that is no case, and why. The place is as in `CaseEntry`."""
 
     place: str
     problem: str
@@ -69,14 +65,14 @@ class Unreadable:
 
 
 class CaseDecoder:
-    """Decodes the cases of one stream, and remembers policies within bounds. For one thread."""
+    """Decodes the cases of one stream with a bounded cache of policies. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._known: dict[str, SharedPolicies | None] = {}
+        self._policies: dict[str, SharedPolicies | None] = {}
         self._characters = 0
 
     def decode(self, text: str, place: str) -> CaseEntry | Unreadable:
-        """Decode a text; what is no JSON, or has a key twice, is an `Unreadable`."""
+        """Decode a text. Invalid JSON, or JSON with a duplicate key, becomes an `Unreadable`."""
         if not text.isascii() and _SURROGATE.search(text):
             return Unreadable(place, "expected UTF-8")
         try:
@@ -88,47 +84,51 @@ class CaseDecoder:
             return Unreadable(place, f"expected a case as JSON object: {error}", line, column)
 
     def _decode_around_policies(self, text: str, place: str) -> CaseEntry | None:
-        """Decode a case whose policies are an object; None in every event that is not plain."""
+        """Decode a case around its cached policies; None if the whole text must be decoded."""
         name = _POLICIES.search(text)
         if name is None:
             return None
         start = name.end()
         try:
             shared, end = self._shared(text, start)
-            around = text[:start] + _HOLE_TEXT + text[end:]
-            given = _AROUND.decode(around)
+            around = text[:start] + _PLACEHOLDER_TEXT + text[end:]
+            content = _AROUND.decode(around)
         except (ValueError, RecursionError):
-            return None  # the whole text is decoded then, for the error with the right place
-        if not isinstance(given, dict) or given.get("policies") is not _HOLE or around.count(_HOLE_TEXT) > 1:
+            return None  # decoding the whole text reports the error with its position
+        if (
+            not isinstance(content, dict)
+            or content.get("policies") is not _PLACEHOLDER
+            or around.count(_PLACEHOLDER_TEXT) > 1
+        ):
             return None
-        given["policies"] = shared.decoded
-        return CaseEntry(place, given, shared)
+        content["policies"] = shared.decoded
+        return CaseEntry(place, content, shared)
 
     def _shared(self, text: str, start: int) -> tuple[SharedPolicies, int]:
-        """Return the policies that begin at `start`, and where they end."""
-        end = text.rfind("}", start, text.rfind("}")) + 1  # a guess that is right where only texts follow
-        known = self._known.get(text[start:end])
-        if known is not None:
-            return known, end
+        """Return the policies that begin at `start`, and their end."""
+        end = text.rfind("}", start, text.rfind("}")) + 1  # a guess, right if only strings follow
+        cached = self._policies.get(text[start:end])
+        if cached is not None:
+            return cached, end
         decoded, end = _WHOLE.raw_decode(text, start)
-        return self._remember(text[start:end], decoded), end
+        return self._cache(text[start:end], decoded), end
 
-    def _remember(self, written: str, decoded: Any) -> SharedPolicies:
-        """Keep policies that come again, and of the others the text alone."""
-        policies = self._known.get(written) or SharedPolicies(decoded)
-        if written in self._known:
-            self._known[written] = policies
+    def _cache(self, text: str, decoded: Any) -> SharedPolicies:
+        """Cache policies that occur again; on their first occurrence, only the text."""
+        policies = self._policies.get(text) or SharedPolicies(decoded)
+        if text in self._policies:
+            self._policies[text] = policies
             return policies
-        self._characters += len(written)
+        self._characters += len(text)
         if self._characters > _MAX_CHARACTERS:
-            self._known.clear()
-            self._characters = len(written)
-        self._known[written] = None
+            self._policies.clear()
+            self._characters = len(text)
+        self._policies[text] = None
         return policies
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a repeated key (rule G-10): who reads the last one and who reads the first decide differently."""
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a duplicate key (rule G-10), which parsers resolve differently."""
     found = dict(pairs)
     if len(found) != len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -138,18 +138,18 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"`{name}` is no number of JSON")
+    raise ValueError(f"`{name}` is not a JSON number")
 
 
-def _hole(name: str) -> object:
-    return _HOLE if name == _HOLE_TEXT else _no_number(name)
+def _placeholder(name: str) -> object:
+    return _PLACEHOLDER if name == _PLACEHOLDER_TEXT else _no_number(name)
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _POLICIES = re.compile(r'"policies"[ \t\n\r]*:[ \t\n\r]*(?=\{)')
-_HOLE = object()
-_HOLE_TEXT = "NaN"
-"""What stands for the policies: a word that Python's decoder knows and that is no JSON, so no text can feign it."""
+_PLACEHOLDER = object()
+_PLACEHOLDER_TEXT = "NaN"
+"""The placeholder: a word that Python's decoder accepts and JSON doesn't have, so no valid text contains it."""
 
-_WHOLE = JSONDecoder(object_pairs_hook=_without_repetition, parse_constant=_no_number)
-_AROUND = JSONDecoder(object_pairs_hook=_without_repetition, parse_constant=_hole)
+_WHOLE = JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_number)
+_AROUND = JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_placeholder)

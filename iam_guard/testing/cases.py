@@ -1,6 +1,6 @@
-"""Cases: a request, the policies, the expected outcome, as data (rules N). Ours and our users' policy tests.
+"""Cases as data: a request, the policies, the expected outcome (rules N). Used by our tests and by policy tests.
 
-`read_case` checks a case's shape with clear errors, `decide_case` decides it afresh.
+`read_case` validates a case, `decide_case` decides it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _POLICIES = {"identity", "resource", "permissions_boundary", "session", "scps", 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case. `policies` is as written; it is compiled when the case is decided."""
+    """One case. `policies` is as written and compiled when the case is decided."""
 
     id: str
     request: AccessRequest
@@ -32,9 +32,9 @@ class Case:
     rule: str | None = None
 
 
-def read_case(given: object) -> Case:
-    """Check a decoded case (rules N-1 to N-4); raise `InvalidInput` that names the place."""
-    case = _object(given, "", _CASE)
+def read_case(members: object) -> Case:
+    """Validate a decoded case (rules N-1 to N-4). Raises `InvalidInput` with the place."""
+    case = _object(members, "", _CASE)
     request = _object(case.get("request"), "/request", _REQUEST)
     context = {} if request.get("context") is None else request["context"]
     if not isinstance(context, dict):
@@ -55,12 +55,12 @@ def read_case(given: object) -> Case:
 
 
 def decide_case(case: Case) -> Decision:
-    """Decide a case; raise `PolicyError` for a document that is refused (rule N-9)."""
+    """Decide a case. Raises `PolicyError` for an invalid document (rule N-9)."""
     return compile_case(case.policies).decide(case.request)
 
 
 def compile_case(policies: Mapping[str, Any]) -> Authorizer:
-    """Compile the policies of a case; raise `PolicyError` for a document that is refused (rule N-9)."""
+    """Compile the policies of a case. Raises `PolicyError` for an invalid document (rule N-9)."""
     return compile_policies(
         identity=_list(policies, "identity") or (),
         resource=policies.get("resource"),
@@ -72,52 +72,52 @@ def compile_case(policies: Mapping[str, Any]) -> Authorizer:
     )
 
 
-def _principal(given: Mapping[str, Any]) -> Principal:
+def _principal(members: Mapping[str, Any]) -> Principal:
     place = "/request/principal"
     try:
-        kind = PrincipalType(_text(given, "type", place))
+        kind = PrincipalType(_text(members, "type", place))
     except ValueError:
         known = ", ".join(PrincipalType)
-        raise InvalidInput(f"expected one of {known}, got `{given.get('type')}`", place=f"{place}/type") from None
-    arn = _text(given, "arn", place)
-    role_arn = _optional_text(given, "role_arn", place)
+        raise InvalidInput(f"expected one of {known}, got `{members.get('type')}`", place=f"{place}/type") from None
+    arn = _text(members, "arn", place)
+    role_arn = _optional_text(members, "role_arn", place)
     if kind is PrincipalType.ASSUMED_ROLE and role_arn is None:
         role_arn = Principal.from_arn(arn).role_arn
     return Principal(
         kind,
         arn,
-        _optional_text(given, "account", place),
+        _optional_text(members, "account", place),
         role_arn=role_arn,
-        user_arn=_optional_text(given, "user_arn", place),
-        userid=_optional_text(given, "userid", place),
-        has_boundary=_flag(given, "boundary", place),
+        user_arn=_optional_text(members, "user_arn", place),
+        userid=_optional_text(members, "userid", place),
+        has_boundary=_flag(members, "boundary", place),
     )
 
 
-def _object(given: object, place: str, known: set[str]) -> Mapping[str, Any]:
-    if not isinstance(given, dict):
+def _object(members: object, place: str, known: set[str]) -> Mapping[str, Any]:
+    if not isinstance(members, dict):
         raise InvalidInput("expected an object", place=place or "/")
-    if not given.keys() <= known:
-        key = next(each for each in given if each not in known)
-        raise InvalidInput(f"unknown key `{key}`, known are {', '.join(sorted(known))}", place=place or "/")
-    return given
+    if not members.keys() <= known:
+        key = next(key for key in members if key not in known)
+        raise InvalidInput(f"unknown key `{key}`, expected one of {', '.join(sorted(known))}", place=place or "/")
+    return members
 
 
-def _text(given: Mapping[str, Any], key: str, place: str) -> str:
-    value = given.get(key)
+def _text(members: Mapping[str, Any], key: str, place: str) -> str:
+    value = members.get(key)
     if not isinstance(value, str):
-        is_account = type(value) is int and 0 <= value < 10**12  # which YAML takes for a number
-        instead = f", got the number `{value}`: put it in quotes" if is_account else ""
-        raise InvalidInput(f"expected a text{instead}", place=f"{place}/{key}")
+        is_account = type(value) is int and 0 <= value < 10**12  # an unquoted account id in YAML
+        hint = f", got the number `{value}`: put it in quotes" if is_account else ""
+        raise InvalidInput(f"expected a string{hint}", place=f"{place}/{key}")
     return value
 
 
-def _optional_text(given: Mapping[str, Any], key: str, place: str) -> str | None:
-    return None if given.get(key) is None else _text(given, key, place)
+def _optional_text(members: Mapping[str, Any], key: str, place: str) -> str | None:
+    return None if members.get(key) is None else _text(members, key, place)
 
 
-def _flag(given: Mapping[str, Any], key: str, place: str) -> bool:
-    value = given.get(key)
+def _flag(members: Mapping[str, Any], key: str, place: str) -> bool:
+    value = members.get(key)
     if value is not None and not isinstance(value, bool):
         raise InvalidInput("expected true or false", place=f"{place}/{key}")
     return value is True

@@ -1,7 +1,7 @@
-"""The report of policy coverage as one HTML page: a table, and the text of each policy with its gaps written beside.
+"""The policy coverage report as one HTML page: a table, and the text of each policy with its gaps.
 
-The page stands alone: no script, nothing fetched. Of a file it shows the lines of policies only. No meaning is in a
-colour only: a line that misses something has a mark and words.
+The page is self-contained, without scripts. Of a file it shows only the lines of policies. Colours are never the only
+information: an uncovered line has a mark and words.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ th{font-weight:inherit}th:first-child,td:first-child{text-align:left}thead th{bo
 
 
 def coverage_html(files: Sequence[FileCoverage]) -> str:
-    """Write the page."""
+    """Return the page."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>Policy coverage</title>'
         f"<style>{STYLE}</style></head><body>\n<h1>Policy coverage: {cover(percent(files))}</h1>\n"
-        + "\n".join([*_table(files), *(line for number, each in enumerate(files) for line in _source(number, each))])
+        + "\n".join([*_table(files), *(line for number, file in enumerate(files) for line in _source(number, file))])
         + "\n</body></html>\n"
     )
 
@@ -42,10 +42,10 @@ def _table(files: Sequence[FileCoverage]) -> Iterator[str]:
     titles = ("Policy", "Statements", "Never applied", "Targets", "Covered", "Cover")
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     yield f"<table><thead><tr>{head}</tr></thead><tbody>"
-    for number, each in enumerate(files):
-        cells = (each.statements, each.missed, each.targets, each.covered, cover(percent([each])))
+    for number, file in enumerate(files):
+        cells = (file.statements, file.missed, file.targets, file.covered, cover(percent([file])))
         numbers = "".join(f"<td>{cell}</td>" for cell in cells)
-        yield f'<tr><th scope="row"><a href="#p{number}">{escape(each.file.name)}</a></th>{numbers}</tr>'
+        yield f'<tr><th scope="row"><a href="#p{number}">{escape(file.file.name)}</a></th>{numbers}</tr>'
     yield "</tbody></table>"
 
 
@@ -55,22 +55,22 @@ def _source(number: int, covered: FileCoverage) -> Iterator[str]:
         if not gap.is_implied:
             words[gap.place[0]].append(str(gap))
     yield f'<h2 id="p{number}">{escape(covered.file.name)}</h2>'
-    heads = "".join(f'<th scope="col">{each}</th>' for each in ("Line", "Text", "Never"))
+    heads = "".join(f'<th scope="col">{title}</th>' for title in ("Line", "Text", "Never"))
     yield f'<table class="source"><caption>{_summary(covered)}</caption><thead><tr>{heads}</tr></thead><tbody>'
     lines = covered.file.text.split("\n")
     before = 0
     for line in sorted({line for policy in covered.file.policies for line in policy.lines if line <= len(lines)}):
         if line > before + 1:
             yield "<tr><td>…</td><td></td><td></td></tr>"
-        before, text = line, _own(covered, line, lines[line - 1])
+        before, text = line, _policy_text(covered, line, lines[line - 1])
         gaps = "<br>".join(f"✗ {escape(word)}" for word in words[line])
         kind = ' class="gap"' if gaps else ""
         yield f'<tr{kind}><th scope="row">{line}</th><td>{escape(text)}</td><td>{gaps}</td></tr>'
     yield "</tbody></table>"
 
 
-def _own(covered: FileCoverage, line: int, text: str) -> str:
-    """Return of a line what is a policy's: beside one in a seed, on its very line, there may be a secret."""
+def _policy_text(covered: FileCoverage, line: int, text: str) -> str:
+    """Return a line with everything blanked but policies: in a seed, the same line may contain a secret."""
     columns = [policy.columns(line) for policy in covered.file.policies]
     return "".join(
         character if any(place in column for column in columns) else " " for place, character in enumerate(text)

@@ -1,4 +1,4 @@
-"""The report of policy coverage, for a terminal and as JSON."""
+"""The policy coverage report, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TITLES = ("Name", "Statements", "Missed", "Targets", "Covered", "Cover", "Missi
 
 
 def coverage_text(files: Sequence[FileCoverage]) -> str:
-    """Lay out the table of files, and below it each gap with file, line and column."""
+    """Return the table of files, followed by each gap with file, line and column."""
     rows = [_TITLES, *(_row(file) for file in files), _total(files)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES) - 1)]
     rule = "-" * (sum(widths) + 2 * len(widths) + len(_TITLES[-1]))
@@ -52,12 +52,12 @@ def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
 
 
 def rounded(share: float | None) -> float | None:
-    """Return a share with two digits; one of nothing is none."""
+    """Return a percentage with two digits; None for None."""
     return None if share is None else round(share, 2)
 
 
 def cover(share: float | None) -> str:
-    """Show a share as `99%`, and 100 only where nothing is missing."""
+    """Format a percentage as `99%`; 100% only if nothing is missing."""
     if share is None:
         return "n/a"
     return "100%" if share == 100 else f"{int(share)}%"

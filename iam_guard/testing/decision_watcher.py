@@ -1,8 +1,7 @@
-"""Watching decisions from outside: while somebody watches, the methods that decide tell of it.
+"""Watch decisions from outside: while watching, the method that decides is replaced by one that reports them.
 
-No decision looks for a watcher: for the time of watching the method of the class is another one, which calls the first.
-So the product pays nothing for it. What watches gets the decision after it was made and cannot change it. Those who
-came first leave last.
+The product pays nothing for it, since decisions don't check for watchers. A watcher gets each decision after it was
+made and can't change it. Watchers are removed in reverse order.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from iam_guard.model.decision import Decision
 
 
 @contextmanager
-def watching_evaluations(note: Callable[[Authorizer, Decision], None]) -> Iterator[None]:
-    """Tell `note` of every decision that policies made, whoever asked."""
+def watching_evaluations(record: Callable[[Authorizer, Decision], None]) -> Iterator[None]:
+    """Call `record` with every decision of policies inside the block."""
     decide = Authorizer.decide
 
     @wraps(decide)
     def watched(self: Authorizer, *args: Any, **kwargs: Any) -> Decision:
         decision = decide(self, *args, **kwargs)
-        note(self, decision)
+        record(self, decision)
         return decision
 
     Authorizer.decide = watched  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""The explanation of a decision as a test that fails shows it: whole, or where it is long, what is about the action."""
+"""The explanation of a decision in a failing test: complete, or if long, only the statements about the action."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from iam_guard.evaluation.explanation import (
 )
 from iam_guard.model.decision import Decision
 
-_FEW: Final = 10
-"""Statements that are all shown."""
-_NEAREST: Final = 5
-"""Of more statements, how many misses are shown; the most promising come first."""
+_MAX_STATEMENTS: Final = 10
+"""The maximum number of statements that are all shown."""
+_MAX_NEAREST: Final = 5
+"""The maximum number of near misses shown beyond that, the closest first."""
 
 
 def failing_text(decision: Decision) -> str:
-    """Return why it was decided so; of many statements those alone that are about the action."""
+    """Return the explanation of a decision, shortened to statements about the action if there are many."""
     whole = cast(Explanation, decision.explain())
     many = _count(whole.types)
-    if many <= _FEW:
+    if many <= _MAX_STATEMENTS:
         return whole.text()
-    short = replace(whole, types=tuple(map(_type, whole.types)), nearest=whole.nearest[:_NEAREST])
+    short = replace(whole, types=tuple(map(_type, whole.types)), nearest=whole.nearest[:_MAX_NEAREST])
     return f"{short.text()}\n\n{many - _count(short.types)} statements about other actions are not shown"
 
 
@@ -42,7 +42,7 @@ def _type(type: ExplainedType) -> ExplainedType:
 
 def _level(level: ExplainedLevel) -> ExplainedLevel:
     shown = map(_policy, level.policies)
-    return replace(level, policies=tuple(each for each in shown if each.statements))
+    return replace(level, policies=tuple(policy for policy in shown if policy.statements))
 
 
 def _policy(policy: ExplainedPolicy) -> ExplainedPolicy:
@@ -58,6 +58,8 @@ def _is_about_action(statement: ExplainedStatement) -> bool:
 
 
 def _brief(element: Element) -> Element:
-    """Leave out of an element that matches by one of its entries the others; there may be hundreds of actions."""
+    """Reduce a long matching element to the entries that match; there may be hundreds of actions."""
     is_long = element.name in ("Action", "Resource") and element.matched
-    return replace(element, wanted=tuple(each for each in element.wanted if each.matched)) if is_long else element
+    if not is_long:
+        return element
+    return replace(element, wanted=tuple(entry for entry in element.wanted if entry.matched))

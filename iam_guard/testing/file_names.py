@@ -1,4 +1,4 @@
-"""Which files are policy tests, by name alone. Imported with the plugin: nothing but the standard library."""
+"""Recognize policy tests by file name. Imported with the plugin, so it uses only the standard library."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ PATTERNS = tuple(name + suffix for name in _NAMES for suffix in SUFFIXES)
 
 
 def is_policy_test(path: PurePath, patterns: Iterable[str] = PATTERNS) -> bool:
-    """Return whether a file name is one of policy tests; a pattern with `/` matches the end of the path."""
+    """Return whether a file name matches; a pattern with `/` matches the end of the path."""
     return any(fnmatchcase(path.name, pattern) if "/" not in pattern else path.match(pattern) for pattern in patterns)

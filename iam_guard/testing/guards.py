@@ -1,7 +1,6 @@
-"""Guards for tests: in memory, on a seed; the same one again for the same seed, services and settings.
+"""In-memory guards on a seed for tests, reused for the same seed, services and settings.
 
-Opening one takes tens of milliseconds, and a guard on a seed cannot be changed: it only follows its file. Must not live
-here: the fixtures (`plugin`).
+Opening one takes tens of milliseconds, and a guard on a seed can be shared, since it only follows its file.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from iam_guard.web.service import Service
 
 
 class Guards:
-    """The guards of one test run. `folder` takes the seeds that are no files."""
+    """The guards of one test run. Seeds that are mappings are written to `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,7 +27,7 @@ class Guards:
     def get(
         self, seed: str | Path | Mapping[str, Any], services: Iterable[Service], settings: Mapping[str, Any]
     ) -> Guard:
-        """Return a guard on a seed. Nothing is audited unless the settings say so."""
+        """Return a guard on a seed. Nothing is audited unless the settings enable it."""
         declared, path = tuple(services), self._file(seed)
         key = path, declared, json.dumps(settings, sort_keys=True, default=repr)
         if key not in self._open:
@@ -36,7 +35,7 @@ class Guards:
         return self._open[key]
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all guards."""
         for guard in self._open.values():
             guard.close()
         self._open.clear()

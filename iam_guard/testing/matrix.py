@@ -1,7 +1,7 @@
-"""The access matrix: which principals may do which actions on which resources, all of them decided, none guessed.
+"""The access matrix: which principals may do which actions on which resources.
 
-Nothing is noted and no use is recorded: nobody asked for access. A principal that does not exist and a request that
-cannot be decided are mistakes in the question, and no cells.
+Every cell is a decision. These queries are not audited. An unknown principal or an undecidable request is an error in
+the question, not a cell.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from iam_guard.testing.principal_names import principal_named
 MAX_CELLS = 100_000
 
 Named = Mapping[str, Principal | str] | Iterable[Principal | str]
-"""Principals under names of one's own, or by themselves."""
+"""Principals, or a mapping of names to principals."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:
-    """One question of a matrix: the names of principal and resource, and the action."""
+    """One cell of a matrix: the names of principal and resource, and the action."""
 
     resource: str
     action: str
@@ -36,7 +36,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class AccessMatrix:
-    """The answers, and the names in the order in which they were given."""
+    """The outcomes, and the names in the given order."""
 
     principals: tuple[str, ...]
     actions: tuple[str, ...]
@@ -44,7 +44,7 @@ class AccessMatrix:
     outcomes: Mapping[Cell, Outcome]
 
     def __iter__(self) -> Iterator[tuple[Cell, Outcome]]:
-        """Return question and answer, resource by resource, action by action."""
+        """Yield cells with their outcomes, by resource, then by action."""
         for resource, action, principal in product(self.resources, self.actions, self.principals):
             access = Cell(resource, action, principal)
             yield access, self.outcomes[access]
@@ -60,38 +60,42 @@ def access_matrix(
 ) -> AccessMatrix:
     """Decide about all principals, actions and resources.
 
-    Principals are what `principal_named` takes; they and the resources may be mappings with names of one's own. Without
-    `actions`, those that the guard's services have declared. `context` are condition keys of all questions. Raises
-    `InvalidInput` for a principal that does not exist, a request that cannot be decided, and more than 100,000 cells.
+    Principals are those of `principal_named`; principals and resources may be mappings with names. `actions` defaults
+    to those declared by the guard's services. `context` has condition keys for all cells. Raises `InvalidInput` for an
+    unknown principal, an undecidable request, and more than 100,000 cells.
     """
-    if any(isinstance(each, str) for each in (principals, actions, resources)):
-        raise InvalidInput("expected lists or mappings of principals, actions and resources, got one text")
+    if any(isinstance(argument, str) for argument in (principals, actions, resources)):
+        raise InvalidInput("expected lists or mappings of principals, actions and resources, got one string")
     callers, things = _callers(principals), _resources(resources)
-    asked = tuple(dict.fromkeys(_declared(decider) if actions is None else actions))
-    if not callers or not asked or not things:
-        raise InvalidInput("a matrix needs a principal, an action and a resource at least")
-    if len(callers) * len(asked) * len(things) > MAX_CELLS:
+    names = tuple(dict.fromkeys(_declared(decider) if actions is None else actions))
+    if not callers or not names or not things:
+        raise InvalidInput("expected at least one principal, one action and one resource")
+    if len(callers) * len(names) * len(things) > MAX_CELLS:
         raise InvalidInput(f"expected at most {MAX_CELLS} cells")
     if isinstance(decider, Guard):
         decider.refresh()
     outcomes = {
         Cell(resource, action, caller): _outcome(decider, callers[caller], action, things[resource], context)
-        for resource, action, caller in product(things, asked, callers)
+        for resource, action, caller in product(things, names, callers)
     }
-    return AccessMatrix(tuple(callers), asked, tuple(things), outcomes)
+    return AccessMatrix(tuple(callers), names, tuple(things), outcomes)
 
 
-def _callers(given: Named) -> dict[str, Principal]:
-    pairs = given.items() if isinstance(given, Mapping) else [(_name(each), each) for each in given]
-    return {name: principal_named(each) for name, each in pairs}
+def _callers(principals: Named) -> dict[str, Principal]:
+    pairs = (
+        principals.items()
+        if isinstance(principals, Mapping)
+        else [(_name(principal), principal) for principal in principals]
+    )
+    return {name: principal_named(principal) for name, principal in pairs}
 
 
-def _name(given: Principal | str) -> str:
-    return given.arn if isinstance(given, Principal) else given
+def _name(principal: Principal | str) -> str:
+    return principal.arn if isinstance(principal, Principal) else principal
 
 
-def _resources(given: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
-    return dict(given) if isinstance(given, Mapping) else {each: each for each in given}
+def _resources(resources: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
+    return dict(resources) if isinstance(resources, Mapping) else {arn: arn for arn in resources}
 
 
 def _declared(decider: Guard | Authorizer) -> list[str]:
@@ -106,7 +110,7 @@ def _outcome(
     resource: str,
     context: Mapping[str, Given | Lazy] | None,
 ) -> Outcome:
-    if isinstance(decider, Guard):  # as `decide` does, but for the note
+    if isinstance(decider, Guard):  # like `Guard.decide`, but not audited
         question = decider._question(principal, action, resource, context, None)
         decision, _ = decider._decide(question, decider._store)
     else:
@@ -120,19 +124,16 @@ def _outcome(
 
 
 def changes(approved: Mapping[Cell, Outcome], now: Mapping[Cell, Outcome]) -> list[str]:
-    """Return what access was gained, lost, and denied otherwise than before; what is asked anew, and no more.
-
-    What was gained stands first.
-    """
+    """Return the differences: access gained, lost, denied differently, and cells added or removed; gained first."""
     found = [(_weight(before, after), access, before, after) for access, before, after in _pairs(approved, now)]
-    found.sort(key=lambda each: each[:2])
+    found.sort(key=lambda change: change[:2])
     return [
-        f"{word} {access.principal} {access.action} on {access.resource}: {before or _UNASKED} -> {after or _UNASKED}"
+        f"{word} {access.principal} {access.action} on {access.resource}: {before or _MISSING} -> {after or _MISSING}"
         for (_, word), access, before, after in found
     ]
 
 
-_UNASKED = "not asked"
+_MISSING = "not listed"
 
 
 def _pairs(
@@ -149,4 +150,4 @@ def _weight(before: Outcome | None, after: Outcome | None) -> tuple[int, str]:
         return 0, "gained:   "
     if before is Outcome.ALLOWED:
         return 1, "lost:     "
-    return 2, "otherwise:"
+    return 2, "changed:  "

@@ -1,8 +1,7 @@
-"""Files of access matrices: the YAML that describes one, and the CSV with the answers that somebody approved.
+"""Files of access matrices: the YAML description, and the CSV with approved outcomes.
 
-The CSV has a line for each answer, in one fixed order, so that a change of access is a change of lines and a review
-shows it. A spreadsheet must not take a name for a formula, so such a name stands there as a text, with `'` before it;
-what is read is the name itself.
+The CSV has one line per outcome, sorted, so that a change of access is a change of lines in a review. A name that a
+spreadsheet would run as a formula is escaped with a leading `'`, which is removed when reading.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from iam_guard.testing.yaml_nodes import YamlNode, compose
 
 _COLUMNS = ("resource", "action", "principal", "outcome")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a formula begins with, in full width too, by OWASP's page on CSV injection."""
+"""The first characters of a formula, in full width too, according to OWASP's page on CSV injection."""
 _KEYS = ("seed", "principals", "actions", "resources", "context")
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixDescription:
-    """What a YAML file asks for. `seed` is None where the file names none, `actions` are empty."""
+    """The content of a YAML description. `seed` is None and `actions` empty if the file has none."""
 
     seed: Path | None
     principals: Mapping[str, str]
@@ -36,15 +35,15 @@ class MatrixDescription:
 
 
 def read_description(path: Path) -> MatrixDescription:
-    """Read a description; raise `InvalidInput` with file, line and column for anything else."""
+    """Read a description. Raises `InvalidInput` with file, line and column if it is invalid."""
     try:
         root = compose(_text_of(path))
         found = {} if root is None else dict(root.items())
         for key, node in found.items():
             if key not in _KEYS:
-                raise _complaint(node, f"unknown key `{key[:80]}`, known are {', '.join(_KEYS)}")
+                raise _error(node, f"unknown key `{key[:80]}`, expected one of {', '.join(_KEYS)}")
         if root is None or "principals" not in found:
-            raise InvalidInput("expected a mapping with `principals` at least", place="1:1")
+            raise InvalidInput("expected a mapping with `principals`", place="1:1")
         seed = found.get("seed")
         return MatrixDescription(
             seed=None if seed is None else path.parent / _text(seed),
@@ -58,27 +57,27 @@ def read_description(path: Path) -> MatrixDescription:
 
 
 def _named(node: YamlNode) -> dict[str, str]:
-    """Read a mapping of name to text, or a list of texts that are their own names."""
+    """Read a mapping of names to strings, or a list of strings that are their own names."""
     if node.items():
         return {name: _text(value) for name, value in node.items()}
-    names = [_text(each) for each in node.below()]
+    names = [_text(item) for item in node.children()]
     if not names:
-        raise _complaint(node, "expected a list, or a mapping with names of your own")
+        raise _error(node, "expected a list, or a mapping of names")
     return {name: name for name in names}
 
 
 def _keys(node: YamlNode) -> Iterator[tuple[str, str | list[str]]]:
     for key, value in node.items():
-        yield key, [_text(each) for each in value.below()] if value.text is None else value.text
+        yield key, [_text(item) for item in value.children()] if value.text is None else value.text
 
 
 def _text(node: YamlNode) -> str:
     if not node.text:
-        raise _complaint(node, "expected a text")
+        raise _error(node, "expected a string")
     return node.text
 
 
-def _complaint(node: YamlNode, message: str) -> InvalidInput:
+def _error(node: YamlNode, message: str) -> InvalidInput:
     line, column = node.place
     return InvalidInput(message, place=f"{line}:{column}")
 
@@ -91,11 +90,11 @@ def _text_of(path: Path) -> str:
         raise InvalidInput(f"{path}: cannot be read: {reason}") from None
 
 
-# --- approved ----------------------------------------------------------------------------------------------------
+# --- approved outcomes -------------------------------------------------------------------------------------------
 
 
 def matrix_csv(matrix: AccessMatrix) -> str:
-    """Write the answers as CSV, sorted, each name as a text for spreadsheets too."""
+    """Serialize the outcomes as CSV, sorted, with names escaped for spreadsheets."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -114,12 +113,12 @@ def _name_of(text: str) -> str:
 
 
 def _is_formula(text: str) -> bool:
-    """Return whether a spreadsheet could run it, or whether it is written as such a name is."""
+    """Return whether a spreadsheet could run the text, or it is an escaped name."""
     return text.lstrip("'").startswith(_FORMULAS)
 
 
 def read_approved(path: Path) -> dict[Cell, Outcome]:
-    """Read what `matrix_csv` wrote; raise `InvalidInput` with file and line for anything else."""
+    """Read the CSV of `matrix_csv`. Raises `InvalidInput` with file and line if it is invalid."""
     rows = list(csv.reader(io.StringIO(_text_of(path))))
     if not rows or tuple(rows[0]) != _COLUMNS:
         raise InvalidInput(f"expected the columns {', '.join(_COLUMNS)}", place=f"{path}:1")
@@ -132,9 +131,9 @@ def read_approved(path: Path) -> dict[Cell, Outcome]:
 
 
 def assert_matrix(matrix: AccessMatrix, path: str | Path, *, update: bool = False) -> None:
-    """Assert that access is as the CSV at `path` says; fail with what was gained and lost.
+    """Assert that access equals the approved CSV at `path`; fail with the access gained and lost.
 
-    `update` writes the file anew instead: commit it, and the change of access is there to be reviewed.
+    `update` writes the file instead: commit it to have the change of access reviewed.
     """
     __tracebackhide__ = True
     approved = Path(path)
@@ -142,10 +141,10 @@ def assert_matrix(matrix: AccessMatrix, path: str | Path, *, update: bool = Fals
         approved.write_text(matrix_csv(matrix), encoding="utf-8")
         return
     if not approved.exists():
-        raise AssertionError(f"there is no approved matrix {approved} yet; {_HOW}")
+        raise AssertionError(f"expected an approved matrix in {approved}, found none; {_HOW}")
     found = changes(read_approved(approved), matrix.outcomes)
     if found:
-        lines = [f"access is not as {approved} says:", *found, f"if this is as it should be, {_HOW}"]
+        lines = [f"access differs from {approved}:", *found, f"if the change is intended, {_HOW}"]
         raise AssertionError("\n".join(lines))
 
 

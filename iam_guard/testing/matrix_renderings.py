@@ -1,6 +1,6 @@
-"""An access matrix to look at: plain text, one HTML page, one SVG picture. All stand alone.
+"""Render an access matrix: plain text, one HTML page, one SVG picture, all self-contained.
 
-Each answer is a sign and a word, so that no meaning is in a colour only.
+Each outcome is a sign and a word, so colours are never the only information.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SIGNS = {
     Outcome.IMPLICITLY_DENIED: ("–", "not allowed"),
     Outcome.EXPLICITLY_DENIED: ("✗", "denied"),
 }
-"""Outcome -> its sign and its words."""
+"""Outcome -> its sign and words."""
 
 _COLOURS = {
     Outcome.ALLOWED: ("#d7f0de", "#14532d"),
@@ -30,7 +30,7 @@ _TITLE = "Who may do what"
 
 
 def matrix_text(matrix: AccessMatrix) -> str:
-    """Lay out a table for each resource: actions down, principals across."""
+    """Return a table for each resource, with actions as rows and principals as columns."""
     blocks = [_text_table(matrix, resource) for resource in matrix.resources]
     legend = ", ".join(f"{sign} {words}" for sign, words in SIGNS.values())
     return "\n\n".join([*blocks, legend])
@@ -69,7 +69,7 @@ def matrix_json(matrix: AccessMatrix) -> dict[str, Any]:
 
 
 def matrix_html(matrix: AccessMatrix) -> str:
-    """Write one HTML page with a table for each resource."""
+    """Return one HTML page with a table for each resource."""
     style = (
         "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color:#18181b;background:#fff}"
         "table{border-collapse:collapse;margin:0 0 2rem}caption{font-weight:600;text-align:left;padding:.4rem 0}"
@@ -105,10 +105,10 @@ _ROW, _LETTER, _MARGIN = 30, 8.5, 16
 
 
 def matrix_svg(matrix: AccessMatrix) -> str:
-    """Draw one picture with a table for each resource."""
+    """Return one SVG picture with a table for each resource."""
     labels = max(map(len, (*matrix.actions, *matrix.resources)))
     left = int(labels * _LETTER) + 3 * _MARGIN
-    words = [" ".join(each) for each in SIGNS.values()]
+    words = [" ".join(sign) for sign in SIGNS.values()]
     cell = int(max(map(len, (*matrix.principals, *words))) * _LETTER) + 2 * _MARGIN
     width = left + cell * len(matrix.principals) + _MARGIN
     drawn: list[str] = []
@@ -117,7 +117,7 @@ def matrix_svg(matrix: AccessMatrix) -> str:
         drawn += _svg_table(matrix, resource, top, left, cell)
         top += _ROW * (len(matrix.actions) + 2)
     allowed = sum(outcome is Outcome.ALLOWED for _, outcome in matrix)
-    about = f"{len(matrix.outcomes)} questions, {allowed} of them allowed"
+    about = f"{len(matrix.outcomes)} cells, {allowed} of them allowed"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" height="{top}" role="img"'
         f' aria-labelledby="t d">\n<title id="t">{_TITLE}</title><desc id="d">{about}</desc>\n'
@@ -148,5 +148,5 @@ def _svg_table(matrix: AccessMatrix, resource: str, top: int, left: int, cell: i
 
 
 def _svg_text(x: int, y: int, text: str, kind: str = "") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text x="{x}" y="{y}"{named}>{_safe(text)}</text>'
+    css_class = f' class="{kind}"' if kind else ""
+    return f'<text x="{x}" y="{y}"{css_class}>{_safe(text)}</text>'

@@ -1,7 +1,6 @@
 """The pytest plugin: fixtures, policy tests as items, coverage. The only file that imports pytest.
 
-It is loaded with every pytest run where iam_guard is installed. So it imports nothing of the product but what is asked
-for: a project that uses none of this waits for none of it.
+pytest loads it in every run where iam_guard is installed, so it imports the product only on use.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 SEED = "iam_guard_seed"
 POLICY_TESTS = "iam_guard_policy_tests"
 
-_MARKER = "iam_guard(seed, *, services=(), **settings): the guard that the fixture `iam_guard` gives to the test"
+_MARKER = "iam_guard(seed, *, services=(), **settings): configure the guard of the fixture `iam_guard` for the test"
 _ENDS = ("fail_under", "json", "html")
 _COVERAGES = (("iam_guard_cov", "policy coverage"), ("iam_guard_route_cov", "route coverage"))
 
@@ -39,10 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         const="",
         default=[],
         metavar="PATH",
-        help="report which statements and conditions of policies were never made true or false: of the policies in "
-        "PATH (a file or folder; may be repeated), else of all that decide",
+        help="report statements and conditions of policies that were never true or never false, of the policies in "
+        "PATH (a file or folder; may be repeated), by default of all policies that decide",
     )
-    group.addoption("--iam-guard-cov-fail-under", type=float, metavar="N", help="fail if it is less than N percent")
+    group.addoption("--iam-guard-cov-fail-under", type=float, metavar="N", help="fail if coverage is below N percent")
     group.addoption("--iam-guard-cov-json", metavar="FILE", help="write policy coverage as JSON")
     group.addoption("--iam-guard-cov-html", metavar="FILE", help="write policy coverage as one HTML page")
     group.addoption(
@@ -50,27 +49,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         metavar="MODULE:APP",
-        help="report which guarded routes were never allowed or never refused: of MODULE:APP, else of every "
+        help="report guarded routes that were never allowed or never refused, of MODULE:APP, by default of every "
         "application that the tests call",
     )
     group.addoption(
-        "--iam-guard-route-cov-fail-under", type=float, metavar="N", help="fail if it is less than N percent"
+        "--iam-guard-route-cov-fail-under", type=float, metavar="N", help="fail if coverage is below N percent"
     )
     group.addoption("--iam-guard-route-cov-json", metavar="FILE", help="write route coverage as JSON")
-    group.addoption("--iam-guard-update", action="store_true", help="write approved access matrices anew")
-    parser.addini(SEED, "the seed file of the fixture `iam_guard`, from the root of the project")
-    parser.addini(POLICY_TESTS, "names of files of policy tests", type="args", default=list(PATTERNS))
+    group.addoption("--iam-guard-update", action="store_true", help="write approved access matrices instead")
+    parser.addini(SEED, "the seed file of the fixture `iam_guard`, relative to the project root")
+    parser.addini(POLICY_TESTS, "file name patterns of policy tests", type="args", default=list(PATTERNS))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
-    wanted = [(name, title) for name, title in _COVERAGES if config.getoption(name) not in (None, [])]
-    for name in {name for name, _ in _COVERAGES} - {name for name, _ in wanted}:
+    enabled = [(name, title) for name, title in _COVERAGES if config.getoption(name) not in (None, [])]
+    for name in {name for name, _ in _COVERAGES} - {name for name, _ in enabled}:
         for end in _ENDS:
             if config.getoption(f"{name}_{end}", None) is not None:
                 option = f"--{name}".replace("_", "-")
                 raise pytest.UsageError(f"{option}-{end.replace('_', '-')} needs {option}")
-    for name, title in () if config.option.collectonly else wanted:
+    for name, title in () if config.option.collectonly else enabled:
         measurement = _measurement(config, name)
         config.pluginmanager.register(_Coverage(config, name, title, measurement), f"iam-guard-{name}")
 
@@ -79,19 +78,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _measurement(config: pytest.Config, name: str) -> Any:
-    asked = config.getoption(name)
+    value = config.getoption(name)
     try:
         if name == "iam_guard_route_cov":
-            return import_module("iam_guard.testing.route_measurement").RouteMeasurement(asked)
-        measuring = import_module("iam_guard.testing.policy_measurement")
-        paths = [config.invocation_params.dir / path for path in asked if path]
-        return measuring.PolicyMeasurement(paths, tests=config.getini(POLICY_TESTS))
+            return import_module("iam_guard.testing.route_measurement").RouteMeasurement(value)
+        module = import_module("iam_guard.testing.policy_measurement")
+        paths = [config.invocation_params.dir / path for path in value if path]
+        return module.PolicyMeasurement(paths, tests=config.getini(POLICY_TESTS))
     except product.IamGuardError as error:
         raise pytest.UsageError(f"iam-guard: {error}") from None
 
 
 class _Coverage:
-    """One measurement in one process; the workers of pytest-xdist send theirs to the process that reports."""
+    """One measurement in one process; pytest-xdist workers send theirs to the reporting process."""
 
     def __init__(self, config: pytest.Config, name: str, title: str, measurement: Any) -> None:
         self._config = config
@@ -106,11 +105,11 @@ class _Coverage:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        sent = getattr(node, "workeroutput", {}).get(self._name)
-        if sent is None:
+        result = getattr(node, "workeroutput", {}).get(self._name)
+        if result is None:
             self._lost += 1
         else:
-            self._measurement.merge(sent)
+            self._measurement.merge(result)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(self._config, "workeroutput"):
@@ -124,14 +123,14 @@ class _Coverage:
         terminalreporter.section(self._title)
         terminalreporter.write_line(self._measurement.text())
         if self._lost:
-            terminalreporter.write_line(f"{self._lost} workers ended without sending what they saw", yellow=True)
+            terminalreporter.write_line(f"{self._lost} workers ended without sending their coverage", yellow=True)
         shortfall = self._shortfall()
         if shortfall is not None:
             terminalreporter.write_line(f"{self._title} of {shortfall}", red=True, bold=True)
 
     def _shortfall(self) -> str | None:
-        measuring = import_module("iam_guard.testing.policy_measurement")
-        found: str | None = measuring.shortfall(self._measurement.share(), self._option("fail_under"))
+        module = import_module("iam_guard.testing.policy_measurement")
+        found: str | None = module.shortfall(self._measurement.share(), self._option("fail_under"))
         return found
 
     def _option(self, end: str) -> Any:
@@ -151,7 +150,7 @@ _RUNNER = pytest.StashKey[Any]()
 
 
 class PolicyTestFile(pytest.File):
-    """A file of policy tests; what is none in it is an error of collecting, with its place."""
+    """A file of policy tests. An invalid one is a collection error with its place."""
 
     def collect(self) -> Iterable[PolicyTestItem]:
         tests = import_module("iam_guard.testing.policy_tests")
@@ -162,16 +161,16 @@ class PolicyTestFile(pytest.File):
         if _RUNNER not in self.config.stash:
             self.config.stash[_RUNNER] = tests.PolicyTests()
             self.config.add_cleanup(self.config.stash[_RUNNER].close)
-        for each in found:
-            yield PolicyTestItem.from_parent(self, name=each.id, test=each)
+        for test in found:
+            yield PolicyTestItem.from_parent(self, name=test.id, test=test)
 
 
 class PolicyTestFailed(Exception):
-    """A case came to something else than expected; the message says everything."""
+    """A case had another outcome than expected; the message is the complete report."""
 
 
 class PolicyTestItem(pytest.Item):
-    """One case."""
+    """One case of a policy test."""
 
     def __init__(self, *, test: PolicyTest, **more: Any) -> None:
         super().__init__(**more)
@@ -213,7 +212,7 @@ def _iam_guards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def iam_guard_seed(request: pytest.FixtureRequest) -> str | Path | Mapping[str, Any]:
-    """The seed of `iam_guard`: a path or a mapping. From the marker, else the ini option; override it for your own."""
+    """Return the seed of `iam_guard`, a path or a mapping, from the marker or the ini option. Can be overridden."""
     marker = request.node.get_closest_marker("iam_guard")
     given = None if marker is None else (marker.args[0] if marker.args else marker.kwargs.get("seed"))
     if given is not None:
@@ -229,7 +228,7 @@ def iam_guard_seed(request: pytest.FixtureRequest) -> str | Path | Mapping[str, 
 
 @pytest.fixture
 def iam_guard_services() -> Iterable[Any]:
-    """The services that the application of `iam_guard` declares; override it with yours."""
+    """Return the services that the application of `iam_guard` declares. Override it with yours."""
     return ()
 
 
@@ -240,7 +239,7 @@ def iam_guard(
     iam_guard_seed: str | Path | Mapping[str, Any],
     iam_guard_services: Iterable[Any],
 ) -> Guard:
-    """Return a guard in memory on the seed, without an audit trail. It cannot be changed: it only follows its file."""
+    """Return an in-memory guard on the seed, without an audit trail. It can't be changed: it only follows its file."""
     marker = request.node.get_closest_marker("iam_guard")
     settings = {} if marker is None else {key: value for key, value in marker.kwargs.items() if key != "seed"}
     guard: Guard = _iam_guards.get(iam_guard_seed, settings.pop("services", iam_guard_services), settings)
@@ -249,28 +248,28 @@ def iam_guard(
 
 @pytest.fixture(name="as_principal")
 def _as_principal(request: pytest.FixtureRequest) -> Callable[[Any], AbstractContextManager[Any]]:
-    """Return `as_principal(principal)`: inside the block, applications and decorated handlers have this caller.
+    """Return `as_principal(principal)`: applications and decorated handlers have this caller inside the block.
 
-    Handlers that are called directly ask the guard of the fixture `iam_guard`.
+    Handlers that are called directly use the guard of the fixture `iam_guard`.
     """
 
-    def be(principal: Any) -> AbstractContextManager[Any]:
+    def enter(principal: Any) -> AbstractContextManager[Any]:
         return testing.as_principal(principal, request.getfixturevalue("iam_guard"))
 
-    return be
+    return enter
 
 
 @pytest.fixture(name="assert_matrix")
 def _assert_matrix(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Return `assert_matrix(path, principals=…, actions=…, resources=…)`, which compares access with an approved file.
 
-    The path is relative to the test. The guard is the fixture `iam_guard`, unless `decider` is another.
+    The path is relative to the test. The guard is the fixture `iam_guard`, or `decider`.
     """
 
     def compare(path: str | Path, *, decider: Any = None, **questions: Any) -> None:
         __tracebackhide__ = True
-        asked = request.getfixturevalue("iam_guard") if decider is None else decider
-        matrix = testing.access_matrix(asked, **questions)
+        guard = request.getfixturevalue("iam_guard") if decider is None else decider
+        matrix = testing.access_matrix(guard, **questions)
         update: bool = request.config.getoption("iam_guard_update")
         testing.assert_matrix(matrix, request.path.parent / path, update=update)
 

@@ -1,9 +1,8 @@
-"""Policy coverage: what a suite of decisions made true and false of each policy, and what it never did.
+"""Policy coverage: which parts of each policy a suite of decisions made true and false.
 
 A *target* is one thing to be made true or false: a whole statement (it applies, it does not), and each of its elements
-and conditions. What can be neither by its wording (`Action: "*"` is never false) is no target. Only what happened is
-kept, as a set that grows, so more tests never cover less of a policy. A policy is known by its digest: the same content
-is the same policy, wherever it is attached or written.
+and conditions. What can only be true (`Action: "*"`) is no target for false. Results are a growing set, so more tests
+never cover less. A policy is identified by its digest: the same content is the same policy, wherever it is attached.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from iam_guard.evaluation.statement_coverage import CONDITION
 from iam_guard.model.decision import Decision, PolicyType
 from iam_guard.policy.document import Document, Statement
 from iam_guard.policy.renderer import to_json
-from iam_guard.testing.policy_sources import Located, PolicyFile, policy_text
+from iam_guard.testing.policy_sources import LocatedPolicy, PolicyFile, policy_text
 from iam_guard.testing.yaml_nodes import LineAndColumn, Steps
 
 STATEMENT = "Statement"
-"""The name of the target that is a whole statement."""
+"""The element name of targets that are a whole statement."""
 
 _EVERYTHING = "*"
 
 
 class Target(NamedTuple):
-    """One thing to be made true or false: of which statement (counted from 0), which element, and what."""
+    """One target: the statement's index (from 0), the element, and the truth value."""
 
     statement: int
     element: str
@@ -37,7 +36,7 @@ class Target(NamedTuple):
 
 @dataclass(slots=True)
 class SeenPolicy:
-    """A policy that decisions were made with, and what they made of it."""
+    """A policy that made decisions, and the targets reached."""
 
     text: str
     type: PolicyType
@@ -47,14 +46,14 @@ class SeenPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CoverageGap:
-    """A target that was never reached, in a file."""
+    """A target in a file that was never reached."""
 
     target: Target
     place: LineAndColumn
     what: str
-    """As people say it: `Deny Statement[1] `NoSecrets`` or `StringEquals docs:Kind`."""
+    """A description: `Deny Statement[1] `NoSecrets`` or `StringEquals docs:Kind`."""
     is_implied: bool
-    """Whether it goes without saying, since the statement was never asked as far as this."""
+    """Whether another gap implies it, since evaluation of the statement never got that far."""
 
     def __str__(self) -> str:
         return f"{self.what} was never {str(self.target.truth).lower()}"
@@ -62,12 +61,12 @@ class CoverageGap:
 
 @dataclass(frozen=True, slots=True)
 class FileCoverage:
-    """How one file, or one policy of a store, was tested."""
+    """The coverage of one file, or of one policy of a store."""
 
     file: PolicyFile
     statements: int
     missed: int
-    """Statements that never applied."""
+    """The number of statements that never applied."""
     targets: int
     gaps: tuple[CoverageGap, ...]
 
@@ -77,22 +76,22 @@ class FileCoverage:
 
 
 class PolicyCoverage:
-    """What was seen so far. Safe to share between threads."""
+    """The results so far. Thread-safe."""
 
     def __init__(self) -> None:
         self.seen: dict[str, SeenPolicy] = {}
         self._lock = Lock()
 
-    def note(self, authorizer: Authorizer, decision: Decision) -> None:
-        """Take in a decision of an authorizer."""
+    def add(self, authorizer: Authorizer, decision: Decision) -> None:
+        """Add a decision of an authorizer."""
         exercised = list(authorizer.exercised(decision))
         with self._lock:
-            for each in exercised:
-                seen = self._policy(each.content.document, each.policy.type)
-                seen.names.add(each.policy.arn or each.policy.name)
-                made, index = seen.made, each.statement
-                made.add(Target(index, STATEMENT, each.applies))
-                for element, truth in each.elements:
+            for statement in exercised:
+                seen = self._policy(statement.content.document, statement.policy.type)
+                seen.names.add(statement.policy.arn or statement.policy.name)
+                made, index = seen.made, statement.statement
+                made.add(Target(index, STATEMENT, statement.applies))
+                for element, truth in statement.elements:
                     made.add(Target(index, element, truth))
 
     def _policy(self, document: Document, type: PolicyType) -> SeenPolicy:
@@ -104,46 +103,46 @@ class PolicyCoverage:
         return seen
 
     def of_files(self, files: Iterable[PolicyFile]) -> list[FileCoverage]:
-        """Return how the policies of files were tested, those that no decision was made with too."""
+        """Return the coverage of the policies in files, including those that made no decision."""
         return [_of_file(file, self.seen) for file in files]
 
     def of_all_seen(self) -> list[FileCoverage]:
-        """Return how the policies that decisions were made with were tested."""
-        seen = sorted(self.seen.values(), key=lambda each: (sorted(each.names), each.text))
-        return [_of_seen(each) for each in seen]
+        """Return the coverage of all policies that made decisions."""
+        seen = sorted(self.seen.values(), key=lambda policy: (sorted(policy.names), policy.text))
+        return [_of_seen(policy) for policy in seen]
 
-    # --- from one process to another -----------------------------------------------------------------------------
+    # --- transfer between processes ------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
+        """Return the results as plain values."""
         return {
             digest: {
-                "text": each.text,
-                "type": each.type.value,
-                "names": sorted(each.names),
-                "made": sorted([target.statement, target.element, target.truth] for target in each.made),
+                "text": policy.text,
+                "type": policy.type.value,
+                "names": sorted(policy.names),
+                "made": sorted([target.statement, target.element, target.truth] for target in policy.made),
             }
-            for digest, each in self.seen.items()
+            for digest, policy in self.seen.items()
         }
 
-    def merge(self, given: Mapping[str, Any]) -> None:
-        """Add what `to_dict` gave elsewhere."""
+    def merge(self, results: Mapping[str, Any]) -> None:
+        """Add the `to_dict` of another process."""
         with self._lock:
-            for digest, each in given.items():
-                seen = self.seen.setdefault(digest, SeenPolicy(each["text"], PolicyType(each["type"])))
-                seen.names.update(each["names"])
-                seen.made.update(Target(*made) for made in each["made"])
+            for digest, policy in results.items():
+                seen = self.seen.setdefault(digest, SeenPolicy(policy["text"], PolicyType(policy["type"])))
+                seen.names.update(policy["names"])
+                seen.made.update(Target(*target) for target in policy["made"])
 
 
 def percent(files: Iterable[FileCoverage]) -> float | None:
-    """Return the share of all targets that were reached; None where there are none."""
+    """Return the percentage of all targets that were reached; None without targets."""
     counted = [(file.covered, file.targets) for file in files]
     targets = sum(total for _, total in counted)
     return 100.0 * sum(covered for covered, _ in counted) / targets if targets else None
 
 
 def _name(seen: SeenPolicy) -> str:
-    """Name a policy of a store; one that is attached in several places by the first, and how many more."""
+    """Return the first name of a policy of a store, and how many more it has."""
     first, *more = sorted(seen.names)
     return f"{first} (+{len(more)})" if more else first
 
@@ -152,9 +151,9 @@ def _name(seen: SeenPolicy) -> str:
 
 
 def targets_of(statement: Statement) -> Iterator[Target]:
-    """Return what there is to be made true or false of a statement."""
+    """Return the targets of a statement."""
     elements = list(_elements(statement))
-    can_be_false = any(each for _, each in elements) or bool(statement.conditions)
+    can_be_false = any(is_twofold for _, is_twofold in elements) or bool(statement.conditions)
     for name, is_twofold in ((STATEMENT, can_be_false), *elements):
         yield Target(statement.index, name, True)
         if is_twofold:
@@ -165,7 +164,7 @@ def targets_of(statement: Statement) -> Iterator[Target]:
 
 
 def _elements(statement: Statement) -> Iterator[tuple[str, bool]]:
-    """Return the elements that are written down, and whether they can be false."""
+    """Return the elements of a statement, and whether they can be false."""
     if statement.principals is not None:
         yield "Principal", ("AWS", _EVERYTHING) not in statement.principals
     if statement.not_principals is not None:
@@ -179,7 +178,7 @@ def _elements(statement: Statement) -> Iterator[tuple[str, bool]]:
 
 
 def _of_seen(seen: SeenPolicy) -> FileCoverage:
-    """Tell of a policy by its own text, whose digest is another one where a mapping was written out in normal form."""
+    """Return the coverage of a policy by its own text, whose digest differs if a mapping was normalized."""
     file = policy_text(seen.text, _name(seen), seen.type)
     return _of_file(file, {policy.document.digest: seen for policy in file.policies})
 
@@ -188,25 +187,25 @@ def _of_file(file: PolicyFile, seen: Mapping[str, SeenPolicy]) -> FileCoverage:
     statements, missed, targets = 0, 0, 0
     gaps: list[CoverageGap] = []
     for policy in file.policies:
-        known = seen.get(policy.document.digest)
-        made = set() if known is None else known.made
+        covered = seen.get(policy.document.digest)
+        made = set() if covered is None else covered.made
         for statement in policy.document.statements:
-            wanted = list(targets_of(statement))
+            expected = list(targets_of(statement))
             statements += 1
             missed += Target(statement.index, STATEMENT, True) not in made
-            targets += len(wanted)
-            gaps += [_gap(policy, statement, each, made) for each in wanted if each not in made]
+            targets += len(expected)
+            gaps += [_gap(policy, statement, target, made) for target in expected if target not in made]
     gaps.sort(key=lambda gap: (gap.place, gap.target))
     return FileCoverage(file, statements, missed, targets, tuple(gaps))
 
 
-def _gap(policy: Located, statement: Statement, target: Target, made: set[Target]) -> CoverageGap:
+def _gap(policy: LocatedPolicy, statement: Statement, target: Target, made: set[Target]) -> CoverageGap:
     place = policy.locate(_steps(statement, target))
     return CoverageGap(target, place, _what(statement, target), _is_implied(target, made))
 
 
 def _is_implied(target: Target, made: set[Target]) -> bool:
-    """Return whether a statement that never applied says enough: the element was never asked at all."""
+    """Return whether another gap implies this one: the statement never applied, and the element was never evaluated."""
     applies = Target(target.statement, STATEMENT, True)
     if target.element == STATEMENT:
         return target.truth is False and applies not in made
@@ -224,8 +223,8 @@ def _steps(statement: Statement, target: Target) -> Steps:
 
 
 def _what(statement: Statement, target: Target) -> str:
-    named = f" `{statement.sid}`" if statement.sid else ""
-    whole = f"{statement.effect.value} Statement[{statement.index}]{named}"
+    name = f" `{statement.sid}`" if statement.sid else ""
+    whole = f"{statement.effect.value} Statement[{statement.index}]{name}"
     if target.element == STATEMENT:
         return whole
     if not target.element.startswith(f"{CONDITION}/"):

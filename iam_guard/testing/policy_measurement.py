@@ -1,4 +1,4 @@
-"""One measurement of policy coverage, from the options that ask for it to the report: for pytest and the command."""
+"""Measure and report policy coverage, for pytest and the command line."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from iam_guard.testing.policy_sources import PolicyFile, find_policies
 class PolicyMeasurement:
     """Measures policy coverage while it is entered.
 
-    With `paths`, of the policies in those files and folders; without, of all policies that decisions are made with.
-    `tests` are the names of policy tests, whose policies do not count. Raises `InvalidInput` where a path has none.
+    `paths` are files and folders with the policies to report; by default all policies that decide. `tests` are patterns
+    of policy test files, whose policies don't count. Raises `InvalidInput` for a path without policies.
     """
 
     def __init__(self, paths: Iterable[Path] = (), *, tests: Sequence[str] = PATTERNS) -> None:
         self._files = _distinct(file for path in paths for file in find_policies(path, tests))
         self._coverage = PolicyCoverage()
-        self._leaving = ExitStack()
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._leaving.enter_context(watching_evaluations(self._coverage.note))
+        self._stack.enter_context(watching_evaluations(self._coverage.add))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leaving.close()
+        self._stack.close()
 
     def to_plain(self) -> Any:
-        """Return what was seen, for `merge` in another process."""
+        """Return the results as plain values, for `merge` in another process."""
         return self._coverage.to_dict()
 
-    def merge(self, given: Any) -> None:
-        """Add what another process saw."""
-        self._coverage.merge(given)
+    def merge(self, results: Any) -> None:
+        """Add the results of another process."""
+        self._coverage.merge(results)
 
     def share(self) -> float | None:
-        """Return the percentage of targets that were reached; None where there were none."""
+        """Return the percentage of targets that were reached; None without targets."""
         return percent(self._covered())
 
     def text(self) -> str:
-        """Return the report for a terminal."""
+        """Return the report as text."""
         return coverage_text(self._covered())
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class PolicyMeasurement:
         return coverage_json(self._covered())
 
     def write(self, *, json_file: str | None, html_file: str | None = None) -> None:
-        """Write the reports that are wanted."""
+        """Write the requested reports."""
         if json_file:
             write_json(json_file, self.to_json())
         if html_file:
@@ -66,16 +66,16 @@ class PolicyMeasurement:
         return self._coverage.of_files(self._files) if self._files else self._coverage.of_all_seen()
 
 
-def shortfall(share: float | None, least: float | None) -> str | None:
-    """Say by how much less was reached than `least` percent; None where it was enough, or nothing is asked.
+def shortfall(share: float | None, minimum: float | None) -> str | None:
+    """Return how coverage misses a minimum percentage; None if it doesn't, or there is no minimum.
 
-    Where nothing was measured it is not enough: a threshold that cannot fail guards nothing.
+    Without any measurement the minimum is missed.
     """
-    if least is None or (share is not None and share >= least):
+    if minimum is None or (share is not None and share >= minimum):
         return None
     if share is None:
-        return f"nothing at all is less than the {least:g}% that are asked for"
-    return f"{share:.2f}% is less than the {least:g}% that are asked for"
+        return f"nothing was measured, expected at least {minimum:g}%"
+    return f"{share:.2f}% is below the minimum of {minimum:g}%"
 
 
 def _distinct(files: Iterable[PolicyFile]) -> list[PolicyFile]:
@@ -83,12 +83,12 @@ def _distinct(files: Iterable[PolicyFile]) -> list[PolicyFile]:
 
 
 def write_json(path: str, report: Mapping[str, Any]) -> None:
-    """Write a report as JSON to a file, whose folder is made."""
+    """Write a report as JSON to a file; creates its folder."""
     write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a file, whose folder is made."""
+    """Write a file; creates its folder."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")

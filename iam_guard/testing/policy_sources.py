@@ -1,8 +1,7 @@
-"""Where policies are written: files of JSON, seeds and other YAML -> documents with the place of each part.
+"""Find policies in files, JSON, seeds and other YAML, with the place of each part.
 
-A JSON file is one policy if it has a `Statement`; in YAML every mapping with a `Statement` is one, and so is JSON text
-in a scalar, and what `file: …` names. Files of policy tests are left out: their policies are samples. Must not live
-here: what was tested of them (`policy_coverage`).
+A JSON file is one policy if it has a `Statement`. In YAML, every mapping with a `Statement` is one, and so are JSON
+texts in scalars and files named by `file: …`. Policies of policy tests are excluded: they are samples.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ Locate = Callable[[Steps], LineAndColumn]
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """One policy in a file, and where each part of it stands there."""
+class LocatedPolicy:
+    """One policy in a file, with the places of its parts."""
 
     document: Document
     locate: Locate
     lines: range
-    """Those that it stands on. What else is in the file is nobody's affair: a seed has secrets."""
+    """The lines of the policy. Reports show no other lines: a seed has secrets."""
     begin: int = 1
-    """The column where it begins on the first of them."""
+    """The column where it begins on the first line."""
     end: LineAndColumn | None = None
-    """The line and column after it, where something else may follow on its line."""
+    """The line and column after it, if more may follow on its line."""
 
     def columns(self, line: int) -> range:
-        """Return the columns of a line that are its own, counted from 0."""
+        """Return the columns of a line that belong to the policy, counted from 0."""
         if line not in self.lines:
             return range(0)
         first = self.begin - 1 if line == self.lines.start else 0
@@ -52,35 +51,35 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """One file with at least one policy. `name` is how it is called in reports."""
+    """One file with at least one policy. `name` is its name in reports."""
 
     name: str
     text: str
-    policies: tuple[Located, ...]
+    policies: tuple[LocatedPolicy, ...]
 
 
 def find_policies(path: Path, tests: Sequence[str] = PATTERNS) -> list[PolicyFile]:
-    """Find the policies of a file, or of all JSON and YAML files below a folder that are not called as `tests`.
+    """Find the policies of a file, or of all JSON and YAML files in a folder except `tests`.
 
-    Raises `InvalidInput` where there are none, `PolicyError` for one that is refused; both name the file.
+    Raises `InvalidInput` if there are none, and for an invalid policy, both with the file.
     """
     if not path.exists():
-        raise InvalidInput("there is no such file or folder", place=str(path))
+        raise InvalidInput("expected a file or folder, found none", place=str(path))
     seen: dict[Path, PolicyFile] = {}
-    for each in sorted(_files(path, tests)) if path.is_dir() else [path]:
-        _read(each, seen)
+    for file in sorted(_files(path, tests)) if path.is_dir() else [path]:
+        _read(file, seen)
     if not seen:
-        raise InvalidInput("no policies are there", place=str(path))
+        raise InvalidInput("expected policies, found none", place=str(path))
     return sorted(seen.values(), key=lambda file: file.name)
 
 
 def policy_text(text: str, name: str, type: PolicyType = PolicyType.IDENTITY) -> PolicyFile:
-    """Take a text that is one policy, of a store or a test."""
+    """Return a text that is one policy, of a store or a test, as a file."""
     return PolicyFile(name, text, (_of_json(text, (type, *_GUESSES)),))
 
 
 def locate_in_json(text: str) -> Locate:
-    """Return what finds the parts of a JSON text."""
+    """Return a function that finds the places of parts of a JSON text."""
     tree = read_json(text)
 
     def locate(steps: Steps) -> LineAndColumn:
@@ -91,11 +90,11 @@ def locate_in_json(text: str) -> Locate:
 
 
 def _files(folder: Path, tests: Sequence[str]) -> Iterator[Path]:
-    for each in folder.rglob("*"):
-        inside = each.relative_to(folder).parts
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder).parts
         is_hidden = any(part.startswith(".") for part in inside)
-        if each.suffix in _SUFFIXES and not is_hidden and not is_policy_test(each, tests):
-            yield each
+        if path.suffix in _SUFFIXES and not is_hidden and not is_policy_test(path, tests):
+            yield path
 
 
 def _read(path: Path, seen: dict[Path, PolicyFile]) -> None:
@@ -106,7 +105,7 @@ def _read(path: Path, seen: dict[Path, PolicyFile]) -> None:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if "Statement" not in text and "file" not in text:
-            return  # whatever it is, a template say, that no reader of YAML or JSON takes
+            return  # may be a template that is neither valid YAML nor JSON
         policies = tuple(_of_yaml(text, path, seen) if path.suffix in _YAML else _of_json_file(text))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -121,37 +120,37 @@ def _read(path: Path, seen: dict[Path, PolicyFile]) -> None:
 
 
 def _shown(path: Path) -> str:
-    """Name a file as seen from here, where it is below."""
+    """Return a path relative to the current folder if it is inside."""
     here = Path.cwd()
     real = path.resolve()
     return real.relative_to(here).as_posix() if real.is_relative_to(here) else os.path.normpath(path)
 
 
-def _of_json_file(text: str) -> Iterator[Located]:
+def _of_json_file(text: str) -> Iterator[LocatedPolicy]:
     try:
-        given = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
-        given = {"Statement": ()}  # the reader of policies says what is wrong with it
-    if isinstance(given, dict) and "Statement" in given:
+        content = {"Statement": ()}  # the policy parser reports the error
+    if isinstance(content, dict) and "Statement" in content:
         yield _of_json(text, _GUESSES)
 
 
-def _of_json(text: str, types: tuple[PolicyType, ...]) -> Located:
-    return Located(_parsed(text, types), locate_in_json(text), range(1, text.count("\n") + 2))
+def _of_json(text: str, types: tuple[PolicyType, ...]) -> LocatedPolicy:
+    return LocatedPolicy(_parsed(text, types), locate_in_json(text), range(1, text.count("\n") + 2))
 
 
 def _parsed(text: str, types: tuple[PolicyType, ...]) -> Document:
-    """Read a policy as the first type that it may be of; the refusal is that of the first."""
-    refusals = []
+    """Parse a policy as the first possible type; raise the error of the first if none fits."""
+    errors = []
     for type in types:
         try:
             return parse(text, type)
-        except PolicyError as refusal:
-            refusals.append(refusal)
-    raise refusals[0]
+        except PolicyError as error:
+            errors.append(error)
+    raise errors[0]
 
 
-def _of_yaml(text: str, path: Path, seen: dict[Path, PolicyFile]) -> Iterator[Located]:
+def _of_yaml(text: str, path: Path, seen: dict[Path, PolicyFile]) -> Iterator[LocatedPolicy]:
     root = compose(text)
     for node in () if root is None else root.walk():
         members = dict(node.items())
@@ -164,16 +163,16 @@ def _of_yaml(text: str, path: Path, seen: dict[Path, PolicyFile]) -> Iterator[Lo
             yield _of_scalar(node, node.text, text.splitlines())
 
 
-def _of_node(node: YamlNode) -> Located:
+def _of_node(node: YamlNode) -> LocatedPolicy:
     try:
-        return Located(_parsed(node.json(), _GUESSES), node.find, node.lines, node.place[1], node.end)
+        return LocatedPolicy(_parsed(node.json(), _GUESSES), node.find, node.lines, node.place[1], node.end)
     except PolicyError as error:
         line, column = node.find(_steps(error.place or ""))
         raise InvalidInput(error.message, place=f"{line}:{column}") from None
 
 
-def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> Located:
-    """A policy as JSON text in YAML: a `|` block has its own lines; anything else is all where it begins."""
+def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> LocatedPolicy:
+    """Return a policy that is JSON text in YAML. Only a `|` block has exact places; others have that of the text."""
     line, column = node.place
     inner = locate_in_json(text)
     indent = _indent(lines[line]) - _indent(text) if node.is_literal else 0
@@ -183,8 +182,8 @@ def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> Located:
 
     document = _parsed(text, _GUESSES)
     if not node.is_literal:
-        return Located(document, locate, node.lines, column, node.end)
-    return Located(document, locate, range(line + 1, line + 1 + text.rstrip("\n").count("\n") + 1))
+        return LocatedPolicy(document, locate, node.lines, column, node.end)
+    return LocatedPolicy(document, locate, range(line + 1, line + 1 + text.rstrip("\n").count("\n") + 1))
 
 
 def _indent(text: str) -> int:
@@ -192,5 +191,5 @@ def _indent(text: str) -> int:
 
 
 def _steps(pointer: str) -> Steps:
-    names = (each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:])
+    names = (name.replace("~1", "/").replace("~0", "~") for name in pointer.split("/")[1:])
     return tuple(int(name) if name.isdecimal() else name for name in names)

@@ -1,4 +1,4 @@
-"""How tests name a principal: by its ARN, mostly."""
+"""Names of principals in tests."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from iam_guard.model.principal import Principal
 _SESSION = "test"
 
 
-def principal_named(given: Principal | str) -> Principal:
-    """Return the principal that a test means: itself, the ARN of one, `anonymous`, or a service's name.
+def principal_named(name: Principal | str) -> Principal:
+    """Return the principal that a name means: a principal itself, an ARN, `anonymous`, or a service's name.
 
-    The ARN of a role stands for a session of it, called `test`. Raises `InvalidInput` for anything else.
+    The ARN of a role means a session of it, named `test`. Raises `InvalidInput` for any other name.
     """
-    if isinstance(given, Principal):
-        return given
-    if given == "anonymous":
+    if isinstance(name, Principal):
+        return name
+    if name == "anonymous":
         return Principal.anonymous()
-    if not given.startswith("arn:") and given.endswith(".amazonaws.com"):
-        return Principal.service(given)
-    arn = Arn.parse(given)
+    if not name.startswith("arn:") and name.endswith(".amazonaws.com"):
+        return Principal.service(name)
+    arn = Arn.parse(name)
     if arn.service == "iam" and arn.resource.startswith("role/"):
-        name = arn.resource.rsplit("/", 1)[-1]
-        session = f"arn:{arn.partition}:sts::{arn.account}:assumed-role/{name}/{_SESSION}"
-        return Principal.from_arn(session, role_arn=given)
-    return Principal.from_arn(given)
+        role = arn.resource.rsplit("/", 1)[-1]
+        session = f"arn:{arn.partition}:sts::{arn.account}:assumed-role/{role}/{_SESSION}"
+        return Principal.from_arn(session, role_arn=name)
+    return Principal.from_arn(name)

@@ -1,10 +1,10 @@
 """Route coverage: which guarded endpoints of an application were seen both to allow and to refuse.
 
-Endpoints come from the application's inventory; what they did, from the decisions made while it handled calls. A
-decision belongs to the endpoint that the router chose, if it is about the action that guards it: what a handler asks
-besides does not count, and a refused credential is no decision. An adapter says which that was; elsewhere name and path
-tell. An application that a test suite makes anew for each test is one application: endpoints with the same path,
-methods and name are the same.
+Endpoints come from the application's inventory, results from the decisions made while it handled calls. A decision
+belongs to the endpoint that the router chose, if it is about the action that guards it; other questions of a handler
+don't count, and a refused credential is no decision. Adapters report the chosen endpoint; elsewhere, name and path
+identify it. Endpoints with the same path, methods and name are the same, so a suite may create the application for
+each test.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WEBSOCKET = "WEBSOCKET"
 
 
 class GuardedRoute(NamedTuple):
-    """One guarded endpoint. `path` is its address: behind the host where it is for one host."""
+    """One guarded endpoint. `path` is its address, with the host if it is for one host."""
 
     path: str
     methods: tuple[str, ...]
@@ -45,7 +45,7 @@ class GuardedRoute(NamedTuple):
 
 @dataclass(slots=True)
 class RouteTally:
-    """What a route did."""
+    """What a route was seen to do."""
 
     allowed: bool = False
     refused: bool = False
@@ -56,26 +56,26 @@ class RouteTally:
 
 
 class RouteCoverage:
-    """What was seen so far. Safe to share between threads."""
+    """The results so far. Thread-safe."""
 
     def __init__(self, app: Any = None) -> None:
-        """Watch the routes of `app`, or else those of every application that handles a call."""
+        """Watch the routes of `app`, or of every application that handles a call."""
         self.routes: dict[GuardedRoute, RouteTally] = {}
         self._is_fixed = app is not None
-        self._known: dict[int, Callable[[], Any]] = {}
+        self._apps: dict[int, Callable[[], Any]] = {}
         self._lock = Lock()
         if app is not None:
             self._add(app)
 
-    def note_app(self, app: Any, route_map: RouteMap | None = None) -> None:
-        """Learn the routes of an application that handles a call, with those of the map that its guard has."""
-        known = self._known.get(id(app))
+    def add_app(self, app: Any, route_map: RouteMap | None = None) -> None:
+        """Add the routes of an application that handles a call, with those of its guard's map."""
+        known = self._apps.get(id(app))
         if not self._is_fixed and (known is None or known() is not app):
-            self._known[id(app)] = _reference(app)
+            self._apps[id(app)] = _reference(app)
             self._add(app, route_map)
 
-    def note(self, call: CurrentCall, decision: Decision) -> None:
-        """Take in a decision that was made while a call was handled. One that could not be made is none."""
+    def add(self, call: CurrentCall, decision: Decision) -> None:
+        """Add a decision made while a call was handled; undecidable requests don't count."""
         if decision.error is not None or call.facts.kind == "call":
             return
         with self._lock:
@@ -89,23 +89,23 @@ class RouteCoverage:
             for route in _guarded(endpoints_of(app, route_map)):
                 self.routes.setdefault(route, RouteTally())
 
-    # --- from one process to another -----------------------------------------------------------------------------
+    # --- transfer between processes ------------------------------------------------------------------------------
 
     def to_list(self) -> list[Any]:
-        """Return all of it as plain values."""
+        """Return the results as plain values."""
         return [[*route, tally.allowed, tally.refused] for route, tally in self.routes.items()]
 
-    def merge(self, given: Iterable[Sequence[Any]]) -> None:
-        """Add what `to_list` gave elsewhere."""
+    def merge(self, results: Iterable[Sequence[Any]]) -> None:
+        """Add the `to_list` of another process."""
         with self._lock:
-            for path, methods, name, action, allowed, refused in given:
+            for path, methods, name, action, allowed, refused in results:
                 tally = self.routes.setdefault(GuardedRoute(path, tuple(methods), name, action), RouteTally())
                 tally.allowed |= allowed
                 tally.refused |= refused
 
 
 def _reference(app: Any) -> Callable[[], Any]:
-    """Refer to an application without keeping it, where that can be done."""
+    """Return a reference to an application, a weak one if possible."""
     try:
         return weakref.ref(app)
     except TypeError:
@@ -119,34 +119,34 @@ def _guarded(endpoints: Iterable[Endpoint]) -> list[GuardedRoute]:
         for guard in endpoint.guards
         if (action := _ACTION.match(guard))
     ]
-    got = {(each.path, each.action) for each in found if "GET" in each.methods}
-    return [each for each in found if each.methods != ("HEAD",) or (each.path, each.action) not in got]
+    got = {(route.path, route.action) for route in found if "GET" in route.methods}
+    return [route for route in found if route.methods != ("HEAD",) or (route.path, route.action) not in got]
 
 
 def guarding_actions(app: Any) -> list[str]:
-    """List the actions that guard the endpoints of an application."""
-    return sorted({each.action for each in _guarded(endpoints_of(app))})
+    """Return the actions that guard the endpoints of an application."""
+    return sorted({route.action for route in _guarded(endpoints_of(app))})
 
 
-# --- whose decision it was ---------------------------------------------------------------------------------------
+# --- attribution of decisions ------------------------------------------------------------------------------------
 
 
 def _routes_of_call(routes: Iterable[GuardedRoute], call: CurrentCall, action: str) -> list[GuardedRoute]:
-    """Find the routes that the router may have chosen: several only where they cannot be told apart."""
+    """Return the routes that the router may have chosen: several only if they can't be distinguished."""
     method = _method(call.scope)
-    about = [route for route in routes if route.action == action and _takes(route, method)]
+    about = [route for route in routes if route.action == action and _accepts(route, method)]
     if call.address is not None:
-        chosen = [each for each in about if each.path == call.address]
+        chosen = [route for route in about if route.path == call.address]
     else:
         names, addresses = _endpoint_names(call.scope), _addresses(call.scope)
-        chosen = [each for each in about if each.name in names]
-        chosen = [each for each in chosen if any(map(_pattern(each.path).fullmatch, addresses))]
-        chosen = [each for each in chosen if not each.path.startswith("/")] or chosen  # those for the host alone
-    return [each for each in chosen if method in each.methods] or chosen  # a map may say `ANY` beside a method
+        chosen = [route for route in about if route.name in names]
+        chosen = [route for route in chosen if any(map(_pattern(route.path).fullmatch, addresses))]
+        chosen = [route for route in chosen if not route.path.startswith("/")] or chosen  # host-specific routes first
+    return [route for route in chosen if method in route.methods] or chosen  # a map may have `ANY` and a method
 
 
 def _endpoint_names(scope: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names that the inventory may have for the endpoint of a call; Litestar names a handler."""
+    """Return the possible inventory names of the endpoint of a call; Litestar names a handler."""
     endpoint, handler = scope.get("endpoint"), scope.get("route_handler")
     if handler is not None and is_router(endpoint):
         endpoint = getattr(handler.fn, "func", handler.fn)
@@ -161,21 +161,21 @@ def _method(scope: Mapping[str, Any]) -> str:
     return _WEBSOCKET if scope.get("type") == "websocket" else str(scope.get("method"))
 
 
-def _takes(route: GuardedRoute, method: str) -> bool:
+def _accepts(route: GuardedRoute, method: str) -> bool:
     return not route.methods or method in route.methods or (method == "HEAD" and "GET" in route.methods)
 
 
 def _addresses(scope: Mapping[str, Any]) -> list[str]:
-    """Return the path of a call as sent, and as the application sees it behind a proxy's prefix, with the host."""
+    """Return the path of a call as sent, and without a proxy's prefix, both also with the host."""
     path, prefix = str(scope.get("path", "")), str(scope.get("app_root_path", scope.get("root_path", "")))
     paths = [path, path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path]
     sent = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"")
     host = sent.decode("latin-1").partition(":")[0]
-    return [*paths, *(f"{host}{each}" for each in paths)]
+    return [*paths, *(f"{host}{path}" for path in paths)]
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Make the pattern of the paths that a template may stand for; the router has chosen already."""
+    """Return the pattern of the paths that a template matches."""
     found, at = "", 0
     for parameter in _PARAMETER.finditer(template):
         found += re.escape(template[at : parameter.start()]) + (".*" if parameter[1] == "path" else "[^/]+")
@@ -187,18 +187,18 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def route_share(routes: Mapping[GuardedRoute, RouteTally]) -> float | None:
-    """Return the share of routes that were seen both ways, in percent; None where there are none."""
+    """Return the percentage of routes that were seen both ways; None without routes."""
     return 100.0 * sum(route.is_covered for route in routes.values()) / len(routes) if routes else None
 
 
 def route_text(routes: Mapping[GuardedRoute, RouteTally]) -> str:
-    """Lay out the table of routes."""
+    """Return the table of routes."""
     rows = [("METHOD", "PATH", "ACTION", "ALLOWED", "REFUSED")]
     rows += [
         (",".join(route.methods) or "ANY", route.path, route.action, _word(tally.allowed), _word(tally.refused))
         for route, tally in sorted(routes.items(), key=lambda item: item[0])
     ]
-    covered = sum(each.is_covered for each in routes.values())
+    covered = sum(tally.is_covered for tally in routes.values())
     return "\n".join([*aligned(rows), f"{covered} of {len(routes)} guarded routes were tested both ways"])
 
 

@@ -1,9 +1,8 @@
-"""One measurement of route coverage, from the options that ask for it to the report, and how calls are watched.
+"""Measure and report route coverage, and watch calls.
 
-As with `decision_watcher`: the methods that decide in a call, that take one and that let its answer out are others for
-as long as somebody measures, and the product pays nothing when nobody does. Of an ASGI application the routes are known
-before a call; of what frameworks with an adapter serve, when the answer leaves: only then has every one of them said
-what its router found.
+As in `decision_watcher`, methods that decide in a call, handle a call and release its response are replaced while
+measuring, so the product pays nothing otherwise. The routes of an ASGI application are listed before a call; those of
+frameworks with an adapter when the response is released, because only then every one has reported the chosen route.
 """
 
 from __future__ import annotations
@@ -36,60 +35,60 @@ from iam_guard.web.wsgi.bridge import GuardedRequest
 class RouteMeasurement:
     """Measures route coverage while it is entered, of `module:app` or of every application that handles a call.
 
-    Raises `InvalidInput` where there is no such application, or it has no routes.
+    Raises `InvalidInput` if the application can't be found, or has no routes.
     """
 
     def __init__(self, app: str = "") -> None:
         self._coverage = RouteCoverage(load_application(app) if app else None)
-        self._leaving = ExitStack()
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._leaving.enter_context(watching_calls(self._coverage.note, self._coverage.note_app))
+        self._stack.enter_context(watching_calls(self._coverage.add, self._coverage.add_app))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leaving.close()
+        self._stack.close()
 
     @property
     def routes(self) -> Mapping[GuardedRoute, RouteTally]:
-        """What was seen of each guarded route so far."""
+        """The results of each guarded route so far."""
         return self._coverage.routes
 
     def to_plain(self) -> Any:
-        """Return what was seen, for `merge` in another process."""
+        """Return the results as plain values, for `merge` in another process."""
         return self._coverage.to_list()
 
-    def merge(self, given: Any) -> None:
-        """Add what another process saw."""
-        self._coverage.merge(given)
+    def merge(self, results: Any) -> None:
+        """Add the results of another process."""
+        self._coverage.merge(results)
 
     def share(self) -> float | None:
-        """Return the percentage of routes that were tested both ways; None where there were none."""
+        """Return the percentage of routes that were tested both ways; None without routes."""
         return route_share(self.routes)
 
     def text(self) -> str:
-        """Return the report for a terminal."""
+        """Return the report as text."""
         return route_text(self.routes)
 
     def write(self, *, json_file: str | None, html_file: str | None = None) -> None:
-        """Write the report that is wanted; there is none in HTML."""
+        """Write the requested report; there is none in HTML."""
         if json_file:
             write_json(json_file, route_json(self.routes))
 
 
 def load_application(name: str) -> Any:
-    """Import `module:app`, or call it where it makes one; raise `InvalidInput` for what has no routes."""
+    """Import `module:app`, or call it if it is a factory. Raises `InvalidInput` for an application without routes."""
     app = load_app(name)
     if not endpoints_of(app):
-        raise InvalidInput(f"`{name[:200]}` has no routes; an application is expected")
+        raise InvalidInput(f"expected an application with routes, `{name[:200]}` has none")
     return app
 
 
 @contextmanager
 def watching_calls(
-    note_decision: Callable[[CurrentCall, Decision], None], note_app: Callable[[Any, RouteMap | None], None]
+    record_decision: Callable[[CurrentCall, Decision], None], record_app: Callable[[Any, RouteMap | None], None]
 ) -> Iterator[None]:
-    """Tell `note_decision` of every decision of a guard in a call to an application, `note_app` of the application."""
+    """Call `record_decision` with every decision of a guard in a call, and `record_app` with its application."""
     answer, serve, leave = Guard._decide_and_record, GuardMiddleware.__call__, GuardedRequest.leave
 
     @wraps(answer)
@@ -99,22 +98,22 @@ def watching_calls(
             call = current_call()
         except ConfigurationError:
             return decision  # no call is being handled
-        note_decision(call, decision)
+        record_decision(call, decision)
         return decision
 
     @wraps(serve)
     def watched_serve(self: GuardMiddleware, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] != "lifespan":  # routes may be added until then
-            note_app(scope.get("app", self.app), self.route_map)
+            record_app(scope.get("app", self.app), self.route_map)
         return serve(self, scope, receive, send)
 
     @wraps(leave)
     def watched_leave(self: GuardedRequest, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
         call = self._call
         if call is not None and call.app is not None:
-            note_app(call.app, None)
+            record_app(call.app, None)
             for decision in call.decisions:
-                note_decision(call, decision)
+                record_decision(call, decision)
         return leave(self, status, headers)
 
     Guard._decide_and_record = watched_answer  # type: ignore[method-assign]

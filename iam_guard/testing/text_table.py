@@ -1,4 +1,4 @@
-"""Rows of texts as the lines of a table."""
+"""Tables as plain text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a line for each row, two spaces between its columns, and none at its end; the rows are of one length."""
+    """Return a line for each row, with two spaces between columns; rows must have the same length."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,7 +1,7 @@
-"""YAML (and so JSON) as nodes with lines and columns: where a value stands, and a policy in it as JSON text.
+"""YAML (including JSON) as nodes with lines and columns, and policies in it as JSON text.
 
-A policy that is written in YAML is read as a seed reads it: scalars are what JSON would know or else texts, so that its
-digest is that of the policy in a store.
+A policy in YAML is read like a seed: scalars are JSON values or else strings, so that its digest is that of the policy
+in a store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from iam_guard.policy.yaml_scalars import scalar_as_json, text_as_json
 
 Steps: TypeAlias = tuple[str | int, ...]
 LineAndColumn: TypeAlias = tuple[int, int]
-"""Both from 1, as people count and editors jump."""
+"""Both count from 1, as in editors."""
 
 _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
@@ -30,17 +30,17 @@ class YamlNode:
 
     @property
     def place(self) -> LineAndColumn:
-        """Where it begins."""
+        """Where the value begins."""
         return _place(self._node)
 
     @property
     def lines(self) -> range:
-        """The lines that it stands on, from its first to that of the last text in it; none after."""
-        return range(self.place[0], max(each._last_line() for each in self.walk()) + 1)
+        """The lines of the value, from its first to that of its last scalar."""
+        return range(self.place[0], max(node._last_line() for node in self.walk()) + 1)
 
     @property
     def end(self) -> LineAndColumn | None:
-        """The line where it ends, and the column after it; None for a block, which nothing follows on its line."""
+        """The line where the value ends, and the column after it; None for a block, since nothing follows it."""
         mark = self._node.end_mark
         is_quoted = isinstance(self._node, yaml.ScalarNode) and self._node.style not in ("|", ">")
         return (mark.line + 1, mark.column + 1) if is_quoted or getattr(self._node, "flow_style", False) else None
@@ -52,11 +52,11 @@ class YamlNode:
 
     @property
     def is_literal(self) -> bool:
-        """Whether it is a `|` block, which begins on the next line."""
+        """Whether the value is a `|` block, which begins on the next line."""
         return isinstance(self._node, yaml.ScalarNode) and self._node.style == "|"
 
     def _last_line(self) -> int:
-        """Return the line of the last text that is its own; of a quoted text, line breaks may be written as `\\n`."""
+        """Return the line of the last own text; a quoted text may contain line breaks written as `\\n`."""
         if self.text is None:
             return self.place[0]
         if self.is_literal:
@@ -65,38 +65,38 @@ class YamlNode:
         return max(self.place[0], mark.line + 1 if mark.column else mark.line)
 
     def items(self) -> list[tuple[str, YamlNode]]:
-        """Return the members of a mapping with plain names; none of anything else."""
+        """Return the members of a mapping with scalar names; none for other values."""
         if not isinstance(self._node, yaml.MappingNode):
             return []
         pairs = self._node.value
         return [(name.value, YamlNode(value)) for name, value in pairs if isinstance(name, yaml.ScalarNode)]
 
-    def below(self) -> list[YamlNode]:
-        """Return the values right below, of a list or a mapping."""
+    def children(self) -> list[YamlNode]:
+        """Return the direct children of a list or a mapping."""
         if isinstance(self._node, yaml.SequenceNode):
-            return [YamlNode(each) for each in self._node.value]
+            return [YamlNode(item) for item in self._node.value]
         return [value for _, value in self.items()]
 
     def walk(self) -> Iterator[YamlNode]:
-        """Return this value and all below, a mapping before its members; what has several names comes once."""
+        """Yield this value and its descendants, parents first; an aliased value only once."""
         pending, seen = [self], set[int]()
         while pending:
-            each = pending.pop()
-            if id(each._node) not in seen:
-                seen.add(id(each._node))
-                yield each
-                pending.extend(reversed(each.below()))
+            node = pending.pop()
+            if id(node._node) not in seen:
+                seen.add(id(node._node))
+                yield node
+                pending.extend(reversed(node.children()))
 
     def find(self, steps: Steps) -> LineAndColumn:
-        """Find the line and column of the name, or list item, that steps lead to; as near as they lead.
+        """Return the line and column of the name or list item that steps lead to, or of the nearest parent.
 
-        A step into what stands for a list of one (rule G-14) stays where it is.
+        A step into a value that stands for a list of one (rule G-14) is ignored.
         """
         node, place = self._node, self.place
         for step in steps:
             match node:
                 case yaml.MappingNode() if isinstance(step, str):
-                    pair = next((each for each in node.value if each[0].value == step), None)
+                    pair = next((pair for pair in node.value if pair[0].value == step), None)
                     if pair is None:
                         return place
                     place, node = _place(pair[0]), pair[1]
@@ -108,7 +108,7 @@ class YamlNode:
         return place
 
     def json(self) -> str:
-        """Write it as JSON text. Raises `InvalidInput` for what is too long for a policy, or has no end."""
+        """Serialize the value as JSON text. Raises `InvalidInput` if it is too long for a policy, or endless."""
         written, left = list[str](), MAX_CHARACTERS
         try:
             for part in _json(self._node, "\n"):
@@ -124,7 +124,7 @@ class YamlNode:
 
 
 def compose(text: str) -> YamlNode | None:
-    """Read a YAML text into nodes; None for an empty one. Raises `InvalidInput` with line and column as its place."""
+    """Parse a YAML text; None for an empty one. Raises `InvalidInput` with line and column."""
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
@@ -142,7 +142,7 @@ def _place(node: yaml.Node) -> LineAndColumn:
 
 
 def _json(node: yaml.Node, newline: str) -> Iterator[str]:
-    """Write a node as JSON text, as a seed does; `newline` is a line break with the indent so far."""
+    """Serialize a node as JSON text, like a seed; `newline` is a line break with the current indent."""
     inner = newline + "  "
     match node:
         case yaml.SequenceNode():

@@ -1,4 +1,4 @@
-"""Which services policies let somebody reach (R-34; services/iam/reached_services.py)."""
+"""Services that policies allow access to (R-34; `iam_guard/analysis/allowed_services.py`)."""
 
 from __future__ import annotations
 
@@ -50,16 +50,14 @@ OWN = "arn:aws:docs:us-east-1:111122223333:own/*"
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
-def test_a_service_is_reached_when_something_of_it_is_allowed(
-    statements: list[dict[str, Any]], expected: set[str]
-) -> None:
-    """Unless everything of it is denied everywhere without a condition."""
+def test_service_is_reachable_by_allowed_action(statements: list[dict[str, Any]], expected: set[str]) -> None:
+    """Unless all its actions are denied everywhere without a condition."""
     document = parse({"Version": "2012-10-17", "Statement": statements})
     assert reached_services([document], KNOWN) == expected
 
 
-def test_documents_speak_together() -> None:
-    """A Deny in one counts for what another allows."""
+def test_documents_are_evaluated_together() -> None:
+    """A Deny in one document applies to an Allow in another."""
     documents = [
         parse({"Version": "2012-10-17", "Statement": [allow(Action="*")]}),
         parse({"Version": "2012-10-17", "Statement": [deny(Action="iam:*")]}),
@@ -68,8 +66,8 @@ def test_documents_speak_together() -> None:
     assert reached_services([], KNOWN) == set()
 
 
-def test_services_have_names() -> None:
-    """Ours have AWS's; another has its namespace."""
+def test_service_names() -> None:
+    """Our own services have AWS's names; others their namespace."""
     assert service_name("iam") == "AWS Identity and Access Management"
     assert service_name("docs") == "docs"
     assert known_services(["docs"]) == {*SERVICE_NAMES, "docs"}

@@ -1,4 +1,4 @@
-"""`iam-guard audit`: what it prints, how it ends, where the keys come from (exit codes 0 OK, 1 findings, 2 error)."""
+"""`iam-guard audit`: output, exit codes (0 OK, 1 findings, 2 error), and the source of keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VKEY = str(KEY.verifier)
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command in a folder of its own."""
+    """Run the command in a temporary folder."""
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: str, stdin: str | None = None) -> Result:
@@ -44,40 +44,40 @@ def spoil(trail: Path) -> None:
 # --- verify ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_good_trail_is_ok(run: Run, trail: Path) -> None:
-    told = run("verify", str(trail), "--key", VKEY)
-    assert told.exit_code == 0, told.output
-    assert "1 shards, " in told.output
-    assert told.output.splitlines()[-1].endswith("lines: OK")
+def test_valid_trail_is_ok(run: Run, trail: Path) -> None:
+    result = run("verify", str(trail), "--key", VKEY)
+    assert result.exit_code == 0, result.output
+    assert "1 shards, " in result.output
+    assert result.output.splitlines()[-1].endswith("lines: OK")
     answer = json.loads(run("verify", str(trail), "--key", VKEY, "--json").output)
     assert answer["ok"] is True
     assert answer["findings"] == []
     assert answer["shards"][0]["lines"] == answer["shards"][0]["signed"] > 20
 
 
-def test_findings_are_told_with_their_place_and_meaning(run: Run, trail: Path) -> None:
+def test_findings_have_place_and_meaning(run: Run, trail: Path) -> None:
     spoil(trail)
-    told = run("verify", str(trail), "--key", VKEY)
-    assert told.exit_code == 1
+    result = run("verify", str(trail), "--key", VKEY)
+    assert result.exit_code == 1
     segment = segments_of(shards_of(trail)[0])[1]
     place = f"MODIFIED {segment.folder.name}/{segment.lines.name}:2 (sequence {segment.first + 1})"
-    assert place in told.output
-    assert "MODIFIED: a line is not what was signed" in told.output
+    assert place in result.output
+    assert "MODIFIED: a line is not what was signed" in result.output
     [finding] = json.loads(run("verify", str(trail), "--key", VKEY, "--json").output)["findings"]
     assert (finding["verdict"], finding["line"], finding["sequence"]) == ("MODIFIED", 2, segment.first + 1)
 
 
-def test_a_verdict_that_is_accepted_is_told_all_the_same(run: Run, tmp_path: Path) -> None:
+def test_accepted_verdict_is_reported(run: Run, tmp_path: Path) -> None:
     written(tmp_path / "trail", 6, is_ended=False, unsigned=2)
     assert run("verify", "trail", "--key", VKEY).exit_code == 1
-    told = run("verify", "trail", "--key", VKEY, "--accept", "UNSIGNED_TAIL")
-    assert told.exit_code == 0
-    assert "UNSIGNED_TAIL" in told.output
+    result = run("verify", "trail", "--key", VKEY, "--accept", "UNSIGNED_TAIL")
+    assert result.exit_code == 0
+    assert "UNSIGNED_TAIL" in result.output
     assert run("verify", "trail", "--key", VKEY, "--accept", "GAP").exit_code == 1
 
 
-def test_what_cannot_be_verified_is_an_error(run: Run, tmp_path: Path, trail: Path) -> None:
-    """Exit code 2: no folder, no shard, no key, no checkpoint to stand on."""
+def test_unverifiable_trail_is_an_error(run: Run, tmp_path: Path, trail: Path) -> None:
+    """Exit code 2: no folder, no shard, no key, no checkpoint to start from."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.txt").write_text("x")
     cases = [
@@ -91,8 +91,8 @@ def test_what_cannot_be_verified_is_an_error(run: Run, tmp_path: Path, trail: Pa
     assert [run(*case).exit_code for case in cases] == [2] * len(cases)
 
 
-def test_a_checkpoint_that_was_kept_elsewhere_finds_a_cut(run: Run, tmp_path: Path) -> None:
-    """`audit checkpoint` prints it, `--since-checkpoint` takes it, also from standard input."""
+def test_stored_checkpoint_finds_truncation(run: Run, tmp_path: Path) -> None:
+    """`audit checkpoint` prints it, `--since-checkpoint` reads it, also from standard input."""
     writer = writer_in(tmp_path / "trail")
     writer.append([record(1)])
     writer.checkpoint()
@@ -101,8 +101,8 @@ def test_a_checkpoint_that_was_kept_elsewhere_finds_a_cut(run: Run, tmp_path: Pa
     writer.append([record(2)])
     writer.close()
     for file, stdin in (("kept.txt", None), ("-", kept)):
-        told = run("verify", "trail", "--key", VKEY, "--since-checkpoint", file, stdin=stdin)
-        assert told.exit_code == 0, told.output
+        result = run("verify", "trail", "--key", VKEY, "--since-checkpoint", file, stdin=stdin)
+        assert result.exit_code == 0, result.output
     [shard] = shards_of(tmp_path / "trail")
     [segment] = segments_of(shard)
     lines = segment.lines.read_bytes().splitlines(keepends=True)
@@ -111,12 +111,12 @@ def test_a_checkpoint_that_was_kept_elsewhere_finds_a_cut(run: Run, tmp_path: Pa
     segment.checkpoints.write_bytes(b"")
     alone = json.loads(run("verify", "trail", "--key", VKEY, "--json").output)
     assert [each["verdict"] for each in alone["findings"]] == ["UNSIGNED_TAIL"]
-    told = run("verify", "trail", "--key", VKEY, "--since-checkpoint", "kept.txt", "--json")
-    assert json.loads(told.output)["findings"][0]["verdict"] == "TRUNCATED_TAIL"
-    assert told.exit_code == 1
+    result = run("verify", "trail", "--key", VKEY, "--since-checkpoint", "kept.txt", "--json")
+    assert json.loads(result.output)["findings"][0]["verdict"] == "TRUNCATED_TAIL"
+    assert result.exit_code == 1
 
 
-def test_a_bar_is_shown_where_somebody_looks(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_is_shown_on_terminal(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On standard error of a terminal, and not with `--json`."""
     shown: list[str] = []
     from iam_guard.cli import progress
@@ -137,23 +137,23 @@ def test_a_bar_is_shown_where_somebody_looks(run: Run, trail: Path, monkeypatch:
 # --- proofs ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_record_is_proved_to_somebody_without_the_trail(run: Run, trail: Path, tmp_path: Path) -> None:
+def test_record_is_proved_without_trail(run: Run, trail: Path, tmp_path: Path) -> None:
     proof = run("prove", "id-7", "--trail", str(trail), "--key", VKEY)
     assert proof.exit_code == 0
     (tmp_path / "proof.json").write_text(proof.output)
-    told = run("check-proof", "proof.json", "--key", VKEY)
-    assert told.exit_code == 0
-    assert json.loads(told.output)["eventID"] == "id-7"
+    result = run("check-proof", "proof.json", "--key", VKEY)
+    assert result.exit_code == 0
+    assert json.loads(result.output)["eventID"] == "id-7"
     answer = json.loads(run("check-proof", "--key", VKEY, "--json", stdin=proof.output).output)
     assert (answer["proved"], answer["record"]["eventID"]) == (True, "id-7")
 
 
-def test_a_proof_that_proves_nothing_is_told(run: Run, trail: Path) -> None:
+def test_invalid_proof_is_reported(run: Run, trail: Path) -> None:
     proof = run("prove", "id-7", "--trail", str(trail), "--key", VKEY).output
     changed = proof.replace("Allowed", "Denied")
-    told = run("check-proof", "--key", VKEY, stdin=changed)
-    assert told.exit_code == 1
-    assert "not proved" in told.stderr
+    result = run("check-proof", "--key", VKEY, stdin=changed)
+    assert result.exit_code == 1
+    assert "not proved" in result.stderr
     assert json.loads(run("check-proof", "--key", VKEY, "--json", stdin=changed).output)["proved"] is False
     assert run("check-proof", "--key", str(STRANGER.verifier), stdin=proof).exit_code == 1
     for stdin in ("", "[]", "{}"):
@@ -164,8 +164,8 @@ def test_a_proof_that_proves_nothing_is_told(run: Run, trail: Path) -> None:
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-def test_init_makes_the_key_and_the_commands_find_it(run: Run, tmp_path: Path) -> None:
-    """Beside the store, once; the public key is printed."""
+def test_init_creates_key_for_commands(run: Run, tmp_path: Path) -> None:
+    """Next to the store, once; the public key is printed."""
     first = CliRunner().invoke(main, ["init"])
     assert first.exit_code == 0
     [key] = read_signing_keys(tmp_path / "iam-guard.db.audit-key")
@@ -180,27 +180,27 @@ def test_init_makes_the_key_and_the_commands_find_it(run: Run, tmp_path: Path) -
     assert json.loads(run("keys", "--json").output) == {"keys": [str(key.verifier)]}
 
 
-def test_after_a_rotation_the_old_key_still_verifies(run: Run, tmp_path: Path) -> None:
+def test_old_key_verifies_after_rotation(run: Run, tmp_path: Path) -> None:
     CliRunner().invoke(main, ["init"])
     path = tmp_path / "iam-guard.db.audit-key"
     for _ in range(2):
         writer = SegmentWriter(tmp_path / "trail", read_signing_keys(path)[0])
         writer.append([record(1)])
         writer.close()
-        told = run("keys", "--rotate")
-        assert told.exit_code == 0
-        assert "PRIVATE" not in told.output
-    assert len(told.output.splitlines()) == 3
+        result = run("keys", "--rotate")
+        assert result.exit_code == 0
+        assert "PRIVATE" not in result.output
+    assert len(result.output.splitlines()) == 3
     assert run("verify", "trail").exit_code == 0
 
 
-def test_keys_come_from_the_environment(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_come_from_environment(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", f"{STRANGER.verifier},{VKEY}")
     assert run("verify", str(trail)).exit_code == 0
     monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", str(STRANGER.verifier))
     assert run("verify", str(trail)).exit_code == 1
 
 
-def test_without_a_key_file_there_is_nothing_to_rotate(run: Run) -> None:
+def test_rotation_without_key_file_is_an_error(run: Run) -> None:
     assert run("keys", "--rotate", "--store", "sqlite://").exit_code == 2
     assert run("keys", "--rotate").exit_code == 2

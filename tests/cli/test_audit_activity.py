@@ -1,4 +1,4 @@
-"""`iam-guard audit generate-policy`: what it prints, its exit codes, and that the policy is enough."""
+"""`iam-guard audit generate-policy`: output, exit codes, and that the policy is sufficient."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def document(id: object) -> str:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command in a folder with a store, and the trail of what rita and ada did."""
+    """Run the command in a folder with a store, and the trail of requests by rita and ada."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     Path("iam.yaml").write_text(SEED)
@@ -79,8 +79,8 @@ def policies(result: Result) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("found", ["app", "docs"])
-def test_templates_of_the_application_are_used(run: Run, tmp_path: Path, found: str) -> None:
-    """Of its endpoints, classes of handlers included, or of its `Service`."""
+def test_templates_of_application_are_used(run: Run, tmp_path: Path, found: str) -> None:
+    """Those of its endpoints, handler classes included, or of its `Service`."""
     result = run(RITA, "--trail", "trail", "--app", f"{tmp_path.name}_app:{found}", "--json")
     assert result.exit_code == 0, result.output
     assert [(policy["Action"], policy["Resource"]) for policy in policies(result)] == [
@@ -89,7 +89,7 @@ def test_templates_of_the_application_are_used(run: Run, tmp_path: Path, found: 
     ]
 
 
-def test_without_the_application_resources_are_exact(run: Run, tmp_path: Path) -> None:
+def test_resources_are_exact_without_application(run: Run, tmp_path: Path) -> None:
     exact = [document(number) for number in range(3)]
     assert policies(run(RITA, "--trail", "trail", "--json"))[0]["Resource"] == exact
     app = ("--app", f"{tmp_path.name}_app:app", "--json")
@@ -98,42 +98,42 @@ def test_without_the_application_resources_are_exact(run: Run, tmp_path: Path) -
     assert policies(run(RITA, "--trail", "trail", *app, "--generalise-above", "2"))[0]["Resource"] == document("*")
 
 
-def test_policy_goes_to_standard_output_and_the_rest_beside_it(run: Run) -> None:
-    """What is printed can be saved as a policy, and takes the place of the present one without a flip."""
+def test_policy_is_on_stdout_and_notes_on_stderr(run: Run) -> None:
+    """The output can be saved as a policy, and replacing the present one changes no outcome."""
     result = run(RITA, "--trail", "trail")
     assert result.exit_code == 0
     assert "5 requests of" in result.stderr
-    assert "denied: attempted and denied, so not in here for that: docs:Put" in result.stderr
+    assert "denied: attempted and denied, so not included: docs:Put" in result.stderr
     Path("generated.json").write_text(result.stdout)
     Path("changes.yaml").write_text(
         f"version: 1\npolicy_changes: [{{put: Read, in: '{RITA}', document: {{file: generated.json}}}}]"
     )
     replay = ["audit", "replay", "trail", "--store", "sqlite:///iam.db", "--with", "changes.yaml", "--json"]
-    told = json.loads(CliRunner().invoke(main, replay).output)
-    assert (told["compared"], told["flipped"]) == (6, 0)
+    report = json.loads(CliRunner().invoke(main, replay).output)
+    assert (report["compared"], report["flipped"]) == (6, 0)
 
 
-def test_unused_access_is_told(run: Run, tmp_path: Path) -> None:
+def test_unused_access_is_reported(run: Run, tmp_path: Path) -> None:
     """Of ada, who may do everything with documents and listed them once."""
     ada = f"arn:aws:iam::{ACME}:user/ada"
     arguments = (ada, "--trail", "trail", "--against", "sqlite:///iam.db")
-    told = json.loads(run(*arguments, "--app", f"{tmp_path.name}_app:app", "--json").output)
-    assert told["unused"] == {"services": [], "actions": ["docs:Get", "docs:GetPart"], "grants": []}
+    report = json.loads(run(*arguments, "--app", f"{tmp_path.name}_app:app", "--json").output)
+    assert report["unused"] == {"services": [], "actions": ["docs:Get", "docs:GetPart"], "grants": []}
     assert "unused actions of docs: Get, GetPart\n" in run(*arguments, "--app", f"{tmp_path.name}_app:app").stderr
-    told = run(RITA, "--trail", "trail", "--against", "iam.yaml", "--until", "2020-01-01T00:00:00Z")
-    assert "unused service: docs" in told.stderr
-    assert "unused entry: docs:Get* in Read of user/rita/Read" in told.stderr
-    assert "nothing: no identity-based policy allowed anything" in told.stderr
-    assert told.stdout == ""
+    report = run(RITA, "--trail", "trail", "--against", "iam.yaml", "--until", "2020-01-01T00:00:00Z")
+    assert "unused service: docs" in report.stderr
+    assert "unused entry: docs:Get* in Read of user/rita/Read" in report.stderr
+    assert "nothing: no identity-based policy allowed anything" in report.stderr
+    assert report.stdout == ""
 
 
-def test_file_of_records_is_read_without_keys(run: Run) -> None:
+def test_file_of_records_needs_no_key(run: Run) -> None:
     [segment] = Path("trail").glob("*/*.jsonl")
     Path("audit.jsonl").write_bytes(segment.read_bytes())
     result = run(RITA, "--trail", "audit.jsonl", "--trail", "trail", "--json")
-    told = json.loads(result.output)
-    assert [each["allowed"]["count"] for each in told["actions"]] == [6, 2, 0]
-    assert (told["actions"][2]["action"], told["actions"][2]["denied"]["count"]) == ("docs:Put", 2)
+    report = json.loads(result.output)
+    assert [each["allowed"]["count"] for each in report["actions"]] == [6, 2, 0]
+    assert (report["actions"][2]["action"], report["actions"][2]["denied"]["count"]) == ("docs:Put", 2)
     with Path("audit.jsonl").open("a") as file:
         file.write("{torn")
     result = run(RITA, "--trail", "audit.jsonl", "--json")
@@ -141,8 +141,8 @@ def test_file_of_records_is_read_without_keys(run: Run) -> None:
     assert "audit.jsonl:9" in run(RITA, "--trail", "audit.jsonl").stderr
 
 
-def test_gap_makes_the_exit_code_one(run: Run) -> None:
-    """A trail with gaps tells too little, and the policy may be too little."""
+def test_gap_is_exit_code_1(run: Run) -> None:
+    """With gaps in the trail, the policy may be insufficient."""
     store = Path("iam.db")
     [key_file] = [path for path in store.parent.iterdir() if "audit" in path.name and path.is_file()]
     writer = SegmentWriter(Path("trail"), read_signing_keys(key_file)[0], service="docs")
@@ -153,8 +153,8 @@ def test_gap_makes_the_exit_code_one(run: Run) -> None:
     assert json.loads(result.output)["notes"][0]["about"] == "gap"
 
 
-def test_what_is_refused(run: Run) -> None:
-    """A trail that was changed, what is no principal, no trail, no application, no time, no store."""
+def test_generate_policy_refuses_invalid_input(run: Run) -> None:
+    """A changed trail, an invalid principal, no trail, no application, an invalid time, no store."""
     trail = ("--trail", "trail")
     for arguments in (
         ("rita", *trail),

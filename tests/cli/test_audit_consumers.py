@@ -1,4 +1,4 @@
-"""`iam-guard audit tail` and `export`: what they show, what they refuse, that they follow a live trail."""
+"""`iam-guard audit tail` and `export`: output, refusals, and following a live trail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.verify.shard import segments_of, shards_of
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.cli import main
-from iam_guard.cli.record_view import in_words
+from iam_guard.cli.record_view import record_line
 from iam_guard.errors import InvalidInput
 from tests.audit.trails import KEY, record, writer_in, written
 
@@ -36,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def trail(tmp_path: Path) -> Path:
-    """Make a trail of the golden records."""
+    """Return a trail of the golden records."""
     writer = SegmentWriter(tmp_path / "trail", KEY, service="docs")
     for path in sorted(GOLDEN.glob("*.json")):
         made = json.loads(path.read_text())
@@ -46,48 +46,48 @@ def trail(tmp_path: Path) -> Path:
     return tmp_path / "trail"
 
 
-def test_tail_shows_who_was_refused_what_and_why(run: Run, trail: Path) -> None:
-    told = run("tail", str(trail), "--key", VKEY, "--filter", "outcome=ExplicitlyDenied")
-    assert told.exit_code == 0, told.output
-    assert told.output.strip() == (
+def test_tail_shows_denials_with_reason(run: Run, trail: Path) -> None:
+    result = run("tail", str(trail), "--key", VKEY, "--filter", "outcome=ExplicitlyDenied")
+    assert result.exit_code == 0, result.output
+    assert result.output.strip() == (
         "2026-05-04T03:02:01Z ExplicitlyDenied  arn:aws:iam::111122223333:user/staff/alice docs:ExportAll "
         "arn:aws:docs:us-east-1:111122223333:document/7 ExplicitDenySCP from 203.0.113.7"
     )
 
 
-def test_tail_as_json_is_the_records(run: Run, trail: Path) -> None:
-    told = run("tail", str(trail), "--key", VKEY, "--json", "--filter", "kind!=audit_*", "--filter", "kind!=error")
-    found = [json.loads(line) for line in told.output.splitlines()]
+def test_tail_json_prints_records(run: Run, trail: Path) -> None:
+    result = run("tail", str(trail), "--key", VKEY, "--json", "--filter", "kind!=audit_*", "--filter", "kind!=error")
+    found = [json.loads(line) for line in result.output.splitlines()]
     assert len(found) == len(list(GOLDEN.glob("*.json"))) - 2
     assert all("sequence" in each["iamGuard"] for each in found)
 
 
 @pytest.mark.parametrize(("form", "mark"), [("--ocsf", "class_uid"), ("--otel", "resourceLogs")])
-def test_export_is_a_line_for_each_record(run: Run, trail: Path, form: str, mark: str) -> None:
-    told = run("export", str(trail), form, "--key", VKEY)
-    assert told.exit_code == 0, told.output
-    found = [json.loads(line) for line in told.output.splitlines()]
+def test_export_writes_one_line_per_record(run: Run, trail: Path, form: str, mark: str) -> None:
+    result = run("export", str(trail), form, "--key", VKEY)
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line) for line in result.output.splitlines()]
     assert len(found) == len(list(GOLDEN.glob("*.json"))) + 2  # the opening of the segment, and the end
     assert all(mark in each for each in found)
 
 
-def test_what_is_not_signed_is_shown_on_request_only(run: Run, tmp_path: Path) -> None:
+def test_unsigned_records_need_no_verify(run: Run, tmp_path: Path) -> None:
     written(tmp_path / "trail", 6, is_ended=False, unsigned=2)
     arguments = ("tail", "trail", "--json", "--filter", "eventName=GetDocument")
     assert len(run(*arguments, "--key", VKEY).output.splitlines()) == 4
     assert len(run(*arguments, "--no-verify").output.splitlines()) == 6
 
 
-def test_damage_ends_the_command_with_its_verdict(run: Run, tmp_path: Path) -> None:
+def test_damage_ends_command_with_verdict(run: Run, tmp_path: Path) -> None:
     shard = written(tmp_path / "trail", 20)
     segment = segments_of(shard)[1]
     segment.lines.write_bytes(segment.lines.read_bytes().replace(b"Allowed", b"Denied!", 1))
-    told = run("export", "trail", "--ocsf", "--key", VKEY)
-    assert told.exit_code == 2
-    assert "MODIFIED: a line is not what was signed" in told.output
+    result = run("export", "trail", "--ocsf", "--key", VKEY)
+    assert result.exit_code == 2
+    assert "MODIFIED: a line is not what was signed" in result.output
 
 
-def test_what_is_refused(run: Run, trail: Path) -> None:
+def test_consumers_refuse_invalid_input(run: Run, trail: Path) -> None:
     for arguments in (
         ("tail", str(trail), "--key", VKEY, "--filter", "outcome"),
         ("tail", str(trail), "--key", VKEY, "--since", "yesterday"),
@@ -98,16 +98,16 @@ def test_what_is_refused(run: Run, trail: Path) -> None:
         assert run(*arguments).exit_code == 2, arguments
 
 
-def test_since_begins_at_a_time(run: Run, trail: Path) -> None:
+def test_since_starts_at_time(run: Run, trail: Path) -> None:
     assert run("tail", str(trail), "--key", VKEY, "--since", "2100-01-01T00:00:00Z").output == ""
 
 
 def with_ctrl_c() -> None:
-    """A shell that starts the tests in the background lets them, and what they start, ignore it."""
+    """Restore the handling of Ctrl-C in a child process, since shells let background processes ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_tail_follows_a_live_trail_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+def test_tail_follows_live_trail_until_ctrl_c(tmp_path: Path) -> None:
     trail = tmp_path / "trail"
     writer = writer_in(trail)
     writer.append([record(0)])
@@ -141,25 +141,25 @@ def test_tail_follows_a_live_trail_and_ends_with_ctrl_c(tmp_path: Path) -> None:
         ("authentication-refused", "Refused", "red", "InvalidClientTokenId"),
     ],
 )
-def test_what_a_call_came_to_is_told_in_its_own_colour(name: str, word: str, style: str, code: str) -> None:
-    told = in_words(json.loads((GOLDEN / f"{name}.json").read_text()))
-    assert word in told.plain
-    assert code in told.plain
-    assert style in [str(span.style) for span in told.spans]
+def test_result_of_call_has_its_colour(name: str, word: str, style: str, code: str) -> None:
+    line = record_line(json.loads((GOLDEN / f"{name}.json").read_text()))
+    assert word in line.plain
+    assert code in line.plain
+    assert style in [str(span.style) for span in line.spans]
 
 
-def test_what_was_only_asked_about_looks_like_no_refusal() -> None:
-    told = in_words(json.loads((GOLDEN / "permissions-asked.json").read_text()))
-    assert "permissions_asked" in told.plain
-    assert "red" not in [str(span.style) for span in told.spans]
+def test_permission_query_is_not_shown_as_refusal() -> None:
+    line = record_line(json.loads((GOLDEN / "permissions-asked.json").read_text()))
+    assert "permissions_asked" in line.plain
+    assert "red" not in [str(span.style) for span in line.spans]
 
 
-def test_what_strangers_sent_steers_no_terminal() -> None:
+def test_control_characters_are_replaced() -> None:
     made = json.loads((GOLDEN / "user-allowed.json").read_text())
     made["userIdentity"]["arn"] = "arn:\x1b[31m\r\n\u202egnp"
-    told = in_words(made).plain
-    assert told.isprintable()
-    assert "arn:�[31m��" in told
+    line = record_line(made).plain
+    assert line.isprintable()
+    assert "arn:�[31m��" in line
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,12 @@ def test_what_strangers_sent_steers_no_terminal() -> None:
         ("nothing.there=", True), ("outcome=allowed", False), ("source=203.0.113.?", True), ("iamGuard.epoch=42", True),
     ],
 )  # fmt: skip
-def test_filters(text: str, is_wanted: bool) -> None:
+def test_filters_match_records(text: str, is_wanted: bool) -> None:
     assert record_filter([text])(json.loads((GOLDEN / "user-allowed.json").read_text())) is is_wanted
 
 
 @pytest.mark.parametrize("text", ["", "=", "outcome", "=x", "a b=c", "outcome==Allowed x", "9=1"])
-def test_a_text_that_is_no_filter(text: str) -> None:
+def test_invalid_filter_is_refused(text: str) -> None:
     if text == "outcome==Allowed x":  # a pattern may have any character
         assert not record_filter([text])({})
         return
@@ -184,8 +184,8 @@ def test_a_text_that_is_no_filter(text: str) -> None:
         record_filter([text])
 
 
-def test_shards_of_the_trail_are_not_touched(run: Run, trail: Path) -> None:
-    """Looking leaves nothing behind."""
+def test_consumers_do_not_change_shards(run: Run, trail: Path) -> None:
+    """Reading leaves no files behind."""
     before = sorted(path for path in trail.rglob("*"))
     run("tail", str(trail), "--key", VKEY)
     assert sorted(path for path in trail.rglob("*")) == before

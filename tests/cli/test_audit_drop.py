@@ -1,4 +1,4 @@
-"""`iam-guard audit drop`: what is old goes, what stays is told (exit codes 0 done, 1 something stays, 2 error)."""
+"""`iam-guard audit drop`: old segments, kept segments, exit codes (0 done, 1 something is kept, 2 error)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def trail(tmp_path: Path) -> Path:
-    """Make a trail of an old shard: its records are of 2020."""
+    """Return a trail with an old shard, whose records are of 2020."""
     writer = writer_in(tmp_path / "trail", clock=lambda: datetime.now(UTC))  # that of the command
     for number in range(20):
         writer.append([record(number).replace(b"2026-11-24", b"2020-01-01")])
@@ -37,41 +37,41 @@ def trail(tmp_path: Path) -> Path:
     return tmp_path / "trail"
 
 
-def test_what_is_old_is_dropped(run: Run, trail: Path) -> None:
-    """The last segment holds the end of the shard, which is of today."""
+def test_old_segments_are_dropped(run: Run, trail: Path) -> None:
+    """The last segment has the end of the shard, which is of today."""
     shard = only_shard(trail)
     count = len(segments_of(shard))
-    told = run("--older-than", "400d")
-    assert told.exit_code == 0, told.output
-    assert told.output.splitlines()[-1].startswith(f"dropped: {count - 1} segments, ")
+    result = run("--older-than", "400d")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].startswith(f"dropped: {count - 1} segments, ")
     assert [segment.lines.exists() for segment in segments_of(shard)] == [False] * (count - 1) + [True]
     assert verdicts(trail) == []
     assert run("--older-than", "400d").output.startswith("dropped: 0 segments")
     assert len(shards_of(trail)) == 2, "where nothing is dropped, nothing is written"
 
 
-def test_a_dry_run_says_the_same_and_drops_nothing(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_reports_and_drops_nothing(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IAM_GUARD_AUDIT_KEY_FILE")
     before = lines_of(only_shard(trail))
-    told = run("--older-than", "400d", "--dry-run")
-    assert told.exit_code == 0, told.output
-    assert "would be dropped: " in told.output
+    result = run("--older-than", "400d", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "would be dropped: " in result.output
     answer = json.loads(run("--older-than", "9600h", "--dry-run", "--json").output)
     assert answer["dry_run"] is True
-    assert len(answer["dropped"]) == len(told.output.splitlines()) - 1
+    assert len(answer["dropped"]) == len(result.output.splitlines()) - 1
     assert lines_of(only_shard(trail)) == before
 
 
-def test_what_has_to_stay_is_told(run: Run, trail: Path) -> None:
+def test_kept_segments_are_reported(run: Run, trail: Path) -> None:
     (trail / "HOLD").touch()
-    told = run("--older-than", "57w")
-    assert told.exit_code == 1
-    assert "legal hold by" in told.output
+    result = run("--older-than", "57w")
+    assert result.exit_code == 1
+    assert "legal hold by" in result.output
     assert json.loads(run("--older-than", "57w", "--json").output)["dropped"] == []
 
 
-def test_a_group_that_is_behind_is_waited_for_unless_told_otherwise(run: Run, trail: Path) -> None:
-    """For so long as the setting says."""
+def test_lagging_group_keeps_segments(run: Run, trail: Path) -> None:
+    """For as long as the setting says, unless overridden."""
     offsets = trail / ".consumers"
     offsets.mkdir()
     (offsets / "alerts.json").write_text('{"format": 1, "shards": {}}')
@@ -79,37 +79,37 @@ def test_a_group_that_is_behind_is_waited_for_unless_told_otherwise(run: Run, tr
     assert run("--older-than", f"{days}d").exit_code == 0
     assert run("--older-than", "400d", "--dry-run").exit_code == 0, "beyond the grace"
     older = "2100d"
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         main, ["audit", "drop", "trail", "--older-than", older], env={"IAM_GUARD_AUDIT_RETENTION_GRACE_DAYS": "99999"}
     )
-    assert told.exit_code == 1, told.output
-    assert "consumer group `alerts` has not read it" in told.output
+    assert result.exit_code == 1, result.output
+    assert "consumer group `alerts` has not read it" in result.output
     assert run("--older-than", older, "--even-unread").exit_code == 0
 
 
 @pytest.mark.parametrize("age", ["400", "d", "0d", "-1d", "1y", "1.5d", "9999999d"])
-def test_what_is_no_age_is_refused(run: Run, trail: Path, age: str) -> None:
-    told = run("--older-than", age)
-    assert told.exit_code == 2
-    assert "expected an age such as" in told.output
+def test_invalid_age_is_refused(run: Run, trail: Path, age: str) -> None:
+    result = run("--older-than", age)
+    assert result.exit_code == 2
+    assert "expected an age such as" in result.output
 
 
-def test_without_a_trail_or_a_key_it_is_an_error(run: Run, tmp_path: Path, trail: Path) -> None:
+def test_missing_trail_or_key_is_an_error(run: Run, tmp_path: Path, trail: Path) -> None:
     (tmp_path / "key").unlink()
     assert run("--older-than", "400d").exit_code == 2
     for shard in shards_of(trail):
         shard.rename(tmp_path / shard.name)
-    told = run("--older-than", "400d", "--dry-run")
-    assert told.exit_code == 2
-    assert "found no shard" in told.output
+    result = run("--older-than", "400d", "--dry-run")
+    assert result.exit_code == 2
+    assert "found no shard" in result.output
 
 
-def test_a_process_that_was_killed_is_no_reason_to_keep_its_lines(run: Run, tmp_path: Path) -> None:
-    """Its shard is ended first; the key is that of the file."""
+def test_shard_of_killed_process_is_dropped(run: Run, tmp_path: Path) -> None:
+    """The shard is ended first, with the key of the file."""
     writer = writer_in(tmp_path / "trail")
     writer.append([record(1).replace(b"2026-11-24", b"2020-01-01")] * 3)
     writer.checkpoint()
     writer.abandon()
-    told = run("--older-than", "400d")
-    assert told.exit_code == 0, told.output
+    result = run("--older-than", "400d")
+    assert result.exit_code == 0, result.output
     assert not (only_shard(tmp_path / "trail") / "lock").exists()

@@ -1,4 +1,4 @@
-"""`iam-guard audit query`: ready-made questions and SQL, over what is compacted and what is still written."""
+"""`iam-guard audit query`: predefined queries and SQL, on compacted and open segments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def trail(tmp_path: Path) -> Path:
-    """Make a trail of the golden records, with segments that are closed."""
+    """Return a trail of the golden records, with closed segments."""
     writer = SegmentWriter(tmp_path / "it's a [trail]", KEY, service="docs", limits=SMALL)
     for path in sorted(GOLDEN.glob("*.json")):
         made = json.loads(path.read_text())
@@ -46,13 +46,13 @@ def trail(tmp_path: Path) -> Path:
     return tmp_path / "it's a [trail]"
 
 
-def rows(told: Result) -> list[dict[str, Any]]:
-    assert told.exit_code == 0, told.output
-    return [json.loads(line) for line in told.output.splitlines()]
+def rows(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.output.splitlines()]
 
 
 @pytest.mark.parametrize("role", [AUDITOR, "Auditor", "security/Auditor"])
-def test_who_used_a_role(run: Run, trail: Path, role: str) -> None:
+def test_who_used_lists_uses_of_role(run: Run, trail: Path, role: str) -> None:
     [row] = rows(run(str(trail), "--who-used", role, "--json"))
     assert row == {
         "role": AUDITOR,
@@ -65,20 +65,20 @@ def test_who_used_a_role(run: Run, trail: Path, role: str) -> None:
     assert rows(run(str(trail), "--who-used", "Audit", "--json")) == []
 
 
-def test_what_was_denied_and_why(run: Run, trail: Path) -> None:
+def test_denied_lists_denials_with_reason(run: Run, trail: Path) -> None:
     found = {(row["principal"], row["action"], row["reason"]) for row in rows(run(str(trail), "--denied", "--json"))}
-    wanted = set()
+    expected = set()
     for path in GOLDEN.glob("*.json"):
         made = json.loads(path.read_text())
         facts, who = made["iamGuard"], made["userIdentity"]
         if facts["kind"] == "authentication" or facts.get("outcome", "").endswith("Denied"):
             principal = who.get("arn") or who.get("accessKeyId") or who["type"]
-            wanted.add((principal, f"{made['eventSource']}:{made['eventName']}", facts["reason"]))
-    assert found == wanted
+            expected.add((principal, f"{made['eventSource']}:{made['eventName']}", facts["reason"]))
+    assert found == expected
 
 
-def test_what_was_changed(run: Run, trail: Path) -> None:
-    """Who changed or issued what, and what failed; a decision about it is not the change."""
+def test_changes_lists_changes(run: Run, trail: Path) -> None:
+    """Who changed or issued what, and what failed; a decision about it is no change."""
     found = rows(run(str(trail), "--changes", "--json"))
     assert {(each["kind"], each["action"], each["error_code"]) for each in found} == {
         ("policy_change", "iam:PutUserPolicy", None),
@@ -89,13 +89,13 @@ def test_what_was_changed(run: Run, trail: Path) -> None:
     }
 
 
-def test_first_and_last_use(run: Run, trail: Path) -> None:
+def test_first_and_last_use_of_principal(run: Run, trail: Path) -> None:
     found = rows(run(str(trail), "--first-and-last-use", ALICE, "--json"))
     assert {each["action"] for each in found} == {"docs:GetDocument", "iam:CreateUser"}
 
 
-def test_what_was_refused_for_want_of_its_record_was_not_used(run: Run, tmp_path: Path) -> None:
-    """The record that says so may stand in another segment, or another shard, than the decision."""
+def test_rejected_request_is_no_use(run: Run, tmp_path: Path) -> None:
+    """The record of the rejection may be in another segment or shard than the decision."""
     made = json.loads((GOLDEN / "role-session-cross-account-allowed.json").read_text())
     writer = writer_in(tmp_path / "trail")
     for number in range(20):
@@ -116,8 +116,8 @@ def test_what_was_refused_for_want_of_its_record_was_not_used(run: Run, tmp_path
     assert rows(run("trail", "SELECT count(*) AS n FROM records WHERE refused IS NULL", "--json")) == [{"n": 0}]
 
 
-def test_sql_over_what_is_compacted_and_what_is_written(run: Run, tmp_path: Path) -> None:
-    """Closed segments are compacted once; of the open one, half a line is no row; what comes later is seen."""
+def test_sql_covers_compacted_and_open_segments(run: Run, tmp_path: Path) -> None:
+    """Closed segments are compacted once; half a line of an open one is no row; later lines are seen."""
     shard = written(tmp_path / "trail", 20, is_ended=False)
     count = "SELECT count(*) AS n FROM records WHERE kind = 'decision'"
     assert rows(run("trail", count, "--json")) == [{"n": 20}]
@@ -141,22 +141,22 @@ def test_every_record_is_a_row_with_its_place(run: Run, trail: Path) -> None:
     assert all(json.loads(each["record"])["iamGuard"]["sequence"] == each["sequence"] for each in found)
 
 
-def test_a_table_for_people(run: Run, trail: Path) -> None:
-    told = run(str(trail), "SELECT action, outcome FROM records WHERE reason = 'ExplicitDenySCP'")
-    assert told.output.splitlines() == ["action          outcome", "docs:ExportAll  ExplicitlyDenied"]
+def test_table_output(run: Run, trail: Path) -> None:
+    result = run(str(trail), "SELECT action, outcome FROM records WHERE reason = 'ExplicitDenySCP'")
+    assert result.output.splitlines() == ["action          outcome", "docs:ExportAll  ExplicitlyDenied"]
 
 
-def test_damage_is_not_compacted(run: Run, tmp_path: Path) -> None:
+def test_damaged_segment_is_not_compacted(run: Run, tmp_path: Path) -> None:
     shard = written(tmp_path / "trail", 20)
     segment = segments_of(shard)[1]
     segment.lines.write_bytes(segment.lines.read_bytes().replace(b"Allowed", b"Denied!", 1))
-    told = run("trail", "--denied")
-    assert told.exit_code == 2
-    assert "MODIFIED" in told.output
+    result = run("trail", "--denied")
+    assert result.exit_code == 2
+    assert "MODIFIED" in result.output
     assert not list((tmp_path / "trail").rglob("*.parquet"))
 
 
-def test_of_what_retention_dropped_no_copy_stays(run: Run, tmp_path: Path) -> None:
+def test_dropped_records_leave_no_copy(run: Run, tmp_path: Path) -> None:
     trail = tmp_path / "trail"
     shard = written(trail, 20)
     assert len(rows(run("trail", "SELECT event_id FROM records", "--json"))) > 20
@@ -167,19 +167,19 @@ def test_of_what_retention_dropped_no_copy_stays(run: Run, tmp_path: Path) -> No
     assert not list((trail / FOLDER / shard.name).iterdir())
 
 
-def test_what_is_refused(run: Run, trail: Path) -> None:
+def test_query_refuses_invalid_input(run: Run, trail: Path) -> None:
     for arguments in (
         (str(trail),),
         (str(trail), "SELECT 1", "--denied"),
         (str(trail), "SELECT nothing FROM records"),
         (str(trail), "no SQL"),
     ):
-        told = run(*arguments)
-        assert told.exit_code == 2, arguments
-        assert "Traceback" not in told.output
+        result = run(*arguments)
+        assert result.exit_code == 2, arguments
+        assert "Traceback" not in result.output
 
 
-def test_an_empty_trail_has_no_rows(run: Run, tmp_path: Path) -> None:
+def test_empty_trail_has_no_rows(run: Run, tmp_path: Path) -> None:
     (tmp_path / "trail").mkdir()
     assert rows(run("trail", "SELECT * FROM records", "--json")) == []
     assert shards_of(tmp_path / "trail") == []

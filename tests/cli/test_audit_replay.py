@@ -1,4 +1,4 @@
-"""`iam-guard audit replay`: what it prints, its exit codes, and that it changes nothing (issue F, replay)."""
+"""`iam-guard audit replay` and `shadow`: output, exit codes, and that they change nothing (issue F, replay)."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.mark.parametrize("store", ["sqlite:///iam.db", "iam.yaml"])
-def test_recorded_state_flips_nothing(run: Run, store: str) -> None:
-    """The self-check: exit code 0, and how many were decided with the recorded policies."""
+def test_unchanged_store_changes_no_outcome(run: Run, store: str) -> None:
+    """The self-check: exit code 0, and the number of decisions with the recorded policies."""
     result = run("audit.jsonl", "--store", store)
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("3 decisions, 3 compared: 0 would come out otherwise; 3 were decided again")
+    assert result.output.startswith("3 decisions, 3 compared: 0 outcomes would change; 3 had the recorded policies")
 
 
 @pytest.mark.parametrize("store", ["sqlite:///iam.db", "iam.yaml"])
-def test_change_flips_what_it_denies(run: Run, store: str) -> None:
-    """Exit code 1, and the statements of before and after; the store is as it was."""
+def test_seed_as_change_is_reported(run: Run, store: str) -> None:
+    """Exit code 1, with the statements before and after; the store is unchanged."""
     result = run("audit.jsonl", "--store", store, "--with", "change.yaml")
     assert result.exit_code == 1, result.output
     first, before, after, *_ = result.output.splitlines()
@@ -68,24 +68,24 @@ def test_change_flips_what_it_denies(run: Run, store: str) -> None:
     assert run("audit.jsonl", "--store", store).exit_code == 0
 
 
-def test_other_store_is_a_change_too(run: Run) -> None:
+def test_other_store_is_a_change(run: Run) -> None:
     Path("other.yaml").write_text(SEED.replace('"docs:Get*"', '"docs:Put"'))
     CliRunner().invoke(main, ["apply", "other.yaml", "--store", "sqlite:///other.db"])
     CliRunner().invoke(main, ["init", "--store", "sqlite:///other.db"])
     CliRunner().invoke(main, ["apply", "other.yaml", "--store", "sqlite:///other.db"])
     result = run("audit.jsonl", "--store", "sqlite:///iam.db", "--with", "sqlite:///other.db", "--json")
     assert result.exit_code == 1, result.output
-    told: dict[str, Any] = json.loads(result.output)
-    assert sorted(each["action"] for each in told["flips"]) == ["docs:Get", "docs:Put"]
-    assert (told["compared"], told["recorded_policies"], told["drifted"], told["flipped"]) == (3, 3, 0, 2)
+    report: dict[str, Any] = json.loads(result.output)
+    assert sorted(each["action"] for each in report["flips"]) == ["docs:Get", "docs:Put"]
+    assert (report["compared"], report["recorded_policies"], report["drifted"], report["flipped"]) == (3, 3, 0, 2)
 
 
-def test_several_files_are_read_in_turn(run: Run) -> None:
+def test_several_files_are_read_in_order(run: Run) -> None:
     assert json.loads(run("audit.jsonl", "audit.jsonl", "--store", "iam.yaml", "--json").output)["compared"] == 6
 
 
-def test_broken_line_is_an_error_that_is_named(run: Run) -> None:
-    """Nothing is passed over: the rest is compared, and the exit code is 2."""
+def test_broken_line_is_a_reported_error(run: Run) -> None:
+    """The other lines are compared, and the exit code is 2."""
     with Path("audit.jsonl").open("a") as file:
         file.write("{torn\n")
     result = run("audit.jsonl", "--store", "iam.yaml")
@@ -94,12 +94,12 @@ def test_broken_line_is_an_error_that_is_named(run: Run) -> None:
     assert "3 compared" in result.output
 
 
-def test_record_that_contradicts_its_policies_is_an_error(run: Run) -> None:
+def test_record_contradicting_its_policies_is_an_error(run: Run) -> None:
     lines = Path("audit.jsonl").read_text().replace('"outcome":"ImplicitlyDenied"', '"outcome":"ExplicitlyDenied"')
     Path("audit.jsonl").write_text(lines)
     result = run("audit.jsonl", "--store", "iam.yaml")
     assert result.exit_code == 2
-    assert "the same policies decide otherwise than recorded" in result.output
+    assert "the same policies lead to another outcome than recorded" in result.output
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_record_that_contradicts_its_policies_is_an_error(run: Run) -> None:
         ("--store", "iam.yaml", "--with", "audit.jsonl"),
     ],
 )
-def test_what_cannot_be_opened_is_an_error(run: Run, arguments: tuple[str, ...]) -> None:
+def test_unopenable_input_is_an_error(run: Run, arguments: tuple[str, ...]) -> None:
     assert run("audit.jsonl", *arguments).exit_code == 2
 
 
@@ -126,8 +126,8 @@ policy_changes:
 
 
 @pytest.mark.parametrize("store", ["sqlite:///iam.db", "iam.yaml"])
-def test_change_file_flips_what_it_changes(run: Run, store: str) -> None:
-    """The same file that shadow mode takes does as the seed above, and the store stays as it was."""
+def test_change_file_is_reported(run: Run, store: str) -> None:
+    """A change file as for shadow mode has the effect of the seed above; the store is unchanged."""
     Path("changes.yaml").write_text(CHANGES)
     result = run("audit.jsonl", "--store", store, "--with", "changes.yaml")
     assert result.exit_code == 1, result.output
@@ -136,7 +136,7 @@ def test_change_file_flips_what_it_changes(run: Run, store: str) -> None:
     assert run("audit.jsonl", "--store", store).exit_code == 0
 
 
-def test_bad_change_file_is_an_error(run: Run) -> None:
+def test_invalid_change_file_is_an_error(run: Run) -> None:
     Path("changes.yaml").write_text(CHANGES.replace("user/rita", "user/nobody"))
     result = run("audit.jsonl", "--store", "iam.yaml", "--with", "changes.yaml")
     assert result.exit_code == 2
@@ -144,7 +144,7 @@ def test_bad_change_file_is_an_error(run: Run) -> None:
 
 
 def shadowed(audit: str) -> None:
-    """Ask the same three things with the changes in the shadow, and one that both deny."""
+    """Make the same three requests with the changes in shadow mode, and one that both deny."""
     Path("changes.yaml").write_text(CHANGES)
     guard = open_guard("sqlite:///iam.db", audit=audit, shadow="changes.yaml")
     document = f"arn:aws:docs::{ACME}:document/7"
@@ -153,8 +153,8 @@ def shadowed(audit: str) -> None:
     guard.close()
 
 
-def test_shadow_tells_what_the_candidate_would_have_answered(run: Run) -> None:
-    """As replay tells flips, from the records alone; exit code 1 when there is something."""
+def test_shadow_lists_outcomes_of_candidate(run: Run) -> None:
+    """In the format of replay, from the records alone; exit code 1 if there are any."""
     shadowed("shadow.jsonl")
     result = CliRunner().invoke(main, ["audit", "shadow", "shadow.jsonl"])
     assert result.exit_code == 1, result.output
@@ -164,13 +164,13 @@ def test_shadow_tells_what_the_candidate_would_have_answered(run: Run) -> None:
     )
     assert "Allow by Read of user/rita/Read" in lines[1]
     assert "Deny by Gone of user/rita/Read" in lines[2]
-    assert "4 decisions: the candidate would answer 2 otherwise, and would deny 0 for another reason" in lines
-    told = json.loads(CliRunner().invoke(main, ["audit", "shadow", "shadow.jsonl", "audit.jsonl", "--json"]).output)
-    assert (told["decisions"], told["flipped"], told["others"], told["errors"]) == (7, 2, 0, {})
+    assert "4 decisions: the candidate would change 2 outcomes, and deny 0 for another reason" in lines
+    report = json.loads(CliRunner().invoke(main, ["audit", "shadow", "shadow.jsonl", "audit.jsonl", "--json"]).output)
+    assert (report["decisions"], report["flipped"], report["others"], report["errors"]) == (7, 2, 0, {})
 
 
-def test_shadow_says_what_it_cannot_tell(run: Run) -> None:
-    """A candidate without an answer, a denial of another kind, a record that is not whole, a broken line."""
+def test_shadow_reports_unreadable_records(run: Run) -> None:
+    """A candidate without a decision, another kind of denial, an incomplete record, a broken line."""
     shadowed("shadow.jsonl")
     first, second, third, fourth = Path("shadow.jsonl").read_text().splitlines()
     broken = first.replace('"shadow":{', '"shadow":{"error":"the candidate cannot decide: StoreUnavailable",')
@@ -180,15 +180,15 @@ def test_shadow_says_what_it_cannot_tell(run: Run) -> None:
     Path("shadow.jsonl").write_text("\n".join((broken, masked, denied, torn, "{")) + "\n")
     result = CliRunner().invoke(main, ["audit", "shadow", "shadow.jsonl"])
     assert result.exit_code == 2
-    assert "4 decisions: the candidate would answer 0 otherwise, and would deny 1 for another reason" in result.output
-    assert "1 without an answer of the candidate: the candidate cannot decide: StoreUnavailable" in result.output
-    assert "1 without an answer of the candidate: the record is not whole" in result.output
-    assert "1 not told: the record is not whole" in result.output
+    assert "4 decisions: the candidate would change 0 outcomes, and deny 1 for another reason" in result.output
+    assert "1 without a decision of the candidate: the candidate cannot decide: StoreUnavailable" in result.output
+    assert "1 without a decision of the candidate: the record is incomplete" in result.output
+    assert "1 not readable: the record is incomplete" in result.output
     assert "shadow.jsonl:5" in result.output
 
 
-def test_trail_is_verified_as_it_is_read(run: Run) -> None:
-    """Both commands take the folder of a trail; a record that was changed ends them with its verdict."""
+def test_trail_is_verified_while_reading(run: Run) -> None:
+    """Both commands take the folder of a trail; a changed record ends them with its verdict."""
     shadowed("trail/")
     key = ("--key", CliRunner().invoke(main, ["audit", "keys", "--store", "sqlite:///iam.db"]).output.split()[0])
     assert CliRunner().invoke(main, ["audit", "shadow", "trail", *key]).exit_code == 1

@@ -1,4 +1,4 @@
-"""`iam-guard audit ship`: what it ships and tells, how it ends, and that it stops when it is asked to."""
+"""`iam-guard audit ship`: delivery, reports, exit codes, and stopping by a signal."""
 
 from __future__ import annotations
 
@@ -54,22 +54,24 @@ def decisions(path: Path) -> list[str]:
     return [each["eventID"] for each in map(json.loads, lines) if each["eventName"] == "GetDocument"]
 
 
-def test_once_ships_all_there_is_and_says_so(run: Run, trail: Path) -> None:
-    told = run(str(trail), "--to", "file:out.jsonl", "--name", "copy", "--once", "--key", VKEY)
-    assert told.exit_code == 0, told.output
+def test_once_ships_everything_and_reports(run: Run, trail: Path) -> None:
+    result = run(str(trail), "--to", "file:out.jsonl", "--name", "copy", "--once", "--key", VKEY)
+    assert result.exit_code == 0, result.output
     count = len(Path("out.jsonl").read_text().splitlines())
-    assert told.output.splitlines()[-1] == f"copy: ended, {count} delivered, lag 0"
+    assert result.output.splitlines()[-1] == f"copy: ended, {count} delivered, lag 0"
     assert decisions(Path("out.jsonl")) == [f"id-{number}" for number in range(20)]
     assert run(str(trail), "--to", "file:out.jsonl", "--name", "copy", "--once", "--key", VKEY).exit_code == 0
     assert len(Path("out.jsonl").read_text().splitlines()) == count
 
 
-def test_several_sinks_options_and_json(run: Run, trail: Path, hook: Receiver) -> None:
-    """What a URL says counts for it; what the command says, for those that do not."""
+def test_several_sinks_with_options_and_json(run: Run, trail: Path, hook: Receiver) -> None:
+    """Options of a URL override those of the command."""
     arguments = ("--to", "file:out.jsonl#name=copy", "--to", f"{hook.url}#name=hook&form=record")
-    told = run(str(trail), *arguments, "--form", "ocsf", "--filter", "kind=decision", "--once", "--json", "--key", VKEY)
-    assert told.exit_code == 0, told.output
-    last = {each["sink"]: each for each in map(json.loads, told.output.splitlines())}
+    result = run(
+        str(trail), *arguments, "--form", "ocsf", "--filter", "kind=decision", "--once", "--json", "--key", VKEY
+    )
+    assert result.exit_code == 0, result.output
+    last = {each["sink"]: each for each in map(json.loads, result.output.splitlines())}
     assert {name: (each["state"], each["delivered"], each["lag"]) for name, each in last.items()} == {
         "copy": ("ended", 20, 0),
         "hook": ("ended", 20, 0),
@@ -78,60 +80,60 @@ def test_several_sinks_options_and_json(run: Run, trail: Path, hook: Receiver) -
     assert [each["eventID"] for each in posted(hook.accepted)] == [f"id-{number}" for number in range(20)]
 
 
-def test_records_on_standard_output_are_not_mixed_with_what_is_told(run: Run, trail: Path) -> None:
-    told = run(str(trail), "--to", "-", "--once", "--key", VKEY)
-    assert told.exit_code == 0
-    assert all("eventID" in json.loads(line) for line in told.stdout.splitlines())
-    assert "stdout: ended" in told.stderr
+def test_records_on_stdout_are_separate_from_reports(run: Run, trail: Path) -> None:
+    result = run(str(trail), "--to", "-", "--once", "--key", VKEY)
+    assert result.exit_code == 0
+    assert all("eventID" in json.loads(line) for line in result.stdout.splitlines())
+    assert "stdout: ended" in result.stderr
 
 
-def test_the_sinks_of_the_settings_are_the_usual_ones(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sinks_of_settings_are_the_default(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IAM_GUARD_AUDIT_SINKS", "file:a.jsonl#name=a, file:b.jsonl#name=b")
     assert run(str(trail), "--once", "--key", VKEY).exit_code == 0
     assert decisions(Path("a.jsonl")) == decisions(Path("b.jsonl")) != []
 
 
-def test_what_has_not_arrived_is_exit_code_1(run: Run, trail: Path, hook: Receiver) -> None:
-    """And what was refused for good."""
+def test_undelivered_records_are_exit_code_1(run: Run, trail: Path, hook: Receiver) -> None:
+    """As well as permanently rejected ones."""
     hook.decide = lambda request: Answer(503)
-    told = run(str(trail), "--to", f"{hook.url}#name=hook", "--once", "--key", VKEY)
-    assert told.exit_code == 1
-    assert "hook: failing, 0 delivered" in told.output
-    assert told.output.splitlines()[-1].endswith("5 failures: status 503")
+    result = run(str(trail), "--to", f"{hook.url}#name=hook", "--once", "--key", VKEY)
+    assert result.exit_code == 1
+    assert "hook: failing, 0 delivered" in result.output
+    assert result.output.splitlines()[-1].endswith("5 failures: status 503")
     hook.decide = lambda request: Answer(413) if b'"id-7"' in request.body else None
-    told = run(str(trail), "--to", f"{hook.url}#name=hook", "--once", "--key", VKEY)
-    assert told.exit_code == 1
-    assert "1 refused" in told.output
+    result = run(str(trail), "--to", f"{hook.url}#name=hook", "--once", "--key", VKEY)
+    assert result.exit_code == 1
+    assert "1 refused" in result.output
     assert '"eventID": "id-7"' in (trail / FOLDER / "ship-hook.refused.jsonl").read_text()
 
 
-def test_damage_is_exit_code_2_and_seek_goes_on_behind_it(run: Run, trail: Path) -> None:
+def test_damage_is_exit_code_2_until_seek(run: Run, trail: Path) -> None:
     shard = next(each for each in trail.iterdir() if each.is_dir() and each.name != FOLDER)
     segments = segments_of(shard)
     segments[1].lines.write_bytes(segments[1].lines.read_bytes().replace(b"Allowed", b"Denied!", 1))
     arguments = (str(trail), "--to", "file:out.jsonl#name=copy", "--once", "--key", VKEY)
-    for _ in range(2):  # it stays so until somebody has looked
-        told = run(*arguments)
-        assert told.exit_code == 2
-        assert "copy: stopped" in told.output
-        assert "MODIFIED: a line is not what was signed" in told.output
+    for _ in range(2):  # it stays so until the cause is fixed
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "copy: stopped" in result.output
+        assert "MODIFIED: a line is not what was signed" in result.output
     before = len(decisions(Path("out.jsonl")))
-    told = run(*arguments, "--seek", f"{shard.name}:{segments[2].first}")
-    assert told.exit_code == 0, told.output
+    result = run(*arguments, "--seek", f"{shard.name}:{segments[2].first}")
+    assert result.exit_code == 0, result.output
     after = decisions(Path("out.jsonl"))
     assert 0 < before < len(after) < 20
     assert after[-1] == "id-19"
 
 
 @pytest.mark.parametrize("seek", ["earliest", "latest", "2100-01-01T00:00:00Z"])
-def test_seek_goes_elsewhere(run: Run, trail: Path, seek: str) -> None:
+def test_seek_moves_position(run: Run, trail: Path, seek: str) -> None:
     arguments = (str(trail), "--to", "file:out.jsonl#name=copy", "--once", "--key", VKEY)
     assert run(*arguments).exit_code == 0
     assert run(*arguments, "--seek", seek).exit_code == 0
     assert len(decisions(Path("out.jsonl"))) == (40 if seek == "earliest" else 20)
 
 
-def test_since_is_for_a_sink_that_is_new(run: Run, trail: Path) -> None:
+def test_since_applies_to_new_sink(run: Run, trail: Path) -> None:
     arguments = (str(trail), "--to", "file:out.jsonl#name=copy", "--once", "--key", VKEY)
     assert run(*arguments, "--since", "2100-01-01T00:00:00Z").exit_code == 0
     assert decisions(Path("out.jsonl")) == []
@@ -139,14 +141,14 @@ def test_since_is_for_a_sink_that_is_new(run: Run, trail: Path) -> None:
     assert decisions(Path("out.jsonl")) == []
 
 
-def test_another_process_that_ships_is_an_error_for_once(run: Run, trail: Path) -> None:
+def test_second_shipping_process_is_an_error_with_once(run: Run, trail: Path) -> None:
     with AuditReader(trail, ring=RING).subscribe("ship-copy"):
-        told = run(str(trail), "--to", "file:out.jsonl#name=copy", "--once", "--key", VKEY)
-    assert told.exit_code == 2
-    assert "another process works for the group" in told.output
+        result = run(str(trail), "--to", "file:out.jsonl#name=copy", "--once", "--key", VKEY)
+    assert result.exit_code == 2
+    assert "another process works for the group" in result.output
 
 
-def test_what_is_refused(run: Run, trail: Path) -> None:
+def test_ship_refuses_invalid_input(run: Run, trail: Path) -> None:
     key = ("--key", VKEY)
     for arguments in (
         (str(trail), *key),  # no sink
@@ -161,14 +163,14 @@ def test_what_is_refused(run: Run, trail: Path) -> None:
         (str(trail), "--to", "-", "--seek", "docs-x-1-20261125T031000.1Z:5", *key),
         ("nowhere", "--to", "-", *key),
     ):
-        told = run(*arguments, "--once")
-        assert told.exit_code == 2, (arguments, told.output)
-        assert "Traceback" not in told.output
+        result = run(*arguments, "--once")
+        assert result.exit_code == 2, (arguments, result.output)
+        assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_follows_a_live_trail_and_ends_when_asked_to(tmp_path: Path, number: signal.Signals) -> None:
-    """What was signed by then has arrived; exit code 0."""
+def test_ship_follows_live_trail_until_signal(tmp_path: Path, number: signal.Signals) -> None:
+    """Records signed by then are delivered; exit code 0."""
     trail, out = tmp_path / "trail", tmp_path / "out.jsonl"
     writer = writer_in(trail)
     writer.append([record(0)])
@@ -189,11 +191,11 @@ def test_it_follows_a_live_trail_and_ends_when_asked_to(tmp_path: Path, number: 
         writer.append([record(2)])
         writer.checkpoint()
         process.send_signal(number)
-        told, complained = process.communicate(timeout=300)
+        output, complained = process.communicate(timeout=300)
     assert process.returncode == 0, complained
     assert complained == ""
     assert decisions(out) == ["id-0", "id-1", "id-2"]
-    assert "ended, 4 delivered" in told
+    assert "ended, 4 delivered" in output
     writer.close()
 
 
@@ -213,11 +215,11 @@ def strike(frame, event, argument):
         signal.raise_signal(signal.SIGTERM)
 
 sys.setprofile(strike)
-print(audit_ship._watch(Shippers(), audit_ship._Teller(is_json=False, is_error=False)))
+print(audit_ship._watch(Shippers(), audit_ship._Reporter(is_json=False, is_error=False)))
 """
 
 
-def test_a_signal_ends_it_that_comes_just_while_it_begins_to_wait() -> None:
-    """There a lock is held, which whoever takes it again waits for in vain."""
+def test_signal_during_wait_ends_process() -> None:
+    """The waiting thread holds a lock, so the signal handler must not acquire it."""
     done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False, timeout=300)
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

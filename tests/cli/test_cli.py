@@ -1,4 +1,4 @@
-"""The command `iam-guard`: what it prints, what it changes, how it ends (design 4.1, 4.3)."""
+"""The command `iam-guard`: output, changes and exit codes (design 4.1, 4.3)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command in a folder of its own."""
+    """Run the command in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -61,16 +61,16 @@ def lines(*cases: object) -> str:
 # --- the command itself ---
 
 
-def test_help_names_every_command(run: Run) -> None:
+def test_help_lists_every_command(run: Run) -> None:
     for option in ("--help", "-h"):
-        told = run(option)
-        assert told.exit_code == 0
-        assert all(f"\n  {name} " in told.output for name in ("init", "apply", "routes", "decide", "test", "explain"))
+        result = run(option)
+        assert result.exit_code == 0
+        assert all(f"\n  {name} " in result.output for name in ("init", "apply", "routes", "decide", "test", "explain"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_says_of_a_command_what_it_says_itself(name: str) -> None:
-    """The list is made without loading the commands, so their first sentences are written twice."""
+def test_command_list_equals_help_of_command(name: str) -> None:
+    """The list is written without importing the commands, so their first sentences are duplicated."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert command.name == name
@@ -80,12 +80,12 @@ def test_the_help_says_of_a_command_what_it_says_itself(name: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(run: Run, command: str) -> None:
-    told = run(command, "--help")
-    assert told.exit_code == 0
-    assert len(told.output.splitlines()) > 4
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 4
 
 
-def test_the_version_is_the_distributions(run: Run) -> None:
+def test_version_is_the_distributions(run: Run) -> None:
     assert version("iam-guard") in run("--version").output
 
 
@@ -103,12 +103,12 @@ def test_the_version_is_the_distributions(run: Run) -> None:
         ("routes", "app"),
     ],
 )
-def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
     """0 yes, 1 no, 2 usage or error."""
     assert run(*arguments).exit_code == 2
 
 
-# --- what is loaded ---
+# --- what is loaded_packages ---
 
 LOADING = """
 import runpy, sys
@@ -123,40 +123,40 @@ finally:
 OF_OTHER_COMMANDS = {"sqlalchemy", "alembic", "starlette", "anyio", "asyncio", "cryptography", "opentelemetry"}
 
 
-def loaded(*arguments: str, stdin: str = "") -> set[str]:
-    """Run the command in an interpreter of its own, and tell which packages it has loaded at its end."""
+def loaded_packages(*arguments: str, stdin: str = "") -> set[str]:
+    """Run the command in a new interpreter, and return the packages that it has imported at the end."""
     command = [sys.executable, "-c", LOADING, *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=True, timeout=300)
     return set(done.stderr.split())
 
 
 @pytest.mark.parametrize("name", ["decide", "test", "explain"])
-def test_cases_are_answered_without_a_store_and_without_the_web(name: str, tmp_path: Path) -> None:
-    """Whoever tries a policy does not wait for a database library or a framework."""
+def test_cases_load_neither_store_nor_web(name: str, tmp_path: Path) -> None:
+    """Trying a policy must not wait for a database library or a framework."""
     (tmp_path / "cases.jsonl").write_text(lines(case("a", "Allowed")))
     files = [] if name == "decide" else [str(tmp_path / "cases.jsonl")]
-    found = loaded(name, *files, stdin=lines(case("a")))
+    found = loaded_packages(name, *files, stdin=lines(case("a")))
     assert {"iam_guard", "click"} <= found
     assert OF_OTHER_COMMANDS & found == set()
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
-def test_the_help_is_written_without_any_command(option: str) -> None:
-    """Of third parties, click alone is loaded."""
-    found = loaded(option)
+def test_help_loads_no_command(option: str) -> None:
+    """Of third-party packages, only click is imported."""
+    found = loaded_packages(option)
     assert {"iam_guard", "click"} <= found
     assert (OF_OTHER_COMMANDS | {"yaml", "cachetools"}) & found == set()
 
 
-def test_a_command_with_a_store_loads_one() -> None:
-    """The test above would notice."""
-    assert {"sqlalchemy", "cryptography"} <= loaded("init", "--help")
+def test_command_with_store_loads_database_library() -> None:
+    """A counter-example for the tests above."""
+    assert {"sqlalchemy", "cryptography"} <= loaded_packages("init", "--help")
 
 
 # --- init, apply ---
 
 
-def test_init_makes_a_store_and_is_content_with_one(run: Run, tmp_path: Path) -> None:
+def test_init_creates_store_once(run: Run, tmp_path: Path) -> None:
     first, second = run("init"), run("init")
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "ready at epoch" in first.output
@@ -164,8 +164,8 @@ def test_init_makes_a_store_and_is_content_with_one(run: Run, tmp_path: Path) ->
     assert json.loads(run("init", "--json").output)["changes"]
 
 
-def test_a_second_apply_changes_nothing(run: Run, tmp_path: Path) -> None:
-    """Idempotent; afterwards the store holds what the file declares."""
+def test_second_apply_changes_nothing(run: Run, tmp_path: Path) -> None:
+    """Idempotent; afterwards the store contains what the file declares."""
     (tmp_path / "iam.yaml").write_text(SEED)
     first = run("apply", "iam.yaml", "--store", "sqlite:///other.db")
     assert first.exit_code == 0
@@ -177,13 +177,13 @@ def test_a_second_apply_changes_nothing(run: Run, tmp_path: Path) -> None:
     assert "tags" in run("apply", "iam.yaml", "--store", "sqlite:///other.db").output
 
 
-def test_the_store_may_come_from_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_comes_from_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IAM_GUARD_STORE", "sqlite:///named.db")
     assert run("init").exit_code == 0
     assert (tmp_path / "named.db").exists()
 
 
-def test_prune_removes_what_the_file_does_not_declare(run: Run, tmp_path: Path) -> None:
+def test_prune_removes_undeclared_entities(run: Run, tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(SEED + "      - {name: eve}\n")
     run("apply", "iam.yaml")
     (tmp_path / "iam.yaml").write_text(SEED)
@@ -191,7 +191,7 @@ def test_prune_removes_what_the_file_does_not_declare(run: Run, tmp_path: Path) 
     assert "user/eve" in run("apply", "iam.yaml", "--prune").output
 
 
-def test_a_bad_seed_changes_nothing_and_is_told_with_its_line(run: Run, tmp_path: Path) -> None:
+def test_invalid_seed_changes_nothing_and_names_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(SEED)
     run("apply", "iam.yaml")
     (tmp_path / "bad.yaml").write_text(SEED + "      - {name: eve}\n      - {nmae: bob}\n")
@@ -202,14 +202,14 @@ def test_a_bad_seed_changes_nothing_and_is_told_with_its_line(run: Run, tmp_path
     assert run("apply", "iam.yaml", "--prune").output == "no changes\n"
 
 
-def test_a_bad_seed_makes_no_store(run: Run, tmp_path: Path) -> None:
-    """It is read before a store is made."""
+def test_invalid_seed_creates_no_store(run: Run, tmp_path: Path) -> None:
+    """The seed is read before a store is created."""
     (tmp_path / "bad.yaml").write_text("version: 2\n")
     assert run("apply", "bad.yaml").exit_code == 2
     assert [each.name for each in tmp_path.iterdir()] == ["bad.yaml"]
 
 
-def test_a_store_that_cannot_be_opened_is_an_error(run: Run, tmp_path: Path) -> None:
+def test_unopenable_store_is_an_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(SEED)
     for store in ("nonsense", "sqlite:///no/such/folder/x.db", "nosuchdatabase://x"):
         refused = run("apply", "iam.yaml", "--store", store)
@@ -247,25 +247,25 @@ def misconfigured(): raise ConfigurationError("no guard")
 
 @pytest.fixture
 def app(tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """Write the module above under a name that no other test has imported."""
+    """Write the module above under a new name."""
     name = f"app_{abs(hash(request.node.name))}"
     (tmp_path / f"{name}.py").write_text(APP)
     return name
 
 
 @pytest.mark.parametrize(("attribute", "code"), [("good", 0), ("create", 0), ("bad", 1), ("wrapped", 1)])
-def test_routes_tells_what_is_guarded(run: Run, app: str, attribute: str, code: int) -> None:
-    told = run("routes", f"{app}:{attribute}")
-    assert told.exit_code == code, told.output
-    assert "docs:Get on document/{id}" in told.output
-    assert ("UNGUARDED" in told.output) is (code == 1)
-    assert told.output.endswith(f"2 endpoints, {code} unguarded\n")
+def test_routes_lists_guards(run: Run, app: str, attribute: str, code: int) -> None:
+    result = run("routes", f"{app}:{attribute}")
+    assert result.exit_code == code, result.output
+    assert "docs:Get on document/{id}" in result.output
+    assert ("UNGUARDED" in result.output) is (code == 1)
+    assert result.output.endswith(f"2 endpoints, {code} unguarded\n")
 
 
 def test_routes_as_json(run: Run, app: str) -> None:
-    told = run("routes", f"{app}:bad", "--json")
-    assert told.exit_code == 1
-    assert json.loads(told.output) == [
+    result = run("routes", f"{app}:bad", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.output) == [
         {"path": "/d/{id}", "methods": ["GET", "HEAD"], "endpoint": "get", "guards": ["docs:Get on document/{id}"]},
         {"path": "/f", "methods": ["GET", "HEAD"], "endpoint": "forgotten", "guards": []},
     ]
@@ -279,15 +279,15 @@ def test_routes_as_json(run: Run, app: str) -> None:
         ("misconfigured", "no guard"),
     ],
 )
-def test_an_application_that_cannot_be_loaded_is_an_error(run: Run, app: str, attribute: str, words: str) -> None:
-    """Nothing was found out, which is neither yes nor no."""
-    told = run("routes", f"{app}:{attribute}")
-    assert told.exit_code == 2
-    assert words in told.stderr
+def test_unloadable_application_is_an_error(run: Run, app: str, attribute: str, words: str) -> None:
+    """Neither yes nor no."""
+    result = run("routes", f"{app}:{attribute}")
+    assert result.exit_code == 2
+    assert words in result.stderr
 
 
 @pytest.mark.parametrize("text", ["def (", "import no_such_module", "1 / 0"])
-def test_a_module_that_cannot_be_imported_is_an_error(run: Run, tmp_path: Path, text: str) -> None:
+def test_unimportable_module_is_an_error(run: Run, tmp_path: Path, text: str) -> None:
     name = f"broken_{abs(hash(text))}"
     (tmp_path / f"{name}.py").write_text(text)
     assert run("routes", f"{name}:app").exit_code == 2
@@ -296,8 +296,8 @@ def test_a_module_that_cannot_be_imported_is_an_error(run: Run, tmp_path: Path, 
 # --- decide ---
 
 
-def test_decide_answers_in_order_and_goes_on_after_errors(run: Run) -> None:
-    """4.3: `expected` is ignored; what cannot be decided is told in its place."""
+def test_decide_answers_in_order_after_errors(run: Run) -> None:
+    """4.3: `expected` is ignored; an undecidable case is reported in its place."""
     twice = json.dumps(case("twice")).replace('"id"', '"id": "once", "id"')
     refused = {**case("refused"), "policies": {"identity": [{"Statement": {"Effect": "Maybe"}}]}}
     given = lines(
@@ -312,9 +312,9 @@ def test_decide_answers_in_order_and_goes_on_after_errors(run: Run) -> None:
         case("é"),
         "[" * 99999,
     )
-    told = run("decide", stdin=given)
-    assert told.exit_code == 0
-    answers = [json.loads(line) for line in told.output.splitlines()]
+    result = run("decide", stdin=given)
+    assert result.exit_code == 0
+    answers = [json.loads(line) for line in result.output.splitlines()]
     assert [answer["id"] for answer in answers] == ["a", "b", None, None, "refused", None, None, "é", None]
     assert [answer.get("outcome") for answer in answers] == [
         "Allowed", "ImplicitlyDenied", None, None, None, None, None, "Allowed", None,
@@ -323,13 +323,13 @@ def test_decide_answers_in_order_and_goes_on_after_errors(run: Run) -> None:
     assert "`id` is repeated" in answers[3]["error"]
 
 
-def test_decide_of_nothing_says_nothing(run: Run) -> None:
-    told = run("decide", stdin="")
-    assert (told.exit_code, told.output) == (0, "")
+def test_decide_of_no_case_prints_nothing(run: Run) -> None:
+    result = run("decide", stdin="")
+    assert (result.exit_code, result.output) == (0, "")
 
 
-def test_decide_as_a_process_of_its_own() -> None:
-    """A stream with a line that is no UTF-8 goes on, whatever the locale says."""
+def test_decide_as_separate_process() -> None:
+    """A line of invalid UTF-8 does not end the stream, in any locale."""
     given = lines(case("a")).encode() + b"\xff\xfe\n" + lines(case("ü")).encode()
     for encoding in ("utf-8:strict", "ascii:strict"):
         done = subprocess.run(
@@ -345,16 +345,16 @@ def test_decide_as_a_process_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["cases.jsonl", "cases.yaml"])
-def test_test_counts(run: Run, tmp_path: Path, name: str) -> None:
-    """Failures first, each with its place; exit code 1 when there are any."""
+def test_test_reports_failures_and_counts(run: Run, tmp_path: Path, name: str) -> None:
+    """Failures first, each with its place; exit code 1 if there are any."""
     refused = {"id": "refused", "expected": "error"}
     cases = [case("good", "Allowed"), case("bad", "ImplicitlyDenied"), case("none"), refused, case("slip", "allowed")]
     known = "`expected` is one of Allowed, ImplicitlyDenied, ExplicitlyDenied, error"
     dash = "" if name.endswith("jsonl") else "- "
     (tmp_path / name).write_text("".join(dash + lines(each) for each in cases))
-    told = run("test", name)
-    assert told.exit_code == 1
-    assert told.output.splitlines() == [
+    result = run("test", name)
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
         f"{name}:2: bad: expected ImplicitlyDenied, got Allowed",
         f"{name}:3: none: expected None, got Allowed; {known}",
         f"{name}:5: slip: expected allowed, got Allowed; {known}",
@@ -365,15 +365,15 @@ def test_test_counts(run: Run, tmp_path: Path, name: str) -> None:
     assert as_json[-1] == {"passed": 2, "failed": 3}
 
 
-def test_test_of_several_files_that_pass(run: Run, tmp_path: Path) -> None:
+def test_test_of_passing_files(run: Run, tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / name).write_text(lines(case("good", "Allowed")))
-    told = run("test", "a.jsonl", "b.jsonl")
-    assert (told.exit_code, told.output) == (0, "2 passed, 0 failed\n")
+    result = run("test", "a.jsonl", "b.jsonl")
+    assert (result.exit_code, result.output) == (0, "2 passed, 0 failed\n")
 
 
-def test_what_cannot_be_read_is_a_failure_or_an_error(run: Run, tmp_path: Path) -> None:
-    """A line that is no case fails; a YAML file that is no list is no file of cases at all."""
+def test_unreadable_case_fails_and_unreadable_file_is_an_error(run: Run, tmp_path: Path) -> None:
+    """An invalid line fails; a YAML file that is no list is an error."""
     (tmp_path / "a.jsonl").write_text("{\n")
     (tmp_path / "b.yaml").write_text("- {id: a, id: b}\n")
     (tmp_path / "c.yaml").write_text("id: a\n")

@@ -1,4 +1,4 @@
-"""`iam-guard reference`, `lint`, `who-can` and `what-can`: what they print, how they end."""
+"""`iam-guard reference`, `lint`, `who-can` and `what-can`: output and exit codes."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def policy(action: str, resource: str = "*") -> str:
 # --- reference ---------------------------------------------------------------------------------------------------
 
 
-def test_the_reference_of_an_application(run: Run, tmp_path: Path) -> None:
-    """Services of its routes, of whole names too, and those that its module holds."""
+def test_reference_of_application(run: Run, tmp_path: Path) -> None:
+    """Services of its routes, with full names too, and those in variables of its module."""
     shown = run("reference", "APP:app")
     assert shown.exit_code == 0
     titles = [line for line in shown.output.splitlines() if line.startswith("# ")]
@@ -97,7 +97,7 @@ def test_the_reference_of_an_application(run: Run, tmp_path: Path) -> None:
     assert "<h1" in run("reference", "APP:app", "--format", "html", "--service", "notes").output
 
 
-def test_the_references_of_iam_and_sts_need_no_application(run: Run) -> None:
+def test_reference_of_iam_and_sts_needs_no_application(run: Run) -> None:
     """By their prefix."""
     assert json.loads(run("reference", "--service", "sts", "--format", "json").output)["Name"] == "sts"
 
@@ -105,7 +105,7 @@ def test_the_references_of_iam_and_sts_need_no_application(run: Run) -> None:
 @pytest.mark.parametrize(
     "arguments", [[], ["APP:app", "--service", "dogs"], ["APP:nothing"], ["nowhere"], ["APP:app", "--format", "pdf"]]
 )
-def test_a_reference_that_is_not_there(run: Run, arguments: list[str]) -> None:
+def test_missing_reference_is_an_error(run: Run, arguments: list[str]) -> None:
     """Exit code 2."""
     assert run("reference", *arguments).exit_code == 2
 
@@ -113,8 +113,8 @@ def test_a_reference_that_is_not_there(run: Run, arguments: list[str]) -> None:
 # --- lint --------------------------------------------------------------------------------------------------------
 
 
-def test_lint_says_what_it_finds(run: Run, tmp_path: Path) -> None:
-    """1 with findings, 0 without."""
+def test_lint_reports_findings(run: Run, tmp_path: Path) -> None:
+    """Exit code 1 with findings, 0 without."""
     (tmp_path / "good.json").write_text(policy("docs:GetDocument", "arn:aws:docs:*:*:document/*"))
     (tmp_path / "bad.json").write_text(policy("docs:GetDocumnt"))
     good = run("lint", "good.json", "iam.yaml", "--app", "APP:app")
@@ -125,8 +125,8 @@ def test_lint_says_what_it_finds(run: Run, tmp_path: Path) -> None:
     assert run("lint", "bad.json").exit_code == 0
 
 
-def test_lint_knows_references_from_files(run: Run, tmp_path: Path) -> None:
-    """As `iam-guard reference` writes them."""
+def test_lint_uses_references_from_files(run: Run, tmp_path: Path) -> None:
+    """In the format of `iam-guard reference`."""
     run("reference", "APP:docs", "--format", "json", "-o", "docs.json")
     (tmp_path / "bad.json").write_text(policy("docs:GetDocumnt"))
     assert run("lint", "bad.json", "--reference", "docs.json").exit_code == 1
@@ -142,7 +142,7 @@ def test_lint_reads_standard_input(run: Run) -> None:
     assert run("lint", "-", stdin=b"\xff").exit_code == 2
 
 
-def test_lint_has_forms_for_machines(run: Run) -> None:
+def test_lint_has_machine_readable_formats(run: Run) -> None:
     """JSON, GitHub, SARIF."""
     text = policy("iam:GetUsr")
     assert json.loads(run("lint", "-", "--json", stdin=text).output)["findings"][0]["code"] == "INVALID_ACTION"
@@ -150,8 +150,8 @@ def test_lint_has_forms_for_machines(run: Run) -> None:
     assert json.loads(run("lint", "-", "--format", "sarif", stdin=text).output)["version"] == "2.1.0"
 
 
-def test_lint_tells_what_it_is_asked_for(run: Run) -> None:
-    """Severities, codes, types."""
+def test_lint_filters_findings(run: Run) -> None:
+    """By severity, code and type."""
     text = policy("*")
     assert run("lint", "-", stdin=text).exit_code == 1
     assert run("lint", "-", "--min-severity", "error", stdin=text).exit_code == 0
@@ -170,7 +170,7 @@ def test_lint_tells_what_it_is_asked_for(run: Run) -> None:
         ["iam.yaml", "--type", "x"],
     ],
 )
-def test_lint_that_cannot_begin(run: Run, arguments: list[str]) -> None:
+def test_lint_refuses_invalid_input(run: Run, arguments: list[str]) -> None:
     """Exit code 2."""
     assert run("lint", *arguments).exit_code == 2
 
@@ -178,8 +178,8 @@ def test_lint_that_cannot_begin(run: Run, arguments: list[str]) -> None:
 # --- who can, what can ---------------------------------------------------------------------------------------------
 
 
-def test_who_can(run: Run) -> None:
-    """A table of those who may, and of the others on demand."""
+def test_who_can_prints_table(run: Run) -> None:
+    """Of allowed principals, and of the others on request."""
     shown = run("who-can", "docs:GetDocument", PLAN, "--store", "iam.yaml")
     assert shown.exit_code == 0
     lines = shown.output.splitlines()
@@ -194,7 +194,7 @@ def test_who_can(run: Run) -> None:
 
 
 def test_who_can_as_json(run: Run) -> None:
-    """With the statement that speaks."""
+    """With the deciding statement."""
     shown = json.loads(run("who-can", "docs:GetDocument", PLAN, "--store", "iam.yaml", "--json").output)
     assert [(each["principal"].rpartition(":")[2], each["verdict"]) for each in shown] == [
         ("root", "allowed"),
@@ -204,8 +204,7 @@ def test_who_can_as_json(run: Run) -> None:
     assert shown[1]["spoken"][0]["policy"] == "user/ada/Read"
 
 
-def test_what_can(run: Run) -> None:
-    """Actions by resource."""
+def test_what_can_prints_actions_by_resource(run: Run) -> None:
     ada = "arn:aws:iam::111122223333:user/ada"
     shown = run("what-can", ada, "--store", "iam.yaml", "--app", "APP:app")
     assert shown.exit_code == 0
@@ -228,12 +227,12 @@ def test_what_can(run: Run) -> None:
         ["what-can", "ada"],
     ],
 )
-def test_a_question_that_makes_no_sense(run: Run, arguments: list[str]) -> None:
+def test_invalid_question_is_refused(run: Run, arguments: list[str]) -> None:
     """Exit code 2."""
     assert run(*arguments, "--store", "iam.yaml").exit_code == 2
 
 
-def test_nobody_can(run: Run) -> None:
-    """Exit code 1, when not even the root user may."""
+def test_who_can_without_allowed_principal(run: Run) -> None:
+    """Exit code 1, if not even the root user may."""
     other = "arn:aws:docs:us-east-1:999900000000:document/7"
     assert run("who-can", "docs:GetDocument", other, "--store", "iam.yaml").exit_code == 1

@@ -1,4 +1,4 @@
-"""`iam-guard serve` as a process: what it prints, what it begins with, how it ends, and who sees its changes (T-9)."""
+"""`iam-guard serve` as a process: output, initial state, exit codes, and visibility of its changes (T-9)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ accounts:
 
 
 class Served:
-    """One server process."""
+    """A server process."""
 
     def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "iam_guard", "serve", "--port", "0", *arguments]
@@ -65,7 +65,7 @@ class Served:
         )
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
-        """Stop it, and give its exit code, the rest of its output, and its errors."""
+        """Stop it, and return its exit code, the rest of its output, and its errors."""
         self.process.send_signal(number)
         output, errors = self.process.communicate(timeout=300)
         return self.process.returncode, output, errors
@@ -73,7 +73,7 @@ class Served:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start servers that end with the test."""
+    """Start servers that are stopped after the test."""
     started: list[Served] = []
 
     def start(*arguments: str, **options: Any) -> Served:
@@ -91,8 +91,8 @@ def root(where: str = "sqlite://") -> tuple[str, ...]:
     return ("--store", where, "--root-access-key", ":".join(KEY), "--account", ACCOUNT)
 
 
-def test_one_line_says_where(serve: Serve) -> None:
-    """It prints the address when it is ready, and nothing else; a signal ends it with 0."""
+def test_serve_prints_one_line_with_address(serve: Serve) -> None:
+    """When it is ready; a signal ends it with exit code 0."""
     served = serve(*root())
     assert served.line == f"iam-guard serves at {served.url}\n"
     assert served.client().get_user()["User"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
@@ -100,13 +100,13 @@ def test_one_line_says_where(serve: Serve) -> None:
     assert served.end() == (0, "", "")
 
 
-def test_an_interrupt_ends_it_too(serve: Serve) -> None:
+def test_interrupt_ends_server(serve: Serve) -> None:
     served = serve(*root())
     assert served.end(signal.SIGINT) == (0, "", "")
 
 
-def test_the_first_account_is_made_once(serve: Serve, tmp_path: Path) -> None:
-    """A store that has accounts is left as it is, whatever key is given; users outlive the server."""
+def test_first_account_is_created_once(serve: Serve, tmp_path: Path) -> None:
+    """A store with accounts is not changed, whatever key is passed; users outlive the server."""
     url = f"sqlite:///{tmp_path}/iam.db"
     first = serve(*root(url))
     first.client().create_user(UserName="zoe")
@@ -117,14 +117,14 @@ def test_the_first_account_is_made_once(serve: Serve, tmp_path: Path) -> None:
         second.client(("AKIAOTHER", "other")).get_user()
 
 
-def test_the_key_may_come_from_the_environment(serve: Serve) -> None:
-    """So that no other user of the machine reads it in the list of processes."""
+def test_root_key_comes_from_environment(serve: Serve) -> None:
+    """So that other users of the machine can't read it in the process list."""
     served = serve("--store", "sqlite://", environment={"IAM_GUARD_ROOT_ACCESS_KEY": ":".join(KEY)})
     assert served.client().get_user()["User"]["Arn"] == "arn:aws:iam::123456789012:root"
 
 
-def test_it_begins_with_a_seed(serve: Serve, tmp_path: Path) -> None:
-    """`--seed` is applied before the first request; an API key signs in here as everywhere."""
+def test_seed_is_applied_before_serving(serve: Serve, tmp_path: Path) -> None:
+    """An API key of the seed authenticates."""
     (tmp_path / "seed.yaml").write_text(SEED)
     served = serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"))
     assert served.client(("AKIAADA", "ada-secret")).get_user()["User"]["UserName"] == "ada"
@@ -133,21 +133,21 @@ def test_it_begins_with_a_seed(serve: Serve, tmp_path: Path) -> None:
     assert f"{ACCOUNT}:user/ada" in httpx2.post(served.url, data=form, headers=bearer).text
 
 
-def test_what_it_begins_with_is_in_the_trail(serve: Serve, tmp_path: Path) -> None:
+def test_initial_changes_are_audited(serve: Serve, tmp_path: Path) -> None:
     """The seed and the first account, without any secret."""
     (tmp_path / "seed.yaml").write_text(SEED)
     audit = {"IAM_GUARD_AUDIT": str(tmp_path / "audit.jsonl")}
     serve(*root(), environment=audit).client().get_user()
     serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"), environment=audit)
-    told = [(each["eventName"], each["iamGuard"]["kind"]) for each in read(tmp_path / "audit.jsonl")]
-    assert told == [("CreateAccount", "admin_call"), ("GetUser", "decision"), ("ApplySeed", "policy_change")]
+    events = [(each["eventName"], each["iamGuard"]["kind"]) for each in read(tmp_path / "audit.jsonl")]
+    assert events == [("CreateAccount", "admin_call"), ("GetUser", "decision"), ("ApplySeed", "policy_change")]
     text = (tmp_path / "audit.jsonl").read_text()
     assert "root-secret" not in text
     assert "ada-secret" not in text
 
 
-def test_nobody_says_where_a_request_comes_from_but_a_trusted_proxy(serve: Serve, tmp_path: Path) -> None:
-    """A client on the same machine has no more say in its address than others: the setting tells whom to believe."""
+def test_forwarded_address_needs_trusted_proxy(serve: Serve, tmp_path: Path) -> None:
+    """A client on the same machine can't choose its address either: the setting lists trusted proxies."""
     statement = '{Effect: Deny, Action: "*", Resource: "*", Condition: {NotIpAddress: {"aws:SourceIp": 10.0.0.0/8}}}'
     inside = f"inline: {{Inside: {{Version: '2012-10-17', Statement: {statement}}}}}"
     (tmp_path / "seed.yaml").write_text(SEED.replace("access_keys:", f"{inside}\n        access_keys:"))
@@ -162,8 +162,8 @@ def test_nobody_says_where_a_request_comes_from_but_a_trusted_proxy(serve: Serve
     assert httpx2.post(behind.url, data=form, headers=headers).status_code == 200
 
 
-def test_a_file_that_is_followed_can_be_read_only(serve: Serve, tmp_path: Path) -> None:
-    """A store that is a seed file is served; what would change it is refused with the reason."""
+def test_followed_seed_file_is_read_only(serve: Serve, tmp_path: Path) -> None:
+    """A store that is a seed file is served; changes are refused with the reason."""
     (tmp_path / "iam.yaml").write_text(SEED)
     ada = serve("--store", str(tmp_path / "iam.yaml")).client(("AKIAADA", "ada-secret"))
     assert ada.get_user()["User"]["UserName"] == "ada"
@@ -171,25 +171,25 @@ def test_a_file_that_is_followed_can_be_read_only(serve: Serve, tmp_path: Path) 
         ada.create_user(UserName="zoe")
 
 
-def test_reset_goes_back_to_the_start(serve: Serve) -> None:
-    """`POST /-/reset` undoes everything, and what was remembered with it, in the time of a few requests."""
+def test_reset_restores_initial_state(serve: Serve) -> None:
+    """`POST /-/reset` also clears caches, in the time of a few requests."""
     served = serve(*root(), "--allow-reset")
     iam = served.client()
     for name in ("a", "b", "c"):
         iam.create_user(UserName=name)
-    asked, reset = [], []
+    requests, reset = [], []
     for _ in range(5):
         began = time.perf_counter()
         assert httpx2.get(f"{served.url}/-/reset").status_code == 405
-        asked.append(time.perf_counter() - began)
+        requests.append(time.perf_counter() - began)
         assert httpx2.post(f"{served.url}/-/reset").status_code == 204
         reset.append(time.perf_counter() - began)
-    assert min(reset) < 50 * min(asked), "about 15 ms, beside 1 ms"
+    assert min(reset) < 50 * min(requests), "about 15 ms, beside 1 ms"
     assert iam.list_users()["Users"] == []
     iam.create_user(UserName="a")
 
 
-def test_without_the_option_there_is_no_reset(serve: Serve) -> None:
+def test_reset_needs_its_option(serve: Serve) -> None:
     served = serve(*root())
     served.client().create_user(UserName="zoe")
     assert httpx2.post(f"{served.url}/-/reset").status_code in (400, 403)
@@ -203,14 +203,14 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("--store", "sqlite://", "--root-access-key", "ASIATEMPORARY0000001:x"), "without ASIA before it"),
     (("--store", "sqlite://", "--root-access-key", "AKIA:x", "--account", "12"), "account id of 12 digits"),
     (("--store", "mysql://x"), "expected a store of the form"),
-    (("--store", "sqlite:///{tmp}/iam.db", "--allow-reset"), "only a store in memory"),
-    (("--store", "sqlite://", "--host", "203.0.113.1"), "cannot listen at 203.0.113.1"),
+    (("--store", "sqlite:///{tmp}/iam.db", "--allow-reset"), "expected an in-memory store"),
+    (("--store", "sqlite://", "--host", "203.0.113.1"), "cannot listen on 203.0.113.1"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "says"), WRONG)
-def test_what_is_wrong_is_said(serve: Serve, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    """A wrong option ends it with 2 and a message, in which no secret stands."""
+def test_invalid_options_are_reported(serve: Serve, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    """Exit code 2 and a message without any secret."""
     served = serve(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
     output, errors = served.process.communicate(timeout=300)
     assert (served.process.returncode, output) == (2, "")
@@ -219,31 +219,31 @@ def test_what_is_wrong_is_said(serve: Serve, tmp_path: Path, arguments: tuple[st
     assert "Traceback" not in errors
 
 
-def test_another_process_sees_a_change_within_a_second(serve: Serve, tmp_path: Path) -> None:
-    """The server changes, a guard in this process decides with it, at the default settings; after `refresh` at once."""
+def test_other_process_sees_change_within_a_second(serve: Serve, tmp_path: Path) -> None:
+    """The server changes, a guard in this process decides with it at the default settings; after `refresh` at once."""
     url = f"sqlite:///{tmp_path}/iam.db"
     iam = serve(*root(url)).client()
     iam.create_user(UserName="zoe")
     zoe = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/zoe")
     guard = open_guard(url)
-    asked = ("iam:GetUser", zoe.arn)
-    assert not guard.decide(zoe, *asked).allowed
+    question = ("iam:GetUser", zoe.arn)
+    assert not guard.decide(zoe, *question).allowed
     document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}'
     iam.put_user_policy(UserName="zoe", PolicyName="All", PolicyDocument=document)
     began = time.monotonic()
     last = began
-    while not guard.decide(zoe, *asked).allowed:
-        assert last - began < 1.0  # whoever asks a second after the change sees it, however long the answer takes
+    while not guard.decide(zoe, *question).allowed:
+        assert last - began < 1.0  # a request a second after the change sees it, however long it takes
         time.sleep(0.01)
         last = time.monotonic()
     iam.delete_user_policy(UserName="zoe", PolicyName="All")
     guard.refresh()
-    assert not guard.decide(zoe, *asked).allowed
+    assert not guard.decide(zoe, *question).allowed
     guard.close()
 
 
-def test_the_server_sees_a_change_of_another_process(serve: Serve, tmp_path: Path) -> None:
-    """The other way round: a policy that this process writes is decided with by the server within a second."""
+def test_server_sees_change_of_other_process(serve: Serve, tmp_path: Path) -> None:
+    """The server decides within a second with a policy that this process writes."""
     url = f"sqlite:///{tmp_path}/iam.db"
     served = serve(*root(url))
     root_user = served.client()
@@ -260,17 +260,17 @@ def test_the_server_sees_a_change_of_another_process(serve: Serve, tmp_path: Pat
     subprocess.run(applied, check=True, capture_output=True)
     began = time.monotonic()
     while True:
-        asked = time.monotonic()
+        started = time.monotonic()
         try:
             zoe.list_users()
             break
         except ClientError:
-            assert asked - began < 1.0
+            assert started - began < 1.0
             time.sleep(0.01)
 
 
-def test_unsigned_bodies_leave_the_server_small(serve: Serve) -> None:
-    """Sixteen connections of 4 MB each, unsigned and of an unknown key; every one is refused in its own words."""
+def test_unsigned_bodies_do_not_fill_memory(serve: Serve) -> None:
+    """Sixteen connections of 4 MB each, unsigned and with an unknown key; each gets its own error."""
     served = serve(*root())
     served.client().get_user()
     before = _resident(served)
@@ -283,13 +283,13 @@ def test_unsigned_bodies_leave_the_server_small(serve: Serve) -> None:
 
 
 def _resident(served: Served) -> float:
-    """Return the megabytes of memory of a server."""
+    """Return the resident memory of a server in megabytes."""
     pages = Path(f"/proc/{served.process.pid}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _pushed(served: Served, signs: bool) -> bytes:
-    """Send 4 MB of a body of 8 MB, as far as the server takes it, and return its answer, if any comes."""
+    """Send up to 4 MB of a body of 8 MB, as far as the server reads it, and return its answer, if any."""
     address = urlsplit(served.url)
     request = AWSRequest("POST", served.url + "/", data=b"", headers={"Host": address.netloc})
     if signs:

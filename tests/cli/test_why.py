@@ -1,4 +1,4 @@
-"""`iam-guard why`: from the request id of a refusal to the statement, then and now (issue G, explain)."""
+"""`iam-guard why`: from the request id of a denial to the statement, recorded and current (issue G, explain)."""
 
 from __future__ import annotations
 
@@ -39,33 +39,33 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda *arguments: invoke("why", *arguments)
 
 
-def test_denial_is_explained_with_what_would_have_helped(run: Run) -> None:
+def test_denial_is_explained_with_near_misses(run: Run) -> None:
     result = run("request-2", "--trail", "trail", "--store", "sqlite:///iam.db")
     assert result.exit_code == 1, result.output
-    first, asked, because, *_ = result.output.splitlines()
+    first, request, because, *_ = result.output.splitlines()
     assert first.startswith(f"ImplicitlyDenied: User: {RITA} is not authorized to perform: docs:PutDocument")
-    assert asked.endswith(f"{RITA} docs:PutDocument arn:aws:docs::{ACME}:document/7")
+    assert request.endswith(f"{RITA} docs:PutDocument arn:aws:docs::{ACME}:document/7")
     assert because == "    because no identity-based policy allows it"
-    assert "With the policies of the store now, which are the same:" in result.output
+    assert "With the current policies of the store, which are the same:" in result.output
     assert "the action would have to match `docs:Get*`" in result.output
 
 
-def test_allow_names_its_statement_and_ends_with_0(run: Run) -> None:
+def test_allow_names_statement_and_is_exit_code_0(run: Run) -> None:
     result = run("request-1", "--trail", "trail", "--store", "sqlite:///iam.db")
     assert result.exit_code == 0, result.output
     assert "because Allow by Read of user/rita/Read" in result.output
 
 
-def test_event_id_finds_its_record(run: Run) -> None:
+def test_event_id_finds_record(run: Run) -> None:
     (segment,) = Path("trail").glob("*/*.jsonl")
     records = [each for each in read(segment) if each.get("requestID") == "request-1"]
     event = records[0]["eventID"]
-    (told,) = json.loads(run(event, "--trail", "trail", "--store", "sqlite:///iam.db", "--json").output)
-    assert told["record"]["requestID"] == "request-1"
-    assert (told["samePolicies"], told["now"]["outcome"]) == (True, "Allowed")
+    (entry,) = json.loads(run(event, "--trail", "trail", "--store", "sqlite:///iam.db", "--json").output)
+    assert entry["record"]["requestID"] == "request-1"
+    assert (entry["samePolicies"], entry["now"]["outcome"]) == (True, "Allowed")
 
 
-def test_changed_policies_are_said_to_have_changed(run: Run) -> None:
+def test_changed_policies_are_reported(run: Run) -> None:
     Path("iam.yaml").write_text(SEED.replace('"docs:Get*"', '"docs:Put*"'))
     assert CliRunner().invoke(main, ["apply", "iam.yaml", "--store", "sqlite:///iam.db"]).exit_code == 0
     result = run("request-2", "--trail", "trail", "--store", "sqlite:///iam.db")
@@ -73,17 +73,17 @@ def test_changed_policies_are_said_to_have_changed(run: Run) -> None:
     assert "which have changed:\nAllowed" in result.output
 
 
-def test_file_of_records_and_no_store_say_what_was_recorded(run: Run) -> None:
-    """A file cannot be verified; without a store the record speaks alone."""
+def test_file_without_store_shows_record_only(run: Run) -> None:
+    """A file can't be verified; without a store there is no current decision."""
     (segment,) = Path("trail").glob("*/*.jsonl")
     result = run("request-2", "--trail", str(segment), "--store", "sqlite:///none.db")
     assert result.exit_code == 1
     assert "because no identity-based policy allows it" in result.output
-    assert "not decided again: " in result.output
+    assert "not replayed: " in result.output
     assert not Path("none.db").exists()
 
 
-def test_altered_trail_is_not_believed(run: Run) -> None:
+def test_changed_trail_is_refused(run: Run) -> None:
     (segment,) = Path("trail").glob("*/*.jsonl")
     segment.write_bytes(segment.read_bytes().replace(b"203.0.113.7", b"203.0.113.8"))
     assert run("request-2", "--trail", "trail", "--store", "sqlite:///iam.db").exit_code == 2
@@ -92,21 +92,21 @@ def test_altered_trail_is_not_believed(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("request-9", "--trail", "trail"), "no record of `request-9`"),
         (("request-1",), "expected the trail"),
         (("request-1", "--trail", "nowhere"), "does not exist"),
     ],
 )
-def test_what_cannot_be_found_is_said(run: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_unknown_id_is_reported(run: Run, arguments: tuple[str, ...], message: str) -> None:
     result = run(*arguments, "--store", "sqlite:///iam.db")
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
-def test_refused_credential_is_told(run: Run, tmp_path: Path) -> None:
-    """There is no decision, since nobody knows who asked."""
+def test_refused_credential_is_reported(run: Run, tmp_path: Path) -> None:
+    """There is no decision, since the caller is unknown."""
     record = {
         "eventVersion": "1.11",
         "eventTime": "2026-11-26T12:00:00Z",
@@ -122,14 +122,14 @@ def test_refused_credential_is_told(run: Run, tmp_path: Path) -> None:
     assert "\x1b" not in result.output
 
 
-def test_request_that_was_refused_for_want_of_its_record_is_told(run: Run) -> None:
-    """The record says Allowed; another one says that the answer was no."""
+def test_rejected_request_is_reported(run: Run) -> None:
+    """Its record says Allowed; another one says that it was rejected."""
     (segment,) = Path("trail").glob("*/*.jsonl")
     events = {each["eventID"] for each in read(segment) if each.get("requestID") == "request-1"}
     lines = segment.read_bytes() + b"".join(refused_line(Stamp(NOON, "r"), event) for event in events)
     Path("records.jsonl").write_bytes(lines)
     result = run("request-1", "--trail", "records.jsonl", "--store", "sqlite:///iam.db")
     assert result.exit_code == 1
-    assert result.output.startswith("Allowed: refused all the same, for want of this record")
-    (told,) = json.loads(run("request-1", "--trail", "records.jsonl", "--store", "sqlite:///iam.db", "--json").output)
-    assert told["refused"] is True
+    assert result.output.startswith("Allowed: then rejected: the audit record could not be written")
+    (entry,) = json.loads(run("request-1", "--trail", "records.jsonl", "--store", "sqlite:///iam.db", "--json").output)
+    assert entry["refused"] is True

@@ -101,7 +101,7 @@ def replayed_as_recorded(audit_file: Path) -> None:
     store.close()
     assert (result.flips, result.contradictions) == ([], [])
     assert result.recorded_policies == result.compared > 20
-    assert list(result.incomparable) == ["the application gave the resource's policy, which no store has"]
+    assert list(result.incomparable) == ["the application passed the resource's policy, which no store contains"]
 
 
 def test_a_document_from_its_creation_to_its_end(caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""`assert_allowed` and `assert_denied`: they fail with the explanation, and a slip in a test does not let it pass."""
+"""`assert_allowed` and `assert_denied`: they fail with the explanation, and a mistake in a test does not pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iam_guard.model.request import Call
 from iam_guard.testing import assert_allowed, assert_denied
 
 RITA = "arn:aws:iam::111122223333:user/rita"
-NOBODY = "arn:aws:iam::111122223333:user/nobody"
+NONE_NEEDED = "arn:aws:iam::111122223333:user/nobody"
 DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
 POLICIES = compile_policies(
     identity=[
@@ -34,7 +34,7 @@ POLICIES = compile_policies(
 )
 
 
-def test_what_is_as_expected_passes_and_gives_the_decision(guard: Guard) -> None:
+def test_expected_decision_is_returned(guard: Guard) -> None:
     """Of a guard, and of policies without one."""
     for decider in (guard, POLICIES):
         assert assert_allowed(decider, RITA, "docs:GetDocument", DOCUMENT).outcome is Outcome.ALLOWED
@@ -42,8 +42,8 @@ def test_what_is_as_expected_passes_and_gives_the_decision(guard: Guard) -> None
         assert denied.outcome is Outcome.IMPLICITLY_DENIED
 
 
-def test_of_many_statements_those_about_the_action_are_shown() -> None:
-    """Or a failure of one line would be a screen for each policy; what else there is, is counted."""
+def test_long_failure_shows_statements_about_action() -> None:
+    """The others are only counted."""
     others = [{"Effect": "Allow", "Action": ["mail:*", f"s3:Get{number}"], "Resource": "*"} for number in range(50)]
     about = {"Sid": "Mine", "Effect": "Allow", "Action": ["docs:Get*", "mail:*"], "Resource": DOCUMENT[:-1] + "8"}
     long = compile_policies(
@@ -52,25 +52,25 @@ def test_of_many_statements_those_about_the_action_are_shown() -> None:
     )
     with pytest.raises(AssertionError) as failure:
         assert_allowed(long, RITA, "docs:GetDocument", DOCUMENT)
-    told = str(failure.value)
-    assert "59 statements about other actions are not shown" in told
-    assert "✗ Allow Statement[50] `Mine`" in told
-    assert "✓ Action `docs:Get*`\n" in told
-    assert "level 1" in told
-    assert "s3:Get" not in told.partition("Nearest misses")[0]
-    assert len(told.splitlines()) < 50
+    text = str(failure.value)
+    assert "59 statements about other actions are not shown" in text
+    assert "✗ Allow Statement[50] `Mine`" in text
+    assert "✓ Action `docs:Get*`\n" in text
+    assert "level 1" in text
+    assert "s3:Get" not in text.partition("Nearest misses")[0]
+    assert len(text.splitlines()) < 50
 
 
-def test_a_resource_may_have_tags_and_an_owner() -> None:
-    """As a handler's loader knows it."""
+def test_resource_may_have_tags_and_owner() -> None:
+    """As returned by a handler's loader."""
     secret = Resource(DOCUMENT, tags={"class": "secret"})
     assert_denied(POLICIES, RITA, "docs:GetDocument", secret, outcome="ExplicitlyDenied", sid="NoSecrets")
-    with pytest.raises(InvalidInput, match="when it is compiled"):
+    with pytest.raises(InvalidInput, match="expected a resource without policy"):
         assert_allowed(POLICIES, RITA, "docs:GetDocument", Resource(DOCUMENT, policy={"Statement": []}))
 
 
-def test_a_failure_has_the_whole_explanation(guard: Guard) -> None:
-    """What `iam-guard explain` prints."""
+def test_failure_has_explanation(guard: Guard) -> None:
+    """The output of `iam-guard explain`."""
     with pytest.raises(AssertionError) as failed:
         assert_allowed(guard, RITA, "docs:PutDocument", DOCUMENT)
     text = str(failed.value)
@@ -86,8 +86,8 @@ def test_a_failure_has_the_whole_explanation(guard: Guard) -> None:
         ({"outcome": "ExplicitlyDenied"}, "expected ExplicitlyDenied, got Allowed"),
     ],
 )
-def test_an_allow_is_no_denial(expected: dict[str, Any], words: str) -> None:
-    """Whatever was expected of it."""
+def test_allow_is_no_denial(expected: dict[str, Any], words: str) -> None:
+    """With any expectation."""
     with pytest.raises(AssertionError, match=words):
         assert_denied(POLICIES, RITA, "docs:GetDocument", DOCUMENT, **expected)
 
@@ -101,22 +101,22 @@ def test_an_allow_is_no_denial(expected: dict[str, Any], words: str) -> None:
         ({"because": "does not exist"}, "expected a denial because `does not exist`"),
     ],
 )
-def test_a_denial_for_another_reason_fails(expected: dict[str, Any], words: str) -> None:
-    """Outcome, type of policy, Sid."""
+def test_denial_for_other_reason_fails(expected: dict[str, Any], words: str) -> None:
+    """Another outcome, type of policy, or Sid."""
     with pytest.raises(AssertionError, match=words):
         assert_denied(POLICIES, RITA, "docs:PutDocument", DOCUMENT, **expected)
     assert_denied(POLICIES, RITA, "docs:PutDocument", DOCUMENT, by=PolicyType.IDENTITY)
 
 
-def test_a_principal_that_does_not_exist_is_no_denial(guard: Guard) -> None:
-    """A mistyped name must not let a test pass; who means it says so."""
-    with pytest.raises(AssertionError, match=r"none was asked: the principal does not exist"):
-        assert_denied(guard, NOBODY, "docs:GetDocument", DOCUMENT)
-    assert_denied(guard, NOBODY, "docs:GetDocument", DOCUMENT, because="does not exist")
+def test_unknown_principal_is_no_denial(guard: Guard) -> None:
+    """A mistyped name must not pass, unless `because` expects it."""
+    with pytest.raises(AssertionError, match=r"none was evaluated: the principal does not exist"):
+        assert_denied(guard, NONE_NEEDED, "docs:GetDocument", DOCUMENT)
+    assert_denied(guard, NONE_NEEDED, "docs:GetDocument", DOCUMENT, because="does not exist")
 
 
-def test_what_cannot_be_decided_is_no_denial(guard: Guard) -> None:
-    """Nor an action without a prefix, whoever is asked."""
+def test_undecidable_request_is_no_denial(guard: Guard) -> None:
+    """For example an action without a prefix, with a guard or an authorizer."""
     for decider in (guard, POLICIES):
         with pytest.raises(AssertionError, match="no decision could be made"):
             assert_denied(decider, RITA, "GetDocument", DOCUMENT)
@@ -125,8 +125,8 @@ def test_what_cannot_be_decided_is_no_denial(guard: Guard) -> None:
 @pytest.mark.parametrize(
     "expected", [{"outcome": "Denied"}, {"outcome": "Allowed"}, {"by": "SCP"}, {"call": Call("1")}]
 )
-def test_an_expectation_that_makes_no_sense_is_an_error(expected: dict[str, Any]) -> None:
-    """Not a failure, and not a pass."""
+def test_invalid_expectation_is_an_error(expected: dict[str, Any]) -> None:
+    """Neither a failure nor a pass."""
     with pytest.raises(InvalidInput):
         assert_denied(POLICIES, RITA, "docs:PutDocument", DOCUMENT, **expected)
     with pytest.raises(InvalidInput, match="expected a guard or an authorizer"):

@@ -1,4 +1,4 @@
-"""Being a caller without credentials: in a test, for as long as it takes, and nowhere else."""
+"""Test callers without credentials: inside a block of a test only."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def client(app: Starlette) -> Iterator[TestClient]:
         yield opened
 
 
-def test_a_client_is_the_principal_of_the_block(client: TestClient) -> None:
-    """And anonymous before and after; the inner block wins."""
+def test_client_is_principal_of_block(client: TestClient) -> None:
+    """Anonymous before and after; the inner block wins."""
     assert client.get("/documents/7").status_code == 401
     with as_principal(ADA_ARN):
         assert client.get("/documents/7").text == ADA_ARN
@@ -79,13 +79,13 @@ def test_a_client_is_the_principal_of_the_block(client: TestClient) -> None:
 
 
 def test_two_clients_are_two_principals(app: Starlette) -> None:
-    """At once; a wrapped application takes part in start-up too."""
+    """At once; a wrapped application supports start-up too."""
     with TestClient(signed_in(app, ADA_ARN)) as ada, TestClient(signed_in(app, RITA_ARN)) as rita:
         assert [each.put("/documents/7").status_code for each in (ada, rita)] == [200, 403]
 
 
-def test_an_asynchronous_client_is_the_principal_too(app: Starlette) -> None:
-    """Each task its own, at the same time."""
+def test_asynchronous_client_is_principal(app: Starlette) -> None:
+    """One per task, at the same time."""
 
     async def ask(arn: str, heard: list[str]) -> None:
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://t") as client:
@@ -105,15 +105,15 @@ def test_an_asynchronous_client_is_the_principal_too(app: Starlette) -> None:
     assert anyio.run(both) == ([ADA_ARN] * 5, [RITA_ARN] * 5)
 
 
-def test_credentials_that_are_sent_count(client: TestClient, sign: Sign) -> None:
-    """Good ones sign in whom they belong to; bad ones are refused, also in the block."""
+def test_sent_credentials_take_precedence(client: TestClient, sign: Sign) -> None:
+    """Valid ones authenticate their owner; invalid ones are refused, also in the block."""
     with as_principal(RITA_ARN):
         assert client.get("/documents/7", headers=sign(ADA, "GET", "/documents/7")).text == ADA_ARN
         assert client.get("/documents/7", headers={"authorization": "Bearer x"}).status_code == 401
 
 
-def test_any_framework_s_adapter_signs_the_principal_in(guard: Guard) -> None:
-    """Whatever asks the guard who calls, synchronous or not, through its public name."""
+def test_any_adapter_authenticates_principal(guard: Guard) -> None:
+    """With the public method of the guard, synchronous or not."""
     request = HttpRequest("GET", b"/", b"", ())
     with as_principal(ADA_ARN) as ada:
         assert guard.authenticate(request, payload_hash=str) is ada
@@ -123,8 +123,8 @@ def test_any_framework_s_adapter_signs_the_principal_in(guard: Guard) -> None:
     assert guard.authenticate(request, payload_hash=str) == Principal.anonymous()
 
 
-def test_a_handler_can_be_called_directly(guard: Guard) -> None:
-    """Without an application; the decision is there to be looked at."""
+def test_handler_can_be_called_directly(guard: Guard) -> None:
+    """Without an application; its decision can be inspected."""
     with as_principal(ADA_ARN, guard):
         assert delete("7") == "ada deleted 7"
         decision = current_decision()
@@ -136,8 +136,8 @@ def test_a_handler_can_be_called_directly(guard: Guard) -> None:
         delete("7")
 
 
-def test_a_principal_has_the_name_that_people_use() -> None:
-    """A role stands for a session of it, with its path."""
+def test_names_of_principals() -> None:
+    """A role means a session of it, with its path."""
     role = principal_named(f"{ACCOUNT}:role/team/dev")
     assert role.arn == "arn:aws:sts::111122223333:assumed-role/dev/test"
     assert role.role_arn == f"{ACCOUNT}:role/team/dev"
@@ -151,8 +151,8 @@ def test_a_principal_has_the_name_that_people_use() -> None:
 # --- safety ------------------------------------------------------------------------------------------------------
 
 
-def test_the_true_function_is_back_after_the_last_block(app: Starlette) -> None:
-    """Also when blocks end in another order than they began, and when a test fails inside."""
+def test_original_function_is_restored(app: Starlette) -> None:
+    """Also if blocks end in another order than they began, and after a failure inside."""
     before = Guard.authenticate
     first, second = as_principal(ADA_ARN), as_principal(RITA_ARN)
     first.__enter__()
@@ -165,8 +165,8 @@ def test_the_true_function_is_back_after_the_last_block(app: Starlette) -> None:
     assert Guard.authenticate is before
 
 
-def test_another_thread_is_not_the_principal(client: TestClient, guard: Guard) -> None:
-    """The block is the test's own: a server beside it sees an anonymous caller."""
+def test_other_thread_is_anonymous(client: TestClient, guard: Guard) -> None:
+    """The block applies to the test only: a server next to it has an anonymous caller."""
     seen: list[int] = []
     app = Starlette(
         routes=[Route("/documents/{document_id}", get_document)], middleware=[Middleware(GuardMiddleware, guard=guard)]
@@ -179,8 +179,8 @@ def test_another_thread_is_not_the_principal(client: TestClient, guard: Guard) -
 
 
 @pytest.mark.parametrize("call", ["as_principal('anonymous').__enter__()", "signed_in(None, 'anonymous')"])
-def test_outside_of_a_test_run_it_refuses(call: str, tmp_path: Path) -> None:
-    """Whoever imports it in production gets an error and no caller."""
+def test_as_principal_is_refused_outside_of_pytest(call: str, tmp_path: Path) -> None:
+    """Production code that imports it gets an error and no caller."""
     code = f"from iam_guard.testing import as_principal, signed_in\n{call}"
     run = subprocess.run(
         [sys.executable, "-c", code], env={}, cwd=tmp_path, capture_output=True, text=True, check=False
@@ -189,8 +189,8 @@ def test_outside_of_a_test_run_it_refuses(call: str, tmp_path: Path) -> None:
     assert "in a run of pytest only" in run.stderr
 
 
-def test_the_product_knows_nothing_of_it() -> None:
-    """No room below imports this one, and no file but its own says how a test signs in."""
+def test_product_does_not_depend_on_testing() -> None:
+    """No lower layer imports the package, and no other file replaces `authenticate`."""
     package = Path(iam_guard.__file__).parent
     naming = [
         path.relative_to(package).as_posix()

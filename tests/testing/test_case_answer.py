@@ -1,4 +1,4 @@
-"""Answers to a stream of cases: the same as of each case by itself, in order, and as soon as they can be given."""
+"""Answers to a stream of cases: equal to those of each case alone, in order, and without delay."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def by_itself(case: Any) -> dict[str, Any]:
     return {"id": case["id"], "outcome": decision.outcome.value}
 
 
-def test_cases_that_share_policies_are_answered_as_each_by_itself() -> None:
-    """N-9: whatever was remembered, in whatever order cases come."""
+def test_shared_policies_give_same_answers() -> None:
+    """N-9: for any cached policies, and in any order of cases."""
     rng = random.Random(7)
     texts = [path.read_text(encoding="utf-8") for path in sorted(CASES.glob("*.jsonl"))]
     cases = [json.loads(line) for text in texts for line in text.splitlines()]
@@ -47,7 +47,6 @@ def test_cases_that_share_policies_are_answered_as_each_by_itself() -> None:
 
 
 def test_shared_policies_are_compiled_once() -> None:
-    """The point of sharing them."""
     decoder = CaseDecoder()
     first, *others = [decoder.decode(json.dumps(CASE | {"id": f"c{number}"}), "x") for number in range(4)]
     assert [answer(each)["outcome"] for each in (first, *others)] == ["Allowed"] * 4
@@ -85,8 +84,8 @@ CASE: dict[str, Any] = {
         ('{"id": 1, "id": 2, "\\ud800": 1, "\\ud800": 2}', "repeated"),
     ],
 )
-def test_an_answer_can_be_printed(line: str, answered: str) -> None:
-    """N-9: as one line and as JSON, whatever stands in the case."""
+def test_answer_is_printable(line: str, answered: str) -> None:
+    """N-9: as one line and as JSON, for any text in the case."""
     given = answer(CaseDecoder().decode(line, "x"))
     assert answered in given["error"]
     assert given["error"].isprintable()
@@ -105,16 +104,16 @@ def test_an_answer_can_be_printed(line: str, answered: str) -> None:
         ({"principal": {"arn": "ada", "account": "111122223333", "type": "user"}}, "expected one of"),
     ],
 )
-def test_what_cannot_be_decided_is_an_error_of_its_case(changes: dict[str, Any], words: str) -> None:
-    """N-9, C-45: the stream goes on."""
+def test_undecidable_case_is_an_error(changes: dict[str, Any], words: str) -> None:
+    """N-9, C-45: the stream continues."""
     case = CASE | {"request": CASE["request"] | changes}
     given = answer(CaseEntry("x", case))
     assert given["id"] == "c1"
     assert words in given["error"]
 
 
-def test_a_test_run_goes_on_after_hostile_cases(tmp_path: Path) -> None:
-    """`iam-guard test`: each is a failed case, and told."""
+def test_test_command_continues_after_hostile_cases(tmp_path: Path) -> None:
+    """`iam-guard test`: each is reported as a failed case."""
     keys = tmp_path / "keys.yaml"
     keys.write_text("- {id: keys, request: {context: {1: a}}}\n- {id: more, policies: {1: {2: 3}}, expected: error}\n")
     halves = tmp_path / "halves.jsonl"
@@ -133,7 +132,7 @@ def test_a_test_run_goes_on_after_hostile_cases(tmp_path: Path) -> None:
 
 
 class Arriving(BytesIO):
-    """A stream of which each read gives what has arrived by then."""
+    """A stream whose reads return what has arrived by then."""
 
     def __init__(self, *parts: bytes) -> None:
         super().__init__()
@@ -155,13 +154,12 @@ class Arriving(BytesIO):
         ([b"a\r\nb\x0bc\n"], [["a\r", "b\x0bc"]]),
     ],
 )
-def test_lines_are_given_as_they_arrive(parts: list[bytes], batches: list[list[str]]) -> None:
-    """Complete lines at once, the last one also without its end; what is no UTF-8 stays recognizable."""
+def test_lines_are_returned_as_they_arrive(parts: list[bytes], batches: list[list[str]]) -> None:
+    """Complete lines at once, the last one also without its end; invalid UTF-8 stays recognizable."""
     assert list(buffered_lines(Arriving(*parts))) == batches
 
 
-def test_lines_are_those_of_the_text_however_they_arrive() -> None:
-    """No byte is lost between two reads."""
+def test_split_reads_lose_no_bytes() -> None:
     text = "".join(f'{{"id": "{number}é"}}\n' * (number % 3) + "x" * number + "\n" for number in range(40))
     octets = text.encode()
     for size in (1, 2, 7, 64, 1 << 16):
@@ -169,8 +167,8 @@ def test_lines_are_those_of_the_text_however_they_arrive() -> None:
         assert [line for lines in buffered_lines(Arriving(*parts)) for line in lines] == text.split("\n")[:-1]
 
 
-def test_a_line_is_answered_before_the_next_is_written() -> None:
-    """Design 4.3: `iam-guard decide` can be talked with."""
+def test_line_is_answered_before_next_is_sent() -> None:
+    """Design 4.3: `iam-guard decide` can be used interactively."""
     command = [sys.executable, "-m", "iam_guard", "decide"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

@@ -1,4 +1,4 @@
-"""Files of cases: each case in its place, what is none is told and passed over."""
+"""Files of cases: each case with its place; invalid ones are reported and skipped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def yaml_file(tmp_path: Path, text: str | bytes) -> Path:
 def only(path: Path) -> Any:
     (entry,) = entries_of_file(path)
     assert isinstance(entry, CaseEntry), entry
-    return entry.given
+    return entry.content
 
 
 def problem(path: Path) -> Unreadable:
@@ -31,7 +31,7 @@ def problem(path: Path) -> Unreadable:
     return entry
 
 
-def test_a_stream_goes_on_after_what_is_no_case() -> None:
+def test_stream_continues_after_invalid_case() -> None:
     """4.3: an answer for each line, in order; empty lines count as lines and have none."""
     lines = ['{"id": 1}', "", "{", "  \t", '{"id": 2, "id": 3}', '{"x": NaN}', "[" * 100_000, '"text"', '{"id": 4}']
     entries = list(entries_of_lines(lines, "in"))
@@ -39,14 +39,14 @@ def test_a_stream_goes_on_after_what_is_no_case() -> None:
     assert [isinstance(entry, Unreadable) for entry in entries] == [False, True, True, True, True, False, False]
 
 
-def test_a_number_of_many_digits_is_refused() -> None:
-    """Python refuses to read it; the stream goes on."""
+def test_number_with_many_digits_is_refused() -> None:
+    """Python refuses to parse it; the stream continues."""
     (entry,) = entries_of_lines(['{"id": ' + "9" * 5000 + "}"], "in")
     assert isinstance(entry, Unreadable)
 
 
-def test_bytes_that_are_no_utf8_spoil_their_line_only(tmp_path: Path) -> None:
-    """Nothing is decided on a text that was changed while it was read."""
+def test_invalid_utf8_affects_its_line_only(tmp_path: Path) -> None:
+    """A replaced character would change the case."""
     path = tmp_path / "cases.jsonl"
     path.write_bytes(b'{"id": "\xff"}\n{"id": "\xc3\xa9"}\n')
     bad, good = entries_of_file(path)
@@ -55,7 +55,7 @@ def test_bytes_that_are_no_utf8_spoil_their_line_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cases.yaml", "cases.yml"])
-def test_yaml_is_known_by_its_name(tmp_path: Path, name: str) -> None:
+def test_yaml_is_recognized_by_suffix(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("- {id: a}\n- {id: b}\n")
     assert list(entries_of_file(path)) == [
@@ -84,16 +84,16 @@ def test_yaml_is_known_by_its_name(tmp_path: Path, name: str) -> None:
         ("'17'", "17"),
     ],
 )
-def test_yaml_means_what_json_means(tmp_path: Path, text: str, value: object) -> None:
+def test_yaml_values_are_those_of_json(tmp_path: Path, text: str, value: object) -> None:
     """An account id is no octal number, and a version is no date."""
     found = only(yaml_file(tmp_path, f"- x: {text}\n"))["x"]
     assert (found, type(found)) == (value, type(value))
 
 
-def test_yaml_may_share_parts(tmp_path: Path) -> None:
-    """Anchors and merges are how people keep case files short."""
+def test_yaml_anchors_and_merges_are_supported(tmp_path: Path) -> None:
+    """They keep case files short."""
     path = yaml_file(tmp_path, "- &a {id: a, why: w}\n- {<<: *a, id: b}\n")
-    assert [each.given for each in entries_of_file(path) if isinstance(each, CaseEntry)] == [
+    assert [each.content for each in entries_of_file(path) if isinstance(each, CaseEntry)] == [
         {"id": "a", "why": "w"},
         {"id": "b", "why": "w"},
     ]
@@ -113,14 +113,14 @@ def test_yaml_may_share_parts(tmp_path: Path) -> None:
         pytest.param("- " + "9" * 5000, "", id="many digits"),
         pytest.param("- !!bool perhaps\n", "expected no YAML tag", id="tag that does not fit"),
         pytest.param("- !!timestamp x\n", "expected no YAML tag", id="tag of a date"),
-        pytest.param("- &a [*a, *a]\n", "inside of what it names", id="list in itself"),
-        pytest.param("- &a {b: &b {<<: [*a]}}\n", "inside of what it names", id="mapping in itself"),
+        pytest.param("- &a [*a, *a]\n", "inside of the value that it names", id="list in itself"),
+        pytest.param("- &a {b: &b {<<: [*a]}}\n", "inside of the value that it names", id="mapping in itself"),
         pytest.param("- *a\n", "undefined alias", id="alias of nothing"),
         pytest.param("- ? [&a {b: [c]}, *a]\n  : d\n", "unhashable", id="key with an alias"),
     ],
 )
-def test_bad_yaml_is_told_and_not_half_read(tmp_path: Path, text: str | bytes, words: str) -> None:
-    """G-10 holds for YAML too: who keeps the last of two keys decides differently from who keeps the first."""
+def test_invalid_yaml_is_refused_as_a_whole(tmp_path: Path, text: str | bytes, words: str) -> None:
+    """G-10 applies to YAML too: parsers resolve a duplicate key differently."""
     assert words in problem(yaml_file(tmp_path, text)).problem
 
 
@@ -129,30 +129,30 @@ MAPS = ["- &a0 {x: y}", *(f"- &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 1
 
 
 @pytest.mark.parametrize("lines", [LISTS, MAPS], ids=["lists", "merges"])
-def test_aliases_do_not_make_much_out_of_little(tmp_path: Path, lines: list[str]) -> None:
-    """Thirty lines that mean 10 to the power of 30 values; the line that is too much is told."""
+def test_alias_expansion_is_limited(tmp_path: Path, lines: list[str]) -> None:
+    """Thirty lines can mean 10 to the power of 30 values; the line over the limit is reported."""
     path = yaml_file(tmp_path, "\n".join(lines))
     assert problem(path) == Unreadable(f"{path}:8", f"not readable as YAML: expected at most {MAX_VALUES} values")
 
 
-def test_bad_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported_with_line(tmp_path: Path) -> None:
     path = yaml_file(tmp_path, "- id: a\n- id: b\n  id: c\n")
     assert problem(path).place == f"{path}:3"
     assert problem(yaml_file(tmp_path, b"- id: a\n- id: \xff\n")).place == f"{path}:2"
 
 
 @pytest.mark.parametrize("name", ["cases.yaml", "cases.jsonl"])
-def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path, name: str) -> None:
-    """Editors and shells of Windows write one."""
+def test_byte_order_mark_is_ignored(tmp_path: Path, name: str) -> None:
+    """Windows editors and shells write one."""
     path = tmp_path / name
     path.write_text("{0}\n{0}\n".format('- {"id": "a"}' if name.endswith("yaml") else '{"id": "a"}'), "utf-8-sig")
-    assert [each.given for each in entries_of_file(path) if isinstance(each, CaseEntry)] == [{"id": "a"}] * 2
+    assert [each.content for each in entries_of_file(path) if isinstance(each, CaseEntry)] == [{"id": "a"}] * 2
     for text in ('\ufeff{"id": "a"}', '\ufeff{"id": "a"}\n{"id": "b"}'):
         assert isinstance(entries_of_text(text, "in")[0], CaseEntry)
 
 
-def test_yaml_is_read_with_libyaml_where_it_is_there() -> None:
-    """PyYAML's own scanner takes more than a millisecond for a case, and people have thousands."""
+def test_yaml_is_read_with_libyaml() -> None:
+    """PyYAML's own scanner takes more than a millisecond per case, and files have thousands."""
     assert not yaml.__with_libyaml__ or issubclass(_Loader, yaml.CSafeLoader)
 
 

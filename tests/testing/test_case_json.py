@@ -1,4 +1,4 @@
-"""Decoding of cases: what is remembered of policies never changes what comes out."""
+"""Decoding of cases: the cache of policies never changes the result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SPACE = st.sampled_from(["", "", " ", "  ", "\t", "\r\n", "\u00a0"])
 
 @st.composite
 def objects(draw: st.DrawFn, depth: int = 0) -> str:
-    """Draw the text of something like an object, with policies at all places where they are not meant to be."""
+    """Draw the text of something like an object, with `policies` in unusual places."""
     inside = [objects(depth=depth + 1)] if depth < 2 else []
     values = st.one_of(st.sampled_from(POLICIES), st.sampled_from(POLICIES), st.sampled_from(SCALARS), *inside)
     members = [
@@ -41,7 +41,7 @@ def objects(draw: st.DrawFn, depth: int = 0) -> str:
     return draw(SPACE) + "{" + ",".join(members) + "}" + draw(SPACE)
 
 
-def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
         raise ValueError
     return dict(pairs)
@@ -52,15 +52,15 @@ def no_constant(name: str) -> Any:
 
 
 def plainly(text: str) -> Any:
-    """Decode as if nothing was ever remembered."""
+    """Decode without a cache."""
     try:
-        return json.loads(text, object_pairs_hook=without_repetition, parse_constant=no_constant)
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=no_constant)
     except ValueError:
         return Unreadable
 
 
 def decoded(entry: CaseEntry | Unreadable) -> Any:
-    return entry.given if isinstance(entry, CaseEntry) else Unreadable
+    return entry.content if isinstance(entry, CaseEntry) else Unreadable
 
 
 @given(st.lists(objects(), min_size=1, max_size=5), st.integers(1, 3))
@@ -75,16 +75,16 @@ def decoded(entry: CaseEntry | Unreadable) -> Any:
 @example(['{"policies": {}, "id": 1, "id": 2}', '{"a": {"b": 1, "b": 2}, "policies": {}}'], 3)
 @example(['[{"policies": {}}]', '"\\"policies\\": {}"'], 3)
 @example(['["policies": {}]', '{"policies": {}: 1}', '"policies": {}'], 3)
-def test_memory_never_changes_what_is_decoded(texts: list[str], times: int) -> None:
-    """Whatever the text and whatever came before: the same value in the same order of keys, or no value in both."""
+def test_cache_never_changes_result(texts: list[str], times: int) -> None:
+    """For any texts in any order: the same value with the same order of keys, or an error in both."""
     decoder = CaseDecoder()
     for text in texts * times:
         assert repr(decoded(decoder.decode(text, "x"))) == repr(plainly(text)), text
 
 
 @given(st.lists(objects(), min_size=1, max_size=3), st.randoms(use_true_random=False))
-def test_memory_never_changes_what_is_decoded_of_broken_text(texts: list[str], rng: random.Random) -> None:
-    """The same for texts that were cut or stirred after their like was remembered."""
+def test_cache_never_changes_result_of_broken_text(texts: list[str], rng: random.Random) -> None:
+    """For texts that were cut or shuffled after similar ones were cached."""
     decoder = CaseDecoder()
     for text in [*texts, *texts]:
         decoder.decode(text, "x")
@@ -98,8 +98,8 @@ def line(number: int, policies: str, **more: object) -> str:
     return f'{{"id": "c{number}", "request": {{}}, "policies": {policies}, {rest}'
 
 
-def test_policies_that_come_again_are_shared() -> None:
-    """From the second time on they are one object, however the line ends."""
+def test_repeated_policies_are_shared() -> None:
+    """From the second time on, they are one object, for any rest of the line."""
     decoder = CaseDecoder()
     lines = [line(1, POLICIES[3]), line(2, POLICIES[3]), line(3, POLICIES[3]), line(4, POLICIES[3], why="a } {")]
     entries = [decoder.decode(each, "x") for each in lines]
@@ -111,23 +111,23 @@ def test_policies_that_come_again_are_shared() -> None:
     assert shared[1].decoded == json.loads(POLICIES[3])
 
 
-def test_the_same_words_in_another_layout_are_others() -> None:
-    """Nothing but the text itself is compared."""
+def test_policies_are_compared_as_text() -> None:
+    """Another layout is another text."""
     decoder = CaseDecoder()
     entries = [decoder.decode(line(1, text), "x") for text in ('{"a": 1}', '{"a":1}', '{"a": 1.0}', '{"a": true}') * 2]
-    values = [entry.given["policies"]["a"] for entry in entries if isinstance(entry, CaseEntry)]
+    values = [entry.content["policies"]["a"] for entry in entries if isinstance(entry, CaseEntry)]
     assert [repr(value) for value in values] == ["1", "1", "1.0", "True"] * 2
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound everything is forgotten, and nothing goes wrong."""
+def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cleared at the limit, and decoding goes on."""
     monkeypatch.setattr(case_json, "_MAX_CHARACTERS", 100)
     decoder = CaseDecoder()
     for number in range(50):
         for _ in range(3):
             entry = decoder.decode(line(number, f'{{"identity": [{number}]}}'), "x")
             assert decoded(entry)["policies"] == {"identity": [number]}
-        assert sum(map(len, decoder._known)) <= 100
+        assert sum(map(len, decoder._policies)) <= 100
 
 
 @pytest.mark.parametrize(
@@ -135,15 +135,15 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ('{"policies": {"a": 1, "a": 2}}', "expected a case as JSON object: the key `a` is repeated"),
         ('{"policies": {}, "policies": {}}', "expected a case as JSON object: the key `policies` is repeated"),
-        ('{"policies": {"a": NaN}}', "expected a case as JSON object: `NaN` is no number of JSON"),
-        ('{"policies": {}, "a": Infinity}', "expected a case as JSON object: `Infinity` is no number of JSON"),
+        ('{"policies": {"a": NaN}}', "expected a case as JSON object: `NaN` is not a JSON number"),
+        ('{"policies": {}, "a": Infinity}', "expected a case as JSON object: `Infinity` is not a JSON number"),
         ('{"policies": {"abc": 1}, ]', "expected a case as JSON object: Expecting property name enclosed in double"),
         ('{"policies": ' + '{"a":' * 100_000, "the case is nested too deeply"),
         ('{"policies": {"a": "\udc80"}}', "expected UTF-8"),
     ],
 )
-def test_a_fault_is_told_as_it_stands_in_the_line(text: str, problem: str) -> None:
-    """G-10: also when it stands in or beside policies that are known; the place in the line is that of the whole."""
+def test_fault_has_its_place_in_the_line(text: str, problem: str) -> None:
+    """G-10: also inside or next to cached policies."""
     decoder = CaseDecoder()
     for known in ('{"policies": {}}', '{"policies": {"abc": 1}}') * 2:
         decoder.decode(known, "x")

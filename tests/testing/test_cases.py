@@ -1,4 +1,4 @@
-"""Cases: their shape is checked, and each is decided or refused, never anything else (rules N)."""
+"""Cases are validated, and each is decided or refused with our own errors (rules N)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASE: dict[str, Any] = {
 
 
 def with_value(path: str, value: object) -> dict[str, Any]:
-    """Return the case above with one place changed."""
+    """Return the case above with one value changed."""
     changed = copy.deepcopy(CASE)
     *ways, last = path.split("/")
     place = changed
@@ -36,13 +36,13 @@ def with_value(path: str, value: object) -> dict[str, Any]:
     return changed
 
 
-def test_decides_a_case() -> None:
+def test_case_is_decided() -> None:
     """N-1 to N-4."""
     assert decide_case(read_case(CASE)).outcome == "Allowed"
 
 
 @pytest.mark.parametrize("key", ["rule", "expected", "why"])
-def test_what_only_people_read_changes_nothing(key: str) -> None:
+def test_informational_members_are_ignored(key: str) -> None:
     assert decide_case(read_case({**CASE, key: "Allowed"})).allowed
 
 
@@ -77,8 +77,8 @@ def test_what_only_people_read_changes_nothing(key: str) -> None:
         ("expected", 5, "/expected"),
     ],
 )
-def test_tells_the_place_of_what_is_wrong(path: str, value: object, place: str) -> None:
-    """A typing error in a case must not leave a policy out."""
+def test_error_names_place(path: str, value: object, place: str) -> None:
+    """A typing mistake in a case must not drop a policy."""
     with pytest.raises(InvalidInput) as refused:
         decide_case(read_case(with_value(path, value)))
     assert refused.value.place == place
@@ -86,8 +86,8 @@ def test_tells_the_place_of_what_is_wrong(path: str, value: object, place: str) 
 
 @pytest.mark.parametrize("key", ["identity", "resource", "permissions_boundary", "session", "scps", "rcps"])
 @pytest.mark.parametrize("document", [5, "text", [], {"Statement": 5}, {"statement": []}, None])
-def test_a_document_that_is_none_is_refused(key: str, document: object) -> None:
-    """N-9: refused, wherever it stands; None is no policy where a list is not expected."""
+def test_invalid_document_is_refused(key: str, document: object) -> None:
+    """N-9: in any place; None is no policy unless a list is expected."""
     wrapped = [[document]] if key in ("scps", "rcps") else [document] if key in ("identity", "session") else document
     case = read_case(with_value(f"policies/{key}", wrapped))
     if wrapped is None:
@@ -97,20 +97,23 @@ def test_a_document_that_is_none_is_refused(key: str, document: object) -> None:
         decide_case(case)
 
 
-def test_an_account_as_a_number_is_told_how_to_write_it() -> None:
-    """YAML takes `111122223333` for a number, and keeps `012345678901` as it is; `true` is no number."""
-    for value, words in ((111122223333, "got the number `111122223333`: put it in quotes"), (True, "expected a text")):
+def test_account_as_number_suggests_quotes() -> None:
+    """YAML reads `111122223333` as a number, and `012345678901` as a string; `true` is no number."""
+    for value, words in (
+        (111122223333, "got the number `111122223333`: put it in quotes"),
+        (True, "expected a string"),
+    ):
         with pytest.raises(InvalidInput) as refused:
             read_case(with_value("request/resource_account", value))
         assert str(refused.value).endswith(f"{words} (at /request/resource_account)")
 
 
-def test_a_case_without_policies_is_denied() -> None:
+def test_case_without_policies_is_denied() -> None:
     """E-1."""
     assert decide_case(read_case(with_value("policies", None))).outcome == "ImplicitlyDenied"
 
 
-def test_a_role_session_follows_from_its_arn() -> None:
+def test_role_is_derived_from_session_arn() -> None:
     """P-2: without `role_arn` the role is at the root path."""
     session = {
         "arn": "arn:aws:sts::111122223333:assumed-role/Editor/ada",
@@ -136,8 +139,8 @@ places = [
 
 
 @given(st.sampled_from(places), anything)
-def test_nothing_but_our_errors_comes_out(path: str, value: object) -> None:
-    """A stream of cases goes on after any of them."""
+def test_only_our_errors_are_raised(path: str, value: object) -> None:
+    """A stream of cases continues after each of them."""
     try:
         decide_case(read_case(with_value(path, value)))
     except IamGuardError:

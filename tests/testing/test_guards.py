@@ -1,4 +1,4 @@
-"""Guards for tests: the same one for the same seed, services and settings."""
+"""Guards for tests are reused for the same seed, services and settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seed(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_same_guard_is_given_again(guards: Guards, seed: Path) -> None:
+def test_guard_is_reused(guards: Guards, seed: Path) -> None:
     """It need not be opened for each test."""
     docs = Service("docs")
     first = guards.get(seed, [docs], {})
@@ -40,14 +40,14 @@ def test_the_same_guard_is_given_again(guards: Guards, seed: Path) -> None:
     assert guards.get(seed, [docs], {"region": "eu-west-1"}) is not first
 
 
-def test_a_test_cannot_change_what_others_see(guards: Guards, seed: Path) -> None:
-    """A guard on a seed changes with its file only."""
+def test_guard_on_seed_is_read_only(guards: Guards, seed: Path) -> None:
+    """It changes only with its file."""
     with pytest.raises(StoreIsReadOnly):
         guards.get(seed, [], {}).resource_policies.delete(DOCUMENT)
 
 
-def test_a_seed_may_be_a_mapping(guards: Guards) -> None:
-    """Of plain values; its mistakes are those of a seed."""
+def test_seed_may_be_a_mapping(guards: Guards) -> None:
+    """Of plain values, with the errors of a seed."""
     account = {"id": "111122223333", "name": "acme", "root": {"email": "r@a.example"}, "users": [{"name": "rita"}]}
     given = {"version": 1, "accounts": [account]}
     assert not guards.get(given, [], {}).decide(RITA, "docs:GetDocument", DOCUMENT).allowed
@@ -57,10 +57,10 @@ def test_a_seed_may_be_a_mapping(guards: Guards) -> None:
         guards.get({"version": 7}, [], {})
 
 
-def test_nothing_is_audited_unless_it_is_wanted(
+def test_nothing_is_audited_by_default(
     guards: Guards, seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the environment says of production's trail."""
+    """Whatever trail the environment configures."""
     monkeypatch.setenv("IAM_GUARD_AUDIT", str(tmp_path / "production.jsonl"))
     guards.get(seed, [], {}).decide(RITA, "docs:GetDocument", DOCUMENT)
     assert not (tmp_path / "production.jsonl").exists()

@@ -1,4 +1,4 @@
-"""Access matrices: every cell is decided, a slip is no cell, and a change of access is seen."""
+"""Access matrices: every cell is a decision, mistakes are errors, and changes of access are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def matrix(guard: Guard) -> AccessMatrix:
 
 
 def test_every_cell_is_decided(matrix: AccessMatrix, audit_file: Path) -> None:
-    """In the order that was given; nothing is noted, for nobody asked for access."""
+    """In the given order; queries are not audited."""
     assert [(access.action[5:8], access.principal, outcome.value) for access, outcome in matrix] == [
         ("Get", "ada", "Allowed"),
         ("Get", "rita", "Allowed"),
@@ -46,15 +46,15 @@ def test_every_cell_is_decided(matrix: AccessMatrix, audit_file: Path) -> None:
     assert not audit_file.exists() or audit_file.read_text() == ""
 
 
-def test_a_matrix_asks_the_store_once_for_each_principal(guard: Guard) -> None:
-    """Twenty thousand cells took a minute when each of them asked anew."""
+def test_matrix_loads_each_principal_once(guard: Guard) -> None:
+    """Twenty thousand cells took a minute when each loaded its principal."""
     before = guard.usage()["caller"].misses
     access_matrix(guard, principals=PRINCIPALS, actions=[f"docs:Get{number}" for number in range(20)])
     assert guard.usage()["caller"].misses - before == len(PRINCIPALS)
 
 
-def test_the_actions_may_be_those_of_the_application(tmp_path: Path) -> None:
-    """What its services have declared."""
+def test_actions_default_to_declared_ones(tmp_path: Path) -> None:
+    """Of the guard's services."""
     docs = Service("docs")
     docs.requires("GetDocument")(lambda: None)
     (tmp_path / "iam.yaml").write_text(SEED)
@@ -63,8 +63,8 @@ def test_the_actions_may_be_those_of_the_application(tmp_path: Path) -> None:
     guard.close()
 
 
-def test_policies_without_a_guard_make_one_too() -> None:
-    """With condition keys for all questions."""
+def test_matrix_of_policies_without_guard() -> None:
+    """With condition keys for all cells."""
     statement = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Bool": {"docs:Late": "true"}}}
     policies = compile_policies(identity=[{"Statement": statement}])
     questions: dict[str, Any] = {"principals": [PRINCIPALS["ada"]], "actions": ["docs:Get"], "resources": [DOCUMENT]}
@@ -79,25 +79,25 @@ def test_policies_without_a_guard_make_one_too() -> None:
         ({"principals": [f"{ACCOUNT}:user/nobody"]}, "does not exist"),
         ({"actions": ["GetDocument"]}, "no decision could be made"),
         ({"resources": ["arn:aws:s3:::bucket"]}, "the owner of the resource is unknown"),
-        ({"actions": "docs:Get"}, "got one text"),
-        ({"resources": DOCUMENT}, "got one text"),
-        ({"actions": []}, "needs a principal, an action and a resource"),
-        ({"actions": None}, "needs a principal, an action and a resource"),
+        ({"actions": "docs:Get"}, "got one string"),
+        ({"resources": DOCUMENT}, "got one string"),
+        ({"actions": []}, "expected at least one principal, one action and one resource"),
+        ({"actions": None}, "expected at least one principal, one action and one resource"),
         ({"actions": [f"docs:A{n}" for n in range(50_000)], "resources": ["*", DOCUMENT]}, "at most 100000 cells"),
     ],
 )
-def test_a_slip_in_the_question_is_no_cell(guard: Guard, questions: dict[str, Any], words: str) -> None:
-    """`not allowed` would be wrong for who is not there."""
-    asked = {"principals": list(PRINCIPALS.values())[:2], "actions": ["docs:Get"], **questions}
+def test_mistake_in_question_is_an_error(guard: Guard, questions: dict[str, Any], words: str) -> None:
+    """`not allowed` would be wrong for an unknown principal."""
+    arguments = {"principals": list(PRINCIPALS.values())[:2], "actions": ["docs:Get"], **questions}
     with pytest.raises(InvalidInput, match=words):
-        access_matrix(guard, **asked)
+        access_matrix(guard, **arguments)
 
 
 # --- forms -------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_has_signs_and_says_what_they_mean(matrix: AccessMatrix) -> None:
-    """Actions down, principals across."""
+def test_text_has_signs_and_legend(matrix: AccessMatrix) -> None:
+    """Actions as rows, principals as columns."""
     assert matrix_text(matrix).splitlines() == [
         "plan                ada  rita  anybody",
         "  docs:GetDocument  ✓    ✓     –",
@@ -112,8 +112,8 @@ def hostile() -> AccessMatrix:
     return AccessMatrix((access.principal,), (access.action,), (access.resource,), {access: Outcome.EXPLICITLY_DENIED})
 
 
-def test_pictures_stand_alone_and_say_it_in_words(matrix: AccessMatrix) -> None:
-    """No script, nothing from elsewhere; whatever the names are."""
+def test_renderings_are_self_contained_and_have_words(matrix: AccessMatrix) -> None:
+    """No script, nothing external, for any names."""
     for made, words in ((matrix, "✓ allowed"), (hostile(), "✗ denied")):
         for picture in (matrix_html(made), matrix_svg(made)):
             assert words in picture
@@ -130,7 +130,7 @@ def test_pictures_stand_alone_and_say_it_in_words(matrix: AccessMatrix) -> None:
     }
 
 
-def test_the_words_of_a_drawn_cell_fit_into_it(matrix: AccessMatrix) -> None:
+def test_words_of_svg_cell_fit(matrix: AccessMatrix) -> None:
     """A letter of 14 px in a monospaced font is at most 8.5 wide; the words begin 8 from the left."""
     drawn = ElementTree.fromstring(matrix_svg(matrix))  # noqa: S314  our own
     name = "{http://www.w3.org/2000/svg}"
@@ -149,10 +149,10 @@ COLUMNS = "resource,action,principal,outcome"
 # --- approved ----------------------------------------------------------------------------------------------------
 
 
-def test_what_was_approved_is_compared(matrix: AccessMatrix, tmp_path: Path) -> None:
-    """Gained stands first; the file is written when that is asked for, and only then."""
+def test_approved_matrix_is_compared(matrix: AccessMatrix, tmp_path: Path) -> None:
+    """Gained access is first; the file is written only on request."""
     path = tmp_path / "access.csv"
-    with pytest.raises(AssertionError, match="there is no approved matrix"):
+    with pytest.raises(AssertionError, match="expected an approved matrix"):
         assert_matrix(matrix, path)
     assert_matrix(matrix, path, update=True)
     assert_matrix(matrix, path)
@@ -166,12 +166,12 @@ def test_what_was_approved_is_compared(matrix: AccessMatrix, tmp_path: Path) -> 
     assert str(failed.value).splitlines()[1:-1] == [
         "gained:    ada docs:GetDocument on plan: ImplicitlyDenied -> Allowed",
         "lost:      rita docs:PutDocument on plan: Allowed -> ImplicitlyDenied",
-        "otherwise: ada docs:Old on plan: ExplicitlyDenied -> not asked",
+        "changed:   ada docs:Old on plan: ExplicitlyDenied -> not listed",
     ]
 
 
-def test_the_approved_file_does_not_depend_on_the_order_of_questions(guard: Guard, matrix: AccessMatrix) -> None:
-    """A review sees changes of access and nothing else."""
+def test_approved_file_is_independent_of_order(guard: Guard, matrix: AccessMatrix) -> None:
+    """A review shows changes of access only."""
     turned = access_matrix(
         guard,
         principals=dict(reversed(PRINCIPALS.items())),
@@ -182,41 +182,41 @@ def test_the_approved_file_does_not_depend_on_the_order_of_questions(guard: Guar
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+ann", "-ann", "@ann", "\tann", "\uff1dann", "'=ann", "''@ann"])
-def test_no_name_is_a_formula_in_the_csv(guard: Guard, tmp_path: Path, name: str) -> None:
-    """IAM's names may begin with `=`, `+`, `-` or `@`; a spreadsheet would run them. What is read is the name."""
-    asked = access_matrix(
+def test_formula_names_are_escaped_in_csv(guard: Guard, tmp_path: Path, name: str) -> None:
+    """IAM names may begin with `=`, `+`, `-` or `@`, which spreadsheets run; reading returns the name."""
+    matrix = access_matrix(
         guard, principals={name: PRINCIPALS["ada"]}, actions=["docs:GetDocument"], resources={name: DOCUMENT}
     )
-    written = matrix_csv(asked)
+    written = matrix_csv(matrix)
     (row,) = list(csv.reader(written.splitlines()))[1:]
     assert (row[0], row[2]) == (f"'{name}", f"'{name}")
     (tmp_path / "access.csv").write_text(written)
-    assert read_approved(tmp_path / "access.csv") == asked.outcomes
+    assert read_approved(tmp_path / "access.csv") == matrix.outcomes
 
 
 @pytest.mark.parametrize("name", ["ann", "o'ann", "'ann", "a=b", "*", ",ann"])
-def test_other_names_stay_as_they_are(guard: Guard, name: str) -> None:
-    asked = access_matrix(
+def test_other_names_are_not_escaped(guard: Guard, name: str) -> None:
+    matrix = access_matrix(
         guard, principals={name: PRINCIPALS["ada"]}, actions=["docs:GetDocument"], resources={name: DOCUMENT}
     )
-    (row,) = list(csv.reader(matrix_csv(asked).splitlines()))[1:]
+    (row,) = list(csv.reader(matrix_csv(matrix).splitlines()))[1:]
     assert (row[0], row[2]) == (name, name)
 
 
-def test_file_that_was_approved_before_is_read(guard: Guard, tmp_path: Path) -> None:
-    """With the name as it is, which versions before wrote."""
-    asked = access_matrix(
+def test_unescaped_approved_file_is_read(guard: Guard, tmp_path: Path) -> None:
+    """Earlier versions wrote names unescaped."""
+    matrix = access_matrix(
         guard, principals={"=ann": PRINCIPALS["ada"]}, actions=["docs:GetDocument"], resources={"plan": DOCUMENT}
     )
-    (tmp_path / "access.csv").write_text(matrix_csv(asked).replace("'=ann", "=ann"))
-    assert read_approved(tmp_path / "access.csv") == asked.outcomes
+    (tmp_path / "access.csv").write_text(matrix_csv(matrix).replace("'=ann", "=ann"))
+    assert read_approved(tmp_path / "access.csv") == matrix.outcomes
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "a,b\n", "resource,action,principal,outcome\nx,y,z\n", "resource,action,principal,outcome\na,b,c,Yes\n"],
 )
-def test_what_is_no_approved_file_is_refused(text: str, tmp_path: Path) -> None:
+def test_invalid_approved_file_is_refused(text: str, tmp_path: Path) -> None:
     """With its line."""
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(InvalidInput) as refused:
@@ -258,8 +258,8 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(main, ["matrix", "access.yaml", *arguments])
 
 
-def test_the_command_shows_and_writes(folder: Path) -> None:
-    """The form is that of the file's name, or as asked."""
+def test_matrix_command_prints_and_writes(folder: Path) -> None:
+    """The format follows the suffix of the file, or the option."""
     assert "docs:PutDocument  ✓    –" in run().output
     assert json.loads(run("--json").output)["principals"] == ["ada", "rita"]
     for name, beginning in (("a.html", "<!doctype"), ("a.svg", "<svg"), ("a.csv", "resource,"), ("a.txt", "plan ")):
@@ -267,8 +267,8 @@ def test_the_command_shows_and_writes(folder: Path) -> None:
         assert (folder / name).read_text().startswith(beginning)
 
 
-def test_the_command_compares_with_what_was_approved(folder: Path) -> None:
-    """0 as it was, 1 with the changes."""
+def test_matrix_command_compares_with_approved(folder: Path) -> None:
+    """Exit code 0 without changes, 1 with changes."""
     missing = run("--check", "access.csv")
     assert (missing.exit_code, "access.csv: cannot be read" in missing.stderr) == (2, True)
     assert run("--approve", "access.csv").exit_code == 0
@@ -280,7 +280,7 @@ def test_the_command_compares_with_what_was_approved(folder: Path) -> None:
     assert len(json.loads(run("--check", "access.csv", "--json").output)["changes"]) == 1
 
 
-def test_the_command_takes_actions_from_an_application(folder: Path) -> None:
+def test_matrix_command_uses_actions_of_application(folder: Path) -> None:
     """Those that guard its endpoints."""
     (folder / "access.yaml").write_text(DESCRIPTION.replace("actions: [docs:GetDocument, docs:PutDocument]", ""))
     assert run().exit_code == 2
@@ -298,7 +298,7 @@ def test_the_command_takes_actions_from_an_application(folder: Path) -> None:
         ("", "1:1"),
     ],
 )
-def test_a_description_with_a_slip_says_where(folder: Path, text: str, place: str) -> None:
+def test_invalid_description_names_place(folder: Path, text: str, place: str) -> None:
     """File, line, column."""
     (folder / "access.yaml").write_text(text)
     with pytest.raises(InvalidInput) as refused:

@@ -1,4 +1,4 @@
-"""The pytest plugin in projects of its users: what it gives, what it reports, and that it is not there for others."""
+"""The pytest plugin in users' projects: fixtures, reports, and no effect on projects that don't use it."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ def write(project: pytest.Pytester, **files: str) -> None:
 # --- fixtures ----------------------------------------------------------------------------------------------------
 
 
-def test_the_fixtures_give_a_guard_a_caller_and_a_matrix(project: pytest.Pytester) -> None:
-    """The seed of the ini file, the project's own services; a matrix is written when that is asked for."""
+def test_fixtures_provide_guard_caller_and_matrix(project: pytest.Pytester) -> None:
+    """With the seed of the ini file and the project's services; a matrix is written on request."""
     write(project, tests=TESTS)
     project.runpytest_inprocess().assert_outcomes(passed=2, failed=1)
     project.runpytest_inprocess("--iam-guard-update").assert_outcomes(passed=3)
@@ -130,8 +130,8 @@ def test_the_fixtures_give_a_guard_a_caller_and_a_matrix(project: pytest.Pyteste
     project.runpytest_inprocess().assert_outcomes(passed=3)
 
 
-def test_a_marker_gives_another_seed_and_settings(project: pytest.Pytester) -> None:
-    """A file beside the test, or a mapping; the nearest marker counts."""
+def test_marker_sets_seed_and_settings(project: pytest.Pytester) -> None:
+    """A file next to the test, or a mapping; the nearest marker wins."""
     project.makepyfile(
         """
         import pytest
@@ -150,15 +150,14 @@ def test_a_marker_gives_another_seed_and_settings(project: pytest.Pytester) -> N
     project.runpytest_inprocess().assert_outcomes(passed=2)
 
 
-def test_without_a_seed_the_fixture_says_what_to_do(pytester: pytest.Pytester) -> None:
-    """Three ways to give one."""
+def test_fixture_without_seed_suggests_options(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(iam_guard): pass")
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*the fixture `iam_guard` needs a seed: `@pytest.mark.iam_guard(seed)`*"])
 
 
-def test_a_failure_shows_the_explanation_and_not_our_code(project: pytest.Pytester) -> None:
+def test_failure_shows_explanation_without_our_code(project: pytest.Pytester) -> None:
     """The traceback ends in the test."""
     write(
         project,
@@ -177,8 +176,8 @@ def test_it(iam_guard):
 # --- policy tests ------------------------------------------------------------------------------------------------
 
 
-def test_policy_tests_are_items_with_a_place_and_the_explanation(project: pytest.Pytester) -> None:
-    """Collected beside the policies; the id is the case's, and the rule is a keyword."""
+def test_policy_tests_are_items_with_place(project: pytest.Pytester) -> None:
+    """Next to the policies; the name is the case's id, and the rule is a keyword."""
     write(project, cases=CASES)
     result = project.runpytest_inprocess("-v")
     result.assert_outcomes(passed=1, failed=1)
@@ -199,7 +198,7 @@ def test_policy_tests_are_items_with_a_place_and_the_explanation(project: pytest
     project.runpytest_inprocess("policies/reader.policy-test.yaml::rita reads").assert_outcomes(passed=1)
 
 
-def test_the_last_failed_policy_test_is_run_again(project: pytest.Pytester) -> None:
+def test_last_failed_policy_test_is_run_again(project: pytest.Pytester) -> None:
     """`--lf`, as for any test."""
     project.makeini("[pytest]")
     write(project, cases=CASES)
@@ -207,16 +206,16 @@ def test_the_last_failed_policy_test_is_run_again(project: pytest.Pytester) -> N
     project.runpytest_inprocess("--lf").assert_outcomes(failed=1)
 
 
-def test_the_names_of_files_can_be_set(project: pytest.Pytester) -> None:
-    """By an ini option; then the others are no tests."""
+def test_file_patterns_can_be_set(project: pytest.Pytester) -> None:
+    """With an ini option, which replaces the default."""
     project.makeini("[pytest]\niam_guard_policy_tests = cases/*.yaml\n")
     write(project, cases=CASES)
     (project.mkdir("cases") / "a.yaml").write_text(CASES.replace("reader.json", "../policies/reader.json"))
     project.runpytest_inprocess().assert_outcomes(passed=1, failed=1)
 
 
-def test_a_bad_file_is_an_error_of_collecting_with_its_place(project: pytest.Pytester) -> None:
-    """File, line and column; other files go on."""
+def test_invalid_file_is_a_collection_error_with_place(project: pytest.Pytester) -> None:
+    """File, line and column; other files are collected."""
     write(project, cases="- id: a\n  expected: [\n", tests="def test_it(): pass")
     result = project.runpytest_inprocess("--continue-on-collection-errors")
     result.assert_outcomes(passed=1, errors=1)
@@ -226,8 +225,8 @@ def test_a_bad_file_is_an_error_of_collecting_with_its_place(project: pytest.Pyt
 # --- coverage ----------------------------------------------------------------------------------------------------
 
 
-def test_policy_coverage_is_reported_and_demanded(project: pytest.Pytester) -> None:
-    """Of guards and of policy tests, with places in the policy's file; too little fails a run that passed."""
+def test_policy_coverage_is_reported_and_enforced(project: pytest.Pytester) -> None:
+    """Of guards and of policy tests, with places in the policy's file; low coverage fails a passing run."""
     write(project, cases=CASES.replace("expected: Allowed\n- id: rita writes", "expected: Allowed\n- id: no"), tests="")
     options = ["--iam-guard-cov=policies", "--iam-guard-cov-json=r/c.json", "--iam-guard-cov-html=r/c.html"]
     result = project.runpytest_inprocess(*options, "--iam-guard-cov-fail-under=90", "-k", "reads")
@@ -237,7 +236,7 @@ def test_policy_coverage_is_reported_and_demanded(project: pytest.Pytester) -> N
             "*= policy coverage =*",
             "policies/reader.json * 2 *1 *",
             "policies/reader.json:5:5: Deny Statement?1? `NoSecrets` was never true",
-            "policy coverage of *% is less than the 90% that are asked for",
+            "policy coverage of *% is below the minimum of 90%",
         ]
     )
     assert json.loads((project.path / "r/c.json").read_text())["files"][0]["name"] == "policies/reader.json"
@@ -245,8 +244,8 @@ def test_policy_coverage_is_reported_and_demanded(project: pytest.Pytester) -> N
     assert project.runpytest_inprocess(*options, "--iam-guard-cov-fail-under=20", "-k", "reads").ret == 0
 
 
-def test_coverage_is_joined_over_processes(project: pytest.Pytester) -> None:
-    """pytest-xdist: what its workers saw together is what one process sees."""
+def test_coverage_is_merged_over_processes(project: pytest.Pytester) -> None:
+    """The results of pytest-xdist workers together equal those of one process."""
     secret = CASES.replace("rita reads", "secret").replace(
         'resource: "*"', 'resource: "arn:aws:docs:::document/secret"'
     )
@@ -283,8 +282,8 @@ app = Starlette(
 
 
 @pytest.mark.parametrize("option", ["--iam-guard-route-cov", "--iam-guard-route-cov=the_app:app"])
-def test_route_coverage_is_reported_and_demanded(project: pytest.Pytester, option: str) -> None:
-    """Of every application that is called, or of the one that is named."""
+def test_route_coverage_is_reported_and_enforced(project: pytest.Pytester, option: str) -> None:
+    """Of every application that is called, or of the named one."""
     project.makepyfile(
         the_app=APP,
         test_routes=f"""
@@ -307,7 +306,7 @@ def test_route_coverage_is_reported_and_demanded(project: pytest.Pytester, optio
             "GET,HEAD  /documents/{name}  docs:GetDocument  yes      yes",
             "POST      /other             docs:GetDocument  NEVER    NEVER",
             "1 of 2 guarded routes were tested both ways",
-            "route coverage of 50.00% is less than the 100% that are asked for",
+            "route coverage of 50.00% is below the minimum of 100%",
         ]
     )
     assert json.loads((project.path / "r.json").read_text())["percent"] == 50
@@ -319,30 +318,30 @@ def test_route_coverage_is_reported_and_demanded(project: pytest.Pytester, optio
         ("--iam-guard-cov-fail-under=90", "--iam-guard-cov-fail-under needs --iam-guard-cov"),
         ("--iam-guard-route-cov-fail-under=90", "--iam-guard-route-cov-fail-under needs --iam-guard-route-cov"),
         ("--iam-guard-cov-html=c.html", "--iam-guard-cov-html needs --iam-guard-cov"),
-        ("--iam-guard-cov=polices", "there is no such file or folder"),
+        ("--iam-guard-cov=polices", "expected a file or folder, found none"),
         ("--iam-guard-route-cov=the_app", "expected module:app"),
     ],
 )
-def test_a_gate_that_would_measure_nothing_is_refused(project: pytest.Pytester, option: str, words: str) -> None:
-    """It would pass for ever."""
+def test_threshold_without_measurement_is_refused(project: pytest.Pytester, option: str, words: str) -> None:
+    """It would always pass."""
     result = project.runpytest_inprocess(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{words}*"])
 
 
-def test_a_gate_on_nothing_at_all_fails(project: pytest.Pytester) -> None:
-    """No decision was made, and no application called; collecting alone is no run."""
+def test_threshold_without_results_fails(project: pytest.Pytester) -> None:
+    """No decision was made, and no application called; collecting only is no run."""
     write(project, tests="def test_it(): pass")
     for name in ("cov", "route-cov"):
         options = [f"--iam-guard-{name}", f"--iam-guard-{name}-fail-under=1"]
         result = project.runpytest_inprocess(*options)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-        result.stdout.fnmatch_lines(["*coverage of nothing at all is less than the 1% that are asked for"])
+        result.stdout.fnmatch_lines(["*coverage of nothing was measured, expected at least 1%"])
         assert project.runpytest_inprocess(*options, "--collect-only").ret == 0
 
 
-def test_policy_tests_under_another_name_are_no_policies(project: pytest.Pytester) -> None:
-    """What they hold are samples, whatever the ini file calls them."""
+def test_policies_of_renamed_policy_tests_are_excluded(project: pytest.Pytester) -> None:
+    """They are samples, for any file patterns."""
     project.makeini("[pytest]\niam_guard_policy_tests = *.cases.yaml\n")
     (project.path / "policies" / "a.cases.yaml").write_text(CASES.replace("{file: reader.json}", "{Statement: []}"))
     result = project.runpytest_inprocess("--iam-guard-cov=policies")
@@ -353,7 +352,7 @@ def test_policy_tests_under_another_name_are_no_policies(project: pytest.Pyteste
 # --- what is documented ------------------------------------------------------------------------------------------
 
 
-def test_everything_is_in_the_reference() -> None:
+def test_reference_page_is_complete() -> None:
     """Each option, each fixture and each public name."""
     page = (ROOT / "docs/reference/testing.md").read_text()
     source = Path(plugin.__file__).read_text()
@@ -368,16 +367,16 @@ def test_everything_is_in_the_reference() -> None:
 # --- those who do not use it -------------------------------------------------------------------------------------
 
 
-def test_it_is_installed_as_a_plugin() -> None:
-    """pytest finds it, and installing iam_guard brings no pytest."""
+def test_plugin_is_installed_without_pytest() -> None:
+    """pytest finds it, and installing iam_guard does not install pytest."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"iam_guard": "iam_guard.testing.plugin"}
     named = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
     assert not [each for each in named if each.startswith("pytest")]
 
 
-def test_a_project_that_does_not_use_it_loads_nothing(tmp_path: Path) -> None:
-    """Of the product, the plugin and its names alone; of third parties, none."""
+def test_unused_plugin_imports_nothing(tmp_path: Path) -> None:
+    """Of the product, only the plugin and the names of `testing`; no third-party package."""
     (tmp_path / "test_it.py").write_text(
         "import sys\n\ndef test_it():\n"
         "    ours = {name for name in sys.modules if name.partition('.')[0] == 'iam_guard'}\n"

@@ -1,4 +1,4 @@
-"""Policy coverage: it grows with every decision, and what it calls never true no decision made true."""
+"""Policy coverage grows with every decision, and reports only targets that no decision reached."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ POLICY = """{
 
 def covered(*questions: tuple[str, str, dict[str, str]]) -> PolicyCoverage:
     coverage, authorizer = PolicyCoverage(), compile_policies(identity=[POLICY])
-    with watching_evaluations(coverage.note):
+    with watching_evaluations(coverage.add):
         for action, resource, context in questions:
             authorizer.decide(AccessRequest(ANN, action, resource, context))
     return coverage
@@ -63,7 +63,7 @@ def gaps(coverage: PolicyCoverage) -> list[str]:
 # --- what is missing ---------------------------------------------------------------------------------------------
 
 
-def test_a_gap_has_its_place_in_the_text() -> None:
+def test_gap_has_its_place_in_the_text() -> None:
     """Line and column of the statement, of the element's name, of the condition's key."""
     assert gaps(covered(REPORT)) == [
         "4:5 Allow Statement[0] `Read` was never false",
@@ -74,8 +74,8 @@ def test_a_gap_has_its_place_in_the_text() -> None:
     ]
 
 
-def test_what_its_wording_makes_always_true_is_no_target() -> None:
-    """`*` is never false, and nobody is asked to try."""
+def test_always_true_element_is_no_target() -> None:
+    """`*` is never false."""
     everything = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": ["*", "arn:aws:s3:::b"]}}'
     [statement] = parse(everything).statements
     assert {target.element for target in targets_of(statement) if not target.truth} == set()
@@ -83,15 +83,14 @@ def test_what_its_wording_makes_always_true_is_no_target() -> None:
 
 
 def test_everything_can_be_covered() -> None:
-    """And then nothing is missing."""
     full = covered(REPORT, MEMO, SECRET)
     assert gaps(full) == []
     assert percent(full.of_all_seen()) == 100
     assert percent([]) is None
 
 
-def test_a_policy_that_was_never_asked_is_not_covered_at_all() -> None:
-    """Every target is a gap; shown is the statement alone."""
+def test_unused_policy_is_not_covered() -> None:
+    """Every target is a gap; only the statement is shown."""
     [file] = PolicyCoverage().of_files([policy_text(POLICY, "reader.json")])
     assert (file.statements, file.missed, file.covered) == (2, 2, 0)
     assert [str(gap) for gap in file.gaps if not gap.is_implied] == [
@@ -100,31 +99,31 @@ def test_a_policy_that_was_never_asked_is_not_covered_at_all() -> None:
     ]
 
 
-def test_a_policy_is_its_content_wherever_it_comes_from() -> None:
-    """The same document as mapping, as text, and in another layout: one policy."""
+def test_policy_is_identified_by_content() -> None:
+    """The same document as mapping, as text, and in another layout is one policy."""
     coverage = PolicyCoverage()
-    with watching_evaluations(coverage.note):
+    with watching_evaluations(coverage.add):
         for source in (POLICY, json.loads(POLICY), json.dumps(json.loads(POLICY))):
             compile_policies(identity=[source]).decide(AccessRequest(ANN, *REPORT))
     assert len(coverage.seen) == 1
 
 
-def test_a_policy_without_a_text_is_shown_as_one() -> None:
-    """A mapping has lines to point at too: those of its JSON."""
+def test_policy_without_text_is_shown_as_json() -> None:
+    """A mapping has no lines."""
     coverage = PolicyCoverage()
-    with watching_evaluations(coverage.note):
+    with watching_evaluations(coverage.add):
         compile_policies(identity=[json.loads(POLICY)]).decide(AccessRequest(ANN, *REPORT))
     [file] = coverage.of_all_seen()
     assert {gap.place[0] for gap in file.gaps} > {4}
     assert file.file.text.count("\n") > 10
 
 
-def test_a_mapping_that_is_not_in_normal_form_is_covered_like_a_text() -> None:
-    """Lists of one, everybody as a kind of principal: what was seen of it counts, though its text is written anew."""
+def test_unnormalized_mapping_is_covered_like_text() -> None:
+    """Lists of one, `*` as a principal: results count although the text is written anew."""
     statement = {"Effect": "Allow", "Action": ["docs:Get*"], "Resource": ["*"]}
     shared = {**statement, "Principal": {"AWS": "*"}, "Condition": {"StringEquals": {"docs:Kind": ["report"]}}}
     coverage = PolicyCoverage()
-    with watching_evaluations(coverage.note):
+    with watching_evaluations(coverage.add):
         policies = compile_policies(identity=[{"Statement": [statement]}], resource={"Statement": shared})
         for request in (REPORT, (REPORT[0], SECRET[1], {}), ("docs:Put", *REPORT[1:])):
             policies.decide(AccessRequest(ANN, *request))
@@ -146,7 +145,7 @@ QUESTIONS = st.lists(
 
 @given(QUESTIONS, QUESTIONS)
 def test_more_tests_never_cover_less(first: Any, more: Any) -> None:
-    """Monotone: in one run, in any order, and joined from several processes."""
+    """In one run, in any order, and merged from several processes."""
     files = [policy_text(POLICY, "reader.json")]
     less, both, other = covered(*first), covered(*first, *more), covered(*more)
     assert {gap.target for gap in both.of_files(files)[0].gaps} <= {gap.target for gap in less.of_files(files)[0].gaps}
@@ -156,8 +155,8 @@ def test_more_tests_never_cover_less(first: Any, more: Any) -> None:
 
 
 @pytest.mark.parametrize("shard", range(2))
-def test_never_true_is_never_true(shard: int) -> None:
-    """The twin, which was written from the rules, agrees with each statement of each suite: matched once, or never."""
+def test_never_true_agrees_with_oracle(shard: int) -> None:
+    """The independent evaluator agrees for each statement of each suite: matched once, or never."""
     rng = random.Random(f"covered {shard}")
     judged = {True: 0, False: 0}
     for _ in range(110):
@@ -177,14 +176,14 @@ def test_never_true_is_never_true(shard: int) -> None:
 
 def suite(document: Any, requests: list[Any]) -> PolicyCoverage:
     coverage, authorizer = PolicyCoverage(), compile_policies(identity=[document])
-    with watching_evaluations(coverage.note):
+    with watching_evaluations(coverage.add):
         for request in requests:
             authorizer.decide(read_case({"id": "", "request": request}).request)
     return coverage
 
 
 def is_asked(request: Any) -> bool:
-    """Return whether the caller has policies of its own, and the action is one that they are asked about (E-66)."""
+    """Return whether the caller has policies of its own, and the action needs permission (E-66)."""
     needs_none = request["action"].lower() in ("sts:getcalleridentity", "sts:getsessiontoken")
     return request["principal"]["type"] in ("User", "AssumedRole") and not needs_none
 
@@ -192,7 +191,7 @@ def is_asked(request: Any) -> bool:
 # --- who is watched ----------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_watched_when_nobody_watches() -> None:
+def test_nothing_is_watched_by_default() -> None:
     """The method that decides is the product's own, before and after."""
     before = Authorizer.decide
     with PolicyMeasurement():
@@ -202,11 +201,10 @@ def test_nothing_is_watched_when_nobody_watches() -> None:
     assert Authorizer.decide is before
 
 
-def test_decisions_of_guards_and_of_threads_count(guard: Guard) -> None:
-    """Whoever asks, wherever."""
+def test_decisions_of_guards_and_threads_count(guard: Guard) -> None:
     rita = Principal.from_arn("arn:aws:iam::111122223333:user/rita")
     coverage = PolicyCoverage()
-    with watching_evaluations(coverage.note):
+    with watching_evaluations(coverage.add):
         threads = [
             threading.Thread(target=guard.decide, args=(rita, f"docs:{name}", DOCUMENT)) for name in ("Get", "Put")
         ]
@@ -221,7 +219,7 @@ def test_decisions_of_guards_and_of_threads_count(guard: Guard) -> None:
 # --- reports -----------------------------------------------------------------------------------------------------
 
 
-def test_the_table_reads_like_that_of_a_code_coverage() -> None:
+def test_table_resembles_code_coverage() -> None:
     """Name, statements, missed, cover, missing lines; below, each gap with its place."""
     report = coverage_text(covered(REPORT).of_files([policy_text(POLICY, "reader.json")]))
     assert report.splitlines()[:5] == [
@@ -234,13 +232,12 @@ def test_the_table_reads_like_that_of_a_code_coverage() -> None:
     assert "reader.json:5:37: StringEquals docs:Kind of Allow Statement[0] `Read` was never false" in report
 
 
-def test_a_report_of_nothing_is_one_too() -> None:
-    """A suite without decisions."""
+def test_report_without_decisions() -> None:
     assert coverage_text([]).splitlines()[-1].split() == ["TOTAL", "0", "0", "0", "0", "n/a"]
 
 
-def test_the_json_has_every_gap() -> None:
-    """Also those that go without saying."""
+def test_json_has_every_gap() -> None:
+    """Implied ones included."""
     [file] = coverage_json(covered(REPORT).of_files([policy_text(POLICY, "reader.json")]))["files"]
     assert (file["percent"], len(file["gaps"])) == (58.33, file["targets"] - file["covered"])
     assert file["gaps"][0] == {
@@ -253,8 +250,8 @@ def test_the_json_has_every_gap() -> None:
     }
 
 
-def test_the_page_shows_the_text_and_says_what_is_missing() -> None:
-    """No script, nothing from elsewhere, words and not colours alone; what stands in a policy is text."""
+def test_html_shows_text_and_gaps() -> None:
+    """No script, nothing external, words besides colours; text of policies is escaped."""
     hostile = POLICY.replace("NoSecrets", "<script>alert(1)</script>")
     page = coverage_html(covered(REPORT).of_files([policy_text(hostile, "<b>.json")]))
     assert "✗ Allow Statement[0] `Read` was never true" in page
@@ -262,13 +259,13 @@ def test_the_page_shows_the_text_and_says_what_is_missing() -> None:
     assert "<b>" not in page
     assert "http" not in page
     assert '<th scope="row">4</th>' in page
-    assert page.count("<table") == page.count("<thead><tr><th scope=")  # so that a screen reader can say what a cell is
+    assert page.count("<table") == page.count("<thead><tr><th scope=")  # so that screen readers name the cell
 
 
-def test_a_share_is_too_small_by_any_amount() -> None:
-    """99.99 is not 100; and nothing is not enough, or the gate would be open for ever."""
-    assert shortfall(99.99, 100) == "99.99% is less than the 100% that are asked for"
-    assert shortfall(None, 50) == "nothing at all is less than the 50% that are asked for"
+def test_any_shortfall_fails() -> None:
+    """99.99 is not 100; and without results any threshold is missed."""
+    assert shortfall(99.99, 100) == "99.99% is below the minimum of 100%"
+    assert shortfall(None, 50) == "nothing was measured, expected at least 50%"
     assert shortfall(None, None) is None
     assert (shortfall(90, 90), shortfall(0, None)) == (None, None)
 
@@ -297,8 +294,8 @@ accounts:
 """
 
 
-def test_policies_are_found_in_a_seed_with_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In YAML, as text in it, and in the files that it names; the digest is that of the store."""
+def test_policies_of_seed_are_found_with_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In YAML, as text in it, and in files that it names; the digest is that of the store."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "reader.json").write_text(POLICY)
@@ -327,7 +324,7 @@ def test_policies_are_found_in_a_seed_with_their_places(tmp_path: Path, monkeypa
     )
 
 
-def test_the_page_shows_policies_and_no_secret_of_a_seed(tmp_path: Path) -> None:
+def test_html_shows_policies_and_no_secret_of_seed(tmp_path: Path) -> None:
     """A seed has access keys too."""
     (tmp_path / "reader.json").write_text(POLICY)
     keys = "access_keys: [{id: AKIATESTADA000000001, secret: verysecretverysecretverysecretverysecret}]"
@@ -344,16 +341,16 @@ def test_the_page_shows_policies_and_no_secret_of_a_seed(tmp_path: Path) -> None
     )
 
 
-def test_a_statement_that_is_no_list_has_its_places(tmp_path: Path) -> None:
-    """G-14: one statement by itself."""
+def test_single_statement_has_places(tmp_path: Path) -> None:
+    """G-14: a statement that is no list."""
     (tmp_path / "a.yaml").write_text("a:\n  Statement: {Effect: Allow, Action: x:y, Resource: '*'}\n")
     [file] = find_policies(tmp_path / "a.yaml")
     locate = file.policies[0].locate
     assert (locate(("Statement", 0)), locate(("Statement", 0, "Action"))) == ((2, 3), (2, 30))
 
 
-def test_a_folder_gives_its_policies_and_leaves_out_its_tests(tmp_path: Path) -> None:
-    """What is no policy is passed over: other JSON, policy tests, hidden folders."""
+def test_folder_excludes_policy_tests(tmp_path: Path) -> None:
+    """Other JSON, policy tests and hidden folders are skipped."""
     (tmp_path / "a.json").write_text(POLICY)
     (tmp_path / "trust.json").write_text(
         '{"Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}}'
@@ -381,16 +378,16 @@ def test_a_folder_gives_its_policies_and_leaves_out_its_tests(tmp_path: Path) ->
         ("a.json", "{}", ""),
     ],
 )
-def test_a_policy_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, name: str, text: str, place: str) -> None:
-    """File, line, column; and a file that is named must have a policy."""
+def test_unreadable_policy_is_reported_with_place(tmp_path: Path, name: str, text: str, place: str) -> None:
+    """File, line, column; and a named file must have a policy."""
     (tmp_path / name).write_text(text)
     with pytest.raises(InvalidInput) as refused:
         find_policies(tmp_path / name)
     assert str(refused.value.place).startswith(f"{tmp_path / name}{place}")
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
-    """A path that is mistyped must not measure nothing."""
+def test_missing_path_is_an_error(tmp_path: Path) -> None:
+    """A mistyped path must not measure nothing."""
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InvalidInput):
             PolicyMeasurement([path])
@@ -409,7 +406,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     ],
     ids=["flow", "JSON", "JSON with written line breaks", "a value with written line breaks"],
 )
-def test_the_page_shows_no_secret_that_stands_on_the_line_of_a_policy(tmp_path: Path, policy: str) -> None:
+def test_html_shows_no_secret_on_line_of_policy(tmp_path: Path, policy: str) -> None:
     key = "access_keys: [{id: AKIATESTADA000000001, secret: verysecretverysecretverysecretverysecret}]"
     user = f"- {{name: ann, {key}, inline: {{Own: {policy}}}, {key}}}\n"
     (tmp_path / "iam.yaml").write_text(f"users:\n{user}{user.replace('ann', 'eve')}    # verysecret\n")

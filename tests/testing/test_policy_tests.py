@@ -1,4 +1,4 @@
-"""Files of policy tests: what may be written shorter, what they come to, and where a slip is."""
+"""Files of policy tests: abbreviations, outcomes, and the places of mistakes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from iam_guard.cli import main
 from iam_guard.errors import InvalidInput
-from iam_guard.testing.policy_tests import PolicyTest, PolicyTests, failure_of, read_policy_tests, written_out
+from iam_guard.testing.policy_tests import PolicyTest, PolicyTests, expand_entry, failure_of, read_policy_tests
 
 RITA = "arn:aws:iam::111122223333:user/rita"
 READER = """{
@@ -80,7 +80,7 @@ def write(folder: Path, text: str, name: str = "a.policy-test.yaml") -> Path:
     return folder / name
 
 
-def test_cases_are_run_beside_their_policies(folder: Path) -> None:
+def test_cases_run_with_policies_in_files(folder: Path) -> None:
     """A policy by its file, in a list and in a level; a principal by its ARN."""
     path = write(folder, CASES)
     assert outcomes(path) == [None, None]
@@ -88,7 +88,7 @@ def test_cases_are_run_beside_their_policies(folder: Path) -> None:
     assert (first.id, first.line, first.rule, second.line) == ("rita reads", 2, "ours-1", 11)
 
 
-def test_a_failure_says_why(folder: Path) -> None:
+def test_failure_is_explained(folder: Path) -> None:
     """Expected, got, the author's reason, and the explanation with the line of the policy's file."""
     [failure, _] = outcomes(write(folder, CASES.replace("GetDocument", "DeleteDocument")))
     assert failure is not None
@@ -96,8 +96,8 @@ def test_a_failure_says_why(folder: Path) -> None:
     assert "✗ Allow Statement[0] `Read`, line 3: does not apply" in failure
 
 
-def test_a_guard_on_a_seed_decides(folder: Path) -> None:
-    """Then cases have no policies, and the context of the case wins."""
+def test_guard_on_seed_decides(folder: Path) -> None:
+    """Cases then have no policies, and their context overrides that of the guard."""
     path = write(
         folder,
         of_seed(
@@ -115,22 +115,22 @@ def test_a_guard_on_a_seed_decides(folder: Path) -> None:
     ("case", "words"),
     [
         (asking(RITA + "a"), "the principal does not exist"),
-        (asking() + ", policies: {}", "has no policies of its own"),
+        (asking() + ", policies: {}", "expected no `policies`"),
         (asking() + ", resuest: {}", "unknown key `resuest`"),
         (asking("rita"), "expected an ARN"),
         (asking(action="Get"), "expected an action"),
     ],
 )
-def test_a_slip_is_no_denial(folder: Path, case: str, words: str) -> None:
-    """A denial that no policy made does not pass for one."""
+def test_mistake_in_case_is_no_denial(folder: Path, case: str, words: str) -> None:
+    """A denial not made by a policy is an error."""
     [failure] = outcomes(write(folder, of_seed(f"id: a, {case}, expected: ImplicitlyDenied")))
     assert failure is not None
     assert failure.startswith("expected ImplicitlyDenied, got error\nno decision could be made: ")
     assert words in failure
 
 
-def test_a_file_that_is_not_there_is_an_error_of_its_case(folder: Path) -> None:
-    """And a seed as well."""
+def test_missing_file_is_an_error_of_its_case(folder: Path) -> None:
+    """A missing seed as well."""
     [failure, _] = outcomes(write(folder, CASES.replace("reader.json", "writer.json")))
     assert "cannot read the file `writer.json`: No such file" in str(failure)
     [failure] = outcomes(write(folder, of_seed(f"id: a, {asking()}, expected: Allowed").replace("iam.yaml", "x.yaml")))
@@ -143,14 +143,14 @@ def test_a_file_that_is_not_there_is_an_error_of_its_case(folder: Path) -> None:
         ("a.yaml", "- id: a\n  b: [\n", ":3:1", "not readable as YAML"),
         ("a.yaml", "id: a\n", ":1:1", "expected a list of cases"),
         ("a.yaml", "- {id: a, expected: Allowed}\n- 5\n", ":2:3", "expected a case as an object"),
-        ("a.yaml", "- {expected: Allowed}\n", ":1:3", "expected a text as `id` of case 1"),
+        ("a.yaml", "- {expected: Allowed}\n", ":1:3", "expected a string as `id` of case 1"),
         ("a.yaml", "\n- {id: a, expected: Denied}\n", ":2:3", "expected one of Allowed"),
         ("a.yaml", "- {id: a}\n", ":1:3", "expected one of Allowed"),
-        ("a.yaml", "- {id: a, expected: Allowed}\n- {id: a, expected: error}\n", ":2:1", "the other is in line 1"),
+        ("a.yaml", "- {id: a, expected: Allowed}\n- {id: a, expected: error}\n", ":2:1", "is also in line 1"),
         ("a.jsonl", '{"id": "a", "expected": "Allowed"}\n{"id": ]}\n', ":2:8", "expected a case as JSON object"),
     ],
 )
-def test_what_is_no_file_of_tests_says_where(folder: Path, name: str, text: str, place: str, words: str) -> None:
+def test_invalid_file_of_tests_names_place(folder: Path, name: str, text: str, place: str, words: str) -> None:
     """File, line and column."""
     path = write(folder, text, name)
     with pytest.raises(InvalidInput) as refused:
@@ -159,8 +159,8 @@ def test_what_is_no_file_of_tests_says_where(folder: Path, name: str, text: str,
     assert refused.value.place == f"{path}{place}"
 
 
-def test_a_case_may_be_a_json_file(folder: Path) -> None:
-    """Over many lines, or one a line; both name files too."""
+def test_case_may_be_a_json_file(folder: Path) -> None:
+    """Over many lines, or one per line; both may name files."""
     case = {
         "id": "a",
         "expected": "Allowed",
@@ -172,7 +172,7 @@ def test_a_case_may_be_a_json_file(folder: Path) -> None:
 
 
 def test_only_files_may_name_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream from elsewhere cannot make anybody read one; nor can the inside of a policy."""
+    """A stream can't cause a file to be read; nor can the content of a policy."""
     monkeypatch.chdir(folder)
     case = {"id": "a", "request": {}, "policies": {"identity": [{"file": "reader.json"}]}}
     run = CliRunner().invoke(main, ["decide"], input=json.dumps(case))
@@ -181,7 +181,7 @@ def test_only_files_may_name_files(folder: Path, monkeypatch: pytest.MonkeyPatch
         write(folder, '- {id: a, expected: error, policies: {resource: {Statement: {file: "reader.json"}}}}')
     )
     assert isinstance(test, PolicyTest)
-    assert written_out(test.entry) == test.entry
+    assert expand_entry(test.entry) == test.entry
 
 
 # --- the command -------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def run(folder: Path, *arguments: str) -> Any:
     return CliRunner().invoke(main, [*arguments])
 
 
-def test_the_command_runs_the_same_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_run_policy_tests(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those with a seed; `explain` too."""
     monkeypatch.chdir(folder)
     write(folder, CASES, "a.yaml")
@@ -202,8 +202,8 @@ def test_the_command_runs_the_same_files(folder: Path, monkeypatch: pytest.Monke
     assert run(folder, "explain", "a.yaml", "--id", "rita does not write").exit_code == 1
 
 
-def test_the_command_measures_coverage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the policies that are named; too little of it fails."""
+def test_test_command_measures_coverage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the named policies; low coverage fails."""
     monkeypatch.chdir(folder)
     write(folder, CASES, "a.yaml")
     covered = run(folder, "test", "a.yaml", "--cov", "--policies", "reader.json", "--min", "100", "--html", "h/c.html")
@@ -213,16 +213,16 @@ def test_the_command_measures_coverage(folder: Path, monkeypatch: pytest.MonkeyP
     missed = run(folder, "test", "a.yaml", "--cov", "--policies", "reader.json", "--min", "100")
     assert missed.exit_code == 1
     assert "reader.json:3:17: Allow Statement[0] `Read` was never false" in missed.output
-    assert "policy coverage of 60.00% is less than the 100% that are asked for" in missed.output
-    told = json.loads(run(folder, "test", "a.yaml", "--cov", "--policies", "reader.json", "--json").output)
-    assert (told["passed"], told["coverage"]["percent"]) == (2, 60.0)
+    assert "policy coverage of 60.00% is below the minimum of 100%" in missed.output
+    report = json.loads(run(folder, "test", "a.yaml", "--cov", "--policies", "reader.json", "--json").output)
+    assert (report["passed"], report["coverage"]["percent"]) == (2, 60.0)
 
 
 @pytest.mark.parametrize("options", [["--min", "90"], ["--policies", "reader.json"], ["--cov", "--min", "101"]])
-def test_a_gate_without_a_measurement_is_wrong_usage(
+def test_threshold_without_cov_is_wrong_usage(
     folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
-    """It would pass for ever."""
+    """It would always pass."""
     monkeypatch.chdir(folder)
     write(folder, CASES, "a.yaml")
     assert run(folder, "test", "a.yaml", *options).exit_code == 2

@@ -30,7 +30,7 @@ docs = Service("docs")
 
 @docs.requires("PutDocument", resource="document/{document_id}")
 async def put(request: Request) -> Response:
-    docs.decide("ShareDocument")  # what a handler asks besides is not its guard's
+    docs.decide("ShareDocument")  # other decisions of a handler don't count
     return PlainTextResponse("put")
 
 
@@ -79,8 +79,8 @@ def seen(measurement: RouteMeasurement) -> dict[str, str]:
     return {f"{','.join(row['methods'])} {row['path']}": "A" * row["allowed"] + "R" * row["refused"] for row in rows}
 
 
-def test_each_route_tells_what_was_seen_of_it(guard: Guard, measured: RouteMeasurement) -> None:
-    """Mounts, endpoint classes, WebSockets; public endpoints are no guarded ones."""
+def test_route_records_allowed_and_refused(guard: Guard, measured: RouteMeasurement) -> None:
+    """Mounts, endpoint classes, WebSockets; public endpoints don't count."""
     ada, rita = TestClient(signed_in(made(guard), ADA)), TestClient(signed_in(made(guard), RITA))
     assert ada.get("/v1/acme/7").status_code == 200
     assert ada.head("/v1/acme/7").status_code == 200
@@ -102,10 +102,8 @@ def test_each_route_tells_what_was_seen_of_it(guard: Guard, measured: RouteMeasu
     assert measured.share() == 40
 
 
-def test_an_anonymous_caller_is_refused_and_a_bad_credential_is_no_decision(
-    guard: Guard, measured: RouteMeasurement
-) -> None:
-    """401 both, and only the first came to the route."""
+def test_bad_credential_is_no_decision(guard: Guard, measured: RouteMeasurement) -> None:
+    """Both are 401, and only the anonymous caller reached the route."""
     client = TestClient(made(guard))
     assert client.put("/v1/acme/a/b/all", headers={"authorization": "Bearer x"}).status_code == 401
     assert seen(measured)["PUT /v1/{tenant}/{document_id:path}/all"] == ""
@@ -113,23 +111,23 @@ def test_an_anonymous_caller_is_refused_and_a_bad_credential_is_no_decision(
     assert seen(measured)["PUT /v1/{tenant}/{document_id:path}/all"] == "R"
 
 
-def test_a_handler_called_directly_is_no_route(guard: Guard, measured: RouteMeasurement) -> None:
-    """Nor is a guard that is asked outside of a call."""
+def test_handler_called_directly_is_no_route(guard: Guard, measured: RouteMeasurement) -> None:
+    """Nor is a guard that decides outside of a call."""
     TestClient(made(guard)).get("/health")
     with as_principal(ADA, guard):
         docs.decide("PutDocument")
     assert set(seen(measured).values()) == {""}
 
 
-def test_an_application_behind_a_prefix_is_the_same(guard: Guard, measured: RouteMeasurement) -> None:
+def test_application_behind_prefix_is_the_same(guard: Guard, measured: RouteMeasurement) -> None:
     """A proxy's prefix is no part of the template."""
     client = TestClient(signed_in(made(guard), ADA), root_path="/api")
     assert client.put("/api/documents/7").status_code == 200
     assert seen(measured)["PUT /documents/{document_id}"] == "A"
 
 
-def test_the_routes_of_a_map_count(guard: Guard, measured: RouteMeasurement) -> None:
-    """As those of decorated handlers; a row for a method comes before one for any, and a public one is none."""
+def test_routes_of_map_count(guard: Guard, measured: RouteMeasurement) -> None:
+    """Like those of decorated handlers; a row for a method precedes one for any, and a public one doesn't count."""
 
     async def untouched(request: Request) -> Response:
         return PlainTextResponse("untouched")
@@ -147,8 +145,8 @@ def test_the_routes_of_a_map_count(guard: Guard, measured: RouteMeasurement) -> 
     assert seen(measured) == {"GET,HEAD /a/{document_id}": "A", "PUT /a/{document_id}": "R"}
 
 
-def test_the_same_path_at_two_hosts_is_two_routes(guard: Guard, measured: RouteMeasurement) -> None:
-    """What was tried of one says nothing of the other."""
+def test_same_path_at_two_hosts_is_two_routes(guard: Guard, measured: RouteMeasurement) -> None:
+    """Their results are separate."""
     inside = [Route("/documents/{document_id}", put, methods=["PUT"])]
     app = Starlette(
         routes=[Host("{tenant}.example.com", Router(inside)), Host("api.example.com", Router(inside)), *inside],
@@ -163,8 +161,8 @@ def test_the_same_path_at_two_hosts_is_two_routes(guard: Guard, measured: RouteM
     }
 
 
-def test_what_several_processes_saw_is_joined(guard: Guard, measured: RouteMeasurement) -> None:
-    """Through JSON, as between the workers of pytest-xdist; a route that only one of them knows too."""
+def test_results_of_processes_are_merged(guard: Guard, measured: RouteMeasurement) -> None:
+    """Through JSON, as between pytest-xdist workers; with routes that only one of them has."""
     TestClient(signed_in(made(guard), ADA)).put("/documents/7")
     sent = json.loads(json.dumps(measured.to_plain()))
     other = RouteMeasurement()
@@ -173,7 +171,7 @@ def test_what_several_processes_saw_is_joined(guard: Guard, measured: RouteMeasu
     assert seen(other)["PUT /documents/{document_id}"] == "AR"
 
 
-def test_nothing_is_watched_when_nobody_measures() -> None:
+def test_no_call_is_watched_by_default() -> None:
     """The methods are the product's own, before and after."""
     before = Guard._decide_and_record, GuardMiddleware.__call__
     with RouteMeasurement():
@@ -181,8 +179,8 @@ def test_nothing_is_watched_when_nobody_measures() -> None:
     assert (Guard._decide_and_record, GuardMiddleware.__call__) == before
 
 
-def test_an_application_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then all its routes count, called or not, and no others; what has none is refused."""
+def test_named_application_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its routes count, called or not, and no others; one without routes is refused."""
     (tmp_path / "named_app.py").write_text(
         "from starlette.applications import Starlette\nfrom starlette.routing import Route\n"
         "from tests.testing.test_route_coverage import put\n"
@@ -196,7 +194,7 @@ def test_an_application_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
             RouteMeasurement(name)
 
 
-def test_the_table_says_in_words_what_is_missing(measured: RouteMeasurement, guard: Guard) -> None:
+def test_table_shows_missing_results(measured: RouteMeasurement, guard: Guard) -> None:
     """METHOD, path, action, allowed, refused."""
     TestClient(signed_in(made(guard), ADA)).put("/documents/7")
     lines = measured.text().splitlines()
@@ -205,8 +203,8 @@ def test_the_table_says_in_words_what_is_missing(measured: RouteMeasurement, gua
     assert lines[-1] == "0 of 5 guarded routes were tested both ways"
 
 
-def test_of_no_routes_there_is_no_share() -> None:
-    """A suite that calls no application has none to cover, and no share of them."""
+def test_share_without_routes_is_none() -> None:
+    """A suite that calls no application has no routes to cover."""
     empty: dict[GuardedRoute, Any] = {}
     assert (route_share(empty), route_text(empty).splitlines()[-1]) == (
         None,

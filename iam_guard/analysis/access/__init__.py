@@ -1,1 +1,1 @@
-"""Who can do something, and what somebody can do: the evaluator asked about everybody in a store."""
+"""Access queries: which principals of a store can perform an action, and which actions a principal can perform."""

@@ -1,6 +1,6 @@
-"""What is answered: who, whether, by which policy, and which condition keys it depends on.
+"""The answers of access queries: verdict, matched statements, open condition keys.
 
-Values only; the JSON form is the tree of fields.
+Plain values; their JSON form is the tree of their fields.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from iam_guard.store.stored_principals import StoredPrincipal
 
 
 class AccessVerdict(StrEnum):
-    """Whether a request is allowed, whatever its condition keys are that nobody gave."""
+    """Whether a request is allowed, over all values of the condition keys that the question leaves open."""
 
     ALLOWED = "allowed"
     CONDITIONAL = "allowed if"
@@ -24,8 +24,8 @@ class AccessVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SpokenStatement:
-    """A statement that speaks. `through` names the groups by which the principal has the policy, none for directly."""
+class MatchedStatement:
+    """A statement that decided. `through` names the groups that provide the policy; empty when attached directly."""
 
     policy_type: str
     effect: str | None = None
@@ -41,23 +41,23 @@ class SpokenStatement:
         if self.policy is None:
             return self.note or f"no {self.policy_type} allows it"
         name = f" `{self.sid}`" if self.sid else f" #{(self.statement or 0) + 1}"
-        groups = f" through {' and '.join(f'group {each}' for each in self.through)}" if self.through else ""
+        groups = f" through {' and '.join(f'group {group}' for group in self.through)}" if self.through else ""
         return f"{self.effect}{name} of {self.policy} ({self.policy_type}){groups}"
 
 
 @dataclass(frozen=True, slots=True)
 class AccessAnswer:
-    """The answer to one question. `open_keys` are what a conditional verdict depends on; `note` what else it does."""
+    """The answer to one question. A conditional verdict depends on `open_keys`, and on what `note` describes."""
 
     verdict: AccessVerdict
     open_keys: tuple[str, ...] = ()
-    spoken: tuple[SpokenStatement, ...] = ()
+    spoken: tuple[MatchedStatement, ...] = ()
     note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RoleStep:
-    """One role that is assumed on the way, and whether whoever comes before it may assume it."""
+    """One role of a chain, and whether the principal before it may assume it."""
 
     role: str
     answer: AccessAnswer
@@ -67,8 +67,8 @@ class RoleStep:
 class Access:
     """One principal's access. `kind`: `user`, `role`, `root`, `session`, `service`, `anonymous`, …
 
-    `steps` are the roles that the principal assumes first, in their order; the statements of `answer` are then those
-    about the last of them, and its verdict and its keys those of the whole way.
+    `steps` are the roles that the principal assumes first, in order. The statements of `answer` are then those about
+    the last role; its verdict and keys cover the whole chain.
     """
 
     principal: str
@@ -87,7 +87,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What somebody can do: actions that have the same answer on the same resources. `steps` as with `Access`."""
+    """Actions of one principal with the same answer on the same resource. `steps` as in `Access`."""
 
     actions: tuple[str, ...]
     resource: str
@@ -109,50 +109,50 @@ def _steps_dict(steps: Sequence[RoleStep]) -> dict[str, Any]:
 
 
 def over_roles(steps: Sequence[RoleStep], answer: AccessAnswer) -> AccessAnswer:
-    """Return the answer for whoever assumes these roles first, to what the last of them is answered."""
+    """Combine the answer about the last role of a chain with those of its steps."""
     whole = [*(step.answer for step in steps), answer]
     order = list(AccessVerdict)
-    verdict = max((each.verdict for each in whole), key=order.index)
-    keys = {key.lower(): key for each in whole for key in each.open_keys}
-    notes = dict.fromkeys(each.note for each in whole if each.note)
+    verdict = max((part.verdict for part in whole), key=order.index)
+    keys = {key.lower(): key for part in whole for key in part.open_keys}
+    notes = dict.fromkeys(part.note for part in whole if part.note)
     return replace(answer, verdict=verdict, open_keys=tuple(keys.values()), note="; ".join(notes) or None)
 
 
-class Owed(NamedTuple):
-    """What nobody here can know, and was taken for allowed: of which types the policies are, and how it is said."""
+class Assumption(NamedTuple):
+    """Policies that are unknown and assumed to allow the request: their types, and the note that describes them."""
 
     types: frozenset[PolicyType]
-    said: str
+    note: str
 
 
 def answer_of(
-    bounds: Bounds, inhabitant: StoredPrincipal | None, *, owes: Owed | None = None, partly: str = ""
+    bounds: Bounds, principal: StoredPrincipal | None, *, assumed: Assumption | None = None, partly: str = ""
 ) -> AccessAnswer:
-    """Put bounds into words. Where something is owed, nothing is more than conditional.
+    """Return the answer that bounds amount to; under an assumption it is at most conditional.
 
-    `partly` is said where the bounds differ and no key is open: it depends on the resource then.
+    `partly` is the note for bounds that differ without an open key: the answer then depends on the resource.
     """
-    hidden = frozenset[PolicyType]() if owes is None else owes.types
+    assumed_types = frozenset[PolicyType]() if assumed is None else assumed.types
     if not bounds.most.allowed:
-        return AccessAnswer(AccessVerdict.DENIED, (), tuple(_spoken(bounds.most, inhabitant, hidden)))
-    if bounds.least.allowed and owes is None:
-        return AccessAnswer(AccessVerdict.ALLOWED, (), tuple(_spoken(bounds.least, inhabitant, hidden)))
+        return AccessAnswer(AccessVerdict.DENIED, (), tuple(_matched(bounds.most, principal, assumed_types)))
+    if bounds.least.allowed and assumed is None:
+        return AccessAnswer(AccessVerdict.ALLOWED, (), tuple(_matched(bounds.least, principal, assumed_types)))
     keys = () if bounds.least.allowed else bounds.open_keys
     some = partly if not bounds.least.allowed and not keys else ""
-    note = "; ".join(each for each in (owes.said if owes else "", some) if each) or None
-    return AccessAnswer(AccessVerdict.CONDITIONAL, keys, tuple(_spoken(bounds.most, inhabitant, hidden)), note)
+    note = "; ".join(text for text in (assumed.note if assumed else "", some) if text) or None
+    return AccessAnswer(AccessVerdict.CONDITIONAL, keys, tuple(_matched(bounds.most, principal, assumed_types)), note)
 
 
-def _spoken(
-    decision: Decision, inhabitant: StoredPrincipal | None, hidden: frozenset[PolicyType]
-) -> Iterator[SpokenStatement]:
-    """Return the statements that speak, but for those that were made up for what is not known."""
+def _matched(
+    decision: Decision, principal: StoredPrincipal | None, assumed_types: frozenset[PolicyType]
+) -> Iterator[MatchedStatement]:
+    """Return the statements that decided, without those of assumed policies."""
     if decision.error is not None:
-        yield SpokenStatement("decision", note=decision.error)
+        yield MatchedStatement("decision", note=decision.error)
     for reason in decision.reasons:
-        if reason.policy_type in hidden:
+        if reason.policy_type in assumed_types:
             continue
-        yield SpokenStatement(
+        yield MatchedStatement(
             str(reason.policy_type),
             reason.effect,
             None if reason.policy is None else reason.policy.name,
@@ -160,15 +160,15 @@ def _spoken(
             reason.statement,
             reason.sid,
             reason.line,
-            _through(reason, inhabitant),
+            _through(reason, principal),
             reason.note,
         )
     if not decision.reasons and decision.outcome is Outcome.ALLOWED:
-        yield SpokenStatement("root user", note="the root user needs no policy in its account")
+        yield MatchedStatement("root user", note="the root user needs no policy in its account")
 
 
-def _through(reason: Reason, inhabitant: StoredPrincipal | None) -> tuple[str, ...]:
-    if inhabitant is None or reason.policy is None:
+def _through(reason: Reason, principal: StoredPrincipal | None) -> tuple[str, ...]:
+    if principal is None or reason.policy is None:
         return ()
-    holders = inhabitant.through.get(reason.policy, ())
+    holders = principal.through.get(reason.policy, ())
     return () if "" in holders else holders

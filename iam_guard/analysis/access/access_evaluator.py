@@ -1,7 +1,7 @@
-"""Asking the evaluator about many principals of one store: everything is loaded once, of one epoch.
+"""Evaluate many requests against one store in one transaction, so that all data is of the same epoch.
 
-The policies of each principal are put together by the guard's own loader (`iam_guard.guard.loader`), which asks the
-population instead of the database. Nothing is noted, since nobody does anything.
+The guard's own loader (`iam_guard.guard.loader`) combines the policies of each principal, reading the preloaded
+principals instead of the database. These queries are not audited.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals,
 
 @dataclass(slots=True)
 class AccessEvaluator:
-    """Asks about the principals of one store, for as long as its transaction is open."""
+    """Evaluates requests of the principals of one store. Valid while its transaction is open."""
 
     source: SourceStore
     settings: Settings
@@ -44,69 +44,69 @@ class AccessEvaluator:
     _accounts: dict[str, AccountRecord] = field(default_factory=dict)
     _resources: dict[str, ResourceRecord] = field(default_factory=dict)
     _taggable: dict[str | None, bool] = field(default_factory=dict)
-    _opening: PartialEvaluator = field(default_factory=PartialEvaluator)
+    _evaluator: PartialEvaluator = field(default_factory=PartialEvaluator)
     _loader: Loader = field(init=False)
 
     def __post_init__(self) -> None:
         size = len(self.population.inhabitants) + self.settings.cache_size
         self._loader = Loader(CachedStore(self.source, self.settings), size=size)
 
-    def inhabitant_of(self, arn: str) -> StoredPrincipal | None:
-        """Return the user, role or root user with an ARN."""
+    def stored_principal(self, arn: str) -> StoredPrincipal | None:
+        """Return the user, role or root user with this ARN."""
         return self.population.inhabitants.get(arn)
 
     def bounds(
         self,
         principal: PrincipalRecord,
         action: str,
-        wanted: Resource,
+        resource: Resource,
         context: Mapping[str, Given],
         *,
-        asked: Pattern | None = None,
+        pattern: Pattern | None = None,
         trust: str | None = None,
-        is_anybody: bool = False,
+        is_any_principal: bool = False,
     ) -> Bounds:
-        """Ask whether a principal may do something; `asked` is the pattern of all the resources that are meant.
+        """Return the bounds of the decision. `pattern` covers all the resources that the question is about.
 
-        `trust` is the trust policy of the role whose sessions the principal stands for.
+        `trust` is the trust policy of the role whose sessions the principal represents.
         """
         caller = principal.principal
         self._records[caller.arn] = principal
         own = action.partition(":")[0].lower() not in SERVED
         try:
-            loaded = self._loader.load(Question(caller, action, wanted, own, context), self)
-        except PolicyError as doubt:  # the guard would deny it too
-            bare = AccessRequest(caller, action, wanted.arn, resource_account=wanted.account)
-            decision = Decision(Outcome.IMPLICITLY_DENIED, bare, (), self.at, error=str(doubt))
+            loaded = self._loader.load(Question(caller, action, resource, own, context), self)
+        except PolicyError as error:  # the guard would deny it too
+            bare = AccessRequest(caller, action, resource.arn, resource_account=resource.account)
+            decision = Decision(Outcome.IMPLICITLY_DENIED, bare, (), self.at, error=str(error))
             return Bounds(decision, decision)
         owner = None if loaded.owner is None else loaded.owner.id
         request = loaded.request(loaded.context(self.now, self.settings.region))
         if not loaded.is_decidable:
             decision = loaded.decide(request)
             return Bounds(decision, decision)
-        settled = KnownKeys(
+        known_keys = KnownKeys(
             request,
             frozenset(key.lower() for key in context),
             has_tags=bool(loaded.tags),
             is_hosted=caller.account is None or caller.account in self.population.accounts,
             owner_is_hosted=owner is not None and owner in self.population.accounts,
             may_be_tagged=self._may_be_tagged(trust),
-            is_anybody=is_anybody,
+            is_any_principal=is_any_principal,
         )
-        return loaded.authorizer.bounds(request, self._opening, settled, asked=asked)
+        return loaded.authorizer.bounds(request, self._evaluator, known_keys, asked=pattern)
 
     def _may_be_tagged(self, trust: str | None) -> bool:
-        """Return whether a trust policy lets anybody tag sessions; one that can't be read lets nobody in at all."""
+        """Return whether the trust policy allows session tags; an unreadable one allows nothing."""
         if trust not in self._taggable:
             try:
                 ref = PolicyRef("trust policy", PolicyType.TRUST)
                 about = () if trust is None else compile_policy(trust, ref).content.about("sts:tagsession")
             except PolicyError:
                 about = ()
-            self._taggable[trust] = any(not each.denies for each in about)
+            self._taggable[trust] = any(not statement.denies for statement in about)
         return self._taggable[trust]
 
-    # --- the Store that the loader asks ----------------------------------------------------------------------------
+    # --- the store protocol that the loader reads --------------------------------------------------------------------
 
     def epoch(self) -> int:
         return self.at
@@ -125,26 +125,26 @@ class AccessEvaluator:
         return self._resources[arn]
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        """Return none: nobody signs in here."""
+        """Return None: these queries authenticate no caller."""
         return None
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
-        """Return none: nobody signs in here."""
+        """Return None: these queries authenticate no caller."""
         return None
 
     def certificate_trust(self) -> CertificateTrust:
         return self.source.certificate_trust()
 
     def refresh(self) -> None:
-        """Do nothing: all of it is of one epoch."""
+        """Do nothing: all data is of one epoch."""
 
     def close(self) -> None:
-        """Do nothing: whoever opened the store closes it."""
+        """Do nothing: the caller closes the store."""
 
 
 @contextmanager
-def asking(store: SourceStore, settings: Settings, now: datetime | None = None) -> Iterator[AccessEvaluator]:
-    """Read everybody and give what asks about them, all in one transaction. `now` is the time of the requests."""
+def open_evaluator(store: SourceStore, settings: Settings, now: datetime | None = None) -> Iterator[AccessEvaluator]:
+    """Load all principals and yield an evaluator of them, in one transaction. `now` is the time of the requests."""
     with store.at_once():
         epoch = store.account("").epoch
         population = read_population(store, epoch)

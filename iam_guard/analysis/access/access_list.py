@@ -1,4 +1,4 @@
-"""The access of everybody to what is asked about: the principals of the store, and whom the resource's policy names."""
+"""Evaluate a question for the principals of the store and for those that the resource's policy names."""
 
 from __future__ import annotations
 
@@ -8,50 +8,59 @@ from dataclasses import replace
 from iam_guard.analysis.access.access_answers import AccessAnswer, answer_of
 from iam_guard.analysis.access.access_evaluator import AccessEvaluator
 from iam_guard.analysis.access.access_question import (
-    OF_RESOURCE,
-    SOME,
+    RESOURCE_POLICY_ASSUMED,
+    SOME_RESOURCES,
     AccessQuestion,
-    owed_by_resource,
+    assumes_resource_policy,
     with_open_policy,
 )
-from iam_guard.analysis.access.outside_principals import OutsidePrincipal, strangers
+from iam_guard.analysis.access.outside_principals import OutsidePrincipal, outside_principals
 from iam_guard.analysis.access.resource_exceptions import with_exceptions
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.special_actions import resource_policy_type
 from iam_guard.store.stored_principals import StoredPrincipal
 
 
-def inhabitant_answer(
-    asker: AccessEvaluator, inhabitant: StoredPrincipal, asked: AccessQuestion, within: Sequence[CompiledStatement] = ()
+def stored_principal_answer(
+    evaluator: AccessEvaluator,
+    principal: StoredPrincipal,
+    question: AccessQuestion,
+    within: Sequence[CompiledStatement] = (),
 ) -> AccessAnswer:
-    """Return the access of a stored principal; `within` are the statements of the resources in a pattern."""
-    wanted, owes = asked.wanted, None
-    if wanted.account is None:
-        wanted = replace(wanted, account=inhabitant.account)
-    if owed_by_resource(asked, inhabitant):
-        wanted, owes = with_open_policy(wanted), OF_RESOURCE
-    bounds = asker.bounds(
-        *(inhabitant.record, asked.action, wanted, asked.context), asked=asked.pattern, trust=inhabitant.trust
+    """Return the access of a stored principal; `within` are the statements of the resources that a pattern covers."""
+    resource, assumed = question.resource, None
+    if resource.account is None:
+        resource = replace(resource, account=principal.account)
+    if assumes_resource_policy(question, principal):
+        resource, assumed = with_open_policy(resource), RESOURCE_POLICY_ASSUMED
+    bounds = evaluator.bounds(
+        *(principal.record, question.action, resource, question.context),
+        pattern=question.pattern,
+        trust=principal.trust,
     )
-    answer = answer_of(bounds, inhabitant, owes=owes, partly=SOME)
-    return with_exceptions(answer, inhabitant.record.principal, within)
+    answer = answer_of(bounds, principal, assumed=assumed, partly=SOME_RESOURCES)
+    return with_exceptions(answer, principal.record.principal, within)
 
 
 def outside_principal_answers(
-    asker: AccessEvaluator, asked: AccessQuestion
+    evaluator: AccessEvaluator, question: AccessQuestion
 ) -> Iterator[tuple[OutsidePrincipal, AccessAnswer]]:
-    """Say of everybody else whom the resource's policy names whether they may."""
-    if asked.policy is not None:
-        type = resource_policy_type(asked.action.lower(), asked.wanted.arn)
-        for stranger in strangers(asked.policy, type, asker.population, asker.source.partition):
-            yield stranger, outside_principal_answer(asker, stranger, asked)
+    """Return the access of each principal outside the store that the resource's policy names."""
+    if question.policy is not None:
+        type = resource_policy_type(question.action.lower(), question.resource.arn)
+        for outsider in outside_principals(question.policy, type, evaluator.population, evaluator.source.partition):
+            yield outsider, outside_principal_answer(evaluator, outsider, question)
 
 
-def outside_principal_answer(asker: AccessEvaluator, stranger: OutsidePrincipal, asked: AccessQuestion) -> AccessAnswer:
-    """Return whether somebody may who is none of the store's."""
-    record = replace(stranger.record, epoch=asker.epoch())
-    trust = None if stranger.inhabitant is None else stranger.inhabitant.trust
-    bounds = asker.bounds(
-        *(record, asked.action, asked.wanted, asked.context), trust=trust, is_anybody=stranger.is_anybody
+def outside_principal_answer(
+    evaluator: AccessEvaluator, outsider: OutsidePrincipal, question: AccessQuestion
+) -> AccessAnswer:
+    """Return the access of a principal outside the store."""
+    record = replace(outsider.record, epoch=evaluator.epoch())
+    trust = None if outsider.role is None else outsider.role.trust
+    bounds = evaluator.bounds(
+        *(record, question.action, question.resource, question.context),
+        trust=trust,
+        is_any_principal=outsider.is_any_principal,
     )
-    return answer_of(bounds, stranger.inhabitant, owes=stranger.owes)
+    return answer_of(bounds, outsider.role, assumed=outsider.assumed)

@@ -1,4 +1,4 @@
-"""What is asked about: an action and a resource, with all that the store knows of it."""
+"""The question of an access query: an action and a resource, with what the store knows about the resource."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from iam_guard.analysis.access.access_answers import Owed
+from iam_guard.analysis.access.access_answers import Assumption
 from iam_guard.analysis.access.access_evaluator import AccessEvaluator
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import Pattern
@@ -21,39 +21,41 @@ from iam_guard.policy.grammar import WILDCARD
 from iam_guard.store.stored_principals import StoredPrincipal
 
 _ACTION = re.compile(r"[A-Za-z0-9.-]+:[A-Za-z0-9]+")
-SOME = "some of these resources only"
-OF_RESOURCE = Owed(frozenset({PolicyType.RESOURCE, PolicyType.TRUST}), "the resource's own policy allows it too")
+SOME_RESOURCES = "some of these resources only"
+RESOURCE_POLICY_ASSUMED = Assumption(
+    frozenset({PolicyType.RESOURCE, PolicyType.TRUST}), "the resource's own policy allows it too"
+)
 
 
 class AccessQuestion(NamedTuple):
-    """What is asked: the resource as it is known, the keys that come with it, and the policy that it has.
+    """An action on a resource, with the known condition keys and the resource's own policy.
 
-    `pattern` stands for several resources; then nothing is known of their policies.
+    `pattern` covers several resources, whose policies are then unknown.
     """
 
     action: str
-    wanted: Resource
+    resource: Resource
     context: Mapping[str, Given]
     pattern: Pattern | None = None
     policy: str | None = None
 
 
-def question(
-    asker: AccessEvaluator, action: str, resource: str, context: Mapping[str, Given], resource_account: str | None
+def build_question(
+    evaluator: AccessEvaluator, action: str, resource: str, context: Mapping[str, Given], resource_account: str | None
 ) -> AccessQuestion:
-    """Find out what the store knows of a resource. Raises `InvalidInput` where nobody says who owns it."""
+    """Return the question with what the store knows about the resource. Raises `InvalidInput` for an unknown owner."""
     if resource == "*":
         return AccessQuestion(action, Resource("*"), context)
     owner = resource_account or account_of(resource)
     if WILDCARD.search(resource):
         return AccessQuestion(action, Resource(resource, account=owner), context, arn_pattern(resource))
-    entity = asker.inhabitant_of(resource)
+    entity = evaluator.stored_principal(resource)
     if entity is not None:
         keys = {f"iam:ResourceTag/{key}": value for key, value in entity.tags.items()}
         trust = entity.trust if is_role_trust(action.lower(), resource) else None
-        wanted = Resource(resource, entity.account, tags=entity.tags, policy=trust)
-        return AccessQuestion(action, wanted, {**keys, **context}, policy=trust)
-    record = asker.resource(resource)
+        target = Resource(resource, entity.account, tags=entity.tags, policy=trust)
+        return AccessQuestion(action, target, {**keys, **context}, policy=trust)
+    record = evaluator.resource(resource)
     owner = owner or record.account
     if owner is None:
         message = "the owner of the resource is unknown, so every request is denied"
@@ -62,27 +64,27 @@ def question(
     return AccessQuestion(action, Resource(resource, owner), context, policy=policy)
 
 
-def owed_by_resource(asked: AccessQuestion, inhabitant: StoredPrincipal) -> bool:
-    """Return whether policies of resources must allow that nobody has named: those of another account, and where every
-    resource has one (rule E-42)."""
-    wanted = asked.wanted
-    is_other = wanted.account is not None and wanted.account != inhabitant.account
-    return asked.pattern is not None and (
-        is_other or mandatory(asked.action.lower(), wanted.arn, declared=False) is not None
+def assumes_resource_policy(question: AccessQuestion, principal: StoredPrincipal) -> bool:
+    """Return whether the answer depends on unnamed resource policies: those of another account, and where every
+    resource must have one (rule E-42)."""
+    target = question.resource
+    is_other = target.account is not None and target.account != principal.account
+    return question.pattern is not None and (
+        is_other or mandatory(question.action.lower(), target.arn, declared=False) is not None
     )
 
 
-def with_open_policy(wanted: Resource) -> Resource:
-    """Return the resource a policy that lets everybody in, to see what else is asked."""
+def with_open_policy(resource: Resource) -> Resource:
+    """Return the resource with a policy that allows everything, so that the other policies decide."""
     statement = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
-    return replace(wanted, policy={"Version": "2012-10-17", "Statement": [statement]})
+    return replace(resource, policy={"Version": "2012-10-17", "Statement": [statement]})
 
 
-# --- what may be asked -------------------------------------------------------------------------------------------
+# --- validation --------------------------------------------------------------------------------------------------
 
 
 def check_question(action: str, resource: str, account: str | None) -> None:
-    """Refuse what is no action of one name, neither an ARN nor `*`, or no account; raise `InvalidInput`."""
+    """Raise `InvalidInput` unless given one action name, an ARN or `*`, and an account id or None."""
     if not _ACTION.fullmatch(action):
         raise InvalidInput(f"expected one action such as `docs:GetDocument`, got `{action[:200]}`", place="action")
     check_resource(resource)
@@ -91,6 +93,6 @@ def check_question(action: str, resource: str, account: str | None) -> None:
 
 
 def check_resource(resource: str) -> None:
-    """Refuse what is neither an ARN nor `*`; raise `InvalidInput`."""
+    """Raise `InvalidInput` unless given an ARN or `*`."""
     if resource != "*" and (not resource.startswith("arn:") or resource.count(":") < 5):
         raise InvalidInput(f"expected an ARN of six fields or `*`, got `{resource[:200]}`", place="resource")

@@ -1,7 +1,7 @@
-"""Whom a resource's policy names beside the principals of the store: sessions, services, providers, other accounts.
+"""Principals that a resource's policy names and the store does not have: sessions, services, providers, other accounts.
 
-Of somebody in an account that is not in the store, nobody here knows the policies; they are taken for as generous as
-can be, and the answer is never more than conditional.
+The policies of an account outside the store are unknown. They are assumed to allow everything, so the answer is at most
+conditional.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from iam_guard.analysis.access.access_answers import Owed
+from iam_guard.analysis.access.access_answers import Assumption
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.model.decision import PolicyRef, PolicyType
@@ -22,30 +22,32 @@ from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
 from iam_guard.store.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals
 
 _EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
-_GENEROUS = StoredPolicy(PolicyRef("policies of another account", PolicyType.IDENTITY), _EVERYTHING)
-ELSEWHERE = Owed(
+_ALLOW_ALL = StoredPolicy(PolicyRef("policies of another account", PolicyType.IDENTITY), _EVERYTHING)
+OTHER_ACCOUNT = Assumption(
     frozenset({PolicyType.IDENTITY}), "policies of its own account, which is not in this store, allow it too"
 )
-_OF_SESSION = Owed(
+_SESSION_POLICIES = Assumption(
     frozenset({PolicyType.IDENTITY, PolicyType.SESSION}), "the policies that its session was given allow it too"
 )
-_NOBODY = "000000000000"
+_NO_ACCOUNT = "000000000000"
 _SESSION = re.compile(r"assumed-role/(?P<role>[^/]+)/(?P<session>[^/]+)")
 
 
 class OutsidePrincipal(NamedTuple):
-    """Somebody whom a policy names. `owes` says what nobody here knows; None where all is known."""
+    """A principal that a policy names. `assumed` describes its unknown policies; None when all of them are known."""
 
     kind: str
     shown: str
     record: PrincipalRecord
-    owes: Owed | None = None
-    is_anybody: bool = False
-    inhabitant: StoredPrincipal | None = None
+    assumed: Assumption | None = None
+    is_any_principal: bool = False
+    role: StoredPrincipal | None = None
 
 
-def strangers(text: str, type: PolicyType, population: StoredPrincipals, partition: str) -> Iterator[OutsidePrincipal]:
-    """Return those whom the Allow statements of a policy name, each once; none for a policy that can't be read."""
+def outside_principals(
+    text: str, type: PolicyType, population: StoredPrincipals, partition: str
+) -> Iterator[OutsidePrincipal]:
+    """Return the principals that the policy's Allow statements name, each once; none for an unreadable policy."""
     try:
         document = parse(text, type)
     except PolicyError:
@@ -53,18 +55,20 @@ def strangers(text: str, type: PolicyType, population: StoredPrincipals, partiti
     found = _OutsidePrincipals(population, partition)
     seen: set[str] = set()
     for kind, value in _entries(document):
-        stranger = found.of(kind, value)
-        if stranger is not None and stranger.shown not in seen:
-            seen.add(stranger.shown)
-            yield stranger
-    if _means_everybody(document):
+        outsider = found.of(kind, value)
+        if outsider is not None and outsider.shown not in seen:
+            seen.add(outsider.shown)
+            yield outsider
+    if _names_everyone(document):
         yield OutsidePrincipal("anonymous", "anonymous", _record(Principal.anonymous()))
-        anybody = Principal.from_arn(f"arn:{partition}:iam::{_NOBODY}:user/anybody")
-        yield OutsidePrincipal("other accounts", "*", _record(anybody, _GENEROUS), ELSEWHERE, is_anybody=True)
+        any_user = Principal.from_arn(f"arn:{partition}:iam::{_NO_ACCOUNT}:user/any")
+        yield OutsidePrincipal(
+            "other accounts", "*", _record(any_user, _ALLOW_ALL), OTHER_ACCOUNT, is_any_principal=True
+        )
 
 
 def identity_provider(name: str) -> OutsidePrincipal:
-    """Return all whom a provider vouches for, as somebody of whom nothing else is known."""
+    """Return a principal for all users of an identity provider, about which only the provider is known."""
     keys = {"aws:FederatedProvider": name}
     return OutsidePrincipal("identity provider", name, _record(Principal.federated(name, userid="*", keys=keys)))
 
@@ -75,7 +79,7 @@ def _entries(document: Document) -> Iterator[tuple[str, str]]:
             yield from statement.principals or ()
 
 
-def _means_everybody(document: Document) -> bool:
+def _names_everyone(document: Document) -> bool:
     return ("AWS", "*") in _entries(document)
 
 
@@ -88,13 +92,13 @@ class _OutsidePrincipals:
         self._population = population
         self._partition = partition
         self._by_role: Mapping[tuple[str, str], StoredPrincipal] = {
-            (inhabitant.account, inhabitant.arn.rpartition("/")[2]): inhabitant
-            for inhabitant in population.inhabitants.values()
-            if inhabitant.kind == "role"
+            (role.account, role.arn.rpartition("/")[2]): role
+            for role in population.inhabitants.values()
+            if role.kind == "role"
         }
 
     def of(self, kind: str, value: str) -> OutsidePrincipal | None:
-        """Return whom an entry names; None for those of the store, and for what is no caller."""
+        """Return the principal of an entry; None for those of the store and for entries that name no caller."""
         match kind:
             case "Service":
                 return OutsidePrincipal("service", value, _record(Principal.service(value)))
@@ -110,7 +114,9 @@ class _OutsidePrincipals:
         if account in self._population.accounts:
             return None
         arn = root_arn(self._partition, account)
-        return OutsidePrincipal("account", arn, _record(Principal.from_arn(arn, userid=account), _GENEROUS), ELSEWHERE)
+        return OutsidePrincipal(
+            "account", arn, _record(Principal.from_arn(arn, userid=account), _ALLOW_ALL), OTHER_ACCOUNT
+        )
 
     def _arn(self, value: str) -> OutsidePrincipal | None:
         try:
@@ -128,15 +134,15 @@ class _OutsidePrincipals:
             name = arn.resource.rpartition("/")[2]
             session = session_arn(arn.partition, arn.account, name, ANY_SESSION)
             return OutsidePrincipal(
-                "role", value, _record(Principal.from_arn(session, role_arn=value), _GENEROUS), ELSEWHERE
+                "role", value, _record(Principal.from_arn(session, role_arn=value), _ALLOW_ALL), OTHER_ACCOUNT
             )
         try:
-            return OutsidePrincipal("user", value, _record(Principal.from_arn(value), _GENEROUS), ELSEWHERE)
+            return OutsidePrincipal("user", value, _record(Principal.from_arn(value), _ALLOW_ALL), OTHER_ACCOUNT)
         except InvalidInput:
             return None
 
     def _session(self, value: str, arn: Arn, *, is_hosted: bool) -> OutsidePrincipal | None:
-        """Return one session: with the policies of its role, or as a federated user with those of nobody known."""
+        """Return one session, with the policies of its role; those of a federated user are unknown."""
         found = _SESSION.fullmatch(arn.resource)
         try:
             principal = Principal.from_arn(value)
@@ -146,9 +152,9 @@ class _OutsidePrincipals:
             if principal.type is not PrincipalType.FEDERATED_USER:
                 return None
             passed = Principal.from_arn(value, session_policies=(_EVERYTHING,))
-            return OutsidePrincipal("federated user", value, _record(passed, _GENEROUS), _OF_SESSION)
+            return OutsidePrincipal("federated user", value, _record(passed, _ALLOW_ALL), _SESSION_POLICIES)
         if not is_hosted:
-            return OutsidePrincipal("session", value, _record(principal, _GENEROUS), ELSEWHERE)
+            return OutsidePrincipal("session", value, _record(principal, _ALLOW_ALL), OTHER_ACCOUNT)
         role = self._by_role.get((arn.account, found["role"]))
         if role is None:
             return None
@@ -161,4 +167,4 @@ class _OutsidePrincipals:
             has_boundary=known.principal.has_boundary,
         )
         record = PrincipalRecord(known.epoch, True, session, known.identity, known.boundary)
-        return OutsidePrincipal("session", value, record, inhabitant=role)
+        return OutsidePrincipal("session", value, record, role=role)

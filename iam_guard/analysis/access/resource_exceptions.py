@@ -1,7 +1,6 @@
-"""The policies of single resources, where the question is about a pattern of many: they can make exceptions.
+"""Exceptions that policies of single resources make to an answer about a pattern of resources.
 
-Only those that the store holds are known. A Deny of one of them takes from what is allowed on all, an Allow gives some
-of what is allowed on none.
+Only policies in the store are known. A Deny in one of them narrows an answer of allowed, an Allow widens one of denied.
 """
 
 from __future__ import annotations
@@ -22,39 +21,39 @@ _EXCEPT = "no policy of one of these resources denies it"
 _SOME = "some of these resources only, whose own policies allow it"
 
 
-def statements_within(asker: AccessEvaluator, action: str, pattern: Pattern | None) -> Sequence[CompiledStatement]:
-    """Return the statements about an action of the policies of all stored resources that a pattern means."""
+def statements_within(evaluator: AccessEvaluator, action: str, pattern: Pattern | None) -> Sequence[CompiledStatement]:
+    """Return the statements about the action in the policies of all stored resources that the pattern covers."""
     if pattern is None:
         return ()
-    meant = [arn for arn in asker.population.resource_arns if match_pattern(pattern, arn)]
-    return tuple(_about(asker, action.lower(), meant))
+    matching = [arn for arn in evaluator.population.resource_arns if match_pattern(pattern, arn)]
+    return tuple(_about(evaluator, action.lower(), matching))
 
 
-def _about(asker: AccessEvaluator, action: str, arns: Iterable[str]) -> Iterator[CompiledStatement]:
+def _about(evaluator: AccessEvaluator, action: str, arns: Iterable[str]) -> Iterator[CompiledStatement]:
     for arn in arns:
-        policy = asker.resource(arn).policy
+        policy = evaluator.resource(arn).policy
         if policy is not None:
             try:
                 yield from compile_policy(policy.text, PolicyRef(arn, PolicyType.RESOURCE)).content.about(action)
-            except PolicyError:  # then nobody can be let in by it, nor kept out on purpose
+            except PolicyError:  # an unreadable policy neither allows nor denies on purpose
                 continue
 
 
 def with_exceptions(
     answer: AccessAnswer, principal: Principal, statements: Sequence[CompiledStatement]
 ) -> AccessAnswer:
-    """Make an answer about many resources as careful as the policies of single ones require."""
-    wanted = {AccessVerdict.ALLOWED: True, AccessVerdict.DENIED: False}.get(answer.verdict)
-    if wanted is None or not any(
-        statement.denies is wanted and is_named(statement, principal) for statement in statements
+    """Make an answer about many resources conditional where the policy of one of them may change it."""
+    is_allowed = {AccessVerdict.ALLOWED: True, AccessVerdict.DENIED: False}.get(answer.verdict)
+    if is_allowed is None or not any(
+        statement.denies is is_allowed and is_named(statement, principal) for statement in statements
     ):
         return answer
-    note = _EXCEPT if wanted else _SOME
-    spoken = answer.spoken if wanted else ()
+    note = _EXCEPT if is_allowed else _SOME
+    spoken = answer.spoken if is_allowed else ()
     return replace(answer, verdict=AccessVerdict.CONDITIONAL, spoken=spoken, note=note)
 
 
 def is_named(statement: CompiledStatement, principal: Principal) -> bool:
-    """Return whether a statement of a resource's policy is about a principal, by name or because it spares others."""
-    is_spared = statement.statement.not_principals is not None
-    return is_spared or statement.kinship(principal) is not None
+    """Return whether a statement of a resource policy applies to the principal, by name or through `NotPrincipal`."""
+    excludes = statement.statement.not_principals is not None
+    return excludes or statement.kinship(principal) is not None

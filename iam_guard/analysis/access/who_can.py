@@ -1,7 +1,6 @@
-"""Who can do something: every principal of a store, and whom the resource's own policy names.
+"""Find the principals that can perform an action: those of the store, and those that the resource's policy names.
 
-A role stands for its sessions, without session policies. Who could become somebody else first is looked for where that
-is asked (`role_chains`).
+A role represents its sessions, without session policies. Role chains are searched on request (`role_chains`).
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from iam_guard.analysis.access.access_answers import Access, AccessVerdict
-from iam_guard.analysis.access.access_evaluator import asking
-from iam_guard.analysis.access.access_list import inhabitant_answer, outside_principal_answers
-from iam_guard.analysis.access.access_question import check_question, question
+from iam_guard.analysis.access.access_evaluator import open_evaluator
+from iam_guard.analysis.access.access_list import outside_principal_answers, stored_principal_answer
+from iam_guard.analysis.access.access_question import build_question, check_question
 from iam_guard.analysis.access.resource_exceptions import statements_within
 from iam_guard.analysis.access.role_chains import RoleChains
 from iam_guard.model.context import Given
@@ -33,21 +32,25 @@ def who_can(
     now: datetime | None = None,
     through_roles: bool = False,
 ) -> list[Access]:
-    """Say of everybody whether they may do `action` on `resource`, an ARN, `*`, or the pattern of several ARNs.
+    """Return for each principal whether it may perform `action` on `resource`: an ARN, `*`, or a pattern of ARNs.
 
-    `context` are condition keys that are known; what a policy asks besides is named in the answer. `resource_account`
-    owns the resource where neither its ARN nor the store says so. `through_roles` also looks for those who could assume
-    a role that may, or one that could assume that: `Access.steps`. Those who may come first. Raises `InvalidInput`.
+    `context` are known condition keys; answers name the others that they depend on. `resource_account` owns the
+    resource when neither its ARN nor the store has the owner. `through_roles` also searches principals that can assume
+    a role with access, directly or through other roles: `Access.steps`. Allowed principals come first.
+    Raises `InvalidInput`.
     """
     check_question(action, resource, resource_account)
-    with asking(store, settings or Settings(), now) as asker:
-        asked = question(asker, action, resource, context or {}, resource_account)
-        within = statements_within(asker, action, asked.pattern)
+    with open_evaluator(store, settings or Settings(), now) as evaluator:
+        question = build_question(evaluator, action, resource, context or {}, resource_account)
+        within = statements_within(evaluator, action, question.pattern)
         found = [
-            Access(inhabitant.arn, inhabitant.kind, inhabitant_answer(asker, inhabitant, asked, within))
-            for inhabitant in asker.population.inhabitants.values()
+            Access(principal.arn, principal.kind, stored_principal_answer(evaluator, principal, question, within))
+            for principal in evaluator.population.inhabitants.values()
         ]
-        found.extend(Access(each.shown, each.kind, answer) for each, answer in outside_principal_answers(asker, asked))
+        found.extend(
+            Access(outsider.shown, outsider.kind, answer)
+            for outsider, answer in outside_principal_answers(evaluator, question)
+        )
         if through_roles:
-            found = RoleChains(asker, context or {}).added_to(found, asked)
-    return sorted(found, key=lambda each: _ORDER.index(each.verdict))
+            found = RoleChains(evaluator, context or {}).extend(found, question)
+    return sorted(found, key=lambda access: _ORDER.index(access.verdict))

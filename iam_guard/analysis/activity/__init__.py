@@ -1,14 +1,14 @@
-"""What the audit trail knows of a principal: what it did, the least policy for that, what it never used, when last.
+"""What the audit trail shows about a principal: activity, least-privilege policy, unused access, last-used times.
 
-`actor` reads whose activity is asked for, `observations` what one record says, `aggregation` adds up.
-`resource_patterns` and `policy_generation` make a policy of it, `unused_access` compares it with what is granted,
-`last_used_feed` tells the store when things were used last. Nothing here decides a request.
+`actor` parses the principal, `observations` reads one record, `aggregation` sums up. `resource_patterns` and
+`policy_generation` make a policy of it, `unused_access` compares it with the granted access, `last_used_feed` writes
+last-used times to the store. Nothing here decides a request.
 """
 
 from iam_guard.analysis.activity.actor import Actor
 from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, aggregate_activity
 from iam_guard.analysis.activity.last_used_feed import feed_uses
-from iam_guard.analysis.activity.policy_generation import Generalising, GeneratedPolicy, generate_policy
+from iam_guard.analysis.activity.policy_generation import Generalization, GeneratedPolicy, generate_policy
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
 from iam_guard.analysis.activity.unused_access import UnusedAccess, unused_access
 
@@ -17,7 +17,7 @@ __all__ = [
     "Activity",
     "Actor",
     "ArnTemplates",
-    "Generalising",
+    "Generalization",
     "GeneratedPolicy",
     "UnusedAccess",
     "aggregate_activity",

@@ -1,8 +1,7 @@
-"""Whose activity is asked for: a user, a role over all its sessions, one session, the root user, a service.
+"""The principal whose activity is reported: a user, a role with all its sessions, one session, a root user, a service.
 
-A user or role is named by its ARN, or by its unique id, which tells it from another one that had the name before (P-6).
-What a user does through GetFederationToken counts as the user's, whose policies allow it; records of such sessions do
-not tell the unique id.
+A user or role is named by ARN, or by unique id, which distinguishes it from an earlier one of the same name (P-6).
+Requests of a GetFederationToken session count as the user's; records of such sessions don't have the unique id.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ _EXPECTED = "expected the ARN of a user, a role, a session or the root user, a u
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whom records are about. `name` is as it was given."""
+    """A principal to match records against. `name` is its ARN, unique id or service name."""
 
     name: str
     kind: Kind
     account: str | None = None
 
     @classmethod
-    def read(cls, name: str) -> Actor:
-        """Read an ARN, a unique id (`AIDA…`, `AROA…`) or the name of a service; raise `InvalidInput`."""
+    def parse(cls, name: str) -> Actor:
+        """Parse an ARN, a unique id (`AIDA…`, `AROA…`) or a service name. Raises `InvalidInput`."""
         if _UNIQUE_ID.fullmatch(name):
             return cls(name, "id")
         if _SERVICE.fullmatch(name):
@@ -48,11 +47,11 @@ class Actor:
 
     @property
     def has_policies(self) -> bool:
-        """Whether it has identity-based policies of its own."""
+        """Whether the principal can have identity-based policies."""
         return self.kind in ("user", "role", "session", "id")
 
-    def is_in(self, identity: Mapping[str, Any]) -> bool:
-        """Return whether a record's `userIdentity` is this one, or a session of it."""
+    def matches(self, identity: Mapping[str, Any]) -> bool:
+        """Return whether a record's `userIdentity` is this principal or a session of it."""
         kind = identity.get("type")
         match self.kind:
             case "user" | "root":

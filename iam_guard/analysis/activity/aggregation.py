@@ -1,13 +1,12 @@
-"""What a principal did in a period, added up from the records of a trail as they are read, in bounded memory.
+"""Aggregate the activity of a principal from the records of a trail, read as a stream, in bounded memory.
 
-Of each action: how often it was allowed and denied, first and last, on which resources, which condition keys were read.
-A decision that allowed is no use where its request was refused because the record did not get to the disk (a record
-`AuditRefused` names it): such a one is an attempt, like a denial. That record comes somewhat later, so decisions of
-which there may be one wait for it, up to a number.
+Per action: how often it was allowed and denied, first and last time, the resources, the condition keys read. If an
+allowed request was rejected because its record could not be written (an `AuditRefused` record names it), it counts as
+an attempt, like a denial. That record follows later, so allowed decisions wait for it in a bounded queue.
 
-There is room for so many actions and resources; what goes beyond is added up by ARN template where one is registered,
-else it is counted in `left_out`. What the trail itself lacks in the period (gaps, what retention dropped) is told too:
-then the activity is not complete, and says so.
+The numbers of actions and resources are limited. Resources over the limit are aggregated by registered ARN template,
+or counted in `left_out`. Gaps of the trail in the period and records dropped by retention are reported; the activity is
+then incomplete.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from iam_guard.analysis.activity.actor import Actor
-from iam_guard.analysis.activity.observations import GrantSource, Observation, is_spoilt, observe
+from iam_guard.analysis.activity.observations import GrantSource, Observation, is_altered, observe
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
 from iam_guard.audit.consumer.record_filter import member
 from iam_guard.audit.record.record import event_time
@@ -28,32 +27,32 @@ from iam_guard.audit.record.record_classes import class_of_allow
 from iam_guard.errors import InvalidInput
 
 MAX_RESOURCES = 10_000
-"""Resources of all actions together that are kept one by one."""
+"""The maximum number of resources of all actions that are kept individually."""
 MAX_ACTIONS = 5_000
 MAX_NAMES = 1_000
-"""Sessions, condition keys of an action and gaps that are told."""
-MAX_WAITING = 20_000
-"""Decisions that wait for a record that their request was refused, and such records that wait for their decision."""
+"""The maximum number of sessions, condition keys per action, and gaps that are reported."""
+MAX_PENDING = 20_000
+"""The maximum number of decisions waiting for a rejection record, and of rejection records waiting for a decision."""
 
-_OWN = frozenset({"audit_segment", "audit_end"})
-"""Records of the trail about itself that take nothing away."""
+_BENIGN_KINDS = frozenset({"audit_segment", "audit_end"})
+"""Records of the trail about itself that don't affect completeness."""
 
 _ATTRIBUTING = tuple(
     f"/userIdentity/{name}" for name in ("type", "arn", "principalId", "invokedBy", "sessionContext/sessionIssuer")
 )
-"""What tells whose a record is; of the rest of a caller, anything may be kept out of the records."""
+"""The members that attribute a record to a principal; other members of a caller may be absent."""
 
 
 @dataclass(slots=True)
 class Occurrences:
-    """How often, first and last."""
+    """A count with the first and last time."""
 
     count: int = 0
     first: str = ""
     last: str = ""
 
     def add(self, time: str) -> None:
-        """Add one moment; between shards they come in about their order only."""
+        """Add one time; times of different shards may arrive out of order."""
         self.count += 1
         self.first = min(self.first or time, time)
         self.last = max(self.last, time)
@@ -61,45 +60,45 @@ class Occurrences:
 
 @dataclass(slots=True)
 class ResourceActivity:
-    """What was done to one resource, or to all of a template: by whose leave; which accounts own what was allowed."""
+    """Requests on one resource or template, by what granted them, and the accounts that own allowed resources."""
 
-    by_leave: dict[GrantSource, Occurrences] = field(default_factory=dict)
+    by_source: dict[GrantSource, Occurrences] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class ActionActivity:
-    """What was done of one action. `resources` are ARNs and `*`; `patterns` are those that stand for more."""
+    """Requests of one action. `resources` are ARNs and `*`; `patterns` are templates that cover several resources."""
 
     action: str
     allowed: Occurrences = field(default_factory=Occurrences)
     denied: Occurrences = field(default_factory=Occurrences)
     refused: Occurrences = field(default_factory=Occurrences)
-    """Allowed, and refused all the same for want of the record."""
+    """Allowed, then rejected: the audit record could not be written."""
     resources: dict[str, ResourceActivity] = field(default_factory=dict)
     patterns: dict[str, ResourceActivity] = field(default_factory=dict)
     left_out: Occurrences = field(default_factory=Occurrences)
-    """Requests about resources for which there was no room."""
+    """Requests on resources over the limit."""
     keys: Counter[str] = field(default_factory=Counter)
     with_session_policies: int = 0
 
     @property
     def count(self) -> int:
-        """How often it was attempted."""
+        """How often the action was attempted."""
         return self.allowed.count + self.denied.count + self.refused.count
 
-    def of(self, leave: GrantSource) -> Occurrences:
-        """Return where requests are counted that had such leave."""
-        return {GrantSource.DENIED: self.denied, GrantSource.REFUSED: self.refused}.get(leave, self.allowed)
+    def of(self, source: GrantSource) -> Occurrences:
+        """Return the counter of requests with this result."""
+        return {GrantSource.DENIED: self.denied, GrantSource.REFUSED: self.refused}.get(source, self.allowed)
 
 
 @dataclass(slots=True)
 class Activity:
-    """What a principal did. `seen` is the first and last moment of all records of the period, whoever they are about.
+    """The activity of a principal. `seen` covers all records of the period, of all principals.
 
-    `callers` are the ARNs that acted, `unique_ids` whose they are. `unreadable` are records of the principal that do
-    not tell what was asked; `unattributed` counts decisions that do not tell whose they are. `gaps` and `unknown` are
-    what the trail says of itself.
+    `callers` are the ARNs that made requests, `unique_ids` their identities. `unreadable` counts records of the
+    principal without the action or resource, by reason; `unattributed` counts decisions without a readable caller.
+    `gaps` and `unknown` come from the trail's records about itself.
     """
 
     actor: Actor
@@ -113,13 +112,13 @@ class Activity:
     unreadable: Counter[str] = field(default_factory=Counter)
     unattributed: int = 0
     left_out: Occurrences = field(default_factory=Occurrences)
-    """Requests of actions for which there was no room."""
+    """Requests of actions over the limit."""
     gaps: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_complete(self) -> bool:
-        """Whether the trail tells all that the principal did, as far as it knows itself."""
+        """Whether the records contain all activity of the principal, as far as the trail can tell."""
         left_out = self.left_out.count or any(action.left_out.count for action in self.actions.values())
         return not (self.gaps or self.unknown or self.unreadable or self.unattributed or left_out)
 
@@ -131,104 +130,104 @@ def aggregate_activity(
     since: datetime | None = None,
     until: datetime | None = None,
     templates: ArnTemplates | None = None,
-    most_resources: int = MAX_RESOURCES,
+    max_resources: int = MAX_RESOURCES,
 ) -> Activity:
-    """Add up what a principal did from `since` on, until before `until`, to the second.
+    """Aggregate the activity of a principal from `since` until before `until`, to the second.
 
-    `templates` are asked only where there are more than `most_resources`. Raises `InvalidInput` for what is no
-    principal, and for a time without its zone.
+    `templates` are used only above `max_resources`. Raises `InvalidInput` for an invalid principal, and for a time
+    without a time zone.
     """
-    actor = principal if isinstance(principal, Actor) else Actor.read(principal)
+    actor = principal if isinstance(principal, Actor) else Actor.parse(principal)
     activity = Activity(actor, _moment(since, "since"), _moment(until, "until"))
-    gathering = _Gathering(activity, templates or ArnTemplates(), most_resources)
+    aggregator = _Aggregator(activity, templates or ArnTemplates(), max_resources)
     for record in records:
-        gathering.take(record)
-    gathering.finish()
+        aggregator.add(record)
+    aggregator.finish()
     return activity
 
 
-def _moment(given: datetime | None, place: str) -> str | None:
-    if given is not None and given.tzinfo is None:
-        raise InvalidInput("expected a time with its zone", place=place)
-    return None if given is None else event_time(given)
+def _moment(time: datetime | None, place: str) -> str | None:
+    if time is not None and time.tzinfo is None:
+        raise InvalidInput("expected a time with a time zone", place=place)
+    return None if time is None else event_time(time)
 
 
-class _Gathering:
-    def __init__(self, activity: Activity, templates: ArnTemplates, most_resources: int) -> None:
+class _Aggregator:
+    def __init__(self, activity: Activity, templates: ArnTemplates, max_resources: int) -> None:
         self._activity = activity
         self._templates = templates
-        self._room = most_resources
-        self._begins: dict[str, int] = {}
-        """The first sequence of each shard that was seen."""
+        self._resources_left = max_resources
+        self._first_sequences: dict[str, int] = {}
+        """The first sequence number seen of each shard."""
         self._dropped: dict[str, int] = {}
-        """The last sequence of each shard that retention dropped."""
-        self._waiting: dict[str, list[Observation]] = {}
-        """What was allowed and may have been refused all the same, by the id of its record, the oldest first."""
-        self._waits = 0
+        """The last sequence number of each shard that retention dropped."""
+        self._pending: dict[str, list[Observation]] = {}
+        """Allowed requests that may have been rejected, by the id of the record, oldest first."""
+        self._pending_count = 0
         self._refused: set[str] = set()
-        """Ids of decisions whose requests were refused."""
-        self._has_let_go = False
+        """Ids of decisions whose requests were rejected."""
+        self._has_overflowed = False
 
-    def take(self, record: Mapping[str, Any]) -> None:
-        said, time = record.get("iamGuard"), record.get("eventTime")
-        kind = said.get("kind") if isinstance(said, dict) else None
-        if isinstance(said, dict) and isinstance(said.get("sequence"), int):
-            self._begins.setdefault(str(said.get("shard")), said["sequence"])
+    def add(self, record: Mapping[str, Any]) -> None:
+        extension, time = record.get("iamGuard"), record.get("eventTime")
+        kind = extension.get("kind") if isinstance(extension, dict) else None
+        if isinstance(extension, dict) and isinstance(extension.get("sequence"), int):
+            self._first_sequences.setdefault(str(extension.get("shard")), extension["sequence"])
         if isinstance(kind, str) and kind.startswith("audit_"):
-            self._take_own(kind, said or {}, str(time))
+            self._add_own(kind, extension or {}, str(time))
             return
         if not isinstance(time, str) or not self._is_in_period(time, time):
             return
         self._activity.seen.add(time)
         if kind == "decision":
-            self._take_decision(record, said or {})
+            self._add_decision(record, extension or {})
 
     def _is_in_period(self, first: str, last: str) -> bool:
         activity = self._activity
         return (activity.since is None or last >= activity.since) and (activity.until is None or first < activity.until)
 
-    def _take_own(self, kind: str, said: Mapping[str, Any], time: str) -> None:
-        """Record what the trail says that it lacks; a gap without its times may be of any moment before it."""
-        if kind in _OWN:
+    def _add_own(self, kind: str, extension: Mapping[str, Any], time: str) -> None:
+        """Record a gap that the trail reports; a gap without times may be of any time before the record."""
+        if kind in _BENIGN_KINDS:
             return
         if kind == "audit_refused":
-            self._take_refusal(str(said.get("refusedEventID")))
+            self._add_rejection(str(extension.get("refusedEventID")))
             return
         if kind == "audit_retention":
-            shard, last = member(said, "dropped.shard"), member(said, "dropped.last")
+            shard, last = member(extension, "dropped.shard"), member(extension, "dropped.last")
             dropped = int(last) if last.isdecimal() else sys.maxsize
             self._dropped[shard] = max(self._dropped.get(shard, 0), dropped)
             return
-        first, last = str(said.get("firstTime") or ""), str(said.get("lastTime") or time)
+        first, last = str(extension.get("firstTime") or ""), str(extension.get("lastTime") or time)
         if not self._is_in_period(first, last):
             return
         if kind == "audit_gap":
-            self._tell(_gap_in_words(said, time))
+            self._add_gap(_describe_gap(extension, time))
         elif kind == "audit_sampled":
-            left_out = said.get("sampledOut", "some")
-            self._tell(f"{left_out} requests that only read were left out by sampling, as was noted at {time}")
+            left_out = extension.get("sampledOut", "some")
+            self._add_gap(f"sampling left out {left_out} read-only requests, reported at {time}")
         else:
             self._activity.unknown[kind] += 1
 
     def finish(self) -> None:
-        """Add what waits; tell what retention dropped, but where records of the shard from before are there still."""
-        for event_id in list(self._waiting):
+        """Add the pending requests; report records dropped by retention unless the shard has earlier records."""
+        for event_id in list(self._pending):
             self._settle(event_id)
         for shard, last in self._dropped.items():
-            begins = self._begins.get(shard)
+            begins = self._first_sequences.get(shard)
             if self._activity.since is None or begins is None or begins <= last + 1:
-                self._tell(f"retention dropped records of the shard {shard}; some of them may be of the period")
+                self._add_gap(f"retention dropped records of the shard {shard}; some may be of the period")
 
-    def _tell(self, gap: str) -> None:
+    def _add_gap(self, gap: str) -> None:
         if len(self._activity.gaps) < MAX_NAMES:
             self._activity.gaps.append(gap)
 
-    def _take_decision(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    def _add_decision(self, record: Mapping[str, Any], extension: Mapping[str, Any]) -> None:
         activity, identity = self._activity, record.get("userIdentity")
-        if not isinstance(identity, dict) or is_spoilt(said, _ATTRIBUTING):
+        if not isinstance(identity, dict) or is_altered(extension, _ATTRIBUTING):
             activity.unattributed += 1
             return
-        if not activity.actor.is_in(identity):
+        if not activity.actor.matches(identity):
             return
         observation = observe(record)
         if isinstance(observation, str):
@@ -237,42 +236,42 @@ class _Gathering:
             _count(activity.callers, member(identity, "arn") or member(identity, "invokedBy"))
             _count(activity.unique_ids, member(identity, "principalId").partition(":")[0])
             _count(activity.accounts, member(identity, "accountId"))
-            self._take_observation(observation, member(record, "eventID"))
+            self._add_observation(observation, member(record, "eventID"))
 
-    # --- refused all the same ------------------------------------------------------------------------------------
+    # --- rejected requests ---------------------------------------------------------------------------------------
 
-    def _take_observation(self, observation: Observation, event_id: str) -> None:
-        """Add it, or let it wait: only where the answer waited for the disk, a record may say Allowed wrongly."""
-        if observation.leave is GrantSource.DENIED or not class_of_allow(observation.action).is_durable:
+    def _add_observation(self, observation: Observation, event_id: str) -> None:
+        """Add a request, or keep it pending: a durably recorded one may have been rejected after it was allowed."""
+        if observation.source is GrantSource.DENIED or not class_of_allow(observation.action).is_durable:
             self._add(observation)
         elif event_id in self._refused:
-            self._add(observation._replace(leave=GrantSource.REFUSED))
+            self._add(observation._replace(source=GrantSource.REFUSED))
         else:
-            self._waiting.setdefault(event_id, []).append(observation)
-            self._waits += 1
-            while self._waits > MAX_WAITING:
-                self._has_let_go = True
-                self._settle(next(iter(self._waiting)))
+            self._pending.setdefault(event_id, []).append(observation)
+            self._pending_count += 1
+            while self._pending_count > MAX_PENDING:
+                self._has_overflowed = True
+                self._settle(next(iter(self._pending)))
 
-    def _take_refusal(self, event_id: str) -> None:
-        """Take a decision for what it was; one that is not known is another's, or comes later from another file."""
+    def _add_rejection(self, event_id: str) -> None:
+        """Mark a decision as rejected; it may be unknown here, or follow later from another file."""
         is_known = self._settle(event_id, GrantSource.REFUSED)
-        if len(self._refused) < MAX_WAITING:
+        if len(self._refused) < MAX_PENDING:
             self._refused.add(event_id)
         elif not is_known:
-            self._has_let_go = True
-        if self._has_let_go and not is_known:
-            self._tell(f"the request of the record {event_id[:100]} was refused, and may be counted as allowed")
+            self._has_overflowed = True
+        if self._has_overflowed and not is_known:
+            self._add_gap(f"the request of the record {event_id[:100]} was rejected, but may be counted as allowed")
 
-    def _settle(self, event_id: str, leave: GrantSource | None = None) -> bool:
-        """Add what waits under an id, as it says or with another leave; False where there is nothing."""
-        waiting = self._waiting.pop(event_id, [])
-        self._waits -= len(waiting)
-        for each in waiting:
-            self._add(each if leave is None else each._replace(leave=leave))
-        return bool(waiting)
+    def _settle(self, event_id: str, source: GrantSource | None = None) -> bool:
+        """Add the pending requests of an id, as observed or with another result; False if there are none."""
+        pending = self._pending.pop(event_id, [])
+        self._pending_count -= len(pending)
+        for observation in pending:
+            self._add(observation if source is None else observation._replace(source=source))
+        return bool(pending)
 
-    # --- adding up -----------------------------------------------------------------------------------------------
+    # --- aggregation ---------------------------------------------------------------------------------------------
 
     def _add(self, observation: Observation) -> None:
         actions, folded = self._activity.actions, observation.action.lower()
@@ -280,7 +279,7 @@ class _Gathering:
             self._activity.left_out.add(observation.time)
             return
         action = actions.setdefault(folded, ActionActivity(observation.action))
-        action.of(observation.leave).add(observation.time)
+        action.of(observation.source).add(observation.time)
         action.with_session_policies += observation.has_session_policies
         for key in observation.keys:
             _count(action.keys, key)
@@ -288,19 +287,19 @@ class _Gathering:
         if resource is None:
             action.left_out.add(observation.time)
             return
-        resource.by_leave.setdefault(observation.leave, Occurrences()).add(observation.time)
-        if observation.owner is not None and observation.leave is GrantSource.IDENTITY:
+        resource.by_source.setdefault(observation.source, Occurrences()).add(observation.time)
+        if observation.owner is not None and observation.source is GrantSource.IDENTITY:
             resource.owners.add(observation.owner)
 
     def _resource(self, action: ActionActivity, arn: str) -> ResourceActivity | None:
-        """Find where a resource is added up; None where there is no room for it."""
+        """Return the counters of a resource or its template; None over the limit."""
         known = action.resources.get(arn)
-        if known is None and self._room > 0:
-            self._room -= 1
+        if known is None and self._resources_left > 0:
+            self._resources_left -= 1
             known = action.resources[arn] = ResourceActivity()
         if known is not None:
             return known
-        pattern = self._templates.generalised(action.action, arn)
+        pattern = self._templates.generalize(action.action, arn)
         if pattern is None or (pattern not in action.patterns and len(action.patterns) >= MAX_NAMES):
             return None
         return action.patterns.setdefault(pattern, ResourceActivity())
@@ -311,7 +310,11 @@ def _count(names: Counter[str], name: str) -> None:
         names[name] += 1
 
 
-def _gap_in_words(said: Mapping[str, Any], time: str) -> str:
-    span = f", {said['firstTime']} to {said['lastTime']}" if said.get("firstTime") and said.get("lastTime") else ""
-    lost = "some" if said.get("lost") is None else str(said["lost"])
-    return f"{lost} records are missing ({said.get('reason', 'unknown')}{span}), as was noted at {time}"
+def _describe_gap(extension: Mapping[str, Any], time: str) -> str:
+    span = (
+        f", {extension['firstTime']} to {extension['lastTime']}"
+        if extension.get("firstTime") and extension.get("lastTime")
+        else ""
+    )
+    lost = "some" if extension.get("lost") is None else str(extension["lost"])
+    return f"{lost} records are missing ({extension.get('reason', 'unknown')}{span}), reported at {time}"

@@ -1,4 +1,4 @@
-"""What a principal is allowed now: the identity-based policies that it holds in a store, its groups' included."""
+"""The identity-based policies attached to a principal in a store, those of its groups included."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from iam_guard.store.schema import identities
 
 
 def attached_policies_of(activity: Activity, store: SourceStore) -> tuple[StoredPolicy, ...]:
-    """Return them. Raises `NoSuchEntity` where the store does not have the user or role."""
+    """Return the attached policies. Raises `NoSuchEntity` if the store doesn't have the user or role."""
     actor = activity.actor
     principal = _by_id(actor.name, store) if actor.kind == "id" else _by_arn(actor, store.partition)
     record = None if principal is None else store.principal(principal)
     if record is None or not record.exists:
-        raise NoSuchEntity(f"there is no `{actor.name}` in the store")
+        raise NoSuchEntity(f"the store has no principal `{actor.name}`")
     return record.identity
 
 
@@ -36,4 +36,4 @@ def _by_id(unique_id: str, store: SourceStore) -> Principal | None:
     if row is None or row["kind"] == Kind.GROUP:
         return None
     arn = iam_arn(store.partition, row["account"], row["kind"], row["path"], row["name"])
-    return _by_arn(Actor.read(arn), store.partition)
+    return _by_arn(Actor.parse(arn), store.partition)

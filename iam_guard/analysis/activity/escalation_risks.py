@@ -1,22 +1,20 @@
-"""Actions that deserve a second look before somebody may do them: with them, one may come to do more."""
+"""Actions that can lead to more permissions, with advice on granting them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-_OWN_POLICIES = (
-    "whoever may change policies may allow itself everything: limit the resources, or set a permissions boundary"
-)
-_CREDENTIALS = "whoever may make credentials for another acts as it: limit the resources"
+_OWN_POLICIES = "a principal that can change policies can grant itself anything: limit the resources, or set a boundary"
+_CREDENTIALS = "a principal that can create credentials for another can act as it: limit the resources"
 
-CAVEATS: Final[Mapping[str, str]] = {
-    "iam:PassRole": "what a role is passed to acts with its permissions: limit it by `iam:PassedToService`",
+ESCALATION_RISKS: Final[Mapping[str, str]] = {
+    "iam:PassRole": "the service that receives a role acts with its permissions: limit it by `iam:PassedToService`",
     "sts:AssumeRole": "the trust policy of the role must allow it too",
-    "sts:TagSession": "tags of a session may open what policies give by tags: limit them by `aws:RequestTag`",
-    "sts:AssumeRoot": "it gives the root user of a member account: limit it by `sts:TaskPolicyArn`",
+    "sts:TagSession": "session tags can widen access that depends on tags: limit them by `aws:RequestTag`",
+    "sts:AssumeRoot": "it provides the root user of a member account: limit it by `sts:TaskPolicyArn`",
     "iam:CreateServiceLinkedRole": "limit it by `iam:AWSServiceName`",
-    "iam:UpdateAssumeRolePolicy": "whoever may change a trust policy may become the role: limit the resources",
+    "iam:UpdateAssumeRolePolicy": "a principal that can change a trust policy can assume the role: limit the resources",
     **dict.fromkeys(
         (
             "iam:AddUserToGroup",
@@ -44,11 +42,11 @@ CAVEATS: Final[Mapping[str, str]] = {
         _CREDENTIALS,
     ),
 }
-"""Action -> what to see to."""
+"""Action -> advice."""
 
-_FOLDED = {action.lower(): caveat for action, caveat in CAVEATS.items()}
+_FOLDED = {action.lower(): advice for action, advice in ESCALATION_RISKS.items()}
 
 
-def caveat_of(action: str) -> str | None:
-    """Return what to see to before somebody may do an action; None for most."""
+def escalation_risk(action: str) -> str | None:
+    """Return the advice on granting an action; None for most."""
     return _FOLDED.get(action.lower())

@@ -1,14 +1,11 @@
-"""The store is told from the trail when things were used last (rules R-33, R-34): after a restore, or of many machines.
+"""Write last-used times to the store from the trail (rules R-33, R-34): after a restore, or of several machines.
 
-A consumer of the trail: verified records go in, and out come the same uses that a guard notes itself (`store.uses`),
-written through the same door, which never sets a time back. So it may read a record twice, and in any order. What it
-has written is acknowledged afterwards.
+A consumer of the trail. It derives the same uses from verified records as the guard (`store.last_used`), and writes
+them the same way, which never sets a time back; so records may come twice and in any order. Records are acknowledged
+after their uses are written. Every attempt is a use, as for the guard, also if it was denied or rejected.
 
-An attempt is a use, as it is for the guard, whatever became of it: denied, or refused for want of its record.
-
-The trail knows less than the guard: who signed in without asking for anything is in no record; the region and service
-of an access key are those of the request as recorded, not those that were signed. Temporary keys are nobody's own. Must
-not live here: the rows (`store.use_rows`), what a guard notes by itself (`store.uses`).
+The trail has less than the guard: an authentication without a request is in no record; the region and service of an
+access key are those of the request as recorded, not those that were signed. Temporary keys have no last-used time.
 """
 
 from __future__ import annotations
@@ -18,48 +15,48 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from iam_guard.analysis.activity.observations import TIME, is_spoilt
+from iam_guard.analysis.activity.observations import TIME, is_altered
 from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery, Offset, Subscription
 from iam_guard.store.last_used import LastUsedStore, service_use
 from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
 
 GROUP = "uses"
-"""What the consumer is called, where nothing else is said."""
+"""The default name of the consumer group."""
 MAX_RECORDS = 20_000
-"""Records that are read before what they tell is written."""
+"""The maximum number of records read before their uses are written."""
 MAX_USES = 200
-"""Rows of one transaction, so that nobody waits long for the store."""
+"""The maximum number of rows per transaction, which limits how long others wait for the store."""
 
 _TEMPORARY = "ASIA"
-_SPOILING = ("/userIdentity/type", "/eventSource", "/eventName", "/eventTime", "/awsRegion")
+_REQUIRED_MEMBERS = ("/userIdentity/type", "/eventSource", "/eventName", "/eventTime", "/awsRegion")
 
 
 @dataclass(slots=True)
 class FeedResult:
-    """How many records were read, and how many uses were given to the store."""
+    """How many records were read, and how many uses were written."""
 
     records: int = 0
     uses: int = 0
 
 
 def feed_uses(subscription: Subscription, store: LastUsedStore) -> FeedResult:
-    """Read what a subscription has at present, and write what it tells; give how much that was.
+    """Read all available records of a subscription and write their uses; return how many.
 
-    Raises `StoreUnavailable`; what was not written is not acknowledged, and comes again to the next subscription.
+    Raises `StoreUnavailable`; records whose uses were not written are not acknowledged and are delivered again.
     """
-    fed, feeding = FeedResult(), _Feeding(subscription, store)
+    fed, feed = FeedResult(), _Feed(subscription, store)
     while batch := subscription.poll():
         fed.records += len(batch)
-        feeding.take(batch)
-        if feeding.is_full:
-            fed.uses += feeding.write()
-    fed.uses += feeding.write()
+        feed.add(batch)
+        if feed.is_full:
+            fed.uses += feed.write()
+    fed.uses += feed.write()
     return fed
 
 
-class _Feeding:
-    """Keeps the latest use of each thing, until it is written."""
+class _Feed:
+    """Collects the latest use of each item until it is written."""
 
     def __init__(self, subscription: Subscription, store: LastUsedStore) -> None:
         self._subscription = subscription
@@ -72,7 +69,7 @@ class _Feeding:
     def is_full(self) -> bool:
         return len(self._latest) >= MAX_USES or self._records >= MAX_RECORDS
 
-    def take(self, batch: list[Delivery]) -> None:
+    def add(self, batch: list[Delivery]) -> None:
         for offset, record in batch:
             self._read[offset.shard] = offset
             self._records += 1
@@ -83,7 +80,7 @@ class _Feeding:
                     self._latest[key] = use
 
     def write(self) -> int:
-        """Write what is kept, then acknowledge what it was read from."""
+        """Write the collected uses, then acknowledge the records."""
         uses = list(self._latest.values())
         for start in range(0, len(uses), MAX_USES):
             self._store.keep_uses(uses[start : start + MAX_USES])
@@ -94,20 +91,20 @@ class _Feeding:
 
 
 def uses_of(record: Mapping[str, Any]) -> Iterator[Use]:
-    """Return the uses in a record: a user or role with its action, and the access key."""
-    said, identity, time = record.get("iamGuard"), record.get("userIdentity"), record.get("eventTime")
-    if not isinstance(said, dict) or said.get("kind") != "decision" or said.get("error") is not None:
+    """Return the uses in a record: of a user or role with the action, and of the access key."""
+    extension, identity, time = record.get("iamGuard"), record.get("userIdentity"), record.get("eventTime")
+    if not isinstance(extension, dict) or extension.get("kind") != "decision" or extension.get("error") is not None:
         return
     if not isinstance(identity, dict) or not isinstance(time, str) or not TIME.fullmatch(time):
         return
-    if is_spoilt(said, _SPOILING):
+    if is_altered(extension, _REQUIRED_MEMBERS):
         return
     try:
         at = int(datetime.fromisoformat(time).timestamp())
     except ValueError:
         return
-    told = {name: each for name, each in identity.items() if not is_spoilt(said, (f"/userIdentity/{name}",))}
-    yield from _uses(told, action_of(record), at, member(record, "awsRegion"))
+    known = {name: value for name, value in identity.items() if not is_altered(extension, (f"/userIdentity/{name}",))}
+    yield from _uses(known, action_of(record), at, member(record, "awsRegion"))
 
 
 def _uses(identity: Mapping[str, Any], action: str, at: int, region: str) -> Iterator[Use]:

@@ -1,15 +1,14 @@
-"""The least identity-based policy for what a principal did (AWS: policy generation of IAM Access Analyzer).
+"""Generate the least-privilege identity-based policy for an activity (AWS: policy generation of IAM Access Analyzer).
 
-The strategy. Only what an identity-based policy allowed is in it. Actions with the same resources stand in one
-statement; a wildcard never stands for an action, and for resources only where a registered template says which part of
-an ARN tells one from another. What must not be widened stays exact: resources of other accounts, ARNs without an
-account, and what changes anything in our own services, where a wildcard would be a way to every role. `*` as a resource
-is asked about the caller's own account, and allowed for that account only. Documents that grow over the quota of a
-managed policy are cut. Nor does a template stand for resources of which some were denied.
+Strategy. The policy has only what identity-based policies allowed. Actions with the same resources share a statement.
+Actions are never wildcards; resources only if a registered template tells which part of an ARN identifies one resource.
+Always exact are resources of other accounts, ARNs without an account, resources of which some were denied, and write
+actions of our own services, where a wildcard could lead to every role. `*` as a resource is limited to the caller's own
+account. Documents over the quota of a managed policy are split.
 
-INVARIANT: what identity-based policies allowed, the documents allow again, with neither boundary nor control policy in
-the way; and of accounts that do not appear in the activity they allow nothing. What the trail cannot tell is said in
-`notes`, above all that conditions of the present policies are not in it.
+INVARIANT: the documents allow what identity-based policies allowed, with neither boundary nor control policy in the
+way, and nothing in accounts outside the activity. `notes` report what the trail can't show, above all that conditions
+of the present policies are missing.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, ResourceActivity
-from iam_guard.analysis.activity.escalation_risks import caveat_of
+from iam_guard.analysis.activity.escalation_risks import escalation_risk
 from iam_guard.analysis.activity.observations import GrantSource
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
 from iam_guard.audit.record.record import action_facts
@@ -35,17 +34,17 @@ from iam_guard.policy.quota import MANAGED
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.quotas import QUOTAS
 
-_NO_ROOM = "there was no room for all resources that must be named one by one"
+_OVER_LIMIT = "too many resources that must be named individually"
 _OF_A_USER, _OF_A_ROLE = QUOTAS["policies attached to a user"], QUOTAS["policies attached to a role"]
-_MAX_TOLD = 20
-"""Names that one note tells."""
+_MAX_NAMES = 20
+"""The maximum number of names in one note."""
 
 
 @dataclass(frozen=True, slots=True)
-class Generalising:
-    """When a template stands for the resources that fit it: where there are more than `above` of them.
+class Generalization:
+    """When a template replaces the resources that match it: if there are more than `above` of them.
 
-    `own` allows it for actions that change something in our own services as well.
+    `own` includes write actions of our own services.
     """
 
     above: int = 0
@@ -54,7 +53,7 @@ class Generalising:
 
 
 class PolicyNote(NamedTuple):
-    """What whoever takes the policy must know: a word for the kind, and a sentence."""
+    """A caveat about the policy: its category, and a sentence."""
 
     about: str
     text: str
@@ -62,14 +61,14 @@ class PolicyNote(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GeneratedPolicy:
-    """Documents, each within the quota of a managed policy, and what must be known before they are used."""
+    """Documents, each within the quota of a managed policy, and the caveats to read before use."""
 
     documents: tuple[PolicyDocument, ...]
     notes: tuple[PolicyNote, ...]
 
 
 class _Grant(NamedTuple):
-    """One action on one pattern of resources; `owners` limits `*` to accounts."""
+    """One action on one resource pattern; `owners` limits `*` to accounts."""
 
     action: str
     pattern: str
@@ -77,32 +76,32 @@ class _Grant(NamedTuple):
 
 
 def generate_policy(
-    activity: Activity, templates: ArnTemplates | None = None, generalising: Generalising | None = None
+    activity: Activity, templates: ArnTemplates | None = None, generalising: Generalization | None = None
 ) -> GeneratedPolicy:
-    """Make the policy. Raises `InvalidInput` for a principal that has no identity-based policies."""
+    """Generate the policy. Raises `InvalidInput` for a principal without identity-based policies."""
     if not activity.actor.has_policies:
-        raise InvalidInput("expected a user or a role, for no other principal has policies", place=activity.actor.name)
-    making = _Making(activity, templates or ArnTemplates(), generalising or Generalising())
-    grants = [grant for action in activity.actions.values() for grant in making.grants(action)]
+        raise InvalidInput("expected a user or a role, other principals have no policies", place=activity.actor.name)
+    generator = _Generator(activity, templates or ArnTemplates(), generalising or Generalization())
+    grants = [grant for action in activity.actions.values() for grant in generator.grants(action)]
     documents = tuple(_documents(_statements(grants)))
     for document in documents:
         validate_for_write(document.to_json(), PolicyType.IDENTITY, managed=True)
-    return GeneratedPolicy(documents, tuple(making.notes(documents)))
+    return GeneratedPolicy(documents, tuple(generator.notes(documents)))
 
 
-# --- which resources ---------------------------------------------------------------------------------------------
+# --- resources ---------------------------------------------------------------------------------------------------
 
 
-class _Making:
-    def __init__(self, activity: Activity, templates: ArnTemplates, generalising: Generalising) -> None:
+class _Generator:
+    def __init__(self, activity: Activity, templates: ArnTemplates, generalising: Generalization) -> None:
         self._activity = activity
         self._templates = templates
         self._generalising = generalising
-        self._told: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self._notes: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
 
     def grants(self, action: ActionActivity) -> Iterator[_Grant]:
-        """Return what an action needs."""
-        granted = {arn: each for arn, each in action.resources.items() if GrantSource.IDENTITY in each.by_leave}
+        """Return the grants that an action needs."""
+        granted = {arn: found for arn, found in action.resources.items() if GrantSource.IDENTITY in found.by_source}
         denied = set() if self._generalising.is_off else self._denied(action)
         by_pattern: dict[str | None, list[str]] = defaultdict(list)
         for arn in granted:
@@ -115,121 +114,121 @@ class _Making:
             if covering is not None and len(arns) > self._generalising.above:
                 yield _Grant(action.action, covering)
             else:
-                yield from self._exactly(action.action, arns)
-        yield from self._folded(action, denied)
-        self._note(action)
+                yield from self._exact(action.action, arns)
+        yield from self._templated(action, denied)
+        self._note_action(action)
 
     def _denied(self, action: ActionActivity) -> set[str | None]:
-        """Return the patterns that would cover what was only ever denied."""
-        leaves = {arn: each.by_leave.keys() - {GrantSource.REFUSED} for arn, each in action.resources.items()}
-        denied = [arn for arn, had in leaves.items() if had == {GrantSource.DENIED}]
-        found = {self._templates.generalised(action.action, arn) for arn in denied} - {None}
+        """Return the patterns that cover resources which were only denied."""
+        sources = {arn: found.by_source.keys() - {GrantSource.REFUSED} for arn, found in action.resources.items()}
+        denied = [arn for arn, results in sources.items() if results == {GrantSource.DENIED}]
+        found = {self._templates.generalize(action.action, arn) for arn in denied} - {None}
         if found:
-            text = "denied on resources that a template would cover, so those that were allowed are named one by one"
-            self._tell("exact", text, action.action)
+            text = "denied on resources that a template covers, so the allowed ones are named individually"
+            self._note("exact", text, action.action)
         return found
 
     def _pattern(self, action: str, arn: str) -> str | None:
-        """Return the pattern that may stand for a resource; None for one that must be named as it is."""
+        """Return the pattern that may replace a resource; None for one that must be named exactly."""
         if not self._may_widen(action, account_of(arn)):
             return None
-        pattern = self._templates.generalised(action, arn)
+        pattern = self._templates.generalize(action, arn)
         if pattern is None:
-            self._tell("exact", "no template is registered for resources, which are named one by one", action)
+            self._note("exact", "no template is registered for the resources, so they are named individually", action)
         return pattern
 
     def _may_widen(self, action: str, owner: str | None) -> bool:
-        """Return whether a pattern may stand for resources of an account."""
+        """Return whether a pattern may replace resources of an account."""
         if self._generalising.is_off:
             return False
         if owner is None:
-            self._tell("exact", "resources without an account in their ARN are named one by one", action)
-        elif changes_our_own(action) and not self._generalising.own:
-            self._tell("exact", "what changes anything in IAM and its like is named resource by resource", action)
+            self._note("exact", "resources without an account in the ARN are named individually", action)
+        elif writes_own_service(action) and not self._generalising.own:
+            self._note("exact", "resources of write actions in IAM and similar services are named individually", action)
         else:
             return owner in self._activity.accounts
         return False
 
     def _everything(self, action: str, resource: ResourceActivity) -> _Grant:
         owners = tuple(sorted(resource.owners or self._activity.accounts))
-        self._tell("everything", "asked about `*`, so allowed on every resource of the account", action)
+        self._note("everything", "requested on `*`, so allowed on every resource of the account", action)
         return _Grant(action, "*", owners)
 
-    def _exactly(self, action: str, arns: Iterable[str]) -> Iterator[_Grant]:
+    def _exact(self, action: str, arns: Iterable[str]) -> Iterator[_Grant]:
         for arn in arns:
             pattern = literal(arn)
-            if not _can_name(action, pattern):
-                self._tell("left out", "asked about what no policy can name", f"{action} on `{arn[:200]}`")
+            if not _is_nameable(action, pattern):
+                self._note("left out", "requested on a resource that no policy can name", f"{action} on `{arn[:200]}`")
                 continue
             owner = account_of(arn)
             if owner is not None and owner not in self._activity.accounts:
-                self._tell("other account", "resources of other accounts, which must allow it too, are named", arn)
+                self._note("other account", "resources of other accounts, which must allow it too, are named", arn)
             yield _Grant(action, pattern)
 
-    def _folded(self, action: ActionActivity, denied: set[str | None]) -> Iterator[_Grant]:
-        """Return the patterns that stand for resources of which there were too many to keep."""
-        for pattern, each in action.patterns.items():
-            if GrantSource.IDENTITY not in each.by_leave:
+    def _templated(self, action: ActionActivity, denied: set[str | None]) -> Iterator[_Grant]:
+        """Return the patterns of resources over the limit."""
+        for pattern, resource in action.patterns.items():
+            if GrantSource.IDENTITY not in resource.by_source:
                 continue
-            is_denied = pattern in denied or GrantSource.DENIED in each.by_leave
+            is_denied = pattern in denied or GrantSource.DENIED in resource.by_source
             if not is_denied and self._may_widen(action.action, account_of(pattern)):
                 yield _Grant(action.action, pattern)
             else:
-                self._tell("left out", _NO_ROOM, action.action)
+                self._note("left out", _OVER_LIMIT, action.action)
 
-    # --- what must be known --------------------------------------------------------------------------------------
+    # --- notes ---------------------------------------------------------------------------------------------------
 
-    def _tell(self, about: str, text: str, name: str) -> None:
-        self._told[about, text][name] = None
+    def _note(self, about: str, text: str, name: str) -> None:
+        self._notes[about, text][name] = None
 
-    def _note(self, action: ActionActivity) -> None:
-        """Record what the trail tells of an action and a policy does not."""
+    def _note_action(self, action: ActionActivity) -> None:
+        """Add the notes about what a policy can't express of an action's activity."""
         name, resources = action.action, (*action.resources.values(), *action.patterns.values())
-        leaves = {leave for resource in resources for leave in resource.by_leave}
-        if GrantSource.RESOURCE in leaves:
-            self._tell("resource policy", "allowed by the policy of the resource alone, so not in here for that", name)
-        if GrantSource.NOBODY in leaves:
-            self._tell("no policy", "allowed without any policy, so not in here for that", name)
-        if GrantSource.DENIED in leaves:
-            self._tell("denied", "attempted and denied, so not in here for that", name)
-        if GrantSource.REFUSED in leaves:
-            self._tell("refused", "allowed, but refused for want of its audit record, so not in here for that", name)
+        sources = {source for resource in resources for source in resource.by_source}
+        if GrantSource.RESOURCE in sources:
+            self._note("resource policy", "allowed by the policy of the resource alone, so not included", name)
+        if GrantSource.NONE_NEEDED in sources:
+            self._note("no policy", "allowed without any policy, so not included", name)
+        if GrantSource.DENIED in sources:
+            self._note("denied", "attempted and denied, so not included", name)
+        if GrantSource.REFUSED in sources:
+            self._note("refused", "allowed, but rejected without an audit record, so not included", name)
         if action.left_out.count:
-            self._tell("left out", _NO_ROOM, name)
-        if GrantSource.IDENTITY not in leaves:
+            self._note("left out", _OVER_LIMIT, name)
+        if GrantSource.IDENTITY not in sources:
             return
         if action.keys:
-            keys = ", ".join(f"`{key}`" for key in sorted(action.keys)[:_MAX_TOLD])
-            self._tell("condition", "decided by condition keys, which the policy does not limit", f"{name} by {keys}")
+            keys = ", ".join(f"`{key}`" for key in sorted(action.keys)[:_MAX_NAMES])
+            self._note("condition", "depends on condition keys, which the policy does not limit", f"{name} by {keys}")
         if action.with_session_policies:
-            self._tell("session policy", "done in sessions that had policies of their own", name)
-        if (caveat := caveat_of(name)) is not None:
-            self._tell("caveat", caveat, name)
+            self._note("session policy", "requested in sessions with session policies", name)
+        if (risk := escalation_risk(name)) is not None:
+            self._note("caveat", risk, name)
 
     def notes(self, documents: tuple[PolicyDocument, ...]) -> Iterator[PolicyNote]:
-        """Return all notes: first what is wrong with the trail, then what concerns actions."""
+        """Return all notes: first those about the trail, then those about actions."""
         yield from _about_the_trail(self._activity)
         if not documents:
             yield PolicyNote("nothing", "no identity-based policy allowed anything in the period, so none is needed")
         if len(documents) > 1:
-            text = f"the quota of a managed policy needs {len(documents)} documents, and fewer by generalising more"
+            text = f"the quota of a managed policy needs {len(documents)} documents, or fewer with more generalising"
             yield PolicyNote("quota", f"{text}; a user takes {_OF_A_USER}, a role {_OF_A_ROLE}")
-        for (about, text), names in self._told.items():
-            more = f" and {len(names) - _MAX_TOLD} more" if len(names) > _MAX_TOLD else ""
-            yield PolicyNote(about, f"{text}: {', '.join(list(names)[:_MAX_TOLD])}{more}")
+        for (about, text), names in self._notes.items():
+            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+            yield PolicyNote(about, f"{text}: {', '.join(list(names)[:_MAX_NAMES])}{more}")
 
 
-def _can_name(action: str, pattern: str) -> bool:
-    """Return whether a policy can name a resource; a short ARN would mean more than it says (G-64)."""
+def _is_nameable(action: str, pattern: str) -> bool:
+    """Return whether a policy can name a resource exactly; a short ARN would match more (G-64)."""
     try:
         allow(action).on(pattern)
     except PolicyError:
         return False
-    return pattern.count(":") >= ARN_FIELDS - 1 and _length((action, pattern)) <= _MOST
+    return pattern.count(":") >= ARN_FIELDS - 1 and _length((action, pattern)) <= _MAX_LENGTH
 
 
-def changes_our_own(action: str) -> bool:
-    """Return whether an action changes anything in the services that we are ourselves."""
+def writes_own_service(action: str) -> bool:
+    """Return whether an action writes to one of our own services."""
     return action.partition(":")[0].lower() in PREFIXES and not action_facts(action).read_only
 
 
@@ -237,29 +236,29 @@ def _about_the_trail(activity: Activity) -> Iterator[PolicyNote]:
     for gap in activity.gaps:
         yield PolicyNote("gap", gap)
     for kind, count in activity.unknown.items():
-        yield PolicyNote("gap", f"{count} records of the trail about itself are of a kind that is not known: {kind}")
+        yield PolicyNote("gap", f"{count} records of the trail about itself are of an unknown kind: {kind}")
     if activity.unattributed:
-        yield PolicyNote(
-            "gap", f"{activity.unattributed} decisions do not tell whose they are, since that was masked or cut"
-        )
+        yield PolicyNote("gap", f"{activity.unattributed} decisions have no readable caller (redacted or truncated)")
     for problem, count in activity.unreadable.items():
         yield PolicyNote("gap", f"{count} requests of the principal are not counted: {problem}")
     if activity.left_out.count:
-        yield PolicyNote("left out", f"there was no room for the actions of {activity.left_out.count} requests")
-    ids = [each for each in activity.unique_ids if activity.actor.kind in ("user", "role")]
+        yield PolicyNote("left out", f"too many actions: those of {activity.left_out.count} requests are missing")
+    ids = [unique_id for unique_id in activity.unique_ids if activity.actor.kind in ("user", "role")]
     if len(ids) > 1:
-        yield PolicyNote("identity", f"several had this name one after another: {', '.join(ids[:_MAX_TOLD])}")
+        yield PolicyNote(
+            "identity", f"several principals had this name, one after another: {', '.join(ids[:_MAX_NAMES])}"
+        )
 
 
 # --- statements --------------------------------------------------------------------------------------------------
 
 _FRAME = 200
-"""Characters of a document and a statement around what they list, a long Sid and a condition included."""
-_MOST = MANAGED.characters - _FRAME
+"""Characters of a document and a statement besides its lists, including a long Sid and a condition."""
+_MAX_LENGTH = MANAGED.characters - _FRAME
 
 
 def _statements(grants: Iterable[_Grant]) -> Iterator[PolicyStatement]:
-    """Return the statements service by service: actions with the same resources together."""
+    """Return the statements, grouped by service; actions with the same resources share one."""
     patterns: dict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
     for grant in grants:
         patterns[grant.action, grant.owners].add(grant.pattern)
@@ -268,28 +267,28 @@ def _statements(grants: Iterable[_Grant]) -> Iterator[PolicyStatement]:
         alike[action.partition(":")[0].lower(), owners, tuple(sorted(of_action))].append(action)
     numbers = Counter[str]()
     for (service, owners, found), actions in sorted(alike.items()):
-        for some, of in _cut(tuple(actions), found):
+        for some, of in _split(tuple(actions), found):
             numbers[service] += 1
             statement = allow(*some).on(*of).sid(f"{_word(service)}{numbers[service]}")
             yield statement.when("StringEquals", {"aws:ResourceAccount": owners}) if owners else statement
 
 
 def _word(service: str) -> str:
-    return "".join(each for each in service.title() if each.isalnum())
+    return "".join(character for character in service.title() if character.isalnum())
 
 
-def _cut(actions: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return actions and resources in parts that fit into a document."""
-    if _length(actions) + _length(patterns) <= _MOST:
+def _split(actions: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Split actions and resources into parts that fit into a document."""
+    if _length(actions) + _length(patterns) <= _MAX_LENGTH:
         yield actions, patterns
     elif len(patterns) > 1 and _length(patterns) >= _length(actions):
         middle = len(patterns) // 2
-        yield from _cut(actions, patterns[:middle])
-        yield from _cut(actions, patterns[middle:])
+        yield from _split(actions, patterns[:middle])
+        yield from _split(actions, patterns[middle:])
     else:  # one action on one resource fits
         middle = len(actions) // 2
-        yield from _cut(actions[:middle], patterns)
-        yield from _cut(actions[middle:], patterns)
+        yield from _split(actions[:middle], patterns)
+        yield from _split(actions[middle:], patterns)
 
 
 def _length(texts: Iterable[str]) -> int:
@@ -297,7 +296,7 @@ def _length(texts: Iterable[str]) -> int:
 
 
 def _documents(statements: Iterable[PolicyStatement]) -> Iterator[PolicyDocument]:
-    """Put statements into documents, as many as fit into each."""
+    """Pack statements into documents."""
     chosen: list[PolicyStatement] = []
     for statement in statements:
         if chosen and MANAGED.size(policy(*chosen, statement).to_json()) > MANAGED.characters:

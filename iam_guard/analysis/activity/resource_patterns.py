@@ -1,9 +1,9 @@
-"""From the ARN of one resource to the pattern of all resources of its kind, by the templates that are registered.
+"""Generalize the ARN of one resource to the pattern of all resources of its kind, by registered templates.
 
-`document/{document_id}` makes `…:document/*` of `…:document/7`. The first five fields stay as they are in the ARN, so a
-pattern never reaches another account, region or service. An ARN without an account is not generalised, for anybody's
-resources have such ARNs; nor is one that no template fits. Where several fit, one whose parameters have no `/` counts
-before one whose have, and of those the one with the most letters of its own.
+`document/{document_id}` turns `…:document/7` into `…:document/*`. The first five fields are kept, so a pattern never
+covers another account, region or service. An ARN without an account is not generalized, since it may belong to any
+account; nor is one that matches no template. If several match, a template whose parameters contain no `/` wins, then
+the one with the most literal characters.
 """
 
 from __future__ import annotations
@@ -42,32 +42,32 @@ OWN_TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "access-analyzer": ("analyzer/{name}",),
 }
-"""The resources of the services that we are ourselves."""
+"""Templates of the resources of our own services."""
 
 _PARAMETER = re.compile(r"\{[^{}]*\}")
 
 
 class _Template:
-    """One template: which resource parts it fits, closely or at all, and their pattern."""
+    """One template: which resource parts it matches, strictly (no `/` in parameters) or loosely, and their pattern."""
 
-    __slots__ = ("_closely", "_loosely", "letters", "pattern", "service")
+    __slots__ = ("_loose", "_strict", "literals", "pattern", "service")
 
     def __init__(self, text: str, service: str) -> None:
         fields = text.split(":", 5)
         is_short = not text.startswith("arn:") or len(fields) != 6
         self.service = service if is_short else fields[2]
         parts = _PARAMETER.split(text if is_short else fields[5])
-        self.letters = sum(map(len, parts))
+        self.literals = sum(map(len, parts))
         self.pattern = "*".join(map(literal, parts))
         escaped = [re.escape(part) for part in parts]
-        self._closely = re.compile("[^/]+".join(escaped))
-        self._loosely = re.compile("(?s:.+)".join(escaped))
+        self._strict = re.compile("[^/]+".join(escaped))
+        self._loose = re.compile("(?s:.+)".join(escaped))
 
-    def fit(self, resource: str) -> tuple[bool, int] | None:
-        """Return how well it fits; None where it does not."""
-        if self._closely.fullmatch(resource):
-            return True, self.letters
-        return (False, self.letters) if self._loosely.fullmatch(resource) else None
+    def match_rank(self, resource: str) -> tuple[bool, int] | None:
+        """Return how well the template matches, comparable; None if it doesn't."""
+        if self._strict.fullmatch(resource):
+            return True, self.literals
+        return (False, self.literals) if self._loose.fullmatch(resource) else None
 
 
 class ArnTemplates:
@@ -77,7 +77,7 @@ class ArnTemplates:
         self._of_action: dict[str, list[_Template]] = {}
         self._of_service: dict[str, list[_Template]] = {}
         self.actions: set[str] = set()
-        """The actions that are declared."""
+        """The declared actions."""
         for service, texts in OWN_TEMPLATES.items():
             self._of_service[service] = [_Template(text, service) for text in texts]
         for catalogue in catalogues:
@@ -87,12 +87,12 @@ class ArnTemplates:
     def _add(self, row: ActionRow) -> None:
         self.actions.add(str(row))
         for text in row.templates:
-            if _PARAMETER.search(text):  # the others name one resource
+            if _PARAMETER.search(text):  # templates without parameters name one resource
                 template = _Template(text, row.service)
                 self._of_action.setdefault(str(row).lower(), []).append(template)
                 self._of_service.setdefault(row.service, []).append(template)
 
-    def generalised(self, action: str, arn: str) -> str | None:
+    def generalize(self, action: str, arn: str) -> str | None:
         """Return the pattern of all resources of the same kind, account and region, or None."""
         try:
             parsed = Arn.parse(arn)
@@ -103,12 +103,12 @@ class ArnTemplates:
         head = arn[: len(arn) - len(parsed.resource)]
         service = action.partition(":")[0].lower()
         for templates in (self._of_action.get(action.lower(), []), self._of_service.get(service, [])):
-            fits = [
-                (template.fit(parsed.resource), template.pattern)
+            matches = [
+                (template.match_rank(parsed.resource), template.pattern)
                 for template in templates
                 if template.service == parsed.service
             ]
-            found = [(fit, pattern) for fit, pattern in fits if fit is not None]
+            found = [(match_rank, pattern) for match_rank, pattern in matches if match_rank is not None]
             if found:
                 return literal(head) + max(found)[1]
         return None

@@ -1,9 +1,8 @@
-"""Unused access in its simplest form: what identity-based policies allow and a principal never attempted.
+"""Find unused access: what identity-based policies allow and a principal never attempted.
 
-Every attempt counts as use, also one that was denied, or refused for want of its record, as it does for
-service-last-accessed data (R-34). What a wildcard stands for is told as far as the actions are known: those that the
-application declares, and our own. Denials are looked at only for whole services, as there; conditions, boundaries and
-control policies not at all.
+Every attempt counts as use, also a denied or rejected one, as in service-last-accessed data (R-34). Wildcards are
+expanded to the known actions: those that the application declares, and our own. Denials count only for whole services;
+conditions, boundaries and control policies are ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from iam_guard.store.protocol import StoredPolicy
 
 
 class UnusedGrant(NamedTuple):
-    """One entry of a statement that nothing attempted matches: `action` as written; `policy` as people call it."""
+    """One action entry of a statement that matches no attempt: `action` as written, `policy` the policy's name."""
 
     policy: str
     statement: str
@@ -30,10 +29,10 @@ class UnusedGrant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UnusedAccess:
-    """What is allowed and was never attempted.
+    """Allowed access that was never attempted.
 
-    `services` were not attempted at all; `actions` are known ones of services that were; `grants` are entries of
-    policies that could go.
+    `services` were never used; `actions` are unused known actions of used services; `grants` are removable entries of
+    policies.
     """
 
     services: tuple[str, ...]
@@ -42,38 +41,40 @@ class UnusedAccess:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything that is allowed was attempted."""
+        """Whether all allowed access was attempted."""
         return not (self.services or self.actions or self.grants)
 
 
 def unused_access(activity: Activity, policies: Iterable[StoredPolicy], known: Iterable[str] = ()) -> UnusedAccess:
-    """Compare an activity with policies; `known` are the names of all actions there are (`docs:GetDocument`)."""
+    """Compare an activity with policies; `known` are the names of all known actions (`docs:GetDocument`)."""
     known = list(known)
     documents = [(policy.ref.name, parse(policy.text)) for policy in policies]
     used = set(activity.actions)
     used_services = {_service(action) for action in used}
     services = known_services((*used_services, *map(_service, known)))
-    reached = reached_services([document for _, document in documents], services)
+    reachable = reached_services([document for _, document in documents], services)
     allowed = _allowed([document for _, document in documents], known)
-    unused = {each for each in allowed if each.lower() not in used and _service(each) in used_services & reached}
+    unused = {
+        action for action in allowed if action.lower() not in used and _service(action) in used_services & reachable
+    }
     grants = tuple(_unused_grants(documents, used))
-    return UnusedAccess(tuple(sorted(reached - used_services)), tuple(sorted(unused)), grants)
+    return UnusedAccess(tuple(sorted(reachable - used_services)), tuple(sorted(unused)), grants)
 
 
 def _allowed(documents: Iterable[Document], known: list[str]) -> list[str]:
     allowing = [
         statement for document in documents for statement in document.statements if statement.effect is Effect.ALLOW
     ]
-    matchers = [_matcher(each) for each in allowing]
+    matchers = [_matcher(statement) for statement in allowing]
     return [action for action in known if any(match(action.lower()) for match in matchers)]
 
 
 def _matcher(statement: Statement) -> Matcher:
-    """Return what tells whether a statement speaks of an action, in lower case."""
+    """Return a matcher of the statement's actions, in lower case."""
     if statement.actions is not None:
-        named = [compile_glob(each.lower()) for each in statement.actions]
+        named = [compile_glob(pattern.lower()) for pattern in statement.actions]
         return lambda action: any(match(action) for match in named)
-    excepted = [compile_glob(each.lower()) for each in statement.not_actions or ()]
+    excepted = [compile_glob(pattern.lower()) for pattern in statement.not_actions or ()]
     return lambda action: not any(match(action) for match in excepted)
 
 

@@ -1,1 +1,1 @@
-"""What can be said about policies in files, with the service authorization references at hand: `iam-guard lint`."""
+"""`iam-guard lint`: findings about policies in files, checked with service authorization references."""

@@ -1,7 +1,7 @@
-"""Every code that the linter finds, as one table: how loud it is, and what to do about it.
+"""The table of all linter codes: their level, and a hint that fixes them. The reference page is generated from it.
 
-Where IAM Access Analyzer has a name for something, it is AWS's, and so is the level (`policy/finding_codes`), except
-where our world is another; the others are ours. The reference page is made from this table.
+Codes and levels are those of IAM Access Analyzer (`policy/finding_codes`) where it has one that applies; the others are
+ours.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from iam_guard.policy.finding_codes import LEVELS, Level
 
 SEVERITIES: tuple[Level, ...] = ("SUGGESTION", "WARNING", "SECURITY_WARNING", "ERROR")
-"""The levels, the mildest first."""
+"""The levels, the lowest first."""
 
 OWN_LEVELS: Mapping[str, Level] = MappingProxyType(
     {
@@ -27,12 +27,12 @@ OWN_LEVELS: Mapping[str, Level] = MappingProxyType(
         "RESOURCE_NOT_OF_ACTION": "WARNING",
     }
 )
-"""The codes that AWS has no name for."""
+"""The codes without an equivalent in AWS."""
 
-_MILDER: Mapping[str, Level] = MappingProxyType(
+_LOWERED: Mapping[str, Level] = MappingProxyType(
     {"PRIVATE_IP_ADDRESS": "SUGGESTION", "PRIVATE_NOT_IP_ADDRESS": "SUGGESTION"}
 )
-"""What is an error in AWS, whose services never see a private address, and ordinary before one's own application."""
+"""Errors in AWS, whose services never see a private address; common in front of an application of your own."""
 
 NEED_REFERENCE = frozenset(
     {
@@ -40,7 +40,7 @@ NEED_REFERENCE = frozenset(
         *("INVALID_SERVICE_IN_ACTION", "MISSING_RESOURCE_FOR_ACTION", "RESOURCE_NOT_OF_ACTION"),
     }
 )
-"""Found only of services whose reference is at hand; `INVALID_ACTION` also where an action has no form."""
+"""Reported only for services with a loaded reference; `INVALID_ACTION` also for a malformed action."""
 
 _ROLES = "name the roles, or add a condition on `iam:PassedToService`"
 _LINKED = "name the roles, or add a condition on `iam:AWSServiceName`"
@@ -48,20 +48,20 @@ _DATE = "write `2026-01-31T00:00:00Z`, or epoch seconds"
 _SHORTEN = "shorten the policy, or split it"
 _VARIABLE = "write `${key}` or `${key, 'default'}`"
 _EMPTY_CONDITION = "name the values, or remove the key"
-_PRIVATE = "right where callers come from inside your network; AWS's own services see public addresses only"
+_PRIVATE = "correct if callers come from inside your network; AWS's own services see public addresses only"
 
 HINTS: Mapping[str, str] = MappingProxyType(
     {
         "ACTION_MATCHES_NOTHING": "correct the pattern, or remove it",
-        "ALLOW_EVERYBODY": "name the principals, or add a condition that tells who may",
+        "ALLOW_EVERYBODY": "name the principals, or add a condition that limits the callers",
         "ALLOW_EVERYTHING": "name the actions and resources that are needed",
         "ALLOW_SHADOWED_BY_DENY": "remove the Allow, or narrow the Deny",
         "ALLOW_WITH_NOT_ACTION": "name the actions that are allowed in `Action`",
-        "ALLOW_WITH_NOT_PRINCIPAL": "name who is allowed in `Principal`; `NotPrincipal` stands with `Deny`",
+        "ALLOW_WITH_NOT_PRINCIPAL": "name the allowed principals in `Principal`; use `NotPrincipal` only with `Deny`",
         "ALLOW_WITH_NOT_RESOURCE": "name the resources in `Resource`",
         "ARN_REGION_NOT_ALLOWED": "leave the Region empty: `arn:aws:iam::111122223333:…`",
-        "CONDITION_KEY_NOT_SUPPLIED": "use a key that the action supplies, or give the action a statement of its own",
-        "DATA_TYPE_MISMATCH": "write the JSON type that is expected",
+        "CONDITION_KEY_NOT_SUPPLIED": "use a key that the action supplies, or move the action to a separate statement",
+        "DATA_TYPE_MISMATCH": "write the expected JSON type",
         "DUPLICATE_KEYS_WITH_DIFFERENT_CASE": "write the key once, with all values in a list",
         "EMPTY_ARRAY_ACTION": "name the actions, or remove the statement",
         "EMPTY_ARRAY_CONDITION": _EMPTY_CONDITION,
@@ -71,12 +71,12 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "EMPTY_ARRAY_PRINCIPAL": "name the principals, or remove the statement",
         "EMPTY_ARRAY_RESOURCE": "name the resources, or remove the statement",
         "EMPTY_OBJECT_CONDITION": "remove it: it is no condition",
-        "EMPTY_OBJECT_PRINCIPAL": "name the principals: nobody is meant now",
+        "EMPTY_OBJECT_PRINCIPAL": "name the principals: the empty object matches none",
         "EMPTY_SID_VALUE": "name the statement, or remove `Sid`",
         "EMPTY_VARIABLE": _VARIABLE,
         "FEDERATED_PRINCIPAL_NOT_SUPPORTED": "name the role that the provider's users assume",
-        "FORALLVALUES_WITH_SINGLE_VALUED_KEY": "leave the prefix out",
-        "IMPROVE_IP_RANGE": "write the block that is meant",
+        "FORALLVALUES_WITH_SINGLE_VALUED_KEY": "remove the prefix",
+        "IMPROVE_IP_RANGE": "write the block without host bits",
         "INVALID_ACTION": "correct the action; letter case does not matter",
         "INVALID_ARN_PREFIX": 'write an ARN of six fields, or "*"',
         "INVALID_ARN_RESOURCE": "begin the last field with the type: `user/`, `role/`, `policy/`",
@@ -93,11 +93,11 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "INVALID_PRINCIPAL_KEY": "write `AWS`, `Service`, `Federated` or `CanonicalUser`",
         "INVALID_SERVICE": "write the service of the ARN out",
         "INVALID_SERVICE_CONDITION_KEY": "correct the key, or declare it with `Service.declare_condition_key`",
-        "INVALID_SERVICE_IN_ACTION": "correct the prefix, or give the reference of the service with `--reference`",
+        "INVALID_SERVICE_IN_ACTION": "correct the prefix, or pass the service's reference with `--reference`",
         "INVALID_SERVICE_PRINCIPAL_FORMAT": "write a name such as `events.amazonaws.com`",
         "INVALID_VARIABLE_FOR_OPERATOR": "use a string or ARN operator, or write the value out",
         "INVALID_VERSION": "write `2012-10-17`",
-        "JSON_SYNTAX_ERROR": "mend the text; nothing else could be looked at",
+        "JSON_SYNTAX_ERROR": "fix the syntax; the rest could not be checked",
         "MISMATCHED_ACTION_FOR_PRINCIPAL": "allow the operation of that kind of provider",
         "MISSING_ACTION": "add `Action`",
         "MISSING_ARN_FIELD": "write all six fields; a field may be `*`, or empty where the service has none",
@@ -107,9 +107,9 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "MISSING_QUALIFIER": "begin the operator with `ForAnyValue:` or `ForAllValues:`",
         "MISSING_QUOTE_IN_VARIABLE": _VARIABLE,
         "MISSING_RESOURCE": "add `Resource`",
-        "MISSING_RESOURCE_FOR_ACTION": "add the resource, or remove the action: it does nothing here",
+        "MISSING_RESOURCE_FOR_ACTION": "add the resource, or remove the action: it has no effect here",
         "MISSING_STATEMENT": "add a statement",
-        "MISSING_TAG_KEY_IN_CONDITION": "write the tag behind the slash: `aws:ResourceTag/team`",
+        "MISSING_TAG_KEY_IN_CONDITION": "write the tag key after the slash: `aws:ResourceTag/team`",
         "MISSING_VERSION": 'add `"Version": "2012-10-17"`',
         "NULL_WITH_IF_EXISTS": "write `Null`",
         "NULL_WITH_QUALIFIER": "write `Null`",
@@ -124,7 +124,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "RCP_SYNTAX_ERROR_ACTION": "begin the action with the prefix of a service, in lower case",
         "RCP_SYNTAX_ERROR_ALLOW": "write a Deny",
         "RCP_SYNTAX_ERROR_NOTACTION": "name the actions in `Action`",
-        "RCP_SYNTAX_ERROR_PRINCIPAL": 'write `"Principal": "*"`, and say in a condition who is meant',
+        "RCP_SYNTAX_ERROR_PRINCIPAL": 'write `"Principal": "*"`, and limit the callers in a condition',
         "REDUNDANT_ACTION": "remove it",
         "REDUNDANT_CONDITION_VALUE_NUM": "keep the loosest bound",
         "REDUNDANT_RESOURCE": "remove it",
@@ -141,17 +141,17 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "TYPE_MISMATCH_DATE": _DATE,
         "TYPE_MISMATCH_IP_RANGE": "write an address, or a block such as `203.0.113.0/24`",
         "TYPE_MISMATCH_NUMBER": "write a number",
-        "UNIQUE_SIDS_RECOMMENDED": "give each statement a `Sid` of its own",
-        "UNIQUE_SIDS_REQUIRED": "give each statement a `Sid` of its own",
+        "UNIQUE_SIDS_RECOMMENDED": "use a unique `Sid` in each statement",
+        "UNIQUE_SIDS_REQUIRED": "use a unique `Sid` in each statement",
         "UNSUPPORTED_ELEMENT_COMBINATION": "keep one of the two",
         "UNSUPPORTED_PRINCIPAL": "remove it; a group or instance profile cannot be named",
         "UNSUPPORTED_SID": "write letters and digits",
         "UNSUPPORTED_SPACE_IN_VARIABLE": _VARIABLE,
         "UNSUPPORTED_WILDCARD_IN_PRINCIPAL": 'write the whole principal, or "*" alone with a condition',
-        "UNTRUSTWORTHY_CONDITION_KEY": "ask for something that the caller cannot choose",
-        "VARIABLE_UNSUPPORTED_IN_ELEMENT": "write it out: variables stand in the last field of ARNs and in conditions",
+        "UNTRUSTWORTHY_CONDITION_KEY": "use a condition key that the caller cannot choose",
+        "VARIABLE_UNSUPPORTED_IN_ELEMENT": "write it out: variables work in the last ARN field and in conditions",
         "VARIABLE_UNSUPPORTED_IN_VERSION": 'write `"Version": "2012-10-17"`',
-        "WILDCARD_WITHOUT_LIKE_OPERATOR": "use `StringLike`, or leave the wildcard out",
+        "WILDCARD_WITHOUT_LIKE_OPERATOR": "use `StringLike`, or remove the wildcard",
         **{
             f"{prefix}_WITH_{how}": hint
             for prefix, hint in (("PASS_ROLE", _ROLES), ("CREATE_SLR", _LINKED))
@@ -162,9 +162,9 @@ HINTS: Mapping[str, str] = MappingProxyType(
         },
     }
 )
-"""Code -> what to do; every code that can be found is here."""
+"""Code -> how to fix it. Has every code that can be reported."""
 
 
 def level_of_code(code: str) -> Level:
-    """Return how loud a code is."""
-    return OWN_LEVELS.get(code) or _MILDER.get(code) or LEVELS[code]
+    """Return the level of a code."""
+    return OWN_LEVELS.get(code) or _LOWERED.get(code) or LEVELS[code]

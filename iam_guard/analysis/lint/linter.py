@@ -1,8 +1,7 @@
-"""The door of the linter: policies in, findings out, in the order of the file.
+"""The entry point of the linter: policies in, findings out, in the order of the file.
 
-A policy that cannot be read has one finding. Of any other, everything is looked at: what makes it be refused whatever
-it is for, what the language's checks say (`policy/document_check`), and the linter's own rules. One place has one
-finding of a code.
+A policy that can't be read has one finding. All other policies are checked for what is always refused, against the
+language checks (`policy/document_check`), and with the linter's own rules. Each place has at most one finding per code.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from iam_guard.analysis.lint.lint_codes import HINTS, OWN_LEVELS, SEVERITIES, level_of_code
-from iam_guard.analysis.lint.reference_index import Known
+from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.lint.rules import actions, conditions, grants, redundancy, resources
 from iam_guard.analysis.lint.sources import LintedFile, PolicySource
 from iam_guard.analysis.lint.subject import LintRule, Subject
@@ -27,14 +26,14 @@ from iam_guard.policy.finding_codes import LEVELS, Level
 from iam_guard.policy.json_tree import Path
 from iam_guard.policy.parser import read
 
-OF_LANGUAGE: tuple[Rule, ...] = (
+LANGUAGE_RULES: tuple[Rule, ...] = (
     *(row.rule for row in REFUSALS if row.scope is Scope.ALWAYS),
     *STORED,
     *CHECKS,
 )
-"""What needs the policy alone."""
+"""Rules that need only the policy."""
 
-OF_LINTER: tuple[LintRule, ...] = (
+LINTER_RULES: tuple[LintRule, ...] = (
     actions.unknown_service,
     actions.unknown_action,
     resources.resource_not_taken,
@@ -45,11 +44,11 @@ OF_LINTER: tuple[LintRule, ...] = (
     conditions.missing_qualifier,
     conditions.qualified_single_value,
     conditions.string_operator_on_arn,
-    conditions.from_the_caller,
+    conditions.caller_supplied_key,
     grants.allow_everything,
     grants.not_action,
     grants.not_resource,
-    grants.everybody,
+    grants.wildcard_principal,
     grants.service_without_source,
     grants.passing_a_role,
     grants.linked_roles,
@@ -58,19 +57,21 @@ OF_LINTER: tuple[LintRule, ...] = (
     redundancy.covered_statement,
     redundancy.denied_statement,
 )
-"""What needs the references, or compares parts of the policy."""
+"""Rules that need the references, or that compare parts of the policy."""
 
-_AT_NAME = frozenset(
+_AT_MEMBER_NAME = frozenset(
     {"INVALID_POLICY_ELEMENT", "INVALID_PRINCIPAL_KEY", "INVALID_CONDITION_OPERATOR", "NULL_WITH_IF_EXISTS"}
     | {"UNSUPPORTED_ELEMENT_COMBINATION", "DUPLICATE_KEYS_WITH_DIFFERENT_CASE"}
 )
-"""What stands at the name of a member where the policy could not be read."""
+"""Codes of unreadable policies that are reported at the name of a member."""
 
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """One remark. `line` and `column` count from 1; `place` is a JSON pointer in `policy`, which is empty for a file
-    that is one."""
+    """One finding. `line` and `column` count from 1; `place` is a JSON pointer.
+
+    `policy` is the name of the policy in the file; empty if the file is the policy.
+    """
 
     level: Level
     code: str
@@ -86,73 +87,73 @@ class LintFinding:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A code that is not to be told, and where: `pattern` fits the file, the name of the policy or the `Sid`."""
+    """A suppressed code. `pattern` matches the file, the name of the policy or the `Sid`."""
 
     code: str
     pattern: str = "*"
 
     @classmethod
     def of(cls, text: str) -> Ignored:
-        """Read `CODE` or `CODE@PATTERN`. Raises `ValueError` for a code that is none."""
+        """Parse `CODE` or `CODE@PATTERN`. Raises `ValueError` for an unknown code."""
         code, at, pattern = text.partition("@")
         if code not in LEVELS and code not in OWN_LEVELS:
-            raise ValueError(f"there is no code `{code}`")
+            raise ValueError(f"unknown code `{code}`")
         return cls(code, pattern if at else "*")
 
-    def is_about(self, finding: LintFinding) -> bool:
-        """Return whether a finding is not to be told."""
+    def matches(self, finding: LintFinding) -> bool:
+        """Return whether the finding is suppressed."""
         if finding.code != self.code:
             return False
-        named = (finding.file, finding.policy, finding.sid)
-        return self.pattern == "*" or any(fnmatchcase(each, self.pattern) for each in named if each)
+        names = (finding.file, finding.policy, finding.sid)
+        return self.pattern == "*" or any(fnmatchcase(name, self.pattern) for name in names if name)
 
 
 @dataclass(slots=True)
 class Linter:
-    """Finds what is wrong or unwise. `references` are those at hand beside IAM's and STS's; none are all of them.
+    """Checks policies. `references` extend those of IAM and STS; with any given, all services are known.
 
-    `least` is the mildest level that is told, `ignored` what is not; `partition` is the one of our own ARNs.
+    `least` is the lowest reported level, `ignored` are suppressed findings, `partition` is the one of our own ARNs.
     """
 
     references: Sequence[ServiceReference] = ()
     least: Level = "SUGGESTION"
     ignored: Sequence[Ignored] = ()
     partition: str = "aws"
-    _known: Known = field(init=False, repr=False)
+    _index: ReferenceIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        named = {reference.name for reference in self.references}
-        own = [own_reference for own_reference in own_references() if own_reference.name not in named]
-        self._known = Known((*own, *self.references), is_all=bool(self.references))
+        names = {reference.name for reference in self.references}
+        own = [own_reference for own_reference in own_references() if own_reference.name not in names]
+        self._index = ReferenceIndex((*own, *self.references), is_all=bool(self.references))
 
     def lint(self, file: LintedFile) -> list[LintFinding]:
-        """Return the findings of a file, in its order."""
+        """Return the findings of a file, by position."""
         found = [*self._unreadable(file)]
         for policy in file.policies:
             found.extend(self._policy(file, policy))
-        told = [each for each in found if self._is_told(each)]
-        return sorted(told, key=lambda each: (each.line, each.column, each.code))
+        reported = [finding for finding in found if self._is_reported(finding)]
+        return sorted(reported, key=lambda finding: (finding.line, finding.column, finding.code))
 
-    def _is_told(self, finding: LintFinding) -> bool:
-        loud = SEVERITIES.index(finding.level) >= SEVERITIES.index(self.least)
-        return loud and not any(each.is_about(finding) for each in self.ignored)
+    def _is_reported(self, finding: LintFinding) -> bool:
+        is_high = SEVERITIES.index(finding.level) >= SEVERITIES.index(self.least)
+        return is_high and not any(ignored.matches(finding) for ignored in self.ignored)
 
     def _unreadable(self, file: LintedFile) -> Iterator[LintFinding]:
-        for each in file.unreadable:
-            yield _finding(each.code, each.message, file.name, each.position, "", "", "")
+        for part in file.unreadable:
+            yield _finding(part.code, part.message, file.name, part.position, "", "", "")
 
     def _policy(self, file: LintedFile, policy: PolicySource) -> Iterator[LintFinding]:
         try:
             reading = read(policy.text, policy.type, partition=self.partition)
         except PolicyError as error:
             code, place = error.finding or "JSON_SYNTAX_ERROR", error.place or ""
-            position = policy.locate(_steps(place), code in _AT_NAME)
-            if error.line is not None and policy.shift is not None:  # the text itself stands in the file
+            position = policy.locate(_steps(place), code in _AT_MEMBER_NAME)
+            if error.line is not None and policy.shift is not None:  # the file contains the policy as text
                 lines, columns = policy.shift
                 position = Position(error.line + lines, (error.column or 0) + columns, 0)
             yield _finding(code, error.message, file.name, position, place, policy.name, "")
             return
-        subject = Subject(reading, self._known)
+        subject = Subject(reading, self._index)
         seen: set[tuple[str, Path]] = set()
         for fault in _faults(subject):
             if (fault.code, fault.path) not in seen:
@@ -164,10 +165,10 @@ class Linter:
 
 
 def _faults(subject: Subject) -> Iterable[Fault]:
-    for rule in OF_LANGUAGE:
+    for rule in LANGUAGE_RULES:
         yield from rule(subject.reading)
-    for rule_of_linter in OF_LINTER:
-        yield from rule_of_linter(subject)
+    for linter_rule in LINTER_RULES:
+        yield from linter_rule(subject)
 
 
 def _sid(subject: Subject, fault: Fault) -> str:
@@ -185,6 +186,6 @@ def _finding(
 
 
 def _steps(place: str) -> Path:
-    """Take a JSON pointer apart; a number may be an index or a name, and the tree knows which."""
-    names = [each.replace("~1", "/").replace("~0", "~") for each in place.split("/")[1:]]
+    """Parse a JSON pointer. A number may be an index or a name; the tree resolves which."""
+    names = [name.replace("~1", "/").replace("~0", "~") for name in place.split("/")[1:]]
     return tuple(int(name) if name.isdecimal() else name for name in names)

@@ -1,6 +1,6 @@
-"""The references at hand, asked as policies ask: which actions a pattern means, what a condition key is.
+"""Lookups in the service references: the actions that a pattern matches, and the type of a condition key.
 
-Names are compared without regard to letter case (rules M-3, C-3).
+Names are compared case-insensitively (rules M-3, C-3).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KINDS: dict[str, KeyType] = {"Arn": "ARN", "Ip": "IPAddress"}
 
 
 class KnownAction(NamedTuple):
-    """One action, and whose it is."""
+    """An action with its service."""
 
     service: ServiceReference
     entry: ActionEntry
@@ -31,54 +31,54 @@ class KnownAction(NamedTuple):
 
 
 class KnownKey(NamedTuple):
-    """What is known of a condition key; `type` is None where nobody said. `is_free`: its values are anybody's text."""
+    """What is known about a condition key. `type` is None if undeclared. `is_free`: callers choose its values."""
 
     type: KeyType | None
     multivalued: bool
     is_free: bool = False
 
 
-class Known:
-    """The references of one run. `is_all`: there are no other services."""
+class ReferenceIndex:
+    """The references of one run. `is_all`: there are no services besides these."""
 
     def __init__(self, references: Iterable[ServiceReference], *, is_all: bool) -> None:
         self.services = {reference.name.lower(): reference for reference in references}
         self.is_all = is_all
-        self._meant: dict[str, tuple[KnownAction, ...]] = {}
+        self._matching: dict[str, tuple[KnownAction, ...]] = {}
         self._keys = {
-            name: {_folded(key.name): key for key in each.condition_keys} for name, each in self.services.items()
+            name: {_folded(key.name): key for key in service.condition_keys} for name, service in self.services.items()
         }
         self._supplied: dict[tuple[str, str], frozenset[str]] = {}
         self._arns: dict[tuple[str, str], tuple[Pattern, ...]] = {}
 
     # --- actions -------------------------------------------------------------------------------------------------
 
-    def meant(self, action: str) -> tuple[KnownAction, ...] | None:
-        """Return the actions that a policy's action means; None where it may mean others than those known."""
+    def matching_actions(self, action: str) -> tuple[KnownAction, ...] | None:
+        """Return the actions that a policy's action matches; None if it may match unknown ones."""
         folded = action.lower()
         prefix, colon, name = folded.partition(":")
         service = self.services.get(prefix)
         if not colon or service is None:
             return None
-        if folded not in self._meant:
+        if folded not in self._matching:
             matches = compile_glob(name)
-            found = tuple(KnownAction(service, each) for each in service.actions if matches(each.name.lower()))
-            self._meant[folded] = found
-        return self._meant[folded]
+            found = tuple(KnownAction(service, entry) for entry in service.actions if matches(entry.name.lower()))
+            self._matching[folded] = found
+        return self._matching[folded]
 
-    def like_service(self, prefix: str) -> str | None:
-        """Return the service whose prefix is most like another."""
+    def similar_service(self, prefix: str) -> str | None:
+        """Return the service with the most similar prefix."""
         return next(iter(get_close_matches(prefix.lower(), self.services, 1)), None)
 
-    def like_action(self, service: ServiceReference, name: str) -> str | None:
-        """Return the action of a service whose name is most like another."""
+    def similar_action(self, service: ServiceReference, name: str) -> str | None:
+        """Return the action of the service with the most similar name."""
         names = {action.name.lower(): action.name for action in service.actions}
-        wanted = WILDCARD.sub("", name.lower())
-        close = next(iter(get_close_matches(wanted, names, 1, 0.75)), None)
+        pattern = WILDCARD.sub("", name.lower())
+        close = next(iter(get_close_matches(pattern, names, 1, 0.75)), None)
         return None if close is None else f"{service.name}:{names[close]}"
 
     def arns_of(self, action: KnownAction) -> tuple[Pattern, ...]:
-        """Return the patterns of the ARNs that an action takes; none for one that takes `*` alone."""
+        """Return the ARN patterns of an action's resource types; none for an action that takes only `*`."""
         key = action.service.name, action.entry.name
         if key not in self._arns:
             named = {resource.name for resource in action.entry.resources}
@@ -88,13 +88,13 @@ class Known:
                 if resource_type.name in named
                 for arn in resource_type.arn_formats
             ]
-            self._arns[key] = tuple(arn_pattern(_PARAMETER.sub("*", each)) for each in formats)
+            self._arns[key] = tuple(arn_pattern(_PARAMETER.sub("*", arn)) for arn in formats)
         return self._arns[key]
 
     # --- condition keys ------------------------------------------------------------------------------------------
 
     def supplies(self, action: KnownAction, key: str) -> bool:
-        """Return whether an action supplies a condition key, itself or as one of every request."""
+        """Return whether an action supplies a condition key."""
         mine = (action.service.name, action.entry.name)
         if mine not in self._supplied:
             self._supplied[mine] = frozenset(map(_folded, action.service.keys_of(action.entry)))
@@ -102,7 +102,7 @@ class Known:
         return folded in self._supplied[mine] or _family(folded) in self._supplied[mine]
 
     def key(self, key: str) -> KnownKey | None:
-        """Return what is known of a condition key; None for one that nobody knows."""
+        """Return what is known about a condition key; None for an unknown key."""
         folded = key.lower()
         keys = self._keys.get(folded.partition(":")[0], {})
         found = keys.get(folded) or keys.get(_family(folded))
@@ -111,8 +111,8 @@ class Known:
             return KnownKey(_KINDS.get(row.kind) or _plain(row.kind), row.multivalued, row.name.endswith("/"))
         return None if found is None else KnownKey(found.type, found.multivalued, found.name.endswith("}"))
 
-    def like_key(self, key: str) -> str | None:
-        """Return the condition key that is most like another."""
+    def similar_key(self, key: str) -> str | None:
+        """Return the most similar condition key."""
         names = {row.name.lower(): row.name for row in KEYS if not row.name.startswith("<")}
         for service in self.services.values():
             names |= {_folded(known.name): known.name for known in service.condition_keys}

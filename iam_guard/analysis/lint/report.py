@@ -1,4 +1,4 @@
-"""How findings are shown: for people, as JSON, as annotations of GitHub, as SARIF 2.1.0."""
+"""Output formats of findings: text, JSON, GitHub annotations, SARIF 2.1.0."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _SARIF: Mapping[Level, str] = {
 }
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s,\]}#]+')
 _MAX_SHOWN = 160
-"""Characters of a line that are shown; a policy may be one line."""
+"""Characters of a line that are shown; a whole policy may be on one line."""
 
 
-# --- for people --------------------------------------------------------------------------------------------------
+# --- text --------------------------------------------------------------------------------------------------------
 
 
-def human(findings: Sequence[LintFinding], texts: Mapping[str, str]) -> Iterator[str]:
-    """Show findings with the line of the file and a caret below; `texts` are the files' contents by name."""
+def text_report(findings: Sequence[LintFinding], texts: Mapping[str, str]) -> Iterator[str]:
+    """Format findings with the line of the file and a caret below; `texts` are the files' contents by name."""
     for finding in findings:
         where = f" (in {shown(finding.policy)})" if finding.policy else ""
         head = f"{finding.file}:{finding.line}:{finding.column}: {WORDS[finding.level]} {finding.code}"
@@ -53,10 +53,10 @@ def human(findings: Sequence[LintFinding], texts: Mapping[str, str]) -> Iterator
 
 
 def summary(findings: Sequence[LintFinding], policies: int) -> str:
-    """Count what was found."""
+    """Return the number of policies and of findings by level."""
     counts = Counter(finding.level for finding in findings)
-    told = ", ".join(_counted(counts[level], WORDS[level]) for level in reversed(SEVERITIES) if counts[level])
-    return f"{_counted(policies, 'policy')}: {told or 'no findings'}"
+    found = ", ".join(_counted(counts[level], WORDS[level]) for level in reversed(SEVERITIES) if counts[level])
+    return f"{_counted(policies, 'policy')}: {found or 'no findings'}"
 
 
 def _counted(number: int, what: str) -> str:
@@ -82,19 +82,19 @@ def _excerpt(finding: LintFinding, text: str) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in text)
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
-# --- for machines ------------------------------------------------------------------------------------------------
+# --- machine-readable --------------------------------------------------------------------------------------------
 
 
 def as_json(findings: Sequence[LintFinding], policies: int) -> str:
-    """Write findings as one JSON object."""
+    """Serialize findings as one JSON object."""
     return json.dumps({"policies": policies, "findings": [asdict(finding) for finding in findings]}, indent=2)
 
 
 def github(findings: Iterable[LintFinding]) -> Iterator[str]:
-    """Write findings as workflow commands, which GitHub shows beside the lines."""
+    """Format findings as GitHub workflow commands, which annotate the lines."""
     for finding in findings:
         place = {"file": finding.file, "line": str(finding.line), "col": str(finding.column), "title": finding.code}
         properties = ",".join(f"{name}={_escaped(value, inside=True)}" for name, value in place.items())
@@ -107,7 +107,7 @@ def _escaped(text: str, *, inside: bool) -> str:
 
 
 def sarif(findings: Sequence[LintFinding], version: str) -> str:
-    """Write findings as a SARIF log."""
+    """Serialize findings as a SARIF log."""
     codes = sorted({finding.code for finding in findings})
     rules = [
         {

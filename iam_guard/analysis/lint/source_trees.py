@@ -1,8 +1,7 @@
-"""A file as one tree of JSON values with the place of each, be it JSON or YAML.
+"""A JSON or YAML file as a tree of JSON values with their positions.
 
-YAML is read as seeds are (`store/seed/seed_tree`): without tags, every scalar as JSON would know it. Both come out in
-the form that policies are read in (`policy/json_tree`), so that a path of one leads to a line and column of the other.
-Must not live here: where in a tree the policies are (`sources`).
+YAML is read like seeds (`store/seed/seed_tree`): without tags, with JSON scalars only. Both result in the form that
+policies are read in (`policy/json_tree`), so a path in a policy leads to a line and column in the file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from iam_guard.store.seed.seed_tree import MAX_CHARACTERS, ListNode, MapNode, No
 
 
 class UnreadablePart(NamedTuple):
-    """Something in a file that can't be read, and where."""
+    """A syntax error in a file, with its position."""
 
     message: str
     position: Position
@@ -29,14 +28,14 @@ class UnreadablePart(NamedTuple):
 
 
 class FileTree(NamedTuple):
-    """A file that was read. `blocks` are the texts in `|` blocks: the line of their first line, and their indent."""
+    """A parsed file. `blocks` are `|` block texts: path -> line of their first line, and indent."""
 
     json: JsonText
     blocks: dict[Path, tuple[int, int]]
 
 
 def read_json_tree(text: str) -> FileTree | UnreadablePart:
-    """Read JSON."""
+    """Parse JSON."""
     try:
         return FileTree(read_json(text, MAX_CHARACTERS), {})
     except PolicyError as error:
@@ -45,7 +44,7 @@ def read_json_tree(text: str) -> FileTree | UnreadablePart:
 
 
 def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
-    """Read YAML; a key twice is a problem too."""
+    """Parse YAML; duplicate keys are errors."""
     problems = Problems("")
     try:
         node = read_tree(text, problems)
@@ -58,17 +57,17 @@ def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
     starts = _line_starts(text)
     places, blocks = dict[Path, Place](), dict[Path, tuple[int, int]]()
     lines = text.split("\n")
-    for path, name, each in _walk(node, (), None):
-        begins = starts[each.line - 1] + each.column
+    for path, name, child in _walk(node, (), None):
+        begins = starts[child.line - 1] + child.column
         places[path] = Place(begins, None if name is None else starts[name.line - 1] + name.column)
-        if isinstance(each, Scalar) and each.literal:
-            blocks[path] = each.line + 1, _indent(lines, each.line)
+        if isinstance(child, Scalar) and child.literal:
+            blocks[path] = child.line + 1, _indent(lines, child.line)
     return FileTree(JsonText(text, root, places, starts), blocks)
 
 
-def _problem(told: str) -> UnreadablePart:
-    """Take a problem of a seed apart: `:LINE: MESSAGE`."""
-    _, line, message = told.split(":", 2)
+def _problem(text: str) -> UnreadablePart:
+    """Parse a problem of a seed: `:LINE: MESSAGE`."""
+    _, line, message = text.split(":", 2)
     return UnreadablePart(message.strip(), Position(int(line), 0, 0))
 
 
@@ -88,7 +87,7 @@ def _line_starts(text: str) -> tuple[int, ...]:
 
 
 def _indent(lines: list[str], first: int) -> int:
-    """Return how far a block is indented: as far as its first line with something in it."""
+    """Return the indent of a block, that of its first non-blank line."""
     for line in lines[first:]:
         if line.strip():
             return len(line) - len(line.lstrip(" "))

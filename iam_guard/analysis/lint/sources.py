@@ -1,6 +1,6 @@
-"""Which policies a file holds: it is one, or a seed, or cases, or lines of either; and where in it each part stands.
+"""Find the policies in a file, a policy itself, a seed, cases, or JSON lines of these, with their positions.
 
-What a file is, its content says, not its name.
+The kind of file is detected by its content, not by its name.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from iam_guard.policy.json_tree import Path as Steps
 from iam_guard.store.seed.seed_tree import MAX_CHARACTERS
 
 Locate: TypeAlias = Callable[[Steps, bool], "Position | None"]
-"""Path in the policy, and whether its name is meant -> place in the file."""
+"""Path in the policy, and whether it means the name of the member -> position in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySource:
-    """One policy in a file, as JSON text. `name` is how the file calls it; empty where the file is the policy.
+    """One policy in a file, as JSON text. `name` is its name in the file; empty if the file is the policy.
 
-    `shift` is by how many lines and columns a place in the text lies further on in the file; None where the file has
-    the policy in another form.
+    `shift` is the line and column offset of the text in the file; None if the file has the policy in another form.
     """
 
     name: str
@@ -40,7 +39,7 @@ class PolicySource:
 
 @dataclass(frozen=True, slots=True)
 class LintedFile:
-    """A file and the policies in it; `unreadable` is what could not be read."""
+    """A file and the policies in it; `unreadable` are its syntax errors."""
 
     name: str
     text: str = field(repr=False)
@@ -49,17 +48,17 @@ class LintedFile:
 
 
 def read_sources(path: Path, type: PolicyType | None = None) -> list[LintedFile]:
-    """Read a file, and the files of policies that a seed names; raise `InvalidInput` for one that can't be opened.
+    """Read a file, and the policy files that a seed refers to. Raises `InvalidInput` for an unreadable file.
 
-    `type` is the type of a policy that is a file of its own; without it, its elements tell.
+    `type` is the type of a policy that is the whole file; by default its elements determine it.
     """
-    return sources_of_text(_content(path, MAX_CHARACTERS), str(path), type, beside=path.parent)
+    return sources_of_text(_content(path, MAX_CHARACTERS), str(path), type, folder=path.parent)
 
 
 def sources_of_text(
-    text: str, name: str, type: PolicyType | None = None, *, beside: Path | None = None
+    text: str, name: str, type: PolicyType | None = None, *, folder: Path | None = None
 ) -> list[LintedFile]:
-    """Read the text of a file; `beside` is the folder in which it may name others."""
+    """Parse the text of a file; `folder` resolves the files that it refers to."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(f"expected at most {MAX_CHARACTERS} characters", place=name)
@@ -71,7 +70,7 @@ def sources_of_text(
         return [LintedFile(name, text, unreadable=(tree,))]
     if isinstance(tree, list):
         return [LintedFile(name, text, unreadable=tuple(tree))]
-    return list(_of_tree(tree, name, text, type, beside))
+    return list(_of_tree(tree, name, text, type, folder))
 
 
 def _has_lines_of_json(text: str) -> bool:
@@ -89,11 +88,11 @@ def _lines(text: str, name: str, type: PolicyType | None) -> LintedFile:
         if isinstance(tree, UnreadablePart):
             unreadable.append(tree._replace(position=_shifted(tree.position, number, 0)))
             continue
-        policies.extend(_moved(policy, f"line {number + 1}", number) for policy in _policies(tree, type))
+        policies.extend(_with_line_offset(policy, f"line {number + 1}", number) for policy in _policies(tree, type))
     return LintedFile(name, text, tuple(policies), tuple(unreadable))
 
 
-def _moved(source: PolicySource, where: str, lines: int) -> PolicySource:
+def _with_line_offset(source: PolicySource, where: str, lines: int) -> PolicySource:
     def locate(path: Steps, name: bool) -> Position | None:
         found = source.locate(path, name)
         return None if found is None else _shifted(found, lines, 0)
@@ -106,7 +105,7 @@ def _moved(source: PolicySource, where: str, lines: int) -> PolicySource:
 
 _ANY = "*"
 _IDENTITIES = ("groups", "users", "roles")
-_IN_SEED: Sequence[tuple[tuple[str, ...], PolicyType]] = (
+_SEED_POLICIES: Sequence[tuple[tuple[str, ...], PolicyType]] = (
     (("aws_policies", _ANY, "document"), PolicyType.IDENTITY),
     (("organization", "policies", _ANY, "document"), PolicyType.SCP),
     (("accounts", _ANY, "policies", _ANY, "document"), PolicyType.IDENTITY),
@@ -117,7 +116,7 @@ _IN_SEED: Sequence[tuple[tuple[str, ...], PolicyType]] = (
     (("accounts", _ANY, "certificate_profiles", _ANY, "session_policy"), PolicyType.SESSION),
     (("accounts", _ANY, "resources", _ANY, "policy"), PolicyType.RESOURCE),
 )
-_IN_CASE: Sequence[tuple[tuple[str, ...], PolicyType]] = (
+_CASE_POLICIES: Sequence[tuple[tuple[str, ...], PolicyType]] = (
     (("policies", "identity", _ANY), PolicyType.IDENTITY),
     (("policies", "resource"), PolicyType.RESOURCE),
     (("policies", "permissions_boundary"), PolicyType.BOUNDARY),
@@ -127,50 +126,50 @@ _IN_CASE: Sequence[tuple[tuple[str, ...], PolicyType]] = (
     (("policies", "vpc_endpoint"), PolicyType.VPC_ENDPOINT),
 )
 _SEED_KEYS = frozenset({"accounts", "organization", "aws_policies"})
-_BY_SEED = {"seed", "cases"}
-"""What a file of cases has that a seed decides: they have no policies of their own."""
+_SEEDED_CASES = {"seed", "cases"}
+"""Members of a case file that uses a seed: it has no policies of its own."""
 
 
 def _of_tree(
-    tree: FileTree, name: str, text: str, type: PolicyType | None, beside: Path | None
+    tree: FileTree, name: str, text: str, type: PolicyType | None, folder: Path | None
 ) -> Iterator[LintedFile]:
     yield LintedFile(name, text, tuple(_policies(tree, type)))
     root = tree.json.root
-    if not isinstance(root, dict) or not _SEED_KEYS & root.keys() or beside is None:
+    if not isinstance(root, dict) or not _SEED_KEYS & root.keys() or folder is None:
         return
-    for path, value, kind in _found(root, (), _IN_SEED):
+    for path, value, kind in _found(root, (), _SEED_POLICIES):
         if (named := _named_file(value)) is None:
             continue
         try:
-            content = _content(beside / named, MAX_CHARACTERS)
+            content = _content(folder / named, MAX_CHARACTERS)
         except InvalidInput as error:
             position = tree.json.position(path) or Position(1, 0, 0)
             yield LintedFile(name, text, unreadable=(UnreadablePart(error.message, position),))
             continue
-        yield from sources_of_text(content, str(beside / named), kind)
+        yield from sources_of_text(content, str(folder / named), kind)
 
 
 def _policies(tree: FileTree, type: PolicyType | None) -> Iterator[PolicySource]:
     root = tree.json.root
     if isinstance(root, dict) and _SEED_KEYS & root.keys():
-        yield from _embedded(tree, (), _IN_SEED)
+        yield from _embedded(tree, (), _SEED_POLICIES)
     elif isinstance(root, dict) and isinstance(root.get("policies"), dict):
         yield from _of_case(tree, ())
     elif isinstance(root, list):
-        for index, each in enumerate(root):
-            if isinstance(each, dict) and "Statement" in each:
-                yield _source(tree, (index,), each, type or guessed_type(each), f"#{index + 1}")
+        for index, entry in enumerate(root):
+            if isinstance(entry, dict) and "Statement" in entry:
+                yield _source(tree, (index,), entry, type or guess_type(entry), f"#{index + 1}")
             else:
                 yield from _of_case(tree, (index,))
-    elif not isinstance(root, dict) or root.keys() != _BY_SEED:
-        yield _source(tree, (), root, type or guessed_type(root), "")
+    elif not isinstance(root, dict) or root.keys() != _SEEDED_CASES:
+        yield _source(tree, (), root, type or guess_type(root), "")
 
 
 def _of_case(tree: FileTree, path: Steps) -> Iterator[PolicySource]:
-    """Return the policies of a case, but for one that is there to be refused."""
+    """Return the policies of a case, unless it expects an error."""
     case = _at(tree.json.root, path)
     if not isinstance(case, dict) or case.get("expected") != "error":
-        yield from _embedded(tree, path, _IN_CASE)
+        yield from _embedded(tree, path, _CASE_POLICIES)
 
 
 def _embedded(
@@ -197,26 +196,26 @@ def _matching(value: Value, pattern: Sequence[str], path: Steps, parent: Value) 
     step, rest = pattern[0], pattern[1:]
     match value:
         case list() if step == _ANY:
-            for index, each in enumerate(value):
-                yield from _matching(each, rest, (*path, index), value)
+            for index, item in enumerate(value):
+                yield from _matching(item, rest, (*path, index), value)
         case dict() if step == _ANY:
-            for key, each in value.items():
-                yield from _matching(each, rest, (*path, key), value)
+            for key, member in value.items():
+                yield from _matching(member, rest, (*path, key), value)
         case dict() if step in value:
             yield from _matching(value[step], rest, (*path, step), value)
 
 
 def _at(root: Value, path: Steps) -> Value:
     for step in path:
-        root = root[step]  # type: ignore[index]  # the path was found in this very tree
+        root = root[step]  # type: ignore[index]  # the path was found in this tree
     return root
 
 
 def _name(root: Value, path: Steps) -> str:
-    """Call a policy by the way to it, with the names of what it stands in."""
+    """Return the name of a policy: its path, with the names of its parents."""
     shown: list[str] = []
     for step in path:
-        root = root[step]  # type: ignore[index]  # the path was found in this very tree
+        root = root[step]  # type: ignore[index]  # the path was found in this tree
         own = next((root[key] for key in ("name", "id", "arn") if isinstance(root, dict) and key in root), None)
         shown.append(own if isinstance(own, str) and isinstance(step, int) else str(step))
     return "/".join(shown)
@@ -242,7 +241,7 @@ def _in_tree(tree: FileTree, path: Steps) -> Locate:
 
 
 def _inside_text(tree: FileTree, path: Steps, text: str) -> Locate:
-    """Find a place in a policy that stands in the file as text: exactly in a `|` block, else where the text begins."""
+    """Return the locator of a policy in a text: exact in a `|` block, else the start of the text."""
     begins, block = tree.json.position(path), tree.blocks.get(path)
     if block is None:
         return lambda steps, named: begins
@@ -263,20 +262,26 @@ def _shifted(position: Position, lines: int, columns: int) -> Position:
     return Position(position.line + lines, position.column + columns, position.offset)
 
 
-def guessed_type(root: Value) -> PolicyType:
-    """Tell the type of a policy by its elements: with principals it is of a resource, or a trust policy."""
+def guess_type(root: Value) -> PolicyType:
+    """Return the type of a policy by its elements: with principals it is a resource or trust policy."""
     statements: Any = root.get("Statement") if isinstance(root, dict) else None
-    listed = [each for each in (statements if isinstance(statements, list) else [statements]) if isinstance(each, dict)]
-    if not any("Principal" in each or "NotPrincipal" in each for each in listed):
+    listed = [
+        statement
+        for statement in (statements if isinstance(statements, list) else [statements])
+        if isinstance(statement, dict)
+    ]
+    if not any("Principal" in statement or "NotPrincipal" in statement for statement in listed):
         return PolicyType.IDENTITY
-    has_resource = any("Resource" in each or "NotResource" in each for each in listed)
-    about_trust = all(_is_about_trust(each) for each in listed)
+    has_resource = any("Resource" in statement or "NotResource" in statement for statement in listed)
+    about_trust = all(_is_about_trust(statement) for statement in listed)
     return PolicyType.TRUST if about_trust and not has_resource else PolicyType.RESOURCE
 
 
 def _is_about_trust(statement: Mapping[str, Any]) -> bool:
     actions = statement.get("Action", [])
-    return all(str(each).lower().startswith("sts:") for each in (actions if isinstance(actions, list) else [actions]))
+    return all(
+        str(action).lower().startswith("sts:") for action in (actions if isinstance(actions, list) else [actions])
+    )
 
 
 def _content(path: Path, limit: int) -> str:

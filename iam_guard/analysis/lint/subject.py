@@ -1,4 +1,4 @@
-"""What a rule of the linter looks at: a policy that was read, and what is known of services."""
+"""The input of a lint rule: a parsed policy and the known services."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from iam_guard.analysis.lint.reference_index import Known
+from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.fault import Fault, Reading
 
 FILTERS = frozenset({PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.SCP, PolicyType.RCP, PolicyType.VPC_ENDPOINT})
-"""Types that only limit: an Allow of everything in them is nothing to be warned of."""
+"""Types that only limit access: an Allow of everything in them is no risk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One policy."""
+    """One parsed policy, and the references to check it with."""
 
     reading: Reading
-    known: Known
+    references: ReferenceIndex
 
     @property
     def document(self) -> Document:
@@ -28,7 +28,7 @@ class Subject:
 
     @property
     def grants(self) -> bool:
-        """Whether an Allow in it gives access by itself."""
+        """Whether an Allow in the policy grants access by itself."""
         return self.document.type not in FILTERS
 
 

@@ -1,8 +1,7 @@
-"""References in the JSON form that AWS publishes (`https://servicereference.us-east-1.amazonaws.com/`), both ways.
+"""Read and write references in the JSON form that AWS publishes (`https://servicereference.us-east-1.amazonaws.com/`).
 
-What AWS's form has no member for stands in members of its own, which readers of AWS's files pass over: `Title`,
-`Description`, `DependentActions`, `Required`, `OpenResources`, `OpenConditionKeys`. Reading takes AWS's files as they
-are.
+Additional members hold what AWS's form lacks: `Title`, `Description`, `DependentActions`, `Required`, `OpenResources`,
+`OpenConditionKeys`. Readers of AWS's files ignore them; AWS's files can be read without them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _ARRAY = "ArrayOf"
 
 
 def reference_json(references: Sequence[ServiceReference]) -> str:
-    """Write one reference as AWS's file of a service, several as a list of them."""
+    """Serialize one reference as AWS's file of a service, several as a list."""
     written: Any = [_service(reference) for reference in references]
     return json.dumps(written[0] if len(written) == 1 else written, indent=2, ensure_ascii=False) + "\n"
 
@@ -96,95 +95,97 @@ def _present(**members: Any) -> dict[str, Any]:
 
 
 def read_references(text: str, name: str = "reference") -> tuple[ServiceReference, ...]:
-    """Read a file of one service or a list of them. Raises `InvalidInput` that names the place."""
+    """Parse a file with one service or a list of them. Raises `InvalidInput` with the place."""
     try:
-        given = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidInput("expected a service reference as JSON", place=name) from None
-    if isinstance(given, list):
-        return tuple(_Reading(f"{name}/{index}").service(each) for index, each in enumerate(given))
-    return (_Reading(name).service(given),)
+    if isinstance(content, list):
+        return tuple(_Reader(f"{name}/{index}").service(service) for index, service in enumerate(content))
+    return (_Reader(name).service(content),)
 
 
-class _Reading:
-    """The reading of one service; `place` is how it is called in errors."""
+class _Reader:
+    """Parses one service; `place` names it in errors."""
 
     def __init__(self, place: str) -> None:
         self.place = place
 
-    def service(self, given: Any) -> ServiceReference:
-        service = self.object(given, "a service reference")
+    def service(self, members: Any) -> ServiceReference:
+        service = self.object(members, "a service reference")
         return ServiceReference(
             self.text(service, "Name"),
-            tuple(sorted((self.action(each) for each in self.objects(service, "Actions")), key=_by_name)),
-            tuple(sorted((self.resource_type(each) for each in self.objects(service, "Resources")), key=_by_name)),
-            tuple(sorted((self.key(each) for each in self.objects(service, "ConditionKeys")), key=_by_name)),
+            tuple(sorted(map(self.action, self.objects(service, "Actions")), key=_by_name)),
+            tuple(sorted(map(self.resource_type, self.objects(service, "Resources")), key=_by_name)),
+            tuple(sorted(map(self.key, self.objects(service, "ConditionKeys")), key=_by_name)),
             self.text(service, "Title", ""),
         )
 
-    def action(self, given: Mapping[str, Any]) -> ActionEntry:
-        annotations = self.object(given.get("Annotations") or {}, "`Annotations` as an object")
+    def action(self, members: Mapping[str, Any]) -> ActionEntry:
+        annotations = self.object(members.get("Annotations") or {}, "`Annotations` as an object")
         properties = annotations.get("Properties")
         return ActionEntry(
-            self.text(given, "Name"),
-            self.text(given, "Description", ""),
+            self.text(members, "Name"),
+            self.text(members, "Description", ""),
             None if properties is None else _level(self.object(properties, "`Properties` as an object")),
             tuple(
-                ActionTarget(self.text(each, "Name"), each.get("Required") is True, self.texts(each, "ConditionKeys"))
-                for each in self.objects(given, "Resources")
+                ActionTarget(
+                    self.text(resource, "Name"), resource.get("Required") is True, self.texts(resource, "ConditionKeys")
+                )
+                for resource in self.objects(members, "Resources")
             ),
-            self.texts(given, "ActionConditionKeys"),
-            self.texts(given, "DependentActions"),
-            open_resources=given.get("OpenResources") is True,
-            open_keys=given.get("OpenConditionKeys") is True,
+            self.texts(members, "ActionConditionKeys"),
+            self.texts(members, "DependentActions"),
+            open_resources=members.get("OpenResources") is True,
+            open_keys=members.get("OpenConditionKeys") is True,
         )
 
-    def resource_type(self, given: Mapping[str, Any]) -> ResourceType:
+    def resource_type(self, members: Mapping[str, Any]) -> ResourceType:
         return ResourceType(
-            self.text(given, "Name"),
-            self.texts(given, "ARNFormats"),
-            self.texts(given, "ConditionKeys"),
-            self.text(given, "Description", ""),
+            self.text(members, "Name"),
+            self.texts(members, "ARNFormats"),
+            self.texts(members, "ConditionKeys"),
+            self.text(members, "Description", ""),
         )
 
-    def key(self, given: Mapping[str, Any]) -> ConditionKey:
-        """Read a key; a type that nobody here knows is no type, since the form may grow."""
-        written = next(iter(self.texts(given, "Types")), "")
-        type = next((each for each in KEY_TYPES if each == written.removeprefix(_ARRAY)), None)
-        description = self.text(given, "Description", "")
-        return ConditionKey(self.text(given, "Name"), type, written.startswith(_ARRAY), description)
+    def key(self, members: Mapping[str, Any]) -> ConditionKey:
+        """Parse a key. An unknown type counts as none, since AWS may add types."""
+        written = next(iter(self.texts(members, "Types")), "")
+        type = next((known for known in KEY_TYPES if known == written.removeprefix(_ARRAY)), None)
+        description = self.text(members, "Description", "")
+        return ConditionKey(self.text(members, "Name"), type, written.startswith(_ARRAY), description)
 
-    def object(self, given: Any, what: str) -> Mapping[str, Any]:
-        if isinstance(given, dict):
-            return given
-        raise InvalidInput(f"expected {what}, got `{type(given).__name__}`", place=self.place)
+    def object(self, members: Any, what: str) -> Mapping[str, Any]:
+        if isinstance(members, dict):
+            return members
+        raise InvalidInput(f"expected {what}, got `{type(members).__name__}`", place=self.place)
 
-    def objects(self, given: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
-        return [self.object(each, f"objects in `{name}`") for each in self.list(given, name)]
+    def objects(self, members: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
+        return [self.object(item, f"objects in `{name}`") for item in self.list(members, name)]
 
-    def texts(self, given: Mapping[str, Any], name: str) -> tuple[str, ...]:
-        found = self.list(given, name)
-        if all(isinstance(each, str) for each in found):
+    def texts(self, members: Mapping[str, Any], name: str) -> tuple[str, ...]:
+        found = self.list(members, name)
+        if all(isinstance(item, str) for item in found):
             return tuple(found)
-        raise InvalidInput(f"expected texts in `{name}`", place=self.place)
+        raise InvalidInput(f"expected strings in `{name}`", place=self.place)
 
-    def list(self, given: Mapping[str, Any], name: str) -> Sequence[Any]:
-        found = given.get(name)
+    def list(self, members: Mapping[str, Any], name: str) -> Sequence[Any]:
+        found = members.get(name)
         if found is None:
             return ()
         if isinstance(found, list):
             return found
         raise InvalidInput(f"expected `{name}` as a list, got `{type(found).__name__}`", place=self.place)
 
-    def text(self, given: Mapping[str, Any], name: str, otherwise: str | None = None) -> str:
-        found = given.get(name, otherwise)
-        if isinstance(found, str) and (found or otherwise is not None):
+    def text(self, members: Mapping[str, Any], name: str, default: str | None = None) -> str:
+        found = members.get(name, default)
+        if isinstance(found, str) and (found or default is not None):
             return found
-        raise InvalidInput(f"expected `{name}` as a text", place=self.place)
+        raise InvalidInput(f"expected `{name}` as a string", place=self.place)
 
 
-def _by_name(each: ActionEntry | ResourceType | ConditionKey) -> str:
-    return each.name
+def _by_name(entry: ActionEntry | ResourceType | ConditionKey) -> str:
+    return entry.name
 
 
 def _level(properties: Mapping[str, Any]) -> AccessLevel:

@@ -1,7 +1,7 @@
-"""The references of our own services, IAM and STS, as values.
+"""The built-in references of IAM and STS.
 
-They are made from the services' tables of operations by `docs/generate.py` and lie beside this file, so that to know
-them takes neither the tables nor a service model; a test compares the two.
+`docs/generate.py` writes them into this folder from the services' tables of operations, so that loading them needs
+neither the tables nor a service model; a test compares the two.
 """
 
 from __future__ import annotations

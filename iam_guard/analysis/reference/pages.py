@@ -1,7 +1,6 @@
-"""References as pages that people read: Markdown, and HTML that needs nothing from elsewhere.
+"""References as readable pages: Markdown, and self-contained HTML.
 
-Both have the tables of AWS's own pages: actions, resource types, condition keys. The same reference gives the same
-page, byte for byte.
+Both have the tables of AWS's own pages: actions, resource types, condition keys. The output is deterministic.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from iam_guard.model.reference import ActionEntry, ActionTarget, ServiceReferenc
 
 
 class _Table(NamedTuple):
-    """A titled table; cells are in a small Markdown: texts in backticks are code, `<br>` breaks a line."""
+    """A titled table. Cells are in a small Markdown: backticks mark code, `<br>` breaks a line."""
 
     title: str
     about: str
@@ -34,12 +33,12 @@ ACTIONS_HEAD = (
 
 
 def markdown(references: Iterable[ServiceReference], *, level: int = 1) -> str:
-    """Write references as Markdown; `level` is that of the first title."""
+    """Format references as Markdown; `level` is that of the first heading."""
     return "\n".join(_markdown(reference, level) for reference in references)
 
 
 def html_page(references: Sequence[ServiceReference]) -> str:
-    """Write references as one HTML page."""
+    """Format references as one HTML page."""
     names = ", ".join(_name(reference) for reference in references)
     body = "\n".join(_html(reference) for reference in references)
     contents = "".join(
@@ -55,7 +54,7 @@ def html_page(references: Sequence[ServiceReference]) -> str:
     )
 
 
-# --- the tables, whatever they are written as ----------------------------------------------------------------------
+# --- the tables, independent of the format ---------------------------------------------------------------------------
 
 
 def _name(reference: ServiceReference) -> str:
@@ -91,7 +90,7 @@ def _tables(reference: ServiceReference) -> Iterator[_Table]:
             (_code(condition_key.name), condition_key.description, condition_key.type_name)
             for condition_key in reference.condition_keys
         ]
-        about = "The keys of every request, `aws:CurrentTime` and the like, stand beside these."
+        about = "Global keys, such as `aws:CurrentTime`, are available in every request and not listed here."
         yield _Table("Condition keys", about, ("Condition key", "Description", "Type"), keys)
 
 
@@ -104,7 +103,7 @@ def _action_row(reference: ServiceReference, action: ActionEntry) -> Sequence[st
     targets = [_target(resource) for resource in action.resources]
     if action.open_resources:
         targets.append("found for each request")
-    keys = [_code(each) for each in sorted({*action.condition_keys, *_keys_of_targets(action)})]
+    keys = [_code(key) for key in sorted({*action.condition_keys, *_keys_of_targets(action)})]
     if action.open_keys:
         keys.append("more, found for each request")
     return (
@@ -147,9 +146,9 @@ def _markdown(reference: ServiceReference, level: int) -> str:
 
 
 def _cell(text: str) -> str:
-    """Write a cell: of what people wrote, nothing is markup but code."""
+    """Escape everything in a cell except code and line breaks."""
     pieces = re.split(r"(`[^`]*`|<br>)", " ".join(text.split()))
-    written = [each if index % 2 else _escaped(each) for index, each in enumerate(pieces)]
+    written = [piece if index % 2 else _escaped(piece) for index, piece in enumerate(pieces)]
     return "".join(written).replace("|", "\\|")
 
 
@@ -167,7 +166,7 @@ def _html(reference: ServiceReference) -> str:
         parts.append(f"<h2>{table.title}</h2>")
         if table.about:
             parts.append(f"<p>{_inline(table.about)}</p>")
-        head = "".join(f'<th scope="col">{_inline(each)}</th>' for each in table.head)
+        head = "".join(f'<th scope="col">{_inline(title)}</th>' for title in table.head)
         rows = "\n".join(_html_row(row) for row in table.rows)
         parts.append(f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>")
     return "\n".join(parts)

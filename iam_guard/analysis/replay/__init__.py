@@ -1,21 +1,21 @@
-"""Recorded requests, decided again: with the policies of the record, or with others (issue F, replay).
+"""Replay: decide recorded requests again, with the policies of the record or with changed ones (issue F).
 
-`recorded_requests` reads what a record says of a request, `replayed_request` answers for its condition keys, `replayer`
-decides it with a store, `comparison` tells what comes out otherwise; `shadow_results` gathers what records tell of a
-candidate in the shadow. Nothing is written, noted or remembered: the stores are read only.
+`recorded_requests` parses records, `replayed_request` resolves condition keys, `replayer` decides with a store,
+`comparison` compares the outcomes; `shadow_results` collects the outcomes of a candidate in shadow mode. The stores are
+only read, and nothing is audited.
 """
 
 from iam_guard.analysis.replay.comparison import Comparison, compare_decisions
 from iam_guard.analysis.replay.outcome_changes import OutcomeChange
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision
-from iam_guard.analysis.replay.replayer import Redecided, Replayer
+from iam_guard.analysis.replay.replayer import ReplayedDecision, Replayer
 from iam_guard.analysis.replay.shadow_results import ShadowDifferences, shadow_differences
 
 __all__ = [
     "Comparison",
     "OutcomeChange",
     "RecordedDecision",
-    "Redecided",
+    "ReplayedDecision",
     "Replayer",
     "ShadowDifferences",
     "compare_decisions",

@@ -1,8 +1,8 @@
-"""Recorded decisions beside those that come out now, and beside those that would with a change.
+"""Compare recorded decisions with those of the present store, or these with those of a changed store.
 
-Without a change, the recorded outcome is compared with the store's. With one, the store's is compared with the changed
-store's, so that nothing is laid to the change which happened before it. What could not be compared is counted with the
-reason, never passed over. A request that was refused for want of its record was decided all the same, and is compared.
+A change is compared with the decisions of the present store, so that earlier policy changes are not attributed to it.
+Records that can't be compared are counted by reason. An allowed request that was rejected because its audit record
+could not be written is compared as decided.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.analysis.replay.outcome_changes import OutcomeChange, OutcomeChanges, ReportedOutcome
-from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision, reason_in_words
+from iam_guard.analysis.replay.recorded_requests import RecordedDecision, describe_recorded_reason, read_decision
 from iam_guard.analysis.replay.replayer import Replayer
 from iam_guard.audit.record.record import describe_reason
 from iam_guard.model.decision import Decision
@@ -21,11 +21,11 @@ from iam_guard.model.decision import Decision
 
 @dataclass(slots=True)
 class Comparison:
-    """What came of it. Every record is counted in exactly one of `others`, `incomparable` and `compared`.
+    """The result of a comparison. Every record counts in exactly one of `others`, `incomparable` and `compared`.
 
-    `others` tell no decision. `recorded_policies` counts those of `compared` that the store decides with the very
-    policies of the record; `contradictions` names those of them that come out otherwise all the same, of which there
-    should be none. `drifted` counts those that the store decides otherwise than recorded, since policies changed.
+    `others` have no decision. `recorded_policies` counts the compared decisions whose policies are those of the record;
+    `contradictions` are those of them with another outcome, which should not exist. `drifted` counts the decisions with
+    another outcome than recorded because policies changed.
     """
 
     others: int = 0
@@ -38,23 +38,23 @@ class Comparison:
 
     @property
     def flipped(self) -> int:
-        """How many decisions come out otherwise."""
+        """The number of decisions with a changed outcome."""
         return sum(flip.count for flip in self.flips)
 
 
 def compare_decisions(
     records: Iterable[Mapping[str, Any]], present: Replayer, changed: Replayer | None = None
 ) -> Comparison:
-    """Decide the recorded requests again with the present store, and with the changed one where there is one."""
-    return _Comparing(present, changed).result(records)
+    """Decide the recorded requests with the present store, and with the changed one if there is one."""
+    return _Comparer(present, changed).result(records)
 
 
-class _Comparing:
+class _Comparer:
     def __init__(self, present: Replayer, changed: Replayer | None) -> None:
         self._present = present
         self._changed = changed
         self._result = Comparison()
-        self._flips = OutcomeChanges()
+        self._changes = OutcomeChanges()
 
     def result(self, records: Iterable[Mapping[str, Any]]) -> Comparison:
         for record in records:
@@ -67,27 +67,27 @@ class _Comparing:
                 self._result.compared += 1
             else:
                 self._result.incomparable[problem] += 1
-        self._result.flips = self._flips.in_order()
+        self._result.flips = self._changes.by_frequency()
         return self._result
 
     def _compare(self, recorded: RecordedDecision) -> str | None:
-        """Compare one; give the reason where that is not possible."""
+        """Compare one decision; return the reason if it can't be compared."""
         present = self._present.decide(recorded)
         if present.decision is None or present.problem is not None:
             return present.problem
         if self._changed is None:
             self._check(recorded, present.decision)
-            self._flips.note(recorded, ReportedOutcome.of_record(recorded), _told(present.decision))
+            self._changes.add(recorded, ReportedOutcome.of_record(recorded), _outcome(present.decision))
             return None
         changed = self._changed.decide(recorded, before=present)
         if changed.decision is None or changed.problem is not None:
             return changed.problem
         self._check(recorded, present.decision)
-        self._flips.note(recorded, _told(present.decision), _told(changed.decision))
+        self._changes.add(recorded, _outcome(present.decision), _outcome(changed.decision))
         return None
 
     def _check(self, recorded: RecordedDecision, present: Decision) -> None:
-        """See that the same policies decide as recorded."""
+        """Check that the recorded policies lead to the recorded outcome."""
         result, differs = self._result, present.outcome is not recorded.outcome
         if present.policy_set == recorded.policies:
             result.recorded_policies += 1
@@ -97,6 +97,6 @@ class _Comparing:
             result.drifted += 1
 
 
-def _told(decision: Decision) -> ReportedOutcome:
-    reasons = tuple(reason_in_words(describe_reason(reason)) for reason in decision.reasons)
+def _outcome(decision: Decision) -> ReportedOutcome:
+    reasons = tuple(describe_recorded_reason(describe_reason(reason)) for reason in decision.reasons)
     return ReportedOutcome(decision.outcome.value, reasons)

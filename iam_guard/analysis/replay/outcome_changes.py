@@ -1,4 +1,4 @@
-"""Decisions that come out otherwise, gathered by what they have in common."""
+"""Decisions with a changed outcome, grouped by what they have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from iam_guard.model.principal import PrincipalType
 
 
 class ReportedOutcome(NamedTuple):
-    """An outcome, and the statements that decided, in a few words each."""
+    """An outcome, with short descriptions of the statements that decided."""
 
     outcome: str
     reasons: tuple[str, ...]
@@ -21,7 +21,7 @@ class ReportedOutcome(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What decisions that flip alike have in common."""
+    """The common properties of a group of changed decisions."""
 
     principal: str
     action: str
@@ -34,9 +34,9 @@ class _Kind(NamedTuple):
 
 @dataclass(slots=True)
 class OutcomeChange:
-    """Decisions that come out otherwise, for one reason: of one user or role, for one action, on like resources.
+    """A group of decisions whose outcome changed, of one user or role, for one action, on similar resources.
 
-    `before` and `after` name the statements that decided. `event_id` is the first of the records.
+    `before` and `after` name the statements that decided. `event_id` is the id of the first record.
     """
 
     principal: str
@@ -53,36 +53,36 @@ class OutcomeChange:
 
 
 class OutcomeChanges:
-    """Gathers them. What is denied before and after does not flip."""
+    """Groups changed decisions. A denial that remains a denial is no change."""
 
     def __init__(self) -> None:
         self._found: dict[_Kind, OutcomeChange] = {}
 
-    def note(self, recorded: RecordedDecision, before: ReportedOutcome, after: ReportedOutcome) -> bool:
-        """Record a decision if it flips; tell whether it does."""
+    def add(self, recorded: RecordedDecision, before: ReportedOutcome, after: ReportedOutcome) -> bool:
+        """Add a decision if its outcome changed; return whether it did."""
         if (before.outcome == "Allowed") == (after.outcome == "Allowed"):
             return False
-        who, action, resource = _who(recorded), recorded.action, _pattern(recorded.resource)
-        kind = _Kind(who, action, resource, before.outcome, after.outcome, before.reasons, after.reasons)
+        principal, action, resource = _principal(recorded), recorded.action, _pattern(recorded.resource)
+        kind = _Kind(principal, action, resource, before.outcome, after.outcome, before.reasons, after.reasons)
         when = recorded.time.isoformat().replace("+00:00", "Z")
-        flip = self._found.setdefault(kind, OutcomeChange(*kind, event_id=recorded.event_id, first=when, last=when))
-        flip.first, flip.last = min(flip.first, when), max(flip.last, when)
-        flip.count += 1
+        change = self._found.setdefault(kind, OutcomeChange(*kind, event_id=recorded.event_id, first=when, last=when))
+        change.first, change.last = min(change.first, when), max(change.last, when)
+        change.count += 1
         return True
 
-    def in_order(self) -> list[OutcomeChange]:
-        """Return what was gathered, the most frequent first."""
-        return sorted(self._found.values(), key=lambda each: -each.count)
+    def by_frequency(self) -> list[OutcomeChange]:
+        """Return the groups, the most frequent first."""
+        return sorted(self._found.values(), key=lambda change: -change.count)
 
 
-def _who(recorded: RecordedDecision) -> str:
+def _principal(recorded: RecordedDecision) -> str:
     principal = recorded.principal
     is_session = principal.type is PrincipalType.ASSUMED_ROLE and principal.role_arn
     return principal.role_arn or "" if is_session else principal.arn
 
 
 def _pattern(arn: str) -> str:
-    """Return an ARN with `*` for the resource itself, behind its type."""
+    """Return the ARN with `*` after the resource type."""
     head, slash, _ = arn.partition("/")
     if slash:
         return f"{head}/*"

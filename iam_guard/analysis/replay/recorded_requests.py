@@ -1,7 +1,6 @@
-"""What an audit record says of a decided request: enough to decide it again, or why it is not enough.
+"""Parse a decided request from its audit record: enough to decide it again, or the reason why it is not.
 
-What was masked, cut, dropped or made a pseudonym counts as not told, never as the text that stands there instead. Must
-not live here: what a record has (`audit/record/record`), deciding (`replayer`).
+Redacted, truncated, dropped or pseudonymised members count as unknown; their replacement text is never used.
 """
 
 from __future__ import annotations
@@ -18,25 +17,26 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 
 _EARLIEST_MINOR = 1
-"""The version 1.1 of `iamGuard` is the first that tells what a decision read."""
+"""`iamGuard` version 1.1 is the first with the condition keys that the decision read."""
 _AMAZON = ".amazonaws.com"
-_NEEDED = ("/userIdentity", "/eventSource", "/eventName", "/resources", "/recipientAccountId", "/iamGuard/policySet")
-_NOT_NEEDED = ("/userIdentity/accessKeyId", "/userIdentity/userName")
-_OF_THE_CALL = {
+_REQUIRED = ("/userIdentity", "/eventSource", "/eventName", "/resources", "/recipientAccountId", "/iamGuard/policySet")
+_OPTIONAL = ("/userIdentity/accessKeyId", "/userIdentity/userName")
+_CALL_KEYS = {
     "/sourceIPAddress": "aws:sourceip",
     "/userAgent": "aws:useragent",
     "/awsRegion": "aws:requestedregion",
     "/tlsDetails": "aws:securetransport",
 }
-_MARKS = ("redacted", "truncated", "dropped", "pseudonymised")
+_ALTERED_LISTS = ("redacted", "truncated", "dropped", "pseudonymised")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """One decision as recorded. Condition keys are in lower case.
+    """One recorded decision. Condition keys are in lower case.
 
-    `told` has the keys that were read, None for a missing one; `untold` those that were read or sent, whose values the
-    record does not have. `policies` is None where none were asked. `credential_id` is that of a bearer credential.
+    `condition_values` has the keys that were read, None for an absent one; `unrecorded_keys` were read or sent, but
+    their values are not in the record. `policies` is None if none were loaded. `credential_id` identifies a bearer
+    credential.
     """
 
     event_id: str
@@ -47,25 +47,25 @@ class RecordedDecision:
     resource: str
     owner: str | None
     call: Call | None
-    told: Mapping[str, Value | None]
-    untold: frozenset[str]
+    condition_values: Mapping[str, Value | None]
+    unrecorded_keys: frozenset[str]
     policies: PolicySet | None
     credential_id: str | None
     reasons: tuple[str, ...]
 
 
 def read_decision(record: Mapping[str, Any]) -> RecordedDecision | str | None:
-    """Read a record; None for one that tells no decision, a sentence for a decision that cannot be made again."""
+    """Parse a record. Returns None for one without a decision, and the problem for one that can't be decided again."""
     try:
         if record["iamGuard"]["kind"] != "decision":
             return None
         return _problem(record) or _decision(record)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, IamGuardError):
-        return "the record is not whole"
+        return "the record is incomplete"
 
 
-def reason_in_words(reason: Mapping[str, Any]) -> str:
-    """Say in a few words what a recorded reason says."""
+def describe_recorded_reason(reason: Mapping[str, Any]) -> str:
+    """Return a short description of a recorded reason."""
     kind = reason["policyType"]
     if reason.get("effect") is None:
         return str(reason.get("note") or f"no {kind} allows it")
@@ -75,77 +75,78 @@ def reason_in_words(reason: Mapping[str, Any]) -> str:
 
 
 def _problem(record: Mapping[str, Any]) -> str | None:
-    said = record["iamGuard"]
-    major, _, minor = said["version"].partition(".")
+    extension = record["iamGuard"]
+    major, _, minor = extension["version"].partition(".")
     if major != "1" or int(minor) < _EARLIEST_MINOR:
-        return "the record is of a version that does not tell what the decision read"
-    if said.get("error") is not None:
+        return "the record is of a version without the condition keys that the decision read"
+    if extension.get("error") is not None:
         return "no decision could be made at the time"
-    if any(place.startswith(_NEEDED) and place not in _NOT_NEEDED for place in _spoilt(said)):
-        return "the caller, the action or the resource was masked, cut or made a pseudonym"
+    if any(place.startswith(_REQUIRED) and place not in _OPTIONAL for place in _altered(extension)):
+        return "the caller, the action or the resource was redacted, truncated or pseudonymised"
     if record["userIdentity"].get("sessionContext", {}).get("assumedRoot") is not None:
-        return "sessions of AssumeRoot carry policies that no record has"
+        return "sessions of AssumeRoot have policies that records do not contain"
     return None
 
 
-def _spoilt(said: Mapping[str, Any]) -> list[str]:
-    return [place for mark in _MARKS for place in said.get(mark, ())]
+def _altered(extension: Mapping[str, Any]) -> list[str]:
+    return [place for name in _ALTERED_LISTS for place in extension.get(name, ())]
 
 
 def _decision(record: Mapping[str, Any]) -> RecordedDecision:
-    said, identity = record["iamGuard"], record["userIdentity"]
-    told, untold = _keys(said)
-    told = _session_keys(identity) | told
-    untold |= {key for place, key in _OF_THE_CALL.items() if place in _spoilt(said) and key not in told}
-    if identity["type"] == "AWSService":  # whose name stands in the place of its address
-        untold |= {"aws:sourceip"} - told.keys()
+    extension, identity = record["iamGuard"], record["userIdentity"]
+    values, unrecorded = _keys(extension)
+    values = _session_keys(identity) | values
+    altered = _altered(extension)
+    unrecorded |= {key for place, key in _CALL_KEYS.items() if place in altered and key not in values}
+    if identity["type"] == "AWSService":  # the source address of the record is the service's name
+        unrecorded |= {"aws:sourceip"} - values.keys()
     service, resources = record["eventSource"].removesuffix(_AMAZON), record.get("resources")
     return RecordedDecision(
         event_id=record["eventID"],
         time=datetime.fromisoformat(record["eventTime"]),
-        outcome=Outcome(said["outcome"]),
+        outcome=Outcome(extension["outcome"]),
         principal=_principal(identity),
         action=f"{service}:{record['eventName']}",
         resource=resources[0]["ARN"] if resources else "*",
         owner=resources[0].get("accountId") if resources else None,
         call=_call(record),
-        told=told,
-        untold=frozenset(untold),
-        policies=_policies(said.get("policySet")),
+        condition_values=values,
+        unrecorded_keys=frozenset(unrecorded),
+        policies=_policies(extension.get("policySet")),
         credential_id=identity.get("credentialId"),
-        reasons=tuple(reason_in_words(each) for each in said["reasons"]),
+        reasons=tuple(describe_recorded_reason(reason) for reason in extension["reasons"]),
     )
 
 
-def _keys(said: Mapping[str, Any]) -> tuple[dict[str, Value | None], set[str]]:
-    """Return the keys that are told, and those that are not though they were read."""
-    told: dict[str, Value | None] = {}
-    untold: set[str] = set()
-    spoilt = {int(place.split("/")[3]) for place in _spoilt(said) if place.startswith("/iamGuard/conditions/")}
-    for number, each in enumerate(said.get("conditions", ())):
-        key = each["key"].lower()
-        if each.get("withheld") or number in spoilt:
-            untold.add(key)
-        elif each.get("missing"):
-            told[key] = None
+def _keys(extension: Mapping[str, Any]) -> tuple[dict[str, Value | None], set[str]]:
+    """Return the recorded values of the keys that were read, and the keys without a recorded value."""
+    values: dict[str, Value | None] = {}
+    unrecorded: set[str] = set()
+    altered = {int(place.split("/")[3]) for place in _altered(extension) if place.startswith("/iamGuard/conditions/")}
+    for number, condition in enumerate(extension.get("conditions", ())):
+        key = condition["key"].lower()
+        if condition.get("withheld") or number in altered:
+            unrecorded.add(key)
+        elif condition.get("missing"):
+            values[key] = None
         else:
-            told[key] = tuple(each["values"]) if "values" in each else str(each["value"])
-    return told, untold
+            values[key] = tuple(condition["values"]) if "values" in condition else str(condition["value"])
+    return values, unrecorded
 
 
 def _session_keys(identity: Mapping[str, Any]) -> dict[str, Value | None]:
-    """Return the keys of the session that `sessionContext` tells whether they were read or not (S-1)."""
+    """Return the session's keys that `sessionContext` always has (S-1)."""
     session = identity.get("sessionContext")
     if session is None:
         keys = ("aws:tokenissuetime", "aws:sourceidentity", "aws:multifactorauthpresent", "aws:multifactorauthage")
         return dict.fromkeys(keys)
-    told: dict[str, Value | None] = {
+    values: dict[str, Value | None] = {
         "aws:tokenissuetime": session["attributes"].get("creationDate"),
         "aws:sourceidentity": session.get("sourceIdentity"),
     }
     if identity["type"] in ("IAMUser", "Root"):
-        told["aws:multifactorauthpresent"] = session["attributes"]["mfaAuthenticated"]
-    return told
+        values["aws:multifactorauthpresent"] = session["attributes"]["mfaAuthenticated"]
+    return values
 
 
 def _principal(identity: Mapping[str, Any]) -> Principal:
@@ -166,7 +167,7 @@ def _principal(identity: Mapping[str, Any]) -> Principal:
                 userid=userid,
             )
     if principal.type is not _TYPE[kind]:
-        raise ValueError("the ARN is of another kind of caller than the record says")
+        raise ValueError("the ARN does not match the recorded type of caller")
     return principal
 
 
@@ -179,17 +180,17 @@ _TYPE = {
 
 
 def _call(record: Mapping[str, Any]) -> Call | None:
-    """Rebuild the call; a plain function call has a request id, and null where the parameters of others stand."""
+    """Rebuild the call; a plain function call has a request id, and null parameters."""
     if record["requestID"] is None:
         return None
     is_plain = record["requestParameters"] is None
-    asked = record["requestParameters"] or {}
+    parameters = record["requestParameters"] or {}
     return Call(
         request_id=record["requestID"],
         kind="call" if is_plain else "http",
-        method=asked.get("method"),
-        path=asked.get("path"),
-        host=asked.get("host"),
+        method=parameters.get("method"),
+        path=parameters.get("path"),
+        host=parameters.get("host"),
         source_ip=record.get("sourceIPAddress"),
         user_agent=record.get("userAgent"),
         secure="tlsDetails" in record,
@@ -197,13 +198,13 @@ def _call(record: Mapping[str, Any]) -> Call | None:
     )
 
 
-def _policies(written: Mapping[str, Any] | None) -> PolicySet | None:
-    if written is None:
+def _policies(recorded: Mapping[str, Any] | None) -> PolicySet | None:
+    if recorded is None:
         return None
     return PolicySet(
-        digest=written["digest"],
-        sessions=written.get("sessionPolicies", 0),
-        given=written.get("givenWithRequest", False),
-        policy_required=written.get("policyRequired", False),
-        own_service=written.get("ownService", False),
+        digest=recorded["digest"],
+        sessions=recorded.get("sessionPolicies", 0),
+        given=recorded.get("givenWithRequest", False),
+        policy_required=recorded.get("policyRequired", False),
+        own_service=recorded.get("ownService", False),
     )

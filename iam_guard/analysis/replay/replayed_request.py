@@ -1,12 +1,10 @@
-"""A recorded request as the evaluator asks it: each condition key is answered from the record, or named as unknown.
+"""A recorded request for the evaluator: each condition key is resolved, or reported as unknown.
 
-Where an answer comes from, in this order:
-1. what the record tells of the key, but for what is known to be the store's own (tags, organization): if the store of
-   the record's time said the same, it is the other store that answers now;
+Sources of a value, in this order:
+1. the record, except for values that it had from the store (tags, organization): these come from the present store;
 2. what follows from the rest of the record: caller, call, time, region;
-3. what the store knows.
-Anything else is unknown. An evaluation that read an unknown key proves nothing, whatever came out: `unknown` names
-the keys.
+3. the store.
+All other keys are unknown. A decision that read an unknown key is not reliable; `unknown` names these keys.
 """
 
 from __future__ import annotations
@@ -43,14 +41,14 @@ _PRINCIPAL_TAG, _RESOURCE_TAG = "aws:principaltag/", "aws:resourcetag/"
 _WITHOUT_TAGS = (PrincipalType.ROOT, PrincipalType.SERVICE, PrincipalType.ANONYMOUS)
 
 
-class _Answer(NamedTuple):
+class _StoreValue(NamedTuple):
     value: Value | None
-    is_sure: bool
-    """Whether it holds for a key that the record does not tell."""
+    is_certain: bool
+    """Whether the value also holds if the record doesn't have the key."""
 
 
 class ReplayedRequest(AccessRequest):
-    """A request that is decided again; `before` is the same one as the store of the first decision has it."""
+    """A request that is decided again. `before` is the same request with the store of the first decision."""
 
     def __init__(
         self, recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None = None
@@ -67,35 +65,35 @@ class ReplayedRequest(AccessRequest):
     _before: ReplayedRequest | None
 
     def value(self, folded_key: str) -> Value | None:
-        """Return the value of a condition key (lower case); None for an absent one, and for an unknown one."""
-        recorded, known = self._recorded, self._of_the_store(folded_key)
-        if folded_key in recorded.told:
-            told = recorded.told[folded_key]
-            before = None if self._before is None else self._before._of_the_store(folded_key)
-            return known.value if known and before and before.value == told else told
-        if folded_key not in recorded.untold:
+        """Return the value of a condition key (lower case); None for an absent key, and for an unknown one."""
+        recorded, stored = self._recorded, self._store_value(folded_key)
+        if folded_key in recorded.condition_values:
+            value = recorded.condition_values[folded_key]
+            before = None if self._before is None else self._before._store_value(folded_key)
+            return stored.value if stored and before and before.value == value else value
+        if folded_key not in recorded.unrecorded_keys:
             if folded_key in _FROM_THE_RECORD:
                 return super().value(folded_key)
-            if folded_key == "aws:securetransport" and _tells_of_tls(recorded):
+            if folded_key == "aws:securetransport" and _has_tls_details(recorded):
                 return super().value(folded_key)
-            if known is not None and known.is_sure:
-                return known.value
+            if stored is not None and stored.is_certain:
+                return stored.value
         self.unknown.add(folded_key)
         return None
 
-    def _of_the_store(self, key: str) -> _Answer | None:
-        """Return what the store itself says; None for a key that is not the store's."""
+    def _store_value(self, key: str) -> _StoreValue | None:
+        """Return the store's own value; None for a key that does not come from the store."""
         kind = self.principal.type
         if key in _ORGANIZATION:
-            return _Answer(super().value(key), is_sure=True)
-        if key.startswith(_PRINCIPAL_TAG):  # sessions may have had tags of their own
-            return _Answer(self.principal.key(key), is_sure=kind is PrincipalType.USER or kind in _WITHOUT_TAGS)
-        if key.startswith(_RESOURCE_TAG):  # of a resource without tags here, the application may know some
-            return _Answer(super().value(key), is_sure=self.resource == "*" or bool(super().value(key)))
+            return _StoreValue(super().value(key), is_certain=True)
+        if key.startswith(_PRINCIPAL_TAG):  # sessions may have had session tags
+            return _StoreValue(self.principal.key(key), is_certain=kind is PrincipalType.USER or kind in _WITHOUT_TAGS)
+        if key.startswith(_RESOURCE_TAG):  # if the store has no tags, the application may have passed some
+            return _StoreValue(super().value(key), is_certain=self.resource == "*" or bool(super().value(key)))
         return None
 
 
-def _tells_of_tls(recorded: RecordedDecision) -> bool:
-    """Return whether the record says if the connection was secure: without a host it never does."""
+def _has_tls_details(recorded: RecordedDecision) -> bool:
+    """Return whether the record has the TLS state of the connection; without a host it never does."""
     call = recorded.call
     return call is None or call.kind == "call" or call.secure or call.host is not None

@@ -1,4 +1,4 @@
-"""Recorded requests decided with the policies of one store, as a guard would decide them."""
+"""Decide recorded requests with the policies of one store, as a guard would."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from iam_guard.store.protocol import SourceStore
 
 
 @dataclass(frozen=True, slots=True)
-class Redecided:
-    """A request decided again. `problem` says why the decision proves nothing; there is none then, or half of one."""
+class ReplayedDecision:
+    """A request decided again. With a `problem`, the decision is missing or not reliable."""
 
     decision: Decision | None = None
     request: ReplayedRequest | None = None
@@ -29,37 +29,37 @@ class Redecided:
 
 
 class Replayer:
-    """Decides with one store, which stays the caller's to close."""
+    """Decides with one store, which the caller closes."""
 
     def __init__(self, store: SourceStore, settings: Settings) -> None:
         self._store = CachedStore(store, settings)
         self._loader = Loader(self._store, size=settings.cache_size)
         self._principals: dict[tuple[object, ...], Principal] = {}
 
-    def decide(self, recorded: RecordedDecision, *, before: Redecided | None = None) -> Redecided:
-        """Decide; `before` is the same request with the store that is as the record's was, or nearly so.
+    def decide(self, recorded: RecordedDecision, *, before: ReplayedDecision | None = None) -> ReplayedDecision:
+        """Decide the request. `before` is the same request with the store closest to the record's.
 
         Raises `StoreUnavailable`.
         """
         principal = self._caller(recorded)
         if principal is None:
-            return Redecided(problem="the session had policies of its own, which no record has")
-        wanted = self._wanted(recorded)
-        if isinstance(wanted, str):
-            return Redecided(problem=wanted)
+            return ReplayedDecision(problem="the session had session policies, which records do not contain")
+        resource = self._resource(recorded)
+        if isinstance(resource, str):
+            return ReplayedDecision(problem=resource)
         own = recorded.policies is not None and recorded.policies.own_service
         try:
-            question = Question(principal, recorded.action, wanted, own, call=recorded.call)
+            question = Question(principal, recorded.action, resource, own, call=recorded.call)
             loaded = self._loader.load(question, self._store)
-            if not loaded.caller.exists and recorded.policies is not None:  # another store has other unique ids
+            if not loaded.caller.exists and recorded.policies is not None:  # another store has different unique ids
                 by_name = replace(principal, userid=None)
                 loaded = self._loader.load(question._replace(principal=by_name), self._store)
         except PolicyError:
-            return Redecided(problem="a policy of the store cannot be read")
-        return _decided(recorded, loaded, None if before is None else before.request)
+            return ReplayedDecision(problem="a policy of the store cannot be read")
+        return _decide(recorded, loaded, None if before is None else before.request)
 
     def _caller(self, recorded: RecordedDecision) -> Principal | None:
-        """Return the caller, the same object for all its requests; None where its session policies are not known."""
+        """Return the caller, one object for all its requests; None if its session policies are unknown."""
         principal = recorded.principal
         policies: tuple[str, ...] | None = None
         if recorded.policies is not None and recorded.policies.sessions:
@@ -68,21 +68,21 @@ class Replayer:
             if policies is None:
                 return None
         key = (principal.arn, principal.role_arn, principal.user_arn, principal.userid, policies)
-        known = self._principals.get(key)
-        if known is None:
-            known = self._principals[key] = replace(principal, session_policies=policies)
-        return known
+        cached = self._principals.get(key)
+        if cached is None:
+            cached = self._principals[key] = replace(principal, session_policies=policies)
+        return cached
 
-    def _wanted(self, recorded: RecordedDecision) -> Resource | str:
-        """Return the resource, a role with its trust policy; or why it is not known."""
-        given = recorded.policies is not None and recorded.policies.given
+    def _resource(self, recorded: RecordedDecision) -> Resource | str:
+        """Return the resource, a role with its trust policy; or the reason why it is unknown."""
+        is_given = recorded.policies is not None and recorded.policies.given
         required = recorded.policies is not None and recorded.policies.policy_required
         if is_role_trust(recorded.action.lower(), recorded.resource):
             role = self._role(recorded.resource)
             tags, trust = ({}, None) if role is None else (role.tags, role.trust)
             return Resource(recorded.resource, account=recorded.owner, tags=tags, policy=trust)
-        if given:
-            return "the application gave the resource's policy, which no store has"
+        if is_given:
+            return "the application passed the resource's policy, which no store contains"
         return Resource(recorded.resource, account=recorded.owner, policy_required=required)
 
     def _role(self, arn: str) -> Role | None:
@@ -93,16 +93,16 @@ class Replayer:
             return None
 
 
-def _decided(recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None) -> Redecided:
+def _decide(recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None) -> ReplayedDecision:
     request = ReplayedRequest(recorded, loaded, before)
     decision = loaded.decide(request)
     if not loaded.is_decidable:
-        return Redecided(decision, request)
+        return ReplayedDecision(decision, request)
     if decision.error is not None:
-        return Redecided(decision, request, "the action or the resource cannot be read")
-    return Redecided(decision, request, _in_words(request.unknown) if request.unknown else None)
+        return ReplayedDecision(decision, request, "the action or the resource cannot be parsed")
+    return ReplayedDecision(decision, request, _problem(request.unknown) if request.unknown else None)
 
 
-def _in_words(unknown: Iterable[str]) -> str:
+def _problem(unknown: Iterable[str]) -> str:
     keys = ", ".join(f"`{key}`" for key in sorted(unknown))
-    return f"it asks for {keys}, whose value was not recorded"
+    return f"it depends on {keys}, whose value was not recorded"

@@ -1,7 +1,6 @@
-"""What a candidate in the shadow would have answered, gathered from the records that say so.
+"""Collect from records what a candidate in shadow mode would have decided.
 
-A record has `iamGuard.shadow` only where the candidate's outcome was another, or where it had none; nothing is decided
-here again.
+A record has `iamGuard.shadow` only if the candidate had another outcome or an error. Nothing is decided again.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.analysis.replay.outcome_changes import OutcomeChange, OutcomeChanges, ReportedOutcome
-from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision, reason_in_words
+from iam_guard.analysis.replay.recorded_requests import RecordedDecision, describe_recorded_reason, read_decision
 from iam_guard.model.decision import Outcome
 
 
 @dataclass(slots=True)
 class ShadowDifferences:
-    """What came of it. Every record is counted in exactly one of `others`, `unreadable` and `decisions`.
+    """The result. Every record counts in exactly one of `others`, `unreadable` and `decisions`.
 
-    `others` tell no decision; of `unreadable` the shadow's answer cannot be told, with the reason. `flips` are those
-    that would be allowed instead of denied or the other way, `denied_otherwise` counts those that are denied by both,
-    `errors` those for which the candidate had no answer, by the reason.
+    `others` have no decision; `unreadable` counts records whose shadow outcome can't be read, by reason. `flips` are
+    decisions that change between allowed and denied, `denied_otherwise` counts those denied by both for different
+    reasons, `errors` those that the candidate failed to decide, by reason.
     """
 
     others: int = 0
@@ -34,13 +33,13 @@ class ShadowDifferences:
 
     @property
     def flipped(self) -> int:
-        """How many decisions would come out otherwise."""
+        """The number of decisions with a changed outcome."""
         return sum(flip.count for flip in self.flips)
 
 
 def shadow_differences(records: Iterable[Mapping[str, Any]]) -> ShadowDifferences:
-    """Gather what records say of a candidate in the shadow."""
-    result, flips = ShadowDifferences(), OutcomeChanges()
+    """Collect the shadow outcomes of records."""
+    result, changes = ShadowDifferences(), OutcomeChanges()
     for record in records:
         shadow = _shadow_of(record)
         if shadow is None:
@@ -50,34 +49,36 @@ def shadow_differences(records: Iterable[Mapping[str, Any]]) -> ShadowDifference
         recorded = read_decision(record)
         if isinstance(recorded, RecordedDecision):
             result.decisions += 1
-            _note(recorded, shadow, result, flips)
+            _add(recorded, shadow, result, changes)
         else:
-            result.unreadable[recorded or "the record tells no decision"] += 1
-    result.flips = flips.in_order()
+            result.unreadable[recorded or "the record has no decision"] += 1
+    result.flips = changes.by_frequency()
     return result
 
 
-def _note(
-    recorded: RecordedDecision, shadow: Mapping[str, Any], result: ShadowDifferences, flips: OutcomeChanges
+def _add(
+    recorded: RecordedDecision, shadow: Mapping[str, Any], result: ShadowDifferences, changes: OutcomeChanges
 ) -> None:
     if shadow.get("error") is not None:
         result.errors[str(shadow["error"])] += 1
         return
     try:
-        after = ReportedOutcome(Outcome(shadow["outcome"]).value, tuple(map(reason_in_words, shadow["reasons"])))
+        after = ReportedOutcome(
+            Outcome(shadow["outcome"]).value, tuple(map(describe_recorded_reason, shadow["reasons"]))
+        )
     except (KeyError, TypeError, ValueError, AttributeError):
-        result.errors["the record is not whole"] += 1
+        result.errors["the record is incomplete"] += 1
         return
-    if not flips.note(recorded, ReportedOutcome.of_record(recorded), after):
+    if not changes.add(recorded, ReportedOutcome.of_record(recorded), after):
         result.denied_otherwise += 1
 
 
 def _shadow_of(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    said = record.get("iamGuard")
-    shadow = said.get("shadow") if isinstance(said, dict) else None
+    extension = record.get("iamGuard")
+    shadow = extension.get("shadow") if isinstance(extension, dict) else None
     return shadow if isinstance(shadow, dict) else None
 
 
 def _is_decision(record: Mapping[str, Any]) -> bool:
-    said = record.get("iamGuard")
-    return isinstance(said, dict) and said.get("kind") == "decision"
+    extension = record.get("iamGuard")
+    return isinstance(extension, dict) and extension.get("kind") == "decision"

@@ -1,4 +1,4 @@
-"""Who can, and what can somebody: the answers are the evaluator's, for everybody of a store and some strangers."""
+"""`who_can` and `what_can`: the answers are the evaluator's, for principals of a store and outside principals."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def store(seed: Path) -> Iterator[SourceStore]:
     opened.close()
 
 
-def asked(store: SourceStore, action: str, resource: str, **more: object) -> dict[str, Access]:
+def who_can_by_principal(store: SourceStore, action: str, resource: str, **more: object) -> dict[str, Access]:
     found = who_can(store, action, resource, now=NOW, **more)  # type: ignore[arg-type]
     return {
         each.principal.removeprefix("arn:aws:iam::").replace(":user/", " ").replace(":role/", " "): each
@@ -184,9 +184,9 @@ def asked(store: SourceStore, action: str, resource: str, **more: object) -> dic
 # --- who can -----------------------------------------------------------------------------------------------------
 
 
-def test_everybody_is_asked(store: SourceStore) -> None:
-    """Users, roles by their own policies, root users; of every account."""
-    found = asked(store, "docs:GetDocument", PLAN)
+def test_who_can_lists_every_principal(store: SourceStore) -> None:
+    """Users, roles with their own policies, and root users of every account."""
+    found = who_can_by_principal(store, "docs:GetDocument", PLAN)
     verdicts = {name.removeprefix(f"{ACME} "): each.verdict for name, each in found.items() if name.startswith(ACME)}
     assert verdicts == {
         f"{ACME}:root": ALLOWED,
@@ -207,29 +207,29 @@ def test_everybody_is_asked(store: SourceStore) -> None:
     )
 
 
-def test_the_answer_says_by_which_way(store: SourceStore) -> None:
-    """Directly, or through groups; which statement of which policy."""
-    found = asked(store, "docs:GetDocument", PLAN)
+def test_answer_names_statements_and_groups(store: SourceStore) -> None:
+    """Policies attached directly or through groups; the deciding statement of each."""
+    found = who_can_by_principal(store, "docs:GetDocument", PLAN)
     [rita], [both] = found[f"{ACME} rita"].answer.spoken, found[f"{ACME} both"].answer.spoken
     assert (rita.policy, rita.sid, rita.through) == ("Reader", "Read", ("readers",))
     assert str(rita) == "Allow `Read` of Reader (identity-based policy) through group readers"
     assert both.through == ()
 
 
-def test_open_keys_are_named(store: SourceStore) -> None:
-    """What would have to be known; once it is given, there is an answer."""
-    found = asked(store, "docs:GetDocument", PLAN)
+def test_answer_names_open_keys(store: SourceStore) -> None:
+    """With a value for the key, the answer is definite."""
+    found = who_can_by_principal(store, "docs:GetDocument", PLAN)
     assert found[f"{ACME} office"].answer.open_keys == ("aws:SourceIp",)
     assert found[f"{ACME} taggable"].answer.open_keys == ("aws:PrincipalTag/team",)
     known: Mapping[str, str] = {"aws:SourceIp": "203.0.113.7"}
-    assert asked(store, "docs:GetDocument", PLAN, context=known)[f"{ACME} office"].verdict is ALLOWED
+    assert who_can_by_principal(store, "docs:GetDocument", PLAN, context=known)[f"{ACME} office"].verdict is ALLOWED
     known = {"aws:SourceIp": "198.51.100.1"}
-    assert asked(store, "docs:GetDocument", PLAN, context=known)[f"{ACME} office"].verdict is DENIED
+    assert who_can_by_principal(store, "docs:GetDocument", PLAN, context=known)[f"{ACME} office"].verdict is DENIED
 
 
-def test_a_deny_with_an_open_key_makes_it_depend(store: SourceStore) -> None:
+def test_deny_with_open_key_is_conditional(store: SourceStore) -> None:
     """An SCP limits the root user of the account too."""
-    found = asked(store, "docs:DeleteDocument", PLAN)
+    found = who_can_by_principal(store, "docs:DeleteDocument", PLAN)
     for name in ("ada", "tagged"):
         assert (found[f"{ACME} {name}"].verdict, found[f"{ACME} {name}"].answer.open_keys) == (
             CONDITIONAL,
@@ -237,20 +237,20 @@ def test_a_deny_with_an_open_key_makes_it_depend(store: SourceStore) -> None:
         )
     assert found[f"{ACME}:root"].verdict is CONDITIONAL
     assert found[f"{ACME} bound"].verdict is DENIED
-    free = asked(store, "docs:DeleteDocument", PLAN, context={"docs:Hold": "false"})
+    free = who_can_by_principal(store, "docs:DeleteDocument", PLAN, context={"docs:Hold": "false"})
     assert free[f"{ACME} ada"].verdict is ALLOWED
 
 
-def test_tags_of_a_session_count_where_the_trust_policy_lets_them_in(store: SourceStore) -> None:
-    """S-20: `ops` has its own tags alone, a session of `taggable` may bring some."""
-    found = asked(store, "docs:GetDocument", PLAN)
+def test_session_tags_count_if_trust_policy_allows(store: SourceStore) -> None:
+    """S-20: sessions of `ops` have the role's tags only, those of `taggable` may add some."""
+    found = who_can_by_principal(store, "docs:GetDocument", PLAN)
     assert found[f"{ACME} ops"].verdict is DENIED
     assert found[f"{ACME} taggable"].verdict is CONDITIONAL
 
 
-def test_whom_the_resource_names(store: SourceStore) -> None:
-    """Of this store, of other accounts, sessions and services."""
-    found = asked(store, "docs:GetDocument", SHARED)
+def test_principals_of_resource_policy_are_listed(store: SourceStore) -> None:
+    """Principals of this store and of other accounts, sessions and services."""
+    found = who_can_by_principal(store, "docs:GetDocument", SHARED)
     assert found[f"{GLOBEX} gus"].verdict is ALLOWED
     assert {each.sid for each in found[f"{GLOBEX} gus"].answer.spoken} == {"Shared", None}
     assert found[f"{GLOBEX} gina"].verdict is DENIED
@@ -265,30 +265,30 @@ def test_whom_the_resource_names(store: SourceStore) -> None:
     assert found["anonymous"].verdict is DENIED
 
 
-def test_what_is_public_is_told(store: SourceStore) -> None:
-    """Anonymous callers, and anybody of another account."""
-    found = asked(store, "docs:Preview", SHARED)
+def test_public_resource_lists_anonymous_callers(store: SourceStore) -> None:
+    """And principals of any other account."""
+    found = who_can_by_principal(store, "docs:Preview", SHARED)
     assert found["anonymous"].verdict is ALLOWED
     assert found[f"{ACME} nobody"].verdict is ALLOWED
     assert found["*"].verdict is CONDITIONAL
-    by_organization = asked(store, "docs:ListVersions", SHARED)
+    by_organization = who_can_by_principal(store, "docs:ListVersions", SHARED)
     assert by_organization["anonymous"].verdict is DENIED
     assert by_organization[f"{ACME} nobody"].verdict is ALLOWED
     assert by_organization[f"{GLOBEX} gus"].verdict is DENIED
     assert by_organization["*"].answer.open_keys == ("aws:PrincipalOrgID",)
 
 
-def test_who_can_assume_a_role(store: SourceStore) -> None:
+def test_who_can_assume_role_by_trust_policy(store: SourceStore) -> None:
     """E-42: the trust policy is the resource's."""
-    found = asked(store, "sts:AssumeRole", f"arn:aws:iam::{ACME}:role/ops")
+    found = who_can_by_principal(store, "sts:AssumeRole", f"arn:aws:iam::{ACME}:role/ops")
     assert found[f"{ACME} rita"].verdict is ALLOWED
     assert found[f"{ACME} ada"].verdict is DENIED
     assert found[f"{ELSEWHERE}:root"].answer.open_keys == ("sts:ExternalId",)
 
 
-def test_a_pattern_is_asked_about_as_a_whole(store: SourceStore) -> None:
-    """All of its resources, or some of them; of another account its policies must allow too."""
-    found = asked(store, "docs:GetDocument", f"arn:aws:docs:us-east-1:{ACME}:document/*")
+def test_pattern_is_evaluated_as_a_whole(store: SourceStore) -> None:
+    """All of its resources, or some; in another account, their policies must allow too."""
+    found = who_can_by_principal(store, "docs:GetDocument", f"arn:aws:docs:us-east-1:{ACME}:document/*")
     assert found[f"{ACME} rita"].verdict is ALLOWED
     assert (found[f"{ACME} home"].verdict, found[f"{ACME} home"].answer.note) == (
         CONDITIONAL,
@@ -299,18 +299,21 @@ def test_a_pattern_is_asked_about_as_a_whole(store: SourceStore) -> None:
     assert {each.policy_type for each in gus.spoken} == {"identity-based policy"}
 
 
-def test_policies_of_single_resources_make_exceptions(store: SourceStore) -> None:
-    """What one of them denies is not allowed on all, what one allows is not denied on all."""
+def test_pattern_with_resource_policies_is_conditional(store: SourceStore) -> None:
+    """A Deny in one makes "all" conditional, an Allow makes "none" conditional."""
     pattern = f"arn:aws:docs:us-east-1:{ACME}:document/*"
-    erased = asked(store, "docs:Erase", pattern)
+    erased = who_can_by_principal(store, "docs:Erase", pattern)
     assert (erased[f"{ACME} ada"].verdict, erased[f"{ACME} ada"].answer.note) == (
         CONDITIONAL,
         "no policy of one of these resources denies it",
     )
     assert erased[f"{ACME} nobody"].verdict is DENIED
-    preview = asked(store, "docs:Preview", pattern)
+    preview = who_can_by_principal(store, "docs:Preview", pattern)
     assert preview[f"{ACME} nobody"].answer.note == "some of these resources only, whose own policies allow it"
-    assert asked(store, "docs:Erase", f"arn:aws:docs:us-east-1:{ACME}:folder/*")[f"{ACME} ada"].verdict is ALLOWED
+    assert (
+        who_can_by_principal(store, "docs:Erase", f"arn:aws:docs:us-east-1:{ACME}:folder/*")[f"{ACME} ada"].verdict
+        is ALLOWED
+    )
 
 
 @pytest.mark.parametrize(
@@ -325,10 +328,8 @@ def test_policies_of_single_resources_make_exceptions(store: SourceStore) -> Non
         ("docs:Get", PLAN, {"resource_account": "acme"}),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(
-    store: SourceStore, action: str, resource: str, more: dict[str, str]
-) -> None:
-    """Also one about a resource that nobody owns: everybody would be denied for that alone."""
+def test_invalid_question_is_refused(store: SourceStore, action: str, resource: str, more: dict[str, str]) -> None:
+    """Including one about a resource without owner, on which every request is denied."""
     with pytest.raises(InvalidInput):
         who_can(store, action, resource, **more)  # type: ignore[arg-type]
 
@@ -339,12 +340,12 @@ GIVEN: list[dict[str, str]] = [{}, {"docs:Hold": "true"}, {"docs:Hold": "false"}
 
 
 @pytest.mark.parametrize("action", ["docs:GetDocument", "docs:DeleteDocument", "docs:ListVersions", "docs:Preview"])
-def test_the_answers_are_those_of_a_guard(store: SourceStore, seed: Path, action: str) -> None:
-    """What is allowed, the guard allows whatever comes with a request; what is not, never."""
+def test_answers_agree_with_guard(store: SourceStore, seed: Path, action: str) -> None:
+    """What is allowed, the guard allows for every request; what is denied, never."""
     guard = open_guard(str(seed), services=[Service("docs")])
     try:
         for resource in (PLAN, SHARED):
-            found = asked(store, action, resource)
+            found = who_can_by_principal(store, action, resource)
             for name in USERS:
                 principal = Principal.from_arn(f"arn:aws:iam::{ACME}:user/{name}")
                 outcomes = {
@@ -378,8 +379,8 @@ def able(store: SourceStore, name: str, **more: str) -> set[tuple[str, str, Acce
     }
 
 
-def test_actions_stand_with_the_resources_that_policies_name(store: SourceStore) -> None:
-    """Patterns as they are written; `*` for all."""
+def test_abilities_have_resources_of_policies(store: SourceStore) -> None:
+    """Patterns as written; `*` for all."""
     assert able(store, "user/rita") == {
         ("docs:GetDocument", "*", ALLOWED),
         ("docs:GetFolder", "*", ALLOWED),
@@ -391,13 +392,13 @@ def test_actions_stand_with_the_resources_that_policies_name(store: SourceStore)
     assert able(store, "user/nobody") == set()
 
 
-def test_limits_are_looked_at(store: SourceStore) -> None:
-    """A boundary takes away; an SCP with an open key makes it depend."""
+def test_abilities_are_limited_by_boundary_and_scp(store: SourceStore) -> None:
+    """A boundary removes access; an SCP with an open key makes it conditional."""
     assert ("docs:DeleteDocument", "*", CONDITIONAL) in able(store, "user/ada")
     assert able(store, "user/bound") == {("docs:GetDocument", "*", ALLOWED), ("docs:GetFolder", "*", ALLOWED)}
 
 
-def test_resources_that_name_the_principal_are_there(store: SourceStore) -> None:
+def test_abilities_include_resources_naming_principal(store: SourceStore) -> None:
     """By their policies in the store."""
     found = what_can(store, f"arn:aws:iam::{GLOBEX}:user/gus", references=[services().reference()], now=NOW)
     answers = {(action, each.resource): each.answer.verdict for each in found for action in each.actions}
@@ -405,29 +406,29 @@ def test_resources_that_name_the_principal_are_there(store: SourceStore) -> None
     assert answers[("docs:GetDocument", "*")] is ALLOWED
 
 
-def test_one_resource_is_asked_about(store: SourceStore) -> None:
-    """Only the actions that take it."""
+def test_abilities_of_one_resource(store: SourceStore) -> None:
+    """Only the actions that support it."""
     assert able(store, "user/ada", resource=PLAN) == {
         ("docs:GetDocument", PLAN, ALLOWED),
         ("docs:DeleteDocument", PLAN, CONDITIONAL),
     }
 
 
-def test_the_root_user_can_do_everything(store: SourceStore) -> None:
-    """Of IAM too, without any policy."""
+def test_root_user_can_do_everything(store: SourceStore) -> None:
+    """In IAM too, without any policy."""
     found = what_can(store, f"arn:aws:iam::{ACME}:root", references=[services().reference()], now=NOW)
     actions = {action for each in found for action in each.actions if each.verdict is ALLOWED}
     assert {"docs:GetFolder", "iam:CreateUser", "sts:GetCallerIdentity"} <= actions
 
 
-def test_what_nobody_denies_is_always_there(store: SourceStore) -> None:
+def test_actions_without_permission_are_listed(store: SourceStore) -> None:
     """E-66."""
     found = what_can(store, f"arn:aws:iam::{ACME}:user/nobody", now=NOW)
     assert [each.actions for each in found] == [("sts:GetCallerIdentity", "sts:GetSessionToken")]
 
 
-def test_a_principal_that_is_not_there_is_refused(store: SourceStore) -> None:
-    """Nothing is what it can do, but that would be another answer."""
+def test_unknown_principal_is_refused(store: SourceStore) -> None:
+    """Instead of an empty list of abilities."""
     with pytest.raises(NoSuchEntity):
         what_can(store, f"arn:aws:iam::{ACME}:user/ghost")
     with pytest.raises(InvalidInput):

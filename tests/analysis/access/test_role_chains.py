@@ -1,4 +1,4 @@
-"""Who could become somebody else who may: chains of roles, as a guard decides each step of them."""
+"""Chains of assumed roles, compared with a guard's decision on each step."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ READ = {"Action": "docs:Get*"}
 
 
 class World:
-    """A seed that can be asked about."""
+    """|"""
 
     def __init__(self, folder: Path, *accounts: dict[str, Any], **organization: Any) -> None:
         self.path = folder / "iam.json"
@@ -96,7 +96,7 @@ def acme(users: list[Any], roles: list[Any], **more: Any) -> dict[str, Any]:
     return {"id": ACME, "users": users, "roles": roles, **more}
 
 
-def test_roles_are_followed_one_after_another(tmp_path: Path) -> None:
+def test_chain_of_roles_is_found(tmp_path: Path) -> None:
     world = World(
         tmp_path,
         acme(
@@ -122,8 +122,8 @@ def test_roles_are_followed_one_after_another(tmp_path: Path) -> None:
     assert [each.policy for each in found["user/ada"].answer.spoken] == ["role/Admin/Own"]
 
 
-def test_both_sides_have_to_allow(tmp_path: Path) -> None:
-    """The principal's policies and the trust policy; boundaries and denials count on the way, and at its end."""
+def test_chain_needs_both_policies(tmp_path: Path) -> None:
+    """The principal's policies and the trust policy; boundaries and denials count at every step and at the end."""
     everybody = trust(arn("root"))
     only_read = {"name": "OnlyRead", "document": document(READ)}
     world = World(
@@ -149,13 +149,13 @@ def test_both_sides_have_to_allow(tmp_path: Path) -> None:
     assert [found[f"user/{name}"].verdict for name in expected] == [ALLOWED, DENIED, DENIED, ALLOWED]
 
 
-def test_silent_user_who_is_named_may(tmp_path: Path) -> None:
-    """E-42: a trust policy that names a user of its account lets that user in without a policy of their own."""
+def test_user_named_in_trust_policy_needs_no_policy(tmp_path: Path) -> None:
+    """E-42: a trust policy that names a user of its account is sufficient."""
     world = World(tmp_path, acme([user("silent")], [role("R", trust(arn("user/silent")), READ)]))
     assert way(world.who()["user/silent"]) == ["role/R"]
 
 
-def test_a_circle_ends(tmp_path: Path) -> None:
+def test_cycle_of_roles_ends(tmp_path: Path) -> None:
     world = World(
         tmp_path,
         acme(
@@ -176,7 +176,7 @@ def test_a_circle_ends(tmp_path: Path) -> None:
     }
 
 
-def test_no_chain_is_longer_than_the_bound(tmp_path: Path) -> None:
+def test_chain_is_limited_in_length(tmp_path: Path) -> None:
     names = [f"R{number:02}" for number in range(MAX_ROLES + 2)]
     links = [role(name, trust(arn("root")), assume(after)) for name, after in pairwise(names)]
     world = World(
@@ -191,8 +191,8 @@ def test_no_chain_is_longer_than_the_bound(tmp_path: Path) -> None:
     assert len(found["user/near"].steps) == MAX_ROLES
 
 
-def test_open_keys_of_each_step_are_named(tmp_path: Path) -> None:
-    """What depends on something anywhere depends on it as a whole; the surer way is told, then the shorter."""
+def test_chain_names_open_keys_of_steps(tmp_path: Path) -> None:
+    """One conditional step makes the chain conditional; the more certain chain wins, then the shorter."""
     from_office = {"Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}
     with_id = {"Condition": {"StringEquals": {"sts:ExternalId": "x"}}}
     world = World(
@@ -213,8 +213,8 @@ def test_open_keys_of_each_step_are_named(tmp_path: Path) -> None:
     assert (sure.verdict, way(sure)) == (ALLOWED, ["role/Long", "role/End"])
 
 
-def test_what_is_given_of_the_resource_is_not_taken_for_the_roles(tmp_path: Path) -> None:
-    """Nor is a caller who is given: on the way there are others."""
+def test_resource_keys_do_not_apply_to_steps(tmp_path: Path) -> None:
+    """Nor do keys of the caller, which is another one at each step."""
     by_tag = {"Condition": {"StringEquals": {"aws:ResourceTag/team": "blue"}}}
     with_mfa = {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}
     world = World(
@@ -232,8 +232,8 @@ def test_what_is_given_of_the_resource_is_not_taken_for_the_roles(tmp_path: Path
     )
 
 
-def test_other_accounts_are_followed(tmp_path: Path) -> None:
-    """Across accounts both must allow; of an account that is not in the store nobody knows the policies."""
+def test_chain_across_accounts(tmp_path: Path) -> None:
+    """Both accounts must allow; the policies of an account outside the store are unknown."""
     globex = {
         "id": GLOBEX,
         "users": [user("gus", assume_all := {"Action": ASSUME}), user("idle")],
@@ -268,7 +268,7 @@ def test_other_accounts_are_followed(tmp_path: Path) -> None:
     assert (found["build.example.com"].verdict, found["build.example.com"].kind) == (ALLOWED, "service")
 
 
-def test_organization_counts_on_the_way(tmp_path: Path) -> None:
+def test_organization_policies_apply_to_steps(tmp_path: Path) -> None:
     no_sts = {"name": "NoSts", "type": "SCP", "document": document({"Effect": "Deny", "Action": ASSUME})}
     organization = {
         "id": "o-exampleorg1",
@@ -285,8 +285,8 @@ def test_organization_counts_on_the_way(tmp_path: Path) -> None:
     assert world.who()["user/ada"].verdict is DENIED
 
 
-def test_session_that_is_named_depends_on_its_name(tmp_path: Path) -> None:
-    """In the trust policy of a role, or in the policy of the resource itself."""
+def test_named_session_is_conditional(tmp_path: Path) -> None:
+    """In the trust policy of a role, or in the policy of the resource."""
     session = f"arn:aws:sts::{ACME}:assumed-role/Deployer/release"
     world = World(
         tmp_path,
@@ -313,8 +313,8 @@ def test_session_that_is_named_depends_on_its_name(tmp_path: Path) -> None:
     assert ways["role/Deployer", "role/Admin"].verdict is CONDITIONAL
 
 
-def test_root_and_strangers_without_a_signature_assume_nothing(tmp_path: Path) -> None:
-    """STS refuses them, whatever a trust policy says."""
+def test_root_and_unsigned_callers_assume_no_role(tmp_path: Path) -> None:
+    """STS refuses them, whatever the trust policy says."""
     world = World(tmp_path, acme([], [role("R", trust("*"), {"Action": "mail:Send"})]))
     found = world.who("mail:Send", "*")
     assert way(found["root"]) == []
@@ -339,8 +339,8 @@ def registered(*hosts: str) -> dict[str, Any]:
     return {"oidc_providers": [{"url": f"https://{host}", "client_ids": ["app"]} for host in hosts]}
 
 
-def test_whoever_a_provider_vouches_for_has_the_roles_that_it_may_give(tmp_path: Path) -> None:
-    """And those that these may assume; under the conditions of the trust policy, which are about a token mostly."""
+def test_users_of_oidc_provider_get_roles(tmp_path: Path) -> None:
+    """And the roles that these may assume, under the conditions of the trust policy, mostly about the token."""
     of_main = {"Condition": {"StringEquals": {f"{TOKEN}:sub": "repo:acme/app:main"}}}
     from_it = {"Condition": {"StringEquals": {"aws:FederatedProvider": PROVIDER}}}
     roles = [
@@ -359,8 +359,8 @@ def test_whoever_a_provider_vouches_for_has_the_roles_that_it_may_give(tmp_path:
     assert (sending.verdict, way(sending)) == (ALLOWED, ["role/Any"])
 
 
-def test_provider_that_no_token_is_taken_of_has_no_role(tmp_path: Path) -> None:
-    """One that is not registered in the account of the role, or of SAML, or for another action."""
+def test_unusable_provider_gets_no_role(tmp_path: Path) -> None:
+    """One not registered in the role's account, a SAML provider, or one for another action."""
     roles = [
         role("NotThere", vouched(arn("oidc-provider/gone.example.com")), READ),
         role("OfOthers", vouched(arn(f"oidc-provider/{TOKEN}", GLOBEX)), READ),
@@ -374,15 +374,15 @@ def test_provider_that_no_token_is_taken_of_has_no_role(tmp_path: Path) -> None:
     assert not [each for each in world.who().values() if each.kind == "identity provider"]
 
 
-def test_role_that_trusts_everybody_trusts_every_provider_of_its_account(tmp_path: Path) -> None:
+def test_public_trust_policy_trusts_all_providers(tmp_path: Path) -> None:
     everybody = role("Open", vouched(principal="*"), READ)
     accounts = acme([], [everybody], **registered(TOKEN, "other.example.com"))
     found = World(tmp_path, accounts, {"id": GLOBEX, **registered("third.example.com")}).who()
-    told = {name for name, each in found.items() if each.kind == "identity provider" and each.verdict is ALLOWED}
-    assert told == {f"oidc-provider/{TOKEN}", "oidc-provider/other.example.com"}
+    providers = {name for name, each in found.items() if each.kind == "identity provider" and each.verdict is ALLOWED}
+    assert providers == {f"oidc-provider/{TOKEN}", "oidc-provider/other.example.com"}
 
 
-def test_provider_that_the_question_names_is_there_for_its_calls(tmp_path: Path) -> None:
+def test_provider_key_of_question_applies(tmp_path: Path) -> None:
     """`aws:FederatedProvider` comes with each token."""
     from_it = {"Condition": {"StringEquals": {"aws:FederatedProvider": PROVIDER}}}
     world = World(tmp_path, acme([], [role("Any", vouched(**from_it), READ)], **registered(TOKEN)))
@@ -393,7 +393,7 @@ def test_provider_that_the_question_names_is_there_for_its_calls(tmp_path: Path)
 
 
 def random_world(folder: Path, chance: Random) -> tuple[World, dict[str, Any]]:
-    """A seed without conditions: each answer is yes or no."""
+    """A seed without conditions, so that each answer is yes or no."""
     users, roles = ["ada", "rita", "nils"], ["R1", "R2", "R3", "R4"]
     accounts = (ACME, GLOBEX)
     everybody = [arn(f"user/{name}", account) for account in accounts for name in users]
@@ -439,7 +439,7 @@ def random_world(folder: Path, chance: Random) -> tuple[World, dict[str, Any]]:
 
 
 def principal_of(arn_of: str) -> Principal:
-    """Sign in as a user, or as a session of a role."""
+    """Return a user, or a session of a role."""
     account, _, name = arn_of.removeprefix("arn:aws:iam::").partition(":")
     if name.startswith("user/"):
         return Principal.from_arn(arn_of)
@@ -448,8 +448,8 @@ def principal_of(arn_of: str) -> Principal:
     )
 
 
-def may_in_the_end(guard: Guard, trusts: Mapping[str, Any], start: str) -> Iterator[str]:
-    """Try every role from everywhere, and give all whom somebody can become in the end, themselves included."""
+def reachable_principals(guard: Guard, trusts: Mapping[str, Any], start: str) -> Iterator[str]:
+    """Return every principal that `start` can become by assuming roles, itself included, with a naive search."""
     seen, waiting = {start}, [start]
     while waiting:
         current = waiting.pop()
@@ -466,14 +466,14 @@ def may_in_the_end(guard: Guard, trusts: Mapping[str, Any], start: str) -> Itera
 
 
 @pytest.mark.parametrize("number", range(12))
-def test_answers_are_those_of_a_naive_search(tmp_path: Path, number: int) -> None:
+def test_answers_agree_with_naive_search(tmp_path: Path, number: int) -> None:
     world, trusts = random_world(tmp_path, Random(number))
     found = world.who()
     guard = open_guard(str(world.path), services=[Service("docs")])
     try:
         for start in [*(each for each in found if "user/" in each), *map(_short, trusts)]:
             whole = start if start.startswith("arn:") else arn(start)
-            becomes = set(may_in_the_end(guard, trusts, whole))
+            becomes = set(reachable_principals(guard, trusts, whole))
             able = any(guard.decide(principal_of(become), GET, PLAN).allowed for become in becomes)
             assert found[start].verdict is (ALLOWED if able else DENIED), whole
             if "user/" in start:
@@ -485,7 +485,7 @@ def test_answers_are_those_of_a_naive_search(tmp_path: Path, number: int) -> Non
 # --- the command line --------------------------------------------------------------------------------------------
 
 
-def test_the_commands_show_the_way(tmp_path: Path) -> None:
+def test_commands_show_chain(tmp_path: Path) -> None:
     world = World(
         tmp_path,
         acme(
@@ -498,9 +498,9 @@ def test_the_commands_show_the_way(tmp_path: Path) -> None:
     )
     run = lambda *arguments: CliRunner().invoke(main, [*arguments, "--store", str(world.path)])  # noqa: E731
     assert "user/ada" not in run("who-can", GET, PLAN).output
-    told = run("who-can", GET, PLAN, "--through-roles").output.splitlines()
-    at = next(number for number, line in enumerate(told) if "user/ada" in line)
-    assert [line[13:] for line in told[at + 1 : at + 7]] == [
+    lines = run("who-can", GET, PLAN, "--through-roles").output.splitlines()
+    at = next(number for number, line in enumerate(lines) if "user/ada" in line)
+    assert [line[13:] for line in lines[at + 1 : at + 7]] == [
         "user/ada -> role/Deployer -> role/Admin",
         f"  role/Deployer: by Allow #1 of {arn('role/Deployer')} (resource-based policy)",
         "  role/Deployer: by Allow #1 of user/ada/Own (identity-based policy)",

@@ -1,4 +1,4 @@
-"""Records for tests, as a guard writes them, with what a test is about."""
+"""Audit records for tests, as a guard writes them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def decided(
     outcome: str = "Allowed",
     reasons: list[Record] | None = None,
     event: str = "e",
-    **said: Any,
+    **extension: Any,
 ) -> Record:
-    """Make the record of a decision; an allowed one is by an identity-based policy."""
+    """Return the record of a decision, by default allowed by an identity-based policy."""
     service, _, name = action.partition(":")
     arn = document() if resource is None else resource
     account = arn.split(":")[4] if arn.count(":") > 4 else ACME
@@ -64,17 +64,22 @@ def decided(
             "kind": "decision",
             "outcome": outcome,
             "reasons": [IDENTITY] if reasons is None and outcome == "Allowed" else reasons or [],
-            **said,
+            **extension,
         },
     }
 
 
 def refused(event: str, time: str = "2026-11-24T12:00:06Z") -> Record:
-    """Make the record that the request of another one was refused for want of that."""
+    """Return the record that the request of another record was rejected because it could not be written."""
     return own("audit_refused", time, refusedEventID=event)
 
 
-def own(kind: str, time: str = "2026-11-24T12:00:00Z", **said: Any) -> Record:
-    """Make a record that a trail writes about itself."""
+def own(kind: str, time: str = "2026-11-24T12:00:00Z", **extension: Any) -> Record:
+    """Return a record of a trail about itself."""
     identity = {"type": "AWSService", "invokedBy": "iam-guard"}
-    return {"eventVersion": "1.11", "userIdentity": identity, "eventTime": time, "iamGuard": {"kind": kind, **said}}
+    return {
+        "eventVersion": "1.11",
+        "userIdentity": identity,
+        "eventTime": time,
+        "iamGuard": {"kind": kind, **extension},
+    }

@@ -1,4 +1,4 @@
-"""The store told from the trail: what was wiped comes back, a time never goes back, what is no use tells nothing."""
+"""Last-used times from the trail: deleted times are restored, times never go back, and other records are ignored."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ STORE = "sqlite:///iam.db"
 NOON = int(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
 
 
-class Kept:
-    """Stands for a store, and keeps what it is told."""
+class RecordingStore:
+    """A store that keeps the uses it is passed."""
 
     def __init__(self, failures: int = 0) -> None:
         self.uses: list[Use] = []
@@ -137,7 +137,7 @@ class Kept:
         ({}, []),
     ],
 )
-def test_what_a_record_tells(record: Record, uses: list[Use]) -> None:
+def test_uses_of_record(record: Record, uses: list[Use]) -> None:
     assert list(uses_of(record)) == uses
 
 
@@ -151,14 +151,14 @@ def written(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def many(count: int) -> list[Record]:
-    """Make records of 900 actions, one in each second of a morning."""
+    """Return records of 900 actions, one per second."""
     seconds = ((number, f"{number // 60 % 60:02}:{number % 60:02}") for number in range(count))
     return [decided(f"docs:A{number % 900}", time=f"2026-11-24T00:{second}Z") for number, second in seconds]
 
 
-def test_latest_use_of_each_is_told_in_small_batches(tmp_path: Path) -> None:
+def test_latest_uses_are_written_in_batches(tmp_path: Path) -> None:
     written(tmp_path / "trail", many(2000))
-    kept = Kept()
+    kept = RecordingStore()
     with AuditReader(tmp_path / "trail", ring=RING).subscribe("uses", follow=False, batch=300) as subscription:
         fed = feed_uses(subscription, kept)
     assert (fed.records, fed.uses) == (2002, len(kept.uses))
@@ -167,10 +167,10 @@ def test_latest_use_of_each_is_told_in_small_batches(tmp_path: Path) -> None:
     assert latest["A5"] == NOON - 12 * 3600 + 1805
 
 
-def test_nothing_is_acknowledged_that_was_not_written(tmp_path: Path) -> None:
-    """The store is away once: the next subscription begins where the last write was."""
+def test_failed_write_is_not_acknowledged(tmp_path: Path) -> None:
+    """After one failure of the store, the next subscription begins at the last write."""
     written(tmp_path / "trail", many(50))
-    reader, kept = AuditReader(tmp_path / "trail", ring=RING), Kept(failures=1)
+    reader, kept = AuditReader(tmp_path / "trail", ring=RING), RecordingStore(failures=1)
     with reader.subscribe("uses", follow=False) as subscription, pytest.raises(StoreUnavailable):
         feed_uses(subscription, kept)
     for expected in (52, 0):
@@ -186,7 +186,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Make a store in a folder, with the key of its trail."""
+    """Run the command in a folder with a store and the key of its trail."""
     monkeypatch.chdir(tmp_path)
     Path("iam.yaml").write_text(SEED)
     invoke = CliRunner().invoke
@@ -196,7 +196,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def answers() -> dict[str, Any]:
-    """Ask the API what was used last; asking itself is no use, or it would be told too."""
+    """Return the last-used data of the API; these queries are not recorded as uses."""
     guard = open_guard(STORE)
     with mock.patch.object(LastUsedTracker, "_note"), serving(aws_api(guard)) as url:
         iam = client(url)
@@ -224,7 +224,7 @@ def used_services(found: dict[str, Any]) -> set[str]:
 
 
 def is_alike(one: Any, other: Any) -> bool:
-    """Compare answers; the guard notes a use a moment before its record is made, which may be in the next second."""
+    """Compare answers; the guard's use and its record may differ by one second."""
     match one, other:
         case datetime(), datetime():
             return abs((one - other).total_seconds()) <= 2
@@ -243,7 +243,7 @@ def client(url: str) -> Any:
 
 
 def use_everything() -> None:
-    """Sign with the access key, be the role, and come with the API key, under a trail."""
+    """Sign with the access key, assume the role, and use the API key, with a trail."""
     guard = open_guard(STORE, audit="trail/")
     with serving(aws_api(guard)) as url:
         client(url).get_user()
@@ -257,7 +257,7 @@ def use_everything() -> None:
 
 
 def wipe(at: int | None = None) -> None:
-    """Take the rows away, or set all of them to a moment."""
+    """Delete all last-used rows, or set them to a time."""
     guard = open_guard(STORE)
     with guard.store.changing() as records:
         for table in (service_uses, access_key_uses):
@@ -269,8 +269,8 @@ def wipe(at: int | None = None) -> None:
     guard.close()
 
 
-def test_what_was_wiped_comes_back_from_the_trail(run: Run) -> None:
-    """GetRole, GetServiceLastAccessedDetails and GetAccessKeyLastUsed answer as before; told once more, the same."""
+def test_deleted_times_are_restored_from_trail(run: Run) -> None:
+    """GetRole, GetServiceLastAccessedDetails and GetAccessKeyLastUsed answer as before, after a second run too."""
     use_everything()
     before = answers()
     assert before["role"]["Region"] == "us-east-1"
@@ -280,25 +280,25 @@ def test_what_was_wiped_comes_back_from_the_trail(run: Run) -> None:
     wipe()
     assert (answers()["role"], answers()["API keys"]) == ({}, {"ROBOT1": None})
     for arguments in ((), ("--again",), ("--since", "2020-01-01T00:00:00Z")):
-        told = run("--json", *arguments)
-        assert told.exit_code == 0, told.output
-        assert json.loads(told.output) == {"records": 6, "uses": 6}
+        result = run("--json", *arguments)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.output) == {"records": 6, "uses": 6}
         assert is_alike(answers(), before)
 
 
-def test_going_on_reads_what_is_new(run: Run) -> None:
-    """Acknowledged records are not read again, though the store was restored: that takes --again."""
+def test_second_run_reads_new_records_only(run: Run) -> None:
+    """After restoring a store, --again reads all of them."""
     use_everything()
-    assert run().output == "6 records read, 6 uses told to the store\n"
+    assert run().output == "6 records read, 6 uses written to the store\n"
     wipe()
-    assert run().output == "0 records read, 0 uses told to the store\n"
+    assert run().output == "0 records read, 0 uses written to the store\n"
     assert answers()["role"] == {}
-    assert run("--group", "another").output == "6 records read, 6 uses told to the store\n"
+    assert run("--group", "another").output == "6 records read, 6 uses written to the store\n"
     assert answers()["role"] != {}
 
 
-def test_no_time_is_set_back(run: Run) -> None:
-    """What the store knows and is later stays."""
+def test_later_times_are_kept(run: Run) -> None:
+    """A later time in the store is not overwritten."""
     use_everything()
     wipe(at=4_000_000_000)
     before = answers()
@@ -316,23 +316,23 @@ def test_no_time_is_set_back(run: Run) -> None:
         ("--group", "a/b"),
     ],
 )
-def test_what_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_refused(run: Run, arguments: tuple[str, ...]) -> None:
     use_everything()
     assert run(*arguments).exit_code == 2
 
 
-def test_damaged_trail_tells_nothing(run: Run) -> None:
-    """A record that was changed is not believed, and the store hears nothing of it."""
+def test_damaged_trail_writes_nothing(run: Run) -> None:
+    """A changed record ends the command before the store is written."""
     use_everything()
     wipe()
     [segment] = Path("trail").glob("*/*.jsonl")
     segment.write_bytes(segment.read_bytes().replace(b'"mail"', b'"bail"'))
-    told = run()
-    assert (told.exit_code, "MODIFIED" in told.output) == (2, True)
+    result = run()
+    assert (result.exit_code, "MODIFIED" in result.output) == (2, True)
     assert used_services(answers()) == set()
 
 
-def test_following_goes_on_until_it_is_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_follow_runs_until_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     use_everything()
     naps: list[float] = []
 
@@ -342,5 +342,5 @@ def test_following_goes_on_until_it_is_ended(run: Run, monkeypatch: pytest.Monke
             raise KeyboardInterrupt
 
     monkeypatch.setattr("iam_guard.cli.audit_activity.time.sleep", nap)
-    told = run("--follow")
-    assert (told.exit_code, len(naps), told.output) == (0, 3, "6 records read, 6 uses told to the store\n")
+    result = run("--follow")
+    assert (result.exit_code, len(naps), result.output) == (0, 3, "6 records read, 6 uses written to the store\n")

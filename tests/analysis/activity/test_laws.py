@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard import AccessRequest, compile_policies
-from iam_guard.analysis.activity import ArnTemplates, Generalising, aggregate_activity, generate_policy
+from iam_guard.analysis.activity import ArnTemplates, Generalization, aggregate_activity, generate_policy
 from iam_guard.analysis.activity.policy_generation import GeneratedPolicy
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
@@ -67,13 +67,13 @@ SEED = {
 
 
 def open_to_all(arn: str) -> dict[str, Any]:
-    """Return what lets another account's caller in, so that its own policies decide."""
+    """Return a policy that allows callers of another account, so that their own policies decide."""
     statement = {"Effect": "Allow", "Principal": {"AWS": [ACME, GLOBEX, OTHER]}, "Action": "*", "Resource": arn}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-class House:
-    """A guard whose records are kept in memory."""
+class RecordingGuard:
+    """A guard that keeps its records in memory."""
 
     def __init__(self) -> None:
         chosen = Settings()
@@ -82,18 +82,18 @@ class House:
         self.sink = ListSink()
         self.guard = Guard(CachedStore(store, chosen), Trail(self.sink), chosen)
 
-    def records(self, who: Principal, asked: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    def records(self, caller: Principal, requests: list[tuple[str, str]]) -> list[dict[str, Any]]:
         self.sink.lines.clear()
-        for action, arn in asked:
+        for action, arn in requests:
             foreign = f":{GLOBEX}:" in arn
             policy = open_to_all(arn.replace("*", "?").replace("$", "?")) if foreign else None
-            self.guard.decide(who, action, Resource(arn, policy=policy) if arn != "*" else arn)
+            self.guard.decide(caller, action, Resource(arn, policy=policy) if arn != "*" else arn)
         return [json.loads(line) for line in self.sink.lines]
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    made = House()
+def recorder() -> Iterator[RecordingGuard]:
+    made = RecordingGuard()
     yield made
     made.guard.close()
 
@@ -120,56 +120,67 @@ ARNS = st.one_of(
 )
 NAMES = "Get get Put Note List Share Drop".split()
 ACTIONS = st.sampled_from([*(f"docs:{name}" for name in NAMES), "mail:Send", "iam:GetRole", "iam:PassRole"])
-ASKED = st.lists(st.tuples(ACTIONS, ARNS), min_size=1, max_size=12)
-WAYS = st.builds(Generalising, above=st.integers(0, 3), own=st.booleans(), is_off=st.booleans())
+REQUESTS = st.lists(st.tuples(ACTIONS, ARNS), min_size=1, max_size=12)
+OPTIONS = st.builds(Generalization, above=st.integers(0, 3), own=st.booleans(), is_off=st.booleans())
 CALLERS = {
     USER: Principal.from_arn(USER),
     ROLE: Principal.from_arn(f"arn:aws:sts::{ACME}:assumed-role/auditor/carol", role_arn=ROLE),
 }
 
 
-def allows(generated: GeneratedPolicy, who: Principal, action: str, arn: str) -> bool:
+def allows(generated: GeneratedPolicy, caller: Principal, action: str, arn: str) -> bool:
     owner = ACME if arn == "*" else arn.split(":")[4]
     documents = [document.to_dict() for document in generated.documents]
     foreign = None if owner == ACME else open_to_all("*")
-    request = AccessRequest(who, action, arn, {"aws:ResourceAccount": owner}, resource_account=owner)
+    request = AccessRequest(caller, action, arn, {"aws:ResourceAccount": owner}, resource_account=owner)
     return compile_policies(identity=documents, resource=foreign).decide(request).allowed
 
 
-@given(principal=st.sampled_from([USER, ROLE]), asked=ASKED, way=WAYS, room=st.sampled_from([2, 10_000]))
+@given(
+    principal=st.sampled_from([USER, ROLE]),
+    requests=REQUESTS,
+    options=OPTIONS,
+    max_resources=st.sampled_from([2, 10_000]),
+)
 @settings(max_examples=150)
-def test_what_was_allowed_stays_allowed_and_nothing_of_others_comes_in(
-    house: House, principal: str, asked: list[tuple[str, str]], way: Generalising, room: int
+def test_policy_allows_activity_and_no_other_account(
+    recorder: RecordingGuard,
+    principal: str,
+    requests: list[tuple[str, str]],
+    options: Generalization,
+    max_resources: int,
 ) -> None:
-    """Replaying the activity against the generated policy allows all of it that identity policies allowed."""
-    who = CALLERS[principal]
-    records = house.records(who, asked)
-    activity = aggregate_activity(records, principal, templates=TEMPLATES, most_resources=room)
-    generated = generate_policy(activity, TEMPLATES, way)
+    """Replaying the activity with the generated policy allows all that identity policies allowed."""
+    caller = CALLERS[principal]
+    records = recorder.records(caller, requests)
+    activity = aggregate_activity(records, principal, templates=TEMPLATES, max_resources=max_resources)
+    generated = generate_policy(activity, TEMPLATES, options)
     has_left_out = any(note.about == "left out" for note in generated.notes)
     seen = set()
-    for record, (action, arn) in zip(records, asked, strict=True):
+    for record, (action, arn) in zip(records, requests, strict=True):
         reasons = record["iamGuard"]["reasons"]
         if any(
             (reason["policyType"], reason.get("effect")) == ("identity-based policy", "Allow") for reason in reasons
         ):
             assert record["iamGuard"]["outcome"] == "Allowed"
-            assert has_left_out or allows(generated, who, action, arn), (action, arn, generated.documents)
+            assert has_left_out or allows(generated, caller, action, arn), (action, arn, generated.documents)
             seen.add((action.lower(), arn))
-    for action, arn in {(action, arn) for action, _ in asked for _, arn in asked}:
+    for action, arn in {(action, arn) for action, _ in requests for _, arn in requests}:
         owner = arn.split(":")[4] if arn != "*" else ACME
         if owner != ACME and (action.lower(), arn) not in seen:
-            assert not allows(generated, who, action, arn)
+            assert not allows(generated, caller, action, arn)
         if arn != "*":
-            assert not allows(generated, who, action, arn.replace(f":{owner}:", f":{OTHER}:"))
-    assert not allows(generated, who, "docs:Drop", f"arn:aws:docs:us-east-1:{ACME}:document/1")
+            assert not allows(generated, caller, action, arn.replace(f":{owner}:", f":{OTHER}:"))
+    assert not allows(generated, caller, "docs:Drop", f"arn:aws:docs:us-east-1:{ACME}:document/1")
 
 
-@given(asked=ASKED, way=WAYS)
+@given(requests=REQUESTS, options=OPTIONS)
 @settings(max_examples=60)
-def test_documents_pass_the_house_own_checks(house: House, asked: list[tuple[str, str]], way: Generalising) -> None:
-    """No finding, no wildcard in an action, and each within the quota of a managed policy."""
-    generated = generate_policy(aggregate_activity(house.records(CALLERS[USER], asked), USER), TEMPLATES, way)
+def test_documents_pass_validation(
+    recorder: RecordingGuard, requests: list[tuple[str, str]], options: Generalization
+) -> None:
+    """No finding, no wildcard in an action, each within the quota of a managed policy."""
+    generated = generate_policy(aggregate_activity(recorder.records(CALLERS[USER], requests), USER), TEMPLATES, options)
     for document in generated.documents:
         text = document.to_json()
         assert check(parse(text, PolicyType.IDENTITY)) == ()
@@ -178,12 +189,12 @@ def test_documents_pass_the_house_own_checks(house: House, asked: list[tuple[str
             assert not any("*" in action or "?" in action for action in statement.actions or ())
 
 
-@given(asked=ASKED)
+@given(requests=REQUESTS)
 @settings(max_examples=40)
-def test_exact_policy_allows_no_other_resource(house: House, asked: list[tuple[str, str]]) -> None:
-    records = house.records(CALLERS[USER], asked)
-    generated = generate_policy(aggregate_activity(records, USER), TEMPLATES, Generalising(is_off=True))
-    asked_of_all = {action.lower() for action, arn in asked if arn == "*"}
-    for action, arn in asked:
-        if action.lower() not in asked_of_all:
+def test_exact_policy_allows_no_other_resource(recorder: RecordingGuard, requests: list[tuple[str, str]]) -> None:
+    records = recorder.records(CALLERS[USER], requests)
+    generated = generate_policy(aggregate_activity(records, USER), TEMPLATES, Generalization(is_off=True))
+    star_actions = {action.lower() for action, arn in requests if arn == "*"}
+    for action, arn in requests:
+        if action.lower() not in star_actions:
             assert not allows(generated, CALLERS[USER], action, f"{arn}-other")

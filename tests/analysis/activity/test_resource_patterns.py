@@ -1,4 +1,4 @@
-"""ARN templates backwards: which pattern stands for all resources like one."""
+"""Patterns of resources from ARN templates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HEAD = f"arn:aws:docs:us-east-1:{ACME}:"
         ("docs:Foreign", f"{HEAD}box/1", None),
         ("docs:Fixed", f"{HEAD}settings", None),
         ("docs:Cost", f"{HEAD}price/$/1", HEAD + "price/${$}/*"),
-        ("docs:Get", "arn:aws:docs:::document/7", None),  # anybody's
+        ("docs:Get", "arn:aws:docs:::document/7", None),  # may be of any account
         ("docs:Get", "*", None),
         ("docs:Get", "document/7", None),
         ("iam:GetRole", f"arn:aws:iam::{ACME}:role/team/x", f"arn:aws:iam::{ACME}:role/*"),
@@ -56,8 +56,8 @@ HEAD = f"arn:aws:docs:us-east-1:{ACME}:"
     ],
 )
 def test_pattern_of_a_resource(action: str, arn: str, pattern: str | None) -> None:
-    assert TEMPLATES.generalised(action, arn) == pattern
+    assert TEMPLATES.generalize(action, arn) == pattern
 
 
-def test_actions_are_known() -> None:
+def test_declared_actions_are_listed() -> None:
     assert {"docs:Get", "docs:Fixed", "docs:List"} <= TEMPLATES.actions

@@ -1,4 +1,4 @@
-"""What is allowed and was never attempted, and what a principal holds."""
+"""Unused access, and the policies attached to a principal."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def stored(*statements: dict[str, object], name: str = "P") -> StoredPolicy:
 
 
 def unused(*statements: dict[str, object]) -> UnusedAccess:
-    """Compare with what somebody did who got documents and was denied to drop one."""
+    """Compare with the activity of a principal that read documents and was denied to drop one."""
     activity = aggregate_activity([decided(), decided("docs:Drop", outcome="ImplicitlyDenied")], RITA)
     return unused_access(activity, [stored(*statements)], KNOWN)
 
 
-def test_an_attempt_counts_that_was_refused_for_want_of_its_record() -> None:
+def test_rejected_request_counts_as_use() -> None:
     activity = aggregate_activity([decided("iam:GetUser", "*", event="e1"), refused("e1")], RITA)
     grant = stored({"Effect": "Allow", "Action": "iam:GetUser"})
     assert unused_access(activity, [grant], KNOWN).is_empty
@@ -47,26 +47,26 @@ def test_attempts_count_as_use() -> None:
     assert found.is_empty
 
 
-def test_wildcard_is_told_action_by_action() -> None:
-    """A service that was used and the actions of it that were not; one that was not used at all."""
+def test_wildcard_is_expanded_to_actions() -> None:
+    """Unused actions of a used service, and a service that was never used."""
     found = unused({"Effect": "Allow", "Action": ["docs:*", "mail:*"], "Sid": "All"})
     assert (found.services, found.actions) == (("mail",), ("docs:Put",))
     assert [tuple(grant) for grant in found.grants] == [("P", "All", "mail:*")]
 
 
-def test_everything_is_our_own_services_and_those_that_are_known() -> None:
+def test_star_covers_own_and_known_services() -> None:
     found = unused({"Effect": "Allow", "Action": "*"})
     assert {"iam", "sts", "mail"} <= set(found.services)
     assert (found.actions, found.grants) == (("docs:Put",), ())
 
 
-def test_all_but_some_actions_is_told_by_what_it_allows() -> None:
+def test_not_action_is_expanded_to_allowed_actions() -> None:
     found = unused({"Effect": "Allow", "NotAction": ["docs:Put", "mail:*", "iam:*"]})
     assert "mail" not in found.services
     assert (found.actions, found.grants) == ((), ())
 
 
-def test_service_that_is_denied_altogether_is_not_reached() -> None:
+def test_fully_denied_service_is_not_reachable() -> None:
     found = unused({"Effect": "Allow", "Action": ["docs:*", "mail:*"]}, {"Effect": "Deny", "Action": "mail:*"})
     assert found.services == ()
 
@@ -102,7 +102,7 @@ accounts:
         (f"arn:aws:sts::{ACME}:assumed-role/auditor/carol", ["role/auditor/R"]),
     ],
 )
-def test_policies_are_found_by_arn_and_by_unique_id(store: SqlStore, principal: str, names: list[str]) -> None:
+def test_attached_policies_by_arn_and_unique_id(store: SqlStore, principal: str, names: list[str]) -> None:
     assert [
         attached_policy.ref.name for attached_policy in attached_policies_of(aggregate_activity([], principal), store)
     ] == names
@@ -113,6 +113,6 @@ def test_policies_are_found_by_arn_and_by_unique_id(store: SqlStore, principal: 
 
 
 @pytest.mark.parametrize("principal", [f"{RITA}x", f"{ROLE}x", "AIDAEXAMPLENOBODY001"])
-def test_who_is_not_there_is_told(store: SqlStore, principal: str) -> None:
-    with pytest.raises(NoSuchEntity, match="in the store"):
+def test_unknown_principal_is_reported(store: SqlStore, principal: str) -> None:
+    with pytest.raises(NoSuchEntity, match="the store has no principal"):
         attached_policies_of(aggregate_activity([], principal), store)

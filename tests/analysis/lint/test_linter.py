@@ -1,4 +1,4 @@
-"""What the linter finds: each code of the table by an example, and nothing where nothing is wrong."""
+"""Findings of the linter: an example for each code, and no false findings."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ def condition(operator: str, key: str, value: Any) -> dict[str, Any]:
     return statement(Condition={operator: {key: value}})
 
 
-def test_a_good_policy_has_no_finding() -> None:
-    """Nothing is remarked for the sake of remarking."""
+def test_valid_policy_has_no_finding() -> None:
     assert found(statement(Condition={"StringEquals": {"docs:Kind": "plan", "aws:PrincipalTag/team": "blue"}})) == []
 
 
@@ -113,7 +112,7 @@ PASS = "iam:PassRole"
         ("ALLOW_SHADOWED_BY_DENY", [statement(), statement(Effect="Deny", Action="docs:*", Resource="*")]),
     ],
 )
-def test_a_code_is_found(code: str, statements: list[dict[str, Any]]) -> None:
+def test_code_is_found(code: str, statements: list[dict[str, Any]]) -> None:
     """One example for each code of the linter's own rules."""
     assert code in codes(found(*statements))
 
@@ -143,28 +142,27 @@ def test_a_code_is_found(code: str, statements: list[dict[str, Any]]) -> None:
         [statement(), statement(Resource="arn:aws:docs:*:111122223333:document/8")],
     ],
 )
-def test_nothing_is_found_where_nothing_is_certain(statements: list[dict[str, Any]]) -> None:
+def test_uncertain_fault_is_not_reported(statements: list[dict[str, Any]]) -> None:
     """No false finding."""
     assert codes(found(*statements)) == []
 
 
-def test_without_references_other_services_are_not_judged() -> None:
-    """Nobody can know whether `s3:GetObjekt` exists; of IAM it is known."""
+def test_unknown_services_are_not_checked() -> None:
+    """Without a reference `s3:GetObjekt` may exist; the actions of IAM are known."""
     alone = Linter()
     assert found(statement(Action="s3:GetObjekt", Resource="arn:aws:s3:::x"), linter=alone) == []
     assert codes(found(statement(Action="iam:GetUsr", Resource="*"), linter=alone)) == ["INVALID_ACTION"]
 
 
-def test_what_is_meant_is_said() -> None:
-    """The name that is most like it."""
+def test_similar_name_is_suggested() -> None:
     [finding] = found(statement(Action="docs:GetDocumnt"))
     assert finding.message == "the service `docs` has no action `GetDocumnt`, did you mean `docs:GetDocument`?"
     [other] = found(condition("StringEquals", "docs:Kynd", "x"))
     assert "did you mean `docs:Kind`?" in other.message
 
 
-def test_a_resource_based_policy_has_rules_of_its_own() -> None:
-    """Everybody, and services that act for anybody."""
+def test_rules_of_resource_based_policies() -> None:
+    """All callers, and services that act on behalf of any account."""
     service = statement(Principal={"Service": "events.amazonaws.com"})
     kind = PolicyType.RESOURCE
     assert codes(found(service, type=kind)) == ["RESTRICT_ACCESS_TO_SERVICE_PRINCIPAL"]
@@ -174,31 +172,31 @@ def test_a_resource_based_policy_has_rules_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("type", [PolicyType.SCP, PolicyType.BOUNDARY, PolicyType.SESSION])
-def test_a_policy_that_only_limits_may_allow_everything(type: PolicyType) -> None:
-    """`FullAWSAccess` is no danger: it grants nothing."""
+def test_limiting_policy_may_allow_everything(type: PolicyType) -> None:
+    """`FullAWSAccess` grants nothing."""
     assert found(ALLOW_ALL, type=type) == []
     assert "ALLOW_EVERYTHING" in codes(found(ALLOW_ALL))
 
 
-def test_the_language_s_own_checks_are_all_there() -> None:
-    """What would be refused, each fault and not the first alone; and what is unwise."""
+def test_language_checks_are_included() -> None:
+    """All faults that would be refused, not only the first; and warnings."""
     bad = statement(Action=["get", "x:y:z"], Resource="document/7", Sid="a b")
     findings = found(bad, linter=Linter(), Version="2008-10-17")
     assert sorted(codes(findings)) == ["INVALID_ACTION", "INVALID_ACTION", "INVALID_ARN_PREFIX", "UNSUPPORTED_SID"]
     assert codes(found(statement(Principal="*"))) == ["UNSUPPORTED_PRINCIPAL"]
 
 
-def test_what_cannot_be_read_is_one_finding() -> None:
+def test_unreadable_policy_is_one_finding() -> None:
     """At its place."""
     [finding] = found(statement(Efect="Allow"))
     assert (finding.code, finding.place) == ("INVALID_POLICY_ELEMENT", "/Statement/0/Efect")
 
 
-# --- what is told ------------------------------------------------------------------------------------------------
+# --- reported findings ------------------------------------------------------------------------------------------------
 
 
-def test_only_what_is_loud_enough_is_told() -> None:
-    """`least` is the mildest level."""
+def test_findings_below_level_are_not_reported() -> None:
+    """`least` is the lowest level."""
     statements = [statement(Action=["docs:GetDocument", "docs:GetD*", "docs:Gett"])]
     for least, expected in (
         ("SUGGESTION", {"REDUNDANT_ACTION", "INVALID_ACTION"}),
@@ -209,7 +207,7 @@ def test_only_what_is_loud_enough_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ignore", "is_told"),
+    ("ignore", "is_reported"),
     [
         ("ALLOW_EVERYTHING", False),
         ("ALLOW_EVERYTHING@policy.*", False),
@@ -218,22 +216,22 @@ def test_only_what_is_loud_enough_is_told() -> None:
         ("INVALID_ACTION", True),
     ],
 )
-def test_a_finding_can_be_ignored(ignore: str, is_told: bool) -> None:
+def test_finding_can_be_ignored(ignore: str, is_reported: bool) -> None:
     """By its code, everywhere or in a file, a policy or a statement."""
     linter = Linter(ignored=[Ignored.of(ignore)])
     findings = found({**ALLOW_ALL, "Sid": "Admin"}, linter=linter)
-    assert ("ALLOW_EVERYTHING" in codes(findings)) is is_told
+    assert ("ALLOW_EVERYTHING" in codes(findings)) is is_reported
 
 
-def test_an_address_of_the_inside_is_no_error() -> None:
-    """Before an application of one's own callers may well come from there, which AWS's services never see."""
+def test_private_address_is_no_error() -> None:
+    """Callers of an application may come from the same network, those of AWS's services never do."""
     for operator, cidr in (("IpAddress", "10.0.0.0/8"), ("NotIpAddress", "192.168.1.0/24")):
-        told = found(condition(operator, "aws:SourceIp", cidr))
-        assert {each.level for each in told} <= {"SUGGESTION"}
+        findings = found(condition(operator, "aws:SourceIp", cidr))
+        assert {each.level for each in findings} <= {"SUGGESTION"}
 
 
-def test_an_unknown_code_cannot_be_ignored() -> None:
-    """A typing mistake would hide nothing and look as if it did."""
+def test_unknown_code_cannot_be_ignored() -> None:
+    """A typing mistake must not pass silently."""
     with pytest.raises(ValueError, match="`NO_SUCH_CODE`"):
         Ignored.of("NO_SUCH_CODE")
 
@@ -241,8 +239,8 @@ def test_an_unknown_code_cannot_be_ignored() -> None:
 # --- the table ---------------------------------------------------------------------------------------------------
 
 
-def test_every_code_has_a_level_and_a_hint() -> None:
-    """AWS's codes keep AWS's level; ours do not take AWS's names."""
+def test_every_code_has_level_and_hint() -> None:
+    """AWS's codes keep AWS's level; our codes don't use AWS's names."""
     assert not OWN_LEVELS.keys() & LEVELS.keys()
     assert {level_of_code(code) for code in HINTS} == {"ERROR", "SECURITY_WARNING", "WARNING", "SUGGESTION"}
     assert OWN_LEVELS.keys() <= HINTS.keys()
@@ -259,8 +257,8 @@ USELESS = {
 """Policies of AWS that name instance profiles where roles are passed, or roles where instance profiles are made."""
 
 
-def test_the_policies_of_aws_have_no_false_error() -> None:
-    """No error but AWS's own, and no resource that its actions do take."""
+def test_aws_managed_policies_have_no_false_error() -> None:
+    """Only AWS's own mistakes, and no resource that its actions support."""
     policies = json.loads(aws_managed_policies_data)
     linter = Linter(least="WARNING")
     errors, misplaced = set(), set()

@@ -1,4 +1,4 @@
-"""How findings are shown: the caret below its place, and the forms for machines."""
+"""Output formats of findings: the caret at the place, and the machine-readable formats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from iam_guard.analysis.lint.linter import Linter, LintFinding
-from iam_guard.analysis.lint.report import as_json, github, human, sarif, summary
+from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
 from iam_guard.analysis.lint.sources import sources_of_text
 
 TEXT = '{"Version": "2012-10-17",\n "Statement": {"Effect": "Allow", "Action": "iam:GetUsr", "Resource": "*"}}'
@@ -18,9 +18,9 @@ def findings(text: str = TEXT, name: str = "policies/a,b.json") -> list[LintFind
     return Linter().lint(file)
 
 
-def test_people_see_the_line_and_a_caret() -> None:
-    """As compilers show it."""
-    lines = list(human(findings(), {"policies/a,b.json": TEXT}))
+def test_text_shows_line_and_caret() -> None:
+    """As compilers do."""
+    lines = list(text_report(findings(), {"policies/a,b.json": TEXT}))
     assert lines == [
         "policies/a,b.json:2:45: error INVALID_ACTION: the service `iam` has no action `GetUsr`, "
         "did you mean `iam:GetUser`?",
@@ -31,47 +31,46 @@ def test_people_see_the_line_and_a_caret() -> None:
     ]
 
 
-def test_a_long_line_is_cut_around_its_place() -> None:
+def test_text_cuts_long_line_around_place() -> None:
     """A policy may be one line."""
     actions = ", ".join(f'"iam:Get{number}"' for number in range(200))
     text = f'{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": [{actions}], "Resource": "*"}}}}'
     found = findings(text)[150:151]
-    _, excerpt, caret, *_ = human(found, {found[0].file: text})
+    _, excerpt, caret, *_ = text_report(found, {found[0].file: text})
     assert len(excerpt) < 180
     begin = caret.index("^")
     assert excerpt[begin : caret.rindex("^") + 1] == '"iam:Get150"'
 
 
-def test_what_stands_in_a_file_does_not_reach_the_terminal_as_it_is() -> None:
-    """Control characters are shown as such, or as a space."""
+def test_text_replaces_control_characters() -> None:
+    """They are escaped, or replaced by a space."""
     text = TEXT.replace("GetUsr", "Get\u001b[31mUsr").replace("\u001b", "\x1b")
-    shown = "\n".join(human(findings(text), {"policies/a,b.json": text}))
+    shown = "\n".join(text_report(findings(text), {"policies/a,b.json": text}))
     assert "\x1b" not in shown
 
 
-def test_the_summary_counts() -> None:
-    """The loudest first."""
+def test_summary_counts_by_level() -> None:
+    """The most severe first."""
     assert summary([], 1) == "1 policy: no findings"
     assert summary(findings(), 2) == "2 policies: 1 error"
 
 
 def test_json_has_all_members() -> None:
-    """One object."""
-    told = json.loads(as_json(findings(), 1))
-    assert told["policies"] == 1
-    [finding] = told["findings"]
+    report = json.loads(as_json(findings(), 1))
+    assert report["policies"] == 1
+    [finding] = report["findings"]
     assert (finding["code"], finding["line"], finding["column"]) == ("INVALID_ACTION", 2, 45)
     assert finding["place"] == "/Statement/Action"
 
 
-def test_github_shows_it_beside_the_line() -> None:
-    """What would end a property is escaped."""
+def test_github_annotates_line() -> None:
+    """Characters that would end a property are escaped."""
     [line] = github(findings())
     assert line.startswith("::error file=policies/a%2Cb.json,line=2,col=45,title=INVALID_ACTION::the service `iam`")
 
 
 def test_sarif_has_rules_and_places() -> None:
-    """2.1.0."""
+    """Version 2.1.0."""
     log = json.loads(sarif(findings(), "1.0"))
     [run] = log["runs"]
     assert [each["id"] for each in run["tool"]["driver"]["rules"]] == ["INVALID_ACTION"]
@@ -83,8 +82,8 @@ def test_sarif_has_rules_and_places() -> None:
 
 
 @pytest.mark.parametrize("line", [0, 99])
-def test_a_place_that_is_not_there_has_no_excerpt(line: int) -> None:
-    """A finding is told all the same."""
+def test_place_outside_of_text_has_no_excerpt(line: int) -> None:
+    """The finding is reported."""
     [finding] = findings()
     moved = LintFinding(**{**{name: getattr(finding, name) for name in finding.__slots__}, "line": line})
-    assert len(list(human([moved], {finding.file: TEXT}))) == 3
+    assert len(list(text_report([moved], {finding.file: TEXT}))) == 3

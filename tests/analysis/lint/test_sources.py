@@ -1,4 +1,4 @@
-"""Which policies a file holds, and where a finding stands in it."""
+"""Policies found in files, and the places of findings in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from iam_guard.analysis.lint.linter import Linter, LintFinding
-from iam_guard.analysis.lint.sources import guessed_type, read_sources, sources_of_text
+from iam_guard.analysis.lint.sources import guess_type, read_sources, sources_of_text
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
 
@@ -64,8 +64,8 @@ def places(findings: list[LintFinding]) -> list[tuple[int, int, str]]:
     return [(finding.line, finding.column, finding.code) for finding in findings]
 
 
-def test_every_policy_of_a_seed_is_found_at_its_place(tmp_path: Path) -> None:
-    """In YAML, in JSON text in a block, in quoted text, and in a file of its own."""
+def test_policies_of_seed_are_found_with_places(tmp_path: Path) -> None:
+    """In YAML, in JSON text in a block, in quoted text, and in a separate file."""
     (tmp_path / "iam.yaml").write_text(SEED)
     (tmp_path / "shared.json").write_text('{"Version": "2012-10-17",\n "Statement": []}')
     files = read_sources(tmp_path / "iam.yaml")
@@ -89,27 +89,27 @@ def test_every_policy_of_a_seed_is_found_at_its_place(tmp_path: Path) -> None:
     assert (last.file, last.line, last.column) == (str(tmp_path / "shared.json"), 2, 15)
 
 
-def test_a_policy_in_json_is_found_by_line_and_column() -> None:
+def test_place_in_json_has_line_and_column() -> None:
     """Both count from 1."""
     text = '{\n  "Version": "2012-10-17",\n  "Statement": {"Effect": "Allow", "Action": "iam:Gt", "Resource": "*"}\n}'
     assert places(linted(text)) == [(3, 46, "INVALID_ACTION")]
 
 
-def test_a_letter_that_cannot_be_stored_is_found_where_it_stands() -> None:
-    """In a value or a name, in JSON and in YAML, whose offsets nobody knows."""
+def test_unstorable_character_is_found_at_its_place() -> None:
+    """In a value or a name, in JSON and in YAML, whose offsets are unknown."""
     text = '{"Version": "2012-10-17",\n "Statement": {"Effect": "Allow", "Action": "iam:Get*", "Resource": "*",\n  '
     condition = '"Condition": {"StringEquals": {"docs:Kind": ["a", "例"]}}}}'
     assert places(linted(text + condition)) == [(3, 53, "JSON_SYNTAX_ERROR")]
     assert places(linted(text + condition.replace("docs:Kind", "docs:例"), "x.yaml"))[0] == (3, 34, "JSON_SYNTAX_ERROR")
 
 
-def test_a_policy_may_be_yaml() -> None:
+def test_policy_may_be_yaml() -> None:
     """By its content, whatever its name."""
     text = "Version: 2012-10-17\nStatement:\n  - Effect: Allow\n    Action: iam:Gt\n    Resource: '*'\n"
     assert places(linted(text, "policy")) == [(4, 13, "INVALID_ACTION")]
 
 
-def test_cases_are_read_as_yaml_and_as_lines() -> None:
+def test_cases_are_read_from_yaml_and_lines() -> None:
     """All types of policies of a case."""
     one = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:Gt","Resource":"*"}}'
     case = (
@@ -124,8 +124,8 @@ def test_cases_are_read_as_yaml_and_as_lines() -> None:
     assert len(linted(f"[{one}, {one}]")) == 2
 
 
-def test_what_a_file_of_policy_tests_has_beside_policies_is_no_fault() -> None:
-    """Cases that a seed decides have none of their own; one that must be refused has them wrong on purpose."""
+def test_policy_test_files_without_policies_are_valid() -> None:
+    """Cases that a seed decides have no policies; those that must be refused are wrong on purpose."""
     by_seed = "seed: iam.yaml\ncases:\n  - {id: a, request: {action: iam:Gt}, expected: Allowed}\n"
     assert linted(by_seed, "x.yaml") == []
     wrong = '{"id": "a", "policies": {"identity": [{"Version": "1"}]}, "expected": "error"}'
@@ -146,7 +146,7 @@ def test_what_a_file_of_policy_tests_has_beside_policies_is_no_fault() -> None:
         ('"text"', "x.yaml", 1),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(text: str, name: str, line: int) -> None:
+def test_unreadable_file_is_reported_with_place(text: str, name: str, line: int) -> None:
     """Never a traceback."""
     findings = linted(text, name)
     assert findings
@@ -154,13 +154,12 @@ def test_what_cannot_be_read_is_told_with_its_place(text: str, name: str, line: 
     assert all(finding.level == "ERROR" for finding in findings)
 
 
-def test_a_list_without_a_policy_has_none() -> None:
-    """What is no case has no policies."""
+def test_list_without_policy_has_none() -> None:
     assert linted('[1, {"policies": 7}]') == []
 
 
-def test_text_in_a_block_is_told_where_it_stands() -> None:
-    """A mistake in JSON text inside of YAML has the line and column of the file."""
+def test_text_in_block_has_exact_places() -> None:
+    """A fault in JSON text inside of YAML has the line and column of the file."""
     text = (
         "accounts:\n  - id: '1'\n    policies:\n      - name: R\n        document: |\n"
         '          {"Version": "2012-10-17",\n           "Statement":, 7}\n'
@@ -179,13 +178,13 @@ def test_text_in_a_block_is_told_where_it_stands() -> None:
         (7, PolicyType.IDENTITY),
     ],
 )
-def test_the_elements_tell_the_type(statement: object, type: PolicyType) -> None:
-    """Where nobody says it."""
-    assert guessed_type({"Statement": statement}) is type  # type: ignore[dict-item]
-    assert guessed_type({"Statement": [statement]}) is type  # type: ignore[list-item]
+def test_type_is_guessed_by_elements(statement: object, type: PolicyType) -> None:
+    """Unless it is passed."""
+    assert guess_type({"Statement": statement}) is type  # type: ignore[dict-item]
+    assert guess_type({"Statement": [statement]}) is type  # type: ignore[list-item]
 
 
-def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+def test_unopenable_file_is_refused(tmp_path: Path) -> None:
     """With its name."""
     with pytest.raises(InvalidInput, match="cannot read the file"):
         read_sources(tmp_path / "none.json")
@@ -194,8 +193,8 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         read_sources(tmp_path / "bytes.json")
 
 
-def test_a_file_that_a_seed_names_and_that_is_not_there(tmp_path: Path) -> None:
-    """Is told where it is named."""
+def test_missing_file_of_seed_is_reported(tmp_path: Path) -> None:
+    """At the place that names it."""
     seed = "accounts:\n  - id: '1'\n    policies:\n      - {name: R, document: {file: none.json}}\n"
     (tmp_path / "iam.yaml").write_text(seed)
     findings = [each for file in read_sources(tmp_path / "iam.yaml") for each in Linter().lint(file)]

@@ -1,4 +1,4 @@
-"""References as files and pages: AWS's form both ways, the pages byte for byte, IAM's and STS's own."""
+"""References as files and pages: AWS's form both ways, the pages byte for byte, those of IAM and STS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def declared() -> ServiceReference:
-    """Return a reference with something of everything, markup in its words included."""
+    """Return a reference with every feature, and markup in its texts."""
     docs = Service("docs", title="Documents <of> acme & co")
     docs.declare_resource_type("document", "document/{document_id}", condition_keys=["aws:ResourceTag/team"])
     docs.declare_condition_key("docs:Kind", description="The kind | of a *document*")
@@ -47,27 +47,26 @@ def declared() -> ServiceReference:
         ("docs.html", html_page([declared()])),
     ],
 )
-def test_the_forms_are_as_committed(name: str, text: str) -> None:
-    """The same reference gives the same bytes; after a change on purpose, write the files anew."""
+def test_formats_equal_golden_files(name: str, text: str) -> None:
+    """The output is deterministic; after an intended change, write the files anew."""
     assert (GOLDEN / name).read_text(encoding="utf-8") == text
 
 
-def test_json_is_read_back() -> None:
-    """Writing and reading are inverse."""
+def test_json_round_trip() -> None:
     assert read_references(reference_json([declared()])) == (declared(),)
     both = [declared(), *own_references()]
     assert read_references(reference_json(both)) == tuple(both)
 
 
-def test_each_cell_of_the_html_has_its_headings() -> None:
-    """For those who hear the page: a row is called by its first cell, a column by its title."""
+def test_html_cells_have_headings() -> None:
+    """For screen readers: a row is named by its first cell, a column by its title."""
     page = html_page([declared()])
     assert page.count('<tr><th scope="row">') == page.count("<tr>") - page.count("<thead><tr>")
     assert page.count("<th>") == 0
 
 
-def test_the_html_needs_nothing_from_elsewhere() -> None:
-    """No script, no address, and every tag that opens is closed."""
+def test_html_is_self_contained() -> None:
+    """No script, no address, and every tag is closed."""
     open_tags: list[str] = []
 
     class Checker(HTMLParser):
@@ -96,8 +95,8 @@ AWS_FILE = """{"Name": "s3", "Actions": [
  "Operations": [{"Name": "GetObject"}], "Version": "v1.4"}"""
 
 
-def test_a_file_of_aws_is_read() -> None:
-    """What it has beyond is passed over; a type that came later is none."""
+def test_aws_file_is_read() -> None:
+    """Additional members are ignored; an unknown type counts as none."""
     [s3] = read_references(AWS_FILE)
     assert [(action.name, action.level) for action in s3.actions] == [
         ("CreateJob", AccessLevel.PERMISSIONS_MANAGEMENT),
@@ -117,8 +116,8 @@ def test_a_file_of_aws_is_read() -> None:
         *('{"Name": "s3", "Actions": [{"Name": "x", "Annotations": 7}]}', "[" * 100_000),
     ],
 )
-def test_what_is_no_reference_is_refused(text: str) -> None:
-    """With our own error, whatever it is."""
+def test_invalid_reference_is_refused(text: str) -> None:
+    """With our own error."""
     with pytest.raises(InvalidInput):
         read_references(text)
 
@@ -126,22 +125,22 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
 # --- our own -----------------------------------------------------------------------------------------------------
 
 
-def test_every_operation_of_ours_is_an_action() -> None:
-    """The references of IAM and STS are those of the tables."""
+def test_every_operation_is_an_action() -> None:
+    """The references of IAM and STS match the tables of operations."""
     iam, sts = own_references()
     assert {action.name for action in iam.actions} >= set(IAM.operations)
     assert {action.name for action in sts.actions} >= set(STS.operations) | set(STS.not_supported)
 
 
-def test_permissions_that_are_no_operations_are_there() -> None:
-    """R-15, S-20: what policies must name beside."""
+def test_permissions_without_operation_are_included() -> None:
+    """R-15, S-20: permissions that policies must name besides operations."""
     iam, sts = own_references()
     assert "PassRole" in {action.name for action in iam.actions}
     assert {"TagSession", "SetSourceIdentity"} <= {action.name for action in sts.actions}
 
 
-def test_every_action_of_ours_says_what_it_is() -> None:
-    """A level and a description; types that are declared."""
+def test_every_action_is_described() -> None:
+    """With a level and a description; with declared resource types."""
     for reference in own_references():
         types = {resource_type.name for resource_type in reference.resource_types}
         for action in reference.actions:

@@ -1,4 +1,4 @@
-"""Recorded requests come out as recorded with the same policies, and otherwise only for a reason that is named."""
+"""Recorded requests have the recorded outcome with the same policies, and another one only for a reported reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import copied_to_memory
 from iam_guard.store.sql_store import SqlStore
 
-SPOILT = "the caller, the action or the resource was masked, cut or made a pseudonym"
+SPOILT = "the caller, the action or the resource was redacted, truncated or pseudonymised"
 
 ACME, GLOBEX = "111122223333", "444455556666"
 SETTINGS = Settings(epoch_poll=0)
@@ -119,8 +119,8 @@ SEED: dict[str, Any] = {
 CALL = Call("r-1", "http", "GET", "/documents/{id}", "docs.example.org", "203.0.113.7", "curl/8", secure=True)
 
 
-class House:
-    """A guard on a store, what it noted, and the store that a change makes of it."""
+class Deployment:
+    """A guard on a store, its records, and the store with a change applied."""
 
     def __init__(self, keys: tuple[str, ...] = ("aws:*",)) -> None:
         self.store: SqlStore = init_store("sqlite://", SETTINGS)
@@ -129,10 +129,12 @@ class House:
         trail = Trail(self.sink, keys=ListedKeys(keys))
         self.guard = Guard(CachedStore(self.store, SETTINGS), trail, SETTINGS)
 
-    def ask(self, who: Principal | str, action: str, *, call: Call | None = CALL, **asked: Any) -> bool:
+    def ask(self, who: Principal | str, action: str, *, call: Call | None = CALL, **requests: Any) -> bool:
         principal = Principal.from_arn(f"arn:aws:iam::{ACME}:user/{who}") if isinstance(who, str) else who
-        resource = Resource(f"arn:aws:docs:us-east-1:{ACME}:document/{asked.pop('id', '7')}", **asked.pop("of", {}))
-        return self.guard.decide(principal, action, resource, asked.pop("context", None), call=call).allowed
+        resource = Resource(
+            f"arn:aws:docs:us-east-1:{ACME}:document/{requests.pop('id', '7')}", **requests.pop("of", {})
+        )
+        return self.guard.decide(principal, action, resource, requests.pop("context", None), call=call).allowed
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -148,8 +150,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    made = House()
+def deployment() -> Iterator[Deployment]:
+    made = Deployment()
     yield made
     made.guard.close()
 
@@ -167,9 +169,9 @@ def session(**more: Any) -> Principal:
 RED, BLUE = {"of": {"tags": {"team": "red"}}}, {"of": {"tags": {"team": "blue"}}}
 
 
-def fill(house: House) -> None:
-    """Ask something of every kind, half of it allowed."""
-    key = house.store.api_key("ROBOT1")
+def fill(deployment: Deployment) -> None:
+    """Make requests of every kind, half of them allowed."""
+    key = deployment.store.api_key("ROBOT1")
     assert key is not None
     robot = Principal.from_arn(
         key.principal.arn,
@@ -177,39 +179,39 @@ def fill(house: House) -> None:
         session_policies=key.principal.session_policies,
     )
     object.__setattr__(robot, "credential", Credential("api-key", "ROBOT1"))
-    assert house.ask("ada", "docs:Get", **RED)
-    assert not house.ask("ada", "docs:Get", **BLUE)
-    assert not house.ask("ada", "docs:Get")
-    assert house.ask("ada", "docs:Put")
-    assert not house.ask("ada", "docs:Put", call=None)
-    assert house.ask("ada", "docs:List", id="ada-1")
-    assert not house.ask("ada", "docs:List", id="bob-1")
-    assert house.ask("ada", "docs:Delete")
-    assert not house.ask("ada", "docs:Delete", of={"tags": {"hold": "legal"}})
-    assert house.ask(session(), "docs:Get", **BLUE)
-    assert house.ask(session(tags={"team": "red"}), "docs:Get", **RED)
-    assert house.ask(robot, "docs:Get")
-    assert not house.ask(robot, "docs:Put")
-    assert house.ask(Principal.from_arn(f"arn:aws:iam::{ACME}:root"), "docs:Get")
-    assert not house.ask(Principal.anonymous(), "docs:Get")
-    assert not house.ask(Principal.service("mailer.amazonaws.com"), "docs:Get")
-    assert not house.ask("nobody", "docs:Get")
-    assert not house.ask(Principal.from_arn(f"arn:aws:iam::{GLOBEX}:user/gus"), "docs:Get")
+    assert deployment.ask("ada", "docs:Get", **RED)
+    assert not deployment.ask("ada", "docs:Get", **BLUE)
+    assert not deployment.ask("ada", "docs:Get")
+    assert deployment.ask("ada", "docs:Put")
+    assert not deployment.ask("ada", "docs:Put", call=None)
+    assert deployment.ask("ada", "docs:List", id="ada-1")
+    assert not deployment.ask("ada", "docs:List", id="bob-1")
+    assert deployment.ask("ada", "docs:Delete")
+    assert not deployment.ask("ada", "docs:Delete", of={"tags": {"hold": "legal"}})
+    assert deployment.ask(session(), "docs:Get", **BLUE)
+    assert deployment.ask(session(tags={"team": "red"}), "docs:Get", **RED)
+    assert deployment.ask(robot, "docs:Get")
+    assert not deployment.ask(robot, "docs:Put")
+    assert deployment.ask(Principal.from_arn(f"arn:aws:iam::{ACME}:root"), "docs:Get")
+    assert not deployment.ask(Principal.anonymous(), "docs:Get")
+    assert not deployment.ask(Principal.service("mailer.amazonaws.com"), "docs:Get")
+    assert not deployment.ask("nobody", "docs:Get")
+    assert not deployment.ask(Principal.from_arn(f"arn:aws:iam::{GLOBEX}:user/gus"), "docs:Get")
 
 
-def test_recorded_state_gives_the_recorded_decisions(house: House) -> None:
-    """Callers of every kind, with keys of every kind: all are compared, with the very policies, and all agree."""
-    fill(house)
-    result = house.replayed()
+def test_unchanged_store_gives_recorded_decisions(deployment: Deployment) -> None:
+    """Callers and keys of every kind: all are compared with the recorded policies, and agree."""
+    fill(deployment)
+    result = deployment.replayed()
     assert (result.compared, result.recorded_policies, result.flips, result.contradictions) == (18, 18, [], [])
     assert not result.incomparable
     assert result.drifted == 0
 
 
-def test_copy_in_memory_decides_as_its_original(house: House) -> None:
-    """A change that declares what is there already flips nothing."""
-    fill(house)
-    result = house.replayed(SEED)
+def test_copy_in_memory_decides_like_original(deployment: Deployment) -> None:
+    """A change that declares the present state changes no outcome."""
+    fill(deployment)
+    result = deployment.replayed(SEED)
     assert (result.compared, result.flips) == (18, [])
 
 
@@ -244,32 +246,34 @@ effects = st.sampled_from(("Allow", "Deny"))
     st.lists(st.tuples(effects, conditions), min_size=1, max_size=4),
     st.lists(st.tuples(contexts, st.sampled_from((CALL, None))), min_size=1, max_size=4),
 )
-def test_any_decision_is_made_again_from_its_record(written: list[Any], asked: list[Any]) -> None:
-    """Whatever the conditions and the context, what the record tells is enough, and the outcome is the same."""
-    house = House()
+def test_any_decision_is_replayed_from_its_record(written: list[Any], requests: list[Any]) -> None:
+    """For any conditions and context the record is sufficient, and the outcome is the same."""
+    deployment = Deployment()
     statements = []
     for number, (effect, tests) in enumerate(written):
         grouped: dict[str, dict[str, str]] = {}
         for operator, key, value in tests:
             grouped.setdefault(operator, {})[key] = value
         statements.append(statement(effect, "docs:Any", f"S{number}", **grouped))
-    apply_seed(house.store, load_seed_text(json.dumps(users({"name": "ada", "inline": {"A": document(*statements)}}))))
-    for context, call in asked:
-        house.ask("ada", "docs:Any", context=context, call=call)
-    result = house.replayed()
-    house.guard.close()
-    assert (result.compared, result.recorded_policies) == (len(asked), len(asked))
+    apply_seed(
+        deployment.store, load_seed_text(json.dumps(users({"name": "ada", "inline": {"A": document(*statements)}})))
+    )
+    for context, call in requests:
+        deployment.ask("ada", "docs:Any", context=context, call=call)
+    result = deployment.replayed()
+    deployment.guard.close()
+    assert (result.compared, result.recorded_policies) == (len(requests), len(requests))
     assert (result.flips, result.contradictions) == ([], [])
 
 
-def test_what_flips_is_grouped_with_the_statement_that_did_it(house: House) -> None:
-    """A Deny that comes names itself; an Allow that goes is named as what was; the rest stays out."""
+def test_changes_are_grouped_by_statement(deployment: Deployment) -> None:
+    """A new Deny is named, a removed Allow is named as before; other decisions are not listed."""
     for number in range(3):
-        house.ask("ada", "docs:Get", id=f"plan-{number}", **RED)
-    house.ask("ada", "docs:Put")
-    house.ask("ada", "docs:Delete")
+        deployment.ask("ada", "docs:Get", id=f"plan-{number}", **RED)
+    deployment.ask("ada", "docs:Put")
+    deployment.ask("ada", "docs:Delete")
     deny = document(statement("Deny", "docs:Get", "Closed"), statement("Allow", "docs:Delete", "Delete"))
-    result = house.replayed(users({"name": "ada", "tags": {"team": "red"}, "inline": {"Docs": deny}}))
+    result = deployment.replayed(users({"name": "ada", "tags": {"team": "red"}, "inline": {"Docs": deny}}))
     found = [(flip.count, flip.action, flip.was, flip.becomes, flip.before, flip.after) for flip in result.flips]
     [(count, action, was, becomes, before, after), put] = found
     assert (count, action, was, becomes) == (3, "docs:Get", "Allowed", "ExplicitlyDenied")
@@ -278,70 +282,74 @@ def test_what_flips_is_grouped_with_the_statement_that_did_it(house: House) -> N
     assert put[:4] == (1, "docs:Put", "Allowed", "ImplicitlyDenied")
     assert put[5] == ("no identity-based policy allows it",)
     assert result.flips[0].resource == f"arn:aws:docs:us-east-1:{ACME}:document/*"
-    assert result.flips[0].event_id == house.records[0]["eventID"]
+    assert result.flips[0].event_id == deployment.records[0]["eventID"]
     assert (result.compared, result.flipped) == (5, 4)
 
 
-def test_denial_that_becomes_an_allow_flips_too(house: House) -> None:
-    house.ask("ada", "docs:Export")
-    [flip] = house.replayed(users({"name": "ada", "inline": {"E": document(statement("Allow", "docs:*", "E"))}})).flips
+def test_denial_that_becomes_allow_is_a_change(deployment: Deployment) -> None:
+    deployment.ask("ada", "docs:Export")
+    [flip] = deployment.replayed(
+        users({"name": "ada", "inline": {"E": document(statement("Allow", "docs:*", "E"))}})
+    ).flips
     assert (flip.was, flip.becomes) == ("ImplicitlyDenied", "Allowed")
 
 
-def test_change_of_a_tag_counts(house: House) -> None:
-    """A tag that was the store's own is taken from the changed store; one of the session stays what it was."""
-    house.ask("ada", "docs:Get", **RED)
-    house.ask(session(tags={"team": "red"}), "docs:Get", **RED)
+def test_changed_tag_of_store_counts(deployment: Deployment) -> None:
+    """A tag of the store is taken from the changed store; a session tag stays."""
+    deployment.ask("ada", "docs:Get", **RED)
+    deployment.ask(session(tags={"team": "red"}), "docs:Get", **RED)
     change = users({"name": "ada", "tags": {"team": "green"}, "inline": SEED["accounts"][1]["users"][0]["inline"]})
-    result = house.replayed(change)
+    result = deployment.replayed(change)
     assert [flip.principal for flip in result.flips] == [f"arn:aws:iam::{ACME}:user/ada"]
 
 
-def test_change_after_the_record_is_drift_and_not_laid_to_the_change(house: House) -> None:
-    house.ask("ada", "docs:Put")
-    with house.store.changing() as records:
+def test_policy_change_after_record_is_drift(deployment: Deployment) -> None:
+    deployment.ask("ada", "docs:Put")
+    with deployment.store.changing() as records:
         records.delete(inline_policies)
-    result = house.replayed()
+    result = deployment.replayed()
     assert (result.drifted, result.flipped, result.recorded_policies) == (1, 1, 0)
-    result = house.replayed(users({"name": "robot"}))
+    result = deployment.replayed(users({"name": "robot"}))
     assert (result.drifted, result.flipped) == (1, 0)
 
 
-def test_unlisted_value_cannot_be_compared(house: House) -> None:
-    """What was withheld is never guessed: the record is counted with the key that lacks."""
-    assert house.ask("ada", "docs:Share", context={"docs:owner": "ada"})
-    result = house.replayed()
-    assert dict(result.incomparable) == {"it asks for `docs:owner`, whose value was not recorded": 1}
+def test_unrecorded_value_is_not_compared(deployment: Deployment) -> None:
+    """A withheld value is never guessed: the record is counted with the missing key."""
+    assert deployment.ask("ada", "docs:Share", context={"docs:owner": "ada"})
+    result = deployment.replayed()
+    assert dict(result.incomparable) == {"it depends on `docs:owner`, whose value was not recorded": 1}
     assert result.compared == 0
-    told = House(keys=("docs:*",))
-    told.ask("ada", "docs:Share", context={"docs:owner": "ada"})
-    assert told.replayed().recorded_policies == 1
-    told.guard.close()
+    unlisted = Deployment(keys=("docs:*",))
+    unlisted.ask("ada", "docs:Share", context={"docs:owner": "ada"})
+    assert unlisted.replayed().recorded_policies == 1
+    unlisted.guard.close()
 
 
-def test_masked_value_cannot_be_compared(house: House) -> None:
-    """A secret in a value that was read is masked, and a masked value proves nothing."""
+def test_redacted_value_is_not_compared(deployment: Deployment) -> None:
+    """A secret in a value that was read is redacted."""
     secret = "eyJhbGciOiJIUzI1NiJ9.hunter2hunter2.x"
     tagged = document(statement("Allow", "docs:*", "A", StringLike={"aws:RequestTag/x": "eyJ*"}))
-    apply_seed(house.store, load_seed_text(json.dumps(users({"name": "ada", "inline": {"A": tagged}}))))
-    assert house.ask("ada", "docs:Any", context={"aws:RequestTag/x": secret})
-    assert "hunter2" not in house.sink.lines[0].decode()
-    assert list(house.replayed().incomparable) == ["it asks for `aws:requesttag/x`, whose value was not recorded"]
+    apply_seed(deployment.store, load_seed_text(json.dumps(users({"name": "ada", "inline": {"A": tagged}}))))
+    assert deployment.ask("ada", "docs:Any", context={"aws:RequestTag/x": secret})
+    assert "hunter2" not in deployment.sink.lines[0].decode()
+    assert list(deployment.replayed().incomparable) == [
+        "it depends on `aws:requesttag/x`, whose value was not recorded"
+    ]
 
 
-def test_key_that_only_the_change_asks_for_is_unknown(house: House) -> None:
-    """Nobody read it, so nobody knows it: neither an Allow nor a denial is made of that."""
-    house.ask("ada", "docs:Put")
+def test_key_read_only_by_change_is_unknown(deployment: Deployment) -> None:
+    """Its value was not recorded, so the decision is neither an Allow nor a denial."""
+    deployment.ask("ada", "docs:Put")
     change = document(statement("Allow", "docs:Put", "A", StringEquals={"docs:class": "open"}))
-    result = house.replayed(users({"name": "ada", "inline": {"Docs": change}}))
-    assert list(result.incomparable) == ["it asks for `docs:class`, whose value was not recorded"]
+    result = deployment.replayed(users({"name": "ada", "inline": {"Docs": change}}))
+    assert list(result.incomparable) == ["it depends on `docs:class`, whose value was not recorded"]
     change = document(statement("Allow", "docs:Put", "A", Bool={"aws:SecureTransport": "false"}))
-    result = house.replayed(users({"name": "ada", "inline": {"Docs": change}}))
+    result = deployment.replayed(users({"name": "ada", "inline": {"Docs": change}}))
     assert [flip.becomes for flip in result.flips] == ["ImplicitlyDenied"]  # this follows from the rest of the record
 
 
-def test_what_no_store_has_is_not_guessed(house: House) -> None:
-    """A policy that the application gave, session policies of STS: counted, with the reason."""
+def test_policies_outside_of_store_are_not_guessed(deployment: Deployment) -> None:
+    """A policy passed by the application, session policies of STS: counted with the reason."""
     share = document(
         {
             "Sid": "S",
@@ -351,66 +359,69 @@ def test_what_no_store_has_is_not_guessed(house: House) -> None:
             "Resource": f"arn:aws:docs:us-east-1:{ACME}:*",
         }
     )
-    house.ask("ada", "docs:Get", of={"policy": share})
-    house.ask(session(session_policies=(json.dumps(document(statement("Allow", "*", "A"))),)), "docs:Get", **BLUE)
-    assert set(house.replayed().incomparable) == {
-        "the application gave the resource's policy, which no store has",
-        "the session had policies of its own, which no record has",
+    deployment.ask("ada", "docs:Get", of={"policy": share})
+    deployment.ask(session(session_policies=(json.dumps(document(statement("Allow", "*", "A"))),)), "docs:Get", **BLUE)
+    assert set(deployment.replayed().incomparable) == {
+        "the application passed the resource's policy, which no store contains",
+        "the session had session policies, which records do not contain",
     }
 
 
-def test_trust_of_a_role_comes_from_the_store(house: House) -> None:
-    """Who may take a role is decided again with the trust policy of the store, and of the changed one."""
+def test_trust_policy_comes_from_store(deployment: Deployment) -> None:
+    """Assuming a role is decided with the trust policy of the present and the changed store."""
     role = f"arn:aws:iam::{ACME}:role/auditor"
     trust = SEED["accounts"][1]["roles"][0]["trust"]
     ada = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
-    assert house.guard.decide(ada, "sts:AssumeRole", Resource(role, ACME, policy=trust)).allowed
-    assert house.replayed().recorded_policies == 1
+    assert deployment.guard.decide(ada, "sts:AssumeRole", Resource(role, ACME, policy=trust)).allowed
+    assert deployment.replayed().recorded_policies == 1
     nobody = document({**trust["Statement"][0], "Effect": "Deny"})
     change = {"version": 1, "accounts": [{"id": ACME, "roles": [{"name": "auditor", "trust": nobody}]}]}
-    [flip] = house.replayed(change).flips
+    [flip] = deployment.replayed(change).flips
     assert (flip.becomes, flip.resource) == ("ExplicitlyDenied", f"arn:aws:iam::{ACME}:role/*")
 
 
-def test_record_that_contradicts_its_policies_is_named(house: House) -> None:
-    """An outcome that was changed in the file stands out: the same policies decide otherwise."""
-    house.ask("ada", "docs:Put")
-    [record] = house.records
+def test_record_contradicting_its_policies_is_named(deployment: Deployment) -> None:
+    """An outcome changed in the file is found: the same policies lead to another one."""
+    deployment.ask("ada", "docs:Put")
+    [record] = deployment.records
     record["iamGuard"]["outcome"] = "ExplicitlyDenied"
-    result = compare_decisions([record], Replayer(house.store, SETTINGS))
+    result = compare_decisions([record], Replayer(deployment.store, SETTINGS))
     assert result.contradictions == [record["eventID"]]
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"iamGuard": {"version": "1.0"}}, "the record is of a version that does not tell what the decision read"),
+        (
+            {"iamGuard": {"version": "1.0"}},
+            "the record is of a version without the condition keys that the decision read",
+        ),
         ({"iamGuard": {"error": "the store is away"}}, "no decision could be made at the time"),
         ({"iamGuard": {"redacted": ["/resources/0/ARN"]}}, SPOILT),
         (
             {"iamGuard": {"truncated": ["/userIdentity/arn"]}},
             SPOILT,
         ),
-        ({"userIdentity": {"type": "Martian"}}, "the record is not whole"),
-        ({"userIdentity": 7}, "the record is not whole"),
-        ({"resources": [7]}, "the record is not whole"),
-        ({"eventTime": "yesterday"}, "the record is not whole"),
-        ({"iamGuard": {"conditions": [{}]}}, "the record is not whole"),
+        ({"userIdentity": {"type": "Martian"}}, "the record is incomplete"),
+        ({"userIdentity": 7}, "the record is incomplete"),
+        ({"resources": [7]}, "the record is incomplete"),
+        ({"eventTime": "yesterday"}, "the record is incomplete"),
+        ({"iamGuard": {"conditions": [{}]}}, "the record is incomplete"),
     ],
 )
-def test_record_that_is_not_enough_is_counted_with_the_reason(
-    house: House, change: dict[str, Any], problem: str
+def test_insufficient_record_is_counted_with_reason(
+    deployment: Deployment, change: dict[str, Any], problem: str
 ) -> None:
-    house.ask("ada", "docs:Put")
-    [record] = house.records
+    deployment.ask("ada", "docs:Put")
+    [record] = deployment.records
     for name, value in change.items():
         record[name] = {**record[name], **value} if isinstance(value, dict) else value
-    result = compare_decisions([record], Replayer(house.store, SETTINGS))
+    result = compare_decisions([record], Replayer(deployment.store, SETTINGS))
     assert (dict(result.incomparable), result.compared) == ({problem: 1}, 0)
 
 
 def pointers_of(value: Any, pointer: str = "") -> set[str]:
-    """Return pointers to all that is in a record, with `*` for elements."""
+    """Return JSON pointers to all members of a record, with `*` for elements."""
     inside = (
         value.items() if isinstance(value, dict) else (("*", each) for each in value) if isinstance(value, list) else ()
     )
@@ -418,12 +429,12 @@ def pointers_of(value: Any, pointer: str = "") -> set[str]:
     return found.union(*(pointers_of(each, f"{pointer}/{name}") for name, each in inside))
 
 
-def test_what_an_operator_keeps_out_is_never_guessed(house: House, tmp_path: Path) -> None:
-    """Whatever is dropped, masked or made a pseudonym: what is compared agrees, and the rest is said to be missing."""
-    fill(house)
+def test_removed_members_are_never_guessed(deployment: Deployment, tmp_path: Path) -> None:
+    """With any member dropped, redacted or pseudonymised, compared outcomes agree, others are reported."""
+    fill(deployment)
     make_pseudonym_key(tmp_path / "keys", ACME)
-    keys, present = PseudonymKeys(tmp_path / "keys"), Replayer(house.store, SETTINGS)
-    chosen = sorted(set().union(*map(pointers_of, house.records)))
+    keys, present = PseudonymKeys(tmp_path / "keys"), Replayer(deployment.store, SETTINGS)
+    chosen = sorted(set().union(*map(pointers_of, deployment.records)))
     tried = 0
     for treatment in Treatment:
         for pointer in chosen:
@@ -432,7 +443,7 @@ def test_what_an_operator_keeps_out_is_never_guessed(house: House, tmp_path: Pat
             except ConfigurationError:
                 continue
             tried += 1
-            kept = [json.loads(to_line(record, rules)) for record in house.records]
+            kept = [json.loads(to_line(record, rules)) for record in deployment.records]
             result = compare_decisions(kept, present)
             assert (result.flips, result.contradictions, result.drifted) == ([], [], 0), (treatment, pointer)
             assert result.compared + result.incomparable.total() == len(kept)
@@ -441,57 +452,59 @@ def test_what_an_operator_keeps_out_is_never_guessed(house: House, tmp_path: Pat
 
 @pytest.mark.parametrize("pointer", ["/userIdentity/arn", "/resources", "/resources/*/ARN"])
 @pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.PSEUDONYMS])
-def test_a_pseudonym_cannot_be_compared(house: House, tmp_path: Path, pointer: str, treatment: Treatment) -> None:
-    house.ask("ada", "docs:Put")
+def test_pseudonym_is_not_compared(deployment: Deployment, tmp_path: Path, pointer: str, treatment: Treatment) -> None:
+    deployment.ask("ada", "docs:Put")
     make_pseudonym_key(tmp_path / "keys", ACME)
     rules = PrivacyRules({treatment: (pointer,)}, PseudonymKeys(tmp_path / "keys"))
-    kept = [json.loads(to_line(record, rules)) for record in house.records]
-    result = compare_decisions(kept, Replayer(house.store, SETTINGS))
+    kept = [json.loads(to_line(record, rules)) for record in deployment.records]
+    result = compare_decisions(kept, Replayer(deployment.store, SETTINGS))
     assert dict(result.incomparable) == {SPOILT: 1}
 
 
-def test_a_call_of_which_nothing_is_told_is_no_plain_call(house: House) -> None:
-    """It came from somewhere: what a plain call of a function would not have is not taken to be absent."""
-    house.ask("ada", "docs:Put")
+def test_call_without_details_is_no_plain_call(deployment: Deployment) -> None:
+    """Keys that a plain function call doesn't have are not taken to be absent."""
+    deployment.ask("ada", "docs:Put")
     rules = PrivacyRules({Treatment.DROP: [f"/requestParameters/{name}" for name in ("method", "path", "host")]})
-    [record] = [json.loads(to_line(each, rules)) for each in house.records]
+    [record] = [json.loads(to_line(each, rules)) for each in deployment.records]
     recorded = read_decision(record)
     assert isinstance(recorded, RecordedDecision)
     assert recorded.call is not None
     assert (recorded.call.kind, recorded.call.source_ip) == ("http", CALL.source_ip)
 
 
-def test_the_names_of_keys_are_not_needed(house: House) -> None:
-    """Without them a decision is compared as with them."""
-    house.ask("ada", "docs:Put")
+def test_removed_key_names_do_not_matter(deployment: Deployment) -> None:
+    """A decision is compared as with them."""
+    deployment.ask("ada", "docs:Put")
     rules = PrivacyRules({Treatment.DROP: ("/userIdentity/accessKeyId", "/userIdentity/userName", "/userAgent")})
-    kept = [json.loads(to_line(record, rules)) for record in house.records]
+    kept = [json.loads(to_line(record, rules)) for record in deployment.records]
     assert kept[0]["iamGuard"]["dropped"]
-    assert compare_decisions(kept, Replayer(house.store, SETTINGS)).compared == 1
+    assert compare_decisions(kept, Replayer(deployment.store, SETTINGS)).compared == 1
 
 
-def test_segments_of_a_trail_are_replayed(house: House, tmp_path: Path) -> None:
-    """What the trail notes about itself is no decision; all else is compared as from any file."""
-    fill(house)
+def test_trail_segments_are_replayed(deployment: Deployment, tmp_path: Path) -> None:
+    """Records of the trail about itself are no decisions; all others are compared as from a file."""
+    fill(deployment)
     writer = SegmentWriter(tmp_path, SignerKey("trail.example/audit", bytes(32)), service="docs")
-    writer.append(house.sink.lines)
+    writer.append(deployment.sink.lines)
     writer.commit()
     writer.close()
     files = sorted(path for path in tmp_path.rglob("*") if path.suffix == ".jsonl")
     records = [record for file in files for record in read(file)]
-    result = compare_decisions(records, Replayer(house.store, SETTINGS))
+    result = compare_decisions(records, Replayer(deployment.store, SETTINGS))
     assert (result.recorded_policies, result.contradictions) == (18, [])
     assert result.others > 0
 
 
-def test_records_of_other_kinds_are_counted(house: House) -> None:
-    assert compare_decisions([{"iamGuard": {"kind": "authentication"}}], Replayer(house.store, SETTINGS)).others == 1
+def test_other_records_are_counted(deployment: Deployment) -> None:
+    assert (
+        compare_decisions([{"iamGuard": {"kind": "authentication"}}], Replayer(deployment.store, SETTINGS)).others == 1
+    )
 
 
-def test_replay_writes_nothing(house: House, tmp_path: Path) -> None:
-    """Neither the store nor the trail is changed by deciding again."""
-    fill(house)
-    before, lines = house.store.epoch(), len(house.sink.lines)
-    house.replayed(SEED)
-    house.replayed()
-    assert (house.store.epoch(), len(house.sink.lines)) == (before, lines)
+def test_replay_writes_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    """Neither to the store nor to the trail."""
+    fill(deployment)
+    before, lines = deployment.store.epoch(), len(deployment.sink.lines)
+    deployment.replayed(SEED)
+    deployment.replayed()
+    assert (deployment.store.epoch(), len(deployment.sink.lines)) == (before, lines)

@@ -1,1 +1,1 @@
-"""The linter's own rules: what needs the references, and what compares parts of a policy. One module a theme."""
+"""The linter's own rules, which need the references or compare parts of a policy. One module per topic."""

@@ -1,6 +1,6 @@
-"""What grants more than its writer may have meant (rules AA-23, AA-24).
+"""Rules about grants that are wider than intended (rules AA-23, AA-24).
 
-Only where an Allow gives access by itself, and only where that is certain.
+Only where an Allow grants access by itself, and only if that is certain.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _allows(subject: Subject) -> Iterator[Statement]:
 
 
 def allow_everything(subject: Subject) -> Iterator[Fault]:
-    """Every action on everything, without a condition."""
+    """Report every action on every resource without a condition."""
     for statement in _allows(subject):
         if _is_everything(statement) and subject.document.type is PolicyType.IDENTITY:
             yield Fault("ALLOW_EVERYTHING", "every action on every resource is allowed", place(statement, "Action"))
@@ -36,62 +36,62 @@ def _is_everything(statement: Statement) -> bool:
 
 
 def not_action(subject: Subject) -> Iterator[Fault]:
-    """`NotAction` allows what is not listed, in every service that comes to be."""
+    """Report `NotAction` in an Allow, which includes future services."""
     for statement in _allows(subject):
         if statement.not_actions is not None:
-            message = "`NotAction` with `Allow` allows every other action, of services that are added later too"
+            message = "`NotAction` with `Allow` allows every other action, also of services that are added later"
             yield Fault("ALLOW_WITH_NOT_ACTION", message, place(statement, "NotAction"), name=True)
 
 
 def not_resource(subject: Subject) -> Iterator[Fault]:
-    """`NotResource` allows on what is not listed."""
+    """Report `NotResource` in an Allow, which includes future resources."""
     for statement in _allows(subject):
         if statement.not_resources is not None:
-            message = "`NotResource` with `Allow` allows on every other resource, of whatever is added later too"
+            message = "`NotResource` with `Allow` allows on every other resource, also those that are added later"
             yield Fault("ALLOW_WITH_NOT_RESOURCE", message, place(statement, "NotResource"), name=True)
 
 
-def everybody(subject: Subject) -> Iterator[Fault]:
-    """Everybody, without a condition. Of a trust policy the language's own check says it."""
+def wildcard_principal(subject: Subject) -> Iterator[Fault]:
+    """Report a wildcard principal without a condition. The language check covers trust policies."""
     if subject.document.type is not PolicyType.RESOURCE:
         return
     for statement in _allows(subject):
-        if ("AWS", _EVERYBODY) in (statement.principals or ()) and not statement.conditions:
-            message = "everybody is allowed, callers without credentials too"
+        if ("AWS", _ANY_PRINCIPAL) in (statement.principals or ()) and not statement.conditions:
+            message = "all callers are allowed, also without credentials"
             yield Fault("ALLOW_EVERYBODY", message, place(statement, "Principal"))
 
 
-_EVERYBODY = "*"
+_ANY_PRINCIPAL = "*"
 
 
 def service_without_source(subject: Subject) -> Iterator[Fault]:
-    """A service principal that may act for anybody's resource: the confused deputy (rule E-60)."""
+    """Report a service principal without a condition on its source, the confused deputy (rule E-60)."""
     if subject.document.type is not PolicyType.RESOURCE:
         return
     for statement in _allows(subject):
         services = [value for kind, value in statement.principals or () if kind == "Service"]
         keys = {test.key.lower() for test in statement.conditions}
         if services and not keys & _SOURCES:
-            message = f"{quoted(services[0])} may come on anybody's behalf, since no source is asked for"
+            message = f"{quoted(services[0])} may act on behalf of any account: no condition limits the source"
             yield Fault("RESTRICT_ACCESS_TO_SERVICE_PRINCIPAL", message, place(statement, "Principal", "Service"))
 
 
-# --- two actions that hand on more than themselves ------------------------------------------------------------------
+# --- actions that lead to more permissions --------------------------------------------------------------------------
 
 
 def passing_a_role(subject: Subject) -> Iterator[Fault]:
-    """`iam:PassRole` for every role, to every service."""
+    """Report `iam:PassRole` for every role and service."""
     yield from _star(subject, "iam:passrole", "iam:passedtoservice", "PASS_ROLE", "every role can be passed")
 
 
 def linked_roles(subject: Subject) -> Iterator[Fault]:
-    """`iam:CreateServiceLinkedRole` for every service."""
-    message = "service-linked roles can be made for every service"
+    """Report `iam:CreateServiceLinkedRole` for every service."""
+    message = "service-linked roles can be created for every service"
     yield from _star(subject, "iam:createservicelinkedrole", "iam:awsservicename", "CREATE_SLR", message)
 
 
 def _star(subject: Subject, action: str, key: str, prefix: str, message: str) -> Iterator[Fault]:
-    """Find an action on every resource; AWS has a code of its own for each way to write that."""
+    """Report an action on every resource; AWS has a separate code for each notation."""
     if subject.document.type is not PolicyType.IDENTITY:
         return
     for statement in _allows(subject):
@@ -100,26 +100,28 @@ def _star(subject: Subject, action: str, key: str, prefix: str, message: str) ->
             continue
         if _is_everything(statement) or any(test.key.lower() == key for test in statement.conditions):
             continue
-        how = _how(statement, action)
-        if how is None:
+        notation = _notation(statement, action)
+        if notation is None:
             continue
         element = "NotResource" if where == "NOT_RESOURCE" else "Resource"
-        yield Fault(_CODES[how, where].format(prefix), message, place(statement, element))
+        yield Fault(_CODES[notation, where].format(prefix), message, place(statement, element))
 
 
-def _how(statement: Statement, action: str) -> str | None:
-    """Return how a statement is about an action: by its name, by a pattern, or by leaving it out of `NotAction`."""
+def _notation(statement: Statement, action: str) -> str | None:
+    """Return how a statement includes an action: by name, by a pattern, or by omission from `NotAction`."""
     if statement.not_actions is not None:
-        return None if _mean(statement.not_actions, action) else "not"
-    written = [each.lower() for each in statement.actions or ()]
+        return None if _match(statement.not_actions, action) else "not"
+    written = [name.lower() for name in statement.actions or ()]
     if action in written:
         return "name"
-    return "star" if _mean(written, action) else None
+    return "star" if _match(written, action) else None
 
 
-def _mean(written: Sequence[str], action: str) -> bool:
+def _match(written: Sequence[str], action: str) -> bool:
     return any(
-        compile_glob(each)(action) for each in map(str.lower, written) if action.startswith(literal_prefix(each))
+        compile_glob(pattern)(action)
+        for pattern in map(str.lower, written)
+        if action.startswith(literal_prefix(pattern))
     )
 
 

@@ -1,6 +1,6 @@
-"""What another part of the same policy says already, or makes void (rule AA-25).
+"""Rules about parts of a policy that another part repeats or cancels (rule AA-25).
 
-Only what is certain: one entry or one statement covers the other whatever the request.
+Only if it is certain: one entry or statement covers the other for every request.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from iam_guard.policy.grammar import WILDCARD, quoted
 
 
 def covered_action(subject: Subject) -> Iterator[Fault]:
-    """An action that a wider pattern of the same list means too."""
+    """Report an action that a wider pattern of the same list covers."""
     for statement in subject.document.statements:
         for element, values in (("Action", statement.actions), ("NotAction", statement.not_actions)):
-            folded = [each.lower() for each in values or ()]
-            for index, wide in _covered(folded, [read_wildcards(each) for each in folded]):
+            folded = [value.lower() for value in values or ()]
+            for index, wide in _covered(folded, [read_wildcards(text) for text in folded]):
                 written = quoted((values or ())[index])
-                message = f"{written} is among {quoted((values or ())[wide])}"
+                message = f"{written} is covered by {quoted((values or ())[wide])}"
                 yield Fault("REDUNDANT_ACTION", message, place(statement, element, index))
 
 
 def covered_resource(subject: Subject) -> Iterator[Fault]:
-    """A resource that a wider pattern of the same list means too."""
+    """Report a resource that a wider pattern of the same list covers."""
     version = subject.document.version
     for statement in subject.document.statements:
         for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
             written = values or ()
-            readings = [open_patterns(each, version) for each in written] if len(written) > 1 else []
+            readings = [open_patterns(resource, version) for resource in written] if len(written) > 1 else []
             if (
                 readings
-                and not any("${" in each for each in written)
+                and not any("${" in resource for resource in written)
                 and all(len(reading) == 1 for reading in readings)
             ):
                 patterns = [only for (only,) in readings]
                 for index, wide in _covered(written, patterns):
-                    message = f"{quoted(written[index])} is among {quoted(written[wide])}"
+                    message = f"{quoted(written[index])} is covered by {quoted(written[wide])}"
                     yield Fault("REDUNDANT_RESOURCE", message, place(statement, element, index))
 
 
 def _covered(texts: Sequence[str], patterns: Sequence[Pattern]) -> Iterator[tuple[int, int]]:
-    """Return the entries that another one covers, and which; equal ones are left to the language's own check."""
+    """Return the indexes of entries and of the ones that cover them; the language check reports equal entries."""
     wide = [(index, literal_prefix(text)) for index, text in enumerate(texts) if WILDCARD.search(text)]
     for index, narrow in enumerate(patterns):
         for other, beginning in wide:
@@ -61,42 +61,44 @@ def _covered(texts: Sequence[str], patterns: Sequence[Pattern]) -> Iterator[tupl
 
 
 def covered_statement(subject: Subject) -> Iterator[Fault]:
-    """A statement that says nothing which another one of the same effect does not say."""
+    """Report a statement that another statement with the same effect covers."""
     statements = subject.document.statements
     for narrow in statements:
         for wide in statements:
-            if wide.effect is not narrow.effect or wide is narrow or not _says_all(subject, wide, narrow):
+            if wide.effect is not narrow.effect or wide is narrow or not _covers_all(subject, wide, narrow):
                 continue
-            if wide.index < narrow.index or not _says_all(subject, narrow, wide):
+            if wide.index < narrow.index or not _covers_all(subject, narrow, wide):
                 message = f"statement {narrow.index + 1} is covered by statement {wide.index + 1}"
                 yield Fault("REDUNDANT_STATEMENT", message, place(narrow))
                 break
 
 
 def denied_statement(subject: Subject) -> Iterator[Fault]:
-    """An Allow that a Deny of the same policy takes back whole."""
-    denies = [each for each in subject.document.statements if each.effect is Effect.DENY]
+    """Report an Allow that a Deny of the same policy cancels completely."""
+    denies = [statement for statement in subject.document.statements if statement.effect is Effect.DENY]
     for statement in subject.document.statements:
         if statement.effect is Effect.ALLOW:
             for deny in denies:
-                if _says_all(subject, deny, statement):
+                if _covers_all(subject, deny, statement):
                     message = f"statement {deny.index + 1} denies all that statement {statement.index + 1} allows"
                     yield Fault("ALLOW_SHADOWED_BY_DENY", message, place(statement))
                     break
 
 
-def _says_all(subject: Subject, wide: Statement, narrow: Statement) -> bool:
-    """Return whether `wide` applies wherever `narrow` does, as far as that can be seen."""
+def _covers_all(subject: Subject, wide: Statement, narrow: Statement) -> bool:
+    """Return whether `wide` certainly applies wherever `narrow` does."""
     if not set(map(_comparable, wide.conditions)) <= set(map(_comparable, narrow.conditions)):
         return False
-    return _has_principals(wide, narrow) and _has_actions(wide, narrow) and _has_resources(subject, wide, narrow)
+    return (
+        _covers_principals(wide, narrow) and _covers_actions(wide, narrow) and _covers_resources(subject, wide, narrow)
+    )
 
 
 def _comparable(test: ConditionTest) -> tuple[str, str, frozenset[str]]:
     return test.operator, test.key.lower(), frozenset(test.values)
 
 
-def _has_principals(wide: Statement, narrow: Statement) -> bool:
+def _covers_principals(wide: Statement, narrow: Statement) -> bool:
     if wide.not_principals is not None or narrow.not_principals is not None:
         return wide.not_principals == narrow.not_principals and wide.principals == narrow.principals
     if wide.principals is None or narrow.principals is None:
@@ -104,29 +106,29 @@ def _has_principals(wide: Statement, narrow: Statement) -> bool:
     return ("AWS", "*") in wide.principals or set(narrow.principals) <= set(wide.principals)
 
 
-def _has_actions(wide: Statement, narrow: Statement) -> bool:
+def _covers_actions(wide: Statement, narrow: Statement) -> bool:
     if wide.actions is None or narrow.actions is None:
         return wide.actions == narrow.actions and wide.not_actions == narrow.not_actions
     listed = {action.lower() for action in wide.actions}
-    patterns = [(literal_prefix(each), read_wildcards(each)) for each in listed if WILDCARD.search(each)]
-    return all(action.lower() in listed or _among(patterns, action.lower()) for action in narrow.actions)
+    patterns = [(literal_prefix(action), read_wildcards(action)) for action in listed if WILDCARD.search(action)]
+    return all(action.lower() in listed or _is_covered(patterns, action.lower()) for action in narrow.actions)
 
 
-def _among(wide: Sequence[tuple[str, Pattern]], narrow: str) -> bool:
+def _is_covered(wide: Sequence[tuple[str, Pattern]], narrow: str) -> bool:
     return any(narrow.startswith(begin) and covers(pattern, read_wildcards(narrow)) for begin, pattern in wide)
 
 
-def _has_resources(subject: Subject, wide: Statement, narrow: Statement) -> bool:
+def _covers_resources(subject: Subject, wide: Statement, narrow: Statement) -> bool:
     if wide.resources is None or narrow.resources is None:
         return wide.resources == narrow.resources and wide.not_resources == narrow.not_resources
     if "*" in wide.resources or set(narrow.resources) <= set(wide.resources):
         return True
-    if any("${" in each for each in (*wide.resources, *narrow.resources)) or "*" in narrow.resources:
+    if any("${" in resource for resource in (*wide.resources, *narrow.resources)) or "*" in narrow.resources:
         return False
     version = subject.document.version
     patterns = [pattern for resource in wide.resources for pattern in open_patterns(resource, version)]
     return all(
-        any(covers(each, pattern) for each in patterns)
+        any(covers(covering, pattern) for covering in patterns)
         for entry in narrow.resources
         for pattern in open_patterns(entry, version)
     )
