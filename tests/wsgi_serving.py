@@ -1,4 +1,4 @@
-"""WSGI applications over a real connection: in a thread of the test's process, or under gunicorn in one of its own."""
+"""WSGI applications over a real connection: in a thread of the test's process, or in a gunicorn process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 60
 
 @contextmanager
 def by_waitress(app: Any, *, threads: int = 100) -> Iterator[str]:
-    """Serve by waitress, and give the address."""
+    """Serve with waitress, and yield the address."""
     from waitress.server import create_server
 
     server = create_server(app, host="127.0.0.1", port=0, threads=threads, connection_limit=200, backlog=threads)
@@ -35,7 +35,7 @@ def by_waitress(app: Any, *, threads: int = 100) -> Iterator[str]:
 
 @contextmanager
 def by_werkzeug(app: Any) -> Iterator[str]:
-    """Serve by Werkzeug, as `flask run` does."""
+    """Serve with Werkzeug, as `flask run` does."""
     from werkzeug.serving import make_server
 
     with _threaded(make_server("127.0.0.1", 0, app, threaded=True)) as address:
@@ -44,11 +44,11 @@ def by_werkzeug(app: Any) -> Iterator[str]:
 
 @contextmanager
 def by_wsgiref(app: Any) -> Iterator[str]:
-    """Serve by the standard library, which Django's `runserver` stands on."""
+    """Serve with the standard library, as Django's `runserver` does."""
 
     class Quiet(wsgiref.simple_server.WSGIRequestHandler):
         def log_message(self, *args: Any) -> None:
-            """Say nothing."""
+            """Suppress the log."""
 
     with _threaded(wsgiref.simple_server.make_server("127.0.0.1", 0, app, handler_class=Quiet)) as address:
         yield address
@@ -68,7 +68,7 @@ def _threaded(server: Any) -> Iterator[str]:
 
 @contextmanager
 def by_gunicorn(target: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Serve `module:application`, or `module:factory()`, by two workers of gunicorn."""
+    """Serve `module:application`, or `module:factory()`, with two workers of gunicorn."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(100)
@@ -82,5 +82,5 @@ def by_gunicorn(target: str, environment: Mapping[str, str]) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.terminate()
-            _, said = server.communicate(timeout=SECONDS)
-            assert b"Traceback" not in said, said.decode()
+            _, output = server.communicate(timeout=SECONDS)
+            assert b"Traceback" not in output, output.decode()

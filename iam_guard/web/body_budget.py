@@ -1,8 +1,7 @@
-"""Memory for the bodies of requests: how much a caller who is not known yet may fill, and all callers together.
+"""Memory and time limits for request bodies, per connection and per process.
 
-Before the key of a signature is known to exist, a connection holds `MAX_UNVERIFIED` bytes of its body at most. What
-is held beyond that is reserved from the setting `max_bodies`, which counts for the whole process, and a body has to
-keep arriving (`seconds_for`). Pure but for that one counter.
+Until the key of a signature is known to exist, at most `MAX_UNVERIFIED` bytes of the body are read. More than that is
+reserved from the setting `max_bodies`, which limits the whole process. A body must arrive within `max_seconds`.
 """
 
 from __future__ import annotations
@@ -16,86 +15,86 @@ from iam_guard.errors import MalformedRequest, ServerBusy
 from iam_guard.web.body_verification import too_large
 
 MAX_UNVERIFIED: Final = 48 * 1024
-"""Bytes of a body that are held before its caller is known; with all else of the request it takes less than 64 KiB."""
+"""Bytes of a body that are read before the caller is known; the whole request then takes less than 64 KiB."""
 PIECE: Final = 64 * 1024
-"""Bytes of the pieces that a body is kept in, however small the parts are in which it comes."""
-_BYTES_A_SECOND: Final = 64 * 1024
+"""Minimum size in bytes of the pieces in which a body is buffered."""
+_MIN_BYTES_PER_SECOND: Final = 64 * 1024
 
 
-class _Held:
-    """The bytes that are reserved in this process."""
+class _Reserved:
+    """The number of bytes reserved in this process."""
 
     def __init__(self) -> None:
         self.size = 0
-        self.lock = threading.RLock()  # a reservation may be collected while this thread makes another
+        self.lock = threading.RLock()  # the collector may release a reservation while this thread makes another
 
 
-_HELD = _Held()
+_RESERVED = _Reserved()
 
 
-def _begin_in_child() -> None:
-    """Leave the parent's bodies to the parent: no thread is here that would release them, or a lock."""
-    global _HELD
-    _HELD.lock = threading.RLock()
-    _HELD = _Held()
+def _reset_in_child() -> None:
+    """Start with nothing reserved in a forked process: the threads that would release it don't exist here."""
+    global _RESERVED
+    _RESERVED.lock = threading.RLock()
+    _RESERVED = _Reserved()
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+os.register_at_fork(after_in_child=_reset_in_child)
 
 
-def bytes_held() -> int:
-    """Return how many bytes of bodies are reserved in this process."""
-    return _HELD.size
+def reserved_bytes() -> int:
+    """Return the number of bytes reserved in this process."""
+    return _RESERVED.size
 
 
 class Reservation:
-    """The share of one body; it ends with `release`, or with this object."""
+    """The reservation of one body; it ends with `release`, or when this object is collected."""
 
-    __slots__ = ("_held", "_limit", "_size")
+    __slots__ = ("_limit", "_size", "_total")
 
     def __init__(self, limit: int) -> None:
-        self._held = _HELD
+        self._total = _RESERVED
         self._limit = limit
         self._size = 0
 
-    def hold(self, size: int) -> None:
-        """Reserve room for the `size` bytes that are held now. Raises `ServerBusy` where there is none left."""
+    def resize(self, size: int) -> None:
+        """Reserve memory for `size` bytes in total. Raises `ServerBusy` if the limit is exceeded."""
         more = max(size - MAX_UNVERIFIED, 0) - self._size
         if not more:
             return
-        held = self._held
-        with held.lock:
-            if more > 0 and held.size + more > self._limit:
-                raise ServerBusy("as many bodies are in memory as the setting `max_bodies` allows", place="body")
-            held.size += more
+        total = self._total
+        with total.lock:
+            if more > 0 and total.size + more > self._limit:
+                raise ServerBusy("the bodies in memory have reached the setting `max_bodies`", place="body")
+            total.size += more
         self._size += more
 
     def release(self) -> None:
-        """Release the room."""
-        self.hold(0)
+        """Release the reserved memory."""
+        self.resize(0)
 
     __del__ = release
 
 
-def seconds_for(size: int, timeout: float) -> float:
-    """Return how many seconds a body may have taken once `size` bytes of it have come."""
-    return timeout + size / _BYTES_A_SECOND
+def max_seconds(size: int, timeout: float) -> float:
+    """Return how many seconds the first `size` bytes of a body may take."""
+    return timeout + size / _MIN_BYTES_PER_SECOND
 
 
 def has_body(request: HttpRequest) -> bool:
-    """Return whether the headers of HTTP/1.1 announce a body."""
+    """Return whether the HTTP/1.1 headers announce a body."""
     by_name = request.by_name
     return b"transfer-encoding" in by_name or by_name.get(b"content-length", (b"0",))[0] != b"0"
 
 
 def check_announced(request: HttpRequest, limit: int) -> None:
-    """Refuse a body before its first byte. Raises `RequestTooLarge`, and `MalformedRequest` for what is no length."""
+    """Check the announced length. Raises `RequestTooLarge`, and `MalformedRequest` for an invalid length."""
     for value in request.by_name.get(b"content-length", ()):
         text = value.strip()
-        if not text.isdigit() or len(text) > _LONGEST_LENGTH:
+        if not text.isdigit() or len(text) > _MAX_LENGTH_DIGITS:
             raise MalformedRequest("expected a length in decimal digits", place="content-length")
         if int(text) > limit:
             raise too_large(limit)
 
 
-_LONGEST_LENGTH: Final = 19
+_MAX_LENGTH_DIGITS: Final = 19

@@ -1,7 +1,6 @@
-"""How the body of a signed request is verified, whatever hands it over: which way it goes, and one that is too long.
+"""Verify the body of a signed request: shared by ASGI (`asgi/body`, `asgi/streaming_body`) and WSGI (`wsgi/body`).
 
-Pure: parts of a body go in, what may be given on comes out. Both entrances share it, the one that waits
-(`web/asgi/body`, `web/asgi/streaming_body`) and the one that reads (`web/wsgi/body`).
+No I/O: callers pass the parts of a body in, and get back what the application may read.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _AWS_CHUNKED: Final = "aws-chunked"
 
 
 class Payload(NamedTuple):
-    """What a signed request says of its body: its hash, if it tells one, and the decoder of a body in chunks."""
+    """How a signed request declares its body: the stated hash, if any, and the decoder of a chunked body."""
 
     stated: str | None
     is_unsigned: bool
@@ -40,10 +39,10 @@ class Payload(NamedTuple):
 def payload_of(
     request: HttpRequest, credential: SigV4Credential, settings: Settings, takes_unsigned: TakesUnsigned
 ) -> Payload:
-    """Read what is said of the body; `takes_unsigned` is asked where the signature leaves the body out.
+    """Return how the body is declared; `takes_unsigned` is called if the signature does not cover the body.
 
-    Raises `IncompleteSignature` for what is not accepted, `MalformedRequest` and `RequestTooLarge` for chunks that
-    cannot be.
+    Raises `IncompleteSignature` for a declaration that is not accepted, `MalformedRequest` and `RequestTooLarge` for
+    invalid chunks.
     """
     stated = stated_payload(request, credential, unsigned=True, chunked=True)
     unsigned = is_unsigned(stated)
@@ -56,53 +55,53 @@ def payload_of(
 
 
 class Digest(Protocol):
-    """A SHA-256 that is computed as the bytes come."""
+    """An incremental SHA-256."""
 
     def update(self, data: bytes, /) -> None:
-        """Take further bytes in."""
+        """Add bytes."""
 
     def hexdigest(self) -> str:
-        """Return the hash of all bytes so far, in hexadecimal."""
+        """Return the hexadecimal hash of all bytes so far."""
 
 
 class HashedParts:
-    """A body that is too long to be held, whose hash the request states: its last part waits for the hash.
+    """The parts of a body too long to buffer: the last part is withheld until the hash is verified.
 
-    `digest` and `size` are of what was read of it before, of which `held` was not given on yet.
+    `digest` and `size` cover the bytes read before; of these, `pending` was not passed on yet.
     """
 
     def __init__(
-        self, stated: str, *, longest: int, digest: Digest | None = None, size: int = 0, held: bytes = b""
+        self, stated: str, *, max_size: int, digest: Digest | None = None, size: int = 0, pending: bytes = b""
     ) -> None:
         self._stated = stated
-        self._longest = longest
+        self._max_size = max_size
         self._digest = hashlib.sha256() if digest is None else digest
         self._size = size
-        self._held = held
+        self._pending = pending
 
     def receive(self, part: bytes) -> bytes:
-        """Take a part, give the one before. Raises `RequestTooLarge`."""
+        """Add a part, and return the previous one. Raises `RequestTooLarge`."""
         self._size += len(part)
-        if self._size > self._longest:
-            raise too_large(self._longest)
+        if self._size > self._max_size:
+            raise too_large(self._max_size)
         self._digest.update(part)
         if not part:
             return b""
-        given, self._held = self._held, part
-        return given
+        ready, self._pending = self._pending, part
+        return ready
 
     def finish(self) -> bytes:
-        """Return the last part. Raises `SignatureDoesNotMatch` for another body than the one that was signed."""
+        """Return the last part. Raises `SignatureDoesNotMatch` if the body is not the signed one."""
         check_payload(self._stated, self._digest.hexdigest())
-        return self._held
+        return self._pending
 
 
 def codings_of_content(values: Iterable[str]) -> str:
-    """Return the `content-encoding` that is left of a body in chunks once its chunks are read."""
-    codings = (each.strip() for each in ",".join(values).split(","))
+    """Return the `content-encoding` of a chunked body after its chunks are decoded."""
+    codings = (coding.strip() for coding in ",".join(values).split(","))
     return ", ".join(coding for coding in codings if coding and coding.lower() != _AWS_CHUNKED)
 
 
 def too_large(limit: int) -> RequestTooLarge:
-    """Say that a body is over the limit."""
+    """Return the error for a body over the limit."""
     return RequestTooLarge(f"expected a body of at most {limit} bytes", place="body")

@@ -1,7 +1,7 @@
-"""The current call: which guard, who calls, with which path parameters, and what was decided so far.
+"""The current call: its guard, caller, path parameters, and decisions.
 
-The middleware sets it, the decorators read it. It lives in a context variable, so that a handler needs no `request`
-parameter and a thread that runs a synchronous handler sees it too.
+The middleware sets it, and the decorators read it. It is a context variable, so that handlers need no `request`
+parameter, and that it is available in the thread of a synchronous handler.
 """
 
 from __future__ import annotations
@@ -20,55 +20,55 @@ from iam_guard.model.request import Call
 
 
 def path_parameters(scope: Mapping[str, Any], named: Collection[str] = ()) -> Mapping[str, Any]:
-    """Return the path parameters as the router found them, whatever the guarded function names itself."""
+    """Return the path parameters as the router parsed them."""
     parameters: Mapping[str, Any] = scope.get("path_params") or {}
     return parameters
 
 
 ReadParameters: TypeAlias = Callable[[Mapping[str, Any], Collection[str]], Mapping[str, Any]]
-"""(the scope, what the guarded function names itself) -> the path parameters."""
+"""(the scope, the parameters that the guarded function already has) -> the path parameters."""
 
 
 @dataclass(slots=True)
 class CurrentCall:
-    """One call to the application. `scope` is the ASGI scope, which the framework fills while it routes."""
+    """One call to the application. `scope` is the ASGI scope, which the framework fills while routing."""
 
     guard: Guard
     principal: Principal
     facts: Call
     scope: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
     decisions: list[Decision] = field(default_factory=list)
-    wanted: str | None = None
-    """The action that a decorator is about to ask for; tells what was wanted when no decision could be made."""
+    attempted_action: str | None = None
+    """The action that a decorator is about to authorize; it is recorded if no decision could be made."""
     refused_by: object = field(default=None, repr=False)
-    """The requirement that has not let the caller through, with nothing allowed since."""
+    """The requirement that denied the call, unless it was allowed later."""
     has_unsigned_payload: bool = False
-    """Whether the caller's signature leaves the body out, and no requirement has taken such a call yet."""
+    """Whether the signature does not cover the body, and no requirement has accepted that yet."""
     is_public: bool = False
-    """Whether a route map opens the route to everybody."""
+    """Whether the route map declares the route public."""
     refusal: IamGuardError | None = None
-    """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
+    """The latest error raised to the framework, which may turn it into a 500 before the middleware sees it."""
     is_over: bool = False
-    """Whether its answer is out: a task that goes on after that asks in nobody's name."""
+    """Whether the response was sent; a task that continues after that has no caller."""
     address: str | None = None
-    """The address of the route that was matched, as the inventory has it; None where the framework does not say so."""
+    """The `Endpoint.address` of the matched route; None if the framework does not report it."""
     app: object = field(default=None, repr=False)
-    """What has that route, for the inventory."""
+    """The application of that route, for the inventory."""
     read_parameters: ReadParameters = field(default=path_parameters, repr=False)
-    """Returns the path parameters that a guarded function does not name, as the rest of the application has them."""
+    """Returns the path parameters that the guarded function does not have, as the rest of the application gets them."""
 
     @property
     def caller(self) -> Principal:
-        """Return the caller. Raises `IncompleteSignature` where the body may not be the caller's."""
+        """Return the caller. Raises `IncompleteSignature` if the body is unsigned and was not accepted."""
         if self.has_unsigned_payload:
-            self.take_payload(is_taken=False)
+            self.check_unsigned_payload(is_accepted=False)
         return self.principal
 
     def caller_for(self, action: str) -> Principal:
         """Return the caller, for a decision about an action.
 
-        The first action of a call must be of the service that was signed for. What a handler of that service asks
-        after it is its own affair, of other services too. Raises `SignatureDoesNotMatch`, and what `caller` raises.
+        The first action of a call must belong to the service in the signature's scope. Later ones, from the handler,
+        may belong to other services. Raises `SignatureDoesNotMatch`, and what `caller` raises.
         """
         signed = None if self.principal.credential is None else self.principal.credential.service
         if signed is not None and not self.decisions:
@@ -78,14 +78,14 @@ class CurrentCall:
                 raise wrong_service(accepted)
         return self.caller
 
-    def take_payload(self, *, is_taken: bool) -> None:
-        """Take a body that the signature leaves out, or raise `IncompleteSignature` where nobody has taken it."""
-        if self.has_unsigned_payload and not is_taken:
+    def check_unsigned_payload(self, *, is_accepted: bool) -> None:
+        """Accept a body that the signature does not cover, or raise `IncompleteSignature`."""
+        if self.has_unsigned_payload and not is_accepted:
             raise IncompleteSignature("unsigned payloads are not accepted here", place="x-amz-content-sha256")
         self.has_unsigned_payload = False
 
-    def decided(self, decision: Decision) -> Decision:
-        """Take a decision of this call, and give it back."""
+    def record_decision(self, decision: Decision) -> Decision:
+        """Record a decision of this call, and return it."""
         self.decisions.append(decision)
         if decision.allowed:
             self.refused_by = None
@@ -94,9 +94,9 @@ class CurrentCall:
     def matched(
         self, endpoint: object, parameters: Mapping[str, Any], *, address: str | None = None, app: object = None
     ) -> None:
-        """Take what the framework's router found, None for nothing; for frameworks that do not fill an ASGI scope.
+        """Record the endpoint that the router matched, None without one; for frameworks without an ASGI scope.
 
-        `address` is that of the endpoint in the inventory of `app`, by which a report tells one route from another.
+        `address` is the `Endpoint.address` in the inventory of `app`, which identifies the route in reports.
         """
         self.scope["endpoint"] = endpoint
         self.scope["path_params"] = parameters
@@ -107,32 +107,31 @@ _current: ContextVar[CurrentCall | None] = ContextVar("iam_guard_current_call", 
 
 
 def current_call() -> CurrentCall:
-    """Return the current call; raise `ConfigurationError` outside of one, and in a task that has outlived it.
+    """Return the current call; raise `ConfigurationError` outside of a call, and in a task that outlived it.
 
-    A worker that a request has started is of no request: whatever comes to it later would be asked in the name of the
-    first caller.
+    A background worker inherits the context of the request that started it, and must not act for that caller later.
     """
     call = _current.get()
     if call is None:
         raise ConfigurationError("no guarded call is being handled: is the guard in front of the application?")
     if call.is_over:
-        raise ConfigurationError("the call is over: what goes on after its answer must be told on whose behalf")
+        raise ConfigurationError("the call is over: code that runs after the response has no caller")
     return call
 
 
 def current_principal() -> Principal:
-    """Return the caller of the call being handled; raise `ConfigurationError` outside of one."""
+    """Return the caller of the current call; raise `ConfigurationError` outside of one."""
     return current_call().caller
 
 
 def current_decision() -> Decision | None:
-    """Return the latest decision of the call being handled, None before the first; raise outside of a call."""
+    """Return the latest decision of the current call, None before the first; raise `ConfigurationError` outside."""
     decisions = current_call().decisions
     return decisions[-1] if decisions else None
 
 
-class refusing:  # noqa: N801  used as a statement; a generator would cost a microsecond a call
-    """Return the call being handled, and remember as its refusal what is raised inside."""
+class recording_refusal:  # noqa: N801  used as a statement; a generator would cost a microsecond a call
+    """Enter the current call, and store an `IamGuardError` raised inside as its refusal."""
 
     __slots__ = ("_call",)
 
@@ -146,7 +145,7 @@ class refusing:  # noqa: N801  used as a statement; a generator would cost a mic
 
 
 class serving:  # noqa: N801  used as a statement
-    """Make `call` the current one; for middlewares, workers and tests."""
+    """Make `call` the current call; for middlewares, workers and tests."""
 
     __slots__ = ("_call", "_token")
 

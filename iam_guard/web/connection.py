@@ -1,9 +1,8 @@
-"""The facts of a connection: who is at the other end, over what, with which headers -> `Call` and `HttpRequest`.
+"""The facts of a connection: an ASGI scope -> `Call` and `HttpRequest`.
 
-The form of a connection is ASGI's scope; what comes over WSGI is brought into it first (`web/wsgi/environ`). A
-forwarding header is believed only from a trusted proxy (design 5): the chain of `X-Forwarded-For` is walked from our
-end, and the first address that is not a trusted proxy is the caller. Where the walk meets something that is no address,
-nobody knows the caller's: a proxy's own address in its place would pass for a caller inside.
+WSGI environs are converted to a scope first (`web/wsgi/environ`). Forwarding headers count only from a trusted proxy
+(design 5): `X-Forwarded-For` is read from its end, and the first address that is not a trusted proxy is the caller's.
+If an entry is not an address, the caller's address is unknown: a proxy's address would look like an internal caller.
 """
 
 from __future__ import annotations
@@ -30,28 +29,28 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_HEADERS: Final = 256
 MAX_PROXIES: Final = 32
-"""Addresses of a forwarding chain that are read; where all of them are trusted proxies, nobody knows the caller's."""
-_LONGEST_ADDRESS: Final = 128
+"""Addresses read from a forwarding chain; if all of them are trusted proxies, the caller's address is unknown."""
+_MAX_ADDRESS_LENGTH: Final = 128
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 _SECURE_SCHEMES = ("https", "wss")
 
 
 class Connection:
-    """Reads ASGI scopes by the settings; made once."""
+    """Reads ASGI scopes according to the settings; created once."""
 
-    __slots__ = ("_region", "_sources", "_trusted")
+    __slots__ = ("_certificate_sources", "_region", "_trusted")
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = tuple(
             ipaddress.ip_network(trusted_proxy, strict=False) for trusted_proxy in settings.trusted_proxies
         )
-        self._sources = settings.client_certificates
+        self._certificate_sources = settings.client_certificates
         self._region = settings.region
 
     def facts(self, scope: Mapping[str, Any]) -> Call:
         """Return the facts of a call; never raises."""
-        sent = list(scope["headers"])[:MAX_HEADERS]  # a request with more of them is refused
-        first: dict[bytes, bytes] = dict(sent[::-1])  # of several with one name, the first
+        sent = list(scope["headers"])[:MAX_HEADERS]  # a request with more headers is rejected
+        first: dict[bytes, bytes] = dict(sent[::-1])  # of duplicates, the first
         host, agent, referer = first.get(b"host"), first.get(b"user-agent"), first.get(b"referer")
         client = scope.get("client")
         peer = _address(client[0]) if client else None
@@ -75,29 +74,29 @@ class Connection:
         )
 
     def request(self, scope: Mapping[str, Any]) -> HttpRequest:
-        """Return what credentials speak about.
+        """Return the request that credentials are verified against.
 
-        Raises `MalformedRequest` for a path that is no UTF-8, `RequestTooLarge` for more than `MAX_HEADERS` headers.
+        Raises `MalformedRequest` for a path that is not UTF-8, `RequestTooLarge` for more than `MAX_HEADERS` headers.
         """
         if len(scope["headers"]) > MAX_HEADERS:
             raise RequestTooLarge(f"expected at most {MAX_HEADERS} headers")
-        return http_request(scope, self._certificates(scope) if self._sources else ())
+        return http_request(scope, self._certificates(scope) if self._certificate_sources else ())
 
     def _certificates(self, scope: Mapping[str, Any]) -> tuple[CarriedCertificate, ...]:
-        """Find the client certificates that count here.
+        """Return the client certificates of the configured sources.
 
-        That of a connection from a trusted proxy is the proxy's and not the caller's. An empty header of such a proxy
-        says that the caller has none; from anybody else the header is refused later on, whatever is in it.
+        The TLS certificate of a trusted proxy is the proxy's, not the caller's. An empty header from such a proxy means
+        that the caller has no certificate; from any other address, the header is rejected later.
         """
         client = scope.get("client")
         peer = _address(client[0]) if client else None
         is_proxy = peer is not None and self._is_trusted(peer)
         found: list[CarriedCertificate] = []
-        for source in self._sources:
+        for source in self._certificate_sources:
             if source == TLS:
                 tls = (scope.get("extensions") or {}).get("tls") or {}
                 chain = tls.get("client_cert_chain") or ()
-                values = () if is_proxy else tuple(str(each).encode() for each in chain)
+                values = () if is_proxy else tuple(str(certificate).encode() for certificate in chain)
                 is_believed = True
             else:
                 values = tuple(value for name, value in scope["headers"] if name.lower() == source.encode("ascii"))
@@ -109,7 +108,7 @@ class Connection:
         return tuple(found)
 
     def _origin(self, headers: Headers, proxy: str) -> str | None:
-        """Walk the forwarding chain from our end; None where it cannot be read as far as the caller."""
+        """Return the caller's address from the forwarding chain; None if it can't be determined."""
         values = [value for name, value in headers if name == b"x-forwarded-for"]
         if not values:
             return proxy
@@ -127,10 +126,10 @@ class Connection:
 
 
 def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificate, ...] = ()) -> HttpRequest:
-    """Return what a signature covers; raise `MalformedRequest` for a path that is no UTF-8."""
+    """Return the parts of a request that a signature covers; raise `MalformedRequest` for a path that is not UTF-8."""
     raw_path = scope.get("raw_path")
     path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
-    path = path.partition(b"?")[0]  # some servers leave the query in it
+    path = path.partition(b"?")[0]  # some servers include the query
     try:
         if b"%" in path or not path.isascii():
             _decoded(path).decode("utf-8")
@@ -141,12 +140,12 @@ def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificat
 
 
 def signed_host(principal: Principal) -> str | None:
-    """Return the host that the application has to route by, where the signature is for another than the received."""
+    """Return the host that the application must route by, if the signature is for another than the received one."""
     return None if principal.credential is None else principal.credential.host
 
 
 def headers_at_host(headers: Iterable[tuple[bytes, bytes]], host: str) -> list[tuple[bytes, bytes]]:
-    """Return headers with the host that was signed, and without the forwarding header by which some would route."""
+    """Return the headers with the signed host, and without `X-Forwarded-Host`, by which some frameworks route."""
     kept = [(name, value) for name, value in headers if name.lower() not in (b"host", b"x-forwarded-host")]
     return [*kept, (b"host", host.encode("latin-1", "replace"))]
 
@@ -161,17 +160,19 @@ def _decoded(path: bytes) -> bytes:
 
 
 def _path_of(scope: Mapping[str, Any]) -> str:
-    """Return the path, in which a question mark is no query's: a record has all before the first one."""
+    """Return the path with question marks encoded: audit records contain the URL up to the first `?`."""
     path: str = scope.get("path", "")
     return path.replace("?", "%3F") if "?" in path else path
 
 
 def _address(text: str) -> str | None:
     """Read an address, with or without brackets and port; an IPv4 address mapped into IPv6 is the IPv4 address."""
-    return _read_address(text) if len(text) <= _LONGEST_ADDRESS else None  # a long text is neither read nor remembered
+    return (
+        _read_address(text) if len(text) <= _MAX_ADDRESS_LENGTH else None
+    )  # long values are neither parsed nor cached
 
 
-@lru_cache(maxsize=4096)  # a caller comes again from where it came
+@lru_cache(maxsize=4096)  # callers repeat
 def _read_address(text: str) -> str | None:
     found = _WITH_PORT.fullmatch(text)
     try:
@@ -182,6 +183,6 @@ def _read_address(text: str) -> str | None:
     return str(mapped or ip)
 
 
-def _last(headers: Headers, wanted: bytes) -> str | None:
-    values = [value for name, value in headers if name == wanted]
+def _last(headers: Headers, header: bytes) -> str | None:
+    values = [value for name, value in headers if name == header]
     return values[-1].decode("latin-1").rsplit(",", 1)[-1].strip() if values else None

@@ -1,9 +1,9 @@
-"""Refusals that explain themselves to their callers: for development, and for those whose policies allow it.
+"""Error responses with an explanation of the denial, for development and for callers whose policies allow it.
 
-An explanation shows policies and the values of condition keys, so a caller is told only about its own account, and only
-where it may do `iam:ExplainDecision` on its own ARN: an action of ours, not AWS's, decided and noted like any other.
-What the organization's policies say is the management account's: only how they stand is told. What is concealed stays
-so.
+An explanation contains policies and values of condition keys. So a caller only gets it for resources of its own
+account, and if it is allowed `iam:ExplainDecision` on its own ARN: our own action, decided and recorded like any other.
+The contents of organization policies belong to the management account; only their result is shown. Concealed denials
+are not explained.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from iam_guard.guard.guard import Guard
 from iam_guard.guard.request_context import RequestContext
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import Resource
-from iam_guard.web.refusal import Refusal, RefusalFormat, WaitingForm, problem_document
+from iam_guard.web.refusal import BlockingFormat, Refusal, RefusalFormat, problem_document
 
 EXPLAIN_DECISION: Final = "iam:ExplainDecision"
 
 
 def problem_explained(guard: Guard) -> RefusalFormat:
-    """Return the form of `problem` with one member more, `explanation`, for callers who may have it.
+    """Return the format of `problem` with the member `explanation`, for callers who are allowed to see it.
 
-    It is `Explanation.to_dict()`. With each refusal of a known caller another decision is made and noted: whether the
-    caller may be told.
+    The member is `Explanation.to_dict()`. Each denial of an authenticated caller causes another recorded decision, for
+    `iam:ExplainDecision`.
     """
-    return WaitingForm(partial(_explained_problem, guard))
+    return BlockingFormat(partial(_explained_problem, guard))
 
 
 def explanation_for_caller(guard: Guard, decision: Decision) -> Explanation | None:
-    """Explain a denial to the one who was denied.
+    """Return the explanation of a denial for the denied caller.
 
-    None for what was allowed, for a caller who may not be told, and where the resource is another account's.
+    None for an allowed request, without permission for `iam:ExplainDecision`, and for another account's resource.
     """
     principal, owner = decision.request.principal, decision.request.owner
     if decision.allowed or principal.account is None or owner not in (None, principal.account):

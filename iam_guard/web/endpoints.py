@@ -1,4 +1,4 @@
-"""What guards an endpoint, whatever framework it belongs to: its mark, and its row in the inventory."""
+"""Endpoints of any framework: the mark that guards one, and its row in the inventory."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from iam_guard.web.requirement import MARK, Requirement
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint: `path` is the whole template, `guards` what stands on it (`docs:GetDocument on …`, `public`)."""
+    """One endpoint: `path` is the complete template, `guards` are descriptions (`docs:GetDocument on …`, `public`)."""
 
     path: str
     methods: tuple[str, ...]
     name: str
     guards: tuple[str, ...]
     requirements: tuple[Requirement, ...] = ()
-    """What is asked for before it answers."""
+    """The requirements that are enforced before it answers."""
     host: str | None = None
-    """The host that it answers at alone, as the application declares it (`{tenant}.example.com`)."""
-    methods_are_untold: bool = False
-    """Whether nothing says which methods it takes but a route map, if it names some: then it gets no other."""
+    """The host template of its route (`{tenant}.example.com`); None for every host."""
+    methods_are_unknown: bool = False
+    """Whether its methods are unknown; if a route map names some, the endpoint gets only these."""
     handler: Any = field(default=None, repr=False, compare=False)
-    """What runs; endpoints with one handler are one, whatever they are called."""
+    """The function or class that runs; endpoints with the same handler are identical."""
 
     @property
     def address(self) -> str:
-        """The path, behind the host where there is one."""
+        """The host, if there is one, followed by the path."""
         return f"{self.host or ''}{self.path}"
 
     @property
@@ -41,40 +41,39 @@ class Endpoint:
         return f"{','.join(self.methods) or 'ANY'} {self.address} ({self.name})"
 
 
-def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guarding: Any, handler: Any = None) -> Endpoint:
-    """Make the row of an endpoint: what answers, and what is called before it and may decide.
+def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guards: Any, handler: Any = None) -> Endpoint:
+    """Return the row of an endpoint; `guards` are the endpoint itself and what is called before it.
 
-    `handler` is what runs, where something else stands for it.
+    `handler` is the function or class that runs, if it is not the first of `guards`.
     """
-    marks = [mark for each in guarding if (mark := own_mark(each)) is not None]
+    marks = [mark for guard in guards if (mark := own_mark(guard)) is not None]
     requirements = tuple(mark for mark in marks if isinstance(mark, Requirement))
-    runs = handler if handler is not None else next(iter(guarding), None)
+    runs = handler if handler is not None else next(iter(guards), None)
     return Endpoint(path, methods, name, tuple(str(mark) for mark in marks), requirements, handler=runs)
 
 
 def catalogues_of(endpoints: Iterable[Endpoint]) -> list[Catalogue]:
-    """List the catalogues that what guards endpoints was declared in, each once."""
+    """Return the distinct catalogues of the requirements of `endpoints`."""
     requirements = (requirement for endpoint in endpoints for requirement in endpoint.requirements)
-    found = [each.catalogue for each in requirements if each.catalogue is not None]
-    return list({id(each): each for each in found}.values())
+    catalogues = [requirement.catalogue for requirement in requirements if requirement.catalogue is not None]
+    return list({id(catalogue): catalogue for catalogue in catalogues}.values())
 
 
 def refuse_unfit_handlers(endpoints: Iterable[Endpoint]) -> None:
-    """Raise `ConfigurationError` for a handler that can fill no template, by its annotations or its path."""
+    """Raise `ConfigurationError` for a handler whose annotations or path can't fill its resource template."""
     for endpoint in endpoints:
         for requirement in endpoint.requirements:
-            requirement.refuse_unfit_parameters(endpoint.handler, endpoint.path)
+            requirement.check_parameter_types(endpoint.handler, endpoint.path)
 
 
 def unguarded_message(endpoints: Iterable[Endpoint]) -> str:
-    """Return which endpoints nobody guards, and the usual reason where one is decorated all the same."""
+    """Return the error message for unguarded endpoints, with a hint for a decorator in the wrong place."""
     listing = ", ".join(str(endpoint) for endpoint in endpoints)
-    where = "what guards one stands below the decorator of its route"
-    return f"endpoints that are neither guarded nor public: {listing}; {where}"
+    return f"endpoints that are neither guarded nor public: {listing}; put `@requires` below the route decorator"
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:
-    """Return the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
+    """Return the mark of an endpoint, or for an unmarked endpoint class that of its handler; None without one.
 
     `method` is the HTTP method, None for a WebSocket.
     """
@@ -88,7 +87,7 @@ def mark_of(endpoint: Any, method: str | None) -> Any:
 
 
 def own_mark(endpoint: Any) -> Any:
-    """Return the mark of an endpoint itself, or of the class of an object. A mark on a base class does not count."""
+    """Return the mark of an endpoint itself, or of the class of an instance. Marks of base classes don't count."""
     if isinstance(endpoint, type):
         return vars(endpoint).get(MARK)
     while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
@@ -100,16 +99,16 @@ def own_mark(endpoint: Any) -> Any:
 
 
 def guards_of(endpoint: Any) -> tuple[str, ...]:
-    """Return what guards an endpoint, for its row in the inventory; nothing where nobody does."""
+    """Return the description of what guards an endpoint, as for the inventory; empty for an unguarded one."""
     mark = own_mark(endpoint)
     return () if mark is None else (str(mark),)
 
 
-def identity_of(endpoint: Endpoint) -> object:
-    """Return what two endpoints have in common where the same runs for both; a wrapper may make another thing of it."""
+def handler_identity(endpoint: Endpoint) -> object:
+    """Return a value that is equal for endpoints with the same handler; wrapped handlers may differ."""
     handler = endpoint.handler
     if inspect.ismethod(handler):
-        return id(handler.__self__), id(handler.__func__)  # each access makes another method
+        return id(handler.__self__), id(handler.__func__)  # each access creates a new method object
     return endpoint.name if handler is None else id(handler)
 
 

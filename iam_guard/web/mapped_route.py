@@ -1,4 +1,4 @@
-"""One row of a route map: it decides about its route, and stands for the endpoint that knows nothing of a guard."""
+"""One row of a route map: it enforces the requirement of its route, and represents the unmarked endpoint."""
 
 from __future__ import annotations
 
@@ -10,64 +10,67 @@ from iam_guard.web.endpoints import mark_of
 from iam_guard.web.requirement import MARK, Requirement, takes_unsigned
 
 Mark: TypeAlias = Requirement | str
-"""What a row says: a requirement, or `PUBLIC`."""
+"""A requirement, or `PUBLIC`."""
 
 
 class MappedRoute:
-    """What guards one route; its mark is that of an endpoint, so that it can stand for one."""
+    """The guard of one route; it has a mark like an endpoint, so that it can represent one."""
 
     def __init__(self, name: str, mark: Mark) -> None:
         self.mark = mark
         self.__qualname__ = name  # for messages about the endpoint
         setattr(self, MARK, mark)
-        self._bound = mark.bind(_nothing) if isinstance(mark, Requirement) else None
+        self._bound = mark.bind(_no_parameters) if isinstance(mark, Requirement) else None
         sources = (mark.loader, mark.context) if isinstance(mark, Requirement) else ()
         self._loaders = [source for source in sources if callable(source)]
         self._is_awaited = any(inspect.iscoroutinefunction(loader) for loader in self._loaders)
 
     @property
     def is_public(self) -> bool:
-        """Whether the route is open to everybody."""
+        """Whether the route is public."""
         return not isinstance(self.mark, Requirement)
 
     @property
     def takes_unsigned(self) -> bool:
-        """Whether the route takes a body that the signature leaves out."""
+        """Whether the route accepts a body that the signature does not cover."""
         return takes_unsigned(self.mark)
 
     @property
     def blocks(self) -> bool:
-        """Whether it has loaders, and no asynchronous one: what they call may wait, so no event loop runs them."""
+        """Whether all loaders are synchronous, and must not be called on an event loop."""
         return bool(self._loaders) and not self._is_awaited
 
     def refuse_async_loaders(self) -> None:
-        """Raise `ConfigurationError` for a loader that a synchronous framework could not wait for."""
+        """Raise `ConfigurationError` for asynchronous loaders, which a synchronous framework can't await."""
         if self._is_awaited and self._bound is not None:
             self._bound.refuse_async_loaders()
 
     def enforce(self, parameters: Mapping[str, Any]) -> None:
         """Decide for the current call, with the parameters that the handler gets; raise unless allowed.
 
-        Raises `ConfigurationError` for a loader that would have to be awaited.
+        Raises `ConfigurationError` for an asynchronous loader.
         """
         if self._bound is not None:
             self.refuse_async_loaders()
             self._bound.enforce((), dict(parameters))
 
     async def enforce_async(self, parameters: Mapping[str, Any]) -> None:
-        """Do the same, and wait for asynchronous loaders."""
+        """Decide as `enforce` does, and await asynchronous loaders."""
         if self._bound is not None:
             await self._bound.enforce_async((), dict(parameters))
 
     def standing_for(self, endpoint: object, method: str) -> object:
-        """Return what a framework's router is said to have found: the row, or the endpoint where that asks for more."""
+        """Return the endpoint to report as matched: the row, or the endpoint if only that one has a requirement."""
         return endpoint if self.is_public and mark_of(endpoint, method) is not None else self
 
 
-def is_another(given: Mapping[str, Any], decided: Mapping[str, Any]) -> bool:
-    """Return whether a handler gets another value of a parameter than was decided about; one may be gone, or be new."""
-    return any(name in given and given[name] is not value and given[name] != value for name, value in decided.items())
+def parameters_changed(parameters: Mapping[str, Any], decided: Mapping[str, Any]) -> bool:
+    """Return whether a parameter differs from the value in `decided`; removed and added parameters don't count."""
+    return any(
+        name in parameters and parameters[name] is not value and parameters[name] != value
+        for name, value in decided.items()
+    )
 
 
-def _nothing() -> None:
-    """Stand in for a handler: all parameters are the route's."""
+def _no_parameters() -> None:
+    """Serve as the handler of a row, which has no parameters but the route's."""

@@ -1,8 +1,7 @@
-"""What an OpenAPI document says about access: how callers sign in, what each operation asks for, how it refuses.
+"""Add authentication and authorization to an OpenAPI document.
 
-Works on the document as a framework made it and on the inventory of its endpoints, so that every framework's document
-says it in the same words; nothing that the document says already is overwritten. `x-iam-action` and `x-iam-resource`
-are extensions of OpenAPI.
+Completes the document of any framework from the inventory of its endpoints; existing members are not overwritten.
+`x-iam-action` and `x-iam-resource` are extensions of OpenAPI.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from iam_guard.web.endpoints import Endpoint
 from iam_guard.web.requirement import PUBLIC, Requirement
 
 PROBLEM: Final = "IamGuardProblem"
-"""The name of the schema of refusals."""
+"""The name of the schema of error responses."""
 
 _CONVERTOR: Final = re.compile(r"\{([^{}:]+):[^{}]*\}")  # `{path:path}` of a route is `{path}` of the document
 
@@ -26,16 +25,16 @@ SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
         "in": "header",
         "name": "Authorization",
         "x-amazon-apigateway-authtype": "awsSigv4",
-        "description": "AWS Signature Version 4, as every AWS SDK makes it; a presigned URL is one too",
+        "description": "AWS Signature Version 4, as created by every AWS SDK, in a header or a presigned URL",
     },
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key, or a token of an identity provider",
+        "description": "An API key, or an identity provider's token",
     },
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key"},
 }
-"""The ways to sign in; a request has one of them."""
+"""The alternative ways to authenticate."""
 
 _SCHEMA: Final[Mapping[str, Any]] = {
     "title": "Refusal",
@@ -44,27 +43,27 @@ _SCHEMA: Final[Mapping[str, Any]] = {
     "required": ["type", "title", "status", "code", "detail", "requestId"],
     "properties": {
         "type": {"type": "string"},
-        "title": {"type": "string", "description": "The phrase of the status"},
+        "title": {"type": "string", "description": "The reason phrase of the status"},
         "status": {"type": "integer"},
-        "code": {"type": "string", "description": "The error code of AWS", "examples": ["AccessDenied"]},
-        "detail": {"type": "string", "description": "What was not allowed, in the words of AWS"},
+        "code": {"type": "string", "description": "AWS's error code", "examples": ["AccessDenied"]},
+        "detail": {"type": "string", "description": "AWS's error message"},
         "requestId": {"type": "string", "description": "The id of the request in the audit trail"},
-        "encodedMessage": {"type": "string", "description": "Why, for those who may decode it with STS"},
+        "encodedMessage": {"type": "string", "description": "The reason, for STS DecodeAuthorizationMessage"},
     },
 }
 
 _REFUSALS: Final[Mapping[str, str]] = {
-    "401": "The request carries no credentials, or bad ones",
-    "403": "The caller is known, and not allowed to do this",
-    "404": "There is no such resource, or the caller may not know of it",
-    "503": "No decision can be made at the moment",
+    "401": "Missing or invalid credentials",
+    "403": "The caller is authenticated, but not authorized",
+    "404": "The resource does not exist, or is concealed from the caller",
+    "503": "No decision is possible at the moment",
 }
 
 
 def describe_openapi(document: Mapping[str, Any], endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """Return the document with what guards its operations: `security`, refusals, `x-iam-action` and `x-iam-resource`.
+    """Return the document with `security`, error responses, `x-iam-action` and `x-iam-resource` of its operations.
 
-    `endpoints` is the inventory of the application; an operation that is in none of its rows stays as it is.
+    `endpoints` is the inventory of the application; operations that are not in it stay unchanged.
     """
     described: dict[str, Any] = deepcopy(dict(document))
     paths = described.get("paths") or {}
@@ -83,7 +82,7 @@ def describe_openapi(document: Mapping[str, Any], endpoints: Iterable[Endpoint])
     if is_guarded:
         components = described.setdefault("components", {})
         schemes = components.setdefault("securitySchemes", {})
-        components["securitySchemes"] = {**{name: dict(each) for name, each in SECURITY_SCHEMES.items()}, **schemes}
+        components["securitySchemes"] = {**{name: dict(scheme) for name, scheme in SECURITY_SCHEMES.items()}, **schemes}
         components.setdefault("schemas", {}).setdefault(PROBLEM, deepcopy(dict(_SCHEMA)))
     return described
 

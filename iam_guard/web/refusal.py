@@ -1,7 +1,7 @@
-"""A refusal as an answer: an error of the family -> status, headers, body (design 4.5, RFC 9457).
+"""Error responses: an `IamGuardError` -> status, headers, body (design 4.5, RFC 9457).
 
-The form comes from the error itself. Nothing secret, and nothing about other tenants, is told: errors of our own making
-are answered with a general sentence, their details stay in the log and the audit trail.
+The response contains no secrets and nothing about other tenants: server errors get a generic message, and their details
+are only in the log and the audit trail.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REALM = 'Bearer realm="iam-guard", AWS4-HMAC-SHA256'
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What is sent. Header names in lower case."""
+    """An error response. Header names are lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -31,12 +31,12 @@ class Refusal:
 
 
 RefusalFormat: TypeAlias = Callable[[IamGuardError, str], Refusal]
-"""(the error, the request id) -> what is sent."""
+"""(the error, the request id) -> the response."""
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingForm:
-    """A form that asks the guard or the world, so that it is not called on an event loop."""
+class BlockingFormat:
+    """A format that may block, so that it is not called on an event loop."""
 
     form: RefusalFormat
 
@@ -45,14 +45,14 @@ class WaitingForm:
 
 
 def problem(error: IamGuardError, request_id: str) -> Refusal:
-    """Answer with `application/problem+json`: AWS's code, AWS's sentence, the request id (RFC 9457)."""
+    """Return an `application/problem+json` response with AWS's code and message and the request id (RFC 9457)."""
     return problem_document(error, request_id)
 
 
 def problem_with_message(guard: Guard) -> RefusalFormat:
-    """Return the form of `problem` with one member more, `encodedMessage`, for callers who are known and not allowed.
+    """Return the format of `problem` with the member `encodedMessage` for denials of authenticated callers.
 
-    The message says why, and is sealed for the caller's account: `DecodeAuthorizationMessage` of STS opens it.
+    The message contains the reason, encrypted for the caller's account: STS `DecodeAuthorizationMessage` decodes it.
     """
 
     def form(error: IamGuardError, request_id: str) -> Refusal:
@@ -64,18 +64,20 @@ def problem_with_message(guard: Guard) -> RefusalFormat:
 
 
 def problem_document(
-    error: IamGuardError, request_id: str, more: Mapping[str, object] = MappingProxyType({})
+    error: IamGuardError, request_id: str, extra: Mapping[str, object] = MappingProxyType({})
 ) -> Refusal:
-    """Answer as `problem` does, with members more."""
-    error = as_asked_to_sign_in(error)
+    """Return the response of `problem` with additional members."""
+    error = challenge_anonymous(error)
     document: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "code": error.code,
-        "detail": error.message if error.fault == "sender" else _GENERAL.get(error.status, _GENERAL[500]),
+        "detail": error.message
+        if error.fault == "sender"
+        else _GENERIC_DETAILS.get(error.status, _GENERIC_DETAILS[500]),
         "requestId": request_id,
-        **more,
+        **extra,
     }
     headers = [
         ("content-type", "application/problem+json"),
@@ -89,22 +91,22 @@ def problem_document(
     return Refusal(error.status, tuple(headers), json.dumps(document).encode())
 
 
-_GENERAL = {
+_GENERIC_DETAILS = {
     500: "the service could not answer the request",
     503: "no decision can be made at the moment, so the request is denied",
 }
 
 
-def as_asked_to_sign_in(error: IamGuardError) -> IamGuardError:
-    """Turn the denial of an anonymous caller into the demand for credentials (design 4.5: 401, not 403)."""
+def challenge_anonymous(error: IamGuardError) -> IamGuardError:
+    """Return the denial of an anonymous caller as a request for credentials (design 4.5: 401, not 403)."""
     if not isinstance(error, AccessDenied) or not isinstance(error.decision, Decision):
         return error
     request = error.decision.request
     if request.principal.type is not PrincipalType.ANONYMOUS:
         return error
-    return sign_in_for(request.action)
+    return authentication_required(request.action)
 
 
-def sign_in_for(action: str) -> MissingAuthenticationToken:
-    """Ask a stranger for credentials, in the same words whether the resource is there or not (rule X-9)."""
+def authentication_required(action: str) -> MissingAuthenticationToken:
+    """Return the error for a missing credential; it does not depend on whether the resource exists (rule X-9)."""
     return MissingAuthenticationToken(f"User: anonymous is not authorized to perform: {action}")

@@ -1,9 +1,9 @@
-"""Resource templates: `document/{document_id}` or a whole ARN with parameters -> the ARN of one request.
+"""Resource templates: `document/{document_id}` or an ARN with parameters -> the ARN of one request.
 
-A short template means a resource of the caller's own account; a whole ARN may name the account by a parameter. Values
-are put in by their canonical text: a `*` in a path is a character (rule M-21), and a value cannot move the borders
-between ARN fields. A value that names no resource is refused (`parameter_values`), unless its parameter is declared
-`raw`.
+A short template means a resource in the caller's account; in an ARN, the account may be a parameter. Values are
+inserted as their canonical text: a `*` in a path is a literal character (rule M-21), and a value can't move the
+boundaries between ARN fields. Values that can't be part of a resource name are rejected (`parameter_values`), unless
+their parameter is `raw`.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from typing import Any, Final
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.web.parameter_values import is_plain, refuse_unfit, text_of
+from iam_guard.web.parameter_values import check_text, is_plain, text_of
 
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NO_ROUTE: Final[Mapping[str, Any]] = {}
+_NO_SCOPE: Final[Mapping[str, Any]] = {}
 
 
-def missing(name: str, parameters: Mapping[str, object]) -> str:
-    """Return which parameter is not there, and which are."""
-    there = ", ".join(f"`{parameter}`" for parameter in parameters) or "none"
-    return f"the parameter `{name}`, which neither the route nor the handler has; there is {there}"
+def describe_missing(name: str, parameters: Mapping[str, object]) -> str:
+    """Return an error message with a missing parameter and the existing ones."""
+    names = ", ".join(f"`{parameter}`" for parameter in parameters) or "none"
+    return f"expected the parameter `{name}` of the route or the handler, got {names}"
 
 
 class ResourceTemplate:
-    """One template, read once. Raises `ConfigurationError` when it is no template."""
+    """A parsed template. Raises `ConfigurationError` for an invalid one."""
 
     __slots__ = ("_fields", "_is_short", "_raw", "_rest", "_service", "parameters", "text")
 
     def __init__(self, text: str, *, service: str, raw: Collection[str] = ()) -> None:
-        """Read a template. `raw` names the parameters whose values are data: any text of theirs names a resource."""
+        """Parse a template. `raw` names the parameters whose values may be any text."""
         self.text = text
         self._raw = frozenset(raw)
         self._service = service
         self._is_short = not text.startswith("arn:")
-        whole = f"arn:{{partition}}:{service}:{{region}}:{{account}}:{text}" if self._is_short else text
-        fields = whole.split(":", 5)
-        names = _PARAMETER.findall(whole)
+        arn = f"arn:{{partition}}:{service}:{{region}}:{{account}}:{text}" if self._is_short else text
+        fields = arn.split(":", 5)
+        names = _PARAMETER.findall(arn)
         wrong = [name for name in names if not _IDENTIFIER.fullmatch(name)]
-        if len(fields) != 6 or not fields[5] or wrong or "{" in _PARAMETER.sub("", whole):
+        if len(fields) != 6 or not fields[5] or wrong or "{" in _PARAMETER.sub("", arn):
             message = f"expected a resource such as `document/{{document_id}}` or a whole ARN, got `{text}`"
             raise ConfigurationError(message, place="resource")
-        if "*" in whole or "?" in whole:
+        if "*" in arn or "?" in arn:
             raise ConfigurationError(f"expected a resource without wildcards, got `{text}`", place="resource")
         self.parameters = tuple(dict.fromkeys(_PARAMETER.findall(text)))
         *self._fields, self._rest = (tuple(_PARAMETER.split(field)) for field in fields)  # text, name, text, name, …
@@ -56,41 +56,41 @@ class ResourceTemplate:
         parameters: Mapping[str, object],
         principal: Principal,
         settings: Settings,
-        scope: Mapping[str, Any] = _NO_ROUTE,
+        scope: Mapping[str, Any] = _NO_SCOPE,
     ) -> str:
-        """Return the ARN; raise `ConfigurationError` for a missing parameter, `InvalidInput` for an unfit one.
+        """Return the ARN; raise `ConfigurationError` for a missing parameter, `InvalidInput` for an invalid one.
 
-        `scope` is that of the route, which tells what its router makes of a path.
+        `scope` is that of the route; it shows how the router handles a leading slash.
         """
-        own = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
-        if self._is_short:  # what it leaves out is never the caller's to choose, whatever parameters are called
-            filled = ["arn", own["partition"], self._service, own["region"], own["account"]]
+        defaults = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
+        if self._is_short:  # the omitted fields never come from parameters with these names
+            filled = ["arn", defaults["partition"], self._service, defaults["region"], defaults["account"]]
         else:
-            filled = [self._fill(parts, parameters, own, scope) for parts in self._fields]
+            filled = [self._fill(parts, parameters, defaults, scope) for parts in self._fields]
         beginning = ":".join(filled)
         if beginning.count(":") != len(filled) - 1:
             number = next(number for number, part in enumerate(filled, 1) if ":" in part)
             raise InvalidInput("expected a value without a colon in the resource's ARN", place=f"ARN field {number}")
-        return f"{beginning}:{self._fill(self._rest, parameters, own, scope)}"
+        return f"{beginning}:{self._fill(self._rest, parameters, defaults, scope)}"
 
     def _fill(
         self,
         parts: tuple[str, ...],
         parameters: Mapping[str, object],
-        own: Mapping[str, str],
+        defaults: Mapping[str, str],
         scope: Mapping[str, Any],
     ) -> str:
-        if len(parts) == 3 and parts[1] in parameters:  # one parameter, as nearly everywhere
+        if len(parts) == 3 and parts[1] in parameters:  # the usual case: one parameter
             return f"{parts[0]}{self._text(parts[1], parameters, scope)}{parts[2]}"
         filled = list(parts)
         for place in range(1, len(parts), 2):
             name = parts[place]
             if name in parameters:
                 filled[place] = self._text(name, parameters, scope)
-            elif name in own:
-                filled[place] = own[name]
+            elif name in defaults:
+                filled[place] = defaults[name]
             else:
-                message = f"the resource template `{self.text}` needs {missing(name, parameters)}"
+                message = f"{describe_missing(name, parameters)} for the resource template `{self.text}`"
                 raise ConfigurationError(message, place="resource")
         return "".join(filled)
 
@@ -98,10 +98,10 @@ class ResourceTemplate:
         value = parameters[name]
         text = value if type(value) is str else text_of(value)
         if not is_plain(text) and name not in self._raw:
-            refuse_unfit(text[1:] if text.startswith("/") and _is_rooted(name, scope) else text, name)
+            check_text(text[1:] if text.startswith("/") and _is_rooted(name, scope) else text, name)
         return text
 
 
 def _is_rooted(name: str, scope: Mapping[str, Any]) -> bool:
-    """Return whether a path parameter may begin with a slash that the router adds: `{name:path}` of Litestar does."""
+    """Return whether the router may add a leading slash to a path parameter, as Litestar does for `{name:path}`."""
     return "path_template" in scope and name in scope["path_params"]

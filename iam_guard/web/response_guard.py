@@ -1,8 +1,8 @@
-"""The way out: which answers may leave, and what is noted of a call that ends in an error (design 5).
+"""Decide which responses may be sent, and record calls that end in an error (design 5).
 
-An endpoint that made no decision and is not public gives nothing away: its answer is turned into a 500 and reported.
-Where no endpoint is told, a router may have answered that there is none, or a handler behind an application that does
-not say what it found. Then the status goes out and nothing else: a standard answer stands in (`neutral_answer`).
+The response of an endpoint without a decision that is not public is replaced by a 500 and logged. If the endpoint is
+unknown, the response may come from a router without a match, or from a handler of an application that doesn't report
+its endpoints. Then only its status is sent, in a neutral response (`neutral_answer`).
 """
 
 from __future__ import annotations
@@ -22,58 +22,60 @@ from iam_guard.web.refusal import Refusal
 from iam_guard.web.requirement import PUBLIC
 
 ROUTER_ANSWERS: Final = frozenset({301, 307, 308, 404})
-"""What a router says when no endpoint takes the request; nothing was decided, and nothing was given away."""
-UNTOLD: Final = object()
-"""Stands for an endpoint when nobody has told what the router found."""
+"""The statuses of a router without a matching endpoint; such a response needs no decision."""
+UNKNOWN_ENDPOINT: Final = object()
+"""Stands for an endpoint when it is unknown what the router matched."""
 _METHODS: Final = re.compile(r"[A-Z]{1,32}(?: ?, ?[A-Z]{1,32}){0,31}")
 _WRONG_METHOD: Final = 405
-"""The same for a path whose endpoint does not take the method; the router names the endpoint all the same."""
-_NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
+"""The status of a router for an endpoint without that method; the router may set the endpoint."""
+_NO_ACTION: Final = "iam-guard:UndecidedEndpoint"
 
 
 def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | None) -> bool:
-    """Refuse an answer that nobody decided or that was refused, and the 500 that a framework makes of a refusal.
+    """Raise for a response that was not decided or was denied, and for a framework's 500 after a refusal.
 
-    `endpoint` is what the router found: None where it found none, so that an error comes from before any endpoint, and
-    `UNTOLD` where it may have found one. Return whether the answer may go out as it is; else `neutral_answer` may.
+    `endpoint` is what the router matched: None if it matched none, `UNKNOWN_ENDPOINT` if it may have matched one.
+    Returns whether the response may be sent as it is; otherwise `neutral_answer` replaces it.
     """
     if call.refusal is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
         raise call.refusal
     is_decided = bool(call.decisions) or call.is_public
     if is_decided and call.refused_by is None:
         return True
-    mark = None if endpoint is UNTOLD else mark_of(endpoint, method)
-    if status < HTTPStatus.MULTIPLE_CHOICES and _is_refused(call, UNTOLD if endpoint is UNTOLD else mark):
-        raise call.refusal or UndecidedEndpoint(f"something answered where `{call.wanted}` was not allowed")
+    mark = None if endpoint is UNKNOWN_ENDPOINT else mark_of(endpoint, method)
+    if status < HTTPStatus.MULTIPLE_CHOICES and _is_refused(
+        call, UNKNOWN_ENDPOINT if endpoint is UNKNOWN_ENDPOINT else mark
+    ):
+        raise call.refusal or UndecidedEndpoint(f"expected no success after the denial of `{call.attempted_action}`")
     if is_decided or mark == PUBLIC or (status in ROUTER_ANSWERS and endpoint is None):
         return True
     if status >= HTTPStatus.BAD_REQUEST and (mark is not None or endpoint is None):
-        return True  # the framework refused, a bad parameter say, before the guarded handler could ask
-    if status == _WRONG_METHOD or (status in ROUTER_ANSWERS and endpoint is UNTOLD):
+        return True  # an error of the framework, such as a bad parameter, before the guarded handler ran
+    if status == _WRONG_METHOD or (status in ROUTER_ANSWERS and endpoint is UNKNOWN_ENDPOINT):
         return False
-    if endpoint in (None, UNTOLD):
-        where = "CORS and the like belong outside of the guard"
-        raise UndecidedEndpoint(f"something that is no known endpoint answered without a decision; {where}")
-    hint = "" if mark is None else "; what guards it asked another guard, which stands behind this one, or nobody"
+    if endpoint in (None, UNKNOWN_ENDPOINT):
+        hint = "put CORS and similar middlewares outside of the guard"
+        raise UndecidedEndpoint(f"an unknown endpoint answered without a decision; {hint}")
+    hint = "" if mark is None else "; its decorator used another guard inside of this one, or did not run"
     raise UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` answered without a decision and is not public{hint}")
 
 
 def neutral_answer(status: int, headers: Iterable[tuple[str, str]], scope: Mapping[str, Any]) -> Refusal:
-    """Return what goes out in the place of a router's answer that may be a handler's: its status, and nothing else.
+    """Return a response with the same status and no content, for a router's response that may be a handler's.
 
-    A 405 keeps its list of methods. A redirect is to the request's own URL, but for the scheme and a slash at its end;
-    raises `UndecidedEndpoint` for one that leads elsewhere.
+    A 405 keeps its list of methods. A redirect may only differ from the request's URL in the scheme and a trailing
+    slash; raises `UndecidedEndpoint` for other redirects.
     """
-    given = {name.lower(): value for name, value in headers}
+    received = {name.lower(): value for name, value in headers}
     kept: list[tuple[str, str]] = []
     body = HTTPStatus(status).phrase.encode()
     if status == _WRONG_METHOD:
-        kept += [("allow", given["allow"])] if _METHODS.fullmatch(given.get("allow", "")) else []
+        kept += [("allow", received["allow"])] if _METHODS.fullmatch(received.get("allow", "")) else []
     elif status != HTTPStatus.NOT_FOUND:
-        if not _is_own_url(given.get("location", ""), scope):
-            message = "something that is no known endpoint answered without a decision, with a redirect elsewhere"
+        if not _is_own_url(received.get("location", ""), scope):
+            message = "an unknown endpoint answered without a decision, with a redirect to another URL"
             raise UndecidedEndpoint(message)
-        kept, body = [("location", given["location"])], b""
+        kept, body = [("location", received["location"])], b""
     kept += [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(body)))]
     return Refusal(status, tuple(kept), b"" if scope.get("method") == "HEAD" else body)
 
@@ -93,9 +95,9 @@ def _is_own_url(location: str, scope: Mapping[str, Any]) -> bool:
 
 
 def _is_refused(call: CurrentCall, mark: Any) -> bool:
-    """Return whether the guard of an endpoint refused the call, so that other code answers.
+    """Return whether the guard of an endpoint denied the call, so that other code must have answered.
 
-    An unguarded handler may handle a denial as it likes. An unknown endpoint counts as guarded.
+    An unguarded handler may handle a denial by itself. An unknown endpoint counts as guarded.
     """
     if call.refused_by is None or mark in (None, PUBLIC) or call.is_public:
         return False
@@ -103,9 +105,9 @@ def _is_refused(call: CurrentCall, mark: Any) -> bool:
 
 
 def record_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *, is_body: bool = False) -> None:
-    """Record what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint.
+    """Record an error that no decision has recorded: bad input, wrong configuration, an undecided endpoint.
 
-    `is_body` tells that the error is about the body, which was not what had been signed.
+    `is_body` means that the body does not match its signature.
     """
     trail, facts, credential = call.guard.trail, call.facts, call.principal.credential
     if is_body and credential is not None:
@@ -114,6 +116,6 @@ def record_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger,
     if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
         log.error("%s %s: %s", *map(loggable, (facts.method, facts.path, error)))
     if call.decisions:
-        return  # the decisions were noted where they were made
-    action = call.wanted or _NOTHING_WANTED
+        return  # decisions are already recorded
+    action = call.attempted_action or _NO_ACTION
     trail.record_error(error, facts, action=action, resource="*", principal=call.principal)

@@ -1,4 +1,4 @@
-"""Which action guards which route, for applications whose handlers nobody can touch: a table beside them.
+"""Route maps: a table of actions and routes, for applications whose handlers can't be decorated.
 
     routes = RouteMap()
     routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource="document/{document_id}")
@@ -6,10 +6,9 @@
     GuardMiddleware(app, guard=guard, routes=routes)
 
 A row names a route by its method and its template, as the application declares it (`{document_id:int}` and
-`<int:document_id>` are `{document_id}` here), and where routes of several hosts have one template, by the host too.
-INVARIANT: what is decided is the route that the router matched; a row is found by that route's template, never by
-comparing it with the path of a request. A row without a route is an error, so that a map cannot silently be of
-yesterday. A decorator on the handler counts besides.
+`<int:document_id>` are `{document_id}` here), and by its host if routes of several hosts have the same template.
+INVARIANT: a row is looked up by the template of the route that the router matched, never by comparing paths. A row
+without a route is an error, so that an outdated map is noticed. Decorators of handlers are enforced in addition.
 """
 
 from __future__ import annotations
@@ -21,28 +20,28 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import Endpoint, identity_of, refuse_unfit_handlers
+from iam_guard.web.endpoints import Endpoint, handler_identity, refuse_unfit_handlers
 from iam_guard.web.mapped_route import MappedRoute, Mark
 from iam_guard.web.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
 from iam_guard.web.service import Service
 
 ANY = "ANY"
-"""In the place of a method: every one that has no row of its own. Of what is mounted as a whole there is no other."""
+"""A method of rows: all methods without their own row. Mounted applications have only this one."""
 WEBSOCKET = "WEBSOCKET"
-"""In the place of a method."""
+"""A method of rows."""
 BY_MAP = "by the map"
-"""The mark of what a map has put before a handler."""
+"""The mark of the guards that a map installs before handlers."""
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
 _PARAMETER = re.compile(
     r"\{([^{}:]+):[^{}]*\}"  # Starlette and Litestar: {name:convertor}
-    r"|(?<!\(\?P)<(?:[a-zA-Z_]\w*(?:\(.*?\))?:)?([a-zA-Z_]\w*)>"  # Flask and Django: <convertor(what it takes):name>
+    r"|(?<!\(\?P)<(?:[a-zA-Z_]\w*(?:\(.*?\))?:)?([a-zA-Z_]\w*)>"  # Flask and Django: <convertor(arguments):name>
 )
-"""A parameter with its convertor; the groups of a regular expression, `(?P<name>…)`, are written as they are."""
+"""A parameter with its convertor; groups of regular expressions, `(?P<name>…)`, stay unchanged."""
 
 
-class _Key(NamedTuple):
-    """What a row is about. `host` is a template; None for whatever host has no row of its own."""
+class _RouteKey(NamedTuple):
+    """The key of a row. `host` is a template; None for all hosts without their own row."""
 
     method: str
     path: str
@@ -53,24 +52,24 @@ class _Key(NamedTuple):
 
 
 class RouteMap:
-    """Rows by method, template and host. Fill it before the application serves; then it stays as it is."""
+    """Rows by method, template and host. Complete it before the application serves requests."""
 
     def __init__(self, *, services: Iterable[Service] = ()) -> None:
-        """Begin without rows. `services` are those that the application has anyway; others are made as rows name them.
+        """Create an empty map. `services` are existing services; others are created as rows name them.
 
-        Hand `routes.services` to `open_guard`.
+        Pass `routes.services` to `open_guard`.
         """
         self._services = {service.name: service for service in services}
-        self._rows: dict[_Key, MappedRoute] = {}
+        self._rows: dict[_RouteKey, MappedRoute] = {}
 
     @property
     def services(self) -> list[Service]:
-        """The services of the actions, with what rows declared."""
+        """The services of the actions, with the declarations of the rows."""
         return list(self._services.values())
 
     @property
     def takes_unsigned(self) -> bool:
-        """Whether some row takes a body that the signature leaves out."""
+        """Whether a row accepts a body that the signature does not cover."""
         return any(row.takes_unsigned for row in self._rows.values())
 
     def requires(
@@ -86,11 +85,11 @@ class RouteMap:
         raw: Collection[str] = (),
         host: str | None = None,
     ) -> None:
-        """Let a route run only for callers who may do `action` (`docs:GetDocument`); all else as `Service.requires`.
+        """Require `action` (`docs:GetDocument`) for a route; the other arguments are those of `Service.requires`.
 
-        A loader's parameters are the route's. `method` is one of HTTP's, `WEBSOCKET` or `ANY`; a `HEAD` without a row
-        has the one of `GET`. `host` is the template of a route for one host. Raises `ConfigurationError` where the row
-        makes no sense, or there is one already.
+        Loaders get the parameters of the route. `method` is an HTTP method, `WEBSOCKET` or `ANY`; a `HEAD` without a
+        row uses that of `GET`. `host` is the host template of a route. Raises `ConfigurationError` for an invalid or
+        duplicate row.
         """
         prefix, colon, name = action.partition(":")
         if not colon:
@@ -99,126 +98,126 @@ class RouteMap:
         requirement = service.requirement(
             name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw
         )
-        self._put(method, path, host, requirement)
+        self._add(method, path, host, requirement)
         self._services[prefix] = service
 
     def public(self, method: str, path: str, *, host: str | None = None) -> None:
-        """Open a route to everybody; bad credentials are refused there too."""
-        self._put(method, path, host, PUBLIC)
+        """Declare a route public; invalid credentials are still rejected."""
+        self._add(method, path, host, PUBLIC)
 
     def mark(self, method: str, path: str, host: str | None = None) -> Mark | None:
-        """Return what guards a route, by its template and its host; None where no row does."""
+        """Return the mark of a route, by its template and its host; None without a row."""
         row = self.row(method, path, host)
         return None if row is None else row.mark
 
     def row(self, method: str, path: str, host: str | None = None) -> MappedRoute | None:
-        """Return the row of a route that a router has matched, which decides about it; None without one."""
+        """Return the row of a matched route, by its template and its host; None without one."""
         key = self._key(method, path, host)
         return None if key is None else self._rows[key]
 
-    def _key(self, method: str, path: str, host: str | None) -> _Key | None:
-        """Find the row of a route; one that names its host comes before one that names none."""
+    def _key(self, method: str, path: str, host: str | None) -> _RouteKey | None:
+        """Return the key of a route's row; rows with its host take precedence."""
         template = template_of(path)
         methods = (method, "GET", ANY) if method == "HEAD" else (method, ANY)
         hosts = (None,) if host is None else (template_of(host), None)
-        tried = (_Key(each, template, where) for where in hosts for each in methods)
-        return next((each for each in tried if each in self._rows), None)
+        candidates = (_RouteKey(method, template, host) for host in hosts for method in methods)
+        return next((key for key in candidates if key in self._rows), None)
 
     def refuse_async_loaders(self) -> None:
-        """Raise `ConfigurationError` for a row whose loaders a synchronous framework could not wait for."""
+        """Raise `ConfigurationError` for a row with asynchronous loaders, which a synchronous framework can't await."""
         for row in self._rows.values():
             row.refuse_async_loaders()
 
     def methods_of(self, path: str) -> tuple[str, ...]:
-        """Return the methods that rows take of a route, by its template; `HEAD` too where they take `GET`."""
+        """Return the methods of a route's rows, by its template; with `HEAD` if there is `GET`."""
         template = template_of(path)
         named = {row.method for row in self._rows if row.path == template}
         return tuple(sorted(named | ({"HEAD"} if "GET" in named else set())))
 
     def has_row_of(self, path: str) -> bool:
-        """Return whether some row is about a route, by its template."""
+        """Return whether a route has a row, by its template."""
         template = template_of(path)
         return any(row.path == template for row in self._rows)
 
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
-        """Return the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
+        """Return the inventory with the guards of the rows; methods with different guards become separate endpoints.
 
-        Raises `ConfigurationError` for rows whose route the application does not have, or has at several hosts, and for
-        those whose template the handler cannot fill.
+        Raises `ConfigurationError` for rows without a route, for rows with routes of several hosts, and for rows whose
+        template the handler can't fill.
         """
         endpoints = list(inventory)
-        known: dict[tuple[str, str | None], set[str]] = {}
-        for each in endpoints:
-            for host in {None, _host_of(each)}:
-                known.setdefault((template_of(each.path), host), set()).update(each.methods or (ANY,))
-        strange = [str(each) for each in self._rows if not _is_there(each.method, known.get(each[1:], set()))]
-        if strange:
-            raise ConfigurationError(f"the application has no such route: {', '.join(strange)}", place="routes")
-        self._refuse_ambiguous(endpoints)
+        methods: dict[tuple[str, str | None], set[str]] = {}
+        for endpoint in endpoints:
+            for host in {None, _host_of(endpoint)}:
+                methods.setdefault((template_of(endpoint.path), host), set()).update(endpoint.methods or (ANY,))
+        unknown = [str(key) for key in self._rows if not _has_method(key.method, methods.get(key[1:], set()))]
+        if unknown:
+            raise ConfigurationError(f"the application has no such route: {', '.join(unknown)}", place="routes")
+        self._check_ambiguous(endpoints)
         joined = [row for endpoint in endpoints for row in self._join(endpoint)]
         refuse_unfit_handlers(joined)
         return joined
 
-    def _refuse_ambiguous(self, endpoints: Iterable[Endpoint]) -> None:
-        """Raise `ConfigurationError` for a row that would guard several routes alike, and nobody knows whether it means
-        to: those of several hosts, where it names none, and those of several handlers that differ in a convertor.
+    def _check_ambiguous(self, endpoints: Iterable[Endpoint]) -> None:
+        """Raise `ConfigurationError` for a row that matches several routes: of several hosts if the row has no host, or
+        of several handlers whose paths differ only in a convertor.
         """
-        hosts: dict[_Key, set[str]] = {}
-        paths: dict[tuple[_Key, str], dict[str, object]] = {}
+        hosts: dict[_RouteKey, set[str]] = {}
+        paths: dict[tuple[_RouteKey, str], dict[str, object]] = {}
         for endpoint in endpoints:
-            for method in self._taken_by(endpoint):
+            for method in self._methods_for(endpoint):
                 key = self._key(method, endpoint.path, endpoint.host)
                 if key is not None:
                     hosts.setdefault(key, set()).add(_host_of(endpoint) or "any other")
-                    paths.setdefault((key, method), {}).setdefault(endpoint.path, identity_of(endpoint))
+                    paths.setdefault((key, method), {}).setdefault(endpoint.path, handler_identity(endpoint))
         for key, found in hosts.items():
             if key.host is None and len(found) > 1:
-                message = f"`{key}` is a route of several hosts ({', '.join(sorted(found))}): say which by `host`"
+                message = f"`{key}` is a route of several hosts ({', '.join(sorted(found))}): add `host` to the row"
                 raise ConfigurationError(message, place="routes")
         for (key, _), handlers in paths.items():
             if len(set(handlers.values())) > 1:
-                message = f"`{key}` is for several routes ({', '.join(handlers)}): guard them where they are declared"
+                message = f"`{key}` is for several routes ({', '.join(handlers)}): decorate their handlers"
                 raise ConfigurationError(message, place="routes")
 
-    def _put(self, method: str, path: str, host: str | None, mark: Mark) -> None:
+    def _add(self, method: str, path: str, host: str | None, mark: Mark) -> None:
         template = template_of(path)
         if not _METHOD.fullmatch(method) or not template.startswith("/"):
             message = f"expected a method in capital letters and a path that begins with `/`, got `{method} {path}`"
             raise ConfigurationError(message, place="routes")
         if host is not None and (not host or "/" in host):
             raise ConfigurationError(f"expected a host such as `api.example.com`, got `{host}`", place="routes")
-        key = _Key(method, template, None if host is None else template_of(host))
+        key = _RouteKey(method, template, None if host is None else template_of(host))
         if key in self._rows:
             raise ConfigurationError(f"`{key}` is in the map twice", place="routes")
         self._rows[key] = MappedRoute(str(key), mark)
 
     def _join(self, endpoint: Endpoint) -> list[Endpoint]:
-        methods: list[tuple[Mark | None, list[str]]] = []  # no dictionary: a mapping of condition keys has no hash
-        for method in self._taken_by(endpoint):
+        methods: list[tuple[Mark | None, list[str]]] = []  # not a dictionary: marks may be unhashable
+        for method in self._methods_for(endpoint):
             mark = self.mark(method, endpoint.path, endpoint.host)
-            those = next((those for known, those in methods if known == mark), None)
-            if those is None:
+            group = next((group for other, group in methods if other == mark), None)
+            if group is None:
                 methods.append((mark, [method]))
             else:
-                those.append(method)
+                group.append(method)
         return [
             replace(
                 endpoint,
-                methods=() if those == [ANY] else tuple(those),
+                methods=() if group == [ANY] else tuple(group),
                 guards=endpoint.guards if mark is None else (*endpoint.guards, f"{mark}, {BY_MAP}"),
                 requirements=(*endpoint.requirements, *([mark] if isinstance(mark, Requirement) else ())),
             )
-            for mark, those in methods
+            for mark, group in methods
         ]
 
-    def _taken_by(self, endpoint: Endpoint) -> tuple[str, ...]:
-        named = self.methods_of(endpoint.path) if endpoint.methods_are_untold else ()
+    def _methods_for(self, endpoint: Endpoint) -> tuple[str, ...]:
+        named = self.methods_of(endpoint.path) if endpoint.methods_are_unknown else ()
         if not named:
             return endpoint.methods or (ANY,)
         return (*named, ANY) if endpoint.is_guarded and ANY not in named else named
 
 
-@lru_cache(maxsize=4096)  # asked with each request, about a route of the application
+@lru_cache(maxsize=4096)  # called with each request, for the application's routes
 def template_of(path: str) -> str:
     """Return a route's template without the convertors of its parameters: `/documents/{document_id}`."""
     return _PARAMETER.sub(lambda found: f"{{{found[1] or found[2]}}}", path)
@@ -228,5 +227,5 @@ def _host_of(endpoint: Endpoint) -> str | None:
     return None if endpoint.host is None else template_of(endpoint.host)
 
 
-def _is_there(method: str, methods: set[str]) -> bool:
+def _has_method(method: str, methods: set[str]) -> bool:
     return bool(methods) if method == ANY else method in methods or ANY in methods

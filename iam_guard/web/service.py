@@ -1,8 +1,7 @@
-"""`Service` and its decorators: a handler declares its action and resource, and asks the guard of the current call.
+"""`Service` and its decorators, with which handlers declare their action and resource.
 
 `docs.requires("GetDocument", resource="document/{document_id}")` works on asynchronous and synchronous handlers of any
-framework that speaks ASGI; both share one body, `Requirement`, and differ in the last line only. The decorated handler
-keeps its signature. A refusal is raised and answered by the middleware.
+ASGI or WSGI framework. The decorated handler keeps its signature. A denial is raised, and the middleware answers it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
 from iam_guard.model.reference import AccessLevel, ServiceReference
 from iam_guard.model.request import Resource
-from iam_guard.web.call_context import refusing
+from iam_guard.web.call_context import recording_refusal
 from iam_guard.web.requirement import (
     MARK,
     PUBLIC,
@@ -39,9 +38,9 @@ T = TypeVar("T")
 class Service:
     """A namespace of the application: `Service("docs")` has the actions `docs:…` and the ARNs `arn:aws:docs:…`.
 
-    `title` is what people call it, for the pages of its service authorization reference. `signing_names` are the
-    services that clients may sign for at its routes, where that is not its own name: `("docs", "s3")` for uploads by
-    clients of S3. They hold for a service that `open_guard` is given.
+    `title` is the name in its service authorization reference. `signing_names` are the service names accepted in
+    signatures, if not only its own: `("docs", "s3")` for uploads by S3 clients. They apply to services passed to
+    `open_guard`.
     """
 
     def __init__(self, name: str, *, title: str = "", signing_names: Collection[str] = ()) -> None:
@@ -64,21 +63,20 @@ class Service:
         unsigned_payload: bool = False,
         raw: Collection[str] = (),
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Let the decorated handler run only for callers who may do `action` on `resource`.
+        """Run the decorated handler only for callers who are allowed `action` on `resource`.
 
-        `resource` is a template (`document/{document_id}`, a whole ARN, or `*` for actions without a resource), or a
-        loader: a function whose parameters are named like path parameters or handler arguments, which gives a
-        `Resource`, an ARN, or None where there is no such thing (answered 404). `context` is a mapping of condition
-        keys, or a loader of one. Loaders may be asynchronous where the handler is. `conceal` answers 404 instead of
-        403. `unsigned_payload` takes requests whose signature leaves the body out, for uploads and S3's presigned URLs.
-        A value that names no resource (`a/../b`, a float) is refused with 400; `raw` names the parameters whose text is
-        data, the key of an object say, and may be any.
-        Raises `ConfigurationError` where the declaration makes no sense.
+        `resource` is a template (`document/{document_id}`, an ARN, or `*` for actions without a resource), or a loader:
+        a function with parameters named like path parameters or handler arguments, which returns a `Resource`, an ARN,
+        or None if there is no such resource (404). `context` is a mapping of condition keys, or a loader of one. An
+        asynchronous handler may have asynchronous loaders. `conceal` answers 404 instead of 403. `unsigned_payload`
+        accepts signatures that don't cover the body, for uploads and S3's presigned URLs. Values that can't be part of
+        a resource name (`a/../b`, a float) are answered with 400; `raw` names parameters that may be any text, such as
+        object keys. Raises `ConfigurationError` for an invalid declaration.
         """
         requirement = self.requirement(
             action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw
         )
-        return functools.partial(_guarded, requirement)
+        return functools.partial(_guard_handler, requirement)
 
     def requirement(
         self,
@@ -90,8 +88,8 @@ class Service:
         unsigned_payload: bool = False,
         raw: Collection[str] = (),
     ) -> Requirement:
-        """Declare what `requires` does, without a handler: for what stands before handlers."""
-        _refuse_no_text(action, self.name)
+        """Declare a requirement without a handler, for guards that run before handlers."""
+        _check_action_name(action, self.name)
         label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
         requirement = Requirement.of(
             f"{self.name}:{action}",
@@ -112,7 +110,7 @@ class Service:
         )
         return requirement
 
-    # --- what no decorator says ----------------------------------------------------------------------------------
+    # --- declarations without a decorator ----------------------------------------------------------------------------
 
     def declare_action(
         self,
@@ -124,11 +122,12 @@ class Service:
         condition_keys: Collection[str] = (),
         depends_on: Collection[str] = (),
     ) -> None:
-        """Say of an action what does not follow from `requires`, for the service authorization reference.
+        """Declare what doesn't follow from `requires`, for the service authorization reference.
 
-        `level` is one of AWS's access levels, by the action's verb where it is left out; `description` stands before
-        the handler's docstring. `resource_types` and `condition_keys` are those that a loader supplies; `depends_on`
-        are the actions that a caller needs beside. Raises `ConfigurationError` for what contradicts an earlier word.
+        `level` is one of AWS's access levels; the default follows from the action's verb. `description` takes
+        precedence over the handler's docstring. `resource_types` and `condition_keys` are those that a loader returns;
+        `depends_on` are further actions that the caller needs. Raises `ConfigurationError` if it contradicts an earlier
+        declaration.
         """
         self.catalogue.declare_action(
             name,
@@ -142,9 +141,9 @@ class Service:
     def declare_resource_type(
         self, name: str, template: str, *, condition_keys: Collection[str] = (), description: str = ""
     ) -> None:
-        """Return a resource type its name and the template of its ARN; `requires` with that template is about it.
+        """Declare a resource type with the template of its ARN; `requires` with that template refers to it.
 
-        Raises `ConfigurationError` for what is no template, and for one that another type has.
+        Raises `ConfigurationError` for an invalid template, and for the template of another type.
         """
         ResourceTemplate(template, service=self.name)
         self.catalogue.declare_resource_type(name, template, keys=condition_keys, description=description)
@@ -152,39 +151,38 @@ class Service:
     def declare_condition_key(
         self, name: str, type: str = "String", *, multivalued: bool = False, description: str = ""
     ) -> None:
-        """Return what a condition key of the service holds: `ARN`, `Binary`, `Bool`, `Date`, `IPAddress`, `Numeric`,
-        `String`.
+        """Declare the type of a condition key: `ARN`, `Binary`, `Bool`, `Date`, `IPAddress`, `Numeric` or `String`.
 
-        Raises `ConfigurationError` for another type, a key of another service, and a second, different word.
+        Raises `ConfigurationError` for another type, a key of another service, and a contradicting declaration.
         """
         self.catalogue.declare_condition_key(name, type, multivalued=multivalued, description=description)
 
     def reference(self) -> ServiceReference:
-        """Return the service authorization reference. Raises `ConfigurationError` where declarations do not agree."""
+        """Return the service authorization reference. Raises `ConfigurationError` for contradicting declarations."""
         return self.catalogue.reference()
 
-    # --- asking --------------------------------------------------------------------------------------------------
+    # --- decisions in handlers ------------------------------------------------------------------------------------
 
     def decide(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
     ) -> Decision:
-        """Decide for the current caller inside a handler; synchronous, for what the decorator cannot know beforehand.
+        """Return a decision for the current caller, inside a synchronous handler; the decision is recorded.
 
-        `resource` is an ARN or a `Resource`. The decision is noted. Raises `ConfigurationError` outside of a call.
+        `resource` is an ARN or a `Resource`. Raises `ConfigurationError` outside of a call.
         """
         return decide_here(str(self.catalogue.declare(action)), resource, context)
 
     async def decide_async(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
     ) -> Decision:
-        """Decide as `decide` does, leaving the event loop where the store must be asked."""
+        """Decide as `decide` does; use a thread if the store must be queried."""
         return await decide_here_async(str(self.catalogue.declare(action)), resource, context)
 
     def authorize(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
     ) -> Decision:
         """Decide as `decide` does and raise `AccessDenied` unless allowed."""
-        with refusing():
+        with recording_refusal():
             return require_allowed(self.decide(action, resource, context))
 
 
@@ -197,8 +195,8 @@ def requires(
     unsigned_payload: bool = False,
     raw: Collection[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Do as `Service.requires`, with the whole action name: `@requires("docs:GetDocument", …)`."""
-    _refuse_no_text(action, "requires")
+    """Require an action with its complete name, as `Service.requires`: `@requires("docs:GetDocument", …)`."""
+    _check_action_name(action, "requires")
     prefix, colon, name = action.partition(":")
     if not colon:
         raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place="requires")
@@ -209,13 +207,13 @@ def requires(
 
 
 def public(endpoint: T) -> T:
-    """Mark an endpoint (a handler, an endpoint class or a mounted ASGI application) as open to everybody."""
+    """Mark an endpoint (a handler, an endpoint class or a mounted ASGI application) as public."""
     setattr(endpoint, MARK, PUBLIC)
     return endpoint
 
 
-def _refuse_no_text(action: object, place: str) -> None:
-    """Raise `ConfigurationError` for a handler, say: then the parentheses with the action were forgotten."""
+def _check_action_name(action: object, place: str) -> None:
+    """Raise `ConfigurationError` if the action is not a string, as with a decorator without parentheses."""
     if not isinstance(action, str):
         message = f'expected the name of an action, as in `requires("GetDocument")`, got `{type(action).__name__}`'
         raise ConfigurationError(message, place=place)
@@ -225,7 +223,7 @@ def _first_line(handler: Callable[..., Any]) -> str:
     return (inspect.getdoc(handler) or "").partition("\n")[0].strip()
 
 
-def _guarded(requirement: Requirement, handler: Callable[P, R]) -> Callable[P, R]:
+def _guard_handler(requirement: Requirement, handler: Callable[P, R]) -> Callable[P, R]:
     if inspect.isclass(handler) or not callable(handler):
         message = "expected a function or method; of an endpoint class, decorate each method (get, post, …)"
         raise ConfigurationError(message, place=requirement.action)

@@ -1,8 +1,8 @@
-"""Advisory: a worker that the first request had started asked in the name of that request's caller for everybody.
+"""Advisory: a background worker started by the first request acted for that request's caller.
 
-A task inherits the context variables of whoever makes it, and the current call is one. A worker that is started when it
-is first needed so kept the first caller for as long as the process ran: what others handed to it was decided for that
-caller, and noted as such. A call is over with its answer now, and a task that goes on has no caller.
+The hole: a task inherits the context variables of its creator, including the current call. A worker that was started
+with the first request kept that caller as long as the process ran: the work of other callers was decided for the first
+one, and recorded so. Now a call ends with its response, and a task that continues has no caller.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ docs = Service("docs")
 
 
 class Worker:
-    """Started by the first request that needs it, as a connection or a queue often is."""
+    """A worker started by the first request that needs it, like many connection pools and queues."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
@@ -55,8 +55,8 @@ class Worker:
                 done.set_result(error.message)
 
 
-def test_a_worker_has_no_caller_but_the_one_that_waits_for_it(guard: Guard, sign: Sign) -> None:
-    """Rita may not put documents; a stranger may do nothing at all."""
+def test_worker_has_no_caller_after_the_response(guard: Guard, sign: Sign) -> None:
+    """Rita may not put documents; an anonymous caller may do nothing."""
     worker = Worker()
 
     @public
@@ -69,9 +69,9 @@ def test_a_worker_has_no_caller_but_the_one_that_waits_for_it(guard: Guard, sign
             assert "the call is over" in client.get("/put", headers=headers).text
 
 
-def test_what_belongs_to_the_answer_still_has_its_caller(guard: Guard, sign: Sign) -> None:
-    """The parts of a stream, and what runs in the background after them."""
-    told: list[str] = []
+def test_streams_and_background_tasks_have_the_caller(guard: Guard, sign: Sign) -> None:
+    """The parts of a stream, and the framework's background tasks."""
+    callers: list[str] = []
 
     @docs.requires("GetDocument")
     async def get(request: Request) -> Response:
@@ -80,15 +80,15 @@ def test_what_belongs_to_the_answer_still_has_its_caller(guard: Guard, sign: Sig
                 await anyio.sleep(0)
                 yield f"{current_principal().name} "
 
-        background = BackgroundTask(lambda: told.append(current_principal().name))
+        background = BackgroundTask(lambda: callers.append(current_principal().name))
         return StreamingResponse(parts(), background=background)
 
     client = TestClient(GuardMiddleware(Starlette(routes=[Route("/7", get)]), guard=guard))
     assert client.get("/7", headers=sign(RITA, "GET", "/7")).text == "rita " * 3
-    assert told == ["rita"]
+    assert callers == ["rita"]
 
 
-def test_a_call_that_raised_is_over_as_well(guard: Guard) -> None:
+def test_call_ends_with_an_exception(guard: Guard) -> None:
     calls: list[CurrentCall] = []
 
     @public
@@ -104,8 +104,8 @@ def test_a_call_that_raised_is_over_as_well(guard: Guard) -> None:
         current_principal()
 
 
-def test_over_wsgi_a_call_is_over_once_its_answer_is_closed(guard: Guard) -> None:
-    """Until then each part is made for its caller."""
+def test_wsgi_call_ends_when_the_response_is_closed(guard: Guard) -> None:
+    """Until then the parts have the caller."""
     calls: list[CurrentCall] = []
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
@@ -123,8 +123,8 @@ def test_over_wsgi_a_call_is_over_once_its_answer_is_closed(guard: Guard) -> Non
     assert calls[0].is_over
 
 
-def test_a_call_that_is_served_by_hand_goes_on_until_it_is_left(guard: Guard) -> None:
-    """A worker with a caller of its own, told by whoever handed out the work."""
+def test_explicit_call_ends_with_its_block(guard: Guard) -> None:
+    """A worker may set a caller of its own with `serving`."""
     call = CurrentCall(guard, Principal.from_arn("arn:aws:iam::111122223333:user/rita"), Call("r"))
     for _ in range(2):
         with serving(call):

@@ -1,8 +1,8 @@
-"""Advisory: a decision about `document/007` let a caller at document 7.
+"""Advisory: a decision about `document/007` gave access to document 7.
 
-A handler of FastAPI that gets a document from a dependency does not name the path's parameter. Its decorator then took
-the text of the path, while the dependency had made an `int` or a UUID of it: what a policy denied by name could be had
-under another spelling of the name. The parameter is now read as it is declared, whoever declares it.
+The hole: a FastAPI handler that gets a document from a dependency does not declare the path parameter. Its decorator
+used the text of the path, while the dependency converted it to an `int` or a UUID: a document denied by name was
+accessible by another spelling. Now the parameter is converted as any of them declares it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic import AliasChoices, BaseModel, Field, RootModel, field_serializer
 from starlette.testclient import TestClient  # noqa: E402
 
 from iam_guard import GuardMiddleware, Service  # noqa: E402
-from tests.advisories.denying import KEY, guard_denying  # noqa: E402
+from tests.advisories.denial_guard import KEY, open_guard_denying  # noqa: E402
 
 docs = Service("docs")
 ClientOf = Callable[[Callable[..., Awaitable[str]]], TestClient]
@@ -67,13 +67,13 @@ async def named_besides(document_id: str, document: Annotated[str, Depends(load)
 
 @pytest.mark.parametrize("handler", [by_the_dependency, named_besides])
 @pytest.mark.parametrize("path", ["/7", "/07", "/+7", "/%207", "/7.0"])
-def test_a_document_that_is_denied_is_denied_under_every_spelling(
+def test_denied_document_is_denied_in_every_spelling(
     tmp_path: Path, path: str, handler: Callable[..., Awaitable[str]]
 ) -> None:
     """By the identity-based policy, which allows all but document 7."""
     app = FastAPI()
     app.get("/{document_id}")(docs.requires("GetDocument", resource="document/{document_id}")(handler))
-    guard = guard_denying(tmp_path, "7")
+    guard = open_guard_denying(tmp_path, "7")
     app.add_middleware(GuardMiddleware, guard=guard, check_routes=False)
     client = TestClient(app, headers=KEY)
     assert client.get("/8").text == '"document 8"'
@@ -86,7 +86,7 @@ def test_a_document_that_is_denied_is_denied_under_every_spelling(
 @pytest.fixture
 def client_of(tmp_path: Path) -> Iterator[ClientOf]:
     """Serve a decorated handler of FastAPI, for a caller who is denied document 7."""
-    guard = guard_denying(tmp_path, "7")
+    guard = open_guard_denying(tmp_path, "7")
 
     def client(handler: Callable[..., Awaitable[str]]) -> TestClient:
         app = FastAPI(openapi_url=None)
@@ -98,8 +98,8 @@ def client_of(tmp_path: Path) -> Iterator[ClientOf]:
 
 
 @pytest.mark.parametrize("model", [Validated, Renamed, Chosen, Excluded, Written])
-def test_field_of_a_model_is_decided_as_it_was_read(client_of: ClientOf, model: type[Any]) -> None:
-    """How it would be written again is not asked: another alias, a serializer, a field that is left out."""
+def test_field_of_a_model_has_its_parsed_value(client_of: ClientOf, model: type[Any]) -> None:
+    """Its serialized form does not count: another alias, a serializer, an excluded field."""
 
     async def read(read: Any) -> str:
         return f"document {read.number}"
@@ -110,7 +110,7 @@ def test_field_of_a_model_is_decided_as_it_was_read(client_of: ClientOf, model: 
     assert [client.get(path).status_code for path in ("/7", "/007", "/+7")] == [403, 403, 403]
 
 
-def test_validation_alias_of_a_parameter_is_its_name(client_of: ClientOf) -> None:
+def test_validation_alias_names_the_parameter(client_of: ClientOf) -> None:
     async def read(number: Annotated[int, PathParameter(validation_alias="document_id")]) -> str:
         return f"document {number}"
 
@@ -119,14 +119,14 @@ def test_validation_alias_of_a_parameter_is_its_name(client_of: ClientOf) -> Non
     assert [client.get(path).status_code for path in ("/7", "/007")] == [403, 403]
 
 
-def test_field_that_is_read_from_an_untold_parameter_is_an_error(client_of: ClientOf) -> None:
+def test_field_of_unknown_parameter_is_an_error(client_of: ClientOf) -> None:
     class Moved(BaseModel):
         number: int
 
         @model_validator(mode="before")
         @classmethod
-        def move(cls, given: dict[str, Any]) -> dict[str, Any]:
-            return {"number": given["document_id"]}
+        def move(cls, data: dict[str, Any]) -> dict[str, Any]:
+            return {"number": data["document_id"]}
 
     class Whole(RootModel[dict[str, int]]):
         @property

@@ -1,8 +1,8 @@
-"""Advisory: the default of a handler's parameter was decided about in the place of the route's value.
+"""Advisory: the default of a handler's parameter was decided instead of the route's value.
 
-Starlette passes a request and no parameters. A handler with `document_id="7"` in its signature, for tests or for
-another framework say, was decided as `document/7` whatever the path was, and read the path. It is a mistake in the
-application that only a request can show, so such a request is answered 500.
+The hole: Starlette passes only the request to a handler. A handler with `document_id="7"` in its signature, for tests
+for example, was decided as `document/7` for every path, and read the path from the request. Such a request is answered
+with 500 now, as only a request can show the mistake.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import GuardMiddleware, Service
-from tests.advisories.denying import KEY, guard_denying
+from tests.advisories.denial_guard import KEY, open_guard_denying
 
 docs = Service("docs")
 
@@ -32,8 +32,8 @@ async def document_by_keyword(request: Request, *, document_id: str = "1") -> Re
     return PlainTextResponse(f"document {request.path_params['document_id']}")
 
 
-def test_default_never_stands_for_the_value_of_the_route(tmp_path: Path, subtests: pytest.Subtests) -> None:
-    guard = guard_denying(tmp_path, "7")
+def test_default_never_replaces_the_value_of_the_route(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    guard = open_guard_denying(tmp_path, "7")
     for handler in (document, document_by_keyword):
         app = Starlette(routes=[Route("/{document_id}", handler)])
         client = TestClient(GuardMiddleware(app, guard=guard), headers=KEY)

@@ -1,8 +1,8 @@
-"""Advisory: class-based views of Django read document 7 for a decision about `document/007`.
+"""Advisory: Django's class-based views read document 7 for a decision about `document/007`.
 
-Only `GuardPermission` read the parameter as the model does. With a decorator, or a row of a route map, the text of the
-URL was decided and the database made a number of it. Now every view gets the canonical text, and an object that the
-framework finds under another name than the decided one is not found.
+The hole: only `GuardPermission` parsed the parameter like the model. With a decorator, or a row of a route map, the
+text of the URL was decided, and the database converted it to a number. Now every view gets the canonical text, and an
+object that is found by another text than the decided one is answered with 404.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from rest_framework.routers import SimpleRouter  # noqa: E402
 from rest_framework.viewsets import GenericViewSet  # noqa: E402
 
 from iam_guard import Guard, Service, read_route_map  # noqa: E402
-from tests.advisories.denying import KEY, guard_denying  # noqa: E402
+from tests.advisories.denial_guard import KEY, open_guard_denying  # noqa: E402
 from tests.wsgi_serving import by_waitress  # noqa: E402
 
 docs = Service("docs")
@@ -75,7 +75,7 @@ class Article(Model):
 
 
 class Comment(Article):
-    """A child, whose primary key is its link to the parent."""
+    """A child model whose primary key is the link to its parent."""
 
 
 class Draft(Model):
@@ -99,7 +99,7 @@ class OfName(Model):
 
 
 class Folded(models.CharField):  # type: ignore[misc]
-    """Compares without case, and says so nowhere but in what it asks the database."""
+    """A case-insensitive field, which shows only in its queries."""
 
     def get_prep_value(self, value: Any) -> Any:
         return super().get_prep_value(value).strip().lower()
@@ -119,7 +119,7 @@ MODELS = (Author, Article, Comment, Draft, OfUuid, OfDecimal, OfMoment, OfName, 
 
 
 class Shown:
-    """Answers with the primary key of what was found."""
+    """Answers with the primary key of the object."""
 
     def render_to_response(self, context: dict[str, Any], **more: Any) -> HttpResponse:
         return HttpResponse(str(context["object"].pk))
@@ -204,7 +204,7 @@ class Delete(generic.DeleteView):  # type: ignore[misc]
 
 
 class Slugged(Decorated):
-    """The second parameter finds nothing, and is decided all the same."""
+    """Its second parameter is decided, but not used for the lookup."""
 
     get = docs.requires("GetDocument", resource="document/{slug}")(generic.DetailView.get)
 
@@ -249,7 +249,7 @@ class Articles(GenericViewSet):  # type: ignore[misc]
 
 
 class Nested(RetrievedDecorated):
-    """As REST framework documents several fields, and nested routers their parents; neither has the model's `get`."""
+    """A view with the attributes of a multi-field mixin and of nested routers, which the model does not define."""
 
     lookup_fields: ClassVar = ["id"]
     parent_lookup_kwargs: ClassVar = {"pk": "author__number"}
@@ -344,7 +344,7 @@ BY_NUMBER = (
 
 @pytest.fixture(scope="module", autouse=True)
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Rows 7 and 8 of each model: 7 is what the policy denies."""
+    """Create rows 7 and 8 of each model; the policy denies 7."""
     chosen = connections.settings["default"]
     before, chosen["NAME"] = chosen["NAME"], str(tmp_path_factory.mktemp("django") / "db.sqlite3")
     with connection.schema_editor() as editor:
@@ -370,8 +370,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def denying(tmp_path: Path) -> Iterator[Guard]:
-    """All but row 7, by each of its keys."""
+def guard_without_row_7(tmp_path: Path) -> Iterator[Guard]:
+    """Yield a guard that denies row 7 by each of its keys."""
     rows = tmp_path / "routes.yaml"
     rows.write_text(
         "version: 1\nroutes:\n"
@@ -394,19 +394,19 @@ def denying(tmp_path: Path) -> Iterator[Guard]:
         "2026/1",
         "2026/week/00",
     )
-    guard = guard_denying(tmp_path, *denied)
+    guard = open_guard_denying(tmp_path, *denied)
     with project(guard, routes=routes), override_settings(ROOT_URLCONF=__name__):
         yield guard
     guard.close()
 
 
 def refused(client: Client, *paths: str) -> list[str]:
-    """The requests that got something, of those that were to be refused."""
+    """Return the requests that were not rejected although they should be."""
     answers = {path: client.get(path).status_code for path in paths}
     return [f"{path}: {status}" for path, status in answers.items() if status not in (400, 403, 404)]
 
 
-def test_number_of_a_denied_row_is_refused_in_every_spelling(denying: Guard, subtests: Any) -> None:
+def test_number_of_a_denied_row_is_denied_in_every_spelling(guard_without_row_7: Guard, subtests: Any) -> None:
     client = Client(headers=KEY)
     ends = {"router": "/summary/", "admin": "/change/", "nested": "/8"}
     for by in (*BY_NUMBER, *ends):
@@ -418,8 +418,8 @@ def test_number_of_a_denied_row_is_refused_in_every_spelling(denying: Guard, sub
             assert refused(client, *(f"/{by}/{spelled}{end}" for spelled in NUMBERS)) == []
 
 
-def test_declared_model_reads_another_spelling_before_the_decision(denying: Guard) -> None:
-    """A client may write a number or a UUID as before: it is decided as what it names."""
+def test_other_spelling_is_decided_as_the_canonical_one(guard_without_row_7: Guard) -> None:
+    """Clients may still send other spellings of a number or a UUID."""
     client = Client(headers=KEY)
     for by in ("decorated", "dispatched", "around", "mapped", "rest", "own-lookup", "function"):
         assert client.get(f"/{by}/008").content == b"8", by
@@ -437,10 +437,10 @@ def test_declared_model_reads_another_spelling_before_the_decision(denying: Guar
         (("name-like",), "other", NAMES),
         (("folded",), "other", (*NAMES, "plan%20")),
     ],
-    ids=lambda given: given[0] if isinstance(given, tuple) else "",
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_other_key_of_a_denied_row_is_refused_in_every_spelling(
-    denying: Guard, views: tuple[str, ...], allowed: str, spellings: tuple[str, ...]
+def test_other_key_of_a_denied_row_is_denied(
+    guard_without_row_7: Guard, views: tuple[str, ...], allowed: str, spellings: tuple[str, ...]
 ) -> None:
     client = Client(headers=KEY)
     for by in views:
@@ -448,7 +448,7 @@ def test_other_key_of_a_denied_row_is_refused_in_every_spelling(
         assert refused(client, *(f"/{by}/{spelled}" for spelled in spellings)) == []
 
 
-def test_delete_of_a_denied_row_leaves_it(denying: Guard) -> None:
+def test_delete_of_a_denied_row_is_denied(guard_without_row_7: Guard) -> None:
     client = Client(headers=KEY)
     for spelled in NUMBERS:
         assert client.post(f"/delete/{spelled}").status_code in (400, 403, 404)
@@ -456,7 +456,7 @@ def test_delete_of_a_denied_row_leaves_it(denying: Guard) -> None:
     assert Draft.objects.filter(pk=7).exists()
 
 
-def test_second_parameter_of_another_row_is_not_found(denying: Guard) -> None:
+def test_second_parameter_of_another_row_is_not_found(guard_without_row_7: Guard) -> None:
     """Without `query_pk_and_slug` Django finds the row by its primary key alone."""
     client = Client(headers=KEY)
     for by in ("slugged", "slugged-both"):
@@ -464,15 +464,15 @@ def test_second_parameter_of_another_row_is_not_found(denying: Guard) -> None:
         assert refused(client, f"/{by}/7/other", f"/{by}/7/Plan", f"/{by}/007/other") == []
 
 
-def test_admin_by_another_field_is_refused(denying: Guard) -> None:
-    """`_to_field` has the site find an object by what another model refers to."""
+def test_admin_lookup_by_another_field_is_rejected(guard_without_row_7: Guard) -> None:
+    """`_to_field` makes the admin site find an object by another field."""
     client = Client(headers=KEY)
     assert client.get("/admin/8/change/?_to_field=id").content == b"8"
     assert client.get("/admin/other/change/?_to_field=slug").status_code == 400
     assert client.post("/admin/other/change/", {"_to_field": "slug"}).status_code == 400
 
 
-def test_date_that_is_denied_is_refused_in_every_spelling(denying: Guard) -> None:
+def test_denied_date_is_denied_in_every_spelling(guard_without_row_7: Guard) -> None:
     client = Client(headers=KEY)
     Article.objects.filter(pk=8).update(day="2026-02-02")
     Article.objects.filter(pk=7).update(day="2026-01-02")
@@ -483,22 +483,22 @@ def test_date_that_is_denied_is_refused_in_every_spelling(denying: Guard) -> Non
     assert refused(client, "/month-number/2026/1", "/month-number/2026/01", "/week/2026/00", "/week/2026/0") == []
 
 
-def test_loader_that_names_the_row_takes_every_spelling(denying: Guard) -> None:
-    """Its ARN has no text of the URL, so there is nothing to compare."""
+def test_loader_accepts_every_spelling(guard_without_row_7: Guard) -> None:
+    """Its ARN does not contain the text of the URL, so there is nothing to compare."""
     client = Client(headers=KEY)
     assert client.get("/loaded/008").content == b"8"
     assert client.get("/loaded/007").status_code == 403
 
 
-def test_unreadable_parameter_finds_no_row(denying: Guard) -> None:
-    """The view answers, as it does without a guard: Django's own with 500, REST framework with 404."""
+def test_invalid_parameter_finds_no_row(guard_without_row_7: Guard) -> None:
+    """The view answers as without a guard: Django's own with 500, REST framework with 404."""
     client = Client(headers=KEY, raise_request_exception=False)
     assert [client.get(f"/{by}/seven").status_code for by in ("decorated", "rest", "function")] == [500, 404, 404]
     assert client.get("/both/1,7").status_code == 500
     assert client.get("/both/(1, 7)").status_code == 403
 
 
-def test_spellings_over_asgi_are_refused(denying: Guard) -> None:
+def test_other_spellings_over_asgi_are_denied(guard_without_row_7: Guard) -> None:
     async def answers() -> list[int]:
         client = AsyncClient()
         paths = [f"/{by}/{end}" for by in ("decorated", "mapped", "rest", "runtime") for end in ("8", "007")]
@@ -509,7 +509,7 @@ def test_spellings_over_asgi_are_refused(denying: Guard) -> None:
     assert asyncio.run(answers()) == [200, 403, 200, 403, 200, 403, 200, 404]
 
 
-def test_spellings_by_a_real_server_are_refused(denying: Guard) -> None:
+def test_other_spellings_over_a_real_server_are_denied(guard_without_row_7: Guard) -> None:
     statuses = []
     with by_waitress(WSGIHandler()) as address:
         for by in ("decorated", "mapped", "rest", "runtime"):

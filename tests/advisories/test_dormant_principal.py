@@ -1,8 +1,8 @@
-"""Advisory: a policy that named a user of an account to come gave that user access once there was one.
+"""Advisory: a policy naming a future user of an account gave access to that user once it was created.
 
-A trust or resource policy is bound to the unique ids of the users and roles that it names. One in an account that the
-store did not have was neither bound nor refused: the author of the policy could wait for the name to be taken. AWS
-answers that the principal is invalid, and so do we now; what was stored before matches no caller.
+The hole: a trust or resource policy is bound to the unique ids of its users and roles. A name in an account that the
+store did not have was neither bound nor rejected: the author of the policy could wait until the name was taken. Now it
+is rejected as an invalid principal, as AWS does; names stored before match no caller.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def acme(**more: Any) -> dict[str, Any]:
 
 
 def later() -> dict[str, Any]:
-    """The account that comes later; what is in it may do everything there."""
+    """Return the account that is created later, whose principals may do everything in it."""
     inline = {"All": ALL}
     role = {"name": "ops", "trust": TRUSTING_ACME, "inline": inline}
     return {"id": LATER, "name": "later", "users": [{"name": "eve", "inline": inline}], "roles": [role]}
@@ -73,7 +73,7 @@ def later() -> dict[str, Any]:
 
 @pytest.fixture
 def store() -> Iterator[SqlStore]:
-    """A store with one account."""
+    """Open a store with one account."""
     opened = open_database("sqlite://", Settings())
     apply_seed(opened, load_seed_text(seed(acme())))
     yield opened
@@ -92,12 +92,12 @@ def eve() -> Principal:
 
 
 def session() -> Principal:
-    """The session of the role that comes later."""
+    """Return a session of the role that is created later."""
     return Principal(PrincipalType.ASSUMED_ROLE, OPS_SESSION, LATER, role_arn=OPS)
 
 
-def test_resource_policy_with_unknown_principal_is_refused(guard: Guard, subtests: pytest.Subtests) -> None:
-    """In the same words whether the account is known or not."""
+def test_resource_policy_with_unknown_principal_is_rejected(guard: Guard, subtests: pytest.Subtests) -> None:
+    """With the same error whether the account exists or not."""
     for name in NOT_THERE:
         for document in (policy(name), policy(ACME, name), policy(name, effect="Deny", element="NotPrincipal")):
             with subtests.test(name=name, document=document), pytest.raises(PolicyError) as caught:
@@ -106,7 +106,7 @@ def test_resource_policy_with_unknown_principal_is_refused(guard: Guard, subtest
             assert guard.resource_policies.get(PLAN) is None
 
 
-def test_seed_with_unknown_principal_is_refused(store: SqlStore, subtests: pytest.Subtests) -> None:
+def test_seed_with_unknown_principal_is_rejected(store: SqlStore, subtests: pytest.Subtests) -> None:
     for name in NOT_THERE:
         role = {"name": "r", "trust": json.loads(policy(name, action="sts:AssumeRole"))}
         resource = {"arn": PLAN, "policy": json.loads(policy(name))}
@@ -115,8 +115,8 @@ def test_seed_with_unknown_principal_is_refused(store: SqlStore, subtests: pytes
                 apply_seed(store, load_seed_text(seed(acme(**more))))
 
 
-def test_seed_names_its_own_principals_in_any_order(store: SqlStore, guard: Guard) -> None:
-    """Before and after the account that has them, through sessions too."""
+def test_seed_may_name_its_own_principals_in_any_order(store: SqlStore, guard: Guard) -> None:
+    """Before and after their account, and in sessions."""
     named = json.loads(policy(EVE, OPS, OPS_SESSION, FEDERATED))
     first = acme(resources=[{"arn": PLAN, "policy": named}])
     for accounts in ((first, later()), (later(), first)):
@@ -126,15 +126,15 @@ def test_seed_names_its_own_principals_in_any_order(store: SqlStore, guard: Guar
         assert guard.decide(session(), "docs:Get", PLAN).allowed
 
 
-def test_account_alone_may_be_named(guard: Guard, subtests: pytest.Subtests) -> None:
-    """An id and a root have no name that could be taken; a unique id is given once."""
+def test_account_principal_is_accepted(guard: Guard, subtests: pytest.Subtests) -> None:
+    """An account id and its root can't be taken by a new user; unique ids are never reused."""
     for name in (LATER, f"arn:aws:iam::{LATER}:root", "*", "AIDAQ3EGTFEJTEXAMPLE1", f"arn:aws:iam::{ACME}:user/bob"):
         with subtests.test(name=name):
             guard.resource_policies.put(PLAN, policy(name))
 
 
-def test_stored_name_stays_without_access_once_it_is_taken(store: SqlStore, guard: Guard) -> None:
-    """What an earlier version has saved: a text without bindings."""
+def test_stored_unbound_name_never_gets_access(store: SqlStore, guard: Guard) -> None:
+    """A policy without bindings, as an earlier version stored it."""
     written = policy(EVE, OPS)
     escaped = written.replace("user/eve", "\\u0075ser\\/eve")
     for text in (written, escaped):
@@ -151,8 +151,8 @@ def test_stored_name_stays_without_access_once_it_is_taken(store: SqlStore, guar
         guard.resource_policies.delete(PLAN)
 
 
-def test_stored_name_is_not_spared_by_a_denial(store: SqlStore, guard: Guard) -> None:
-    """A Deny for all but a name that was not there is for all."""
+def test_stored_unbound_name_is_not_excluded_from_a_deny(store: SqlStore, guard: Guard) -> None:
+    """A Deny for all but an unknown name applies to all."""
     statements = [
         json.loads(policy(LATER))["Statement"][0],
         json.loads(policy(LATER, EVE, effect="Deny", element="NotPrincipal"))["Statement"][0],
@@ -166,8 +166,8 @@ def test_stored_name_is_not_spared_by_a_denial(store: SqlStore, guard: Guard) ->
     assert not guard.decide(eve(), "docs:Get", PLAN).allowed
 
 
-def test_stored_denial_of_an_unbound_session_holds(store: SqlStore, guard: Guard) -> None:
-    """An earlier version bound no sessions: a Deny that named one must not lose its force by that."""
+def test_stored_deny_of_an_unbound_session_applies(store: SqlStore, guard: Guard) -> None:
+    """An earlier version did not bind sessions: a Deny that named one must stay effective."""
     allowing, denying = json.loads(policy(LATER)), json.loads(policy(OPS_SESSION, EVE, effect="Deny"))
     text = json.dumps({**allowing, "Statement": allowing["Statement"] + denying["Statement"]})
     guard.resource_policies.put(PLAN, policy(LATER))
@@ -180,7 +180,7 @@ def test_stored_denial_of_an_unbound_session_holds(store: SqlStore, guard: Guard
     assert [guard.decide(caller, "docs:Get", PLAN).allowed for caller in callers] == [True, False, False]
 
 
-def test_stored_trust_policy_lets_no_later_name_in(store: SqlStore, guard: Guard) -> None:
+def test_stored_trust_policy_admits_no_later_name(store: SqlStore, guard: Guard) -> None:
     trust = json.loads(policy(ACME, action="sts:AssumeRole"))
     apply_seed(store, load_seed_text(seed(acme(roles=[{"name": "r", "trust": trust}]))))
     with writing(store.engine) as connection:
@@ -195,8 +195,8 @@ def test_stored_trust_policy_lets_no_later_name_in(store: SqlStore, guard: Guard
     assert EVE not in role.trust
 
 
-def test_session_of_a_role_made_anew_has_no_access(store: SqlStore, guard: Guard) -> None:
-    """A session is bound to its role: P-6 for it too, and it never becomes the whole role."""
+def test_session_of_a_recreated_role_has_no_access(store: SqlStore, guard: Guard) -> None:
+    """A session is bound to its role (P-6), and never matches the whole role."""
     apply_seed(store, load_seed_text(seed(later())))
     guard.resource_policies.put(PLAN, policy(OPS_SESSION))
     other = Principal(PrincipalType.ASSUMED_ROLE, OPS_SESSION.replace("/eve", "/bob"), LATER, role_arn=OPS)

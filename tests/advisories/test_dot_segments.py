@@ -1,8 +1,8 @@
-"""Advisory: a decision about `file/acme/../globex/secret.txt` let a caller read globex's file.
+"""Advisory: a decision about `file/acme/../globex/secret.txt` gave access to globex's file.
 
-A handler that joins a parameter to a folder, and checks that the result stays in that folder, resolves dot segments; a
-policy compares text. Allow `file/acme/*` with Deny `file/globex/*` then let the caller out of `acme`. A parameter with
-a dot segment, a backslash or a control character names no resource now, and is refused.
+The hole: a handler that joins a parameter to a folder resolves dot segments, and policies compare text. A caller with
+Allow on `file/acme/*` and Deny on `file/globex/*` could leave `acme`. Now a parameter with a dot segment, a backslash
+or a control character is rejected.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def guard_with(folder: Path, allowed: list[str], denied: list[str]) -> Guard:
 
 
 def content(file_path: str | Path) -> str:
-    """Read a file as careful handlers do."""
+    """Read a file as a careful handler does."""
     found = (root / str(file_path).lstrip("/").replace("\\", "/")).resolve()
     return found.read_text() if found.is_relative_to(root) else "outside"
 
@@ -110,7 +110,7 @@ def content(file_path: str | Path) -> str:
 
 
 def sent_to(app: Any) -> Send:
-    """Call an ASGI application with a target as it is on the wire, which a test client would tidy up."""
+    """Call an ASGI application with a raw target, which a test client would normalize."""
 
     def send(target: str, headers: Mapping[str, str]) -> Answer:
         return asyncio.run(_asked(app, target, headers))
@@ -208,16 +208,16 @@ def litestar(guard: Guard, *, of_guard: bool = False, kind: Any = str) -> Any:
 
 def flask(guard: Guard, routes: RouteMap | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
-    asked = docs.requires("GetFile", resource=FILE)
+    guarded_view = docs.requires("GetFile", resource=FILE)
 
     def file(file_path: str) -> str:
         return content(file_path)
 
     @public  # but for what it calls
     def query() -> str:
-        return asked(file)(flask_request.args["file_path"])
+        return guarded_view(file)(flask_request.args["file_path"])
 
-    app.add_url_rule("/files/<path:file_path>", view_func=file if routes else asked(file))
+    app.add_url_rule("/files/<path:file_path>", view_func=file if routes else guarded_view(file))
     if routes is None:
         app.add_url_rule("/query", view_func=query)
     IamGuard(app, guard=guard, check_routes=False, routes=routes)
@@ -282,7 +282,7 @@ SAME_PATH = ("acme/.", "acme/.//secret.txt")
 
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_dot_segments_reach_no_other_folder(name: str, guard: Guard, sign: Sign, subtests: pytest.Subtests) -> None:
-    """By API key, and by a signature where no dot is on the wire, which are refused for their own reason."""
+    """By API key; and by a signature, for which dot segments are rejected anyway."""
     with project(guard), override_settings(ROOT_URLCONF=__name__):
         send = APPLICATIONS[name](guard)
         assert send("/files/acme/secret.txt", API_KEY) == (200, "acme's")
@@ -309,8 +309,8 @@ SLASHES = (
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_empty_segments_are_no_other_name(name: str, denying: Guard, subtests: pytest.Subtests) -> None:
-    """A file is denied by its exact name. Routers that drop empty segments have decided about the name without them."""
+def test_empty_segments_do_not_change_the_name(name: str, denying: Guard, subtests: pytest.Subtests) -> None:
+    """A file is denied by its exact name. Routers that remove empty segments do so before the decision."""
     with project(denying), override_settings(ROOT_URLCONF=__name__):
         send = APPLICATIONS[name](denying)
         assert send("/files/globex/secret.txt", API_KEY) == (200, "globex's")
@@ -322,7 +322,7 @@ def test_empty_segments_are_no_other_name(name: str, denying: Guard, subtests: p
                 assert "acme's" not in text
 
 
-def test_route_map_of_django_refuses_dot_segments(guard: Guard) -> None:
+def test_route_map_of_django_rejects_dot_segments(guard: Guard) -> None:
     with project(guard, routes=file_map("/mapped/<path:file_path>")), override_settings(ROOT_URLCONF=__name__):
         assert sent_to_django("/mapped/acme/secret.txt", API_KEY) == (200, "acme's")
         assert sent_to_django("/mapped/globex/secret.txt", API_KEY)[0] == 403
@@ -330,7 +330,7 @@ def test_route_map_of_django_refuses_dot_segments(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("build", ["fastapi", "starlette", "flask"])
-def test_query_parameter_with_unfit_segment_is_refused(build: str, guard: Guard, subtests: pytest.Subtests) -> None:
+def test_query_parameter_with_dot_segment_is_rejected(build: str, guard: Guard, subtests: pytest.Subtests) -> None:
     send = APPLICATIONS[build](guard)
     assert send("/query?file_path=acme/secret.txt", API_KEY) == (200, "acme's")
     for text in (*ESCAPES, *NAMELESS, "acme//secret.txt", "/acme/secret.txt", "acme/secret.txt/", ""):
@@ -339,7 +339,7 @@ def test_query_parameter_with_unfit_segment_is_refused(build: str, guard: Guard,
             assert status == 400
 
 
-def test_websocket_with_dot_segment_is_refused(guard: Guard) -> None:
+def test_websocket_with_dot_segment_is_rejected(guard: Guard) -> None:
     opened = []
 
     async def file(socket: WebSocket) -> None:
@@ -359,8 +359,8 @@ def test_websocket_with_dot_segment_is_refused(guard: Guard) -> None:
     assert opened == ["acme/secret.txt"]
 
 
-def test_loader_with_dot_segment_is_refused(guard: Guard) -> None:
-    """It has put the caller's text into its ARN; where such names are data, it says so."""
+def test_loader_with_dot_segment_is_rejected(guard: Guard) -> None:
+    """Its ARN contains the caller's text; with `raw`, such names are accepted."""
 
     def pasted(file_path: str) -> str:
         return f"arn:aws:docs:us-east-1:111122223333:file/{file_path}"
@@ -440,8 +440,8 @@ def keys_of_flask(guard: Guard) -> Send:
     "build",
     [keys_of_starlette, keys_of_a_map, keys_of_fastapi, keys_of_litestar, keys_of_flask, lambda guard: sent_to_django],
 )
-def test_raw_parameter_is_decided_as_it_is(build: Callable[[Guard], Send], guard: Guard) -> None:
-    """The key of an object, say, of which nothing makes a path."""
+def test_raw_parameter_is_decided_unchanged(build: Callable[[Guard], Send], guard: Guard) -> None:
+    """An object key for example, which is not used as a path."""
     with project(guard), override_settings(ROOT_URLCONF=__name__):
         send = build(guard)
         assert send("/keys/acme/../globex/secret.txt", API_KEY) == (200, "acme/../globex/secret.txt")

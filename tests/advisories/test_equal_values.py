@@ -1,8 +1,8 @@
-"""Advisory: a decision about `document/7.0` let a caller at document 7.
+"""Advisory: a decision about `document/7.0` gave access to document 7.
 
-A handler got a value that equals the denied one, and the ARN another text of it: `7.0` and `true` of a JSON body,
-another offset of the same moment, `7.00` of a `Decimal`. Each type has one text now, or fills no template: where its
-annotation says so the application does not start, else the request is refused.
+The hole: the handler got a value equal to the denied one, and the ARN another text of it: `7.0` and `true` in a JSON
+body, another offset of the same moment, the `Decimal` `7.00`. Now each type has one canonical text, or can't be used in
+a template: by its annotation, the application does not start; otherwise the request is rejected.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from starlette.testclient import TestClient  # noqa: E402
 
 from iam_guard import Guard, GuardMiddleware, RouteMap, Service, requires  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
-from tests.advisories.denying import KEY, guard_denying  # noqa: E402
+from tests.advisories.denial_guard import KEY, open_guard_denying  # noqa: E402
 
 docs = Service("docs")
 DOCUMENT = "document/{document_id}"
@@ -47,7 +47,7 @@ TITLES = {7: "document 7", 1: "document 1", 8: "document 8"}
 
 @pytest.fixture
 def denying(tmp_path: Path) -> Iterator[Guard]:
-    guard = guard_denying(tmp_path, "7", "1", UUID_TEXT, "2026-11-27T12:00:00+00:00")
+    guard = open_guard_denying(tmp_path, "7", "1", UUID_TEXT, "2026-11-27T12:00:00+00:00")
     yield guard
     guard.close()
 
@@ -60,7 +60,7 @@ def client_of(guard: Guard, handler: Any) -> TestClient:
     return TestClient(GuardMiddleware(app, guard=guard), headers=KEY)
 
 
-def test_equal_number_of_a_body_is_refused(denying: Guard, subtests: pytest.Subtests) -> None:
+def test_equal_number_in_a_body_is_rejected(denying: Guard, subtests: pytest.Subtests) -> None:
     async def by_body(document_id: Annotated[Any, Body(embed=True)]) -> str | None:
         return TITLES.get(document_id)
 
@@ -74,7 +74,7 @@ def test_equal_number_of_a_body_is_refused(denying: Guard, subtests: pytest.Subt
             assert answer.status_code == status
 
 
-def test_equal_moment_and_uuid_have_one_name(denying: Guard, subtests: pytest.Subtests) -> None:
+def test_equal_moment_and_uuid_have_one_text(denying: Guard, subtests: pytest.Subtests) -> None:
     async def moment(document_id: datetime) -> str:
         return "read"
 
@@ -91,8 +91,8 @@ def test_equal_moment_and_uuid_have_one_name(denying: Guard, subtests: pytest.Su
                 assert client.get(f"/{text}").status_code == 403
 
 
-def test_unfit_annotation_stops_the_start(denying: Guard) -> None:
-    """At the decorator, or as soon as the handler and what guards it are seen together."""
+def test_unsupported_annotation_prevents_start_up(denying: Guard) -> None:
+    """By the decorator, or when the handler and its guard are inspected together."""
 
     async def read(document_id: Decimal) -> str:
         return "read"
@@ -126,8 +126,8 @@ def test_unfit_annotation_stops_the_start(denying: Guard) -> None:
         pass
 
 
-def test_unfit_value_without_annotation_is_refused(denying: Guard) -> None:
-    """A convertor of Starlette has made a number of the text, and the routes are not inspected."""
+def test_unsupported_value_without_annotation_is_rejected(denying: Guard) -> None:
+    """A Starlette convertor returns a number, and the routes are not inspected."""
 
     @docs.requires("GetDocument", resource=DOCUMENT)
     async def read(request: Request) -> Response:
@@ -141,8 +141,7 @@ def test_unfit_value_without_annotation_is_refused(denying: Guard) -> None:
     assert "use a loader" in json.dumps(answer.json())
 
 
-def test_float_beside_the_template_is_accepted(denying: Guard) -> None:
-    """It names nothing."""
+def test_float_outside_the_template_is_accepted(denying: Guard) -> None:
 
     async def read(document_id: int, scale: float) -> float:
         return scale

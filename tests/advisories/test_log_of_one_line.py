@@ -1,7 +1,8 @@
-"""Advisory: whoever sent a request wrote lines of their own into the log of the service.
+"""Advisory: a caller could write lines of its own to the log of the service.
 
-What cannot be decided and what nobody decided about is told in the log, with the path of the request and the name of
-the resource. Both may have line breaks and codes of terminals in them, and secrets in places where they do not belong.
+The hole: undecidable requests and undecided endpoints are logged with the path of the request and the name of the
+resource. Both could contain line breaks, terminal codes and secrets. Now control characters are escaped and secrets
+redacted.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from iam_guard.errors import UndecidedEndpoint
 FORGED = "7\nERROR all is well\x1b[2K"
 
 
-def test_the_path_of_an_undecided_endpoint_is_one_line(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
-    """And has no key in it that somebody has put there."""
-    client = TestClient(GuardMiddleware(PlainTextResponse("what nobody decided about"), guard=guard))
+def test_path_of_an_undecided_endpoint_is_one_line(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the key that it contained."""
+    client = TestClient(GuardMiddleware(PlainTextResponse("undecided"), guard=guard))
     path = "/igk_ADA1_adasecret00123456789abcdefghijklmnopqrst/7%0AERROR%20all%20is%20well%1B[2K"
     assert client.get(path).json()["code"] == UndecidedEndpoint.code
     (message,) = (
         record.getMessage() for record in caplog.records if record.levelname == "ERROR"
-    )  # others may log more
+    )  # ignore other levels
     assert message.startswith("GET /")
     assert message.isprintable()
     assert "adasecret" not in message
 
 
-def test_what_cannot_be_decided_is_one_line(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+def test_undecidable_request_is_one_line(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
     ada = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
     assert guard.decide(ada, "docs:GetDocument", Resource(FORGED, "111122223333")).error
     (message,) = (
         record.getMessage() for record in caplog.records if record.levelname == "ERROR"
-    )  # others may log more
+    )  # ignore other levels
     assert "all is well" in message
     assert message.isprintable()

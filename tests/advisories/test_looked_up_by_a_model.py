@@ -1,8 +1,7 @@
-"""Advisory: with Django REST framework, a decision about `document/007` let a caller at document 7.
+"""Advisory: with Django REST framework, a decision about `document/007` gave access to document 7.
 
-A view set finds its object by a parameter of the URL, which is a text there, and which the database makes a number or a
-UUID of. What a policy denied by name could so be had under another spelling of the name. The parameter is now read as
-the model of the view reads it.
+The hole: a view set finds its object by a text of the URL, which the database converts to a number or a UUID. A
+document denied by name was accessible by another spelling. Now the parameter is parsed as the view's model does.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from rest_framework.response import Response  # noqa: E402
 from rest_framework.viewsets import GenericViewSet  # noqa: E402
 
 from iam_guard import Guard, Service  # noqa: E402
-from tests.advisories.denying import KEY, guard_denying  # noqa: E402
+from tests.advisories.denial_guard import KEY, open_guard_denying  # noqa: E402
 
 docs = Service("docs")
 UUID = "0a0a0a0a-0000-4000-8000-000000000007"
@@ -64,9 +63,9 @@ class Documents(GenericViewSet):  # type: ignore[misc]
     queryset = Document.objects.all()
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return what the database is asked for."""
-        (asked,) = self.get_queryset().filter(**{self.lookup_field: self.kwargs["pk"]}).query.where.children
-        return Response(str(asked.rhs))
+        """Return the value in the database query."""
+        (condition,) = self.get_queryset().filter(**{self.lookup_field: self.kwargs["pk"]}).query.where.children
+        return Response(str(condition.rhs))
 
     @docs.requires("GetDocument", resource="document/{pk}")
     def decorated(self, request: Request, pk: str) -> Response:
@@ -105,8 +104,8 @@ urlpatterns = [
 
 @pytest.fixture
 def denying(tmp_path: Path) -> Iterator[Guard]:
-    """All but document 7."""
-    guard = guard_denying(tmp_path, "7", UUID)
+    """Return a guard that denies document 7."""
+    guard = open_guard_denying(tmp_path, "7", UUID)
     with project(guard), override_settings(ROOT_URLCONF=__name__):
         yield guard
     guard.close()
@@ -114,7 +113,7 @@ def denying(tmp_path: Path) -> Iterator[Guard]:
 
 @pytest.mark.parametrize("spelled", ["7", "007", "+7", "%207", "7%20", "%D9%A7", "0_7"])
 @pytest.mark.parametrize("by", ["pk", "owner", "owner-number", "of-a-caller", "decorated"])
-def test_a_document_that_is_denied_is_denied_under_every_spelling(denying: Guard, by: str, spelled: str) -> None:
+def test_denied_document_is_denied_in_every_spelling(denying: Guard, by: str, spelled: str) -> None:
     client = Client(headers=KEY)
     assert client.get(f"/{by}/8").json() == "8"
     answer = client.get(f"/{by}/{spelled}")
@@ -122,26 +121,26 @@ def test_a_document_that_is_denied_is_denied_under_every_spelling(denying: Guard
 
 
 @pytest.mark.parametrize("spelled", [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}"])
-def test_a_uuid_has_many(denying: Guard, spelled: str) -> None:
+def test_denied_uuid_is_denied_in_every_spelling(denying: Guard, spelled: str) -> None:
     assert Client(headers=KEY).get(f"/uuid/{spelled}").status_code == 403
 
 
-def test_a_text_means_itself(denying: Guard) -> None:
-    """Also where it looks like a number."""
+def test_text_key_is_unchanged(denying: Guard) -> None:
+    """Also if it looks like a number."""
     client = Client(headers=KEY)
     assert client.get("/slug/007").json() == "007"
     assert client.get("/slug/7").status_code == 403
 
 
 @pytest.mark.parametrize("by", ["number", "number-decorated", "number-loaded"])
-def test_what_the_url_has_read_already_stays_what_it_is(denying: Guard, by: str) -> None:
-    """A loader is given the number that it has been given before."""
+def test_converted_parameter_is_unchanged(denying: Guard, by: str) -> None:
+    """A loader still gets the number."""
     client = Client(headers=KEY)
     assert (client.get(f"/{by}/008").json(), client.get(f"/{by}/007").status_code) == ("8", 403)
 
 
-def test_what_the_model_cannot_read_finds_nothing(denying: Guard) -> None:
-    """It is decided about as it came, and the view fails."""
+def test_invalid_parameter_finds_nothing(denying: Guard) -> None:
+    """It is decided unchanged, and the view fails."""
     client = Client(headers=KEY, raise_request_exception=False)
     assert client.get("/pk/seven").status_code == 500  # of the view's own; one that gets its object answers 404
     assert client.get("/unknown/8").status_code == 500

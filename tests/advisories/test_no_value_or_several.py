@@ -1,8 +1,8 @@
-"""Advisory: a decision about `document/['7']` let a caller at document 7.
+"""Advisory: a decision about `document/['7']` gave access to document 7.
 
-A handler that takes whatever JSON brings, or several values of a query, was decided about under the text that Python
-makes of them, which no policy names: what was denied by name could be had as a list of one, and everything where a
-parameter that is left out means all. What is not one value names no resource now, and is refused.
+The hole: a handler that accepts any JSON, or several values of a query parameter, was decided by Python's text of the
+value, which no policy names: a denied document was accessible as a list of one, and all of them if a missing parameter
+means all. Now a missing or list-valued parameter returns 400.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ async def takes_anything(request: Request) -> Response:
 
 
 @pytest.mark.parametrize("value", [["7"], [], {"$ne": None}, {}, None, ["7", "8"]])
-def test_what_is_not_one_value_names_no_resource(guard: Guard, sign: Sign, value: object) -> None:
+def test_missing_or_list_valued_parameter_is_rejected(guard: Guard, sign: Sign, value: object) -> None:
     app = Starlette(routes=[Route("/delete", takes_anything, methods=["POST"])])
     client = TestClient(GuardMiddleware(app, guard=guard, check_routes=False))
 
-    def ask(given: object) -> Any:
-        body = json.dumps({"document_id": given}).encode()
+    def ask(value: object) -> Any:
+        body = json.dumps({"document_id": value}).encode()
         return client.post("/delete", content=body, headers=sign(ADA, "POST", "/delete", body=body))
 
     assert ask("7").text == "deleted 7"

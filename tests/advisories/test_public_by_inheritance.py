@@ -1,7 +1,7 @@
-"""Advisory: static files were open to everybody, since others that their class was made from were.
+"""Advisory: static files were public because the base of their class was.
 
-`@public` on a class counted for the objects of every class made from it: at the start as well, so nothing told. What a
-class says of itself counts for its own objects.
+The hole: `@public` on a class applied to the instances of its subclasses, also in the check at start-up. Now the mark
+of a class applies only to its own instances.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from iam_guard import Guard, GuardMiddleware, public
 from iam_guard.web.asgi.routes import unguarded
 
 
-def test_an_object_does_not_inherit_that_the_base_of_its_class_is_public(guard: Guard, tmp_path: Path) -> None:
-    """It may be opened by itself."""
-    (tmp_path / "plan.txt").write_text("for nobody's eyes")
+def test_instance_does_not_inherit_public_from_a_base_class(guard: Guard, tmp_path: Path) -> None:
+    """It may be marked itself."""
+    (tmp_path / "plan.txt").write_text("secret content")
 
     @public
     class Open(StaticFiles): ...

@@ -1,7 +1,7 @@
-"""Advisory: with the guard around an application, and not among its own middlewares, each refusal was answered 500.
+"""Advisory: with the guard around an application instead of among its middlewares, each denial answered 500.
 
-Starlette's outermost layer, and other frameworks at all layers, make a 500 of an exception that they do not know. A
-refusal is now remembered when it is raised, and takes the place of such a 500.
+The fault: Starlette's outermost layer, and other frameworks at every layer, turn unknown exceptions into a 500. Now a
+denial is stored when it is raised, and replaces such a 500.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def by_hand(request: Request) -> Response:
 
 
 async def forgotten(request: Request) -> Response:
-    return PlainTextResponse("for nobody's eyes")
+    return PlainTextResponse("secret content")
 
 
 ROUTES = [
@@ -66,7 +66,7 @@ ROUTES = [
 
 
 class Swallowing:
-    """What other frameworks do: whatever is raised is answered 500 and goes no further."""
+    """A framework layer that answers every exception with 500."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -74,7 +74,7 @@ class Swallowing:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             await self.app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001  what it stands for does so
+        except Exception as error:  # noqa: BLE001  as such frameworks do
             await PlainTextResponse(str(error), 500)(scope, receive, send)
 
 
@@ -92,10 +92,10 @@ class Swallowing:
         ("GET", "/forgotten", 500),
     ],
 )
-def test_a_refusal_stays_one_with_the_guard_outermost(
+def test_denial_is_answered_with_the_guard_outermost(
     guard: Guard, sign: Sign, audit_file: Path, debug: bool, swallow: bool, method: str, path: str, status: int
 ) -> None:
-    """`GuardMiddleware(app, guard=guard)`: the form of the refusal, and one record for each decision."""
+    """`GuardMiddleware(app, guard=guard)`: the format of the response, and one record per decision."""
     app: Any = Starlette(debug=debug, routes=ROUTES)
     client = TestClient(
         GuardMiddleware(Swallowing(app) if swallow else app, guard=guard), raise_server_exceptions=False

@@ -1,8 +1,8 @@
-"""Advisory: who was refused got an answer that something around the handler had kept.
+"""Advisory: a denied caller got a response that code around the handler had cached.
 
-Caches and circuit breakers that answer with the last good answer when all is not well take a refusal for an error. A
-refusal is a decision, so that answer was let out: to every caller, and to strangers. What a guarded endpoint has
-refused is not answered with success now, whoever answers.
+The hole: caches and circuit breakers answer an exception with the last good response, and treated a denial as one. As
+a denial is a decision, that response was sent, also to anonymous callers. Now success responses after a denial are
+blocked.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ async def put(request: Request) -> Response:
 guarded = requires(put)
 
 
-def kept_for_bad_times(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    kept: dict[str, Response] = {}
+def cache_on_error(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    cached: dict[str, Response] = {}
 
     @functools.wraps(handler)
     async def answer(request: Request) -> Response:
         try:
-            kept[request.url.path] = await handler(request)
+            cached[request.url.path] = await handler(request)
         except Exception:  # noqa: BLE001  as such wrappers do
-            return kept[request.url.path]
-        return kept[request.url.path]
+            return cached[request.url.path]
+        return cached[request.url.path]
 
     return answer
 
 
-class KeepsForBadTimes(BaseHTTPMiddleware):
-    kept: bytes = b""
+class CacheOnError(BaseHTTPMiddleware):
+    cached: bytes = b""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         try:
             response = await call_next(request)
         except Exception:  # noqa: BLE001  the same
-            return PlainTextResponse(self.kept)
-        self.kept = b"".join([part async for part in response.body_iterator])  # type: ignore[attr-defined]
-        return PlainTextResponse(self.kept)
+            return PlainTextResponse(self.cached)
+        self.cached = b"".join([part async for part in response.body_iterator])  # type: ignore[attr-defined]
+        return PlainTextResponse(self.cached)
 
 
 def mapped() -> RouteMap:
@@ -74,15 +74,15 @@ def client_of(guard: Guard, app: Any, routes: RouteMap | None = None) -> TestCli
 
 
 @pytest.mark.parametrize("around", ["a wrapper", "a middleware", "a middleware, and a map", "a wrapper, and a guard"])
-def test_what_was_kept_is_for_those_who_may_have_it(guard: Guard, sign: Sign, around: str) -> None:
-    """Ada may; Rita and strangers may not."""
+def test_cached_response_is_sent_to_allowed_callers(guard: Guard, sign: Sign, around: str) -> None:
+    """Ada is allowed; Rita and anonymous callers are not."""
 
     @docs.requires("GetService")
     async def allowed_before(request: Request) -> Response:
         response: Response = await inside(request)
         return response
 
-    inside = kept_for_bad_times(guarded)
+    inside = cache_on_error(guarded)
     allowed_before = functools.update_wrapper(allowed_before, inside)  # the mark is that of the last word
     handler: Any = {
         "a wrapper": inside,
@@ -90,7 +90,7 @@ def test_what_was_kept_is_for_those_who_may_have_it(guard: Guard, sign: Sign, ar
         "a middleware, and a map": put,
         "a wrapper, and a guard": allowed_before,
     }[around]
-    middleware = [Middleware(KeepsForBadTimes)] if "middleware" in around else []
+    middleware = [Middleware(CacheOnError)] if "middleware" in around else []
     app = Starlette(routes=[Route("/{document_id}", handler)], middleware=middleware)
     client = client_of(guard, app, mapped() if "map" in around else None)
     for _ in range(2):
@@ -100,8 +100,8 @@ def test_what_was_kept_is_for_those_who_may_have_it(guard: Guard, sign: Sign, ar
         assert client.get("/7").status_code == 401
 
 
-def test_the_same_where_nobody_could_decide(guard: Guard, sign: Sign) -> None:
-    """What a loader raises is no decision either; something else was allowed before."""
+def test_cached_response_after_failed_decision_is_blocked(guard: Guard, sign: Sign) -> None:
+    """The exception of a loader is no decision; another action was allowed before."""
     fails: list[bool] = []
 
     async def load(document_id: str) -> str:
@@ -109,21 +109,21 @@ def test_the_same_where_nobody_could_decide(guard: Guard, sign: Sign) -> None:
             raise ConnectionError("the database is away")
         return f"arn:aws:docs:us-east-1:111122223333:document/{document_id}"
 
-    handler = kept_for_bad_times(docs.requires("GetDocument", resource=load)(put))
+    handler = cache_on_error(docs.requires("GetDocument", resource=load)(put))
 
     @functools.wraps(handler)
-    async def asked(request: Request) -> Response:
+    async def handler_with_decision(request: Request) -> Response:
         docs.authorize("GetService")
         response: Response = await handler(request)
         return response
 
-    client = client_of(guard, Starlette(routes=[Route("/{document_id}", asked)]))
+    client = client_of(guard, Starlette(routes=[Route("/{document_id}", handler_with_decision)]))
     assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 200
     fails.append(True)
     assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 500
 
 
-def test_a_websocket_is_not_accepted_after_its_refusal(guard: Guard, sign: Sign) -> None:
+def test_websocket_is_not_accepted_after_a_denial(guard: Guard, sign: Sign) -> None:
     @requires
     async def watch(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -134,7 +134,7 @@ def test_a_websocket_is_not_accepted_after_its_refusal(guard: Guard, sign: Sign)
             await watch(websocket)
         except AccessDenied:
             await websocket.accept()
-            await websocket.send_text("for nobody's eyes")
+            await websocket.send_text("secret content")
 
     client = client_of(guard, Starlette(routes=[WebSocketRoute("/{document_id}", all_the_same)]))
     by = sign(RITA, "GET", "/7")
@@ -146,7 +146,7 @@ def test_a_websocket_is_not_accepted_after_its_refusal(guard: Guard, sign: Sign)
     assert "eyes" not in str(ended.value)
 
 
-def test_a_flask_view_is_no_exception(guard: Guard, sign: Sign) -> None:
+def test_cached_response_of_flask_is_blocked(guard: Guard, sign: Sign) -> None:
     needed("flask")
     from flask import Flask
     from iam_guard_flask import IamGuard
@@ -171,8 +171,8 @@ def test_a_flask_view_is_no_exception(guard: Guard, sign: Sign) -> None:
     assert client.get("/7", headers=sign(RITA, "GET", "/7"), base_url="http://testserver").status_code == 403
 
 
-def test_nor_is_an_application_whose_router_tells_nothing(guard: Guard, sign: Sign) -> None:
-    """Any that speaks WSGI and has no adapter."""
+def test_cached_response_of_unknown_endpoint_is_blocked(guard: Guard, sign: Sign) -> None:
+    """In any WSGI application without an adapter."""
     handler = docs.requires("PutDocument")(lambda: b"the answer")
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
@@ -205,15 +205,15 @@ async def explains(request: Request, error: Exception) -> Response:
 
 
 @pytest.mark.parametrize(("page", "status"), [(signs_in, 302), (explains, 403)])
-def test_an_application_may_have_its_own_page_for_refusals(guard: Guard, sign: Sign, page: Any, status: int) -> None:
+def test_own_page_for_denials_is_sent(guard: Guard, sign: Sign, page: Any, status: int) -> None:
     app = Starlette(routes=[Route("/{document_id}", guarded)], exception_handlers={AccessDenied: page})
     answer = client_of(guard, app).get("/7", headers=sign(RITA, "GET", "/7"), follow_redirects=False)
     assert answer.status_code == status
 
 
 @pytest.mark.parametrize("mark", ["public", "allowed", "by hand", "another way"])
-def test_a_handler_may_do_with_less(guard: Guard, sign: Sign, mark: str) -> None:
-    """One that has been let in, or decides by itself, asks for a part of its answer and is refused that."""
+def test_handler_may_handle_a_denial_itself(guard: Guard, sign: Sign, mark: str) -> None:
+    """An allowed or public handler may authorize a part of its response, and omit it if denied."""
 
     async def page(request: Request) -> Response:
         try:
@@ -234,8 +234,8 @@ def test_a_handler_may_do_with_less(guard: Guard, sign: Sign, mark: str) -> None
     assert client.get("/7", headers=sign(RITA, "GET", "/7")).text == "without"
 
 
-def test_a_handler_that_calls_itself_may_do_with_less(guard: Guard, sign: Sign) -> None:
-    """A folder shows those of its folders that its reader may see."""
+def test_recursive_handler_may_handle_a_denial(guard: Guard, sign: Sign) -> None:
+    """A folder shows the subfolders that its reader may see."""
     owners = {"root": "111122223333", "mine": "111122223333", "theirs": "444455556666"}
 
     async def load(name: str) -> Resource:

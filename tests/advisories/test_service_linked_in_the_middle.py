@@ -1,7 +1,7 @@
-"""Advisory: a role whose path has `:role/aws-service-role/` in its middle passed for a service-linked role.
+"""Advisory: a role with `:role/aws-service-role/` in the middle of its path counted as service-linked.
 
-Neither service control policies nor resource control policies limited its sessions then, whatever they denied. A
-service-linked role is now known by the beginning of its path.
+The hole: service and resource control policies did not apply to its sessions, whatever they denied. Now a
+service-linked role is recognized by the start of its path.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def session(path: str) -> Principal:
 
 @pytest.mark.parametrize("kind", ["scps", "rcps"])
 @pytest.mark.parametrize("path", ["/x:role/aws-service-role/", "/x/:role/aws-service-role/y/", "/aws-service-rolex/"])
-def test_the_policies_of_the_organization_limit_it(path: str, kind: str) -> None:
-    """A Deny of the organization holds for every role but those that are service-linked (E-10, E-11, P-14)."""
+def test_organization_policies_apply_to_such_a_role(path: str, kind: str) -> None:
+    """A Deny of the organization applies to all roles but service-linked ones (E-10, E-11, P-14)."""
     levels = {"scps": [[ALL, NOTHING]], "rcps": [[NOTHING_OF_OURS]]}[kind]
     authorizer = compile_policies(identity=[ALL], **{kind: levels})
-    asked = AccessRequest(session(path), "s3:GetObject", f"arn:aws:s3:::{ACCOUNT}", resource_account=ACCOUNT)
-    assert not authorizer.decide(asked).allowed
+    request = AccessRequest(session(path), "s3:GetObject", f"arn:aws:s3:::{ACCOUNT}", resource_account=ACCOUNT)
+    assert not authorizer.decide(request).allowed
     linked = AccessRequest(
-        session("/aws-service-role/x.amazonaws.com/"), "s3:GetObject", asked.resource, resource_account=ACCOUNT
+        session("/aws-service-role/x.amazonaws.com/"), "s3:GetObject", request.resource, resource_account=ACCOUNT
     )
     assert authorizer.decide(linked).allowed

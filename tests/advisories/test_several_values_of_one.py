@@ -1,8 +1,8 @@
-"""Advisory: a Deny of a tag was got around by a list with that tag in it.
+"""Advisory: a Deny of a tag was bypassed by a list with that tag.
 
-A plain operator is not met by several values, whatever they are (C-7). So where an application makes `aws:RequestTag/…`
-of what JSON brings, a list made a Deny miss, and the application set the tag all the same. Of a key that has one value,
-several are none that can be decided about.
+The hole: a plain operator never matches several values (C-7). If an application fills `aws:RequestTag/…` from JSON, a
+list did not match the Deny, and the application set the tag. Now several values of a single-valued key can't be
+decided, and the request is denied.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ STATEMENTS = [
         ({"aws:RequestTag/team": ["red", "x"]}, False),
         ({"AWS:requesttag/TEAM": ["x", "red"]}, False),
         ({"aws:RequestTag/team": lambda: ["x", "red"]}, False),
-        ({"aws:RequestTag/team": []}, True),  # which is no tag
-        ({"aws:RequestTag/other": ["red", "x"]}, True),  # which nobody asks about
-        ({"aws:TagKeys": ["red", "x"]}, True),  # which has several
-        ({"docs:Kind": ["red", "x"]}, True),  # of which nobody has said how many it has: C-7
+        ({"aws:RequestTag/team": []}, True),  # no tag
+        ({"aws:RequestTag/other": ["red", "x"]}, True),  # not in a condition
+        ({"aws:TagKeys": ["red", "x"]}, True),  # multivalued
+        ({"docs:Kind": ["red", "x"]}, True),  # not declared as single-valued: C-7
     ],
 )
-def test_a_deny_is_not_got_around_by_a_list(tmp_path: Path, context: dict[str, Any], is_allowed: bool) -> None:
+def test_deny_is_not_bypassed_by_a_list(tmp_path: Path, context: dict[str, Any], is_allowed: bool) -> None:
     user = {"name": "tagger", "inline": {"P": {"Version": "2012-10-17", "Statement": STATEMENTS}}}
     seed = {"version": 1, "accounts": [{"id": "111122223333", "name": "acme", "users": [user]}]}
     (tmp_path / "iam.json").write_text(json.dumps(seed))

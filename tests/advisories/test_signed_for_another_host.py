@@ -1,8 +1,8 @@
-"""Advisory: with `public_hosts`, a URL signed for `api.example.com` was good at the route of `admin.example.com`.
+"""Advisory: with `public_hosts`, a URL signed for `api.example.com` was valid for a route of `admin.example.com`.
 
-Behind a proxy that rewrites `Host`, the names of the setting were tried in the place of the received one, and the
-application went on routing by the received one: the holder of a URL chose it. The application sees the name that was
-signed now, so that one name is both.
+The hole: behind a proxy that rewrites `Host`, the hosts of the setting were tried instead of the received one, and the
+application still routed by the received one, which the holder of the URL could choose. Now the application sees the
+signed host.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ SIGNED_AND_SENT = (  # the name that was signed, the one that comes in, and the 
 )
 
 
-def test_signed_host_is_the_host_of_the_route(guard: Guard, subtests: pytest.Subtests) -> None:
-    """Over ASGI, in the header and in the query, and whatever a forwarding header says."""
+def test_request_is_routed_by_the_signed_host(guard: Guard, subtests: pytest.Subtests) -> None:
+    """Over ASGI, signed in the header and in the query, with any forwarding header."""
     client = TestClient(GuardMiddleware(APP, guard=guard))
     for host, sent, seen in SIGNED_AND_SENT:
         for signer in SIGNERS:
@@ -97,8 +97,8 @@ def test_signed_host_is_the_host_of_the_route(guard: Guard, subtests: pytest.Sub
                 assert (answer.status_code, answer.text) == (200, expected)
 
 
-def test_unsigned_body_is_taken_by_the_route_of_the_signed_host(guard: Guard, subtests: pytest.Subtests) -> None:
-    """The route of the received host takes none, and is not the one that runs."""
+def test_unsigned_body_is_accepted_by_the_signed_host(guard: Guard, subtests: pytest.Subtests) -> None:
+    """The route of the received host does not accept one, and does not run."""
     client = TestClient(GuardMiddleware(APP, guard=guard))
     for host, sent, status in ((ADMIN, ADMIN, 200), (ADMIN, BEHIND, 200), (ADMIN, API, 200), (API, ADMIN, 401)):
         with subtests.test(signed=host, sent=sent):
@@ -117,7 +117,7 @@ def test_audit_record_has_the_signed_host(guard: Guard, tmp_path: Path) -> None:
     assert ADMIN not in record
 
 
-def test_other_host_is_refused(guard: Guard) -> None:
+def test_other_host_is_rejected(guard: Guard) -> None:
     target, headers = signed("evil.example.com", "/documents/7", botocore.auth.SigV4Auth)
     for sent in (API, ADMIN, BEHIND):
         answer = TestClient(GuardMiddleware(APP, guard=guard)).get(target, headers={**headers, "host": sent})
@@ -144,12 +144,12 @@ def test_wsgi_application_sees_the_signed_host(guard: Guard, subtests: pytest.Su
             with subtests.test(signed=host, sent=sent, signer=signer.__name__):
                 target, headers = signed(host, "/documents/7", signer)
                 path, _, query = target.partition("?")
-                given = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
+                variables = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
                 if host != sent:
-                    given["HTTP_X_FORWARDED_HOST"] = sent
+                    variables["HTTP_X_FORWARDED_HOST"] = sent
                 environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": sent}
                 parts: Any = GuardWsgiMiddleware(app, guard=guard)(
-                    {**environ, **given, "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "https"}, lambda *_: None
+                    {**environ, **variables, "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "https"}, lambda *_: None
                 )
                 found = b"".join(parts).decode()
                 is_same_name = sent == f"{host}:443"  # as received: the port goes without saying

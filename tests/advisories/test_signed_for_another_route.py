@@ -1,9 +1,8 @@
-"""Advisory: a presigned URL for `/documents/8` opened `/files/../documents/8`.
+"""Advisory: a presigned URL for `/documents/8` was valid for `/files/../documents/8`.
 
-AWS's clients leave dot segments out of the path that they sign, and send it with them: both paths have one signature. A
-router does not leave them out, so whoever had been given one URL could have another handler run in the signer's name,
-with a parameter that leads out of its folder. Such a path is refused now, where a signature vouches for it. S3's
-clients sign what they send.
+The hole: AWS clients remove dot segments from the path that they sign, and send it with them: both paths have the same
+signature. A router does not remove them, so the holder of a URL could run another handler in the signer's name, with a
+parameter that leaves its folder. Now signed paths with dot segments are rejected. S3 clients sign the path as sent.
 """
 
 from __future__ import annotations
@@ -62,8 +61,8 @@ def presigned(path: str, service: str = "docs") -> tuple[bytes, bytes]:
     return request.url.partition("?")[2].encode(), b"testserver"
 
 
-def asked(guard: Guard, path: str, query: bytes, host: bytes) -> str:
-    """Send a path as it is, which clients do not all do; give the status and the answer."""
+def send(guard: Guard, path: str, query: bytes, host: bytes) -> str:
+    """Send a raw path; return the status and the body."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -81,15 +80,15 @@ def asked(guard: Guard, path: str, query: bytes, host: bytes) -> str:
 @pytest.mark.parametrize(
     "path", ["/files/../documents/8", "/files/./../documents/8", "/./documents/8", "/documents/8/."]
 )
-def test_a_presigned_url_is_for_its_own_route(guard: Guard, path: str) -> None:
+def test_presigned_url_is_valid_only_for_its_route(guard: Guard, path: str) -> None:
     query, host = presigned("/documents/8")
-    assert asked(guard, "/documents/8", query, host) == "200 document 8"
-    answer = asked(guard, path, query, host)
+    assert send(guard, "/documents/8", query, host) == "200 document 8"
+    answer = send(guard, path, query, host)
     assert answer.startswith("400 ")
     assert "without the segments" in answer
 
 
-def test_the_same_over_wsgi(guard: Guard) -> None:
+def test_presigned_url_over_wsgi_is_valid_only_for_its_route(guard: Guard) -> None:
     served: list[str] = []
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
@@ -114,16 +113,16 @@ def test_the_same_over_wsgi(guard: Guard) -> None:
     assert served == ["/documents/8"]
 
 
-def test_names_that_begin_with_dots_are_no_such_segments(guard: Guard) -> None:
+def test_names_starting_with_dots_are_accepted(guard: Guard) -> None:
     query, host = presigned("/files/.hidden/...")
-    assert asked(guard, "/files/.hidden/...", query, host) == "200 file .hidden/..."
+    assert send(guard, "/files/.hidden/...", query, host) == "200 file .hidden/..."
 
 
-def test_s3_signs_what_is_sent(tmp_path: Path) -> None:
-    """Its keys may have such segments, and the route takes them as they are."""
+def test_s3_signature_accepts_dot_segments(tmp_path: Path) -> None:
+    """Its keys may have such segments, and the route gets them unchanged."""
     (tmp_path / "iam.yaml").write_text(SEED.replace("docs:*", "s3:*"))
     guard = open_guard(tmp_path / "iam.yaml")
     query, host = presigned("/objects/a/../b", "s3")
-    assert asked(guard, "/objects/a/../b", query, host) == "200 object a/../b"
-    assert asked(guard, "/objects/b", query, host).startswith("401 ")
+    assert send(guard, "/objects/a/../b", query, host) == "200 object a/../b"
+    assert send(guard, "/objects/b", query, host).startswith("401 ")
     guard.close()

@@ -1,8 +1,8 @@
-"""Advisory: a signature for another region, or for the service `dogs`, was good at a route of `docs`.
+"""Advisory: a signature for another region, or for the service `dogs`, was valid for a route of `docs`.
 
-A signing key is derived for one day, region and service, so that it can be handed to a part of a system that shall have
-no other. Region and service of a signature were read and never compared: such a key opened every route. Now both must
-be the guard's, and the first action of a call must be of the service that was signed for.
+The hole: a signing key is derived for one day, region and service, so that it can be given to a part of a system with
+only these permissions. Region and service of a signature were parsed but not compared, so such a key was valid for
+every route. Now both must be the guard's, and the first action of a call must belong to the signed service.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def signed_asymmetrically(target: str, service: str, regions: str, kind: AwsSign
 
 
 def every_signature(service: str, region: str) -> Iterator[tuple[str, Signed]]:
-    """Sign a request for a document in every form that there is."""
+    """Sign a request for a document in every form."""
     target = "/documents/7"
     yield "header", signed(target, service, region)
     yield "query", signed(target, service, region, signer=botocore.auth.SigV4QueryAuth)
@@ -147,7 +147,7 @@ def client_of(guard: Guard) -> TestClient:
 
 
 def ask(client: TestClient, request: Signed, method: str = "GET", **more: Any) -> tuple[int, str]:
-    """Return the status, and why it was refused."""
+    """Return the status and the error message."""
     answer = client.request(method, request[0], headers=request[1], **more)
     return answer.status_code, answer.json()["detail"] if answer.status_code != 200 else ""
 
@@ -169,8 +169,8 @@ def ask_wsgi(guard: Guard, request: Signed) -> int:
     return int(statuses[0][:3])
 
 
-def test_signature_for_another_scope_is_refused(opened: Open, subtests: pytest.Subtests) -> None:
-    """By ASGI and WSGI, whether the guard was told its services or not."""
+def test_signature_for_another_scope_is_rejected(opened: Open, subtests: pytest.Subtests) -> None:
+    """Over ASGI and WSGI, with and without services in `open_guard`."""
     for services in ([docs, billing], []):
         guard = opened(*services)
         client = client_of(guard)
@@ -186,19 +186,19 @@ def test_signature_for_another_scope_is_refused(opened: Open, subtests: pytest.S
                 if "SigV4A" in form and "." in scope[1]:
                     continue  # which awscrt does not sign
                 with subtests.test(services=services, scope=scope, form=form):
-                    status, told = ask(client, request)
-                    assert (status, told.startswith(words)) == (401 if words else 200, True), told
+                    status, message = ask(client, request)
+                    assert (status, message.startswith(words)) == (401 if words else 200, True), message
                     assert ask_wsgi(guard, request) == status
 
 
-def test_a_guard_without_services_names_the_action_it_wants(opened: Open) -> None:
-    """The refusal names nothing but what the application declares."""
+def test_error_without_services_names_the_declared_action(opened: Open) -> None:
+    """It contains only what the application declares."""
     assert ask(client_of(opened()), signed("/documents/7", "dogs")) == (401, WRONG_SERVICE)
-    told = ask(client_of(opened(docs, billing)), signed("/documents/7", "dogs"))
-    assert told == (401, "Credential should be scoped to correct service: 'billing' or 'docs'. ")
+    message = ask(client_of(opened(docs, billing)), signed("/documents/7", "dogs"))
+    assert message == (401, "Credential should be scoped to correct service: 'billing' or 'docs'. ")
 
 
-def test_further_regions_are_accepted(opened: Open, subtests: pytest.Subtests) -> None:
+def test_additional_regions_are_accepted(opened: Open, subtests: pytest.Subtests) -> None:
     """Those of the setting `regions`; of a set of regions one is enough."""
     client = client_of(opened(docs, regions=["eu-west-1", "eu-north-1"]))
     for region, expected in (
@@ -217,29 +217,29 @@ def test_further_regions_are_accepted(opened: Open, subtests: pytest.Subtests) -
             assert ask(client, signed_asymmetrically("/documents/7", "docs", regions, kind))[0] == expected
 
 
-def test_regions_setting_takes_no_pattern(opened: Open, subtests: pytest.Subtests) -> None:
+def test_regions_setting_rejects_patterns(opened: Open, subtests: pytest.Subtests) -> None:
     for name in ("*", "eu-*", "", "eu west"):
         with subtests.test(name=name), pytest.raises(ConfigurationError, match="name of a region"):
             opened(docs, regions=[name])
 
 
 def test_signed_region_sets_no_condition_value(opened: Open, audit_file: Path) -> None:
-    """Callers choose among the regions, and so none of what policies look at."""
+    """Callers choose a region, so policies must not see it."""
     client = client_of(opened(docs, regions=["eu-west-1"], audit=str(audit_file)))
     assert ask(client, signed("/documents/7", "docs", "eu-west-1"))[0] == 200
     assert '"awsRegion":"us-east-1"' in audit_file.read_text()
 
 
-def test_refused_scope_looks_up_no_key(opened: Open) -> None:
-    """A known and an unknown key are told the same."""
+def test_wrong_scope_looks_up_no_key(opened: Open) -> None:
+    """Known and unknown keys get the same error."""
     client = client_of(opened(docs))
     target, headers = signed("/documents/7", "dogs")
     unknown = {**headers, "Authorization": headers["Authorization"].replace(ADA[0], "AKIATESTNONE00000001")}
     assert ask(client, (target, headers)) == ask(client, (target, unknown)) == (401, WRONG_SERVICE)
 
 
-def test_handler_may_ask_another_service_after_its_own(opened: Open) -> None:
-    """The route's own action is what was signed for; what it then asks for is the application's affair."""
+def test_handler_may_authorize_other_services_later(opened: Open) -> None:
+    """Only the route's own action must belong to the signed service."""
     for guard in (opened(docs, billing), opened()):
         client = client_of(guard)
         assert ask(client, signed("/documents/7", "docs", method="PUT"), "PUT") == (200, "")
@@ -248,8 +248,7 @@ def test_handler_may_ask_another_service_after_its_own(opened: Open) -> None:
         assert ask(client, signed("/charges", "billing")) == (200, "")
 
 
-def test_front_end_asks_about_the_signed_service_alone(opened: Open) -> None:
-    """What a caller may do is told to a caller that signed for the service."""
+def test_permission_queries_are_limited_to_signed_service(opened: Open) -> None:
     client = client_of(opened())
     body = b'{"questions": [{"action": "docs:GetDocument"}]}'
     for service, expected in (("docs", 200), ("dogs", 401)):
@@ -275,7 +274,7 @@ def test_websocket_signed_for_another_scope_is_closed(opened: Open, subtests: py
 
 
 def test_service_may_have_other_signing_names(opened: Open) -> None:
-    """Clients of S3 sign for `s3`, whatever the application calls its service."""
+    """S3 clients sign for `s3`, whatever the name of the application's service."""
     client = client_of(opened(docs, files))
     assert ask(client, signed("/files/7", "s3")) == (200, "")
     assert ask(client, signed("/files/7", "files")) == (200, "")
@@ -283,8 +282,8 @@ def test_service_may_have_other_signing_names(opened: Open) -> None:
     assert ask(client, signed("/files/7", "docs"))[0] == 401
 
 
-def test_own_api_takes_any_region_and_its_own_services(opened: Open) -> None:
-    """Clients of AWS sign for the region of their profile."""
+def test_own_api_accepts_any_region_and_its_services(opened: Open) -> None:
+    """AWS clients sign for the region of their profile."""
     client = client_of(opened(docs))
     body = b"Action=GetCallerIdentity&Version=2011-06-15"
     for scope, expected in ((("sts", "eu-west-1"), 200), (("sts", "us-east-1"), 200), (("docs", "us-east-1"), 403)):

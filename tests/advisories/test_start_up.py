@@ -1,7 +1,7 @@
-"""Advisory: an unguarded endpoint did not stop a server whose setting for the start-up is `auto`.
+"""Advisory: an unguarded endpoint did not stop a server with the lifespan setting `auto`.
 
-The middleware only raised, which such servers take for an application without start-up; they went on to serve. It now
-says that the start-up failed, as ASGI asks.
+The hole: the middleware only raised, which such servers take for an application without lifespan support; they served
+requests. Now it sends `lifespan.startup.failed`, as ASGI requires.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ around = GuardMiddleware(Starlette(routes=[Route("/f", forgotten)]), guard=guard
 
 @pytest.mark.parametrize("lifespan", ["auto", "on"])
 @pytest.mark.parametrize("app", ["inside", "around"])
-def test_a_server_does_not_start_with_an_unguarded_endpoint(tmp_path: Path, app: str, lifespan: str) -> None:
-    """Over a real uvicorn, in its default setting too."""
+def test_server_does_not_start_with_unguarded_endpoint(tmp_path: Path, app: str, lifespan: str) -> None:
+    """With a real uvicorn, also in its default setting."""
     (tmp_path / "served.py").write_text(APP)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -51,7 +51,7 @@ def test_a_server_does_not_start_with_an_unguarded_endpoint(tmp_path: Path, app:
 
 
 async def forgotten(request: Request) -> Response:
-    return PlainTextResponse("for nobody's eyes")
+    return PlainTextResponse("secret content")
 
 
 @public
@@ -60,7 +60,7 @@ async def health(request: Request) -> Response:
 
 
 def start(app: GuardMiddleware) -> list[str]:
-    """Run the start-up and the shutdown; give what was sent."""
+    """Run start-up and shutdown; return the sent messages."""
     incoming = ["lifespan.startup", "lifespan.shutdown"]
     sent: list[str] = []
 
@@ -77,15 +77,15 @@ def start(app: GuardMiddleware) -> list[str]:
     return sent
 
 
-def test_a_scope_without_application_is_enough(guard: Guard) -> None:
-    """Not every framework names itself in the scope."""
+def test_scope_without_application_is_checked(guard: Guard) -> None:
+    """Not every framework adds itself to the scope."""
     good = GuardMiddleware(Starlette(routes=[Route("/health", health)]), guard=guard)
     assert start(good) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     with pytest.raises(ConfigurationError, match="/forgotten"):
         start(GuardMiddleware(Starlette(routes=[Route("/forgotten", forgotten)]), guard=guard))
 
 
-def test_it_may_be_a_warning(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+def test_unguarded_endpoint_may_be_a_warning(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
     """`check_routes=False`."""
     app = GuardMiddleware(Starlette(routes=[Route("/forgotten", forgotten)]), guard=guard, check_routes=False)
     assert start(app) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -1,8 +1,8 @@
-"""Advisory: a 307 with its `Location` and a 404 with its page went out of a handler that nobody guards.
+"""Advisory: a 307 with its `Location` and a 404 with its page were sent from an unguarded handler.
 
-Routers answer so where no endpoint takes a request, and the guard let such answers go wherever it was told of no
-endpoint: also where a middleware hands on a copy of the scope, or an application does not say what it found, and a
-handler answers. Where the guard cannot tell that it was a router, the status goes out and nothing else now.
+The hole: routers answer so if no endpoint matches, and the guard accepted such responses whenever no endpoint was
+known: also from a handler behind a middleware that passes on a copy of the scope, or in an application that does not
+report its endpoints. Now only the status is sent, unless the response is known to come from a router.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECRET = "for-no-eyes"
 
 
 async def forgotten(request: Request) -> Response:
-    """Answer as the query says."""
+    """Answer as the query specifies."""
     status = int(request.query_params["status"])
     headers = {"x-page": SECRET, "location": f"/{SECRET}", "allow": "GET", "set-cookie": SECRET}
     return PlainTextResponse(SECRET, status, headers)
@@ -51,7 +51,7 @@ class Copying:
 
 
 class Opaque:
-    """An application that does not say what it found."""
+    """An application that does not report its endpoints."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await (await forgotten(Request(scope)))(scope, receive, send)
@@ -65,7 +65,7 @@ class ByDefault(Router):
 
 
 ROUTES = [Route("/f", forgotten), Route("/open/", opened)]
-UNTOLD: dict[str, Any] = {
+UNKNOWN_ENDPOINT: dict[str, Any] = {
     "a copied scope": Copying(Starlette(routes=ROUTES)),
     "a copied scope inside": Starlette(routes=ROUTES, middleware=[Middleware(Copying)]),
     "a copied scope inside of a mount": Starlette(routes=[Mount("/", Copying(Starlette(routes=ROUTES)))]),
@@ -87,9 +87,9 @@ def client_of(app: Any, guard: Guard) -> TestClient:
     return TestClient(guarded, raise_server_exceptions=False, follow_redirects=False)
 
 
-def test_handler_that_is_not_told_gives_nothing_away(guard: Guard, subtests: pytest.Subtests) -> None:
-    """Neither body nor header, whatever its status."""
-    for name, app in UNTOLD.items():
+def test_unreported_handler_sends_only_its_status(guard: Guard, subtests: pytest.Subtests) -> None:
+    """Neither body nor headers, for any status."""
+    for name, app in UNKNOWN_ENDPOINT.items():
         client = client_of(app, guard)
         for status in (200, 301, 302, 303, 307, 308, 400, 404, 405, 410, 500):
             with subtests.test(name=name, status=status):
@@ -98,8 +98,8 @@ def test_handler_that_is_not_told_gives_nothing_away(guard: Guard, subtests: pyt
                 assert answer.status_code in ((500, status) if status in (404, 405) else (500,))
 
 
-def test_handler_that_is_told_gives_nothing_away(guard: Guard, subtests: pytest.Subtests) -> None:
-    """A 405 of its own neither, though a router says 405 of an endpoint that it names."""
+def test_reported_unguarded_handler_sends_only_its_status(guard: Guard, subtests: pytest.Subtests) -> None:
+    """Also for 405, which a router answers for a known endpoint."""
 
     class Methods(HTTPEndpoint):
         async def get(self, request: Request) -> Response:
@@ -114,8 +114,8 @@ def test_handler_that_is_told_gives_nothing_away(guard: Guard, subtests: pytest.
                 assert answer.status_code == (405 if status == 405 else 500)
 
 
-def test_router_answers_as_it_does(guard: Guard, subtests: pytest.Subtests) -> None:
-    """Redirects to the address with or without a slash, and an application's own page for what is not there."""
+def test_router_response_is_unchanged(guard: Guard, subtests: pytest.Subtests) -> None:
+    """Redirects for a trailing slash, and the application's own page for 404."""
 
     async def page(request: Request, error: Exception) -> Response:
         return JSONResponse({"page": "nothing here"}, 404)
@@ -141,13 +141,13 @@ def test_router_answers_as_it_does(guard: Guard, subtests: pytest.Subtests) -> N
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
-def test_redirect_to_the_own_address_passes_untold(guard: Guard, subtests: pytest.Subtests) -> None:
-    """With a slash or without one, over TLS or not, and without the body; the query stays."""
+def test_redirect_to_the_same_url_is_sent(guard: Guard, subtests: pytest.Subtests) -> None:
+    """With or without a slash or TLS, without the body; the query is kept."""
     app = Copying(Starlette(routes=ROUTES))
     answer = client_of(app, guard).get("/open?q=1")
     assert (answer.status_code, answer.headers["location"], answer.text) == (307, "http://testserver/open/?q=1", "")
 
-    def answering(location: str) -> Any:
+    def answering_app(location: str) -> Any:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             headers = {"location": location, "x-page": SECRET}
             await PlainTextResponse(SECRET, 308, headers)(scope, receive, send)
@@ -155,7 +155,7 @@ def test_redirect_to_the_own_address_passes_untold(guard: Guard, subtests: pytes
         return app
 
     own = ("/a/", "/a/?q=1", "https://testserver/a?q=1", "http://testserver/a/?q=1", "/%61/?q=1")
-    others = (
+    other_urls = (
         "/b/?q=1",
         "/a/?q=2",
         "//evil.example/a/?q=1",
@@ -163,16 +163,16 @@ def test_redirect_to_the_own_address_passes_untold(guard: Guard, subtests: pytes
         "/a/?q=1#x",
         "http://[/a?q=1",
     )
-    for location in (*own, *others, "ftp://testserver/a?q=1"):
+    for location in (*own, *other_urls, "ftp://testserver/a?q=1"):
         with subtests.test(location=location):
-            answer = client_of(answering(location), guard).get("/a?q=1")
+            answer = client_of(answering_app(location), guard).get("/a?q=1")
             assert SECRET not in f"{answer.text} {answer.headers}"
             is_own = location in own and location.endswith("q=1")
             assert answer.status_code == (308 if is_own else 500)
 
 
-def test_answer_of_two_tasks_gives_nothing_away(guard: Guard) -> None:
-    """What another task sends while the standard answer is on its way goes nowhere."""
+def test_response_of_two_tasks_is_neutral(guard: Guard) -> None:
+    """Messages of another task during the neutral response are dropped."""
     sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -196,8 +196,8 @@ def test_answer_of_two_tasks_gives_nothing_away(guard: Guard) -> None:
     ]
 
 
-def test_redirect_without_location_is_refused(guard: Guard) -> None:
-    """It is no router's."""
+def test_redirect_without_location_is_rejected(guard: Guard) -> None:
+    """No router sends one."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await Response(SECRET, 307)(scope, receive, send)
@@ -205,14 +205,14 @@ def test_redirect_without_location_is_refused(guard: Guard) -> None:
     assert client_of(app, guard).get("/").status_code == 500
 
 
-def test_standard_answer_has_request_id_and_no_body_for_head(guard: Guard) -> None:
-    answer = client_of(UNTOLD["a copied scope"], guard).head("/f?status=404")
+def test_neutral_response_has_request_id_and_no_body_for_head(guard: Guard) -> None:
+    answer = client_of(UNKNOWN_ENDPOINT["a copied scope"], guard).head("/f?status=404")
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (404, b"", "9")
     assert answer.headers["x-amzn-requestid"]
 
 
-def test_litestar_says_what_it_has_not_found(guard: Guard) -> None:
-    """Its own answer, as it is."""
+def test_litestar_reports_unmatched_routes(guard: Guard) -> None:
+    """Its own response is sent unchanged."""
     answer = client_of(Litestar([], openapi_config=None, logging_config=None), guard).get("/none")
     assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")
 
@@ -222,23 +222,23 @@ def ask_wsgi(guard: Guard, app: Callable[..., Iterable[bytes]], path: str = "/f"
     path, _, query = path.partition("?")
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": "testserver"}
     environ["wsgi.url_scheme"] = "http"
-    told: list[Any] = []
+    started: list[Any] = []
     written: list[bytes] = []
 
     def start(status: str, headers: Any, *_: Any) -> Any:
-        told[:] = [status, headers]
+        started[:] = [status, headers]
         return written.append
 
     parts: Any = GuardWsgiMiddleware(app, guard=guard)({**environ, "wsgi.input": io.BytesIO()}, start)
     body = b"".join(parts)
-    return int(told[0][:3]), f"{told[1]} {b''.join(written).decode()}{body.decode()}"
+    return int(started[0][:3]), f"{started[1]} {b''.join(written).decode()}{body.decode()}"
 
 
-def test_wsgi_application_that_is_not_told_gives_nothing_away(guard: Guard, subtests: pytest.Subtests) -> None:
-    """However it answers: at once, by `write`, from a generator, in no part at all."""
+def test_unreported_wsgi_app_sends_only_its_status(guard: Guard, subtests: pytest.Subtests) -> None:
+    """With any form of response: at once, by `write`, from a generator, without parts."""
     headers = [("x-page", SECRET), ("location", f"/{SECRET}"), ("content-length", str(len(SECRET)))]
 
-    def answering(status: int, how: str) -> Any:
+    def answering_app(status: int, how: str) -> Any:
         def app(environ: Any, start_response: Any) -> Iterable[bytes]:
             write = start_response(f"{status} X", headers)
             if how == "write":
@@ -255,16 +255,16 @@ def test_wsgi_application_that_is_not_told_gives_nothing_away(guard: Guard, subt
     for status in (200, 301, 307, 308, 404, 405, 410):
         for how in ("at once", "write", "generator", "no part"):
             with subtests.test(status=status, how=how):
-                found, told = ask_wsgi(guard, answering(status, how))
-                assert SECRET not in told
+                found, content = ask_wsgi(guard, answering_app(status, how))
+                assert SECRET not in content
                 assert found == (status if status in (404, 405) else 500)
                 if found in (404, 405):
-                    assert told.endswith({404: "Not Found", 405: "Method Not Allowed"}[found])
+                    assert content.endswith({404: "Not Found", 405: "Method Not Allowed"}[found])
 
 
-def test_wsgi_router_redirects_to_its_own_address(guard: Guard) -> None:
-    """Of Flask without its adapter."""
+def test_wsgi_router_redirects_to_the_same_url(guard: Guard) -> None:
+    """With Flask without its adapter."""
     app = Flask(__name__)
     app.add_url_rule("/open/", view_func=lambda: SECRET)
-    status, told = ask_wsgi(guard, app.wsgi_app, "/open?q=1")
-    assert (status, "http://testserver/open/?q=1" in told) == (308, True)
+    status, content = ask_wsgi(guard, app.wsgi_app, "/open?q=1")
+    assert (status, "http://testserver/open/?q=1" in content) == (308, True)

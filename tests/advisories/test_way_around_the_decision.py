@@ -1,4 +1,4 @@
-"""Ways around a decision that were tried: skipped, for another resource, too late, in another's name (design 5)."""
+"""Attempts to bypass the decision: skipped, for another resource, too late, for another caller (design 5)."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def records(path: Path) -> list[dict[str, Any]]:
 # --- skipped ---
 
 
-def test_a_wrapper_that_skips_the_guarded_handler_is_caught(guard: Guard, sign: Sign) -> None:
-    """The mark of a decorated handler is no decision: a cache or a debug switch around it answers 500."""
+def test_wrapper_skipping_the_handler_answers_500(guard: Guard, sign: Sign) -> None:
+    """The mark of a decorated handler is not a decision: a cache or a debug switch may skip it."""
 
     @functools.wraps(get_document)
     async def cached(request: Request) -> Response:
         if request.query_params.get("cached"):
-            return PlainTextResponse("for nobody's eyes")
+            return PlainTextResponse("secret content")
         response: Response = await get_document(request)
         return response
 
@@ -69,8 +69,8 @@ def test_a_wrapper_that_skips_the_guarded_handler_is_caught(guard: Guard, sign: 
     assert (answer.status_code, "eyes" in answer.text) == (500, False)
 
 
-def test_a_framework_that_unwraps_the_decorator_is_caught(guard: Guard) -> None:
-    """`inspect.unwrap` gives the handler without its guard; it still has no decision."""
+def test_unwrapped_handler_answers_500(guard: Guard) -> None:
+    """`inspect.unwrap` returns the handler without its guard, so there is no decision."""
     route = Route("/{document_id}", get_document)
     naked = get_document.__wrapped__  # type: ignore[attr-defined]
     assert client_of(guard, route).get("/7").status_code == 401
@@ -78,14 +78,14 @@ def test_a_framework_that_unwraps_the_decorator_is_caught(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 307, 308, 400, 403, 404, 410, 500])
-def test_no_status_excuses_an_unguarded_endpoint(guard: Guard, audit_file: Path, status: int) -> None:
-    """A page for what is not there can tell what is there; the endpoint would never be reported."""
+def test_unguarded_endpoint_answers_500_for_any_status(guard: Guard, audit_file: Path, status: int) -> None:
+    """Its own 404 page may reveal what exists, and it would never be reported."""
 
     async def forgotten(request: Request) -> Response:
-        return PlainTextResponse(None if status == 204 else "for nobody's eyes", status)
+        return PlainTextResponse(None if status == 204 else "secret content", status)
 
     async def raising(request: Request) -> Response:
-        raise HTTPException(status if status >= 400 else 418, "for nobody's eyes")
+        raise HTTPException(status if status >= 400 else 418, "secret content")
 
     client = client_of(guard, Route("/f", forgotten), Route("/r", raising))
     for path in ("/f", "/r"):
@@ -94,12 +94,12 @@ def test_no_status_excuses_an_unguarded_endpoint(guard: Guard, audit_file: Path,
     assert [record["eventName"] for record in records(audit_file)] == ["UndecidedEndpoint"] * 2
 
 
-def test_a_decision_comes_before_the_first_byte(guard: Guard, sign: Sign) -> None:
-    """A stream that would decide while it is sent is not begun."""
+def test_decision_must_precede_the_first_byte(guard: Guard, sign: Sign) -> None:
+    """A stream that decides while it is sent does not start."""
 
     async def late(request: Request) -> Response:
         async def parts() -> Any:
-            yield b"for nobody's eyes"
+            yield b"secret content"
             docs.authorize("GetDocument", ARN + "7")
 
         return StreamingResponse(parts())
@@ -108,14 +108,14 @@ def test_a_decision_comes_before_the_first_byte(guard: Guard, sign: Sign) -> Non
     assert (answer.status_code, "eyes" in answer.text) == (500, False)
 
 
-def test_a_refusal_in_a_websocket_that_was_accepted_ends_it(guard: Guard, sign: Sign) -> None:
+def test_denial_in_accepted_websocket_closes_it(guard: Guard, sign: Sign) -> None:
     """Nothing more is sent over it."""
 
     @public
     async def chat(websocket: WebSocket) -> None:
         await websocket.accept()
         docs.authorize("PutDocument", ARN + "7")
-        await websocket.send_text("for nobody's eyes")
+        await websocket.send_text("secret content")
 
     client = client_of(guard, WebSocketRoute("/chat", chat), raising=True)
     headers = sign(RITA, "GET", "/chat")
@@ -126,10 +126,10 @@ def test_a_refusal_in_a_websocket_that_was_accepted_ends_it(guard: Guard, sign: 
 # --- another resource ---
 
 
-def test_the_resource_is_what_the_handler_has(guard: Guard) -> None:
-    """Arguments by position, by name and as `**anything`; the route's parameter is another document's.
+def test_resource_has_the_handlers_arguments(guard: Guard) -> None:
+    """Positional, keyword and `**kwargs` arguments; the route's parameter names another document.
 
-    A default is refused then: the framework has not passed the route's parameter on, so the handler may use either.
+    A default is rejected then: the handler may use either value.
     """
 
     def by_position(document_id: str) -> str:
@@ -156,8 +156,8 @@ def test_the_resource_is_what_the_handler_has(guard: Guard) -> None:
     assert [decision.request.resource for decision in call.decisions] == [ARN + "mine"] * 4
 
 
-def test_inner_path_parameters_win_over_outer_ones(guard: Guard, sign: Sign) -> None:
-    """A mount may use the same name; the handler sees the inner value."""
+def test_inner_path_parameters_override_outer_ones(guard: Guard, sign: Sign) -> None:
+    """A mount may use the same name; the handler gets the inner value."""
 
     @requires
     async def shown(request: Request) -> Response:
@@ -172,7 +172,7 @@ def test_inner_path_parameters_win_over_outer_ones(guard: Guard, sign: Sign) -> 
 # --- in another's name ---
 
 
-def test_concurrent_requests_have_a_call_each(guard: Guard, sign: Sign) -> None:
+def test_concurrent_requests_have_separate_calls(guard: Guard, sign: Sign) -> None:
     """Fifty requests of two callers at once, through handlers of both kinds."""
 
     @requires
@@ -218,18 +218,18 @@ def test_concurrent_requests_have_a_call_each(guard: Guard, sign: Sign) -> None:
         current_call()
 
 
-def test_a_background_task_is_still_the_callers(guard: Guard, sign: Sign) -> None:
-    """What runs after the answer decides for the same caller; a thread of one's own has none, which allows nothing."""
-    told: list[Any] = []
+def test_background_task_has_the_caller(guard: Guard, sign: Sign) -> None:
+    """Of the framework; a thread started by the application has no caller, which allows nothing."""
+    results: list[Any] = []
 
     def in_a_thread_of_its_own() -> None:
         try:
             docs.decide("GetDocument", ARN + "7")
         except ConfigurationError as error:
-            told.append(type(error))
+            results.append(type(error))
 
     def after() -> None:
-        told.append(docs.decide("PutDocument", ARN + "7").allowed)
+        results.append(docs.decide("PutDocument", ARN + "7").allowed)
         thread = threading.Thread(target=in_a_thread_of_its_own)
         thread.start()
         thread.join()
@@ -240,11 +240,11 @@ def test_a_background_task_is_still_the_callers(guard: Guard, sign: Sign) -> Non
 
     client = client_of(guard, Route("/{document_id}", get))
     assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 200
-    assert told == [False, ConfigurationError]
+    assert results == [False, ConfigurationError]
 
 
-def test_a_guard_inside_a_guard_refuses_rather_than_trusts(guard: Guard, sign: Sign) -> None:
-    """Each guard wants a decision of its own; the inner one's is not the outer one's."""
+def test_nested_guard_requires_its_own_decision(guard: Guard, sign: Sign) -> None:
+    """The decision of the inner guard does not count for the outer one."""
     inner = GuardMiddleware(Starlette(routes=[Route("/{document_id}", get_document)]), guard=guard)
     client = client_of(guard, Mount("/inner", app=inner))
     assert client.get("/inner/7", headers=sign(ADA, "GET", "/inner/7")).status_code == 500
@@ -258,10 +258,10 @@ def test_a_guard_inside_a_guard_refuses_rather_than_trusts(guard: Guard, sign: S
     ("error", "status", "logged"),
     [(InvalidInput("no"), 400, False), (ConfigurationError("no such table"), 500, True)],
 )
-def test_an_error_after_a_decision_is_told_to_those_who_can_mend_it(
+def test_server_error_after_a_decision_is_logged(
     guard: Guard, sign: Sign, caplog: pytest.LogCaptureFixture, error: Exception, status: int, logged: bool
 ) -> None:
-    """Our own faults are in the log, and not in the answer."""
+    """Its details are in the log, and not in the response."""
 
     @requires
     async def get(request: Request) -> Response:
@@ -273,7 +273,7 @@ def test_an_error_after_a_decision_is_told_to_those_who_can_mend_it(
     assert (str(error) in caplog.text) is logged
 
 
-def test_an_unexpected_error_after_a_decision_is_the_frameworks(guard: Guard, sign: Sign) -> None:
+def test_unexpected_error_after_a_decision_is_passed_on(guard: Guard, sign: Sign) -> None:
     @requires
     async def get(request: Request) -> Response:
         raise RuntimeError("secret")
@@ -286,8 +286,8 @@ def test_an_unexpected_error_after_a_decision_is_the_frameworks(guard: Guard, si
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PROPFIND", "get"])
-def test_other_methods_are_no_way_in(guard: Guard, method: str) -> None:
-    """HEAD is decided like GET and has no body; the rest is the router's."""
+def test_other_methods_are_guarded(guard: Guard, method: str) -> None:
+    """HEAD is decided like GET and has no body; the router answers the rest."""
     client = client_of(guard, Route("/{document_id}", get_document))
     answer = client.request(method, "/7")
     assert (answer.status_code, answer.content) == (401, b"") if method == "HEAD" else answer.status_code in (401, 405)
@@ -295,8 +295,8 @@ def test_other_methods_are_no_way_in(guard: Guard, method: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"raw_path": None}, {"raw_path": b"/docs/7?a=1"}, {"raw_path": b"/docs/7"}])
-def test_servers_tell_the_path_in_their_own_ways(guard: Guard, sign: Sign, changes: dict[str, Any]) -> None:
-    """No `raw_path`, one with the query in it, an application under a root path: the signature is the same."""
+def test_signature_matches_each_servers_path(guard: Guard, sign: Sign, changes: dict[str, Any]) -> None:
+    """No `raw_path`, one with the query in it, an application with a root path."""
     app = Starlette(
         routes=[Route("/{document_id}", get_document)], middleware=[Middleware(GuardMiddleware, guard=guard)]
     )
@@ -317,8 +317,8 @@ def test_servers_tell_the_path_in_their_own_ways(guard: Guard, sign: Sign, chang
     assert statuses[0] == 200
 
 
-def test_no_other_kind_of_scope_gets_through(guard: Guard) -> None:
-    """What is neither HTTP nor WebSocket nor the start-up has no guard, so it has no way in."""
+def test_other_scope_types_are_rejected(guard: Guard) -> None:
+    """The guard handles only HTTP, WebSocket and lifespan."""
     app = GuardMiddleware(Starlette(), guard=guard)
 
     async def nothing(*_: Any) -> Any: ...
@@ -327,10 +327,10 @@ def test_no_other_kind_of_scope_gets_through(guard: Guard) -> None:
         anyio.run(functools.partial(app, {"type": "mqtt"}, nothing, nothing))
 
 
-def test_an_undecided_websocket_hears_nothing(guard: Guard) -> None:
+def test_undecided_websocket_receives_nothing(guard: Guard) -> None:
     async def forgotten(websocket: WebSocket) -> None:
         await websocket.accept()
-        await websocket.send_text("for nobody's eyes")
+        await websocket.send_text("secret content")
 
     client = client_of(guard, WebSocketRoute("/f", forgotten))
     with pytest.raises((WebSocketDisconnect, Exception)) as ended, client.websocket_connect("/f"):

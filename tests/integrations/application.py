@@ -1,12 +1,12 @@
-"""The application that every adapter builds, in the idiom of its framework and with the guard in front of it.
+"""The application that every adapter builds with its framework, behind the guard.
 
-The contract (`tests.integrations.contract`) sends each row of `tests.integrations.scenarios` to it. Its routes (a
-`{path}` in braces may have slashes in it):
+The contract (`tests.integrations.contract`) sends each row of `tests.integrations.scenarios` to it. Its routes
+(`{path}` may contain slashes):
 
     GET       /health                         public; answers the text "ok"
     GET       /forgotten                      neither guarded nor public; answers SECRET
     WEBSOCKET /forgotten-socket               neither guarded nor public; accepts, sends SECRET, closes
-    GET       /documents/{document_id}        GetDocument, asynchronous where the framework can; `answer(document_id)`
+    GET       /documents/{document_id}        GetDocument, asynchronous if possible; `answer(document_id)`
     PUT       /documents/{document_id}        PutDocument, synchronous; `answer(document_id)`
     DELETE    /documents/{document_id}        DeleteDocument with `conceal=True`; answers 204 without a body
     GET       /files/{path}                   GetDocument on `file/{path}`; `answer(path)`
@@ -15,21 +15,21 @@ The contract (`tests.integrations.contract`) sends each row of `tests.integratio
                                               `answer(document_id)`
     GET       /raising/{document_id}          GetDocument; raises RuntimeError(SECRET)
     GET, PUT  /class/{document_id}            Get- and PutDocument, methods of a class; `answer(document_id)`
-    POST      /uploads/{document_id}          PutDocument; reads the body as it comes, answers `received(body)`
+    POST      /uploads/{document_id}          PutDocument; reads the body as a stream, answers `received(body)`
     GET       /streams/{document_id}          GetDocument; streams `STREAMED`, part by part
     GET       /background/{document_id}       GetDocument; answers `answer(document_id)`, then a background task of the
-                                              framework calls `tell()`
+                                              framework calls `record_background_call()`
     WEBSOCKET /watch/{document_id}            GetDocument; accepts, sends the caller's ARN, closes
-    GET       /who/{document_id}              GetDocument; asynchronous where the framework can; waits for
-                                              `meeting.come_async()` (or `come()`), then `answer(document_id)`
+    GET       /who/{document_id}              GetDocument; asynchronous if possible; waits for
+                                              `barrier.wait_async()` (or `wait()`), then `answer(document_id)`
     GET       /who-sync/{document_id}         the same, synchronous
-    GET       /mounted/documents/{document_id}    what is mounted: an application of its own, with the same handler,
-    GET       /mounted/forgotten                  one that nobody guards,
+    GET       /mounted/documents/{document_id}    a mounted application with the same handler,
+    GET       /mounted/forgotten                  an unguarded one,
     WEBSOCKET /mounted/watch/{document_id}        and the same WebSocket
 
-Guarded handlers use `document/{document_id}` as their resource unless it says otherwise, and `docs` below. Where the
-framework can place CORS outside of the guard, it allows the origin `ORIGIN`, all methods and all headers. A build
-without a guard (`build(None)`) has the same routes, and nothing in front of them.
+Guarded handlers use `document/{document_id}` as their resource unless another is given, and `docs` below. If the
+framework can put CORS outside of the guard, it allows the origin `ORIGIN`, all methods and all headers. `build(None)`
+has the same routes without the middleware.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ from iam_guard.authn.api_key import format_key
 
 ACME, GLOBEX = "111122223333", "444455556666"
 ARN = f"arn:aws:docs:us-east-1:{ACME}:document/"
-SECRET: Final = "for nobody's eyes"
-"""Never in an answer that refuses."""
+SECRET: Final = "secret content"
+"""Content that no error response may contain."""
 ORIGIN: Final = "https://front.example"
 STREAMED: Final = (b"one ", b"two ", b"three")
-CROWD: Final = 100
-"""How many callers come at the same time; each has an API key."""
-HELD: Final = 16 * 1024
-"""Bytes of a signed body that the guard of the contract holds; a longer one passes through."""
+CONCURRENT_CALLERS: Final = 100
+"""The number of concurrent callers; each has an API key."""
+MAX_BODY: Final = 16 * 1024
+"""The setting `max_body` of the contract's guard; longer bodies are streamed."""
 
-# --- what handlers use ---------------------------------------------------------------------------------------------
+# --- helpers of handlers ---------------------------------------------------------------------------------------------
 
 docs = Service("docs")
 ran: list[str] = []
 """The documents of all handlers that ran."""
-told: list[str] = []
-"""What background tasks said."""
+background_calls: list[str] = []
+"""The results of background tasks."""
 
 
 def answer(document_id: str) -> dict[str, str]:
-    """Return what a handler answers, as JSON: the caller, the resource of the decision, and the document it serves."""
+    """Return the JSON response of a handler: the caller, the resource of the decision, and the document."""
     ran.append(document_id)
     decision = current_decision()
     assert decision is not None
@@ -73,18 +73,18 @@ def answer(document_id: str) -> dict[str, str]:
 
 
 def received(body: bytes) -> dict[str, Any]:
-    """Return what the handler of an upload answers."""
+    """Return the response of an upload handler."""
     ran.append("upload")
     return {"caller": current_principal().arn, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
 
 
-def tell() -> None:
-    """Say in a background task who its caller is, and what they may not do."""
-    told.append(f"{current_principal().arn} {docs.decide('PutDocument', ARN + '7').allowed}")
+def record_background_call() -> None:
+    """Record the caller of a background task, and whether it may put a document."""
+    background_calls.append(f"{current_principal().arn} {docs.decide('PutDocument', ARN + '7').allowed}")
 
 
 def load_document(document_id: str) -> Resource | None:
-    """Return a document of acme with its tags and its resource-based policy; None for one that is not there."""
+    """Return a document of acme with its tags and its resource-based policy; None for a missing one."""
     sharing: dict[str, Any] = {"plan": {"AWS": f"arn:aws:iam::{GLOBEX}:user/gus"}, "open": "*", "private": None}
     if document_id not in sharing:
         return None
@@ -104,10 +104,10 @@ def scenario_map(
     file: str = "file/{path}",
     shared: str = "/shared/{document_id}",
 ) -> RouteMap:
-    """Say of routes what decorators say otherwise; `names` are those where a document is got.
+    """Return the route map that replaces the decorators; `names` are the routes with GetDocument.
 
-    `document` is how the application spells the parameter there; elsewhere it is `{document_id}`, for both spellings
-    are the same.
+    `document` is the application's spelling of the parameter in these; elsewhere it is `{document_id}`, as both are
+    equivalent.
     """
     routes = RouteMap(services=[docs])
     for name in names:
@@ -122,39 +122,39 @@ def scenario_map(
     return routes
 
 
-class Meeting:
-    """Where handlers wait until `size` of them are there, so that they are sure to run at the same time."""
+class Barrier:
+    """A barrier where handlers wait until `size` of them have arrived, so that they run at the same time."""
 
     def __init__(self) -> None:
         self.size = 1
-        self._there = 0
+        self._arrived = 0
         self._changed = threading.Condition()
 
-    def begin(self, size: int) -> None:
-        """Wait for so many from now on."""
+    def reset(self, size: int) -> None:
+        """Set the size, and start with no arrivals."""
         with self._changed:
-            self.size, self._there = size, 0
+            self.size, self._arrived = size, 0
 
-    def come(self) -> None:
-        """Wait for the others; for threads."""
+    def wait(self) -> None:
+        """Wait for the other handlers, in a thread."""
         with self._changed:
-            self._there += 1
+            self._arrived += 1
             self._changed.notify_all()
-            assert self._changed.wait_for(lambda: self._there >= self.size, 60), "the others did not come"
+            assert self._changed.wait_for(lambda: self._arrived >= self.size, 60), "the others did not come"
 
-    async def come_async(self) -> None:
-        """Wait for the others; for coroutines."""
+    async def wait_async(self) -> None:
+        """Wait for the other handlers, in a coroutine."""
         with self._changed:
-            self._there += 1
+            self._arrived += 1
         deadline = time.monotonic() + 60
-        while self._there < self.size:
+        while self._arrived < self.size:
             assert time.monotonic() < deadline, "the others did not come"
             await asyncio.sleep(0.001)
 
 
-meeting = Meeting()
+barrier = Barrier()
 
-# --- who calls -----------------------------------------------------------------------------------------------------
+# --- callers -----------------------------------------------------------------------------------------------------
 
 ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
 RITA = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
@@ -166,7 +166,7 @@ READER = f"arn:aws:iam::{ACME}:role/Reader"
 
 
 def api_key_of(number: int) -> str:
-    """Return the API key of one of the crowd."""
+    """Return the API key of one of the concurrent callers."""
     return format_key(f"CROWD{number:03}", f"crowd{number:03}secret".ljust(40, "0"))
 
 
@@ -181,13 +181,13 @@ def _user(name: str, key: tuple[str, str], *statements: tuple[str, str, str], **
 
 
 def seed() -> str:
-    """Return the seed of the guard that the application is built with."""
+    """Return the seed of the contract's guard."""
     reads, everything = ("Allow", "docs:Get*", "*"), ("Allow", "docs:*", "*")
     rita = {"api_keys": [{"id": "RITA", "secret": "ritasecret0123456789abcdefghijklmnopqrst"}]}
     crowd = [
         {"name": f"caller-{number:03}", "inline": _policy(reads),
          "api_keys": [{"id": f"CROWD{number:03}", "secret": f"crowd{number:03}secret".ljust(40, "0")}]}
-        for number in range(CROWD)
+        for number in range(CONCURRENT_CALLERS)
     ]  # fmt: skip
     trust = {"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
              "Principal": {"Federated": f"arn:aws:iam::{ACME}:oidc-provider/id.example.com/tenant"}}  # fmt: skip
@@ -207,7 +207,7 @@ def seed() -> str:
 
 
 def resources(arn: str) -> Resource | None:
-    """Stand for the application's own tables, which cannot be reached for one document: nobody can decide about it."""
+    """Resolve resources like an application's database; it raises for one document, which can't be decided."""
     if arn == ARN + "doubt":
         raise OSError(SECRET)
     return None

@@ -1,13 +1,13 @@
 """The contract of an adapter: every row of the table, through the framework's test client and through a real server.
 
-An adapter's test says how its application is built, called and served, and what it lacks:
+An adapter's test defines how its application is built, called and served, and what it lacks:
 
     class TestFlask(Contract):
         adapter = Adapter(build, call, serve, lacks={"websocket": "WSGI has none"})
 
-`build(guard)` gives the application of `tests.integrations.application`, with nothing in front of it for None.
-`call(app)` is a context manager that gives a function from `Sent` to `Answer`, and `serve(app)` one that gives the
-address of a server.
+`build(guard)` returns the application of `tests.integrations.application`, without a middleware for None. `call(app)`
+is a context manager that yields a function from `Sent` to `Answer`, and `serve(app)` one that yields the address of a
+server.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from iam_guard.testing.route_measurement import RouteMeasurement
 from tests.authn.issuer import Issuer, publishing
 from tests.integrations.application import (
     ACME,
-    CROWD,
-    HELD,
+    CONCURRENT_CALLERS,
     ISSUER,
+    MAX_BODY,
     READER,
     SECRET,
     api_key_of,
+    background_calls,
+    barrier,
     docs,
-    meeting,
     ran,
     resources,
     seed,
-    told,
 )
 from tests.integrations.scenarios import SCENARIOS, OidcToken, Scenario, bearer, user
 
@@ -60,7 +60,7 @@ POLICY_VIOLATION = 1008
 
 
 class Sent(NamedTuple):
-    """A request as it goes out; `method` is `WEBSOCKET` for a handshake, `target` is path and query on the wire."""
+    """A sent request; `method` is `WEBSOCKET` for a handshake, `target` is the raw path and query."""
 
     method: str
     target: str
@@ -69,7 +69,7 @@ class Sent(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back. A WebSocket that was accepted has status 101; `closed` is the code with which one was refused."""
+    """A response. An accepted WebSocket has status 101; `closed` is the close code of a rejected one."""
 
     status: int
     headers: Mapping[str, str] = {}
@@ -84,19 +84,19 @@ Send = Callable[[Sent], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """How a framework is tested."""
+    """The test setup of a framework."""
 
     build: Callable[[Guard | None], Any]
     call: Callable[[Any], AbstractContextManager[Send]]
     serve: Callable[[Any], AbstractContextManager[str]]
     lacks: Mapping[str, str] = field(default_factory=dict)
-    """What the framework has not, with the reason."""
+    """Missing features of the framework, with the reason."""
     base: str = "http://testserver"
-    """The address that the test client sends to."""
+    """The base URL of the test client."""
 
 
 def needed(*modules: str) -> None:
-    """Skip the tests of an adapter where its framework is not installed; in CI that is a failure."""
+    """Skip the tests of an adapter if its framework is not installed; fail in CI."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing and "CI" in os.environ:
         pytest.fail(f"not installed: {', '.join(missing)}", pytrace=False)
@@ -109,7 +109,7 @@ def needed(*modules: str) -> None:
 
 @contextlib.contextmanager
 def through_starlette(app: Any) -> Iterator[Send]:
-    """Call an ASGI application by Starlette's test client."""
+    """Call an ASGI application with Starlette's test client."""
     client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
 
     def send(sent: Sent) -> Answer:
@@ -136,14 +136,14 @@ def _handshake(client: TestClient, sent: Sent) -> Answer:
 
 
 def over(address: str) -> Send:
-    """Send to a real server, byte for byte as the row says."""
-    where = urlsplit(address)
-    assert where.hostname is not None
+    """Return a function that sends requests unchanged to a real server."""
+    url = urlsplit(address)
+    assert url.hostname is not None
 
     def send(sent: Sent) -> Answer:
         if sent.method == "WEBSOCKET":
             return _connect(address, sent)
-        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=SECONDS)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=SECONDS)
         with contextlib.closing(connection):
             connection.request(sent.method, sent.target, body=sent.body or None, headers=dict(sent.headers))
             answer = connection.getresponse()
@@ -163,11 +163,11 @@ def _connect(address: str, sent: Sent) -> Answer:
         return Answer(refused.response.status_code, headers, bytes(refused.response.body or b""))
 
 
-# --- who sends -----------------------------------------------------------------------------------------------------
+# --- the sender -----------------------------------------------------------------------------------------------------
 
 
 class Caller:
-    """Sends rows to one application, and reads the audit records that they leave."""
+    """Sends rows to one application, and reads the resulting audit records."""
 
     def __init__(self, send: Send, base: str, audit: Path, issuer: Issuer) -> None:
         self.send = send
@@ -190,16 +190,20 @@ class Caller:
         return self.send(Sent(row.method, target, headers, row.content if row.sent is None else row.sent))
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the audit records since the last call; a line that is being written comes with the next."""
+        """Return the audit records since the last call; incomplete lines are returned by the next call."""
         records = list(read(self._audit, on_broken=lambda _: None)) if self._audit.exists() else []
         new, self._read = records[self._read :], len(records)
         return new
 
     def records_of(self, row: Scenario) -> list[dict[str, Any]]:
-        """Return the new records; wait where a background task may be on its way."""
+        """Return the new records; wait for the row's background task."""
         found = self.records()
         deadline = time.monotonic() + SECONDS
-        while row.told is not None and (len(found) < len(row.records) or not told) and time.monotonic() < deadline:
+        while (
+            row.background_call is not None
+            and (len(found) < len(row.records) or not background_calls)
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.002)
             found += self.records()
         return found
@@ -214,7 +218,7 @@ def opened(folder: Path, issuer: Issuer) -> Iterator[Guard]:
         services=[docs],
         resources=resources,
         audit=str(folder / "audit.jsonl"),
-        max_body=HELD,
+        max_body=MAX_BODY,
         oidc_addresses=(issuer.at,),
         oidc_timeout=60.0,
         oidc_roles=(f"{ISSUER} sub=* {READER}",),
@@ -227,7 +231,7 @@ def opened(folder: Path, issuer: Issuer) -> Iterator[Guard]:
 
 
 class Contract:
-    """What every adapter must hold; a test class of pytest once it has an `adapter`."""
+    """The contract of every adapter; subclasses with an `adapter` are pytest classes."""
 
     adapter: ClassVar[Adapter]
 
@@ -242,42 +246,42 @@ class Contract:
     def caller(
         cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, issuer: Issuer
     ) -> Iterator[Caller]:
-        """Whoever calls the application, through its test client or over a connection."""
+        """Yield a sender with the test client, or with a real server."""
         folder = tmp_path_factory.mktemp("contract")
-        with contextlib.ExitStack() as until_the_end:
-            app = cls.adapter.build(until_the_end.enter_context(opened(folder, issuer)))
+        with contextlib.ExitStack() as stack:
+            app = cls.adapter.build(stack.enter_context(opened(folder, issuer)))
             if request.param == "client":
-                send, base = until_the_end.enter_context(cls.adapter.call(app)), cls.adapter.base
+                send, base = stack.enter_context(cls.adapter.call(app)), cls.adapter.base
             else:
-                base = until_the_end.enter_context(cls.adapter.serve(app))
+                base = stack.enter_context(cls.adapter.serve(app))
                 send = over(base)
             yield Caller(send, base, folder / "audit.jsonl", issuer)
 
     @pytest.mark.parametrize("row", SCENARIOS, ids=lambda row: row.name)
-    def test_what_comes_of_a_request(self, caller: Caller, row: Scenario) -> None:
+    def test_request_has_the_expected_result(self, caller: Caller, row: Scenario) -> None:
         """Status, code, body and audit record of the row."""
         lacking = [self.adapter.lacks[need] for need in sorted(row.needs) if need in self.adapter.lacks]
         if lacking:
             pytest.skip("; ".join(lacking))
         caller.records()
         ran.clear()
-        told.clear()
+        background_calls.clear()
         answer = caller.ask(row)
         records = caller.records_of(row)
         _check_answer(row, answer)
-        noted = [
+        recorded = [
             f"{record['eventName']} {record.get('errorCode') or record['iamGuard']['outcome']}" for record in records
         ]
-        assert noted in (list(row.records), list(row.records_instead or row.records))
+        assert recorded in (list(row.records), list(row.records_instead or row.records))
         if records and "x-amzn-requestid" in answer.headers:
             assert {record["requestID"] for record in records} == {answer.headers["x-amzn-requestid"]}
         if row.code is not None:
             assert ran == []
-        if row.told is not None:
-            assert told == [row.told]
+        if row.background_call is not None:
+            assert background_calls == [row.background_call]
 
-    def test_route_coverage_knows_which_route_was_asked(self, caller: Caller) -> None:
-        """Allowed and refused, and none of the others that the same action guards (issue G, route coverage)."""
+    def test_route_coverage_counts_the_requested_route(self, caller: Caller) -> None:
+        """Allowed and denied, and no other route with the same action (issue G, route coverage)."""
         key = {"authorization": f"Bearer {api_key_of(0)}"}
         with RouteMeasurement() as measured:
             for path, headers in (("/documents/7", key), ("/documents/7", {}), ("/class/7", key)):
@@ -287,8 +291,8 @@ class Contract:
         assert seen == {"documents": (True, True), "class": (True, False)}
         assert sum(each["refused"] for each in listed) == 1
 
-    def test_a_missing_middleware_lets_nobody_in(self) -> None:
-        """Without the guard in front a guarded handler does not run, whoever calls."""
+    def test_missing_middleware_denies_every_caller(self) -> None:
+        """Without the middleware a guarded handler does not run for any caller."""
         app = self.adapter.build(None)
         with self.adapter.call(app) as send:
             ran.clear()
@@ -296,17 +300,19 @@ class Contract:
                 answer = send(Sent(method, "/documents/7", {}, b""))
                 assert (answer.status, SECRET.encode() in answer.body) == (500, False)
             if "websocket" not in self.adapter.lacks:
-                with contextlib.suppress(Exception):  # what a framework makes of it differs
+                with contextlib.suppress(Exception):  # frameworks handle it differently
                     assert send(Sent("WEBSOCKET", "/watch/7", {}, b"")).messages == ()
             assert ran == []
 
-    @pytest.mark.parametrize(("path", "together"), [("/who", CROWD), ("/who-sync", 4)])
-    def test_a_crowd_of_callers(self, caller: Caller, path: str, together: int, request: pytest.FixtureRequest) -> None:
-        """A hundred callers at the same time: each handler sees its own, and each record is of one of them."""
+    @pytest.mark.parametrize(("path", "together"), [("/who", CONCURRENT_CALLERS), ("/who-sync", 4)])
+    def test_concurrent_callers_are_kept_apart(
+        self, caller: Caller, path: str, together: int, request: pytest.FixtureRequest
+    ) -> None:
+        """A hundred concurrent callers: each handler has its own, and each record belongs to one of them."""
         if request.node.callspec.params["caller"] == "client":
             pytest.skip("a test client sends one request after another")
         caller.records()
-        meeting.begin(together)
+        barrier.reset(together)
 
         def ask(number: int) -> dict[str, str]:
             headers = {"authorization": f"Bearer {api_key_of(number)}"}
@@ -315,14 +321,17 @@ class Contract:
             body: dict[str, str] = json.loads(answer.body)
             return body
 
-        with ThreadPoolExecutor(CROWD) as pool:
-            answers = list(pool.map(ask, range(CROWD)))
-        meeting.begin(0)
-        assert [each["caller"] for each in answers] == [user(f"caller-{number:03}") for number in range(CROWD)]
-        assert [each["document"] for each in answers] == [str(number) for number in range(CROWD)]
-        told_of = {record["userIdentity"]["arn"]: record["resources"][0]["ARN"] for record in caller.records()}
-        assert told_of == {
-            user(f"caller-{number:03}"): f"arn:aws:docs:us-east-1:{ACME}:document/{number}" for number in range(CROWD)
+        with ThreadPoolExecutor(CONCURRENT_CALLERS) as pool:
+            answers = list(pool.map(ask, range(CONCURRENT_CALLERS)))
+        barrier.reset(0)
+        assert [each["caller"] for each in answers] == [
+            user(f"caller-{number:03}") for number in range(CONCURRENT_CALLERS)
+        ]
+        assert [each["document"] for each in answers] == [str(number) for number in range(CONCURRENT_CALLERS)]
+        resources = {record["userIdentity"]["arn"]: record["resources"][0]["ARN"] for record in caller.records()}
+        assert resources == {
+            user(f"caller-{number:03}"): f"arn:aws:docs:us-east-1:{ACME}:document/{number}"
+            for number in range(CONCURRENT_CALLERS)
         }
 
 

@@ -1,6 +1,6 @@
-"""The application of the contract as a Django project: settings, views, URL patterns. `project(guard)` chooses them.
+"""The application of the contract as a Django project: settings, views, URL patterns. `project(guard)` selects them.
 
-Django's settings are one for a process, so every test that needs Django comes by here first.
+Django's settings are process-wide, so every test that needs Django uses this module.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tests.integrations.application import (
     SECRET,
     STREAMED,
     answer,
+    barrier,
     docs,
     load_document,
-    meeting,
     received,
 )
 
@@ -53,10 +53,10 @@ if not settings.configured:
 def project(
     guard: Guard | None, *, middleware: Sequence[str] = USUAL, routes: RouteMap | str | None = None, **more: Any
 ) -> Iterator[None]:
-    """Choose the settings: with a guard before everything, or with nothing in its place."""
-    chosen: Mapping[str, Any] = {} if guard is None else {"guard": guard, "routes": routes}
-    given = {"IAM_GUARD": chosen, "MIDDLEWARE": [*(GUARDED if guard else ()), *middleware], **more}
-    with override_settings(**given):
+    """Apply the settings, with the guard as outermost middleware, or without one."""
+    setting: Mapping[str, Any] = {} if guard is None else {"guard": guard, "routes": routes}
+    options = {"IAM_GUARD": setting, "MIDDLEWARE": [*(GUARDED if guard else ()), *middleware], **more}
+    with override_settings(**options):
         yield
 
 
@@ -85,7 +85,7 @@ def delete_document(request: HttpRequest, document_id: str) -> HttpResponse:
 
 
 class Documents(View):
-    """Django has one view for all methods of a path."""
+    """Serve all methods of a path, which share one view in Django."""
 
     @docs.requires("GetDocument", resource=DOCUMENT)
     def get(self, request: HttpRequest, document_id: str) -> HttpResponse:
@@ -148,13 +148,13 @@ def stream(request: HttpRequest, document_id: str) -> HttpResponse:
 
 @docs.requires("GetDocument", resource=DOCUMENT)
 async def who(request: HttpRequest, document_id: str) -> HttpResponse:
-    await meeting.come_async()
+    await barrier.wait_async()
     return JsonResponse(answer(document_id))
 
 
 @docs.requires("GetDocument", resource=DOCUMENT)
 def who_sync(request: HttpRequest, document_id: str) -> HttpResponse:
-    meeting.come()
+    barrier.wait()
     return JsonResponse(answer(document_id))
 
 

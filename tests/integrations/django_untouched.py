@@ -1,4 +1,4 @@
-"""The project of the contract with views as they came, and the route map that guards them."""
+"""The project of the contract with undecorated views, and its route map."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ urlpatterns = [
 
 
 def the_map() -> RouteMap:
-    """Say of each pattern what the decorators of `django_project` say."""
+    """Return the route map that replaces the decorators of `django_project`."""
     names = ("documents", "raising", "streams", "who", "who-sync", "class", "^mounted/documents")
     shared = r"/^shared/(?P<document_id>[^/]{1,40})$"
     return scenario_map(*names, document="<str:document_id>", shared=shared)

@@ -1,8 +1,8 @@
-"""What must hold in every web framework: one table of requests, and what must come of each.
+"""The requirements for every web framework: one table of requests and their expected results.
 
-Every adapter builds the application that `tests.integrations.application` describes; `tests.integrations.contract`
-sends each row through the framework's own test client and through a real server. A row says in `needs` what not every
-framework has; an adapter says with a reason what it lacks.
+Every adapter builds the application of `tests.integrations.application`; `tests.integrations.contract` sends each row
+with the framework's test client and to a real server. `needs` of a row are optional features of frameworks; an adapter
+declares the ones that it lacks, with a reason.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import botocore.auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.integrations.application import ACME, ADA, EVE, GLOBEX, GUS, HELD, ORIGIN, RITA, RITAS_API_KEY, STREAMED
+from tests.integrations.application import ACME, ADA, EVE, GLOBEX, GUS, MAX_BODY, ORIGIN, RITA, RITAS_API_KEY, STREAMED
 
-# --- how a caller is known -----------------------------------------------------------------------------------------
+# --- credentials -----------------------------------------------------------------------------------------
 
 Credential = Callable[[AWSRequest], None]
-"""Puts a credential into a request: into its headers, or into its URL."""
+"""Adds a credential to the headers or the URL of a request."""
 
 
 def signature(key: tuple[str, str]) -> Credential:
@@ -64,7 +64,7 @@ def _then(text: str, credential: Credential) -> Credential:
 
 
 class OidcToken:
-    """A token of the identity provider for one subject; the contract knows the provider."""
+    """A token of the contract's identity provider for one subject."""
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
@@ -75,11 +75,11 @@ class OidcToken:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One request and what must come of it.
+    """One request and its expected result.
 
-    `path` is as on the wire. `status` may be several, for what frameworks do differently. A refusal has the `code` and
-    the form of RFC 9457. `body` are members of the JSON answer, or the whole answer as text. `records` are the audit
-    records, each as `eventName errorCode-or-outcome`. A WebSocket that is let in has status 101 and `messages`.
+    `path` is the raw path. `status` may be a tuple if frameworks differ. An error has the `code` and the format of
+    RFC 9457. `body` are members of the JSON response, or the complete text. `records` are the audit records, each as
+    `eventName errorCode-or-outcome`. An accepted WebSocket has status 101 and `messages`.
     """
 
     name: str
@@ -91,17 +91,17 @@ class Scenario:
     body: Mapping[str, Any] | str | None = None
     records: tuple[str, ...] = ()
     records_instead: tuple[str, ...] = ()
-    """What may be recorded as well, where servers give a body in other portions."""
+    """The alternative records, as servers split bodies differently."""
     needs: frozenset[str] = frozenset()
     content: bytes = b""
     sent: bytes | None = None
-    """The body that is sent in place of the one that was signed."""
+    """The sent body, if it is not the signed one."""
     headers: Mapping[str, str] = field(default_factory=dict)
     answered: Mapping[str, str] = field(default_factory=dict)
-    """Headers of the answer."""
+    """Headers of the response."""
     messages: tuple[str, ...] = ()
-    told: str | None = None
-    """What the background task says."""
+    background_call: str | None = None
+    """The expected result of the background task."""
 
 
 def user(name: str, account: str = ACME) -> str:
@@ -124,13 +124,13 @@ _ADA, _RITA, _EVE, _GUS = signature(ADA), signature(RITA), signature(EVE), signa
 _READ, _WRITTEN = ("GetDocument Allowed",), ("PutDocument Allowed",)
 _DENIED, _UNDECIDED = "AccessDenied", ("UndecidedEndpoint InternalFailure",)
 _SIGN_IN, _UNKNOWN, _MISMATCH = "MissingAuthenticationToken", "InvalidClientTokenId", "SignatureDoesNotMatch"
-LONG: Final = bytes(range(256)) * (16 * HELD // 256)
-"""Longer than what is held."""
+LONG: Final = bytes(range(256)) * (16 * MAX_BODY // 256)
+"""A body longer than `MAX_BODY`."""
 _HASH = {"x-amz-content-sha256": hashlib.sha256(LONG).hexdigest()}
 _FAULT = "InternalFailure"
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
-    # who is let in, and who is not
+    # access
     _Get("a public endpoint", path="/health", by=None, status=200, body="ok"),
     _Get("a caller whom the policies allow", path="/documents/7", by=_RITA, status=200,
          body=served("rita", "7"), records=_READ),
@@ -143,7 +143,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("a synchronous handler", "PUT", "/documents/7", _ADA, 200, body=served("ada", "7"), records=_WRITTEN),
     _Get("a short resource is of the caller's account", path="/documents/7", by=_GUS, status=200,
          body=served("gus", "7", account=GLOBEX), records=_READ),
-    # how a caller is known
+    # authentication
     _Get("a bad signature", path="/documents/7", by=signature((ADA[0], "wrong" * 8)), status=401, code=_MISMATCH,
          records=("Authenticate SignatureDoesNotMatch",)),
     _Get("a bad signature at a public endpoint", path="/health", by=signature((ADA[0], "wrong" * 8)), status=401,
@@ -165,12 +165,12 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
          records=("AssumeRoleWithWebIdentity Allowed", *_READ)),
     _Get("two credentials at once", path="/documents/7", by=together(_RITA, headers(x_api_key=RITAS_API_KEY)),
          status=401, code="IncompleteSignature", records=("Authenticate IncompleteSignature",)),
-    _Get("a scheme that nobody speaks", path="/documents/7", by=headers(authorization="Basic cml0YTpzZWNyZXQ="),
+    _Get("an unknown scheme", path="/documents/7", by=headers(authorization="Basic cml0YTpzZWNyZXQ="),
          status=401, code=_SIGN_IN, records=("Authenticate MissingAuthenticationToken",)),
-    # what is asked for
-    _Get("a star in a path is a character", path="/documents/open-%2A", by=_EVE, status=200,
+    # resources
+    _Get("a star in a path is literal", path="/documents/open-%2A", by=_EVE, status=200,
          body=served("eve", "open-*"), records=_READ),
-    _Get("a star in a path is no wildcard", path="/documents/%2A", by=_EVE, status=403, code=_DENIED,
+    _Get("a star in a path is not a wildcard", path="/documents/%2A", by=_EVE, status=403, code=_DENIED,
          records=("GetDocument AccessDenied",)),
     _Get("letters and spaces in a path", path="/documents/%C3%A9%20a", by=_RITA, status=200,
          body=served("rita", "é a"), records=_READ),
@@ -183,46 +183,47 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
          code="InvalidInput", records=("GetDocument InvalidInput",), needs=_needs("path")),
     _Get("an encoded backslash in such a parameter", path="/files/a/..%5Cb", by=bearer(RITAS_API_KEY), status=400,
          code="InvalidInput", records=("GetDocument InvalidInput",), needs=_needs("path")),
-    # across accounts, and things that are not there
+    # cross-account and missing resources
     _Get("a resource shared across accounts", path="/shared/plan", by=_GUS, status=200,
          body={**served("gus", "plan"), "caller": user("gus", GLOBEX)}, records=_READ),
     _Get("a resource that is not shared", path="/shared/private", by=_GUS, status=403, code=_DENIED,
          records=("GetDocument AccessDenied",)),
-    _Get("a resource shared with everybody", path="/shared/open", by=None, status=200,
+    _Get("a public resource", path="/shared/open", by=None, status=200,
          body={"document": "open"}, records=_READ),
-    _Get("a resource that is not there", path="/shared/missing", by=_RITA, status=404, code="NoSuchEntity",
+    _Get("a missing resource", path="/shared/missing", by=_RITA, status=404, code="NoSuchEntity",
          records=("GetDocument NoSuchEntity",)),
-    _Get("a stranger is not told that it is not there", path="/shared/missing", by=None, status=401, code=_SIGN_IN,
+    _Get("a missing resource, anonymous", path="/shared/missing", by=None, status=401, code=_SIGN_IN,
          records=("GetDocument MissingAuthenticationToken",)),
-    Scenario("a concealed refusal", "DELETE", "/documents/7", _RITA, 404, code="NoSuchEntity",
+    Scenario("a concealed denial", "DELETE", "/documents/7", _RITA, 404, code="NoSuchEntity",
              records=("DeleteDocument AccessDenied",)),
-    Scenario("a concealed refusal of a stranger", "DELETE", "/documents/7", None, 404, code="NoSuchEntity",
+    Scenario("a concealed denial, anonymous", "DELETE", "/documents/7", None, 404, code="NoSuchEntity",
              records=("DeleteDocument AccessDenied",)),
-    Scenario("what is concealed, for who may", "DELETE", "/documents/7", _ADA, 204, body="",
+    Scenario("a concealed resource, allowed", "DELETE", "/documents/7", _ADA, 204, body="",
              records=("DeleteDocument Allowed",)),
-    # what goes wrong
-    _Get("an endpoint that decides nothing", path="/forgotten", by=_ADA, status=500, code=_FAULT, records=_UNDECIDED),
-    _Get("the same for a stranger", path="/forgotten", by=None, status=500, code=_FAULT, records=_UNDECIDED),
+    # errors
+    _Get("an undecided endpoint", path="/forgotten", by=_ADA, status=500, code=_FAULT, records=_UNDECIDED),
+    _Get("an undecided endpoint, anonymous", path="/forgotten", by=None, status=500, code=_FAULT, records=_UNDECIDED),
     _Get("an error while deciding", path="/documents/doubt", by=_ADA, status=503, code="ServiceUnavailable",
          records=("GetDocument ServiceUnavailable",)),
     _Get("a handler that raises", path="/raising/7", by=_RITA, status=500, records=_READ),
-    _Get("a handler that raises, for a stranger", path="/raising/7", by=None, status=401, code=_SIGN_IN,
+    _Get("a handler that raises, anonymous", path="/raising/7", by=None, status=401, code=_SIGN_IN,
          records=("GetDocument AccessDenied",)),
-    _Get("a refusal by hand", path="/by-hand/7", by=_RITA, status=403, code=_DENIED,
+    _Get("a denial in the handler", path="/by-hand/7", by=_RITA, status=403, code=_DENIED,
          records=("PutDocument AccessDenied",)),
-    _Get("a decision by hand", path="/by-hand/7", by=_ADA, status=200, body=served("ada", "7"), records=_WRITTEN),
-    # methods and paths that nobody takes
+    _Get("a decision in the handler", path="/by-hand/7", by=_ADA, status=200, body=served("ada", "7"),
+         records=_WRITTEN),
+    # unknown methods and paths
     _Get("an unknown path", path="/nothing", by=None, status=404),
     _Get("an unknown path, signed", path="/nothing", by=_RITA, status=404),
     Scenario("an unknown method", "POST", "/documents/7", None, 405),
-    Scenario("HEAD of a stranger", "HEAD", "/documents/7", None, 401, records=("GetDocument AccessDenied",),
+    Scenario("HEAD, anonymous", "HEAD", "/documents/7", None, 401, records=("GetDocument AccessDenied",),
              needs=_needs("head")),
     Scenario("HEAD", "HEAD", "/documents/7", _RITA, 200, body="", records=_READ, needs=_needs("head")),
-    Scenario("OPTIONS gives nothing away", "OPTIONS", "/documents/7", None, (200, 204, 401, 405)),
+    Scenario("OPTIONS, anonymous", "OPTIONS", "/documents/7", None, (200, 204, 401, 405)),
     Scenario("a preflight request", "OPTIONS", "/documents/7", None, (200, 204), needs=_needs("cors"),
              headers={"origin": ORIGIN, "access-control-request-method": "PUT"},
              answered={"access-control-allow-origin": ORIGIN}),
-    _Get("a browser may read a refusal", path="/documents/7", by=None, status=401, code=_SIGN_IN,
+    _Get("a browser may read an error", path="/documents/7", by=None, status=401, code=_SIGN_IN,
          headers={"origin": ORIGIN}, answered={"access-control-allow-origin": ORIGIN},
          records=("GetDocument AccessDenied",), needs=_needs("cors")),
     # bodies
@@ -238,11 +239,11 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
              needs=_needs("streaming")),
     Scenario("a long body without its hash", "POST", "/uploads/7", _ADA, 413, code="RequestEntityTooLarge",
              content=LONG, records=("Authenticate RequestEntityTooLarge",)),
-    Scenario("a body of a caller who may not", "POST", "/uploads/7", _RITA, 403, code=_DENIED, content=b"short",
+    Scenario("a body of a denied caller", "POST", "/uploads/7", _RITA, 403, code=_DENIED, content=b"short",
              records=("PutDocument AccessDenied",)),
-    _Get("a streamed answer", path="/streams/7", by=_RITA, status=200, body=b"".join(STREAMED).decode(), records=_READ,
-         needs=_needs("streaming")),
-    _Get("a streamed answer of a stranger", path="/streams/7", by=None, status=401, code=_SIGN_IN,
+    _Get("a streamed response", path="/streams/7", by=_RITA, status=200, body=b"".join(STREAMED).decode(),
+         records=_READ, needs=_needs("streaming")),
+    _Get("a streamed response, anonymous", path="/streams/7", by=None, status=401, code=_SIGN_IN,
          records=("GetDocument AccessDenied",), needs=_needs("streaming")),
     # other kinds of endpoint
     _Get("a class", path="/class/7", by=_RITA, status=200, body=served("rita", "7"), records=_READ,
@@ -250,10 +251,11 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("another method of the class", "PUT", "/class/7", _RITA, 403, code=_DENIED,
              records=("PutDocument AccessDenied",), needs=_needs("class_based")),
     _Get("a background task", path="/background/7", by=_RITA, status=200, body=served("rita", "7"),
-         records=(*_READ, "PutDocument AccessDenied"), told=f"{user('rita')} False", needs=_needs("background")),
+         records=(*_READ, "PutDocument AccessDenied"), background_call=f"{user('rita')} False",
+         needs=_needs("background")),
     _Get("a mounted application", path="/mounted/documents/7", by=_RITA, status=200, body=served("rita", "7"),
          records=_READ, needs=_needs("mount")),
-    _Get("a mounted application, for a stranger", path="/mounted/documents/7", by=None, status=401, code=_SIGN_IN,
+    _Get("a mounted application, anonymous", path="/mounted/documents/7", by=None, status=401, code=_SIGN_IN,
          records=("GetDocument AccessDenied",), needs=_needs("mount")),
     _Get("an undecided endpoint of a mounted application", path="/mounted/forgotten", by=_ADA, status=500, code=_FAULT,
          records=_UNDECIDED, needs=_needs("mount")),
@@ -261,13 +263,13 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
          needs=_needs("mount")),
     # WebSockets
     _Socket("a WebSocket", path="/watch/7", by=_RITA, status=101, messages=(user("rita"),), records=_READ),
-    _Socket("a WebSocket of a stranger", path="/watch/7", by=None, status=401, code=_SIGN_IN,
+    _Socket("a WebSocket, anonymous", path="/watch/7", by=None, status=401, code=_SIGN_IN,
             records=("GetDocument AccessDenied",)),
-    _Socket("a WebSocket of a caller who may not", path="/watch/private", by=_EVE, status=403, code=_DENIED,
+    _Socket("a WebSocket of a denied caller", path="/watch/private", by=_EVE, status=403, code=_DENIED,
             records=("GetDocument AccessDenied",)),
     _Socket("a WebSocket with a bad signature", path="/watch/7", by=signature((ADA[0], "wrong" * 8)), status=401,
             code=_MISMATCH, records=("Authenticate SignatureDoesNotMatch",)),
-    _Socket("a WebSocket that decides nothing", path="/forgotten-socket", by=_ADA, status=500, code=_FAULT,
+    _Socket("an undecided WebSocket", path="/forgotten-socket", by=_ADA, status=500, code=_FAULT,
             records=_UNDECIDED),
     _Socket("a WebSocket of a mounted application", path="/mounted/watch/7", by=_RITA, status=101,
             messages=(user("rita"),), records=_READ, needs=_needs("websocket", "mount")),

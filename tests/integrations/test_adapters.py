@@ -1,4 +1,4 @@
-"""What holds for every adapter in `integrations/`: what it is called, what it stands on, what is in its wheel."""
+"""Requirements for every adapter in `integrations/`: names, imports, and the content of the wheel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integrations.contract import needed
 ROOT = Path(__file__).resolve().parents[2]
 ADAPTERS = sorted(each.parent for each in ROOT.glob("integrations/*/pyproject.toml"))
 PUBLIC = {"iam_guard", "iam_guard.errors"}
-DOORS = {
+FRAMEWORK_MODULES = {
     "iam_guard.web.call_context",
     "iam_guard.web.endpoints",
     "iam_guard.web.mapped_route",
@@ -28,7 +28,7 @@ DOORS = {
     "iam_guard.web.wsgi.bridge",
     "iam_guard.web.wsgi.environ",
 }
-"""What a framework needs that speaks no ASGI, as `docs/how-to/add-an-adapter.md` says."""
+"""Modules for frameworks without ASGI, see `docs/how-to/add-an-adapter.md`."""
 
 
 def project(adapter: Path) -> dict[str, Any]:
@@ -41,8 +41,8 @@ def test_there_are_adapters() -> None:
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
-def test_an_adapter_is_called_as_its_framework(adapter: Path) -> None:
-    """Distribution and import package; it depends on the core, and nothing of the core on it."""
+def test_adapter_is_named_after_its_framework(adapter: Path) -> None:
+    """Distribution and import package; it depends on the core, and not vice versa."""
     framework = adapter.name
     assert project(adapter)["name"] == f"iam-guard-{framework}"
     assert "iam-guard" in project(adapter)["dependencies"]
@@ -51,21 +51,21 @@ def test_an_adapter_is_called_as_its_framework(adapter: Path) -> None:
         "contracts"
     ]
     [forbidden] = [
-        contract["forbidden_modules"] for contract in contracts if contract["name"] == "nothing stands on an adapter"
+        contract["forbidden_modules"] for contract in contracts if contract["name"] == "no module imports an adapter"
     ]
     assert f"iam_guard_{framework}" in forbidden
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
-def test_what_an_adapter_brings_is_pinned(adapter: Path) -> None:
-    """As everything that the core asks for."""
+def test_dependencies_of_an_adapter_are_pinned(adapter: Path) -> None:
+    """Like those of the core."""
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
     names = {re.split(r"[><=\[;! ]", each)[0].lower() for each in project(adapter)["dependencies"]} - {"iam-guard"}
     assert names - pinned == set()
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
-def test_the_wheel_of_an_adapter_holds_its_package_and_nothing_else(adapter: Path, tmp_path: Path) -> None:
+def test_wheel_of_an_adapter_has_only_its_package(adapter: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=adapter, capture_output=True, text=True, check=True)
     [wheel] = tmp_path.iterdir()
@@ -77,25 +77,25 @@ def test_the_wheel_of_an_adapter_holds_its_package_and_nothing_else(adapter: Pat
     ("framework", "files", "named"),
     [
         ("fastapi", 1, PUBLIC),
-        ("litestar", 1, PUBLIC | {"iam_guard.web.endpoints"}),  # what a start says of what nobody guards
-        ("flask", 1, PUBLIC | DOORS),
-        # Django wants its application in a file, REST framework is not always there; its guard opens in any thread
-        ("django", 8, PUBLIC | DOORS | {"iam_guard.audit.writer.termination"}),
+        ("litestar", 1, PUBLIC | {"iam_guard.web.endpoints"}),  # for the check at start-up
+        ("flask", 1, PUBLIC | FRAMEWORK_MODULES),
+        # Django needs `apps`, REST framework is optional, the guard may be opened in any thread
+        ("django", 8, PUBLIC | FRAMEWORK_MODULES | {"iam_guard.audit.writer.termination"}),
     ],
 )
-def test_an_adapter_is_a_small_file_on_public_names(framework: str, files: int, named: set[str]) -> None:
-    """Under 250 lines, and of iam_guard only what its face, its errors and the named doors have."""
+def test_adapter_is_small_and_uses_public_names(framework: str, files: int, allowed: set[str]) -> None:
+    """Files under 250 lines that import only public and listed modules of iam_guard."""
     found = sorted((ROOT / "integrations" / framework / f"iam_guard_{framework}").glob("*.py"))
     assert len(found) == files
     for file in found:
         text = file.read_text(encoding="utf-8")
         assert len(text.splitlines()) < 250
         imports = {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
-        assert {each for each in imports if each and each.partition(".")[0] == "iam_guard"} <= named
+        assert {module for module in imports if module and module.partition(".")[0] == "iam_guard"} <= allowed
 
 
 @pytest.mark.parametrize("framework", ["fastapi", "litestar", "flask"])
-def test_the_example_of_a_readme_runs(framework: str, tmp_path: Path) -> None:
+def test_example_of_a_readme_runs(framework: str, tmp_path: Path) -> None:
     needed(framework, f"iam_guard_{framework}")
     readme = ROOT / "integrations" / framework / "README.md"
     done = run(readme.read_text(encoding="utf-8"), tmp_path, "readme.py")

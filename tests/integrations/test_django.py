@@ -1,4 +1,4 @@
-"""Django holds the whole contract by its adapter, over WSGI and over ASGI, by decorators and by a route map."""
+"""The contract for the Django adapter: WSGI and ASGI, decorators and a route map."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def _answer(response: Any) -> Answer:
 
 @contextmanager
 def call(app: Project) -> Iterator[Send]:
-    """Call the project by Django's test client."""
+    """Call the project with Django's test client."""
     client = Client(raise_request_exception=False)
 
     def send(sent: Sent) -> Answer:
-        given = {"REQUEST_URI": sent.target, "headers": dict(sent.headers), "content_type": None}
-        return _answer(client.generic(sent.method, sent.target, sent.body, **given))
+        extra = {"REQUEST_URI": sent.target, "headers": dict(sent.headers), "content_type": None}
+        return _answer(client.generic(sent.method, sent.target, sent.body, **extra))
 
     with app.chosen():
         yield send
@@ -63,7 +63,7 @@ def call(app: Project) -> Iterator[Send]:
 
 @contextmanager
 def call_asgi(app: Project) -> Iterator[Send]:
-    """Call the project by Starlette's test client, since Django's asynchronous one sends no path as it was written."""
+    """Call the project with Starlette's test client, as Django's asynchronous one sends no raw path."""
     with app.chosen(), through_starlette(ASGIHandler()) as send:
         yield send
 
@@ -91,8 +91,8 @@ class TestDjangoOverAsgi(Contract):
 class ByMap(Contract):
     """The same with views as they came."""
 
-    def test_a_missing_middleware_lets_nobody_in(self) -> None:
-        """Not so with a map: it is the middleware that has it, and views as they came know nothing of a guard."""
+    def test_missing_middleware_denies_every_caller(self) -> None:
+        """Not with a map: the middleware enforces it, and the views are undecorated."""
         with self.adapter.call(self.adapter.build(None)) as send:
             assert send(Sent("GET", "/health", {}, b"")).status == 200
 

@@ -1,4 +1,4 @@
-"""A route map before Django's views, and what only Django has: patterns, middlewares, functions for all methods."""
+"""Route maps in Django, with what only Django has: patterns, middlewares, functions for all methods."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ class Documents(ViewSet):
         return Response(pk)
 
 
-class Untold(ViewSet):
-    """Which permissions it has depends on the request."""
+class UnguardedSet(ViewSet):
+    """Has permissions that depend on the request."""
 
     iam_requires: ClassVar = {"destroy": requires("docs:PutDocument")}
 
@@ -143,7 +143,7 @@ urlpatterns = [
     path("one/", include((nested, "nested"), namespace="one")),
     re_path("^two/", include((nested, "nested"), namespace="two")),
     path("", include([re_path("^bare/(.*)$", other)])),
-    path("untold", Untold.as_view({"get": "list", "delete": "destroy"})),
+    path("unguarded", UnguardedSet.as_view({"get": "list", "delete": "destroy"})),
     path("", include(router.urls)),
 ]
 translated = [*i18n_patterns(path("home", seen)), path(gettext_lazy("Monday"), seen)]
@@ -218,7 +218,7 @@ Mapped = Callable[..., None]
 
 @pytest.fixture
 def mapped(guard: Guard) -> Iterator[Mapped]:
-    """Choose a map, and middlewares inside of the guard."""
+    """Apply settings with a map, and with inner middlewares."""
     chosen = []
     ran.clear()
 
@@ -228,49 +228,49 @@ def mapped(guard: Guard) -> Iterator[Mapped]:
         chosen.append(settings)
 
     yield choose
-    for each in reversed(chosen):
-        each.__exit__(None, None, None)
+    for context in reversed(chosen):
+        context.__exit__(None, None, None)
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
 def ask(request: pytest.FixtureRequest, sign: Sign) -> Ask:
-    def asked(target: str, key: tuple[str, str] | None = None, method: str = "GET", **headers: str) -> int:
-        given = {**headers, **({} if key is None else sign(key, method, target))}
+    def send(target: str, key: tuple[str, str] | None = None, method: str = "GET", **headers: str) -> int:
+        sent = {**headers, **({} if key is None else sign(key, method, target))}
         if request.param == "wsgi":
             client = Client(raise_request_exception=False)
-            return int(client.generic(method, target, headers=given).status_code)
+            return int(client.generic(method, target, headers=sent).status_code)
         client = AsyncClient(raise_request_exception=False)
-        return int(asyncio.run(client.generic(method, target, headers=given)).status_code)
+        return int(asyncio.run(client.generic(method, target, headers=sent)).status_code)
 
-    return asked
+    return send
 
 
 def writing(*paths: str, method: str = "GET", resource: Any = "*") -> RouteMap:
     routes = RouteMap()
-    for each in paths:
-        routes.requires(method, each, "docs:PutDocument", resource=resource)
+    for url in paths:
+        routes.requires(method, url, "docs:PutDocument", resource=resource)
     return routes
 
 
 # --- what is decided -------------------------------------------------------------------------------------------------
 
 
-def test_row_decides_before_the_view_and_what_runs_before_it(mapped: Mapped, ask: Ask) -> None:
+def test_row_decides_before_the_view_and_inner_middlewares(mapped: Mapped, ask: Ask) -> None:
     mapped(writing("/many", method="ANY"), within(Noting), CSRF)
     assert (ask("/many"), ask("/many", RITA), ask("/many", RITA, "POST"), ran) == (401, 403, 403, [])
     assert (ask("/many", ADA), ran) == (200, ["middleware", "{}"])
 
 
-def test_decision_is_about_what_the_view_gets(mapped: Mapped, ask: Ask, audit_file: Path) -> None:
-    """What a converter has made, and what the pattern adds."""
+def test_decision_uses_the_parameters_of_the_view(mapped: Mapped, ask: Ask, audit_file: Path) -> None:
+    """Converted values, and those added by the pattern."""
     mapped(writing("/numbers/<int:document_id>", "/first", resource=DOCUMENT))
     assert [ask(each, ADA) for each in ("/numbers/007", "/first")] == [200, 200]
     assert [each["resources"][0]["ARN"].rpartition("/")[2] for each in read(audit_file)] == ["7", "1"]
     assert ran == ["{'document_id': 7}", "{'document_id': 1}"]
 
 
-def test_patterns_that_take_one_path_are_kept_apart(mapped: Mapped, ask: Ask) -> None:
-    """The pattern that Django has chosen is decided, whichever has the path as well; one view may have two."""
+def test_patterns_with_the_same_path_are_kept_apart(mapped: Mapped, ask: Ask) -> None:
+    """The matched pattern is decided, whichever others match; one view may have two patterns."""
     routes = writing("/files/{name}", method="ANY")
     routes.public("GET", "/files/open")
     routes.public("GET", "/again/{name}")
@@ -280,26 +280,26 @@ def test_patterns_that_take_one_path_are_kept_apart(mapped: Mapped, ask: Ask) ->
     assert ask("/again/other") == 200
 
 
-def test_included_patterns_have_the_way_to_them(mapped: Mapped, ask: Ask) -> None:
-    """One list of patterns in two places, by texts and by regular expressions; the row is as Django joins them."""
+def test_included_patterns_have_their_prefix(mapped: Mapped, ask: Ask) -> None:
+    """One list of patterns in two places, as paths and regular expressions; rows use Django's joined route."""
     routes = writing(r"/^two/deep/(?P<document_id>\d{1,3})/$", "/^two/flat", resource="*")
     routes.public("GET", r"/one/deep/(?P<document_id>\d{1,3})/$")
     routes.public("GET", "/one/flat")
     mapped(routes)
-    for each in ("/deep/7/", "/flat"):
-        assert [ask(f"/one{each}"), *(ask(f"/two{each}", who) for who in (None, RITA, ADA))] == [200, 401, 403, 200]
+    for url in ("/deep/7/", "/flat"):
+        assert [ask(f"/one{url}"), *(ask(f"/two{url}", who) for who in (None, RITA, ADA))] == [200, 401, 403, 200]
 
 
-def test_inventory_names_the_routes_of_the_matches(mapped: Mapped) -> None:
-    """So that a row is written as `iam-guard routes` shows it."""
+def test_inventory_has_the_routes_of_matches(mapped: Mapped) -> None:
+    """So that a row is written as `iam-guard routes` prints it."""
     mapped(writing("/many"))
     named = {each.path for each in inventory()}
-    for asked in ("/one/deep/7/", "/two/deep/7/", "/two/flat", "/bare/x", "/sets/", "/sets/7/", "/files/x", "/half"):
-        assert f"/{resolve(asked).route}" in named
+    for target in ("/one/deep/7/", "/two/deep/7/", "/two/flat", "/bare/x", "/sets/", "/sets/7/", "/files/x", "/half"):
+        assert f"/{resolve(target).route}" in named
 
 
-def test_functions_take_the_methods_of_their_rows(mapped: Mapped, ask: Ask) -> None:
-    """`HEAD` has that of `GET`, `ANY` is for the rest; without it the others are answered 405, and nothing runs."""
+def test_function_accepts_the_methods_of_its_rows(mapped: Mapped, ask: Ask) -> None:
+    """`HEAD` uses the row of `GET`, `ANY` is for the rest; other methods are answered with 405."""
     routes = writing("/many", method="PUT")
     routes.public("GET", "/many")
     routes.public("GET", "/slashed/")
@@ -316,15 +316,15 @@ def test_functions_take_the_methods_of_their_rows(mapped: Mapped, ask: Ask) -> N
     ]
 
 
-def test_classes_say_which_methods_they_take(mapped: Mapped, ask: Ask) -> None:
-    """One without a row is found by the check, and does not run."""
+def test_class_methods_without_row_are_reported(mapped: Mapped, ask: Ask) -> None:
+    """The check reports a method without a row, and it does not run."""
     mapped(writing("/half"))
     answers = [ask("/half", RITA, each) for each in ("GET", "HEAD", "DELETE", "PUT", "OPTIONS")]
     assert (answers, ran) == ([403, 403, 405, 405, 200], [])
     assert "DELETE /half" in " ".join(run_check.msg for run_check in run_checks() if run_check.id == "iam_guard.E003")
 
 
-def test_methods_are_those_that_the_view_gets(mapped: Mapped, ask: Ask) -> None:
+def test_decision_uses_the_method_of_the_view(mapped: Mapped, ask: Ask) -> None:
     routes = writing("/many", method="DELETE")
     routes.public("POST", "/many")
     mapped(routes, within(Overriding))
@@ -337,33 +337,31 @@ def test_methods_are_those_that_the_view_gets(mapped: Mapped, ask: Ask) -> None:
 
 @pytest.mark.parametrize("path", ["/numbers/7", "/waiting/7"])
 @pytest.mark.parametrize("kind", [Changing, Renaming, Rerouting])
-def test_view_does_not_run_with_what_a_middleware_changed_after_the_decision(
-    mapped: Mapped, ask: Ask, kind: type, path: str
-) -> None:
-    """Whatever takes part in `process_view`; a view is a function of either kind."""
+def test_view_changed_after_the_decision_does_not_run(mapped: Mapped, ask: Ask, kind: type, path: str) -> None:
+    """By any `process_view`, for views of both kinds."""
     mapped(writing("/numbers/{document_id}", "/waiting/{document_id}", resource=DOCUMENT), within(kind))
     assert (ask(path, RITA), ask(path, ADA), ran) == (403, 500, [])
 
 
-def test_what_a_middleware_inside_of_the_view_changes_is_not_answered(mapped: Mapped, ask: Ask) -> None:
-    """A decorator say, when nothing more can stand before the view: it is found when the answer leaves."""
+def test_response_to_a_changed_request_is_blocked(mapped: Mapped, ask: Ask) -> None:
+    """A decorator may change it when no check can run before the view: the response is checked."""
     mapped(writing("/renamed/{document_id}", resource=DOCUMENT))
     assert (ask("/renamed/7", RITA), ask("/renamed/7", ADA)) == (403, 500)
 
 
-def test_projects_without_a_guard_are_served_as_before(mapped: Mapped, ask: Ask) -> None:
-    """In a process where another one has a map."""
+def test_project_without_guard_is_served_unchanged(mapped: Mapped, ask: Ask) -> None:
+    """In a process where another project has a map."""
     mapped(writing("/many"), MIDDLEWARE=[within(Changing)])
     assert (ask("/numbers/7"), ran) == (200, ["{'document_id': 99}"])
 
 
-def test_what_a_middleware_takes_away_was_decided_about(mapped: Mapped, ask: Ask) -> None:
+def test_removed_parameter_was_decided(mapped: Mapped, ask: Ask) -> None:
     mapped(writing("/numbers/{document_id}", resource=DOCUMENT), within(Popping))
     assert (ask("/numbers/7", RITA), ask("/numbers/7", ADA), ran) == (403, 200, ["{'document': 7}"])
 
 
-def test_middleware_outside_of_the_guard_may_change_what_it_likes(mapped: Mapped, ask: Ask, audit_file: Path) -> None:
-    """It is decided about what it leaves."""
+def test_outer_middleware_may_change_the_request(mapped: Mapped, ask: Ask, audit_file: Path) -> None:
+    """The changed request is decided."""
     before = [within(Changing), "iam_guard_django.GuardMiddleware"]
     mapped(writing("/numbers/{document_id}", resource=DOCUMENT), MIDDLEWARE=before)
     assert ask("/numbers/7", ADA) == 200
@@ -371,23 +369,23 @@ def test_middleware_outside_of_the_guard_may_change_what_it_likes(mapped: Mapped
 
 
 def test_decorator_and_row_both_decide(mapped: Mapped, ask: Ask, guard: Guard) -> None:
-    """Also where one of them says `public`, and where the setting does."""
+    """Also if one of them or the setting declares the view public."""
     routes = writing("/opened", "/page")
     routes.public("ANY", "/decorated")
     mapped(routes, IAM_GUARD={"guard": guard, "routes": routes, "public_views": ["page"]})
-    for each in ("/decorated", "/opened", "/page"):
-        assert [ask(each, who) for who in (None, RITA, ADA)] == [401, 403, 200]
+    for url in ("/decorated", "/opened", "/page"):
+        assert [ask(url, who) for who in (None, RITA, ADA)] == [401, 403, 200]
 
 
-def test_answer_in_the_place_of_a_decorated_view_was_not_decided(mapped: Mapped, ask: Ask) -> None:
+def test_response_replacing_a_decorated_view_is_undecided(mapped: Mapped, ask: Ask) -> None:
     routes = RouteMap()
     routes.public("GET", "/decorated")
     mapped(routes, within(Answering))
     assert ask("/decorated") == 500
 
 
-def test_other_urls_have_no_rows(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that a middleware chooses for a request: what has the same path there is another view."""
+def test_other_urlconf_has_no_rows(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A middleware may choose a `urlconf` for a request; its view for the same path is another one."""
     module = type(sys)("tests.integrations.test_django_map_elsewhere")
     module.urlpatterns = elsewhere  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -404,7 +402,7 @@ def test_streams_have_their_caller(mapped: Mapped, sign: Sign) -> None:
 
 
 def test_view_sets_have_rows(mapped: Mapped, ask: Ask) -> None:
-    """Their methods are those of the router. What no row names their permissions may guard; else it does not run."""
+    """Their methods are those of the router. A method without a row needs a guarding permission."""
     routes = writing("/sets/<pk>/", resource="document/{pk}")
     mapped(routes)
     answers = [ask("/sets/7/", who, "GET") for who in (None, RITA, ADA)]
@@ -412,13 +410,13 @@ def test_view_sets_have_rows(mapped: Mapped, ask: Ask) -> None:
     assert [ask("/sets/7/", RITA, each) for each in ("DELETE", "PATCH", "PUT")] == [403, 405, 405]
     assert (ask("/sets/7/", ADA, "DELETE"), ask("/sets/", ADA), ran) == (204, 500, ["7", "deleted"])
     routes = RouteMap()
-    routes.public("GET", "/untold")
+    routes.public("GET", "/unguarded")
     mapped(routes)
-    assert (ask("/untold"), [ask("/untold", who, "DELETE") for who in (RITA, ADA)]) == (200, [403, 204])
+    assert (ask("/unguarded"), [ask("/unguarded", who, "DELETE") for who in (RITA, ADA)]) == (200, [403, 204])
 
 
 def test_asynchronous_views_and_loaders(mapped: Mapped, ask: Ask, request: pytest.FixtureRequest) -> None:
-    """A loader that must not block the event loop has a thread; one to be awaited needs ASGI."""
+    """A synchronous loader runs in a thread; an asynchronous one needs ASGI."""
 
     async def awaited(document_id: str) -> str:
         await asyncio.sleep(0)
@@ -437,8 +435,8 @@ def test_asynchronous_views_and_loaders(mapped: Mapped, ask: Ask, request: pytes
     assert [ask("/loaded/7", each) for each in (RITA, ADA)] == ([403, 200] if over_asgi else [500, 500])
 
 
-def test_what_fails_in_a_row_is_no_way_in(mapped: Mapped, ask: Ask) -> None:
-    """A loader that raises, one that finds nothing, a parameter that the view does not get."""
+def test_failing_row_denies(mapped: Mapped, ask: Ask) -> None:
+    """A loader that raises, one that returns None, a missing parameter."""
 
     def broken(document_id: str) -> str:
         raise LookupError(SECRET)
@@ -450,7 +448,7 @@ def test_what_fails_in_a_row_is_no_way_in(mapped: Mapped, ask: Ask) -> None:
     assert (ask("/loaded/7", ADA), ask("/waiting/7", ADA), ask("/bare/7", ADA), ran) == (500, 404, 500, [])
 
 
-def test_unsigned_body_where_the_row_takes_it(mapped: Mapped, ask: Ask, sign: Sign) -> None:
+def test_unsigned_body_is_accepted_by_its_row(mapped: Mapped, ask: Ask, sign: Sign) -> None:
     routes = writing("/many", method="PUT")
     routes.requires("PUT", "/loaded/{document_id}", "docs:PutDocument", resource=DOCUMENT, unsigned_payload=True)
     mapped(routes)
@@ -459,11 +457,11 @@ def test_unsigned_body_where_the_row_takes_it(mapped: Mapped, ask: Ask, sign: Si
         assert ask(target, None, "PUT", **headers) == status
 
 
-# --- what is checked and told ----------------------------------------------------------------------------------------
+# --- checks and reports ---------------------------------------------------------------------------------------------
 
 
-def test_row_without_a_route_is_an_error(mapped: Mapped, ask: Ask) -> None:
-    """In the check, and with each request where nobody runs it."""
+def test_row_without_route_is_rejected(mapped: Mapped, ask: Ask) -> None:
+    """By the check, and with each request if the check does not run."""
     mapped(writing("/many", "/gone"))
     assert [ask("/many", ADA), ask("/many", ADA), ran] == [500, 500, []]
     assert [run_check.msg for run_check in run_checks() if run_check.id == "iam_guard.E001"] == [
@@ -471,8 +469,8 @@ def test_row_without_a_route_is_an_error(mapped: Mapped, ask: Ask) -> None:
     ]
 
 
-def test_row_for_two_views_that_a_converter_tells_apart_is_an_error(mapped: Mapped) -> None:
-    """By what runs, for Django gives all views of classes one name; open ones are still two."""
+def test_row_for_two_views_is_rejected(mapped: Mapped) -> None:
+    """Compared by what runs, as Django names all class-based views alike; also for public views."""
 
     class Namesake(Half):
         get = other
@@ -499,17 +497,20 @@ def test_row_for_two_views_that_a_converter_tells_apart_is_an_error(mapped: Mapp
 
 
 @pytest.mark.parametrize("row", ["/(language)/home", "/(language)Monday", "/en-us/home", "/Monday"])
-def test_path_of_a_language_has_no_row(mapped: Mapped, row: str) -> None:
-    """It is another one for the next caller."""
+def test_translated_path_is_rejected_in_a_row(mapped: Mapped, row: str) -> None:
+    """It differs for the next caller."""
     module = type(sys)("translated")
     module.urlpatterns = translated  # type: ignore[attr-defined]
     mapped(writing(row), ROOT_URLCONF=module)
-    with override_settings(USE_I18N=True), pytest.raises(ConfigurationError, match=r"in each language|no such route"):
+    with (
+        override_settings(USE_I18N=True),
+        pytest.raises(ConfigurationError, match=r"without translations|no such route"),
+    ):
         inventory()
 
 
-def test_path_of_a_language_has_no_row_of_another_view(mapped: Mapped, ask: Ask) -> None:
-    """Which has for good the path that it has for now."""
+def test_translated_path_does_not_use_another_views_row(mapped: Mapped, ask: Ask) -> None:
+    """That view always has the path, this one only in one language."""
     module = type(sys)("colliding")
     module.urlpatterns = [path(gettext_lazy("Monday"), other), path("Montag", seen)]  # type: ignore[attr-defined]
     routes = RouteMap()
@@ -521,8 +522,8 @@ def test_path_of_a_language_has_no_row_of_another_view(mapped: Mapped, ask: Ask)
     assert ask("/Montag") == 200
 
 
-def test_map_may_be_named(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is nothing else than a map."""
+def test_map_may_be_set_by_name(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must be a route map."""
     monkeypatch.setattr(urls, "routes", writing("/many"), raising=False)
     mapped(f"{urls.__name__}.routes")
     assert [ask("/many", each) for each in (RITA, ADA)] == [403, 200]
@@ -556,11 +557,11 @@ app = get_wsgi_application()
 """
 
 
-def test_routes_command_knows_the_map_and_tries_another(tmp_path: Path) -> None:
+def test_routes_command_uses_the_map_or_another(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text('{version: 1, routes: [{path: "/documents/{document_id}", public: true}]}')
-    for more, said in (
+    for more, output in (
         ([], "GET,HEAD  /documents/<int:document_id>  docs:GetDocument on document/{document_id}, by the map\n"),
         (["--map", "other.yaml"], "ANY  /documents/<int:document_id>  public, by the map\n"),
     ):
         listed = routes_of(tmp_path, PROGRAM, *more)
-        assert (listed.returncode, listed.stdout) == (0, said + "1 endpoints, 0 unguarded\n"), listed.stderr
+        assert (listed.returncode, listed.stdout) == (0, output + "1 endpoints, 0 unguarded\n"), listed.stderr

@@ -1,4 +1,4 @@
-"""What only Django has: clients and factories of its own, CSRF, settings, the system check, other middlewares."""
+"""Features that only Django has: its clients and factories, CSRF, settings, the system check, middlewares."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from django.views import View  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 from django.views.generic import RedirectView  # noqa: E402
 from iam_guard_django import GuardMiddleware  # noqa: E402
-from iam_guard_django.options import options  # noqa: E402
+from iam_guard_django.options import load_options  # noqa: E402
 from iam_guard_django.views import inventory  # noqa: E402
 
 import tests.integrations.django_project as urls  # noqa: E402  before what needs Django's settings
@@ -96,7 +96,7 @@ class Half(View):
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("a page of somebody else's")
+    return HttpResponse("a page of another app")
 
 
 others = [path("", page, name="index"), path("deep/", include(([path("", page, name="leaf")], "deep")))]
@@ -123,7 +123,7 @@ guarded = [
 
 
 def reading(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A middleware that reads the body before anybody."""
+    """A middleware that reads the body before the guard."""
 
     def read_first(request: HttpRequest) -> HttpResponse:
         assert request.body is not None
@@ -133,7 +133,7 @@ def reading(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
 
 
 def parsing(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A middleware that parses a form before anybody."""
+    """A middleware that parses a form before the guard."""
 
     def parse_first(request: HttpRequest) -> HttpResponse:
         assert request.POST is not None
@@ -142,7 +142,7 @@ def parsing(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
     return parse_first
 
 
-def answering(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+def answering_middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """A middleware that answers in place of the view."""
 
     def answer(request: HttpRequest) -> HttpResponse:
@@ -171,8 +171,8 @@ def small(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
 
 
 @pytest.mark.usefixtures("chosen")
-def test_the_asynchronous_client(sign: Sign) -> None:
-    """Asynchronous and synchronous views, function and class."""
+def test_asynchronous_client(sign: Sign) -> None:
+    """Asynchronous and synchronous views, functions and classes."""
 
     async def ask() -> None:
         client = AsyncClient(raise_request_exception=False)
@@ -191,8 +191,8 @@ def test_the_asynchronous_client(sign: Sign) -> None:
     asyncio.run(ask())
 
 
-def test_a_request_of_the_factory(guard: Guard, sign: Sign) -> None:
-    """The middleware may be called by hand, around a view by itself."""
+def test_request_of_the_factory(guard: Guard, sign: Sign) -> None:
+    """The middleware may be called directly, around a single view."""
     with project(guard, ROOT_URLCONF=__name__):
         from django.urls import resolve
 
@@ -214,18 +214,18 @@ def test_a_request_of_the_factory(guard: Guard, sign: Sign) -> None:
 
 
 @pytest.mark.usefixtures("chosen")
-def test_the_caller_is_on_the_request(sign: Sign) -> None:
+def test_caller_is_on_the_request(sign: Sign) -> None:
     """For views and templates."""
     assert Client().get("/named/7", headers=sign(RITA, "GET", "/named/7")).content == b"rita"
 
 
 @pytest.mark.usefixtures("chosen")
-def test_streams_are_made_for_their_caller(sign: Sign) -> None:
+def test_streams_have_their_caller(sign: Sign) -> None:
     """Synchronous and asynchronous ones, and files."""
     client = Client()
     assert b"".join(client.get("/streaming/7", headers=sign(RITA, "GET", "/streaming/7"))) == b"rita 1 rita 2 "
     sent = client.get("/file/7", headers=sign(RITA, "GET", "/file/7"))
-    assert b"".join(sent).startswith(b'"""What only Django has')
+    assert b"".join(sent).startswith(b'"""Features that only Django has')
 
     async def ask() -> bytes:
         answer = await AsyncClient().get("/streaming-async/7", headers=sign(RITA, "GET", "/streaming-async/7"))
@@ -235,8 +235,8 @@ def test_streams_are_made_for_their_caller(sign: Sign) -> None:
 
 
 @pytest.mark.usefixtures("chosen")
-def test_what_a_refused_answer_holds_open_is_closed() -> None:
-    """A file that nobody gets is no leak."""
+def test_resources_of_a_blocked_response_are_closed() -> None:
+    """A file that is not sent must not leak."""
     assert Client(raise_request_exception=False).get("/forgotten-file").status_code == 500
 
 
@@ -244,16 +244,16 @@ def test_what_a_refused_answer_holds_open_is_closed() -> None:
 
 
 @pytest.mark.usefixtures("chosen")
-def test_a_decorated_dispatch_guards_all_methods(sign: Sign) -> None:
-    """By Django's `method_decorator`."""
+def test_decorated_dispatch_guards_all_methods(sign: Sign) -> None:
+    """With Django's `method_decorator`."""
     client = Client()
     assert client.get("/dispatched/7", headers=sign(ADA, "GET", "/dispatched/7")).content == b"dispatched"
     assert client.get("/dispatched/7", headers=sign(RITA, "GET", "/dispatched/7")).status_code == 403
 
 
 @pytest.mark.usefixtures("chosen")
-def test_a_method_that_nobody_guards_answers_nothing(sign: Sign) -> None:
-    """Beside one that is guarded; what the class does not have stays a 405."""
+def test_unguarded_method_is_blocked(sign: Sign) -> None:
+    """Next to a guarded one; a missing method stays a 405."""
     client = Client(raise_request_exception=False)
     assert client.delete("/half/7", headers=sign(ADA, "DELETE", "/half/7")).status_code == 500
     assert client.put("/half/7", headers=sign(ADA, "PUT", "/half/7")).status_code == 405
@@ -261,13 +261,13 @@ def test_a_method_that_nobody_guards_answers_nothing(sign: Sign) -> None:
 
 
 @pytest.mark.usefixtures("chosen")
-def test_a_missing_slash_is_djangos_to_answer(sign: Sign) -> None:
-    """A redirect gives nothing away."""
+def test_django_redirects_a_missing_slash(sign: Sign) -> None:
+    """The redirect needs no decision."""
     assert Client().get("/slashed/7", headers=sign(RITA, "GET", "/slashed/7")).status_code == 301
 
 
-def test_the_redirect_to_a_language_stands_outside(guard: Guard, sign: Sign) -> None:
-    """`LocaleMiddleware` makes it of a 404; inside it would be an answer that nobody decided."""
+def test_locale_middleware_must_be_outside(guard: Guard, sign: Sign) -> None:
+    """`LocaleMiddleware` turns a 404 into a redirect; inside of the guard it is an undecided response."""
     module: Any = ModuleType("spoken")
     module.urlpatterns = i18n_patterns(path("spoken/<document_id>", named))
     locale = "django.middleware.locale.LocaleMiddleware"
@@ -286,16 +286,16 @@ def _posted(client: Client, headers: dict[str, str], target: str = "/uploads/7",
     return client.generic("POST", target, b"", headers=headers, **more).status_code
 
 
-def test_a_credential_in_a_header_needs_no_csrf_token(guard: Guard, sign: Sign) -> None:
-    """No browser sends one to another site of its own accord; a stranger's request has to have the token."""
+def test_credential_in_a_header_needs_no_csrf_token(guard: Guard, sign: Sign) -> None:
+    """Browsers never add one to cross-site requests; anonymous requests need the token."""
     with project(guard, middleware=[*USUAL, CSRF]):
         client = Client(enforce_csrf_checks=True)
         assert _posted(client, sign(ADA, "POST", "/uploads/7")) == 200
         assert _posted(client, {}) == 403
 
 
-def test_a_presigned_url_needs_the_csrf_token(guard: Guard) -> None:
-    """A page elsewhere can post to a URL that its author has signed, and the browser adds the victim's cookies."""
+def test_presigned_url_needs_the_csrf_token(guard: Guard) -> None:
+    """Another site can post to a URL that its author has signed, and the browser adds the victim's cookies."""
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
@@ -312,7 +312,7 @@ def test_a_presigned_url_needs_the_csrf_token(guard: Guard) -> None:
 
 
 @pytest.mark.usefixtures("chosen")
-def test_a_signed_form_is_parsed(sign: Sign) -> None:
+def test_signed_form_is_parsed(sign: Sign) -> None:
     """After it was read for its hash."""
     body, kind = b"title=annual", {"content-type": "application/x-www-form-urlencoded"}
     headers = sign(ADA, "POST", "/forms/7", body=body, headers=kind)
@@ -333,18 +333,18 @@ def test_chunks_are_decoded_for_the_view(small: Guard) -> None:
         assert (refused.status_code, refused.json()["code"]) == (401, "IncompleteSignature")
 
 
-def test_a_middleware_may_have_read_the_body(guard: Guard, sign: Sign) -> None:
-    """Whole; one that has parsed the parts of a form has left nothing to verify."""
+def test_outer_middleware_may_read_the_body(guard: Guard, sign: Sign) -> None:
+    """Completely; after parsing multipart data, there is nothing left to verify."""
     parts = b'--b\r\ncontent-disposition: form-data; name="title"\r\n\r\nannual\r\n--b--\r\n'
-    for before, kind, given, status in (
+    for before, kind, body, status in (
         (reading, "application/x-www-form-urlencoded", b"title=annual", 200),
         (parsing, "multipart/form-data; boundary=b", parts, 500),
     ):
         chosen = [f"{__name__}.{before.__name__}", *urls.GUARDED]
         with project(None, middleware=chosen, IAM_GUARD={"guard": guard}, ROOT_URLCONF=__name__):
-            headers = sign(ADA, "POST", "/forms/7", body=given, headers={"content-type": kind})
+            headers = sign(ADA, "POST", "/forms/7", body=body, headers={"content-type": kind})
             client = Client(raise_request_exception=False)
-            answer = client.generic("POST", "/forms/7", given, headers=headers, content_type=kind)
+            answer = client.generic("POST", "/forms/7", body, headers=headers, content_type=kind)
             assert answer.status_code == status
 
 
@@ -352,14 +352,14 @@ def test_a_middleware_may_have_read_the_body(guard: Guard, sign: Sign) -> None:
 
 
 @pytest.mark.parametrize(("status", "answered"), [(200, 500), (403, 403), (503, 503), (302, 500)])
-def test_what_answers_in_place_of_the_view_decides_nothing(guard: Guard, status: int, answered: int) -> None:
-    """An error may come from anywhere."""
-    with project(guard, middleware=[f"{__name__}.answering"]):
+def test_response_replacing_the_view_is_undecided(guard: Guard, status: int, answered: int) -> None:
+    """Errors may come from any middleware."""
+    with project(guard, middleware=[f"{__name__}.answering_middleware"]):
         assert Client().get(f"/documents/7?status={status}").status_code == answered
 
 
-def test_debug_shows_the_same_refusals(guard: Guard, audit_file: Path) -> None:
-    """Django's own page of an error is for errors of the project."""
+def test_debug_mode_has_the_same_errors(guard: Guard, audit_file: Path) -> None:
+    """Django's debug page is for errors of the project."""
     with project(guard, DEBUG=True):
         client = Client()
         assert client.get("/documents/7").json()["code"] == "MissingAuthenticationToken"
@@ -372,8 +372,8 @@ def test_debug_shows_the_same_refusals(guard: Guard, audit_file: Path) -> None:
 # --- settings ---
 
 
-def test_public_views_are_named(guard: Guard) -> None:
-    """Views of others, by their name or by their namespace."""
+def test_public_views_are_set_by_name(guard: Guard) -> None:
+    """By view name or by namespace."""
     with project(guard, ROOT_URLCONF=__name__, IAM_GUARD={"guard": guard, "public_views": ["page", "others:*"]}):
         client = Client()
         assert [client.get(each).status_code for each in ("/page", "/others/", "/others/deep/")] == [200, 200, 200]
@@ -382,8 +382,8 @@ def test_public_views_are_named(guard: Guard) -> None:
         assert [client.get(each).status_code for each in ("/page", "/others/", "/others/deep/")] == [500, 200, 500]
 
 
-def test_a_public_namespace_has_its_views_without_a_name(guard: Guard) -> None:
-    """The admin site has some; Django calls them by the function, and so does the check."""
+def test_public_namespace_includes_unnamed_views(guard: Guard) -> None:
+    """The admin site has some; Django and the check identify them by the function."""
     unnamed = [path("function", page), path("class", RedirectView.as_view(url="/"))]
     setting = {"guard": guard, "public_views": ["others:*"]}
     with project(guard, ROOT_URLCONF=(path("others/", include((unnamed, "others"))),), IAM_GUARD=setting):
@@ -399,8 +399,8 @@ def named_guard() -> Guard:
 _named: Guard | None = None
 
 
-def test_the_guard_is_named_and_opened_with_the_first_request(guard: Guard, sign: Sign) -> None:
-    """A function that gives one, or its name; so that servers may fork before."""
+def test_guard_is_opened_with_the_first_request(guard: Guard, sign: Sign) -> None:
+    """From a function or its name; so that servers may fork before."""
     global _named
     with project(guard, IAM_GUARD={"guard": f"{__name__}.named_guard"}):
         client = Client()
@@ -409,28 +409,27 @@ def test_the_guard_is_named_and_opened_with_the_first_request(guard: Guard, sign
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("setting", "message"),
     [
         (None, "expected a setting"),
         ({}, "expected a setting"),
         ({"guard": "x.y", "guards": 1}, "expected the keys .* got `guards`"),
-        ({"guard": "x.y", "refusal": "no.such"}, "can be imported, got `no.such`"),
+        ({"guard": "x.y", "refusal": "no.such"}, "expected an importable name, got `no.such`"),
         ({"guard": "x.y", "public_views": "page"}, "expected a list of view names"),
         ({"guard": "x.y", "public_views": ["*"]}, "expected a list of view names"),
     ],
 )
-def test_a_wrong_setting_is_told(guard: Guard, given: Any, message: str) -> None:
+def test_invalid_setting_is_reported(guard: Guard, setting: Any, message: str) -> None:
     """When the middleware is loaded, and by the check."""
-    with project(guard, IAM_GUARD=given):
+    with project(guard, IAM_GUARD=setting):
         with pytest.raises(ConfigurationError, match=message):
-            options()
+            load_options()
         found = [run_check.id for run_check in run_checks(tags=["security"])]
         assert [each for each in found if each.startswith("iam_guard")] == ["iam_guard.E001"]
 
 
 @pytest.mark.parametrize("named", ["no.such.guard", f"{__name__}.page", object()])
-def test_a_guard_that_is_none_lets_nobody_in(guard: Guard, named: Any) -> None:
-    """Every request ends."""
+def test_invalid_guard_denies_every_request(guard: Guard, named: Any) -> None:
     with project(guard, IAM_GUARD={"guard": named}), pytest.raises((ConfigurationError, TypeError)):
         Client().get("/health")
 
@@ -438,8 +437,8 @@ def test_a_guard_that_is_none_lets_nobody_in(guard: Guard, named: Any) -> None:
 # --- finding views ---
 
 
-def test_the_check_names_views_that_nobody_guards(guard: Guard) -> None:
-    """`manage.py check` fails; an application that is guarded passes."""
+def test_check_reports_unguarded_views(guard: Guard) -> None:
+    """`manage.py check` fails; a guarded project passes."""
 
     def found() -> list[str]:
         return [f"{run_check.id} {run_check.msg}" for run_check in run_checks() if run_check.id.startswith("iam_guard")]
@@ -452,10 +451,10 @@ def test_the_check_names_views_that_nobody_guards(guard: Guard) -> None:
     with project(guard, ROOT_URLCONF=tuple(guarded)):
         assert found() == []
     with project(None, IAM_GUARD={"guard": guard}, ROOT_URLCONF=tuple(guarded)):
-        assert found() == ["iam_guard.E002 no guard is before the views"]
+        assert found() == ["iam_guard.E002 the views have no guard middleware"]
 
 
-def test_the_inventory_says_what_guards_what(guard: Guard) -> None:
+def test_inventory_has_the_guards_of_views(guard: Guard) -> None:
     """A row for each function, and for each method of a class."""
     reads, writes = ("docs:GetDocument on document/{document_id}",), ("docs:PutDocument on document/{document_id}",)
     with project(guard, ROOT_URLCONF=__name__, IAM_GUARD={"guard": guard, "public_views": ["page"]}):

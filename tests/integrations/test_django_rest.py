@@ -1,4 +1,4 @@
-"""Django REST framework: the caller is `request.user`, and what a view requires is asked before its action runs."""
+"""Django REST framework: the caller is `request.user`, and a view's requirement is enforced before its action."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ class Plain(APIView):
 
 
 class Chosen(ViewSet):
-    """Its actions have permissions of their own, and `options` is the project's."""
+    """Has actions with their own permissions, and its own `options`."""
 
     authentication_classes: ClassVar = [GuardAuthentication]
     permission_classes: ClassVar = [GuardPermission]
     iam_requires: ClassVar = {
         "open": docs.requires("GetDocuments"),
-        "asked": docs.requires("GetDocuments"),
+        "custom": docs.requires("GetDocuments"),
         "options": docs.requires("PutDocument"),
     }
 
@@ -95,16 +95,16 @@ class Chosen(ViewSet):
         return Response(SECRET)
 
     @action(detail=False, permission_classes=[IsAuthenticated, GuardPermission])
-    def asked(self, request: Request) -> Response:
-        return Response("asked")
+    def custom(self, request: Request) -> Response:
+        return Response("custom")
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         ran.append("options")
         return Response("options")
 
 
-class Unasked(APIView):
-    """Says what it requires, and has nobody who asks."""
+class Unenforced(APIView):
+    """Declares requirements, without `GuardPermission`."""
 
     authentication_classes: ClassVar = [GuardAuthentication]
     permission_classes: ClassVar = [IsAuthenticated]
@@ -126,7 +126,7 @@ router.register("chosen", Chosen, basename="chosen")
 urlpatterns = [
     *router.urls,
     path("plain/<document_id>", Plain.as_view()),
-    path("unasked", Unasked.as_view()),
+    path("unenforced", Unenforced.as_view()),
     path("function/<document_id>", function),
 ]
 
@@ -143,13 +143,13 @@ def ask(client: Client, sign: Sign, target: str, key: tuple[str, str] = RITA, me
     return client.generic(method, target, headers=sign(key, method, target))
 
 
-def test_the_caller_is_the_user(client: Client, sign: Sign) -> None:
-    """With the principal behind it, which throttles tell apart."""
+def test_caller_is_the_user(client: Client, sign: Sign) -> None:
+    """With its principal, by which throttles distinguish callers."""
     arn = "arn:aws:iam::111122223333:user/rita"
     assert ask(client, sign, "/documents/").json() == {"caller": arn, "name": "rita", "arn": arn}
 
 
-def test_each_action_asks_for_its_own(client: Client, sign: Sign) -> None:
+def test_each_action_has_its_requirement(client: Client, sign: Sign) -> None:
     """By `iam_requires`, or by a decorator on the method."""
     assert ask(client, sign, "/documents/7/").json() == {"document": "7"}
     for method in ("PUT", "PATCH"):
@@ -158,20 +158,20 @@ def test_each_action_asks_for_its_own(client: Client, sign: Sign) -> None:
         assert (refused.status_code, refused.json()["code"]) == (403, "AccessDenied")
 
 
-def test_refusals_are_those_of_the_guard(client: Client, sign: Sign, audit_file: Any) -> None:
-    """Problem documents with the request's id, also where a loader finds nothing."""
-    stranger = client.get("/plain/7")
-    assert (stranger.status_code, stranger.json()["code"]) == (401, "MissingAuthenticationToken")
+def test_errors_are_those_of_the_guard(client: Client, sign: Sign, audit_file: Any) -> None:
+    """Problem documents with the request id, also if a loader returns None."""
+    anonymous = client.get("/plain/7")
+    assert (anonymous.status_code, anonymous.json()["code"]) == (401, "MissingAuthenticationToken")
     missing = ask(client, sign, "/documents/missing/")
     assert (missing.status_code, missing.json()["code"]) == (404, "NoSuchEntity")
     records = list(read(audit_file))
     assert [record["requestID"] for record in records] == [
-        each.headers["x-amzn-requestid"] for each in (stranger, missing)
+        each.headers["x-amzn-requestid"] for each in (anonymous, missing)
     ]
 
 
-def test_an_action_that_nothing_guards_does_not_run(client: Client, sign: Sign, audit_file: Any) -> None:
-    """It is refused before, and reported."""
+def test_unguarded_action_does_not_run(client: Client, sign: Sign, audit_file: Any) -> None:
+    """It is rejected before, and logged."""
     ran.clear()
     refused = ask(client, sign, "/documents/7/", ADA, "DELETE")
     assert (refused.status_code, ran) == (500, [])
@@ -179,28 +179,28 @@ def test_an_action_that_nothing_guards_does_not_run(client: Client, sign: Sign, 
     assert record["eventName"] == "UndecidedEndpoint"
 
 
-def test_a_requirement_that_nobody_asks_for_is_none(client: Client, sign: Sign) -> None:
-    """Without `GuardPermission` the view gives nothing away."""
-    assert ask(client, sign, "/unasked", ADA).status_code == 500
-    assert client.get("/unasked").status_code == 500
+def test_requirement_without_permission_class_is_blocked(client: Client, sign: Sign) -> None:
+    """Without `GuardPermission` the response of the view is not sent."""
+    assert ask(client, sign, "/unenforced", ADA).status_code == 500
+    assert client.get("/unenforced").status_code == 500
 
 
-def test_methods_that_there_are_not(client: Client, sign: Sign) -> None:
-    """A 405, and the answer to OPTIONS, are REST framework's."""
+def test_missing_methods_are_answered_by_the_framework(client: Client, sign: Sign) -> None:
+    """A 405, and the answer to OPTIONS, come from REST framework."""
     assert ask(client, sign, "/plain/7", ADA, "DELETE").status_code == 405
     assert ask(client, sign, "/documents/", ADA, "DELETE").status_code == 405
     assert client.options("/documents/7/").status_code == 200
     assert ask(client, sign, "/plain/7", RITA, "HEAD").status_code == 200
 
 
-def test_a_function_view_is_decorated_from_outside(client: Client, sign: Sign) -> None:
-    """Above `api_view`, so that what Django has is the guarded view."""
+def test_function_view_is_decorated_above_api_view(client: Client, sign: Sign) -> None:
+    """So that Django has the guarded view."""
     assert ask(client, sign, "/function/7").json() == {"document": "7"}
     assert client.get("/function/7").status_code == 401
 
 
-def test_the_inventory_knows_actions(client: Client) -> None:
-    """What is required by the class and by decorators; nothing where nobody asks."""
+def test_inventory_has_the_requirements_of_actions(client: Client) -> None:
+    """Of the class and of decorators; none without `GuardPermission`."""
     rows = {(each.path, each.methods): each.guards for each in inventory()}
     detail = next(path for path, _ in rows if "pk" in path)
     assert rows[detail, ("GET",)] == ("docs:GetDocument on load()",)
@@ -208,27 +208,27 @@ def test_the_inventory_knows_actions(client: Client) -> None:
     assert rows[detail, ("PATCH",)] == ("docs:PutDocument on document/{pk}",)
     assert rows[detail, ("DELETE",)] == ()
     assert rows["/plain/<document_id>", ("GET",)] == ("docs:GetDocument on document/{document_id}",)
-    assert rows["/unasked", ("GET",)] == ()
+    assert rows["/unenforced", ("GET",)] == ()
     assert rows["/function/<document_id>", ()] == ("docs:GetDocument on document/{document_id}",)
     assert "Documents.destroy" in {each.name for each in inventory() if not each.is_guarded}, (
         "as `iam_requires` calls it"
     )
 
 
-def test_permissions_of_an_action_are_those_that_count(client: Client, sign: Sign) -> None:
-    """Where an `@action` replaces those of its class, what the class requires is asked by nobody."""
-    assert ask(client, sign, "/chosen/asked/").status_code == 200
+def test_permissions_of_an_action_replace_the_class(client: Client, sign: Sign) -> None:
+    """If an `@action` replaces the permissions of its class, the requirement of the class is not enforced."""
+    assert ask(client, sign, "/chosen/custom/").status_code == 200
     assert ask(client, sign, "/chosen/open/").status_code == 500
     found = {(each.path, *each.methods): each.is_guarded for each in inventory() if "chosen" in each.path}
-    assert found[("/^chosen/asked/$", "GET")]
+    assert found[("/^chosen/custom/$", "GET")]
     assert not found[("/^chosen/open/$", "GET")]
 
 
-def test_options_of_the_project_are_asked_for(client: Client, sign: Sign) -> None:
+def test_own_options_method_is_guarded(client: Client, sign: Sign) -> None:
     ran.clear()
-    assert ask(client, sign, "/chosen/asked/", RITA, "OPTIONS").status_code == 403
+    assert ask(client, sign, "/chosen/custom/", RITA, "OPTIONS").status_code == 403
     assert ran == []
-    assert ask(client, sign, "/chosen/asked/", ADA, "OPTIONS").status_code == 200
+    assert ask(client, sign, "/chosen/custom/", ADA, "OPTIONS").status_code == 200
     assert ask(client, sign, "/documents/", RITA, "OPTIONS").status_code == 200
 
 
@@ -248,7 +248,7 @@ print(*(each.__name__ for each in (*ViewSet.authentication_classes, *ViewSet.per
 """
 
 
-def test_the_classes_may_stand_in_the_settings_as_defaults() -> None:
-    """REST framework imports what its settings name while it is imported itself, so before there are views."""
+def test_classes_may_be_defaults_in_the_settings() -> None:
+    """REST framework imports them while it is imported itself, before its views exist."""
     run = subprocess.run([sys.executable, "-c", AS_DEFAULTS], capture_output=True, text=True, check=False)
     assert run.stdout.split() == ["GuardAuthentication", "GuardPermission"], run.stderr

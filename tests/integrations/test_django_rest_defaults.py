@@ -1,4 +1,4 @@
-"""Views that are guarded as a whole, where `GuardPermission` is the permission of every view by default."""
+"""Views guarded as a whole, with `GuardPermission` as the default permission of all views."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PUT = docs.requires("PutDocument", resource="document/{number}")
 
 
 def by_default(view: Any) -> Any:
-    """Make a function a view with the classes that the settings would give it."""
+    """Return a function view with the classes of the settings."""
     return api_view(["GET"])(authentication_classes([GuardAuthentication])(permission_classes([GuardPermission])(view)))
 
 
@@ -83,26 +83,26 @@ def status(guard: Guard, sign: Sign, target: str, key: tuple[str, str]) -> int:
 
 
 @pytest.mark.parametrize("kind", ["function", "class", "dispatched", "mapped"])
-def test_a_view_that_is_guarded_as_a_whole_needs_nothing_inside(guard: Guard, sign: Sign, kind: str) -> None:
+def test_view_guarded_as_a_whole_needs_no_requirement(guard: Guard, sign: Sign, kind: str) -> None:
     """By a decorator above `@api_view`, on `as_view()` or on `dispatch`, or by a row of the map."""
     assert status(guard, sign, f"/{kind}/7", ADA) == 200
     assert status(guard, sign, f"/{kind}/7", RITA) == 403
 
 
 @pytest.mark.parametrize("kind", ["public", "named", "open"])
-def test_a_view_that_is_public_as_a_whole_needs_nothing_inside(guard: Guard, sign: Sign, kind: str) -> None:
+def test_view_public_as_a_whole_needs_no_requirement(guard: Guard, sign: Sign, kind: str) -> None:
     """By `public`, by `public_views`, or by a row of the map."""
     assert status(guard, sign, f"/{kind}/7", RITA) == 200
 
 
 @pytest.mark.parametrize("kind", ["unguarded", "inside"])
-def test_a_view_that_nothing_guards_does_not_run(guard: Guard, sign: Sign, kind: str) -> None:
-    """Also where another view calls it: what stands on that one says nothing about this one."""
+def test_unguarded_view_does_not_run(guard: Guard, sign: Sign, kind: str) -> None:
+    """Also if another view calls it: the guard of that one does not count."""
     assert status(guard, sign, f"/{kind}/7", ADA) == 500
 
 
-def test_what_an_action_requires_is_what_decorates() -> None:
-    """The name of an action alone is an error that says what was expected, at the check and at a request."""
+def test_requirement_of_an_action_must_be_a_decorator() -> None:
+    """An action name alone is an error, in the check and in a request."""
 
     class Named(Answer):
         iam_requires: ClassVar = {"get": "docs:GetDocument"}

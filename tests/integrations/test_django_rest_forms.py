@@ -1,4 +1,4 @@
-"""REST framework asks a view's permissions about methods that nobody calls, for its forms and its answer to OPTIONS."""
+"""REST framework checks permissions of methods that are not called, for its forms and its answer to OPTIONS."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Document(GenericAPIView):  # type: ignore[misc]
 
 
 class Half(Document):
-    """Guards writing, and has forgotten reading."""
+    """Guards writing, but not reading."""
 
     def get_permissions(self) -> list[Any]:
         return [] if self.request.method == "GET" else [GuardPermission()]
@@ -87,8 +87,8 @@ def ask(client: Client, sign: Sign, target: str, key: tuple[str, str], method: s
     return client.generic(method, target, headers=sign(key, method, target) | {"accept": accept})
 
 
-def test_a_page_has_the_forms_that_its_reader_may_send(client: Client, sign: Sign, audit_file: Path) -> None:
-    """Who may read gets the page; what its forms would do was asked about, and not attempted."""
+def test_page_has_the_permitted_forms(client: Client, sign: Sign, audit_file: Path) -> None:
+    """The page is sent to its reader; the permissions of the forms are queried, not attempted."""
     page = ask(client, sign, "/documents/7", RITA)
     assert (page.status_code, FORM in page.text) == (200, False)
     assert FORM in ask(client, sign, "/documents/7", ADA).text
@@ -97,15 +97,15 @@ def test_a_page_has_the_forms_that_its_reader_may_send(client: Client, sign: Sig
     assert "PutDocument" not in names
 
 
-def test_options_tells_what_the_caller_may_send(client: Client, sign: Sign) -> None:
-    """Without a refusal of what was not asked for."""
-    told = ask(client, sign, "/documents/7", RITA, "OPTIONS")
-    assert (told.status_code, FIELD in told.text) == (200, False)
+def test_options_has_the_permitted_methods(client: Client, sign: Sign) -> None:
+    """Without a recorded denial."""
+    response = ask(client, sign, "/documents/7", RITA, "OPTIONS")
+    assert (response.status_code, FIELD in response.text) == (200, False)
     assert FIELD in ask(client, sign, "/documents/7", ADA, "OPTIONS").text
 
 
 @pytest.mark.parametrize("key", [RITA, ADA], ids=["rita", "ada"])
-def test_a_form_decides_nothing_about_its_page(client: Client, sign: Sign, key: tuple[str, str]) -> None:
-    """Reading without a guard gives nothing away because writing has one."""
+def test_form_permission_does_not_decide_about_the_page(client: Client, sign: Sign, key: tuple[str, str]) -> None:
+    """An unguarded read is blocked although the write is guarded."""
     page = ask(client, sign, "/half/7", key)
     assert (page.status_code, SECRET in page.text) == (500, False)

@@ -1,4 +1,4 @@
-"""Views of REST framework that choose their permissions in `get_permissions()`: what is told, and what comes of it."""
+"""Views of REST framework that choose their permissions in `get_permissions()`: the inventory and the requests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load(pk: str) -> Resource | None:
 
 
 class ByAction(ViewSet):
-    """Guards each action but `destroy`; `list` is public by what is required, `count` has permissions of its own."""
+    """Guards each action but `destroy`; `list` is public by `iam_requires`, `count` has its own permissions."""
 
     authentication_classes: ClassVar = [GuardAuthentication]
     permission_classes: ClassVar = [IsAuthenticated]
@@ -97,7 +97,7 @@ class ByMethod(APIView):
 
 
 class ByCaller(APIView):
-    """Guards strangers only: before a request nobody knows who that will be."""
+    """Guards only anonymous callers, which are known only with a request."""
 
     authentication_classes: ClassVar = [GuardAuthentication]
     iam_requires: ClassVar = {"get": docs.requires("GetDocument", resource=load)}
@@ -151,7 +151,7 @@ class Either(Joined):
         return Response(SECRET)
 
 
-class Asked(APIView):
+class GuardedView(APIView):
     authentication_classes: ClassVar = [GuardAuthentication]
     permission_classes: ClassVar = [GuardPermission]
     iam_requires: ClassVar = {"get": docs.requires("GetDocument", resource=load)}
@@ -160,32 +160,32 @@ class Asked(APIView):
         return Response({"document": pk}, status=200 if pk == "7" else 410)
 
 
-class UncheckedPermissions(Asked):
+class UncheckedPermissions(GuardedView):
     def check_permissions(self, request: Request) -> None:
-        """Ask for nothing."""
+        """Check no permissions."""
 
 
-class UncheckedInitial(Asked):
+class UncheckedInitial(GuardedView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
 
 
-class UncheckedDispatch(Asked):
+class UncheckedDispatch(GuardedView):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         return HttpResponse(SECRET, status=200 if kwargs["pk"] == "7" else 410)
 
 
-class UncheckedSometimes(Asked):
-    """What is told of it is what it does in general; a request tells the rest."""
+class UncheckedSometimes(GuardedView):
+    """The inventory shows its usual permissions; a request may differ."""
 
     def check_permissions(self, request: Request) -> None:
         if request.user.username != "ada":
             super().check_permissions(request)
 
 
-class CheckedBesides(Asked):
-    """Does something before, and leaves the rest to REST framework."""
+class ExtendedCheck(GuardedView):
+    """Extends the check, and calls `super()`."""
 
     @method_decorator(never_cache)
     def dispatch(self, *args: Any, **kwargs: Any) -> Any:
@@ -203,12 +203,12 @@ class CheckedBesides(Asked):
 
 
 @method_decorator(never_cache, name="dispatch")
-class CheckedAround(Asked):
+class WrappedCheck(GuardedView):
     pass
 
 
-class Refusing(Asked):
-    """Makes answers of exceptions in its own way, without the mark of REST framework."""
+class OwnExceptionHandler(GuardedView):
+    """Handles exceptions itself, without setting `exception` on the response."""
 
     permission_classes: ClassVar = [IsAuthenticated, GuardPermission]
 
@@ -233,9 +233,9 @@ urlpatterns = [
     path("unchecked-initial/<pk>", UncheckedInitial.as_view()),
     path("unchecked-dispatch/<pk>", UncheckedDispatch.as_view()),
     path("unchecked-sometimes/<pk>", UncheckedSometimes.as_view()),
-    path("besides/<pk>", CheckedBesides.as_view()),
-    path("around/<pk>", CheckedAround.as_view()),
-    path("refusing/<pk>", Refusing.as_view()),
+    path("besides/<pk>", ExtendedCheck.as_view()),
+    path("around/<pk>", WrappedCheck.as_view()),
+    path("refusing/<pk>", OwnExceptionHandler.as_view()),
 ]
 
 
@@ -256,7 +256,7 @@ def rows_of(name: str) -> dict[str, tuple[str, ...]]:
 
 
 def test_each_action_has_its_own_permissions(client: Client) -> None:
-    """As REST framework will ask it, with the action that the method has; those of an `@action` count too."""
+    """As REST framework will check them, with the action of the method; including those of an `@action`."""
     assert rows_of("by-action") == {
         "GET /^by-action/$": ("public",),
         "OPTIONS /^by-action/$": ("docs:PutDocument on *",),
@@ -268,8 +268,8 @@ def test_each_action_has_its_own_permissions(client: Client) -> None:
     }
 
 
-def test_each_action_is_asked_for(client: Client, sign: Sign) -> None:
-    """Also where nothing was decided: what is public, what is not there, what comes before the guard."""
+def test_each_action_is_enforced(client: Client, sign: Sign) -> None:
+    """Also without a decision: public actions, missing methods, errors before the guard."""
     assert client.get("/by-action/").json() == "listed"
     assert ask(client, sign, "/by-action/7/").json() == {"document": "7"}
     assert ask(client, sign, "/by-action/missing/").status_code == 404
@@ -279,44 +279,44 @@ def test_each_action_is_asked_for(client: Client, sign: Sign) -> None:
     assert ask(client, sign, "/by-action/7/", RITA, "OPTIONS").status_code == 403
 
 
-def test_action_without_a_guard_gives_nothing_away(client: Client, sign: Sign) -> None:
-    """What the class or `iam_requires` says is asked by nobody there."""
+def test_action_without_guard_is_blocked(client: Client, sign: Sign) -> None:
+    """The requirement of the class or of `iam_requires` is not enforced there."""
     answer = ask(client, sign, "/by-action/7/", ADA, "DELETE")
     assert (answer.status_code, SECRET in answer.text) == (500, False)
 
 
-def test_method_of_the_request_may_choose(client: Client, sign: Sign) -> None:
+def test_permissions_may_depend_on_the_method(client: Client, sign: Sign) -> None:
     assert rows_of("by-method") == {"GET /by-method/<pk>": (GET,), "PUT /by-method/<pk>": ()}
     assert ask(client, sign, "/by-method/7", RITA, "HEAD").status_code == 200
     assert ask(client, sign, "/by-method/7", ADA, "PUT").status_code == 500
 
 
 @pytest.mark.parametrize(
-    ("name", "looks_at"),
+    ("name", "reads"),
     [
-        ("by-caller", "`get_permissions` looks at `request.user`"),
-        ("by-parameter", "`get_permissions` looks at `kwargs`"),
+        ("by-caller", "`get_permissions` reads `request.user`"),
+        ("by-parameter", "`get_permissions` reads `kwargs`"),
         ("raising", "`get_permissions` raises KeyError"),
     ],
 )
-def test_what_only_a_request_tells_is_said(client: Client, name: str, looks_at: str) -> None:
-    """Of what is decorated, or has nothing to be asked for, no request tells more."""
+def test_permissions_depending_on_the_request_are_marked(client: Client, name: str, reads: str) -> None:
+    """Decorated methods, and those without a requirement, do not depend on it."""
     assert rows_of(name) == {
-        f"GET /{name}/<pk>": (f"only a request tells: {looks_at}",),
+        f"GET /{name}/<pk>": (f"depends on the request: {reads}",),
         f"POST /{name}/<pk>": (),
         f"PUT /{name}/<pk>": (GET,),
     }
 
 
-def test_check_warns_of_what_only_a_request_tells(client: Client) -> None:
+def test_check_warns_of_request_dependent_permissions(client: Client) -> None:
     found = {str(run_check.msg).partition(" (")[0]: run_check.id for run_check in run_checks()}
     assert found["the view GET /by-caller/<pk>"] == "iam_guard.W004"
     assert found["the view POST /by-caller/<pk>"] == "iam_guard.E003"
     assert "the view PUT /by-caller/<pk>" not in found
 
 
-def test_request_tells_whether_there_is_a_guard(client: Client, sign: Sign) -> None:
-    """With one it is asked, also where another permission refuses before it; without one nothing leaves at all."""
+def test_request_dependent_permissions_are_enforced(client: Client, sign: Sign) -> None:
+    """With a guard it decides, also if another permission denies before; without one the response is blocked."""
     assert ask(client, sign, "/by-caller/7").status_code == 200
     assert client.get("/by-caller/7").status_code == 401
     for target in ("/by-caller/7", "/by-caller/8"):
@@ -328,40 +328,40 @@ def test_request_tells_whether_there_is_a_guard(client: Client, sign: Sign) -> N
 
 
 @pytest.mark.parametrize("name", ["joined", "later"])
-def test_permission_that_another_is_joined_with_counts(client: Client, sign: Sign, name: str) -> None:
-    """`A & GuardPermission` lets nobody through whom the guard does not."""
+def test_guard_permission_joined_by_and_counts(client: Client, sign: Sign, name: str) -> None:
+    """`A & GuardPermission` allows only callers whom the guard allows."""
     assert rows_of(name) == {f"GET /{name}/<pk>": (GET,)}
     assert ask(client, sign, f"/{name}/7").json() == {"document": "7"}
     assert ask(client, sign, f"/{name}/missing").status_code == 404
     assert client.get(f"/{name}/7").status_code == 401
 
 
-def test_permission_that_another_may_stand_in_for_does_not(client: Client, sign: Sign) -> None:
-    """`A | GuardPermission` lets through whom only the other one does."""
+def test_guard_permission_joined_by_or_does_not_count(client: Client, sign: Sign) -> None:
+    """`A | GuardPermission` also allows callers whom only the other one allows."""
     assert rows_of("either") == {"GET /either/<pk>": ()}
     answer = ask(client, sign, "/either/7", ADA)
     assert (answer.status_code, SECRET in answer.text) == (500, False)
 
 
-# --- views that choose whether they are asked at all -----------------------------------------------------------------
+# --- views that may skip the permission check ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "method"), [("permissions", "check_permissions"), ("initial", "initial"), ("dispatch", "dispatch")]
 )
-def test_view_that_asks_no_permission_is_not_called_guarded(client: Client, sign: Sign, name: str, method: str) -> None:
-    """It has its own of what REST framework asks them in, which does without; nothing that it answers leaves."""
-    said = f"only a request tells: `{method}` of `Unchecked{name.title()}` does not ask the permissions"
-    assert rows_of(f"unchecked-{name}") == {f"GET /unchecked-{name}/<pk>": (said,)}
+def test_view_without_permission_check_is_not_guarded(client: Client, sign: Sign, name: str, method: str) -> None:
+    """It overrides a method of the permission chain without calling the next; its responses are blocked."""
+    message = f"depends on the request: `{method}` of `Unchecked{name.title()}` does not check the permissions"
+    assert rows_of(f"unchecked-{name}") == {f"GET /unchecked-{name}/<pk>": (message,)}
     (found,) = [run_check for run_check in run_checks() if f"GET /unchecked-{name}/" in run_check.msg]
-    assert (found.id, said in found.msg) == ("iam_guard.W004", True)
+    assert (found.id, message in found.msg) == ("iam_guard.W004", True)
     for pk in ("7", "8"):
         answer = ask(client, sign, f"/unchecked-{name}/{pk}", ADA)
         assert (answer.status_code, "document" in answer.text, SECRET in answer.text) == (500, False, False)
 
 
-def test_view_that_asks_no_permission_of_some_gives_them_nothing(client: Client, sign: Sign) -> None:
-    """Neither an answer nor an error of its own."""
+def test_view_skipping_the_check_for_some_is_blocked(client: Client, sign: Sign) -> None:
+    """Responses and errors alike."""
     assert rows_of("unchecked-sometimes") == {"GET /unchecked-sometimes/<pk>": (GET,)}
     assert [ask(client, sign, f"/unchecked-sometimes/{pk}").status_code for pk in ("7", "8")] == [200, 410]
     for pk in ("7", "8"):
@@ -370,8 +370,8 @@ def test_view_that_asks_no_permission_of_some_gives_them_nothing(client: Client,
 
 
 @pytest.mark.parametrize("name", ["besides", "around"])
-def test_view_that_does_something_besides_is_guarded(client: Client, sign: Sign, name: str) -> None:
-    """What it refuses itself, before REST framework asks, is answered so."""
+def test_view_extending_the_check_is_guarded(client: Client, sign: Sign, name: str) -> None:
+    """Its own rejections before the permission check are sent."""
     assert rows_of(name) == {f"GET /{name}/<pk>": (GET,)}
     assert ask(client, sign, f"/{name}/7").status_code == 200
     assert client.get(f"/{name}/7").status_code == 401
@@ -381,7 +381,7 @@ def test_view_that_does_something_besides_is_guarded(client: Client, sign: Sign,
     assert client.get(f"/{name}/away").status_code == (404 if name == "besides" else 401)
 
 
-def test_view_that_makes_its_own_answers_of_exceptions_may_refuse(client: Client, sign: Sign) -> None:
+def test_view_with_own_exception_handler_may_deny(client: Client, sign: Sign) -> None:
     answer = client.get("/refusing/7")
     assert (answer.status_code, answer.json()) == (401, "refused")
     assert [ask(client, sign, f"/refusing/{pk}").status_code for pk in ("7", "missing")] == [200, 404]

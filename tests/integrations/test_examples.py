@@ -25,7 +25,7 @@ KEYS = {
 
 
 def example(framework: str) -> Any:
-    """Import the example as it is when it is run in its folder."""
+    """Import the example as a program in its folder."""
     path = ROOT / "integrations" / framework / "example" / f"{framework}_service.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -36,8 +36,8 @@ def example(framework: str) -> Any:
 
 
 @pytest.mark.parametrize("framework", ["fastapi", "litestar"])
-def test_tenants_see_their_own_documents_only(framework: str) -> None:
-    """Written by one, read by another of the same tenant, concealed from the next tenant."""
+def test_tenants_see_only_their_own_documents(framework: str) -> None:
+    """Written by one caller, read by another of the same tenant, concealed from the other tenant."""
     needed(framework, f"iam_guard_{framework}")
     module = example(framework)
     guard = open_guard(module.HERE / "iam.yaml", services=[module.docs])
@@ -73,7 +73,7 @@ def test_tenants_see_their_own_documents_only(framework: str) -> None:
 
 
 @pytest.mark.parametrize("framework", ["fastapi", "litestar"])
-def test_the_key_of_the_example_is_the_one_of_its_seed(framework: str) -> None:
-    """What its docstring says to type works."""
+def test_key_in_the_docstring_is_in_the_seed(framework: str) -> None:
+    """The command in the docstring works."""
     text = (ROOT / "integrations" / framework / "example" / f"{framework}_service.py").read_text(encoding="utf-8")
     assert KEYS["rita"] in text

@@ -1,4 +1,4 @@
-"""FastAPI holds the contract twice, by decorators and by dependencies; its OpenAPI document says what guards what."""
+"""The contract for FastAPI, with decorators and with dependencies; and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.integrations.application import (  # noqa: E402
     SECRET,
     STREAMED,
     answer,
+    barrier,
     docs,
     load_document,
-    meeting,
     received,
-    tell,
+    record_background_call,
 )
 from tests.serving import serving  # noqa: E402
 
@@ -35,7 +35,7 @@ writes = docs.requires("PutDocument", resource=DOCUMENT)
 
 
 class Document(HTTPEndpoint):
-    """FastAPI has no endpoint classes of its own, and takes Starlette's."""
+    """An endpoint class of Starlette, as FastAPI has none."""
 
     @reads
     async def get(self, request: Request) -> Response:
@@ -52,7 +52,7 @@ async def streamed() -> Any:
 
 
 def unguarded_routes(app: FastAPI | APIRouter) -> None:
-    """What both forms have in common: public endpoints, and those that somebody forgot."""
+    """Routes of both forms: public endpoints, and unguarded ones."""
 
     @app.get("/health")
     @public
@@ -80,7 +80,7 @@ def unguarded_routes(app: FastAPI | APIRouter) -> None:
 
 
 def by_decorators(guard: Guard | None) -> FastAPI:
-    """Guard each handler by a decorator; half of them are in nested routers."""
+    """Guard each handler with a decorator; half of them are in nested routers."""
     app, outer, inner, mounted = FastAPI(), APIRouter(), APIRouter(), FastAPI()
     unguarded_routes(app)
 
@@ -140,19 +140,19 @@ def by_decorators(guard: Guard | None) -> FastAPI:
     @outer.get("/background/{document_id}")
     @reads
     async def background(document_id: str, tasks: BackgroundTasks) -> dict[str, str]:
-        tasks.add_task(tell)
+        tasks.add_task(record_background_call)
         return answer(document_id)
 
     @outer.get("/who/{document_id}")
     @reads
     async def who(document_id: str) -> dict[str, str]:
-        await meeting.come_async()
+        await barrier.wait_async()
         return answer(document_id)
 
     @outer.get("/who-sync/{document_id}")
     @reads
     def who_sync(document_id: str) -> dict[str, str]:
-        meeting.come()
+        barrier.wait()
         return answer(document_id)
 
     outer.include_router(inner, prefix="/files")
@@ -163,7 +163,7 @@ def by_decorators(guard: Guard | None) -> FastAPI:
 
 
 def finished(app: FastAPI, guard: Guard | None) -> FastAPI:
-    """Put the guard in front, and CORS in front of that."""
+    """Add the guard, and CORS outside of it."""
     describe(app)
     if guard is not None:
         app.add_middleware(GuardMiddleware, guard=guard, check_routes=False)
@@ -187,7 +187,7 @@ Reader = Annotated[Any, Depends(may_read)]
 
 
 def by_dependencies(guard: Guard | None) -> FastAPI:
-    """Guard by dependencies: parameters, those of a route, of a router, and of an included router."""
+    """Guard with dependencies: parameters, those of a route, of a router, and of an included router."""
     app = FastAPI()
     unguarded_routes(app)
     reading = APIRouter(dependencies=[Depends(may_read)])
@@ -239,17 +239,17 @@ def by_dependencies(guard: Guard | None) -> FastAPI:
 
     @reading.get("/background/{document_id}")
     async def background(document_id: str, tasks: BackgroundTasks) -> dict[str, str]:
-        tasks.add_task(tell)
+        tasks.add_task(record_background_call)
         return answer(document_id)
 
     @reading.get("/who/{document_id}")
     async def who(document_id: str) -> dict[str, str]:
-        await meeting.come_async()
+        await barrier.wait_async()
         return answer(document_id)
 
     @reading.get("/who-sync/{document_id}")
     def who_sync(document_id: str) -> dict[str, str]:
-        meeting.come()
+        barrier.wait()
         return answer(document_id)
 
     including.include_router(reading)

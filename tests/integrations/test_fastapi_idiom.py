@@ -1,4 +1,4 @@
-"""What only FastAPI has: dependencies, converted parameters, its own pages, frontends, the OpenAPI document."""
+"""Features that only FastAPI has: dependencies, converted parameters, own pages, frontends, the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def load_number(number: int) -> int:
 
 
 def conversions(app: FastAPI | APIRouter) -> None:
-    """Handlers whose parameters are not what stands in the path."""
+    """Add routes whose handlers convert their path parameters."""
 
     @app.get("/int/{number}", dependencies=by_number)
     async def of_int(number: int) -> list[Any]:
@@ -124,10 +124,8 @@ ID = "0A000000-0000-4000-8000-000000000001"
         ("/decorated/007", 7),
     ],
 )
-def test_the_decision_is_about_what_the_handler_has(
-    guard: Guard, sign: Sign, prefix: str, path: str, used: object
-) -> None:
-    """Design 5: `007` is document 7 where the handler has an `int`, however deep the router is included."""
+def test_decision_uses_the_value_of_the_handler(guard: Guard, sign: Sign, prefix: str, path: str, used: object) -> None:
+    """Design 5: `007` is document 7 if the handler has an `int`, at any depth of included routers."""
     app, outer, inner = FastAPI(), APIRouter(), APIRouter()
     conversions(app)
     conversions(inner)
@@ -139,7 +137,7 @@ def test_the_decision_is_about_what_the_handler_has(
 
 
 @pytest.mark.parametrize("path", ["/socket/007", "/v1/socket/007", "/v1/inner/socket/007"])
-def test_the_same_for_websockets(guard: Guard, sign: Sign, path: str) -> None:
+def test_decision_uses_the_value_of_the_websocket_handler(guard: Guard, sign: Sign, path: str) -> None:
     app, outer, inner = FastAPI(), APIRouter(), APIRouter()
 
     async def watch(websocket: WebSocket, number: int) -> None:
@@ -164,8 +162,8 @@ def missing(document_id: str) -> None:
     raise HTTPException(404)
 
 
-def test_value_equal_to_the_default_is_passed_on(guard: Guard, sign: Sign) -> None:
-    """A handler of two routes: what FastAPI passes may be the very object that is the default."""
+def test_value_equal_to_the_default_is_accepted(guard: Guard, sign: Sign) -> None:
+    """A handler of two routes: the value that FastAPI passes may be the same object as the default."""
     app = FastAPI()
 
     @app.get("/")
@@ -180,8 +178,8 @@ def test_value_equal_to_the_default_is_passed_on(guard: Guard, sign: Sign) -> No
         assert answer.json() == f"{ARN}document/{number}"
 
 
-def test_a_dependency_of_the_route_decides_before_what_the_handler_needs(guard: Guard, sign: Sign) -> None:
-    """A decorator decides when all dependencies have run; what they answer goes out."""
+def test_route_dependency_decides_before_handler_dependencies(guard: Guard, sign: Sign) -> None:
+    """A decorator decides after all dependencies; their responses are sent."""
     app = FastAPI()
     RAN.clear()
 
@@ -199,8 +197,8 @@ def test_a_dependency_of_the_route_decides_before_what_the_handler_needs(guard: 
     assert client.get("/first/7", headers=sign(RITA, "GET", "/first/7")).status_code == 404
 
 
-def test_a_parameter_that_is_read_in_two_ways_is_refused(guard: Guard, sign: Sign) -> None:
-    """Nobody knows which of the two is used."""
+def test_parameter_with_two_values_is_rejected(guard: Guard, sign: Sign) -> None:
+    """It is unknown which one is used."""
     app = FastAPI()
     conversions(app)
     answer = client_of(guard, app).get("/two/007", headers=sign(ADA, "GET", "/two/007"))
@@ -208,8 +206,8 @@ def test_a_parameter_that_is_read_in_two_ways_is_refused(guard: Guard, sign: Sig
 
 
 @pytest.mark.parametrize("path", ["/int/x", "/uuid/x", "/enum/blue", "/stripped/7"])
-def test_a_parameter_that_cannot_be_read_is_fastapis_to_refuse(guard: Guard, sign: Sign, path: str) -> None:
-    """422 for a caller who may, and 401 for a stranger, who learns nothing about parameters."""
+def test_invalid_parameter_is_rejected_by_fastapi(guard: Guard, sign: Sign, path: str) -> None:
+    """422 for an allowed caller; 401 for an anonymous one, who learns nothing about parameters."""
     app = FastAPI()
     conversions(app)
     client = client_of(guard, app)
@@ -223,7 +221,7 @@ class Body(BaseModel):
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"", b'{"text": 1}'])
 @pytest.mark.parametrize("path", ["/decorator/7", "/dependency/7", "/included/7"])
-def test_a_bad_body_is_fastapis_to_refuse(guard: Guard, sign: Sign, path: str, content: bytes) -> None:
+def test_invalid_body_is_rejected_by_fastapi(guard: Guard, sign: Sign, path: str, content: bytes) -> None:
     """Before or after the decision: never 500, and the handler does not run."""
     app, router = FastAPI(), APIRouter()
 
@@ -247,8 +245,8 @@ def test_a_bad_body_is_fastapis_to_refuse(guard: Guard, sign: Sign, path: str, c
     assert client.post(path, content=content, headers={"content-type": "application/json"}).status_code in (401, 422)
 
 
-def test_loaders_know_the_request_and_its_body(guard: Guard, sign: Sign) -> None:
-    """The same loaders serve the decorator and the dependency; the body is read once."""
+def test_loaders_get_the_request_and_its_body(guard: Guard, sign: Sign) -> None:
+    """The same loaders for the decorator and the dependency; the body is read once."""
     app = FastAPI()
 
     async def load(document_id: int, request: Request) -> Resource | None:
@@ -278,7 +276,7 @@ def test_loaders_know_the_request_and_its_body(guard: Guard, sign: Sign) -> None
 # --- dependencies ----------------------------------------------------------------------------------------------------
 
 
-def test_a_dependency_decides_once_a_request(guard: Guard, sign: Sign, audit_file: Path) -> None:
+def test_dependency_decides_once_per_request(guard: Guard, sign: Sign, audit_file: Path) -> None:
     """On the application, on the router and as a parameter: one decision, one record."""
     app, router = FastAPI(dependencies=[Depends(may_read)]), APIRouter(dependencies=[Depends(may_read)])
 
@@ -292,7 +290,7 @@ def test_a_dependency_decides_once_a_request(guard: Guard, sign: Sign, audit_fil
 
 
 def test_several_dependencies_all_decide(guard: Guard, sign: Sign) -> None:
-    """One that allows does not open what another refuses."""
+    """An allow does not override the denial of another."""
     app = FastAPI()
     may_write = guarded("PutDocument", service=docs, resource="document/{document_id}")
 
@@ -305,8 +303,8 @@ def test_several_dependencies_all_decide(guard: Guard, sign: Sign) -> None:
     assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 403
 
 
-def test_an_override_takes_the_place_of_the_decision(guard: Guard) -> None:
-    """In tests of handlers without a guard; with the guard in front, nothing was decided, and nothing goes out."""
+def test_override_replaces_the_decision(guard: Guard) -> None:
+    """For tests of handlers without a guard; with the middleware, the undecided response is blocked."""
 
     def app() -> FastAPI:
         made = FastAPI()
@@ -323,7 +321,7 @@ def test_an_override_takes_the_place_of_the_decision(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("path", ["/direct/7", "/included/7", "/refusing/7"])
-def test_a_dependency_may_take_bodies_that_are_not_signed(guard: Guard, sign: Sign, path: str) -> None:
+def test_dependency_may_accept_unsigned_bodies(guard: Guard, sign: Sign, path: str) -> None:
     app, router = FastAPI(), APIRouter()
     uploads = guarded("docs:PutDocument", resource="document/{document_id}", unsigned_payload=True)
     signed_only = guarded("docs:PutDocument", resource="document/{document_id}")
@@ -343,8 +341,8 @@ def test_a_dependency_may_take_bodies_that_are_not_signed(guard: Guard, sign: Si
 # --- start-up --------------------------------------------------------------------------------------------------------
 
 
-def test_start_up_knows_what_dependencies_guard(guard: Guard) -> None:
-    """Those of a route, of a router, of an included router and of the application; and what nobody guards."""
+def test_start_up_check_includes_dependencies(guard: Guard) -> None:
+    """Those of a route, of a router, of an included router and of the application."""
     app, outer, inner, opened = FastAPI(openapi_url=None), APIRouter(), APIRouter(), APIRouter()
 
     async def handler(document_id: str) -> None: ...
@@ -368,8 +366,8 @@ def test_start_up_knows_what_dependencies_guard(guard: Guard) -> None:
     }
 
 
-def test_start_up_finds_what_an_inner_router_leaves_open(guard: Guard) -> None:
-    """The same router, included where no dependency guards it."""
+def test_start_up_check_finds_unguarded_inclusion(guard: Guard) -> None:
+    """The same router, included without a guarding dependency."""
     app, inner = FastAPI(openapi_url=None), APIRouter()
 
     async def handler(document_id: str) -> None: ...
@@ -378,15 +376,15 @@ def test_start_up_finds_what_an_inner_router_leaves_open(guard: Guard) -> None:
     inner.websocket("/socket/{document_id}")(handler)
     app.include_router(inner, prefix="/first", dependencies=[Depends(may_read)])
     app.include_router(inner, prefix="/again")
-    listed = r": GET /again/\{document_id\} \(\S+\), WEBSOCKET /again/socket/\{document_id\} \(\S+\); what"
+    listed = r": GET /again/\{document_id\} \(\S+\), WEBSOCKET /again/socket/\{document_id\} \(\S+\); put"
     with pytest.raises(ConfigurationError, match=listed), client_of(guard, app, check_routes=True):
         pass
 
 
 @pytest.mark.skipif(not hasattr(APIRouter, "frontend"), reason="this FastAPI has no frontends")
 @pytest.mark.skipif(fastapi.__version__.startswith("0.138."), reason="an included router has no frontends of its own")
-def test_frontends_are_found(guard: Guard, tmp_path: Path) -> None:
-    """FastAPI keeps them apart from its routes: nobody's are found, a router's dependencies guard or open them."""
+def test_frontends_are_in_the_inventory(guard: Guard, tmp_path: Path) -> None:
+    """FastAPI stores them separately; the dependencies of a router guard them or make them public."""
     (tmp_path / "index.html").write_text("page")
     app, closed, opened = (
         FastAPI(openapi_url=None),
@@ -427,7 +425,7 @@ def test_own_pages_may_be_guarded(guard: Guard, sign: Sign, path: str) -> None:
         assert client.get(path, headers=sign(ADA, "GET", path)).status_code == 200
 
 
-def test_a_route_of_the_same_address_is_not_taken_for_a_page_of_fastapis(guard: Guard) -> None:
+def test_route_with_the_path_of_an_own_page_is_unchanged(guard: Guard) -> None:
     app = FastAPI(docs_url=None, redoc_url=None)
     app.get("/openapi.json")(lambda: "mine")
     app.get("/docs")(lambda: "mine")
@@ -435,8 +433,8 @@ def test_a_route_of_the_same_address_is_not_taken_for_a_page_of_fastapis(guard: 
     assert [each.path for each in inventory(app) if not each.is_guarded] == ["/openapi.json", "/docs"]
 
 
-def test_own_pages_are_nobodys_unless_said(guard: Guard) -> None:
-    """Deny on doubt: they tell which actions there are."""
+def test_own_pages_are_unguarded_by_default(guard: Guard) -> None:
+    """Deny on doubt: they show the actions."""
     with pytest.raises(ConfigurationError, match=r"/openapi\.json"), client_of(guard, FastAPI(), check_routes=True):
         pass
 
@@ -445,15 +443,15 @@ def test_own_pages_are_nobodys_unless_said(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("build", [by_decorators, by_dependencies])
-def test_the_document_is_valid(build: Callable[[None], FastAPI]) -> None:
-    """By OpenAPI's own schema, and the same the second time."""
+def test_document_is_valid(build: Callable[[None], FastAPI]) -> None:
+    """By OpenAPI's schema, and the same the second time."""
     app = build(None)
     document = app.openapi()
     validate(document)
     assert app.openapi() is document
 
 
-def test_both_forms_say_the_same_of_access() -> None:
+def test_decorator_and_dependency_have_the_same_document() -> None:
     """A decorator and a dependency read alike in the document."""
 
     def access(document: dict[str, Any]) -> dict[str, Any]:
@@ -483,8 +481,8 @@ def test_both_forms_say_the_same_of_access() -> None:
     assert first["get /forgotten"]["security"] is None
 
 
-def test_what_the_application_says_itself_stays() -> None:
-    """Its own description of 403, its own security, and routes that come later."""
+def test_existing_members_are_kept() -> None:
+    """Its own description of 403, its own security, and routes added later."""
     app = FastAPI()
     describe(app)
     own: dict[int | str, dict[str, Any]] = {403: {"description": "mine"}}
@@ -501,7 +499,7 @@ def test_what_the_application_says_itself_stays() -> None:
     assert app.openapi()["paths"]["/later/{document_id}"]["get"]["x-iam-action"] == "docs:GetDocument"
 
 
-def test_a_public_handler_says_so() -> None:
+def test_public_handler_needs_no_security() -> None:
     app = FastAPI()
     describe(app)
     app.get("/health")(public(lambda: "ok"))
@@ -510,14 +508,14 @@ def test_a_public_handler_says_so() -> None:
     assert "components" not in document
 
 
-def test_the_declared_actions_are_in_the_catalogue() -> None:
-    """With `service`, what a dependency asks for is part of the service's reference."""
+def test_declared_actions_are_in_the_catalogue() -> None:
+    """With `service`, the action of a dependency is in the service's reference."""
     mine = Service("mine")
     guarded("GetThing", service=mine, resource="thing/{id}")
     assert [str(row) for row in mine.catalogue] == ["mine:GetThing"]
 
 
-def test_a_response_of_a_handler_goes_out_as_it_is(guard: Guard, sign: Sign) -> None:
+def test_response_object_of_a_handler_is_sent_unchanged(guard: Guard, sign: Sign) -> None:
     app = FastAPI()
 
     @app.get("/{document_id}", dependencies=[Depends(may_read)])
@@ -532,8 +530,8 @@ class Scoped(BaseModel):
     scope: dict[str, Any]
 
 
-def test_body_with_a_scope_in_it_is_no_request(guard: Guard, sign: Sign) -> None:
-    """A caller cannot say what is decided about by a field that is called as a request's is."""
+def test_body_with_a_scope_member_is_not_a_request(guard: Guard, sign: Sign) -> None:
+    """A caller cannot change the decision by a body member named like a request's attribute."""
     app = FastAPI(openapi_url=None)
 
     @app.post("/loaded/{number}")

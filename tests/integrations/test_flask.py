@@ -1,4 +1,4 @@
-"""Flask holds the whole contract by its adapter, and what only Flask has: blueprints, hooks, error handlers."""
+"""The contract for the Flask adapter, and features that only Flask has: blueprints, hooks, error handlers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.integrations.application import (  # noqa: E402
     SECRET,
     STREAMED,
     answer,
+    barrier,
     docs,
     load_document,
-    meeting,
     received,
-    tell,
+    record_background_call,
 )
 from tests.wsgi_serving import by_waitress  # noqa: E402
 
@@ -106,18 +106,18 @@ def stream(document_id: str) -> Response:
 @docs.requires("GetDocument", resource=DOCUMENT)
 def background(document_id: str) -> Response:
     response = jsonify(answer(document_id))
-    response.call_on_close(tell)
+    response.call_on_close(record_background_call)
     return response
 
 
 @docs.requires("GetDocument", resource=DOCUMENT)
 def who(document_id: str) -> dict[str, str]:
-    meeting.come()
+    barrier.wait()
     return answer(document_id)
 
 
 def mounted() -> Flask:
-    """An application of its own, which knows nothing of a guard."""
+    """Return a mounted application without a guard."""
     app = Flask("mounted", static_folder=None)
     app.add_url_rule("/documents/<document_id>", view_func=get_document)
     app.add_url_rule("/forgotten", view_func=forgotten)
@@ -188,7 +188,7 @@ def get(app: Flask, path: str, sign: Sign, key: tuple[str, str] = RITA, method: 
 
 
 def test_views_of_nested_blueprints_are_guarded(app: Flask, guard: Guard, sign: Sign) -> None:
-    """The rule that matched counts, however it came into the application."""
+    """By the matched rule."""
     inner, outer = Blueprint("inner", __name__), Blueprint("outer", __name__)
     inner.add_url_rule("/documents/<document_id>", view_func=put_document)
     inner.add_url_rule("/forgotten", view_func=forgotten)
@@ -200,8 +200,8 @@ def test_views_of_nested_blueprints_are_guarded(app: Flask, guard: Guard, sign: 
     assert get(app, "/out/in/forgotten", sign).status_code == 500
 
 
-def test_the_resource_is_what_a_converter_made_of_the_path(app: Flask, guard: Guard, sign: Sign) -> None:
-    """The view gets a number, and the decision is about that number."""
+def test_resource_has_the_converted_value(app: Flask, guard: Guard, sign: Sign) -> None:
+    """The view and the decision get the number."""
 
     @app.get("/numbers/<int:number>")
     @docs.requires("GetDocument", resource="number/{number}")
@@ -212,8 +212,8 @@ def test_the_resource_is_what_a_converter_made_of_the_path(app: Flask, guard: Gu
     assert get(app, "/numbers/007", sign).get_json()["resource"].endswith(":number/7")
 
 
-def test_every_endpoint_is_looked_at_before_the_first_answer(app: Flask, guard: Guard, sign: Sign) -> None:
-    """An application with a view that nobody guards answers nothing; `check` says so at start-up."""
+def test_endpoints_are_checked_before_the_first_response(app: Flask, guard: Guard, sign: Sign) -> None:
+    """An application with an unguarded view answers nothing; `check` reports it at start-up."""
     extension = IamGuard(app, guard=guard)
     app.add_url_rule("/health", view_func=health)
     app.add_url_rule("/forgotten", view_func=forgotten)
@@ -222,8 +222,8 @@ def test_every_endpoint_is_looked_at_before_the_first_answer(app: Flask, guard: 
     assert app.test_client().get("/health").status_code == 500
 
 
-def test_what_cannot_be_decorated_is_named(guard: Guard, tmp_path: Path) -> None:
-    """Flask's own `static` above all."""
+def test_undecorated_endpoints_may_be_public_by_name(guard: Guard, tmp_path: Path) -> None:
+    """Such as Flask's own `static`."""
     (tmp_path / "style.css").write_text("body {}")
     app = Flask(__name__, static_url_path="/static", static_folder=str(tmp_path))
     IamGuard(app, guard=guard, public_endpoints=["static"])
@@ -234,8 +234,8 @@ def test_what_cannot_be_decorated_is_named(guard: Guard, tmp_path: Path) -> None
     assert other.test_client().get("/static/style.css").status_code == 500
 
 
-def test_the_inventory_says_what_guards_what(app: Flask, guard: Guard) -> None:
-    """A row for each rule, and for each method of a class; its decorators and its `dispatch_request` count."""
+def test_inventory_has_the_guards_of_views(app: Flask, guard: Guard) -> None:
+    """A row for each rule, and for each method of a class; decorators and `dispatch_request` count."""
 
     class Decorated(MethodView):
         decorators: ClassVar = [docs.requires("GetDocument", resource=DOCUMENT)]
@@ -277,7 +277,7 @@ def test_the_inventory_says_what_guards_what(app: Flask, guard: Guard) -> None:
 
 
 def test_decorators_of_a_class_decide(app: Flask, guard: Guard, sign: Sign) -> None:
-    """And a method that nobody guards does not answer."""
+    """An unguarded method is blocked."""
 
     class Decorated(MethodView):
         decorators: ClassVar = [docs.requires("PutDocument", resource=DOCUMENT)]
@@ -297,8 +297,8 @@ def test_decorators_of_a_class_decide(app: Flask, guard: Guard, sign: Sign) -> N
     assert get(app, "/half/7", sign, ADA).status_code == 500
 
 
-def test_the_method_of_a_class_is_the_one_that_flask_has_routed(app: Flask, guard: Guard, sign: Sign) -> None:
-    """Something inside of the guard may make another of it: the mark of the first does not open the second."""
+def test_class_method_is_that_of_the_matched_rule(app: Flask, guard: Guard, sign: Sign) -> None:
+    """Inner code may change the method: the mark of the first does not count for the second."""
 
     class Half(MethodView):
         @public
@@ -327,7 +327,7 @@ def test_the_method_of_a_class_is_the_one_that_flask_has_routed(app: Flask, guar
     assert client.delete("/half", headers={"x-http-method-override": "HEAD"}).status_code == 200
 
 
-def test_the_caller_is_in_g(app: Flask, guard: Guard, sign: Sign) -> None:
+def test_caller_is_in_g(app: Flask, guard: Guard, sign: Sign) -> None:
     """For templates, and for functions that run before the view."""
     seen: list[str] = []
     IamGuard(app, guard=guard)
@@ -337,8 +337,8 @@ def test_the_caller_is_in_g(app: Flask, guard: Guard, sign: Sign) -> None:
     assert seen == ["rita"]
 
 
-def test_what_answers_before_the_view_decides_nothing(app: Flask, guard: Guard) -> None:
-    """An error may come from anywhere; anything else in the view's place is an answer that nobody decided."""
+def test_response_before_the_view_is_undecided(app: Flask, guard: Guard) -> None:
+    """Errors may come from anywhere; other responses instead of the view's are undecided."""
     app.add_url_rule("/documents/<document_id>", view_func=put_document)
     IamGuard(app, guard=guard)
 
@@ -352,8 +352,8 @@ def test_what_answers_before_the_view_decides_nothing(app: Flask, guard: Guard) 
     assert client.get("/nothing?busy").status_code == 503
 
 
-def test_an_error_handler_of_ones_own_gets_the_refusal(app: Flask, guard: Guard, sign: Sign, audit_file: Path) -> None:
-    """A page in place of the problem document; what it is about is recorded as before."""
+def test_own_error_handler_gets_the_denial(app: Flask, guard: Guard, sign: Sign, audit_file: Path) -> None:
+    """A page instead of the problem document; the record is the same."""
     IamGuard(app, guard=guard)
     app.add_url_rule("/documents/<document_id>", view_func=put_document)
     app.add_url_rule("/shared/<document_id>", view_func=get_shared)
@@ -367,8 +367,8 @@ def test_an_error_handler_of_ones_own_gets_the_refusal(app: Flask, guard: Guard,
     assert (absent["errorCode"], absent["requestID"]) == ("NoSuchEntity", missing.headers["x-amzn-requestid"])
 
 
-def test_refusals_pass_through_what_runs_after(app: Flask, guard: Guard) -> None:
-    """So that headers of CORS stand on them too."""
+def test_errors_pass_through_after_request(app: Flask, guard: Guard) -> None:
+    """So that they have CORS headers too."""
     IamGuard(app, guard=guard)
     app.add_url_rule("/documents/<document_id>", view_func=put_document)
 
@@ -383,7 +383,7 @@ def test_refusals_pass_through_what_runs_after(app: Flask, guard: Guard) -> None
 
 
 def test_streams_with_the_context_of_their_request(app: Flask, guard: Guard, sign: Sign) -> None:
-    """The caller is known while the parts are made."""
+    """The caller is known while the parts are generated."""
     IamGuard(app, guard=guard)
 
     @app.get("/documents/<document_id>")
@@ -394,8 +394,8 @@ def test_streams_with_the_context_of_their_request(app: Flask, guard: Guard, sig
     assert get(app, "/documents/7", sign).data == b"rita 1 rita 2 "
 
 
-def test_trailing_slashes_and_options_are_flasks(app: Flask, guard: Guard, sign: Sign) -> None:
-    """A redirect and the list of methods give nothing away."""
+def test_trailing_slashes_and_options_need_no_decision(app: Flask, guard: Guard, sign: Sign) -> None:
+    """The redirect and the list of methods come from Flask."""
     IamGuard(app, guard=guard)
     app.add_url_rule("/documents/<document_id>/", view_func=put_document, methods=["GET", "PUT"])
     assert get(app, "/documents/7", sign).status_code == 308
@@ -403,20 +403,20 @@ def test_trailing_slashes_and_options_are_flasks(app: Flask, guard: Guard, sign:
     assert (options.status_code, options.data) == (200, b"")
 
 
-def test_debugging_shows_the_same_refusals(app: Flask, guard: Guard) -> None:
-    """`debug` and `testing` let errors through to the debugger; ours are answers."""
+def test_debug_mode_has_the_same_errors(app: Flask, guard: Guard) -> None:
+    """`debug` and `testing` pass exceptions to the debugger; ours are responses."""
     IamGuard(app, guard=guard)
     app.add_url_rule("/documents/<document_id>", view_func=put_document)
     app.debug = app.testing = True
     assert app.test_client().get("/documents/7").status_code == 401
 
 
-def test_an_application_has_one_guard(app: Flask, guard: Guard) -> None:
-    """An extension without an application waits for `init_app`; it serves several."""
+def test_application_has_one_guard(app: Flask, guard: Guard) -> None:
+    """An extension without an application waits for `init_app`, and may serve several."""
     extension = IamGuard()
     with pytest.raises(ConfigurationError, match="expected a guard"):
         extension.init_app(app)
     extension.init_app(app, guard=guard)
-    with pytest.raises(ConfigurationError, match="already"):
+    with pytest.raises(ConfigurationError, match="got a guarded one"):
         extension.init_app(app, guard=guard)
     IamGuard(Flask("other"), guard=guard)

@@ -1,4 +1,4 @@
-"""A route map before Flask's views: the whole contract with views as they came, and what only Flask has."""
+"""Route maps in Flask: the contract with undecorated views, and features that only Flask has."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def by_hand(document_id: str) -> dict[str, str]:
 
 
 def the_map() -> RouteMap:
-    """Say of each route what the decorators of `test_flask` say."""
+    """Return the route map that replaces the decorators of `test_flask`."""
     names = ("documents", "raising", "streams", "background", "who", "who-sync", "class")
     return scenario_map(*names, document="<document_id>")
 
@@ -87,8 +87,8 @@ class TestFlaskByMap(Contract):
         lacks={"websocket": "WSGI has no WebSockets", "cors": "Flask has no CORS of its own"},
     )
 
-    def test_a_missing_middleware_lets_nobody_in(self) -> None:
-        """Not so with a map: it is the guard that has it, and views as they came know nothing of one."""
+    def test_missing_middleware_denies_every_caller(self) -> None:
+        """Not with a map: the extension enforces it, and the views are undecorated."""
         with self.adapter.call(self.adapter.build(None)) as send:
             assert send(Sent("GET", "/health", {}, b"")).status == 200
 
@@ -125,8 +125,8 @@ def writing(*paths: str, method: str = "GET", resource: str = "*") -> RouteMap:
     return routes
 
 
-def test_row_decides_before_all_that_runs_before_the_view(app: Flask, guard: Guard, sign: Sign) -> None:
-    """Of a blueprint too, and of whoever came before the guard."""
+def test_row_decides_before_all_hooks(app: Flask, guard: Guard, sign: Sign) -> None:
+    """Also before those of a blueprint and those registered before the guard."""
     blueprint = Blueprint("inner", __name__)
     app.before_request(lambda: ran.append("app"))
     blueprint.before_request(lambda: ran.append("blueprint"))
@@ -139,8 +139,8 @@ def test_row_decides_before_all_that_runs_before_the_view(app: Flask, guard: Gua
     assert ran == ["app", "blueprint", "{'document_id': '7'}"]
 
 
-def test_decision_is_about_what_the_view_gets(app: Flask, guard: Guard, sign: Sign, audit_file: Path) -> None:
-    """What a converter has made, with the defaults of the rule, and without what a preprocessor has taken."""
+def test_decision_uses_the_parameters_of_the_view(app: Flask, guard: Guard, sign: Sign, audit_file: Path) -> None:
+    """Converted values, with the defaults of the rule, and without those that a preprocessor removed."""
     app.add_url_rule("/numbers/<int(signed=True):document_id>", view_func=seen)
     app.add_url_rule("/first", "first", seen, defaults={"document_id": 1})
     app.add_url_rule("/<tenant>/own", "own", seen)
@@ -157,8 +157,8 @@ def test_decision_is_about_what_the_view_gets(app: Flask, guard: Guard, sign: Si
     assert ran == ["{'document_id': -7}", "{'document_id': 1}", "{'document_id': 'of-acme'}"]
 
 
-def test_rules_that_take_one_path_are_kept_apart(app: Flask, guard: Guard, sign: Sign) -> None:
-    """The rule that Flask has chosen is decided, whichever has the path as well; one view may have two rules."""
+def test_rules_with_the_same_path_are_kept_apart(app: Flask, guard: Guard, sign: Sign) -> None:
+    """The matched rule is decided, whichever others match; one view may have two rules."""
     app.add_url_rule("/files/open", view_func=seen, endpoint="open")
     app.add_url_rule("/files/<name>", view_func=seen, endpoint="file")
     app.add_url_rule("/again/<name>", view_func=seen, endpoint="file")
@@ -174,7 +174,7 @@ def test_rules_that_take_one_path_are_kept_apart(app: Flask, guard: Guard, sign:
 
 
 def test_methods_have_rows(app: Flask, guard: Guard, sign: Sign) -> None:
-    """`HEAD` has that of `GET` and `ANY` is for the rest; what Flask answers to `OPTIONS` gives nothing away."""
+    """`HEAD` uses the row of `GET`, and `ANY` is for the rest; Flask's answer to `OPTIONS` needs no decision."""
     app.add_url_rule("/many", view_func=seen, methods=["GET", "HEAD", "PUT", "DELETE"])
     app.add_url_rule("/own-options", "options", seen, methods=["OPTIONS"])
     routes = writing("/many", "/own-options", method="ANY")
@@ -186,8 +186,8 @@ def test_methods_have_rows(app: Flask, guard: Guard, sign: Sign) -> None:
     assert (ask("/own-options", None, "OPTIONS"), ask("/own-options", RITA, "OPTIONS")) == (401, 403)
 
 
-def test_methods_are_those_that_flask_has_routed(app: Flask, guard: Guard) -> None:
-    """Something inside of the guard may make another of them."""
+def test_method_is_that_of_the_matched_rule(app: Flask, guard: Guard) -> None:
+    """Inner code may change it."""
     app.add_url_rule("/many", view_func=seen, methods=["POST", "DELETE"])
     inner = app.wsgi_app
 
@@ -207,8 +207,8 @@ def test_methods_are_those_that_flask_has_routed(app: Flask, guard: Guard) -> No
 
 
 @pytest.mark.parametrize("changed", ["value", "all", "rule", "method"])
-def test_what_changes_after_the_decision_does_not_run(app: Flask, guard: Guard, sign: Sign, changed: str) -> None:
-    """A function before the view that hands it another document, or another view."""
+def test_view_changed_after_the_decision_does_not_run(app: Flask, guard: Guard, sign: Sign, changed: str) -> None:
+    """A hook that replaces the document or the view."""
     app.add_url_rule("/documents/<document_id>", view_func=seen)
     app.add_url_rule("/documents/<document_id>", "put", seen, methods=["PUT"])
 
@@ -230,8 +230,8 @@ def test_what_changes_after_the_decision_does_not_run(app: Flask, guard: Guard, 
     assert (asker(app, sign)("/documents/7", ADA), ran) == (500, [])
 
 
-def test_what_a_function_takes_away_was_decided_about(app: Flask, guard: Guard, sign: Sign) -> None:
-    """Or adds: the view has its document from what the path says."""
+def test_removed_parameter_was_decided(app: Flask, guard: Guard, sign: Sign) -> None:
+    """Added ones do not matter: the view gets its document from the path."""
     app.add_url_rule("/<tenant>/documents", view_func=seen)
 
     @app.before_request
@@ -245,7 +245,7 @@ def test_what_a_function_takes_away_was_decided_about(app: Flask, guard: Guard, 
 
 
 def test_decorator_and_row_both_decide(app: Flask, guard: Guard, sign: Sign) -> None:
-    """Also where one of them says `public`, and where the extension is told that an endpoint is."""
+    """Also if one of them or `public_endpoints` declares the view public."""
 
     @app.get("/a")
     @requires("docs:PutDocument")
@@ -266,8 +266,8 @@ def test_decorator_and_row_both_decide(app: Flask, guard: Guard, sign: Sign) -> 
         assert [ask(path, each) for each in (None, RITA, ADA)] == [401, 403, 200]
 
 
-def test_answer_in_the_place_of_a_decorated_view_was_not_decided(app: Flask, guard: Guard) -> None:
-    """A row that opens a route does not stand for the decorator on its view."""
+def test_response_replacing_a_decorated_view_is_undecided(app: Flask, guard: Guard) -> None:
+    """A row that declares a route public does not replace the decorator of its view."""
     app.add_url_rule("/a", view_func=requires("docs:PutDocument")(lambda: "a"), endpoint="a")
     app.before_request(lambda: SECRET)
     routes = RouteMap()
@@ -277,7 +277,7 @@ def test_answer_in_the_place_of_a_decorated_view_was_not_decided(app: Flask, gua
 
 
 def test_classes_have_rows(app: Flask, guard: Guard, sign: Sign) -> None:
-    """For each method, and where one class answers all of them."""
+    """For each method, and for a class that answers all of them."""
 
     class Plain(View):
         methods: ClassVar = ["GET", "PUT"]
@@ -329,8 +329,8 @@ def test_static_files_have_a_row(guard: Guard, sign: Sign, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("check_routes", [True, False])
-def test_row_without_a_route_is_an_error(app: Flask, guard: Guard, sign: Sign, check_routes: bool) -> None:
-    """With `check`, and with each request where nobody calls it."""
+def test_row_without_route_is_rejected(app: Flask, guard: Guard, sign: Sign, check_routes: bool) -> None:
+    """By `check`, and with each request if it is not called."""
     app.add_url_rule("/there/<document_id>", view_func=seen)
     extension = IamGuard(app, guard=guard, check_routes=check_routes, routes=writing("/there/{document_id}", "/gone"))
     for _ in range(2):
@@ -340,8 +340,8 @@ def test_row_without_a_route_is_an_error(app: Flask, guard: Guard, sign: Sign, c
         extension.check(app)
 
 
-def test_row_for_two_views_that_a_converter_tells_apart_is_an_error(app: Flask, guard: Guard) -> None:
-    """Also where both are open otherwise; one view behind two endpoints is one."""
+def test_row_for_two_views_is_rejected(app: Flask, guard: Guard) -> None:
+    """Also if both are public; one view with two endpoints is accepted."""
     app.add_url_rule("/x/<int:name>", "one", seen)
     app.add_url_rule("/x/<path:name>", "same", seen)
     extension = IamGuard(app, guard=guard, routes=writing("/x/{name}"), public_endpoints=["one", "same", "other"])
@@ -351,7 +351,7 @@ def test_row_for_two_views_that_a_converter_tells_apart_is_an_error(app: Flask, 
         extension.check(app)
 
 
-def test_method_without_a_row_is_found(app: Flask, guard: Guard, sign: Sign) -> None:
+def test_method_without_row_is_reported(app: Flask, guard: Guard, sign: Sign) -> None:
     app.add_url_rule("/half", view_func=lambda: SECRET, methods=["GET", "PUT"], endpoint="half")
     extension = IamGuard(app, guard=guard, routes=writing("/half"))
     with pytest.raises(ConfigurationError, match=r"neither guarded nor public: PUT /half"):
@@ -359,8 +359,8 @@ def test_method_without_a_row_is_found(app: Flask, guard: Guard, sign: Sign) -> 
     assert asker(app, sign)("/half", ADA, "PUT") == 500
 
 
-def test_what_fails_in_a_row_is_no_way_in(app: Flask, guard: Guard, sign: Sign) -> None:
-    """A loader that raises or has to be awaited, a parameter that the view does not get; whoever answers then."""
+def test_failing_row_denies(app: Flask, guard: Guard, sign: Sign) -> None:
+    """A loader that raises or is asynchronous, a missing parameter; also with an error handler."""
 
     def broken(document_id: str) -> str:
         raise LookupError(SECRET)
@@ -380,11 +380,11 @@ def test_what_fails_in_a_row_is_no_way_in(app: Flask, guard: Guard, sign: Sign) 
     assert ([ask(f"/{each}/7", ADA) for each in ("broken", "opened", "missing")], ran) == ([500, 500, 500], [])
     routes = RouteMap()
     routes.requires("GET", "/broken/{document_id}", "docs:GetDocument", resource=waits)
-    with pytest.raises(ConfigurationError, match="cannot wait"):
+    with pytest.raises(ConfigurationError, match="expected a synchronous loader"):
         IamGuard(Flask("other"), guard=guard, routes=routes)
 
 
-def test_errors_before_a_mapped_view_are_answers(app: Flask, guard: Guard, sign: Sign) -> None:
+def test_errors_before_a_mapped_view_are_sent(app: Flask, guard: Guard, sign: Sign) -> None:
     app.add_url_rule("/a", view_func=lambda: abort(409), endpoint="a")
     app.add_url_rule("/b", view_func=seen, endpoint="b")
     app.before_request(lambda: Response("busy", 503) if request.path == "/b" else None)
@@ -395,8 +395,8 @@ def test_errors_before_a_mapped_view_are_answers(app: Flask, guard: Guard, sign:
     assert (ask("/a"), ask("/b", ADA), ask("/b", RITA)) == (409, 503, 403)
 
 
-def test_request_inside_of_a_request_is_decided_by_itself(app: Flask, guard: Guard, sign: Sign) -> None:
-    """A view that calls another view calls a function; one that asks the application again is asked who it is."""
+def test_nested_request_is_decided_separately(app: Flask, guard: Guard, sign: Sign) -> None:
+    """A view may call another view as a function; a new request is authenticated again."""
     app.add_url_rule("/inner", view_func=lambda: current_principal().name, endpoint="inner")
     app.add_url_rule("/outer", view_func=lambda: str(app.test_client().get("/inner").status_code), endpoint="outer")
     routes = writing("/inner")
@@ -406,7 +406,7 @@ def test_request_inside_of_a_request_is_decided_by_itself(app: Flask, guard: Gua
     assert (answered.status_code, answered.data) == (200, b"401")
 
 
-def test_unsigned_body_where_the_row_takes_it(app: Flask, guard: Guard, sign: Sign) -> None:
+def test_unsigned_body_is_accepted_by_its_row(app: Flask, guard: Guard, sign: Sign) -> None:
     app.add_url_rule("/uploads/<document_id>", view_func=seen, endpoint="upload", methods=["PUT"])
     app.add_url_rule("/whole/<document_id>", view_func=seen, endpoint="whole", methods=["PUT"])
     routes = writing("/whole/{document_id}", method="PUT")
@@ -418,7 +418,7 @@ def test_unsigned_body_where_the_row_takes_it(app: Flask, guard: Guard, sign: Si
         assert answered.status_code == status
 
 
-# --- what is told ----------------------------------------------------------------------------------------------------
+# --- reports ---------------------------------------------------------------------------------------------------------
 
 PROGRAM = """
 from flask import Flask
@@ -435,7 +435,7 @@ IamGuard(app, guard=open_guard("iam.yaml", services=routes.services), routes=rou
 """
 
 
-def test_inventory_tells_of_the_map(app: Flask, guard: Guard, tmp_path: Path) -> None:
+def test_inventory_includes_the_map(app: Flask, guard: Guard, tmp_path: Path) -> None:
     (tmp_path / "routes.yaml").write_text(
         'version: 1\nroutes: [{path: "/d/{document_id}", methods: [GET], action: "docs:GetDocument"}]'
     )
@@ -449,11 +449,11 @@ def test_inventory_tells_of_the_map(app: Flask, guard: Guard, tmp_path: Path) ->
     )
 
 
-def test_routes_command_knows_the_map_and_tries_another(tmp_path: Path) -> None:
+def test_routes_command_uses_the_map_or_another(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text('{version: 1, routes: [{path: "/documents/<document_id>", public: true}]}')
-    for more, said in (
+    for more, output in (
         ([], "GET,HEAD  /documents/<int:document_id>  docs:GetDocument on document/{document_id}, by the map\n"),
         (["--map", "other.yaml"], "GET,HEAD  /documents/<int:document_id>  public, by the map\n"),
     ):
         listed = routes_of(tmp_path, PROGRAM, *more)
-        assert (listed.returncode, listed.stdout) == (0, said + "1 endpoints, 0 unguarded\n"), listed.stderr
+        assert (listed.returncode, listed.stdout) == (0, output + "1 endpoints, 0 unguarded\n"), listed.stderr

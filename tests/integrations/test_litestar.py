@@ -1,4 +1,4 @@
-"""Litestar holds the contract thrice, by decorators, by guards and by a map before handlers as they came."""
+"""The contract for Litestar: with decorators, with guards, and with a map for undecorated handlers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.integrations.application import (  # noqa: E402
     SECRET,
     STREAMED,
     answer,
+    barrier,
     docs,
     load_document,
-    meeting,
     received,
+    record_background_call,
     scenario_map,
-    tell,
 )
 from tests.serving import serving  # noqa: E402
 
@@ -44,7 +44,7 @@ writes = docs.requires("PutDocument", resource=DOCUMENT)
 
 @contextlib.contextmanager
 def through_litestar(app: Litestar) -> Iterator[Send]:
-    """Call an application by Litestar's test client."""
+    """Call an application with Litestar's test client."""
     client = TestClient(app, base_url=BASE, raise_server_exceptions=False)
 
     def send(sent: Sent) -> Answer:
@@ -134,7 +134,7 @@ async def stream(document_id: FromPath[str]) -> Stream:
 
 
 async def background(document_id: FromPath[str]) -> Response[dict[str, str]]:
-    return Response(answer(document_id), background=BackgroundTask(tell))
+    return Response(answer(document_id), background=BackgroundTask(record_background_call))
 
 
 async def watch(socket: WebSocket[Any, Any, Any], document_id: FromPath[str]) -> None:
@@ -144,17 +144,17 @@ async def watch(socket: WebSocket[Any, Any, Any], document_id: FromPath[str]) ->
 
 
 async def who(document_id: FromPath[str]) -> dict[str, str]:
-    await meeting.come_async()
+    await barrier.wait_async()
     return answer(document_id)
 
 
 def who_sync(document_id: FromPath[str]) -> dict[str, str]:
-    meeting.come()
+    barrier.wait()
     return answer(document_id)
 
 
 def finished(guard: Guard | None, handlers: list[Any], mounted: Litestar, routes: RouteMap | None = None) -> Litestar:
-    """Put the guard in front, and CORS in front of that."""
+    """Add the guard, and CORS outside of it."""
     mount = asgi("/mounted", is_mount=True, copy_scope=False)(mounted)
     opened = [] if routes is not None else [health, by_hand]
     return Litestar(
@@ -183,7 +183,7 @@ class Documents(Controller):
 
 
 def by_decorators(guard: Guard | None) -> Litestar:
-    """Guard each handler by a decorator; half of them are in nested routers."""
+    """Guard each handler with a decorator; half of them are in nested routers."""
     reading, watching = reads(get_document), reads(watch)
     mounted = Litestar(
         [get("/documents/{document_id:str}")(reading), websocket("/watch/{document_id:str}")(watching), forgotten],
@@ -303,7 +303,7 @@ async def by_hand_as_it_came(document_id: FromPath[str]) -> dict[str, str]:
 
 
 def the_map() -> RouteMap:
-    """Say of each route what the decorators say; a template is that of the application, with its mounts."""
+    """Return the route map that replaces the decorators; templates include the mounts."""
     names = ("documents", "raising", "streams", "background", "who", "who-sync", "class", "mounted/documents")
     routes = scenario_map(*names, files="/files/{path:path}", file="file{path}")
     for path in ("/watch/{document_id:str}", "/mounted/watch/{document_id}"):
@@ -344,5 +344,5 @@ def by_map(guard: Guard | None) -> Litestar:
 class TestByMap(Contract):
     adapter = Adapter(by_map, through_litestar, serving, lacks=LACKS, base=BASE)
 
-    def test_a_missing_middleware_lets_nobody_in(self) -> None:
-        """Not so with a map: it is the middleware that has it, and handlers as they came know nothing of a guard."""
+    def test_missing_middleware_denies_every_caller(self) -> None:
+        """Not with a map: the middleware enforces it, and the handlers are undecorated."""

@@ -1,4 +1,4 @@
-"""What only Litestar has: layers of guards, converted parameters, kept responses, its own pages and document."""
+"""Features that only Litestar has: layers of guards, converted parameters, cached responses, own pages."""
 
 from __future__ import annotations
 
@@ -130,21 +130,21 @@ ID = "0A000000-0000-4000-8000-000000000001"
         (f"/two/{ID.lower()}", ID.lower()),
     ],
 )
-def test_the_decision_is_about_what_the_handler_has(guard: Guard, sign: Sign, path: str, used: object) -> None:
-    """Design 5: letters of another case are the same document where the handler, or what it depends on, has a UUID."""
+def test_decision_uses_the_value_of_the_handler(guard: Guard, sign: Sign, path: str, used: object) -> None:
+    """Design 5: upper and lower case name the same document if the handler or a dependency has a UUID."""
     with client_of(guard, *CONVERSIONS) as client:
         answer = client.get(path, headers=sign(RITA, "GET", path))
         assert answer.json() == [used, f"{ARN}document/{used}"]
 
 
-def test_a_parameter_that_is_read_in_two_ways_is_refused(guard: Guard, sign: Sign) -> None:
+def test_parameter_with_two_values_is_rejected(guard: Guard, sign: Sign) -> None:
     with client_of(guard, *CONVERSIONS) as client:
         answer = client.get(f"/two/{ID}", headers=sign(ADA, "GET", f"/two/{ID}"))
         assert (answer.status_code, answer.json()["detail"]) == (400, "expected a value that is read in one way")
 
 
 @pytest.mark.parametrize("path", ["/int/x", "/uuid/x"])
-def test_a_parameter_that_cannot_be_read_is_litestars_to_refuse(guard: Guard, sign: Sign, path: str) -> None:
+def test_invalid_parameter_is_rejected_by_litestar(guard: Guard, sign: Sign, path: str) -> None:
     with client_of(guard, *CONVERSIONS) as client:
         assert client.get(path, headers=sign(RITA, "GET", path)).status_code == 400
         assert client.get(path).status_code == 401
@@ -154,7 +154,7 @@ def test_a_parameter_that_cannot_be_read_is_litestars_to_refuse(guard: Guard, si
 
 
 def test_guards_of_all_layers_decide(guard: Guard, sign: Sign) -> None:
-    """One that allows does not open what another refuses."""
+    """An allow does not override the denial of another."""
 
     class Documents(Controller):
         path = "/{document_id:str}"
@@ -174,8 +174,8 @@ def test_guards_of_all_layers_decide(guard: Guard, sign: Sign) -> None:
         assert client.get("/7/write", headers=sign(RITA, "GET", "/7/write")).status_code == 403
 
 
-def test_a_router_may_be_opened_to_everybody(guard: Guard, tmp_path: Path) -> None:
-    """Static files and the like; a guarded handler inside stays guarded."""
+def test_router_may_be_public(guard: Guard, tmp_path: Path) -> None:
+    """Static files for example; a guarded handler inside stays guarded."""
     (tmp_path / "page.txt").write_text("page")
     files = create_static_files_router("/files", [tmp_path], guards=[anybody])
 
@@ -188,27 +188,27 @@ def test_a_router_may_be_opened_to_everybody(guard: Guard, tmp_path: Path) -> No
         assert client.get("/open/closed/7").status_code == 401
 
 
-def test_a_kept_response_is_no_way_around(guard: Guard, sign: Sign) -> None:
-    """Litestar gives it without calling the handler: a guard decides all the same, a decorator cannot: 500."""
+def test_cached_response_is_decided(guard: Guard, sign: Sign) -> None:
+    """Litestar sends it without the handler: a guard still decides, a decorator can't, so it answers 500."""
 
     @get("/guard/{document_id:str}", cache=True, guards=[may_read])
     async def by_guard(document_id: FromPath[str]) -> str:
-        return "kept"
+        return "cached"
 
     @get("/decorator/{document_id:str}", cache=True)
     @docs.requires("GetDocument", resource=DOCUMENT)
     async def by_decorator(document_id: FromPath[str]) -> str:
-        return "kept"
+        return "cached"
 
     with client_of(guard, by_guard, by_decorator) as client:
-        for path, again, stranger in (("/guard/7", 200, 401), ("/decorator/7", 500, 500)):
-            assert client.get(path, headers=sign(RITA, "GET", path)).text == "kept"
+        for path, again, anonymous in (("/guard/7", 200, 401), ("/decorator/7", 500, 500)):
+            assert client.get(path, headers=sign(RITA, "GET", path)).text == "cached"
             assert client.get(path, headers=sign(RITA, "GET", path)).status_code == again
             answer = client.get(path)
-            assert (answer.status_code, "kept" in answer.text) == (stranger, False)
+            assert (answer.status_code, "cached" in answer.text) == (anonymous, False)
 
 
-def test_a_bad_body_is_litestars_to_refuse(guard: Guard, sign: Sign) -> None:
+def test_invalid_body_is_rejected_by_litestar(guard: Guard, sign: Sign) -> None:
     """Never 500, and the handler does not run."""
 
     @post("/decorator/{document_id:str}")
@@ -219,14 +219,14 @@ def test_a_bad_body_is_litestars_to_refuse(guard: Guard, sign: Sign) -> None:
     async def by_guard(document_id: FromPath[str], data: JSONBody[dict[str, int]]) -> None: ...
 
     with client_of(guard, by_decorator, by_guard) as client:
-        for path, stranger in (("/decorator/7", 400), ("/guard/7", 401)):
+        for path, anonymous in (("/decorator/7", 400), ("/guard/7", 401)):
             headers = sign(ADA, "POST", path, body=b"{", headers={"content-type": "application/json"})
             assert client.post(path, content=b"{", headers=headers).status_code == 400
-            assert client.post(path, content=b"{").status_code == stranger
+            assert client.post(path, content=b"{").status_code == anonymous
 
 
 @pytest.mark.parametrize(("takes", "status"), [(True, 201), (False, 401)])
-def test_a_guard_may_take_bodies_that_are_not_signed(guard: Guard, sign: Sign, takes: bool, status: int) -> None:
+def test_guard_may_accept_unsigned_bodies(guard: Guard, sign: Sign, takes: bool, status: int) -> None:
     @post("/{document_id:str}", guards=[guarded("docs:PutDocument", resource=DOCUMENT, unsigned_payload=takes)])
     async def upload(document_id: FromPath[str], request: Request[Any, Any, Any]) -> int:
         return len(await request.body())
@@ -236,7 +236,7 @@ def test_a_guard_may_take_bodies_that_are_not_signed(guard: Guard, sign: Sign, t
         assert client.post("/7", content=b"anything", headers=headers).status_code == status
 
 
-def test_the_caller_is_a_dependency(guard: Guard, sign: Sign) -> None:
+def test_caller_is_a_dependency(guard: Guard, sign: Sign) -> None:
     @get("/{document_id:str}", guards=[may_read], dependencies={"caller": Provide(caller)})
     async def get_document(document_id: FromPath[str], caller: Caller) -> str:
         return caller.name
@@ -248,19 +248,19 @@ def test_the_caller_is_a_dependency(guard: Guard, sign: Sign) -> None:
 # --- start-up and mounts -------------------------------------------------------------------------------------------
 
 
-def test_start_up_names_what_nobody_guards(guard: Guard) -> None:
+def test_start_up_reports_unguarded_handlers(guard: Guard) -> None:
     @get("/forgotten")
     async def forgotten() -> None: ...
 
     with (
-        pytest.RaisesGroup(pytest.RaisesExc(ConfigurationError, match=r": GET /forgotten \(\S*forgotten\); what")),
+        pytest.RaisesGroup(pytest.RaisesExc(ConfigurationError, match=r": GET /forgotten \(\S*forgotten\); put")),
         client_of(guard, forgotten),
     ):
         pass
 
 
-def test_the_inventory_knows_handlers_and_guards() -> None:
-    """What `iam-guard routes` lists: every method of every path, mounts, WebSockets, the answers to OPTIONS."""
+def test_inventory_has_handlers_and_guards() -> None:
+    """As `iam-guard routes` prints it: every method of every path, mounts, WebSockets, the answers to OPTIONS."""
     rows = {f"{','.join(each.methods)} {each.path}": each.guards for each in inventory(by_guards(None))}
     reads = ("docs:GetDocument on document/{document_id}",)
     assert rows["GET /documents/{document_id:str}"] == rows["WEBSOCKET /watch/{document_id:str}"] == reads
@@ -268,8 +268,8 @@ def test_the_inventory_knows_handlers_and_guards() -> None:
     assert rows["GET /mounted/forgotten"] == rows["GET /forgotten"] == ()
 
 
-def test_litestar_inside_starlette_and_starlette_inside_litestar(guard: Guard, sign: Sign) -> None:
-    """The guard in front sees which endpoint answers, whatever framework it is of."""
+def test_litestar_and_starlette_may_mount_each_other(guard: Guard, sign: Sign) -> None:
+    """The outer middleware finds the endpoint in either framework."""
 
     @get("/open", media_type="text/plain")
     @public
@@ -278,14 +278,14 @@ def test_litestar_inside_starlette_and_starlette_inside_litestar(guard: Guard, s
 
     @get("/forgotten")
     async def forgotten() -> str:
-        return "nobody's"
+        return "unguarded"
 
     @public
     async def star_opened(request: StarletteRequest) -> PlainTextResponse:
         return PlainTextResponse("open")
 
     async def star_forgotten(request: StarletteRequest) -> PlainTextResponse:
-        return PlainTextResponse("nobody's")
+        return PlainTextResponse("unguarded")
 
     star = Starlette(routes=[Route("/open/", star_opened), Route("/forgotten/", star_forgotten)])
     inside = Litestar([opened, forgotten], openapi_config=None)
@@ -306,8 +306,8 @@ def test_litestar_inside_starlette_and_starlette_inside_litestar(guard: Guard, s
 
 
 @pytest.mark.parametrize("build", [by_decorators, by_guards])
-def test_the_document_says_what_guards_what(guard: Guard, build: Callable[[Guard], Litestar]) -> None:
-    """Valid by OpenAPI's own schema, the same for decorators and guards."""
+def test_document_has_the_required_actions(guard: Guard, build: Callable[[Guard], Litestar]) -> None:
+    """Valid by OpenAPI's schema, and the same for decorators and guards."""
     document = build(guard).openapi_schema.to_schema()
     validate(document)
     read = document["paths"]["/documents/{document_id}"]["get"]
@@ -321,7 +321,7 @@ def test_the_document_says_what_guards_what(guard: Guard, build: Callable[[Guard
 
 
 @pytest.mark.parametrize(("guards", "status"), [([anybody], 200), ([guarded("docs:ReadApi")], 401)])
-def test_litestars_own_pages_are_guarded_as_said(guard: Guard, sign: Sign, guards: list[Any], status: int) -> None:
+def test_own_pages_may_be_guarded_or_public(guard: Guard, sign: Sign, guards: list[Any], status: int) -> None:
     router = Router("/schema", route_handlers=[], include_in_schema=False, guards=guards)
     config = OpenAPIConfig("Documents", "1", openapi_router=router)
 
@@ -336,7 +336,7 @@ def test_litestars_own_pages_are_guarded_as_said(guard: Guard, sign: Sign, guard
         assert answer.json()["paths"]["/{document_id}"]["get"]["x-iam-action"] == "docs:GetDocument"
 
 
-def test_litestars_own_pages_are_nobodys_unless_said(guard: Guard) -> None:
+def test_own_pages_are_unguarded_by_default(guard: Guard) -> None:
     with (
         pytest.RaisesGroup(pytest.RaisesExc(ConfigurationError, match=r"GET /schema/openapi\.json")),
         client_of(guard, openapi_config=OpenAPIConfig("Documents", "1")),
@@ -344,7 +344,7 @@ def test_litestars_own_pages_are_nobodys_unless_said(guard: Guard) -> None:
         pass
 
 
-def test_every_refusal_is_recorded_once(guard: Guard, sign: Sign, audit_file: Path) -> None:
+def test_every_denial_is_recorded_once(guard: Guard, sign: Sign, audit_file: Path) -> None:
     @get("/{document_id:str}", guards=[guarded("docs:PutDocument", resource=DOCUMENT)])
     async def get_document(document_id: FromPath[str]) -> None: ...
 

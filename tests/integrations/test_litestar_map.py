@@ -1,4 +1,4 @@
-"""A route map before Litestar's handlers: the route that Litestar has chosen is decided first of all."""
+"""Route maps in Litestar: the row of the matched route decides before everything else."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def asker(client: Any, sign: Sign) -> Ask:
     return ask
 
 
-def test_row_decides_before_anything_else_runs(guard: Guard, sign: Sign) -> None:
-    """Before the guards and dependencies of the handler, and before its body is read."""
+def test_row_decides_before_guards_and_dependencies(guard: Guard, sign: Sign) -> None:
+    """And before the body is read."""
 
     async def looked(connection: Any, handler: Any) -> None:
         ran.append("guard")
@@ -108,8 +108,8 @@ def test_each_path_of_a_handler_has_its_row(guard: Guard, sign: Sign) -> None:
         assert (ask("/numbers/7", RITA), ask("/numbers/7", ADA), ask("/closed/", RITA)) == (403, 200, 403)
 
 
-def test_resource_is_what_the_handler_reads(guard: Guard, sign: Sign) -> None:
-    """A number has no leading zero, for the decision as for the handler."""
+def test_resource_has_the_value_of_the_handler(guard: Guard, sign: Sign) -> None:
+    """A number has no leading zero, in the decision and in the handler."""
     seen = []
 
     @get("/numbers/{document_id:int}")
@@ -123,14 +123,14 @@ def test_resource_is_what_the_handler_reads(guard: Guard, sign: Sign) -> None:
     assert seen == ["arn:aws:docs:us-east-1:111122223333:document/7"]
 
 
-def test_response_that_is_kept_is_for_those_who_may(guard: Guard, sign: Sign) -> None:
+def test_cached_response_is_sent_to_allowed_callers(guard: Guard, sign: Sign) -> None:
     @get("/documents/{document_id:str}", cache=True)
-    async def kept(document_id: FromPath[str]) -> str:
+    async def cached(document_id: FromPath[str]) -> str:
         ran.append(document_id)
         return document_id
 
     routes = reading("/documents/{document_id}", action="docs:PutDocument")
-    with TestClient(mapped(guard, routes, kept)) as client:
+    with TestClient(mapped(guard, routes, cached)) as client:
         ask = asker(client, sign)
         assert [ask("/documents/7", each) for each in (ADA, RITA, None, ADA)] == [200, 403, 401, 200]
     assert ran == ["7"]
@@ -143,8 +143,8 @@ class Limit(ASGIMiddleware):
         await PlainTextResponse("too many", status_code=429)(scope, receive, send)
 
 
-def test_what_refuses_before_the_row_refuses(guard: Guard, sign: Sign) -> None:
-    """For a guarded handler; where a row is missing, nobody knows what such an answer gives away."""
+def test_error_before_the_row_is_sent(guard: Guard, sign: Sign) -> None:
+    """For a guarded handler; without a row such a response is blocked."""
 
     @route("/half", http_method=["GET", "PUT"])
     async def half() -> str:
@@ -163,7 +163,7 @@ def test_what_refuses_before_the_row_refuses(guard: Guard, sign: Sign) -> None:
         assert (ask("/documents/7", RITA), ask("/half", ADA, "PUT")) == (429, 500)
 
 
-def test_method_without_a_row_stops_the_start_and_answers_500(guard: Guard, sign: Sign) -> None:
+def test_method_without_row_fails_start_up_and_answers_500(guard: Guard, sign: Sign) -> None:
     @route("/half", http_method=["GET", "PUT"])
     async def half() -> str:
         return "half"
@@ -180,8 +180,8 @@ def test_method_without_a_row_stops_the_start_and_answers_500(guard: Guard, sign
         assert (ask("/half", RITA), ask("/half", ADA, "PUT")) == (200, 500)
 
 
-def test_row_without_a_route_is_an_error(guard: Guard, sign: Sign) -> None:
-    """At the start, also where it does not look for endpoints that nobody guards; and with each request."""
+def test_row_without_route_is_rejected(guard: Guard, sign: Sign) -> None:
+    """At start-up, also without the check for unguarded endpoints; and with each request."""
     routes = reading("/documents/{document_id}", "/gone/{document_id}")
     app = Litestar([document], plugins=[GuardPlugin(guard, routes=routes, check_routes=False)], openapi_config=None)
     expected = pytest.RaisesExc(ConfigurationError, match=r"no such route: GET /gone/\{document_id\}")
@@ -191,8 +191,8 @@ def test_row_without_a_route_is_an_error(guard: Guard, sign: Sign) -> None:
     assert ran == []
 
 
-def test_row_may_be_for_all_paths_of_a_handler_and_not_for_two_handlers(guard: Guard, sign: Sign) -> None:
-    """Whatever Litestar adds by itself for each path, and however handlers are called."""
+def test_row_for_two_handlers_is_rejected(guard: Guard, sign: Sign) -> None:
+    """A row for all paths of one handler is accepted, including Litestar's own OPTIONS handlers."""
 
     @route(["/d/{document_id:int}", "/d/{document_id:str}"], http_method=["GET", "PUT"])
     async def both() -> str:
@@ -233,8 +233,8 @@ def mount(path: str | list[str], app: Any) -> Any:
     return asgi(path, is_mount=True, copy_scope=False)(app)
 
 
-def test_what_is_mounted_is_decided_by_the_way_of_the_request(guard: Guard, sign: Sign) -> None:
-    """One application behind two mounts, of another framework (whose paths end with `/` there) or of Litestar."""
+def test_application_mounted_twice_is_decided_by_mount(guard: Guard, sign: Sign) -> None:
+    """One application in two mounts, of another framework (whose paths end with `/` there) or of Litestar."""
     inner = Litestar([document], openapi_config=None)
     shared = Starlette(routes=[Route("/x/", answer), Mount("/deep", routes=[Route("/y/", answer)])])
     routes = reading("/closed/x/", "/closed/deep/y/", action="docs:PutDocument", resource="*")
@@ -251,7 +251,7 @@ def test_what_is_mounted_is_decided_by_the_way_of_the_request(guard: Guard, sign
         assert [ask("/inner/documents/7", each) for each in (None, RITA, ADA)] == [401, 403, 200]
 
 
-def test_mount_as_a_whole_has_a_row(guard: Guard, sign: Sign, tmp_path: Path) -> None:
+def test_row_of_a_whole_mount_applies(guard: Guard, sign: Sign, tmp_path: Path) -> None:
     (tmp_path / "page.txt").write_text("page")
     routes = reading("/files/{file_path}", action="docs:PutDocument", resource="file{file_path}")
     routes.requires("ANY", "/whole", "docs:PutDocument")
@@ -265,7 +265,7 @@ def test_mount_as_a_whole_has_a_row(guard: Guard, sign: Sign, tmp_path: Path) ->
 
 @pytest.mark.parametrize("is_open_first", [True, False])
 def test_each_path_of_a_mount_has_its_rows(guard: Guard, sign: Sign, is_open_first: bool) -> None:
-    """Litestar does not say by which of them a request came; in what has routes, and in what has none."""
+    """Litestar does not report the path of a mount; for applications with and without routes."""
     shared = Starlette(routes=[Route("/x/", answer)])
     inside = Router("/all", route_handlers=[mount(["/open", "/closed"], whole)])
     routes = reading("/closed/x/", "/all/closed", action="docs:PutDocument", resource="*", method="ANY")
@@ -280,7 +280,7 @@ def test_each_path_of_a_mount_has_its_rows(guard: Guard, sign: Sign, is_open_fir
             assert [ask(path, each) for each in (None, RITA, ADA)[: len(statuses)]] == statuses
 
 
-def test_litestar_in_a_mount_is_guarded_by_the_map_of_the_whole(guard: Guard, sign: Sign) -> None:
+def test_mounted_litestar_is_guarded_by_the_outer_map(guard: Guard, sign: Sign) -> None:
     routes = reading("/inner/documents/{document_id}")
     inner = Litestar([document], openapi_config=None)
     own = [Mount("/inner", inner)]
@@ -292,10 +292,10 @@ def test_litestar_in_a_mount_is_guarded_by_the_map_of_the_whole(guard: Guard, si
     assert ran == ["7"]
 
 
-# --- what is told ----------------------------------------------------------------------------------------------------
+# --- reports ---------------------------------------------------------------------------------------------------------
 
 
-def test_document_and_inventory_tell_of_the_map_once(guard: Guard, sign: Sign) -> None:
+def test_document_and_inventory_include_the_map_once(guard: Guard, sign: Sign) -> None:
     app = Litestar([document], openapi_config=OpenAPIConfig("Documents", "1"))
     known = {each.path for each in inventory(app)}
     routes = reading("/documents/{document_id}")
@@ -307,9 +307,9 @@ def test_document_and_inventory_tell_of_the_map_once(guard: Guard, sign: Sign) -
         assert (operation["x-iam-action"], operation["x-iam-resource"]) == ("docs:GetDocument", DOCUMENT)
         assert asker(client, sign)("/documents/7", RITA) == 200
     (row,) = [
-        each
-        for each in routes.joined(inventory(app))
-        if each.path.startswith("/documents") and each.methods == ("GET",)
+        endpoint
+        for endpoint in routes.joined(inventory(app))
+        if endpoint.path.startswith("/documents") and endpoint.methods == ("GET",)
     ]
     assert row.guards == ("docs:GetDocument on document/{document_id}, by the map",)
 
@@ -331,7 +331,7 @@ app = Litestar([document], plugins=[GuardPlugin(guard, routes=routes)], openapi_
 """
 
 
-def test_routes_command_knows_the_map(tmp_path: Path) -> None:
+def test_routes_command_includes_the_map(tmp_path: Path) -> None:
     listed = routes_of(tmp_path, PROGRAM)
     assert listed.returncode == 0, listed.stderr
     assert "/documents/{document_id:int}  docs:GetDocument on document/{document_id}, by the map" in listed.stdout

@@ -1,4 +1,4 @@
-"""`iam-guard routes` knows the applications of every framework that has an adapter (issue G, route coverage)."""
+"""`iam-guard routes` for the applications of every framework with an adapter (issue G, route coverage)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def command_in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     [("iam_guard_flask", FLASK), ("iam_guard_django", DJANGO), ("iam_guard_fastapi", FASTAPI)],
     ids=["Flask", "Django", "FastAPI"],
 )
-def test_endpoints_are_listed_and_an_open_one_fails(tmp_path: Path, package: str, program: str) -> None:
+def test_endpoints_are_listed_and_an_unguarded_one_fails(tmp_path: Path, package: str, program: str) -> None:
     needed(package)
     listed = routes(tmp_path, program)
     assert listed.returncode == 0, listed.stderr
@@ -103,19 +103,19 @@ def test_endpoints_are_listed_and_an_open_one_fails(tmp_path: Path, package: str
 @pytest.mark.parametrize(
     ("package", "program"), [("iam_guard_flask", FLASK), ("iam_guard_django", DJANGO)], ids=["Flask", "Django"]
 )
-def test_other_commands_know_the_routes_too(tmp_path: Path, package: str, program: str) -> None:
-    """Actions for a matrix, a reference and the linter, though no service has a name in the module."""
+def test_other_commands_include_the_routes(tmp_path: Path, package: str, program: str) -> None:
+    """Actions for a matrix, a reference and the linter, although the module has no named service."""
     needed(package)
     routes(tmp_path, f"{program}\ndel docs\n")
-    asked = "seed: iam.yaml\nprincipals: ['arn:aws:iam::111122223333:root']\n"
-    (tmp_path / "access.yaml").write_text(asked)
+    matrix = "seed: iam.yaml\nprincipals: ['arn:aws:iam::111122223333:root']\n"
+    (tmp_path / "access.yaml").write_text(matrix)
     for command in (["reference", "routed:app"], ["matrix", "access.yaml", "--app", "routed:app"]):
-        told = command_in(tmp_path, *command)
-        assert "GetDocument" in told.stdout, told.stderr
+        result = command_in(tmp_path, *command)
+        assert "GetDocument" in result.stdout, result.stderr
 
 
-def test_what_is_no_application_is_said(tmp_path: Path) -> None:
-    """An empty list must not look like a clean bill of health."""
+def test_unknown_application_is_reported(tmp_path: Path) -> None:
+    """An empty list must not look like a passed check."""
     nothing = routes(tmp_path, "class Nothing:\n    pass\n\napp = Nothing()\n")
     assert nothing.returncode == 2
     assert "no endpoints were found" in nothing.stderr

@@ -1,4 +1,4 @@
-"""Starlette itself needs no adapter: the middleware and the decorators of the core hold the whole contract."""
+"""The contract for Starlette, which needs no adapter."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.integrations.application import (
     SECRET,
     STREAMED,
     answer,
+    barrier,
     docs,
     load_document,
-    meeting,
     received,
-    tell,
+    record_background_call,
 )
 from tests.integrations.contract import Adapter, Contract, through_starlette
 from tests.serving import serving
@@ -115,7 +115,7 @@ async def stream(request: Request) -> Response:
 
 @docs.requires("GetDocument", resource=DOCUMENT)
 async def background(request: Request) -> Response:
-    return JSONResponse(answer(document_of(request)), background=BackgroundTask(tell))
+    return JSONResponse(answer(document_of(request)), background=BackgroundTask(record_background_call))
 
 
 @docs.requires("GetDocument", resource=DOCUMENT)
@@ -127,13 +127,13 @@ async def watch(websocket: WebSocket) -> None:
 
 @docs.requires("GetDocument", resource=DOCUMENT)
 async def who(request: Request) -> Response:
-    await meeting.come_async()
+    await barrier.wait_async()
     return JSONResponse(answer(document_of(request)))
 
 
 @docs.requires("GetDocument", resource=DOCUMENT)
 def who_sync(request: Request) -> Response:
-    meeting.come()
+    barrier.wait()
     return JSONResponse(answer(document_of(request)))
 
 

@@ -1,4 +1,4 @@
-"""Handlers that can fill no template are found as they are declared, and not with the first request."""
+"""Handlers whose parameters can't fill their template are reported when they are declared."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ def declared(annotation: Any) -> Any:
     return handler
 
 
-def test_handler_with_unfit_annotation_is_refused(subtests: pytest.Subtests) -> None:
+def test_handler_with_unsupported_annotation_is_rejected(subtests: pytest.Subtests) -> None:
     for annotation in UNFIT:
         with subtests.test(str(annotation)), pytest.raises(ConfigurationError, match="use a loader"):
             docs.requires("GetDocument", resource="document/{document_id}")(declared(annotation))
 
 
-def test_handler_with_fit_or_unknown_annotation_is_accepted(subtests: pytest.Subtests) -> None:
+def test_handler_with_other_annotation_is_accepted(subtests: pytest.Subtests) -> None:
     for annotation in FIT:
         with subtests.test(str(annotation)):
             docs.requires("GetDocument", resource="document/{document_id}")(declared(annotation))
 
 
-def test_parameter_outside_the_template_may_be_anything() -> None:
+def test_parameter_outside_the_template_may_have_any_type() -> None:
     docs.requires("GetDocument", resource=lambda document_id: f"{document_id}")(declared(float))
     docs.requires("ListDocuments")(declared(float))
 
@@ -83,7 +83,7 @@ def test_parameter_outside_the_template_may_be_anything() -> None:
     async def moved(document_id: str, region: float) -> None: ...
 
 
-def test_endpoint_guarded_from_outside_is_refused_with_its_handler() -> None:
+def test_handler_guarded_from_outside_is_checked() -> None:
     """By a dependency or a row of a route map."""
     needs = docs.requirement("GetDocument", resource="document/{document_id}")
 
@@ -117,6 +117,6 @@ def test_endpoint_guarded_from_outside_is_refused_with_its_handler() -> None:
         (lambda key: None, ("name",)),
     ],
 )
-def test_raw_of_unknown_parameter_is_refused(resource: Any, raw: Any) -> None:
-    with pytest.raises(ConfigurationError, match="as `raw`"):
+def test_raw_of_unknown_parameter_is_rejected(resource: Any, raw: Any) -> None:
+    with pytest.raises(ConfigurationError, match="in `raw`"):
         docs.requires("GetObject", resource=resource, raw=raw)

@@ -1,4 +1,4 @@
-"""Who is at the other end: what a caller can and cannot make us believe (design 5, E.3, E.5)."""
+"""The facts of a connection: what a caller can and cannot forge (design 5, E.3, E.5)."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ CALLER = "203.0.113.7"
 
 def facts(*headers: tuple[str, str], trusted: tuple[str, ...] = PROXIES, **scope: Any) -> Call:
     """Return the facts of a call that came with these headers, by default from the proxy 10.0.0.1."""
-    given = {"type": "http", "method": "GET", "path": "/", "client": ("10.0.0.1", 1), "scheme": "http", **scope}
-    given["headers"] = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    return Connection(Settings(trusted_proxies=trusted)).facts(given)
+    asgi_scope = {"type": "http", "method": "GET", "path": "/", "client": ("10.0.0.1", 1), "scheme": "http", **scope}
+    asgi_scope["headers"] = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    return Connection(Settings(trusted_proxies=trusted)).facts(asgi_scope)
 
 
 def forwarded(*values: str) -> list[tuple[str, str]]:
     return [("x-forwarded-for", value) for value in values]
 
 
-# --- who is not behind a trusted proxy is what the connection says ---
+# --- callers without a trusted proxy ---
 
 
 @pytest.mark.parametrize("value", ["198.51.100.1", "10.0.0.9", "127.0.0.1", "", "nonsense", "10.0.0.1, 198.51.100.1"])
 @pytest.mark.parametrize("trusted", [(), PROXIES])
-def test_nobody_but_a_trusted_proxy_is_believed(value: str, trusted: tuple[str, ...]) -> None:
-    """A caller who connects directly can write headers as it likes."""
+def test_forwarding_headers_count_only_from_trusted_proxies(value: str, trusted: tuple[str, ...]) -> None:
+    """A caller that connects directly can send any headers."""
     headers = [*forwarded(value), ("x-forwarded-proto", "https"), ("x-real-ip", value), ("forwarded", f"for={value}")]
     call = facts(*headers, trusted=trusted, client=(CALLER, 4711))
     assert call.source_ip == CALLER
     assert call.secure is False
 
 
-def test_a_trusted_proxy_is_believed_in_x_forwarded_for_only() -> None:
-    """The other headers that proxies write are not read, since no proxy removes all of them."""
+def test_trusted_proxy_sets_only_x_forwarded_for() -> None:
+    """Other forwarding headers are not read, as no proxy removes all of them."""
     call = facts(("x-real-ip", "198.51.100.1"), ("forwarded", "for=198.51.100.1"), ("true-client-ip", "198.51.100.1"))
     assert call.source_ip == "10.0.0.1"
 
 
-# --- who is behind one ---
+# --- callers behind a trusted proxy ---
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_trusted_proxy_is_believed_in_x_forwarded_for_only() -> None:
         pytest.param([f"{CALLER}, ::ffff:10.0.0.2"], CALLER, id="a proxy's IPv4, mapped"),
     ],
 )
-def test_the_chain_is_walked_from_our_end(chain: list[str], expected: str) -> None:
-    """The first address that is no trusted proxy is the caller; what stands before it, the caller wrote."""
+def test_forwarding_chain_is_read_from_its_end(chain: list[str], expected: str) -> None:
+    """The first address that is not a trusted proxy is the caller's; the caller may have written those before."""
     assert facts(*forwarded(*chain)).source_ip == expected
 
 
@@ -87,22 +87,21 @@ def test_the_chain_is_walked_from_our_end(chain: list[str], expected: str) -> No
      "٣.1.1.1".encode().decode("latin-1"),
      f"{CALLER}, unknown, 10.0.0.2"],
 )  # fmt: skip
-def test_what_cannot_be_read_is_nobodys_address(value: str) -> None:
-    """Deny on doubt: a proxy's own address would pass for an internal caller, so the key is absent (K-2)."""
+def test_invalid_forwarding_entry_has_no_address(value: str) -> None:
+    """A proxy's address would look like an internal caller, so the key is absent (K-2)."""
     assert facts(*forwarded(value)).source_ip is None
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=30), max_size=4))
-def test_no_caller_chooses_its_address(written: list[str]) -> None:
-    """Whatever a caller writes, the proxy adds its address behind, in a header of its own or in the last one."""
+def test_caller_cannot_choose_its_address(written: list[str]) -> None:
+    """The proxy appends the real address, in its own header or in the last one."""
     assert facts(*forwarded(*written, CALLER)).source_ip == CALLER
     joined = [*written[:-1], f"{written[-1]}, {CALLER}"] if written else [CALLER]
     assert facts(*forwarded(*joined)).source_ip == CALLER
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=255), max_size=60), max_size=5), st.text(max_size=20))
-def test_never_raises(written: list[str], host: str) -> None:
-    """Facts of any connection can be told."""
+def test_facts_never_raise(written: list[str], host: str) -> None:
     facts(*forwarded(*written), *(("x-forwarded-proto", value) for value in written))
     facts(*forwarded(*written), client=(host, 0))
 
@@ -122,13 +121,13 @@ def test_never_raises(written: list[str], host: str) -> None:
         (("::ffff:192.0.2.1", 1), "192.0.2.1"),
     ],
 )
-def test_the_peer_of_a_connection(client: Any, expected: str | None) -> None:
-    """A Unix socket has no address, and whoever comes through one is believed nothing."""
+def test_peer_address_of_a_connection(client: Any, expected: str | None) -> None:
+    """A Unix socket has no address, and is not a trusted proxy."""
     assert facts(*forwarded("198.51.100.1"), client=client).source_ip == expected
 
 
-def test_a_mapped_proxy_is_the_proxy() -> None:
-    """A socket for both protocols shows IPv4 peers as mapped addresses; the network is the same."""
+def test_ipv4_mapped_proxy_is_trusted() -> None:
+    """A dual-stack socket shows IPv4 peers as mapped IPv6 addresses."""
     assert facts(*forwarded(CALLER), client=("::ffff:10.0.0.1", 1)).source_ip == CALLER
 
 
@@ -150,21 +149,21 @@ def test_a_mapped_proxy_is_the_proxy() -> None:
         ("http", ["on"], False),
     ],
 )
-def test_what_is_secure(scheme: str, protocols: list[str], secure: bool) -> None:
-    """`aws:SecureTransport` is what the nearest trusted proxy says."""
+def test_secure_transport_of_a_connection(scheme: str, protocols: list[str], secure: bool) -> None:
+    """`aws:SecureTransport` follows the nearest trusted proxy."""
     assert facts(*(("x-forwarded-proto", protocol) for protocol in protocols), scheme=scheme).secure is secure
 
 
 def test_user_agent_and_referer_come_from_their_headers() -> None:
-    """K-1: the two keys that a caller may write; absent without their headers (K-2)."""
+    """K-1: the two keys that a caller may set; absent without their headers (K-2)."""
     call = facts(("user-agent", "curl/8"), ("referer", "https://a.example/\xe9"))
     assert (call.user_agent, call.referer) == ("curl/8", "https://a.example/\xe9")
     bare = facts()
     assert (bare.user_agent, bare.referer, bare.host) == (None, None, None)
 
 
-def test_a_question_mark_in_the_path_is_no_query() -> None:
-    """A record keeps what stands before the first one, so an encoded one stays encoded; the query never gets there."""
+def test_encoded_question_mark_stays_in_the_path() -> None:
+    """Audit records keep the URL up to the first `?`, so it stays encoded; the query is never recorded."""
     call = Connection(Settings()).facts(scope(path="/a?b/c?d", raw_path=b"/a%3Fb/c%3Fd", query_string=b"token=x"))
     assert request_parameters(call) == {"method": "GET", "path": "/a%3Fb/c%3Fd"}
 
@@ -186,21 +185,21 @@ def scope(**changes: Any) -> dict[str, Any]:
         ({"path": "/a?b", "query_string": b"x=1"}, b"/a%3Fb", b"x=1"),
     ],
 )
-def test_the_path_as_it_was_sent(changes: dict[str, Any], raw_path: bytes, query: bytes) -> None:
-    """Servers differ: some leave out `raw_path`, some leave the query in it."""
+def test_raw_path_of_each_server(changes: dict[str, Any], raw_path: bytes, query: bytes) -> None:
+    """Some servers omit `raw_path`, some include the query in it."""
     request = http_request(scope(**changes))
     assert (request.raw_path, request.query_string) == (raw_path, query)
 
 
 def test_header_names_are_lower_case() -> None:
-    """A server that passes them on as written changes nothing."""
-    given = http_request(scope(headers=[(b"X-Api-Key", b"k"), (b"x-api-key", b"l"), (b"Host", b"h")])).by_name
-    assert {name: list(values) for name, values in given.items()} == {b"x-api-key": [b"k", b"l"], b"host": [b"h"]}
+    """For servers that don't convert them."""
+    by_name = http_request(scope(headers=[(b"X-Api-Key", b"k"), (b"x-api-key", b"l"), (b"Host", b"h")])).by_name
+    assert {name: list(values) for name, values in by_name.items()} == {b"x-api-key": [b"k", b"l"], b"host": [b"h"]}
     assert http_request(scope(headers=[(b"X-Api-Key", b"k")])).by_name == {b"x-api-key": (b"k",)}
 
 
 @pytest.mark.parametrize("path", [b"/%ff", b"/\xff", b"/%C3", b"/%ed%a0%80"])
-def test_a_path_that_is_no_utf8_is_refused(path: bytes) -> None:
-    """Servers decode such a path each in their own way."""
+def test_path_with_invalid_utf8_is_rejected(path: bytes) -> None:
+    """Servers decode such a path differently."""
     with pytest.raises(MalformedRequest):
         http_request(scope(raw_path=path))

@@ -1,4 +1,4 @@
-"""Refusals that explain themselves: to whom, about what, and that it is decided and noted (issue G, explain)."""
+"""Error responses with explanations: who gets them, about what, and how they are recorded (issue G, explain)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ accounts:
     users:
       - name: eva
         inline:
-          Told:
+          Explain:
             Version: "2012-10-17"
             Statement:
               - {Effect: Allow, Action: "iam:ExplainDecision", Resource: "arn:aws:iam::111122223333:user/eva"}
@@ -93,17 +93,17 @@ def ask(tmp_path: Path, trail: Path, sign: Sign) -> Iterator[Ask]:
     seed.write_text(SEED)
     create_signing_key_file(key)
     guard = open_guard(seed, audit=f"{trail}/", audit_key_file=str(key))
-    with asking(guard, sign) as asked:
-        yield asked
+    with asking(guard, sign) as ask:
+        yield ask
     guard.close()
 
 
-def test_caller_who_may_is_told_the_statement_and_the_nearest_miss(ask: Ask) -> None:
+def test_permitted_caller_gets_statement_and_nearest_miss(ask: Ask) -> None:
     answer = ask("/documents/secret", EVA)
     assert answer.status_code == 403
-    told = answer.json()["explanation"]
-    assert told["outcome"] == "ExplicitlyDenied"
-    (identity,) = [each for each in told["types"] if each["type"] == "identity-based policy"]
+    explanation = answer.json()["explanation"]
+    assert explanation["outcome"] == "ExplicitlyDenied"
+    (identity,) = [each for each in explanation["types"] if each["type"] == "identity-based policy"]
     (policy,) = identity["levels"][0]["policies"]
     assert [each["sid"] for each in policy["statements"] if each["decides"]] == ["NoSecrets"]
     assert ask("/documents/7", EVA).json()["explanation"]["outcome"] == "ImplicitlyDenied"
@@ -117,38 +117,38 @@ def test_caller_who_may_is_told_the_statement_and_the_nearest_miss(ask: Ask) -> 
         ("/hidden/secret", EVA, 404),
         ("/foreign/7", EVA, 403),
     ],
-    ids=["who may not", "a stranger", "what is concealed", "another account's resource"],
+    ids=["without permission", "anonymous", "concealed", "another account's resource"],
 )
-def test_nobody_else_is_told_anything(ask: Ask, path: str, key: tuple[str, str] | None, status: int) -> None:
+def test_other_callers_get_no_explanation(ask: Ask, path: str, key: tuple[str, str] | None, status: int) -> None:
     answer = ask(path, key)
     assert answer.status_code == status
     assert "explanation" not in answer.json()
     assert "NoSecrets" not in answer.text
 
 
-def test_whether_one_may_be_told_is_noted(tmp_path: Path, sign: Sign) -> None:
-    """With the same request id, and the ARN of the caller as the resource."""
+def test_explain_decision_is_recorded(tmp_path: Path, sign: Sign) -> None:
+    """With the same request id, and the caller's ARN as the resource."""
     (tmp_path / "iam.yaml").write_text(SEED)
     guard = open_guard(tmp_path / "iam.yaml", audit=str(tmp_path / "audit.jsonl"))
     with asking(guard, sign) as ask:
         ask("/documents/7", EVA)
         ask("/documents/7", NED)
     guard.close()
-    noted = list(read(tmp_path / "audit.jsonl"))
-    said = [(each["eventName"], each["iamGuard"]["outcome"]) for each in noted]
-    assert said == [
+    records = list(read(tmp_path / "audit.jsonl"))
+    outcomes = [(each["eventName"], each["iamGuard"]["outcome"]) for each in records]
+    assert outcomes == [
         ("GetDocument", "ImplicitlyDenied"),
         ("ExplainDecision", "Allowed"),
         ("GetDocument", "ImplicitlyDenied"),
         ("ExplainDecision", "ImplicitlyDenied"),
     ]
-    assert noted[0]["requestID"] == noted[1]["requestID"]
-    assert noted[1]["sourceIPAddress"] == noted[0]["sourceIPAddress"]
-    assert noted[1]["resources"] == [{"ARN": "arn:aws:iam::111122223333:user/eva", "accountId": "111122223333"}]
+    assert records[0]["requestID"] == records[1]["requestID"]
+    assert records[1]["sourceIPAddress"] == records[0]["sourceIPAddress"]
+    assert records[1]["resources"] == [{"ARN": "arn:aws:iam::111122223333:user/eva", "accountId": "111122223333"}]
 
 
 def test_policies_of_the_organization_are_not_shown() -> None:
-    """Only that one of them denies; its statements are the management account's."""
+    """Only that one of them denies; the statements belong to the management account."""
     from iam_guard import AccessRequest, Principal, compile_policies
     from iam_guard.evaluation.explanation import without_organization
 
@@ -161,7 +161,7 @@ def test_policies_of_the_organization_are_not_shown() -> None:
     authorizer = compile_policies(identity=[allow], scps=[[allow, deny]])
     arn = "arn:aws:docs:us-east-1:111122223333:document/7"
     whole = authorizer.decide(AccessRequest(caller, "docs:GetDocument", arn)).explain()
-    told = json.dumps(without_organization(whole).to_dict())
+    text = json.dumps(without_organization(whole).to_dict())
     assert "Hidden" in json.dumps(whole.to_dict())
-    assert "Hidden" not in told
-    assert "a Deny applies" in told
+    assert "Hidden" not in text
+    assert "a Deny applies" in text

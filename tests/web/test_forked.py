@@ -1,4 +1,4 @@
-"""Counts that belong to one process: a forked child starts with none of its parent's requests."""
+"""Process-wide counters: a forked child starts without its parent's requests."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ import threading
 import pytest
 
 from iam_guard.web import body_budget, key_lookups
-from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, bytes_held
+from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, reserved_bytes
 from tests.store.test_forked import in_child, statuses
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 
-def test_forked_process_has_all_places_for_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parent's look-ups never end in the child, and take no place there."""
+def test_forked_process_has_all_lookup_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent's lookups never finish in the child, and occupy no slot there."""
     monkeypatch.setattr(key_lookups, "MAX_WAIT", 0.01)
     begun, ends = threading.Barrier(key_lookups.MAX_LOOKUPS + 1), threading.Event()
 
-    def look_up() -> None:
+    def lookup() -> None:
         begun.wait(30)
         ends.wait(30)
 
     threads = [
-        threading.Thread(target=key_lookups.look_up_here, args=(look_up,)) for _ in range(key_lookups.MAX_LOOKUPS)
+        threading.Thread(target=key_lookups.look_up_sync, args=(lookup,)) for _ in range(key_lookups.MAX_LOOKUPS)
     ]
     for thread in threads:
         thread.start()
     begun.wait(30)
     try:
-        assert statuses([in_child(lambda: key_lookups.look_up_here(lambda: False))]) == [0]
+        assert statuses([in_child(lambda: key_lookups.look_up_sync(lambda: False))]) == [0]
     finally:
         ends.set()
         for thread in threads:
             thread.join()
-    assert key_lookups.look_up_here(lambda: "found") == "found"
+    assert key_lookups.look_up_sync(lambda: "found") == "found"
 
 
-def test_forked_process_has_all_room_for_bodies() -> None:
-    """The parent's bodies take no room in the child, and give none back there."""
-    before, room = bytes_held(), Reservation(10**9)
-    room.hold(MAX_UNVERIFIED + 1000)
+def test_forked_process_has_the_whole_body_budget() -> None:
+    """The parent's bodies are not counted in the child."""
+    before, reservation = reserved_bytes(), Reservation(10**9)
+    reservation.resize(MAX_UNVERIFIED + 1000)
     locked, leave = threading.Event(), threading.Event()
 
     def reserve() -> None:
-        with body_budget._HELD.lock:
+        with body_budget._RESERVED.lock:
             locked.set()
             leave.wait(30)
 
@@ -54,18 +54,18 @@ def test_forked_process_has_all_room_for_bodies() -> None:
     assert locked.wait(30)
 
     def work() -> object:
-        signal.alarm(10)  # ends a child that waits for the lock of a thread that it does not have
+        signal.alarm(10)  # ends a deadlocked child
         mine = Reservation(1000)
-        found = [bytes_held()]
-        mine.hold(MAX_UNVERIFIED + 1000)
-        room.release()
+        found = [reserved_bytes()]
+        mine.resize(MAX_UNVERIFIED + 1000)
+        reservation.release()
         signal.alarm(0)
-        return [*found, bytes_held()] != [0, 1000]
+        return [*found, reserved_bytes()] != [0, 1000]
 
     try:
         assert statuses([in_child(work)]) == [0]
     finally:
         leave.set()
         thread.join()
-    assert bytes_held() == before + 1000
-    room.release()
+    assert reserved_bytes() == before + 1000
+    reservation.release()

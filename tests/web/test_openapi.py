@@ -1,4 +1,4 @@
-"""The OpenAPI document and access: what is added, what stays, what is left alone."""
+"""Authorization in OpenAPI documents: what is added, and what stays unchanged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def document(operation: dict[str, Any] | None = None, path: str = "/a", **more: 
     return {"openapi": "3.1.0", "paths": {path: {"get": operation or {}}}, **more}
 
 
-def test_a_guarded_operation_says_what_it_asks_for() -> None:
+def test_guarded_operation_has_its_action() -> None:
     described = describe_openapi(document(), rows(read))
     operation = described["paths"]["/a"]["get"]
     assert (operation["x-iam-action"], operation["x-iam-resource"]) == ("docs:GetDocument", "document/{document_id}")
@@ -47,15 +47,15 @@ def test_a_guarded_operation_says_what_it_asks_for() -> None:
     assert described["components"]["securitySchemes"].keys() == SECURITY_SCHEMES.keys()
 
 
-def test_several_requirements_are_all_told() -> None:
-    """A missing or concealed resource is 404."""
+def test_operation_has_all_its_requirements() -> None:
+    """A missing or concealed resource is a 404."""
     operation = describe_openapi(document(), rows(read, write, delete))["paths"]["/a"]["get"]
     assert operation["x-iam-action"] == ["docs:GetDocument", "docs:PutDocument", "docs:DeleteDocument"]
     assert operation["x-iam-resource"] == ["document/{document_id}"]
     assert list(operation["responses"]) == ["401", "403", "404", "503"]
 
 
-def test_what_is_said_already_stays() -> None:
+def test_existing_members_are_kept() -> None:
     own = {"security": [{"mine": []}], "responses": {"403": {"description": "mine"}}, "x-iam-action": "mine"}
     components = {"securitySchemes": {"sigv4": {"type": "mine"}}, "schemas": {PROBLEM: {"type": "mine"}}}
     before = document(own, components=components)
@@ -66,10 +66,10 @@ def test_what_is_said_already_stays() -> None:
     assert operation["responses"]["403"] == {"description": "mine"}
     assert described["components"]["securitySchemes"]["sigv4"] == {"type": "mine"}
     assert described["components"]["schemas"][PROBLEM] == {"type": "mine"}
-    assert json.dumps(before) == text  # the document that was given is not changed
+    assert json.dumps(before) == text  # the input is not changed
 
 
-def test_public_operations_need_nothing_and_others_are_left_alone() -> None:
+def test_public_operations_need_no_credential() -> None:
     described = describe_openapi(document(), rows(health))
     assert described == document({"security": []})
     assert describe_openapi(document(), rows()) == document()
@@ -77,14 +77,14 @@ def test_public_operations_need_nothing_and_others_are_left_alone() -> None:
     assert describe_openapi({}, rows(read)) == {}
 
 
-def test_convertors_are_not_part_of_the_documents_path() -> None:
-    """`/files/{path:path}` of a router is `/files/{path}` of the document."""
+def test_convertors_are_removed_from_paths() -> None:
+    """`/files/{path:path}` of a router is `/files/{path}` in the document."""
     described = describe_openapi(document(path="/f/{path}/{id}"), rows(read, path="/f/{path:path}/{id:int}"))
     assert "x-iam-action" in described["paths"]["/f/{path}/{id}"]["get"]
 
 
-def test_the_schema_is_that_of_a_refusal() -> None:
-    """Every member of `problem` is described, and the required ones are there."""
+def test_schema_matches_the_error_response() -> None:
+    """It describes every member of `problem`, including the required ones."""
     schema = describe_openapi(document(), rows(read))["components"]["schemas"][PROBLEM]
     body = json.loads(problem(AccessDenied("no"), "id").body)
     assert set(body) <= set(schema["properties"])

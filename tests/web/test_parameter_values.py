@@ -1,4 +1,4 @@
-"""The text of a value in an ARN: equal values have one, and what cannot keep that has none."""
+"""The canonical text of values in ARNs: one text for equal values, and errors for unsupported types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iam_guard.errors import InvalidInput
-from iam_guard.web.parameter_values import is_plain, refuse_dotted_arn, refuse_unfit, text_of
+from iam_guard.web.parameter_values import check_arn_segments, check_text, is_plain, text_of
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -109,10 +109,10 @@ TIMES: list[Any] = [
     time(12),
     timedelta(1),
     datetime.min.replace(tzinfo=timezone(timedelta(hours=1))),
-    datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")),  # comes twice
+    datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")),  # ambiguous
 ]
-OF_CLASSES: list[Any] = [Rate.HALF, Rate.ON, AnyCase.PLAN, CaseInsensitive("a"), Shown("a"), Document(), Document]
-OTHERS: list[Any] = [PureWindowsPath("a"), IPv6Address("fe80::1%eth0"), None, b"7", ["7"], ("7",), {}, {"7"}]
+SUBCLASS_VALUES: list[Any] = [Rate.HALF, Rate.ON, AnyCase.PLAN, CaseInsensitive("a"), Shown("a"), Document(), Document]
+UNSUPPORTED: list[Any] = [PureWindowsPath("a"), IPv6Address("fe80::1%eth0"), None, b"7", ["7"], ("7",), {}, {"7"}]
 
 
 def test_value_has_its_canonical_text(subtests: pytest.Subtests) -> None:
@@ -122,18 +122,18 @@ def test_value_has_its_canonical_text(subtests: pytest.Subtests) -> None:
             assert type(text_of(value)) is str
 
 
-def test_value_without_canonical_text_is_refused(subtests: pytest.Subtests) -> None:
-    for value in (*NUMBERS, *TIMES, *OF_CLASSES, *OTHERS):
+def test_value_without_canonical_text_is_rejected(subtests: pytest.Subtests) -> None:
+    for value in (*NUMBERS, *TIMES, *SUBCLASS_VALUES, *UNSUPPORTED):
         with subtests.test(type(value).__name__), pytest.raises(InvalidInput, match="expected"):
             text_of(value)
 
 
-def test_refusal_advises_a_loader() -> None:
+def test_error_suggests_a_loader() -> None:
     with pytest.raises(InvalidInput, match="got `Decimal`; use a loader"):
         text_of(Decimal(7))
 
 
-# --- the law ---------------------------------------------------------------------------------------------------------
+# --- properties ------------------------------------------------------------------------------------------------------
 
 _OFFSETS = st.timezones() | st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 _MOMENTS = st.datetimes(timezones=st.none() | _OFFSETS) | _OFFSETS.map(NOON.astimezone)
@@ -171,7 +171,7 @@ def _text(value: object) -> str | None:
 @example([NOON, NOON.astimezone(timezone(timedelta(hours=9))), NOON.replace(tzinfo=None)])
 @example([datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold) for fold in (0, 1)])
 def test_equal_values_have_one_text(values: list[Any]) -> None:
-    """Of two values of one type, only the equal ones have one text."""
+    """Two values of one type have the same text only if they are equal."""
     for one in values:
         for other in values:
             texts = _text(one), _text(other)
@@ -187,7 +187,7 @@ def _is_local(one: object, other: object) -> bool:
     return is_moment and one.astimezone(UTC) == other.astimezone(UTC)  # type: ignore[attr-defined]
 
 
-# --- texts that name nothing -----------------------------------------------------------------------------------------
+# --- invalid texts ---------------------------------------------------------------------------------------------------
 
 NAMES = ("a", "a.b", ".hidden", "...", "a/..b", "a../b", "a/b.", "a b", "%2e%2e", "..%2f", "~", "a:b", "\u2024\u2024")
 UNFIT = (
@@ -199,13 +199,13 @@ EMPTY = ("", "/", "//", "/a", "a/", "a//b")
 
 def _refused(text: str) -> str | None:
     try:
-        refuse_unfit(text, "key")
+        check_text(text, "key")
     except InvalidInput as error:
         return error.message
     return None
 
 
-def test_text_that_names_nothing_is_refused(subtests: pytest.Subtests) -> None:
+def test_invalid_resource_text_is_rejected(subtests: pytest.Subtests) -> None:
     for text in UNFIT:
         with subtests.test(ascii(text)):
             assert not is_plain(text)
@@ -215,7 +215,7 @@ def test_text_that_names_nothing_is_refused(subtests: pytest.Subtests) -> None:
             assert message.isprintable()
 
 
-def test_text_with_empty_segment_is_refused() -> None:
+def test_text_with_empty_segment_is_rejected() -> None:
     for text in EMPTY:
         assert not is_plain(text)
         assert _refused(text) == "expected the parameter `key` without an empty segment"
@@ -227,24 +227,24 @@ def test_name_is_accepted() -> None:
 
 
 @given(st.text())
-def test_plain_text_is_never_refused(text: str) -> None:
-    """The short way gives what the long one gives."""
+def test_plain_text_is_never_rejected(text: str) -> None:
+    """The fast check agrees with the full one."""
     if is_plain(text):
         assert _refused(text) is None
 
 
 @given(st.text("./\\\\a~ ", max_size=9))
 def test_accepted_text_is_its_own_path(text: str) -> None:
-    """A file system finds nothing to resolve in it."""
+    """A file system does not normalize it."""
     if _refused(text) is None:
         assert posixpath.normpath(f"/root/{text}") == f"/root/{text}" == str(PurePosixPath("/root", text))
 
 
-def test_arn_with_dot_segment_is_refused() -> None:
+def test_arn_with_dot_segment_is_rejected() -> None:
     before = "arn:aws:docs:us-east-1:111122223333:"
     for resource in ("file/a/../b", "file:../b", "file/..", "file/a\\..\\b", "../a", "file/./a"):
         with pytest.raises(InvalidInput):
-            refuse_dotted_arn(before + resource)
+            check_arn_segments(before + resource)
     for resource in ("file/a..b", "file/...", "file/a//b", "file/.a", "file/a.", "*"):
-        refuse_dotted_arn(before + resource)
-    refuse_dotted_arn("*")
+        check_arn_segments(before + resource)
+    check_arn_segments("*")

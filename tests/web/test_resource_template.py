@@ -1,4 +1,4 @@
-"""Resource templates: what they accept, what they give, and that a value cannot move a border (M-21)."""
+"""Resource templates: valid ones, their ARNs, and that values can't move field boundaries (M-21)."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Several(Enum):
         ("document/{account}", {"account": "mine"}, "arn:aws:docs:us-east-1:111122223333:document/mine"),
     ],
 )
-def test_gives_the_arn_of_what_the_handler_uses(text: str, parameters: dict[str, object], arn: str) -> None:
-    """A short template is a resource of the caller's account; values are put in as they are."""
+def test_template_returns_the_arn_of_the_parameters(text: str, parameters: dict[str, object], arn: str) -> None:
+    """A short template is a resource in the caller's account; values are inserted literally."""
     assert ResourceTemplate(text, service="docs").fill(parameters, ADA, SETTINGS) == arn
 
 
 @pytest.mark.parametrize("value", [None, [], ["7"], {"7": 1}, {"7"}, ("7",), b"7", Several.ONE])
-def test_refuses_what_is_not_one_value(value: object) -> None:
-    """Python has a text for each of them, which names nothing."""
+def test_missing_or_collection_value_is_rejected(value: object) -> None:
+    """Python has a string for each of them, which names no resource."""
     with pytest.raises(InvalidInput, match="expected one value"):
         ResourceTemplate("document/{id}", service="docs").fill({"id": value}, ADA, SETTINGS)
 
@@ -63,14 +63,13 @@ def test_refuses_what_is_not_one_value(value: object) -> None:
     "text",
     ["", "document/*", "document/{}", "document/{a b}", "document/{id", "doc?", "arn:aws:docs", "arn:aws:docs:::"],
 )
-def test_refuses_what_is_no_template(text: str) -> None:
-    """A wrong declaration is found when the module is imported."""
+def test_invalid_template_is_rejected(text: str) -> None:
+    """A wrong declaration is reported on import."""
     with pytest.raises(ConfigurationError):
         ResourceTemplate(text, service="docs")
 
 
-def test_refuses_a_missing_parameter() -> None:
-    """A template never guesses."""
+def test_missing_parameter_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="`id`"):
         ResourceTemplate("document/{id}", service="docs").fill({"other": "7"}, ADA, SETTINGS)
 
@@ -81,8 +80,8 @@ def _is_name(text: str) -> bool:
 
 
 @given(st.text(), st.text())
-def test_no_value_moves_the_borders_of_the_arn(tenant: str, document: str) -> None:
-    """Whatever stands in a path, the fields of the ARN hold exactly what the template put there."""
+def test_value_cannot_move_arn_field_boundaries(tenant: str, document: str) -> None:
+    """For any path, the ARN fields contain exactly what the template put there."""
     template = ResourceTemplate("arn:aws:docs:eu-1:{tenant}:document/{id}", service="docs")
     try:
         arn = template.fill({"tenant": tenant, "id": document}, ADA, SETTINGS)
@@ -93,8 +92,8 @@ def test_no_value_moves_the_borders_of_the_arn(tenant: str, document: str) -> No
 
 
 @pytest.mark.parametrize("name", ["account", "region", "partition"])
-def test_a_caller_cannot_choose_what_a_short_template_leaves_out(name: str) -> None:
-    """A query or path parameter of that name moves the resource to no other account and no other region."""
+def test_caller_cannot_set_omitted_fields_of_short_template(name: str) -> None:
+    """A parameter of that name does not change the account or the region of the resource."""
     template = ResourceTemplate("document/{id}", service="docs")
-    given = {"id": "7", name: "444455556666"}
-    assert template.fill(given, ADA, SETTINGS) == "arn:aws:docs:us-east-1:111122223333:document/7"
+    parameters = {"id": "7", name: "444455556666"}
+    assert template.fill(parameters, ADA, SETTINGS) == "arn:aws:docs:us-east-1:111122223333:document/7"

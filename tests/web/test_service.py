@@ -40,7 +40,7 @@ def call(guard: Guard) -> Iterator[CurrentCall]:
         yield call
 
 
-def test_a_handler_keeps_its_name_and_signature(docs: Service) -> None:
+def test_handler_keeps_its_name_and_signature(docs: Service) -> None:
     """Frameworks read signatures."""
 
     @docs.requires("GetDocument", resource="document/{document_id}")
@@ -52,8 +52,8 @@ def test_a_handler_keeps_its_name_and_signature(docs: Service) -> None:
     assert str(inspect.signature(get_document)) == "(document_id: 'str', *, verbose: 'bool' = False) -> 'str'"
 
 
-def test_the_resource_is_built_from_the_arguments_of_the_handler(docs: Service, call: CurrentCall) -> None:
-    """The handler's own arguments win over what the route says."""
+def test_resource_is_built_from_handler_arguments(docs: Service, call: CurrentCall) -> None:
+    """The handler's arguments take precedence over the route's parameters."""
 
     @docs.requires("GetDocument", resource="document/{document_id}")
     def get_document(document_id: str) -> str:
@@ -65,8 +65,8 @@ def test_the_resource_is_built_from_the_arguments_of_the_handler(docs: Service, 
     assert get_document("from-the-call").endswith(":document/from-the-call")
 
 
-def test_asynchronous_handlers_and_loaders(docs: Service, call: CurrentCall) -> None:
-    """Loaders get what their parameters name, and may be waited for."""
+def test_asynchronous_loader_is_awaited(docs: Service, call: CurrentCall) -> None:
+    """Loaders get the parameters that they declare."""
 
     async def load(document_id: str) -> Resource:
         return Resource(f"arn:aws:docs:us-east-1:111122223333:document/{document_id}", tags={"team": "blue"})
@@ -85,8 +85,7 @@ def test_asynchronous_handlers_and_loaders(docs: Service, call: CurrentCall) -> 
     assert anyio.run(get_document, "7") == "rita"
 
 
-def test_a_denial_is_raised_before_the_handler_runs(docs: Service, call: CurrentCall) -> None:
-    """Nothing of the handler runs."""
+def test_denial_is_raised_before_the_handler_runs(docs: Service, call: CurrentCall) -> None:
     ran = []
 
     @docs.requires("PutDocument", resource="document/{document_id}")
@@ -99,7 +98,7 @@ def test_a_denial_is_raised_before_the_handler_runs(docs: Service, call: Current
     assert [decision.allowed for decision in call.decisions] == [False]
 
 
-def test_none_from_a_loader_is_no_such_resource(docs: Service, call: CurrentCall) -> None:
+def test_loader_returning_none_means_no_such_resource(docs: Service, call: CurrentCall) -> None:
     @docs.requires("GetDocument", resource=lambda document_id: None)
     def get_document(document_id: str) -> None: ...
 
@@ -107,8 +106,8 @@ def test_none_from_a_loader_is_no_such_resource(docs: Service, call: CurrentCall
         get_document("7")
 
 
-def test_outside_of_a_call_nothing_is_allowed(docs: Service) -> None:
-    """A missing middleware is a fault of the set-up, not an Allow."""
+def test_handler_outside_of_a_call_raises(docs: Service) -> None:
+    """A missing middleware is a configuration error, not an Allow."""
 
     @docs.requires("GetDocument")
     def get_document() -> None: ...
@@ -134,8 +133,8 @@ async def loader() -> str:
 
 
 @pytest.mark.parametrize("handler", [Endpoint, generator, "get"])
-def test_refuses_to_decorate_what_is_no_handler(docs: Service, handler: Any) -> None:
-    """A decorator that could not guard says so at import."""
+def test_decorating_no_handler_is_rejected(docs: Service, handler: Any) -> None:
+    """On import."""
     with pytest.raises(ConfigurationError):
         docs.requires("GetDocument")(handler)
 
@@ -153,27 +152,27 @@ def test_refuses_to_decorate_what_is_no_handler(docs: Service, handler: Any) -> 
         {"action": lambda: "a handler, for the parentheses were forgotten"},
     ],
 )
-def test_refuses_declarations_without_sense(docs: Service, declaration: dict[str, Any]) -> None:
+def test_invalid_declaration_is_rejected(docs: Service, declaration: dict[str, Any]) -> None:
     """Actions have names, resources have no wildcards."""
     with pytest.raises(ConfigurationError):
         docs.requires(declaration.pop("action"), **declaration)
 
 
-def test_refuses_an_asynchronous_loader_on_a_synchronous_handler(docs: Service) -> None:
-    with pytest.raises(ConfigurationError, match="asynchronous loader"):
+def test_async_loader_of_sync_handler_is_rejected(docs: Service) -> None:
+    with pytest.raises(ConfigurationError, match="expected a synchronous loader"):
         docs.requires("GetDocument", resource=loader)(lambda: None)
 
 
-@pytest.mark.parametrize("given", [7, object(), b"arn", "document/7", "", Resource("document/7", "111122223333")])
-def test_refuses_what_a_loader_must_not_give(docs: Service, call: CurrentCall, given: Any) -> None:
-    handler = docs.requires("GetDocument", resource=lambda: given)(lambda: None)
-    with pytest.raises(ConfigurationError, match=r"expected (a loader to give|an ARN)"):
+@pytest.mark.parametrize("result", [7, object(), b"arn", "document/7", "", Resource("document/7", "111122223333")])
+def test_invalid_result_of_a_loader_is_rejected(docs: Service, call: CurrentCall, result: Any) -> None:
+    handler = docs.requires("GetDocument", resource=lambda: result)(lambda: None)
+    with pytest.raises(ConfigurationError, match=r"expected (a loader to return|an ARN)"):
         handler()
 
 
 @pytest.mark.parametrize("resource", ["document/7", "", Resource("document/7", "111122223333")])
-def test_what_a_handler_asks_about_is_an_arn(docs: Service, call: CurrentCall, resource: str | Resource) -> None:
-    """Only a template may be short: nobody owns what has no account, and a denial would not say why."""
+def test_resource_in_a_handler_must_be_an_arn(docs: Service, call: CurrentCall, resource: str | Resource) -> None:
+    """Only templates may be short: without an account the resource has no owner."""
     with pytest.raises(ConfigurationError, match="expected an ARN"):
         docs.decide("GetDocument", resource)
     with pytest.raises(ConfigurationError, match="expected an ARN"):
@@ -181,22 +180,22 @@ def test_what_a_handler_asks_about_is_an_arn(docs: Service, call: CurrentCall, r
     assert call.decisions == []
 
 
-def test_a_loader_that_asks_for_what_nobody_has(docs: Service, call: CurrentCall) -> None:
+def test_loader_with_unknown_parameter_is_rejected(docs: Service, call: CurrentCall) -> None:
     handler = docs.requires("GetDocument", resource=lambda folder_id: folder_id)(lambda: None)
-    with pytest.raises(ConfigurationError, match=r"needs the parameter `folder_id`, .*; there is none"):
+    with pytest.raises(ConfigurationError, match=r"expected the parameter `folder_id` .*, got none for the loader"):
         handler()
 
 
-def test_a_parameter_that_nobody_has_is_told_with_those_that_are_there(docs: Service, call: CurrentCall) -> None:
-    """A name that is spelt in two ways shows at a glance."""
-    words = "the parameter `documentid`, which neither the route nor the handler has; there is `document_id`, `verbose`"
+def test_unknown_parameter_is_reported_with_known_ones(docs: Service, call: CurrentCall) -> None:
+    """So that a misspelled name is obvious."""
+    words = "expected the parameter `documentid` of the route or the handler, got `document_id`, `verbose`"
     for resource in ("document/{documentid}", lambda documentid: None):
         handler = docs.requires("GetDocument", resource=resource)(lambda document_id, verbose: None)
         with pytest.raises(ConfigurationError, match=words):
             handler("7", verbose=True)
 
 
-def test_whole_action_names(call: CurrentCall) -> None:
+def test_requires_takes_the_complete_action_name(call: CurrentCall) -> None:
     """`iam_guard.requires` takes the action with its prefix."""
     assert requires("docs:GetDocument")(lambda: "read")() == "read"
     for wrong in ("GetDocument", lambda: "a handler"):
@@ -205,14 +204,14 @@ def test_whole_action_names(call: CurrentCall) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Docs", "do cs", "docs:", "*"])
-def test_refuses_a_prefix_that_no_policy_could_name(name: str) -> None:
+def test_invalid_service_prefix_is_rejected(name: str) -> None:
     """G-60."""
     with pytest.raises(ConfigurationError):
         Service(name)
 
 
-def test_the_catalogue_lists_what_was_declared(docs: Service) -> None:
-    """The service authorization reference grows from the declarations."""
+def test_catalogue_lists_the_declarations(docs: Service) -> None:
+    """For the service authorization reference."""
     docs.requires("PutDocument", resource="document/{id}")
     docs.requires("GetDocument", resource="document/{id}")
     docs.requires("GetDocument", resource="folder/{id}")
@@ -224,8 +223,7 @@ def test_the_catalogue_lists_what_was_declared(docs: Service) -> None:
         docs.requires("getdocument")
 
 
-def test_public_returns_what_it_marks() -> None:
-    """The mark changes nothing else."""
+def test_public_returns_the_marked_object() -> None:
 
     def health() -> str:
         return "ok"

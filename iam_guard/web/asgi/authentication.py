@@ -1,8 +1,7 @@
-"""Signing in the caller of one ASGI request: its credential, its body where that was signed, its principal.
+"""Authenticate one ASGI request: read the credential, the signed body, and the principal.
 
-The order bounds what an unknown caller costs: headers are read, then `MAX_UNVERIFIED` bytes of the body; what goes
-beyond is read once the key is known to exist and, where the request states the hash of its body, the signature is
-right.
+The order limits what an unknown caller costs: first the headers are read, then `MAX_UNVERIFIED` bytes of the body. The
+rest is read once the key is known to exist and, if the request states the hash of its body, the signature is correct.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedB
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_announced
 from iam_guard.web.body_verification import EMPTY_HASH, TakesUnsigned, payload_of, too_large
 from iam_guard.web.connection import Connection
-from iam_guard.web.key_lookups import look_up
+from iam_guard.web.key_lookups import look_up_async
 
 Body: TypeAlias = ReadBody | HashedBody | DecodedBody | UnsignedBody
 T = TypeVar("T")
@@ -39,7 +38,7 @@ T = TypeVar("T")
 _NO_CLAIM: Final = Claim("unknown", None)
 
 
-async def sign_in(
+async def authenticate_request(
     guard: Guard,
     connection: Connection,
     scope: Mapping[str, Any],
@@ -47,10 +46,10 @@ async def sign_in(
     facts: Call,
     takes_unsigned: TakesUnsigned,
 ) -> tuple[Principal, Body | None]:
-    """Authenticate a request; the body is read, or read through, where the credential covers it.
+    """Authenticate a request; read or wrap the body if the credential covers it.
 
-    `takes_unsigned` is asked where the signature leaves the body out. Raises what `Guard.authenticate` raises, and
-    errors about the request itself; all of them are noted.
+    `takes_unsigned` is called if the signature does not cover the body. Raises what `Guard.authenticate` raises, and
+    errors about the request itself; all of them are recorded.
     """
     request: HttpRequest | None = None
     body: Body | None = None
@@ -60,7 +59,7 @@ async def sign_in(
         if isinstance(credential, SigV4Credential):
             refuse_dot_segments(request, credential)
             if scope["type"] == "http":
-                body = await _body(guard, request, credential, receive, takes_unsigned)
+                body = await _read_body(guard, request, credential, receive, takes_unsigned)
     except IamGuardError as error:
         claim = _NO_CLAIM if request is None else credential_of(request)
         guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
@@ -73,10 +72,10 @@ async def sign_in(
         raise
 
 
-async def _body(
+async def _read_body(
     guard: Guard, request: HttpRequest, credential: SigV4Credential, receive: Receive, takes_unsigned: TakesUnsigned
 ) -> Body:
-    """Read the body, or as much of it as tells how it is to be verified."""
+    """Read the body, or wrap it if it is verified while the application reads it."""
     settings = guard.settings
     stated, unsigned, chunks = payload_of(request, credential, settings, takes_unsigned)
     if chunks is not None:
@@ -94,21 +93,21 @@ async def _body(
         return body
     if stated is None:
         raise too_large(settings.max_body)
-    return HashedBody(body, receive, stated=stated, longest=settings.max_stream)
+    return HashedBody(body, receive, stated=stated, max_size=settings.max_stream)
 
 
 async def read_signed(
     guard: Guard, request: HttpRequest, credential: SigV4Credential, body: ReadBody, stated: str | None
 ) -> None:
-    """Read a signed body up to the limit; all but its beginning only for a key that exists.
+    """Read a signed body up to the limit; more than `MAX_UNVERIFIED` bytes only for a key that exists.
 
     Raises what `Guard.recognise` and `ReadBody.read` raise.
     """
-    most = guard.settings.max_body
-    await body.read(min(MAX_UNVERIFIED, most))
+    limit = guard.settings.max_body
+    await body.read(min(MAX_UNVERIFIED, limit))
     if not body.is_whole:
-        await _without_waiting(guard, credential, partial(guard.recognise, request, credential, stated))
-        await body.read(most)
+        await _run_lookup(guard, credential, partial(guard.recognise, request, credential, stated))
+        await body.read(limit)
 
 
 async def verified(
@@ -120,11 +119,11 @@ async def verified(
     *,
     any_scope: bool = False,
 ) -> Principal:
-    """Return the principal of a credential that was read; leave the event loop where the store must be asked."""
+    """Return the principal of a credential; use a worker thread if the store must be queried."""
     authenticate = partial(
         guard.authenticate,
         request,
-        payload_hash=_hash_of_nothing if body is None else body.hash,
+        payload_hash=_empty_hash if body is None else body.hash,
         call=facts,
         credential=credential,
         unsigned_payload=body is not None and body.is_unsigned,
@@ -132,22 +131,22 @@ async def verified(
         any_scope=any_scope,
     )
     try:
-        return await _without_waiting(guard, credential, authenticate)
+        return await _run_lookup(guard, credential, authenticate)
     except ServerBusy as error:
         claim = credential_of(request)
         guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
         raise
 
 
-async def _without_waiting(guard: Guard, credential: AnyCredential, work: Callable[..., T]) -> T:
-    """Do what may ask the store: at once where it need not, else in a thread; few at a time for unknown keys."""
+async def _run_lookup(guard: Guard, credential: AnyCredential, work: Callable[..., T]) -> T:
+    """Call `work` from the cache, or on a miss in a thread; lookups of unknown keys are limited."""
     try:
         return work(cache_only=True)
     except CacheMiss:
         if guard.has_seen(credential):
             return await anyio.to_thread.run_sync(work)
-    return await look_up(work)
+    return await look_up_async(work)
 
 
-def _hash_of_nothing() -> str:
+def _empty_hash() -> str:
     return EMPTY_HASH

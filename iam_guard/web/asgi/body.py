@@ -1,8 +1,7 @@
-"""The body of a signed request: read as far as it may be, hashed as it comes, and handed on to the application.
+"""The buffered body of a signed ASGI request, hashed while it is read and replayed to the application.
 
-A signature covers the body's hash, so the body of a signed request is read before the application runs. Requests with
-other credentials are not touched. Parts are joined to pieces of at least `PIECE` bytes, so that many small ones take no
-more memory than one; the pieces are given on one after the other.
+A signature covers the hash of the body, so the body of a signed request is read before the application runs. Other
+requests are not touched. Small parts are joined to pieces of at least `PIECE` bytes to limit the memory overhead.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from iam_guard.authn.credential_verifier import ChunkedBody
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
-from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, has_body, seconds_for
+from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, has_body, max_seconds
 from iam_guard.web.body_verification import EMPTY_HASH, Digest
 
 Message = MutableMapping[str, Any]
@@ -26,7 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 
 
 class ReadBody:
-    """What was read of a body, and a `receive` that gives it again once it is whole."""
+    """A body read into memory, and a `receive` that replays it once it is complete."""
 
     is_unsigned = False
     refusal: IamGuardError | None = None
@@ -39,17 +38,17 @@ class ReadBody:
         self._digest: Digest | None = None
         self._receive = receive
         self._settings = settings
-        self._is_coming = has_body(request)
+        self._expects_body = has_body(request)
         self._started: float | None = None
         self._pieces: deque[bytes] = deque()
         self._tail = bytearray()
-        self._given = False
+        self._is_replayed = False
 
     async def read(self, limit: int) -> None:
-        """Read on until the body ends or is over `limit` bytes.
+        """Read until the body ends or exceeds `limit` bytes.
 
-        Raises `MalformedRequest` when the client goes away in the middle, `RequestTimeout` for a slow one, and
-        `ServerBusy` where the process holds too much.
+        Raises `MalformedRequest` if the client disconnects, `RequestTimeout` if it is too slow, and `ServerBusy` if
+        the bodies in memory exceed the setting `max_bodies`.
         """
         while not self.is_whole and self.size <= limit:
             message = await self._next()
@@ -60,16 +59,16 @@ class ReadBody:
             if part:
                 self._reserve(len(part))
             if part or self._tail:
-                self._keep(part)
+                self._append(part)
 
     async def _next(self) -> Message:
-        """Wait for a message; the first one of a request without a body is there already."""
-        if not self._is_coming:
-            self._is_coming = True
+        """Wait for the next message; without a timeout for a request without a body, whose message is ready."""
+        if not self._expects_body:
+            self._expects_body = True
             return await self._receive()
         if self._started is None:
             self._started = anyio.current_time()
-        deadline = self._started + seconds_for(self.size, self._settings.body_timeout)
+        deadline = self._started + max_seconds(self.size, self._settings.body_timeout)
         with anyio.CancelScope(deadline=deadline):
             return await self._receive()
         raise RequestTimeout("expected the body to arrive faster", place="body")
@@ -79,16 +78,16 @@ class ReadBody:
         if self.size > MAX_UNVERIFIED:
             if self.reservation is None:
                 self.reservation = Reservation(self._settings.max_bodies)
-            self.reservation.hold(self.size)
+            self.reservation.resize(self.size)
 
     @property
     def digest(self) -> Digest:
-        """The hash of what was read up to now."""
+        """The running hash of the bytes read so far."""
         if self._digest is None:
             self._digest = hashlib.sha256()
         return self._digest
 
-    def _keep(self, part: bytes) -> None:
+    def _append(self, part: bytes) -> None:
         if part:
             self.digest.update(part)
         if part and self.is_whole and not self._tail:
@@ -96,43 +95,43 @@ class ReadBody:
             return
         self._tail += part
         if len(self._tail) >= PIECE or self.is_whole:
-            self._end_piece()
+            self._flush_tail()
 
-    def _end_piece(self) -> None:
+    def _flush_tail(self) -> None:
         if self._tail:
             self._pieces.append(bytes(self._tail))
             self._tail = bytearray()
 
     def hash(self) -> str:
-        """Return the SHA-256 in hexadecimal of what was read."""
+        """Return the hexadecimal SHA-256 of the bytes read so far."""
         return self.digest.hexdigest() if self.size else EMPTY_HASH
 
     def content(self) -> bytes:
-        """Return what was read up to now."""
-        self._end_piece()
+        """Return the bytes read so far."""
+        self._flush_tail()
         if len(self._pieces) > 1:
             joined = b"".join(self._pieces)
             self._pieces.clear()
             self._pieces.append(joined)
         return self._pieces[0] if self._pieces else b""
 
-    def pieces(self) -> deque[bytes]:
-        """Hand over what was read up to now; none of it stays here."""
-        self._end_piece()
+    def take_pieces(self) -> deque[bytes]:
+        """Return and remove the pieces read so far."""
+        self._flush_tail()
         pieces, self._pieces = self._pieces, deque()
         return pieces
 
     def release(self) -> None:
-        """Return what is held."""
+        """Release the buffered pieces and the reservation."""
         self._pieces.clear()
         self._tail = bytearray()
         if self.reservation is not None:
             self.reservation.release()
 
     async def receive(self) -> Message:
-        """Return the body piece by piece, then what the server says."""
-        if self._given:
+        """Return the body piece by piece, then the server's messages."""
+        if self._is_replayed:
             return await self._receive()
         piece = self._pieces.popleft() if self._pieces else b""
-        self._given = not self._pieces
-        return {"type": "http.request", "body": piece, "more_body": not self._given}
+        self._is_replayed = not self._pieces
+        return {"type": "http.request", "body": piece, "more_body": not self._is_replayed}

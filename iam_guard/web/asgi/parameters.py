@@ -1,9 +1,9 @@
-"""Path parameters as those have them who declare them: `7` and not `007` where somebody has declared an `int`.
+"""Path parameters converted as the handler declares them: `7`, not `007`, for a parameter declared as `int`.
 
-What is decided about must be what the handler will use (design 5). A function that is guarded, and names the parameter,
-has it already; this is for the others: a guard that runs before the handler, or a handler that gets from a dependency
-what that has found by the parameter. FastAPI's routes say how each parameter is declared; where nothing is declared,
-the parameter is what the router found.
+The decision must be about the value that the handler uses (design 5). A guarded function with that parameter already
+has the converted value; this module is for guards that run before the handler, and for handlers that get an object from
+a dependency with the parameter. FastAPI's routes know how each parameter is declared; without a declaration, the value
+is the router's.
 """
 
 from __future__ import annotations
@@ -16,25 +16,24 @@ from iam_guard.web.call_context import path_parameters
 from iam_guard.web.parameter_values import text_of
 
 ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[Any]]
-"""(the scope, a path parameter, what the router found) -> what those read who declare it."""
+"""(the scope, the name of a path parameter, the router's value) -> its value in each declaration."""
 _BY_NAME: Final = ("populate_by_name", "validate_by_name")
-"""Settings of a pydantic model by which a field with an alias is found by its name too."""
+"""Settings of a pydantic model that accept a field with an alias by its name too."""
 
 
 def declared_parameters(
     scope: Mapping[str, Any], named: Collection[str] = (), *, readings: ParameterReadings
 ) -> Mapping[str, Any]:
-    """Return the path parameters of a call as they are declared; `readings` gives what an adapter knows of one.
+    """Return the path parameters of a call, converted as declared; `readings` returns an adapter's conversions.
 
-    Those that are `named` by the function that is guarded it has already, as it reads them: where it names all, and
-    nothing else declares any, nothing is read a second time. One that cannot be read stays as it came: the framework
-    refuses it, and no handler runs. Raises `InvalidInput` for one that is read in two ways, since nobody knows which of
-    them is used.
+    The guarded function already has the parameters in `named`: if these are all, and no dependency declares one,
+    nothing is converted again. A value that can't be converted stays as it is: the framework rejects it, and no handler
+    runs. Raises `InvalidInput` for a parameter with two different values, as it is unknown which one is used.
     """
     found = path_parameters(scope)
     dependant = _dependant_of(scope)
     if readings is no_readings and (dependant is None or not (dependant.dependencies or found.keys() - named)):
-        return found  # with Starlette's routes nobody declares anything
+        return found  # Starlette's routes have no declarations
     read: dict[str, dict[str, Any]] = {name: {} for name in found}
     for name, value in _readings(dependant, found):
         read[name][_reading(value)] = value
@@ -46,7 +45,7 @@ def declared_parameters(
 
 
 def _reading(value: Any) -> str:
-    """Return the text by which readings of one parameter are compared; one that fills no template has a text too."""
+    """Return the text by which two values of a parameter are compared, for any type."""
     try:
         return text_of(value)
     except InvalidInput:
@@ -54,24 +53,24 @@ def _reading(value: Any) -> str:
 
 
 def no_readings(scope: Mapping[str, Any], name: str, value: Any) -> Iterable[Any]:
-    """Know nothing of a parameter but what the router found."""
+    """Return nothing: only the router's value counts."""
     return ()
 
 
 def _dependant_of(scope: Mapping[str, Any]) -> Any:
-    """Find what FastAPI knows of a route's parameters: of the included route, else of the route itself."""
-    told = scope.get("fastapi")
-    if told:
-        declared = getattr(told.get("effective_route_context"), "dependant", None)
+    """Return FastAPI's declaration of the parameters: of the included route, else of the route itself."""
+    fastapi = scope.get("fastapi")
+    if fastapi:
+        declared = getattr(fastapi.get("effective_route_context"), "dependant", None)
         if declared:
             return declared
     return getattr(scope.get("route"), "dependant", None)
 
 
 def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Return what each declaration of FastAPI reads, a model of several parameters included.
+    """Yield each declared parameter of FastAPI with its converted value, including the fields of models.
 
-    Raises `ConfigurationError` for one that cannot be told, since the decision could be about something else.
+    Raises `ConfigurationError` if the value can't be determined before the handler runs.
     """
     if dependant is None:
         return
@@ -86,24 +85,24 @@ def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, A
         elif hasattr(value, "model_dump"):
             yield from _fields_of(value, found)
         else:
-            raise _untold(alias)
+            raise _unknown_value(alias)
     for dependency in dependant.dependencies:
         yield from _readings(dependency, found)
 
 
 def _fields_of(model: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Return what a model of pydantic has read of which parameter; how it would be written again says neither."""
+    """Yield the path parameters that the fields of a pydantic model were read from, with the values."""
     for name, field in type(model).model_fields.items():
-        alias = field.validation_alias  # a name, several of which the first counts that is there, or a path
+        alias = field.validation_alias  # a name, a list of names (the first that exists counts), or a path
         names = [name] if alias is None else list(getattr(alias, "choices", None) or [alias])
-        names += [name] if any(model.model_config.get(each) for each in _BY_NAME) else []
-        first = next((each for way in names if (each := getattr(way, "path", [way])[0]) in found), None)
+        names += [name] if any(model.model_config.get(setting) for setting in _BY_NAME) else []
+        first = next((key for source in names if (key := getattr(source, "path", [source])[0]) in found), None)
         if first is not None:
             yield first, getattr(model, name)
         elif name in model.model_fields_set:
-            raise _untold(name)  # a validator or a root has it from whatever parameter
+            raise _unknown_value(name)  # a validator or a root model may use any parameter
 
 
-def _untold(name: str) -> ConfigurationError:
-    message = "a path parameter is declared in a way that cannot be told before the handler runs"
+def _unknown_value(name: str) -> ConfigurationError:
+    message = "expected a path parameter whose value is known before the handler runs"
     return ConfigurationError(message, place=name)

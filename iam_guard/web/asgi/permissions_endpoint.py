@@ -1,9 +1,8 @@
-"""An endpoint for front ends: "what may I do here?", asked with a POST and answered in JSON.
+"""An endpoint for front ends that answers "what may I do here?" to a POST, in JSON.
 
     Route("/permissions", permissions_endpoint(docs), methods=["POST"])
 
-It stands behind the guard like any other endpoint, and answers whoever is signed in about themselves. Must not live
-here: what may be asked, and the answers (`web/permissions`).
+It runs behind the guard like any other endpoint, and answers authenticated callers about their own permissions.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ from starlette.responses import JSONResponse
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.principal import PrincipalType
-from iam_guard.web.call_context import refusing
+from iam_guard.web.call_context import recording_refusal
 from iam_guard.web.permissions import ASK, PermissionQuestions, answers_document, query_permissions
-from iam_guard.web.refusal import sign_in_for
+from iam_guard.web.refusal import authentication_required
 from iam_guard.web.service import Service, public
 
 MAX_BYTES: Final = 256 * 1024
 
 
 def permissions_endpoint(*services: Service) -> Callable[[Request], Awaitable[JSONResponse]]:
-    """Make the endpoint for the actions of some services, to be routed by a POST."""
+    """Return an endpoint for the actions of `services`; route it for POST."""
     questions = PermissionQuestions(services)
 
-    @public  # it decides nothing for itself, and tells strangers nothing
+    @public  # it requires no action of its own; anonymous callers get 401
     async def permissions(request: Request) -> JSONResponse:
-        with refusing() as call:
+        with recording_refusal() as call:
             caller = call.caller
             if caller.type is PrincipalType.ANONYMOUS:
-                raise sign_in_for(ASK)  # before anything of a stranger's body is read
-            asked = questions.read(await _document(request), caller, call.guard.settings)
-            decisions = await anyio.to_thread.run_sync(query_permissions, asked)
-        return JSONResponse(answers_document(asked, decisions), headers={"cache-control": "no-store"})
+                raise authentication_required(ASK)  # before the body of an anonymous request is read
+            permission_questions = questions.read(await _document(request), caller, call.guard.settings)
+            decisions = await anyio.to_thread.run_sync(query_permissions, permission_questions)
+        return JSONResponse(answers_document(permission_questions, decisions), headers={"cache-control": "no-store"})
 
     return permissions
 

@@ -1,14 +1,16 @@
-"""A route map put before the routes of an application: each is asked for its row once the router has chosen it.
+"""Install a route map in the routes of an ASGI application, so that each route enforces its row after matching.
 
-Strategy. Each route hands its requests on to an ASGI application of its own, after it has matched and has put its
-parameters into the scope. That is where the guard is put, once, before the first request: so nothing here compares
-paths, and what the handler gets is what was decided about. Litestar's routes hand on to nothing, but ask the guards of
-the handler that they have chosen, before its dependencies and before the body is read: there it is the first of them,
-and the scope says by which of the handler's templates the request came, but not by which path of a mount: each gets a
-handler of its own. FastAPI builds routes anew for each inclusion of a router; these are what is guarded then. What is
-mounted twice is one application with one set of routes, so each mount, and each route for a host, says in the scope
-that it was passed, and the row is that of the way the request took. A route that comes later has no guard, and its
-answer is a 500 like that of any endpoint that nobody decided about.
+Starlette and FastAPI: after a route has matched and put its parameters into the scope, it calls its own ASGI
+application (`route.app`). That one is wrapped once, before the first request. So paths are never compared, and the
+handler gets the parameters that were decided about. FastAPI creates new routes for each inclusion of a router; those
+are wrapped.
+
+Litestar: the guards of a handler run before its dependencies and before the body is read; ours is inserted as the first
+one. The scope has the template that matched, but not the path of a mount, so each mount gets a copy of its handler.
+
+An application that is mounted twice has one set of routes. So each mount, and each route for a host, records itself in
+the scope (`_MountPath`), and the row is looked up by the complete template. A route added later has no guard, and
+answers 500 like every endpoint without a decision.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.asgi.body import Receive
-from iam_guard.web.asgi.routes import ROW, handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
+from iam_guard.web.asgi.routes import ROW_KEY, handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
 from iam_guard.web.call_context import current_call
 from iam_guard.web.endpoints import own_mark
 from iam_guard.web.requirement import MARK, Requirement
@@ -31,76 +33,76 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 _TEMPLATE: Final = "iam_guard.template"
-"""Where a scope says by which way its request came to what is mounted."""
+"""The key of a scope for the mounts that its request has passed."""
 
 
-class _Way(NamedTuple):
-    """What led to a route: the template of the mounts, and the host of the innermost route for one."""
+class _MountPath(NamedTuple):
+    """The mounts before a route: their joined template, and the host of the innermost route with a host."""
 
     path: str = ""
     host: str | None = None
 
-    def through(self, path: str, host: str | None = None) -> _Way:
-        return _Way(self.path + path, self.host if host is None else host)
+    def through(self, path: str, host: str | None = None) -> _MountPath:
+        return _MountPath(self.path + path, self.host if host is None else host)
 
-    def ends_with(self, other: _Way) -> bool:
+    def ends_with(self, other: _MountPath) -> bool:
         return self.path.endswith(other.path) and other.host in (None, self.host)
 
 
-class _Found(NamedTuple):
-    """A route (with Litestar, one of its handlers) that leads to an endpoint, or to something mounted."""
+class _FoundRoute(NamedTuple):
+    """A route (with Litestar, one of its handlers) to an endpoint or to a mounted application."""
 
     route: Any
-    before: _Way
+    mount: _MountPath
     path: str
     """Its own template."""
-    leads_on: bool
+    has_inner_routes: bool
     """Whether there are routes behind it."""
 
     @property
-    def whole(self) -> str:
-        return self.before.path + self.path
+    def template(self) -> str:
+        return self.mount.path + self.path
 
 
-def put_guards(app: Any, routes: RouteMap) -> None:
-    """Put the map before the routes of an application, unless it stands there already.
+def install_guards(app: Any, routes: RouteMap) -> None:
+    """Install the map in the routes of an application; idempotent.
 
-    Raises `ConfigurationError` for a row whose route hands nothing on, so that nothing can stand before its handler.
+    Raises `ConfigurationError` for a row whose route has no application that could be wrapped.
     """
-    for found in _found(routes_of(app), _Way()):
-        route, before, path, leads_on = found
+    for found in _find_routes(routes_of(app), _MountPath()):
+        route, mount, path, has_inner_routes = found
         if hasattr(route, "resolve_guards"):
-            _put_before_handler(found, routes)
+            _install_handler_guard(found, routes)
             continue
         if getattr(route, "app", None) is None:
-            if not leads_on and routes.has_row_of(found.whole):
-                message = f"nothing can be put before the handler of `{found.whole}`: guard it where it is declared"
+            if not has_inner_routes and routes.has_row_of(found.template):
+                message = f"expected a route that can be guarded by a map, got `{found.template}`: decorate its handler"
                 raise ConfigurationError(message, place="routes")
             continue
-        if leads_on:
-            if not isinstance(route.app, _Mounted):
-                route.app = _Mounted(route.app, path, host_of(route))
+        if has_inner_routes:
+            if not isinstance(route.app, _MountProxy):
+                route.app = _MountProxy(route.app, path, host_of(route))
             continue
-        if not (isinstance(route.app, _Mapped) and route.app.row.route_map is routes):
-            route.app = _Mapped(route.app, routes, path, host_of(route))
-        route.app.row.ways.add(before)
+        if not (isinstance(route.app, _RouteProxy) and route.app.row.route_map is routes):
+            route.app = _RouteProxy(route.app, routes, path, host_of(route))
+        route.app.row.mounts.add(mount)
 
 
-def _put_before_handler(found: _Found, routes: RouteMap) -> None:
-    """Stand before a handler of Litestar, which keeps the list of its guards once it is registered."""
+def _install_handler_guard(found: _FoundRoute, routes: RouteMap) -> None:
+    """Insert the guard into the guards of a Litestar handler, which caches that list once it is registered."""
     guards = found.route.resolve_guards()
-    ours = next((guard for guard in guards if isinstance(guard, _MappedHandler) and guard.route_map is routes), None)
+    ours = next((guard for guard in guards if isinstance(guard, _HandlerGuard) and guard.route_map is routes), None)
     if ours is None:
-        ours = _MappedHandler(routes)
+        ours = _HandlerGuard(routes)
         guards.insert(0, ours)
         if ours not in found.route.resolve_guards():
-            message = f"nothing can be put before the handler of `{found.whole}`"
+            message = f"expected a handler whose guards can be changed, got that of `{found.template}`"
             raise ConfigurationError(message, place="routes")
-    ours.take(found)
+    ours.add_route(found)
 
 
-class _Mounted:
-    """What stands before something mounted, and says how the request came there."""
+class _MountProxy:
+    """Wraps a mounted application, and records the mount in the scope."""
 
     def __init__(self, app: App, path: str, host: str | None) -> None:
         self.app = app
@@ -108,119 +110,119 @@ class _Mounted:
 
     @property
     def routes(self) -> Sequence[Any]:
-        return routes_of(self.app)  # by which a route for a host makes addresses
+        return routes_of(self.app)  # `Host` uses it to build URLs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_TEMPLATE] = scope.get(_TEMPLATE, _Way()).through(*self._passed)
+        scope[_TEMPLATE] = scope.get(_TEMPLATE, _MountPath()).through(*self._passed)
         await self.app(scope, receive, send)
 
 
-class _Row:
-    """What the map says before one route; `ways` are those by which a request may come to it."""
+class _RouteRow:
+    """Looks up and enforces the row of one route; `mounts` are the mount paths that lead to it."""
 
     def __init__(self, routes: RouteMap, path: str, host: str | None = None) -> None:
         self.route_map = routes
         self.path = path
         self._host = host
-        self.ways: set[_Way] = set()
+        self.mounts: set[_MountPath] = set()
 
     async def decide(self, scope: Scope) -> None:
-        """Decide about the route by the way that the request took; a route without a row is left to others."""
+        """Enforce the row for the mounts that the request has passed; do nothing without a row."""
         method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
-        way = self._way(scope.get(_TEMPLATE, _Way()))
-        row = self.route_map.row(method, way.path + self.path or "/", self._host or way.host)
+        mount_path = self._mount_path(scope.get(_TEMPLATE, _MountPath()))
+        row = self.route_map.row(method, mount_path.path + self.path or "/", self._host or mount_path.host)
         if row is None:
             return
         if isinstance(row.mark, Requirement):
             current_call().scope = scope
-            scope[ROW] = row
+            scope[ROW_KEY] = row
             await row.enforce_async({})
         else:
             current_call().is_public = True
 
-    def _way(self, before: _Way) -> _Way:
-        """Find the way that a request took; what is guarded may be mounted itself, so more may stand before it."""
-        if before == _Way() and len(self.ways) == 1:
-            return next(iter(self.ways))  # nothing mounted was guarded yet as it came by: the first request in a mount
-        fitting = [each for each in self.ways if before.ends_with(each)]
-        if not fitting:
-            raise ConfigurationError(f"a request came to `{self.path}` by a way that is not known", place="routes")
-        return max(fitting, key=lambda way: (len(way.path), way.host is not None))
+    def _mount_path(self, mount: _MountPath) -> _MountPath:
+        """Return the mount path of a request; `mount` is longer if the guarded application is mounted itself."""
+        if mount == _MountPath() and len(self.mounts) == 1:
+            return next(iter(self.mounts))  # the first request passed the mount before it was wrapped
+        matching = [path for path in self.mounts if mount.ends_with(path)]
+        if not matching:
+            raise ConfigurationError(f"expected a known mount before `{self.path}`, got `{mount.path}`", place="routes")
+        return max(matching, key=lambda mount_path: (len(mount_path.path), mount_path.host is not None))
 
 
-class _Mapped:
-    """What stands before one route."""
+class _RouteProxy:
+    """Wraps the application of one route."""
 
     def __init__(self, app: App, routes: RouteMap, path: str, host: str | None) -> None:
         self.app = app
-        self.row = _Row(routes, path, host)
+        self.row = _RouteRow(routes, path, host)
         mark = own_mark(app)
         if mark is not None:
-            setattr(self, MARK, mark)  # it stands in for what is mounted, which may have a guard of its own
+            setattr(self, MARK, mark)  # the mounted application may have its own guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.row.decide(scope)
         await self.app(scope, receive, send)
 
 
-class _MappedHandler:
-    """What stands before one handler of Litestar, as the first of its guards; a handler may have several routes."""
+class _HandlerGuard:
+    """The first guard of one Litestar handler, which may have several routes."""
 
     def __init__(self, routes: RouteMap) -> None:
         self.route_map = routes
-        self._rows: dict[str, _Row] = {}
-        self._is_whole = True
+        self._rows: dict[str, _RouteRow] = {}
+        self._is_fully_mapped = True
 
-    def take(self, found: _Found) -> None:
-        """Stand before a route of the handler."""
-        if found.leads_on:
+    def add_route(self, found: _FoundRoute) -> None:
+        """Add a route of the handler."""
+        if found.has_inner_routes:
             return
-        self._rows.setdefault(template_of(found.path), _Row(self.route_map, found.path)).ways.add(found.before)
+        self._rows.setdefault(template_of(found.path), _RouteRow(self.route_map, found.path)).mounts.add(found.mount)
         methods = methods_of(found.route) or (ANY,)
-        marks = (self.route_map.mark(method, found.whole, found.before.host) for method in methods)
-        self._is_whole &= all(mark is not None for mark in marks)
-        # What stands between the middleware and the guards, a limit of the rate say, may refuse for a guarded handler.
-        setattr(self, MARK, BY_MAP if self._is_whole else None)
+        marks = (self.route_map.mark(method, found.template, found.mount.host) for method in methods)
+        self._is_fully_mapped &= all(mark is not None for mark in marks)
+        # Code between the middleware and the guards, such as a rate limit, may answer for a guarded handler.
+        setattr(self, MARK, BY_MAP if self._is_fully_mapped else None)
 
     async def __call__(self, connection: Any, handler: Any) -> None:
         scope = connection.scope
         is_mount = getattr(handler, "is_mount", False)
         template = handler.opt.get(_TEMPLATE, "") if is_mount else scope.get("path_template", "")
         if not self._rows:
-            scope[_TEMPLATE] = scope.get(_TEMPLATE, _Way()).through(template.rstrip("/"))
+            scope[_TEMPLATE] = scope.get(_TEMPLATE, _MountPath()).through(template.rstrip("/"))
             return
         row = self._rows.get(template_of(template))
         if row is None:
-            raise ConfigurationError(f"a request came by `{template}`, which the map does not know", place="routes")
+            raise ConfigurationError(f"expected a template of the handler, got `{template}`", place="routes")
         await row.decide(scope)
 
 
-def _found(routes: Iterable[Any], before: _Way) -> Iterator[_Found]:
+def _find_routes(routes: Iterable[Any], mount: _MountPath) -> Iterator[_FoundRoute]:
     for route in routes:
         included = getattr(route, "effective_route_contexts", None)  # FastAPI's included router
-        for each in [route] if included is None else included():
-            yield from _one(getattr(each, "starlette_route", None) or each, before)
+        for effective in [route] if included is None else included():
+            yield from _find_in_route(getattr(effective, "starlette_route", None) or effective, mount)
 
 
-def _one(route: Any, before: _Way) -> Iterator[_Found]:
+def _find_in_route(route: Any, mount: _MountPath) -> Iterator[_FoundRoute]:
     handlers = handlers_of(route)
     for handler in handlers:
-        behind = routes_of(handler.fn) if is_mount_of_routes(handler) else []
-        yield _Found(_saying_path(handler, route), before, route.path, leads_on=bool(behind))
-        yield from _found(behind, before.through(route.path.rstrip("/")))
+        inner = routes_of(handler.fn) if is_mount_of_routes(handler) else []
+        yield _FoundRoute(_handler_with_path(handler, route), mount, route.path, has_inner_routes=bool(inner))
+        yield from _find_routes(inner, mount.through(route.path.rstrip("/")))
     if handlers:
         return
     path, app = getattr(route, "path", None) or "", getattr(route, "app", None)
-    inside = [] if getattr(route, "endpoint", None) is not None else getattr(route, "routes", None) or routes_of(app)
-    yield _Found(route, before, path, leads_on=bool(inside))
-    yield from _found(inside, before.through(path, host_of(route)))
+    inner = [] if getattr(route, "endpoint", None) is not None else getattr(route, "routes", None) or routes_of(app)
+    yield _FoundRoute(route, mount, path, has_inner_routes=bool(inner))
+    yield from _find_routes(inner, mount.through(path, host_of(route)))
 
 
-def _saying_path(handler: Any, route: Any) -> Any:
-    """Return the handler of a Litestar route; for a mount, a copy that passes the path to the shared guards."""
+def _handler_with_path(handler: Any, route: Any) -> Any:
+    """Return the handler of a Litestar route; for a mount, a copy with the path for the shared guards."""
     if not getattr(handler, "is_mount", False) or handler.opt.get(_TEMPLATE) == route.path:
         return handler
-    handler.resolve_guards()  # so that both have one list
+    handler.resolve_guards()  # so that the copy shares the list
     route.route_handler = copy(handler)
     route.route_handler.opt = {**handler.opt, _TEMPLATE: route.path}
     return route.route_handler

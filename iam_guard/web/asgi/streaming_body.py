@@ -1,9 +1,8 @@
-"""Bodies that pass through to the application while they are verified: long ones, ones in chunks, unsigned ones.
+"""ASGI bodies that are verified while the application reads them: long, chunked, and unsigned bodies.
 
-What the application gets is not proved whole before its end: the last part is held back, and the end is told only when
-hash, chunks and trailer are right. A body that is not what was signed ends the request instead: `receive` raises, and
-goes on raising, and `refusal` says so to whoever watches the answer. A client that goes away in the middle is told as
-the server tells it; then no end is ever given.
+The last part is withheld, and the end of the body is reported only if hash, chunks and trailer are correct. If they are
+not, every call of `receive` raises, and `refusal` is set for the middleware that checks the response. A disconnect is
+passed on as the server reports it; the body then never ends.
 """
 
 from __future__ import annotations
@@ -19,42 +18,44 @@ from iam_guard.web.body_verification import EMPTY_HASH, HashedParts, codings_of_
 
 Headers = list[tuple[bytes, bytes]]
 
-_OF_THE_CODING: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
+_CODING_HEADERS: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class HashedBody:
-    """A body that is too long to be held, whose hash the request states; `begun` is what was read of it."""
+    """A body too long to buffer, with its hash stated in the request; `buffered` is the part already read."""
 
     is_unsigned = False
     chunks: ChunkedBody | None = None
 
-    def __init__(self, begun: ReadBody, receive: Receive, *, stated: str, longest: int) -> None:
+    def __init__(self, buffered: ReadBody, receive: Receive, *, stated: str, max_size: int) -> None:
         self.refusal: IamGuardError | None = None
-        self._release_room = begun.release
+        self._release_reservation = buffered.release
         self._receive = receive
         self._stated = stated
-        self._begun = begun.pieces()
-        self._parts = HashedParts(stated, longest=longest, digest=begun.digest, size=begun.size, held=self._begun.pop())
+        self._buffered = buffered.take_pieces()
+        self._parts = HashedParts(
+            stated, max_size=max_size, digest=buffered.digest, size=buffered.size, pending=self._buffered.pop()
+        )
         self._is_over = False
 
     def hash(self) -> str:
-        """Return the stated hash, which the signature is checked with; the body itself is checked at its end."""
+        """Return the stated hash, which the signature covers; the body is compared with it at its end."""
         return self._stated
 
     def release(self) -> None:
-        """Return what is held."""
-        self._begun.clear()
-        self._release_room()
+        """Release the buffered pieces and the reservation."""
+        self._buffered.clear()
+        self._release_reservation()
 
     async def receive(self) -> Message:
-        """Return the part before the latest, and the end once the hash is right."""
+        """Return the part before the latest one, and the end once the hash is correct."""
         if self.refusal is not None:
             raise self.refusal
         if self._is_over:
             return await self._receive()
-        if self._begun:
-            return {"type": "http.request", "body": self._begun.popleft(), "more_body": True}
-        self._release_room()
+        if self._buffered:
+            return {"type": "http.request", "body": self._buffered.popleft(), "more_body": True}
+        self._release_reservation()
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
@@ -62,19 +63,19 @@ class HashedBody:
             part: bytes = message.get("body", b"")
             is_last = not message.get("more_body", False)
             try:
-                given = self._parts.receive(part)
+                ready = self._parts.receive(part)
                 if is_last:
-                    given += self._parts.finish()
+                    ready += self._parts.finish()
             except IamGuardError as error:
                 self.refusal = error
                 raise
-            if given or is_last:
+            if ready or is_last:
                 self._is_over = is_last
-                return {"type": "http.request", "body": given, "more_body": not is_last}
+                return {"type": "http.request", "body": ready, "more_body": not is_last}
 
 
 class DecodedBody:
-    """A body in chunks: the application gets what is in them."""
+    """A chunked body (`aws-chunked`): the application receives the decoded content."""
 
     def __init__(self, chunks: ChunkedBody, receive: Receive, *, is_unsigned: bool, reservation: Reservation) -> None:
         self.refusal: IamGuardError | None = None
@@ -85,16 +86,16 @@ class DecodedBody:
         self._is_over = False
 
     def hash(self) -> str:
-        """Never asked for: of a body in chunks the signature covers the word that says so."""
+        """Return a placeholder: the signature of a chunked body covers a constant instead of a hash."""
         return EMPTY_HASH
 
     def release(self) -> None:
-        """Return what is held."""
+        """Release the reservation."""
         self._reservation.release()
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Return the headers of the content, without those of its coding."""
-        kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_CODING]
+        """Return the headers of the decoded content."""
+        kept = [(name, value) for name, value in headers if name.lower() not in _CODING_HEADERS]
         codings = [value for name, value in headers if name.lower() == b"content-encoding"]
         left = codings_of_content(value.decode("latin-1") for value in codings)
         if left:
@@ -103,7 +104,7 @@ class DecodedBody:
         return kept
 
     async def receive(self) -> Message:
-        """Return what further chunks had in them, and the end once everything is right."""
+        """Return the content of the next chunks, and the end once everything is verified."""
         if self.refusal is not None:
             raise self.refusal
         if self._is_over:
@@ -115,7 +116,7 @@ class DecodedBody:
             is_last = not message.get("more_body", False)
             try:
                 content = self.chunks.receive(message.get("body", b""))
-                self._reservation.hold(self.chunks.held)
+                self._reservation.resize(self.chunks.held)
                 if is_last:
                     self.chunks.finish()
             except IamGuardError as error:
@@ -127,7 +128,7 @@ class DecodedBody:
 
 
 class UnsignedBody:
-    """A body that the signature leaves out: nothing of it is looked at."""
+    """A body that the signature does not cover; it is passed through unchecked."""
 
     is_unsigned = True
     refusal: IamGuardError | None = None
@@ -137,8 +138,8 @@ class UnsignedBody:
         self.receive = receive
 
     def hash(self) -> str:
-        """Never asked for, as of `DecodedBody`."""
+        """Return a placeholder, as `DecodedBody.hash` does."""
         return EMPTY_HASH
 
     def release(self) -> None:
-        """Return nothing back, for nothing is held."""
+        """Do nothing: no memory is reserved."""

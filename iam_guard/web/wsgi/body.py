@@ -1,9 +1,8 @@
-"""The body of a signed request over WSGI: read and hashed before the application, or verified while it is read.
+"""The body of a signed WSGI request: buffered and hashed before the application runs, or verified while it is read.
 
-What the application reads is proved: a body up to the setting `max_body` is held and checked first; of a longer one
-whose hash is stated, and of one in chunks, the last part comes only once everything is right. A body that is not what
-was signed raises when it is read, and goes on raising; `refusal` says so to whoever watches the answer. Must not live
-here: what a request says of its body (`web/body_verification`).
+A body up to the setting `max_body` is buffered and verified first. Of a longer one with a stated hash, and of a chunked
+one, the last part is withheld until everything is verified. If the body does not match its signature, every read
+raises, and `refusal` is set for the middleware that checks the response.
 """
 
 from __future__ import annotations
@@ -18,36 +17,35 @@ from iam_guard.authn.credential_verifier import ChunkedBody, SigV4Credential
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
-from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, seconds_for
+from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, max_seconds
 from iam_guard.web.body_verification import EMPTY_HASH, HashedParts, codings_of_content, payload_of, too_large
-from iam_guard.web.wsgi.environ import Environ, length_of
+from iam_guard.web.wsgi.environ import Environ, content_length
 
 _PART: Final = 64 * 1024
 
 Recognise = Callable[[str | None], None]
-"""Raises for a signature whose key does not exist, or that is not right for the hash that is stated of the body."""
+"""(the stated hash) -> nothing; raises if the key does not exist, or the signature does not match that hash."""
 
 
-class Input(Protocol):
-    """What a server gives to read a body from."""
+class InputStream(Protocol):
+    """The `wsgi.input` of a server."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
-class Content:
-    """The body that the application is given.
+class RequestBody:
+    """The body that the application reads.
 
-    `hash` and `chunks` are what the signature is checked with, as `Guard.authenticate` takes them; `length` is that of
-    the content, None for one whose length nobody has told.
+    `hash` and `chunks` are the arguments of `Guard.authenticate`; `length` is that of the content, None if unknown.
     """
 
     refusal: IamGuardError | None = None
     reservation: Reservation | None = None
-    """The room that it takes, where it is held."""
+    """The memory that it takes, if it is buffered."""
 
     def __init__(
         self,
-        stream: io.BufferedIOBase | Input,
+        stream: io.BufferedIOBase | InputStream,
         length: int | None,
         *,
         computed: str = EMPTY_HASH,
@@ -61,13 +59,13 @@ class Content:
         self._computed = computed
 
     def hash(self) -> str:
-        """Return its SHA-256 in hexadecimal; of one that is still to be read, the one that is stated."""
+        """Return the hexadecimal SHA-256 of the body; before it is read, the stated one."""
         return self._computed
 
-    def put_into(self, environ: Environ) -> None:
-        """Hand it to the application, with the headers that the content has without its coding."""
+    def install_in(self, environ: Environ) -> None:
+        """Replace the body in the environ, with the headers of the decoded content."""
         if self.stream is environ["wsgi.input"]:
-            return  # as the server gave it
+            return  # unchanged
         environ["wsgi.input"] = self.stream
         environ["wsgi.input_terminated"] = True
         if self.chunks is not None:
@@ -79,27 +77,30 @@ class Content:
             environ["CONTENT_LENGTH"] = str(self.length)
 
 
-def content_of(
+def read_body(
     request: HttpRequest, credential: SigV4Credential, environ: Environ, settings: Settings, recognise: Recognise
-) -> Content:
-    """Read the body, or as much of it as tells how it is to be verified.
+) -> RequestBody:
+    """Read the body, or wrap it if it is verified while the application reads it.
 
-    Bodies that the signature leaves out are taken for now: the route is not known yet, and until its requirement takes
-    such a call it has no caller (`CurrentCall.caller`). `recognise` is called with the stated hash before more than the
-    beginning of a body is read. Raises what it raises and what `payload_of` raises, `RequestTooLarge`, `ServerBusy`,
-    and `MalformedRequest` for a body that ended too early.
+    Bodies that the signature does not cover are accepted here, as the route is not known yet; until its requirement
+    accepts that, the call has no caller (`CurrentCall.caller`). `recognise` is called with the stated hash before more
+    than `MAX_UNVERIFIED` bytes are read. Raises what it and `payload_of` raise, `RequestTooLarge`, `ServerBusy`, and
+    `MalformedRequest` for a truncated body.
     """
     stated, unsigned, chunks = payload_of(request, credential, settings, lambda: True)
-    stream, length = environ["wsgi.input"], length_of(environ)
-    source = _Source(stream, length, settings)
+    stream, length = environ["wsgi.input"], content_length(environ)
+    source = _BodySource(stream, length, settings)
     if chunks is not None:
-        content = Content(stream, chunks.length, is_unsigned=unsigned, chunks=chunks)
+        content = RequestBody(stream, chunks.length, is_unsigned=unsigned, chunks=chunks)
         content.reservation = source.reservation
-        return _verified_while_read(
-            content, source, lambda part: _received(chunks, part, source.reservation), lambda: _finished(chunks)
+        return _verify_while_reading(
+            content,
+            source,
+            lambda part: _decode_chunk(chunks, part, source.reservation),
+            lambda: _finish_chunks(chunks),
         )
     if unsigned:
-        return Content(stream, None, is_unsigned=True)
+        return RequestBody(stream, None, is_unsigned=True)
     limit = settings.max_body if stated is None else settings.max_stream
     if length is not None and length > limit:
         raise too_large(limit)
@@ -107,43 +108,47 @@ def content_of(
     if not source.is_over:
         recognise(stated)
         source.read_up_to(settings.max_body + 1)
-    begun, computed = source.begun(), source.digest.hexdigest()
-    if len(begun) <= settings.max_body:
-        content = Content(io.BytesIO(begun), len(begun), computed=computed if begun else EMPTY_HASH)
+    buffered, computed = source.take_buffered(), source.digest.hexdigest()
+    if len(buffered) <= settings.max_body:
+        content = RequestBody(io.BytesIO(buffered), len(buffered), computed=computed if buffered else EMPTY_HASH)
     elif stated is None:
         raise too_large(settings.max_body)
     else:
-        parts = HashedParts(stated, longest=settings.max_stream, digest=source.digest, size=len(begun), held=begun)
-        content = _verified_while_read(Content(stream, length, computed=stated), source, parts.receive, parts.finish)
+        parts = HashedParts(
+            stated, max_size=settings.max_stream, digest=source.digest, size=len(buffered), pending=buffered
+        )
+        content = _verify_while_reading(
+            RequestBody(stream, length, computed=stated), source, parts.receive, parts.finish
+        )
     content.reservation = source.reservation
     return content
 
 
-def _received(chunks: ChunkedBody, part: bytes, reservation: Reservation) -> bytes:
+def _decode_chunk(chunks: ChunkedBody, part: bytes, reservation: Reservation) -> bytes:
     content = chunks.receive(part)
-    reservation.hold(chunks.held)
+    reservation.resize(chunks.held)
     return content
 
 
-def _finished(chunks: ChunkedBody) -> bytes:
+def _finish_chunks(chunks: ChunkedBody) -> bytes:
     chunks.finish()
     return b""
 
 
-def _verified_while_read(
-    content: Content, source: _Source, receive: Callable[[bytes], bytes], finish: Callable[[], bytes]
-) -> Content:
-    content.stream = io.BufferedReader(_Verified(content, source, receive, finish), _PART)
+def _verify_while_reading(
+    content: RequestBody, source: _BodySource, receive: Callable[[bytes], bytes], finish: Callable[[], bytes]
+) -> RequestBody:
+    content.stream = io.BufferedReader(_VerifyingReader(content, source, receive, finish), _PART)
     return content
 
 
-class _Source:
-    """What is left to be read of a body, and its beginning, held until it is asked for."""
+class _BodySource:
+    """The server's stream, and the buffered start of the body."""
 
-    def __init__(self, stream: Input, length: int | None, settings: Settings) -> None:
+    def __init__(self, stream: InputStream, length: int | None, settings: Settings) -> None:
         self._stream = stream
-        self._left = length
-        self._begun = bytearray()
+        self._remaining = length
+        self._buffered = bytearray()
         self._timeout = settings.body_timeout
         self._started = monotonic()
         self.digest = hashlib.sha256()
@@ -151,43 +156,43 @@ class _Source:
         self.is_over = length == 0
 
     def read(self) -> bytes:
-        """Return the next part, nothing at the end. Raises `MalformedRequest` where it comes too early."""
-        if self._left == 0:
+        """Return the next part, empty at the end. Raises `MalformedRequest` for a truncated body."""
+        if self._remaining == 0:
             return b""
-        part = self._stream.read(_PART if self._left is None else min(_PART, self._left))
-        if self._left is not None:
+        part = self._stream.read(_PART if self._remaining is None else min(_PART, self._remaining))
+        if self._remaining is not None:
             if not part:
                 raise MalformedRequest("the body ended before it was complete", place="body")
-            self._left -= len(part)
-        self.is_over = self._left == 0 if part else True
+            self._remaining -= len(part)
+        self.is_over = self._remaining == 0 if part else True
         return part
 
     def read_up_to(self, size: int) -> None:
-        """Read the whole body, or at least `size` bytes of it. Raises `RequestTimeout` for a slow one."""
-        while len(self._begun) < size and (part := self.read()):
+        """Read the complete body, or at least `size` bytes of it. Raises `RequestTimeout` if it is too slow."""
+        while len(self._buffered) < size and (part := self.read()):
             self.digest.update(part)
-            self.reservation.hold(len(self._begun) + len(part))
-            self._begun += part
-            if monotonic() > self._started + seconds_for(len(self._begun), self._timeout) and not self.is_over:
+            self.reservation.resize(len(self._buffered) + len(part))
+            self._buffered += part
+            if monotonic() > self._started + max_seconds(len(self._buffered), self._timeout) and not self.is_over:
                 raise RequestTimeout("expected the body to arrive faster", place="body")
 
-    def begun(self) -> bytes:
-        """Hand over what was read up to now."""
-        begun, self._begun = bytes(self._begun), bytearray()
-        return begun
+    def take_buffered(self) -> bytes:
+        """Return and remove the bytes read so far."""
+        buffered, self._buffered = bytes(self._buffered), bytearray()
+        return buffered
 
 
-class _Verified(io.RawIOBase):
-    """Returns what has passed a verifier."""
+class _VerifyingReader(io.RawIOBase):
+    """A stream of the verified content."""
 
     def __init__(
-        self, content: Content, source: _Source, receive: Callable[[bytes], bytes], finish: Callable[[], bytes]
+        self, content: RequestBody, source: _BodySource, receive: Callable[[bytes], bytes], finish: Callable[[], bytes]
     ) -> None:
         self._content = content
         self._source = source
         self._receive = receive
         self._finish = finish
-        self._ready = memoryview(b"")
+        self._available = memoryview(b"")
         self._is_over = False
 
     def readable(self) -> bool:
@@ -196,15 +201,15 @@ class _Verified(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer has no length
         if self._content.refusal is not None:
             raise self._content.refusal
-        while not self._ready and not self._is_over:
+        while not self._available and not self._is_over:
             try:
-                self._ready = memoryview(self._next())
+                self._available = memoryview(self._next())
             except IamGuardError as error:
                 self._content.refusal = error
                 raise
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
+        size = min(len(buffer), len(self._available))
+        buffer[:size] = self._available[:size]
+        self._available = self._available[size:]
         return size
 
     def _next(self) -> bytes:

@@ -1,9 +1,8 @@
-"""The way of one request through a synchronous application: read, known, watched, refused where it must be.
+"""The steps of a guarded request in a synchronous application, for the WSGI middleware and for adapters.
 
-`GuardWsgiMiddleware` goes it for every WSGI framework; an adapter whose framework has requests of its own goes it
-itself: `WsgiBridge.passage`, `GuardedRequest.read`, `GuardedRequest.enter`, then the application inside
-`serving(call)`, then `GuardedRequest.leave` before the answer goes out. `GuardedRequest.refuse` answers
-our errors.
+`GuardWsgiMiddleware` serves every WSGI framework. An adapter for a framework with its own request objects calls the
+steps itself: `WsgiBridge.begin`, `GuardedRequest.read`, `GuardedRequest.authenticate`, then the application inside of
+`serving(call)`, then `GuardedRequest.leave` before the response is sent. `GuardedRequest.refuse` answers errors.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ from iam_guard.web.body_budget import MAX_UNVERIFIED
 from iam_guard.web.body_verification import EMPTY_HASH
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host, signed_host
-from iam_guard.web.key_lookups import look_up_here
+from iam_guard.web.key_lookups import look_up_sync
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
-from iam_guard.web.response_guard import UNTOLD, check_answer, neutral_answer, record_failure
-from iam_guard.web.wsgi.body import Content, content_of
+from iam_guard.web.response_guard import UNKNOWN_ENDPOINT, check_answer, neutral_answer, record_failure
+from iam_guard.web.wsgi.body import RequestBody, read_body
 from iam_guard.web.wsgi.environ import Environ, Scope
 
 _log = logging.getLogger("iam_guard.web")
@@ -47,30 +46,30 @@ _NO_CLAIM: Final = Claim("unknown", None)
 
 
 class WsgiBridge:
-    """Where requests come in; made once, and shared between threads.
+    """Creates guarded requests; created once, and shared between threads.
 
-    `refusal` gives the form of refusals. `drops_underscores` says that the server drops headers with an underscore in
-    their names; raises `ConfigurationError` where headers of proxies count and nobody has said so.
+    `refusal` formats error responses. `drops_underscores` states that the server drops headers with an underscore in
+    their names; it is required if the settings trust headers of proxies, and raises `ConfigurationError` otherwise.
     """
 
     def __init__(self, guard: Guard, *, refusal: RefusalFormat = problem, drops_underscores: bool = False) -> None:
-        if not drops_underscores and _believes_headers(guard.settings):
+        if not drops_underscores and _trusts_proxy_headers(guard.settings):
             message = (
-                "headers of proxies count, and WSGI has one name for `X-Forwarded-For` and `X_Forwarded_For`: say"
-                " `drops_underscores=True` where the server drops the second, as gunicorn, waitress and mod_wsgi do"
+                "headers of proxies are trusted, and WSGI does not distinguish `X-Forwarded-For` and `X_Forwarded_For`:"
+                " set `drops_underscores=True` if the server drops the second, as gunicorn, waitress and mod_wsgi do"
             )
             raise ConfigurationError(message, place="drops_underscores")
         self.guard = guard
         self._refusal = refusal
         self._connection = Connection(guard.settings)
 
-    def passage(self, scope: Scope) -> GuardedRequest:
-        """Begin with a request; `scope` is one of ASGI, or what `scope_of` gives."""
+    def begin(self, scope: Scope) -> GuardedRequest:
+        """Return the steps for a request; `scope` is an ASGI scope, or the result of `scope_of`."""
         return GuardedRequest(self.guard, self._connection, self._refusal, scope)
 
 
 class GuardedRequest:
-    """One request on its way."""
+    """The steps of one request."""
 
     def __init__(self, guard: Guard, connection: Connection, refusal: RefusalFormat, scope: Scope) -> None:
         self._guard = guard
@@ -80,7 +79,7 @@ class GuardedRequest:
         self._environ: Environ = {}
         self._request: HttpRequest | None = None
         self._credential: AnyCredential | None = None
-        self._content: Content | None = None
+        self._content: RequestBody | None = None
         self._call: CurrentCall | None = None
         self.facts = connection.facts(scope)
 
@@ -90,10 +89,10 @@ class GuardedRequest:
         return self.facts.request_id
 
     def read(self, environ: Environ) -> bool:
-        """Read the credential, and the body where it covers one; tell whether the application gets another body.
+        """Read the credential, and the body if it is covered; return whether the body was replaced in the environ.
 
-        Then `wsgi.input` of the environ is what it is to read, and the headers there are those of the content. Raises
-        errors about the request itself; all of them are noted.
+        The environ then has a new `wsgi.input`, and the headers of the decoded content. Raises errors about the request
+        itself; all of them are recorded.
         """
         self._environ = environ
         try:
@@ -102,122 +101,122 @@ class GuardedRequest:
             if isinstance(self._credential, SigV4Credential):
                 refuse_dot_segments(self._request, self._credential)
                 recognise = partial(self._recognise, self._request, self._credential)
-                self._content = content_of(self._request, self._credential, environ, self._guard.settings, recognise)
+                self._content = read_body(self._request, self._credential, environ, self._guard.settings, recognise)
         except IamGuardError as error:
             claim = _NO_CLAIM if self._request is None else credential_of(self._request)
             self._guard.trail.record_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
             raise
         if self._content is None:
             return False
-        self._content.put_into(environ)
+        self._content.install_in(environ)
         return True
 
-    def may_read_long(self, environ: Environ) -> bool:
-        """Return whether `read` may hash much or look a key up, so that an event loop leaves it to a thread."""
+    def may_block(self, environ: Environ) -> bool:
+        """Return whether `read` may hash a large body or look up a key, and so must not run on an event loop."""
         length = environ.get("CONTENT_LENGTH") or "0"
         return "HTTP_TRANSFER_ENCODING" in environ or not length.isdecimal() or int(length) > MAX_UNVERIFIED
 
-    def enter(self, *, cache_only: bool = False) -> CurrentCall:
-        """Find out who calls; give the call to be served. Raises what `Guard.authenticate` raises.
+    def authenticate(self, *, cache_only: bool = False) -> CurrentCall:
+        """Authenticate the caller, and return the call for `serving`. Raises what `Guard.authenticate` raises.
 
-        With `cache_only` that is `CacheMiss` where the store or anybody else would have to be waited for.
+        With `cache_only`, that is `CacheMiss` if the store or another service would have to be queried.
         """
         content = self._content
         principal = self._principal(content, cache_only)
         if (host := signed_host(principal)) is not None:
-            self._route_by(host)
+            self._use_host(host)
         self._call = CurrentCall(self._guard, principal, self.facts, self._scope)
         self._call.has_unsigned_payload = content is not None and content.is_unsigned
         return self._call
 
-    def _route_by(self, host: str) -> None:
-        """Let the application see the host that was signed, and no other."""
+    def _use_host(self, host: str) -> None:
+        """Replace the host in the environ and the scope by the signed one."""
         self._environ["HTTP_HOST"] = host
         self._environ.pop("HTTP_X_FORWARDED_HOST", None)
         self._scope["headers"] = headers_at_host(self._scope["headers"], host)
         self.facts = replace(self.facts, host=host)
 
     def _recognise(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
-        self._looked_up(credential, partial(self._guard.recognise, request, credential, stated))
+        self._run_lookup(credential, partial(self._guard.recognise, request, credential, stated))
 
-    def _principal(self, content: Content | None, cache_only: bool) -> Principal:
+    def _principal(self, content: RequestBody | None, cache_only: bool) -> Principal:
         if self._request is None or self._credential is None:
-            raise ConfigurationError("nobody has read the request yet")
+            raise ConfigurationError("expected `read` before `authenticate`")
         authenticate = partial(
             self._guard.authenticate,
             self._request,
             call=self.facts,
             credential=self._credential,
-            payload_hash=_hash_of_nothing if content is None else content.hash,
+            payload_hash=_empty_hash if content is None else content.hash,
             unsigned_payload=content is not None and content.is_unsigned,
             chunks=None if content is None else content.chunks,
         )
         if cache_only:
             return authenticate(cache_only=True)
         try:
-            return self._looked_up(self._credential, authenticate)
+            return self._run_lookup(self._credential, authenticate)
         except ServerBusy as error:
             claim = claim_of(self._credential)
             self._guard.trail.record_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
             raise
 
-    def _looked_up(self, credential: AnyCredential, work: Callable[..., T]) -> T:
-        """Do what may ask the store; few at a time for keys that have not signed in before."""
+    def _run_lookup(self, credential: AnyCredential, work: Callable[..., T]) -> T:
+        """Call `work`; lookups of unknown keys are limited."""
         if self._guard.has_seen(credential):
             return work()
         try:
             return work(cache_only=True)
         except CacheMiss:
-            return look_up_here(work)
+            return look_up_sync(work)
 
-    def go_on(self) -> None:
-        """Raise where the body turned out not to be what was signed: whatever was made of it, nobody gets it."""
+    def check_body(self) -> None:
+        """Raise if the body does not match its signature; its results must not be sent."""
         if self._content is not None and self._content.refusal is not None:
             raise self._content.refusal
 
     def leave(self, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
-        """Let an answer out, or raise why it may not: nobody decided, or the body is not what was signed.
+        """Check that a response may be sent; raise if it was not decided, or the body does not match its signature.
 
-        Return what goes out in its place where only the status of the answer may; None where the answer itself goes
-        out. A refusal that the framework has answered itself is noted here.
+        Returns a response to send instead if only the status may be sent, otherwise None. A refusal that the framework
+        answered itself is recorded here.
         """
-        self.go_on()
+        self.check_body()
         call = self._call
         if call is None:
-            raise ConfigurationError("nobody knows the caller yet")
-        is_whole = check_answer(call, status, call.scope.get("endpoint", UNTOLD), call.scope.get("method"))
+            raise ConfigurationError("expected `authenticate` before `leave`")
+        is_whole = check_answer(call, status, call.scope.get("endpoint", UNKNOWN_ENDPOINT), call.scope.get("method"))
         instead = None if is_whole else neutral_answer(status, headers, call.scope)
         if call.refusal is not None:
             record_failure(call, call.refusal, _log)
         return instead
 
     def end(self) -> None:
-        """The answer is out: what the application does after that, in a task of its own say, has no caller any more."""
+        """End the call after the response; code that the application runs later, as in a task, has no caller."""
         if self._call is not None:
             self._call.is_over = True
         if self._content is not None and self._content.reservation is not None:
             self._content.reservation.release()
 
     def refuse(self, error: IamGuardError) -> Refusal:
-        """Record what nobody has noted, and give the answer."""
-        if self._call is not None:  # authentication errors were noted where they were made
+        """Record an error that was not recorded yet, and return its response."""
+        if self._call is not None:  # authentication errors are already recorded
             is_body = self._content is not None and self._content.refusal is error
             record_failure(self._call, error, _log, is_body=is_body)
-        return self.form(error)
+        return self.error_response(error)
 
-    def form(self, error: IamGuardError) -> Refusal:
-        """Return the form of a refusal; the body of one to HEAD is empty."""
+    def error_response(self, error: IamGuardError) -> Refusal:
+        """Return the response to an error; to HEAD without a body."""
         refusal = self._refusal(error, self.request_id)
         size = ("content-length", str(len(refusal.body)))
         body = b"" if self._scope["method"] == "HEAD" else refusal.body
         return Refusal(refusal.status, (*refusal.headers, size), body)
 
 
-def _believes_headers(settings: Settings) -> bool:
+def _trusts_proxy_headers(settings: Settings) -> bool:
     return bool(settings.trusted_proxies) or any(
         client_certificate != TLS for client_certificate in settings.client_certificates
     )
 
 
-def _hash_of_nothing() -> str:
+def _empty_hash() -> str:
     return EMPTY_HASH

@@ -1,13 +1,13 @@
-"""A WSGI environ, brought into the form of a connection that the enforcement point reads: an ASGI scope.
+"""Convert a WSGI environ to an ASGI scope.
 
-What a server gives is a decoded path and merged headers, and a signature covers neither. The path as it was sent is in
-`REQUEST_URI` or `RAW_URI` of most servers (gunicorn, waitress, Werkzeug, uWSGI, mod_wsgi); it counts only where it
-decodes to the very path that the application routes on. Else that path is encoded anew, so that what is verified is
-always what is served: a path that was sent in another form, or changed on its way, has a signature that does not match.
-Repeated headers arrive joined by a comma, as a signature has them, or not at all; both are the server's affair.
+The environ has a decoded path and merged headers; a signature covers neither. Most servers (gunicorn, waitress,
+Werkzeug, uWSGI, mod_wsgi) have the raw path in `REQUEST_URI` or `RAW_URI`; it is used only if it decodes to the path
+that the application routes by. Otherwise that path is encoded again, so that the verified path is always the served
+one: a path that was sent in another form, or rewritten on its way, does not match its signature. Repeated headers
+arrive joined by a comma, as in a signature, or not at all, depending on the server.
 
-`X-Name` and `X_Name` are one name here (PEP 3333), so that a caller could write what only a proxy may write: whoever
-believes headers of proxies has to know that the server drops the second (`WsgiBridge`).
+`X-Name` and `X_Name` have the same key (PEP 3333), so a caller could forge a proxy's header unless the server drops the
+second (`WsgiBridge`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _RAW_TARGETS: Final = ("REQUEST_URI", "RAW_URI")
 _WITHOUT_PREFIX: Final = {"CONTENT_TYPE": b"content-type", "CONTENT_LENGTH": b"content-length"}
 _PREFIX: Final = "HTTP_"
 _CERTIFICATE: Final = "SSL_CLIENT_CERT"
-"""Where Apache and Werkzeug put the certificate of the connection, in PEM."""
-_LONGEST_REMEMBERED: Final = 128
+"""The key of the client certificate in PEM, set by Apache and Werkzeug."""
+_MAX_CACHED_LENGTH: Final = 128
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -51,17 +51,17 @@ def scope_of(environ: Mapping[str, Any]) -> Scope:
     }
 
 
-def length_of(environ: Mapping[str, Any]) -> int | None:
-    """Return how long the body is; None for one that is to be read to its end.
+def content_length(environ: Mapping[str, Any]) -> int | None:
+    """Return the length of the body; None if it is read to its end.
 
-    Raises `MalformedRequest` where the server does not tell where a body in chunks ends, and for what is no length.
+    Raises `MalformedRequest` if the server does not terminate a chunked body, and for an invalid length.
     """
     text = environ.get("CONTENT_LENGTH")
     is_chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
     if environ.get("wsgi.input_terminated") and (is_chunked or not text):
         return None
     if is_chunked:
-        message = "expected the length of the body: the server does not tell where one in chunks ends"
+        message = "expected a content length, got a chunked body from a server without `wsgi.input_terminated`"
         raise MalformedRequest(message, place="transfer-encoding")
     if not text:
         return 0
@@ -71,7 +71,7 @@ def length_of(environ: Mapping[str, Any]) -> int | None:
 
 
 def _raw_path(environ: Mapping[str, Any], served: bytes) -> bytes:
-    """Return the path as it was sent, where the server tells and it is the path that is served."""
+    """Return the raw path, if the server has it and it decodes to the served path."""
     for name in _RAW_TARGETS:
         raw = _path_in(environ.get(name))
         if raw is not None and unescaped(raw) == served:
@@ -80,7 +80,7 @@ def _raw_path(environ: Mapping[str, Any], served: bytes) -> bytes:
 
 
 def _path_in(target: object) -> bytes | None:
-    """Return the path of a request's target: `/path?query`, or a whole URL, which HTTP has for proxies."""
+    """Return the path of a request target: `/path?query`, or an absolute URL, as sent to proxies."""
     if not isinstance(target, str):
         return None
     raw = _bytes(target).partition(b"?")[0]
@@ -101,16 +101,16 @@ def _headers(environ: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _name_of(key: str) -> bytes:
-    return _read_name(key) if len(key) <= _LONGEST_REMEMBERED else _read_name.__wrapped__(key)
+    return _read_name(key) if len(key) <= _MAX_CACHED_LENGTH else _read_name.__wrapped__(key)
 
 
-@lru_cache(maxsize=1024)  # clients send the same headers again and again
+@lru_cache(maxsize=1024)  # header names repeat
 def _read_name(key: str) -> bytes:
     return _bytes(key[len(_PREFIX) :].replace("_", "-").lower())
 
 
 def _host(environ: Mapping[str, Any], scheme: str) -> Iterator[tuple[bytes, bytes]]:
-    """Name the server where the client did not, as PEP 3333 has it."""
+    """Yield a `host` header from the server's name if the client sent none (PEP 3333)."""
     if "HTTP_HOST" in environ or not environ.get("SERVER_NAME"):
         return
     port = environ.get("SERVER_PORT", "")
@@ -119,7 +119,7 @@ def _host(environ: Mapping[str, Any], scheme: str) -> Iterator[tuple[bytes, byte
 
 
 def _chain(environ: Mapping[str, Any]) -> Iterator[str]:
-    """Return the certificate of the connection's client, then those that it sent along."""
+    """Yield the client certificate, then its chain."""
     if not environ.get(_CERTIFICATE):
         return
     yield environ[_CERTIFICATE]

@@ -1,13 +1,13 @@
-"""`GuardWsgiMiddleware`: the guard before a WSGI application, whatever framework it is made with.
+"""`GuardWsgiMiddleware`: the guard of a WSGI application of any framework.
 
-Strategy, as in `web/asgi/middleware`: (1) the facts of the connection; (2) authenticate, which refuses bad credentials
-at once; (3) set the current call and run the application, whose decorators decide; (4) hold its `start_response` back
-until it is clear that the answer was decided; (5) turn errors of our family into refusals. The parts of an answer are
-made after the application has returned, so the call is current again while each is made.
+As in `web/asgi/middleware`: (1) read the facts of the connection; (2) authenticate, which rejects bad credentials at
+once; (3) set the current call and run the application, whose decorators decide; (4) delay its `start_response` until
+the response is known to be decided; (5) convert `IamGuardError` to a response. The parts of a response are generated
+after the application has returned, so the call is set again for each of them.
 
-A framework's own router is not known here: whoever joins it to the guard says with `CurrentCall.matched` what it found
-(the adapters do). Of an application that never says, an answer without a decision is let out only where it is a 404, a
-405 or a redirect to its own URL, and then a standard answer stands in for it.
+The router of the framework is unknown here: adapters report the matched endpoint with `CurrentCall.matched`. Without
+such a report, a response without a decision is sent only if it is a 404, a 405 or a redirect to the same URL, and then
+as a neutral response.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _REQUEST_ID = "x-amzn-requestid"
 
 
 class GuardWsgiMiddleware:
-    """Put a guard before a WSGI application.
+    """Guard a WSGI application.
 
-    `refusal` gives the form of refusals, RFC 9457 by default. `drops_underscores` says that the server drops headers
-    with an underscore in their names, which it must where headers of proxies count (`trusted_proxies`,
-    `client_certificates`); raises `ConfigurationError` where they do and nobody has said so.
+    `refusal` formats error responses, by default as RFC 9457. `drops_underscores` states that the server drops headers
+    with an underscore in their names; it is required if the settings trust headers of proxies (`trusted_proxies`,
+    `client_certificates`), and raises `ConfigurationError` otherwise.
     """
 
     def __init__(
@@ -44,71 +44,71 @@ class GuardWsgiMiddleware:
     ) -> None:
         self.app = app
         self.guard = guard
-        self._entrance = WsgiBridge(guard, refusal=refusal, drops_underscores=drops_underscores)
+        self._bridge = WsgiBridge(guard, refusal=refusal, drops_underscores=drops_underscores)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        passage = self._entrance.passage(scope_of(environ))
-        answer = _Answer(passage, start_response)
+        guarded = self._bridge.begin(scope_of(environ))
+        response = _PendingResponse(guarded, start_response)
         try:
-            passage.read(environ)
-            answer.call = call = passage.enter()
+            guarded.read(environ)
+            response.call = call = guarded.authenticate()
             with serving(call):
-                answer.parts = self.app(environ, answer.hold)
-                if answer.is_held:
-                    answer.begin()
+                response.parts = self.app(environ, response.start_response)
+                if response.has_started:
+                    response.start()
         except IamGuardError as error:
-            return answer.refused(error)
-        return _Served(answer, call)
+            return response.refused(error)
+        return _ResponseParts(response, call)
 
 
-class _Answer:
-    """What the application answers: held back until it is clear that it may go out, so that it can be refused."""
+class _PendingResponse:
+    """The application's response, delayed until it is known that it may be sent."""
 
-    def __init__(self, passage: GuardedRequest, start_response: StartResponse) -> None:
-        self._passage = passage
+    def __init__(self, guarded: GuardedRequest, start_response: StartResponse) -> None:
+        self._guarded = guarded
         self._start_response = start_response
-        self._held: tuple[str, Headers] | None = None
+        self._start_arguments: tuple[str, Headers] | None = None
         self._write: Write | None = None
         self.call: CurrentCall | None = None
         self.parts: Iterable[bytes] = ()
-        self.instead: Refusal | None = None
-        """The standard answer that goes out in the place of the application's."""
+        self.replacement: Refusal | None = None
+        """The neutral response that is sent instead of the application's."""
 
     @property
-    def is_held(self) -> bool:
-        """Whether the application has said how its answer begins; a generator does so with its first part."""
-        return self._held is not None
+    def has_started(self) -> bool:
+        """Whether the application has called `start_response`; a generator does so with its first part."""
+        return self._start_arguments is not None
 
-    def hold(self, status: str, headers: Headers, exc_info: Any = None) -> Write:
-        """Stand for `start_response`. With `exc_info` it may be called again; the server knows what to do then."""
+    def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Write:
+        """Serve as `start_response`. With `exc_info` it may be called again, which the server handles."""
         if self._write is not None:
-            if self._passage.leave(_code(status), headers) is not None:
-                raise UndecidedEndpoint("an answer without a decision was begun twice")
+            if self._guarded.leave(_code(status), headers) is not None:
+                raise UndecidedEndpoint("an answer without a decision was started twice")
             return self._start_response(status, self._with_id(headers), exc_info)
-        self._held = (status, headers)
+        self._start_arguments = (status, headers)
         return self._write_at_once
 
-    def begin(self) -> Write:
-        """Let the answer out, once. Raises why it may not."""
+    def start(self) -> Write:
+        """Start the response, once. Raises if it must not be sent."""
         if self._write is None:
-            if self._held is None:
-                raise ConfigurationError("the application gave an answer before it called `start_response`")
-            status, headers = self._held
-            self.instead = self._passage.leave(_code(status), headers)
-            if self.instead is not None:
-                status, headers = _status_of(self.instead), [*self.instead.headers]
+            if self._start_arguments is None:
+                raise ConfigurationError("expected a call of `start_response` before the body, got none")
+            status, headers = self._start_arguments
+            self.replacement = self._guarded.leave(_code(status), headers)
+            if self.replacement is not None:
+                status, headers = _status_of(self.replacement), [*self.replacement.headers]
             self._write = self._start_response(status, self._with_id(headers))
         return self._write
 
-    def let_out(self) -> Write:
-        """Let another part out. Raises why it may not."""
-        write = self.begin()
-        self._passage.go_on()
+    def checked_write(self) -> Write:
+        """Return the server's `write` for another part. Raises if it must not be sent."""
+        write = self.start()
+        self._guarded.check_body()
         return write
 
     def refused(self, error: IamGuardError) -> list[bytes]:
-        """Answer with a refusal instead; break off what has begun, by raising the error."""
-        refusal = self._passage.refuse(error)
+        """Send an error response instead; raise the error if the response has already started."""
+        refusal = self._guarded.refuse(error)
         self.close()
         if self._write is not None:
             raise error
@@ -116,28 +116,28 @@ class _Answer:
         return [refusal.body]
 
     def close(self) -> None:
-        """Tell the application that its answer is over, once; what it does then still has its caller."""
+        """Close the application's response, once; the call is still current for its `close`."""
         parts, self.parts = self.parts, ()
         close = getattr(parts, "close", None)
         if close is not None and self.call is not None:
             with serving(self.call):
                 close()
-        self._passage.end()
+        self._guarded.end()
 
     def _write_at_once(self, data: bytes) -> object:
-        write = self.let_out()
-        return write(data) if self.instead is None else None
+        write = self.checked_write()
+        return write(data) if self.replacement is None else None
 
     def _with_id(self, headers: Headers) -> Headers:
         kept = [(name, value) for name, value in headers if name.lower() != _REQUEST_ID]
-        return [*kept, (_REQUEST_ID, self._passage.request_id)]
+        return [*kept, (_REQUEST_ID, self._guarded.request_id)]
 
 
-class _Served:
-    """The parts of an answer, each made while its call is the current one."""
+class _ResponseParts:
+    """The parts of a response, each generated while its call is current."""
 
-    def __init__(self, answer: _Answer, call: CurrentCall) -> None:
-        self._answer = answer
+    def __init__(self, response: _PendingResponse, call: CurrentCall) -> None:
+        self._answer = response
         self._call = call
         self._parts: Iterator[bytes] | None = None
         self._refused: Iterator[bytes] | None = None
@@ -155,25 +155,25 @@ class _Served:
         return next(self._refused)
 
     def _next(self) -> bytes:
-        if self._answer.instead is None:
+        if self._answer.replacement is None:
             part = self._next_part()
             if part is not None:
                 return part
-        if self._answer.instead is None:
+        if self._answer.replacement is None:
             raise StopIteration
         self._refused = iter(())
-        return self._answer.instead.body
+        return self._answer.replacement.body
 
     def _next_part(self) -> bytes | None:
-        """Return a part that may go out; None at the end, and where a standard answer stands in."""
+        """Return the next part; None at the end, and if a neutral response replaces it."""
         if self._parts is None:
             self._parts = iter(self._answer.parts)
         part = next(self._parts, None)
-        self._answer.let_out()  # an answer without parts begins at its end
-        return part if self._answer.instead is None else None
+        self._answer.checked_write()  # a response without parts starts at its end
+        return part if self._answer.replacement is None else None
 
     def close(self) -> None:
-        """Tell the application that its answer is over."""
+        """Close the application's response."""
         self._answer.close()
 
 

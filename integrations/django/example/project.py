@@ -1,6 +1,6 @@
-"""A Django project with two tenants, guarded, in one file. `python project.py` asks it some questions.
+"""A guarded Django project with two tenants, in one file. `python project.py` sends some requests to it.
 
-`python project.py runserver` serves it, `python project.py check` looks for views that nobody guards.
+`python project.py runserver` serves it, `python project.py check` reports unguarded views.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ settings.configure(
         "django.middleware.csrf.CsrfViewMiddleware",
     ],
     ROOT_URLCONF=__name__,
-    SECRET_KEY="of the example",  # noqa: S106  nothing is signed with it
+    SECRET_KEY="example",  # noqa: S106  not used for signing
 )
 django.setup()
 
@@ -51,13 +51,13 @@ class Documents(View):  # type: ignore[misc]  # Django has no types
 
     @docs.requires("GetDocument", resource="document/{document_id}")
     async def get(self, request: HttpRequest, document_id: str) -> HttpResponse:
-        """Return one."""
+        """Return a document."""
         account = current_principal().account or ""
         return JsonResponse({"account": account, "text": DOCUMENTS.get((account, document_id), "")})
 
     @docs.requires("PutDocument", resource="document/{document_id}")
     async def put(self, request: HttpRequest, document_id: str) -> HttpResponse:
-        """Write one."""
+        """Write a document."""
         account = current_principal().account or ""
         DOCUMENTS[account, document_id] = request.body.decode()
         return JsonResponse({"account": account, "text": request.body.decode()})
@@ -65,7 +65,7 @@ class Documents(View):  # type: ignore[misc]  # Django has no types
 
 @public
 def health(request: HttpRequest) -> HttpResponse:
-    """Answer anybody."""
+    """Answer without authentication."""
     return HttpResponse("ok")
 
 
@@ -79,16 +79,16 @@ CALLERS = {
 
 
 def main() -> None:
-    """Return what guards what, and what becomes of some requests."""
+    """Print the guards of the views, and the results of some requests."""
     for endpoint in inventory():
         print(f"{endpoint!s:55} {', '.join(endpoint.guards)}")
     client = Client()
-    for who, key in CALLERS.items():
+    for caller, key in CALLERS.items():
         headers = {"authorization": f"Bearer {key}"}
         for method, body in (("PUT", b"draft"), ("GET", b"")):
             answer = client.generic(method, "/documents/7", body, headers=headers)
-            print(f"{who:15} {method:4} {answer.status_code} {answer.content.decode()}")
-    print(f"{'nobody':15} GET  {client.get('/documents/7').status_code}")
+            print(f"{caller:15} {method:4} {answer.status_code} {answer.content.decode()}")
+    print(f"{'anonymous':15} GET  {client.get('/documents/7').status_code}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The application that `INSTALLED_APPS` names: it brings the system check."""
+"""The Django application with the system check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class IamGuardConfig(AppConfig):  # type: ignore[misc]  # Django has no types
     verbose_name = "iam_guard"
 
     def ready(self) -> None:
-        """Register the check; imported here, for views can be found only once all applications are there."""
+        """Register the check; imported here, as views can be found only after all applications are loaded."""
         from iam_guard_django.views import check_views  # noqa: PLC0415
 
         checks.register(check_views, checks.Tags.security)

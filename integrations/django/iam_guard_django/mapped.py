@@ -1,12 +1,12 @@
-"""A route map before Django's views: the row of the URL pattern that Django has matched decides before the view runs.
+"""Enforce a route map in Django: the row of the matched URL pattern decides before the view runs.
 
-Strategy. Django calls `process_view` of each middleware once it has matched, with the view and its parameters; the
-guard stands outermost, so it comes before CSRF and whatever else acts there. A row is found by the match's own route,
-which Django makes of the patterns on its way. Of a function Django does not know which methods it takes, so where the
-map names some the others are answered 405, and the function does not run. What another `process_view` changes after
-that was not decided about. No middleware stands behind them all, so Django's handlers are told to look once more where
-they have the view in their hands, `make_view_atomic`, and it does not run. The answer is looked at as it leaves, for
-what a view itself changes.
+Django calls the `process_view` of each middleware after matching, with the view and its parameters. The guard is the
+outermost middleware, so it decides before CSRF and others. The row is looked up by `ResolverMatch.route`. Django does
+not know which methods a function accepts; if the map names some, other methods are answered with 405.
+
+Another `process_view` may change the parameters after the decision, and no middleware runs after all of them. So
+`BaseHandler.make_view_atomic` is patched to compare them again directly before the view, which then does not run.
+Changes by the view itself are found when the response is checked.
 """
 
 from __future__ import annotations
@@ -23,53 +23,53 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from iam_guard import RouteMap
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.web.endpoints import mark_of
-from iam_guard.web.mapped_route import MappedRoute, is_another
+from iam_guard.web.mapped_route import MappedRoute, parameters_changed
 from iam_guard_django.options import Options, route_map
-from iam_guard_django.permissions import PermissionsUntold, permissions_of
+from iam_guard_django.permissions import PermissionsUnknown, permissions_of
 from iam_guard_django.views import class_of, endpoint_of, joined, views_by_path
 
 _DECIDED: Final = "_iam_guard_decided"
-"""Where a request has what a row was asked about: the match, the method, the parameters as they were."""
+"""The attribute of a request for what a row has decided about: the match, the method, the original parameters."""
 _TO_FIELD: Final = "_to_field"
-"""The parameter by which the admin site is told what finds an object."""
-_LOOKS: Final = "_iam_guard_looks"
-"""The mark of what looks at requests before their view runs."""
+"""The request parameter of the admin site for the field that identifies an object."""
+_PATCHED: Final = "_iam_guard_looks"
+"""The mark of a patched `make_view_atomic`."""
 
 
 class MappedViews:
-    """Asks the map of the setting about each view; whether it fits to the project is looked at once."""
+    """Enforces the route map of the setting; it is validated against the project once."""
 
-    def __init__(self, chosen: Options) -> None:
-        self._options = chosen
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._routes: RouteMap | None = None
         self._views: dict[str, list[Any]] = {}
-        _look_before_views()
+        _patch_view_handlers()
 
-    def before(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
-        """Decide by the row of a view that is about to run; raise unless allowed. Gives an answer in its place."""
-        row = self._row_before(request, view)
+    def decide(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
+        """Enforce the row of a view before it runs; raise unless allowed. Returns a 405 for a method without a row."""
+        row = self._matched_row(request, view)
         if row is None:
-            return self._not_taken(request)
+            return self._method_not_allowed(request)
         row.enforce(parameters)
-        _refuse_another_field(request, row, view)
-        _note(request, row, parameters)
+        _check_admin_field(request, row, view)
+        _record_row(request, row, parameters)
         return None
 
-    async def before_async(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
-        """Do the same, and wait for asynchronous loaders; others have a thread, so that they may ask the database."""
-        row = self._row_before(request, view)
+    async def decide_async(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
+        """Decide as `decide` does; await asynchronous loaders, and run others in a thread, as they may do I/O."""
+        row = self._matched_row(request, view)
         if row is None:
-            return self._not_taken(request)
+            return self._method_not_allowed(request)
         if row.blocks:
             await sync_to_async(row.enforce)(parameters)
         else:
             await row.enforce_async(parameters)
-        _refuse_another_field(request, row, view)
-        _note(request, row, parameters)
+        _check_admin_field(request, row, view)
+        _record_row(request, row, parameters)
         return None
 
     def standing_for(self, request: HttpRequest, endpoint: Any) -> Any:
-        """Return what answers a request that Django has matched: the row, or the endpoint where that asks for more."""
+        """Return the endpoint to report for a matched request: the row, or the endpoint if that has a requirement."""
         row = self._row_of(request)
         return endpoint if row is None else row.standing_for(endpoint, request.method)
 
@@ -84,9 +84,11 @@ class MappedViews:
             self._routes = routes
         return self._routes
 
-    def _row_before(self, request: HttpRequest, view: Any) -> MappedRoute | None:
+    def _matched_row(self, request: HttpRequest, view: Any) -> MappedRoute | None:
         if request.resolver_match.func is not view:
-            raise ConfigurationError("the match of a request is not that of its view", place="resolver_match")
+            raise ConfigurationError(
+                "expected the request's match to have its view, got another", place="resolver_match"
+            )
         return self._row_of(request)
 
     def _row_of(self, request: HttpRequest) -> MappedRoute | None:
@@ -94,56 +96,58 @@ class MappedViews:
         return routes.row(request.method, _path_of(request)) if self._is_declared(request) else None
 
     def _is_declared(self, request: HttpRequest) -> bool:
-        """Return whether the view is the one that the map is about, and not another that has the same path for now: by
-        URLs that a middleware chose, or in a language.
+        """Return whether the view is the project's for this path, and not another one that has the same path because of
+        a middleware's `urlconf` or of the language.
         """
         is_of_project = getattr(request, "urlconf", None) in (None, settings.ROOT_URLCONF)
         declared = self._views.get(_path_of(request), ())
-        return is_of_project and any(each is request.resolver_match.func for each in declared)
+        return is_of_project and any(view is request.resolver_match.func for view in declared)
 
-    def _not_taken(self, request: HttpRequest) -> HttpResponse | None:
-        """Answer where the map names methods of a view, and not this one, and nothing else guards it."""
+    def _method_not_allowed(self, request: HttpRequest) -> HttpResponse | None:
+        """Return a 405 if the map has rows for other methods of a view, and nothing else guards this one."""
         methods = self._map.methods_of(_path_of(request)) if self._is_declared(request) else ()
         match = request.resolver_match
         if not methods:
             return None
         found = endpoint_of(match.func, match.view_name, request.method, self._options)
-        if found is None or mark_of(found, request.method) is not None or _may_be_guarded(match.func, request.method):
+        if found is None or mark_of(found, request.method) is not None or _is_guard_unknown(match.func, request.method):
             return None
         return HttpResponseNotAllowed(methods)
 
 
-def refuse_changes(request: HttpRequest) -> None:
-    """Raise `ConfigurationError` where a view has something else than what its row was asked about."""
-    match, method, given, parameters = getattr(request, _DECIDED, (None, "", {}, {}))
+def check_unchanged(request: HttpRequest) -> None:
+    """Raise `ConfigurationError` if the match, the method or a parameter changed after the decision."""
+    match, method, current, parameters = getattr(request, _DECIDED, (None, "", {}, {}))
     if match is None:
         return
-    if request.resolver_match is not match or request.method != method or is_another(given, parameters):
-        message = f"`process_view` of something inside of the guard changed what was decided about `{match.route}`"
+    if request.resolver_match is not match or request.method != method or parameters_changed(current, parameters):
+        message = (
+            f"an inner `process_view` changed the view, method or parameters of `{match.route}` after the decision"
+        )
         raise ConfigurationError(message, place="MIDDLEWARE")
 
 
-def is_decided_by_row(request: HttpRequest) -> bool:
-    """Return whether a row has been asked about the view that Django has matched, or opens it."""
+def has_row_decision(request: HttpRequest) -> bool:
+    """Return whether a row has decided about the matched view, or declares it public."""
     return hasattr(request, _DECIDED)
 
 
-def _may_be_guarded(view: Any, method: str) -> bool:
-    """Return whether only REST framework will know, once the view runs, which permissions it has."""
+def _is_guard_unknown(view: Any, method: str) -> bool:
+    """Return whether the permissions of the view are known to REST framework only once it runs."""
     try:
         permissions_of(view, class_of(view), method.lower())
-    except PermissionsUntold:
+    except PermissionsUnknown:
         return True
     return False
 
 
-def _note(request: HttpRequest, row: MappedRoute, parameters: Mapping[str, Any]) -> None:
-    asked = {} if row.is_public else dict(parameters)
-    setattr(request, _DECIDED, (request.resolver_match, request.method, parameters, asked))
+def _record_row(request: HttpRequest, row: MappedRoute, parameters: Mapping[str, Any]) -> None:
+    decided = {} if row.is_public else dict(parameters)
+    setattr(request, _DECIDED, (request.resolver_match, request.method, parameters, decided))
 
 
-def _refuse_another_field(request: HttpRequest, row: MappedRoute, view: Any) -> None:
-    """Raise `InvalidInput` where a request has the admin site find its object by another field than the decided key."""
+def _check_admin_field(request: HttpRequest, row: MappedRoute, view: Any) -> None:
+    """Raise `InvalidInput` if a request makes the admin site find its object by another field than the primary key."""
     admin = getattr(view, "model_admin", None)
     if admin is None or row.is_public:
         return
@@ -156,23 +160,23 @@ def _path_of(request: HttpRequest) -> str:
     return f"/{request.resolver_match.route}"
 
 
-def _look_before_views() -> None:
-    """Let Django's handlers look at a request after all `process_view` and before its view, as tracers do."""
+def _patch_view_handlers() -> None:
+    """Make Django's handlers check the request after all `process_view` hooks and before its view, as tracers do."""
     make = BaseHandler.make_view_atomic
-    if hasattr(make, _LOOKS):
+    if hasattr(make, _PATCHED):
         return
 
     @wraps(make)
-    def make_looking(handler: BaseHandler, view: Any) -> Any:
-        return _looking(make(handler, view))
+    def make_checked(handler: BaseHandler, view: Any) -> Any:
+        return _with_check(make(handler, view))
 
-    setattr(make_looking, _LOOKS, True)
-    BaseHandler.make_view_atomic = make_looking
+    setattr(make_checked, _PATCHED, True)
+    BaseHandler.make_view_atomic = make_checked
 
 
-def _looking(view: Callable[..., Any]) -> Callable[..., Any]:
-    def look(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        refuse_changes(request)
+def _with_check(view: Callable[..., Any]) -> Callable[..., Any]:
+    def check(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        check_unchanged(request)
         return view(request, *args, **kwargs)
 
-    return markcoroutinefunction(look) if iscoroutinefunction(view) else look
+    return markcoroutinefunction(check) if iscoroutinefunction(view) else check

@@ -1,7 +1,6 @@
-"""The setting `IAM_GUARD`, and the guard that it names.
+"""The setting `IAM_GUARD`, and its guard.
 
-The guard is opened with the first request of a process, so that servers may fork after they have loaded the
-application.
+The guard is opened with the first request of a process, so that servers may fork after loading the application.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ SETTING: Final = "IAM_GUARD"
 _KEYS: Final = ("guard", "refusal", "public_views", "routes", "drops_underscores")
 
 _lock = threading.Lock()
-_entrances: dict[Options, WsgiBridge] = {}
+_bridges: dict[Options, WsgiBridge] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `IAM_GUARD` says."""
+    """The parsed setting `IAM_GUARD`."""
 
     guard: Guard | Callable[[], Guard] | str
     refusal: RefusalFormat
@@ -38,7 +37,7 @@ class Options:
     drops_underscores: bool
 
     def is_public(self, view_name: str | None) -> bool:
-        """Return whether `public_views` names a view, or with `namespace:*` all those of its namespace."""
+        """Return whether `public_views` contains a view, or `namespace:*` for one of its namespaces."""
         if not view_name:
             return False
         spaces = view_name.split(":")[:-1]
@@ -47,62 +46,62 @@ class Options:
         )
 
 
-def options() -> Options:
-    """Read the setting. Raises `ConfigurationError`."""
-    given = getattr(settings, SETTING, None)
-    if not isinstance(given, Mapping) or "guard" not in given:
+def load_options() -> Options:
+    """Parse the setting. Raises `ConfigurationError`."""
+    configured = getattr(settings, SETTING, None)
+    if not isinstance(configured, Mapping) or "guard" not in configured:
         raise ConfigurationError('expected a setting such as `IAM_GUARD = {"guard": "project.iam.guard"}`')
-    unknown = sorted(str(each) for each in given if each not in _KEYS)
+    unknown = sorted(str(key) for key in configured if key not in _KEYS)
     if unknown:
         raise ConfigurationError(f"expected the keys {', '.join(_KEYS)}, got `{unknown[0]}`", place=SETTING)
-    names = given.get("public_views", ())
+    names = configured.get("public_views", ())
     if isinstance(names, str) or "*" in names:
-        raise ConfigurationError("expected a list of view names, or of `namespace:*`", place="public_views")
-    refusal = given.get("refusal", problem)
+        raise ConfigurationError("expected a list of view names and `namespace:*`", place="public_views")
+    refusal = configured.get("refusal", problem)
     return Options(
-        given["guard"],
-        _imported(refusal) if isinstance(refusal, str) else refusal,
+        configured["guard"],
+        _import(refusal) if isinstance(refusal, str) else refusal,
         frozenset(names),
-        given.get("routes"),
-        given.get("drops_underscores", False),
+        configured.get("routes"),
+        configured.get("drops_underscores", False),
     )
 
 
-def route_map(chosen: Options) -> RouteMap | None:
-    """Return the route map of the setting, None without one. Raises `ConfigurationError`."""
-    found: object = _imported(chosen.routes) if isinstance(chosen.routes, str) else chosen.routes
+def route_map(options: Options) -> RouteMap | None:
+    """Return the route map of the setting; None without one. Raises `ConfigurationError`."""
+    found: object = _import(options.routes) if isinstance(options.routes, str) else options.routes
     if found is not None and not isinstance(found, RouteMap):
         raise ConfigurationError(f"expected a route map, got `{type(found).__name__}`", place="routes")
     return found
 
 
-def entrance_for(chosen: Options) -> WsgiBridge:
-    """Return the entrance with the guard of the setting; opened once in a process. Raises `ConfigurationError`."""
-    entrance = _entrances.get(chosen)
-    if entrance is None:
+def bridge_for(options: Options) -> WsgiBridge:
+    """Return the bridge with the guard of the setting; created once per process. Raises `ConfigurationError`."""
+    bridge = _bridges.get(options)
+    if bridge is None:
         with _lock:
-            entrance = _entrances.get(chosen)
-            if entrance is None:
-                entrance = WsgiBridge(
-                    _opened(chosen.guard), refusal=chosen.refusal, drops_underscores=chosen.drops_underscores
+            bridge = _bridges.get(options)
+            if bridge is None:
+                bridge = WsgiBridge(
+                    _open_guard(options.guard), refusal=options.refusal, drops_underscores=options.drops_underscores
                 )
-                _entrances[chosen] = entrance
-    return entrance
+                _bridges[options] = bridge
+    return bridge
 
 
-def _opened(given: Guard | Callable[[], Guard] | str) -> Guard:
-    found: object = _imported(given) if isinstance(given, str) else given
+def _open_guard(configured: Guard | Callable[[], Guard] | str) -> Guard:
+    found: object = _import(configured) if isinstance(configured, str) else configured
     if isinstance(found, Guard):
         return found
-    made = found() if callable(found) else found
-    if not isinstance(made, Guard):
-        raise ConfigurationError(f"expected a guard, got `{type(made).__name__}`", place="guard")
-    atexit.register(made.close)  # what waits to be recorded is written
-    return made
+    guard = found() if callable(found) else found
+    if not isinstance(guard, Guard):
+        raise ConfigurationError(f"expected a guard, got `{type(guard).__name__}`", place="guard")
+    atexit.register(guard.close)  # writes the queued audit records
+    return guard
 
 
-def _imported(name: str) -> Any:
+def _import(name: str) -> Any:
     try:
         return import_string(name)
     except ImportError as error:
-        raise ConfigurationError(f"expected what can be imported, got `{name}`", place=SETTING) from error
+        raise ConfigurationError(f"expected an importable name, got `{name}`", place=SETTING) from error

@@ -1,4 +1,4 @@
-"""iam_guard in Django REST framework: `request.user` is the caller, and a view says what its actions require.
+"""iam_guard for Django REST framework: `request.user` is the caller, and `iam_requires` declares a view's requirements.
 
     class DocumentViewSet(ViewSet):
         authentication_classes = [GuardAuthentication]
@@ -8,8 +8,8 @@
             "retrieve": docs.requires("GetDocument", resource="document/{pk}"),
         }
 
-Keys are the actions of a view set, or the methods of another view (`get`, `post`). The decorators stand on methods as
-well; what neither has is refused before it runs.
+Keys are the actions of a view set, or the methods of other views (`get`, `post`). Methods may be decorated instead; a
+method with neither is rejected before it runs.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from iam_guard.model.principal import PrincipalType
 from iam_guard.web.call_context import current_call, serving
 from iam_guard.web.endpoints import guards_of, name_of
 from iam_guard.web.refusal import REALM
-from iam_guard_django.lookups import canonicalize_of
-from iam_guard_django.mapped import is_decided_by_row
-from iam_guard_django.options import options
+from iam_guard_django.lookups import canonicalize_view
+from iam_guard_django.mapped import has_row_decision
+from iam_guard_django.options import load_options
 from iam_guard_django.permissions import ASKED
 from iam_guard_django.views import class_of, is_of_framework
 
-if TYPE_CHECKING:  # REST framework imports this file before it has views, where its settings name these classes
+if TYPE_CHECKING:  # REST framework imports this file for its settings, before `views` can be imported
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
@@ -44,7 +44,7 @@ __all__ = ["GuardAuthentication", "GuardPermission", "PrincipalUser"]
 
 @dataclass(frozen=True, slots=True)
 class PrincipalUser:
-    """A caller as REST framework expects a user. It answers no question about permissions: those are decided."""
+    """A caller as a REST framework user, without Django's permission methods."""
 
     principal: Principal
 
@@ -58,7 +58,7 @@ class PrincipalUser:
 
     @property
     def pk(self) -> str:
-        """What throttles tell callers apart by."""
+        """The key of the caller for throttles."""
         return self.principal.arn
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class PrincipalUser:
 
 
 class GuardAuthentication(BaseAuthentication):  # type: ignore[misc]  # REST framework has no types
-    """Take the caller whom the middleware has signed in."""
+    """Use the caller that the middleware has authenticated."""
 
     def authenticate(self, request: Request) -> tuple[PrincipalUser, Principal] | None:
         """Return the user and the principal; None for an anonymous caller."""
@@ -76,70 +76,74 @@ class GuardAuthentication(BaseAuthentication):  # type: ignore[misc]  # REST fra
         return PrincipalUser(principal), principal
 
     def authenticate_header(self, request: Request) -> str:
-        """Name the schemes, so that REST framework answers 401 where it asks for a user itself."""
+        """Return the schemes, so that REST framework answers 401 instead of 403 for a missing user."""
         return REALM
 
 
 class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework has no types
-    """Ask for what the view requires for the action; a refusal is raised, and answered by the middleware."""
+    """Enforce the view's requirement for the action; a denial is raised, and the middleware answers it."""
 
     @staticmethod
     def iam_guard_of(view_class: type[APIView], name: str) -> Callable[..., None] | None:
-        """Return what guards an action or method of a view by `iam_requires`; None where that says nothing.
+        """Return the requirement of an action or method in `iam_requires`; None without one.
 
-        Raises `ConfigurationError` for what decorates nothing.
+        Raises `ConfigurationError` for a value that is not a decorator.
         """
         requires = getattr(view_class, "iam_requires", {}).get(name)
         if requires is not None and not callable(requires):
             message = f"expected `requires(…)` or `public`, got `{type(requires).__name__}`"
             raise ConfigurationError(message, place="iam_requires")
-        return None if requires is None else _asking(requires)
+        return None if requires is None else _bound_requirement(requires)
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        canonicalize_of(view)
+        canonicalize_view(view)
         method = request.method.lower()
         if method not in view.http_method_names or not hasattr(view, method):
-            return True  # REST framework answers with the methods that there are
+            return True  # REST framework answers 405 with the list of methods
         is_options = method == "options"
         if is_options and is_of_framework(view.options):
-            return True  # the same
+            return True  # REST framework answers with the list of methods
         is_get = method == "head" and not hasattr(type(view), method)
-        action = None if is_options else getattr(view, "action", None)  # which REST framework calls `metadata` there
+        action = (
+            None if is_options else getattr(view, "action", None)
+        )  # REST framework's action for OPTIONS is `metadata`
         name = action or ("get" if is_get else method)
-        ask = self.iam_guard_of(type(view), name)
-        if request.method != request._request.method:  # for a form of a page say: nobody has called that method
-            return bool(guards_of(getattr(view, name, None))) if ask is None else _would_let(ask, view.kwargs)
-        if ask is not None:
-            current_call().scope[ASKED] = ask
-            ask(**view.kwargs)
-        elif not guards_of(getattr(view, name, None)) and not _is_guarded_whole(request._request, view):
-            raise UndecidedEndpoint(f"nothing says what `{name_of(type(view))}.{name}` requires, and it is not public")
+        check = self.iam_guard_of(type(view), name)
+        if (
+            request.method != request._request.method
+        ):  # REST framework checks which forms to show; the method is not called
+            return bool(guards_of(getattr(view, name, None))) if check is None else _would_allow(check, view.kwargs)
+        if check is not None:
+            current_call().scope[ASKED] = check
+            check(**view.kwargs)
+        elif not guards_of(getattr(view, name, None)) and not _is_guarded_elsewhere(request._request, view):
+            raise UndecidedEndpoint(f"expected `{name_of(type(view))}.{name}` to be guarded or public, got neither")
         return True
 
 
-def _is_guarded_whole(request: HttpRequest, view: APIView) -> bool:
-    """Return whether what stands before a view guards it, or opens it, whichever of its methods is called."""
+def _is_guarded_elsewhere(request: HttpRequest, view: APIView) -> bool:
+    """Return whether the view is public, guarded as a whole, or guarded by a route map."""
     match = request.resolver_match
     if match is None or class_of(match.func) is not type(view):
-        return False  # another view has called this one
-    is_open = options().is_public(match.view_name)
-    return is_open or bool(guards_of(match.func)) or is_decided_by_row(request)
+        return False  # called by another view
+    is_open = load_options().is_public(match.view_name)
+    return is_open or bool(guards_of(match.func)) or has_row_decision(request)
 
 
-def _would_let(ask: Callable[..., None], parameters: Mapping[str, Any]) -> bool:
-    """Ask whether a method would be allowed, aside of the call that is being handled and without an attempt."""
+def _would_allow(check: Callable[..., None], parameters: Mapping[str, Any]) -> bool:
+    """Return whether a method would be allowed, without recording an attempt in the current call."""
     call = current_call()
-    aside = replace(call, guard=cast("Guard", _Questions(call.guard)), decisions=[], refusal=None)
-    with serving(aside):
+    query_call = replace(call, guard=cast("Guard", _QueryGuard(call.guard)), decisions=[], refusal=None)
+    with serving(query_call):
         try:
-            ask(**parameters)
+            check(**parameters)
         except IamGuardError:
             return False
     return True
 
 
-class _Questions:
-    """A guard whose decisions are answers: noted as asked about, and as no attempt."""
+class _QueryGuard:
+    """A guard whose decisions are recorded as permission queries instead of attempts."""
 
     def __init__(self, guard: Guard) -> None:
         self.settings = guard.settings
@@ -150,9 +154,8 @@ class _Questions:
         return self._guard.ask(caller, [(action, resource)], *context, call=call)[0]
 
 
-@lru_cache(maxsize=1024)  # a view is declared once and asks with every request
-def _asking(requires: Callable[[Callable[..., None]], Callable[..., None]]) -> Callable[..., None]:
-    def asked(**parameters: Any) -> None:
-        """Run where the caller may."""
+@lru_cache(maxsize=1024)  # views are declared once and used with every request
+def _bound_requirement(requires: Callable[[Callable[..., None]], Callable[..., None]]) -> Callable[..., None]:
+    def allowed(**parameters: Any) -> None: ...
 
-    return requires(asked)
+    return requires(allowed)

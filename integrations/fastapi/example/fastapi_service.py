@@ -1,10 +1,10 @@
-"""A document service for several tenants, in FastAPI. Each tenant is an account, and sees its own documents only.
+"""A document service with several tenants, in FastAPI. Each tenant is an account and sees only its own documents.
 
     pip install iam-guard[server] iam-guard-fastapi
     uvicorn --factory fastapi_service:create        (in this folder)
     curl -H "authorization: Bearer igk_RITA_ritasecret0123456789abcdefghijklmnopqrst_2VtVkd" localhost:8000/documents
 
-`http://localhost:8000/docs` shows what each operation asks for.
+`http://localhost:8000/docs` shows the action that each operation requires.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def resource_of(document_id: int, account: str) -> Resource:
 
 
 def load_document(document_id: int) -> Resource | None:
-    """Tell the guard whose a document is; None where there is none."""
+    """Return the document with its owner for the guard; None if it doesn't exist."""
     document = DOCUMENTS.get(document_id)
     return None if document is None else resource_of(document_id, document.account)
 
 
 def load_or_new(document_id: int) -> Resource:
-    """A document that is not there yet will be of the caller's account."""
+    """Return the document, or a new one in the caller's account."""
     return load_document(document_id) or resource_of(document_id, current_principal().account or "")
 
 
@@ -60,7 +60,7 @@ writing = APIRouter(dependencies=[Depends(may_write)])
 @documents.get("")
 @docs.requires("ListDocuments")
 async def list_documents(caller: Caller) -> list[int]:
-    return [number for number, each in DOCUMENTS.items() if each.account == caller.account]
+    return [number for number, document in DOCUMENTS.items() if document.account == caller.account]
 
 
 @documents.get("/{document_id}")
@@ -77,8 +77,8 @@ async def watch_document(websocket: WebSocket, document_id: int, reader: Reader)
 
 @writing.put("/{document_id}")
 async def put_document(document_id: int, document: Document, caller: Caller) -> Document:
-    known = DOCUMENTS.get(document_id)  # whoever may write a document does not become its owner
-    DOCUMENTS[document_id] = document.model_copy(update={"account": known.account if known else caller.account})
+    stored = DOCUMENTS.get(document_id)  # writing does not change the owner
+    DOCUMENTS[document_id] = document.model_copy(update={"account": stored.account if stored else caller.account})
     return DOCUMENTS[document_id]
 
 
@@ -86,7 +86,7 @@ documents.include_router(writing)
 
 
 def create(guard: Guard | None = None) -> FastAPI:
-    """Make the application; without a guard, on the seed beside this file."""
+    """Return the application; without a guard, with the seed `iam.yaml` of this folder."""
     opened = guard or open_guard(HERE / "iam.yaml", services=[docs])
 
     @asynccontextmanager
@@ -106,5 +106,5 @@ def create(guard: Guard | None = None) -> FastAPI:
     describe(app)
     public_docs(app)
     app.add_middleware(GuardMiddleware, guard=opened)
-    app.add_middleware(CORSMiddleware, allow_origins=["https://front.example"])  # added last: it stands outermost
+    app.add_middleware(CORSMiddleware, allow_origins=["https://front.example"])  # added last: outermost
     return app

@@ -1,8 +1,8 @@
-"""iam_guard in FastAPI's idiom: dependencies that guard, and an OpenAPI document that says what guards what.
+"""iam_guard for FastAPI: guarding dependencies, and authorization in the OpenAPI document.
 
-The guard itself is `iam_guard.GuardMiddleware`, and the decorators of `iam_guard` work on FastAPI's handlers as they
-are. This file adds `guarded`, the same as a dependency, for a handler, a router or a whole application; `Caller`, the
-principal as a parameter; `describe`, for the OpenAPI document; `public_docs` and `guard_docs`, for FastAPI's own pages.
+Add `iam_guard.GuardMiddleware`; the decorators of `iam_guard` work on FastAPI's handlers. This package adds `guarded`,
+the same as a dependency for a handler, a router or an application; `Caller`, the principal as a parameter; `describe`
+for the OpenAPI document; `public_docs` and `guard_docs` for FastAPI's documentation pages.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Guarding: TypeAlias = Callable[[HTTPConnection], Awaitable[Principal]]
 
 
 async def caller() -> Principal:
-    """Return the caller; a dependency for handlers that something else guards, a decorator say."""
+    """Return the caller; a dependency for handlers that are guarded otherwise, by a decorator for example."""
     return current_principal()
 
 
@@ -43,7 +43,7 @@ Caller: TypeAlias = Annotated[Principal, Depends(caller)]
 
 @public
 async def anybody() -> None:
-    """Open a router, with all that nobody guards in it, to everybody: `APIRouter(dependencies=[Depends(anybody)])`."""
+    """Declare the unguarded handlers of a router public: `APIRouter(dependencies=[Depends(anybody)])`."""
 
 
 def guarded(
@@ -56,11 +56,11 @@ def guarded(
     unsigned_payload: bool = False,
     raw: Collection[str] = (),
 ) -> Guarding:
-    """Return a dependency that lets a request through only for callers who may do `action` on `resource`.
+    """Return a dependency that accepts requests only of callers who are allowed `action` on `resource`.
 
-    `action` is a whole name, `docs:GetDocument`; with `service`, a name of that service. The rest is as with the
-    decorator, whose loaders may name path parameters and `request`. The dependency gives the caller. Keep it in a
-    variable to use it several times: it decides once a request, and `app.dependency_overrides` knows it.
+    `action` is a complete name, `docs:GetDocument`; with `service`, the name without prefix. The other arguments are
+    those of the decorator; loaders may have path parameters and `request`. The dependency returns the caller. Store it
+    in a variable to use it several times: then it decides once per request, and works with `app.dependency_overrides`.
     """
     declare = requires if service is None else service.requires
 
@@ -72,33 +72,33 @@ def guarded(
 
 
 def describe(app: FastAPI) -> None:
-    """Let the OpenAPI document of an application say how callers sign in, what each operation asks for, how it refuses.
+    """Add security schemes, required actions and error responses to the OpenAPI document of an application.
 
-    A mounted application has a document of its own, and is described by itself.
+    A mounted application has its own document; call `describe` for it too.
     """
     make = app.openapi
-    made: list[dict[str, Any]] = []
+    cached: list[dict[str, Any]] = []
 
     def openapi() -> dict[str, Any]:
         document = make()
-        if not made or made[0] is not document:  # FastAPI keeps its document until its routes change
-            made[:] = document, describe_openapi(document, inventory(app))
-        return made[1]
+        if not cached or cached[0] is not document:  # FastAPI caches its document until its routes change
+            cached[:] = document, describe_openapi(document, inventory(app))
+        return cached[1]
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
 def public_docs(app: FastAPI) -> None:
-    """Open FastAPI's own pages, the OpenAPI document among them, to everybody."""
+    """Declare FastAPI's documentation pages, including the OpenAPI document, public."""
     for _, route in _docs_of(app):
         public(route.endpoint)
 
 
 def guard_docs(app: FastAPI, action: str, *, service: Service | None = None) -> None:
-    """Show FastAPI's own pages, the OpenAPI document among them, to callers who may do `action`.
+    """Require `action` for FastAPI's documentation pages, including the OpenAPI document.
 
-    Browsers send neither signatures nor keys of their own accord: this is for programs that read the document, and for
-    browsers behind something that signs for them.
+    Browsers don't send signatures or keys by themselves: this is for programs that read the document, and for browsers
+    behind a signing proxy.
     """
     declare = requires if service is None else service.requires
     for number, route in _docs_of(app):
@@ -107,7 +107,7 @@ def guard_docs(app: FastAPI, action: str, *, service: Service | None = None) -> 
 
 
 def _docs_of(app: FastAPI) -> list[tuple[int, Route]]:
-    """Find the routes that FastAPI made for its own pages: of each address the first, which is the one that answers."""
+    """Return the routes of FastAPI's own pages with their index: for each path the first, which answers."""
     paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
     found: dict[str, tuple[int, Route]] = {}
     for number, route in enumerate(app.router.routes):

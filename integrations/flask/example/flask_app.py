@@ -1,4 +1,4 @@
-"""A Flask application with two tenants, guarded. `python flask_app.py` asks it some questions.
+"""A guarded Flask application with two tenants. `python flask_app.py` sends some requests to it.
 
 `flask --app flask_app run` serves it.
 """
@@ -41,7 +41,7 @@ def put_document(document_id: str, text: str) -> dict[str, str]:
 @app.get("/health")
 @public
 def health() -> str:
-    """Answer anybody."""
+    """Answer without authentication."""
     return "ok"
 
 
@@ -55,16 +55,16 @@ CALLERS = {
 
 
 def main() -> None:
-    """Return what guards what, and what becomes of some requests."""
+    """Print the guards of the views, and the results of some requests."""
     for endpoint in inventory(app):
         print(f"{endpoint!s:55} {', '.join(endpoint.guards)}")
     client = app.test_client()
-    for who, key in CALLERS.items():
+    for caller, key in CALLERS.items():
         headers = {"authorization": f"Bearer {key}"}
         for method, path in (("PUT", "/documents/7/draft"), ("GET", "/documents/7")):
             answer = client.open(path, method=method, headers=headers)
-            print(f"{who:15} {method:4} {path:20} {answer.status_code} {answer.get_data(as_text=True).strip()}")
-    print(f"{'nobody':15} GET  {'/documents/7':20} {client.get('/documents/7').status_code}")
+            print(f"{caller:15} {method:4} {path:20} {answer.status_code} {answer.get_data(as_text=True).strip()}")
+    print(f"{'anonymous':15} GET  {'/documents/7':20} {client.get('/documents/7').status_code}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""iam_guard in Flask: `IamGuard(app, guard=guard)`, and the decorators of `Service` on the views.
+"""iam_guard for Flask: `IamGuard(app, guard=guard)`, and the decorators of `Service` on the views.
 
     docs = Service("docs")
 
@@ -6,14 +6,13 @@
     @docs.requires("GetDocument", resource="document/{document_id}")
     def get_document(document_id): ...
 
-The extension wraps `app.wsgi_app` with the guard of the core, tells it which view Flask has matched, and answers
-refusals as Flask answers errors, so that `after_request` functions see them. It decides nothing itself. The decorator
-stands below the route: what Flask registers must be the guarded view. A view that made no decision and is not public
-answers 500; `check` and the first request find it before.
+The extension wraps `app.wsgi_app` with the guard, reports the view that Flask has matched, and answers errors as Flask
+does, so that `after_request` functions see them. It makes no decisions. Put the decorator below the route, so that
+Flask registers the guarded view. A view without a decision that is not public answers 500; `check` and the first
+request report it.
 
-A route map (`routes=`) is asked for the row of the rule that Flask has matched, before every other function that runs
-before the view, with the parameters that the view gets. What one of those functions changes of them was not decided
-about, so then the view does not run.
+A route map (`routes=`) is enforced for the matched rule before all other `before_request` functions, with the
+parameters of the view. If one of those functions changes them after the decision, the view does not run.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from werkzeug.routing import Rule
 
 from iam_guard import Guard, GuardWsgiMiddleware, IamGuardError, RouteMap, current_principal, public
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.call_context import current_call, refusing
+from iam_guard.web.call_context import current_call, recording_refusal
 from iam_guard.web.endpoints import (
     Endpoint,
     endpoint_row,
@@ -38,24 +37,23 @@ from iam_guard.web.endpoints import (
     refuse_unfit_handlers,
     unguarded_message,
 )
-from iam_guard.web.mapped_route import MappedRoute, is_another
+from iam_guard.web.mapped_route import MappedRoute, parameters_changed
 from iam_guard.web.refusal import RefusalFormat, problem
 
 __all__ = ["IamGuard", "inventory"]
 
 _EXTENSION: Final = "iam_guard"
 _DECIDED: Final = "iam_guard.decided"
-"""Where the scope of a call has what a row was asked about: the rule, the method, the parameters."""
+"""The key of a scope for what a row has decided about: the rule, the method, the parameters."""
 
 
 class IamGuard:
-    """Put a guard before a Flask application.
+    """Guard a Flask application.
 
-    `refusal` gives the form of refusals, RFC 9457 by default. `public_endpoints` names endpoints that are open to
-    everybody and cannot be decorated, `static` and those of other extensions. `check_routes=False` serves although some
-    endpoints are neither guarded nor public; they still answer 500. `routes` is a map for views that nobody can touch.
-    `drops_underscores` is that of `GuardWsgiMiddleware`. For an application factory leave `app` out and call
-    `init_app`.
+    `refusal` formats error responses, by default as RFC 9457. `public_endpoints` are public endpoints that can't be
+    decorated, such as `static` and those of other extensions. `check_routes=False` serves an application with endpoints
+    that are neither guarded nor public; they still answer 500. `routes` is a map for views that can't be decorated.
+    `drops_underscores` is that of `GuardWsgiMiddleware`. For an application factory, omit `app` and call `init_app`.
     """
 
     def __init__(
@@ -80,26 +78,26 @@ class IamGuard:
             self.init_app(app)
 
     def init_app(self, app: Flask, *, guard: Guard | None = None) -> None:
-        """Put the guard before an application. Raises `ConfigurationError` without a guard, and for the second time."""
+        """Guard an application. Raises `ConfigurationError` without a guard, and if the application has one already."""
         guard = guard or self._guard
         if guard is None:
-            raise ConfigurationError("expected a guard, as `open_guard` gives it", place="IamGuard")
+            raise ConfigurationError("expected a guard from `open_guard`, got none", place="IamGuard")
         if _EXTENSION in app.extensions:
-            raise ConfigurationError("the application has a guard before it already", place="IamGuard")
+            raise ConfigurationError("expected an application without a guard, got a guarded one", place="IamGuard")
         app.extensions[_EXTENSION] = self
         middleware = GuardWsgiMiddleware(
             app.wsgi_app, guard=guard, refusal=self._refusal, drops_underscores=self._drops_underscores
         )
         app.wsgi_app = middleware  # type: ignore[method-assign]  # as Flask's documentation has it
         app.before_request_funcs.setdefault(None, []).insert(0, self._matched)
-        app.register_error_handler(IamGuardError, self._refused)
+        app.register_error_handler(IamGuardError, self._error_response)
         if self.route_map is not None:
-            self._put_before_views(app, self.route_map)
+            self._guard_dispatch(app, self.route_map)
 
     def check(self, app: Flask) -> None:
-        """Raise `ConfigurationError` where endpoints are neither guarded nor public, with their list.
+        """Raise `ConfigurationError` with the endpoints that are neither guarded nor public, if there are any.
 
-        Also for a row of the map whose route the application does not have, and for a view that can fill no resource
+        Also raised for a row of the map without a route, and for a view whose parameters can't fill its resource
         template.
         """
         endpoints = inventory(app)
@@ -109,11 +107,11 @@ class IamGuard:
             raise ConfigurationError(unguarded_message(found))
 
     def endpoint_of(self, app: Flask, rule: Rule, method: str) -> Any:
-        """Return what answers a request that a rule has matched: a view, or the class of its methods."""
+        """Return the endpoint of a matched rule: a view, or the class of its methods."""
         if rule.endpoint in self._public:
-            return _open_to_everybody
+            return _public_endpoint
         if method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
-            return _methods_that_there_are
+            return _automatic_options
         view = app.view_functions[rule.endpoint]
         view_class = getattr(view, "view_class", None)
         if view_class is None or guards_of(view):
@@ -122,8 +120,8 @@ class IamGuard:
         return view_class if is_of_methods else view_class.dispatch_request
 
     def _matched(self) -> None:
-        """Tell the guard what Flask has matched; runs before every other `before_request` function."""
-        app = current_app._get_current_object()  # type: ignore[attr-defined]  # its proxy is typed as what it stands for
+        """Report the matched view to the guard; runs before all other `before_request` functions."""
+        app = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy is typed as `Flask`
         if app not in self._checked:
             if self._check_routes:
                 self.check(app)
@@ -133,7 +131,7 @@ class IamGuard:
         call, rule = current_call(), request.url_rule
         parameters = request.view_args or {}
         endpoint = None if rule is None else _method_of(self.endpoint_of(app, rule, request.method), request.method)
-        row = None if rule is None or endpoint is _methods_that_there_are else self._row_of(app, rule, request.method)
+        row = None if rule is None or endpoint is _automatic_options else self._row_of(app, rule, request.method)
         found = endpoint if row is None else row.standing_for(endpoint, request.method)
         call.matched(found, parameters, address=None if rule is None else _address_of(app, rule), app=app)
         if not call.has_unsigned_payload:
@@ -145,24 +143,24 @@ class IamGuard:
     def _row_of(self, app: Flask, rule: Rule, method: str) -> MappedRoute | None:
         return None if self.route_map is None else self.route_map.row(method, rule.rule, _host_of(app, rule))
 
-    def _put_before_views(self, app: Flask, routes: RouteMap) -> None:
-        """Let no view run whose request was changed after its row was asked."""
+    def _guard_dispatch(self, app: Flask, routes: RouteMap) -> None:
+        """Check the row's loaders, and reject requests that were changed after the decision."""
         routes.refuse_async_loaders()
         dispatch = app.dispatch_request
 
-        def dispatch_what_was_decided(*args: Any) -> Any:
-            with refusing() as call:
+        def dispatch_unchanged(*args: Any) -> Any:
+            with recording_refusal() as call:
                 rule, method, parameters = call.scope.get(_DECIDED, (None, "", {}))
                 is_same = request.url_rule is rule and request.method == method
-                if not is_same or is_another(request.view_args or {}, parameters):
-                    message = "something that runs before the view changed what was decided about"
+                if not is_same or parameters_changed(request.view_args or {}, parameters):
+                    message = "a function before the view changed the rule, method or parameters after the decision"
                     raise ConfigurationError(message, place="before_request")
             return dispatch(*args)
 
-        app.dispatch_request = dispatch_what_was_decided  # type: ignore[method-assign]  # a subclass would override it
+        app.dispatch_request = dispatch_unchanged  # type: ignore[method-assign]  # a subclass would override it
 
-    def _refused(self, error: IamGuardError) -> Response:
-        """Answer with a refusal. What was not noted yet, the guard notes when it sees the answer leave."""
+    def _error_response(self, error: IamGuardError) -> Response:
+        """Return the response to an error; an unrecorded error is recorded when the response is checked."""
         call = current_call()
         call.refusal = error
         refusal = self._refusal(error, call.facts.request_id)
@@ -170,17 +168,17 @@ class IamGuard:
 
 
 def inventory(app: Flask) -> list[Endpoint]:
-    """List every endpoint of an application with what guards it, in the order of its rules.
+    """Return every endpoint of an application with its guards, in the order of its rules.
 
-    Raises `ConfigurationError` for an application that has no guard before it, and for a map with other routes.
+    Raises `ConfigurationError` for an application without a guard, and for a map with unknown routes.
     """
     routes = _extension_of(app).route_map
-    return _unmapped(app) if routes is None else routes.joined(_unmapped(app))
+    return _unmapped_inventory(app) if routes is None else routes.joined(_unmapped_inventory(app))
 
 
 def inventory_of(app: object) -> list[Endpoint] | None:
-    """List the endpoints without the map, for `iam-guard routes`; None for what is no application of Flask."""
-    return _unmapped(app) if isinstance(app, Flask) else None
+    """Return the endpoints without the map, for `iam-guard routes`; None for anything but a Flask application."""
+    return _unmapped_inventory(app) if isinstance(app, Flask) else None
 
 
 def route_map_of(app: object) -> RouteMap | None:
@@ -191,11 +189,11 @@ def route_map_of(app: object) -> RouteMap | None:
 def _extension_of(app: Flask) -> IamGuard:
     extension = app.extensions.get(_EXTENSION)
     if not isinstance(extension, IamGuard):
-        raise ConfigurationError("the application has no guard before it: expected `IamGuard(app, guard=…)`")
+        raise ConfigurationError("expected an application with `IamGuard(app, guard=…)`, got one without")
     return extension
 
 
-def _unmapped(app: Flask) -> list[Endpoint]:
+def _unmapped_inventory(app: Flask) -> list[Endpoint]:
     extension = _extension_of(app)
     return [
         replace(endpoint, host=_host_of(app, rule))
@@ -205,7 +203,7 @@ def _unmapped(app: Flask) -> list[Endpoint]:
 
 
 def _host_of(app: Flask, rule: Rule) -> str | None:
-    """Return the host or the subdomain that a rule is for, as the application declares it; None for all the others."""
+    """Return the host or the subdomain of a rule; None if it matches every host."""
     return (rule.host if app.url_map.host_matching else rule.subdomain) or None
 
 
@@ -215,7 +213,7 @@ def _address_of(app: Flask, rule: Rule) -> str:
 
 def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint]:
     is_automatic = getattr(rule, "provide_automatic_options", False)
-    methods = tuple(sorted(each for each in rule.methods or () if not (is_automatic and each == "OPTIONS")))
+    methods = tuple(sorted(method for method in rule.methods or () if not (is_automatic and method == "OPTIONS")))
     found = extension.endpoint_of(app, rule, "GET")
     if not isinstance(found, type):
         view = app.view_functions[rule.endpoint]
@@ -226,7 +224,7 @@ def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint
 
 
 def _method_of(endpoint: Any, method: str) -> Any:
-    """Return the method of a class that answers: by what Flask has routed, which may not be what was sent."""
+    """Return the method of a class for the routed method, which may differ from the sent one."""
     if not isinstance(endpoint, type) or guards_of(endpoint):
         return endpoint
     is_get = method == "HEAD" and not hasattr(endpoint, "head")
@@ -234,10 +232,10 @@ def _method_of(endpoint: Any, method: str) -> Any:
 
 
 @public
-def _open_to_everybody() -> None:
-    """Stand for an endpoint that `public_endpoints` names."""
+def _public_endpoint() -> None:
+    """Stand for an endpoint in `public_endpoints`."""
 
 
 @public
-def _methods_that_there_are() -> None:
-    """Stand for what Flask itself answers to OPTIONS: the methods, as a 405 tells them too."""
+def _automatic_options() -> None:
+    """Stand for Flask's answer to OPTIONS: the list of methods, as in a 405."""

@@ -1,10 +1,10 @@
-"""A document service for several tenants, in Litestar. Each tenant is an account, and sees its own documents only.
+"""A document service with several tenants, in Litestar. Each tenant is an account and sees only its own documents.
 
     pip install iam-guard[server] iam-guard-litestar
     uvicorn --factory litestar_service:create        (in this folder)
     curl -H "authorization: Bearer igk_RITA_ritasecret0123456789abcdefghijklmnopqrst_2VtVkd" localhost:8000/documents
 
-`http://localhost:8000/schema` shows what each operation asks for.
+`http://localhost:8000/schema` shows the action that each operation requires.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def resource_of(document_id: int, account: str) -> Resource:
 
 
 def load_document(document_id: int) -> Resource | None:
-    """Tell the guard whose a document is; None where there is none."""
+    """Return the document with its owner for the guard; None if it doesn't exist."""
     document = DOCUMENTS.get(document_id)
     return None if document is None else resource_of(document_id, document.account)
 
 
 def load_or_new(document_id: int) -> Resource:
-    """A document that is not there yet will be of the caller's account."""
+    """Return the document, or a new one in the caller's account."""
     return load_document(document_id) or resource_of(document_id, current_principal().account or "")
 
 
@@ -61,7 +61,7 @@ class Documents(Controller):
     @get()
     @docs.requires("ListDocuments")
     async def list_documents(self, caller: Caller) -> list[int]:
-        return [number for number, each in DOCUMENTS.items() if each.account == caller.account]
+        return [number for number, document in DOCUMENTS.items() if document.account == caller.account]
 
     @get("/{document_id:int}", guards=[may_read])
     async def get_document(self, document_id: FromPath[int]) -> Document:
@@ -69,8 +69,8 @@ class Documents(Controller):
 
     @put("/{document_id:int}", guards=[may_write])
     async def put_document(self, document_id: FromPath[int], data: JSONBody[Document], caller: Caller) -> Document:
-        known = DOCUMENTS.get(document_id)  # whoever may write a document does not become its owner
-        DOCUMENTS[document_id] = replace(data, account=known.account if known else caller.account or "")
+        stored = DOCUMENTS.get(document_id)  # writing does not change the owner
+        DOCUMENTS[document_id] = replace(data, account=stored.account if stored else caller.account or "")
         return DOCUMENTS[document_id]
 
     @websocket("/{document_id:int}/watch", guards=[may_read])
@@ -87,7 +87,7 @@ async def health() -> str:
 
 
 def create(guard: Guard | None = None) -> Litestar:
-    """Make the application; without a guard, on the seed beside this file."""
+    """Return the application; without a guard, with the seed `iam.yaml` of this folder."""
     opened = guard or open_guard(HERE / "iam.yaml", services=[docs])
     pages = Router("/schema", route_handlers=[], include_in_schema=False, guards=[anybody])
     return Litestar(

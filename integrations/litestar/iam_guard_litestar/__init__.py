@@ -1,13 +1,12 @@
-"""iam_guard in Litestar's idiom: a plugin, guards for handlers and what is around them, and the OpenAPI document.
+"""iam_guard for Litestar: a plugin, guards for handlers, controllers and routers, and the OpenAPI document.
 
-`GuardPlugin` puts `iam_guard.GuardMiddleware` in front of each route, which is where Litestar has middlewares: CORS
-stays outside, and the handler is known. The decorators of `iam_guard` work on Litestar's handlers as they are;
-`guarded` is the same as a guard of Litestar, for a handler, a controller, a router or the whole application. Must not
-live here: any decision.
+`GuardPlugin` adds `iam_guard.GuardMiddleware` to each route, as Litestar does with middlewares: CORS stays outside, and
+the handler is known. The decorators of `iam_guard` work on Litestar's handlers; `guarded` is the same as a Litestar
+guard, for a handler, a controller, a router or the application. This package makes no decisions.
 
-A response that Litestar keeps (`cache=True`) is given without the handler, and so without its decorator: such a handler
-needs a guard, or it answers 500. What is mounted needs `copy_scope=False`, for the guard looks into the scope to see
-which endpoint inside it answers.
+A response cached by Litestar (`cache=True`) is sent without running the handler and its decorator: such a handler needs
+a guard, or it answers 500. Mounted applications need `copy_scope=False`, so that the middleware sees the endpoint in
+the scope.
 """
 
 from __future__ import annotations
@@ -58,11 +57,11 @@ ContextSource: TypeAlias = Mapping[str, Any] | Callable[..., Any] | None
 
 
 class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
-    """Put a guard before a Litestar application: `Litestar(…, plugins=[GuardPlugin(guard)])`.
+    """Guard a Litestar application: `Litestar(…, plugins=[GuardPlugin(guard)])`.
 
-    The OpenAPI document then says how callers sign in, what each operation asks for, and how it refuses. The
-    application does not start with endpoints that are neither guarded nor public; `check_routes=False` lets it, and
-    they answer 500. `routes` is a map for handlers that nobody can touch. `options` are those of `GuardMiddleware`.
+    Adds security schemes, required actions and error responses to the OpenAPI document. The application does not start
+    with endpoints that are neither guarded nor public; with `check_routes=False` it starts, and they answer 500.
+    `routes` is a map for handlers that can't be decorated. `options` are those of `GuardMiddleware`.
     """
 
     def __init__(
@@ -79,21 +78,21 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         app_config.middleware.insert(
             0, DefineMiddleware(middleware, guard=self._guard, routes=self._routes, readings=_readings, **self._options)
         )
-        app_config.exception_handlers.setdefault(IamGuardError, _pass_on)
+        app_config.exception_handlers.setdefault(IamGuardError, _reraise)
         app_config.on_startup.insert(0, self._inspect)
         app_config.on_shutdown.append(self._end_shard)
         if app_config.openapi_config is not None:
             make = app_config.openapi_config.to_openapi_schema
-            config = copy(app_config.openapi_config)  # that of Litestar is shared by all applications
-            config.to_openapi_schema = lambda: _Described.of(make(), self._endpoints)  # type: ignore[method-assign]
+            config = copy(app_config.openapi_config)  # the default one is shared by all applications
+            config.to_openapi_schema = lambda: _DescribedOpenAPI.of(make(), self._endpoints)  # type: ignore[method-assign]
             app_config.openapi_config = config
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Mark what Litestar itself adds: its answers to OPTIONS tell no more than a 405 does."""
+        """Declare Litestar's own OPTIONS handlers public: they return the list of methods, as in a 405."""
         for handler in _handlers_of(route):
             self._handler = handler
-            _open_options(handler)
+            _make_options_public(handler)
 
     def _endpoints(self) -> list[Endpoint]:
         return [] if self._handler is None else self._inventory(self._handler.app)
@@ -102,7 +101,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         return inventory(app) if self._routes is None else self._routes.joined(inventory(app))
 
     async def _end_shard(self) -> None:
-        """Sign the trail once the application has shut down; no middleware of Litestar's sees the lifespan."""
+        """Sign the trail at shutdown; Litestar's middlewares don't get lifespan messages."""
         await anyio.to_thread.run_sync(self._guard.trail.end_shard)
 
     def _inspect(self, app: Litestar) -> None:
@@ -117,21 +116,21 @@ def _handlers_of(route: Any) -> list[BaseRouteHandler]:
     return getattr(route, "route_handlers", None) or [route.route_handler]
 
 
-def _open_options(handler: BaseRouteHandler) -> None:
+def _make_options_public(handler: BaseRouteHandler) -> None:
     if getattr(handler.fn, "__module__", None) == HTTPRoute.__module__:
         public(handler.fn)
-    for each in handler.fn.routes if isinstance(handler.fn, Litestar) else ():  # mounted
-        for inner in _handlers_of(each):
-            _open_options(inner)
+    for route in handler.fn.routes if isinstance(handler.fn, Litestar) else ():  # mounted
+        for inner in _handlers_of(route):
+            _make_options_public(inner)
 
 
-class _Described(OpenAPI):
-    """An OpenAPI document that says what guards its operations, once it is written."""
+class _DescribedOpenAPI(OpenAPI):
+    """An OpenAPI document that is completed when it is serialized."""
 
     endpoints: Callable[[], list[Endpoint]]
 
     @classmethod
-    def of(cls, document: OpenAPI, endpoints: Callable[[], list[Endpoint]]) -> _Described:
+    def of(cls, document: OpenAPI, endpoints: Callable[[], list[Endpoint]]) -> _DescribedOpenAPI:
         described = cls(**vars(document))
         described.endpoints = endpoints
         return described
@@ -140,7 +139,7 @@ class _Described(OpenAPI):
         return describe_openapi(super().to_schema(), self.endpoints())
 
 
-def _pass_on(request: Request[Any, Any, Any], error: IamGuardError) -> Response[Any]:
+def _reraise(request: Request[Any, Any, Any], error: IamGuardError) -> Response[Any]:
     raise error  # to the middleware, which answers it
 
 
@@ -155,7 +154,7 @@ Caller: TypeAlias = NamedDependency[SkipValidation[Principal]]
 
 @public
 async def anybody(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Open what nobody else guards in a router or controller to everybody: `Router("/schema", guards=[anybody], …)`."""
+    """Declare the unguarded handlers of a router or controller public: `Router("/schema", guards=[anybody], …)`."""
 
 
 def guarded(
@@ -168,10 +167,10 @@ def guarded(
     unsigned_payload: bool = False,
     raw: Collection[str] = (),
 ) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
-    """Return a guard of Litestar that lets a request through only for callers who may do `action` on `resource`.
+    """Return a Litestar guard that accepts requests only of callers who are allowed `action` on `resource`.
 
-    `action` is a whole name, `docs:GetDocument`; with `service`, a name of that service. The rest is as with the
-    decorator, whose loaders may name path parameters and `request`.
+    `action` is a complete name, `docs:GetDocument`; with `service`, the name without prefix. The other arguments are
+    those of the decorator; loaders may have path parameters and `request`.
     """
     declare = requires if service is None else service.requires
 
@@ -182,9 +181,9 @@ def guarded(
 
 
 def _readings(scope: Mapping[str, Any], name: str, value: object) -> Iterator[object]:
-    """Return what the handler and its dependencies have who declare a path parameter.
+    """Yield the values of a path parameter as the handler and its dependencies declare it.
 
-    Nothing for one that cannot be read: Litestar answers 400, and no handler runs.
+    Skips a value that can't be converted: Litestar answers 400, and no handler runs.
     """
     handler: BaseRouteHandler | None = scope.get("route_handler")
     if handler is None or isinstance(handler, ASGIRouteHandler):
@@ -196,12 +195,12 @@ def _readings(scope: Mapping[str, Any], name: str, value: object) -> Iterator[ob
                 continue
             try:
                 yield msgspec.convert(value, field.annotation, strict=False, dec_hook=handler.default_deserializer)
-            except (TypeError, ValueError):  # msgspec's errors are of these
+            except (TypeError, ValueError):  # msgspec's errors are subclasses of these
                 continue
 
 
 def _path_parameter_of(field: FieldDefinition, scope: Mapping[str, Any]) -> str | None:
-    """Return the path parameter that a declaration reads, which may have another name; None for another kind."""
+    """Return the path parameter of a declaration, which may have another name; None for other kinds of parameters."""
     declared = field.kwarg_definition
     if not isinstance(declared, ParameterKwarg):
         return field.name

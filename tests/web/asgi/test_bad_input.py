@@ -1,4 +1,4 @@
-"""Bad input over a real server: a clear refusal each time, no traceback to the client, and no audit record lost."""
+"""Bad input over a real server: a clear error each time, no traceback for the client, and no lost audit record."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def document(request: Request) -> Response:
 
 @pytest.fixture
 def port(guard: Guard) -> Iterator[int]:
-    """Serve a guarded application by uvicorn; give its port."""
+    """Serve a guarded application with uvicorn; return its port."""
     app = Starlette(
         routes=[Route("/documents/{document_id}", document, methods=["GET", "POST"])],
         middleware=[Middleware(GuardMiddleware, guard=guard)],
@@ -55,7 +55,7 @@ def port(guard: Guard) -> Iterator[int]:
 
 
 def send(port: int, raw: bytes, *, close: bool = False) -> bytes:
-    """Send bytes as they are and give what comes back; with `close` go away after sending."""
+    """Send raw bytes and return the response; with `close`, disconnect after sending."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(raw)
         if close:
@@ -86,8 +86,8 @@ def waited_for(audit_file: Path, number: int) -> list[str]:
     return [str(record.get("errorCode", "")) for record in read(audit_file)]
 
 
-def test_a_good_request_gets_through(port: int, sign: Sign) -> None:
-    """The yardstick of what follows."""
+def test_valid_request_is_accepted(port: int, sign: Sign) -> None:
+    """The control case for the tests below."""
     assert status(send(port, request("GET", "/documents/7", sign(ADA, "GET", "/documents/7")))) == 200
 
 
@@ -125,10 +125,10 @@ DATE = ("x-amz-date", "20261124T000000Z")
         pytest.param([("authorization", "AWS4-HMAC-SHA256 " + "," * 30000)], "IncompleteSignature", id="commas"),
     ],
 )
-def test_malformed_credentials_are_refused(
+def test_malformed_credentials_are_rejected(
     port: int, headers: list[tuple[str, str]], code: str, audit_file: Path
 ) -> None:
-    """Each with its code, in RFC 9457's form, and noted."""
+    """Each with its code, as RFC 9457, and recorded."""
     answer = send(port, request("GET", "/documents/7", headers))
     assert status(answer) == 401
     assert b"application/problem+json" in answer
@@ -137,8 +137,8 @@ def test_malformed_credentials_are_refused(
     assert waited_for(audit_file, 1) == [code]
 
 
-def test_a_wrong_clock_is_told_in_the_words_that_clients_parse(port: int, sign: Sign, audit_file: Path) -> None:
-    """Clients correct their clock by this sentence."""
+def test_clock_skew_message_is_parsed_by_clients(port: int, sign: Sign, audit_file: Path) -> None:
+    """Clients correct their clock from this message."""
     early = botocore.auth.get_current_datetime() - timedelta(minutes=6)
     with mock.patch("botocore.auth.get_current_datetime", return_value=early):
         headers = sign(ADA, "GET", "/documents/7")
@@ -148,7 +148,7 @@ def test_a_wrong_clock_is_told_in_the_words_that_clients_parse(port: int, sign: 
     assert waited_for(audit_file, 1) == ["SignatureDoesNotMatch"]
 
 
-def test_a_path_that_is_no_utf8_is_refused(port: int, sign: Sign, audit_file: Path) -> None:
+def test_path_with_invalid_utf8_is_rejected(port: int, sign: Sign, audit_file: Path) -> None:
     """Two spellings of one path must not be two resources."""
     answer = send(port, request("GET", "/documents/%ff%fe", sign(ADA, "GET", "/documents/7")))
     assert status(answer) == 400
@@ -156,30 +156,30 @@ def test_a_path_that_is_no_utf8_is_refused(port: int, sign: Sign, audit_file: Pa
     assert waited_for(audit_file, 1) == ["MalformedRequest"]
 
 
-def test_repeated_query_keys_are_signed_as_they_stand(port: int, sign: Sign) -> None:
-    """What was signed is accepted; another order of values, or one more, is not."""
+def test_repeated_query_keys_are_signed_in_order(port: int, sign: Sign) -> None:
+    """The signed query is accepted; another order, or one more value, is not."""
     headers = sign(ADA, "GET", "/documents/7?a=1&a=2")
     assert status(send(port, request("GET", "/documents/7?a=1&a=2", headers))) == 200
     assert status(send(port, request("GET", "/documents/7?a=1&a=2&a=3", headers))) == 401
     assert status(send(port, request("GET", "/documents/7?a=1", headers))) == 401
 
 
-def test_repeated_signed_headers_are_refused_unless_signed_so(port: int, sign: Sign) -> None:
-    """A second value of a signed header changes what was signed."""
+def test_repeated_header_is_rejected_unless_signed(port: int, sign: Sign) -> None:
+    """A second value of a signed header changes the signed request."""
     headers = list(sign(ADA, "GET", "/documents/7", headers={"x-amz-meta": "a"}).items())
     assert status(send(port, request("GET", "/documents/7", headers))) == 200
     assert status(send(port, request("GET", "/documents/7", [*headers, ("x-amz-meta", "b")]))) == 401
     assert status(send(port, request("GET", "/documents/7", [*headers, ("x-amz-date", "20261124T000000Z")]))) == 401
 
 
-def test_a_body_that_breaks_off_is_noted(port: int, sign: Sign, audit_file: Path) -> None:
-    """The client is gone, the record is not."""
+def test_truncated_body_is_recorded(port: int, sign: Sign, audit_file: Path) -> None:
+    """The client has disconnected, and the attempt is recorded."""
     headers = {**sign(ADA, "POST", "/documents/7", body=b"x" * 100), "content-length": "100"}
     send(port, request("POST", "/documents/7", headers, b"x" * 10), close=True)
     assert waited_for(audit_file, 1) == ["MalformedRequest"]
 
 
-def test_a_body_that_was_not_signed_is_refused(port: int, sign: Sign) -> None:
+def test_changed_body_is_rejected(port: int, sign: Sign) -> None:
     """With and without a declared hash."""
     for declared in ({}, {"x-amz-content-sha256": hashlib.sha256(b"good").hexdigest()}):
         headers = {**sign(ADA, "POST", "/documents/7", body=b"good", headers=declared), "content-length": "4"}
@@ -187,8 +187,8 @@ def test_a_body_that_was_not_signed_is_refused(port: int, sign: Sign) -> None:
         assert status(send(port, request("POST", "/documents/7", headers, b"evil"))) == 401
 
 
-def test_a_mebibyte_of_authorization_is_refused_fast(guard: Guard, audit_file: Path) -> None:
-    """Many servers refuse it before us; where one lets it through, nobody works on it, and it is noted."""
+def test_huge_authorization_header_is_rejected_fast(guard: Guard, audit_file: Path) -> None:
+    """Many servers reject it first; otherwise it is recorded without being parsed."""
     app = Starlette(
         routes=[Route("/documents/{document_id}", document)], middleware=[Middleware(GuardMiddleware, guard=guard)]
     )

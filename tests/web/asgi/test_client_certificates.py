@@ -1,6 +1,6 @@
-"""Client certificates over real connections: TLS handshakes with authorities of our own, and headers of proxies.
+"""Client certificates over real connections: TLS handshakes with own authorities, and headers of proxies.
 
-The server is uvicorn, the clients are httpx and curl; what a handshake proves and what a header may say are told apart.
+The server is uvicorn, the clients are httpx and curl.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from tests.serving import serving
 
 ACCOUNT = "111122223333"
 ROBOT = f"arn:aws:sts::{ACCOUNT}:assumed-role/Robot/beef"
-ROOT, STRANGERS = authority("CN=Fleet"), authority("CN=Strangers")
-ISSUING = authority("CN=Issuing", ROOT)
+TRUSTED_AUTHORITY, UNTRUSTED_AUTHORITY = authority("CN=Fleet"), authority("CN=Untrusted")
+ISSUING = authority("CN=Issuing", TRUSTED_AUTHORITY)
 GOOD = make("CN=robot-7", ISSUING, serial=0xBEEF)
-DIRECT = make("CN=robot-7", ROOT, serial=0xBEEF)
-STRANGER = make("CN=robot-7", STRANGERS)
+DIRECT = make("CN=robot-7", TRUSTED_AUTHORITY, serial=0xBEEF)
+UNTRUSTED = make("CN=robot-7", UNTRUSTED_AUTHORITY)
 LOCALHOST = x509.DNSName("localhost")
 ENVOY, NGINX = "x-forwarded-client-cert", "ssl-client-cert"
 API_SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
@@ -64,7 +64,7 @@ SEED: dict[str, Any] = {
                 {"name": "rita", "inline": {"R": READS}, "api_keys": [{"id": "RITA", "secret": API_SECRET}]},
             ],
             "roles": [{"name": "Robot", "trust": TRUST, "inline": {"Reads": READS}}],
-            "trust_anchors": [{"name": "fleet", "certificates": ROOT.pem}],
+            "trust_anchors": [{"name": "fleet", "certificates": TRUSTED_AUTHORITY.pem}],
             "certificate_profiles": [{"name": "robots", "roles": ["Robot"]}],
         }
     ],
@@ -89,20 +89,22 @@ async def health(request: Request) -> Response:
 
 
 Serve = Callable[..., AbstractContextManager[str]]
-tells_all = pytest.mark.skipif(sys.version_info < (3, 13), reason="Python before 3.13 tells the client's own alone")
+has_full_chain = pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="Python before 3.13 reports only the leaf certificate"
+)
 BROUGHT = pytest.mark.parametrize(
     "party",
-    [pytest.param(GOOD, id="with an intermediate authority", marks=tells_all), pytest.param(DIRECT, id="direct")],
+    [pytest.param(GOOD, id="with an intermediate authority", marks=has_full_chain), pytest.param(DIRECT, id="direct")],
 )
-"""What clients bring to a handshake."""
+"""Certificates that clients send in a handshake."""
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """Serve an application with a guard of these settings, over TLS where a test asks for it."""
+    """Serve an application with a guard of these settings, over TLS if the test requires it."""
     (tmp_path / "iam.yaml").write_text(json.dumps(SEED))
-    (tmp_path / "authorities.pem").write_text(ROOT.pem + STRANGERS.pem)
-    server = make("CN=localhost", STRANGERS, names=[LOCALHOST], usages=(SERVER,))
+    (tmp_path / "authorities.pem").write_text(TRUSTED_AUTHORITY.pem + UNTRUSTED_AUTHORITY.pem)
+    server = make("CN=localhost", UNTRUSTED_AUTHORITY, names=[LOCALHOST], usages=(SERVER,))
     (tmp_path / "server.pem").write_text(server.pem + server.key_pem)
 
     @contextmanager
@@ -142,8 +144,8 @@ def _example() -> Any:
 
 def context_of(party: Party | None, folder: Path) -> ssl.SSLContext:
     """Trust the server's authority, and bring a certificate with all between it and its root."""
-    context = ssl.create_default_context(cadata=STRANGERS.pem)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # our server's authority has no more than it needs
+    context = ssl.create_default_context(cadata=UNTRUSTED_AUTHORITY.pem)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the test authority has minimal extensions
     if party is not None:
         own = folder / f"{party.certificate.serial_number:x}.pem"
         own.write_text("".join(Party(each, None).pem for each in party.chain) + party.key_pem)
@@ -160,8 +162,8 @@ def get(url: str, party: Party | None, folder: Path, **more: Any) -> httpx2.Resp
 
 
 @BROUGHT
-def test_a_handshake_with_a_certificate_signs_in(serve: Serve, tmp_path: Path, party: Party) -> None:
-    """The intermediate authority comes with the handshake; several requests over one connection are the same caller."""
+def test_tls_certificate_authenticates_the_caller(serve: Serve, tmp_path: Path, party: Party) -> None:
+    """The handshake includes the intermediate authority; several requests on one connection have the same caller."""
     with (
         serve(tls=True, client_certificates=["tls"]) as url,
         httpx2.Client(verify=context_of(party, tmp_path)) as client,
@@ -175,16 +177,16 @@ def test_a_handshake_with_a_certificate_signs_in(serve: Serve, tmp_path: Path, p
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 @BROUGHT
-def test_curl_brings_a_certificate(serve: Serve, tmp_path: Path, party: Party) -> None:
+def test_curl_certificate_authenticates_the_caller(serve: Serve, tmp_path: Path, party: Party) -> None:
     context_of(party, tmp_path)
     own, roots = tmp_path / "beef.pem", tmp_path / "authorities.pem"
     with serve(tls=True, client_certificates=["tls"]) as url:
-        asked = ["curl", "-s", "--cacert", str(roots), "--cert", str(own), f"{url}/documents/plan"]
-        assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == ROBOT
+        command = ["curl", "-s", "--cacert", str(roots), "--cert", str(own), f"{url}/documents/plan"]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ROBOT
 
 
-def test_without_a_certificate_nobody_is_signed_in(serve: Serve, tmp_path: Path) -> None:
-    """Absent is not invalid: a public endpoint answers."""
+def test_missing_certificate_is_anonymous(serve: Serve, tmp_path: Path) -> None:
+    """Missing is not invalid: a public endpoint answers."""
     with serve(tls=True, client_certificates=["tls"]) as url:
         answer = get(url, None, tmp_path)
         assert (answer.status_code, answer.json()["code"]) == (401, "MissingAuthenticationToken")
@@ -192,17 +194,17 @@ def test_without_a_certificate_nobody_is_signed_in(serve: Serve, tmp_path: Path)
             assert client.get(f"{url}/health").text == "anonymous"
 
 
-def test_a_handshake_alone_is_not_trust(serve: Serve, tmp_path: Path) -> None:
-    """The server let it in, no trust anchor vouches for it; a public endpoint does not answer either."""
+def test_certificate_without_trust_anchor_is_rejected(serve: Serve, tmp_path: Path) -> None:
+    """The server accepted the handshake, but no trust anchor matches; a public endpoint does not answer either."""
     with serve(tls=True, client_certificates=["tls"]) as url:
-        answer = get(url, STRANGER, tmp_path)
+        answer = get(url, UNTRUSTED, tmp_path)
         assert (answer.status_code, answer.json()["code"]) == (401, "UntrustedCertificate")
-        with httpx2.Client(verify=context_of(STRANGER, tmp_path)) as client:
+        with httpx2.Client(verify=context_of(UNTRUSTED, tmp_path)) as client:
             assert client.get(f"{url}/health").status_code == 401
 
 
-def test_a_certificate_counts_only_where_it_is_taken(serve: Serve, tmp_path: Path) -> None:
-    """Without the setting a terminator may ask everybody for one, and signatures and keys go on being who calls."""
+def test_certificate_is_ignored_without_the_setting(serve: Serve, tmp_path: Path) -> None:
+    """A terminator may request certificates from all clients; signatures and keys still identify the caller."""
     key = {"X-Api-Key": _api_key()}
     with serve(tls=True) as url:
         assert get(url, GOOD, tmp_path).json()["code"] == "MissingAuthenticationToken"
@@ -219,12 +221,12 @@ def _api_key() -> str:
     return format_key("RITA", API_SECRET)
 
 
-def test_the_certificate_of_a_proxy_is_not_the_callers(serve: Serve, tmp_path: Path) -> None:
-    """A trusted proxy that connects with one of its own does not sign in whoever stands behind it."""
+def test_certificate_of_a_proxy_is_not_the_callers(serve: Serve, tmp_path: Path) -> None:
+    """A trusted proxy's own certificate does not authenticate the callers behind it."""
     settings = {"client_certificates": ["tls", ENVOY], "trusted_proxies": ["127.0.0.0/8", "::1/128"]}
     with serve(tls=True, **settings) as url:
         assert get(url, GOOD, tmp_path).json()["code"] == "MissingAuthenticationToken"
-        forwarded = get(url, STRANGER, tmp_path, headers={ENVOY: f"Chain={_whole(GOOD)}"})
+        forwarded = get(url, UNTRUSTED, tmp_path, headers={ENVOY: f"Chain={_whole(GOOD)}"})
         assert forwarded.text == ROBOT
 
 
@@ -239,52 +241,52 @@ def _whole(party: Party) -> str:
     ("header", "value"),
     [(ENVOY, f'Hash={GOOD.fingerprint};Chain="{_whole(GOOD)}";Subject="CN=robot-7"'), (NGINX, _whole(GOOD))],
 )
-def test_a_trusted_proxy_says_whose_certificate_it_saw(serve: Serve, header: str, value: str) -> None:
+def test_trusted_proxy_forwards_a_certificate(serve: Serve, header: str, value: str) -> None:
     with serve(client_certificates=[header], trusted_proxies=["127.0.0.1/32"]) as url:
         assert httpx2.get(f"{url}/documents/plan", headers={header: value}).text == ROBOT
         form = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
         assert ROBOT in httpx2.post(f"{url}/iam/", data=form, headers={header: value}).text
         empty = httpx2.get(f"{url}/health", headers={header: ""})
-        assert empty.text == "anonymous"  # how a proxy says that there is none
+        assert empty.text == "anonymous"  # how a proxy reports that there is none
 
 
 @pytest.mark.parametrize("proxies", [[], ["192.0.2.0/24"]], ids=["no proxy is trusted", "another one is"])
 @pytest.mark.parametrize("value", [_whole(GOOD), "", "x"])
-def test_the_same_header_from_anybody_else_is_refused(serve: Serve, proxies: list[str], value: str) -> None:
-    """Copying a certificate proves nothing: not believed, and not taken for anonymous either."""
+def test_forwarded_certificate_without_proxy_is_rejected(serve: Serve, proxies: list[str], value: str) -> None:
+    """A copied certificate proves nothing: it is neither accepted nor treated as anonymous."""
     with serve(client_certificates=[NGINX], trusted_proxies=proxies) as url:
         for path in ("/documents/plan", "/health"):
             answer = httpx2.get(f"{url}{path}", headers={NGINX: value})
             assert (answer.status_code, answer.json()["code"]) == (401, "IncompleteSignature")
 
 
-def test_forwarding_headers_do_not_make_a_proxy(serve: Serve) -> None:
-    """Who is at the other end of the connection counts, not what it says of itself."""
+def test_forwarding_headers_do_not_make_a_trusted_proxy(serve: Serve) -> None:
+    """The peer address of the connection counts, not its headers."""
     with serve(client_certificates=[NGINX], trusted_proxies=["192.0.2.0/24"]) as url:
         headers = {NGINX: _whole(GOOD), "X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
         assert httpx2.get(f"{url}/documents/plan", headers=headers).status_code == 401
 
 
-def test_a_header_that_is_not_configured_is_no_credential(serve: Serve) -> None:
+def test_unconfigured_certificate_header_is_ignored(serve: Serve) -> None:
     with serve(client_certificates=[NGINX], trusted_proxies=["127.0.0.1/32"]) as url:
         answer = httpx2.get(f"{url}/documents/plan", headers={ENVOY: f"Chain={_whole(GOOD)}"})
         assert answer.json()["code"] == "MissingAuthenticationToken"
 
 
-def test_a_second_header_of_the_same_name_is_refused(serve: Serve) -> None:
-    """A caller's own, that a proxy has added its one to."""
+def test_repeated_certificate_header_is_rejected(serve: Serve) -> None:
+    """A caller's header to which the proxy has added its own."""
     with serve(client_certificates=[NGINX], trusted_proxies=["127.0.0.1/32"]) as url:
-        headers = [(NGINX, _whole(GOOD)), (NGINX.upper(), _whole(STRANGER))]
+        headers = [(NGINX, _whole(GOOD)), (NGINX.upper(), _whole(UNTRUSTED))]
         assert httpx2.get(f"{url}/documents/plan", headers=headers).json()["code"] == "IncompleteSignature"
 
 
-def test_a_forwarded_certificate_and_a_key_are_two(serve: Serve) -> None:
+def test_forwarded_certificate_with_api_key_is_rejected(serve: Serve) -> None:
     with serve(client_certificates=[NGINX], trusted_proxies=["127.0.0.1/32"]) as url:
         headers = {NGINX: _whole(GOOD), "X-Api-Key": _api_key()}
         assert httpx2.get(f"{url}/documents/plan", headers=headers).json()["code"] == "IncompleteSignature"
 
 
-# --- what the edge makes of a scope --------------------------------------------------------------------------------
+# --- certificates in a scope ---------------------------------------------------------------------------------------
 
 
 def scope_of(**changes: Any) -> dict[str, Any]:
@@ -303,26 +305,26 @@ def scope_of(**changes: Any) -> dict[str, Any]:
         {"tls": {"client_cert_chain": iter(())}},
     ],
 )
-def test_a_server_that_tells_nothing_brings_nothing(extensions: dict[str, Any]) -> None:
+def test_server_without_tls_extension_has_no_certificate(extensions: dict[str, Any]) -> None:
     connection = Connection(Settings(client_certificates=("tls",)))
     assert connection.request(scope_of(extensions=extensions)).certificates == ()
     assert connection.request(scope_of()).certificates == ()
 
 
-def test_a_server_may_give_any_iterable() -> None:
+def test_certificate_chain_may_be_any_iterable() -> None:
     connection = Connection(Settings(client_certificates=("tls",)))
     (found,) = connection.request(scope_of(extensions={"tls": {"client_cert_chain": iter([GOOD.pem])}})).certificates
     assert (found.source, found.values, found.is_trusted) == ("tls", (GOOD.pem.encode(),), True)
 
 
-def test_a_connection_without_an_address_is_no_proxy() -> None:
-    """As over a socket of the file system."""
+def test_connection_without_address_is_not_a_proxy() -> None:
+    """As over a Unix socket."""
     connection = Connection(Settings(client_certificates=(NGINX,), trusted_proxies=("127.0.0.1/32",)))
     (found,) = connection.request(scope_of(client=None, headers=[(NGINX.encode(), b"x")])).certificates
     assert not found.is_trusted
 
 
 @pytest.mark.parametrize("source", ["", "X-Client-Cert", "authorization", "x-api-key", "x-amz-security-token", "a b"])
-def test_a_source_that_is_none_is_refused(source: str) -> None:
+def test_unknown_certificate_source_is_rejected(source: str) -> None:
     with pytest.raises(ConfigurationError):
         Settings(client_certificates=(source,))

@@ -1,4 +1,4 @@
-"""What frameworks do with a guard inside them: swallow what it raises, close WebSockets, name their handlers."""
+"""The guard inside of frameworks that catch its exceptions, close WebSockets, and store their handlers elsewhere."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from iam_guard import Guard, GuardMiddleware, Service, public
 from iam_guard.audit.consumer.reader import read
 from iam_guard.errors import InvalidInput
 from iam_guard.web.asgi.parameters import declared_parameters, no_readings
-from iam_guard.web.asgi.routes import HIDDEN, answering, endpoint_of
+from iam_guard.web.asgi.routes import UNRESOLVED, answering_endpoint, endpoint_of
 from tests.conftest import ADA, RITA, Sign
 
 docs = Service("docs")
-SECRET = "for nobody's eyes"
+SECRET = "secret content"
 
 
 @docs.requires("PutDocument", resource="document/7")
@@ -64,10 +64,10 @@ class Framework:
     ("handler", "status", "event"),
     [(guarded, 403, "PutDocument"), (forgotten, 500, "UndecidedEndpoint"), (opened, 200, None)],
 )
-def test_whatever_becomes_of_a_refusal_it_is_answered(
+def test_caught_denial_is_still_answered(
     guard: Guard, sign: Sign, audit_file: Path, otherwise: str, handler: Any, status: int, event: str | None
 ) -> None:
-    """Once, in our own words, and recorded once; what a handler itself raises is another matter."""
+    """Once, with our response, and recorded once; other exceptions of a handler are not affected."""
     if handler is guarded and otherwise != "answers":
         pytest.skip("a framework that does so with what a handler raises has no answers of its own")
     app = GuardMiddleware(Framework(handler, otherwise=otherwise), guard=guard, check_routes=False)
@@ -80,7 +80,7 @@ def test_whatever_becomes_of_a_refusal_it_is_answered(
 
 @pytest.mark.parametrize("code", ["1011", "4500"])
 @pytest.mark.parametrize(("handler", "status"), [(guarded, 403), (forgotten, 500)])
-def test_a_websocket_that_a_framework_closes_for_a_refusal_is_refused(
+def test_websocket_closed_after_a_denial_is_rejected(
     guard: Guard, sign: Sign, code: str, handler: Any, status: int
 ) -> None:
     app = GuardMiddleware(Framework(handler, otherwise=code), guard=guard, check_routes=False)
@@ -92,7 +92,7 @@ def test_a_websocket_that_a_framework_closes_for_a_refusal_is_refused(
     assert refused.value.status_code == status
 
 
-def test_a_websocket_may_be_closed_with_a_code_of_ones_own(guard: Guard, sign: Sign) -> None:
+def test_websocket_may_be_closed_with_any_code(guard: Guard, sign: Sign) -> None:
     app = GuardMiddleware(Framework(guarded, otherwise="4403"), guard=guard, check_routes=False)
     with (
         pytest.raises(WebSocketDisconnect) as closed,
@@ -106,7 +106,7 @@ def test_a_websocket_may_be_closed_with_a_code_of_ones_own(guard: Guard, sign: S
 
 
 def dependant(*inner: Any, **read: Any) -> Any:
-    """What FastAPI knows of parameters: `read` gives a type for each."""
+    """Return a dependant as of FastAPI, with parameters of the types in `read`."""
 
     def field(alias: str, kind: Any) -> Any:
         def validate(value: Any, values: Any, *, loc: Any) -> Any:
@@ -121,7 +121,7 @@ def dependant(*inner: Any, **read: Any) -> Any:
     return SimpleNamespace(path_params=fields, dependencies=list(inner), call=None)
 
 
-def test_a_parameter_is_what_those_read_who_declare_it() -> None:
+def test_parameter_has_its_declared_value() -> None:
     scope = {"path_params": {"a": "07", "b": "07"}, "route": SimpleNamespace(dependant=dependant(dependant(a=int)))}
     assert declared_parameters(scope, readings=no_readings) == {"a": 7, "b": "07"}
     assert declared_parameters(scope, readings=lambda _, name, value: [7] if name == "b" else []) == {"a": 7, "b": 7}
@@ -132,32 +132,32 @@ def test_a_parameter_is_what_those_read_who_declare_it() -> None:
     assert declared_parameters({}, readings=no_readings) == {}
 
 
-def test_a_parameter_that_is_read_in_two_ways_is_refused() -> None:
+def test_parameter_with_two_values_is_rejected() -> None:
     route = SimpleNamespace(dependant=dependant(dependant(a=str), a=int))
     assert declared_parameters({"path_params": {"a": "7"}, "route": route}, readings=no_readings)
     with pytest.raises(InvalidInput, match="one way"):
         declared_parameters({"path_params": {"a": "07"}, "route": route}, readings=no_readings)
 
 
-def test_what_answers_is_found_where_frameworks_name_it() -> None:
-    """The endpoint, Litestar's handler, and a dependency or guard that stands in for what is not marked itself."""
+def test_answering_endpoint_is_found_in_each_framework() -> None:
+    """The endpoint, Litestar's handler, or the dependency or guard of an unmarked endpoint."""
     by_dependency = SimpleNamespace(dependant=SimpleNamespace(dependencies=[SimpleNamespace(call=guarded)]))
     by_both = SimpleNamespace(
         dependant=SimpleNamespace(dependencies=[SimpleNamespace(call=opened), SimpleNamespace(call=guarded)])
     )
     by_guard = SimpleNamespace(fn=forgotten, resolve_guards=lambda: [guarded])
-    assert answering({"endpoint": opened, "route_handler": SimpleNamespace(fn=forgotten)}) is opened
-    assert answering({"route_handler": SimpleNamespace(fn=opened)}) is opened
-    assert answering({"route_handler": SimpleNamespace(fn=forgotten)}) is forgotten
-    assert answering({"endpoint": forgotten, "route_handler": SimpleNamespace(fn=opened)}) is forgotten
-    assert answering({"endpoint": forgotten, "route": by_dependency}) is guarded
-    assert answering({"endpoint": forgotten, "route": by_both}) is guarded
-    assert answering({"route_handler": by_guard}) is guarded
-    assert answering({"endpoint": forgotten}) is forgotten
-    assert answering({}) is None
+    assert answering_endpoint({"endpoint": opened, "route_handler": SimpleNamespace(fn=forgotten)}) is opened
+    assert answering_endpoint({"route_handler": SimpleNamespace(fn=opened)}) is opened
+    assert answering_endpoint({"route_handler": SimpleNamespace(fn=forgotten)}) is forgotten
+    assert answering_endpoint({"endpoint": forgotten, "route_handler": SimpleNamespace(fn=opened)}) is forgotten
+    assert answering_endpoint({"endpoint": forgotten, "route": by_dependency}) is guarded
+    assert answering_endpoint({"endpoint": forgotten, "route": by_both}) is guarded
+    assert answering_endpoint({"route_handler": by_guard}) is guarded
+    assert answering_endpoint({"endpoint": forgotten}) is forgotten
+    assert answering_endpoint({}) is None
 
 
-def test_what_will_answer_is_hidden_where_something_else_guards() -> None:
-    """Until the requirement that runs takes an unsigned body, such a call has no caller."""
+def test_endpoint_guarded_from_outside_is_unresolved() -> None:
+    """The call has no caller until the requirement accepts an unsigned body."""
     assert endpoint_of(None, {"route_handler": SimpleNamespace(fn=guarded)}) is guarded
-    assert endpoint_of(None, {"route_handler": SimpleNamespace(fn=forgotten)}) is HIDDEN
+    assert endpoint_of(None, {"route_handler": SimpleNamespace(fn=forgotten)}) is UNRESOLVED

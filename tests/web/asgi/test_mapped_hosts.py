@@ -1,4 +1,4 @@
-"""A route map where hosts have routes of their own: a row says which host it is for, wherever that could be another."""
+"""Route maps with routes for hosts: a row names its host if there could be several."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def two_hosts() -> list[Any]:
 
 
 def test_each_host_has_its_row(guard: Guard, sign: Sign) -> None:
-    """Two routes with one template: that one of them is open opens nothing of the other."""
+    """Two routes with one template: making one of them public does not affect the other."""
     routes = RouteMap()
     routes.requires("GET", "/reports", "docs:PutReport", host=API)
     routes.public("GET", "/reports", host=WWW)
@@ -67,21 +67,21 @@ def test_each_host_has_its_row(guard: Guard, sign: Sign) -> None:
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
-def test_row_without_a_host_for_several_hosts_is_refused(guard: Guard, *, is_shared: bool) -> None:
-    """Whether the hosts have routes of their own, or one and the same application."""
+def test_row_without_host_for_several_hosts_is_rejected(guard: Guard, *, is_shared: bool) -> None:
+    """For hosts with their own routes, and for hosts with the same application."""
     shared = Router([Route("/reports", answer)])
     own = [Host(host, shared) for host in (API, WWW)] if is_shared else two_hosts()
     routes = RouteMap()
     routes.public("ANY", "/reports")
-    said = r"`ANY /reports` is a route of several hosts \(api.example.com, www.example.com\): say which by `host`"
+    message = r"`ANY /reports` is a route of several hosts \(api.example.com, www.example.com\): add `host` to the row"
     app = application(guard, routes, *own)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         TestClient(app).__enter__()
     client = TestClient(app)
     assert client.get("/reports", headers={"host": API}).status_code == 500
 
 
-def test_row_without_a_host_is_for_the_one_that_is_left(guard: Guard, sign: Sign) -> None:
+def test_row_without_host_is_for_the_remaining_host(guard: Guard, sign: Sign) -> None:
     routes = RouteMap()
     routes.requires("GET", "/reports", "docs:PutReport")
     with pytest.raises(ConfigurationError, match=r"several hosts \(any other, api.example.com\)"):
@@ -99,7 +99,7 @@ def test_route_of_one_host_needs_no_host_in_its_row(guard: Guard, sign: Sign) ->
 
 
 def test_shared_application_is_decided_by_the_host_of_the_request(guard: Guard, sign: Sign) -> None:
-    """Also behind mounts, and with the host's parameters in the resource."""
+    """Also inside of mounts, and with the host's parameters in the resource."""
     shared = Router([Mount("/deep", routes=[Route("/x", answer)]), Route("/x", answer)])
     routes = RouteMap()
     for path in ("/in/x", "/in/deep/x"):
@@ -115,7 +115,7 @@ def test_shared_application_is_decided_by_the_host_of_the_request(guard: Guard, 
             assert [ask("other", path, each) for each in (None, RITA)] == [401, 200]
 
 
-def test_host_as_a_whole_has_a_row(guard: Guard, sign: Sign) -> None:
+def test_row_of_a_mounted_host_applies(guard: Guard, sign: Sign) -> None:
     routes = RouteMap()
     routes.requires("ANY", "/", "docs:PutWhole", host=API)
     routes.public("ANY", "/", host=WWW)
@@ -123,7 +123,7 @@ def test_host_as_a_whole_has_a_row(guard: Guard, sign: Sign) -> None:
         assert (ask(WWW, "/x"), ask(API, "/x"), ask(API, "/x", RITA), ask(API, "/x", ADA)) == (200, 401, 403, 200)
 
 
-def test_row_of_a_host_that_is_not_there_is_an_error() -> None:
+def test_row_of_an_unknown_host_is_rejected() -> None:
     routes = RouteMap()
     routes.public("GET", "/reports", host="old.example.com")
     with pytest.raises(ConfigurationError, match=r"no such route: GET old.example.com/reports"):
@@ -131,20 +131,20 @@ def test_row_of_a_host_that_is_not_there_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("host", ["", "/x", "api.example.com/x"])
-def test_host_that_is_none_is_refused(host: str) -> None:
+def test_invalid_host_is_rejected(host: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a host such as"):
         RouteMap().public("GET", "/reports", host=host)
 
 
-def test_second_row_for_a_host_is_refused() -> None:
+def test_duplicate_row_for_a_host_is_rejected() -> None:
     routes = RouteMap()
     routes.public("GET", "/reports", host="{tenant:str}.example.org")
     with pytest.raises(ConfigurationError, match=r"`GET \{tenant\}.example.org/reports` is in the map twice"):
         routes.requires("GET", "/reports", "docs:GetReport", host=TENANT)
 
 
-def test_addresses_of_a_host_are_made_as_before(guard: Guard, sign: Sign) -> None:
-    """What stands before a host knows its routes: `url_path_for` asks it for them."""
+def test_urls_of_a_host_are_unchanged(guard: Guard, sign: Sign) -> None:
+    """`url_path_for` reads the routes of the host through the proxy."""
     routes = RouteMap()
     for host in (API, WWW):
         routes.public("GET", "/reports", host=host)
@@ -184,8 +184,8 @@ def test_file_and_command_name_the_host(tmp_path: Path, monkeypatch: pytest.Monk
     assert "GET,HEAD  api.example.com/reports  docs:GetReport on *, by the map" in found.output
     assert "GET,HEAD  www.example.com/reports  public, by the map" in found.output
     assert read_route_map("map.yaml").mark("GET", "/reports") is None
-    told = CliRunner().invoke(main, ["routes", "hosts_app:app", "--map", "map.yaml", "--json"])
-    assert '"host": "api.example.com"' in told.output
+    result = CliRunner().invoke(main, ["routes", "hosts_app:app", "--map", "map.yaml", "--json"])
+    assert '"host": "api.example.com"' in result.output
 
 
 OPENAPI = """
@@ -201,8 +201,8 @@ paths:
 """
 
 
-def test_openapi_document_names_hosts_where_it_says_so(tmp_path: Path) -> None:
-    """The innermost counts; the addresses that clients use are no hosts of routes."""
+def test_openapi_hosts_are_read_from_extension(tmp_path: Path) -> None:
+    """The innermost `x-iam-host` counts; `servers` are not hosts of routes."""
     (tmp_path / "map.yaml").write_text(OPENAPI)
     routes = read_route_map(tmp_path / "map.yaml")
     expected = {("GET", "/outer"): WWW, ("PUT", "/reports"): TENANT, ("GET", "/reports"): API}
@@ -213,7 +213,7 @@ def test_openapi_document_names_hosts_where_it_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("text", "replacement"),
     [
         ("www.example.com", "/x"),
         ("www.example.com", '""'),
@@ -224,7 +224,7 @@ def test_openapi_document_names_hosts_where_it_says_so(tmp_path: Path) -> None:
         ('x-iam-host: "{tenant}', 'x-iam-action: "{tenant}'),
     ],
 )
-def test_openapi_document_with_what_is_no_host_is_refused(tmp_path: Path, given: str, said: str) -> None:
-    (tmp_path / "map.yaml").write_text(OPENAPI.replace(given, said))
+def test_openapi_document_with_invalid_host_is_rejected(tmp_path: Path, text: str, replacement: str) -> None:
+    (tmp_path / "map.yaml").write_text(OPENAPI.replace(text, replacement))
     with pytest.raises(ConfigurationError, match=r"map.yaml:\d+: (expected a host|unknown key|expected)"):
         read_route_map(tmp_path / "map.yaml")

@@ -1,4 +1,4 @@
-"""The guard before an application: who gets in, how others are refused, that all is recorded (design 4.5, 5)."""
+"""The guard of an ASGI application: who is allowed, how others are denied, and that all is recorded (design 4.5, 5)."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ class DocumentEndpoint(HTTPEndpoint):
 
 
 async def forgotten(request: Request) -> Response:
-    return PlainTextResponse("for nobody's eyes")
+    return PlainTextResponse("secret content")
 
 
 async def forgotten_socket(websocket: WebSocket) -> None:
     await websocket.accept()
-    await websocket.send_text("for nobody's eyes")
+    await websocket.send_text("secret content")
     await websocket.close()
 
 
@@ -100,7 +100,7 @@ def _checked(handler: Any) -> Any:
     async def checked(request: Request) -> Response:
         number = request.path_params["document_id"]
         if number == "answered":
-            return PlainTextResponse("for nobody's eyes")
+            return PlainTextResponse("secret content")
         if not number.isdigit():
             raise HTTPException(422, "expected a number")
         response: Response = await handler(request)
@@ -161,8 +161,8 @@ def records(path: Path) -> list[dict[str, Any]]:
     return list(read(path))
 
 
-def test_lets_an_allowed_caller_in(client: TestClient, sign: Sign, audit_file: Path) -> None:
-    """Credentials become the principal, the route's parameter the resource, and both are recorded."""
+def test_allowed_caller_is_accepted(client: TestClient, sign: Sign, audit_file: Path) -> None:
+    """The credential becomes the principal, the route's parameter the resource, and both are recorded."""
     answer = client.get("/documents/7", headers=sign(RITA, "GET", "/documents/7"))
     assert answer.status_code == 200
     resource = "arn:aws:docs:us-east-1:111122223333:document/7"
@@ -172,8 +172,8 @@ def test_lets_an_allowed_caller_in(client: TestClient, sign: Sign, audit_file: P
     assert record["iamGuard"]["outcome"] == "Allowed"
 
 
-def test_refuses_a_known_caller_with_403(client: TestClient, sign: Sign, audit_file: Path) -> None:
-    """Design 4.5: RFC 9457 with AWS's code and sentence and the request id."""
+def test_denied_caller_gets_403(client: TestClient, sign: Sign, audit_file: Path) -> None:
+    """Design 4.5: RFC 9457 with AWS's code and message, and the request id."""
     answer = client.put("/documents/7", headers=sign(RITA, "PUT", "/documents/7"))
     assert answer.status_code == 403
     assert answer.headers["content-type"] == "application/problem+json"
@@ -191,8 +191,8 @@ def test_refuses_a_known_caller_with_403(client: TestClient, sign: Sign, audit_f
     assert record["errorCode"] == "AccessDenied"
 
 
-def test_asks_an_anonymous_caller_to_sign_in(client: TestClient, audit_file: Path) -> None:
-    """Design 4.5: 401 with `WWW-Authenticate` when no credentials were given; the decision is recorded all the same."""
+def test_anonymous_caller_gets_401(client: TestClient, audit_file: Path) -> None:
+    """Design 4.5: with `WWW-Authenticate`; the decision is recorded too."""
     answer = client.get("/documents/7")
     assert answer.status_code == 401
     assert "Bearer" in answer.headers["www-authenticate"]
@@ -200,8 +200,8 @@ def test_asks_an_anonymous_caller_to_sign_in(client: TestClient, audit_file: Pat
     assert len(records(audit_file)) == 1
 
 
-def test_never_takes_bad_credentials_for_anonymous(client: TestClient, audit_file: Path, sign: Sign) -> None:
-    """Design 5: a public endpoint refuses bad credentials too."""
+def test_bad_credentials_are_not_treated_as_anonymous(client: TestClient, audit_file: Path, sign: Sign) -> None:
+    """Design 5: a public endpoint rejects bad credentials too."""
     assert client.get("/health").status_code == 200
     answer = client.get("/health", headers=sign((ADA[0], "wrong" * 8), "GET", "/health"))
     assert answer.status_code == 401
@@ -212,55 +212,53 @@ def test_never_takes_bad_credentials_for_anonymous(client: TestClient, audit_fil
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_an_undecided_endpoint_answers_500_and_is_reported(client: TestClient, audit_file: Path, method: str) -> None:
-    """Design 5: an endpoint that made no decision and is not public gives nothing away."""
+def test_undecided_endpoint_answers_500_and_is_logged(client: TestClient, audit_file: Path, method: str) -> None:
+    """Design 5: the response of an endpoint without a decision that is not public is not sent."""
     answer = client.request(method, "/forgotten")
     assert answer.status_code == 500
-    assert "nobody" not in answer.text
+    assert "secret content" not in answer.text
     (record,) = records(audit_file)
     assert record["iamGuard"]["reason"] == "Error"
 
 
-def test_what_answers_inside_of_the_guard_is_told_where_it_belongs(
-    guard: Guard, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The usual slip is CORS inside of the guard, whose preflight requests no endpoint answers."""
+def test_middleware_answering_inside_of_the_guard_is_logged(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+    """The usual mistake is CORS inside of the guard, whose preflight requests reach no endpoint."""
     cors = Middleware(CORSMiddleware, allow_origins=["https://elsewhere.example"])
     app = Starlette(routes=ROUTES, middleware=[Middleware(GuardMiddleware, guard=guard, check_routes=False), cors])
     preflight = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
     assert TestClient(app).options("/documents/7", headers=preflight).status_code == 500
     assert [record.getMessage() for record in caplog.records if record.name == "iam_guard.web"] == [
-        "OPTIONS /documents/7: something that is no known endpoint answered without a decision; "
-        "CORS and the like belong outside of the guard"
+        "OPTIONS /documents/7: an unknown endpoint answered without a decision; "
+        "put CORS and similar middlewares outside of the guard"
     ]
 
 
-def test_a_second_guard_is_told_of(guard: Guard, sign: Sign, caplog: pytest.LogCaptureFixture) -> None:
-    """The inner one has decided, and the outer one would let out what it knows nothing of: nobody sees why."""
+def test_second_guard_is_logged(guard: Guard, sign: Sign, caplog: pytest.LogCaptureFixture) -> None:
+    """The inner one has decided, and the outer one sees no decision."""
     twice = GuardMiddleware(application(guard), guard=guard, check_routes=False)
     headers = sign(ADA, "GET", "/documents/7")
     assert TestClient(twice).get("/documents/7", headers=headers).status_code == 500
-    assert caplog.messages[-1].endswith("; what guards it asked another guard, which stands behind this one, or nobody")
+    assert caplog.messages[-1].endswith("; its decorator used another guard inside of this one, or did not run")
 
 
-def test_a_framework_may_refuse_before_the_handler_asks(client: TestClient, sign: Sign) -> None:
-    """A bad parameter of a guarded endpoint is the framework's to refuse; an answer without a decision is not."""
+def test_framework_error_before_the_decision_is_sent(client: TestClient, sign: Sign) -> None:
+    """The framework rejects a bad parameter of a guarded endpoint; other responses without a decision are blocked."""
     assert client.get("/picky/x", headers=sign(ADA, "GET", "/picky/x")).status_code == 422
     assert client.get("/picky/7", headers=sign(ADA, "GET", "/picky/7")).status_code == 200
     assert client.get("/picky/answered", headers=sign(ADA, "GET", "/picky/answered")).status_code == 500
 
 
 def test_start_up_finds_unguarded_endpoints(guard: Guard) -> None:
-    """The check at start-up names what no request has found yet."""
+    """The check at start-up reports them before any request."""
     with (
-        pytest.raises(ConfigurationError, match=r"GET,HEAD /forgotten \(forgotten\).*below the decorator of its route"),
+        pytest.raises(ConfigurationError, match=r"GET,HEAD /forgotten \(forgotten\).*below the route decorator"),
         TestClient(application(guard, check_routes=True)),
     ):
         pass
 
 
-def test_start_up_accepts_a_guarded_application(guard: Guard) -> None:
-    """Only unguarded endpoints stop an application."""
+def test_start_up_accepts_guarded_application(guard: Guard) -> None:
+    """Only unguarded endpoints prevent the start."""
     app = Starlette(
         routes=[each for each in ROUTES if "forgotten" not in getattr(each, "path", "")],
         middleware=[Middleware(GuardMiddleware, guard=guard)],
@@ -269,49 +267,48 @@ def test_start_up_accepts_a_guarded_application(guard: Guard) -> None:
         assert client.get("/health").status_code == 200
 
 
-def test_synchronous_handlers_are_guarded_alike(client: TestClient, sign: Sign) -> None:
-    """One decorator for both kinds; the synchronous one runs in a thread and still knows the caller."""
+def test_synchronous_handlers_are_guarded(client: TestClient, sign: Sign) -> None:
+    """The same decorator; the handler runs in a thread and has the caller."""
     answer = client.put("/documents/7", headers=sign(ADA, "PUT", "/documents/7"))
     assert answer.json() == {"caller": "arn:aws:iam::111122223333:user/ada"}
 
 
-def test_endpoint_classes_and_mounts_are_guarded_alike(client: TestClient, sign: Sign) -> None:
-    """The scope's path parameters are found under endpoint classes and mounts."""
+def test_endpoint_classes_and_mounts_are_guarded(client: TestClient, sign: Sign) -> None:
+    """The path parameters are found in endpoint classes and mounts."""
     assert client.get("/class/7", headers=sign(ADA, "GET", "/class/7")).text == "ada"
     assert client.get("/class/7").status_code == 401
     inner = client.get("/inner/documents/8", headers=sign(ADA, "GET", "/inner/documents/8"))
     assert inner.json()["resource"].endswith(":document/8")
 
 
-def test_other_middlewares_in_between_change_nothing(guard: Guard, sign: Sign) -> None:
-    """`BaseHTTPMiddleware` runs the application in a task of its own; refusals still come out."""
+def test_middlewares_in_between_pass_denials(guard: Guard, sign: Sign) -> None:
+    """`BaseHTTPMiddleware` runs the application in its own task."""
     client = TestClient(application(guard, Middleware(Touching)))
     assert client.get("/documents/7", headers=sign(ADA, "GET", "/documents/7")).status_code == 200
     assert client.put("/documents/7", headers=sign(RITA, "PUT", "/documents/7")).status_code == 403
     assert client.get("/forgotten").status_code == 500
 
 
-def test_streams_reach_the_client(client: TestClient, sign: Sign) -> None:
-    """An answer that was decided streams on."""
+def test_decided_stream_reaches_the_client(client: TestClient, sign: Sign) -> None:
     assert client.get("/stream/7", headers=sign(ADA, "GET", "/stream/7")).text == "one two"
 
 
-def test_the_handler_gets_the_body_that_was_signed(client: TestClient, sign: Sign) -> None:
-    """The body is read for its hash and handed on as it came."""
+def test_handler_gets_the_signed_body(client: TestClient, sign: Sign) -> None:
+    """The body is read for its hash, and replayed unchanged."""
     body = bytes(range(256)) * 40
     answer = client.post("/echo/7", content=body, headers=sign(ADA, "POST", "/echo/7", body=body))
     assert answer.content == body
 
 
-def test_a_changed_body_is_refused_before_the_handler_runs(client: TestClient, sign: Sign) -> None:
-    """The signature covers the body's hash."""
+def test_changed_body_is_rejected_before_the_handler(client: TestClient, sign: Sign) -> None:
+    """The signature covers the hash of the body."""
     answer = client.post("/echo/7", content=b"b", headers=sign(ADA, "POST", "/echo/7", body=b"a"))
     assert answer.status_code == 401
     assert answer.json()["code"] == "SignatureDoesNotMatch"
 
 
-def test_a_body_over_the_limit_is_refused(guard: Guard, sign: Sign, audit_file: Path) -> None:
-    """A signed body is read up to the setting `max_body`; the refusal is recorded."""
+def test_body_over_the_limit_is_rejected(guard: Guard, sign: Sign, audit_file: Path) -> None:
+    """A signed body is read up to the setting `max_body`; the error is recorded."""
     body = b"x" * (guard.settings.max_body + 1)
     client = TestClient(application(guard))
     answer = client.post("/echo/7", content=body, headers=sign(ADA, "POST", "/echo/7", body=body))
@@ -319,50 +316,50 @@ def test_a_body_over_the_limit_is_refused(guard: Guard, sign: Sign, audit_file: 
     assert [record["errorCode"] for record in records(audit_file)] == ["RequestEntityTooLarge"]
 
 
-def test_a_loader_may_say_that_there_is_no_such_thing(client: TestClient, sign: Sign, audit_file: Path) -> None:
-    """None from a loader is answered 404, and recorded."""
+def test_loader_returning_none_answers_404(client: TestClient, sign: Sign, audit_file: Path) -> None:
+    """It is recorded too."""
     answer = client.get("/loaded/missing", headers=sign(ADA, "GET", "/loaded/missing"))
     assert answer.status_code == 404
     (record,) = records(audit_file)
     assert record["eventName"] == "GetDocument"
 
 
-def test_a_stranger_is_not_told_whether_a_thing_is_there(client: TestClient) -> None:
-    """X-9: the same answer for a document that is there and for one that is not."""
+def test_anonymous_caller_cannot_probe_existence(client: TestClient) -> None:
+    """X-9: the same answer for an existing and a missing document."""
     there, missing = client.get("/loaded/7"), client.get("/loaded/missing")
     assert (there.status_code, missing.status_code) == (401, 401)
     assert there.json()["detail"] == missing.json()["detail"]
 
 
-def test_a_loaded_resource_of_another_account_needs_its_policy(client: TestClient, sign: Sign) -> None:
-    """E-53, X-7: across accounts nothing is allowed without a resource-based policy, and no reason is told."""
+def test_resource_of_another_account_needs_its_policy(client: TestClient, sign: Sign) -> None:
+    """E-53, X-7: cross-account access needs a resource-based policy; the answer contains no reason."""
     answer = client.get("/loaded/7", headers=sign(ADA, "GET", "/loaded/7"))
     assert answer.status_code == 403
     assert answer.json()["detail"].endswith("on resource: arn:aws:docs:us-east-1:999999999999:document/7")
 
 
-def test_concealment_answers_404(client: TestClient, sign: Sign) -> None:
-    """Design 4.5: 404 instead of 403 where the route asks for it."""
+def test_concealed_denial_answers_404(client: TestClient, sign: Sign) -> None:
+    """Design 4.5: 404 instead of 403 if the route requires it."""
     answer = client.delete("/documents/7", headers=sign(RITA, "DELETE", "/documents/7"))
     assert answer.status_code == 404
     assert "7" not in answer.json()["detail"]
     assert client.delete("/documents/7", headers=sign(ADA, "DELETE", "/documents/7")).status_code == 204
 
 
-def test_a_handler_may_ask_by_hand(client: TestClient, sign: Sign) -> None:
-    """`Service.authorize` refuses from inside a handler."""
+def test_handler_may_authorize_itself(client: TestClient, sign: Sign) -> None:
+    """`Service.authorize` denies from inside a handler."""
     assert client.get("/by-hand", headers=sign(ADA, "GET", "/by-hand")).text == "allowed"
     assert client.get("/by-hand").status_code == 401
 
 
-def test_unknown_paths_and_methods_are_the_routers_to_answer(client: TestClient) -> None:
-    """404 and 405 come from the router, which gave nothing away."""
+def test_router_answers_unknown_paths_and_methods(client: TestClient) -> None:
+    """404 and 405 of the router need no decision."""
     assert client.get("/nothing").status_code == 404
     assert client.post("/documents/7").status_code == 405
 
 
-def test_what_comes_before_an_answer_is_no_answer(guard: Guard, sign: Sign) -> None:
-    """Templates tell the test client of themselves, and a server may be given hints: the answer is still looked at."""
+def test_messages_before_the_response_are_not_checked(guard: Guard, sign: Sign) -> None:
+    """Template messages for test clients and early hints; the response after them is still checked."""
 
     class Template(PlainTextResponse):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -401,14 +398,14 @@ def test_websockets_are_guarded(client: TestClient, sign: Sign) -> None:
     assert refused.value.status_code == 401
 
 
-def test_an_undecided_websocket_is_refused(client: TestClient) -> None:
-    """Nothing is sent over a connection that nobody decided about."""
+def test_undecided_websocket_is_rejected(client: TestClient) -> None:
+    """Nothing is sent over a connection without a decision."""
     with pytest.raises((WebSocketDenialResponse, WebSocketDisconnect)), client.websocket_connect("/forgotten-socket"):
         pass
 
 
-def test_a_refusal_format_of_ones_own(guard: Guard) -> None:
-    """`refusal=` swaps the form, not the decision."""
+def test_custom_error_format_is_used(guard: Guard) -> None:
+    """`refusal=` changes the response, not the decision."""
     from iam_guard.web.refusal import Refusal
 
     def terse(error: Any, request_id: str) -> Refusal:
@@ -419,26 +416,25 @@ def test_a_refusal_format_of_ones_own(guard: Guard) -> None:
     assert (answer.status_code, answer.text, answer.headers["x-code"]) == (418, "no", "AccessDenied")
 
 
-def test_request_ids_are_ours(client: TestClient, sign: Sign) -> None:
-    """A caller cannot choose the id under which a request is recorded."""
-    given = {**sign(ADA, "GET", "/documents/7"), "x-amzn-requestid": "chosen"}
-    answer = client.get("/documents/7", headers=given)
+def test_caller_cannot_choose_the_request_id(client: TestClient, sign: Sign) -> None:
+    headers = {**sign(ADA, "GET", "/documents/7"), "x-amzn-requestid": "chosen"}
+    answer = client.get("/documents/7", headers=headers)
     assert answer.headers["x-amzn-requestid"] != "chosen"
 
 
-def test_no_secret_reaches_an_answer_or_the_trail(client: TestClient, sign: Sign, audit_file: Path) -> None:
+def test_no_secret_is_in_answers_or_trail(client: TestClient, sign: Sign, audit_file: Path) -> None:
     """Design 5."""
     headers = sign(ADA, "GET", "/documents/7")
     answers = [client.get("/documents/7", headers=headers), client.get("/documents/8", headers=headers)]
     signature = headers["Authorization"].rpartition("Signature=")[2]
-    told = json.dumps([dict(answer.headers) for answer in answers]) + "".join(answer.text for answer in answers)
+    content = json.dumps([dict(answer.headers) for answer in answers]) + "".join(answer.text for answer in answers)
     for secret in (ADA[1], signature):
-        assert secret not in told
+        assert secret not in content
         assert secret not in audit_file.read_text()
 
 
-def test_access_denied_carries_the_decision(guard: Guard) -> None:
-    """An error is made from the decision; nobody computes it a second time."""
+def test_access_denied_has_the_decision(guard: Guard) -> None:
+    """The error is created from the decision, which is not repeated."""
     from iam_guard import Principal
 
     ada = Principal.from_arn("arn:aws:iam::111122223333:user/ada")

@@ -1,4 +1,4 @@
-"""What a front end may ask for its user: answered like the attempt would be, recorded as no attempt (issue G)."""
+"""Permission queries of a front end: same answers as attempts, recorded as queries (issue G)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture
 def ask(guard: Guard, sign: Sign) -> Iterator[Ask]:
-    """Post a document as somebody."""
+    """Return a function that posts a document as a caller."""
     with TestClient(Starlette(routes=ROUTES, middleware=[Middleware(GuardMiddleware, guard=guard)])) as client:
 
         def post(document: Any, key: tuple[str, str] | None = RITA) -> Any:
@@ -76,7 +76,7 @@ def ask(guard: Guard, sign: Sign) -> Iterator[Ask]:
         yield post
 
 
-def test_answers_are_those_of_the_attempts(ask: Ask) -> None:
+def test_answers_equal_those_of_attempts(ask: Ask) -> None:
     questions = [
         {"action": "docs:GetDocument", "resource": "document/7"},
         {"action": "docs:PutDocument", "resource": "document/7"},
@@ -90,9 +90,9 @@ def test_answers_are_those_of_the_attempts(ask: Ask) -> None:
     assert rita.json()["answers"][1] == {"action": "docs:PutDocument", "resource": "document/7", "allowed": False}
 
 
-def test_resource_alone_stands_for_the_actions_declared_for_its_kind(ask: Ask) -> None:
-    told = ask({"resources": ["document/7"]}).json()["answers"]
-    assert [(each["action"], each["allowed"]) for each in told] == [
+def test_resource_alone_queries_all_actions_of_its_type(ask: Ask) -> None:
+    answers = ask({"resources": ["document/7"]}).json()["answers"]
+    assert [(each["action"], each["allowed"]) for each in answers] == [
         ("docs:GetDocument", True),
         ("docs:PutDocument", False),
     ]
@@ -101,8 +101,8 @@ def test_resource_alone_stands_for_the_actions_declared_for_its_kind(ask: Ask) -
     assert actions == {"docs:GetComment", "docs:GetDocument", "docs:PutDocument"}, "a document's id may have slashes"
 
 
-def test_an_action_with_a_loader_is_asked_about_once_it_says_what_it_takes() -> None:
-    """A type by its name: one that was declared, or one that follows from the template of another action."""
+def test_action_with_loader_is_queried_by_its_declared_types() -> None:
+    """A declared type by name, or a type that follows from another action's template."""
     things = Service("things")
     things.requires("GetThing", resource="thing/{thing_id}")
     for action in ("PutThing", "DeleteThing", "CopyBox"):
@@ -110,27 +110,27 @@ def test_an_action_with_a_loader_is_asked_about_once_it_says_what_it_takes() -> 
     questions = PermissionQuestions([things])
     caller = Principal.from_arn(f"arn:aws:iam::{ACME}:user/rita")
 
-    def asked(resource: str) -> list[str]:
+    def actions_of(resource: str) -> list[str]:
         return [each.action for each in questions.read({"resources": [resource]}, caller, Settings())]
 
-    assert asked("thing/7") == ["things:GetThing"]
+    assert actions_of("thing/7") == ["things:GetThing"]
     things.declare_action("PutThing", resource_types=["thing"])
     things.declare_resource_type("box", "box/{box_id}")
     things.declare_action("CopyBox", resource_types=["box"])
-    assert asked("thing/7") == ["things:GetThing", "things:PutThing"]
-    assert asked("box/7") == ["things:CopyBox"]
+    assert actions_of("thing/7") == ["things:GetThing", "things:PutThing"]
+    assert actions_of("box/7") == ["things:CopyBox"]
 
 
-def test_all_questions_of_a_call_are_one_record_and_no_attempt(ask: Ask, guard: Guard, audit_file: Path) -> None:
+def test_all_questions_of_a_call_are_one_query_record(ask: Ask, guard: Guard, audit_file: Path) -> None:
     answer = ask({"resources": ["document/7"]})
     guard.close()
     (record,) = read(audit_file)
-    said = record["iamGuard"]
-    assert (record["eventName"], said["kind"], said["enforced"]) == ("AskPermissions", "permissions_asked", False)
+    details = record["iamGuard"]
+    assert (record["eventName"], details["kind"], details["enforced"]) == ("AskPermissions", "permissions_asked", False)
     assert record["requestID"] == answer.headers["x-amzn-requestid"]
     assert record["userIdentity"]["arn"].endswith(":user/rita")
     arn = f"arn:aws:docs:us-east-1:{ACME}:document/7"
-    assert [(each["action"], each["resource"], each["outcome"]) for each in said["answers"]] == [
+    assert [(each["action"], each["resource"], each["outcome"]) for each in details["answers"]] == [
         ("docs:GetDocument", arn, "Allowed"),
         ("docs:PutDocument", arn, "ImplicitlyDenied"),
     ]
@@ -139,59 +139,59 @@ def test_all_questions_of_a_call_are_one_record_and_no_attempt(ask: Ask, guard: 
     assert log_record(record)
 
 
-def test_stranger_is_asked_to_sign_in_whatever_was_asked(ask: Ask) -> None:
-    for document in ({"resources": ["document/7"]}, {"resources": ["nothing/7"]}, ["nothing that can be asked"]):
+def test_anonymous_caller_gets_401_for_any_question(ask: Ask) -> None:
+    for document in ({"resources": ["document/7"]}, {"resources": ["nothing/7"]}, ["not a question"]):
         assert ask(document, None).status_code == 401
     assert ask({"resources": ["document/7"]}, ("AKIATESTNOBODY000001", "x" * 40)).status_code == 401
 
 
-def test_nothing_is_read_of_the_body_of_a_stranger(guard: Guard) -> None:
+def test_body_of_anonymous_caller_is_not_read(guard: Guard) -> None:
     app = GuardMiddleware(Starlette(routes=ROUTES), guard=guard)
-    said = []
+    statuses = []
 
     async def receive() -> dict[str, Any]:
-        raise AssertionError("the body was asked for")
+        raise AssertionError("the body was read")
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        said.append(message.get("status"))
+        statuses.append(message.get("status"))
 
     scope = {"type": "http", "method": "POST", "path": "/permissions", "raw_path": b"/permissions", "headers": []}
     asyncio.run(app({**scope, "query_string": b"", "scheme": "http"}, receive, send))
-    assert said[0] == 401
+    assert statuses[0] == 401
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "message"),
     [
         (b"{", "expected JSON"),
         (b"[" * 100_000, "expected JSON"),
         ([], "expected an object"),
         ({"question": []}, "expected an object"),
         ({"questions": "docs:GetDocument"}, "expected a list"),
-        ({"questions": ["docs:GetDocument"]}, "each question to have `action`"),
-        ({"questions": [{"action": "docs:GetDocument", "ressource": "*"}]}, "each question to have `action`"),
+        ({"questions": ["docs:GetDocument"]}, "in each question"),
+        ({"questions": [{"action": "docs:GetDocument", "ressource": "*"}]}, "in each question"),
         ({"questions": [{"action": "docs:Nothing"}]}, "expected an action of this application"),
         ({"questions": [{"action": "iam:CreateUser"}]}, "expected an action of this application"),
         ({"questions": [{"action": "docs:*"}]}, "expected an action of this application"),
-        ({"questions": [{"action": 7}]}, "expected a text"),
-        ({"questions": [{"action": "docs:GetDocument", "resource": "x" * 3000}]}, "expected a text"),
+        ({"questions": [{"action": 7}]}, "expected a string"),
+        ({"questions": [{"action": "docs:GetDocument", "resource": "x" * 3000}]}, "expected a string"),
         ({"resources": ["folder/7"]}, "no action is declared for `folder/7`"),
-        ({"questions": [{"action": "docs:GetDocument", "resource": "document/\ud83d"}]}, "a text"),
+        ({"questions": [{"action": "docs:GetDocument", "resource": "document/\ud83d"}]}, "a string"),
         ({"resources": ["document/7"] * MAX_QUESTIONS}, f"at most {MAX_QUESTIONS} questions"),
         ({"resources": ["document/7"] * (MAX_QUESTIONS + 1)}, f"a list of at most {MAX_QUESTIONS}"),
         (b'"' + b"x" * 300_000 + b'"', "bytes"),
     ],
 )
-def test_what_cannot_be_asked_is_said(ask: Ask, document: Any, said: str) -> None:
+def test_invalid_question_is_rejected_with_reason(ask: Ask, document: Any, message: str) -> None:
     answer = ask(document)
     assert answer.status_code == 400, answer.text
-    assert said in answer.json()["detail"]
+    assert message in answer.json()["detail"]
 
 
-def test_what_is_too_much_costs_no_more_than_what_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is refused on the event loop, so before every resource was compared with every action."""
+def test_too_many_questions_are_rejected_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check runs on the event loop, so it stops before each resource is compared with every action."""
     compared: list[str] = []
-    monkeypatch.setattr(permissions, "_is_like", lambda arn, *_: compared.append(arn) is None)
+    monkeypatch.setattr(permissions, "_matches_template", lambda arn, *_: compared.append(arn) is None)
     many = Service("many")
     for number in range(60):
         many.requirement(f"Do{number}", resource=f"thing/{number}/{{name}}")
@@ -201,13 +201,13 @@ def test_what_is_too_much_costs_no_more_than_what_is_enough(monkeypatch: pytest.
     assert len(compared) == 120
 
 
-def test_wildcard_in_a_resource_is_a_character(ask: Ask) -> None:
-    """As in a path (rule M-21): nobody learns about all resources at once."""
+def test_wildcard_in_a_resource_is_literal(ask: Ask) -> None:
+    """As in a path (rule M-21): one question can't cover all resources."""
     (get, put) = ask({"resources": ["document/*"]}).json()["answers"]
     assert (get["allowed"], put["allowed"]) == (True, False)
 
 
-def test_denial_is_the_answer_where_nothing_can_be_decided(tmp_path: Path) -> None:
+def test_undecidable_question_is_denied(tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
     guard = open_guard(tmp_path / "iam.yaml", resources=broken)
     rita = Principal.from_arn(f"arn:aws:iam::{ACME}:user/rita")
@@ -227,11 +227,11 @@ JSON = st.recursive(
 
 @settings(max_examples=200)
 @given(JSON)
-def test_no_document_is_more_than_refused(document: Any) -> None:
+def test_invalid_document_never_raises_another_error(document: Any) -> None:
     rita = Principal.from_arn(f"arn:aws:iam::{ACME}:user/rita")
-    for each in (document, {"questions": document}, {"resources": document}, {"questions": [document]}):
+    for body in (document, {"questions": document}, {"resources": document}, {"questions": [document]}):
         try:
-            PermissionQuestions([docs]).read(each, rita, Settings())
+            PermissionQuestions([docs]).read(body, rita, Settings())
         except InvalidInput:
             continue
-        assert each in ({}, {"questions": []}, {"resources": []})
+        assert body in ({}, {"questions": []}, {"resources": []})

@@ -1,6 +1,6 @@
-"""Real clients with real sockets: boto3 uploads in chunks and presigns, curl fetches, awscrt signs with SigV4A.
+"""Real clients over real sockets: boto3 uploads in chunks and presigns, curl fetches, awscrt signs with SigV4A.
 
-An application like S3 behind uvicorn, over TLS too, for over it boto3 leaves bodies unsigned.
+The server is an S3-like application behind uvicorn, also over TLS, as boto3 then leaves bodies unsigned.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def application(guard: Guard) -> Starlette:
 
 @contextmanager
 def serving(app: Any, **options: Any) -> Iterator[int]:
-    """Serve over loopback, and give the port."""
+    """Serve over loopback, and yield the port."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off", **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -170,7 +170,7 @@ CONTENT = bytes(range(256)) * 4096 * 3  # three chunks of botocore's
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
 def test_boto3_uploads_a_file(url: str, certificate: Path, algorithm: str) -> None:
-    """Over TLS unsigned in chunks with a checksum behind them; without TLS with the hash of the body."""
+    """Over TLS unsigned chunks with a trailing checksum; without TLS with the hash of the body."""
     client = s3(url, certificate)
     client.put_object(Bucket="bucket", Key="a b/c", Body=io.BytesIO(CONTENT), ChecksumAlgorithm=algorithm)
     assert STORED["a b/c"] == CONTENT
@@ -182,7 +182,7 @@ def test_boto3_uploads_a_file(url: str, certificate: Path, algorithm: str) -> No
     assert client.get_object(Bucket="bucket", Key="a b/c")["Body"].read() == CONTENT
 
 
-def test_boto3_uploads_what_cannot_be_rewound(url: str, certificate: Path) -> None:
+def test_boto3_uploads_unseekable_stream(url: str, certificate: Path) -> None:
     """A small body with a checksum in a header."""
     client = s3(url, certificate, request_checksum_calculation="when_required")
     client.put_object(Bucket="bucket", Key="small", Body=b"abc", ContentEncoding="gzip")
@@ -190,8 +190,8 @@ def test_boto3_uploads_what_cannot_be_rewound(url: str, certificate: Path) -> No
     assert HEADERS["content-encoding"] == "gzip"
 
 
-def test_a_wrong_secret_uploads_nothing(url: str, certificate: Path) -> None:
-    """Refused before a chunk is taken."""
+def test_wrong_secret_uploads_nothing(url: str, certificate: Path) -> None:
+    """Rejected before a chunk is read."""
     client = s3(url, certificate, key=(KEY[0], "wrong"))
     with pytest.raises(ClientError, match="401"):
         client.put_object(Bucket="bucket", Key="k", Body=io.BytesIO(b"abc"), ChecksumAlgorithm="CRC32")
@@ -208,12 +208,14 @@ def session_of(url: str, certificate: Path) -> tuple[str, str, str]:
         aws_secret_access_key=KEY[1],
         verify=str(certificate),
     )
-    given = sts.assume_role(RoleArn="arn:aws:iam::111122223333:role/Reader", RoleSessionName="test")["Credentials"]
-    return given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+    credentials = sts.assume_role(RoleArn="arn:aws:iam::111122223333:role/Reader", RoleSessionName="test")[
+        "Credentials"
+    ]
+    return credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
 
 
 def test_boto3_presigns_downloads_and_uploads(url: str, certificate: Path) -> None:
-    """With a long-term key and with a session's; whoever has the URL may do that one thing until it ends."""
+    """With a long-term key and a session key; the URL permits one operation until it expires."""
     http = urllib3.PoolManager(ca_certs=str(certificate))
     upload = s3(url, certificate).generate_presigned_url(
         "put_object", Params={"Bucket": "bucket", "Key": "k/ü +"}, ExpiresIn=60
@@ -242,7 +244,7 @@ def test_boto3_presigns_downloads_and_uploads(url: str, certificate: Path) -> No
 
 @pytest.mark.parametrize("url", ["http"], indirect=True)
 def test_sts_answers_presigned_calls(url: str, certificate: Path) -> None:
-    """`GetCallerIdentity` presigned is how clusters and vaults are shown who somebody is; they relay the URL."""
+    """Clusters and vaults prove an identity by relaying a presigned `GetCallerIdentity`."""
     for key in (KEY, session_of(url, certificate)):
         sts = boto3.client("sts", "us-east-1", endpoint_url=f"{url}/aws/", **_credentials(key))
         presigned = sts.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
@@ -259,7 +261,7 @@ def _credentials(key: tuple[str, ...]) -> dict[str, str]:
 
 @pytest.mark.parametrize("url", ["http"], indirect=True)
 def test_curl_uploads_and_downloads(url: str) -> None:
-    """`curl --aws-sigv4` for S3 says that the body is unsigned or tells its hash; both are taken."""
+    """`curl --aws-sigv4` for S3 declares the body unsigned or states its hash; both are accepted."""
     signing = ["curl", "-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", ":".join(KEY)]
     subprocess.run([*signing, "-X", "PUT", "--data-binary", "content", f"{url}/bucket/curl"], check=True)
     assert STORED["curl"] == b"content"
@@ -282,7 +284,7 @@ def test_curl_uploads_and_downloads(url: str) -> None:
 @pytest.mark.parametrize("url", ["http"], indirect=True)
 @pytest.mark.parametrize("place", [AwsSignatureType.HTTP_REQUEST_HEADERS, AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS])
 def test_awscrt_signs_for_a_set_of_regions(url: str, certificate: Path, place: AwsSignatureType) -> None:
-    """SigV4A with a long-term key and with a session's, in the header and in the query."""
+    """SigV4A with a long-term key and a session key, in the header and in the query."""
     STORED["k"] = b"content"
     for key, regions, expected in (
         (KEY, "us-*,eu-west-1", 200),

@@ -1,4 +1,4 @@
-"""A route map before handlers that nobody can touch: the route that matched is decided, whatever it is (issue G)."""
+"""Route maps for handlers that can't be decorated: the matched route is authorized (issue G)."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ def test_row_of_the_matched_route_decides(ask: Ask, method: str, path: str, rita
     assert (ask(method, path, RITA).status_code, ask(method, path, ADA).status_code) == (rita, ada)
 
 
-def test_stranger_gets_in_where_a_row_says_public_only(ask: Ask) -> None:
+def test_anonymous_caller_is_accepted_only_by_public_rows(ask: Ask) -> None:
     assert ask("GET", "/health").status_code == 200
     assert ask("GET", "/documents/7").status_code == 401
     assert ask("GET", "/health", ("AKIATESTNOBODY000001", "x" * 40)).status_code == 401
 
 
-def test_resource_is_what_the_handler_gets(ask: Ask, audit_file: Path) -> None:
-    """Converted as the route says: a number has no leading zero."""
+def test_resource_has_the_value_of_the_handler(ask: Ask, audit_file: Path) -> None:
+    """Converted by the route: a number has no leading zero."""
     assert ask("GET", "/documents/007", RITA).text == "{'document_id': 7}"
     (record,) = read(audit_file)
     assert record["resources"][0]["ARN"] == "arn:aws:docs:us-east-1:111122223333:document/7"
@@ -143,12 +143,12 @@ def test_websocket_is_decided_before_it_is_accepted(guard: Guard, sign: Sign) ->
     assert refused.value.status_code == 403
 
 
-def test_map_before_the_first_request_where_nobody_starts_the_application(guard: Guard, sign: Sign) -> None:
+def test_map_is_installed_without_lifespan(guard: Guard, sign: Sign) -> None:
     client = TestClient(application(guard, full_map()))
     assert client.put("/documents/7", headers=sign(RITA, "PUT", "/documents/7")).status_code == 403
 
 
-def test_method_without_a_row_stops_the_start_and_answers_500(guard: Guard, sign: Sign) -> None:
+def test_method_without_row_fails_start_up_and_answers_500(guard: Guard, sign: Sign) -> None:
     routes = RouteMap()
     routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource="document/{document_id}")
     with pytest.raises(ConfigurationError, match=r"DELETE,PUT /documents/\{document_id:int\}"):
@@ -158,8 +158,8 @@ def test_method_without_a_row_stops_the_start_and_answers_500(guard: Guard, sign
         assert client.put("/documents/7", headers=sign(ADA, "PUT", "/documents/7")).status_code == 500
 
 
-def test_row_without_a_route_is_an_error(guard: Guard, sign: Sign) -> None:
-    """At the start; and where nobody starts, at each request: a map of yesterday protects nothing."""
+def test_row_without_route_is_rejected(guard: Guard, sign: Sign) -> None:
+    """At start-up; without a lifespan, with each request: an outdated map does not protect."""
     routes = full_map()
     routes.requires("GET", "/reports/{report_id}", "docs:GetReport", resource="report/{report_id}")
     with pytest.raises(ConfigurationError, match=r"no such route: GET /reports/\{report_id\}"):
@@ -168,7 +168,7 @@ def test_row_without_a_route_is_an_error(guard: Guard, sign: Sign) -> None:
     assert client.get("/documents/7", headers=sign(ADA, "GET", "/documents/7")).status_code == 500
 
 
-def test_route_that_comes_later_is_not_open(guard: Guard, sign: Sign) -> None:
+def test_route_added_later_is_not_public(guard: Guard, sign: Sign) -> None:
     app = application(guard, full_map())
     with TestClient(app, raise_server_exceptions=False) as client:
         client.get("/documents/7", headers=sign(ADA, "GET", "/documents/7"))
@@ -196,16 +196,16 @@ def test_decorator_and_row_both_decide(guard: Guard, sign: Sign) -> None:
     assert routes.services == [docs]
 
 
-def test_condition_keys_may_stand_in_a_row_as_they_are(guard: Guard, sign: Sign) -> None:
-    """As in a decorator: a mapping, and no loader only."""
+def test_row_accepts_condition_keys_as_a_mapping(guard: Guard, sign: Sign) -> None:
+    """As in a decorator: a mapping, not only a loader."""
     seen: list[Any] = []
     decide = guard.decide_from_cache
 
-    def noted(*args: Any, **more: Any) -> Any:
+    def recording_decide(*args: Any, **more: Any) -> Any:
         seen.append(args[3])
         return decide(*args, **more)
 
-    guard.decide_from_cache = noted  # type: ignore[method-assign]
+    guard.decide_from_cache = recording_decide  # type: ignore[method-assign]
     routes = RouteMap()
     routes.requires("GET", "/one", "docs:GetDocument", context={"docs:kind": "report"})
     before = [Middleware(GuardMiddleware, guard=guard, routes=routes)]
@@ -216,7 +216,7 @@ def test_condition_keys_may_stand_in_a_row_as_they_are(guard: Guard, sign: Sign)
     assert [each.methods for each in routes.joined(inventory(app))] == [("GET", "HEAD")]
 
 
-def test_one_endpoint_on_two_routes_keeps_them_apart(guard: Guard, sign: Sign) -> None:
+def test_endpoint_of_two_routes_has_two_rows(guard: Guard, sign: Sign) -> None:
     routes = RouteMap()
     routes.public("GET", "/open")
     routes.requires("GET", "/closed", "docs:PutDocument")
@@ -231,7 +231,7 @@ def test_one_endpoint_on_two_routes_keeps_them_apart(guard: Guard, sign: Sign) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("GET", "/d", "GetDocument"), "expected an action"),
         (("get", "/d", "docs:GetDocument"), "capital letters"),
@@ -239,13 +239,13 @@ def test_one_endpoint_on_two_routes_keeps_them_apart(guard: Guard, sign: Sign) -
         (("GET", "/d", "docs:Get*"), "without wildcards"),
     ],
 )
-def test_row_that_makes_no_sense_is_refused(arguments: tuple[str, str, str], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+def test_invalid_row_is_rejected(arguments: tuple[str, str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         RouteMap().requires(*arguments)
 
 
-def test_row_that_is_for_two_routes_is_refused() -> None:
-    """Convertors tell them apart and a template does not, so nobody knows whether the row means both."""
+def test_row_for_two_routes_is_rejected() -> None:
+    """Their paths differ only in a convertor, which a template does not contain."""
 
     async def numbered(request: Request) -> Response:
         return await answer(request)
@@ -277,7 +277,7 @@ def test_row_that_is_for_two_routes_is_refused() -> None:
             assert routes.joined(inventory(app))[0].is_guarded
 
 
-def test_second_row_for_a_route_is_refused() -> None:
+def test_duplicate_row_is_rejected() -> None:
     routes = RouteMap()
     routes.public("GET", "/d/{number:int}")
     with pytest.raises(ConfigurationError, match="twice"):
@@ -287,8 +287,8 @@ def test_second_row_for_a_route_is_refused() -> None:
 # --- FastAPI ---------------------------------------------------------------------------------------------------------
 
 
-def test_routers_of_fastapi_are_guarded_wherever_they_are_included(guard: Guard, sign: Sign) -> None:
-    """The same router twice, under two prefixes: two routes, two rows."""
+def test_fastapi_router_is_guarded_at_each_inclusion(guard: Guard, sign: Sign) -> None:
+    """The same router under two prefixes: two routes, two rows."""
     fastapi = pytest.importorskip("fastapi")
     if (0, 137) <= tuple(int(each) for each in fastapi.__version__.split(".")[:2]) < (0, 143):
         pytest.skip("this FastAPI hands nothing on where a router is included")
@@ -330,8 +330,8 @@ async def whole_text() -> str:
     return "whole"
 
 
-def test_decision_is_about_what_fastapi_reads(tmp_path: Path, sign: Sign) -> None:
-    """`/documents/007` is document 7 to a handler that takes a number: who may not have 7 does not get it so."""
+def test_decision_uses_the_value_parsed_by_fastapi(tmp_path: Path, sign: Sign) -> None:
+    """`/documents/007` is document 7 for a handler with an integer parameter."""
     fastapi = pytest.importorskip("fastapi")
     guard = open_guard(with_seven_denied(tmp_path))
     app = fastapi.FastAPI(openapi_url=None)
@@ -352,7 +352,7 @@ def test_decision_is_about_what_fastapi_reads(tmp_path: Path, sign: Sign) -> Non
         routes.requires("GET", path, "docs:GetDocument", resource="document/{document_id}")
     app.add_middleware(GuardMiddleware, guard=guard, routes=routes)
     with TestClient(app) as client:
-        asked = {
+        statuses = {
             path: client.get(path, headers=sign(RITA, "GET", path)).status_code
             for path in (
                 "/documents/8",
@@ -366,7 +366,7 @@ def test_decision_is_about_what_fastapi_reads(tmp_path: Path, sign: Sign) -> Non
             )
         }
     guard.close()
-    assert asked == {
+    assert statuses == {
         "/documents/8": 200,
         "/documents/008": 200,
         "/documents/7": 403,
@@ -378,8 +378,8 @@ def test_decision_is_about_what_fastapi_reads(tmp_path: Path, sign: Sign) -> Non
     }
 
 
-def test_parameters_in_a_model_are_read_too(tmp_path: Path, sign: Sign) -> None:
-    """FastAPI fills a model with all path parameters; the decision is about what the model holds."""
+def test_decision_uses_the_values_of_a_model(tmp_path: Path, sign: Sign) -> None:
+    """FastAPI fills a model with all path parameters."""
     fastapi, pydantic = pytest.importorskip("fastapi"), pytest.importorskip("pydantic")
     model = pydantic.create_model("Parameters", document_id=(int, ...))
     app = fastapi.FastAPI(openapi_url=None)
@@ -394,9 +394,9 @@ def test_parameters_in_a_model_are_read_too(tmp_path: Path, sign: Sign) -> None:
     guard = open_guard(with_seven_denied(tmp_path))
     app.add_middleware(GuardMiddleware, guard=guard, routes=routes)
     with TestClient(app) as client:
-        asked = {path: client.get(path, headers=sign(RITA, "GET", path)).status_code for path in AS_NUMBERS}
+        statuses = {path: client.get(path, headers=sign(RITA, "GET", path)).status_code for path in AS_NUMBERS}
     guard.close()
-    assert asked == AS_NUMBERS
+    assert statuses == AS_NUMBERS
 
 
 AS_NUMBERS = {"/documents/8": 200, "/documents/008": 200, "/documents/7": 403, "/documents/007": 403}
@@ -440,7 +440,7 @@ OPENAPI = {
 
 
 @pytest.mark.parametrize("text", [YAML, json.dumps(OPENAPI)], ids=["YAML", "OpenAPI"])
-def test_files_say_the_same_as_code(tmp_path: Path, text: str) -> None:
+def test_map_files_equal_maps_in_code(tmp_path: Path, text: str) -> None:
     path = tmp_path / "routes.yaml"
     path.write_text(text)
     routes = read_route_map(path)
@@ -453,7 +453,7 @@ def test_files_say_the_same_as_code(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("routes: []", "map.yaml:1: expected the key `version`"),
         ("version: 1\nroutes:\n  - {path: /d, acton: 'docs:Get'}", "map.yaml:3: unknown key `acton`, did you mean"),
@@ -461,7 +461,7 @@ def test_files_say_the_same_as_code(tmp_path: Path, text: str) -> None:
         ("version: 1\nroutes:\n  - {path: /d, public: true, action: 'docs:Get'}", "expected either `action`"),
         ("version: 1\nroutes:\n  - {path: /d, action: GetDocument}", "map.yaml:3: expected an action such as"),
         ("version: 1\nroutes:\n  - {path: /d, public: true, raw: [d]}", "expected either `action`"),
-        ("version: 1\nroutes:\n  - {path: /d, action: 'docs:Get', raw: [d]}", "map.yaml:3: expected the names of"),
+        ("version: 1\nroutes:\n  - {path: /d, action: 'docs:Get', raw: [d]}", "map.yaml:3: expected parameters of"),
         ("version: 1\nroutes:\n  - {path: '/{d}', action: 'docs:Get', resource: 'd/{d}', raw: d}", "expected a list"),
         ("version: 1\nroutes:\n  - {path: /d, public: maybe}", "expected `true` or `false`"),
         ("version: 1\nroutes: [{path: /d, public: true}, {path: /d, public: true}]", "is in the map twice"),
@@ -472,17 +472,17 @@ def test_files_say_the_same_as_code(tmp_path: Path, text: str) -> None:
         ("", "the route map is empty"),
     ],
 )
-def test_file_that_makes_no_sense_is_refused_with_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+def test_invalid_file_is_rejected_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("map.yaml").write_text(text)
     with pytest.raises(ConfigurationError) as refused:
         read_route_map("map.yaml")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_file_that_is_not_there_is_said() -> None:
+def test_missing_file_is_reported() -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_route_map("nowhere.yaml")
 
@@ -506,7 +506,7 @@ mapped = Starlette(routes=bare.routes, middleware=[guarded])
 """
 
 
-def test_routes_command_knows_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_routes_command_includes_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mapped_routes_app.py").write_text(MODULE)
     Path("map.yaml").write_text(YAML)
@@ -523,8 +523,8 @@ def test_routes_command_knows_the_map(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "no such route: ANY /gone" in stale.output
 
 
-def test_what_is_mounted_twice_is_decided_by_the_way_of_the_request(guard: Guard, sign: Sign) -> None:
-    """One set of routes behind two mounts: that one of them is open opens nothing of the other."""
+def test_application_mounted_twice_is_decided_by_mount(guard: Guard, sign: Sign) -> None:
+    """One set of routes in two mounts: making one of them public does not affect the other."""
     shared = [Route("/x", answer), Mount("/deep", routes=[Route("/y", answer)])]
     routes = RouteMap()
     for path in ("/open/x", "/open/deep/y"):
@@ -541,7 +541,7 @@ def test_what_is_mounted_twice_is_decided_by_the_way_of_the_request(guard: Guard
             assert client.get(f"/closed/7{path}", headers=sign(ADA, "GET", f"/closed/7{path}")).status_code == 200
 
 
-def test_map_in_a_mount_knows_the_routes_of_the_whole_from_the_first_request(guard: Guard) -> None:
+def test_map_inside_a_mount_sees_the_whole_path(guard: Guard) -> None:
     routes = RouteMap()
     routes.requires("GET", "/inner/x", "docs:GetDocument")
     routes.public("GET", "/inner/open")
@@ -552,7 +552,7 @@ def test_map_in_a_mount_knows_the_routes_of_the_whole_from_the_first_request(gua
         assert (client.get("/inner/open").status_code, client.get("/inner/x").status_code) == (200, 401)
 
 
-def test_inventory_looks_through_a_guard_with_a_map(guard: Guard) -> None:
+def test_inventory_includes_routes_inside_a_mapped_guard(guard: Guard) -> None:
     routes = RouteMap()
     routes.public("GET", "/health")
     guarded = GuardMiddleware(Starlette(routes=[Route("/health", answer)]), guard=guard, routes=routes)
@@ -560,8 +560,8 @@ def test_inventory_looks_through_a_guard_with_a_map(guard: Guard) -> None:
     assert [each.path for each in inventory(Starlette(routes=[Mount("/inner", guarded)]))] == ["/inner/health"]
 
 
-def test_method_counts_in_any_letter_case(guard: Guard) -> None:
-    """What is mounted may take `pOST` for `POST`, as WSGI frameworks do."""
+def test_method_is_case_insensitive(guard: Guard) -> None:
+    """A mounted application may accept `pOST` for `POST`, as WSGI frameworks do."""
     ran, statuses = [], []
 
     async def old(scope: Any, receive: Any, send: Any) -> None:

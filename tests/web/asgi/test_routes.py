@@ -1,4 +1,4 @@
-"""The inventory of endpoints: whatever a route is, it is guarded, public, or found (design 5)."""
+"""The inventory of endpoints: every route is guarded, public, or reported (design 5)."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ async def health(request: Request) -> Response:
 
 
 async def forgotten(request: Request) -> Response:
-    return PlainTextResponse("for nobody's eyes")
+    return PlainTextResponse("secret content")
 
 
 async def raw(scope: Any, receive: Any, send: Any) -> None:
-    await PlainTextResponse("for nobody's eyes")(scope, receive, send)
+    await PlainTextResponse("secret content")(scope, receive, send)
 
 
 class Mixed(HTTPEndpoint):
@@ -53,10 +53,10 @@ class Mixed(HTTPEndpoint):
         return PlainTextResponse("ok")
 
     async def post(self, request: Request) -> Response:
-        return PlainTextResponse("for nobody's eyes")
+        return PlainTextResponse("secret content")
 
     async def query(self, request: Request) -> Response:
-        return PlainTextResponse("for nobody's eyes")
+        return PlainTextResponse("secret content")
 
 
 @public
@@ -148,19 +148,19 @@ GUARD = ("docs:GetDocument on document/{document_id}",)
         pytest.param(Route("/a", raw), [("GET,HEAD", "/a", ())], id="function"),
     ],
 )  # fmt: skip
-def test_every_kind_of_route(route: BaseRoute, expected: list[tuple[str, str, tuple[str, ...]]]) -> None:
+def test_every_kind_of_route_is_listed(route: BaseRoute, expected: list[tuple[str, str, tuple[str, ...]]]) -> None:
     assert sorted(found(route), key=lambda row: (row[1] != "/a/b/c/{x}", row[0])) == expected
 
 
-def test_static_files_are_public_only_if_said_so(tmp_path: Path) -> None:
-    """What is mounted and has no routes is one endpoint."""
+def test_static_files_are_public_only_if_marked(tmp_path: Path) -> None:
+    """A mount without routes is one endpoint."""
     files = Mount("/static", app=StaticFiles(directory=tmp_path), name="static")
     open_files = Mount("/open", app=public(StaticFiles(directory=tmp_path)))
     assert found(files, open_files) == [("", "/static", ()), ("", "/open", ("public",))]
 
 
-def test_what_nobody_knows_is_unguarded() -> None:
-    """Deny on doubt: a kind of route of tomorrow is found, not passed over."""
+def test_unknown_kind_of_route_is_unguarded() -> None:
+    """Deny on doubt."""
 
     class Strange(BaseRoute):
         pass
@@ -172,11 +172,11 @@ def test_what_nobody_knows_is_unguarded() -> None:
 
 
 @pytest.mark.parametrize("app", [None, raw, object(), Starlette(), Router()])
-def test_an_application_without_routes_has_no_inventory(app: Any) -> None:
+def test_application_without_routes_has_no_inventory(app: Any) -> None:
     assert inventory(app) == []
 
 
-def test_an_application_that_contains_itself_ends() -> None:
+def test_inventory_of_recursive_application_ends() -> None:
     class Loop:
         app: Any
 
@@ -185,12 +185,12 @@ def test_an_application_that_contains_itself_ends() -> None:
     assert inventory(loop) == []
 
 
-def test_routes_are_found_through_the_middlewares_around(guard: Guard) -> None:
+def test_routes_are_found_inside_middlewares(guard: Guard) -> None:
     app = GZipMiddleware(GuardMiddleware(Starlette(routes=[Route("/a", forgotten)]), guard=guard))
     assert [each.path for each in unguarded(app)] == ["/a"]
 
 
-def test_an_endpoint_reads_well() -> None:
+def test_endpoint_has_a_readable_string() -> None:
     assert str(Endpoint("/a", ("GET", "HEAD"), "get", ())) == "GET,HEAD /a (get)"
     assert str(Endpoint("/a", (), "static", ())) == "ANY /a (static)"
 
@@ -211,13 +211,13 @@ def test_an_endpoint_reads_well() -> None:
         (forgotten, "GET", "None"),
     ],
 )
-def test_the_mark_of_what_answers(endpoint: Any, method: str | None, mark: str) -> None:
-    """The same that the inventory finds."""
+def test_mark_of_answering_endpoint(endpoint: Any, method: str | None, mark: str) -> None:
+    """The same as in the inventory."""
     assert str(mark_of(endpoint, method)) == mark
 
 
-def test_what_is_no_endpoint() -> None:
-    """A mount's application routes on, unless it has no routes."""
+def test_is_router() -> None:
+    """A mounted application is a router, unless it has no routes."""
     assert [is_router(each) for each in (None, Router([Route("/a", health)]), raw, StaticFiles, Mixed)] == [
         True, True, False, False, False,
     ]  # fmt: skip
@@ -250,10 +250,10 @@ def test_what_is_no_endpoint() -> None:
         ("GET", "/", 404),
     ],
 )
-def test_the_middleware_agrees_with_the_inventory(
+def test_middleware_agrees_with_the_inventory(
     guard: Guard, tmp_path: Path, method: str, path: str, status: int
 ) -> None:
-    """What is public there answers here; what is unguarded there answers 500, existing or not."""
+    """Public endpoints answer; unguarded ones answer 500, existing or not."""
     (tmp_path / "a.txt").write_text("text")
     inner = [Route("/health", health), Route("/slash/", health)]
     routes = [
@@ -269,8 +269,8 @@ def test_the_middleware_agrees_with_the_inventory(
     assert "eyes" not in answer.text
 
 
-def test_what_an_application_declares_is_gathered_by_service() -> None:
-    """Actions with their templates, of nested routers and classes too; of a loader nothing is known beforehand."""
+def test_declarations_are_grouped_by_service() -> None:
+    """Actions with their templates, of nested routers and classes too; the resource of a loader is unknown."""
 
     @requires("mail:Send", resource=lambda: "arn:aws:mail:::box/1")
     async def send(request: Request) -> Response:
@@ -284,8 +284,8 @@ def test_what_an_application_declares_is_gathered_by_service() -> None:
     ]
 
 
-def test_class_does_not_inherit_that_its_base_is_public(guard: Guard) -> None:
-    """Whoever writes another endpoint class says anew that it is open; a method that is marked stays so."""
+def test_class_does_not_inherit_public_mark(guard: Guard) -> None:
+    """A new endpoint class must be marked again; a marked method stays public."""
 
     @public
     class Open(HTTPEndpoint):
@@ -294,7 +294,7 @@ def test_class_does_not_inherit_that_its_base_is_public(guard: Guard) -> None:
 
     class Secret(Open):
         async def get(self, request: Request) -> Response:
-            return PlainTextResponse("for nobody's eyes")
+            return PlainTextResponse("secret content")
 
     app = Starlette(
         routes=[Route("/open", Open), Route("/secret", Secret)],

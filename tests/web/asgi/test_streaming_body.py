@@ -1,4 +1,4 @@
-"""Bodies that pass through while they are verified: what the handler gets, and what becomes of one that is wrong."""
+"""Bodies that are verified while they are read: what the handler gets, and how invalid ones end."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def application(guard: Guard) -> Starlette:
     return Starlette(routes=ROUTES, middleware=[Middleware(GuardMiddleware, guard=guard, check_routes=False)])
 
 
-# --- a client that says what it likes ------------------------------------------------------------------------------
+# --- a client with arbitrary messages --------------------------------------------------------------------------------
 
 
 class Answer:
@@ -188,14 +188,14 @@ def chunked(
     has_trailer = stated.endswith("TRAILER")
     trailer = [("x-amz-checksum-crc32", crc32(content))] if has_trailer else []
     announced = {"X_Amz_Trailer": "x-amz-checksum-crc32"} if has_trailer else {}
-    given = {
+    extra = {
         "X_Amz_Decoded_Content_Length": str(len(content)),
         "Content_Encoding": "aws-chunked",
         "Transfer_Encoding": "chunked",
         **announced,
         **further,
     }
-    headers = headers_of(path, stated, key=key, **given)
+    headers = headers_of(path, stated, key=key, **extra)
     chunker = chunker_of(headers, key=key, signs=stated != UNSIGNED_TRAILER)
     pieces = chunker.pieces(CONTENT)
     return headers, [*pieces, chunker.ending(trailer)]
@@ -216,8 +216,8 @@ WHOLE = hashlib.sha256(b"".join(CONTENT)).hexdigest()
         ("/inner/unsigned/7", UNSIGNED_TRAILER),
     ],
 )
-def test_the_handler_gets_what_was_in_the_chunks(small: Guard, path: str, stated: str) -> None:
-    """Decoded, with the headers of the content; the coding's own are gone."""
+def test_handler_gets_decoded_chunks(small: Guard, path: str, stated: str) -> None:
+    """With the headers of the content, without those of the coding."""
     headers, parts = chunked(path, stated)
     answer = call(application(small), path, headers, parts)
     assert answer.status == 200, answer.text
@@ -226,14 +226,14 @@ def test_the_handler_gets_what_was_in_the_chunks(small: Guard, path: str, stated
     assert "content-encoding" not in answer.text
 
 
-def test_another_coding_stays(small: Guard) -> None:
-    """`aws-chunked` alone is taken off."""
+def test_other_content_codings_are_kept(small: Guard) -> None:
+    """Only `aws-chunked` is removed."""
     headers, parts = chunked("/signed/7", Content_Encoding="aws-chunked, gzip")
     assert '"content-encoding":"gzip"' in call(application(small), "/signed/7", headers, parts).text
 
 
-def test_a_chunk_that_does_not_verify_ends_the_request(small: Guard, audit_file: Path) -> None:
-    """The handler has got the chunks before it, never it nor the end; the answer is a refusal, and it is recorded."""
+def test_invalid_chunk_ends_the_request(small: Guard, audit_file: Path) -> None:
+    """The handler gets the chunks before it, and no end of the body; the answer is an error, and it is recorded."""
     headers, parts = chunked("/signed/7")
     parts[1] = parts[1].replace(b"yyyy", b"yyyz", 1)
     answer = call(application(small), "/signed/7", headers, parts)
@@ -245,8 +245,8 @@ def test_a_chunk_that_does_not_verify_ends_the_request(small: Guard, audit_file:
 
 
 @pytest.mark.parametrize("stated", [SIGNED, f"{SIGNED}-TRAILER", UNSIGNED_TRAILER])
-def test_a_body_that_stops_short_is_refused(small: Guard, stated: str) -> None:
-    """The end is told by the empty chunk and the trailer, not by the connection."""
+def test_truncated_chunked_body_is_rejected(small: Guard, stated: str) -> None:
+    """The end is the empty chunk with the trailer, not the end of the connection."""
     headers, parts = chunked("/unsigned/7", stated)
     for cut in (1, 2, 3, 4):
         answer = call(application(small), "/unsigned/7", headers, parts[:cut])
@@ -254,16 +254,16 @@ def test_a_body_that_stops_short_is_refused(small: Guard, stated: str) -> None:
         assert "ended before it was complete" in answer.text
 
 
-def test_a_client_that_leaves_gives_no_end(small: Guard) -> None:
-    """The handler hears of it as of any client that goes away."""
+def test_disconnect_does_not_end_the_body(small: Guard) -> None:
+    """The handler gets the disconnect message."""
     headers, parts = chunked("/signed/7")
     answer = call(application(small), "/signed/7", headers, parts[:2], leaves=True)
     assert ENDED == []
     assert type(answer.error).__name__ == "ClientDisconnect"
 
 
-def test_a_handler_that_swallows_the_refusal_answers_nothing(small: Guard) -> None:
-    """Whatever the application makes of it, the client hears of the refusal."""
+def test_handler_catching_the_error_cannot_answer(small: Guard) -> None:
+    """The client gets the error, whatever the application does."""
     headers, parts = chunked("/swallowing/7")
     parts[0] = parts[0].replace(b"xxxx", b"xxxy", 1)
     answer = call(application(small), "/swallowing/7", headers, parts)
@@ -271,8 +271,8 @@ def test_a_handler_that_swallows_the_refusal_answers_nothing(small: Guard) -> No
     assert "stored" not in answer.text
 
 
-def test_an_answer_that_has_begun_breaks_off(small: Guard) -> None:
-    """What was answered cannot be taken back; it does not end as if it were whole."""
+def test_started_response_is_broken_off(small: Guard) -> None:
+    """It never looks complete to the client."""
     headers, parts = chunked("/echo/7")
     parts[1] = parts[1].replace(b"yyyy", b"yyyz", 1)
     answer = call(application(small), "/echo/7", headers, parts)
@@ -280,8 +280,8 @@ def test_an_answer_that_has_begun_breaks_off(small: Guard) -> None:
     assert type(answer.error).__name__ == "SignatureDoesNotMatch"
 
 
-def test_a_checksum_that_does_not_fit_is_refused(small: Guard) -> None:
-    """Of an unsigned body it is all that tells."""
+def test_wrong_checksum_is_rejected(small: Guard) -> None:
+    """It is the only protection of an unsigned body."""
     headers, parts = chunked("/unsigned/7", UNSIGNED_TRAILER)
     parts[0] = parts[0].replace(b"xxxx", b"xxxy", 1)
     answer = call(application(small), "/unsigned/7", headers, parts)
@@ -289,21 +289,20 @@ def test_a_checksum_that_does_not_fit_is_refused(small: Guard) -> None:
     assert "The CRC32 you specified did not match" in answer.text
 
 
-def test_who_may_not_does_not(small: Guard) -> None:
-    """The decision is made before a chunk is read."""
+def test_denied_upload_is_rejected_before_its_chunks(small: Guard) -> None:
     headers, parts = chunked("/signed/7", key=RITA)
     SEEN.clear()
     assert call(application(small), "/signed/7", headers, parts).status == 403
     assert SEEN == []
 
 
-def test_too_long_a_body_is_refused_by_its_announcement(small: Guard) -> None:
+def test_announced_body_over_max_stream_is_rejected(small: Guard) -> None:
     """The setting `max_stream`."""
     headers, parts = chunked("/signed/7", X_Amz_Decoded_Content_Length=str(8 * SMALLEST + 1))
     assert call(application(small), "/signed/7", headers, parts).status == 413
 
 
-def test_a_chunk_longer_than_what_is_held_is_refused(small: Guard) -> None:
+def test_chunk_over_max_body_is_rejected(small: Guard) -> None:
     """The setting `max_body`."""
     length = str(SMALLEST + 1)
     headers = headers_of("/signed/7", SIGNED, X_Amz_Decoded_Content_Length=length)
@@ -316,24 +315,24 @@ def test_a_chunk_longer_than_what_is_held_is_refused(small: Guard) -> None:
 
 @pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", UNSIGNED_TRAILER])
 @pytest.mark.parametrize("path", ["/signed/7", "/public", "/by-hand", "/nowhere", "/echo/7"])
-def test_an_unsigned_body_is_refused_where_the_route_does_not_take_it(small: Guard, path: str, stated: str) -> None:
-    """By default no route does, nor a public one, nor one that decides by hand."""
+def test_unsigned_body_is_rejected_by_default(small: Guard, path: str, stated: str) -> None:
+    """By all routes, also public ones and those that decide in the handler."""
     headers, parts = chunked(path, stated)
     answer = call(application(small), path, headers, parts)
     assert answer.status == 401
     assert "not accepted here" in answer.text
 
 
-def test_an_unsigned_body_passes_where_the_route_takes_it(small: Guard) -> None:
-    """Of any length: nothing of it is held."""
+def test_unsigned_body_is_accepted_by_its_route(small: Guard) -> None:
+    """Of any length: it is not buffered."""
     headers = headers_of("/unsigned/7", "UNSIGNED-PAYLOAD")
     answer = call(application(small), "/unsigned/7", headers, [b"any", b"thing" * 5 * SMALLEST])
     assert answer.status == 200
     assert SEEN[0] == b"any"
 
 
-def test_the_requirement_that_runs_has_the_last_word(small: Guard) -> None:
-    """A middleware that sends a request elsewhere does not carry an unsigned body with it."""
+def test_rerouted_unsigned_body_is_rejected(small: Guard) -> None:
+    """A middleware that changes the route does not transfer the acceptance."""
     inner = Starlette(routes=ROUTES)
 
     async def sends_elsewhere(scope: Any, receive: Any, send: Any) -> None:
@@ -366,16 +365,16 @@ def hiding(guard: Guard) -> Starlette:
 
 
 @pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", UNSIGNED_TRAILER])
-def test_a_hidden_route_that_takes_an_unsigned_body_gets_it(small: Guard, stated: str) -> None:
-    """The requirement says so when it runs."""
+def test_unresolved_route_accepts_unsigned_body(small: Guard, stated: str) -> None:
+    """The requirement accepts it when it runs."""
     headers, parts = chunked("/unsigned/7", stated)
     assert call(hiding(small), "/unsigned/7", headers, parts).status == 200
 
 
 @pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", UNSIGNED_TRAILER])
 @pytest.mark.parametrize("path", ["/signed/7", "/by-hand", "/echo/7", "/asks"])
-def test_a_hidden_route_that_does_not_has_no_caller(small: Guard, path: str, stated: str) -> None:
-    """Neither a decision nor `current_principal` is to be had; one that asks for neither is open to everybody."""
+def test_unresolved_route_without_acceptance_has_no_caller(small: Guard, path: str, stated: str) -> None:
+    """Neither decisions nor `current_principal` work; an endpoint that needs neither is public."""
     headers, parts = chunked(path, stated)
     answer = call(hiding(small), path, headers, parts)
     assert answer.status == 401
@@ -385,7 +384,7 @@ def test_a_hidden_route_that_does_not_has_no_caller(small: Guard, path: str, sta
 
 
 @pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", SIGNED, f"{SIGNED}-TRAILER", UNSIGNED_TRAILER])
-def test_our_own_api_takes_whole_signed_bodies_only(small: Guard, stated: str) -> None:
+def test_own_api_accepts_only_signed_bodies(small: Guard, stated: str) -> None:
     """As IAM and STS do."""
     headers = headers_of("/", stated, X_Amz_Decoded_Content_Length="3", X_Amz_Trailer="x-amz-checksum-crc32")
     headers["Authorization"] = headers["Authorization"].replace("/docs/", "/iam/")
@@ -400,15 +399,15 @@ LONG = [b"a" * SMALLEST, b"b" * SMALLEST, b"c" * SMALLEST, b"e" * 10]
 STATED = hashlib.sha256(b"".join(LONG)).hexdigest()
 
 
-def test_a_long_body_passes_through_and_its_end_waits_for_the_hash(small: Guard) -> None:
-    """More than `max_body` is held of none."""
+def test_end_of_long_body_waits_for_the_hash(small: Guard) -> None:
+    """At most `max_body` bytes are buffered."""
     answer = call(application(small), "/signed/7", headers_of("/signed/7", STATED), LONG)
     assert f'"sha256":"{STATED}"' in answer.text
     assert [b"".join(LONG[:2]), b"".join(LONG[2:])] == SEEN
 
 
-def test_a_long_body_of_another_hash_never_ends(small: Guard, audit_file: Path) -> None:
-    """Its last part is not given, and the answer is a refusal."""
+def test_long_body_with_another_hash_never_ends(small: Guard, audit_file: Path) -> None:
+    """Its last part is withheld, and the answer is an error."""
     answer = call(application(small), "/signed/7", headers_of("/signed/7", STATED), [*LONG[:3], b"d" * 10])
     assert answer.status == 401
     assert "does not match what was computed" in answer.text
@@ -417,15 +416,15 @@ def test_a_long_body_of_another_hash_never_ends(small: Guard, audit_file: Path) 
     assert list(read(audit_file))[-1]["errorCode"] == "SignatureDoesNotMatch"
 
 
-def test_a_long_body_with_a_wrong_signature_is_not_read_through(small: Guard) -> None:
-    """The signature covers the stated hash, and is checked before the handler runs."""
+def test_long_body_with_wrong_signature_is_not_read(small: Guard) -> None:
+    """The signature covers the stated hash, and is verified before the handler runs."""
     SEEN.clear()
     headers = headers_of("/signed/7", STATED, key=(ADA[0], "another"))
     assert call(application(small), "/signed/7", headers, LONG).status == 401
     assert SEEN == []
 
 
-def test_a_body_longer_than_anything_is_refused_on_its_way(small: Guard) -> None:
+def test_streamed_body_over_max_stream_is_rejected(small: Guard) -> None:
     """The setting `max_stream`."""
     parts = [b"x" * SMALLEST] * 9
     headers = headers_of("/signed/7", hashlib.sha256(b"".join(parts)).hexdigest())
@@ -433,8 +432,7 @@ def test_a_body_longer_than_anything_is_refused_on_its_way(small: Guard) -> None
     assert (answer.status, ENDED) == (413, [])
 
 
-def test_a_short_body_is_checked_before_the_handler_runs(small: Guard) -> None:
-    """As ever."""
+def test_short_body_is_verified_before_the_handler(small: Guard) -> None:
     SEEN.clear()
     headers = headers_of("/signed/7", hashlib.sha256(b"abc").hexdigest())
     assert call(application(small), "/signed/7", headers, [b"ab", b"d"]).status == 401
@@ -442,16 +440,16 @@ def test_a_short_body_is_checked_before_the_handler_runs(small: Guard) -> None:
     assert call(application(small), "/signed/7", headers, [b"ab", b"c"]).status == 200
 
 
-def test_a_long_body_whose_hash_is_not_stated_is_refused(small: Guard) -> None:
-    """Nobody can say who sent it before it was read."""
+def test_long_body_without_stated_hash_is_rejected(small: Guard) -> None:
+    """Its signature could be verified only after reading all of it."""
     request = AWSRequest("PUT", "http://testserver/signed/7", data=b"".join(LONG))
     botocore.auth.SigV4Auth(Credentials(*ADA), "docs", "us-east-1").add_auth(request)
     headers = {"Host": "testserver", **{str(name): str(value) for name, value in request.headers.items()}}
     assert call(application(small), "/signed/7", headers, LONG).status == 413
 
 
-def test_a_replay_is_refused_by_the_guard_that_remembers(tmp_path: Path) -> None:
-    """The setting `replay_memory`; without it AWS's own window holds."""
+def test_replay_is_rejected_with_replay_memory(tmp_path: Path) -> None:
+    """The setting `replay_memory`; without it AWS's time window applies."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
     headers = headers_of("/signed/7", hashlib.sha256(b"abc").hexdigest())

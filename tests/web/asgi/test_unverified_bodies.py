@@ -1,4 +1,4 @@
-"""What a body may cost before its caller is known: memory, look-ups, time."""
+"""The cost of a body before its caller is known: memory, lookups, time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from iam_guard import Guard, GuardMiddleware, Service, aws_api, open_guard
 from iam_guard.audit.consumer.reader import read
 from iam_guard.errors import ServerBusy
 from iam_guard.web import body_budget, key_lookups
-from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, bytes_held
+from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, reserved_bytes
 from tests.conftest import ADA, SEED
 
 docs = Service("docs")
@@ -39,12 +39,12 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @docs.requires("PutDocument", resource="document/{document_id}")
 async def digest(request: Request) -> Response:
-    return JSONResponse({"sha256": hashlib.sha256(await request.body()).hexdigest(), "held": bytes_held()})
+    return JSONResponse({"sha256": hashlib.sha256(await request.body()).hexdigest(), "held": reserved_bytes()})
 
 
 @dataclass
 class Client:
-    """One request: how much of its body was taken, what came back, and how much was held while it lasted."""
+    """One request: the bytes read of its body, the response, and the maximum of reserved bytes."""
 
     app: Any
     method: str = "PUT"
@@ -57,14 +57,14 @@ class Client:
     async def send(
         self, path: str, headers: Mapping[str, str], parts: AsyncIterator[bytes] | None = None, query: bytes = b""
     ) -> Client:
-        given = _sent([]) if parts is None else parts
+        source = _sent([]) if parts is None else parts
 
         async def receive() -> Any:
-            part = await anext(given, None)
+            part = await anext(source, None)
             if part is None:
                 return {"type": "http.request", "body": b"", "more_body": False}
             self.taken += len(part)
-            self.held = max(self.held, bytes_held())
+            self.held = max(self.held, reserved_bytes())
             return {"type": "http.request", "body": part, "more_body": True}
 
         async def send(message: Any) -> None:
@@ -141,8 +141,8 @@ def put(guard: Guard, headers: Mapping[str, str], parts: list[bytes], path: str 
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-def test_long_body_of_unknown_key_is_not_held(opened: Callable[..., Guard], subtests: pytest.Subtests) -> None:
-    """On a route, without a route, with and without a stated hash; and with a wrong signature where it can be told."""
+def test_long_body_of_unknown_key_is_not_buffered(opened: Callable[..., Guard], subtests: pytest.Subtests) -> None:
+    """With and without a route and a stated hash; and with a wrong signature over a stated hash."""
     guard = opened()
     path = "/documents/7"
     cases = {
@@ -160,19 +160,19 @@ def test_long_body_of_unknown_key_is_not_held(opened: Callable[..., Guard], subt
 
 
 def test_long_body_of_known_key_reaches_the_handler(opened: Callable[..., Guard]) -> None:
-    """Whole, and its room is given back with the answer."""
+    """Complete; the reservation is released with the response."""
     guard = opened()
     for states in (False, True):
         found = put(guard, signed("/documents/7", LONG, states=states), [PART] * MANY)
         assert found.status == 200, found.body
-        told = json.loads(found.body)
-        assert told["sha256"] == hashlib.sha256(LONG).hexdigest()
-        assert told["held"] == len(LONG) - MAX_UNVERIFIED
-        assert bytes_held() == 0
+        answer = json.loads(found.body)
+        assert answer["sha256"] == hashlib.sha256(LONG).hexdigest()
+        assert answer["held"] == len(LONG) - MAX_UNVERIFIED
+        assert reserved_bytes() == 0
 
 
-def test_announced_length_over_the_limit_is_refused_unread(opened: Callable[..., Guard]) -> None:
-    """Before the first byte, whoever sends it."""
+def test_announced_length_over_limit_is_rejected_unread(opened: Callable[..., Guard]) -> None:
+    """Before the first byte, for every caller."""
     guard = opened(max_body=1_000_000)
     headers = signed("/documents/7", b"") | {"Content-Length": "1000001"}
     found = put(guard, headers, [PART])
@@ -181,14 +181,14 @@ def test_announced_length_over_the_limit_is_refused_unread(opened: Callable[...,
 
 
 def test_bodies_over_the_budget_get_503(opened: Callable[..., Guard], audit_file: Path) -> None:
-    """The budget is that of all connections together; nothing of a refused body stays."""
+    """The budget is shared by all connections; rejected bodies are released."""
     guard = opened(max_body=len(LONG), max_bodies=len(LONG) + PIECE)
     headers = signed("/documents/7", LONG)
 
     async def run() -> tuple[Client, Client]:
         app = application(guard)
         first = asyncio.create_task(Client(app).send("/documents/7", headers, _stalling(*[PART] * MANY)))
-        while bytes_held() < len(LONG) - MAX_UNVERIFIED:
+        while reserved_bytes() < len(LONG) - MAX_UNVERIFIED:
             await asyncio.sleep(0)
         second = await Client(app).send("/documents/7", headers, _sent([PART] * MANY))
         first.cancel()
@@ -199,20 +199,20 @@ def test_bodies_over_the_budget_get_503(opened: Callable[..., Guard], audit_file
     second, third = asyncio.run(run())
     assert (second.status, second.headers["retry-after"]) == (503, "1")
     assert third.status == 200
-    assert bytes_held() == 0
+    assert reserved_bytes() == 0
     assert [each.get("errorCode") for each in read(audit_file)] == ["ServiceUnavailable", None]
 
 
 def test_reservation_collected_while_another_is_made_is_released() -> None:
-    """The collector runs where it likes, also where this thread has the lock."""
+    """The garbage collector may run in the thread that holds the lock."""
     lost = body_budget.Reservation(10**9)
-    lost.hold(MAX_UNVERIFIED + 10)
-    with body_budget._HELD.lock:
+    lost.resize(MAX_UNVERIFIED + 10)
+    with body_budget._RESERVED.lock:
         del lost
-    assert bytes_held() == 0
+    assert reserved_bytes() == 0
 
 
-def test_many_small_parts_are_held_as_few(opened: Callable[..., Guard]) -> None:
+def test_many_small_parts_are_joined(opened: Callable[..., Guard]) -> None:
     """Parts of two bytes take no more memory than their bytes."""
     guard = opened()
     body = b"ab" * 20_000
@@ -227,8 +227,8 @@ def test_many_small_parts_are_held_as_few(opened: Callable[..., Guard]) -> None:
 def test_slow_body_gets_408(
     opened: Callable[..., Guard], audit_file: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    """One that never begins, one that stops, and one that stops once its key is known."""
-    monkeypatch.setattr(body_budget, "_BYTES_A_SECOND", 10**9)
+    """One that never starts, one that stops, and one that stops after its key is known."""
+    monkeypatch.setattr(body_budget, "_MIN_BYTES_PER_SECOND", 10**9)
     guard = opened(body_timeout=0.02)
     cases: dict[str, list[bytes]] = {"nothing": [], "a little": [b"x"], "most": [PART] * 5}
     for name, parts in cases.items():
@@ -237,10 +237,10 @@ def test_slow_body_gets_408(
             found = asyncio.run(Client(application(guard)).send("/documents/7", headers, _stalling(*parts)))
             assert found.status == 408
             assert list(read(audit_file))[-1]["errorCode"] == "RequestTimeout"
-            assert bytes_held() == 0
+            assert reserved_bytes() == 0
 
 
-# --- look-ups --------------------------------------------------------------------------------------------------------
+# --- lookups ----------------------------------------------------------------------------------------------------------
 
 
 class _Hanging:
@@ -270,7 +270,7 @@ def _unknown(number: int) -> dict[str, str]:
 def test_unknown_keys_beyond_eight_lookups_get_503(
     opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch, audit_file: Path
 ) -> None:
-    """A key that has signed in before is served meanwhile, also when the store has changed since."""
+    """A known key is served meanwhile, also if the store has changed since."""
     monkeypatch.setattr(key_lookups, "MAX_WAIT", 0.05)
     guard = opened()
     app = application(guard)
@@ -296,8 +296,8 @@ def test_unknown_keys_beyond_eight_lookups_get_503(
     assert codes.count("ServiceUnavailable") == 12
 
 
-def test_unknown_keys_wait_while_lookups_go_on(opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred keys at once, to a store that answers slowly, are all looked up: a cold start refuses none."""
+def test_unknown_keys_wait_while_lookups_finish(opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred keys at once with a slow store are all looked up: a cold start rejects none."""
     guard = opened()
     app = application(guard)
     found = guard.store.behind.access_key  # type: ignore[attr-defined]
@@ -315,7 +315,7 @@ def test_unknown_keys_wait_while_lookups_go_on(opened: Callable[..., Guard], mon
 
 
 def test_wait_for_a_lookup_ends_without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or after five seconds in any case; while look-ups go on, it lasts longer than the one for progress."""
+    """Or after the total limit; while lookups finish, it is longer than the limit for progress."""
     now = time.monotonic()
     monkeypatch.setattr(key_lookups._Progress, "last", now + 1_000)
     monkeypatch.setattr(key_lookups, "LONGEST_WAIT", 60.0)
@@ -340,8 +340,8 @@ def api(guard: Guard, headers: Mapping[str, str], parts: list[bytes], query: byt
     return asyncio.run(_api(guard, headers, parts, query))
 
 
-def test_api_holds_no_long_body_of_unknown_caller(opened: Callable[..., Guard], subtests: pytest.Subtests) -> None:
-    """Unsigned, of an unknown key, or with a wrong signature over a stated hash; each with its proper error."""
+def test_api_buffers_no_long_body_of_unknown_caller(opened: Callable[..., Guard], subtests: pytest.Subtests) -> None:
+    """Unsigned, of an unknown key, or with a wrong signature over a stated hash; each with its error."""
     guard = opened()
     cases = {
         "MissingAuthenticationToken": {"Host": "testserver", "Transfer-Encoding": "chunked", **FORM},
@@ -358,8 +358,8 @@ def test_api_holds_no_long_body_of_unknown_caller(opened: Callable[..., Guard], 
             assert found.taken <= MAX_UNVERIFIED + len(PART)
 
 
-def test_api_parses_few_fields_for_anonymous(opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the body or the query; a call that needs no credential is understood as ever."""
+def test_api_limits_fields_of_anonymous_callers(opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the body or the query; operations without credentials still work."""
     guard = opened()
     headers = {"Host": "testserver", "Transfer-Encoding": "chunked", **FORM}
     token = b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=x&RoleSessionName=ab&WebIdentityToken=abcd"
@@ -370,10 +370,8 @@ def test_api_parses_few_fields_for_anonymous(opened: Callable[..., Guard], monke
         assert b"<Code>MissingAuthenticationToken</Code>" in found.body
 
 
-def test_api_parses_and_writes_long_calls_in_a_thread(
-    opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The event loop does neither: a form of megabytes, or an answer of thousands of results, would hold it up."""
+def test_api_handles_long_calls_in_a_thread(opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forms of megabytes and answers with thousands of results don't block the event loop."""
     from iam_guard.api.protocol.query import QueryCodec
 
     guard = opened()
@@ -381,11 +379,11 @@ def test_api_parses_and_writes_long_calls_in_a_thread(
     for name in ("parse", "response"):
         original = getattr(QueryCodec, name)
 
-        def noting(self: Any, *given: Any, name: str = name, original: Any = original) -> Any:
+        def recording(self: Any, *args: Any, name: str = name, original: Any = original) -> Any:
             threads[name] = threading.current_thread()
-            return original(self, *given)
+            return original(self, *args)
 
-        monkeypatch.setattr(QueryCodec, name, noting)
+        monkeypatch.setattr(QueryCodec, name, recording)
     body = b"Action=GetCallerIdentity&Version=2011-06-15&x=" + b"%41" * 5_000
     found = api(guard, signed("/", body, service="sts", method="POST", **FORM), [body])
     assert found.status == 200, found.body

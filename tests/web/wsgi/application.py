@@ -1,4 +1,4 @@
-"""A WSGI application of no framework, joined to the guard in the few lines that one needs."""
+"""A WSGI application without a framework that reports its endpoints to the guard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iam_guard.web.call_context import current_call
 
 docs = Service("docs")
 closed: list[str] = []
-"""Who called when an answer was over."""
+"""The caller at each `close` of a response."""
 
 
 @docs.requires("GetDocument", resource="document/{document_id}")
@@ -58,7 +58,7 @@ def stream(environ: Any, document_id: str) -> Iterable[bytes]:
 
 
 class _Streamed:
-    """An answer whose parts are made after the handler has returned, and which is told when it is over."""
+    """A response whose parts are generated after the handler has returned, with `close`."""
 
     def __iter__(self) -> Iterator[bytes]:
         for number in range(3):
@@ -80,7 +80,7 @@ def asks(environ: Any) -> Iterable[bytes]:
 
 def forgotten(environ: Any) -> Iterable[bytes]:
     closed.clear()
-    return [b"for nobody's eyes"]
+    return [b"secret content"]
 
 
 HANDLERS: dict[str, Callable[..., Iterable[bytes]]] = {
@@ -97,7 +97,7 @@ HANDLERS: dict[str, Callable[..., Iterable[bytes]]] = {
 
 
 def application(environ: Any, start_response: Any) -> Iterable[bytes]:
-    """Route by the first segment, and tell the guard."""
+    """Route by the first segment, and report the handler to the guard."""
     kind, _, rest = environ["PATH_INFO"].encode("latin-1").decode().lstrip("/").partition("/")
     handler = HANDLERS.get(kind)
     parameters = {"document_id": unquote(rest)} if rest else {}

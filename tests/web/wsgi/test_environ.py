@@ -1,4 +1,4 @@
-"""What a WSGI server gives, in the form of a connection: nothing is verified that is not served (design 5)."""
+"""The conversion of WSGI environs: the verified path is always the served one (design 5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from iam_guard.errors import MalformedRequest
 from iam_guard.settings import Settings
 from iam_guard.web.connection import Connection, http_request
-from iam_guard.web.wsgi.environ import length_of, scope_of
+from iam_guard.web.wsgi.environ import content_length, scope_of
 
 
 def raw_path_of(served: bytes, **more: str) -> bytes:
@@ -28,8 +28,8 @@ def raw_path_of(served: bytes, **more: str) -> bytes:
     "target",
     ["/a%2Fb", "/a%2fb", "/%61/b", "/a/b?version=%37", "http://testserver/a%2Fb?x=1", "/a/b?x?/c", "/a:b@c/%C3%A9"],
 )
-def test_the_path_is_taken_as_it_was_sent(name: str, target: str) -> None:
-    """A signature covers the path as it was written, which servers tell in one of two ways."""
+def test_raw_path_is_used(name: str, target: str) -> None:
+    """A signature covers the raw path, which servers have in one of two variables."""
     raw = target.removeprefix("http://testserver").partition("?")[0].encode()
     assert raw_path_of(unquote_to_bytes(raw), **{name: target}) == raw
 
@@ -50,52 +50,52 @@ def test_the_path_is_taken_as_it_was_sent(name: str, target: str) -> None:
         "日本",
     ],
 )
-def test_a_target_of_another_path_is_not_believed(target: str) -> None:
-    """Where the server, or what stands before, served something else, what is served is what must have been signed."""
+def test_raw_path_of_another_path_is_ignored(target: str) -> None:
+    """If the server or a proxy rewrote the path, the served path must be the signed one."""
     assert raw_path_of(b"/a/b", REQUEST_URI=target) == b"/a/b"
 
 
-def test_a_server_that_does_not_tell_has_the_path_encoded_anew() -> None:
-    """As clients of AWS write it; one that was written otherwise does not verify."""
+def test_path_without_raw_path_is_encoded_again() -> None:
+    """As AWS clients encode it; a path encoded otherwise does not match its signature."""
     assert raw_path_of("/documents/é a*".encode()) == b"/documents/%C3%A9%20a%2A"
 
 
-def test_the_prefix_of_a_mounted_application_is_part_of_the_path() -> None:
-    """Clients sign the whole path."""
+def test_prefix_of_a_mount_is_part_of_the_path() -> None:
+    """Clients sign the complete path."""
     environ = {"SCRIPT_NAME": "/app", "PATH_INFO": "/a", "REQUEST_URI": "/app/%61"}
     scope = scope_of(environ)
     assert (scope["path"], scope["raw_path"]) == ("/app/a", b"/app/%61")
 
 
 @given(st.binary(max_size=30), st.one_of(st.none(), st.text(max_size=30)))
-def test_what_is_verified_is_what_is_served(path: bytes, target: str | None) -> None:
-    """The law behind it: whatever a server says, the verified path decodes to the one that is served."""
+def test_verified_path_decodes_to_the_served_path(path: bytes, target: str | None) -> None:
+    """For any variables of the server."""
     more = {} if target is None else {"REQUEST_URI": target, "RAW_URI": quote_from_bytes(path, safe="/~:@")}
     assert unquote_to_bytes(raw_path_of(b"/" + path, **more)) == b"/" + path
 
 
-def test_a_path_that_is_none_of_wsgis_is_read_as_the_application_reads_it() -> None:
-    """Some frameworks write decoded text back into the environ."""
+def test_decoded_path_in_the_environ_is_accepted() -> None:
+    """Some frameworks write decoded text to the environ."""
     request = http_request(scope_of({"PATH_INFO": "/日"}))
     assert request.raw_path == b"/%E6%97%A5"
 
 
-def test_a_path_that_is_no_utf_8_is_refused_where_it_counts() -> None:
+def test_path_with_invalid_utf8_is_rejected() -> None:
     """As over ASGI."""
     with pytest.raises(MalformedRequest):
         http_request(scope_of({"PATH_INFO": "/\xe9"}))
 
 
-def test_no_path_at_all_is_the_root() -> None:
-    """PEP 3333 lets a server leave it empty."""
+def test_empty_path_is_the_root() -> None:
+    """PEP 3333 allows an empty path."""
     assert scope_of({})["raw_path"] == b"/"
 
 
 # --- headers, host, connection ---
 
 
-def test_headers_get_their_names_back() -> None:
-    """Content headers have no prefix in an environ; what has one all the same is not theirs."""
+def test_header_names_are_restored() -> None:
+    """Content headers have no `HTTP_` prefix in an environ; prefixed ones are others."""
     environ = {
         "HTTP_X_AMZ_DATE": "20260101T000000Z",
         "CONTENT_TYPE": "text/plain",
@@ -117,13 +117,13 @@ def test_headers_get_their_names_back() -> None:
     ("port", "scheme", "host"),
     [("80", "http", b"testserver"), ("443", "https", b"testserver"), ("8000", "http", b"testserver:8000")],
 )
-def test_a_client_that_names_no_host_means_the_server(port: str, scheme: str, host: bytes) -> None:
-    """PEP 3333: the name of the server stands in."""
+def test_missing_host_is_the_server_name(port: str, scheme: str, host: bytes) -> None:
+    """PEP 3333."""
     environ = {"SERVER_NAME": "testserver", "SERVER_PORT": port, "wsgi.url_scheme": scheme}
     assert scope_of(environ)["headers"] == [(b"host", host)]
 
 
-def test_the_facts_of_a_call_are_those_of_the_connection() -> None:
+def test_facts_are_those_of_the_connection() -> None:
     """Address, scheme and agent; a proxy that is not trusted is the caller."""
     environ = {
         "REMOTE_ADDR": "203.0.113.7",
@@ -143,13 +143,12 @@ def test_the_facts_of_a_call_are_those_of_the_connection() -> None:
     )
 
 
-def test_a_unix_socket_has_no_address() -> None:
-    """Nobody knows the caller's then."""
+def test_unix_socket_has_no_address() -> None:
     assert Connection(Settings()).facts(scope_of({"REMOTE_ADDR": ""})).source_ip is None
 
 
-def test_the_certificate_of_the_connection_is_read() -> None:
-    """Apache and Werkzeug give it, with those that the client sent along."""
+def test_client_certificate_of_the_connection_is_read() -> None:
+    """Apache and Werkzeug provide it with its chain."""
     environ = {"SSL_CLIENT_CERT": "one", "SSL_CLIENT_CERT_CHAIN_0": "two", "SSL_CLIENT_CERT_CHAIN_2": "no"}
     assert scope_of(environ)["extensions"] == {"tls": {"client_cert_chain": ["one", "two"]}}
 
@@ -168,16 +167,16 @@ def test_the_certificate_of_the_connection_is_read() -> None:
         ({"wsgi.input_terminated": True, "CONTENT_LENGTH": "7", "HTTP_TRANSFER_ENCODING": "chunked"}, None),
     ],
 )
-def test_the_length_of_a_body(environ: dict[str, Any], length: int | None) -> None:
-    """None where it is to be read to its end, which only some servers mark."""
-    assert length_of(environ) == length
+def test_content_length_of_each_server(environ: dict[str, Any], length: int | None) -> None:
+    """None for a body that is read to its end, which only some servers mark."""
+    assert content_length(environ) == length
 
 
 @pytest.mark.parametrize(
     "environ",
     [{"HTTP_TRANSFER_ENCODING": "chunked"}, {"CONTENT_LENGTH": "-1"}, {"CONTENT_LENGTH": "x"}, {"CONTENT_LENGTH": "٣"}],
 )
-def test_a_length_that_nobody_knows_is_refused(environ: dict[str, Any]) -> None:
-    """Reading on would wait for ever, or read the next request."""
+def test_unknown_length_is_rejected(environ: dict[str, Any]) -> None:
+    """Reading would block, or read the next request."""
     with pytest.raises(MalformedRequest):
-        length_of(environ)
+        content_length(environ)

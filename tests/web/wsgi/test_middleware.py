@@ -1,4 +1,4 @@
-"""The guard before a WSGI application: who gets in, how others are refused, what is recorded (design 4.5, 5)."""
+"""The guard of a WSGI application: who is allowed, how others are denied, what is recorded (design 4.5, 5)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.conftest import ADA, RITA, SEED, Sign
 from tests.web.asgi.test_streaming_body import CONTENT, SIGNED, UNSIGNED_TRAILER, chunked, headers_of
 from tests.web.wsgi.application import application, closed, docs
 
-HELD = SMALLEST
-LONG = bytes(range(256)) * (HELD // 64)
+MAX_BODY = SMALLEST
+LONG = bytes(range(256)) * (MAX_BODY // 64)
 HASH = hashlib.sha256(LONG).hexdigest()
 WHOLE = b"".join(CONTENT)
 
@@ -34,7 +34,7 @@ def small(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
     """A guard that holds little of a body."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
-    with closing(open_guard(str(seed), audit=str(audit_file), max_body=HELD, max_stream=8 * SMALLEST)) as opened:
+    with closing(open_guard(str(seed), audit=str(audit_file), max_body=MAX_BODY, max_stream=8 * SMALLEST)) as opened:
         yield opened
 
 
@@ -86,10 +86,10 @@ def call(
     answer = Answer()
     parts: Iterable[bytes] = ()
 
-    def start_response(status: str, given: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         answer.status = int(status[:3])
-        assert len({name.lower() for name, _ in given}) == len(given)
-        answer.headers = {name.lower(): value for name, value in given}
+        assert len({name.lower() for name, _ in headers}) == len(headers)
+        answer.headers = {name.lower(): value for name, value in headers}
         return lambda data: setattr(answer, "body", answer.body + data)
 
     try:
@@ -107,16 +107,16 @@ def guarded(guard: Guard, app: Any = application, **options: Any) -> Any:
     return GuardWsgiMiddleware(app, guard=guard, **options)
 
 
-def noted(path: Path) -> list[str]:
+def recorded(path: Path) -> list[str]:
     records = list(read(path)) if path.exists() else []
     return [f"{record['eventName']} {record.get('errorCode') or record['iamGuard']['outcome']}" for record in records]
 
 
-# --- who gets in ---
+# --- access ---
 
 
-def test_lets_an_allowed_caller_in(guard: Guard, sign: Sign, audit_file: Path) -> None:
-    """The caller is known in the handler; the answer has the id under which it was recorded."""
+def test_allowed_caller_is_accepted(guard: Guard, sign: Sign, audit_file: Path) -> None:
+    """The handler has the caller; the response has the id of its record."""
     answer = call(guarded(guard), "/documents/7", sign(RITA, "GET", "/documents/7"))
     assert (answer.status, json.loads(answer.body)["caller"]) == (200, "rita")
     (record,) = read(audit_file)
@@ -124,59 +124,56 @@ def test_lets_an_allowed_caller_in(guard: Guard, sign: Sign, audit_file: Path) -
     assert record["sourceIPAddress"] == "203.0.113.7"
 
 
-def test_refuses_as_over_asgi(guard: Guard, audit_file: Path) -> None:
-    """RFC 9457, `WWW-Authenticate`, no store; the body has the length that is told."""
+def test_errors_equal_those_over_asgi(guard: Guard, audit_file: Path) -> None:
+    """RFC 9457, `WWW-Authenticate`, `no-store`; the body has the stated length."""
     answer = call(guarded(guard), "/documents/7")
     assert (answer.status, answer.code) == (401, "MissingAuthenticationToken")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["content-length"] == str(len(answer.body))
     assert "Bearer" in answer.headers["www-authenticate"]
-    assert noted(audit_file) == ["GetDocument AccessDenied"]
+    assert recorded(audit_file) == ["GetDocument AccessDenied"]
 
 
-def test_a_refusal_to_head_has_no_body(guard: Guard) -> None:
-    """HTTP has none there."""
+def test_error_to_head_has_no_body(guard: Guard) -> None:
     answer = call(guarded(guard), "/documents/7", method="HEAD")
     assert (answer.status, answer.body) == (401, b"")
 
 
-def test_bad_credentials_are_refused_before_the_application(guard: Guard, sign: Sign, audit_file: Path) -> None:
-    """Also where anybody may call."""
+def test_bad_credentials_are_rejected_before_the_app(guard: Guard, sign: Sign, audit_file: Path) -> None:
+    """Also for public endpoints."""
     answer = call(guarded(guard), "/health", sign((ADA[0], "wrong" * 8), "GET", "/health"))
     assert (answer.status, answer.code) == (401, "SignatureDoesNotMatch")
-    assert noted(audit_file) == ["Authenticate SignatureDoesNotMatch"]
+    assert recorded(audit_file) == ["Authenticate SignatureDoesNotMatch"]
 
 
-def test_an_undecided_endpoint_gives_nothing_away(guard: Guard, audit_file: Path) -> None:
-    """Design 5: 500, and reported."""
+def test_undecided_endpoint_answers_500_and_is_logged(guard: Guard, audit_file: Path) -> None:
+    """Design 5."""
     answer = call(guarded(guard), "/forgotten")
-    assert (answer.status, b"nobody" in answer.body) == (500, False)
-    assert noted(audit_file) == ["UndecidedEndpoint InternalFailure"]
+    assert (answer.status, b"secret content" in answer.body) == (500, False)
+    assert recorded(audit_file) == ["UndecidedEndpoint InternalFailure"]
 
 
-def test_what_nobody_takes_is_the_routers_to_answer(guard: Guard) -> None:
-    """A 404 gave nothing away."""
+def test_router_answers_unknown_paths(guard: Guard) -> None:
+    """A 404 needs no decision."""
     assert call(guarded(guard), "/nothing").body == b"nothing here"
 
 
 @pytest.mark.parametrize(
     ("status", "answered"), [(200, 500), (302, 500), (403, 500), (404, 404), (405, 405), (308, 308)]
 )
-def test_of_an_application_that_never_tells_only_the_routers_answers_pass(
-    guard: Guard, status: int, answered: int
-) -> None:
-    """Whatever it may have done, nobody decided about it."""
+def test_unreported_endpoint_sends_only_router_responses(guard: Guard, status: int, answered: int) -> None:
+    """Without a report, no endpoint is known to have decided."""
 
     def untold(environ: Any, start_response: Any) -> Iterable[bytes]:
         start_response(f"{status} As it is", [("location", "/x/")])
-        return [b"for nobody's eyes"]
+        return [b"secret content"]
 
     answer = call(guarded(guard, untold), "/x")
     assert (answer.status, b"eyes" in answer.body) == (answered, False)
 
 
-def test_a_refusal_format_of_ones_own(guard: Guard) -> None:
-    """`refusal=` swaps the form, not the decision."""
+def test_custom_error_format_is_used(guard: Guard) -> None:
+    """`refusal=` changes the response, not the decision."""
 
     def terse(error: Any, request_id: str) -> Refusal:
         return Refusal(418, (("x-code", error.code),), b"no")
@@ -185,8 +182,8 @@ def test_a_refusal_format_of_ones_own(guard: Guard) -> None:
     assert (answer.status, answer.body, answer.headers["x-code"]) == (418, b"no", "AccessDenied")
 
 
-def test_an_application_cannot_choose_the_request_id(guard: Guard) -> None:
-    """Ours stands in its place."""
+def test_application_cannot_choose_the_request_id(guard: Guard) -> None:
+    """Ours replaces it."""
 
     def choosing(environ: Any, start_response: Any) -> Iterable[bytes]:
         start_response("404 Not Found", [("X-Amzn-RequestId", "chosen")])
@@ -198,8 +195,8 @@ def test_an_application_cannot_choose_the_request_id(guard: Guard) -> None:
 # --- bodies ---
 
 
-def test_the_application_reads_what_was_signed(small: Guard, sign: Sign) -> None:
-    """Read for its hash, and handed on as it came."""
+def test_application_reads_the_signed_body(small: Guard, sign: Sign) -> None:
+    """It is read for its hash, and replayed unchanged."""
     answer = call(guarded(small), "/uploads/7", sign(ADA, "GET", "/uploads/7", body=b"\0short"), b"\0short")
     assert json.loads(answer.body) == {
         "size": 6,
@@ -208,55 +205,55 @@ def test_the_application_reads_what_was_signed(small: Guard, sign: Sign) -> None
     }
 
 
-def test_a_long_body_passes_through(small: Guard) -> None:
-    """Its hash is stated, and checked at its end."""
+def test_long_body_is_streamed(small: Guard) -> None:
+    """Its hash is stated, and verified at its end."""
     headers = headers_of("/uploads/7", HASH)
     answer = call(guarded(small), "/uploads/7", headers, LONG, "PUT")
     assert json.loads(answer.body)["sha256"] == HASH
 
 
-def test_a_long_body_without_its_hash_is_refused(small: Guard, sign: Sign, audit_file: Path) -> None:
-    """It would have to be held."""
+def test_long_body_without_stated_hash_is_rejected(small: Guard, sign: Sign, audit_file: Path) -> None:
+    """It would have to be buffered."""
     answer = call(guarded(small), "/uploads/7", sign(ADA, "PUT", "/uploads/7", body=LONG), LONG, "PUT")
     assert (answer.status, answer.code) == (413, "RequestEntityTooLarge")
-    assert noted(audit_file) == ["Authenticate RequestEntityTooLarge"]
+    assert recorded(audit_file) == ["Authenticate RequestEntityTooLarge"]
 
 
 @pytest.mark.parametrize("path", ["/uploads/7", "/swallowing/7"])
 @pytest.mark.parametrize("sent", [LONG[:-1] + b"!", LONG + b"more", b"!" + LONG[1:]])
-def test_a_long_body_that_was_changed_gives_no_answer(small: Guard, audit_file: Path, path: str, sent: bytes) -> None:
-    """Whatever the application makes of the error."""
+def test_changed_long_body_gets_an_error(small: Guard, audit_file: Path, path: str, sent: bytes) -> None:
+    """Also if the application catches the error."""
     answer = call(guarded(small), path, headers_of(path, HASH), sent, "PUT")
     assert (answer.status, answer.code) == (401, "SignatureDoesNotMatch")
-    assert noted(audit_file) == ["PutDocument Allowed", "Authenticate SignatureDoesNotMatch"]
+    assert recorded(audit_file) == ["PutDocument Allowed", "Authenticate SignatureDoesNotMatch"]
 
 
-def test_an_answer_that_has_begun_breaks_off(small: Guard) -> None:
-    """What the client has of it never looks whole."""
+def test_started_response_is_broken_off(small: Guard) -> None:
+    """It never looks complete to the client."""
     sent = LONG[:-1] + b"!"
     answer = call(guarded(small), "/echo/7", headers_of("/echo/7", HASH), sent, "PUT")
     assert (answer.status, type(answer.error).__name__) == (200, "SignatureDoesNotMatch")
     assert len(answer.body) < len(LONG)
 
 
-def test_a_body_that_ends_early_is_refused(small: Guard) -> None:
-    """A client that went away."""
+def test_truncated_body_is_rejected(small: Guard) -> None:
+    """A client that disconnected."""
     headers = headers_of("/uploads/7", hashlib.sha256(b"whole").hexdigest())
     answer = call(guarded(small), "/uploads/7", headers, b"who", "PUT", CONTENT_LENGTH="5")
     assert (answer.status, answer.code) == (400, "MalformedRequest")
 
 
-def test_a_body_whose_end_nobody_tells_is_refused(small: Guard, audit_file: Path) -> None:
-    """A server that hands over chunks without an end would let the guard wait for ever."""
+def test_unterminated_chunked_body_is_rejected(small: Guard, audit_file: Path) -> None:
+    """A server that doesn't mark the end of chunks would block the guard forever."""
     headers, parts = chunked("/uploads/7")
     answer = call(guarded(small), "/uploads/7", headers, b"".join(parts), "PUT")
     assert (answer.status, answer.code) == (400, "MalformedRequest")
-    assert noted(audit_file) == ["Authenticate MalformedRequest"]
+    assert recorded(audit_file) == ["Authenticate MalformedRequest"]
 
 
 @pytest.mark.parametrize("stated", [SIGNED, f"{SIGNED}-TRAILER"])
-def test_the_application_reads_what_was_in_the_chunks(small: Guard, stated: str) -> None:
-    """Decoded, with the headers of the content."""
+def test_application_reads_decoded_chunks(small: Guard, stated: str) -> None:
+    """With the headers of the content."""
     headers, parts = chunked("/uploads/7", stated)
     answer = call(guarded(small), "/uploads/7", headers, b"".join(parts), "PUT", **{"wsgi.input_terminated": True})
     assert json.loads(answer.body) == {
@@ -266,56 +263,56 @@ def test_the_application_reads_what_was_in_the_chunks(small: Guard, stated: str)
     }
 
 
-def test_another_coding_stays(small: Guard) -> None:
-    """`aws-chunked` alone is taken off."""
+def test_other_content_codings_are_kept(small: Guard) -> None:
+    """Only `aws-chunked` is removed."""
     headers, parts = chunked("/uploads/7", Content_Encoding="aws-chunked, gzip")
     answer = call(guarded(small), "/uploads/7", headers, b"".join(parts), "PUT", **{"wsgi.input_terminated": True})
     assert json.loads(answer.body)["HTTP_CONTENT_ENCODING"] == "gzip"
 
 
 @pytest.mark.parametrize("path", ["/uploads/7", "/swallowing/7"])
-def test_a_chunk_that_does_not_verify_ends_the_request(small: Guard, path: str) -> None:
-    """The application has read no byte of it."""
+def test_invalid_chunk_ends_the_request(small: Guard, path: str) -> None:
+    """The application has not read any of it."""
     headers, parts = chunked(path)
     changed = b"".join(parts).replace(b"zzz", b"zz!")
     answer = call(guarded(small), path, headers, changed, "PUT", **{"wsgi.input_terminated": True})
     assert (answer.status, answer.code) == (401, "SignatureDoesNotMatch")
 
 
-def test_a_body_that_the_signature_leaves_out_needs_a_route_that_takes_it(small: Guard) -> None:
-    """`unsigned_payload=True` takes it; elsewhere such a call has no caller."""
+def test_unsigned_body_needs_a_route_that_accepts_it(small: Guard) -> None:
+    """`unsigned_payload=True`; on other routes the call has no caller."""
     app = guarded(small)
     environ = environ_of("PUT", "/unsigned/7", headers_of("/unsigned/7", "UNSIGNED-PAYLOAD"), b"body")
     assert b"".join(app(environ, lambda status, headers, exc_info=None: print)) == b"body"
     assert "wsgi.input_terminated" not in environ  # a framework would read past the end
     refused = call(app, "/uploads/7", headers_of("/uploads/7", "UNSIGNED-PAYLOAD"), b"body", "PUT")
     assert (refused.status, refused.code) == (401, "IncompleteSignature")
-    asked = call(app, "/asks", headers_of("/asks", "UNSIGNED-PAYLOAD"), b"body", "PUT")
-    assert (asked.status, asked.code) == (401, "IncompleteSignature")
+    rejected = call(app, "/asks", headers_of("/asks", "UNSIGNED-PAYLOAD"), b"body", "PUT")
+    assert (rejected.status, rejected.code) == (401, "IncompleteSignature")
 
 
-def test_unsigned_chunks_are_read_where_they_are_taken(small: Guard) -> None:
-    """As S3's clients send them over TLS."""
+def test_unsigned_chunks_are_accepted_by_their_route(small: Guard) -> None:
+    """As S3 clients send them over TLS."""
     headers, parts = chunked("/unsigned/7", UNSIGNED_TRAILER)
     answer = call(guarded(small), "/unsigned/7", headers, b"".join(parts), "PUT", **{"wsgi.input_terminated": True})
     assert answer.body == WHOLE
 
 
-def test_the_body_of_others_is_not_touched(guard: Guard) -> None:
+def test_body_of_unsigned_request_is_unchanged(guard: Guard) -> None:
     """Without a signature nothing covers it."""
 
     class Untouched:
         def read(self, size: int = -1) -> bytes:
-            raise AssertionError("nobody needs it")
+            raise AssertionError("the body must not be read")
 
     assert call(guarded(guard), "/health", **{"wsgi.input": Untouched()}).body == b"ok"
 
 
-# --- answers ---
+# --- responses ---
 
 
-def test_an_answer_is_made_for_its_caller_to_the_end(guard: Guard, sign: Sign) -> None:
-    """Parts are made after the application returned, and so is the end."""
+def test_response_parts_have_the_caller(guard: Guard, sign: Sign) -> None:
+    """Parts are generated after the application has returned, and so is `close`."""
     closed.clear()
     answer = call(guarded(guard), "/streams/7", sign(RITA, "GET", "/streams/7"))
     assert answer.body == b"rita 0\nrita 1\nrita 2\n"
@@ -323,8 +320,8 @@ def test_an_answer_is_made_for_its_caller_to_the_end(guard: Guard, sign: Sign) -
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_generator_that_begins_late_is_watched_alike(guard: Guard, sign: Sign, number: int) -> None:
-    """It says how it begins when its first part is asked for, or at its end where it has none."""
+def test_late_start_of_a_generator_is_checked(guard: Guard, sign: Sign, number: int) -> None:
+    """It calls `start_response` with its first part, or at its end."""
 
     def late(decides: bool) -> Any:
         def app(environ: Any, start_response: Any) -> Iterator[bytes]:
@@ -342,23 +339,23 @@ def test_a_generator_that_begins_late_is_watched_alike(guard: Guard, sign: Sign,
     assert (undecided.status, undecided.code) == (500, "InternalFailure")
 
 
-def test_a_refused_answer_is_closed(guard: Guard) -> None:
-    """What it holds open is let go."""
+def test_replaced_response_is_closed(guard: Guard) -> None:
+    """Its resources are released."""
     ended: list[bool] = []
 
-    class Held(list[bytes]):
+    class ClosableParts(list[bytes]):
         def close(self) -> None:
             ended.append(True)
 
     def app(environ: Any, start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", [])
-        return Held([b"for nobody's eyes"])
+        return ClosableParts([b"secret content"])
 
     assert (call(guarded(guard, app), "/").status, ended) == (500, [True])
 
 
-def test_the_old_way_to_write_is_watched_too(guard: Guard, sign: Sign) -> None:
-    """`start_response` gives a function that writes at once."""
+def test_write_callable_is_checked(guard: Guard, sign: Sign) -> None:
+    """`start_response` returns a function that writes at once."""
 
     def app(environ: Any, start_response: Any) -> Iterable[bytes]:
         write = start_response("200 OK", [])
@@ -372,8 +369,8 @@ def test_the_old_way_to_write_is_watched_too(guard: Guard, sign: Sign) -> None:
     assert (refused.status, b"eyes" in refused.body) == (500, False)
 
 
-def test_an_application_may_begin_anew_with_an_error(guard: Guard, sign: Sign) -> None:
-    """PEP 3333: `exc_info` replaces what nobody has seen yet."""
+def test_exc_info_restarts_the_response(guard: Guard, sign: Sign) -> None:
+    """PEP 3333: `exc_info` replaces a response that was not sent yet."""
 
     def app(environ: Any, start_response: Any) -> Iterable[bytes]:
         docs.authorize("GetDocument", "arn:aws:docs:us-east-1:111122223333:document/7")
@@ -384,14 +381,14 @@ def test_an_application_may_begin_anew_with_an_error(guard: Guard, sign: Sign) -
     assert call(guarded(guard, app), "/", sign(RITA, "GET", "/")).status == 500
 
 
-def test_an_application_that_never_begins_is_a_mistake(guard: Guard) -> None:
+def test_missing_start_response_is_an_error(guard: Guard) -> None:
     """Nothing of it reaches the server."""
-    answer = call(guarded(guard, lambda environ, start_response: [b"for nobody's eyes"]), "/")
+    answer = call(guarded(guard, lambda environ, start_response: [b"secret content"]), "/")
     assert (answer.status, b"eyes" in answer.body) == (500, False)
 
 
-def test_errors_of_the_application_are_its_own(guard: Guard) -> None:
-    """They reach the server, or the framework outside."""
+def test_application_exceptions_are_passed_on(guard: Guard) -> None:
+    """To the server, or to an outer framework."""
 
     def app(environ: Any, start_response: Any) -> Iterable[bytes]:
         raise RuntimeError("its own")
@@ -400,7 +397,7 @@ def test_errors_of_the_application_are_its_own(guard: Guard) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::wsgiref.validate.WSGIWarning")  # of unusual status lines and the like
-def test_both_sides_speak_wsgi(guard: Guard, sign: Sign) -> None:
+def test_both_sides_conform_to_wsgi(guard: Guard, sign: Sign) -> None:
     """The validator of the standard library, outside and inside."""
     app = wsgiref.validate.validator(GuardWsgiMiddleware(wsgiref.validate.validator(application), guard=guard))
     for target in ("/documents/7", "/streams/7", "/forgotten", "/nothing"):
@@ -408,15 +405,15 @@ def test_both_sides_speak_wsgi(guard: Guard, sign: Sign) -> None:
         assert answer.error is None
 
 
-# --- set-up ---
+# --- configuration ---
 
 
 @pytest.mark.parametrize(
     "option",
     [{"trusted_proxies": ("10.0.0.0/8",)}, {"client_certificates": ("client-cert",), "trusted_proxies": ("::1",)}],
 )
-def test_headers_of_proxies_need_a_server_that_drops_their_doubles(tmp_path: Path, option: dict[str, Any]) -> None:
-    """`X_Forwarded_For` arrives as `X-Forwarded-For`, and a caller may write the first."""
+def test_trusted_proxy_headers_need_drops_underscores(tmp_path: Path, option: dict[str, Any]) -> None:
+    """`X_Forwarded_For` arrives as `X-Forwarded-For`, and a caller may send the first."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
     with closing(open_guard(str(seed), audit=str(tmp_path / "audit.jsonl"), **option)) as guard:
@@ -426,8 +423,7 @@ def test_headers_of_proxies_need_a_server_that_drops_their_doubles(tmp_path: Pat
         assert call(app, "/health").status == 200
 
 
-def test_a_certificate_of_the_connection_needs_no_header(tmp_path: Path) -> None:
-    """So nothing has to be said about headers."""
+def test_tls_certificate_needs_no_drops_underscores(tmp_path: Path) -> None:
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
     with closing(open_guard(str(seed), audit=str(tmp_path / "audit.jsonl"), client_certificates=("tls",))) as guard:

@@ -1,4 +1,4 @@
-"""Real servers, each of which gives a WSGI application something else: what is signed arrives all the same."""
+"""Real servers with different WSGI environs: signed requests arrive as they were signed."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         ("/documents/a:b@c", "a:b@c"),
     ],
 )
-def test_a_signed_path_arrives_as_it_was_written(server: Server, target: str, document: str) -> None:
-    """Where the server does not tell it, a path that AWS's clients would have written otherwise is refused."""
+def test_signed_path_arrives_unchanged(server: Server, target: str, document: str) -> None:
+    """Without a raw path, a path that AWS clients would encode differently is rejected."""
     status, body = server.ask("GET", target, server.signed(target))
     is_usual = document in ("7", "é a", "*")
     if server.name in TELLS_THE_PATH or is_usual:
@@ -93,16 +93,16 @@ def test_a_signed_path_arrives_as_it_was_written(server: Server, target: str, do
         assert (status, json.loads(body)["code"]) == (401, "SignatureDoesNotMatch")
 
 
-def test_another_path_than_the_signed_one_is_refused(server: Server) -> None:
-    """However it is written."""
+def test_path_other_than_signed_is_rejected(server: Server) -> None:
+    """In any encoding."""
     headers = server.signed("/documents/7")
     for target in ("/documents/8", "/documents/%38", "/documents/../documents/8"):
         status, _ = server.ask("GET", target, headers)
         assert status in (400, 401, 404), target
 
 
-def test_a_whole_url_as_target_is_read(server: Server) -> None:
-    """HTTP has it for proxies, and servers take it too."""
+def test_absolute_url_target_is_read(server: Server) -> None:
+    """HTTP has it for proxies, and servers accept it too."""
     headers = server.signed("/documents/7")
     with socket.create_connection((server.host, server.port), timeout=SECONDS) as connection:
         lines = [f"GET {server.address}/documents/7 HTTP/1.1", f"Host: {server.host}:{server.port}"]
@@ -117,8 +117,8 @@ def test_a_whole_url_as_target_is_read(server: Server) -> None:
         assert b'"document": "7"' in answer
 
 
-def test_a_repeated_header_that_was_signed(server: Server) -> None:
-    """Joined by a comma, as it is signed; waitress adds a space, and then it is refused."""
+def test_signed_repeated_header_is_verified(server: Server) -> None:
+    """Joined by a comma, as it is signed; waitress adds a space, so it is rejected there."""
     headers = server.signed("/documents/7", {"x-twice": "one,two"})
     del headers["x-twice"]
     with closing(http.client.HTTPConnection(server.host, server.port, timeout=SECONDS)) as connection:
@@ -130,8 +130,7 @@ def test_a_repeated_header_that_was_signed(server: Server) -> None:
     assert status == (401 if server.name == "waitress" else 200)
 
 
-def test_two_authorizations_are_refused(server: Server) -> None:
-    """Joined into one, they are none."""
+def test_two_authorization_headers_are_rejected(server: Server) -> None:
     authorization = server.signed("/documents/7")["Authorization"]
     with closing(http.client.HTTPConnection(server.host, server.port, timeout=SECONDS)) as connection:
         connection.putrequest("GET", "/health")
@@ -141,15 +140,15 @@ def test_two_authorizations_are_refused(server: Server) -> None:
         assert connection.getresponse().status in (400, 401)
 
 
-def test_names_with_underscores(server: Server) -> None:
-    """What `drops_underscores` is about: wsgiref takes both for one, the others drop the second."""
+def test_underscore_headers_of_each_server(server: Server) -> None:
+    """For `drops_underscores`: wsgiref merges both names, the others drop the second."""
     status, body = server.ask("GET", "/documents/7", {**server.signed("/documents/7"), "X_Proxy": "spoofed"})
     assert status == 200
     assert (json.loads(body)["names"] == []) is (server.name in DROPS_UNDERSCORES)
 
 
-def test_a_body_in_chunks_is_read_where_its_end_is_told(server: Server) -> None:
-    """Chunks of AWS in chunks of HTTP, as SDKs send them; elsewhere refused, and nothing waits for ever."""
+def test_chunked_body_is_read_if_the_server_terminates_it(server: Server) -> None:
+    """AWS chunks in HTTP chunks, as SDKs send them; rejected by other servers, without blocking."""
     stated = {
         "X-Amz-Content-SHA256": SIGNED,
         "X-Amz-Decoded-Content-Length": str(len(b"".join(CONTENT))),
@@ -172,7 +171,7 @@ def test_a_body_in_chunks_is_read_where_its_end_is_told(server: Server) -> None:
         assert (status, json.loads(body)["code"]) == (400, "MalformedRequest")
 
 
-def test_a_signed_body_arrives(server: Server) -> None:
+def test_signed_body_arrives(server: Server) -> None:
     """With its length."""
     request = AWSRequest("PUT", f"{server.address}/uploads/7", data=b"\0short")
     botocore.auth.SigV4Auth(Credentials(*ADA), "docs", "us-east-1").add_auth(request)
@@ -181,7 +180,7 @@ def test_a_signed_body_arrives(server: Server) -> None:
     assert server.ask("PUT", "/uploads/7", headers, b"\0other")[0] == 401
 
 
-def test_an_answer_streams(server: Server) -> None:
-    """Each part for its caller."""
+def test_response_is_streamed(server: Server) -> None:
+    """Each part has the caller."""
     status, body = server.ask("GET", "/streams/7", server.signed("/streams/7"))
     assert (status, body) == (200, b"rita 0\nrita 1\nrita 2\n")

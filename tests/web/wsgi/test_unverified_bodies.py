@@ -1,4 +1,4 @@
-"""What a body may cost before its caller is known, over WSGI."""
+"""The cost of a body before its caller is known, over WSGI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 from iam_guard import Guard, GuardWsgiMiddleware, open_guard
 from iam_guard.audit.consumer.reader import read
 from iam_guard.web import key_lookups
-from iam_guard.web.body_budget import MAX_UNVERIFIED, bytes_held
+from iam_guard.web.body_budget import MAX_UNVERIFIED, reserved_bytes
 from tests.conftest import ADA, SEED
 from tests.web.wsgi.application import application
 
@@ -72,38 +72,38 @@ def put(
         **named,
         **more,
     }
-    began: list[Any] = []
-    answer = GuardWsgiMiddleware(application, guard=guard)(environ, lambda *said, **_: began.append(said))
+    started: list[Any] = []
+    answer = GuardWsgiMiddleware(application, guard=guard)(environ, lambda *arguments, **_: started.append(arguments))
     content = b"".join(answer)
     if hasattr(answer, "close"):
         answer.close()
-    return int(began[-1][0][:3]), dict(began[-1][1]), json.loads(content), stream.tell()
+    return int(started[-1][0][:3]), dict(started[-1][1]), json.loads(content), stream.tell()
 
 
-def test_long_body_of_unknown_key_is_not_held(opened: Callable[..., Guard]) -> None:
-    """It is refused after its beginning; that of a known key is read, and its room given back."""
+def test_long_body_of_unknown_key_is_not_buffered(opened: Callable[..., Guard]) -> None:
+    """It is rejected after its start; that of a known key is read, and its reservation released."""
     guard = opened()
-    status, _, told, taken = put(guard, LONG, UNKNOWN)
-    assert (status, told["code"]) == (401, "InvalidClientTokenId")
+    status, _, body, taken = put(guard, LONG, UNKNOWN)
+    assert (status, body["code"]) == (401, "InvalidClientTokenId")
     assert taken <= 2 * MAX_UNVERIFIED
-    status, _, told, taken = put(guard, LONG)
-    assert (status, told["size"], taken) == (200, len(LONG), len(LONG))
-    assert bytes_held() == 0
+    status, _, body, taken = put(guard, LONG)
+    assert (status, body["size"], taken) == (200, len(LONG), len(LONG))
+    assert reserved_bytes() == 0
 
 
-def test_announced_length_over_the_limit_is_refused_unread(opened: Callable[..., Guard]) -> None:
+def test_announced_length_over_limit_is_rejected_unread(opened: Callable[..., Guard]) -> None:
     """Before the first byte."""
     status, _, _, taken = put(opened(max_body=100_000), LONG)
     assert (status, taken) == (413, 0)
 
 
 def test_bodies_over_the_budget_get_503(opened: Callable[..., Guard]) -> None:
-    """While another request holds its body."""
+    """While another request buffers its body."""
     guard = opened(max_body=len(LONG), max_bodies=len(LONG))
     found: list[Any] = []
 
     def once() -> None:
-        if bytes_held() > len(LONG) // 2 and not found:
+        if reserved_bytes() > len(LONG) // 2 and not found:
             found.append(None)
             found[0] = put(guard, LONG)
 
@@ -111,11 +111,11 @@ def test_bodies_over_the_budget_get_503(opened: Callable[..., Guard]) -> None:
     status, headers, _, _ = found[0]
     assert (status, headers["retry-after"]) == (503, "1")
     assert put(guard, LONG)[0] == 200
-    assert bytes_held() == 0
+    assert reserved_bytes() == 0
 
 
 def test_slow_body_gets_408(opened: Callable[..., Guard], audit_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the clock, which is looked at between two parts."""
+    """The time is checked between two parts."""
     now = [0.0]
     monkeypatch.setattr("iam_guard.web.wsgi.body.monotonic", lambda: now[0])
 
@@ -129,15 +129,15 @@ def test_slow_body_gets_408(opened: Callable[..., Guard], audit_file: Path, monk
 def test_unknown_keys_beyond_eight_lookups_get_503(
     opened: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread waits while look-ups come to an end, and not at all for a key that has signed in before."""
+    """A thread waits while lookups finish; known keys don't wait."""
     monkeypatch.setattr(key_lookups, "MAX_WAIT", 0.05)
     guard = opened()
     assert put(guard, b"abc")[0] == 200
-    go, began = threading.Event(), threading.Semaphore(0)
+    go, started = threading.Event(), threading.Semaphore(0)
     behind = guard.store.behind  # type: ignore[attr-defined]
 
     def hanging(access_key_id: str) -> None:
-        began.release()
+        started.release()
         go.wait(10)
 
     monkeypatch.setattr(behind, "access_key", hanging)
@@ -149,7 +149,7 @@ def test_unknown_keys_beyond_eight_lookups_get_503(
     threads = [threading.Thread(target=unknown, args=(number,)) for number in range(key_lookups.MAX_LOOKUPS)]
     for thread in threads:
         thread.start()
-        assert began.acquire(timeout=10)
+        assert started.acquire(timeout=10)
     unknown(99)
     assert statuses == [503]
     assert put(guard, b"abc")[0] == 200

@@ -1,4 +1,4 @@
-"""A guard on a tenant whose one user may do everything, but to some documents, for tests of other names for them."""
+"""A guard whose one user may access all documents but some denied ones, for tests of alternative spellings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from iam_guard.authn.api_key import format_key
 
 _SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
 KEY = {"authorization": f"Bearer {format_key('RITA', _SECRET)}"}
-"""The headers of a request of the user's."""
+"""The request headers of the user."""
 
 
-def guard_denying(folder: Path, *documents: str) -> Guard:
-    """Open a guard whose user an identity-based policy denies the documents of these names."""
+def open_guard_denying(folder: Path, *documents: str) -> Guard:
+    """Open a guard with a user whose identity-based policy denies the named documents."""
     denied = [f"arn:aws:docs:*:*:document/{document}" for document in documents]
     statements: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": "docs:*", "Resource": "*"},
