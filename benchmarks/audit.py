@@ -62,7 +62,7 @@ class Forgetful:
 def measure() -> Iterator[Row]:
     """Measure what is noted most, what has to be gone through for a secret, and a file."""
     sink = Forgetful()
-    Trail(sink).note(ALLOW, FACTS, started=time.perf_counter())
+    Trail(sink).record_decision(ALLOW, FACTS, started=time.perf_counter())
     record = json.loads(sink.last)
     with tempfile.TemporaryDirectory() as folder:
         file = FileSink(Path(folder, "audit.jsonl"))
@@ -83,7 +83,7 @@ def measure() -> Iterator[Row]:
 
 def _noting(sink: Sink, decision: Decision, facts: Facts | None = FACTS) -> Call:
     trail = Trail(sink)
-    return lambda: trail.note(decision, facts, started=time.perf_counter())
+    return lambda: trail.record_decision(decision, facts, started=time.perf_counter())
 
 
 def _noting_in_turn(sink: Sink) -> Call:
@@ -93,4 +93,4 @@ def _noting_in_turn(sink: Sink) -> Call:
         for number in range(PRINCIPALS)
     )
     decisions = cycle([replace(ALLOW, request=replace(REQUEST, principal=caller)) for caller in callers])
-    return lambda: trail.note(next(decisions), FACTS, started=time.perf_counter())
+    return lambda: trail.record_decision(next(decisions), FACTS, started=time.perf_counter())

@@ -104,7 +104,7 @@ def _peer(name: str, path: Path) -> Iterator[Callable[[], None]]:
 
 def _noting(sink: Sink | Pipeline | None, decision: Decision) -> Callable[[], None]:
     trail = Trail(sink)
-    return lambda: trail.note(decision, FACTS, started=time.perf_counter())
+    return lambda: trail.record_decision(decision, FACTS, started=time.perf_counter())
 
 
 def _mean(act: Callable[[], None]) -> float:

@@ -22,7 +22,7 @@ class TrailChangeRecorder:
         """Raise `DecisionUnavailable` if a record could not be written now: on an event loop, or after `close`."""
         self._trail.require_ready()
 
-    def note(self, result: CallResult) -> None:
+    def record(self, result: CallResult) -> None:
         """Record the change. Raises `RecordUnavailable`."""
         if self._trail.is_recording:
             self._trail.record_result(result, None, self._principal, operator=self._operator)

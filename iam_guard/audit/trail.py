@@ -100,7 +100,9 @@ class Trail:
         """Return whether records are stored."""
         return self._pipeline is not None or self._sink is not None
 
-    def note(self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None) -> None:
+    def record_decision(
+        self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None
+    ) -> None:
         """Record a decision.
 
         `started` is the value of `time.perf_counter()` when the request arrived; `shadow` is the decision of the

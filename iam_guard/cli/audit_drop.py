@@ -14,7 +14,7 @@ import click
 from iam_guard.audit.verify.shard import shards_of
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, read_signing_keys
 from iam_guard.audit.writer.recovery import declare, recover
-from iam_guard.audit.writer.retention import Dropped, Kept, RetentionRule, Sweep
+from iam_guard.audit.writer.retention import DroppedSegment, KeptSegment, RetentionRule, Sweep
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.cli.audit_sources import FOLDER
 from iam_guard.cli.options import JSON, STORE
@@ -102,5 +102,5 @@ def _print(sweep: Sweep, *, is_dry_run: bool) -> None:
     )
 
 
-def _place(segment: Dropped | Kept) -> str:
+def _place(segment: DroppedSegment | KeptSegment) -> str:
     return f"{segment.segment.folder.name}/{segment.segment.lines.name}"

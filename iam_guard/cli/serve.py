@@ -88,7 +88,7 @@ def serve(
         try:
             if isinstance(opened, SqlStore):
                 for result in _fill(opened, seed, root_key, account, partition=settings.partition):
-                    change_recorder_of(guard.trail).note(result)
+                    change_recorder_of(guard.trail).record(result)
                 snapshot = Snapshot(opened.engine) if allow_reset else None
             _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)
         finally:

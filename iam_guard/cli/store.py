@@ -49,7 +49,7 @@ def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
         with closing(open_database(store, settings)) as opened:
             changes = apply_seed(opened, seed, prune=prune)
         if changes:
-            change_recorder.note(seed_applied(changes, file, prune=prune))
+            change_recorder.record(seed_applied(changes, file, prune=prune))
     _print_lines(changes.lines, default="no changes", as_json=as_json)
 
 

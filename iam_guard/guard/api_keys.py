@@ -150,7 +150,7 @@ class ApiKeys:
         self, name: str, owner: Row, records: Records, parameters: Mapping[str, Any], created: str | None = None
     ) -> None:
         """Record a change; the record never contains the text of a key."""
-        self._change_recorder.note(
+        self._change_recorder.record(
             CallResult(
                 action=f"iam-guard:{name}",
                 resource=self._arn(owner),

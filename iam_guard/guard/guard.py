@@ -295,7 +295,7 @@ class Guard:
             shadow = self._shadow.difference(decision, question, cache_only=store is not self._store)
         if decision.error is None:
             self.uses.track_action(decision.request.principal, question.action)
-        self.trail.note(decision, question.call, started=started, shadow=shadow)
+        self.trail.record_decision(decision, question.call, started=started, shadow=shadow)
         return decision
 
     def _decide(self, question: Question, store: Answers) -> tuple[Decision, Question]:

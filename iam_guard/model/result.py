@@ -45,7 +45,7 @@ class ChangeRecorder(Protocol):
         """Raise `DecisionUnavailable` before a change if it is known that it could not be recorded."""
         ...
 
-    def note(self, result: CallResult) -> None:
+    def record(self, result: CallResult) -> None:
         """Record a change. Raises `RecordUnavailable` if it cannot be recorded."""
         ...
 
@@ -56,5 +56,5 @@ class NoChangeRecorder:
     def prepare(self) -> None:
         """Do nothing."""
 
-    def note(self, result: CallResult) -> None:
+    def record(self, result: CallResult) -> None:
         """Do nothing."""

@@ -110,7 +110,7 @@ class RevocationLists:
                 records.update(revocation_lists, {"text": text}, anchor_id=anchor, authority=authority)
         told = {"trustAnchorId": anchor, "issuer": read.issuer.rfc4514_string(), "revoked": len(read)}
         owner, epoch = trusted["account"], records.epoch
-        self._change_recorder.note(
+        self._change_recorder.record(
             CallResult(action="iam-guard:PutRevocationList", owner=owner, parameters=told, epoch=epoch)
         )
 

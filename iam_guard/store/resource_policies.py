@@ -68,7 +68,7 @@ class ResourcePolicies:
             before = None if known is None else known["digest"]
         told = {"resourceArn": arn, "policy": checked.text}
         replaced = ChangedDocument(before, checked.digest)
-        self._change_recorder.note(
+        self._change_recorder.record(
             CallResult(
                 action="iam-guard:PutResourcePolicy",
                 resource=arn,
@@ -96,7 +96,7 @@ class ResourcePolicies:
                 records.update(resources, {"text": None, "digest": None, "bindings": {}}, arn=arn)
             else:
                 records.delete(resources, arn=arn)
-        self._change_recorder.note(
+        self._change_recorder.record(
             CallResult(
                 action="iam-guard:DeleteResourcePolicy",
                 resource=arn,

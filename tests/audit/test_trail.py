@@ -62,7 +62,7 @@ def trail(sink: Sink | None, **options: Any) -> Trail:
 def test_decision_is_recorded_synchronously(decide: Decide, call: Call) -> None:
     """One decision makes one record, with the trail's time, id and duration."""
     sink = ListSink()
-    trail(sink).note(decide(), call, started=100.0)
+    trail(sink).record_decision(decide(), call, started=100.0)
     (record,) = sink.records
     assert record["eventTime"] == "2026-05-04T03:02:01Z"
     assert record["eventID"] == "event-1"
@@ -90,13 +90,13 @@ def test_refused_credentials_and_errors_are_recorded(call: Call) -> None:
 def test_record_without_call_has_the_trails_region(decide: Decide) -> None:
     """A function call has no region."""
     sink = ListSink()
-    trail(sink, region="eu-central-1").note(decide(), None, started=0)
+    trail(sink, region="eu-central-1").record_decision(decide(), None, started=0)
     assert sink.records[0]["awsRegion"] == "eu-central-1"
 
 
 def test_trail_without_sink_records_nothing(decide: Decide, call: Call) -> None:
     audit = trail(None)
-    audit.note(decide(), call, started=0)
+    audit.record_decision(decide(), call, started=0)
     audit.record_authentication(InvalidClientTokenId(), call)
     audit.close()
 
@@ -105,7 +105,7 @@ def test_record_has_ids_of_the_current_trace(decide: Decide, call: Call) -> None
     sink = ListSink()
     provider = TracerProvider()
     with provider.get_tracer("test").start_as_current_span("request") as span:
-        trail(sink).note(decide(), call, started=0)
+        trail(sink).record_decision(decide(), call, started=0)
     extension: Any = sink.records[0]["iamGuard"]
     assert extension["traceId"] == f"{span.get_span_context().trace_id:032x}"
     assert extension["spanId"] == f"{span.get_span_context().span_id:016x}"
@@ -117,7 +117,7 @@ def test_every_record_has_a_different_id(decide: Decide, call: Call) -> None:
     sink = ListSink()
     audit = Trail(sink)
     for _ in range(100):
-        audit.note(decide(), call, started=0)
+        audit.record_decision(decide(), call, started=0)
     assert len({record["eventID"] for record in sink.records}) == 100
 
 
@@ -148,7 +148,7 @@ def test_forked_processes_have_different_ids() -> None:
 def test_recorded_line_is_the_line_of_the_record(decide: Decide, call: Call) -> None:
     sink = ListSink()
     for outcome in Outcome:
-        trail(sink).note(decide(outcome), call, started=100.0)
+        trail(sink).record_decision(decide(outcome), call, started=100.0)
     stamp = Stamp(datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC), "event-1")
     assert sink.lines == [
         to_line(decision_record(decide(outcome), call, stamp, duration=100.000_012 - 100.0)) for outcome in Outcome
@@ -163,7 +163,7 @@ FAILURES = [OSError(28, "No space left on device"), ValueError("x"), RuntimeErro
 @pytest.mark.parametrize("failure", FAILURES)
 def test_allow_that_cannot_be_recorded_is_refused(failure: Exception, decide: Decide, call: Call) -> None:
     with pytest.raises(DecisionUnavailable, match="the audit record cannot be written") as caught:
-        trail(BrokenSink(failure)).note(decide(), call, started=0)
+        trail(BrokenSink(failure)).record_decision(decide(), call, started=0)
     assert caught.value.__cause__ is failure
 
 
@@ -174,13 +174,13 @@ def test_denial_with_broken_sink_stays_a_denial(
 ) -> None:
     """Also refused credentials and errors."""
     audit = trail(BrokenSink(FAILURES[0]), on_failure=on_failure)
-    audit.note(decide(outcome), call, started=0)
+    audit.record_decision(decide(outcome), call, started=0)
     audit.record_authentication(InvalidClientTokenId(), call)
     audit.record_error(StoreUnavailable("gone"), call)
 
 
 def test_allow_with_on_failure_ignore_succeeds(decide: Decide, call: Call) -> None:
-    trail(BrokenSink(FAILURES[0]), on_failure="ignore").note(decide(), call, started=0)
+    trail(BrokenSink(FAILURES[0]), on_failure="ignore").record_decision(decide(), call, started=0)
 
 
 def test_allow_after_close_is_refused(tmp_path: Path, decide: Decide, call: Call) -> None:
@@ -188,7 +188,7 @@ def test_allow_after_close_is_refused(tmp_path: Path, decide: Decide, call: Call
     audit = trail(FileSink(tmp_path / "audit.jsonl"))
     audit.close()
     with pytest.raises(DecisionUnavailable):
-        audit.note(decide(), call, started=0)
+        audit.record_decision(decide(), call, started=0)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -197,9 +197,9 @@ def test_full_disk_refuses_allows_until_space_is_free(tmp_path: Path, decide: De
     file.symlink_to("/dev/full")
     audit = trail(FileSink(file))
     with pytest.raises(DecisionUnavailable):
-        audit.note(decide(), call, started=0)
+        audit.record_decision(decide(), call, started=0)
     file.unlink()
-    audit.note(decide(), call, started=0)
+    audit.record_decision(decide(), call, started=0)
     assert len(list(read(file))) == 1
     audit.close()
 
@@ -211,7 +211,7 @@ def test_allow_whose_record_cannot_be_made_is_refused(decide: Decide, call: Call
         raise OSError("no randomness")
 
     with pytest.raises(DecisionUnavailable):
-        trail(ListSink(), new_id=no_id).note(decide(), call, started=0)
+        trail(ListSink(), new_id=no_id).record_decision(decide(), call, started=0)
 
 
 def test_failure_is_logged_and_counted_without_the_record(
@@ -225,7 +225,7 @@ def test_failure_is_logged_and_counted_without_the_record(
     telemetry = Telemetry(meter=provider.get_meter("test"))
     audit = trail(BrokenSink(RuntimeError("line was: igk_hunter2")), telemetry=telemetry)
     with caplog.at_level(logging.ERROR, logger="iam_guard.audit"):
-        audit.note(decide(Outcome.EXPLICITLY_DENIED), replace(call, user_agent="Bearer hunter2"), started=0)
+        audit.record_decision(decide(Outcome.EXPLICITLY_DENIED), replace(call, user_agent="Bearer hunter2"), started=0)
     assert "an audit record cannot be written" in caplog.text
     assert "RuntimeError" in caplog.text
     assert "hunter2" not in caplog.text
@@ -244,7 +244,7 @@ def test_concurrent_threads_lose_and_mix_no_record(tmp_path: Path, decide: Decid
 
     def work() -> None:
         for _ in range(250):
-            audit.note(decision, call, started=0)
+            audit.record_decision(decision, call, started=0)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

@@ -60,7 +60,7 @@ class RetentionRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptSegment:
     """An old segment that is kept, and the reason."""
 
     segment: Segment
@@ -68,7 +68,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class DroppedSegment:
     """A segment whose lines were or would be dropped, with their number and size in bytes."""
 
     segment: Segment
@@ -94,8 +94,8 @@ class Sweep:
         self._before = _subtract(self._now, rule.keep)
         self._unread_before = _subtract(self._before, rule.grace)
         self._reserve: LockFileReserve | None = None
-        self.dropped: list[Dropped] = []
-        self.kept: list[Kept] = []
+        self.dropped: list[DroppedSegment] = []
+        self.kept: list[KeptSegment] = []
 
     def steps(self) -> Iterator[None]:
         """Sweep in small steps. Raises `ConfigurationError` if another process sweeps."""
@@ -117,7 +117,7 @@ class Sweep:
         if (moment := _time_of(last)) is None or moment >= self._before:
             return
         if (why := self._reason_to_keep(segment, moment, last, groups)) is not None:
-            self.kept.append(Kept(segment, why))
+            self.kept.append(KeptSegment(segment, why))
             return
         lines = SegmentLines()
         for lines_so_far in reading_lines(segment.lines):
@@ -125,12 +125,12 @@ class Sweep:
             lines = lines_so_far
         if lines.rest or not lines.hashes or b"".join(lines.hashes) != read_hashes(segment.hashes):
             logger.error("the audit segment `%s` is not dropped: its lines do not match its hashes", segment.lines)
-            self.kept.append(Kept(segment, "its lines do not match its hashes"))
+            self.kept.append(KeptSegment(segment, "its lines do not match its hashes"))
             return
-        candidate = Dropped(segment, len(lines.hashes), segment.lines.stat().st_size)
+        candidate = DroppedSegment(segment, len(lines.hashes), segment.lines.stat().st_size)
         if self._writer is not None and self._reserve is not None:
             if not self._retain(self._reserve, segment, lines):
-                self.kept.append(Kept(segment, "there is no disk space for its retention records"))
+                self.kept.append(KeptSegment(segment, "there is no disk space for its retention records"))
                 return
             self._drop(self._writer, self._reserve, candidate)
         self.dropped.append(candidate)
@@ -163,7 +163,7 @@ class Sweep:
             return False
         return True
 
-    def _drop(self, writer: Callable[[], SegmentWriter], reserve: LockFileReserve, dropped: Dropped) -> None:
+    def _drop(self, writer: Callable[[], SegmentWriter], reserve: LockFileReserve, dropped: DroppedSegment) -> None:
         segment = dropped.segment
         stamp = Stamp(self._now, str(uuid.uuid4()))
         line = retention_line(stamp, segment.folder.name, segment.first, segment.first + dropped.lines - 1)

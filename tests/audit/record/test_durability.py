@@ -152,7 +152,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
 def test_second_line_of_a_caller_is_made_by_the_writer(tmp_path: Path, pipeline: Pipeline, makers: list[str]) -> None:
     trail = Trail(pipeline)
     for _ in range(3):
-        trail.note(allow(), CALL, started=0.0)
+        trail.record_decision(allow(), CALL, started=0.0)
     pipeline.close()
     here = threading.current_thread().name
     assert makers == [here, "iam-guard-audit", "iam-guard-audit"]
@@ -163,8 +163,8 @@ def test_line_made_by_the_writer_gives_no_guarantee(pipeline: Pipeline, makers: 
     """The request proceeds without its record, so whether the line could be made was not checked."""
     trail = Trail(pipeline)
     reading = replace(allow(), request=AccessRequest(ADA, "docs:GetDocument", DOCUMENT))
-    trail.note(reading, CALL, started=0.0)
-    trail.note(allow(), CALL, started=0.0)
+    trail.record_decision(reading, CALL, started=0.0)
+    trail.record_decision(allow(), CALL, started=0.0)
     pipeline.close()
     assert sorted(makers) == sorted(["iam-guard-audit", threading.current_thread().name])
 
@@ -173,9 +173,9 @@ def test_change_with_failing_record_is_refused(pipeline: Pipeline) -> None:
     """Even for a recorded caller: before the response."""
     trail = Trail(pipeline)
     for _ in range(2):
-        trail.note(allow(), CALL, started=0.0)
+        trail.record_decision(allow(), CALL, started=0.0)
         with pytest.raises(DecisionUnavailable):
-            trail.note(allow(), Call(**{**vars(CALL), "user_agent": object()}), started=0.0)
+            trail.record_decision(allow(), Call(**{**vars(CALL), "user_agent": object()}), started=0.0)
     pipeline.close()
     assert pipeline.usage().refused == 2
 
@@ -193,7 +193,7 @@ def test_deferred_line_has_the_time_and_keys_of_its_request(tmp_path: Path, pipe
     for _ in range(3):
         decision = authorizer.decide(AccessRequest(ADA, "docs:PutDocument", DOCUMENT))
         read = dict(decision.request.read)
-        trail.note(decision, CALL, started=0.0)
+        trail.record_decision(decision, CALL, started=0.0)
         decision.explain()
         assert decision.request.read == read
     pipeline.close()

@@ -152,8 +152,10 @@ def test_durable_records_succeed_during_a_flood(tmp_path: Path, monkeypatch: pyt
             thread.start()
         eventually(lambda: pipeline.usage().dropped > 200)
         for _ in range(5):
-            trail.note(decision(ADA, "iam:CreateUser", allowed=True), from_address(9), started=0.0)  # raises if late
-            trail.note(decision(EVE, "docs:GetDocument", allowed=False), from_address(9), started=0.0)
+            trail.record_decision(
+                decision(ADA, "iam:CreateUser", allowed=True), from_address(9), started=0.0
+            )  # raises if late
+            trail.record_decision(decision(EVE, "docs:GetDocument", allowed=False), from_address(9), started=0.0)
         stop.set()
         for thread in floods:
             thread.join()
@@ -177,8 +179,8 @@ def test_flood_of_own_denials_is_recorded_and_counted(tmp_path: Path, monkeypatc
         for _ in range(500):
             trail.record_error(InvalidClientTokenId(), from_address(1))  # to hide the denials that follow
         for _ in range(500):
-            trail.note(decision(EVE, "docs:GetDocument", allowed=False), None, started=0.0)
-        trail.note(decision(ADA, "docs:GetDocument", allowed=False), None, started=0.0)
+            trail.record_decision(decision(EVE, "docs:GetDocument", allowed=False), None, started=0.0)
+        trail.record_decision(decision(ADA, "docs:GetDocument", allowed=False), None, started=0.0)
         released.set()
     pipeline.close()
     arns = [
@@ -225,9 +227,13 @@ def test_queued_record_keeps_no_reference_to_its_request(tmp_path: Path, monkeyp
         lambda error, call: trail.record_authentication(error, call),
         lambda error, call: trail.record_error(error, call),
         lambda error, call: trail.record_error(error, call, EVE),
-        lambda error, call: trail.note(decision(EVE, "docs:Get", allowed=False), call, started=0.0),
-        lambda error, call: trail.note(decision(Principal.anonymous(), "docs:Get", allowed=False), call, started=0.0),
-        lambda error, call: trail.note(decision(Principal.anonymous(), "docs:Get", allowed=True), call, started=0.0),
+        lambda error, call: trail.record_decision(decision(EVE, "docs:Get", allowed=False), call, started=0.0),
+        lambda error, call: trail.record_decision(
+            decision(Principal.anonymous(), "docs:Get", allowed=False), call, started=0.0
+        ),
+        lambda error, call: trail.record_decision(
+            decision(Principal.anonymous(), "docs:Get", allowed=True), call, started=0.0
+        ),
     ]
     with slow_disk(monkeypatch, 30.0) as released:
         block_writer(pipeline)
@@ -252,7 +258,7 @@ def test_long_strings_of_unauthenticated_caller_are_truncated(tmp_path: Path) ->
         InvalidClientTokenId(), from_address(1, "-" * 490 + f" {key} {LONG}"), credential_id=LONG
     )
     path = Call("request-2", "http", "GET", "/" + "p" * 30_000, "h" * 30_000, "198.51.100.1", secure=True)
-    trail.note(decision(Principal.anonymous(), "docs:GetDocument", allowed=False), path, started=0.0)
+    trail.record_decision(decision(Principal.anonymous(), "docs:GetDocument", allowed=False), path, started=0.0)
     pipeline.close()
     first, second = [fact for fact in facts_in(tmp_path) if not fact["iamGuard"]["kind"].startswith("audit_")]
     assert key[:12] not in str(first)

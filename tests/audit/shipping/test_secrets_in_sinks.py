@@ -94,8 +94,8 @@ def plant(trail: Trail, secret: str) -> None:
             request = AccessRequest(
                 principal, f"docs:{secret}", secret, {"docs:note": secret, "aws:PrincipalTag/x": secret}
             )
-            trail.note(Decision(outcome, request, (reason,), epoch=7), call, started=0.0)
-            trail.note(Decision(outcome, request, (reason,), epoch=7, error=secret), call, started=0.0)
+            trail.record_decision(Decision(outcome, request, (reason,), epoch=7), call, started=0.0)
+            trail.record_decision(Decision(outcome, request, (reason,), epoch=7, error=secret), call, started=0.0)
     refusal = InvalidClientTokenId(f"no key {secret}", place=secret)
     trail.record_authentication(refusal, call, kind=secret, credential_id=secret)
     trail.record_error(

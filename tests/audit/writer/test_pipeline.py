@@ -215,9 +215,11 @@ def test_trail_and_sink_get_the_same_records(
     with_secret = replace(call, user_agent="Bearer hunter2-hunter2")
 
     def record_all(trail: Trail) -> None:
-        trail.note(decide(), with_secret, started=100.0)
-        trail.note(decide(Outcome.EXPLICITLY_DENIED), with_secret, started=100.0)
-        trail.note(replace(decide(), request=AccessRequest(Principal.from_arn(ADA), "docs:Put", "*")), call, started=99)
+        trail.record_decision(decide(), with_secret, started=100.0)
+        trail.record_decision(decide(Outcome.EXPLICITLY_DENIED), with_secret, started=100.0)
+        trail.record_decision(
+            replace(decide(), request=AccessRequest(Principal.from_arn(ADA), "docs:Put", "*")), call, started=99
+        )
         trail.record_authentication(
             InvalidClientTokenId(), with_secret, kind="sigv4", credential_id="igk_hunter2.hunter2"
         )
@@ -379,7 +381,7 @@ def test_on_failure_ignore_writes_no_correction(
     trail = Trail(pipeline, on_failure="ignore")
     call = replace(decide().request, action="iam:GetUser")
     with blocked(disk):
-        trail.note(replace(decide(), request=call), None, started=0.0)
+        trail.record_decision(replace(decide(), request=call), None, started=0.0)
     pipeline.close()
     assert len(ids_in(tmp_path)) == 1
     assert corrections_in(tmp_path) == []

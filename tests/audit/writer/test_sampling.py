@@ -37,7 +37,7 @@ def half() -> Callable[[], float]:
 
 def record_decisions(trail: Trail, decision: Decision, count: int = 1, **more: Any) -> None:
     for _ in range(count):
-        trail.note(decision, None, started=time.perf_counter(), **more)
+        trail.record_decision(decision, None, started=time.perf_counter(), **more)
 
 
 def kinds(records: list[dict[str, Any]]) -> list[str]:

@@ -113,7 +113,7 @@ def test_every_kind_of_record_can_be_appended(tmp_path: Path, stamp: Stamp, deci
 
     sink = MemorySink()
     trail = Trail(sink)
-    trail.note(decide(), None, started=0.0)
+    trail.record_decision(decide(), None, started=0.0)
     error = SignatureDoesNotMatch("token=secret " + "x" * 9000)
     lines = [
         *sink.lines,
