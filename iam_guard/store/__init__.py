@@ -1,1 +1,1 @@
-"""What we remember: accounts, principals, credentials, policies (rules J, M). Enter by `protocol`."""
+"""The store of accounts, principals, credentials and policies (rules J, M). Import it through `protocol`."""

@@ -1,7 +1,4 @@
-"""What every store holds from the beginning: the epoch and AWS's own policies.
-
-Rules E-12, E-13, G-37.
-"""
+"""The initial rows of every store: the epoch and the AWS managed policies (rules E-12, E-13, G-37)."""
 
 from __future__ import annotations
 
@@ -35,10 +32,10 @@ READ_ONLY_ACTIONS = (
     "sts:GetAccessKeyInfo",
     "sts:GetCallerIdentity",
 )
-"""What only reads in the services that we are ourselves; an action's prefix is literal (G-61), so there is no `*:Get*`.
-An application's own reading actions go into a policy of its own."""
+"""The read-only actions of the services that this package implements. A service prefix can't be a wildcard (G-61), so
+there is no `*:Get*`; an application's own read-only actions need a policy of their own."""
 
-_USUAL: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
+_AWS: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
     # name: (unique id, description, statements)
     "AdministratorAccess": (
         "ANPAIWMBCKSKIEE64ZLYK",
@@ -73,14 +70,14 @@ _USUAL: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
     ),
     "ReadOnlyAccess": (
         "ANPAILL3HVNFSB6DCOWYQ",
-        "Provides access to whatever reads and changes nothing.",
+        "Provides read-only access to AWS services and resources.",
         ({"Effect": "Allow", "Action": list(READ_ONLY_ACTIONS), "Resource": "*"},),
     ),
 }
 
 
 class ManagedPolicy(NamedTuple):
-    """A managed policy of AWS, as every store has it."""
+    """An AWS managed policy that every store contains."""
 
     id: str
     path: str
@@ -89,16 +86,16 @@ class ManagedPolicy(NamedTuple):
 
 
 MANAGED: Mapping[str, ManagedPolicy] = {
-    **{name: ManagedPolicy(id, "/", description, statements) for name, (id, description, statements) in _USUAL.items()},
+    **{name: ManagedPolicy(id, "/", description, statements) for name, (id, description, statements) in _AWS.items()},
     **{
         name: ManagedPolicy(derived_id(PREFIXES["policy"], f"aws:{name}"), PATH, task.description, task.statements)
         for name, task in TASK_POLICIES.items()
     },
 }
-"""By name."""
+"""Name -> policy."""
 
 FULL_ACCESS = {"SCP": "FullAWSAccess", "RCP": "RCPFullAWSAccess"}
-"""The control policy of each type that is attached where nobody says otherwise."""
+"""The control policy of each type that is attached by default."""
 
 _CONTROL: Mapping[str, Mapping[str, object]] = {
     "SCP": {"Effect": "Allow", "Action": "*", "Resource": "*"},
@@ -110,27 +107,27 @@ def full_access_id(type: str) -> str:
     return "p-" + FULL_ACCESS[type]
 
 
-def begin(connection: Connection, *, now: int) -> None:
-    """Put the first rows into an empty schema."""
+def insert_initial_rows(connection: Connection, *, now: int) -> None:
+    """Insert the initial rows into an empty schema."""
     connection.execute(meta.insert().values(id=1, epoch=1, created=now))
     for type, name in FULL_ACCESS.items():
         text, digest = _document((_CONTROL[type],))
         shared = {"id": full_access_id(type), "type": type, "name": name, "folded": fold(name)}
         connection.execute(control_policies.insert().values(**shared, description="", text=text, digest=digest))
-    complete(connection, now=now)
+    insert_missing_policies(connection, now=now)
 
 
-def complete(connection: Connection, *, now: int) -> None:
-    """Put in the AWS managed policies that an older store has not yet."""
+def insert_missing_policies(connection: Connection, *, now: int) -> None:
+    """Insert the AWS managed policies that an older store does not contain yet."""
     stored = set(connection.execute(select(policies.c.folded).where(policies.c.account == AWS_MANAGED)).scalars())
-    for name, each in MANAGED.items():
+    for name, policy in MANAGED.items():
         if fold(name) in stored:
             continue
-        text, digest = _document(each.statements)
-        shared = {"id": each.id, "account": AWS_MANAGED, "path": each.path, "name": name, "folded": fold(name)}
-        described = {"description": each.description, "default_version": 1, "tags": {}, "created": now}
-        connection.execute(policies.insert().values(**shared, **described))
-        version = {"policy_id": each.id, "version": 1, "text": text, "digest": digest, "created": now}
+        text, digest = _document(policy.statements)
+        key = {"id": policy.id, "account": AWS_MANAGED, "path": policy.path, "name": name, "folded": fold(name)}
+        values = {"description": policy.description, "default_version": 1, "tags": {}, "created": now}
+        connection.execute(policies.insert().values(**key, **values))
+        version = {"policy_id": policy.id, "version": 1, "text": text, "digest": digest, "created": now}
         connection.execute(policy_versions.insert().values(**version))
 
 

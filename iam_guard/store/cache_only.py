@@ -1,7 +1,6 @@
-"""What a store that remembers has at hand: it gives an answer at once, or none.
+"""The cached answers of a store, for callers that must not block, such as an event loop.
 
-For whoever must not wait, as an event loop must not: the question is put here first, and where the store behind would
-have to be asked, `CacheMiss` says so before anything has happened.
+Where the store would have to be queried, `CacheMiss` is raised before anything has happened.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRec
 
 
 class CacheOnlyStore:
-    """The answers that are in memory; every one of these raises `CacheMiss` where there is none."""
+    """Returns cached answers; every method raises `CacheMiss` if the answer is not cached."""
 
     def __init__(
-        self, epoch: Callable[[], int], recall: Callable[[CacheRegion, Hashable], Any], rooms: Mapping[str, CacheRegion]
+        self, epoch: Callable[[], int], read: Callable[[CacheRegion, Hashable], Any], regions: Mapping[str, CacheRegion]
     ) -> None:
         self.epoch = epoch
-        self.access_key: Callable[[str], AccessKey | None] = partial(recall, rooms["access_key"])
-        self.api_key: Callable[[str], ApiKey | None] = partial(recall, rooms["api_key"])
-        self.account: Callable[[str], AccountRecord] = partial(recall, rooms["account"])
-        self.resource: Callable[[str], ResourceRecord] = partial(recall, rooms["resource"])
-        self.certificate_trust: Callable[[], CertificateTrust] = partial(recall, rooms["certificate_trust"], "")
-        self._principal: Callable[[Principal], PrincipalRecord] = partial(recall, rooms["principal"])
+        self.access_key: Callable[[str], AccessKey | None] = partial(read, regions["access_key"])
+        self.api_key: Callable[[str], ApiKey | None] = partial(read, regions["api_key"])
+        self.account: Callable[[str], AccountRecord] = partial(read, regions["account"])
+        self.resource: Callable[[str], ResourceRecord] = partial(read, regions["resource"])
+        self.certificate_trust: Callable[[], CertificateTrust] = partial(read, regions["certificate_trust"], "")
+        self._principal: Callable[[Principal], PrincipalRecord] = partial(read, regions["principal"])
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         return self._principal(principal).of(principal)

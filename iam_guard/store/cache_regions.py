@@ -1,6 +1,6 @@
-"""Room for remembered answers, with a bound: what a store that remembers (`cached_store`) keeps of each kind.
+"""Bounded LRU caches for the answers of `cached_store`, one for each kind.
 
-Not safe by itself: whoever changes a room holds a lock.
+Not thread-safe: the caller must hold a lock.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from iam_guard.model.usage import CacheUsage
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, StoredPolicy
 
 ABSENT: Final[Any] = object()
-"""What is given for an answer that is not there."""
+"""Returned for an answer that is not cached."""
 
-_UNKNOWN_SHARE: Final = 10
-"""Answers that say no more than "no such thing" get a tenth of the room, and can't push out the others."""
+_NEGATIVE_SHARE: Final = 10
+"""Negative answers ("not found") get a tenth of the entries, and can't evict positive ones."""
 
 
 class CacheRegion:
-    """The answers of one kind: the informative ones, and apart from them those that anybody can provoke.
+    """Caches the answers of one kind; negative ones, which any client can provoke, are kept apart.
 
-    Of each the one that was asked for least lately goes first. (cachetools has this too, and takes half a microsecond
-    for each of the several answers that a request needs.)
+    Each part evicts the least recently used answer. (`cachetools` takes half a microsecond for each of the several
+    answers that a request needs.)
     """
 
-    __slots__ = ("_known", "_most_known", "_most_unknown", "_unknown", "hits", "misses")
+    __slots__ = ("_max_negative", "_max_positive", "_negative", "_positive", "hits", "misses")
 
     def __init__(self, size: int) -> None:
-        self._known: OrderedDict[Hashable, Any] = OrderedDict()
-        self._unknown: OrderedDict[Hashable, Any] = OrderedDict()
-        self._most_known = max(size, 1)
-        self._most_unknown = max(size // _UNKNOWN_SHARE, 1)
+        self._positive: OrderedDict[Hashable, Any] = OrderedDict()
+        self._negative: OrderedDict[Hashable, Any] = OrderedDict()
+        self._max_positive = max(size, 1)
+        self._max_negative = max(size // _NEGATIVE_SHARE, 1)
         self.hits = 0
         self.misses = 0
 
     def usage(self) -> CacheUsage:
-        entries = len(self._known) + len(self._unknown)
-        return CacheUsage(entries, self._most_known + self._most_unknown, self.hits, self.misses)
+        entries = len(self._positive) + len(self._negative)
+        return CacheUsage(entries, self._max_positive + self._max_negative, self.hits, self.misses)
 
     def get(self, key: Hashable) -> Any:
-        """Return an answer, which is now the one that was asked for last; the lock is held."""
-        answers = self._known
+        """Return the answer, and mark it as the most recently used."""
+        answers = self._positive
         found = answers.get(key, ABSENT)
         if found is ABSENT:
-            answers = self._unknown
+            answers = self._negative
             found = answers.get(key, ABSENT)
             if found is ABSENT:
                 return ABSENT
@@ -56,29 +56,29 @@ class CacheRegion:
         return found
 
     def put(self, key: Hashable, answer: object) -> None:
-        is_known = _is_known(answer)
-        answers = self._known if is_known else self._unknown
+        is_positive = _is_positive(answer)
+        answers = self._positive if is_positive else self._negative
         answers[key] = answer
         answers.move_to_end(key)
-        if len(answers) > (self._most_known if is_known else self._most_unknown):
+        if len(answers) > (self._max_positive if is_positive else self._max_negative):
             answers.popitem(last=False)
 
     def clear(self) -> None:
-        self._known.clear()
-        self._unknown.clear()
+        self._positive.clear()
+        self._negative.clear()
 
-    def forget_unknown(self) -> None:
-        self._unknown.clear()
+    def clear_negative(self) -> None:
+        self._negative.clear()
 
 
 class PolicyObjects:
-    """The policies of the remembered callers, each once: there are few and long ones. As unsafe as a `CacheRegion`."""
+    """Interns the policies of cached principals: there are few, and their documents are long. Not thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(size, 1))
 
-    def in_record(self, record: PrincipalRecord) -> PrincipalRecord:
-        """Return the record with the same objects for the policies that other callers have too."""
+    def with_shared_policies(self, record: PrincipalRecord) -> PrincipalRecord:
+        """Return the record with one object for each policy that several principals share."""
         boundary = None if record.boundary is None else self._shared(record.boundary)
         return replace(record, identity=tuple(map(self._shared, record.identity)), boundary=boundary)
 
@@ -86,7 +86,7 @@ class PolicyObjects:
         return self._policies.setdefault(policy, policy)
 
 
-def _is_known(answer: object) -> bool:
+def _is_positive(answer: object) -> bool:
     match answer:
         case None:
             return False

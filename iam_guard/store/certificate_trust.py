@@ -1,6 +1,6 @@
-"""What the store knows of client certificates: read for verifying, and the revocation lists that are imported.
+"""The stored trust in client certificates, and the import of revocation lists.
 
-Of each authority the latest list is kept, under the trust anchor that it was imported for.
+The latest list of each certificate authority is kept, under the trust anchor that it was imported for.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from iam_guard.store.schema import (
 
 
 def read_trust(connection: Connection) -> CertificateTrust:
-    """Return everything that is enabled, in one transaction."""
+    """Return all enabled trust anchors and profiles, from one transaction."""
     epoch = int(connection.execute(queries.epoch()).scalar_one())
     anchors = connection.execute(queries.anchors()).mappings().all()
     profiles = connection.execute(queries.profiles()).mappings().all()
     lists: dict[str, list[str]] = defaultdict(list)
     for anchor_id, text in connection.execute(queries.anchors_lists()):
         lists[anchor_id].append(text)
-    named = {id for row in profiles for id in row["policy_ids"]}
-    found = connection.execute(queries.default_texts(named)) if named else ()
+    policy_ids = {id for row in profiles for id in row["policy_ids"]}
+    found = connection.execute(queries.default_texts(policy_ids)) if policy_ids else ()
     texts = {str(id): str(text) for id, text in found}
     return CertificateTrust(
         epoch,
@@ -50,7 +50,7 @@ def read_trust(connection: Connection) -> CertificateTrust:
 
 
 def _profile(row: Row, texts: Mapping[str, str]) -> CertificateProfile:
-    named = [texts[id] for id in row["policy_ids"] if id in texts]
+    managed = [texts[id] for id in row["policy_ids"] if id in texts]
     inline = [] if row["session_policy"] is None else [row["session_policy"]]
     is_limited = row["session_policy"] is not None or bool(row["policy_ids"])
     mappings = row["mappings"]
@@ -60,17 +60,17 @@ def _profile(row: Row, texts: Mapping[str, str]) -> CertificateProfile:
         row["name"],
         tuple(row["roles"]),
         row["seconds"],
-        (*inline, *named) if is_limited else None,
+        (*inline, *managed) if is_limited else None,
         ALL_NAMES if mappings is None else {field: tuple(names) for field, names in mappings.items()},
-        len(named) == len(row["policy_ids"]),
+        len(managed) == len(row["policy_ids"]),
     )
 
 
 # --- revocation lists ------------------------------------------------------------------------------------------------
 
 
-class KnownRevocationList(NamedTuple):
-    """What is told of a list that was imported."""
+class RevocationListSummary(NamedTuple):
+    """The summary of an imported list."""
 
     anchor: str
     issuer: str
@@ -80,57 +80,57 @@ class KnownRevocationList(NamedTuple):
 
 
 class RevocationLists:
-    """The revocation lists that a store holds. Safe to share between threads."""
+    """Manages the revocation lists of a store. Thread-safe."""
 
     def __init__(self, store: RecordStore, change_recorder: ChangeRecorder | None = None) -> None:
         self._store = store
         self._change_recorder = change_recorder or NoChangeRecorder()
 
     def put(self, anchor: str, text: str) -> None:
-        """Import a list (PEM) for a trust anchor, by its id, in the place of an older one of the same authority.
+        """Import a list (PEM) for a trust anchor, by its id; replaces an older one of the same authority.
 
-        Raises `NoSuchEntity`, `StoreIsReadOnly`, and `InvalidInput` for a list that cannot be used or is older than the
-        present one, for what was revoked once must not come back by mistake; `RecordUnavailable` where it is imported
-        and cannot be recorded.
+        Raises `NoSuchEntity`; `StoreIsReadOnly`; `InvalidInput` for an unusable list, or one older than the current
+        one, so that no revocation is undone by mistake; `RecordUnavailable` if it was imported but not audited.
         """
         self._change_recorder.prepare()
-        read = read_revocation_list(text)
+        revocation_list = read_revocation_list(text)
         with self._store.changing() as records:
-            trusted = records.one(trust_anchors, id=anchor)
-            if trusted is None:
+            trust_anchor = records.one(trust_anchors, id=anchor)
+            if trust_anchor is None:
                 raise NoSuchEntity(f"The trust anchor {anchor[:64]} cannot be found.")
-            authority = authority_of(read)
-            known = records.one(revocation_lists, anchor_id=anchor, authority=authority)
-            if known is None:
+            authority = authority_of(revocation_list)
+            stored = records.one(revocation_lists, anchor_id=anchor, authority=authority)
+            if stored is None:
                 values: dict[str, Any] = {"anchor_id": anchor, "authority": authority}
                 records.insert(revocation_lists, **values, text=text, created=int(time.time()))
-            elif read.last_update_utc < read_revocation_list(known["text"]).last_update_utc:
-                raise InvalidInput("expected a revocation list that is not older than the present one")
+            elif revocation_list.last_update_utc < read_revocation_list(stored["text"]).last_update_utc:
+                raise InvalidInput("expected a revocation list that is not older than the current one")
             else:
                 records.update(revocation_lists, {"text": text}, anchor_id=anchor, authority=authority)
-        told = {"trustAnchorId": anchor, "issuer": read.issuer.rfc4514_string(), "revoked": len(read)}
-        owner, epoch = trusted["account"], records.epoch
+        issuer = revocation_list.issuer.rfc4514_string()
+        parameters = {"trustAnchorId": anchor, "issuer": issuer, "revoked": len(revocation_list)}
+        owner, epoch = trust_anchor["account"], records.epoch
         self._change_recorder.record(
-            CallResult(action="iam-guard:PutRevocationList", owner=owner, parameters=told, epoch=epoch)
+            CallResult(action="iam-guard:PutRevocationList", owner=owner, parameters=parameters, epoch=epoch)
         )
 
-    def list(self) -> list[KnownRevocationList]:
-        """Tell the lists of all trust anchors."""
+    def list(self) -> list[RevocationListSummary]:
+        """Return the summaries of the lists of all trust anchors."""
         with self._store.viewing() as records:
             rows = records.all(revocation_lists, order=("anchor_id", "authority"))
-        return [_told(row) for row in rows]
+        return [_summary(row) for row in rows]
 
 
-def authority_of(read: CertificateRevocationList) -> str:
-    """Return what tells the authority of a list from others: its name and its key."""
+def authority_of(revocation_list: CertificateRevocationList) -> str:
+    """Return the identifier of the authority that issued a list: a hash of its name and key."""
     try:
-        key = read.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier or b""
+        key = revocation_list.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier or b""
     except ExtensionNotFound:
         key = b""
-    return hashlib.sha256(read.issuer.public_bytes() + key).hexdigest()
+    return hashlib.sha256(revocation_list.issuer.public_bytes() + key).hexdigest()
 
 
-def _told(row: Row) -> KnownRevocationList:
-    read = read_revocation_list(row["text"])
-    issuer = read.issuer.rfc4514_string()
-    return KnownRevocationList(row["anchor_id"], issuer, read.last_update_utc, read.next_update_utc, len(read))
+def _summary(row: Row) -> RevocationListSummary:
+    parsed = read_revocation_list(row["text"])
+    issuer = parsed.issuer.rfc4514_string()
+    return RevocationListSummary(row["anchor_id"], issuer, parsed.last_update_utc, parsed.next_update_utc, len(parsed))

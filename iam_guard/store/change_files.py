@@ -1,19 +1,19 @@
-"""A change file: what a few policies would be instead, to be laid over a store as it is (`policy_overlay`).
+"""Reads a change file: changes of a few policies, to be applied as an overlay of a store (`policy_overlay`).
 
     version: 1
     policy_changes:
       - replace: arn:aws:iam::111122223333:policy/DocsReader       # a managed policy, an SCP, an RCP, a resource
         document: {file: docs-reader.json}
-      - attach: arn:aws:iam::111122223333:policy/DocsReader        # with a `document`: a policy that is new
+      - attach: arn:aws:iam::111122223333:policy/DocsReader        # with a `document`: a new policy
         to: arn:aws:iam::111122223333:role/auditor
       - detach: arn:aws:iam::aws:policy/AdministratorAccess
         from: arn:aws:iam::111122223333:user/rita
-      - put: Read                                                  # an inline policy; `delete` takes one away
+      - put: Read                                                  # an inline policy; `delete` removes one
         in: arn:aws:iam::111122223333:group/readers
         document: {Version: "2012-10-17", Statement: []}
 
-It is a file of its own beside seeds, told from them by its key `policy_changes`. Here it is read, with all problems at
-once, as a seed is, and then looked whether all that it names is there.
+The key `policy_changes` distinguishes it from a seed file. As for seeds, all errors are reported at once. Everything
+that the file refers to must exist in the store.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ from pathlib import Path
 from iam_guard.errors import SeedError
 from iam_guard.model.decision import PolicyType
 from iam_guard.store.identifiers import control_policy_arn, fold
-from iam_guard.store.policy_changes import Holding, InlinePolicy, PolicyChanges, holder_of, type_of_policy
-from iam_guard.store.policy_overlay import OverlaidStore, has_inline, is_attached, row_of_holder, row_of_policy
+from iam_guard.store.policy_changes import (
+    InlinePolicy,
+    PolicyAttachment,
+    PolicyChanges,
+    identity_of_arn,
+    type_of_policy,
+)
+from iam_guard.store.policy_overlay import OverlaidStore, has_inline, is_attached, row_of_identity, row_of_policy
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records
 from iam_guard.store.schema import control_policies, organizations
@@ -43,11 +49,11 @@ _KINDS = {
     "put": ("put", "in", "document"),
     "delete": ("delete", "in"),
 }
-"""Kind of change, which is the key that every change of the kind has -> all its keys."""
+"""Kind of change, which is also its required key -> all its keys."""
 
 
 def is_change_file(path: str) -> bool:
-    """Return whether a YAML or JSON file is one of these and no seed; one that cannot be read is no change file."""
+    """Return whether a YAML or JSON file is a change file, not a seed; False for one that cannot be read."""
     problems = Problems(Path(path).name)
     try:
         tree = read_tree(Files(Path(path)).read_seed(), problems)
@@ -57,7 +63,7 @@ def is_change_file(path: str) -> bool:
 
 
 def load_changes(path: str, *, partition: str = "aws") -> PolicyChanges:
-    """Read a change file; raise `SeedError`, which tells every problem."""
+    """Read a change file. Raises `SeedError` with all errors."""
     file = Path(path)
     files, problems = Files(file), Problems(file.name)
     tree = read_tree(files.read_seed(), problems)
@@ -66,8 +72,8 @@ def load_changes(path: str, *, partition: str = "aws") -> PolicyChanges:
     return changes
 
 
-def lay_over(inner: SourceStore, path: str) -> OverlaidStore:
-    """Lay a change file over a store; raise `SeedError` for a bad one, or one that names what is not there."""
+def open_overlay(inner: SourceStore, path: str) -> OverlaidStore:
+    """Return an overlay of a store. Raises `SeedError` if the file is invalid or refers to something missing."""
     changes = load_changes(path, partition=inner.partition)
     problems = Problems(changes.name)
     with within(PATIENT_SECONDS), inner.at_once(), inner.viewing() as records:  # a store in memory has one connection
@@ -93,23 +99,25 @@ class _Reader:
             fields.problem(_TOP, "expected a change, got none")
         for item in items:
             self._change(item)
-        self._refuse_contradictions()
+        self._check_conflicts()
         return self._into
 
-    def _refuse_contradictions(self) -> None:
-        """Say it where one change undoes another, for no order among them would be the right one."""
-        holdings = [(each.policy, each.holder, each.line) for each in (*self._into.attached, *self._into.detached)]
-        inline = [(fold(each.name), each.holder, each.line) for each in self._into.inline]
+    def _check_conflicts(self) -> None:
+        """Report two changes of the same policy of an identity: their order would be ambiguous."""
+        managed = [
+            (change.policy, change.identity, change.line) for change in (*self._into.attached, *self._into.detached)
+        ]
+        inline = [(fold(change.name), change.identity, change.line) for change in self._into.inline]
         seen: set[tuple[str, str]] = set()
-        for policy, holder, line in (*holdings, *inline):
-            if (policy, holder) in seen:
-                self._problems.add(line, f"there is another change about `{policy}` of `{holder}`")
-            seen.add((policy, holder))
+        for policy, identity, line in (*managed, *inline):
+            if (policy, identity) in seen:
+                self._problems.add(line, f"expected one change of `{policy}` of `{identity}`, got another")
+            seen.add((policy, identity))
 
     def _change(self, node: Node) -> None:
-        kind = next((each for each in _KINDS if isinstance(node, MapNode) and node.get(each) is not None), None)
+        kind = next((key for key in _KINDS if isinstance(node, MapNode) and node.get(key) is not None), None)
         if kind is None:
-            expected = ", ".join(f"`{each}`" for each in _KINDS)
+            expected = ", ".join(f"`{key}`" for key in _KINDS)
             self._problems.add(node.line, f"expected a change with one of the keys {expected}")
             return
         fields = Fields(node, f"a change that has `{kind}`", _KINDS[kind], self._problems)
@@ -119,8 +127,8 @@ class _Reader:
             case "attach":
                 self._attach(fields)
             case "detach":
-                holding = Holding(self._managed(fields, kind), self._holder(fields, "from"), fields.line)
-                self._into.detached.append(holding)
+                policy, identity = self._managed(fields, kind), self._identity_arn(fields, "from")
+                self._into.detached.append(PolicyAttachment(policy, identity, fields.line))
             case _:
                 self._inline(fields, kind)
 
@@ -132,16 +140,16 @@ class _Reader:
             fields.problem("replace", f"{expected}, got `{arn[:200]}`")
             return
         if arn in self._into.replaced:
-            fields.problem("replace", f"`{arn}` is replaced twice")
-        self._take(fields, arn, type, self._into.replaced)
+            fields.problem("replace", f"expected one change of `{arn}`, got another")
+        self._read_document(fields, arn, type, self._into.replaced)
 
     def _attach(self, fields: Fields) -> None:
-        arn, holder = self._managed(fields, "attach"), self._holder(fields, "to")
+        arn, identity = self._managed(fields, "attach"), self._identity_arn(fields, "to")
         if fields.has("document"):
-            self._take(fields, arn, PolicyType.IDENTITY, self._into.new)
-        self._into.attached.append(Holding(arn, holder, fields.line))
+            self._read_document(fields, arn, PolicyType.IDENTITY, self._into.new)
+        self._into.attached.append(PolicyAttachment(arn, identity, fields.line))
 
-    def _take(self, fields: Fields, arn: str, type: PolicyType, into: dict[str, str]) -> None:
+    def _read_document(self, fields: Fields, arn: str, type: PolicyType, into: dict[str, str]) -> None:
         node = fields.node("document", required=True)
         found = None if node is None else self._documents.read(node, type, managed=type is PolicyType.IDENTITY)
         if found is not None:
@@ -150,12 +158,12 @@ class _Reader:
 
     def _inline(self, fields: Fields, kind: str) -> None:
         name = checked_name(fields.text(kind, required=True) or "", "policy", fields.line_of(kind), self._problems)
-        holder, text = self._holder(fields, "in"), None
+        identity, text = self._identity_arn(fields, "in"), None
         if kind == "put":
             node = fields.node("document", required=True)
             found = None if node is None else self._documents.read(node, PolicyType.IDENTITY)
             text = "" if found is None else found.text
-        self._into.inline.append(InlinePolicy(name, holder, text, fields.line))
+        self._into.inline.append(InlinePolicy(name, identity, text, fields.line))
 
     def _managed(self, fields: Fields, key: str) -> str:
         arn = fields.text(key, required=True) or ""
@@ -163,41 +171,41 @@ class _Reader:
             fields.problem(key, f"expected the ARN of a managed policy, got `{arn[:200]}`")
         return arn
 
-    def _holder(self, fields: Fields, key: str) -> str:
+    def _identity_arn(self, fields: Fields, key: str) -> str:
         arn = fields.text(key, required=True) or ""
-        if holder_of(arn) is None:
+        if identity_of_arn(arn) is None:
             fields.problem(key, f"expected the ARN of a user, group or role, got `{arn[:200]}`")
         return arn
 
 
-# --- whether it is there ------------------------------------------------------------------------------------------
+# --- references ------------------------------------------------------------------------------------------------------
 
 
 def _missing(changes: PolicyChanges, records: Records, store: SourceStore) -> Iterator[tuple[int, str]]:
-    """Return which things that a change names are not there."""
-    holders = {arn: row_of_holder(records, store.partition, arn) for arn in changes.holders}
-    for arn, line in changes.holders.items():
-        if holders[arn] is None:
+    """Yield the line and an error for each reference that does not match the store."""
+    identities = {arn: row_of_identity(records, store.partition, arn) for arn in changes.identities}
+    for arn, line in changes.identities.items():
+        if identities[arn] is None:
             yield line, f"there is no `{arn}` in the store"
     for arn in changes.replaced:
-        if not _is_there(records, store, arn):
+        if not _exists(records, store, arn):
             yield changes.lines[arn], f"there is no `{arn}` in the store"
     for arn in changes.new:
         if row_of_policy(records, arn) is not None:
-            yield changes.lines[arn], f"`{arn}` is in the store already, `replace` its document"
-    for each in (*changes.attached, *changes.detached):
-        if each.policy not in changes.new and row_of_policy(records, each.policy) is None:
-            yield each.line, f"there is no `{each.policy}` in the store"
-    for each in changes.detached:
-        if (row := holders[each.holder]) is not None and not is_attached(records, row, each.policy):
-            yield each.line, f"`{each.policy}` is not attached to `{each.holder}`"
+            yield changes.lines[arn], f"`{arn}` exists already: use `replace` for its document"
+    for change in (*changes.attached, *changes.detached):
+        if change.policy not in changes.new and row_of_policy(records, change.policy) is None:
+            yield change.line, f"there is no `{change.policy}` in the store"
+    for change in changes.detached:
+        if (row := identities[change.identity]) is not None and not is_attached(records, row, change.policy):
+            yield change.line, f"`{change.policy}` is not attached to `{change.identity}`"
     for inline in changes.inline:
-        row = holders[inline.holder]
+        row = identities[inline.identity]
         if inline.text is None and row is not None and not has_inline(records, row, inline.name):
-            yield inline.line, f"`{inline.holder}` has no inline policy `{inline.name}`"
+            yield inline.line, f"`{inline.identity}` has no inline policy `{inline.name}`"
 
 
-def _is_there(records: Records, store: SourceStore, arn: str) -> bool:
+def _exists(records: Records, store: SourceStore, arn: str) -> bool:
     match type_of_policy(arn):
         case PolicyType.IDENTITY:
             return row_of_policy(records, arn) is not None

@@ -1,4 +1,4 @@
-"""`among`: whether a column has one of the values that a subquery finds, as a look-up by index on every database."""
+"""`among`: `column IN (subquery)`, compiled so that every database uses an index."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from sqlalchemy.sql.functions import FunctionElement
 class among(FunctionElement[bool]):  # noqa: N801  it reads as an operator
     """`column IN (subquery)`.
 
-    On PostgreSQL the values are an array, computed first. A planner that has no statistics yet makes a join of `IN`,
-    takes both sides for big, and reads both tables whole; to an array it has nothing but the look-up by index.
+    On PostgreSQL the subquery becomes an array, which is computed first. Without statistics, the planner turns `IN`
+    into a join, assumes that both sides are big, and scans both tables; for an array it uses the index.
     """
 
     inherit_cache = True
-    # without a type: SQLAlchemy would compare a Boolean one with 1 on SQLite, and SQLite then uses no index
+    # without a type: on SQLite, SQLAlchemy would compare a Boolean with 1, and SQLite would then use no index
 
-    def __init__(self, column: ColumnElement[Any], wanted: Select[Any] | CompoundSelect[Any]) -> None:
-        if isinstance(wanted, Select):
-            wanted = wanted.correlate(None)
-        super().__init__(column, wanted.scalar_subquery())
+    def __init__(self, column: ColumnElement[Any], subquery: Select[Any] | CompoundSelect[Any]) -> None:
+        if isinstance(subquery, Select):
+            subquery = subquery.correlate(None)
+        super().__init__(column, subquery.scalar_subquery())
 
 
 @compiles(among)
 def _as_in(element: among, compiler: Any, **options: Any) -> str:
-    column, wanted = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN {wanted}"
+    column, subquery = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN {subquery}"
 
 
 @compiles(among, "postgresql")
 def _as_array(element: among, compiler: Any, **options: Any) -> str:
-    column, wanted = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY (ARRAY{wanted})"
+    column, subquery = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY (ARRAY{subquery})"

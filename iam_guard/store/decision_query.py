@@ -1,9 +1,8 @@
-"""The one query that loads what a decision needs: a caller with its policies, accounts with their place, a resource.
+"""The query that loads what a decision needs: a caller with its policies, accounts with their units, a resource.
 
-A statement sees one state of the database (T-9), and one round trip is what a server far away costs. It is a union of
-flat look-ups, a row of which says by `part` what it is; who joins them is the reader of the rows (`sql_store`). Flat,
-and each list of ids by `among`, so that every look-up is by index whatever the database knows of its tables. Must not
-live here: what the rows mean.
+A single statement sees one snapshot of the database (T-9) and costs one round trip. It is a union of flat lookups; the
+column `part` names the kind of a row, and `decision_rows` joins them. Flat lookups, with `among` for each list of ids,
+use indexes on every database, whatever its table statistics.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from iam_guard.store.schema import (
 )
 
 MAX_TREE_DEPTH = 16
-"""Levels of units that are followed upwards; AWS allows 5 below the root."""
+"""The number of levels of units that are followed upwards; AWS allows 5 below the root."""
 
 _COLUMNS: dict[str, Any] = {
     "part": String,
@@ -75,7 +74,7 @@ _COLUMNS: dict[str, Any] = {
 
 @cache
 def decision_query(dialect: str, *, has_principal: bool, account_count: int, has_resource: bool) -> CompoundSelect[Any]:
-    """Return the query for a caller, so many accounts, and a resource.
+    """Return the query for an optional caller, a number of accounts, and an optional resource.
 
     The parameters are `account`, `kind` and `folded` of the caller's user or role, `account0`, `account1`, … and `arn`.
     """
@@ -93,7 +92,7 @@ def _principal_parts() -> Iterator[Select[Any]]:
     id = select(identities.c.id).where(*this).scalar_subquery()
     groups = select(memberships.c.group_id).where(memberships.c.user_id == id)
     holders = union_all(select(identities.c.id).where(*this), groups)
-    held = select(attachments.c.policy_id).where(among(attachments.c.identity_id, holders))
+    attached = select(attachments.c.policy_id).where(among(attachments.c.identity_id, holders))
     boundary = select(identities.c.boundary_id).where(*this)
     of = {name: identities.c[name] for name in ("id", "account", "kind", "path", "name", "tags")}
     yield _part("holder", **of, target=identities.c.boundary_id).where(among(identities.c.id, holders))
@@ -109,12 +108,12 @@ def _principal_parts() -> Iterator[Select[Any]]:
     yield (
         _part("policy", **managed, text=policy_versions.c.text, digest=policy_versions.c.digest)
         .join_from(policies, policy_versions, (policy_versions.c.policy_id == policies.c.id) & default_version)
-        .where(among(policies.c.id, union_all(held, boundary)))
+        .where(among(policies.c.id, union_all(attached, boundary)))
     )
 
 
 def _account_parts(count: int) -> Iterator[Select[Any]]:
-    """Yield, of each account, the account, its units upwards, the control policies attached to these, and the texts."""
+    """Yield selects for each account, its units upwards, and the control policies attached to these."""
     attached = []
     for number in range(count):
         account = bindparam(f"account{number}", type_=String)
@@ -149,7 +148,7 @@ def _account_parts(count: int) -> Iterator[Select[Any]]:
 
 
 def _chain(account: ColumnElement[str], name: str) -> CTE:
-    """Return the units from an account's upwards; `height` is 1 for its own, and largest for the root."""
+    """Return the units from an account's unit upwards; `height` is 1 for that unit, and largest for the root."""
     placed = select(placements.c.unit_id).where(placements.c.account == account).scalar_subquery()
     start = select(units.c.id, units.c.parent_id, cast(literal_column("1"), BigInteger).label("height")).where(
         units.c.id == placed
@@ -171,7 +170,7 @@ def _resource_parts(dialect: str) -> Iterator[Select[Any]]:
 
 
 def _part(part: str, **columns: ColumnElement[Any]) -> Select[Any]:
-    """Return a select of all columns of the union, of which these have a value."""
+    """Return a select of all columns of the union; columns without a value are NULL."""
     values = {"part": literal_column(f"'{part}'", String), **columns}
     empty = {name: cast(null(), type) for name, type in _COLUMNS.items()}
     return select(*((values.get(name, empty[name])).label(name) for name in _COLUMNS))

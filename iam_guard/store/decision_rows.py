@@ -1,7 +1,4 @@
-"""What the rows of the decision query mean: policies, levels of control policies, a resource with its policy.
-
-Rules P-5, E-10 to E-14.
-"""
+"""Converts the rows of the decision query to records (rules P-5, E-10 to E-14)."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _Levels = tuple[tuple[StoredPolicy, ...], ...]
 
 
 class DecisionRows:
-    """The rows of one answer, by part."""
+    """The rows of one result, by part."""
 
     def __init__(self, rows: Iterable[RowMapping], partition: str) -> None:
         self._partition = partition
@@ -45,7 +42,7 @@ class DecisionRows:
     def identity_policies(self) -> tuple[StoredPolicy, ...]:
         """Return the inline and attached policies of the identity and of its groups, sorted by name.
 
-        A policy that several of them have attached is there several times.
+        A policy that is attached to several of them is included several times.
         """
         holders = {row["id"]: row for row in self._parts["holder"]}
         managed = {row["id"]: self._managed(row, PolicyType.IDENTITY) for row in self._parts["policy"]}
@@ -56,7 +53,7 @@ class DecisionRows:
         return tuple(sorted(found, key=lambda policy: policy.ref.name))
 
     def boundary(self, identity: RowMapping) -> StoredPolicy | None:
-        """Return the permissions boundary of the identity. Raises `KeyError` for one that is not there."""
+        """Return the permissions boundary of the identity. Raises `KeyError` if its policy is missing."""
         if identity["target"] is None:
             return None
         found = {row["id"]: row for row in self._parts["policy"]}
@@ -69,7 +66,7 @@ class DecisionRows:
     # --- an account ----------------------------------------------------------------------------------------------
 
     def account(self, id: str, number: int) -> AccountRecord:
-        """Return the account that was asked for with this number."""
+        """Return the account that has this number in the query."""
         row = next(iter(self._parts[f"account{number}"]), None)
         if row is None or row["unit_id"] is None:
             return AccountRecord(self.epoch, id, row is not None)
@@ -88,7 +85,7 @@ class DecisionRows:
         )
 
     def _levels(self, type: str, account: RowMapping, targets: list[str], number: int) -> _Levels:
-        """Return the policies of one type level by level, root first; a level without any is an empty tuple (E-12)."""
+        """Return the policies of one type by level, root first; a level without policies is an empty tuple (E-12)."""
         found = {row["id"]: row for row in self._parts["control policy"] if row["kind"] == type}
         levels: dict[str, list[StoredPolicy]] = {target: [] for target in targets}
         for row in self._parts[f"control{number}"]:
@@ -112,7 +109,7 @@ class DecisionRows:
         )
 
     def _resource_policy(self, arn: str, row: RowMapping) -> StoredPolicy | None:
-        """Return the policy of a resource, with the principals it names by their present ARNs (P-5)."""
+        """Return the policy of a resource, with the current ARNs of the principals that it names (P-5)."""
         text, digest = row["text"], row["digest"]
         if text is None:
             return None

@@ -1,14 +1,13 @@
-"""From a database URL to an engine, and the two kinds of transaction that the store uses.
+"""Create the engine for a database URL, and open the two kinds of transaction that the store uses.
 
 A reading transaction sees one snapshot from its first statement to its last (rule T-9); writers wait for each other.
 The errors of every driver become `StoreUnavailable` here and nowhere else.
 
-Nothing waits for ever. Getting a connection (from the pool, with its ping, or a new one) takes no longer than the
-engine's timeout, and a `bounded` transaction as a whole neither; how that is enforced is up to the driver
-(`postgresql`, `sqlite`). The writers of one process take turns at a lock of their own, so that they hold one connection
-and not all of them while another process writes; SQLite would have all but one look again and again, with pauses that
-grow to a tenth of a second. A writer gives up when it has waited `BUSY_SECONDS` for its turn and for the lock of the
-database, and readers wait for no writer.
+Every wait is bounded. The engine's timeout limits getting a connection (from the pool, with its ping, or a new one),
+and a `bounded` transaction as a whole; `postgresql` and `sqlite` enforce it. The writers of one process take turns at
+an in-process lock, so that they use one connection, not all of them, while another process writes; without it, SQLite
+would poll the lock of the file from every thread, with pauses that grow to a tenth of a second. A writer gives up after
+waiting `BUSY_SECONDS` for its turn and for the lock of the database. Readers wait for no writer.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ _WRITE_OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"isolation_level": "
 
 
 def make_engine(url: str, *, timeout: float = BUSY_SECONDS) -> Engine:
-    """Make the engine for a database URL; raise `ConfigurationError` for one of no known kind.
+    """Return the engine for a database URL. Raises `ConfigurationError` for an unsupported kind.
 
-    `timeout` limits the seconds that getting a connection takes, and a bounded transaction as a whole.
+    `timeout` limits the seconds for getting a connection, and for a bounded transaction as a whole.
     """
     parsed = read_url(url)
     options = {_TURN: threading.Lock(), _TIMEOUT: timeout}
@@ -52,8 +51,8 @@ def make_engine(url: str, *, timeout: float = BUSY_SECONDS) -> Engine:
         engine = sqlite_engine(parsed, timeout, options)
     else:
         engine = _postgresql_engine(parsed, timeout, options)
-    _forked[engine] = _EngineInChild(weakref.ref(engine))
-    on_fork(_forked[engine])
+    _engines_in_child[engine] = _EngineInChild(weakref.ref(engine))
+    on_fork(_engines_in_child[engine])
     return engine
 
 
@@ -70,21 +69,21 @@ def _postgresql_engine(url: URL, timeout: float, options: dict[str, Any]) -> Eng
         )
     except ModuleNotFoundError:
         message = (
-            "expected the driver psycopg for a PostgreSQL store, install it with `pip install iam-guard[postgres]`"
+            "expected the driver psycopg for a PostgreSQL store: install it with `pip install iam-guard[postgres]`"
         )
         raise ConfigurationError(message, place="store") from None
-    event.listen(engine, "do_connect", lambda _dialect, _record, arguments, given: connect(*arguments, **given))
+    event.listen(engine, "do_connect", lambda _dialect, _record, arguments, options: connect(*arguments, **options))
     return engine
 
 
 class _EngineInChild:
-    """What becomes of an engine in a forked process."""
+    """Resets an engine in a forked process."""
 
     def __init__(self, engine: weakref.ref[Engine]) -> None:
         self._engine = engine
 
     def begin_in_child(self) -> None:
-        """Leave the connections to the parent, open and unread, and begin with a pool and a lock of its own."""
+        """Start with a new pool and a new lock; the parent's connections are neither used nor closed."""
         engine = self._engine()
         if engine is not None:
             engine.update_execution_options(**{_TURN: threading.Lock()})
@@ -92,11 +91,11 @@ class _EngineInChild:
                 engine.dispose(close=False)
 
 
-_forked: weakref.WeakKeyDictionary[Engine, _EngineInChild] = weakref.WeakKeyDictionary()
+_engines_in_child: weakref.WeakKeyDictionary[Engine, _EngineInChild] = weakref.WeakKeyDictionary()
 
 
 def read_url(url: str) -> URL:
-    """Read a database URL; nothing of it is repeated in the error, for it may hold a password."""
+    """Parse a database URL. Errors don't quote the URL: it may contain a password."""
     try:
         parsed = make_url(url)
         backend = "" if "\0" in url else parsed.get_backend_name()
@@ -113,7 +112,7 @@ def read_url(url: str) -> URL:
 
 
 def database_file(url: str) -> Path | None:
-    """Return the file of an SQLite URL; None where the store is in memory or on a server."""
+    """Return the file of an SQLite URL; None for a store in memory or on a server."""
     parsed = read_url(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         return None
@@ -126,7 +125,7 @@ def is_in_memory(url: str) -> bool:
 
 @contextmanager
 def reading(engine: Engine, *, bounded: bool = False) -> Iterator[Connection]:
-    """Open a transaction that sees one snapshot; a bounded one takes no longer than the engine's timeout in all."""
+    """Open a transaction that sees one snapshot; a bounded one takes at most the engine's timeout as a whole."""
     whole = within(_timeout_of(engine)) if bounded else nullcontext()
     with _as_store_errors(), whole, _connected(engine) as connection:
         options = _READ_OPTIONS.get(engine.dialect.name)
@@ -139,9 +138,9 @@ def reading(engine: Engine, *, bounded: bool = False) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine, *, patient: bool = False) -> Iterator[Connection]:
-    """Open the one transaction that may write now; it is rolled back when the block raises.
+    """Open a write transaction, one at a time; it is rolled back when the block raises.
 
-    A patient one, of an operator, waits longer for its turn and for each statement.
+    A patient one, for operators' commands, waits longer for its turn and for each statement.
     """
     until = time.monotonic() + (PATIENT_SECONDS if patient else BUSY_SECONDS - waited())
     longer = silence(PATIENT_SECONDS if patient else 2 * BUSY_SECONDS)
@@ -170,7 +169,7 @@ def _timeout_of(engine: Engine) -> float:
 
 @contextmanager
 def _lock_waits(connection: Connection, until: float) -> Iterator[None]:
-    """Let SQLite wait for the lock of another process that writes; readers have no such need."""
+    """Let SQLite wait for the write lock of another process; readers don't need this."""
     if connection.dialect.name != "sqlite":
         yield
         return
@@ -184,13 +183,13 @@ def _lock_waits(connection: Connection, until: float) -> Iterator[None]:
 
 
 def _milliseconds(until: float) -> int:
-    """Return the time that is left, at least a moment: 0 would be without end."""
+    """Return the remaining time in milliseconds, at least 1: PostgreSQL takes 0 for no limit."""
     return max(1, int((until - time.monotonic()) * 1000))
 
 
 @contextmanager
 def closed_on_error(engine: Engine) -> Iterator[None]:
-    """Close the engine's connections when the block raises, for then nobody else will."""
+    """Close the engine's connections when the block raises."""
     try:
         yield
     except BaseException:
@@ -203,18 +202,18 @@ _RAISED = schema.meta.update().values(epoch=schema.meta.c.epoch + 1).returning(s
 
 
 def lock_epoch(connection: Connection) -> int:
-    """Return the epoch, and keep other writers out until the transaction ends, so that counts hold till then."""
+    """Return the epoch, and lock out other writers until the transaction ends, so that counts stay valid."""
     return int(connection.execute(_LOCKED).scalar_one())
 
 
 def acquire_write_lock(connection: Connection) -> None:
-    """Keep other writers out until the transaction ends; in SQLite, the way it begins has done so."""
+    """Lock out other writers until the transaction ends; in SQLite, `BEGIN IMMEDIATE` has done so."""
     if connection.dialect.name != "sqlite":
         lock_epoch(connection)
 
 
 def bump_epoch(connection: Connection) -> int:
-    """Raise the epoch by one and give the new one; every transaction that changes something ends with it (T-9)."""
+    """Increment and return the epoch; every transaction that changes something ends with this (T-9)."""
     return int(connection.execute(_RAISED).scalar_one())
 
 
@@ -238,37 +237,37 @@ def _as_store_errors() -> Iterator[None]:
         raise StoreUnavailable(f"the store cannot be used: {_reason(error)}") from error
 
 
-_REFUSALS = (
+_CONNECTION_ERRORS = (
     ("Connection refused", "the connection was refused"),
     ("resolve host", "the host is unknown"),
     ("translate host", "the host is unknown"),
     ("timeout", "no answer in time"),
-    ("password", "the user or the password is wrong"),
-    ('database "', "there is no such database, or the user may not connect to it"),
-    ('role "', "there is no such user"),
+    ("password", "wrong user or password"),
+    ('database "', "the database does not exist, or the user may not connect to it"),
+    ('role "', "the user does not exist"),
     ("SSL", "TLS failed"),
 )
-"""What a PostgreSQL server or its client library says when there is no connection -> what we say."""
+"""A part of the message of a PostgreSQL server or of libpq when a connection fails -> our message."""
 
 
 def _reason(error: Exception) -> str:
-    """Return why; a server's own words stay out, for they may hold an address or a value."""
+    """Return the reason without the server's own message, which may contain an address or a value."""
     cause = getattr(error, "orig", None) or error
     if getattr(cause, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return "database is locked"
     if isinstance(cause, sqlite3.Error):
         return str(cause).lower()
     if isinstance(error, OperationalError) and error.statement is None:
-        said = str(cause)
-        return next((ours for theirs, ours in _REFUSALS if theirs in said), type(cause).__name__)
+        message = str(cause)
+        return next((reason for part, reason in _CONNECTION_ERRORS if part in message), type(cause).__name__)
     return type(cause).__name__
 
 
-def _begin(connection: Connection, words: str) -> None:
-    """Begin in SQLite's words: a writer takes its lock at once, for a reader that turns writer may have to give up.
+def _begin(connection: Connection, statement: str) -> None:
+    """Begin a transaction of SQLite; a writer takes the lock at once, because a reader may fail to upgrade its lock.
 
-    Said to the driver itself: an event of SQLAlchemy would have all its other events looked for at every statement.
+    Sent to the driver directly: an event listener would make SQLAlchemy look up events at every statement.
     """
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection
-        driver.execute(words)
+        driver.execute(statement)

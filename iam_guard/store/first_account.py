@@ -1,4 +1,4 @@
-"""The first account of a new store: its root user, with one access key (rules J.1, R-3)."""
+"""Creates the first account of a new store, with an access key of its root user (rules J.1, R-3)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _SECRET = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 def check_first_account(account: str, key_id: str, secret: str) -> None:
-    """Raise `ConfigurationError` for an id or key of another form; the message never has the secret."""
+    """Validate the account id and the access key. Raises `ConfigurationError`, which never contains the secret."""
     if not is_account_id(account):
         raise ConfigurationError(f"expected an account id of 12 digits, got `{account[:64]}`", place="--account")
     if not ACCESS_KEY_ID.fullmatch(key_id) or not _SECRET.fullmatch(secret):
-        message = "expected ID:SECRET, an id of letters and digits without ASIA before it, and a printable secret"
+        form = "an id of letters and digits that does not begin with ASIA, and a printable ASCII secret"
+        message = f"expected ID:SECRET, with {form}"
         raise ConfigurationError(message, place="--root-access-key")
 
 
 def create_first_account(store: SqlStore, account: str, key_id: str, secret: str) -> bool:
-    """Make an account with a root key in a store without accounts; False where there are some, and nothing is done.
+    """Create an account with a root access key; False, without a change, if the store has accounts already.
 
     Raises `ConfigurationError` as `check_first_account` does.
     """

@@ -1,6 +1,4 @@
-"""The names of what the store holds: patterns and lengths of names, paths and tags, unique ids, ARNs.
-Rules G-78, G-79, P-1, P-4, P-16.
-"""
+"""Patterns and lengths of names, paths and tags; unique ids; ARNs (rules G-78, G-79, P-1, P-4, P-16)."""
 
 from __future__ import annotations
 
@@ -16,11 +14,11 @@ from typing import TypeAlias
 from iam_guard.model.credential import TEMPORARY
 
 AWS_MANAGED = "aws"
-"""What stands in the account field of the ARN of an AWS managed policy."""
+"""The account field in the ARN of an AWS managed policy."""
 
 
 class Kind(StrEnum):
-    """The identities of an account; the word is also the ARN's resource type."""
+    """The kind of an identity, which is also the resource type in its ARN."""
 
     USER = "user"
     GROUP = "group"
@@ -32,14 +30,14 @@ NAME_LENGTHS = {"user": 64, "role": 64, "group": 128, "policy": 128}
 PATH = re.compile(r"/|/[\x21-\x7e]+/")
 PATH_LENGTH = 512
 ARN_BYTES = 2048
-"""AWS's longest ARN; PostgreSQL's indexes take 2,704 bytes."""
+"""The maximum length of an ARN in AWS; PostgreSQL's indexes accept 2,704 bytes."""
 ALIAS = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}")
 ACCESS_KEY_ID = re.compile(rf"(?!{TEMPORARY})\w{{1,128}}", re.ASCII)
-"""Of a long-term key; those of temporary ones sign in with their session token alone (P-4)."""
+"""The id of a long-term access key; temporary ones authenticate by their session token alone (P-4)."""
 API_KEY_ID = re.compile(r"[A-Za-z0-9]{4,32}")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 PROVIDER_URL = re.compile(rf"https://(?P<provider>{_LABEL}(?:\.{_LABEL})*(?:/[A-Za-z0-9._~!$&'()+,;=:@%/-]*)?)")
-"""Of an OIDC provider; it is called what stands behind the scheme."""
+"""The URL of an OIDC provider; its name is the part after the scheme."""
 ORGANIZATION_ID = re.compile(r"o-[a-z0-9]{10,32}")
 ROOT_ID = re.compile(r"r-[a-z0-9]{4,32}")
 UNIT_ID = re.compile(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}")
@@ -48,7 +46,7 @@ _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 _TAG_CATEGORIES = frozenset("LNZ")
 
 UniqueIds: TypeAlias = Callable[[str, str], str]
-"""(prefix, what it names) -> a unique id."""
+"""(prefix, name of the entity) -> a unique id."""
 
 PREFIXES = {
     "user": "AIDA",
@@ -61,7 +59,7 @@ PREFIXES = {
     "service-credential": "ACCA",
     "saml-provider": "SAMLSP",
     "saml-private-key": "SAMLPK",
-    "oidc-provider": "OIDCP",  # shown to nobody
+    "oidc-provider": "OIDCP",  # never shown
 }
 
 
@@ -71,14 +69,14 @@ def fold(name: str) -> str:
 
 
 def random_id(prefix: str, names: str) -> str:
-    """Make a unique id that nobody has had before: `AIDA` and 17 base-32 characters (P-4)."""
+    """Return a new unique id: the prefix, such as `AIDA`, and 17 random base-32 characters (P-4)."""
     return _unique_id(prefix, secrets.token_bytes(16))
 
 
 def derived_id(prefix: str, names: str) -> str:
-    """Make the unique id from what it names, so that every process that reads one seed file agrees on it.
+    """Return a unique id derived from the entity's name, so that all processes that read one seed file agree on it.
 
-    A re-created entity has its old id again, which a store that keeps its ids must not do (P-6).
+    A re-created entity gets its old id again, so a store with persistent ids must not use this (P-6).
     """
     return _unique_id(prefix, hashlib.sha256(f"iam_guard:{prefix}:{names}".encode()).digest())
 
@@ -89,7 +87,7 @@ def _unique_id(prefix: str, entropy: bytes) -> str:
 
 
 def iam_arn(partition: str, account: str, kind: str, path: str, name: str) -> str:
-    """Write the ARN of a user, group, role or policy (P-1)."""
+    """Return the ARN of a user, group, role or policy (P-1)."""
     return f"arn:{partition}:iam::{account}:{kind}{path}{name}"
 
 
@@ -98,12 +96,12 @@ def root_arn(partition: str, account: str) -> str:
 
 
 def session_arn(partition: str, account: str, role: str, session: str) -> str:
-    """Write the ARN of a role session; it has the role's name without path (P-2)."""
+    """Return the ARN of a role session, which contains the role's name without its path (P-2)."""
     return f"arn:{partition}:sts::{account}:assumed-role/{role}/{session}"
 
 
 def control_policy_arn(partition: str, management: str | None, organization: str | None, type: str, id: str) -> str:
-    """Write the ARN of an SCP or RCP; without an organization, of one that AWS manages."""
+    """Return the ARN of an SCP or RCP; without an organization, of one managed by AWS."""
     folder = {"SCP": "service_control_policy", "RCP": "resource_control_policy"}[type]
     if organization is None:
         return f"arn:{partition}:organizations::aws:policy/{folder}/{id}"
@@ -111,5 +109,5 @@ def control_policy_arn(partition: str, management: str | None, organization: str
 
 
 def is_tag_text(text: str) -> bool:
-    """Return whether a tag key or value has letters, numbers, white space and `_.:/=+-@` only."""
+    """Return whether a tag key or value contains only letters, numbers, white space and `_.:/=+-@`."""
     return all(char in _TAG_PUNCTUATION or unicodedata.category(char)[0] in _TAG_CATEGORIES for char in text)

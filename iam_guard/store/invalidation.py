@@ -1,8 +1,7 @@
-"""Whom a change of rows concerns: which answers that a guard remembers it may have made untrue (rule T-9).
+"""Which cached answers a change of rows invalidates (rule T-9).
 
-A table of tables, and doubt concerns everybody: what is not in it, or is changed in another way than it says, makes all
-that is remembered untrue. INVARIANT: an answer that is kept says the same before and after the change. Must not live
-here: remembering (`cached_store`), the questions (`queries`), which the sets below must be true of.
+A change of a table that is not listed below, or of a listed one in another way, invalidates all answers. INVARIANT: an
+answer that stays cached is the same before and after the change. The sets below must agree with `queries`.
 """
 
 from __future__ import annotations
@@ -33,57 +32,57 @@ UNCACHED_TABLES: Final = frozenset(
         "ssh_keys",
     }
 )
-"""No question about callers, accounts and resources reads these."""
+"""No cached answer is read from these."""
 
-_NEWCOMERS: Final = frozenset(
+_NEGATIVE_ONLY: Final = frozenset(
     {"access_keys", "api_keys", "identities", "policies", "policy_versions", "resources", "service_credentials"}
 )
-"""A new row of these is nobody's yet: it may be an answer where there was none before, and changes no other. A policy
-is attached by a row of its own, and a new version of it becomes the one that counts by a change of the policy."""
+"""A new row of these invalidates negative answers only. A policy is attached by a separate row, and a new version
+becomes the default by a change of the policy's row."""
 
-_HOLDERS: Final = {"attachments": "identity_id", "inline_policies": "identity_id", "memberships": "user_id"}
-"""The rows of these say what one identity may do: table -> the column with its unique id."""
+_OWNER_COLUMNS: Final = {"attachments": "identity_id", "inline_policies": "identity_id", "memberships": "user_id"}
+"""Tables whose rows belong to one identity -> the column with its unique id."""
 
-_CALLERS: Final = (PREFIXES["user"], PREFIXES["role"])
-"""How the unique ids of those begin who call for themselves; what a group may do concerns its members."""
+_CALLER_PREFIXES: Final = (PREFIXES["user"], PREFIXES["role"])
+"""The prefixes of the unique ids of users and roles; a change of a group affects its members."""
 
-MAX_CONCERNED: Final = 1_000
-"""Identities that changes may have concerned before a change counts as one for all callers."""
+MAX_INVALIDATED: Final = 1_000
+"""The number of individually invalidated identities after which a change invalidates all callers."""
 
 
 class Invalidation:
-    """Whom the changes of one transaction concern."""
+    """What the changes of one transaction invalidate."""
 
-    __slots__ = ("everybody", "identities", "newcomers")
+    __slots__ = ("all_callers", "identities", "new_rows")
 
     def __init__(self) -> None:
-        self.everybody = False
-        self.newcomers = False
-        """Whether something is there that was asked for in vain before."""
+        self.all_callers = False
+        self.new_rows = False
+        """Whether negative answers are invalid."""
         self.identities: set[str] = set()
-        """Unique ids of users and roles whose policies are others now."""
+        """Unique ids of users and roles whose policies have changed."""
 
     def inserted(self, table: str, values: Mapping[str, Any]) -> None:
         """Record a new row."""
-        if table in _NEWCOMERS:
-            self.newcomers = True
+        if table in _NEGATIVE_ONLY:
+            self.new_rows = True
         else:
             self.changed(table, values)
 
     def changed(self, table: str, where: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> None:
-        """Record that rows were changed, or removed where there are no new `values`."""
+        """Record that rows were changed, or removed if `values` is None."""
         if table in UNCACHED_TABLES:
             return
-        column = _HOLDERS.get(table)
-        holder = None if column is None or column in (values or ()) else where.get(column)
-        if isinstance(holder, str) and holder.startswith(_CALLERS):
-            self.identities.add(holder)
+        column = _OWNER_COLUMNS.get(table)
+        owner = None if column is None or column in (values or ()) else where.get(column)
+        if isinstance(owner, str) and owner.startswith(_CALLER_PREFIXES):
+            self.identities.add(owner)
         else:
-            self.everybody = True
+            self.all_callers = True
 
 
 class InvalidatedCallers:
-    """The epochs of the last changes that concerned single callers. Not safe by itself: its owner holds a lock."""
+    """The epochs at which single principals were last invalidated. Not thread-safe: its owner holds a lock."""
 
     __slots__ = ("_epochs", "_last")
 
@@ -93,22 +92,22 @@ class InvalidatedCallers:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more fit in, so that the next change has to count as one for all callers."""
-        return len(self._epochs) >= MAX_CONCERNED
+        """Whether the limit is reached, so that the next change must invalidate all callers."""
+        return len(self._epochs) >= MAX_INVALIDATED
 
     def clear(self) -> None:
-        """Remove all, as when a change concerned all callers."""
+        """Remove all, after a change that invalidated all callers."""
         self._epochs.clear()
         self._last = 0
 
     def add(self, identities: Collection[str], epoch: int) -> None:
-        """Add the identities, by unique id, that the change to this epoch concerned."""
+        """Add the identities, by unique id, that the change to this epoch invalidated."""
         if identities:
             self._epochs.update(dict.fromkeys(identities, epoch))
             self._last = epoch
 
     def last_epoch(self, principal: Principal) -> int:
-        """Return the epoch of the last change that concerned a principal; 0 where none did since the last `clear`."""
+        """Return the epoch of the last change that invalidated the principal; 0 if none did since the last `clear`."""
         if principal.type is PrincipalType.FEDERATED_USER:
-            return self._last  # its policies are those of a user whose unique id is not in it
+            return self._last  # its policies are those of a user; the user's unique id is not part of the session's
         return self._epochs.get((principal.userid or "").partition(":")[0], 0)  # P-13

@@ -1,7 +1,6 @@
-"""The rows of what was used last: of an access key where and for what, of an API key when, of a user or role each
-action (R-33, R-34).
+"""The rows of last uses: of access keys and API keys, and of each action by a user or role (R-33, R-34).
 
-No decision depends on them, so writing them leaves the epoch alone.
+No decision depends on them, so writing them does not change the epoch.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from iam_guard.store.schema import (
 )
 
 MAX_ACTIONS: Final = 5000
-"""Actions noted of one user or role: their names may come from callers, and would fill the store otherwise."""
+"""Actions recorded for one user or role; action names may come from callers and could fill the store."""
 
 
 class KeyUse(NamedTuple):
@@ -35,7 +34,7 @@ class KeyUse(NamedTuple):
 
 
 class ApiKeyUse(NamedTuple):
-    """An API key signed in; `at` is in whole seconds since 1970."""
+    """An API key authenticated a request; `at` is in whole seconds since 1970."""
 
     api_key_id: str
     at: int
@@ -57,9 +56,9 @@ _INSERT: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
-    """Write what is newer than what is there; keys, users and roles that are no more are left out.
+    """Write the uses that are newer than the stored ones, except those of deleted keys, users and roles.
 
-    The transaction must keep other writers out, or one of them may be deleted meanwhile.
+    The transaction must lock out other writers, or one of these may be deleted meanwhile.
     """
     _write_keys(connection, [use for use in uses if isinstance(use, KeyUse)])
     _write_api_keys(connection, [use for use in uses if isinstance(use, ApiKeyUse)])
@@ -67,17 +66,17 @@ def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
 
 
 def _write_keys(connection: Connection, uses: Sequence[KeyUse]) -> None:
-    known = _known(connection, access_keys.c.id, (use.access_key_id for use in uses))
-    _put(connection, access_key_uses, [use._asdict() for use in uses if use.access_key_id in known])
+    stored = _stored_ids(connection, access_keys.c.id, (use.access_key_id for use in uses))
+    _upsert(connection, access_key_uses, [use._asdict() for use in uses if use.access_key_id in stored])
 
 
 def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
-    """Record it in the key's own row, or in that of the service-specific credential which it is."""
+    """Record the use in the key's own row, or in that of the service-specific credential."""
     if not uses:
         return
     for table in (api_keys, service_credentials):
-        known = _known(connection, table.c.id, (use.api_key_id for use in uses))
-        rows = [{"key": use.api_key_id, "now": use.at} for use in uses if use.api_key_id in known]
+        stored = _stored_ids(connection, table.c.id, (use.api_key_id for use in uses))
+        rows = [{"key": use.api_key_id, "now": use.at} for use in uses if use.api_key_id in stored]
         if rows:
             now: Any = bindparam("now")
             is_older = or_(table.c.used.is_(None), table.c.used < now)
@@ -85,49 +84,49 @@ def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
 
 
 def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:
-    known = _known(connection, identities.c.id, (use.identity_id for use in uses))
-    held = _held(connection, known)
-    full = {id for id in known if held.get(id, 0) >= MAX_ACTIONS}
-    _put(connection, service_uses, [use._asdict() for use in uses if use.identity_id in known - full])
-    _renew(connection, [use for use in uses if use.identity_id in full])
+    stored = _stored_ids(connection, identities.c.id, (use.identity_id for use in uses))
+    counts = _action_counts(connection, stored)
+    full = {id for id in stored if counts.get(id, 0) >= MAX_ACTIONS}
+    _upsert(connection, service_uses, [use._asdict() for use in uses if use.identity_id in stored - full])
+    _update(connection, [use for use in uses if use.identity_id in full])
 
 
-def _known(connection: Connection, column: Column[Any], ids: Iterable[str]) -> set[str]:
+def _stored_ids(connection: Connection, column: Column[Any], ids: Iterable[str]) -> set[str]:
     return set(connection.execute(select(column).where(column.in_(set(ids)))).scalars())
 
 
-def _held(connection: Connection, ids: set[str]) -> dict[str, int]:
+def _action_counts(connection: Connection, ids: set[str]) -> dict[str, int]:
     owner = service_uses.c.identity_id
     counted = select(owner, func.count()).where(owner.in_(ids)).group_by(owner)
     return {str(id): int(number) for id, number in connection.execute(counted)}
 
 
-def _put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Put rows in, or in the place of older ones with the same key."""
+def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or replace older ones with the same key."""
     if not rows:
         return
-    put: Any = _INSERT[connection.dialect.name](table)
-    values = {column.name: put.excluded[column.name] for column in table.columns if not column.primary_key}
-    newer = put.on_conflict_do_update(
-        index_elements=list(table.primary_key), set_=values, where=table.c.at < put.excluded.at
+    insert: Any = _INSERT[connection.dialect.name](table)
+    values = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+    upsert = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_=values, where=table.c.at < insert.excluded.at
     )
-    connection.execute(newer, rows)
+    connection.execute(upsert, rows)
 
 
-def _renew(connection: Connection, uses: Sequence[ServiceUse]) -> None:
-    """Renew rows that are there, and put no other in."""
+def _update(connection: Connection, uses: Sequence[ServiceUse]) -> None:
+    """Update existing rows only."""
     if not uses:
         return
     columns = service_uses.c
     at: Any = bindparam("now")
-    renewed = service_uses.update().where(
+    update = service_uses.update().where(
         columns.identity_id == bindparam("who"),
         columns.service == bindparam("which"),
         columns.action == bindparam("what"),
         columns.at < at,
     )
     connection.execute(
-        renewed.values(at=at, region=bindparam("there")),
+        update.values(at=at, region=bindparam("there")),
         [
             {"who": use.identity_id, "which": use.service, "what": use.action, "now": use.at, "there": use.region}
             for use in uses

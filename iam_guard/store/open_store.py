@@ -1,6 +1,6 @@
-"""From what the user calls a store to a Store: a database URL, or the path of a seed file.
+"""Opens a store by its setting: a database URL, or the path of a seed file.
 
-A database needs nothing of what reads seeds, so that is imported when there is a seed.
+The modules that read seeds are imported only for seeds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from iam_guard.settings import Settings
 from iam_guard.store import migrations
 from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine, reading
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.sealing import create_key_file, key_file_beside, load_key_ring
+from iam_guard.store.sealing import create_key_file, default_key_file, load_sealer
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.store.time_limits import BUSY_SECONDS, within
 
@@ -27,8 +27,8 @@ SEED_SUFFIXES = (".yaml", ".yml", ".json")
 def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> SourceStore:
     """Open a store: `*.yaml`, `*.yml`, `*.json` is a seed file to follow, everything else a database URL.
 
-    `create` makes an SQLite file that is not there yet, with its sealing key; databases on a server are made with
-    `init_store`. Raises `ConfigurationError` for a store that is not ready, `SeedError`, `StoreUnavailable`.
+    `create` creates a missing SQLite file and its sealing key; databases on a server are created with `init_store`.
+    Raises `ConfigurationError` for a store that is not ready, `SeedError`, `StoreUnavailable`.
     """
     if is_seed_file(url_or_path):
         followed: SourceStore = import_module("iam_guard.store.seed_follower").FollowedSeedStore(url_or_path, settings)
@@ -37,14 +37,14 @@ def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> 
 
 
 def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -> SourceStore:
-    """Open what is to be decided with beside a store: a change file is laid over it, everything else is a whole store.
+    """Open the candidate for shadow mode: a change file becomes an overlay of `present`, others are a whole store.
 
-    Raises as `open_store` does, and `SeedError` for a bad change file. Whoever opened `present` closes it afterwards.
+    Raises as `open_store` does, and `SeedError` for an invalid change file. The caller must close `present` afterwards.
     """
     if is_seed_file(url_or_path):
         change_files = import_module("iam_guard.store.change_files")
         if change_files.is_change_file(url_or_path):
-            candidate: SourceStore = change_files.lay_over(present, url_or_path)
+            candidate: SourceStore = change_files.open_overlay(present, url_or_path)
             return candidate
     return open_store(url_or_path, settings, create=False)
 
@@ -55,47 +55,47 @@ def store_file(url_or_path: str) -> Path | None:
 
 
 def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlStore:
-    """Open a store that can be written to."""
+    """Open a database. Raises `ConfigurationError` if it is missing or has another schema, `StoreUnavailable`."""
     path = database_file(url)
     if is_in_memory(url) or (create and path is not None and _is_new(path)):
         return init_store(url, settings)
     if path is not None and not _exists(path):
-        raise ConfigurationError(f"there is no store at `{path}`, run `iam-guard init`", place="store")
-    sealer = load_key_ring(settings, url)
+        raise ConfigurationError(f"expected a store at `{path}`, got none: run `iam-guard init`", place="store")
+    sealer = load_sealer(settings, url)
     engine = _connected_engine(url, settings)
     with closed_on_error(engine):
         if not migrations.is_current(engine):
-            raise ConfigurationError("the store does not have the present schema, run `iam-guard init`", place="store")
+            raise ConfigurationError("expected a store with the current schema: run `iam-guard init`", place="store")
     return SqlStore(engine, sealer, partition=settings.partition)
 
 
 def check_store(url: str, settings: Settings) -> None:
-    """Raise what opening and writing to a store would raise, as far as that can be known without creating anything."""
+    """Check that a store can be opened and written to, without creating anything. Raises as `open_database` does."""
     path = database_file(url)
     if path is None or not _is_new(path):
         with closing(open_database(url, settings)) as store:
             store.epoch()
             with store.changing():
-                pass  # a store that is read-only refuses the lock
+                pass  # raises for a read-only store, at its lock
         return
-    key_file = key_file_beside(url)
+    key_file = default_key_file(url)
     if settings.sealing_keys or settings.sealing_key_file or (key_file is not None and _exists(key_file)):
-        load_key_ring(settings, url)
+        load_sealer(settings, url)
     try:
         os.scandir(path.parent).close()
     except OSError as error:
         raise _unusable(path, error) from None
     if not os.access(path.parent, os.W_OK):
-        raise ConfigurationError(f"cannot open the store `{path}`: its folder is read-only", place="store")
+        raise ConfigurationError(f"cannot open the store `{path}`: its directory is read-only", place="store")
 
 
 def init_store(url: str, settings: Settings) -> SqlStore:
-    """Make a store ready: create the sealing key of a new SQLite file, create or upgrade the schema, open it."""
-    path, key_file = database_file(url), key_file_beside(url)
+    """Create the sealing key of a new SQLite file, create or upgrade the schema, and open the store."""
+    path, key_file = database_file(url), default_key_file(url)
     has_own_key = settings.sealing_keys or settings.sealing_key_file
     if path is not None and key_file is not None and not has_own_key and _is_new(path):
         create_key_file(key_file)
-    sealer = load_key_ring(settings, url)
+    sealer = load_sealer(settings, url)
     if path is not None:
         _create_private(path)
     engine = _connected_engine(url, settings)
@@ -105,7 +105,7 @@ def init_store(url: str, settings: Settings) -> SqlStore:
 
 
 def _connected_engine(url: str, settings: Settings) -> Engine:
-    """Make an engine, and connect for the first time, which may take longer than it may later on."""
+    """Return an engine with its first connection, which has a longer timeout than later ones."""
     engine = make_engine(url, timeout=settings.store_timeout)
     with closed_on_error(engine), within(BUSY_SECONDS), reading(engine):
         return engine
@@ -127,7 +127,7 @@ def _is_new(path: Path) -> bool:
 
 
 def _create_private(path: Path) -> None:
-    """Create the file so that its owner alone can read it; SQLite would ask the umask."""
+    """Create the file, readable by its owner only; SQLite would apply the umask."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Changes of a few policies: which documents are replaced, and what users, groups and roles would hold instead."""
+"""The content of a change file: replaced policy documents, and changed policies of users, groups and roles."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from iam_guard.store.identifiers import Kind
 _CONTROL = {"/service_control_policy/": PolicyType.SCP, "/resource_control_policy/": PolicyType.RCP}
 
 
-class Holding(NamedTuple):
-    """A managed policy and a user, group or role, by their ARNs."""
+class PolicyAttachment(NamedTuple):
+    """A managed policy that is attached to or detached from a user, group or role, by their ARNs."""
 
     policy: str
-    holder: str
+    identity: str
     line: int
 
 
 class InlinePolicy(NamedTuple):
-    """An inline policy; without a text it is taken away."""
+    """An inline policy that is put, or deleted if `text` is None."""
 
     name: str
-    holder: str
+    identity: str
     text: str | None
     line: int
 
 
 @dataclass(slots=True)
 class PolicyChanges:
-    """What a change file says. `replaced` and `new` have texts by ARN; `lines` say where each ARN of them stands."""
+    """The content of a change file. `replaced` and `new` are texts by ARN; `lines` are line numbers by these ARNs."""
 
     name: str
     replaced: dict[str, str] = field(default_factory=dict)
     new: dict[str, str] = field(default_factory=dict)
-    attached: list[Holding] = field(default_factory=list)
-    detached: list[Holding] = field(default_factory=list)
+    attached: list[PolicyAttachment] = field(default_factory=list)
+    detached: list[PolicyAttachment] = field(default_factory=list)
     inline: list[InlinePolicy] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
 
     @property
-    def holders(self) -> dict[str, int]:
-        """Return the users, groups and roles that are named, with a line for each."""
-        managed = {each.holder: each.line for each in (*self.attached, *self.detached)}
-        return managed | {each.holder: each.line for each in self.inline}
+    def identities(self) -> dict[str, int]:
+        """Return the ARNs of the changed users, groups and roles, with a line number for each."""
+        managed = {change.identity: change.line for change in (*self.attached, *self.detached)}
+        return managed | {change.identity: change.line for change in self.inline}
 
 
 def type_of_policy(arn: str) -> PolicyType | None:
-    """Return which type of policy an ARN names, a resource's own included; None for what has none to be replaced."""
+    """Return the policy type that an ARN names (of a resource: its policy); None for anything else."""
     try:
         parsed = Arn.parse(arn)
     except InvalidInput:
@@ -62,8 +62,8 @@ def type_of_policy(arn: str) -> PolicyType | None:
     return PolicyType.RESOURCE
 
 
-def holder_of(arn: str) -> tuple[str, Kind, str] | None:
-    """Return account, kind and name of the user, group or role that an ARN names; None where it names none."""
+def identity_of_arn(arn: str) -> tuple[str, Kind, str] | None:
+    """Return account, kind and name of the user, group or role that an ARN names; None for any other ARN."""
     try:
         parsed = Arn.parse(arn)
     except InvalidInput:

@@ -1,9 +1,9 @@
-"""A Store around a Store in which a few policies are other ones, as a change file says (`policy_changes`).
+"""A Store around a Store that applies the changes of a change file (`policy_changes`) to a few policies.
 
-Nothing is copied and nothing is kept: each answer is the one of the store behind, of its epoch, with the changes laid
-over it, so what is changed behind shows here as well. It does not own the store behind and does not close it. A user,
-group or role that a change names and that is no more, or a policy that is not attached any more, is passed over; when
-it is opened all of them must be there. Trust policies stay what they are.
+Nothing is copied or cached: each record is the wrapped store's, of its epoch, with the changes applied, so changes of
+the wrapped store show here as well. The wrapped store is not closed. When it is opened, all users, groups, roles and
+policies that the changes refer to must exist; changes of those that are deleted or detached later are skipped. Trust
+policies are not changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import fold, iam_arn
-from iam_guard.store.policy_changes import PolicyChanges, holder_of
+from iam_guard.store.policy_changes import PolicyChanges, identity_of_arn
 from iam_guard.store.protocol import (
     AccountRecord,
     DecisionRecords,
@@ -46,21 +46,21 @@ _Levels: TypeAlias = tuple[tuple[StoredPolicy, ...], ...] | None
 
 
 class OverlaidStore(StoreProxy):
-    """A `Store` around another one, which stays its opener's to close."""
+    """A `Store` around another one, which the caller must close."""
 
     def __init__(self, inner: SourceStore, changes: PolicyChanges) -> None:
         super().__init__(inner)
         self._changes = changes
-        self._open = threading.local()
+        self._thread_state = threading.local()
 
-    # --- what is other than behind -------------------------------------------------------------------------------
+    # --- with the changes applied --------------------------------------------------------------------------------
 
     def principal(self, principal: Principal) -> PrincipalRecord:
-        if self._changes.holders:
+        if self._changes.identities:
             with self.at_once():
                 record = self._inner.principal(principal)
                 with self._inner.viewing() as records:
-                    record = replace(record, identity=tuple(self._held(records, record)))
+                    record = replace(record, identity=tuple(self._identity_policies(records, record)))
         else:
             record = self._inner.principal(principal)
         boundary = None if record.boundary is None else self._replaced(record.boundary)
@@ -87,44 +87,42 @@ class OverlaidStore(StoreProxy):
             return record
         return replace(record, policy=_stored(arn, PolicyType.RESOURCE, None, text))
 
-    def _levels(
-        self, levels: tuple[tuple[StoredPolicy, ...], ...] | None
-    ) -> tuple[tuple[StoredPolicy, ...], ...] | None:
+    def _levels(self, levels: _Levels) -> _Levels:
         return None if levels is None else tuple(tuple(map(self._replaced, level)) for level in levels)
 
     def _replaced(self, policy: StoredPolicy) -> StoredPolicy:
         text = None if policy.ref.arn is None else self._changes.replaced.get(policy.ref.arn)
         return policy if text is None else _stored(policy.ref.name, policy.ref.type, policy.ref.arn, text)
 
-    # --- what a user or role holds -------------------------------------------------------------------------------
+    # --- the policies of a user or role --------------------------------------------------------------------------
 
-    def _held(self, records: Records, record: PrincipalRecord) -> list[StoredPolicy]:
-        """Return the identity-based policies with those attached, detached, put and deleted."""
-        held, holders = list(record.identity), self._holders(records, record)
+    def _identity_policies(self, records: Records, record: PrincipalRecord) -> list[StoredPolicy]:
+        """Return the identity-based policies with the changes applied."""
+        result, rows = list(record.identity), self._identity_rows(records, record)
         for change in self._changes.detached:
-            if change.holder in holders and is_attached(records, holders[change.holder], change.policy):
-                held.remove(next(each for each in held if each.ref.arn == change.policy))
+            if change.identity in rows and is_attached(records, rows[change.identity], change.policy):
+                result.remove(next(policy for policy in result if policy.ref.arn == change.policy))
         for change in self._changes.attached:
-            if change.holder in holders and not is_attached(records, holders[change.holder], change.policy):
-                held += self._managed(records, change.policy)
+            if change.identity in rows and not is_attached(records, rows[change.identity], change.policy):
+                result += self._managed(records, change.policy)
         for inline in self._changes.inline:
-            if (row := holders.get(inline.holder)) is not None:
+            if (row := rows.get(inline.identity)) is not None:
                 name = f"{row['kind']}/{row['name']}/{inline.name}"
-                held = [each for each in held if each.ref.arn is not None or fold(each.ref.name) != fold(name)]
-                held += [] if inline.text is None else [_stored(name, PolicyType.IDENTITY, None, inline.text)]
-        return sorted(held, key=lambda policy: policy.ref.name)
+                result = [policy for policy in result if policy.ref.arn or fold(policy.ref.name) != fold(name)]
+                result += [] if inline.text is None else [_stored(name, PolicyType.IDENTITY, None, inline.text)]
+        return sorted(result, key=lambda policy: policy.ref.name)
 
-    def _holders(self, records: Records, record: PrincipalRecord) -> dict[str, Row]:
-        """Return the rows of whoever holds policies for a caller, itself and its groups, by ARN."""
-        row = row_of_holder(records, self.partition, _identity_arn(record.principal)) if record.exists else None
+    def _identity_rows(self, records: Records, record: PrincipalRecord) -> dict[str, Row]:
+        """Return the rows of the caller's identity and of its groups, by ARN."""
+        row = row_of_identity(records, self.partition, _identity_arn(record.principal)) if record.exists else None
         if row is None:
             return {}
         groups = records.values_of(memberships, "group_id", user_id=row["id"])
         rows = [row, *records.all(identities, id=groups)]
-        return {_arn(self.partition, each): each for each in rows}
+        return {_arn(self.partition, row): row for row in rows}
 
     def _managed(self, records: Records, arn: str) -> Iterator[StoredPolicy]:
-        """Return a managed policy: the new one of the file, else the one of the store, unless it is no more."""
+        """Return a managed policy, of the change file or else of the store; nothing if it was deleted."""
         text = self._changes.new.get(arn)
         if text is None and (row := row_of_policy(records, arn)) is not None:
             version = records.one(policy_versions, policy_id=row["id"], version=row["default_version"])
@@ -132,20 +130,20 @@ class OverlaidStore(StoreProxy):
         if text is not None:
             yield _stored(arn.rpartition("/")[2], PolicyType.IDENTITY, arn, text)
 
-    # --- what is as behind ---------------------------------------------------------------------------------------
+    # --- forwarded -----------------------------------------------------------------------------------------------
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Answer from one state, as the store behind does; a block inside a block is one with it."""
-        if getattr(self._open, "is_open", False):
+        """Answer from one snapshot of the wrapped store; nested blocks share it."""
+        if getattr(self._thread_state, "is_in_snapshot", False):
             yield
             return
         with self._inner.at_once():
-            self._open.is_open = True
+            self._thread_state.is_in_snapshot = True
             try:
                 yield
             finally:
-                self._open.is_open = False
+                self._thread_state.is_in_snapshot = False
 
     def epoch(self) -> int:
         return self._inner.epoch()
@@ -160,24 +158,24 @@ class OverlaidStore(StoreProxy):
         return self._inner.certificate_trust()
 
     def changing(self) -> AbstractContextManager[Records]:
-        raise StoreIsReadOnly(f"the store is one with `{self._changes.name}` laid over it, for deciding only")
+        raise StoreIsReadOnly(f"the store is an overlay with the changes of `{self._changes.name}`: it is read-only")
 
     def refresh(self) -> None:
         self._inner.refresh()
 
     def close(self) -> None:
-        """Leave the store behind open, since others use it."""
+        """Do nothing: the wrapped store is closed by its owner."""
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
-def row_of_holder(records: Records, partition: str, arn: str) -> Row | None:
-    """Find a user, group or role by its ARN, letter by letter."""
-    named = holder_of(arn)
-    if named is None:
+def row_of_identity(records: Records, partition: str, arn: str) -> Row | None:
+    """Return the row of a user, group or role by its exact ARN; None if it does not exist."""
+    parsed = identity_of_arn(arn)
+    if parsed is None:
         return None
-    account, kind, name = named
+    account, kind, name = parsed
     row = records.one(identities, account=account, kind=kind.value, folded=fold(name))
     return row if row is not None and _arn(partition, row) == arn else None
 
@@ -198,23 +196,23 @@ def _identity_arn(principal: Principal) -> str:
 
 
 def row_of_policy(records: Records, arn: str) -> Row | None:
-    """Find a managed policy by its ARN, letter by letter."""
+    """Return the row of a managed policy by its exact ARN; None if it does not exist."""
     parsed = Arn.parse(arn)
     row = records.one(policies, account=parsed.account, folded=fold(arn.rpartition("/")[2]))
     is_it = row is not None and iam_arn(parsed.partition, parsed.account, "policy", row["path"], row["name"]) == arn
     return row if is_it else None
 
 
-def is_attached(records: Records, holder: Row, arn: str) -> bool:
+def is_attached(records: Records, identity: Row, arn: str) -> bool:
     """Return whether a managed policy is attached to a user, group or role."""
     policy = row_of_policy(records, arn)
-    found = None if policy is None else records.one(attachments, identity_id=holder["id"], policy_id=policy["id"])
+    found = None if policy is None else records.one(attachments, identity_id=identity["id"], policy_id=policy["id"])
     return found is not None
 
 
-def has_inline(records: Records, holder: Row, name: str) -> bool:
+def has_inline(records: Records, identity: Row, name: str) -> bool:
     """Return whether a user, group or role has an inline policy."""
-    return records.one(inline_policies, identity_id=holder["id"], folded=fold(name)) is not None
+    return records.one(inline_policies, identity_id=identity["id"], folded=fold(name)) is not None
 
 
 def _stored(name: str, type: PolicyType, arn: str | None, text: str) -> StoredPolicy:

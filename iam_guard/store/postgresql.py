@@ -1,19 +1,19 @@
-"""Connections to PostgreSQL that wait for a limited time (`time_limits`), and that serve one process only.
+"""Connections to PostgreSQL with limited waits (`time_limits`), usable in one process only.
 
-The strategy. A server that hangs (stopped, out of memory, behind a network that drops packets) still has its packets
-acknowledged or keeps silent; neither `statement_timeout`, which is the server's, nor keepalives, nor `tcp_user_timeout`
-end the wait for it. So the limit is ours. psycopg never blocks in libpq: whatever a connection does (statements, the
-pool's ping, BEGIN, COMMIT, the rollback when it goes back to the pool) is a generator that `Connection.wait` drives,
-which hands out `Ready.NONE` twenty times a second while nothing comes. There the clock is looked at. A wait that has
-lasted too long closes the connection on this side without another word to the server, so that SQLAlchemy takes it for
-disconnected and nothing waits for it again.
+A server that hangs (stopped, out of memory, behind a network that drops packets) still acknowledges packets or sends
+nothing; neither `statement_timeout`, which the server applies, nor keepalives, nor `tcp_user_timeout` end the wait. So
+the client applies the limit. psycopg never blocks in libpq: every operation of a connection (statements, the pool's
+ping, BEGIN, COMMIT, the rollback when it returns to the pool) is a generator that `Connection.wait` drives, which sends
+it `Ready.NONE` twenty times a second while no data arrives. The deadline is checked there. A wait that has lasted too
+long closes the connection on this side without sending anything, so that SQLAlchemy takes it for disconnected and
+nothing waits for it again.
 
-Connecting is apart: names are resolved first, in a call of the system that has no limit, and psycopg never waits less
-than two seconds. It is done in a thread of its own that the caller leaves behind when its time is over; the thread ends
-by itself, and closes what it may still get.
+Connecting is separate: names are resolved first, in a system call without a timeout, and psycopg waits at least two
+seconds. It runs in a thread of its own that the caller abandons at the deadline; the thread ends by itself, and closes
+a connection that it still gets.
 
-A connection knows the process that opened it, and refuses to be used or closed in another one, where it would take
-rows that are meant for its parent (see `engine` for what a fork does to the pool).
+A connection refuses to be used or closed in another process than the one that opened it, where it would read rows that
+are meant for its parent (see `engine` for what a fork does to the pool).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from iam_guard.store.time_limits import deadline, remaining
 T = TypeVar("T")
 
 _CHECK_SECONDS: Final = 0.05
-_LEAST_CONNECT_SECONDS: Final = 2
-"""What psycopg waits at least."""
+_MIN_CONNECT_SECONDS: Final = 2
+"""The shortest timeout that psycopg applies."""
 
 
 class ServerSilent(psycopg.OperationalError):
@@ -43,14 +43,14 @@ class ServerSilent(psycopg.OperationalError):
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection whose every wait ends."""
+    """A connection with limited waits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._process = os.getpid()
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Drive what the connection does to its end. Raises `ServerSilent` when that takes too long."""
+        """Drive an operation of the connection to its end. Raises `ServerSilent` when that takes too long."""
         if os.getpid() != self._process:
             raise psycopg.OperationalError("the connection belongs to another process")
         try:
@@ -66,35 +66,35 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def _limited(steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Go along with what psycopg does, up to the deadline; raise `ServerSilent` there."""
+    """Forward an operation of psycopg up to the deadline; raise `ServerSilent` there."""
     until, extension = deadline()
     try:
-        wanted = next(steps)
+        awaited = next(steps)
         while True:
-            ready = yield wanted
+            ready = yield awaited
             if ready and extension:
                 until = time.monotonic() + extension
             elif not ready and time.monotonic() >= until:
                 steps.close()
                 raise ServerSilent("the server did not answer in time")
-            wanted = steps.send(ready)
+            awaited = steps.send(ready)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
 
 
 def connect(*args: Any, **kwargs: Any) -> BoundedConnection:
-    """Connect within the present limit, from a thread that nobody has to wait for. Raises `psycopg.Error`."""
+    """Connect within the thread's limit, in another thread that can be abandoned. Raises `psycopg.Error`."""
     limit = remaining()
     if limit <= 0:
-        raise ServerSilent("the server was not reached in time")
+        raise ServerSilent("timeout while connecting to the server")
     attempt: Future[BoundedConnection] = Future()
-    kwargs["connect_timeout"] = max(_LEAST_CONNECT_SECONDS, math.ceil(limit))
+    kwargs["connect_timeout"] = max(_MIN_CONNECT_SECONDS, math.ceil(limit))
     threading.Thread(target=_connect, args=(attempt, args, kwargs), name="iam-guard-connect", daemon=True).start()
     try:
         return attempt.result(limit)
     except TimeoutError:
         if attempt.cancel():
-            raise ServerSilent("the server was not reached in time") from None
+            raise ServerSilent("timeout while connecting to the server") from None
         return attempt.result()
 
 
@@ -107,5 +107,5 @@ def _connect(attempt: Future[BoundedConnection], args: tuple[Any, ...], kwargs: 
         return
     try:
         attempt.set_result(connection)
-    except InvalidStateError:  # the caller has gone
+    except InvalidStateError:  # the caller has abandoned the attempt
         connection.close()

@@ -1,11 +1,11 @@
 """Principals in resource-based and trust policies: stored as unique ids, read as ARNs (rules P-5 to P-10).
 
-The text of a policy stays as it was written. Beside it stand its bindings: for each user, role and session ARN in a
-`Principal` or `NotPrincipal` element, the unique id that the user or role had when the policy was saved. As long as
-that id still has that ARN, the text is the policy. Once the principal is gone, its place shows the id, which matches no
-caller, even when a principal of the same name is created; once it is renamed, its place shows the new ARN. A federated
-user is a name and no row: it is bound to itself. An ARN without a binding was stored by an earlier version, and is read
-as one that matches no caller; the `Principal` of a Deny keeps it. ARNs in conditions are never touched (P-9).
+The text of a policy is stored as written, together with its bindings: for each user, role and session ARN in a
+`Principal` or `NotPrincipal` element, the unique id that the user or role had when the policy was saved. While that id
+has that ARN, the text is the policy. Once the principal is deleted, the id replaces its ARN and matches no caller, even
+when a principal of the same name is created; once it is renamed, the new ARN replaces the old one. A federated user has
+no row, and is bound to its own ARN. An ARN without a binding was stored by an earlier version, and is replaced by an id
+that matches no caller, except in the `Principal` of a Deny. ARNs in conditions are never changed (P-9).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.policy.document import Document
 
-_NEVER_BOUND: Final = "AIDA00000000000000000"
-"""Stands for a principal that was not there when its policy was saved; no unique id has a zero."""
+_UNBOUND_ID: Final = "AIDA00000000000000000"
+"""The id of a principal that did not exist when its policy was saved; no real unique id contains a zero."""
 _NAMES: Final = re.compile(r":(?:user|role|assumed-role|federated-user)/|\\")
-"""What a policy has that may name a principal; a backslash may stand for any part of that."""
+"""Matches a policy that may name a principal; a backslash may be an escape of any part of the ARN."""
 _BINDABLE: Final = {"iam": ("user", "role"), "sts": ("assumed-role", "federated-user")}
 
-Found: TypeAlias = tuple[str, str]
+FoundIdentity: TypeAlias = tuple[str, str]
 """The unique id of a user or role, and its ARN."""
 
 
@@ -41,7 +41,7 @@ def bindable(document: Document) -> Iterator[tuple[str, Arn]]:
 
 
 class Bound(NamedTuple):
-    """What the principals of a policy are bound to: unique ids by ARN, and the ARNs that name nothing."""
+    """The unique ids of a policy's principals by ARN, and the ARNs of unknown principals."""
 
     bindings: dict[str, str]
     unknown: list[str]
@@ -52,11 +52,11 @@ def bound(
     partition: str,
     *,
     has_account: Callable[[str], bool],
-    find: Callable[[str, str, str], Found | None],
+    find: Callable[[str, str, str], FoundIdentity | None],
 ) -> Bound:
-    """Bind the principals that a policy names to the unique ids they have now (P-5, P-8).
+    """Bind the principals of a policy to their current unique ids (P-5, P-8).
 
-    `find` returns the user or role of an account, a kind and a name.
+    `find` returns the user or role with an account, kind and name.
     """
     result = Bound({}, [])
     for text, arn in bindable(document):
@@ -69,7 +69,7 @@ def bound(
 
 
 def _id_of(
-    text: str, arn: Arn, has_account: Callable[[str], bool], find: Callable[[str, str, str], Found | None]
+    text: str, arn: Arn, has_account: Callable[[str], bool], find: Callable[[str, str, str], FoundIdentity | None]
 ) -> str | None:
     kind, _, rest = arn.resource.partition("/")
     if kind == "federated-user":
@@ -83,12 +83,12 @@ def _id_of(
 
 
 def invalid_principal(text: str) -> str:
-    """Return AWS's sentence about an ARN that names no principal (P-8)."""
+    """Return AWS's error message for an unknown principal (P-8)."""
     return f'Invalid principal in policy: "AWS":"{text}"'
 
 
 def current_text(text: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None]) -> str:
-    """Return the policy text as of now; `arn_of` returns a unique id's present ARN, None when it is gone."""
+    """Return the policy text with current ARNs; `arn_of` returns the ARN of a unique id, None if it was deleted."""
     if _NAMES.search(text) is None:
         return text
     document = json.loads(text)
@@ -98,38 +98,38 @@ def current_text(text: str, bindings: Mapping[str, str], arn_of: Callable[[str],
         for element in ("Principal", "NotPrincipal"):
             principal = statement.get(element)
             if isinstance(principal, dict) and "AWS" in principal:
-                before, never = principal["AWS"], _NEVER_BOUND
+                before, unbound_id = principal["AWS"], _UNBOUND_ID
                 if element == "Principal" and statement["Effect"] == "Deny":
-                    never = ""  # what was denied stays denied
-                principal["AWS"] = _replaced(before, bindings, arn_of, never)
+                    unbound_id = ""  # the ARN stays denied
+                principal["AWS"] = _replaced(before, bindings, arn_of, unbound_id)
                 is_changed |= principal["AWS"] != before
     return json.dumps(document, indent=2, ensure_ascii=False) if is_changed else text
 
 
-def _replaced(values: Any, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], never: str) -> Any:
+def _replaced(values: Any, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], unbound_id: str) -> Any:
     if isinstance(values, list):
-        return [_now(value, bindings, arn_of, never) for value in values]
-    return _now(values, bindings, arn_of, never)
+        return [_current(value, bindings, arn_of, unbound_id) for value in values]
+    return _current(values, bindings, arn_of, unbound_id)
 
 
-def _now(value: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], never: str) -> str:
-    """Return what stands for a principal now: its ARN, or an id of no caller; `never`, if any, for one unbound."""
+def _current(value: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], unbound_id: str) -> str:
+    """Return a principal's current ARN; its id if it was deleted; `unbound_id`, if not empty, if it is unbound."""
     arn = _principal_arn(value)
     if arn is None:
         return value
     id = bindings.get(value)
     if id is None:
-        return never or value
+        return unbound_id or value
     if id == value:
         return value
-    present = arn_of(id)
-    if present is None:
+    arn_now = arn_of(id)
+    if arn_now is None:
         return id
-    return value if arn.service == "sts" else present
+    return value if arn.service == "sts" else arn_now
 
 
 def _principal_arn(value: str) -> Arn | None:
-    """Return the ARN of a user, a role or a session; None for every other principal."""
+    """Return the parsed ARN of a user, role or session; None for any other principal."""
     try:
         arn = Arn.parse(value)
     except InvalidInput:

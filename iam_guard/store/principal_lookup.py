@@ -1,7 +1,4 @@
-"""Binding the principals of a policy that is saved to the rows there are: whose unique id each ARN is (rules P-5, P-8).
-
-A principal of any account is looked up.
-"""
+"""Binds the principals of a policy that is saved to stored users and roles of any account (rules P-5, P-8)."""
 
 from __future__ import annotations
 
@@ -10,22 +7,22 @@ from functools import cache
 from iam_guard.errors import PolicyError
 from iam_guard.policy.document import Document
 from iam_guard.store.identifiers import fold, iam_arn
-from iam_guard.store.principal_bindings import Found, bound, invalid_principal
+from iam_guard.store.principal_bindings import FoundIdentity, bound, invalid_principal
 from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts, identities
 
 
 def bind_principals(records: Records, document: Document, *, partition: str) -> dict[str, str]:
-    """Return the unique id of each user and role that a policy names, also through a session.
+    """Return the unique ids of the users and roles that a policy names by an ARN, also by one of a session.
 
-    Raises `PolicyError`, with AWS's sentence, for a principal that is not in this store.
+    Raises `PolicyError`, with AWS's message, for a principal that is not in this store.
     """
 
     @cache
     def has_account(account: str) -> bool:
         return records.one(accounts, id=account) is not None
 
-    def find(account: str, kind: str, name: str) -> Found | None:
+    def find(account: str, kind: str, name: str) -> FoundIdentity | None:
         row = records.one(identities, account=account, kind=kind, folded=fold(name))
         return None if row is None else (row["id"], iam_arn(partition, row["account"], kind, row["path"], row["name"]))
 

@@ -1,6 +1,6 @@
-"""The door of the store: what the guard asks of it. Everything else about storing is private to the room.
+"""The interface of the store, and the records that it returns.
 
-Every answer comes from one transaction and carries the epoch it was read at, so that a decision can be computed from
+Every record comes from one transaction and carries the epoch it was read at, so that a decision can be computed from
 one state of all policy types (rule T-9). Reading methods raise `StoreUnavailable` when the store cannot be reached.
 """
 
@@ -23,7 +23,7 @@ from iam_guard.store.sealing import Sealer
 
 @dataclass(frozen=True, slots=True)
 class StoredPolicy:
-    """One policy document as text, with the name by which a decision will name it."""
+    """One policy document as text, with the reference that decisions name it by."""
 
     ref: PolicyRef
     text: str
@@ -58,9 +58,9 @@ class AccountRecord:
 class PrincipalRecord:
     """What a principal contributes to decisions.
 
-    `exists` is False when the user or role is not (any more) in the store, or has another unique id than the caller.
-    `principal` is the caller completed with unique id, role ARN with path, tags and `has_boundary` as stored (session
-    tags of the given principal win, rule S-21).
+    `exists` is False when the user or role is not in the store, or has another unique id than the caller. `principal`
+    is the caller completed with unique id, role ARN with path, tags and `has_boundary` as stored (session tags of the
+    caller win, rule S-21).
     """
 
     epoch: int
@@ -70,16 +70,16 @@ class PrincipalRecord:
     boundary: StoredPolicy | None = None
 
     def of(self, caller: Principal) -> PrincipalRecord:
-        """Return it for a caller of the same identity, with that caller's own session keys and credential."""
-        known = self.principal
-        if known.credential == caller.credential and known.session == caller.session:
+        """Return the record for a caller of the same identity, with that caller's own session keys and credential."""
+        stored = self.principal
+        if stored.credential == caller.credential and stored.session == caller.session:
             return self
-        return replace(self, principal=replace(known, session=caller.session, credential=caller.credential))
+        return replace(self, principal=replace(stored, session=caller.session, credential=caller.credential))
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceRecord:
-    """What the store knows about a resource: owner account, tags, the policy attached to it (None: none)."""
+    """A resource's owner account, tags, and attached policy (None: none)."""
 
     epoch: int
     arn: str
@@ -89,7 +89,7 @@ class ResourceRecord:
 
 
 class DecisionRecords(NamedTuple):
-    """What one decision needs of the store, of one epoch. None is for what was not asked for."""
+    """What one decision needs of the store, of one epoch. None stands for what was not requested."""
 
     principal: PrincipalRecord | None
     accounts: Mapping[str, AccountRecord]
@@ -97,7 +97,7 @@ class DecisionRecords(NamedTuple):
 
 
 class Answers(Protocol):
-    """What signing in by a key and deciding ask for."""
+    """What authentication by key and decisions read."""
 
     def epoch(self) -> int:
         """Return the current epoch; every write raises it."""
@@ -110,7 +110,7 @@ class Answers(Protocol):
     def principal(self, principal: Principal) -> PrincipalRecord:
         """Load a user (with groups), role session, federated user or root user of an account in this store.
 
-        Not asked for service and anonymous principals.
+        Not called for service and anonymous principals.
         """
         ...
 
@@ -123,22 +123,22 @@ class Store(Answers, Protocol):
     """The narrow protocol; a cache is a Store around a Store."""
 
     def certificate_trust(self) -> CertificateTrust:
-        """Return whom client certificates are trusted for, of all accounts."""
+        """Return the trust anchors and profiles for client certificates, of all accounts."""
         ...
 
     def refresh(self) -> None:
-        """Look at once whether the state behind has changed (rule T-9)."""
+        """Check at once whether the stored state has changed (rule T-9)."""
         ...
 
     def close(self) -> None: ...
 
 
 class RecordStore(Protocol):
-    """What the services that change a store ask of it."""
+    """What the services that change a store need of it."""
 
     @property
     def sealer(self) -> Sealer:
-        """Return what seals its secrets."""
+        """Return the sealer of its secrets."""
 
     @property
     def partition(self) -> str:
@@ -146,15 +146,15 @@ class RecordStore(Protocol):
 
     @property
     def ids(self) -> UniqueIds:
-        """Return what makes its unique ids."""
+        """Return the generator of its unique ids."""
 
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
-        """Return the session token of temporary credentials, of so many characters or more; nothing is stored."""
+        """Return the session token of temporary credentials, with a minimum number of characters; stores nothing."""
 
     def open_session(self, token: str) -> Session | None:
-        """Open a session token without asking the database; None for anything that this store did not seal so.
+        """Return the session of a token, without a database query; None if this store did not seal the token.
 
-        Whether the session is still good is not looked at.
+        The expiry is not checked.
         """
 
     def viewing(self) -> AbstractContextManager[Records]:
@@ -165,18 +165,18 @@ class RecordStore(Protocol):
 
 
 class SourceStore(Store, RecordStore, Protocol):
-    """A store that remembers nothing, and so can answer several questions from one state."""
+    """A store without a cache, which can answer several queries from one snapshot."""
 
     def at_once(self) -> AbstractContextManager[None]:
-        """Answer this thread's questions inside the block from one state; the epoch itself is not to be asked there."""
+        """Answer this thread's queries inside the block from one snapshot; `epoch` must not be called there."""
         ...
 
     def decision_records(
         self, principal: Principal | None, account_ids: Collection[str], arn: str | None
     ) -> DecisionRecords:
-        """Load a principal, accounts and a resource, each as the method of its name does, in one query."""
+        """Load a principal, accounts and a resource in one query, each as the method of that name does."""
         ...
 
     def keep_uses(self, uses: Sequence[Use]) -> None:
-        """Keep what was used last; the epoch stays, since no decision depends on it."""
+        """Save last-used records; the epoch stays, since no decision depends on them."""
         ...

@@ -1,6 +1,6 @@
-"""The questions beside decisions, as SQL: one function per question, each gives a statement.
+"""The SQL statements of the store, except those of decisions and of `records`.
 
-What a request names is looked for through `sought`.
+Names from requests are passed through `storable`.
 """
 
 from __future__ import annotations
@@ -50,50 +50,58 @@ def epoch() -> Select[Any]:
 
 
 def access_key(key_id: str) -> Select[Any]:
-    """An access key with its owner; `identity_id` is NULL for a key of the root user."""
+    """Select an access key with its owner; `identity_id` is NULL for a key of the root user."""
     return (
         select(access_keys.c.sealed, access_keys.c.status, access_keys.c.account.label("key_account"), *_IDENTITY)
         .outerjoin(identities, identities.c.id == access_keys.c.user_id)
-        .where(access_keys.c.id == sought(key_id))
+        .where(access_keys.c.id == storable(key_id))
     )
 
 
 def api_key(key_id: str) -> CompoundSelect[Any]:
-    """An API key, and the service-specific credential of that id that is one; its digest is in hexadecimal."""
-    keys, those = api_keys.c, service_credentials.c
-    own = (keys.digest, cast(null(), String).label("hex_digest"), keys.status, keys.expires, keys.session_policy)
-    of_service = (cast(null(), LargeBinary), those.digest, those.status, those.expires, those.session_policy)
+    """Select an API key, or the service-specific credential of that id that is an API key, with its digest as hex."""
+    keys, credentials = api_keys.c, service_credentials.c
+    of_key = (keys.digest, cast(null(), String).label("hex_digest"), keys.status, keys.expires, keys.session_policy)
+    of_credential = (
+        cast(null(), LargeBinary),
+        credentials.digest,
+        credentials.status,
+        credentials.expires,
+        credentials.session_policy,
+    )
     return union_all(
-        select(*own, *_IDENTITY).join(identities, identities.c.id == keys.identity_id).where(keys.id == sought(key_id)),
-        select(*of_service, *_IDENTITY)
-        .join(identities, identities.c.id == those.user_id)
-        .where(those.id == sought(key_id), those.session_policy.is_not(None)),
+        select(*of_key, *_IDENTITY)
+        .join(identities, identities.c.id == keys.identity_id)
+        .where(keys.id == storable(key_id)),
+        select(*of_credential, *_IDENTITY)
+        .join(identities, identities.c.id == credentials.user_id)
+        .where(credentials.id == storable(key_id), credentials.session_policy.is_not(None)),
     )
 
 
 def anchors() -> Select[Any]:
-    """The trust anchors that are enabled, of all accounts."""
+    """Select the enabled trust anchors of all accounts."""
     return select(trust_anchors).where(trust_anchors.c.enabled).order_by(trust_anchors.c.id)
 
 
 def anchors_lists() -> Select[Any]:
-    """The revocation lists of all trust anchors."""
+    """Select the revocation lists of all trust anchors."""
     return select(revocation_lists.c.anchor_id, revocation_lists.c.text)
 
 
 def profiles() -> Select[Any]:
-    """The certificate profiles that are enabled, of all accounts."""
+    """Select the enabled certificate profiles of all accounts."""
     return select(certificate_profiles).where(certificate_profiles.c.enabled).order_by(certificate_profiles.c.id)
 
 
 def default_texts(policy_ids: Collection[str]) -> Select[Any]:
-    """The documents of managed policies as they are now."""
+    """Select the default documents of managed policies."""
     found = select(policies.c.id, policy_versions.c.text).join(policy_versions, _default_version(policies.c.id))
     return found.where(policies.c.id.in_(policy_ids))
 
 
-def sought(text: str) -> str:
-    """Return what to look for: where no database can hold the text, the empty one, for nothing is called that."""
+def storable(text: str) -> str:
+    """Return the text, or, if no database can store it, the empty text, which is never a stored name."""
     try:
         text.encode()
     except UnicodeEncodeError:

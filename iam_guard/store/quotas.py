@@ -1,7 +1,4 @@
-"""How many there may be of each thing: AWS's default quotas as one table.
-
-Rules G-75 to G-79, R-10, R-13, R-30.
-"""
+"""AWS's default quotas (rules G-75 to G-79, R-10, R-13, R-30)."""
 
 from __future__ import annotations
 

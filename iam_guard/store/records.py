@@ -1,8 +1,8 @@
-"""The second door of the store: rows read and changed in one transaction, for whoever changes what the store holds.
+"""Rows read and changed in one transaction, for the services that change what is stored.
 
-A small language over the tables of `schema`: which table, which columns have which values. A value may be a scalar,
-None for an absent one, `PRESENT`, a collection of which one must match, or what `values_of` gives (a subquery). Texts
-are compared byte by byte on every database, so that pages come in the same order everywhere.
+A small query language over the tables of `schema`: a table, and conditions on its columns. The value of a condition is
+a scalar, None (NULL), `PRESENT` (not NULL), a collection (one of), or a `values_of` subquery. Strings are compared byte
+by byte on every database, so that pages have the same order everywhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, Table
 
 from iam_guard.store import row_statements as statements
 from iam_guard.store.invalidation import Invalidation
-from iam_guard.store.queries import sought
+from iam_guard.store.queries import storable
 
 __all__ = ["PRESENT", "Records", "Row", "Table"]
 
@@ -23,7 +23,7 @@ Row: TypeAlias = RowMapping
 """A row by column name; JSON columns are decoded, instants are whole seconds since 1970."""
 
 PRESENT: Final = object()
-"""Stands for any value but NULL."""
+"""A condition for any value except NULL."""
 
 Values: TypeAlias = dict[str, Any]
 """The parameters of a statement by name."""
@@ -31,7 +31,7 @@ Values: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ValuesOf:
-    """The values that a column has in some rows, as a condition of another question."""
+    """A subquery: the values of a column in some rows, as a condition of another query."""
 
     table: Table
     column: str
@@ -39,46 +39,46 @@ class ValuesOf:
 
 
 class Records:
-    """The rows, in one transaction. `changed` says whether anything was written."""
+    """Reads and changes rows in one transaction. `changed` is whether anything was written."""
 
     def __init__(self, connect: Callable[[], Connection], *, writes: bool) -> None:
         self._connect = connect
-        self._begun: Connection | None = None
+        self._begun_connection: Connection | None = None
         self._writes = writes
-        self._found: dict[Hashable, Row | None] = {}
+        self._rows: dict[Hashable, Row | None] = {}
         self.changed = False
         self.invalidation = Invalidation()
         self.epoch: int | None = None
-        """The epoch that the changes made, once they are made for good."""
+        """The epoch of the changes, once they are committed."""
 
     @property
     def _connection(self) -> Connection:
-        """Begin the transaction when something is asked first; some calls ask nothing.
+        """Begin the transaction at the first query; some calls make none.
 
-        No `cached_property`: in Python 3.11 it has one lock for all objects of the class, so that whoever waits for a
-        connection here would stop the one who has it.
+        No `cached_property`: in Python 3.11 it has one lock for all objects of the class, so that a thread that waits
+        for a connection here would block the one that has it.
         """
-        if self._begun is None:
-            self._begun = self._connect()
-        return self._begun
+        if self._begun_connection is None:
+            self._begun_connection = self._connect()
+        return self._begun_connection
 
     # --- reading -------------------------------------------------------------------------------------------------
 
     def one(self, table: Table, **where: Any) -> Row | None:
-        """Return the row, None if there is none; a condition that several rows meet is a mistake of ours.
+        """Return the matching row, or None. Raises SQLAlchemy's `MultipleResultsFound` if there are several.
 
-        Asked again before anything changes, it is not looked for again.
+        Cached until something changes.
         """
-        form, values = _taken_apart(where)
+        form, values = _split(where)
         found = statements.selected(table, form, self._order(()))
         key = (found, *values.values())
-        if key not in self._found:
-            self._found[key] = self._connection.execute(found, values).mappings().one_or_none()
-        return self._found[key]
+        if key not in self._rows:
+            self._rows[key] = self._connection.execute(found, values).mappings().one_or_none()
+        return self._rows[key]
 
     def all(self, table: Table, *, order: Sequence[str] = (), columns: Sequence[str] = (), **where: Any) -> list[Row]:
-        """Return all rows, in the order of some columns; with `columns`, these alone, for some hold long documents."""
-        form, values = _taken_apart(where)
+        """Return all matching rows, ordered by `order`; with `columns`, only these (some contain long documents)."""
+        form, values = _split(where)
         found = statements.selected(table, form, self._order(order), tuple(columns))
         return list(self._connection.execute(found, values).mappings())
 
@@ -92,74 +92,74 @@ class Records:
         path_prefix: str | None = None,
         **where: Any,
     ) -> list[Row]:
-        """Return at most `limit` rows by columns that tell them apart, after the one with the values `after`."""
-        form, values = _taken_apart(where)
+        """Return at most `limit` rows, by columns that are unique together, after the row with the values `after`."""
+        form, values = _split(where)
         values["limit"] = limit
         if after is not None:
-            values |= {f"after{index}": sought(text) for index, text in enumerate(after)}
+            values |= {f"after{index}": storable(text) for index, text in enumerate(after)}
         has_prefix = bool(path_prefix) and path_prefix != "/"
         if path_prefix and has_prefix:
-            values |= {"prefix": sought(path_prefix), "prefix_length": len(path_prefix)}
-        found = statements.one_page(table, form, self._order(order), is_first=after is None, has_prefix=has_prefix)
+            values |= {"prefix": storable(path_prefix), "prefix_length": len(path_prefix)}
+        found = statements.page(table, form, self._order(order), is_first=after is None, has_prefix=has_prefix)
         return list(self._connection.execute(found, values).mappings())
 
     def count(self, table: Table, **where: Any) -> int:
-        """Count rows."""
-        form, values = _taken_apart(where)
+        """Return the number of matching rows."""
+        form, values = _split(where)
         counted = statements.counted(table, form)
         return int(self._connection.execute(counted, values).scalar_one())
 
     def counts(self, table: Table, column: str, **where: Any) -> dict[str, int]:
-        """Count rows by the value of a column; a value without rows is left out."""
-        form, values = _taken_apart(where)
+        """Return the number of rows by value of a column; values without rows are left out."""
+        form, values = _split(where)
         counted = statements.counted_by(table, column, form)
         return {str(value): int(number) for value, number in self._connection.execute(counted, values)}
 
     def characters(self, table: Table, column: str, **where: Any) -> int:
-        """Count the characters of a column of texts in all rows together."""
-        form, values = _taken_apart(where)
+        """Return the number of characters in a text column of all rows together."""
+        form, values = _split(where)
         counted = statements.characters_of(table, column, form)
         return int(self._connection.execute(counted, values).scalar_one())
 
     def values_of(self, table: Table, column: str, **where: Any) -> ValuesOf:
-        """Return the values of a column, for use as a condition of another question."""
+        """Return a subquery for the values of a column, for use as a condition of another query."""
         return ValuesOf(table, column, where)
 
     # --- changing ------------------------------------------------------------------------------------------------
 
     def insert(self, table: Table, **values: Any) -> None:
-        """Put in one row."""
+        """Insert one row."""
         self.invalidation.inserted(table.name, values)
         self._change(statements.inserted(table), values)
 
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
-        """Change rows; give how many there were."""
+        """Update the matching rows; return their number."""
         self.invalidation.changed(table.name, where, values)
-        form, sought_values = _taken_apart(where)
+        form, conditions = _split(where)
         new = {f"new_{name}": value for name, value in values.items()}
-        return self._change(statements.updated(table, tuple(values), form), sought_values | new)
+        return self._change(statements.updated(table, tuple(values), form), conditions | new)
 
     def delete(self, table: Table, **where: Any) -> int:
-        """Remove rows; give how many there were."""
+        """Delete the matching rows; return their number."""
         self.invalidation.changed(table.name, where)
-        form, values = _taken_apart(where)
+        form, values = _split(where)
         return self._change(statements.deleted(table, form), values)
 
     def _change(self, statement: Any, values: Values) -> int:
         if not self._writes:
             raise RuntimeError("expected a transaction that was opened for writing")
         self.changed = True
-        self._found.clear()
+        self._rows.clear()
         return int(self._connection.execute(statement, values).rowcount)
 
     def _order(self, columns: Sequence[str]) -> statements.Order:
-        """Return how rows are sorted; PostgreSQL would follow the language of its database."""
+        """Return the sort order; PostgreSQL's default would depend on the collation of its database."""
         is_postgresql = self._connection.dialect.name == "postgresql"
         return statements.Order(tuple(columns), "C" if is_postgresql else None)
 
 
-def _taken_apart(where: Mapping[str, Any]) -> tuple[statements.Where, Values]:
-    """Take conditions apart: into their form, and the values as its parameters."""
+def _split(where: Mapping[str, Any]) -> tuple[statements.Where, Values]:
+    """Split conditions into their form and its parameters."""
     values: Values = {}
     return _forms(where, values), values
 
@@ -175,10 +175,10 @@ def _form(value: Any, values: Values) -> statements.Form:
     if value is None:
         return "absent"
     if isinstance(value, ValuesOf):
-        return statements.Inner(value.table, value.column, _forms(value.where, values))
+        return statements.Subquery(value.table, value.column, _forms(value.where, values))
     if isinstance(value, str):
-        value = sought(value)
+        value = storable(value)
     elif isinstance(value, Collection):
-        form, value = "among", tuple([sought(each) if isinstance(each, str) else each for each in value])
+        form, value = "among", tuple([storable(each) if isinstance(each, str) else each for each in value])
     values[f"value{len(values)}"] = value
     return form

@@ -1,7 +1,7 @@
 """Resource-based policies of an application's resources: put, get, delete and list them (rules A.3, P-5 to P-8).
 
-A document is checked as it is written: against the language, its size, and the principals that it names, which are
-bound to the unique ids they have now.
+A document is validated when it is written: its syntax, its size, and its principals, which are bound to their current
+unique ids.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class ListedPolicy(NamedTuple):
 
 
 class ResourcePolicies:
-    """The resource-based policies that a store holds. Safe to share between threads."""
+    """Manages the resource-based policies of a store. Thread-safe."""
 
     def __init__(self, store: RecordStore, change_recorder: ChangeRecorder | None = None) -> None:
         self._store = store
         self._change_recorder = change_recorder or NoChangeRecorder()
 
     def put(self, arn: str, document: Mapping[str, Any] | str, *, account: str | None = None) -> None:
-        """Attach a policy to a resource, in the place of any other.
+        """Attach a policy to a resource, replacing any other.
 
-        `document` is a dict or JSON text, which is kept as written. `account` owns the resource; it need not be said
-        where the ARN says it. Raises `InvalidInput`, `PolicyError`, `LimitExceeded`; `NoSuchEntity` for an account that
-        the store does not hold; `StoreIsReadOnly`; `RecordUnavailable` where it is put and cannot be recorded.
+        `document` is a dict or JSON text, which is stored as written. `account` is the owner of the resource; optional
+        if the ARN contains it. Raises `InvalidInput`, `PolicyError`, `LimitExceeded`; `NoSuchEntity` for an unknown
+        account; `StoreIsReadOnly`; `RecordUnavailable` if the policy was attached but could not be audited.
         """
         self._change_recorder.prepare()
         owner = _owner(arn, account)
@@ -58,35 +58,35 @@ class ResourcePolicies:
                 "digest": checked.digest,
                 "bindings": bind_principals(records, checked, partition=self._store.partition),
             }
-            known = records.one(resources, arn=arn)
-            if known is None:
+            stored = records.one(resources, arn=arn)
+            if stored is None:
                 records.insert(resources, arn=arn, account=owner, tags={}, **values)
-            elif known["account"] == owner:
+            elif stored["account"] == owner:
                 records.update(resources, values, arn=arn)
             else:
                 raise InvalidInput(f"the resource `{arn}` belongs to another account", place="account")
-            before = None if known is None else known["digest"]
-        told = {"resourceArn": arn, "policy": checked.text}
+            before = None if stored is None else stored["digest"]
+        parameters = {"resourceArn": arn, "policy": checked.text}
         replaced = ChangedDocument(before, checked.digest)
         self._change_recorder.record(
             CallResult(
                 action="iam-guard:PutResourcePolicy",
                 resource=arn,
                 owner=owner,
-                parameters=told,
+                parameters=parameters,
                 document=replaced,
                 epoch=records.epoch,
             )
         )
 
     def get(self, arn: str) -> str | None:
-        """Return the policy of a resource as text, None where it has none; principals that are gone show their ids."""
+        """Return the policy of a resource as text, or None; deleted principals appear by their unique ids."""
         with self._store.viewing() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
             return None if row is None else self._current(records, row)
 
     def delete(self, arn: str) -> None:
-        """Take the policy of a resource away. Raises `NoSuchEntity` where there is none, and what `put` raises."""
+        """Delete the policy of a resource. Raises `NoSuchEntity` if there is none, and as `put` does."""
         self._change_recorder.prepare()
         with self._store.changing() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
@@ -110,7 +110,7 @@ class ResourcePolicies:
     def list(
         self, *, account: str | None = None, after: str | None = None, limit: int = MAX_LISTED
     ) -> list[ListedPolicy]:
-        """List resources that have a policy, by ARN; `after` is the last ARN of the page before."""
+        """Return a page of the resources with a policy, by ARN; `after` is the last ARN of the previous page."""
         where = {} if account is None else {"account": account}
         with self._store.viewing() as records:
             rows = records.page(
@@ -122,12 +122,13 @@ class ResourcePolicies:
         return iam_arn(self._store.partition, row["account"], row["kind"], row["path"], row["name"])
 
     def _current(self, records: Records, row: Row) -> str:
-        named = records.all(identities, id=list(row["bindings"].values())) if row["bindings"] else []
-        return current_text(row["text"], row["bindings"], {each["id"]: self._arn(each) for each in named}.get)
+        bound = records.all(identities, id=list(row["bindings"].values())) if row["bindings"] else []
+        arns = {identity["id"]: self._arn(identity) for identity in bound}
+        return current_text(row["text"], row["bindings"], arns.get)
 
 
 def _owner(arn: str, account: str | None) -> str:
-    """Return the account that owns a resource. Raises `InvalidInput` for what is no ARN, and where nobody says."""
+    """Return the account that owns a resource. Raises `InvalidInput` for an invalid ARN or a missing account."""
     if not isinstance(arn, str):
         raise InvalidInput(f"expected the ARN of a resource, got `{type(arn).__name__}`", place="arn")
     parsed = Arn.parse(arn)
@@ -137,10 +138,10 @@ def _owner(arn: str, account: str | None) -> str:
         raise InvalidInput("expected a resource of the application, got one of IAM", place="arn")
     if "*" in arn or "?" in arn:
         raise InvalidInput("expected the ARN of one resource, got a wildcard", place="arn")
-    named = parsed.account or None
-    if named is not None and account is not None and named != account:
+    arn_account = parsed.account or None
+    if arn_account is not None and account is not None and arn_account != account:
         raise InvalidInput(f"expected the account of the ARN, got `{account}`", place="account")
-    owner = account or named
+    owner = account or arn_account
     if owner is None or not is_account_id(owner):
         raise InvalidInput("expected the account that owns the resource, as 12 digits", place="account")
     return owner

@@ -1,8 +1,8 @@
-"""The statements behind `records`, each built once for its form: which table, which columns are compared how.
+"""The SQL statements of `records`, cached by their form: the table, and how each column is compared.
 
-Building a statement takes several times as long as running it, and a request runs a dozen. What differs from one call
-to the next are values, and those are parameters, named by their order: `value0`, `value1`, … Forms are written in our
-own code, so there is a number of them, and each is kept.
+Building a statement takes several times as long as running it, and a request runs a dozen. The values of a call are
+parameters, named by their order: `value0`, `value1`, … Forms come from this package's code only, so their number is
+limited and the caches need no bound.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from sqlalchemy import (
 from iam_guard.store.column_lookups import among
 
 
-class Inner(NamedTuple):
-    """A column of one of the rows that are found in another table: the form of a subquery."""
+class Subquery(NamedTuple):
+    """The form of a subquery: a column of matching rows of another table."""
 
     table: Table
     column: str
     where: Where
 
 
-Form: TypeAlias = Literal["is", "among", "absent", "present"] | Inner
-"""How a column is compared; the first two take a parameter, `among` a list."""
+Form: TypeAlias = Literal["is", "among", "absent", "present"] | Subquery
+"""How a column is compared; `is` takes a parameter, `among` a list."""
 Where: TypeAlias = tuple[tuple[str, Form], ...]
-"""Column and form, in the order of the parameters."""
+"""The columns and their forms, in the order of the parameters."""
 
 
 class Order(NamedTuple):
-    """Columns to sort by, and the collation in which texts are compared; None for the database's own."""
+    """The columns to sort by, and the collation of strings; None for the database's default."""
 
     columns: tuple[str, ...]
     collation: str | None
@@ -56,20 +56,20 @@ class Order(NamedTuple):
 @cache
 def selected(table: Table, where: Where, order: Order, columns: tuple[str, ...] = ()) -> Select[Any]:
     """Select whole rows, or some columns of them."""
-    wanted = select(*(table.c[column] for column in columns)) if columns else select(table)
-    return wanted.where(*_conditions(table, where)).order_by(*_ordered(table, order))
+    statement = select(*(table.c[column] for column in columns)) if columns else select(table)
+    return statement.where(*_conditions(table, where)).order_by(*_ordered(table, order))
 
 
 @cache
-def one_page(table: Table, where: Where, order: Order, *, is_first: bool, has_prefix: bool) -> Select[Any]:
-    """Select `limit` rows after those with the values `after0`, `after1`, …; paths begin with `prefix`."""
-    found = selected(table, where, order).limit(bindparam("limit", type_=Integer))
+def page(table: Table, where: Where, order: Order, *, is_first: bool, has_prefix: bool) -> Select[Any]:
+    """Select `limit` rows after the values `after0`, `after1`, …; with `has_prefix`, paths that begin with `prefix`."""
+    statement = selected(table, where, order).limit(bindparam("limit", type_=Integer))
     if not is_first:
-        found = found.where(_is_after(_ordered(table, order)))
+        statement = statement.where(_is_after(_ordered(table, order)))
     if has_prefix:
         length = bindparam("prefix_length", type_=Integer)
-        found = found.where(func.substr(table.c.path, 1, length) == bindparam("prefix", type_=String))
-    return found
+        statement = statement.where(func.substr(table.c.path, 1, length) == bindparam("prefix", type_=String))
+    return statement
 
 
 @cache
@@ -87,26 +87,26 @@ def counted_by(table: Table, column: str, where: Where) -> Select[Any]:
 
 @cache
 def characters_of(table: Table, column: str, where: Where) -> Select[Any]:
-    """Count the characters of a column of texts."""
+    """Count the characters of a text column."""
     return select(func.coalesce(func.sum(func.length(table.c[column])), 0)).where(*_conditions(table, where))
 
 
 @cache
 def inserted(table: Table) -> Insert:
-    """Insert a row; the parameters are named like its columns."""
+    """Insert a row; the parameters are the names of its columns."""
     return table.insert()
 
 
 @cache
 def updated(table: Table, columns: tuple[str, ...], where: Where) -> Update:
-    """Change columns; the new values are `new_` and the column's name."""
+    """Update columns; the parameter of a new value is `new_` and the column's name."""
     new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns}
     return table.update().where(*_conditions(table, where)).values(new)
 
 
 @cache
 def deleted(table: Table, where: Where) -> Delete:
-    """Remove rows."""
+    """Delete rows."""
     return table.delete().where(*_conditions(table, where))
 
 
@@ -126,9 +126,9 @@ def _numbered(table: Table, where: Where, numbers: Iterator[int]) -> Iterator[Co
                 yield column == _parameter(column, numbers)
             case "among":
                 yield column.in_(_parameter(column, numbers, expanding=True))
-            case Inner():
-                wanted = form.table.c[form.column]
-                yield among(column, select(wanted).where(*_numbered(form.table, form.where, numbers)))
+            case Subquery():
+                inner = form.table.c[form.column]
+                yield among(column, select(inner).where(*_numbered(form.table, form.where, numbers)))
 
 
 def _parameter(column: ColumnElement[Any], numbers: Iterator[int], *, expanding: bool = False) -> BindParameter[Any]:
@@ -136,7 +136,7 @@ def _parameter(column: ColumnElement[Any], numbers: Iterator[int], *, expanding:
 
 
 def _ordered(table: Table, order: Order) -> list[ColumnElement[Any]]:
-    """Return the columns as they are compared."""
+    """Return the columns to sort by, with their collation."""
     columns: list[ColumnElement[Any]] = [table.c[column] for column in order.columns]
     if order.collation is None:
         return columns
@@ -144,10 +144,10 @@ def _ordered(table: Table, order: Order) -> list[ColumnElement[Any]]:
 
 
 def _is_after(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    """Compare as a dictionary does: the first column decides, then the second."""
+    """Return whether a row comes after the given values, in lexicographic order."""
     values = [bindparam(f"after{index}", type_=column.type) for index, column in enumerate(columns)]
-    ways = []
+    alternatives = []
     for index, column in enumerate(columns):
         same = [earlier == value for earlier, value in zip(columns[:index], values, strict=False)]
-        ways.append(and_(*same, column > values[index]))
-    return or_(*ways)
+        alternatives.append(and_(*same, column > values[index]))
+    return or_(*alternatives)

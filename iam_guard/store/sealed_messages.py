@@ -1,7 +1,7 @@
-"""Authorization messages: what a refusal does not tell its caller, sealed for the account that it belongs to (S-36).
+"""Encoded authorization messages: the details of a denial, sealed for the account that it belongs to (S-36).
 
-Form: URL-safe base64 without padding of what the sealer makes of the deflated JSON. INVARIANT: it is sealed to its
-account, so nobody else's administrator opens it.
+Format: URL-safe base64, unpadded, of the sealed, deflated JSON. INVARIANT: the account is part of the sealing context,
+so that administrators of other accounts can't open it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from iam_guard.errors import StoreUnavailable
 from iam_guard.store.sealing import Sealer
 
 MAX_CHARACTERS = 10240
-"""Of an encoded message: no client may hand in a longer one."""
+"""The length of an encoded message; clients may not send a longer one."""
 
 
 def write_message(message: Mapping[str, Any], account: str, sealer: Sealer) -> str | None:
-    """Seal a message for an account; one that is too long without its condition values, None where that is not enough.
+    """Return the message sealed for an account; None if it is too long even when shortened.
 
-    The statements that decided go last.
+    First the condition values are left out, then the matched statements.
     """
     context = {name: value for name, value in message["context"].items() if name != "conditions"}
     bare = {**message, "context": {**context, "conditions": {"items": []}}}
-    for each in (message, bare, {**bare, "matchedStatements": {"items": []}}):
-        content = zlib.compress(json.dumps(each, separators=(",", ":")).encode(), 9)
+    for variant in (message, bare, {**bare, "matchedStatements": {"items": []}}):
+        content = zlib.compress(json.dumps(variant, separators=(",", ":")).encode(), 9)
         encoded = base64.urlsafe_b64encode(sealer.seal(content, _context(account))).rstrip(b"=").decode("ascii")
         if len(encoded) <= MAX_CHARACTERS:
             return encoded
@@ -35,7 +35,7 @@ def write_message(message: Mapping[str, Any], account: str, sealer: Sealer) -> s
 
 
 def read_message(encoded: str, account: str, sealer: Sealer) -> str | None:
-    """Open a message as JSON text; None for anything that was not sealed so for this account."""
+    """Return a message as JSON text; None if it was not sealed for this account."""
     try:
         sealed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
         opened = sealer.open(sealed, _context(account))

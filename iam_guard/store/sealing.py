@@ -1,8 +1,8 @@
-"""Sealing: secrets at rest are AES-256-GCM under a key ring with rotation.
+"""Encryption of secrets at rest: AES-256-GCM with a list of keys that can be rotated (design section 5).
 
-Form of a sealed value: one byte 1, eight bytes that name the key, twelve bytes of nonce, the ciphertext with its tag.
-The first key of the ring seals, every key opens; so a new key is put first and the old one stays until nothing is
-sealed with it. No key ever shows in a repr, log or error. Design section 5.
+Format of a sealed value: the byte 1, eight bytes that identify the key, twelve bytes of nonce, the ciphertext with its
+tag. The first key seals, all keys open; to rotate, put the new key first and keep the old one until nothing is sealed
+with it. No key appears in a repr, log or error.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _HEADER = len(_FORM) + _KEY_NAME
 
 
 class Sealer:
-    """Seals and opens with a ring of 32-byte keys."""
+    """Seals and opens with 32-byte keys."""
 
     OVERHEAD: Final = _HEADER + _NONCE + _TAG
-    """Bytes by which what is sealed is longer than what was to be sealed."""
+    """The number of bytes by which sealing makes a value longer."""
 
-    __slots__ = ("_first", "_ring")
+    __slots__ = ("_first", "_keys")
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
@@ -44,64 +44,64 @@ class Sealer:
         if any(len(key) != 32 for key in keys):
             raise ConfigurationError("expected sealing keys of 32 bytes", place="sealing_keys")
         self._first = _key_name(keys[0])
-        self._ring = {_key_name(key): AESGCM(key) for key in keys}
+        self._keys = {_key_name(key): AESGCM(key) for key in keys}
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
-        """Seal; `context` must be given again to open, so that a sealed value can't be moved to another place."""
+        """Encrypt; `open` needs the same `context`, so that a sealed value can't be moved to another place."""
         nonce = secrets.token_bytes(_NONCE)
         header = _FORM + self._first
-        return header + nonce + self._ring[self._first].encrypt(nonce, plaintext, header + context)
+        return header + nonce + self._keys[self._first].encrypt(nonce, plaintext, header + context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
-        """Open; raise `StoreUnavailable` for another key, another context, or anything that was tampered with."""
+        """Decrypt. Raises `StoreUnavailable` for an unknown key, another context, or an altered value."""
         header, nonce, ciphertext = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
-        key = self._ring.get(header[len(_FORM) :])
+        key = self._keys.get(header[len(_FORM) :])
         if key is None or not header.startswith(_FORM):
-            raise StoreUnavailable("a stored secret was sealed with a key that is not in the key ring")
+            raise StoreUnavailable("a stored secret was sealed with a key that is not among the sealing keys")
         try:
             return key.decrypt(nonce, ciphertext, header + context)
         except (InvalidTag, ValueError):
             raise StoreUnavailable("a stored secret does not open: it was changed, or moved from its place") from None
 
     def __repr__(self) -> str:
-        return f"Sealer(<{len(self._ring)} keys>)"
+        return f"Sealer(<{len(self._keys)} keys>)"
 
 
 def new_key() -> bytes:
-    """Make a random key for a ring."""
+    """Return a random key."""
     return AESGCM.generate_key(bit_length=256)
 
 
-def load_key_ring(settings: Settings, url: str) -> Sealer:
-    """Find the keys of the store at `url`.
+def load_sealer(settings: Settings, url: str) -> Sealer:
+    """Load the keys of the store at `url`.
 
-    The first of: the setting `sealing_keys`; the setting `sealing_key_file`; the file beside an SQLite store; for a
-    store in memory, a key that goes away with it. Raises `ConfigurationError` where there is none.
+    The first of: the setting `sealing_keys`; the setting `sealing_key_file`; the file `<store>.key` of an SQLite store;
+    for a store in memory, a temporary key. Raises `ConfigurationError` if there is none.
     """
     if settings.sealing_keys:
         return Sealer(read_keys(settings.sealing_keys, place="sealing_keys"))
-    path = Path(settings.sealing_key_file) if settings.sealing_key_file else key_file_beside(url)
+    path = Path(settings.sealing_key_file) if settings.sealing_key_file else default_key_file(url)
     if path is not None:
         return Sealer(_read_key_file(path))
     if is_in_memory(url):
         return Sealer([new_key()])
-    wanted = "`IAM_GUARD_SEALING_KEYS` (base64 of 32 random bytes) or `IAM_GUARD_SEALING_KEY_FILE`"
-    raise ConfigurationError(f"expected a sealing key for this store, set {wanted}", place="sealing_keys")
+    settings_names = "`IAM_GUARD_SEALING_KEYS` (base64 of 32 random bytes) or `IAM_GUARD_SEALING_KEY_FILE`"
+    raise ConfigurationError(f"expected a sealing key for this store: set {settings_names}", place="sealing_keys")
 
 
-def key_file_beside(url: str) -> Path | None:
-    """Return the place of the key file of an SQLite file: `<file>.key`."""
+def default_key_file(url: str) -> Path | None:
+    """Return the path of the key file of an SQLite file: `<file>.key`."""
     database = database_file(url)
     return None if database is None else database.with_name(database.name + ".key")
 
 
 def create_key_file(path: Path) -> bool:
-    """Create a key file with one new key, readable by its owner only; False if there is one, which stays as it is."""
+    """Create a key file with one new key, readable by its owner only; False if it exists, which keeps the file."""
     return create_private_file(path, base64.b64encode(new_key()) + b"\n")
 
 
 def read_keys(lines: Iterable[str], *, place: str) -> list[bytes]:
-    """Read base64 keys; raise `ConfigurationError`, which never repeats one."""
+    """Parse base64 keys. Raises `ConfigurationError`, which never quotes a key."""
     keys = []
     for number, line in enumerate(lines, 1):
         try:

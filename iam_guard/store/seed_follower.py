@@ -1,12 +1,12 @@
-"""The store that follows a seed file: in memory, always as the file declares (design, section 4.2).
+"""A store in memory that follows a seed file (design, section 4.2).
 
-At every `epoch()` the file and the files that it names are looked at; when their content has changed, it is applied as
-the whole truth. A bad edit changes nothing: the last good state stays, a warning is logged once, and `problem` says
-what is wrong. Unique ids are derived from names, so that all the processes that follow one file agree on them.
+Every `epoch()` checks the file and the files that it refers to; when their content has changed, the store is brought to
+that state. An invalid file changes nothing: the last valid state is kept, a warning is logged once, and `problem`
+describes the error. Unique ids are derived from names, so that all processes that follow one file agree on them.
 
-A file is read again when its time, size or inode is another, and for a while after it was written, for two writes
-within one tick of the file system's clock look the same. One that is just being written is left alone until it has
-rested.
+A file is read again when its time, size or inode changes, and for a while after a write, because two writes within one
+tick of the file system's clock have the same time. A file that was just written is read only when it has not changed
+for `REST_SECONDS`.
 """
 
 from __future__ import annotations
@@ -16,62 +16,63 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.forking import on_fork
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.settings import Settings
 from iam_guard.store.engine import closed_on_error, make_engine
-from iam_guard.store.identifiers import UniqueIds, derived_id
-from iam_guard.store.last_used_rows import Use
+from iam_guard.store.identifiers import derived_id
 from iam_guard.store.migrations import upgrade
 from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord
 from iam_guard.store.records import Records
-from iam_guard.store.sealing import Sealer, load_key_ring
+from iam_guard.store.sealing import load_sealer
 from iam_guard.store.seed.apply import apply_seed
 from iam_guard.store.seed.documents import Files
 from iam_guard.store.seed.seed_reader import read_seed
 from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
+from iam_guard.store.store_proxy import StoreProxy
 
 logger = logging.getLogger("iam_guard.store")
 
 IN_MEMORY = "sqlite://"
 REST_SECONDS = 0.05
-"""How long a file must have been left alone to be read."""
+"""Seconds without a write after which a file is read."""
 TICK_SECONDS = 2.0
-"""How long after a write its time may not yet tell it from another."""
+"""Seconds after a write during which another one may leave the same modification time."""
 
 
-class FollowedSeedStore:
-    """A `Store`. `problem` says what is wrong with the file at present, None if nothing is."""
+class FollowedSeedStore(StoreProxy):
+    """A `Store` with the content of a seed file. `problem` is the current error in the file, or None."""
 
     def __init__(self, path: str | os.PathLike[str], settings: Settings) -> None:
-        """Read the file; raise `SeedError` if it is bad from the start."""
+        """Read the file. Raises `SeedError` if it is invalid."""
         self.problem: str | None = None
         self._path = Path(path)
         self.begin_in_child()
         on_fork(self)
-        self._look: tuple[object, ...] = ()
-        self._rested = False
-        self._partition = settings.partition
-        sealer = load_key_ring(settings, IN_MEMORY)  # reading a seed takes long, so this comes first
+        self._state: tuple[object, ...] = ()
+        self._is_settled = False
+        partition = settings.partition
+        sealer = load_sealer(settings, IN_MEMORY)  # first, because reading a seed takes long
         files = Files(self._path)
-        seed = self._read(files)
+        seed = self._read(files, partition)
         engine = make_engine(IN_MEMORY)
         with closed_on_error(engine):
             upgrade(engine)
-            self._store = SqlStore(engine, sealer, partition=self._partition, ids=derived_id)
+            self._store = SqlStore(engine, sealer, partition=partition, ids=derived_id)
+            super().__init__(self._store)
             self._apply(seed)
-        self._seen = files.seen
+        self._digests_seen = files.seen
 
     def begin_in_child(self) -> None:
-        """Leave to the parent what its threads are reading."""
+        """Replace the lock, which a thread of the parent may have."""
         self._lock = threading.Lock()
 
     def epoch(self) -> int:
@@ -83,12 +84,6 @@ class FollowedSeedStore:
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self._store.api_key(api_key_id)
-
-    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
-        return self._store.seal_session(session, at_least=at_least)
-
-    def open_session(self, token: str) -> Session | None:
-        return self._store.open_session(token)
 
     def at_once(self) -> AbstractContextManager[None]:
         return self._store.at_once()
@@ -110,70 +105,51 @@ class FollowedSeedStore:
     def certificate_trust(self) -> CertificateTrust:
         return self._store.certificate_trust()
 
-    @property
-    def sealer(self) -> Sealer:
-        return self._store.sealer
-
-    @property
-    def partition(self) -> str:
-        return self._partition
-
-    @property
-    def ids(self) -> UniqueIds:
-        return self._store.ids
-
-    def viewing(self) -> AbstractContextManager[Records]:
-        return self._store.viewing()
-
     def changing(self) -> AbstractContextManager[Records]:
-        """Refuse: the file is the whole truth, and the next reading of it would undo any change."""
-        raise StoreIsReadOnly(f"the store follows the file `{self._path.name}`, and changes with it only")
-
-    def keep_uses(self, uses: Sequence[Use]) -> None:
-        """Keep what was used last, for as long as this process lives."""
-        self._store.keep_uses(uses)
+        """Raise `StoreIsReadOnly`: the next change of the file would undo the change."""
+        raise StoreIsReadOnly(f"the store follows the file `{self._path.name}`: change the file instead")
 
     def refresh(self) -> None:
-        """Read the file again if it has changed, even if it was written this very moment."""
+        """Read the file again if it has changed, even if it was written just now."""
         self._follow(0.0)
 
     def close(self) -> None:
         self._store.close()
 
     def _follow(self, rest: float) -> None:
-        """Take what is in the files now, unless one was written less than `rest` seconds ago and may be half a file."""
+        """Apply the files if they have changed, unless one was written less than `rest` seconds ago."""
         with self._lock:
-            look, age = _look_at(self._seen)
-            if (look == self._look and self._rested) or age < rest:
+            state, age = _file_state(self._digests_seen)
+            if (state == self._state and self._is_settled) or age < rest:
                 return
-            if _digests(self._seen) == self._seen:
-                self._look, self._rested = look, age >= TICK_SECONDS
+            if _digests(self._digests_seen) == self._digests_seen:
+                self._state, self._is_settled = state, age >= TICK_SECONDS
             else:
-                self._take_or_keep(rest)
+                self._reload(rest)
 
-    def _take_or_keep(self, rest: float) -> None:
+    def _reload(self, rest: float) -> None:
         files = Files(self._path)
         try:
-            seed: Seed | SeedError = self._read(files)
+            seed: Seed | SeedError = self._read(files, self.partition)
         except SeedError as error:
             seed = error
-        if _look_at(files.seen)[1] < rest:
-            return  # somebody writes at this moment: what was read may be half of it, and is read again
-        self._seen = files.seen
+        if _file_state(files.seen)[1] < rest:
+            return  # written meanwhile: the content may be incomplete, and is read again
+        self._digests_seen = files.seen
         if isinstance(seed, Seed):
             try:
                 self._apply(seed)
             except SeedError as error:
-                self._keep(error)
+                self._reject(error)
         else:
-            self._keep(seed)
+            self._reject(seed)
 
-    def _keep(self, error: SeedError) -> None:
+    def _reject(self, error: SeedError) -> None:
         self.problem = str(error)
-        logger.warning("the last good state stays, for the seed was refused: %s", error)
+        logger.warning("seed rejected, keeping the last valid state: %s", error)
 
-    def _read(self, files: Files) -> Seed:
-        return read_seed(files.read_seed(), self._path.name, files, partition=self._partition)
+    def _read(self, files: Files, partition: str) -> Seed:
+        return read_seed(files.read_seed(), self._path.name, files, partition=partition)
 
     def _apply(self, seed: Seed) -> None:
         changes = apply_seed(self._store, seed, whole=True)
@@ -182,12 +158,12 @@ class FollowedSeedStore:
             logger.info("%s", line)
 
 
-def _look_at(paths: Iterable[Path]) -> tuple[tuple[object, ...], float]:
-    """Return what tells one state of the files from another, and the seconds since the last write to one of them."""
+def _file_state(paths: Iterable[Path]) -> tuple[tuple[object, ...], float]:
+    """Return the files' times, sizes and inodes, and the seconds since the last write to one of them."""
     stats = [_stat(path) for path in paths]
-    look = tuple(stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+    state = tuple(stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
     age = time.time() - max((stat.st_mtime for stat in stats if stat is not None), default=0.0)
-    return look, age if age >= 0 else float("inf")
+    return state, age if age >= 0 else float("inf")
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -198,7 +174,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _digests(paths: Iterable[Path]) -> dict[Path, bytes | None]:
-    """Return the digest of each file's content, None where it can't be read."""
+    """Return the digest of each file's content, None if it can't be read."""
     digests: dict[Path, bytes | None] = {}
     for path in paths:
         try:

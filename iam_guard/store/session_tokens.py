@@ -1,14 +1,13 @@
-"""Session tokens: a session of temporary credentials, sealed into the text that its holder sends along.
+"""Session tokens: temporary credentials sealed into a string that the client sends with each request.
 
-Everything is in the token, so nothing is stored and opening one asks no database. Form: `igst_`, by which redaction and
-scanners for secrets know it, and URL-safe base64 without padding of what the sealer makes of one byte (`_PLAIN` or
-`_DEFLATED`), the session as a JSON array, and spaces where somebody wants a longer token. The context that it is sealed
-under names the form's version, so a token of another form, or another sealed secret, does not open. INVARIANT: one
-session token has one spelling; base64 would leave bits of the last character unread, so a token that is not spelled as
-we do is refused.
+The token contains the whole session, so nothing is stored and opening one needs no database query. Format: the prefix
+`igst_`, which redaction and secret scanners match, and unpadded URL-safe base64 of the sealed content: one byte
+(`_PLAIN` or `_DEFLATED`), the session as a JSON array, and spaces up to a requested length. The sealing context names
+the version of the format, so a token of another format, or another sealed secret, does not open. INVARIANT: a session
+token has one encoding; base64 decoding ignores bits of the last character, so any other encoding is rejected.
 
-Instants are kept to the second, as AWS does, and fractions cut off: a session is never older than it says, and never
-longer. What the store completes for each decision (`has_boundary`, the tags of user and role) is not in it.
+Times are truncated to the second, as in AWS: a session never starts or ends later than it should. What the store adds
+for each decision (`has_boundary`, the tags of user and role) is not included.
 
 Rules S-1, S-2, S-40, K-21.
 """
@@ -30,66 +29,66 @@ from iam_guard.store.sealing import Sealer
 
 PREFIX = "igst_"
 TOKEN_LIMIT = 8192
-"""Characters of a header's value that proxies commonly let through; every token has fewer."""
+"""The length of a header's value that proxies commonly accept; every token is shorter."""
 PACKED_LIMIT = 4096
-"""Bytes that policies, tags and source identity may take when packed; the token then keeps within its limit."""
+"""The limit for the packed policies, tags and source identity, in bytes; it keeps the token within its own limit."""
 
 _CONTEXT = b"session-token:1"
 _PLAIN, _DEFLATED = b"J", b"Z"
 _WORTH_DEFLATING = 512
 _LEVEL = 9
 _TYPES = {kind.value: kind for kind in PrincipalType}
-_RAW = -15  # without zlib's header and checksum: the seal vouches for the content
+_RAW = -15  # without zlib's header and checksum: the seal authenticates the content
 
 
 def write_session(session: Session, sealer: Sealer, *, at_least: int = 0) -> str:
-    """Seal a session into a token, of `at_least` so many characters."""
+    """Seal a session into a token of at least `at_least` characters."""
     content = _json(_row(session))
     form = _PLAIN
     if len(content) > _WORTH_DEFLATING:
         deflated = zlib.compress(content, _LEVEL, wbits=_RAW)
         if len(deflated) < len(content):
             form, content = _DEFLATED, deflated
-    content = content.ljust(_room(at_least))
-    return _spelled(sealer.seal(form + content, _CONTEXT))
+    content = content.ljust(_content_length(at_least))
+    return _encoded(sealer.seal(form + content, _CONTEXT))
 
 
 def read_session(token: str, sealer: Sealer) -> Session | None:
-    """Open a token; None for anything else than a token that was sealed with this ring, in this form, unaltered."""
+    """Open a token; None unless it was sealed with these keys, in this format, and is unaltered."""
     if not token.startswith(PREFIX):
         return None
     text = token[len(PREFIX) :]
     try:
         sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        if _spelled(sealed) != token:
+        if _encoded(sealed) != token:
             return None
         opened = sealer.open(sealed, _CONTEXT)
     except (ValueError, StoreUnavailable):
         return None
     content = opened[1:]
     if opened.startswith(_DEFLATED):
-        content = zlib.decompressobj(wbits=_RAW).decompress(content)  # what follows is room that somebody wanted
-    return _session(json.loads(content.decode("utf-8", "surrogatepass")))  # given bytes, it would guess the encoding
+        content = zlib.decompressobj(wbits=_RAW).decompress(content)  # ignores the padding that follows
+    return _session(json.loads(content.decode("utf-8", "surrogatepass")))  # from bytes, it would guess the encoding
 
 
 def packed_size(session: Session) -> int:
     """Return the share of `PACKED_LIMIT` in use by policies, tags and source identity, in percent (S-40).
 
-    It depends on these alone: not on keys, secrets or times, and not on who asks.
+    It depends on these alone, not on the caller, keys, secrets or times.
     """
     caller = session.principal
     if not (caller.session_policies or caller.tags or session.source_identity):
         return 0
-    frozen = [caller.session_policies, dict(caller.tags), session.transitive_tag_keys, session.source_identity]
-    return -(-100 * len(zlib.compress(_json(frozen), _LEVEL, wbits=_RAW)) // PACKED_LIMIT)
+    content = [caller.session_policies, dict(caller.tags), session.transitive_tag_keys, session.source_identity]
+    return -(-100 * len(zlib.compress(_json(content), _LEVEL, wbits=_RAW)) // PACKED_LIMIT)
 
 
-def _spelled(sealed: bytes) -> str:
+def _encoded(sealed: bytes) -> str:
     return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
 
 
-def _room(characters: int) -> int:
-    """Return how many bytes of content make a token of so many characters."""
+def _content_length(characters: int) -> int:
+    """Return the number of bytes of content in a token of a given length."""
     return max(0, -(-3 * (characters - len(PREFIX)) // 4) - Sealer.OVERHEAD - len(_PLAIN))
 
 
@@ -97,7 +96,7 @@ def _json(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-# --- the array; the two functions below are each other's inverse ----------------------------------------------------
+# --- the array; the two functions below are inverse to each other -----------------------------------------------------
 
 
 def _row(session: Session) -> list[object]:
@@ -125,8 +124,8 @@ def _row(session: Session) -> list[object]:
 
 
 def _session(row: list[Any]) -> Session:
-    key_id, secret, issued, expires, kind, arn, account, role_arn, user_arn, userid, tags, frozen, policies, *more = row
-    parent_key_id, parent_user_id, transitive, source_identity, mfa_at = more
+    key_id, secret, issued, expires, kind, arn, account, role_arn, user_arn, userid, *more = row
+    tags, context, policies, parent_key_id, parent_user_id, transitive, source_identity, mfa_at = more
     principal = Principal(
         _TYPES[kind],
         arn,
@@ -135,7 +134,7 @@ def _session(row: list[Any]) -> Session:
         user_arn,
         userid,
         MappingProxyType(tags),
-        MappingProxyType({key: tuple(value) if isinstance(value, list) else value for key, value in frozen.items()}),
+        MappingProxyType({key: tuple(value) if isinstance(value, list) else value for key, value in context.items()}),
         None if policies is None else tuple(policies),
     )
     return Session(

@@ -1,5 +1,5 @@
-"""The Store on a database: which rows are a caller. A question is one transaction and, but for client certificates, one
-statement; beside it, the transactions of those who change rows.
+"""The Store on a database. Each read is one transaction and, except for client certificates, one statement; services
+that change rows open transactions through `viewing` and `changing`.
 
 Rules P-1 to P-16, S-21, R-1, T-9.
 """
@@ -38,7 +38,7 @@ from iam_guard.store.identifiers import (
 )
 from iam_guard.store.last_used_rows import Use, write_uses
 from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord, StoredPolicy
-from iam_guard.store.queries import sought
+from iam_guard.store.queries import storable
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
@@ -49,18 +49,18 @@ _FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":
 _ALL_OF_ROOT = StoredPolicy(
     PolicyRef("root user", PolicyType.IDENTITY, None, hashlib.sha256(_FULL_ACCESS.encode()).hexdigest()), _FULL_ACCESS
 )
-"""What the root user may do in its account, as a policy: it has none, and who it federates is limited from there."""
+"""The root user's permissions as a policy, which the session policies of its federated users limit."""
 
 
 class SqlStore:
-    """A `Store` on SQLite or PostgreSQL. `ids` makes the unique ids of what is created in it."""
+    """A `Store` on SQLite or PostgreSQL. `ids` generates the unique ids of new entities."""
 
     def __init__(self, engine: Engine, sealer: Sealer, *, partition: str = "aws", ids: UniqueIds = random_id) -> None:
         self.engine = engine
         self.sealer = sealer
         self.partition = partition
         self.ids = ids
-        self._open = threading.local()
+        self._thread_state = threading.local()
 
     @property
     def is_remote(self) -> bool:
@@ -69,17 +69,17 @@ class SqlStore:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Answer this thread's questions inside the block from one transaction, so of one epoch."""
+        """Answer this thread's queries inside the block from one transaction, so from one epoch."""
         with reading(self.engine, bounded=True) as connection:
-            self._open.connection = connection
+            self._thread_state.connection = connection
             try:
                 yield
             finally:
-                del self._open.connection
+                del self._thread_state.connection
 
     @contextmanager
     def _reading(self, *, bounded: bool = True) -> Iterator[Connection]:
-        connection: Connection | None = getattr(self._open, "connection", None)
+        connection: Connection | None = getattr(self._thread_state, "connection", None)
         if connection is not None:
             yield connection
             return
@@ -88,13 +88,13 @@ class SqlStore:
 
     @contextmanager
     def viewing(self) -> Iterator[Records]:
-        """Read rows in one transaction, which may be many: it has no limit as a whole."""
+        """Read rows in one transaction, without a time limit for the whole: there may be many rows."""
         with ExitStack() as stack:
             yield Records(lambda: stack.enter_context(self._reading(bounded=False)), writes=False)
 
     @contextmanager
     def changing(self) -> Iterator[Records]:
-        """Change rows in one transaction that ends with a higher epoch; nothing is changed when the block raises."""
+        """Change rows in one transaction, which increments the epoch; it is rolled back when the block raises."""
         with writing(self.engine) as connection:
             acquire_write_lock(connection)
             records = Records(lambda: connection, writes=True)
@@ -103,7 +103,7 @@ class SqlStore:
                 records.epoch = bump_epoch(connection)
 
     def keep_uses(self, uses: Sequence[Use]) -> None:
-        """Keep what was used last; the epoch stays, since no decision depends on it."""
+        """Save last-used records; the epoch stays, since no decision depends on them."""
         with writing(self.engine) as connection:
             acquire_write_lock(connection)
             write_uses(connection, uses)
@@ -156,17 +156,18 @@ class SqlStore:
     def decision_records(
         self, principal: Principal | None, account_ids: Collection[str], arn: str | None
     ) -> DecisionRecords:
-        named = None if principal is None else _identity_of(principal)
+        identity_key = None if principal is None else _identity_of(principal)
         ids = dict.fromkeys(account_ids)
         if principal is not None and self._has_root(principal):
             ids[str(principal.account)] = None
-        values: dict[str, str] = dict(zip(("account", "kind", "folded"), map(sought, named or ()), strict=False))
-        values |= {f"account{number}": sought(id) for number, id in enumerate(ids)}
+        key = map(storable, identity_key or ())
+        values: dict[str, str] = dict(zip(("account", "kind", "folded"), key, strict=False))
+        values |= {f"account{number}": storable(id) for number, id in enumerate(ids)}
         if arn is not None:
-            values["arn"] = sought(arn)
+            values["arn"] = storable(arn)
         query = decision_query(
             self.engine.dialect.name,
-            has_principal=named is not None,
+            has_principal=identity_key is not None,
             account_count=len(ids),
             has_resource=arn is not None,
         )
@@ -184,15 +185,15 @@ class SqlStore:
             return read_trust(connection)
 
     def refresh(self) -> None:
-        """Do nothing: every question is put to the database."""
+        """Do nothing: every read queries the database."""
 
     def close(self) -> None:
         self.engine.dispose()
 
-    # --- who is who ----------------------------------------------------------------------------------------------
+    # --- principals ----------------------------------------------------------------------------------------------
 
     def _has_root(self, principal: Principal) -> bool:
-        """Return whether a caller has its access from the root user of an account, which has no row of its own."""
+        """Return whether the caller's permissions are those of a root user, which has no row of its own."""
         is_federated = principal.type is PrincipalType.FEDERATED_USER
         root = self._root_arn(principal)
         return principal.type is PrincipalType.ROOT or (is_federated and principal.user_arn == root)
@@ -209,7 +210,7 @@ class SqlStore:
         return PrincipalRecord(rows.epoch, True, self._completed(principal, row), identity, boundary)
 
     def _of_root(self, principal: Principal, account: AccountRecord) -> PrincipalRecord:
-        """Return the root user, or a federated user of it: its session policies limit full access (R-1, S-32)."""
+        """Return the record of a root user, or of its federated user, whose session policies limit it (R-1, S-32)."""
         exists = account.exists
         if principal.type is PrincipalType.FEDERATED_USER:
             return PrincipalRecord(account.epoch, exists, principal, (_ALL_OF_ROOT,) if exists else ())
@@ -220,7 +221,7 @@ class SqlStore:
         return root_arn(self.partition, str(principal.account))
 
     def _is(self, principal: Principal, row: Row) -> bool:
-        """Return whether the row is this caller: same ARN, letter by letter (P-16), and the same unique id (P-6)."""
+        """Return whether the row is this caller: the same ARN, case-sensitively (P-16), and unique id (P-6)."""
         arn = self._arn(row)
         match principal.type:
             case PrincipalType.USER:
@@ -237,23 +238,23 @@ class SqlStore:
 
     def _completed(self, principal: Principal, row: Row) -> Principal:
         has_boundary = row["target"] is not None
-        filled = replace(principal, tags=_merged(row["tags"], principal.tags), has_boundary=has_boundary)
+        completed = replace(principal, tags=_merged(row["tags"], principal.tags), has_boundary=has_boundary)
         match principal.type:
             case PrincipalType.USER:
-                return replace(filled, userid=row["id"])
+                return replace(completed, userid=row["id"])
             case PrincipalType.ASSUMED_ROLE:
-                return replace(filled, userid=_session_id(row["id"], principal.name), role_arn=self._arn(row))
+                return replace(completed, userid=_session_id(row["id"], principal.name), role_arn=self._arn(row))
             case _:
-                return filled
+                return completed
 
     def _user(self, row: Row) -> Principal:
-        """Make the caller behind a user's key. Its tags are left to `principal`: those of a caller win there (S-21)."""
+        """Return the user that a key belongs to, without tags: `principal` adds them, and a caller's win (S-21)."""
         return Principal.from_arn(
             self._arn(row), userid=row["identity_id"], has_boundary=row["boundary_id"] is not None
         )
 
     def _session(self, row: Row, session: str) -> Principal:
-        """Make the caller behind a role's API key: a session that bears the key's id as its name."""
+        """Return the session of a role's API key, which is named after the key's id."""
         return Principal.from_arn(
             session_arn(self.partition, row["account"], row["name"], session),
             role_arn=self._arn(row),
@@ -266,7 +267,7 @@ class SqlStore:
 
 
 def access_key_context(access_key_id: str) -> bytes:
-    """Return what a secret access key is sealed to."""
+    """Return the sealing context of a secret access key."""
     return b"access-key:" + access_key_id.encode()
 
 
@@ -296,7 +297,7 @@ def _session_id(role_id: str, session: str) -> str:
 
 
 def _merged(stored: Mapping[str, str], session: Mapping[str, str]) -> Mapping[str, str]:
-    """Lay session tags over stored ones; keys are the same without regard to case (S-21)."""
+    """Return the stored tags, overridden by session tags; keys are compared case-insensitively (S-21)."""
     overridden = {key.lower() for key in session}
-    kept = {key: value for key, value in stored.items() if key.lower() not in overridden}
-    return MappingProxyType(kept | dict(session))
+    remaining = {key: value for key, value in stored.items() if key.lower() not in overridden}
+    return MappingProxyType(remaining | dict(session))

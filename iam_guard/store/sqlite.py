@@ -1,17 +1,17 @@
-"""SQLite's connections: how they are opened and prepared, and what becomes of them when the process forks.
+"""SQLite connections: how they are opened and configured, and how they are handled when the process forks.
 
-SQLite in memory lives in one connection, for a second one would open a second, empty database. The pool holds exactly
-that connection and lends it to one thread at a time, so the pool is the lock. (`StaticPool` hands one connection to all
-threads at once, which mixes their transactions; a shared-cache URI answers `SQLITE_LOCKED` at once instead of waiting.)
-An SQLite file is in WAL mode, so that readers and the one writer don't wait for each other, and is written with
-`synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom. What keeps
-a reader waiting all the same (another process that holds the file exclusively, or recovers it) does so for the store's
-timeout. A file system that hangs, as NFS may, has no limit that a process could set.
+A database in memory exists in one connection; a second one would open another, empty database. The pool contains
+exactly that connection and gives it to one thread at a time, so the pool is the lock. (`StaticPool` gives one
+connection to all threads at once, which mixes their transactions; a shared-cache URI fails with `SQLITE_LOCKED` at once
+instead of waiting.) A database file is in WAL mode, so that readers and the one writer don't wait for each other, and
+is written with `synchronous=FULL`: an acknowledged revocation survives a power cut, and policies are rarely written. A
+reader that has to wait anyway (another process has locked the file exclusively, or recovers it) waits for the store's
+timeout at most. A file system that hangs, as NFS may, cannot be limited by the process.
 
 No connection to a file may cross a fork: SQLite keeps in memory which locks a process has, and a child has none of its
-parent's. So they are closed before, and none is opened until the fork is over; each side opens its own. The one
-connection to a store in memory does cross, together with the data: the thread that forks borrows it, so that no other
-thread is in the middle of something, and the child puts it into a pool of its own.
+parent's. So they are closed before the fork, and none is opened until it is over; each process opens its own. The one
+connection to a database in memory does cross, together with the data: the forking thread checks it out, so that no
+other thread is using it, and the child puts it into a new pool.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from iam_guard.store.time_limits import BUSY_SECONDS
 
 _RETRY_SECONDS: Final = 0.02
 _FORK_SECONDS: Final = 0.5
-"""Seconds for which a fork waits for the transactions of other threads; callers that connect meanwhile wait as long."""
+"""Seconds for which a fork waits for the transactions of other threads; new connections wait as long."""
 
 
 def sqlite_engine(url: URL, timeout: float, execution_options: dict[str, Any]) -> Engine:
-    """Make the engine for a file, or for a new database in memory."""
+    """Return the engine for a file, or for a new database in memory."""
     if url.database in (None, "", ":memory:"):
         return _memory_engine(url, execution_options)
     arguments = {"timeout": timeout}
@@ -75,7 +75,7 @@ def _memory_engine(url: URL, execution_options: dict[str, Any]) -> Engine:
 
 
 class ForkSafePool(QueuePool):
-    """A pool that takes connections back in a forked child, from threads that are not there."""
+    """A pool that stays usable in a forked child, where the threads that used it don't exist."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,10 +83,10 @@ class ForkSafePool(QueuePool):
 
 
 class _FilePool(ForkSafePool):
-    """A pool that still counts what threads have borrowed when its idle connections are closed."""
+    """A pool that can close its idle connections and still count those in use."""
 
     def close_idle(self) -> None:
-        """Close the connections that no thread has; unlike `dispose`, leave the count of the others as it is."""
+        """Close the connections that no thread uses; unlike `dispose`, keep the count of the others."""
         while self.checkedin():
             with suppress(Empty):
                 self._pool.get(False).close()
@@ -94,18 +94,18 @@ class _FilePool(ForkSafePool):
 
 
 class _Memory:
-    """The one connection that a database in memory has."""
+    """The only connection of a database in memory."""
 
     def __init__(self) -> None:
         self._is_open = False
         self.inherited: Any = None
 
     def connect(self, dialect: Any, _: object, arguments: list[Any], options: dict[str, Any]) -> Any:
-        """Open the database, once; in a forked process, return what its parent has opened."""
+        """Open the database, once; in a forked process, return the parent's connection."""
         inherited, self.inherited = self.inherited, None
         if inherited is None:
             if self._is_open:
-                raise sqlite3.ProgrammingError("it was in memory, and is closed")
+                raise sqlite3.ProgrammingError("the in-memory database is closed")
             inherited = dialect.connect(*arguments, **options)
         self._is_open = True
         return inherited
@@ -119,18 +119,18 @@ def _connect_to_file(dialect: Any, _: object, arguments: list[Any], options: dic
 
 
 def _prepare(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # the driver's own idea of when a transaction begins is off: see `engine`
+    connection.isolation_level = None  # turns off the driver's implicit transactions: see `engine`
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
     _prepare(connection, _)
-    _turn_to_wal(connection)
+    _enable_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
 
 
-def _turn_to_wal(connection: sqlite3.Connection) -> None:
-    """Choose WAL; for this one statement SQLite does not wait by itself while another process makes the file."""
+def _enable_wal(connection: sqlite3.Connection) -> None:
+    """Turn on WAL mode; for this statement, SQLite itself does not wait while another process creates the file."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -147,33 +147,33 @@ def _turn_to_wal(connection: sqlite3.Connection) -> None:
 _files: weakref.WeakSet[Engine] = weakref.WeakSet()
 _memories: weakref.WeakKeyDictionary[Engine, _Memory] = weakref.WeakKeyDictionary()
 _connecting = threading.Lock()
-"""Held while a connection to a file is opened, and while the process forks."""
+"""Locked while a connection to a file is opened, and while the process forks."""
 _replaced: weakref.WeakSet[Pool] = weakref.WeakSet()
-"""Pools of engines before a fork, of which threads may still have a connection, or wait for one."""
-_held: set[int] = set()
-"""The threads that fork and hold it."""
+"""The pools of engines from before a fork; threads may still use their connections, or wait for one."""
+_forking: set[int] = set()
+"""The forking threads that have locked `_connecting`."""
 _waiting: list[int] = []
-"""The threads that wait for it to connect; a pool counts their connections already."""
-_borrowed: dict[int, list[tuple[Engine, _Memory, PoolProxiedConnection]]] = {}
-"""A thread that forks -> the connections in memory that it has for itself."""
+"""The threads that wait for `_connecting`; a pool counts their connections already."""
+_checked_out: dict[int, list[tuple[Engine, _Memory, PoolProxiedConnection]]] = {}
+"""A forking thread -> the in-memory connections that it has checked out."""
 
 
 def _close(_: object, record: ConnectionPoolEntry) -> None:
-    """Close a connection that comes back to a pool that was given up."""
+    """Close a connection that is returned to a replaced pool."""
     record.invalidate()
 
 
 def _before_fork() -> None:
-    borrowed = _borrowed[threading.get_ident()] = []
+    checked_out = _checked_out[threading.get_ident()] = []
     for engine in copied(_memories):
         try:
             if engine.pool.checkedin() or engine.pool.checkedout():  # type: ignore[attr-defined]
-                borrowed.append((engine, _memories[engine], engine.raw_connection()))
+                checked_out.append((engine, _memories[engine], engine.raw_connection()))
         except SQLAlchemyError:
-            continue  # closed, or held by the very thread that forks
+            continue  # closed, or in use by the forking thread itself
     until = time.monotonic() + _FORK_SECONDS
     if _connecting.acquire(timeout=_FORK_SECONDS):
-        _held.add(threading.get_ident())
+        _forking.add(threading.get_ident())
     for engine in copied(_files):
         _replace_pool(engine)
     while _is_used() and time.monotonic() < until:
@@ -181,7 +181,7 @@ def _before_fork() -> None:
 
 
 def _replace_pool(engine: Engine) -> None:
-    """Return an engine a new pool; the one before closes what is idle, and what threads give back."""
+    """Replace the pool of an engine; the old one closes idle connections now, and others when they are returned."""
     before: Any = engine.pool
     engine.dispose(close=False)
     _replaced.add(before)
@@ -190,7 +190,7 @@ def _replace_pool(engine: Engine) -> None:
 
 
 def _is_used() -> bool:
-    """Return whether a thread has a connection, be it of a pool that was replaced, and does not just wait for it."""
+    """Return whether a thread uses a connection, also of a replaced pool; threads that wait for one don't count."""
     pools: list[Any] = [*copied(_replaced), *(engine.pool for engine in copied(_files))]
     connections: int = sum(pool.checkedout() for pool in pools)
     return connections > len(_waiting)
@@ -198,25 +198,25 @@ def _is_used() -> bool:
 
 def _after_fork_in_parent() -> None:
     thread = threading.get_ident()
-    if thread in _held:
-        _held.remove(thread)
+    if thread in _forking:
+        _forking.remove(thread)
         _connecting.release()
-    for _, _, connection in _borrowed.pop(thread, ()):
+    for _, _, connection in _checked_out.pop(thread, ()):
         connection.close()
 
 
 def _after_fork_in_child() -> None:
     global _connecting
     _connecting = threading.Lock()
-    _held.clear()
+    _forking.clear()
     _waiting.clear()
     _replaced.clear()
     for engine in list(_files):
         engine.dispose(close=False)
-    for engine, memory, connection in _borrowed.get(threading.get_ident(), ()):
+    for engine, memory, connection in _checked_out.get(threading.get_ident(), ()):
         memory.inherited = connection.driver_connection
         engine.dispose(close=False)
-    _borrowed.clear()
+    _checked_out.clear()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -1,4 +1,4 @@
-"""What a Store around a Store hands on as it is: what no answer about policies depends on."""
+"""The base of stores that wrap a store: forwards what decisions do not depend on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from iam_guard.store.sealing import Sealer
 
 
 class StoreProxy:
-    """The part of a `Store` that is the store's behind."""
+    """Forwards to the wrapped store."""
 
     def __init__(self, inner: SourceStore) -> None:
         self._inner = inner
 
     @property
     def is_remote(self) -> bool:
-        """Whether the store is on a server, which may hang; what does not say so is in this process or in a file."""
+        """Whether the store is on a server, which may hang. A store without this attribute is local."""
         return bool(getattr(self._inner, "is_remote", False))
 
     @property

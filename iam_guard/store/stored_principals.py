@@ -1,8 +1,7 @@
-"""Everybody in a store at once: each user, role and root user with all that decisions about them need.
+"""Loads all users, roles and root users of a store with everything that decisions about them need.
 
-A question about all principals would otherwise be some questions to the database for each. Read in one transaction, so
-of one epoch. The roles stand for their sessions: a session of a name that no session can have, without session policies
-and tags.
+Analyses of all principals would otherwise query the database several times for each. Read in one transaction, so from
+one epoch. A role is represented by a session with an impossible name, without session policies and tags.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from iam_guard.store.schema import (
 from iam_guard.store.stored_policies import inline_policy, managed_policy
 
 ANY_SESSION: Final = "(any session)"
-"""The name of the session that stands for all of a role's: none can be called that."""
+"""The name of the session that represents all sessions of a role; not a valid session name."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPrincipal:
-    """One principal of the store. `arn` is the user's, the role's or the root user's own.
+    """One principal of the store. `arn` is the ARN of the user, role (not session) or root user.
 
-    `through` names the groups that each identity-based policy comes by; one that is attached directly too has `""`.
-    `trust` is a role's trust policy as of now.
+    `through` has, for each identity-based policy, the groups that it is attached to; `""` for the principal itself.
+    `trust` is a role's current trust policy.
     """
 
     kind: str
@@ -54,58 +53,57 @@ class StoredPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class StoredPrincipals:
-    """Everybody, by ARN, in the order of accounts, kinds and names; the root user of an account comes first."""
+    """The principals by ARN: root users, then users and roles by account, kind and name."""
 
     accounts: tuple[str, ...]
     inhabitants: Mapping[str, StoredPrincipal]
     resource_arns: Mapping[str, str]
-    """The resources that the store holds a policy for -> the account that owns each."""
+    """The ARN of each resource with a stored policy -> its owner account."""
     oidc_providers: tuple[str, ...] = ()
-    """The ARNs of those that accounts have registered, with an audience, without which no token is taken."""
+    """The ARNs of registered OIDC providers with an audience; without one, no token is accepted."""
 
 
 def read_population(store: SourceStore, epoch: int) -> StoredPrincipals:
-    """Read everybody; to be called inside of `at_once`, where `epoch` is that of the transaction."""
-    from_store = _Reading(store.partition, epoch)
+    """Return all principals of the store. Call it inside of `at_once`; `epoch` is the epoch of that transaction."""
+    reader = _Reader(store.partition, epoch)
     with store.viewing() as records:
-        return from_store.population(records)
+        return reader.read(records)
 
 
-class _Reading:
-    """The reading of one store."""
-
+class _Reader:
     def __init__(self, partition: str, epoch: int) -> None:
         self.partition = partition
         self.epoch = epoch
 
-    def population(self, records: Records) -> StoredPrincipals:
+    def read(self, records: Records) -> StoredPrincipals:
         rows = records.all(identities, order=("account", "kind", "name"))
         by_id = {row["id"]: row for row in rows}
-        held, boundaries = self._held(records, by_id), self._boundaries(records, rows)
+        own_policies, boundaries = self._own_policies(records, by_id), self._boundaries(records, rows)
         groups: dict[str, list[str]] = {}
         for row in records.all(memberships):
             groups.setdefault(row["user_id"], []).append(row["group_id"])
         arns = {id: self._arn(row) for id, row in by_id.items()}
-        everybody: dict[str, StoredPrincipal] = {}
+        principals: dict[str, StoredPrincipal] = {}
         account_ids = tuple(row["id"] for row in records.all(accounts, order=("id",), columns=("id",)))
         for account in account_ids:
             root = self._root(account)
-            everybody[root.arn] = root
+            principals[root.arn] = root
         for row in sorted(rows, key=lambda row: (row["account"], row["kind"] != "user", row["name"])):
             if row["kind"] == "group":
                 continue
-            through = self._through(row, groups.get(row["id"], ()), held, by_id)
+            through = self._through(row, groups.get(row["id"], ()), own_policies, by_id)
             boundary = boundaries.get(row["boundary_id"] or "")
             trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
-            everybody[arns[row["id"]]] = self._inhabitant(row, arns[row["id"]], through, boundary, trust)
-        return StoredPrincipals(account_ids, everybody, dict(_resources(records)), tuple(self._oidc_providers(records)))
+            principals[arns[row["id"]]] = self._principal(row, arns[row["id"]], through, boundary, trust)
+        providers = tuple(self._oidc_providers(records))
+        return StoredPrincipals(account_ids, principals, dict(_resources(records)), providers)
 
     def _root(self, account: str) -> StoredPrincipal:
         arn = root_arn(self.partition, account)
         principal = Principal.from_arn(arn, userid=account)
         return StoredPrincipal("root", arn, account, PrincipalRecord(self.epoch, True, principal))
 
-    def _inhabitant(
+    def _principal(
         self,
         row: Row,
         arn: str,
@@ -123,8 +121,8 @@ class _Reading:
             principal = Principal.from_arn(session, role_arn=arn, userid=userid, tags=tags, has_boundary=is_bounded)
         identity = tuple(sorted(through, key=lambda policy: policy.ref.name))
         record = PrincipalRecord(self.epoch, True, principal, identity, boundary)
-        named = {policy.ref: holders for policy, holders in through.items()}
-        return StoredPrincipal(row["kind"], arn, row["account"], record, named, tags, trust)
+        through_refs = {policy.ref: groups for policy, groups in through.items()}
+        return StoredPrincipal(row["kind"], arn, row["account"], record, through_refs, tags, trust)
 
     def _arn(self, row: Row) -> str:
         return iam_arn(self.partition, row["account"], row["kind"], row["path"], row["name"])
@@ -136,25 +134,25 @@ class _Reading:
 
     # --- policies ------------------------------------------------------------------------------------------------
 
-    def _held(self, records: Records, by_id: Mapping[str, Row]) -> dict[str, list[StoredPolicy]]:
-        """Return the policies that each identity, groups included, holds itself."""
-        held: dict[str, list[StoredPolicy]] = {}
+    def _own_policies(self, records: Records, by_id: Mapping[str, Row]) -> dict[str, list[StoredPolicy]]:
+        """Return the inline and attached policies of each identity, groups included, without inherited ones."""
+        own_policies: dict[str, list[StoredPolicy]] = {}
         for row in records.all(inline_policies):
-            holder = by_id[row["identity_id"]]
-            policy = inline_policy(holder["kind"], holder["name"], row["name"], row["text"], row["digest"])
-            held.setdefault(row["identity_id"], []).append(policy)
+            owner = by_id[row["identity_id"]]
+            policy = inline_policy(owner["kind"], owner["name"], row["name"], row["text"], row["digest"])
+            own_policies.setdefault(row["identity_id"], []).append(policy)
         attached = records.all(attachments)
         managed = self._managed(records, {row["policy_id"] for row in attached}, PolicyType.IDENTITY)
         for row in attached:
-            held.setdefault(row["identity_id"], []).append(managed[row["policy_id"]])
-        return held
+            own_policies.setdefault(row["identity_id"], []).append(managed[row["policy_id"]])
+        return own_policies
 
     def _boundaries(self, records: Records, rows: Collection[Row]) -> dict[str, StoredPolicy]:
         ids = {row["boundary_id"] for row in rows if row["boundary_id"] is not None}
         return self._managed(records, ids, PolicyType.BOUNDARY)
 
     def _managed(self, records: Records, ids: Collection[str], type: PolicyType) -> dict[str, StoredPolicy]:
-        """Return managed policies in their default versions."""
+        """Return the default versions of managed policies."""
         if not ids:
             return {}
         found = {row["id"]: row for row in records.all(policies) if row["id"] in ids}
@@ -173,12 +171,12 @@ class _Reading:
         self,
         row: Row,
         groups: Collection[str],
-        held: Mapping[str, list[StoredPolicy]],
+        own_policies: Mapping[str, list[StoredPolicy]],
         by_id: Mapping[str, Row],
     ) -> dict[StoredPolicy, tuple[str, ...]]:
-        through: dict[StoredPolicy, tuple[str, ...]] = dict.fromkeys(held.get(row["id"], ()), ("",))
-        for group in sorted(groups, key=lambda each: str(by_id[each]["name"])):
-            for policy in held.get(group, ()):
+        through: dict[StoredPolicy, tuple[str, ...]] = dict.fromkeys(own_policies.get(row["id"], ()), ("",))
+        for group in sorted(groups, key=lambda group: str(by_id[group]["name"])):
+            for policy in own_policies.get(group, ()):
                 through[policy] = (*through.get(policy, ()), by_id[group]["name"])
         return through
 

@@ -1,8 +1,8 @@
-"""The policies of the tasks that AssumeRoot gives a session for, as data (rules R-2, S-35).
+"""The task policies of AssumeRoot, as data (rules R-2, S-35).
 
-Each limits a session of a member account's root user, which may do everything, to the actions of one task; those on the
-root user's own credentials to the root user. They deny, as AWS's do: a Deny also stands against what a resource-based
-policy grants to the session itself. The partition is left open, for one text serves every store.
+Each limits a session of a member account's root user, which has full access, to the actions of one task, and actions on
+root credentials to the root user's own. They use Deny, as AWS's do: a Deny also overrides what a resource-based policy
+grants to the session directly. The partition is a wildcard, so that one text serves every store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PATH = "/root-task/"
 _ROOT_USER = "arn:*:iam::*:root"
 _QUEUES = "arn:*:sqs:*:*:*"
 _IS_NOT_ROOT = {"StringNotLike": {"aws:PrincipalArn": _ROOT_USER}}
-_LOOKING_AT_CREDENTIALS = (
+_READ_CREDENTIALS = (
     "iam:GetAccessKeyLastUsed",
     "iam:GetLoginProfile",
     "iam:GetUser",
@@ -23,38 +23,38 @@ _LOOKING_AT_CREDENTIALS = (
     "iam:ListMFADevices",
     "iam:ListSigningCertificates",
 )
-_DELETING_CREDENTIALS = (
+_DELETE_CREDENTIALS = (
     "iam:DeactivateMFADevice",
     "iam:DeleteAccessKey",
     "iam:DeleteLoginProfile",
     "iam:DeleteSigningCertificate",
 )
-_MAKING_A_PASSWORD = ("iam:CreateLoginProfile", "iam:GetLoginProfile")
-_UNLOCKING_A_BUCKET = ("s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:ListAllMyBuckets", "s3:PutBucketPolicy")
-_UNLOCKING_A_QUEUE = ("sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueues", "sqs:SetQueueAttributes")
+_CREATE_PASSWORD = ("iam:CreateLoginProfile", "iam:GetLoginProfile")
+_UNLOCK_BUCKET = ("s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:ListAllMyBuckets", "s3:PutBucketPolicy")
+_UNLOCK_QUEUE = ("sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueues", "sqs:SetQueueAttributes")
 
 
 class TaskPolicy(NamedTuple):
-    """What a task is for, and the statements of its policy."""
+    """The description of a task, and the statements of its policy."""
 
     description: str
     statements: Sequence[Mapping[str, object]]
 
 
-def _nothing_but(*actions: str) -> Mapping[str, object]:
+def _deny_other_actions(*actions: str) -> Mapping[str, object]:
     return {"Sid": "NothingElse", "Effect": "Deny", "NotAction": list(actions), "Resource": "*"}
 
 
-def _of_root_alone(actions: Sequence[str]) -> Mapping[str, object]:
+def _deny_other_resources(actions: Sequence[str]) -> Mapping[str, object]:
     return {"Sid": "OfTheRootUserAlone", "Effect": "Deny", "Action": list(actions), "NotResource": _ROOT_USER}
 
 
-def _by_root_alone(actions: Sequence[str]) -> Mapping[str, object]:
+def _deny_other_principals(actions: Sequence[str]) -> Mapping[str, object]:
     denied = {"Sid": "ByTheRootUserAlone", "Effect": "Deny", "Action": list(actions), "Resource": "*"}
     return denied | {"Condition": _IS_NOT_ROOT}
 
 
-_OWN_QUEUES = {
+_DENY_FOREIGN_QUEUES = {
     "Sid": "OfQueuesOfTheAccount",
     "Effect": "Deny",
     "Action": "sqs:GetQueueAttributes",
@@ -64,28 +64,28 @@ _OWN_QUEUES = {
 
 TASK_POLICIES: Mapping[str, TaskPolicy] = {
     "IAMAuditRootUserCredentials": TaskPolicy(
-        "Looks which credentials the root user of a member account has.",
-        (_nothing_but(*_LOOKING_AT_CREDENTIALS, "iam:GetAccountSummary"), _of_root_alone(_LOOKING_AT_CREDENTIALS)),
+        "Reads which credentials the root user of a member account has.",
+        (_deny_other_actions(*_READ_CREDENTIALS, "iam:GetAccountSummary"), _deny_other_resources(_READ_CREDENTIALS)),
     ),
     "IAMCreateRootUserPassword": TaskPolicy(
-        "Gives the root user of a member account a password again.",
-        (_nothing_but(*_MAKING_A_PASSWORD), _of_root_alone(_MAKING_A_PASSWORD)),
+        "Creates a password for the root user of a member account.",
+        (_deny_other_actions(*_CREATE_PASSWORD), _deny_other_resources(_CREATE_PASSWORD)),
     ),
     "IAMDeleteRootUserCredentials": TaskPolicy(
-        "Takes all credentials from the root user of a member account.",
+        "Deletes all credentials of the root user of a member account.",
         (
-            # a virtual device has an ARN of its own, and can only be deleted when nobody has it
-            _nothing_but(*_LOOKING_AT_CREDENTIALS, *_DELETING_CREDENTIALS, "iam:DeleteVirtualMFADevice"),
-            _of_root_alone((*_LOOKING_AT_CREDENTIALS, *_DELETING_CREDENTIALS)),
+            # a virtual device has an ARN of its own, and can only be deleted when it is not assigned to a user
+            _deny_other_actions(*_READ_CREDENTIALS, *_DELETE_CREDENTIALS, "iam:DeleteVirtualMFADevice"),
+            _deny_other_resources((*_READ_CREDENTIALS, *_DELETE_CREDENTIALS)),
         ),
     ),
     "S3UnlockBucketPolicy": TaskPolicy(
-        "Deletes or mends a bucket policy that denies everybody.",
-        (_nothing_but(*_UNLOCKING_A_BUCKET), _by_root_alone(_UNLOCKING_A_BUCKET)),
+        "Deletes or repairs a bucket policy that denies all principals.",
+        (_deny_other_actions(*_UNLOCK_BUCKET), _deny_other_principals(_UNLOCK_BUCKET)),
     ),
     "SQSUnlockQueuePolicy": TaskPolicy(
-        "Deletes or mends a queue policy that denies everybody.",
-        (_nothing_but(*_UNLOCKING_A_QUEUE), _OWN_QUEUES, _by_root_alone(_UNLOCKING_A_QUEUE)),
+        "Deletes or repairs a queue policy that denies all principals.",
+        (_deny_other_actions(*_UNLOCK_QUEUE), _DENY_FOREIGN_QUEUES, _deny_other_principals(_UNLOCK_QUEUE)),
     ),
 }
-"""By the name of the policy."""
+"""Name of the policy -> task."""

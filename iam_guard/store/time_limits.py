@@ -1,8 +1,7 @@
-"""How long the present thread waits for the store: a limit for everything in a block, and for each silence of a server.
+"""Per-thread limits for waits on the store: for a block as a whole, and for each time in which a server sends nothing.
 
-Statements of decisions stand under one absolute limit (`within`), so that a caller has an answer or an error by then,
-whatever the store was doing. Changes and lists have no end in sight; there, a limit applies to the time in which the
-server sends nothing at all (`silence`).
+The queries of decisions have one absolute limit (`within`), by which a caller has an answer or an error. Changes and
+lists may take arbitrarily long; there, the limit applies to each time in which the server sends nothing (`silence`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Final
 BUSY_SECONDS: Final = 5.0
 """Seconds that a list or a change waits for a server that sends nothing, or for another process's write to SQLite."""
 PATIENT_SECONDS: Final = 600.0
-"""The same for what an operator runs and sees: migrations, and seeds that are applied."""
+"""The same for operators' commands: migrations, and applying seeds."""
 
 
 class _Limits(threading.local):
@@ -30,7 +29,7 @@ _limits = _Limits()
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Limit all that this thread waits inside the block; inside another such block, that one's limit stays."""
+    """Limit the waits of this thread inside the block as a whole; in a nested block, the outer limit applies."""
     if _limits.until is not None:
         yield
         return
@@ -43,7 +42,7 @@ def within(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def silence(seconds: float) -> Iterator[None]:
-    """Limit each wait for a server that sends nothing."""
+    """Limit each time in which a server sends nothing."""
     before = _limits.silence
     _limits.silence = seconds
     try:
@@ -54,7 +53,7 @@ def silence(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def having_waited(seconds: float) -> Iterator[None]:
-    """Count what a call has waited for a place as part of its wait for its turn to write."""
+    """Count the seconds that a call was queued as part of its wait for the write lock."""
     _limits.waited = seconds
     try:
         yield
@@ -63,17 +62,17 @@ def having_waited(seconds: float) -> Iterator[None]:
 
 
 def waited() -> float:
-    """Return the seconds that the present call has waited for a place."""
+    """Return the seconds that the current call was queued."""
     return _limits.waited
 
 
 def deadline() -> tuple[float, float]:
-    """Return when a wait that begins now has to end, and how many seconds more each part of an answer gives it."""
+    """Return when a wait that starts now must end, and by how many seconds each received part extends it."""
     if _limits.until is not None:
         return _limits.until, 0.0
     return time.monotonic() + _limits.silence, _limits.silence
 
 
 def remaining() -> float:
-    """Return the seconds that are left for what begins now; none are where it is not above 0."""
+    """Return the seconds that are left for a wait that starts now; 0 or less if there are none."""
     return deadline()[0] - time.monotonic()

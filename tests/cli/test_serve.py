@@ -200,7 +200,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("--store", "sqlite://", "--root-access-key", "secretwithoutcolon"), "expected ID:SECRET"),
     (("--store", "sqlite://", "--root-access-key", "AKIA:"), "expected ID:SECRET"),
     (("--store", "sqlite://", "--root-access-key", "AKIA NO:x"), "expected ID:SECRET"),
-    (("--store", "sqlite://", "--root-access-key", "ASIATEMPORARY0000001:x"), "without ASIA before it"),
+    (("--store", "sqlite://", "--root-access-key", "ASIATEMPORARY0000001:x"), "does not begin with ASIA"),
     (("--store", "sqlite://", "--root-access-key", "AKIA:x", "--account", "12"), "account id of 12 digits"),
     (("--store", "mysql://x"), "expected a store of the form"),
     (("--store", "sqlite:///{tmp}/iam.db", "--allow-reset"), "expected an in-memory store"),

@@ -133,7 +133,7 @@ def test_invalid_edit_changes_nothing(world: World, caplog: pytest.LogCaptureFix
     world.path.write_text("version: 2")
     world.guard.refresh()
     assert world.decide().allowed
-    assert "the last good state stays" in caplog.text
+    assert "seed rejected, keeping the last valid state" in caplog.text
 
 
 # --- a store that fails ---

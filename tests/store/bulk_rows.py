@@ -1,7 +1,7 @@
-"""A store with many users, filled by a few statements: for its query plans, and for what a decision costs there.
+"""Fills a store with many users by a few statements, to test query plans and measure decisions.
 
-There are as many accounts, roles, policies, resources and keys as users, and a fiftieth as many groups. As far as they
-are read for a decision, the rows are what a seed would have made; the keys open nothing.
+There are as many accounts, roles, policies, resources and keys as users, and a fiftieth as many groups. The rows that
+decisions read are the same as from a seed; the keys are not valid.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 def account_of(number: int) -> str:
-    """Return the account of all that has this number."""
+    """Return the account of the entities with this number."""
     return str(_FIRST_ACCOUNT + number // USERS_OF_AN_ACCOUNT)
 
 
@@ -37,7 +37,7 @@ def resource_arn(number: int) -> str:
 
 
 def fill(store: SqlStore, users: int) -> None:
-    """Insert users and all the rest into an empty store."""
+    """Insert users and the other entities into an empty store."""
     to_json = "CAST({} AS JSON)" if store.engine.dialect.name == "postgresql" else "{}"
     with writing(store.engine) as connection:
         if connection.dialect.name == "postgresql":
@@ -50,13 +50,13 @@ def fill(store: SqlStore, users: int) -> None:
 
 
 def analyze(store: SqlStore) -> None:
-    """Have the database count what it holds, as its own maintenance does sooner or later."""
+    """Update the table statistics, as the database's own maintenance does sooner or later."""
     with writing(store.engine) as connection:
         connection.execute(text("ANALYZE"))
 
 
 def create_access_key(store: SqlStore, user_id: str | None) -> tuple[str, str]:
-    """Create an access key of a user, or of the root user, that signs; return id and secret."""
+    """Create a valid access key of a user, or of the root user; return id and secret."""
     id, secret = f"AKIAGOOD{user_id or 'ROOT'}", "a-secret"
     sealed = store.sealer.seal(secret.encode(), access_key_context(id))
     values = {
@@ -76,7 +76,7 @@ _TRUSTED = (
     "SELECT set_config('session_replication_role', 'replica', true) FROM pg_roles"
     " WHERE rolname = current_user AND rolsuper"
 )
-"""Does without the check of every reference, in this one transaction, which takes most of the time."""
+"""Turns off the foreign key checks in this transaction, which take most of the time."""
 _NUMBERS = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n) AS numbers"
 _ACCOUNT = f"CAST({_FIRST_ACCOUNT} + i / {USERS_OF_AN_ACCOUNT} AS VARCHAR)"
 _BINDINGS = "'{\"arn:aws:iam::' || <account> || '\\:user/user' || <i> || '\":\"AIDA' || <i> || '\"}'"
@@ -97,7 +97,7 @@ def _identities(prefix: str, kind: str, every: int) -> tuple[str, str]:
 
 
 def _memberships(number: int) -> tuple[str, str]:
-    """Return what puts each user into the group of its fifty, or into a following one."""
+    """Return the INSERT that adds each user to the group of its fifty, or to a following one."""
     group = f"i - i % 50 + {50 * number}"
     found = f"FROM <numbers> JOIN identities ON identities.id = 'AGPA' || CAST({group} AS VARCHAR)"
     return "memberships (user_id, group_id)", f"SELECT 'AIDA' || <i>, identities.id {found}"

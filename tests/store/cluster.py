@@ -1,6 +1,6 @@
-"""A PostgreSQL server of a test's own, which may be stopped and killed; the tests' usual server is shared.
+"""A separate PostgreSQL server for one test, which may be stopped and killed; the other tests share a server.
 
-Without PostgreSQL's programs the test is left out; in CI, that is a failure (see `databases`).
+Without PostgreSQL's programs the test is skipped; in CI, it fails (see `databases`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.store.databases import Server, do_without
 
 
 class Cluster:
-    """A running server; `url` is that of its administrator."""
+    """A running server; `url` is the URL of its administrator."""
 
     def __init__(self, folder: Path, programs: Path, **options: Any) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -61,7 +61,7 @@ def _programs() -> Path | None:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Make and start a server in a folder, as the user `postgres` where the tests run as root, which it refuses."""
+    """Create and start a server in a folder, as the user `postgres` if the tests run as root, which it refuses."""
     programs = _programs()
     if programs is None:
         do_without("no PostgreSQL of the test's own: expected `initdb` on PATH or below /usr/lib/postgresql")

@@ -1,4 +1,4 @@
-"""The seed that the store's tests share, and every kind of Store opened on it, on both kinds of database."""
+"""The shared seed of the store's tests, and every kind of Store with it, on both kinds of database."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def found_server() -> Iterator[Server | str]:
 
 @pytest.fixture
 def server(found_server: Server | str) -> Server:
-    """A PostgreSQL server; without one, the test is left out."""
+    """A PostgreSQL server; without one, the test is skipped."""
     if isinstance(found_server, str):
         do_without(found_server)
     assert isinstance(found_server, Server)
@@ -160,7 +160,7 @@ def server(found_server: Server | str) -> Server:
 
 @pytest.fixture
 def postgresql(server: Server) -> Iterator[str]:
-    """The URL of a database on PostgreSQL with the present schema."""
+    """The URL of a database on PostgreSQL with the current schema."""
     url = server.lend()
     yield url
     server.take_back(url)
@@ -168,7 +168,7 @@ def postgresql(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def bare_postgresql(server: Server) -> Iterator[str]:
-    """The URL of a database on PostgreSQL with nothing in it."""
+    """The URL of an empty database on PostgreSQL."""
     url = server.create()
     yield url
     server.drop(url)
@@ -176,7 +176,7 @@ def bare_postgresql(server: Server) -> Iterator[str]:
 
 @pytest.fixture(params=["file", "postgresql"])
 def bare_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with nothing in it that several connections can use at once."""
+    """The URL of an empty database that several connections can use at once."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("bare_postgresql"))
     return f"sqlite:///{tmp_path}/iam-guard.db"
@@ -184,7 +184,7 @@ def bare_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["file", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> str:
-    """The URL of a database with the present schema that several connections can use at once."""
+    """The URL of a database with the current schema that several connections can use at once."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("postgresql"))
     url = f"sqlite:///{tmp_path}/iam-guard.db"
@@ -193,15 +193,15 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings)
 
 
 NO_CHANGE = PolicyChanges("change.yaml", inline=[InlinePolicy("None", "arn:aws:iam::444455556666:user/eve", None, 1)])
-"""Takes something away from somebody who does not have it."""
+"""Deletes an inline policy that does not exist."""
 
 
 # --- stores --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["memory", "file", "postgresql", "cached", "followed", "laid over"])
+@pytest.fixture(params=["memory", "file", "postgresql", "cached", "followed", "overlay"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Iterator[Store]:
-    """Each kind of Store, holding `SEED`."""
+    """Each kind of Store, with the content of `SEED`."""
     store: Store
     match request.param:
         case "followed":
@@ -210,10 +210,10 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings
             store = FollowedSeedStore(path, settings)
         case "cached":
             store = CachedStore(_seeded("sqlite://", settings), settings)
-        case "laid over":
-            behind = _seeded("sqlite://", settings)
-            request.addfinalizer(behind.close)  # noqa: PT021 - of this kind alone
-            store = OverlaidStore(behind, NO_CHANGE)
+        case "overlay":
+            inner = _seeded("sqlite://", settings)
+            request.addfinalizer(inner.close)  # noqa: PT021 - of this kind alone
+            store = OverlaidStore(inner, NO_CHANGE)
         case kind:
             store = _seeded(_url(request, kind), settings)
     yield store
@@ -246,7 +246,7 @@ def _seeded(url: str, settings: Settings) -> SqlStore:
 
 @pytest.fixture
 def open_engine() -> Iterator[Callable[[str], Engine]]:
-    """Make engines that are closed when the test ends."""
+    """Open engines that are closed when the test ends."""
     engines: list[Engine] = []
 
     def opened(url: str) -> Engine:

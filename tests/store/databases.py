@@ -1,7 +1,7 @@
-"""The databases that the store's tests run on: SQLite's files, and a PostgreSQL server on which each test has its own.
+"""The databases of the store's tests: SQLite files, and a PostgreSQL server with a database for each test.
 
-`IAM_GUARD_TEST_POSTGRES` is the URL of the server, for a user who may create databases; unset, it is the one that
-usually listens on this machine. Where none answers, the tests that need it are left out; in CI, that is a failure.
+`IAM_GUARD_TEST_POSTGRES` is the URL of the server, for a user that may create databases; the default is a server on
+this machine. Without a server, the tests that need it are skipped; in CI, they fail.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import text
 from iam_guard.errors import IamGuardError
 from iam_guard.settings import Settings
 from iam_guard.store import schema
-from iam_guard.store.builtin import begin
+from iam_guard.store.builtin import insert_initial_rows
 from iam_guard.store.engine import closed_on_error, make_engine, reading, writing
 from iam_guard.store.open_store import init_store
 from iam_guard.store.time_limits import PATIENT_SECONDS, silence
@@ -25,23 +25,23 @@ from iam_guard.store.time_limits import PATIENT_SECONDS, silence
 VARIABLE = "IAM_GUARD_TEST_POSTGRES"
 USUAL = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 SEALING_KEY = "dGhlIHRlc3RzIG9mIHRoZSBzdG9yZSBzZWFsIGl0IDs="
-"""Known to every process of a test; a database on a server has no key beside it."""
+"""The sealing key of all processes of a test; a database on a server has no key file."""
 
 _missed: list[str] = []
 
 
 class Server:
-    """A PostgreSQL server. Raises `StoreUnavailable` when it does not answer."""
+    """A PostgreSQL server. Raises `StoreUnavailable` if it does not answer."""
 
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
-        self._mine: list[str] = []
+        self._created: list[str] = []
         self._free: list[str] = []
         with closed_on_error(self._engine), reading(self._engine):
             pass  # it answers
 
     def lend(self) -> str:
-        """Return the URL of a database with the present schema, which nobody else uses meanwhile."""
+        """Return the URL of a database with the current schema, for exclusive use."""
         if self._free:
             return self._free.pop()
         url = self.create()
@@ -49,40 +49,40 @@ class Server:
         return url
 
     def take_back(self, url: str) -> None:
-        """Make a lent database be as it was: to drop one and create another takes ten times as long."""
+        """Reset a lent database; to drop it and create another would take ten times as long."""
         self.cut(url)
         engine = make_engine(url)
         with writing(engine, patient=True) as connection:
             for table in reversed(schema.metadata.sorted_tables):
                 connection.execute(table.delete())
-            begin(connection, now=0)
+            insert_initial_rows(connection, now=0)
         engine.dispose()
         self._free.append(url)
 
     def create(self) -> str:
-        """Make a database with nothing in it, and give its URL."""
+        """Create an empty database and return its URL."""
         url = self._engine.url.set(database=f"iam_guard_test_{secrets.token_hex(6)}")
         self.run(f"CREATE DATABASE {url.database}")
-        self._mine.append(url.render_as_string(hide_password=False))
-        return self._mine[-1]
+        self._created.append(url.render_as_string(hide_password=False))
+        return self._created[-1]
 
     def drop(self, url: str) -> None:
         self.run(f"DROP DATABASE {_name(url)} WITH (FORCE)")
-        self._mine.remove(url)
+        self._created.remove(url)
 
     def cut(self, url: str) -> int:
-        """End every connection to a database, as a restart of the server would; give how many there were."""
+        """Terminate all connections to a database, as a restart of the server would; return their number."""
         ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = :name"
         with silence(PATIENT_SECONDS), self._engine.connect() as connection:
             return int(connection.execute(text(ended), {"name": _name(url)}).scalar_one())
 
     def refuse(self, url: str) -> None:
-        """Be away, for one database."""
+        """Refuse connections to one database."""
         self.run(f"ALTER DATABASE {_name(url)} ALLOW_CONNECTIONS false")
         self.cut(url)
 
     def accept(self, url: str) -> None:
-        """Be back."""
+        """Accept connections to the database again."""
         self.run(f"ALTER DATABASE {_name(url)} ALLOW_CONNECTIONS true")
 
     def run(self, statement: str) -> None:
@@ -90,13 +90,13 @@ class Server:
             connection.execute(text(statement))
 
     def close(self) -> None:
-        for url in list(self._mine):
+        for url in list(self._created):
             self.drop(url)
         self._engine.dispose()
 
 
 def find_server() -> Server | str:
-    """Return the server, or why there is none."""
+    """Return the server, or the reason why there is none."""
     url = os.environ.get(VARIABLE) or USUAL
     try:
         return Server(url)
@@ -105,7 +105,7 @@ def find_server() -> Server | str:
 
 
 def do_without(reason: str) -> None:
-    """Leave a test out; in CI, fail the first one and leave out the others, so that the reason is told once."""
+    """Skip a test; in CI, fail the first one and skip the others, so that the reason is reported once."""
     if os.environ.get("CI") and not _missed:
         _missed.append(reason)
         pytest.fail(reason, pytrace=False)
@@ -113,7 +113,7 @@ def do_without(reason: str) -> None:
 
 
 def start(script: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start another process that runs `script`; it has pipes, and the key that opens the stores of the tests."""
+    """Start a process that runs `script`, with pipes and the sealing key of the tests."""
     environment = os.environ | {"IAM_GUARD_SEALING_KEYS": SEALING_KEY, "IAM_GUARD_STORE_TIMEOUT": "20"}
     command = [sys.executable, "-c", script, *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)

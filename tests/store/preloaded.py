@@ -1,4 +1,4 @@
-"""A WSGI application with a guard that is open, and warm, before the server forks: `gunicorn --preload`."""
+"""A WSGI application with a guard that is open, and has cached answers, before the server forks (`--preload`)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from iam_guard import Principal, open_guard
 
-# Nearly every question is put to the store, so that its connections are used.
+# Nearly every request queries the store, so that its connections are used.
 guard = open_guard(os.environ["STORE"], cache_size=1, epoch_poll=0.05, store_timeout=10.0)
 
 
 def may(user: str, document: str) -> str:
-    """Return whether a user may get a document; what went wrong, where no decision could be made."""
+    """Return whether a user may get a document, or the error of the decision."""
     principal = Principal.from_arn(f"arn:aws:iam::111122223333:user/u{user}")
     decision = guard.decide(principal, "docs:Get", f"arn:aws:docs:us-east-1:111122223333:document/{document}")
     return decision.error or str(decision.allowed)

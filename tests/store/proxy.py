@@ -1,6 +1,6 @@
-"""A proxy before a server that can stop forwarding: to its clients, the server hangs as a stopped process does.
+"""A TCP proxy that can stop forwarding, so that the server seems to hang like a stopped process.
 
-Connections are accepted and bytes are acknowledged, by the kernel; nothing answers.
+The kernel still accepts connections and acknowledges bytes, but there is no answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 
 class Proxy:
-    """Forwards to the server of a database URL; `url` leads through it."""
+    """Forwards to the server of a database URL; `url` is the URL through the proxy."""
 
     def __init__(self, url: str) -> None:
         target = make_url(url)
@@ -34,9 +34,9 @@ class Proxy:
         self._flowing.set()
 
     def close(self) -> None:
-        for each in (self._listener, *self._sockets):
+        for open_socket in (self._listener, *self._sockets):
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                open_socket.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._flowing.set()
 

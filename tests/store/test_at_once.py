@@ -1,4 +1,4 @@
-"""Several answers from one state: what a decision falls back to when a write comes in between (rule T-9)."""
+"""Several answers from one snapshot: the fallback of decisions during concurrent writes (rule T-9)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 SEED = '{"version": 1, "accounts": [{"id": "111122223333", "name": "%s"}]}'
 
 
-def test_a_write_in_between_is_not_seen_inside(database: str, settings: Settings) -> None:
-    """Inside the block every answer has the epoch of the first; after it the new one."""
+def test_snapshot_does_not_show_concurrent_write(database: str, settings: Settings) -> None:
+    """Inside the block every answer has the epoch of the first one; afterwards, the new epoch."""
     with closing(open_database(database, settings)) as reader, closing(open_database(database, settings)) as writer:
         apply_seed(writer, load_seed_text(SEED % "acme"))
         with reader.at_once():
@@ -22,8 +22,8 @@ def test_a_write_in_between_is_not_seen_inside(database: str, settings: Settings
         assert reader.account("111122223333").epoch == before + 1
 
 
-def test_a_block_that_raises_leaves_nothing_open(database: str, settings: Settings) -> None:
-    """The next question has a transaction of its own."""
+def test_snapshot_ends_when_block_raises(database: str, settings: Settings) -> None:
+    """The next query has a new transaction."""
     with closing(open_database(database, settings)) as store:
         try:
             with store.at_once():

@@ -1,4 +1,4 @@
-"""The room that answers are remembered in."""
+"""The cache regions: bounded, with separate negative answers."""
 
 from __future__ import annotations
 
@@ -6,51 +6,51 @@ from iam_guard.store.cache_regions import ABSENT, CacheRegion
 from iam_guard.store.protocol import AccountRecord
 
 
-def known(number: int) -> AccountRecord:
+def answer(number: int) -> AccountRecord:
     return AccountRecord(number, exists=True, id=str(number))
 
 
-def test_the_answer_asked_for_least_lately_goes_first() -> None:
-    room = CacheRegion(2)
-    room.put("a", known(1))
-    room.put("b", known(2))
-    room.get("a")
-    room.put("c", known(3))
-    assert [room.get(key) is ABSENT for key in "abc"] == [False, True, False]
+def test_full_region_evicts_least_recently_used() -> None:
+    region = CacheRegion(2)
+    region.put("a", answer(1))
+    region.put("b", answer(2))
+    region.get("a")
+    region.put("c", answer(3))
+    assert [region.get(key) is ABSENT for key in "abc"] == [False, True, False]
 
 
-def test_a_new_answer_to_the_same_question_counts_as_asked_for() -> None:
-    room = CacheRegion(2)
-    room.put("a", known(1))
-    room.put("b", known(2))
-    room.put("a", known(4))
-    room.put("c", known(3))
-    assert room.get("a") == known(4)
-    assert room.get("b") is ABSENT
+def test_replaced_answer_counts_as_recently_used() -> None:
+    region = CacheRegion(2)
+    region.put("a", answer(1))
+    region.put("b", answer(2))
+    region.put("a", answer(4))
+    region.put("c", answer(3))
+    assert region.get("a") == answer(4)
+    assert region.get("b") is ABSENT
 
 
-def test_what_says_no_more_than_that_there_is_none_cannot_push_out_the_others() -> None:
-    room = CacheRegion(20)
-    room.put("a", known(1))
+def test_negative_answers_cannot_evict_positive_ones() -> None:
+    region = CacheRegion(20)
+    region.put("a", answer(1))
     for number in range(100):
-        room.put(number, None)
-    assert room.get("a") == known(1)
-    assert [room.get(number) for number in range(97, 100)] == [ABSENT, None, None]
-    assert (room.usage().entries, room.usage().limit) == (3, 22)
+        region.put(number, None)
+    assert region.get("a") == answer(1)
+    assert [region.get(number) for number in range(97, 100)] == [ABSENT, None, None]
+    assert (region.usage().entries, region.usage().limit) == (3, 22)
 
 
-def test_a_room_without_size_holds_one_answer_of_each_kind() -> None:
-    room = CacheRegion(0)
-    room.put("a", known(1))
-    room.put("b", None)
-    assert (room.get("a"), room.get("b")) == (known(1), None)
+def test_region_of_size_zero_keeps_one_answer_of_each_kind() -> None:
+    region = CacheRegion(0)
+    region.put("a", answer(1))
+    region.put("b", None)
+    assert (region.get("a"), region.get("b")) == (answer(1), None)
 
 
-def test_what_is_known_stays_when_the_unknown_is_forgotten() -> None:
-    room = CacheRegion(10)
-    room.put("a", known(1))
-    room.put("b", None)
-    room.forget_unknown()
-    assert (room.get("a"), room.get("b")) == (known(1), ABSENT)
-    room.clear()
-    assert room.get("a") is ABSENT
+def test_clear_negative_keeps_positive_answers() -> None:
+    region = CacheRegion(10)
+    region.put("a", answer(1))
+    region.put("b", None)
+    region.clear_negative()
+    assert (region.get("a"), region.get("b")) == (answer(1), ABSENT)
+    region.clear()
+    assert region.get("a") is ABSENT

@@ -1,4 +1,4 @@
-"""The cache: never another answer than the store's, one look per epoch, static stability (rules T-1 to T-5, T-9)."""
+"""The cache: no stale answers, one poll per interval, static stability (rules T-1 to T-5, T-9)."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice")
 
 
 @dataclass
-class Scripted:
-    """A Store whose epoch and failures the test sets, and that counts what it was asked."""
+class ScriptedStore:
+    """A Store whose epoch and failures the test sets, and that records its queries."""
 
     now: int = 1
     fails: bool = False
     unknown: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-    before_answer: Callable[[str], None] = lambda question: None
+    queries: list[str] = field(default_factory=list)
+    before_answer: Callable[[str], None] = lambda query: None
     is_remote: bool = True
 
-    def _ask(self, question: str) -> int:
-        self.asked.append(question)
+    def _query(self, query: str) -> int:
+        self.queries.append(query)
         epoch = self.now
-        self.before_answer(question)
+        self.before_answer(query)
         if self.fails:
             raise StoreUnavailable("unplugged")
         return epoch
 
     def epoch(self) -> int:
-        return self._ask("epoch")
+        return self._query("epoch")
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        epoch = self._ask(f"key {access_key_id}")
+        epoch = self._query(f"key {access_key_id}")
         return None if access_key_id in self.unknown else AccessKey(access_key_id, f"secret {epoch}", True, ALICE)
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
-        self._ask(f"api {api_key_id}")
+        self._query(f"api {api_key_id}")
         return None if api_key_id in self.unknown else ApiKey(api_key_id, b"", True, ALICE)
 
     def principal(self, principal: Principal) -> PrincipalRecord:
-        return PrincipalRecord(self._ask(f"principal {principal.name}"), True, principal)
+        return PrincipalRecord(self._query(f"principal {principal.name}"), True, principal)
 
     def account(self, account_id: str) -> AccountRecord:
-        return AccountRecord(self._ask(f"account {account_id}"), account_id, account_id not in self.unknown)
+        return AccountRecord(self._query(f"account {account_id}"), account_id, account_id not in self.unknown)
 
     def resource(self, arn: str) -> ResourceRecord:
-        return ResourceRecord(self._ask(f"resource {arn}"), arn)
+        return ResourceRecord(self._query(f"resource {arn}"), arn)
 
     def decision_records(
         self, principal: Principal | None, account_ids: Collection[str], arn: str | None
     ) -> DecisionRecords:
-        epoch = self._ask(f"decision {principal and principal.name} {list(account_ids)} {arn}")
+        epoch = self._query(f"decision {principal and principal.name} {list(account_ids)} {arn}")
         return DecisionRecords(
             None if principal is None else PrincipalRecord(epoch, True, principal),
             {id: AccountRecord(epoch, id, True) for id in account_ids},
@@ -71,16 +71,16 @@ class Scripted:
         )
 
     def refresh(self) -> None:
-        self.asked.append("refresh")
+        self.queries.append("refresh")
 
     def close(self) -> None:
-        self.asked.append("close")
+        self.queries.append("close")
 
-    def questions(self) -> list[str]:
-        """What was asked since the last time, without looks at the epoch."""
-        asked = [question for question in self.asked if question != "epoch"]
-        self.asked.clear()
-        return asked
+    def take_queries(self) -> list[str]:
+        """Return the queries since the last call, without epoch polls."""
+        queries = [query for query in self.queries if query != "epoch"]
+        self.queries.clear()
+        return queries
 
 
 class Clock:
@@ -92,8 +92,8 @@ class Clock:
 
 
 @pytest.fixture
-def inner() -> Scripted:
-    return Scripted()
+def inner() -> ScriptedStore:
+    return ScriptedStore()
 
 
 @pytest.fixture
@@ -102,13 +102,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cached(inner: Scripted, clock: Clock) -> CachedStore:
+def cached(inner: ScriptedStore, clock: Clock) -> CachedStore:
     settings = Settings(epoch_poll=1.0, max_staleness=10.0, cache_size=20, store_timeout=20.0)
     return CachedStore(inner, settings, clock=clock)
 
 
-def test_asked_once(cached: CachedStore, inner: Scripted) -> None:
-    """Each question is put to the store once, the one that finds nothing too."""
+def test_repeated_question_queries_store_once(cached: CachedStore, inner: ScriptedStore) -> None:
+    """Each query reaches the store once, also one without a result."""
     inner.unknown = {"none"}
     for _ in range(3):
         assert cached.access_key("AKIA") is not None
@@ -117,12 +117,12 @@ def test_asked_once(cached: CachedStore, inner: Scripted) -> None:
         assert cached.principal(ALICE).exists
         assert cached.account("1").exists
         assert cached.resource("arn").arn == "arn"
-    assert inner.asked.count("epoch") == 1
-    assert inner.questions() == ["key AKIA", "key none", "api abcd", "principal alice", "account 1", "resource arn"]
+    assert inner.queries.count("epoch") == 1
+    assert inner.take_queries() == ["key AKIA", "key none", "api abcd", "principal alice", "account 1", "resource arn"]
 
 
-def test_change_is_seen_within_epoch_poll(cached: CachedStore, inner: Scripted, clock: Clock) -> None:
-    """A new epoch is found at the next look and drops everything; until then the old state is whole (T-1)."""
+def test_change_is_seen_within_epoch_poll(cached: CachedStore, inner: ScriptedStore, clock: Clock) -> None:
+    """A new epoch is found by the next poll and clears the cache; until then, all answers are of the old one (T-1)."""
     assert cached.account("1").epoch == cached.epoch() == 1
     inner.now = 2
     clock.now += 0.9
@@ -134,17 +134,17 @@ def test_change_is_seen_within_epoch_poll(cached: CachedStore, inner: Scripted, 
     assert cached.account("1").epoch == 1
 
 
-def test_refresh_looks_at_once(cached: CachedStore, inner: Scripted) -> None:
-    """After `refresh` nothing older is given."""
+def test_refresh_polls_at_once(cached: CachedStore, inner: ScriptedStore) -> None:
+    """After `refresh`, no older answer is returned."""
     cached.account("1")
     inner.now = 2
     cached.refresh()
-    assert "refresh" in inner.asked
+    assert "refresh" in inner.queries
     assert cached.account("1").epoch == 2
 
 
-def test_newer_answer_drops_older_ones(cached: CachedStore, inner: Scripted) -> None:
-    """An answer of a newer epoch takes the whole cache along, so that one decision is of one epoch (T-9)."""
+def test_answer_of_newer_epoch_clears_cache(cached: CachedStore, inner: ScriptedStore) -> None:
+    """So that all answers for a decision are of one epoch (T-9)."""
     assert cached.account("1").epoch == 1
     inner.now = 2
     assert cached.resource("arn").epoch == 2
@@ -153,11 +153,11 @@ def test_newer_answer_drops_older_ones(cached: CachedStore, inner: Scripted) -> 
 
 
 @pytest.mark.parametrize("kind", ["account", "key"])
-def test_answer_that_was_overtaken_is_not_kept(cached: CachedStore, inner: Scripted, kind: str) -> None:
-    """An answer loaded before a change that was seen while it loaded is not remembered beyond it."""
+def test_answer_loaded_before_change_is_not_cached(cached: CachedStore, inner: ScriptedStore, kind: str) -> None:
+    """An answer is not cached if a change was seen while it was loaded."""
 
-    def change_meanwhile(question: str) -> None:
-        if question.startswith(kind):
+    def change_meanwhile(query: str) -> None:
+        if query.startswith(kind):
             inner.before_answer = lambda _: None
             inner.now = 2
             cached.refresh()
@@ -173,10 +173,10 @@ def test_answer_that_was_overtaken_is_not_kept(cached: CachedStore, inner: Scrip
         assert (first.secret, second.secret) == ("secret 1", "secret 2")
 
 
-def test_serves_while_the_store_is_away(
-    cached: CachedStore, inner: Scripted, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_unreachable_store_is_bridged_up_to_max_staleness(
+    cached: CachedStore, inner: ScriptedStore, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is remembered is served up to `max_staleness`, marked as stale; then nothing; then it recovers."""
+    """Cached answers are used up to `max_staleness`, marked as stale; then none; then the store recovers."""
     assert (cached.stale, cached.staleness()) == (False, float("inf"))
     cached.account("1")
     inner.fails = True
@@ -190,9 +190,9 @@ def test_serves_while_the_store_is_away(
     with pytest.raises(StoreUnavailable, match="the store cannot be reached"):
         cached.account("2")
     clock.now += 2
-    for ask in (lambda: cached.account("1"), cached.epoch, lambda: cached.access_key("AKIA")):
+    for call in (lambda: cached.account("1"), cached.epoch, lambda: cached.access_key("AKIA")):
         with pytest.raises(StoreUnavailable, match="too old"):
-            ask()
+            call()
     clock.now += 1
     inner.fails = False
     eventually(lambda: not cached.stale)
@@ -200,27 +200,27 @@ def test_serves_while_the_store_is_away(
     assert (cached.stale, cached.staleness()) == (False, 0.0)
 
 
-def test_store_that_was_never_there(cached: CachedStore, inner: Scripted) -> None:
-    """Without one good look there is nothing to serve."""
+def test_store_never_reached_is_unavailable(cached: CachedStore, inner: ScriptedStore) -> None:
+    """Without one successful poll, there is nothing to answer from."""
     inner.fails = True
-    for ask in (cached.epoch, lambda: cached.account("1")):
+    for call in (cached.epoch, lambda: cached.account("1")):
         with pytest.raises(StoreUnavailable):
-            ask()
+            call()
 
 
-def test_failing_store_is_asked_once_per_poll(cached: CachedStore, inner: Scripted, clock: Clock) -> None:
-    """A store that is away is not asked again with every question."""
+def test_failing_store_is_polled_once_per_interval(cached: CachedStore, inner: ScriptedStore, clock: Clock) -> None:
+    """A store that fails is not queried again for each request."""
     cached.account("1")
     inner.fails = True
     clock.now += 1
-    inner.asked.clear()
+    inner.queries.clear()
     for _ in range(50):
         cached.account("1")
-    assert inner.asked == ["epoch"]
+    assert inner.queries == ["epoch"]
 
 
-def test_failed_load_is_not_remembered(cached: CachedStore, inner: Scripted) -> None:
-    """An error is given to who asked and not kept."""
+def test_failed_load_is_not_cached(cached: CachedStore, inner: ScriptedStore) -> None:
+    """The caller gets the error, and the next one queries again."""
     cached.epoch()
     inner.fails = True
     with pytest.raises(StoreUnavailable):
@@ -229,19 +229,19 @@ def test_failed_load_is_not_remembered(cached: CachedStore, inner: Scripted) -> 
     assert cached.account("1").exists
 
 
-def test_single_flight(cached: CachedStore, inner: Scripted) -> None:
-    """The same question from many threads is put to the store once, and all get its answer; or its error."""
+def test_concurrent_equal_queries_reach_store_once(cached: CachedStore, inner: ScriptedStore) -> None:
+    """The same query from many threads reaches the store once, and all get its answer or its error."""
     started, release = threading.Event(), threading.Event()
 
-    def wait(question: str) -> None:
-        if question == "account 1":
+    def wait(query: str) -> None:
+        if query == "account 1":
             started.set()
             assert release.wait(60)
 
     inner.before_answer = wait
     results: list[object] = []
 
-    def ask() -> None:
+    def call() -> None:
         try:
             results.append(cached.account("1").epoch)
         except StoreUnavailable as error:
@@ -249,10 +249,10 @@ def test_single_flight(cached: CachedStore, inner: Scripted) -> None:
 
     for outcome in (1, "unplugged"):
         results.clear()
-        inner.asked.clear()
+        inner.queries.clear()
         started.clear()
         release.clear()
-        threads = [threading.Thread(target=ask) for _ in range(8)]
+        threads = [threading.Thread(target=call) for _ in range(8)]
         for thread in threads:
             thread.start()
         assert started.wait(60)
@@ -262,20 +262,20 @@ def test_single_flight(cached: CachedStore, inner: Scripted) -> None:
         for thread in threads:
             thread.join()
         assert results == [outcome] * 8
-        assert inner.questions() == ["account 1"]
+        assert inner.take_queries() == ["account 1"]
         inner.now, inner.fails = 2, False
         cached.refresh()
 
 
-def test_nobody_waits_for_a_store_that_hangs(cached: CachedStore, inner: Scripted, clock: Clock) -> None:
-    """While one thread waits for a store known to be away, the others go on with what is remembered."""
+def test_cached_answers_do_not_wait_for_hanging_store(cached: CachedStore, inner: ScriptedStore, clock: Clock) -> None:
+    """While one thread waits for a store that is known to fail, others use cached answers."""
     cached.account("1")
     inner.fails = True
     clock.now += 1
     cached.account("1")
     started, release = threading.Event(), threading.Event()
 
-    def hang(question: str) -> None:
+    def hang(query: str) -> None:
         started.set()
         assert release.wait(60)
 
@@ -284,14 +284,14 @@ def test_nobody_waits_for_a_store_that_hangs(cached: CachedStore, inner: Scripte
     thread = threading.Thread(target=lambda: cached.account("1"))
     thread.start()
     assert started.wait(60)
-    assert holds(cached, "account", "1")
+    assert is_cached(cached, "account", "1")
     assert cached.account("1").exists
     release.set()
     thread.join()
 
 
-def test_look_that_is_overdue_keeps_nobody_waiting(inner: Scripted, clock: Clock) -> None:
-    """What is remembered goes on while a look hangs: at once when the last good one is new, marked stale when not."""
+def test_overdue_poll_does_not_block_cached_answers(inner: ScriptedStore, clock: Clock) -> None:
+    """Cached answers are used while a poll hangs, and marked as stale when the last good poll is too old."""
     settings = Settings(epoch_poll=1.0, max_staleness=10.0, store_timeout=0.2)
     cached = CachedStore(inner, settings, clock=clock)
     cached.account("1")
@@ -303,7 +303,7 @@ def test_look_that_is_overdue_keeps_nobody_waiting(inner: Scripted, clock: Clock
     inner.before_answer = hang
     clock.now += 1
     assert cached.account("1").exists  # it waits for a quarter of the timeout
-    assert holds(cached, "account", "1")
+    assert is_cached(cached, "account", "1")
     assert not cached.stale
     clock.now += 5
     assert cached.account("1").exists
@@ -320,14 +320,14 @@ def test_look_that_is_overdue_keeps_nobody_waiting(inner: Scripted, clock: Clock
     assert cached.account("2").exists
 
 
-def test_same_question_waits_no_longer_than_the_timeout(inner: Scripted) -> None:
-    """Who waits for another caller's question to a store that hangs is refused, as if asking alone."""
+def test_wait_for_another_callers_query_is_limited(inner: ScriptedStore) -> None:
+    """A caller that waits for another caller's query to a hanging store is refused after the timeout."""
     cached = CachedStore(inner, Settings(store_timeout=0.1))
     cached.epoch()
     started, release = threading.Event(), threading.Event()
 
-    def hang(question: str) -> None:
-        if question == "account 1":
+    def hang(query: str) -> None:
+        if query == "account 1":
             started.set()
             release.wait(30)
 
@@ -335,18 +335,18 @@ def test_same_question_waits_no_longer_than_the_timeout(inner: Scripted) -> None
     leader = threading.Thread(target=cached.account, args=("1",))
     leader.start()
     assert started.wait(30)
-    with pytest.raises(StoreUnavailable, match="another caller's question"):
+    with pytest.raises(StoreUnavailable, match="another caller's query"):
         cached.account("1")
     release.set()
     leader.join()
     assert cached.account("1").exists
 
 
-def test_look_that_was_overtaken_is_no_way_back(cached: CachedStore, inner: Scripted) -> None:
-    """A look that was on its way while a newer epoch was seen does not bring the older one back."""
+def test_poll_overtaken_by_newer_epoch_is_ignored(cached: CachedStore, inner: ScriptedStore) -> None:
+    """A poll that was running while a newer epoch was seen does not restore the older one."""
     assert cached.account("1").epoch == 1
 
-    def change_meanwhile(question: str) -> None:
+    def change_meanwhile(query: str) -> None:
         inner.before_answer = lambda _: None
         inner.now = 2
         assert cached.account("2").epoch == 2
@@ -356,20 +356,20 @@ def test_look_that_was_overtaken_is_no_way_back(cached: CachedStore, inner: Scri
     assert cached.account("1").epoch == cached.epoch() == 2
 
 
-def test_failed_question_has_the_store_looked_at(inner: Scripted, clock: Clock) -> None:
-    """A store that fails between two looks is found to by the first question, and others need not try."""
+def test_failed_query_triggers_poll(inner: ScriptedStore, clock: Clock) -> None:
+    """A store that fails between two polls is detected by the first failed query."""
     cached = CachedStore(inner, Settings(epoch_poll=1000.0, max_staleness=10_000.0), clock=clock)
     cached.account("1")
     inner.fails = True
-    time.sleep(0.5)  # looks are not made more often than that
+    time.sleep(0.5)  # polls are not made more often than that
     with pytest.raises(StoreUnavailable, match="unplugged"):
         cached.account("2")
     eventually(lambda: cached.stale)
     assert cached.account("1").exists
 
 
-def holds(cached: CachedStore, kind: str, key: object) -> bool:
-    """Return whether an answer is at hand."""
+def is_cached(cached: CachedStore, kind: str, key: object) -> bool:
+    """Return whether an answer is cached."""
     try:
         getattr(cached.cache_only, kind)(key)
     except CacheMiss:
@@ -377,73 +377,73 @@ def holds(cached: CachedStore, kind: str, key: object) -> bool:
     return True
 
 
-def test_what_is_at_hand(cached: CachedStore, inner: Scripted, clock: Clock) -> None:
-    """It is what needs no look at the store, and finding that out is no look either."""
+def test_cache_only_store_never_queries(cached: CachedStore, inner: ScriptedStore, clock: Clock) -> None:
+    """It returns what needs no poll, and does not poll to find out."""
     with pytest.raises(CacheMiss):
         cached.cache_only.epoch()
-    assert not holds(cached, "account", "1")
-    assert inner.asked == []
+    assert not is_cached(cached, "account", "1")
+    assert inner.queries == []
     cached.account("1")
     cached.principal(ALICE)
-    assert holds(cached, "account", "1")
-    assert holds(cached, "principal", ALICE)
-    assert not holds(cached, "account", "2")
-    assert not holds(cached, "resource", "1")
+    assert is_cached(cached, "account", "1")
+    assert is_cached(cached, "principal", ALICE)
+    assert not is_cached(cached, "account", "2")
+    assert not is_cached(cached, "resource", "1")
     assert cached.cache_only.epoch() == cached.epoch()
-    inner.asked.clear()
+    inner.queries.clear()
     clock.now += 1
-    assert not holds(cached, "account", "1")
+    assert not is_cached(cached, "account", "1")
     with pytest.raises(CacheMiss):
         cached.cache_only.epoch()
-    assert inner.asked == []
+    assert inner.queries == []
 
 
-def test_rooms_are_bounded(cached: CachedStore, inner: Scripted) -> None:
-    """A cache has no more entries than `cache_size`, and questions about nothing don't push out the others."""
+def test_cache_size_is_bounded(cached: CachedStore, inner: ScriptedStore) -> None:
+    """A cache has at most `cache_size` entries, and negative answers don't evict positive ones."""
     cached.account("1")
     inner.unknown = {f"x{number}" for number in range(100)}
     for name in inner.unknown:
         cached.account(name)
-    assert holds(cached, "account", "1")
-    assert sum(holds(cached, "account", name) for name in inner.unknown) == 2
+    assert is_cached(cached, "account", "1")
+    assert sum(is_cached(cached, "account", name) for name in inner.unknown) == 2
     for number in range(100):
         cached.account(f"y{number}")
-    assert sum(holds(cached, "account", f"y{number}") for number in range(100)) == 20
+    assert sum(is_cached(cached, "account", f"y{number}") for number in range(100)) == 20
 
 
-def test_smallest_cache() -> None:
-    """A size of 0 still answers."""
-    cached = CachedStore(Scripted(), Settings(cache_size=0))
+def test_cache_of_size_zero_still_answers() -> None:
+    """The size 0 is raised to 1."""
+    cached = CachedStore(ScriptedStore(), Settings(cache_size=0))
     assert cached.account("1").exists
     assert set(KINDS) == {"access_key", "api_key", "principal", "account", "resource", "certificate_trust"}
 
 
-def test_tags_and_session_policies_tell_callers_apart(cached: CachedStore, inner: Scripted) -> None:
-    """Callers that differ in tags or session policies never share an entry (S-21, S-41)."""
+def test_callers_with_other_tags_or_policies_share_no_entry(cached: CachedStore, inner: ScriptedStore) -> None:
+    """Callers that differ in tags or session policies have separate entries (S-21, S-41)."""
     cached.principal(ALICE)
     for other in ({"tags": {"a": "b"}}, {"session_policies": ("{}",)}, {"userid": "AIDA"}):
         cached.principal(Principal.from_arn(ALICE.arn, **other))  # type: ignore[arg-type]
-    assert inner.questions() == ["principal alice"] * 4
+    assert inner.take_queries() == ["principal alice"] * 4
 
 
-def test_closing(cached: CachedStore, inner: Scripted) -> None:
-    """Closing closes the store behind."""
+def test_close_closes_wrapped_store(cached: CachedStore, inner: ScriptedStore) -> None:
+    """Closing the cache closes the wrapped store."""
     cached.close()
-    assert inner.asked == ["close"]
+    assert inner.queries == ["close"]
 
 
-# --- a decision's records at once ------------------------------------------------------------------------------------
+# --- the records of a decision ---------------------------------------------------------------------------------------
 
 
-def test_decision_records_are_cached_as_single_answers(cached: CachedStore, inner: Scripted) -> None:
-    """One query, after which each of them is known; what is known already is not asked for again."""
+def test_decision_records_are_cached_as_single_answers(cached: CachedStore, inner: ScriptedStore) -> None:
+    """One query fills the cache of each kind; cached records are not queried again."""
     assert cached.account("1").exists
     cached.load_decision(ALICE, ("1", "2"), "arn")
     assert cached.principal(ALICE).exists
     assert cached.account("2").exists
     assert cached.resource("arn").arn == "arn"
     cached.load_decision(ALICE, ("3",), "another")
-    assert inner.questions() == ["account 1", "decision alice ['2'] arn"]
+    assert inner.take_queries() == ["account 1", "decision alice ['2'] arn"]
     assert {kind: cached.usage()[kind].misses for kind in ("principal", "account", "resource")} == {
         "principal": 1,
         "account": 2,
@@ -452,7 +452,7 @@ def test_decision_records_are_cached_as_single_answers(cached: CachedStore, inne
     assert set(cached.usage()) == set(KINDS)
 
 
-def test_decision_records_of_newer_epoch_clear_the_cache(cached: CachedStore, inner: Scripted) -> None:
+def test_decision_records_of_newer_epoch_clear_the_cache(cached: CachedStore, inner: ScriptedStore) -> None:
     """All answers are of one epoch (T-9)."""
     assert cached.account("1").epoch == 1
     inner.now = 2
@@ -460,11 +460,11 @@ def test_decision_records_of_newer_epoch_clear_the_cache(cached: CachedStore, in
     assert [cached.principal(ALICE).epoch, cached.account("1").epoch, cached.epoch()] == [2, 2, 2]
 
 
-def test_decision_records_of_older_epoch_are_not_cached(cached: CachedStore, inner: Scripted) -> None:
-    """A write that was seen while they were loaded makes them be loaded again."""
+def test_decision_records_of_older_epoch_are_not_cached(cached: CachedStore, inner: ScriptedStore) -> None:
+    """They are loaded again after a write that was seen meanwhile."""
 
-    def write(question: str) -> None:
-        if question.startswith("decision"):
+    def write(query: str) -> None:
+        if query.startswith("decision"):
             inner.now = 2
             cached.refresh()
 
@@ -473,12 +473,12 @@ def test_decision_records_of_older_epoch_are_not_cached(cached: CachedStore, inn
     assert [cached.principal(ALICE).epoch, cached.account("1").epoch, cached.resource("arn").epoch] == [2, 2, 2]
 
 
-def test_decision_records_of_unreachable_store_are_unavailable(cached: CachedStore, inner: Scripted) -> None:
-    """Nothing is cached, and the next one asks again."""
+def test_decision_records_of_unreachable_store_are_unavailable(cached: CachedStore, inner: ScriptedStore) -> None:
+    """Nothing is cached, and the next call queries again."""
     assert cached.epoch() == 1
     inner.fails = True
     with pytest.raises(StoreUnavailable):
         cached.load_decision(ALICE, ("1",), "arn")
     inner.fails = False
     cached.load_decision(ALICE, ("1",), "arn")
-    assert inner.questions() == ["decision alice ['1'] arn"] * 2
+    assert inner.take_queries() == ["decision alice ['1'] arn"] * 2

@@ -1,4 +1,4 @@
-"""What every Store must answer, whichever it is (rules P-1 to P-16, S-21, E-10 to E-14, R-1, R-31)."""
+"""The contract of every Store (rules P-1 to P-16, S-21, E-10 to E-14, R-1, R-31)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def levels(policies: tuple[tuple[StoredPolicy, ...], ...] | None) -> list[list[s
 
 
 def test_user_with_groups(any_store: Store) -> None:
-    """A user has its own policies and its groups', inline and attached, named so that people find them (E-15)."""
+    """A user has its own policies and its groups', inline and attached, with readable names (E-15)."""
     record = any_store.principal(Principal.from_arn(ALICE))
     assert record.exists
     assert {policy.ref.name: policy.ref.arn for policy in record.identity} == {
@@ -45,8 +45,8 @@ def test_user_with_groups(any_store: Store) -> None:
     assert {policy.ref.type for policy in record.identity} == {PolicyType.IDENTITY}
 
 
-def test_documents_come_back_as_written(any_store: Store) -> None:
-    """A policy is text: JSON comes back letter by letter, and each has the digest that parsing it gives."""
+def test_policy_documents_are_returned_as_written(any_store: Store) -> None:
+    """JSON text is returned unchanged, with the digest that the parser computes."""
     record = any_store.principal(Principal.from_arn(ALICE))
     own = next(policy for policy in record.identity if policy.ref.name == "user/alice/EditOwn")
     assert own.text.startswith('{"Version": "2012-10-17", "Statement": [\n  {"Effect"')
@@ -54,8 +54,8 @@ def test_documents_come_back_as_written(any_store: Store) -> None:
         assert policy.ref.digest == parse(policy.text, policy.ref.type).digest
 
 
-def test_boundary(any_store: Store) -> None:
-    """A boundary is a managed policy of its own type, and the principal knows that it has one (G-38)."""
+def test_boundary_is_returned_with_its_own_type(any_store: Store) -> None:
+    """A boundary is a managed policy with a type of its own, and `has_boundary` is set (G-38)."""
     record = any_store.principal(Principal.from_arn(ALICE))
     assert record.boundary is not None
     assert record.boundary.ref.type is PolicyType.BOUNDARY
@@ -65,10 +65,10 @@ def test_boundary(any_store: Store) -> None:
     assert (bob.boundary, bob.principal.has_boundary, bob.identity) == (None, False, ())
 
 
-def test_user_is_completed(any_store: Store) -> None:
-    """The caller comes back with unique id and tags; its own tags win without regard to case (P-4, S-21)."""
-    given = Principal.from_arn(ALICE, tags={"department": "Legal", "session": "1"})
-    completed = any_store.principal(given).principal
+def test_user_is_completed_with_id_and_tags(any_store: Store) -> None:
+    """The caller gets its unique id and tags; its own tags win case-insensitively (P-4, S-21)."""
+    caller = Principal.from_arn(ALICE, tags={"department": "Legal", "session": "1"})
+    completed = any_store.principal(caller).principal
     assert completed.userid is not None
     assert completed.userid.startswith("AIDA")
     assert len(completed.userid) == 21
@@ -76,15 +76,15 @@ def test_user_is_completed(any_store: Store) -> None:
     assert any_store.principal(completed).principal == completed
 
 
-def test_caller_keeps_what_only_it_knows(any_store: Store) -> None:
-    """Session keys, session policies and credential of each caller stay its own, also behind a cache (K-21)."""
+def test_caller_keeps_own_session_data_behind_cache(any_store: Store) -> None:
+    """Session keys, session policies and credential of each caller stay its own (K-21)."""
     for mfa, key in (("true", "AKIAALICE"), ("false", "AKIAOLD")):
-        given = replace(
+        caller = replace(
             Principal.from_arn(ALICE, session_policies=("{}",)),
             session={"aws:MultiFactorAuthPresent": mfa},
             credential=Credential("sigv4", key),
         )
-        completed = any_store.principal(given).principal
+        completed = any_store.principal(caller).principal
         assert completed.key("aws:multifactorauthpresent") == mfa
         assert completed.credential == Credential("sigv4", key)
         assert completed.session_policies == ("{}",)
@@ -93,33 +93,33 @@ def test_caller_keeps_what_only_it_knows(any_store: Store) -> None:
 @pytest.mark.parametrize(
     "arn",
     [
-        f"arn:aws:iam::{ACME}:user/staff/Alice",  # P-16: ARNs compare letter by letter
+        f"arn:aws:iam::{ACME}:user/staff/Alice",  # P-16: ARNs are compared case-sensitively
         f"arn:aws:iam::{ACME}:user/alice",
         f"arn:aws:iam::{ACME}:user/Staff/alice",
         f"arn:aws:iam::{GLOBEX}:user/staff/alice",
         f"arn:aws-cn:iam::{ACME}:user/staff/alice",
-        f"arn:aws:iam::{ACME}:user/nobody",
+        f"arn:aws:iam::{ACME}:user/missing",
         f"arn:aws:sts::{ACME}:assumed-role/auditor/friday",
         f"arn:aws:sts::{ACME}:assumed-role/alice/friday",
         f"arn:aws:iam::{OUTSIDE[:-1]}0:root",
         f"arn:aws-cn:iam::{ACME}:root",
     ],
 )
-def test_nobody(any_store: Store, arn: str) -> None:
-    """A caller that differs in any letter from what is stored does not exist and has no policies (P-6, P-16)."""
+def test_caller_with_any_other_arn_does_not_exist(any_store: Store, arn: str) -> None:
+    """A caller that differs in any letter from the stored one does not exist and has no policies (P-6, P-16)."""
     record = any_store.principal(Principal.from_arn(arn))
     assert (record.exists, record.identity, record.boundary) == (False, (), None)
 
 
-def test_other_unique_id(any_store: Store) -> None:
-    """A caller with another unique id is one that was deleted and created again (P-6)."""
+def test_caller_with_other_unique_id_does_not_exist(any_store: Store) -> None:
+    """Another unique id means that the entity was deleted and created again (P-6)."""
     for arn, userid in ((ALICE, "AIDAOTHERBUTSAMENAMEX"), (SESSION, "AROAOTHERBUTSAMENAMEX:friday"), (ROOT, GLOBEX)):
         assert any_store.principal(Principal.from_arn(arn)).exists
         assert not any_store.principal(Principal.from_arn(arn, userid=userid)).exists
 
 
 def test_role_session(any_store: Store) -> None:
-    """A session finds its role by name, for its ARN has no path, and comes back with the full ARN (P-2, P-13)."""
+    """A session finds its role by name, because its ARN has no path, and gets the role's full ARN (P-2, P-13)."""
     record = any_store.principal(Principal.from_arn(SESSION, tags={"project": "x"}))
     assert record.exists
     assert record.principal.role_arn == AUDITOR
@@ -131,8 +131,8 @@ def test_role_session(any_store: Store) -> None:
     assert any_store.principal(record.principal).principal == record.principal
 
 
-def test_role_session_of_another_path(any_store: Store) -> None:
-    """A role ARN with the wrong path is another role (P-3)."""
+def test_role_session_with_other_role_path_does_not_exist(any_store: Store) -> None:
+    """A role ARN with another path is another role (P-3)."""
     other = f"arn:aws:iam::{ACME}:role/other/Auditor"
     assert not any_store.principal(Principal.from_arn(SESSION, role_arn=other)).exists
     assert not any_store.principal(Principal.from_arn(SESSION, role_arn=BOB)).exists
@@ -140,7 +140,7 @@ def test_role_session_of_another_path(any_store: Store) -> None:
 
 
 def test_federated_user(any_store: Store) -> None:
-    """A federated user has the policies, boundary and tags of the user who federated it (table F.2)."""
+    """A federated user has the policies, boundary and tags of the user that federated it (table F.2)."""
     arn = f"arn:aws:sts::{ACME}:federated-user/guest"
     record = any_store.principal(Principal.from_arn(arn, user_arn=ALICE))
     assert record.exists
@@ -154,28 +154,28 @@ def test_federated_user(any_store: Store) -> None:
 
 
 def test_federated_user_of_root(any_store: Store) -> None:
-    """Who the root user federates has all of root's permissions, to be limited by the session policies (R-1, S-32)."""
+    """A federated user of the root user has full access, limited by its session policies (R-1, S-32)."""
     arn = f"arn:aws:sts::{ACME}:federated-user/guest"
     record = any_store.principal(Principal.from_arn(arn, user_arn=ROOT))
     assert record.exists
     assert names(record.identity) == ["root user"]
     assert record.boundary is None
-    nowhere = "000000000001"
-    arn = f"arn:aws:sts::{nowhere}:federated-user/guest"
-    for user_arn in (f"arn:aws:iam::{nowhere}:root", ROOT):
+    unknown_account = "000000000001"
+    arn = f"arn:aws:sts::{unknown_account}:federated-user/guest"
+    for user_arn in (f"arn:aws:iam::{unknown_account}:root", ROOT):
         record = any_store.principal(Principal.from_arn(arn, user_arn=user_arn))
         assert (record.exists, record.identity) == (False, ())
 
 
 def test_root_user(any_store: Store) -> None:
-    """The root user exists with its account and has no policies and no boundary (R-1)."""
+    """The root user exists with its account, without policies and boundary (R-1)."""
     record = any_store.principal(Principal.from_arn(ROOT))
     assert (record.exists, record.identity, record.boundary) == (True, (), None)
     assert record.principal.userid == ACME
 
 
-def test_access_keys(any_store: Store) -> None:
-    """An access key opens to its secret and its owner; an inactive one says so; another one is unknown (R-31)."""
+def test_access_key_has_secret_owner_and_status(any_store: Store) -> None:
+    """An inactive key is marked as such; an unknown one is None (R-31)."""
     alice = any_store.access_key("AKIAALICE")
     assert alice is not None
     assert (alice.secret, alice.active, alice.principal.arn) == ("alice-secret", True, ALICE)
@@ -191,16 +191,16 @@ def test_access_keys(any_store: Store) -> None:
     assert any_store.access_key("") is None
 
 
-def test_key_owner_has_no_tags_yet(any_store: Store) -> None:
-    """The owner of a key carries no tags, for they would override newer ones as if they were session tags (S-21)."""
+def test_key_owner_has_no_tags(any_store: Store) -> None:
+    """Its tags would override newer ones like session tags (S-21)."""
     for key in (any_store.access_key("AKIAALICE"), any_store.api_key("alicekey"), any_store.api_key("auditkey")):
         assert key is not None
         assert key.principal.tags == {}
         assert "Department" in any_store.principal(key.principal).principal.tags
 
 
-def test_api_keys(any_store: Store) -> None:
-    """An API key has the digest of its secret, its expiry, and its owner scoped down by its session policy."""
+def test_api_key_has_digest_expiry_and_policy(any_store: Store) -> None:
+    """An API key has the digest of its secret, its expiry, and its session policy."""
     key = any_store.api_key("alicekey")
     assert key is not None
     assert key.digest.hex().startswith("9f86d081")
@@ -211,8 +211,8 @@ def test_api_keys(any_store: Store) -> None:
     assert any_store.api_key("ALICEKEY") is None
 
 
-def test_api_key_of_a_role(any_store: Store) -> None:
-    """A role's API key calls as a session of the role that bears the key's id as its name."""
+def test_api_key_of_role_is_a_session(any_store: Store) -> None:
+    """A role's API key is a session of the role, named after the key's id."""
     key = any_store.api_key("auditkey")
     assert key is not None
     assert key.digest == hashlib.sha256(b"AuditorSecretAuditorSecretAuditor01").digest()
@@ -226,8 +226,8 @@ def test_api_key_of_a_role(any_store: Store) -> None:
 FULL, RCP_FULL = ["FullAWSAccess"], ["RCPFullAWSAccess"]
 
 
-def test_levels_of_control_policies(any_store: Store) -> None:
-    """SCPs and RCPs come level by level from the root to the account (E-12, E-13)."""
+def test_control_policies_have_levels_root_first(any_store: Store) -> None:
+    """SCPs and RCPs are returned by level, from the root to the account (E-12, E-13)."""
     acme, globex = any_store.account(ACME), any_store.account(GLOBEX)
     assert levels(acme.scps) == [FULL, ["DenyDelete", "FullAWSAccess"], FULL, FULL]
     assert levels(globex.scps) == [FULL, ["DenyDelete", "FullAWSAccess"], FULL, ["DenyDelete"]]
@@ -239,7 +239,7 @@ def test_levels_of_control_policies(any_store: Store) -> None:
 
 
 def test_control_policies_have_arns(any_store: Store) -> None:
-    """A control policy of the organization has the ARN that the denial message names (X-5)."""
+    """A control policy has the ARN that the denial message names (X-5)."""
     scps = any_store.account(GLOBEX).scps
     assert scps is not None
     prefix = f"arn:aws:organizations::{MANAGEMENT}:policy/o-exampleorg/service_control_policy/p-"
@@ -249,7 +249,7 @@ def test_control_policies_have_arns(any_store: Store) -> None:
 
 
 def test_accounts_without_control_policies(any_store: Store) -> None:
-    """The management account and accounts outside have no levels at all (E-10, E-11, E-14)."""
+    """The management account and accounts outside the organization have no levels (E-10, E-11, E-14)."""
     management = any_store.account(MANAGEMENT)
     assert (management.exists, management.scps, management.rcps) == (True, None, None)
     assert management.organization is not None
@@ -257,12 +257,12 @@ def test_accounts_without_control_policies(any_store: Store) -> None:
     assert management.organization.path == "o-exampleorg/r-ab12/"
     outside = any_store.account(OUTSIDE)
     assert outside == AccountRecord(outside.epoch, OUTSIDE, exists=True)
-    nobody = any_store.account("000000000000")
-    assert nobody == AccountRecord(nobody.epoch, "000000000000", exists=False)
+    missing = any_store.account("000000000000")
+    assert missing == AccountRecord(missing.epoch, "000000000000", exists=False)
 
 
-def test_resources(any_store: Store) -> None:
-    """A resource has its owner, tags and policy; another has an owner only; an unknown one has nothing."""
+def test_resource_has_owner_tags_and_policy(any_store: Store) -> None:
+    """Another has an owner only; an unknown one has neither."""
     plan = any_store.resource(PLAN)
     assert (plan.account, dict(plan.tags)) == (ACME, {"stage": "draft"})
     assert plan.policy is not None
@@ -274,8 +274,8 @@ def test_resources(any_store: Store) -> None:
     assert (unknown.account, dict(unknown.tags), unknown.policy) == (None, {}, None)
 
 
-def test_every_answer_has_the_epoch(any_store: Store) -> None:
-    """All answers of one state carry the same epoch (T-9)."""
+def test_answers_of_one_state_have_one_epoch(any_store: Store) -> None:
+    """All answers of one state have the same epoch (T-9)."""
     any_store.refresh()
     epoch = any_store.epoch()
     records = (
@@ -287,15 +287,15 @@ def test_every_answer_has_the_epoch(any_store: Store) -> None:
         any_store.account(ACME),
         any_store.account("000000000000"),
         any_store.resource(PLAN),
-        any_store.resource("arn:aws:docs:::nothing"),
+        any_store.resource("arn:aws:docs:::empty"),
     )
     assert {record.epoch for record in records} == {epoch}
 
 
-def test_nothing_secret_shows(any_store: Store) -> None:
-    """No repr of a store or of what it gives has a secret in it (design, section 5)."""
-    given = [any_store, any_store.access_key("AKIAALICE"), any_store.api_key("auditkey")]
-    shown = repr(given) + repr(vars(any_store))
+def test_repr_shows_no_secret(any_store: Store) -> None:
+    """No repr of a store or of its records contains a secret (design, section 5)."""
+    objects = [any_store, any_store.access_key("AKIAALICE"), any_store.api_key("auditkey")]
+    shown = repr(objects) + repr(vars(any_store))
     assert "alice-secret" not in shown
     assert "AuditorSecret" not in shown
     assert hashlib.sha256(b"AuditorSecretAuditorSecretAuditor01").hexdigest() not in shown
@@ -305,8 +305,8 @@ ODD = ["", "\0", "a\0b", "\ud800", "é\udfff", "\x7f\u202e", "x" * 100_000, "%",
 
 
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
-def test_odd_texts_name_nothing(any_store: Store, odd: str) -> None:
-    """Whatever a request names, characters that a database can't hold included, is not there; it is no failure."""
+def test_unstorable_names_are_not_found(any_store: Store, odd: str) -> None:
+    """Names from requests, with characters that a database can't store too, are not found; there is no error."""
     assert any_store.access_key(odd) is None
     assert any_store.api_key(odd) is None
     assert not any_store.account(odd).exists
@@ -317,8 +317,8 @@ def test_odd_texts_name_nothing(any_store: Store, odd: str) -> None:
     assert (session.exists, session.principal.role_arn) == (True, AUDITOR)
 
 
-def test_decision_records_are_the_single_answers(any_store: Store) -> None:
-    """What one query loads for a decision is what the single questions are answered with, all of one epoch (T-9)."""
+def test_decision_records_equal_single_answers(any_store: Store) -> None:
+    """One query for a decision returns the same as the single methods, of one epoch (T-9)."""
     store = any_store.behind if isinstance(any_store, CachedStore) else any_store
     callers = [
         Principal.from_arn(ALICE),
@@ -327,7 +327,7 @@ def test_decision_records_are_the_single_answers(any_store: Store) -> None:
         Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/f", user_arn=ALICE),
         Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/f", user_arn=ROOT),
         Principal.from_arn(ROOT),
-        Principal.from_arn(f"arn:aws:iam::{ACME}:user/nobody"),
+        Principal.from_arn(f"arn:aws:iam::{ACME}:user/missing"),
         Principal.from_arn(f"arn:aws:iam::{OUTSIDE}:root"),
     ]
     accounts = (ACME, GLOBEX, MANAGEMENT, OUTSIDE, "000000000000")
@@ -337,5 +337,5 @@ def test_decision_records_are_the_single_answers(any_store: Store) -> None:
             assert found.principal == store.principal(caller)
             assert dict(found.accounts) == {id: store.account(id) for id in accounts}
             assert found.resource == (None if arn is None else store.resource(arn))
-    nothing = cast(SourceStore, store).decision_records(None, (), None)
-    assert (nothing.principal, dict(nothing.accounts), nothing.resource) == (None, {}, None)
+    empty = cast(SourceStore, store).decision_records(None, (), None)
+    assert (empty.principal, dict(empty.accounts), empty.resource) == (None, {}, None)

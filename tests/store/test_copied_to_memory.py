@@ -1,4 +1,4 @@
-"""A copy of a store in memory has every row of it, and what is done to one does not reach the other."""
+"""A copy of a store in memory has all its rows, and is independent of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def source(any_store: Store) -> SourceStore:
 
 
 def test_copy_has_every_row(source: SourceStore) -> None:
-    """Of every kind of store: the rows are equal, and there are rows."""
+    """Of each kind of store: the rows are equal, and there are rows."""
     with closing(copied_to_memory(source)) as copy:
         assert rows(copy) == rows(source)
         assert rows(copy)["identities"]
@@ -32,7 +32,7 @@ def test_copy_has_every_row(source: SourceStore) -> None:
         assert copy.access_key("AKIAALICE") == source.access_key("AKIAALICE")
 
 
-def test_copy_changes_alone(source: SourceStore) -> None:
+def test_change_of_copy_leaves_source_unchanged(source: SourceStore) -> None:
     before: dict[str, Any] = rows(source)
     with closing(copied_to_memory(source)) as copy:
         change = 'version: 1\naccounts: [{id: "111122223333", users: [{name: newcomer}]}]'

@@ -1,4 +1,4 @@
-"""The engine: which URLs there are, what a transaction sees, what becomes of a driver's errors (rule T-9)."""
+"""The engine: supported URLs, snapshots, and errors of drivers (rule T-9)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def file(tmp_path: Path) -> Iterator[SqlStore]:
     store.close()
 
 
-def test_reader_cannot_write(postgresql: str, open_engine: Callable[[str], Engine]) -> None:
-    """On a server, a reading transaction refuses a write; SQLite has no such kind of transaction."""
+def test_postgresql_reader_cannot_write(postgresql: str, open_engine: Callable[[str], Engine]) -> None:
+    """SQLite has no read-only transactions."""
     refused = pytest.raises(StoreUnavailable, match="ReadOnlySqlTransaction")
     with refused, reading(open_engine(postgresql)) as connection:
         bump_epoch(connection)
@@ -53,15 +53,15 @@ def test_reader_cannot_write(postgresql: str, open_engine: Callable[[str], Engin
         "sqlite:///a.db?hunter2=1",
     ],
 )
-def test_urls_of_no_known_kind(url: str) -> None:
-    """What is no URL of a database that we know is refused, and none of it repeated (it may hold a password)."""
+def test_unsupported_url_is_refused_without_quoting_it(url: str) -> None:
+    """The URL may contain a password."""
     with pytest.raises(ConfigurationError, match="expected a") as caught:
         make_engine(url)
     assert "hunter2" not in str(caught.value)
 
 
-def test_where_a_database_lives() -> None:
-    """A store in memory has no file; a server's has none either and is not in memory."""
+def test_only_sqlite_files_have_a_path() -> None:
+    """A store in memory has no file; one on a server has none either and is not in memory."""
     assert database_file("sqlite:///a/b.db") == Path("a/b.db")
     assert [database_file(url) for url in ("sqlite://", "sqlite:///:memory:")] == [None, None]
     assert is_in_memory("sqlite://")
@@ -69,8 +69,8 @@ def test_where_a_database_lives() -> None:
     assert not is_in_memory("postgresql://host/db")
 
 
-def test_file_is_durable_and_checks_its_keys(file: SqlStore) -> None:
-    """A file is in WAL mode, flushed at each commit, and refuses a row that points at nothing."""
+def test_sqlite_file_is_durable_and_checks_foreign_keys(file: SqlStore) -> None:
+    """A file is in WAL mode and synced at each commit; foreign keys are checked."""
     names = ("journal_mode", "synchronous", "foreign_keys")
     with reading(file.engine) as connection:
         pragmas = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in names]
@@ -79,16 +79,16 @@ def test_file_is_durable_and_checks_its_keys(file: SqlStore) -> None:
         connection.execute(text("INSERT INTO memberships VALUES ('nobody', 'nothing')"))
 
 
-def test_a_store_in_memory_is_gone_when_it_is_closed() -> None:
-    """A guard that a test's end of life has closed is told of, and no table is missed in an empty database."""
+def test_closed_store_in_memory_is_unavailable() -> None:
+    """The error names the reason, instead of a missing table of a new database."""
     store = open_database("sqlite://", Settings())
     store.close()
-    with pytest.raises(StoreUnavailable, match="the store cannot be used: it was in memory, and is closed"):
+    with pytest.raises(StoreUnavailable, match="the store cannot be used: the in-memory database is closed"):
         store.epoch()
 
 
-def test_rolled_back_whole(store: SqlStore) -> None:
-    """A writing transaction that raises leaves nothing behind."""
+def test_failed_write_is_rolled_back(store: SqlStore) -> None:
+    """A writing transaction that raises changes nothing."""
 
     def write_and_fail(connection: Connection) -> None:
         assert bump_epoch(connection) == 2
@@ -100,7 +100,7 @@ def test_rolled_back_whole(store: SqlStore) -> None:
 
 
 def test_reader_sees_one_snapshot(database: str, open_engine: Callable[[str], Engine]) -> None:
-    """A reader goes on seeing what it saw first while somebody writes, and the writer doesn't wait for it (T-9)."""
+    """A reader's snapshot stays during a write, and the writer doesn't wait for the reader (T-9)."""
     own, other = open_engine(database), open_engine(database)
     with reading(own) as reader:
         assert reader.execute(select(meta.c.epoch)).scalar_one() == 1
@@ -146,8 +146,10 @@ def test_writers_take_turns(store: SqlStore) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is not a database, whatever its name may be" * 100, None])
-def test_unusable_file(tmp_path: Path, content: bytes | None, open_engine: Callable[[str], Engine]) -> None:
-    """A file that is no database, or can't be opened, makes the store unavailable and not something else."""
+def test_unusable_file_makes_store_unavailable(
+    tmp_path: Path, content: bytes | None, open_engine: Callable[[str], Engine]
+) -> None:
+    """A file that is no database or can't be opened raises `StoreUnavailable`."""
     path = tmp_path / ("a.db" if content else "none/a.db")
     if content:
         path.write_bytes(content)
@@ -156,8 +158,8 @@ def test_unusable_file(tmp_path: Path, content: bytes | None, open_engine: Calla
         pass
 
 
-def test_database_without_tables(bare_database: str, open_engine: Callable[[str], Engine]) -> None:
-    """An empty database answers nothing, and says what is missing as far as it may (see `_reason`)."""
+def test_database_without_tables_is_unavailable(bare_database: str, open_engine: Callable[[str], Engine]) -> None:
+    """The error names what is missing as far as `_reason` allows."""
     engine = open_engine(bare_database)
     words = "no such table: meta|UndefinedTable"
     with pytest.raises(StoreUnavailable, match=words), reading(engine) as connection:
@@ -165,15 +167,15 @@ def test_database_without_tables(bare_database: str, open_engine: Callable[[str]
 
 
 def test_error_shows_no_values(store: SqlStore) -> None:
-    """The error of a statement has none of its values, neither in its message nor in its cause."""
+    """Neither the message nor the cause of an error contains values of the statement."""
     with pytest.raises(StoreUnavailable) as caught, writing(store.engine) as connection:
         connection.execute(meta.insert(), {"id": 1, "epoch": 98765, "created": 0})
     assert isinstance(caught.value.__cause__, IntegrityError)
     assert "98765" not in str(caught.value) + str(caught.value.__cause__)
 
 
-def test_a_writer_does_not_wait_for_ever(file: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that never ends makes the store unavailable to the others, as one of another process would."""
+def test_writer_gives_up_after_timeout(file: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that never ends makes the store unavailable to other writers."""
     monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 0.05)
     caught: list[StoreUnavailable] = []
 

@@ -1,4 +1,4 @@
-"""A process that forks: no connection, lock or answer of the parent is used by a child (rules T-1, T-9)."""
+"""A process that forks: its children use none of its connections, locks or pending answers (rules T-1, T-9)."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def seed() -> str:
         statement = {"Effect": "Allow", "Action": "docs:Get", "Resource": DOCUMENT % number}
         return {"name": f"u{number}", "inline": {"P": {"Version": "2012-10-17", "Statement": [statement]}}}
 
-    return json.dumps({"version": 1, "accounts": [{"id": ACME, "users": [user(each) for each in range(USERS)]}]})
+    return json.dumps({"version": 1, "accounts": [{"id": ACME, "users": [user(number) for number in range(USERS)]}]})
 
 
 def wrong_decisions(guard: Guard, start: int, count: int = USERS) -> list[str]:
-    """Decide about own and foreign documents of several users; return what came out wrong, errors included."""
+    """Decide about own and foreign documents of several users; return the wrong decisions and errors."""
     wrong = []
-    for number in (each % USERS for each in range(start, start + count)):
+    for number in (index % USERS for index in range(start, start + count)):
         principal = Principal.from_arn(f"arn:aws:iam::{ACME}:user/u{number}")
         for document in (number, (number + 1) % USERS):
             decision = guard.decide(principal, "docs:Get", DOCUMENT % document)
@@ -55,12 +55,12 @@ def wrong_decisions(guard: Guard, start: int, count: int = USERS) -> list[str]:
 
 
 def open_uncached(url: str) -> Guard:
-    """Open a guard that puts nearly every question to the store, so that its connections are used."""
+    """Open a guard that queries the store for nearly every decision, so that its connections are used."""
     return open_guard(url, sealing_keys=[SEALING_KEY], cache_size=1, epoch_poll=0.05, store_timeout=10.0)
 
 
 def in_child(work: Callable[[], object]) -> int:
-    """Fork, and do something in the child, which ends with status 0 if it returns something false."""
+    """Fork, and call `work` in the child, which exits with status 0 if the result is falsy; return its process id."""
     child = os.fork()
     if child:
         return child
@@ -69,14 +69,14 @@ def in_child(work: Callable[[], object]) -> int:
         status = 1 if (wrong := work()) else 0
         if wrong:
             print(wrong)
-    except BaseException:  # noqa: BLE001  pytest must not go on in here
+    except BaseException:  # noqa: BLE001  pytest must not continue in the child
         traceback.print_exc()
     finally:
         os._exit(status)
 
 
 def statuses(children: list[int]) -> list[int]:
-    """Return the exit statuses of children; one that hangs is killed, and its status says so."""
+    """Return the exit statuses of children; one that hangs is killed, with the status of the signal."""
     until = time.monotonic() + 60
     return [_status(child, until) for child in children]
 
@@ -93,7 +93,7 @@ def _status(child: int, until: float) -> int:
 
 @pytest.fixture
 def filled(database: str, settings: Settings) -> str:
-    """The URL of a database with the users, a file or on PostgreSQL."""
+    """The URL of a database with the users: a file or on PostgreSQL."""
     with closing(open_database(database, settings)) as store:
         apply_seed(store, load_seed_text(seed()))
     return database
@@ -101,17 +101,17 @@ def filled(database: str, settings: Settings) -> str:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_forked_processes_decide_with_own_connections(filled: str) -> None:
-    """Four children of a process with warm connections and busy threads, and the process itself: none decides wrong."""
+    """Children of a process with open connections and busy threads, and the process itself, decide right."""
     with closing(open_uncached(filled)) as guard:
         assert wrong_decisions(guard, 0) == []
         found: list[str] = []
         stopping = threading.Event()
 
-        def go_on(start: int) -> None:
+        def keep_deciding(start: int) -> None:
             while not stopping.wait(0.01):
                 found.extend(wrong_decisions(guard, start, 5))
 
-        threads = [threading.Thread(target=go_on, args=(number * 20,)) for number in range(3)]
+        threads = [threading.Thread(target=keep_deciding, args=(number * 20,)) for number in range(3)]
         for thread in threads:
             thread.start()
         children = [in_child(partial(wrong_decisions, guard, number * 7, 2 * USERS)) for number in range(4)]
@@ -125,12 +125,12 @@ def test_forked_processes_decide_with_own_connections(filled: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_forked_process_refuses_connection_in_use(filled: str) -> None:
-    """A child that is forked within a transaction gets no row by its parent's connection, and works by its own."""
+    """A child forked within a transaction gets no row through its parent's connection, and opens its own."""
     with closing(open_uncached(filled)) as guard:
         store = guard.store.behind  # type: ignore[attr-defined]
         alice = Principal.from_arn(f"arn:aws:iam::{ACME}:user/u1")
 
-        def ask() -> list[str]:
+        def query() -> list[str]:
             if store.engine.dialect.name == "postgresql":
                 with suppress(Exception):
                     return [f"got {store.principal(alice)}"]
@@ -138,7 +138,7 @@ def test_forked_process_refuses_connection_in_use(filled: str) -> None:
 
         with store.at_once():
             before = store.principal(alice)
-            assert statuses([in_child(ask)]) == [0]
+            assert statuses([in_child(query)]) == [0]
             assert store.principal(alice) == before
         assert wrong_decisions(guard, 0, 5) == []
 
@@ -146,7 +146,7 @@ def test_forked_process_refuses_connection_in_use(filled: str) -> None:
 @pytest.mark.parametrize("kind", ["memory", "followed"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_forked_process_has_store_in_memory(kind: str, tmp_path: Path, settings: Settings) -> None:
-    """A store in memory goes along with its data, be it in use by a thread of the parent; each then has its own."""
+    """A store in memory is copied with its data, also while a thread of the parent uses it."""
     path = tmp_path / "iam.json"
     path.write_text(seed())
     with closing(open_uncached(str(path)) if kind == "followed" else open_uncached("sqlite://")) as guard:
@@ -155,11 +155,11 @@ def test_forked_process_has_store_in_memory(kind: str, tmp_path: Path, settings:
             apply_seed(store, load_seed_text(seed()))
         stopping = threading.Event()
 
-        def go_on() -> None:
+        def keep_deciding() -> None:
             while not stopping.wait(0.01):
                 wrong_decisions(guard, 0, 5)
 
-        threads = [threading.Thread(target=go_on) for _ in range(3)]
+        threads = [threading.Thread(target=keep_deciding) for _ in range(3)]
         for thread in threads:
             thread.start()
 
@@ -180,7 +180,7 @@ def test_forked_process_has_store_in_memory(kind: str, tmp_path: Path, settings:
 
 
 def test_lock_of_writer_is_free_in_child(filled: str, settings: Settings) -> None:
-    """A child does not wait for the turn of a thread that it does not have."""
+    """A child does not wait for a lock of a thread that it does not have."""
     with closing(open_database(filled, settings)) as store:
         inside, leave = threading.Event(), threading.Event()
 
@@ -207,7 +207,7 @@ def test_lock_of_writer_is_free_in_child(filled: str, settings: Settings) -> Non
 def test_fork_waits_for_transactions_in_a_file(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite's own locks in memory must be free in a child, so no thread may be inside of it when a process forks."""
+    """SQLite's in-memory locks must be free in a child, so no thread may be in a transaction during a fork."""
     monkeypatch.setattr(sqlite, "_FORK_SECONDS", 30.0)
     with closing(open_database(f"sqlite:///{tmp_path}/store.db", settings)) as store:
         inside, is_over = threading.Event(), threading.Event()
@@ -227,7 +227,7 @@ def test_fork_waits_for_transactions_in_a_file(
 
 
 def decide_in_process(url: str, guard: Guard | None = None) -> None:
-    """Decide in a process of `multiprocessing`; its exit status says whether all was right."""
+    """Decide in a process of `multiprocessing`; exit with 1 if a decision was wrong."""
     opened = guard or open_uncached(url)
     wrong = wrong_decisions(opened, os.getpid())
     opened.close()
@@ -243,7 +243,7 @@ def postgresql_filled(postgresql: str, settings: Settings) -> str:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_multiprocessing_decides_right(postgresql_filled: str, subtests: pytest.Subtests) -> None:
-    """Processes of each start method decide right, with a guard that is inherited or with one that they open."""
+    """Processes of each start method decide right, with an inherited guard or one that they open."""
     with closing(open_uncached(postgresql_filled)) as guard:
         assert wrong_decisions(guard, 0, 5) == []
         for method, inherited, count in (("fork", guard, 3), ("forkserver", None, 1), ("spawn", None, 1)):
@@ -270,12 +270,12 @@ def test_preloaded_application_decides_right(postgresql_filled: str) -> None:
     }
     with by_gunicorn("tests.store.preloaded:application", environment) as url, ThreadPoolExecutor(8) as threads:
 
-        def ask(number: int) -> tuple[str, str, str]:
+        def query(number: int) -> tuple[str, str, str]:
             user, document = number % USERS, (number + number // USERS % 2) % USERS
             with urlopen(f"{url}/{user}/{document}", timeout=60) as response:  # noqa: S310  at loopback
                 process, _, answer = response.read().decode().partition(" ")
             return process, answer, str(user == document)
 
-        answers = list(threads.map(ask, range(4 * USERS)))
+        answers = list(threads.map(query, range(4 * USERS)))
     assert [found for found in answers if found[1] != found[2]] == []
     assert len({process for process, _, _ in answers}) == 2

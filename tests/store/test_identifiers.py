@@ -1,4 +1,4 @@
-"""The names of what the store holds have AWS's forms (rules G-78, G-79, P-1, P-4)."""
+"""Names, ids and ARNs in AWS's forms (rules G-78, G-79, P-1, P-4)."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from iam_guard.store.identifiers import (
 
 
 @pytest.mark.parametrize("prefix", PREFIXES.values())
-def test_unique_ids(prefix: str) -> None:
+def test_unique_id_has_prefix_and_17_characters(prefix: str) -> None:
     """A unique id is its kind's prefix and 17 capitals and digits; a random one is new each time (P-4)."""
     for make in (random_id, derived_id):
         assert re.fullmatch(rf"{prefix}[A-Z2-7]{{17}}", make(prefix, "a"))
     assert random_id(prefix, "a") != random_id(prefix, "a")
 
 
-def test_derived_ids_agree() -> None:
-    """A derived id follows from what it names, and from nothing else (P-6 is given up for that)."""
+def test_derived_id_depends_on_kind_and_name_only() -> None:
+    """P-6 does not apply to derived ids."""
     assert derived_id("AIDA", "a") == derived_id("AIDA", "a")
     assert len({derived_id("AIDA", "a"), derived_id("AIDA", "b"), derived_id("AROA", "a")}) == 3
 
 
-def test_ids_of_the_organization() -> None:
-    """Generated ids of roots and units have the form that a seed may give."""
+def test_organization_ids_have_seed_form() -> None:
+    """Generated ids of roots and units have the form that a seed accepts."""
     assert ROOT_ID.fullmatch(random_id("r-", "a"))
     assert UNIT_ID.fullmatch(random_id("ou-ab12-", "a"))
 
 
 def test_session_arn_has_no_path() -> None:
-    """The ARN of a role session has the role's name alone (P-2)."""
+    """The ARN of a role session contains the role's name without its path (P-2)."""
     assert session_arn("aws", "111122223333", "R", "s") == "arn:aws:sts::111122223333:assumed-role/R/s"
 
 
 @pytest.mark.parametrize(
-    ("alias", "is_good"),
+    ("alias", "is_valid"),
     [
         ("abc", True),
         ("a-b-c", True),
@@ -55,12 +55,12 @@ def test_session_arn_has_no_path() -> None:
         ("x" * 64, False),
     ],
 )
-def test_aliases(alias: str, is_good: bool) -> None:
+def test_account_alias_form(alias: str, is_valid: bool) -> None:
     """An alias is 3 to 63 characters like a DNS label, without two hyphens in a row (G-79)."""
-    assert (ALIAS.fullmatch(alias) is not None) is is_good
+    assert (ALIAS.fullmatch(alias) is not None) is is_valid
 
 
-@pytest.mark.parametrize(("text", "is_good"), [("Größe 1:_./=+-@", True), ("", True), ("<", False), ("a\nb", False)])
-def test_tag_text(text: str, is_good: bool) -> None:
+@pytest.mark.parametrize(("text", "is_valid"), [("Größe 1:_./=+-@", True), ("", True), ("<", False), ("a\nb", False)])
+def test_tag_characters(text: str, is_valid: bool) -> None:
     """Tags have letters and digits of any script, spaces, and a few signs (G-79)."""
-    assert is_tag_text(text) is is_good
+    assert is_tag_text(text) is is_valid

@@ -1,4 +1,4 @@
-"""Whom a change concerns: the table says of tables what the questions of the store bear out (rule T-9)."""
+"""Invalidation by changes: the sets of tables agree with the queries of the store (rule T-9)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iam_guard.store.decision_query import decision_query
 from iam_guard.store.invalidation import Invalidation
 from iam_guard.store.schema import metadata
 
-QUESTIONS: list[ClauseElement] = [
+QUERIES: list[ClauseElement] = [
     queries.epoch(),
     decision_query("sqlite", has_principal=True, account_count=2, has_resource=True),
     queries.access_key("AKIA1"),
@@ -25,34 +25,34 @@ QUESTIONS: list[ClauseElement] = [
 
 
 def read_tables() -> set[str]:
-    """All tables that an answer about a caller, an account or a resource is made from."""
-    return {each.name for question in QUESTIONS for each in visitors.iterate(question) if isinstance(each, Table)}
+    """Return the tables that cached answers are read from."""
+    return {table.name for query in QUERIES for table in visitors.iterate(query) if isinstance(table, Table)}
 
 
-def test_all_questions_are_looked_at() -> None:
-    """A question that is added to the room must be added here."""
-    asked = {name for name, each in vars(queries).items() if getattr(each, "__module__", "") == queries.__name__}
-    assert {name for name in asked if name[0] != "_"} - {"sought"} == {
+def test_every_query_is_in_the_list() -> None:
+    """A new function in `queries` must be added to the list here."""
+    names = {name for name, value in vars(queries).items() if getattr(value, "__module__", "") == queries.__name__}
+    assert {name for name in names if name[0] != "_"} - {"storable"} == {
         "epoch", "access_key", "api_key", "anchors", "anchors_lists", "profiles", "default_texts",
     }  # fmt: skip
 
 
-def test_tables_of_nobody_are_read_by_no_question() -> None:
-    """The others are known to the table of tables, or a change of theirs concerns everybody."""
+def test_uncached_tables_are_read_by_no_query() -> None:
+    """All other tables are known, so that their changes invalidate something."""
     assert invalidation.UNCACHED_TABLES & read_tables() == set()
     assert invalidation.UNCACHED_TABLES | read_tables() == set(metadata.tables)
-    assert read_tables() >= invalidation._NEWCOMERS
-    assert set(invalidation._HOLDERS) <= read_tables()
+    assert read_tables() >= invalidation._NEGATIVE_ONLY
+    assert set(invalidation._OWNER_COLUMNS) <= read_tables()
 
 
 @pytest.mark.parametrize("table", sorted(metadata.tables))
-def test_each_table(table: str) -> None:
-    """What is changed in another way than the table of tables says concerns everybody."""
-    seen = Invalidation()
-    seen.changed(table, {"id": "AIDA1"})
-    assert seen.everybody == (table not in invalidation.UNCACHED_TABLES)
-    assert not seen.identities
-    assert not seen.newcomers
+def test_unlisted_change_invalidates_all_callers(table: str) -> None:
+    """A change in another way than the tables of `invalidation` list invalidates all callers."""
+    invalidated = Invalidation()
+    invalidated.changed(table, {"id": "AIDA1"})
+    assert invalidated.all_callers == (table not in invalidation.UNCACHED_TABLES)
+    assert not invalidated.identities
+    assert not invalidated.new_rows
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_each_table(table: str) -> None:
         ("memberships", {"group_id": "AGPA1"}, None, None),
     ],
 )
-def test_holders(
+def test_change_of_one_identity_invalidates_it_alone(
     table: str, where: dict[str, object], values: dict[str, object] | None, identities: set[str] | None
 ) -> None:
-    """A user or role that is named alone is concerned alone; in doubt it is everybody."""
-    seen = Invalidation()
-    seen.changed(table, where, values)
-    assert seen.everybody == (identities is None)
-    assert seen.identities == (identities or set())
+    """Any other change invalidates all callers."""
+    invalidated = Invalidation()
+    invalidated.changed(table, where, values)
+    assert invalidated.all_callers == (identities is None)
+    assert invalidated.identities == (identities or set())

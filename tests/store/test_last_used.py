@@ -1,4 +1,4 @@
-"""What was used last: noted in memory, written in the background, on every kind of store (uses.py; R-33, R-34)."""
+"""Last uses: recorded in memory, written in the background, on every kind of store (R-33, R-34)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ KEY = Credential("sigv4", "AKIAALICE", "eu-west-1", "docs")
 
 
 class Clock:
-    """Seconds since 1970, as a test says."""
+    """Seconds since 1970, set by the test."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.9
@@ -44,19 +44,19 @@ class Clock:
         return self.now
 
 
-class Taking:
-    """A store that takes what it is given, or fails as it is told to."""
+class SavingStore:
+    """Records the uses that it gets, or raises `error`."""
 
     def __init__(self) -> None:
-        self.taken: list[Use] = []
+        self.saved: list[Use] = []
         self.error: Exception | None = None
-        self.asked = 0
+        self.calls = 0
 
-    def keep_uses(self, given: Sequence[Use]) -> None:
-        self.asked += 1
+    def keep_uses(self, uses: Sequence[Use]) -> None:
+        self.calls += 1
         if self.error is not None:
             raise self.error
-        self.taken += given
+        self.saved += uses
 
 
 @pytest.fixture
@@ -65,26 +65,26 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def taking() -> Taking:
-    return Taking()
+def saving_store() -> SavingStore:
+    return SavingStore()
 
 
 @pytest.fixture
-def noting(taking: Taking, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LastUsedTracker]:
-    """Uses that are written when a test says so."""
+def tracker(saving_store: SavingStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LastUsedTracker]:
+    """A tracker that writes only when the test flushes it."""
     monkeypatch.setattr(last_used, "PAUSE", 3600.0)
-    made = LastUsedTracker(taking, region="us-east-1", clock=clock)
-    yield made
-    taking.error = None
-    made.close()
+    tracker = LastUsedTracker(saving_store, region="us-east-1", clock=clock)
+    yield tracker
+    saving_store.error = None
+    tracker.close()
 
 
-def on(store: Any, clock: Clock, region: str = "us-east-1") -> LastUsedTracker:
+def tracker_of(store: Any, clock: Clock, region: str = "us-east-1") -> LastUsedTracker:
     return LastUsedTracker(store, region=region, clock=clock)
 
 
-def known(store: Any, principal: Principal) -> Principal:
-    """Return a caller as the store completes it, with its unique id."""
+def completed(store: Any, principal: Principal) -> Principal:
+    """Return a caller as completed by the store, with its unique id."""
     found: Principal = store.principal(principal).principal
     return found
 
@@ -101,14 +101,14 @@ def user(number: int) -> Principal:
 # --- what is written ---
 
 
-def test_what_is_used_is_in_the_store_after_a_flush(any_store: SourceStore, clock: Clock) -> None:
-    """R-33, R-34: a key with region and service, an identity with service, action and region; the same everywhere."""
-    noting = on(any_store, clock)
-    alice, auditor = known(any_store, ALICE), known(any_store, AUDITOR)
-    noting.track_key(KEY)
-    noting.track_action(replace(alice, credential=KEY), "docs:GetDocument")
-    noting.track_action(auditor, "Docs:ListDocuments")
-    noting.flush()
+def test_flush_writes_uses(any_store: SourceStore, clock: Clock) -> None:
+    """R-33, R-34: a key with region and service; an identity with service, action and region."""
+    tracker = tracker_of(any_store, clock)
+    alice, auditor = completed(any_store, ALICE), completed(any_store, AUDITOR)
+    tracker.track_key(KEY)
+    tracker.track_action(replace(alice, credential=KEY), "docs:GetDocument")
+    tracker.track_action(auditor, "Docs:ListDocuments")
+    tracker.flush()
     assert rows(any_store, access_key_uses) == [
         {"access_key_id": "AKIAALICE", "at": 1_800_000_000, "region": "eu-west-1", "service": "docs"}
     ]
@@ -119,100 +119,98 @@ def test_what_is_used_is_in_the_store_after_a_flush(any_store: SourceStore, cloc
         alice.userid: ("docs", "GetDocument", "eu-west-1"),
         str(auditor.userid).partition(":")[0]: ("docs", "ListDocuments", "us-east-1"),
     }
-    noting.close()
+    tracker.close()
 
 
-def test_the_epoch_stays(any_store: SourceStore, clock: Clock) -> None:
-    """No decision depends on it, so nobody forgets anything because of it (T-9)."""
-    noting = on(any_store, clock)
+def test_flush_keeps_the_epoch(any_store: SourceStore, clock: Clock) -> None:
+    """No decision depends on last uses, so no cache is cleared (T-9)."""
+    tracker = tracker_of(any_store, clock)
     before = any_store.epoch()
-    noting.track_key(KEY)
-    noting.flush()
+    tracker.track_key(KEY)
+    tracker.flush()
     assert rows(any_store, access_key_uses)
     assert any_store.epoch() == before
-    noting.close()
+    tracker.close()
 
 
-def test_who_is_no_more_is_left_out(any_store: SourceStore, clock: Clock) -> None:
-    """Keys and identities that were deleted meanwhile don't keep the others from being written."""
-    noting = on(any_store, clock)
-    noting.track_key(replace(KEY, id="AKIAGONE"))
-    noting.track_action(user(1), "docs:GetDocument")
-    noting.track_key(KEY)
-    noting.track_action(known(any_store, ALICE), "docs:GetDocument")
-    noting.flush()
+def test_uses_of_deleted_entities_are_skipped(any_store: SourceStore, clock: Clock) -> None:
+    """They don't prevent others from being written."""
+    tracker = tracker_of(any_store, clock)
+    tracker.track_key(replace(KEY, id="AKIAGONE"))
+    tracker.track_action(user(1), "docs:GetDocument")
+    tracker.track_key(KEY)
+    tracker.track_action(completed(any_store, ALICE), "docs:GetDocument")
+    tracker.flush()
     assert [row["access_key_id"] for row in rows(any_store, access_key_uses)] == ["AKIAALICE"]
     assert len(rows(any_store, service_uses)) == 1
-    noting.close()
+    tracker.close()
 
 
 @pytest.mark.parametrize("later_first", [False, True])
-def test_the_latest_use_stays(any_store: SourceStore, clock: Clock, later_first: bool) -> None:
-    """Of several processes, the one that writes last may have noted first."""
+def test_latest_use_wins(any_store: SourceStore, clock: Clock, later_first: bool) -> None:
+    """Of several processes, the one that writes last may have an older use."""
     for number in sorted((1, 2), reverse=later_first):
         clock.now = 1_800_000_000 + number
-        noting = on(any_store, clock, f"region-{number}")
-        noting.track_key(replace(KEY, region=f"region-{number}"))
-        noting.track_action(known(any_store, ALICE), "docs:GetDocument")
-        noting.close()
+        tracker = tracker_of(any_store, clock, f"region-{number}")
+        tracker.track_key(replace(KEY, region=f"region-{number}"))
+        tracker.track_action(completed(any_store, ALICE), "docs:GetDocument")
+        tracker.close()
     assert [(row["at"], row["region"]) for row in rows(any_store, access_key_uses)] == [(1_800_000_002, "region-2")]
     assert [(row["at"], row["region"]) for row in rows(any_store, service_uses)] == [(1_800_000_002, "region-2")]
 
 
-def test_a_use_goes_with_its_owner(empty: SqlStore, clock: Clock) -> None:
-    """A row of a key or a user that is deleted is deleted with it."""
+def test_deleting_the_owner_deletes_its_uses(empty: SqlStore, clock: Clock) -> None:
+    """The uses of a key or user are deleted with it."""
     apply_seed(empty, load_seed_text(SEED))
-    noting = on(empty, clock)
-    alice = known(empty, ALICE)
-    noting.track_key(KEY)
-    noting.track_action(alice, "docs:GetDocument")
-    noting.flush()
+    tracker = tracker_of(empty, clock)
+    alice = completed(empty, ALICE)
+    tracker.track_key(KEY)
+    tracker.track_action(alice, "docs:GetDocument")
+    tracker.flush()
     with empty.changing() as records:
         records.delete(access_keys, id="AKIAALICE")
         records.delete(identities, id=alice.userid)
     assert rows(empty, access_key_uses) == rows(empty, service_uses) == []
 
 
-def test_the_actions_of_one_identity_are_bounded(
-    empty: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Names of actions may come from callers; when there are too many, those that are known are still renewed."""
+def test_actions_of_one_identity_are_limited(empty: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Action names may come from callers; beyond the limit, only stored ones are updated."""
     monkeypatch.setattr(last_used_rows, "MAX_ACTIONS", 2)
     apply_seed(empty, load_seed_text(SEED))
-    alice = known(empty, ALICE)
-    noting = on(empty, clock)
+    alice = completed(empty, ALICE)
+    tracker = tracker_of(empty, clock)
     for actions in (("docs:A", "docs:B"), ("docs:A", "docs:C")):
         clock.now += 2 * SPAN
         for action in actions:
-            noting.track_action(alice, action)
-        noting.flush()
+            tracker.track_action(alice, action)
+        tracker.flush()
     latest = int(clock.now)
     assert {row["action"]: row["at"] for row in rows(empty, service_uses)} == {"A": latest, "B": latest - 2 * SPAN}
 
 
-# --- what is noted ---
+# --- what is recorded ---
 
 
-def test_the_same_is_noted_again_after_a_span(noting: LastUsedTracker, taking: Taking, clock: Clock) -> None:
-    """R-33: the first use in 15 minutes counts; a clock that is set back is no reason to be silent for long."""
-    begun = clock.now
+def test_use_is_recorded_again_after_span(tracker: LastUsedTracker, saving_store: SavingStore, clock: Clock) -> None:
+    """R-33: one use in 15 minutes; a clock that is set back doesn't stop the recording."""
+    start_time = clock.now
     for seconds in (0, 1, SPAN - 1, SPAN, SPAN + 1, -SPAN, -1):
-        clock.now = begun + seconds
-        noting.track_key(KEY)
-        noting.track_action(user(1), "docs:GetDocument")
-        noting.flush()
-    assert [use.at - int(begun) for use in taking.taken] == [0, 0, SPAN, SPAN, -SPAN, -SPAN]
+        clock.now = start_time + seconds
+        tracker.track_key(KEY)
+        tracker.track_action(user(1), "docs:GetDocument")
+        tracker.flush()
+    assert [use.at - int(start_time) for use in saving_store.saved] == [0, 0, SPAN, SPAN, -SPAN, -SPAN]
 
 
-def test_keys_regions_services_and_actions_are_told_apart(noting: LastUsedTracker, taking: Taking) -> None:
-    """A key is one; of an identity every action is one, whatever session of a role it was."""
+def test_keys_and_actions_are_recorded_separately(tracker: LastUsedTracker, saving_store: SavingStore) -> None:
+    """A key is one use; an identity has one for each action, whatever the role session."""
     for number in range(2):
-        noting.track_key(replace(KEY, id=f"AKIA{number}"))
-        noting.track_action(user(number), "docs:GetDocument")
-        noting.track_action(user(number), "docs:PutDocument")
-        noting.track_action(replace(AUDITOR, userid=f"AROA{0:017}:session-{number}"), "docs:GetDocument")
-    noting.flush()
-    assert len(taking.taken) == 2 + 4 + 1
+        tracker.track_key(replace(KEY, id=f"AKIA{number}"))
+        tracker.track_action(user(number), "docs:GetDocument")
+        tracker.track_action(user(number), "docs:PutDocument")
+        tracker.track_action(replace(AUDITOR, userid=f"AROA{0:017}:session-{number}"), "docs:GetDocument")
+    tracker.flush()
+    assert len(saving_store.saved) == 2 + 4 + 1
 
 
 @pytest.mark.parametrize(
@@ -220,13 +218,13 @@ def test_keys_regions_services_and_actions_are_told_apart(noting: LastUsedTracke
     [None, Credential("none"), Credential("sts", "ASIA1"), Credential("api-key"), Credential("sigv4")],
     ids=str,
 )
-def test_only_access_keys_are_noted_as_such(
-    noting: LastUsedTracker, taking: Taking, credential: Credential | None
+def test_other_credentials_are_not_recorded(
+    tracker: LastUsedTracker, saving_store: SavingStore, credential: Credential | None
 ) -> None:
     """R-33: other credentials have no last use of this kind."""
-    noting.track_key(credential)
-    noting.flush()
-    assert taking.asked == 0
+    tracker.track_key(credential)
+    tracker.flush()
+    assert saving_store.calls == 0
 
 
 @pytest.mark.parametrize(
@@ -247,167 +245,167 @@ def test_only_access_keys_are_noted_as_such(
     ],
     ids=repr,
 )
-def test_who_is_no_user_and_no_role_and_what_is_no_action_is_not_noted(
-    noting: LastUsedTracker, taking: Taking, principal: Principal, action: str
+def test_other_principals_and_invalid_actions_are_not_recorded(
+    tracker: LastUsedTracker, saving_store: SavingStore, principal: Principal, action: str
 ) -> None:
-    """R-34; what a database could not keep would stand in the way of all others."""
-    noting.track_action(principal, action)
-    noting.flush()
-    assert taking.asked == 0
+    """R-34; one row that a database can't store would block all others."""
+    tracker.track_action(principal, action)
+    tracker.flush()
+    assert saving_store.calls == 0
 
 
-def test_what_was_noted_lately_waits_for_nobody(noting: LastUsedTracker) -> None:
-    """The request path takes no lock, even while somebody holds it."""
-    noting.track_key(KEY)
-    noting.track_action(user(1), "docs:Get")
-    with noting._lock, ThreadPoolExecutor(1) as pool:
-        pool.submit(noting.track_key, KEY).result(timeout=60)
-        pool.submit(noting.track_action, user(1), "docs:Get").result(timeout=60)
+def test_repeated_use_takes_no_lock(tracker: LastUsedTracker) -> None:
+    """The request path does not wait, even while another thread has the lock."""
+    tracker.track_key(KEY)
+    tracker.track_action(user(1), "docs:Get")
+    with tracker._lock, ThreadPoolExecutor(1) as pool:
+        pool.submit(tracker.track_key, KEY).result(timeout=60)
+        pool.submit(tracker.track_action, user(1), "docs:Get").result(timeout=60)
 
 
-def test_memory_is_bounded(noting: LastUsedTracker, taking: Taking, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was noted longest ago is forgotten; while the store is away, the rest is lost."""
-    monkeypatch.setattr(last_used, "MAX_NOTED", 10)
+def test_memory_is_bounded(
+    tracker: LastUsedTracker, saving_store: SavingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest recorded uses are evicted; while the store is away, further uses are lost."""
+    monkeypatch.setattr(last_used, "MAX_RECORDED", 10)
     monkeypatch.setattr(last_used, "MAX_PENDING", 20)
     for number in range(100):
-        noting.track_action(user(number), "docs:Get")
-    assert len(noting._noted) == 10
-    noting.flush()
-    assert [use.identity_id for use in taking.taken if isinstance(use, last_used_rows.ServiceUse)] == [
+        tracker.track_action(user(number), "docs:Get")
+    assert len(tracker._recorded) == 10
+    tracker.flush()
+    assert [use.identity_id for use in saving_store.saved if isinstance(use, last_used_rows.ServiceUse)] == [
         user(number).userid for number in range(20)
     ]
 
 
-def test_after_forgetting_everything_is_noted_again(noting: LastUsedTracker, taking: Taking) -> None:
-    """A state that was set back has none of what was written since."""
+def test_forget_records_everything_again(tracker: LastUsedTracker, saving_store: SavingStore) -> None:
+    """A restored store has none of the uses written since."""
     for _ in range(2):
-        noting.track_key(KEY)
-        noting.flush()
-        noting.forget()
-    assert len(taking.taken) == 2
+        tracker.track_key(KEY)
+        tracker.flush()
+        tracker.forget()
+    assert len(saving_store.saved) == 2
 
 
-def test_many_threads_lose_nothing(noting: LastUsedTracker, taking: Taking) -> None:
-    """Whoever notes first starts no second thread, and nobody's use is lost."""
+def test_concurrent_uses_are_all_recorded(tracker: LastUsedTracker, saving_store: SavingStore) -> None:
+    """There is one writer thread, and no use is lost."""
     before = threading.active_count()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: noting.track_action(user(number % 1000), "docs:Get"), range(8000)))
+        list(pool.map(lambda number: tracker.track_action(user(number % 1000), "docs:Get"), range(8000)))
     assert threading.active_count() <= before + 1
-    noting.flush()
-    assert len(taking.taken) == len(set(taking.taken)) == 1000
+    tracker.flush()
+    assert len(saving_store.saved) == len(set(saving_store.saved)) == 1000
 
 
 # --- a store that is away ---
 
 
-def test_what_cannot_be_written_goes_on_waiting(noting: LastUsedTracker, taking: Taking) -> None:
+def test_failed_write_stays_in_the_queue(tracker: LastUsedTracker, saving_store: SavingStore) -> None:
     """And is written when the store is back."""
-    taking.error = StoreUnavailable("away")
-    noting.track_key(KEY)
+    saving_store.error = StoreUnavailable("away")
+    tracker.track_key(KEY)
     with pytest.raises(StoreUnavailable):
-        noting.flush()
-    noting.track_action(user(1), "docs:Get")
-    taking.error = None
-    noting.flush()
-    assert len(taking.taken) == 2
+        tracker.flush()
+    tracker.track_action(user(1), "docs:Get")
+    saving_store.error = None
+    tracker.flush()
+    assert len(saving_store.saved) == 2
 
 
-def test_closing_writes_what_waits_and_ends_it(noting: LastUsedTracker, taking: Taking) -> None:
-    """Nothing is noted afterwards."""
-    noting.track_key(KEY)
-    noting.close()
-    noting.track_action(user(1), "docs:Get")
-    noting.flush()
-    noting.close()
-    assert len(taking.taken) == 1
+def test_close_writes_the_queue_and_stops(tracker: LastUsedTracker, saving_store: SavingStore) -> None:
+    """Nothing is recorded afterwards."""
+    tracker.track_key(KEY)
+    tracker.close()
+    tracker.track_action(user(1), "docs:Get")
+    tracker.flush()
+    tracker.close()
+    assert len(saving_store.saved) == 1
 
 
-def test_closing_does_without_a_store_that_is_away(
-    noting: LastUsedTracker, taking: Taking, caplog: pytest.LogCaptureFixture
+def test_close_without_store_logs_a_warning(
+    tracker: LastUsedTracker, saving_store: SavingStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is said in the log, and raises nothing."""
-    taking.error = StoreUnavailable("away")
-    noting.track_key(KEY)
-    noting.close()
-    assert "what was used last is not written: away" in caplog.text
+    """It raises nothing."""
+    saving_store.error = StoreUnavailable("away")
+    tracker.track_key(KEY)
+    tracker.close()
+    assert "last-used records not written: away" in caplog.text
 
 
 # --- the thread ---
 
 
-def wait_until(is_so: Any) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write often."""
+    """Let the writer thread write often."""
     monkeypatch.setattr(last_used, "PAUSE", 0.01)
-    monkeypatch.setattr(last_used, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(last_used, "MAX_PAUSE", 0.02)
 
 
 @pytest.mark.usefixtures("hasty")
-def test_it_is_written_by_itself_and_the_thread_ends(any_store: SourceStore, clock: Clock) -> None:
-    """Once nothing waits there is no thread, and the next use starts one again."""
-    noting = on(any_store, clock)
+def test_writer_thread_writes_and_ends(any_store: SourceStore, clock: Clock) -> None:
+    """With an empty queue there is no thread, and the next use starts one again."""
+    tracker = tracker_of(any_store, clock)
     for seconds in (0, 2 * SPAN):
         clock.now = 1_800_000_000 + seconds
-        noting.track_key(KEY)
+        tracker.track_key(KEY)
         wait_until(lambda: [row["at"] for row in rows(any_store, access_key_uses)] == [int(clock.now)])
-        wait_until(lambda: noting._writer is None)
-    noting.close()
+        wait_until(lambda: tracker._writer is None)
+    tracker.close()
 
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), RuntimeError("odd")])
-def test_the_thread_survives_a_store_that_fails(
-    taking: Taking, clock: Clock, caplog: pytest.LogCaptureFixture, error: Exception
+def test_writer_thread_survives_failing_store(
+    saving_store: SavingStore, clock: Clock, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    """It says so once, and tries again; only what the store itself cannot take for good is given up."""
-    taking.error = error
-    noting = on(taking, clock)
-    noting.track_key(KEY)
-    wait_until(lambda: taking.asked >= (3 if isinstance(error, StoreUnavailable) else 1))
-    taking.error = None
-    noting.track_action(user(1), "docs:Get")
-    wait_until(lambda: len(taking.taken) == (2 if isinstance(error, StoreUnavailable) else 1))
-    noting.close()
+    """It logs once and retries; uses are given up only after an unexpected error."""
+    saving_store.error = error
+    tracker = tracker_of(saving_store, clock)
+    tracker.track_key(KEY)
+    wait_until(lambda: saving_store.calls >= (3 if isinstance(error, StoreUnavailable) else 1))
+    saving_store.error = None
+    tracker.track_action(user(1), "docs:Get")
+    wait_until(lambda: len(saving_store.saved) == (2 if isinstance(error, StoreUnavailable) else 1))
+    tracker.close()
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert [record.getMessage().partition(":")[0] for record in warnings] == [
-        "what was used last cannot be written yet"
-    ]
+    assert [record.getMessage().partition(":")[0] for record in warnings] == ["last-used records cannot be written yet"]
     assert "odd" not in caplog.text
 
 
 @pytest.mark.usefixtures("hasty")
-def test_who_goes_without_closing_leaves_no_thread(taking: Taking, clock: Clock) -> None:
-    """A guard that nobody holds any more is not held by its thread."""
-    taking.error = StoreUnavailable("away")
-    noting = on(taking, clock)
-    noting.track_key(KEY)
-    writer = noting._writer
+def test_unclosed_tracker_leaves_no_thread(saving_store: SavingStore, clock: Clock) -> None:
+    """The thread does not keep a tracker alive."""
+    saving_store.error = StoreUnavailable("away")
+    tracker = tracker_of(saving_store, clock)
+    tracker.track_key(KEY)
+    writer = tracker._writer
     assert writer is not None
-    del noting
+    del tracker
     gc.collect()
     writer.join(timeout=60)
     assert not writer.is_alive()
 
 
-def test_without_threads_nothing_is_lost(
-    noting: LastUsedTracker, taking: Taking, monkeypatch: pytest.MonkeyPatch
+def test_without_threads_uses_wait_for_flush(
+    tracker: LastUsedTracker, saving_store: SavingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no thread can be started, as when the interpreter ends, it waits for the next flush."""
+    """If no thread can be started, as when the interpreter ends, uses are written by the next flush."""
 
     def refuse(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    noting.track_key(KEY)
-    noting.flush()
-    assert len(taking.taken) == 1
+    tracker.track_key(KEY)
+    tracker.flush()
+    assert len(saving_store.saved) == 1
 
 
 FORKING = """
@@ -418,33 +416,33 @@ from iam_guard.store import last_used as uses
 from iam_guard.store.open_store import open_database
 
 store = open_database(sys.argv[1], load())
-noting = uses.LastUsedTracker(store, region="us-east-1", clock=lambda: 1_800_000_000.0)
-noting.track_key(Credential("sigv4", "AKIAALICE", "parent", "docs"))
-assert noting._writer is not None
-noting._lock.acquire()
-noting._writing.acquire()
+tracker = uses.LastUsedTracker(store, region="us-east-1", clock=lambda: 1_800_000_000.0)
+tracker.track_key(Credential("sigv4", "AKIAALICE", "parent", "docs"))
+assert tracker._writer is not None
+tracker._lock.acquire()
+tracker._writing.acquire()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     child = os.fork()
 if child == 0:
     store.engine.dispose(close=False)
-    noting.track_key(Credential("sigv4", "AKIAALICE", "child", "docs"))
-    noting.track_key(Credential("sigv4", "AKIAOLD", "child", "docs"))
+    tracker.track_key(Credential("sigv4", "AKIAALICE", "child", "docs"))
+    tracker.track_key(Credential("sigv4", "AKIAOLD", "child", "docs"))
     deadline = time.monotonic() + 60
-    while noting._writer is not None and time.monotonic() < deadline:
+    while tracker._writer is not None and time.monotonic() < deadline:
         time.sleep(0.02)
-    noting.close()
+    tracker.close()
     os._exit(0)
 os.waitpid(child, 0)
-noting._lock.release()
-noting._writing.release()
-noting.close()
+tracker._lock.release()
+tracker._writing.release()
+tracker.close()
 store.close()
 """
 
 
-def test_a_forked_process_has_a_thread_of_its_own(tmp_path: Any, settings: Any) -> None:
-    """Even while the parent holds the locks; what the parent noted, the parent writes, and the child not again."""
+def test_forked_process_has_its_own_writer_thread(tmp_path: Any, settings: Any) -> None:
+    """Even while the parent has the locks; the parent writes its own queue, and the child does not."""
     url = f"sqlite:///{tmp_path}/iam-guard.db"
     store = open_database(url, settings)
     apply_seed(store, load_seed_text(SEED))

@@ -33,7 +33,7 @@ BASELINE = "0004"
 
 @pytest.fixture(params=["memory", "postgresql"])
 def engine(request: pytest.FixtureRequest, open_engine: Callable[[str], Engine]) -> Engine:
-    """A database with nothing in it."""
+    """The engine of an empty database."""
     return open_engine("sqlite://" if request.param == "memory" else request.getfixturevalue("bare_postgresql"))
 
 

@@ -1,4 +1,4 @@
-"""Opening a store: what each form of its name means, what is made, what is refused (design, section 4.2)."""
+"""Opening a store: the forms of its setting, what is created, what is refused (design, section 4.2)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ SEED = 'version: 1\naccounts: [{id: "111122223333", root: {access_keys: [{id: AK
         ("sqlite://", False),
     ],
 )
-def test_seed_files_by_name(name: str, is_seed: bool) -> None:
+def test_seed_file_is_recognized_by_suffix(name: str, is_seed: bool) -> None:
     """A path that ends in `.yaml`, `.yml` or `.json` is a seed file, everything with `://` a database."""
     assert is_seed_file(name) is is_seed
 
 
-def test_first_run(tmp_path: Path) -> None:
-    """The first run makes the database and its key for the owner's eyes only, the second finds what was written."""
+def test_first_open_creates_store_and_key(tmp_path: Path) -> None:
+    """Both files are readable by their owner only, and the second run opens the same store."""
     url = f"sqlite:///{tmp_path}/iam-guard.db"
     first = open_store(url, Settings())
     assert isinstance(first, SqlStore)
@@ -55,7 +55,7 @@ def test_first_run(tmp_path: Path) -> None:
     assert b"s3cret" not in (tmp_path / "iam-guard.db").read_bytes()
 
 
-def test_seed_file(tmp_path: Path) -> None:
+def test_seed_file_opens_a_following_store(tmp_path: Path) -> None:
     """A seed file becomes a store that follows it."""
     (tmp_path / "iam.yaml").write_text(SEED)
     store = open_store(str(tmp_path / "iam.yaml"), Settings())
@@ -64,8 +64,8 @@ def test_seed_file(tmp_path: Path) -> None:
     store.close()
 
 
-def test_lost_key(tmp_path: Path) -> None:
-    """A database whose key file is lost is refused: no new key is made that would open nothing."""
+def test_lost_key_file_is_not_replaced(tmp_path: Path) -> None:
+    """A database without its key file is refused: a new key would open nothing."""
     url = f"sqlite:///{tmp_path}/a.db"
     init_store(url, Settings()).close()
     (tmp_path / "a.db.key").unlink()
@@ -75,14 +75,14 @@ def test_lost_key(tmp_path: Path) -> None:
     assert not (tmp_path / "a.db.key").exists()
 
 
-def test_exchanged_key(tmp_path: Path) -> None:
-    """With another key the store opens, but its secrets don't, and nothing of them is told."""
+def test_exchanged_key_opens_store_but_no_secret(tmp_path: Path) -> None:
+    """Applying the seed again seals the secrets with the new key."""
     url = f"sqlite:///{tmp_path}/a.db"
     store = init_store(url, Settings())
     apply_seed(store, load_seed_text(SEED))
     store.close()
     other = open_database(url, Settings(sealing_keys=("b" * 43 + "=",)))
-    with pytest.raises(StoreUnavailable, match="not in the key ring"):
+    with pytest.raises(StoreUnavailable, match="not among the sealing keys"):
         other.access_key("AKIA")
     assert apply_seed(other, load_seed_text(SEED)).lines == ("updated root user of account 111122223333: access keys",)
     key = other.access_key("AKIA")
@@ -91,8 +91,8 @@ def test_exchanged_key(tmp_path: Path) -> None:
     assert key.secret == "s3cret"
 
 
-def test_not_created_unasked(tmp_path: Path) -> None:
-    """Without `create`, a database that is missing is refused and not made."""
+def test_missing_store_is_not_created_without_create(tmp_path: Path) -> None:
+    """Without `create`, a missing database is refused."""
     with pytest.raises(ConfigurationError, match="run `iam-guard init`"):
         open_store(f"sqlite:///{tmp_path}/a.db", Settings(), create=False)
     assert list(tmp_path.iterdir()) == []
@@ -100,17 +100,17 @@ def test_not_created_unasked(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/none/a.db", Settings())
 
 
-def test_older_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening does not upgrade: `iam-guard init` does."""
     url = f"sqlite:///{tmp_path}/a.db"
     init_store(url, Settings()).close()
     monkeypatch.setattr(migrations, "_revisions", lambda: frozenset({"0004", "0005"}))
-    with pytest.raises(ConfigurationError, match="does not have the present schema"):
+    with pytest.raises(ConfigurationError, match="expected a store with the current schema"):
         open_store(url, Settings())
 
 
-def test_partition(tmp_path: Path) -> None:
-    """The partition of the settings is that of our ARNs."""
+def test_partition_of_settings_is_in_arns(tmp_path: Path) -> None:
+    """The partition of the settings is used in all ARNs."""
     store = open_database("sqlite://", Settings(partition="aws-cn"))
     apply_seed(store, load_seed_text(SEED, partition="aws-cn"))
     key = store.access_key("AKIA")
@@ -129,8 +129,8 @@ print(apply_seed(store, load_seed_text(sys.argv[2])).epoch)
 """
 
 
-def test_another_process_is_seen(tmp_path: Path) -> None:
-    """What another process writes is seen here within `epoch_poll` (T-1)."""
+def test_write_of_another_process_is_seen(tmp_path: Path) -> None:
+    """Within `epoch_poll` (T-1)."""
     url, settings = f"sqlite:///{tmp_path}/a.db", Settings(epoch_poll=0.05)
     cached = CachedStore(open_store(url, settings), settings)
     assert (cached.epoch(), cached.account("111122223333").exists) == (1, False)

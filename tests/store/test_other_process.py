@@ -1,4 +1,4 @@
-"""What another process changes is seen here: at once when asked to look, by itself within a second (T-1, T-5)."""
+"""Changes by another process are seen after `refresh` at once, otherwise within a second (T-1, T-5)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ store.close()
 
 
 def seed(action: str) -> str:
-    """Return a seed, in one line, in which Alice may do `action`."""
+    """Return a seed, in one line, that allows Alice an action."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
     users = [{"name": "alice", "inline": {"P": policy}}]
     return json.dumps({"version": 1, "accounts": [{"id": "111122223333", "users": users}]})
@@ -47,7 +47,7 @@ class Writer:
         self._line()
 
     def apply(self, text: str) -> int:
-        """Let it apply a seed; give the epoch once that is done."""
+        """Apply a seed in the process; return the epoch."""
         assert self._process.stdin is not None
         self._process.stdin.write(text + "\n")
         self._process.stdin.flush()
@@ -71,7 +71,7 @@ def writer(database: str) -> Iterator[Writer]:
 
 @contextmanager
 def guard_on(url: str) -> Iterator[Guard]:
-    """A guard with the settings that everybody has who sets nothing."""
+    """A guard with the default settings."""
     guard = open_guard(url, sealing_keys=[SEALING_KEY])
     try:
         yield guard
@@ -79,8 +79,8 @@ def guard_on(url: str) -> Iterator[Guard]:
         guard.close()
 
 
-def test_seen_by_itself_within_a_second(database: str, writer: Writer) -> None:
-    """At the default settings a grant and its revocation by another process hold here a second later (T-5)."""
+def test_change_by_another_process_is_seen_within_a_second(database: str, writer: Writer) -> None:
+    """With the default settings, a grant and its revocation apply within a second (T-5)."""
     with guard_on(database) as guard:
         assert not guard.decide(ALICE, "docs:Get", DOCUMENT).allowed
         for action, allowed in (("docs:Get", True), ("docs:Put", False)):
@@ -90,8 +90,8 @@ def test_seen_by_itself_within_a_second(database: str, writer: Writer) -> None:
             assert (decision.allowed, decision.epoch, decision.error) == (allowed, epoch, None)
 
 
-def test_seen_at_once_after_refresh(database: str, writer: Writer) -> None:
-    """`guard.refresh()` looks at once, however long the next look would be off."""
+def test_change_by_another_process_is_seen_after_refresh(database: str, writer: Writer) -> None:
+    """`guard.refresh()` polls at once, whenever the next poll is due."""
     with guard_on(database) as guard:
         for number in range(10):
             epoch = writer.apply(seed("docs:Get" if number % 2 else "docs:Put"))
@@ -101,7 +101,7 @@ def test_seen_at_once_after_refresh(database: str, writer: Writer) -> None:
 
 
 def test_own_write_is_seen_after_refresh(database: str, settings: Settings) -> None:
-    """Who writes in the same process says so, and the next decision knows it: read-your-writes."""
+    """A writer in the same process calls `refresh` to read its own writes."""
     with guard_on(database) as guard:
         assert not guard.decide(ALICE, "docs:Get", DOCUMENT).allowed
         store = open_database(database, settings)

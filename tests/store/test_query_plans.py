@@ -1,6 +1,6 @@
-"""What is asked of a filled database is looked up by index, and an empty cache costs a decision few statements.
+"""Query plans: a filled database is queried by index, and a decision with an empty cache takes few statements.
 
-Without statistics too: right after much was inserted a database does not know how much there is.
+Also without table statistics, as right after a large insert.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tests.store.databases import SEALING_KEY, Server, do_without
 
 USERS = 10_000
 LARGE = 5_000
-"""Rows of a table that must not be read whole."""
+"""The number of rows from which a table must not be scanned."""
 
 Statement = tuple[str, Any]
 DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"docs:Get*","Resource":"*"}]}'
@@ -58,7 +58,7 @@ CALLERS = {
 
 @pytest.fixture(scope="module", params=["file", "postgresql"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
-    """A store with many users, of which the database has no statistics yet."""
+    """A store with many users, before the database has statistics."""
     url = f"sqlite:///{tmp_path_factory.mktemp('filled')}/iam-guard.db"
     server: Server | str = request.getfixturevalue("found_server")
     if request.param == "postgresql":
@@ -81,7 +81,7 @@ def recorded(store: SqlStore) -> Iterator[list[Statement]]:
     found: list[Statement] = []
 
     def record(_: Connection, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if not statement.startswith("SET LOCAL"):  # a limit, which has no plan
+        if not statement.startswith("SET LOCAL"):  # a time limit, which has no plan
             found.append((statement, parameters))
 
     event.listen(store.engine, "before_cursor_execute", record)
@@ -99,22 +99,22 @@ def large_tables(store: SqlStore) -> set[str]:
     return {name for name, count in counts.items() if count >= LARGE}
 
 
-def tables_read_whole(store: SqlStore, statement: Statement) -> set[str]:
-    """Return the tables of which the plan of a statement reads all rows."""
+def scanned_tables(store: SqlStore, statement: Statement) -> set[str]:
+    """Return the tables that the plan of a statement scans."""
     explain = "EXPLAIN (FORMAT JSON) " if store.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
     with reading(store.engine) as connection:
         rows = connection.exec_driver_sql(explain + statement[0], statement[1]).all()
     if store.engine.dialect.name == "postgresql":
-        return set(_whole_scans(rows[0][0][0]["Plan"]))
+        return set(_scans(rows[0][0][0]["Plan"]))
     return {found[1] for row in rows if (found := re.match(r"SCAN (\w+)", row[-1]))}
 
 
-def _whole_scans(plan: dict[str, Any]) -> Iterator[str]:
-    """Yield the tables that a node of a plan of PostgreSQL, or one below it, reads without a condition on an index."""
+def _scans(plan: dict[str, Any]) -> Iterator[str]:
+    """Yield the tables that a node of a PostgreSQL plan, or its children, read without an index condition."""
     if plan["Node Type"] == "Seq Scan" or (plan["Node Type"].startswith("Index") and "Index Cond" not in plan):
         yield plan["Relation Name"]
-    for below in plan.get("Plans", ()):
-        yield from _whole_scans(below)
+    for child in plan.get("Plans", ()):
+        yield from _scans(child)
 
 
 def decide(store: SqlStore, principal: Principal, resource: str) -> list[Statement]:
@@ -126,20 +126,20 @@ def decide(store: SqlStore, principal: Principal, resource: str) -> list[Stateme
     return statements
 
 
-def signed_in(store: SqlStore) -> list[Statement]:
-    """Return the statements of finding the keys that callers sign in with, and of what is trusted."""
+def authenticate(store: SqlStore) -> list[Statement]:
+    """Return the statements of authentication by keys, and of loading the certificate trust."""
     with recorded(store) as statements:
         for find in (store.access_key, store.api_key):
             for id in ("AKIA77", "key77", "ACCA77", "nothing"):
-                with suppress(StoreUnavailable, ValueError):  # the keys of `fill` open nothing
+                with suppress(StoreUnavailable, ValueError):  # the keys of `fill` are not valid
                     find(id)
         store.certificate_trust()
         store.epoch()
     return statements
 
 
-def managed(store: SqlStore) -> Iterator[list[Statement]]:
-    """Yield the statements of some operations of the IAM API, those that are called most."""
+def manage(store: SqlStore) -> Iterator[list[Statement]]:
+    """Yield the statements of the most frequent operations of the IAM API."""
     key = create_access_key(store, None)
     guard = guard_on(store, Settings(sealing_keys=(SEALING_KEY,)))
     with serving(aws_api(guard)) as url:
@@ -193,7 +193,7 @@ RESOURCES = (resource_arn(77), resource_arn(10**9), f"arn:aws:docs:us-east-1:{ac
 
 
 def test_decision_on_filled_store_scans_no_table(filled: SqlStore, subtests: pytest.Subtests) -> None:
-    """Every statement of a sign-in, of a decision, and of hot operations, before and after statistics are there."""
+    """Every statement of authentication and of decisions, with and without table statistics."""
     large = large_tables(filled)
     assert {"identities", "attachments", "memberships", "placements", "control_attachments", "resources"} <= large
     for state in ("without statistics", "with statistics"):
@@ -201,15 +201,15 @@ def test_decision_on_filled_store_scans_no_table(filled: SqlStore, subtests: pyt
             for resource in RESOURCES:
                 with subtests.test(f"{state}: {name} on {resource}"):
                     for statement in decide(filled, principal, resource):
-                        assert tables_read_whole(filled, statement) & large == set()
+                        assert scanned_tables(filled, statement) & large == set()
         with subtests.test(f"{state}: sign-in"):
-            for statement in signed_in(filled):
-                assert tables_read_whole(filled, statement) & large == set()
+            for statement in authenticate(filled):
+                assert scanned_tables(filled, statement) & large == set()
         analyze(filled)
 
 
 def test_cold_decision_takes_two_statements(filled: SqlStore, subtests: pytest.Subtests) -> None:
-    """The look at the epoch, and everything else in one query; so the key that signed is the third."""
+    """The epoch poll, and one query for everything else; the access key is a third."""
     for name, principal in CALLERS.items():
         for resource in RESOURCES:
             with subtests.test(f"{name} on {resource}"):
@@ -220,9 +220,9 @@ def test_cold_decision_takes_two_statements(filled: SqlStore, subtests: pytest.S
 
 
 def test_api_operation_on_filled_store_scans_no_table(filled: SqlStore, subtests: pytest.Subtests) -> None:
-    """An operation on one user costs what it costs in a small store; a page, as much as is on it."""
+    """An operation on one user costs the same as in a small store; a page, as much as its rows."""
     large = large_tables(filled)
-    for (operation, _), statements in zip(OPERATIONS, managed(filled), strict=True):
+    for (operation, _), statements in zip(OPERATIONS, manage(filled), strict=True):
         for statement in statements:
             with subtests.test(operation, statement=statement[0]):
-                assert tables_read_whole(filled, statement) & large == set()
+                assert scanned_tables(filled, statement) & large == set()

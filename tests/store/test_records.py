@@ -1,4 +1,4 @@
-"""Rows by their columns: every form of a condition, on both kinds of database, with statements that are built once."""
+"""Records: every form of a condition on both kinds of database, with statements that are built once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACCOUNT, OTHER = "111122223333", "444455556666"
 
 @pytest.fixture
 def store(empty: SqlStore) -> SqlStore:
-    """Users a to e, of whom two have a boundary, two the policy P1, and one is in another account."""
+    """Users a to e: two have a boundary, two the policy P1, and one is in another account."""
     with empty.changing() as records:
         for account in (ACCOUNT, OTHER):
             records.insert(accounts, id=account, name=account, created=0)
@@ -49,13 +49,13 @@ def _insert_user(records: Records, account: str, name: str, path: str, boundary:
     )
 
 
-def test_who_waits_for_a_connection_keeps_nobody_waiting_who_has_one(store: SqlStore) -> None:
-    """In memory there is one connection: the transaction that has it must reach its end. (Python 3.11)"""
-    is_waiting, may_go_on = threading.Event(), threading.Event()
+def test_wait_for_connection_does_not_block_its_owner(store: SqlStore) -> None:
+    """In memory there is one connection: the transaction that has it must be able to end (Python 3.11)."""
+    is_waiting, may_continue = threading.Event(), threading.Event()
 
     def connect() -> Connection:
         is_waiting.set()
-        may_go_on.wait(timeout=60)
+        may_continue.wait(timeout=60)
         raise StoreUnavailable("away")
 
     def wait() -> None:
@@ -67,7 +67,7 @@ def test_who_waits_for_a_connection_keeps_nobody_waiting_who_has_one(store: SqlS
         assert is_waiting.wait(timeout=60)
         assert records.one(accounts, id=ACCOUNT) is not None
         assert not waiting.done()
-        may_go_on.set()
+        may_continue.set()
         waiting.result()
 
 
@@ -95,20 +95,20 @@ def names(store: SqlStore, **where: Any) -> list[str]:
     ],
 )
 def test_each_form_of_a_condition(store: SqlStore, where: dict[str, Any], found: str) -> None:
-    """A scalar, None, PRESENT, one of several or of none; what no database can hold names nothing."""
+    """A scalar, None, PRESENT, a collection; unstorable text matches nothing."""
     assert names(store, **where) == list(found)
     with store.viewing() as records:
         assert records.count(identities, **where) == len(found)
 
 
-def test_conditions_on_other_tables(store: SqlStore) -> None:
-    """The values of a column elsewhere, which may ask for such values again; each value stays with its condition."""
+def test_subqueries_as_conditions(store: SqlStore) -> None:
+    """Subqueries can be nested; each value stays with its condition."""
     with store.viewing() as records:
         bounding = records.values_of(identities, "boundary_id", account=ACCOUNT, boundary_id=PRESENT)
-        held = records.values_of(attachments, "identity_id", policy_id=bounding)
+        by_boundary = records.values_of(attachments, "identity_id", policy_id=bounding)
         only_second = records.values_of(attachments, "identity_id", policy_id=["P2"])
-    assert names(store, id=held) == ["a", "C"]
-    assert names(store, account=ACCOUNT, id=held, path="/x/y/") == ["C"]
+    assert names(store, id=by_boundary) == ["a", "C"]
+    assert names(store, account=ACCOUNT, id=by_boundary, path="/x/y/") == ["C"]
     assert names(store, id=only_second, account=ACCOUNT) == []
 
 
@@ -124,8 +124,10 @@ def test_conditions_on_other_tables(store: SqlStore) -> None:
         (("\0",), 1, "", "a"),
     ],
 )
-def test_pages(store: SqlStore, after: Sequence[str] | None, limit: int, path_prefix: str | None, found: str) -> None:
-    """So many rows after the last one, below a path, letter by letter."""
+def test_page_starts_after_the_last_row(
+    store: SqlStore, after: Sequence[str] | None, limit: int, path_prefix: str | None, found: str
+) -> None:
+    """Up to `limit` rows, below a path, compared byte by byte."""
     with store.viewing() as records:
         rows = records.page(
             identities,
@@ -145,8 +147,8 @@ def test_counts_by_value(store: SqlStore) -> None:
         assert records.counts(identities, "account", boundary_id=PRESENT) == {ACCOUNT: 2}
 
 
-def test_changes_tell_how_many_there_were(store: SqlStore) -> None:
-    """A column may be set by its own old value, and to nothing."""
+def test_changes_return_the_number_of_rows(store: SqlStore) -> None:
+    """A column can also be a condition of its own update, and be set to NULL."""
     with store.changing() as records:
         assert records.update(identities, {"path": "/z/", "boundary_id": None, "tags": {}}, path="/x/") == 2
         assert records.update(identities, {"path": "/"}, name="nobody") == 0
@@ -158,8 +160,8 @@ def test_changes_tell_how_many_there_were(store: SqlStore) -> None:
         assert records.count(attachments) == 1
 
 
-def test_a_statement_is_built_once_for_each_form(store: SqlStore) -> None:
-    """Other values make no other statement, so what is kept does not grow with what is asked."""
+def test_statement_is_built_once_for_each_form(store: SqlStore) -> None:
+    """Other values make no other statement, so the cache does not grow with requests."""
     names(store, name="a", path="/")
     before = row_statements.selected.cache_info()
     for number in range(20):
@@ -168,8 +170,8 @@ def test_a_statement_is_built_once_for_each_form(store: SqlStore) -> None:
     assert (after.misses, after.hits) == (before.misses, before.hits + 20)
 
 
-def test_what_was_changed_is_looked_for_again(store: SqlStore) -> None:
-    """A row that is asked for twice in a transaction is looked for once, but never given as it was before a change."""
+def test_cached_row_is_read_again_after_a_change(store: SqlStore) -> None:
+    """A row is read once in a transaction, but again after a change."""
     with store.changing() as records:
         before = records.one(identities, folded="a")
         assert records.one(identities, folded="a") is before
@@ -184,7 +186,7 @@ def test_what_was_changed_is_looked_for_again(store: SqlStore) -> None:
         assert records.one(identities, folded="a") is not None
 
 
-def test_a_transaction_for_reading_changes_nothing(store: SqlStore) -> None:
-    """It says so under `python -O` too, where assert statements are left out."""
+def test_read_transaction_refuses_changes(store: SqlStore) -> None:
+    """Under `python -O` too, without assert statements."""
     with reading(store.engine) as connection, pytest.raises(RuntimeError, match="opened for writing"):
         Records(lambda: connection, writes=False).delete(accounts, id=ACCOUNT)

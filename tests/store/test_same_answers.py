@@ -1,4 +1,4 @@
-"""The same seed gives the same decisions whichever database holds it."""
+"""The same seed gives the same decisions on both databases."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "documents" / "iam.yaml"
 ACTION = re.compile(r"\b[a-z]+:[A-Z]\w*")
 
 
-def questions(seed: Seed) -> list[tuple[Principal, str, str]]:
-    """Everybody in the seed, each action that is written in it, each resource of it and some that are not."""
+def requests(seed: Seed) -> list[tuple[Principal, str, str]]:
+    """Return requests of all principals in the seed, with its actions and resources, and some others."""
     callers: list[Principal] = []
     texts: list[str] = []
     arns: list[str] = []
@@ -47,28 +47,30 @@ def questions(seed: Seed) -> list[tuple[Principal, str, str]]:
     return list(product(callers, actions, arns))
 
 
-def answers(url: str, settings: Settings, seed: Seed) -> list[Decision]:
+def decisions(url: str, settings: Settings, seed: Seed) -> list[Decision]:
     store = open_database(url, settings)
     store.ids = derived_id
     apply_seed(store, seed)
     with closing(Guard(CachedStore(store, settings), Trail(ListSink()), settings)) as guard:
         context = {"aws:CurrentTime": "2026-01-01T00:00:00Z"}
-        return [guard.decide(*question, context) for question in questions(seed)]
+        return [guard.decide(*request, context) for request in requests(seed)]
 
 
 @pytest.mark.parametrize("name", ["example", "shared"])
-def test_same_seed_same_answers(name: str, tmp_path: Path, postgresql: str, settings: Settings, seed_text: str) -> None:
-    """Outcome, epoch, reasons and the completed caller are equal, question by question."""
+def test_both_databases_decide_equally(
+    name: str, tmp_path: Path, postgresql: str, settings: Settings, seed_text: str
+) -> None:
+    """Outcome, epoch, reasons and the completed caller are equal for each request."""
     path = EXAMPLE
     if name == "shared":
         path = tmp_path / "iam.yaml"
         path.write_text(seed_text)
     seed = load_seed(path)
-    on_file, on_server = (answers(url, settings, seed) for url in (f"sqlite:///{tmp_path}/iam.db", postgresql))
+    on_file, on_server = (decisions(url, settings, seed) for url in (f"sqlite:///{tmp_path}/iam.db", postgresql))
     assert len(on_file) == len(on_server) >= 100
     for ours, theirs in zip(on_file, on_server, strict=True):
-        asked = f"{ours.request.principal.arn} {ours.request.action} {ours.request.resource}"
-        assert (ours.outcome, ours.epoch, ours.error) == (theirs.outcome, theirs.epoch, None), asked
-        assert ours.reasons == theirs.reasons, asked
-        assert ours.request.principal == theirs.request.principal, asked
+        shown = f"{ours.request.principal.arn} {ours.request.action} {ours.request.resource}"
+        assert (ours.outcome, ours.epoch, ours.error) == (theirs.outcome, theirs.epoch, None), shown
+        assert ours.reasons == theirs.reasons, shown
+        assert ours.request.principal == theirs.request.principal, shown
     assert len({decision.outcome for decision in on_file}) > 1

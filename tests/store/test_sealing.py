@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
-from iam_guard.store.sealing import Sealer, create_key_file, key_file_beside, load_key_ring, new_key
+from iam_guard.store.sealing import Sealer, create_key_file, default_key_file, load_sealer, new_key
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 SEALER = Sealer([KEY])
@@ -25,15 +25,15 @@ def base64_of(key: bytes) -> str:
 
 @given(st.binary(max_size=200), st.binary(max_size=50))
 def test_open_is_the_inverse_of_seal(plaintext: bytes, context: bytes) -> None:
-    """What is sealed opens again, and looks different each time (law)."""
+    """A sealed value opens again, and is different each time (law)."""
     sealed = SEALER.seal(plaintext, context)
     assert SEALER.open(sealed, context) == plaintext
     assert SEALER.seal(plaintext, context) != sealed
 
 
 @given(st.data())
-def test_any_changed_byte_is_noticed(data: st.DataObject) -> None:
-    """A sealed value that differs in one bit anywhere, or is cut off, does not open."""
+def test_altered_value_does_not_open(data: st.DataObject) -> None:
+    """A sealed value that differs in one bit, or is cut off, does not open."""
     sealed = bytearray(SEALER.seal(b"a secret access key", b"AKIA"))
     place = data.draw(st.integers(0, len(sealed) - 1))
     cut = bytes(sealed[:place])
@@ -43,85 +43,85 @@ def test_any_changed_byte_is_noticed(data: st.DataObject) -> None:
             SEALER.open(changed, b"AKIA")
 
 
-def test_other_context() -> None:
-    """A sealed value can't be moved: it opens in its own place only."""
+def test_value_does_not_open_in_other_context() -> None:
+    """A sealed value can't be moved to another place."""
     with pytest.raises(StoreUnavailable):
         SEALER.open(SEALER.seal(b"secret", b"access-key:A"), b"access-key:B")
 
 
-def test_rotation() -> None:
-    """The first key seals, all of them open; a key that left the ring opens nothing any more."""
+def test_first_key_seals_and_all_keys_open() -> None:
+    """A removed key opens nothing any more."""
     old = SEALER.seal(b"secret", b"A")
     rotated = Sealer([OTHER, KEY])
     assert rotated.open(old, b"A") == b"secret"
     assert Sealer([OTHER]).open(rotated.seal(b"new", b"A"), b"A") == b"new"
-    with pytest.raises(StoreUnavailable, match="a key that is not in the key ring"):
+    with pytest.raises(StoreUnavailable, match="a key that is not among the sealing keys"):
         Sealer([OTHER]).open(old, b"A")
 
 
 @pytest.mark.parametrize("keys", [[], [b"short"], [KEY, b"x" * 31]])
-def test_bad_keys(keys: list[bytes]) -> None:
-    """A ring is made of 32-byte keys, one at least."""
+def test_invalid_keys_are_refused(keys: list[bytes]) -> None:
+    """At least one key is required, each of 32 bytes."""
     with pytest.raises(ConfigurationError):
         Sealer(keys)
 
 
-def test_no_key_shows() -> None:
-    """No key is in a repr or in the error about a bad one."""
+def test_repr_and_errors_show_no_key() -> None:
+    """Neither the repr nor the error about an invalid key contains one."""
     assert repr(Sealer([KEY, OTHER])) == "Sealer(<2 keys>)"
     with pytest.raises(ConfigurationError) as caught:
-        load_key_ring(Settings(sealing_keys=("c2VjcmV0LWtleQ==",)), "sqlite://")
+        load_sealer(Settings(sealing_keys=("c2VjcmV0LWtleQ==",)), "sqlite://")
     assert "c2VjcmV0" not in str(caught.value)
     assert "secret-key" not in str(caught.value)
 
 
-def test_where_the_keys_come_from(tmp_path: Path) -> None:
-    """The settings' keys come before the settings' file, and that before the file beside the database."""
+def test_sources_of_keys_have_an_order(tmp_path: Path) -> None:
+    """The keys in the settings, then the file in the settings, then the default file."""
     url, sealed = f"sqlite:///{tmp_path}/a.db", {key: Sealer([key]).seal(b"x", b"") for key in (KEY, OTHER)}
     named = tmp_path / "named.key"
     named.write_text(f"# rotated in May\n\n{base64_of(OTHER)}\n{base64_of(KEY)}\n")
     named.chmod(0o600)
-    from_settings = load_key_ring(Settings(sealing_keys=(base64_of(KEY),), sealing_key_file=str(named)), url)
+    from_settings = load_sealer(Settings(sealing_keys=(base64_of(KEY),), sealing_key_file=str(named)), url)
     assert from_settings.open(sealed[KEY], b"") == b"x"
     with pytest.raises(StoreUnavailable):
         from_settings.open(sealed[OTHER], b"")
-    from_file = load_key_ring(Settings(sealing_key_file=str(named)), url)
+    from_file = load_sealer(Settings(sealing_key_file=str(named)), url)
     assert {from_file.open(sealed[key], b"") for key in (KEY, OTHER)} == {b"x"}
-    beside = key_file_beside(url)
-    assert beside == tmp_path / "a.db.key"
-    assert beside is not None
-    assert create_key_file(beside)
-    value = load_key_ring(Settings(), url).seal(b"x", b"")
-    assert load_key_ring(Settings(), url).open(value, b"") == b"x"
+    default_file = default_key_file(url)
+    assert default_file == tmp_path / "a.db.key"
+    assert default_file is not None
+    assert create_key_file(default_file)
+    value = load_sealer(Settings(), url).seal(b"x", b"")
+    assert load_sealer(Settings(), url).open(value, b"") == b"x"
 
 
-def test_store_in_memory_needs_no_key() -> None:
-    """A store in memory gets a key of its own, which nobody else has."""
-    one, two = load_key_ring(Settings(), "sqlite://"), load_key_ring(Settings(), "sqlite://")
+def test_store_in_memory_gets_a_temporary_key() -> None:
+    """Each store in memory has a key of its own."""
+    one, two = load_sealer(Settings(), "sqlite://"), load_sealer(Settings(), "sqlite://")
     with pytest.raises(StoreUnavailable):
         two.open(one.seal(b"x", b""), b"")
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://user:hunter2@host/db", "sqlite:///{folder}/a.db"])
-def test_no_key_to_be_found(tmp_path: Path, url: str) -> None:
-    """Without any key the error names what to set, and nothing of the URL's password."""
+def test_missing_key_names_the_settings(tmp_path: Path, url: str) -> None:
+    """The error contains no password of the URL."""
     with pytest.raises(ConfigurationError, match="IAM_GUARD_SEALING_KEYS") as caught:
-        load_key_ring(Settings(), url.format(folder=tmp_path))
+        load_sealer(Settings(), url.format(folder=tmp_path))
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "not base64!\n", base64_of(b"short"), "\udcff"])
-def test_bad_key_file(tmp_path: Path, content: str) -> None:
-    """A key file without a good key is refused."""
+def test_key_file_without_valid_key_is_refused(tmp_path: Path, content: str) -> None:
+    """A key file without a valid key is refused."""
     path = tmp_path / "a.key"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     path.chmod(0o600)
     with pytest.raises(ConfigurationError):
-        load_key_ring(Settings(sealing_key_file=str(path)), "sqlite://")
+        load_sealer(Settings(sealing_key_file=str(path)), "sqlite://")
 
 
-def test_new_key_file(tmp_path: Path) -> None:
-    """A key file is readable by its owner alone, and an existing one is never written over."""
+def test_new_key_file_is_private_and_never_overwritten(tmp_path: Path) -> None:
+    """A key file is readable by its owner only, and an existing one is never overwritten."""
     path = tmp_path / "a.db.key"
     assert create_key_file(path)
     content = path.read_bytes()
@@ -133,13 +133,13 @@ def test_new_key_file(tmp_path: Path) -> None:
         create_key_file(tmp_path / "none" / "a.key")
 
 
-def test_key_file_that_others_can_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A key file that others can read is used, with a warning that doesn't show the key."""
+def test_readable_key_file_logs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A key file that other users can read is used, with a warning that doesn't contain the key."""
     path = tmp_path / "a.key"
     key = base64_of(new_key())
     path.write_text(key)
     path.chmod(0o644)
     with caplog.at_level(logging.WARNING, "iam_guard.store"):
-        load_key_ring(Settings(sealing_key_file=str(path)), "sqlite://")
+        load_sealer(Settings(sealing_key_file=str(path)), "sqlite://")
     assert "can be read by other users" in caplog.text
     assert key not in caplog.text

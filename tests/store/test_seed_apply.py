@@ -1,4 +1,4 @@
-"""Applying a seed: what it declares is what is there afterwards, all of it or nothing (rules T-3, G-75, P-5, P-8)."""
+"""Applying a seed: the store gets the declared state, or is unchanged (rules T-3, G-75, P-5, P-8)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def acme(inside: str) -> str:
 
 
 def user(store: SqlStore, name: str = "alice", account: str = ACME) -> list[str] | None:
-    """Return the names of a user's policies; None when there is no such user."""
+    """Return the names of a user's policies; None if the user does not exist."""
     record = store.principal(Principal.from_arn(f"arn:aws:iam::{account}:user/{name}"))
     return [policy.ref.name for policy in record.identity] if record.exists else None
 
 
 def rows(store: SqlStore) -> dict[str, list[tuple[object, ...]]]:
-    """Return all that is in the store but its epoch and instants."""
+    """Return all rows of the store without its epoch and creation times."""
     with reading(store.engine) as connection:
         return {
             table.name: sorted(
@@ -51,8 +51,8 @@ def rows(store: SqlStore) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-def test_first_time(empty: SqlStore, seed_text: str) -> None:
-    """Applying tells what was created, and raises the epoch by one however much that is."""
+def test_apply_reports_created_entities(empty: SqlStore, seed_text: str) -> None:
+    """Applying reports what was created, and increments the epoch once."""
     before = empty.epoch()
     changes = apply_seed(empty, load_seed_text(seed_text))
     assert changes.epoch == empty.epoch() == before + 1
@@ -62,8 +62,8 @@ def test_first_time(empty: SqlStore, seed_text: str) -> None:
 
 
 @pytest.mark.parametrize("how", [{}, {"prune": True}, {"whole": True}])
-def test_second_time(empty: SqlStore, seed_text: str, how: dict[str, bool]) -> None:
-    """Applying the same seed again changes nothing at all, not even the epoch (T-9)."""
+def test_apply_again_changes_nothing(empty: SqlStore, seed_text: str, how: dict[str, bool]) -> None:
+    """Applying the same seed again changes nothing, not even the epoch (T-9)."""
     apply_seed(empty, load_seed_text(seed_text))
     before, epoch = rows(empty), empty.epoch()
     changes = apply_seed(empty, load_seed_text(seed_text), **how)
@@ -72,8 +72,8 @@ def test_second_time(empty: SqlStore, seed_text: str, how: dict[str, bool]) -> N
     assert rows(empty) == before
 
 
-def test_what_a_named_user_has_is_declared_with_it(empty: SqlStore) -> None:
-    """Policies, groups, tags, boundary and keys that a named user's declaration doesn't list go away."""
+def test_declared_user_loses_undeclared_parts(empty: SqlStore) -> None:
+    """Policies, groups, tags, boundary and keys that are not in a user's declaration are deleted."""
     full = (
         f"policies: [{{name: P, document: {ALLOW % '*'}}}], groups: [{{name: g, attached: [P]}}],"
         f"users: [{{name: alice, groups: [g], attached: [P], inline: {{I: {ALLOW % 'Get*'}}}, boundary: P,"
@@ -90,8 +90,8 @@ def test_what_a_named_user_has_is_declared_with_it(empty: SqlStore) -> None:
     assert empty.api_key("abcd") is None
 
 
-def test_what_is_not_named_stays(empty: SqlStore) -> None:
-    """Without pruning, accounts, users, groups, roles, policies and resources that a seed doesn't name stay."""
+def test_undeclared_entities_stay_without_prune(empty: SqlStore) -> None:
+    """Without pruning, accounts, users, groups, roles, policies and resources outside of the seed stay."""
     resource = f"arn:aws:docs::{ACME}:x"
     apply(empty, acme(f"users: [{{name: bob, inline: {{I: {ALLOW % '*'}}}}}], resources: [{{arn: '{resource}'}}]"))
     apply(empty, f'id: "{GLOBEX}", users: [{{name: eve}}]')
@@ -101,8 +101,8 @@ def test_what_is_not_named_stays(empty: SqlStore) -> None:
     assert empty.resource(resource).account == ACME
 
 
-def test_prune(empty: SqlStore) -> None:
-    """Pruning removes what a seed doesn't name in the accounts that it names, and nothing elsewhere."""
+def test_prune_deletes_undeclared_entities(empty: SqlStore) -> None:
+    """In the accounts of the seed, and nothing elsewhere."""
     everything = (
         f"policies: [{{name: P, document: {ALLOW % '*'}}}], groups: [{{name: g, attached: [P]}}],"
         f"users: [{{name: bob, groups: [g], boundary: P, access_keys: [{{id: AKIABOB, secret: s}}]}}],"
@@ -126,8 +126,8 @@ def test_prune(empty: SqlStore) -> None:
     assert not apply(empty, acme("users: [{name: alice, attached: [A]}]"), prune=True).lines[1:]
 
 
-def test_whole(empty: SqlStore, seed_text: str) -> None:
-    """A seed that is the whole truth leaves nothing beside it but what every store holds."""
+def test_whole_seed_leaves_only_builtin_rows(empty: SqlStore, seed_text: str) -> None:
+    """An empty whole seed leaves only what every new store contains."""
     before = rows(empty)
     apply_seed(empty, load_seed_text(seed_text))
     changes = apply(empty, whole=True)
@@ -136,7 +136,7 @@ def test_whole(empty: SqlStore, seed_text: str) -> None:
 
 
 def test_pruned_policy_cannot_be_used(empty: SqlStore) -> None:
-    """A policy that pruning removes can't be attached by the same seed, and then stays (all or nothing)."""
+    """A policy that would be pruned can't be attached by the same seed, and then stays (all or nothing)."""
     apply(empty, acme(f"policies: [{{name: P, document: {ALLOW % '*'}}}]"))
     with pytest.raises(SeedError, match="no managed policy `P`"):
         apply(empty, acme("users: [{name: alice, attached: [P]}]"), prune=True)
@@ -159,19 +159,19 @@ def test_pruned_policy_cannot_be_used(empty: SqlStore) -> None:
         (f"resources: [{{arn: 'arn:aws:docs::{GLOBEX}:x'}}]", "expected a resource of account"),
         ("resources: [{arn: 'arn:aws:docs:::shared'}]", f"belongs to account {GLOBEX}"),
         ("users: [{name: a, access_keys: [{id: AKIAEVE, secret: s}]}]", "access key `AKIAEVE` belongs to"),
-        ("root: {access_keys: [{id: AKIAEVE, secret: s}]}", "the access key `AKIAEVE` belongs to somebody else"),
+        ("root: {access_keys: [{id: AKIAEVE, secret: s}]}", "the access key `AKIAEVE` belongs to another principal"),
         (f"users: [{{name: a, api_keys: [{{id: eve1, digest: {'0' * 64}}}]}}]", "API key `eve1` belongs to"),
         ("alias: globex", f"the alias `globex` belongs to account {GLOBEX}"),
     ],
 )  # fmt: skip
-def test_bad_seed_changes_nothing(empty: SqlStore, inside: str, words: str) -> None:
-    """What can only be known with the store at hand is refused as well, and then nothing has changed (P-8)."""
-    beside = (
+def test_seed_with_invalid_reference_changes_nothing(empty: SqlStore, inside: str, words: str) -> None:
+    """Errors that only the store can detect are reported, and nothing is changed (P-8)."""
+    other_account = (
         f"alias: globex, policies: [{{name: P, document: {ALLOW % '*'}}}],"
         "resources: [{arn: 'arn:aws:docs:::shared'}], users: [{name: eve,"
         f"access_keys: [{{id: AKIAEVE, secret: s}}], api_keys: [{{id: eve1, digest: {'0' * 64}}}]}}]"
     )
-    apply(empty, f'id: "{GLOBEX}", {beside}')
+    apply(empty, f'id: "{GLOBEX}", {other_account}')
     before, epoch = rows(empty), empty.epoch()
     with pytest.raises(SeedError) as caught:
         apply(empty, acme(f"name: changed, {inside}"))
@@ -180,7 +180,7 @@ def test_bad_seed_changes_nothing(empty: SqlStore, inside: str, words: str) -> N
 
 
 def test_keys_move_between_declared_users(empty: SqlStore) -> None:
-    """A key may pass from one user of the seed to another, or to the root user."""
+    """A key may move from one user of the seed to another, or to the root user."""
     apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: s}]}, {name: bob}]"))
     apply(empty, acme("users: [{name: alice}, {name: bob, access_keys: [{id: AKIA, secret: s}]}]"))
     key = empty.access_key("AKIA")
@@ -193,8 +193,8 @@ def test_keys_move_between_declared_users(empty: SqlStore) -> None:
     assert key.principal.arn == f"arn:aws:iam::{ACME}:root"
 
 
-def test_secret_and_status_of_a_key_can_change(empty: SqlStore) -> None:
-    """A changed secret or status is a change; the same secret is none, although sealing it again looks different."""
+def test_secret_and_status_of_key_can_change(empty: SqlStore) -> None:
+    """A changed secret or status is a change; the same secret is none, although it could be sealed differently."""
     apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: old}]}]"))
     assert apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new}]}]"))
     assert not apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new}]}]"))
@@ -204,8 +204,8 @@ def test_secret_and_status_of_a_key_can_change(empty: SqlStore) -> None:
     assert (key.secret, key.active) == ("new", False)
 
 
-def test_managed_policy_versions(empty: SqlStore) -> None:
-    """A changed document is a new default version; of more than five, the oldest goes away (G-75)."""
+def test_changed_policy_gets_new_default_version(empty: SqlStore) -> None:
+    """Of more than five versions, the oldest is deleted (G-75)."""
     for number in range(8):
         policy = f"policies: [{{name: P, document: {ALLOW % f'Get{number}'}}}]"
         changes = apply(empty, acme(f"{policy}, users: [{{name: alice, attached: [P]}}]"))
@@ -220,8 +220,8 @@ def test_managed_policy_versions(empty: SqlStore) -> None:
     assert "docs:Get7" in record.identity[0].text
 
 
-def test_unique_ids_last(empty: SqlStore) -> None:
-    """An entity keeps its id while it exists, also when its path or the case of its name changes; not beyond (P-6)."""
+def test_unique_id_stays_until_deletion(empty: SqlStore) -> None:
+    """Also when the path or the case of the name changes; a re-created entity gets a new one (P-6)."""
 
     def id_of(path_and_name: str) -> str | None:
         return empty.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user{path_and_name}")).principal.userid
@@ -236,8 +236,8 @@ def test_unique_ids_last(empty: SqlStore) -> None:
     assert id_of("/alice") not in (None, first)
 
 
-def test_deleted_principal_in_a_resource_policy(empty: SqlStore) -> None:
-    """A resource policy remembers who was meant: neither deletion nor a namesake lets somebody else in (P-5, P-6)."""
+def test_resource_policy_is_bound_to_unique_id(empty: SqlStore) -> None:
+    """A principal of the same name that is created later does not match (P-5, P-6)."""
     arn, bob = f"arn:aws:docs::{GLOBEX}:x", f"arn:aws:iam::{ACME}:user/bob"
     policy = (
         f"{{Version: 2012-10-17, Statement: [{{Effect: Allow, Principal: {{AWS: '{bob}'}}, Action: 'docs:Get', "
@@ -260,20 +260,20 @@ def test_deleted_principal_in_a_resource_policy(empty: SqlStore) -> None:
     assert principal_and_condition() == (bobs_id, bob)
     apply(empty, acme("users: [{name: bob}]"))
     assert principal_and_condition() == (bobs_id, bob)
-    apply(empty, globex)  # saved again, so the present bob is meant
+    apply(empty, globex)  # saved again, so it is bound to the current bob
     assert principal_and_condition() == (bob, bob)
 
 
-def test_principals_of_accounts_elsewhere(empty: SqlStore) -> None:
-    """An account may be named without being in the store; its users and roles may not (P-8)."""
+def test_unknown_account_can_be_principal_but_not_its_users(empty: SqlStore) -> None:
+    """An account outside of the store may be named; its users and roles may not (P-8)."""
     apply(empty, acme(f"roles: [{{name: r, trust: {TRUST % 'arn:aws:iam::999999999999:root'}}}]"))
     for elsewhere in ("role/deploy", "user/ci"):
         with pytest.raises(SeedError, match="Invalid principal in policy"):
             apply(empty, acme(f"roles: [{{name: r, trust: {TRUST % f'arn:aws:iam::999999999999:{elsewhere}'}}}]"))
 
 
-def test_roles_may_trust_each_other(empty: SqlStore) -> None:
-    """The order of a seed is irrelevant: two new roles of two accounts may name each other."""
+def test_new_roles_can_trust_each_other(empty: SqlStore) -> None:
+    """The order in a seed is irrelevant: two new roles of two accounts may name each other."""
     apply(
         empty,
         acme(f"roles: [{{name: a, trust: {TRUST % f'arn:aws:iam::{GLOBEX}:role/b'}}}]"),
@@ -281,8 +281,8 @@ def test_roles_may_trust_each_other(empty: SqlStore) -> None:
     )
 
 
-def test_account_policy_before_aws_policy(empty: SqlStore) -> None:
-    """A name means the account's own policy if it has one, else AWS's; an ARN means what it says."""
+def test_policy_name_prefers_account_over_aws(empty: SqlStore) -> None:
+    """A name refers to the account's own policy if there is one, else to AWS's; an ARN is exact."""
     own = f"policies: [{{name: AdministratorAccess, document: {ALLOW % 'Get*'}}}]"
     aws = "arn:aws:iam::aws:policy/AdministratorAccess"
     apply(empty, acme(f"{own}, users: [{{name: alice, attached: [administratoraccess, '{aws}']}}]"))
@@ -290,8 +290,8 @@ def test_account_policy_before_aws_policy(empty: SqlStore) -> None:
     assert {policy.ref.arn for policy in record.identity} == {aws, f"arn:aws:iam::{ACME}:policy/AdministratorAccess"}
 
 
-def test_policies_of_another_account(empty: SqlStore) -> None:
-    """A customer managed policy belongs to its account; no other account can attach it, not even by ARN (G-38)."""
+def test_policy_of_another_account_cannot_be_attached(empty: SqlStore) -> None:
+    """Not even by ARN (G-38)."""
     globex = f"id: '{GLOBEX}', policies: [{{name: P, document: {ALLOW % '*'}}}]"
     for use in ("attached: ['{arn}']", "boundary: '{arn}'"):
         foreign = use.format(arn=f"arn:aws:iam::{GLOBEX}:policy/P")
@@ -307,24 +307,24 @@ DENY_ALL = "{Version: 2012-10-17, Statement: [{Effect: Deny, Action: '*', Resour
 DENY = f"policies: [{{name: D, type: SCP, document: {DENY_ALL}}}]"
 
 
-def test_organization_without_control_policies(empty: SqlStore) -> None:
-    """An organization that says nothing of control policies has none: the types are disabled (E-14)."""
+def test_organization_without_control_policies_disables_types(empty: SqlStore) -> None:
+    """An organization without control policies has both types disabled (E-14)."""
     apply(empty, acme(""), top=organization(f"accounts: ['{ACME}']"))
     record = empty.account(ACME)
     assert (record.scps, record.rcps) == (None, None)
     assert str(record.organization and record.organization.path).startswith("o-exampleorg/r-")
 
 
-def test_level_without_full_access(empty: SqlStore) -> None:
-    """A list of SCPs is exactly the list: a level that leaves out FullAWSAccess allows nothing by itself (E-12)."""
+def test_list_of_scps_is_exact(empty: SqlStore) -> None:
+    """A level that leaves out FullAWSAccess allows nothing by itself (E-12)."""
     apply(empty, acme(""), top=organization(f"{DENY}, scps: [D], accounts: ['{ACME}']"))
     scps = empty.account(ACME).scps
     assert scps is not None
     assert [[policy.ref.name for policy in level] for level in scps] == [["D"], ["FullAWSAccess"]]
 
 
-def test_organization_changes(empty: SqlStore) -> None:
-    """Units keep their ids while parent and name stay, accounts move, and a change of the tree is one update."""
+def test_changed_organization_keeps_unit_ids(empty: SqlStore) -> None:
+    """While parent and name stay; accounts move, and a change of the tree is one update."""
     apply(empty, acme(""), top=organization(f"units: [{{name: a, accounts: ['{ACME}']}}, {{name: b}}]"))
     first = empty.account(ACME).organization
     changes = apply(empty, acme(""), top=organization(f"units: [{{name: b, accounts: ['{ACME}']}}, {{name: a}}]"))
@@ -342,7 +342,7 @@ def test_organization_changes(empty: SqlStore) -> None:
 
 
 def test_account_moves_to_another_organization(empty: SqlStore) -> None:
-    """An account is in one organization at most, and takes no SCP along."""
+    """An account is in one organization at most, and loses the SCPs of the previous one."""
     apply(empty, acme(""), top=organization(f"{DENY}, accounts: [{{id: '{ACME}', scps: [D]}}]"))
     other = organization(f"accounts: ['{ACME}']", "o-otherorg00", "888800000000")
     apply(empty, acme(""), top=other)
@@ -360,8 +360,8 @@ def test_account_moves_to_another_organization(empty: SqlStore) -> None:
         (organization("", "o-otherorg00"), "is the management account of organization `o-exampleorg` already"),
     ],
 )
-def test_bad_organization_changes_nothing(empty: SqlStore, inside: str, words: str) -> None:
-    """What an organization names must exist, and an account manages one organization."""
+def test_invalid_organization_changes_nothing(empty: SqlStore, inside: str, words: str) -> None:
+    """References of an organization must exist, and an account manages one organization."""
     apply(empty, acme(""), top=organization(""))
     before = rows(empty)
     with pytest.raises(SeedError, match=words):
@@ -377,23 +377,23 @@ users = st.lists(
 )
 
 
-def written(people: list[tuple[str, set[str], str, bool]]) -> str:
+def written(users: list[tuple[str, set[str], str, bool]]) -> str:
     policies = ", ".join(f"{{name: {name}, document: {ALLOW % name}}}" for name in ("P", "Q"))
     inside = ", ".join(
         f"{{name: {name}, path: {path}, attached: [{', '.join(sorted(attached))}], boundary: {'P' if bound else 'Q'}}}"
-        for name, attached, path, bound in people
+        for name, attached, path, bound in users
     )
     return acme(f"policies: [{policies}], users: [{inside}]")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=users, second=users)
-def test_history_is_irrelevant(
+def test_whole_seed_gives_same_state_after_any_history(
     empty: SqlStore,
     first: list[tuple[str, set[str], str, bool]],
     second: list[tuple[str, set[str], str, bool]],
 ) -> None:
-    """A whole seed leads to the same state whatever was there before (law)."""
+    """A whole seed leads to the same state whatever was stored before (law)."""
     empty.ids = derived_id
     apply(empty, whole=True)
     apply(empty, written(second), whole=True)
@@ -406,7 +406,7 @@ def test_history_is_irrelevant(
 
 # --- OIDC providers ----------------------------------------------------------------------------------------------
 
-HERE = "name: acme, oidc_providers: [{url: 'https://id.example.com/a', client_ids: [app, web], tags: {team: blue}}]"
+PROVIDER = "name: acme, oidc_providers: [{url: 'https://id.example.com/a', client_ids: [app, web], tags: {team: blue}}]"
 
 
 def providers(store: SqlStore) -> dict[str, tuple[object, ...]]:
@@ -417,17 +417,17 @@ def providers(store: SqlStore) -> dict[str, tuple[object, ...]]:
     }
 
 
-def test_oidc_providers(empty: SqlStore) -> None:
-    """P-1, G-77: created, changed and, with `prune`, removed; what a seed does not say of one stays."""
-    created = apply(empty, acme(HERE))
+def test_oidc_providers_are_created_changed_and_pruned(empty: SqlStore) -> None:
+    """P-1, G-77: attributes that a seed can't define stay."""
+    created = apply(empty, acme(PROVIDER))
     arn = f"arn:aws:iam::{ACME}:oidc-provider/id.example.com/a"
     assert f"created OIDC provider {arn}" in created.lines
     assert providers(empty)["id.example.com/a"][1:] == (ACME, ["app", "web"], [], {"team": "blue"})
-    assert not apply(empty, acme(HERE))
+    assert not apply(empty, acme(PROVIDER))
     id = providers(empty)["id.example.com/a"][0]
     with empty.changing() as records:
         records.update(schema.oidc_providers, {"thumbprints": ["a" * 40]}, id=id)
-    changed = apply(empty, acme(HERE.replace("app, web", "app").replace("blue", "red")))
+    changed = apply(empty, acme(PROVIDER.replace("app, web", "app").replace("blue", "red")))
     assert changed.lines == (f"updated OIDC provider {arn}: client ids, tags",)
     assert providers(empty)["id.example.com/a"] == (id, ACME, ["app"], ["a" * 40], {"team": "red"})
     assert not apply(empty, acme("name: acme"))
@@ -435,9 +435,9 @@ def test_oidc_providers(empty: SqlStore) -> None:
     assert providers(empty) == {}
 
 
-def test_two_accounts_may_register_one_provider(empty: SqlStore) -> None:
+def test_two_accounts_can_register_one_provider(empty: SqlStore) -> None:
     """Each for its own roles."""
-    apply(empty, acme(HERE), f'id: "{GLOBEX}", {HERE}')
+    apply(empty, acme(PROVIDER), f'id: "{GLOBEX}", {PROVIDER}')
     with reading(empty.engine) as connection:
         found = connection.execute(select(schema.oidc_providers.c.account)).scalars().all()
     assert sorted(found) == [ACME, GLOBEX]
@@ -450,7 +450,7 @@ def test_two_accounts_may_register_one_provider(empty: SqlStore) -> None:
         ("{url: 'http://id.example.com'}", "expected a URL such as"),
         ("{url: 'https://id.example.com:8443'}", "expected a URL such as"),
         ("{url: 'https://id.example.com/?a=b'}", "expected a URL such as"),
-        ("{url: 'https://id.example.com', client_ids: [a, a]}", "in this list twice"),
+        ("{url: 'https://id.example.com', client_ids: [a, a]}", "duplicate item `a`"),
         ("{url: 'https://id.example.com', client_ids: ['']}", "client ids of 1 to 255"),
         ("{url: 'https://id.example.com', client_ids: app}", "expected a list of client ids"),
         ("{url: 'https://id.example.com', thumbprints: []}", "unknown key"),
@@ -461,6 +461,6 @@ def test_two_accounts_may_register_one_provider(empty: SqlStore) -> None:
         ),
     ],
 )
-def test_bad_oidc_providers(empty: SqlStore, provider: str, words: str) -> None:
+def test_invalid_oidc_provider_is_refused(empty: SqlStore, provider: str, words: str) -> None:
     with pytest.raises(SeedError, match=words):
         apply(empty, acme(f"oidc_providers: [{provider}]"))

@@ -1,4 +1,4 @@
-"""The store that follows a seed file: good edits are taken, bad ones are told and change nothing (design, 4.2)."""
+"""The store that follows a seed file: valid edits are applied, invalid ones reported (design, section 4.2)."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def store(open_followed: Open) -> FollowedSeedStore:
     return open_followed()
 
 
-def test_good_edit(store: FollowedSeedStore, path: Path) -> None:
-    """An edit is taken as the whole truth, and raises the epoch; no edit raises nothing."""
+def test_valid_edit_is_applied_completely(store: FollowedSeedStore, path: Path) -> None:
+    """An edit replaces the whole content and increments the epoch; without one, the epoch stays."""
     epoch = store.epoch()
     path.write_text(seed("bob"))
     store.refresh()
@@ -66,16 +66,18 @@ def test_good_edit(store: FollowedSeedStore, path: Path) -> None:
     assert store.epoch() == epoch + 1
 
 
-def test_account_that_is_gone(store: FollowedSeedStore, path: Path) -> None:
-    """An account that the file no longer has is gone with its users."""
+def test_removed_account_is_deleted_with_its_users(store: FollowedSeedStore, path: Path) -> None:
+    """An account that is removed from the file is deleted with its users."""
     path.write_text('version: 1\naccounts: [{id: "444455556666"}]')
     store.refresh()
     assert not exists(store, "alice")
     assert not store.account(ACME).exists
 
 
-def test_bad_edit(store: FollowedSeedStore, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A bad edit keeps the last good state, is logged once, and is told until it is mended."""
+def test_invalid_edit_keeps_last_valid_state(
+    store: FollowedSeedStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged once, and reported until it is fixed."""
     epoch = store.epoch()
     path.write_text(seed("bob") + "        grups: []\n")
     with caplog.at_level(logging.WARNING, "iam_guard.store"):
@@ -91,8 +93,8 @@ def test_bad_edit(store: FollowedSeedStore, path: Path, caplog: pytest.LogCaptur
     assert (store.problem, exists(store, "bob")) == (None, True)
 
 
-def test_edit_that_only_the_store_can_refuse(store: FollowedSeedStore, path: Path) -> None:
-    """What is found to be bad while it is applied keeps the last good state too."""
+def test_edit_with_invalid_reference_keeps_last_valid_state(store: FollowedSeedStore, path: Path) -> None:
+    """Errors that are found while it is applied keep the last valid state too."""
     path.write_text(seed("bob") + "        attached: [None]\n")
     store.refresh()
     assert store.problem is not None
@@ -100,8 +102,8 @@ def test_edit_that_only_the_store_can_refuse(store: FollowedSeedStore, path: Pat
     assert exists(store, "alice")
 
 
-def test_bad_from_the_start(open_followed: Open, path: Path) -> None:
-    """There is no last good state at the start, so a bad file is an error, and so is none."""
+def test_invalid_file_at_start_is_an_error(open_followed: Open, path: Path) -> None:
+    """There is no last valid state at the start; a missing file is an error as well."""
     path.write_text("version: 2")
     with pytest.raises(SeedError, match="expected version 1"):
         open_followed()
@@ -110,8 +112,8 @@ def test_bad_from_the_start(open_followed: Open, path: Path) -> None:
         open_followed()
 
 
-def test_editor_that_replaces_the_file(store: FollowedSeedStore, path: Path) -> None:
-    """Editors move the old file away and put a new one in its place; in between, the last good state stays."""
+def test_replaced_file_is_followed(store: FollowedSeedStore, path: Path) -> None:
+    """Editors rename the old file and create a new one; in between, the last valid state is kept."""
     path.rename(path.with_suffix(".bak"))
     store.refresh()
     assert store.problem == "iam.yaml: cannot be read: No such file or directory"
@@ -121,8 +123,8 @@ def test_editor_that_replaces_the_file(store: FollowedSeedStore, path: Path) -> 
     assert (store.problem, exists(store, "alice"), exists(store, "bob")) == (None, False, True)
 
 
-def test_same_size_within_one_tick(store: FollowedSeedStore, path: Path) -> None:
-    """Two edits of the same size within one tick of the file system's clock are told apart."""
+def test_edits_of_same_size_within_one_tick_are_seen(store: FollowedSeedStore, path: Path) -> None:
+    """Two edits of the same size within one tick of the file system's clock are distinguished."""
     stat = path.stat()
     for name in ("bobby", "carol"):
         path.write_text(seed(name))
@@ -131,8 +133,10 @@ def test_same_size_within_one_tick(store: FollowedSeedStore, path: Path) -> None
         assert exists(store, name)
 
 
-def test_file_that_rests_is_not_read(store: FollowedSeedStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was left alone for a while is looked at and not read."""
+def test_unchanged_file_is_not_read_again(
+    store: FollowedSeedStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while, only its metadata is checked."""
     old = time.time() - 60
     os.utime(path, (old, old))
     store.refresh()
@@ -141,8 +145,10 @@ def test_file_that_rests_is_not_read(store: FollowedSeedStore, path: Path, monke
     store.epoch()
 
 
-def test_file_that_is_being_written(store: FollowedSeedStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is taken by `epoch` once it has been left alone for a moment, so that half a file is not read."""
+def test_just_written_file_is_not_read_yet(
+    store: FollowedSeedStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`epoch` reads a file only a moment after the last write, so that an incomplete file is not applied."""
     path.write_text(seed("bob"))
     written = path.stat().st_mtime
     monkeypatch.setattr(time, "time", lambda: written + REST_SECONDS / 2)
@@ -153,10 +159,10 @@ def test_file_that_is_being_written(store: FollowedSeedStore, path: Path, monkey
     assert exists(store, "bob")
 
 
-def test_file_that_is_overwritten_while_it_is_read(
+def test_file_overwritten_while_read_is_not_applied(
     store: FollowedSeedStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A write that begins after the look at the file and before the reading is noticed, and nothing half is taken."""
+    """A write between the check and the read is detected, and nothing incomplete is applied."""
     read_bytes, epoch = Path.read_bytes, store.epoch()
     path.write_text(seed("bob"))
     written = path.stat().st_mtime
@@ -176,8 +182,8 @@ def test_file_that_is_overwritten_while_it_is_read(
     assert (exists(store, "alice"), exists(store, "carol")) == (False, True)
 
 
-def test_name_that_no_file_can_have(store: FollowedSeedStore, path: Path) -> None:
-    """A name with a null byte is a problem of the seed, now and at every look that follows."""
+def test_file_name_with_nul_is_a_problem(store: FollowedSeedStore, path: Path) -> None:
+    """A file name with a null byte is a problem of the seed, at every check."""
     path.write_text(seed("bob") + '        inline: {Edit: {file: "a\\0b"}}\n')
     for _ in range(3):
         store.refresh()
@@ -185,8 +191,8 @@ def test_name_that_no_file_can_have(store: FollowedSeedStore, path: Path) -> Non
     assert "cannot read the file" in store.problem
 
 
-def test_files_named_by_the_seed(store: FollowedSeedStore, path: Path) -> None:
-    """A document in a file of its own is followed as well, missing and mended."""
+def test_referenced_files_are_followed(store: FollowedSeedStore, path: Path) -> None:
+    """A separate document is followed as well, missing and fixed."""
     document = path.with_name("edit.json")
     path.write_text(seed("alice") + "        inline: {Edit: {file: edit.json}}\n")
     store.refresh()
@@ -199,8 +205,8 @@ def test_files_named_by_the_seed(store: FollowedSeedStore, path: Path) -> None:
         assert (store.problem, action in policy.text) == (None, True)
 
 
-def test_named_file_that_rested(store: FollowedSeedStore, path: Path) -> None:
-    """An edit of a named file alone is seen, also when seed and file were left alone for long before."""
+def test_edit_of_old_referenced_file_is_seen(store: FollowedSeedStore, path: Path) -> None:
+    """Also if seed and file had not changed for long before."""
     document = path.with_name("edit.json")
     old = time.time() - 60
     text = '{"Statement": {"Effect": "Allow", "Action": "docs:Get*", "Resource": "*"}}'
@@ -217,7 +223,7 @@ def test_named_file_that_rested(store: FollowedSeedStore, path: Path) -> None:
 
 
 def test_processes_agree_on_unique_ids(open_followed: Open) -> None:
-    """Two processes that follow the same file give a user the same unique id, so that sessions hold in both."""
+    """Two processes that follow one file give a user the same unique id, so that sessions are valid in both."""
     alice = Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice")
     one, two = (open_followed().principal(alice).principal.userid for _ in range(2))
     assert one is not None

@@ -1,4 +1,4 @@
-"""Reading a seed: what is refused, with which line and words; what each form of a value means."""
+"""Reading a seed: errors with their lines, and the meaning of each form of a value."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def refused(text: str) -> SeedError:
 
 
 BAD = [
-    # (what the seed is, line, words of the problem)
-    ("", 1, "the seed is empty"),
+    # (text of the seed, line of the problem, part of its message)
+    ("", 1, "expected a YAML document, got an empty file"),
     ("[1]", 1, "expected a mapping that describes a seed, got a list"),
     ("accounts: []", 1, "expected the key `version` in a seed"),
     ("version: 2", 1, "expected version 1"),
@@ -47,7 +47,7 @@ BAD = [
     ("version: !!python/object:os.system x", 1, "expected no YAML tag, got `tag:yaml.org"),
     ("version: 1\n? [a]\n: b", 2, "expected a plain key, got a list or mapping"),
     ("version: 1\naccounts: *no", 2, "no anchor `no` before this alias"),
-    ("version: 1\nversion: 1", 2, "the key `version` is here twice"),
+    ("version: 1\nversion: 1", 2, "duplicate key `version`"),
     ("version: 1\naccounts:\n  - name: x", 3, "expected the key `id` in an account"),
     ("version: 1\naccounts:\n  - id: 012345678901", 3, "quote the account id `012345678901`"),
     ("version: 1\naccounts:\n  - id: 12345678901", 3, "of 12 digits, quoted if it begins with 0, got"),
@@ -69,7 +69,7 @@ BAD = [
     (HEAD + f"    roles: [{{name: r, trust: {TRUST}, max_session_duration: 60}}]", 4, "from 3600 to 43200"),
     (USER + "        boundary:", 6, "expected text for each of `boundary`, got nothing"),
     (USER + "        groups: editors", 6, "expected a list of groups, got text"),
-    (USER + "        groups: [a, b, a]", 6, "`a` is in this list twice"),
+    (USER + "        groups: [a, b, a]", 6, "duplicate item `a`"),
     (USER + f"        groups: [{', '.join(f'g{n}' for n in range(11))}]", 6, "at most 10 groups per user, got 11"),
     (USER + f"        attached: [{', '.join(f'p{n}' for n in range(11))}]", 6, "at most 10 policies attached"),
     (USER + "        tags: {Team: a, team: b}", 6, "two tag keys differ by letter case only: `team`"),
@@ -89,10 +89,10 @@ BAD = [
     (USER + "        api_keys: [{id: abcd, secret: short}]", 6, "expected a secret of 32 to 128 letters and digits"),
     (USER + "        api_keys: [{id: abcd, digest: abc}]", 6, "expected the SHA-256 of the secret"),
     (USER + f"        api_keys: [{{id: a_b, digest: {'0' * 64}}}]", 6, "expected an API key id of 4 to 32"),
-    (USER + f"        api_keys: [{{id: abcd, digest: {'0' * 64}, expires: 2030-01-01}}]", 6, "an instant such as"),
+    (USER + f"        api_keys: [{{id: abcd, digest: {'0' * 64}, expires: 2030-01-01}}]", 6, "a time such as"),
     (USER + f"        inline: {{P: {DOCUMENT}, p: {DOCUMENT}}}", 6, "differ by letter case only: `p`"),
     (USER + "        inline: {P: []}", 6, "as a mapping, JSON text or `file: …`, got a list"),
-    (USER + "        inline: {P: {file: x.json}}", 6, "a seed that is not a file itself can't name files"),
+    (USER + "        inline: {P: {file: x.json}}", 6, "a seed given as text can't refer to files"),
     (HEAD + "    policies: [{name: P}]", 4, "expected the key `document` in a managed policy"),
     (HEAD + "    resources: [{arn: x}]", 4, "expected an ARN of six colon-separated fields, got `x`"),
     (HEAD + '    resources: [{arn: "arn:aws:docs::444455556666:x"}]', 4, "expected a resource of account 111122223333"),
@@ -104,8 +104,8 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "line", "words"), BAD, ids=lambda value: None)
-def test_bad_seeds(text: str, line: int, words: str) -> None:
-    """Whatever a seed may not be is refused with its line, and in words that tell what was expected."""
+def test_invalid_seed_is_reported_with_its_line(text: str, line: int, words: str) -> None:
+    """The message contains what was expected."""
     error = refused(text)
     assert [problem for problem in error.problems if words in problem], error.problems
     problem = next(problem for problem in error.problems if words in problem)
@@ -114,15 +114,15 @@ def test_bad_seeds(text: str, line: int, words: str) -> None:
     assert error.place == f"iam.yaml:{error.line}"
 
 
-def test_message_tells_the_first_and_counts_the_rest() -> None:
-    """One look at the error tells all problems, in the order of the file (not only the first)."""
+def test_message_has_first_problem_and_number_of_others() -> None:
+    """The error contains all problems in the order of the file."""
     error = refused("version: 1\nacounts: []\naccounts:\n  - id: 1\n    user: []\n")
     assert str(error) == "iam.yaml:2: unknown key `acounts`, did you mean `accounts` (and 2 more)"
     assert [problem.split(": ")[0] for problem in error.problems] == ["iam.yaml:2", "iam.yaml:4", "iam.yaml:5"]
 
 
-def test_unknown_key_in_a_policy_document() -> None:
-    """A problem inside a document written in YAML has the line of the element at fault."""
+def test_problem_in_yaml_document_has_line_of_element() -> None:
+    """A problem in a YAML document has the line of the invalid element."""
     text = USER + (
         "        inline:\n"
         "          P:\n"
@@ -138,8 +138,8 @@ def test_unknown_key_in_a_policy_document() -> None:
     assert refused(text).line == 13
 
 
-def test_problem_in_json_text() -> None:
-    """A problem inside JSON text has its line in the seed, where the text is a literal block."""
+def test_problem_in_json_text_has_its_line() -> None:
+    """If the text is a literal block, the line of the seed."""
     text = USER + (
         "        inline:\n"
         "          P: |\n"
@@ -153,8 +153,8 @@ def test_problem_in_json_text() -> None:
     assert refused(text).line == 11
 
 
-def test_documents_in_files(tmp_path: Path) -> None:
-    """A document may stand in a file beside the seed; a problem in it has the line of that file too."""
+def test_document_can_be_in_a_file(tmp_path: Path) -> None:
+    """In the directory of the seed; a problem has the line of that file too."""
     (tmp_path / "good.json").write_text('{"Statement": {"Effect": "Allow", "Action": "docs:*", "Resource": "*"}}')
     seed = tmp_path / "iam.yaml"
     seed.write_text(USER + "        inline: {P: {file: good.json}}")
@@ -169,8 +169,8 @@ def test_documents_in_files(tmp_path: Path) -> None:
     assert "cannot read the file `none.json`: No such file or directory" in caught.value.problems[1]
 
 
-def test_seed_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A seed file that is missing, or is no text, is a problem of the seed."""
+def test_unreadable_seed_file_is_a_problem(tmp_path: Path) -> None:
+    """A seed file that is missing, or not text, is a problem of the seed."""
     with pytest.raises(SeedError, match=r"iam\.yaml: cannot be read: No such file"):
         load_seed(tmp_path / "iam.yaml")
     (tmp_path / "iam.yaml").write_bytes(b"version: \xff")
@@ -178,8 +178,8 @@ def test_seed_file_that_cannot_be_read(tmp_path: Path) -> None:
         load_seed(tmp_path / "iam.yaml")
 
 
-def test_scalars_are_as_written() -> None:
-    """YAML's own ideas don't apply: `no` is no boolean, a version no date, `12:30` no number; JSON's do (G-15)."""
+def test_scalars_stay_as_written() -> None:
+    """`no` is not a boolean, a version not a date, `12:30` not a number; JSON's scalars are converted (G-15)."""
     text = USER + (
         "        tags: {country: no, version: 1.10, when: 2024-01-01, octal: 017}\n"
         "        inline:\n"
@@ -205,14 +205,14 @@ def test_scalars_are_as_written() -> None:
     }
 
 
-def test_account_ids_with_and_without_quotes() -> None:
+def test_account_id_may_be_unquoted() -> None:
     """Twelve digits are an account id, quoted or not."""
     accounts = load('version: 1\naccounts: [{id: 111122223333}, {id: "012345678901"}]').accounts
     assert [account.id for account in accounts] == ["111122223333", "012345678901"]
 
 
-def test_json_is_a_seed_too() -> None:
-    """JSON is YAML: the same seed in JSON is the same value."""
+def test_json_seed_equals_yaml_seed() -> None:
+    """JSON is YAML: the same seed in JSON has the same value."""
     yaml_seed = load(USER + f"        inline: {{P: {DOCUMENT}}}")
     written = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:Get*", "Resource": "*"}]}
     alice = {"name": "alice", "inline": {"P": written}}
@@ -220,16 +220,16 @@ def test_json_is_a_seed_too() -> None:
     assert json_seed.accounts[0].identities[0].inline == yaml_seed.accounts[0].identities[0].inline
 
 
-def test_secrets_from_the_environment() -> None:
-    """`{env: NAME}` takes a secret from the environment; of an API key's, only the digest is kept."""
+def test_secret_can_come_from_environment() -> None:
+    """`{env: NAME}` reads a secret from the environment; of an API key's, only the digest is kept."""
     keys = "        access_keys: [{id: AKIA, secret: {env: KEY}}]\n        api_keys: [{id: abcd, secret: {env: API}}]\n"
     [alice] = load(USER + keys, KEY="from-env", API="A" * 40).accounts[0].identities
     assert alice.access_keys[0].secret == "from-env"
     assert alice.api_keys[0].digest == hashlib.sha256(b"A" * 40).digest()
 
 
-def test_no_secret_shows() -> None:
-    """Neither the repr of a seed nor a problem repeats a secret (design, section 5)."""
+def test_repr_and_problems_show_no_secret() -> None:
+    """Neither the repr of a seed nor a problem contains a secret (design, section 5)."""
     keys = "        access_keys: [{id: AKIA, secret: TOPSECRET}]\n        api_keys: [{id: abcd, secret: TOPSECRET%s}]\n"
     assert "TOPSECRET" not in repr(load(USER + keys % ("x" * 32)))
     assert "TOPSECRET" not in "".join(refused(USER + keys % "!" + "        tags: []\n").problems)
@@ -237,7 +237,7 @@ def test_no_secret_shows() -> None:
 
 
 def test_inline_quota_is_a_sum() -> None:
-    """All inline policies of a user together have 2,048 characters without white space (G-70)."""
+    """All inline policies of a user together have at most 2,048 characters without white space (G-70)."""
     long = ", ".join(f'"docs:{"x" * 50}{number}"' for number in range(18))
     document = f'{{Version: 2012-10-17, Statement: [{{Effect: Allow, Action: [{long}], Resource: "*"}}]}}'
     assert load(USER + f"        inline: {{P: {document}}}")
@@ -245,8 +245,8 @@ def test_inline_quota_is_a_sum() -> None:
     assert "expected at most 2048 characters of inline policies for a user" in str(error)
 
 
-def test_control_policy_written_in_yaml_may_be_as_long_as_its_quota() -> None:
-    """An SCP's quota counts white space (G-72), so a long one is stored without the indent that we would give it."""
+def test_long_yaml_control_policy_is_stored_compactly() -> None:
+    """An SCP's quota counts white space (G-72), so a long document is stored without indentation."""
     actions = ", ".join(f'"docs:{"x" * 20}{number:03}"' for number in range(300))
     document = f'{{Version: 2012-10-17, Statement: [{{Effect: Deny, Action: [{actions}], Resource: "*"}}]}}'
     head = 'version: 1\norganization:\n  id: o-exampleorg\n  management_account: "111122223333"\n'
@@ -258,7 +258,7 @@ def test_control_policy_written_in_yaml_may_be_as_long_as_its_quota() -> None:
 ORGANIZATION = [
     ("policies: [{name: P, document: {}}]", "expected the key `type` in a control policy"),
     ("policies: [{name: P, type: scp, document: {}}]", "expected `SCP` or `RCP`, got `scp`"),
-    (f"policies: [{{name: FullAWSAccess, type: SCP, document: {DOCUMENT}}}]", "belongs to AWS's own policy"),
+    (f"policies: [{{name: FullAWSAccess, type: SCP, document: {DOCUMENT}}}]", "is reserved for AWS's own policy"),
     (
         f"policies: [{{name: P, type: SCP, document: {DOCUMENT}}}, {{name: p, type: SCP, document: {DOCUMENT}}}]",
         "SCP p",
@@ -275,7 +275,7 @@ ORGANIZATION = [
 
 
 @pytest.mark.parametrize(("members", "words"), ORGANIZATION)
-def test_bad_organizations(members: str, words: str) -> None:
+def test_invalid_organization_is_refused(members: str, words: str) -> None:
     """An organization's quotas, names and tree are checked (G-72, G-76)."""
     head = f'version: 1\norganization:\n  id: o-exampleorg\n  management_account: "111122223333"\n  {members}\n'
     error = refused(head)
@@ -283,15 +283,15 @@ def test_bad_organizations(members: str, words: str) -> None:
     assert error.line == 5
 
 
-def test_aliases_may_repeat_a_document() -> None:
-    """An anchor saves writing the same document twice."""
+def test_yaml_alias_repeats_a_document() -> None:
+    """A YAML alias saves writing the same document twice."""
     text = HEAD + f"    users: [{{name: a, inline: {{P: &p {DOCUMENT}}}}}, {{name: b, inline: {{P: *p}}}}]"
     first, second = load(text).accounts[0].identities
     assert first.inline == second.inline
 
 
-def test_aliases_cannot_be_used_to_make_much_out_of_little() -> None:
-    """Nested aliases that stand for billions of values, or for endless depth, are refused at once."""
+def test_yaml_alias_bomb_is_refused() -> None:
+    """Nested aliases that expand to billions of values, or to endless depth, are refused at once."""
     bomb = "version: 1\na0: &a0 [x]\n"
     bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
     assert "expected at most 5000000 values" in str(refused(bomb))
@@ -301,15 +301,15 @@ def test_aliases_cannot_be_used_to_make_much_out_of_little() -> None:
 
 
 def test_deep_nesting_is_refused() -> None:
-    """Nesting beyond what anybody needs is refused, not followed."""
+    """Nesting beyond the limit is refused, not followed."""
     assert "expected at most 64 levels" in str(refused("version: " + "[" * 100))
 
 
 @given(
     st.text(max_size=200) | st.binary(max_size=50).map(lambda data: "version: 1\naccounts: " + data.decode("latin-1"))
 )
-def test_any_text_is_a_seed_or_refused(text: str) -> None:
-    """No text makes the reader fail in any other way than with its own error."""
+def test_any_text_is_read_or_raises_seed_error(text: str) -> None:
+    """No text makes the reader raise another error."""
     try:
         load(text)
     except SeedError as error:
@@ -325,12 +325,12 @@ def test_any_text_is_a_seed_or_refused(text: str) -> None:
         ("resources: [{arn: 'arn:aws:docs:::%s'}]" % ("é" * 1020), "expected an ARN of at most 2048 bytes, got 2055"),
     ],
 )
-def test_what_no_database_holds_is_refused(account: str, words: str) -> None:
-    """NUL characters, and ARNs longer than AWS's longest, which are too long for PostgreSQL's indexes."""
+def test_unstorable_text_is_refused(account: str, words: str) -> None:
+    """NUL characters, and ARNs over AWS's maximum, which are too long for PostgreSQL's indexes."""
     assert words in "".join(refused(f'version: 1\naccounts: [{{id: "111122223333", {account}}}]').problems)
 
 
-def test_equal_documents_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_documents_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most users of a large seed have the same few policies."""
     checked: list[object] = []
 

@@ -1,4 +1,4 @@
-"""A server that goes away and comes back: what becomes of questions and decisions meanwhile (static stability)."""
+"""A server that is unreachable for a while: queries and decisions meanwhile (static stability)."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def store(postgresql: str, settings: Settings, seed_text: str) -> Iterator[SqlSt
     store.close()
 
 
-def test_idle_connections_that_were_cut_are_not_noticed(server: Server, postgresql: str, store: SqlStore) -> None:
-    """After a restart of the server, the first question is answered over a new connection."""
+def test_terminated_idle_connections_are_replaced(server: Server, postgresql: str, store: SqlStore) -> None:
+    """After a restart of the server, the first query uses a new connection."""
     epoch = store.epoch()
     assert server.cut(postgresql) > 0
     assert store.epoch() == epoch
 
 
-def test_cut_while_reading(server: Server, postgresql: str, store: SqlStore) -> None:
-    """Who was just reading hears that the store is unavailable, without a word of the server; then all is well."""
+def test_read_cut_off_is_unavailable_without_server_text(server: Server, postgresql: str, store: SqlStore) -> None:
+    """The error has no text of the server; the next query works."""
 
     def read_and_be_cut() -> None:
         with store.at_once():
@@ -55,8 +55,8 @@ def test_cut_while_reading(server: Server, postgresql: str, store: SqlStore) -> 
     assert store.account(ACME).exists
 
 
-def test_cut_while_writing(server: Server, postgresql: str, store: SqlStore) -> None:
-    """A write that was cut off leaves nothing behind, and the next one is made."""
+def test_write_cut_off_changes_nothing(server: Server, postgresql: str, store: SqlStore) -> None:
+    """A write that was cut off is rolled back, and the next one works."""
 
     def write_and_be_cut() -> None:
         with writing(store.engine) as connection:
@@ -71,22 +71,22 @@ def test_cut_while_writing(server: Server, postgresql: str, store: SqlStore) -> 
         assert bump_epoch(connection) == epoch + 1
 
 
-def test_decisions_while_the_server_is_away(
+def test_unreachable_server_is_bridged_by_cached_decisions(
     server: Server, postgresql: str, store: SqlStore, settings: Settings
 ) -> None:
-    """What is remembered goes on deciding, marked as stale; what is not is denied; afterwards all is as before."""
+    """Cached callers are decided, marked as stale; others are denied; afterwards the store recovers."""
     with closing(Guard(CachedStore(store, settings), Trail(ListSink()), settings)) as guard:
         assert guard.decide(ALICE, "docs:GetDocument", NOTES).allowed
         server.refuse(postgresql)
         try:
-            bridged, unknown = (guard.decide(each, "docs:GetDocument", NOTES) for each in (ALICE, BOB))
+            cached, unknown = (guard.decide(caller, "docs:GetDocument", NOTES) for caller in (ALICE, BOB))
             with pytest.raises(StoreUnavailable):
                 store.epoch()
             with pytest.raises(StoreUnavailable):
                 open_store(postgresql, settings)
         finally:
             server.accept(postgresql)
-        assert (bridged.allowed, bridged.stale) == (True, True)
+        assert (cached.allowed, cached.stale) == (True, True)
         assert (unknown.allowed, unknown.stale, unknown.error is None) == (False, True, False)
         eventually(lambda: guard.decide(BOB, "docs:GetDocument", NOTES).error is None)
         again = guard.decide(ALICE, "docs:GetDocument", NOTES)

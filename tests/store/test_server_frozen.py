@@ -1,4 +1,4 @@
-"""A server whose processes are stopped, and an application that goes on without it: the whole, with real processes."""
+"""A PostgreSQL server whose processes are stopped, and an application that continues, with real processes."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ guard.close()
 """
 
 
-def answer(url: str) -> tuple[int, float]:
-    """Return status and seconds of an answer."""
+def get(url: str) -> tuple[int, float]:
+    """Return status and seconds of a response."""
     began = time.monotonic()
     try:
         with urlopen(url, timeout=20) as response:  # noqa: S310  at loopback
@@ -66,7 +66,7 @@ def answer(url: str) -> tuple[int, float]:
 
 @contextmanager
 def serving_process(store: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run the application in a process of its own."""
+    """Run the application in a separate process."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         descriptor = listener.fileno()
         command = [sys.executable, "-c", APPLICATION, store, str(descriptor)]
@@ -80,8 +80,8 @@ def serving_process(store: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]
 
 
 @pytest.fixture
-def frozen() -> Iterator[Cluster]:
-    """A server of the test's own, below a folder that its user may enter."""
+def server() -> Iterator[Cluster]:
+    """A separate server, in a folder that its user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="iam-guard-", dir="/tmp"))  # a socket's path is short
     folder.chmod(0o755)
     try:
@@ -91,31 +91,31 @@ def frozen() -> Iterator[Cluster]:
         shutil.rmtree(folder)
 
 
-def test_application_outlives_frozen_server(frozen: Cluster) -> None:
-    """Known callers and public endpoints are answered, unknown ones refused, and SIGTERM ends the application."""
+def test_application_outlives_frozen_server(server: Cluster) -> None:
+    """Cached callers and public endpoints are answered, others denied, and SIGTERM ends the application."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}
     users = [{"name": name, "inline": {"P": policy}} for name in ("alice", "bob")]
-    with closing(init_store(frozen.url, Settings(sealing_keys=(SEALING_KEY,)))) as store:
+    with closing(init_store(server.url, Settings(sealing_keys=(SEALING_KEY,)))) as store:
         apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": [{"id": ACME, "users": users}]})))
-    with serving_process(frozen.url) as (url, process), ThreadPoolExecutor(50) as threads:
-        ask: Callable[[str], tuple[int, float]] = lambda path: answer(url + path)  # noqa: E731
-        eventually(lambda: ask("/of/alice")[0] == 200)
-        frozen.freeze()
+    with serving_process(server.url) as (url, process), ThreadPoolExecutor(50) as threads:
+        fetch: Callable[[str], tuple[int, float]] = lambda path: get(url + path)  # noqa: E731
+        eventually(lambda: fetch("/of/alice")[0] == 200)
+        server.freeze()
         try:
             for _ in range(3):
-                cold = [threads.submit(ask, f"/of/bob{number}") for number in range(45)]
-                known = [threads.submit(ask, path) for path in ("/of/alice", "/public")]
-                assert [each.result()[0] for each in known] == [200, 200]
-                assert {each.result()[0] for each in cold} == {503}
-            status, took = ask("/of/bob")
+                cold = [threads.submit(fetch, f"/of/bob{number}") for number in range(45)]
+                cached = [threads.submit(fetch, path) for path in ("/of/alice", "/public")]
+                assert [answer.result()[0] for answer in cached] == [200, 200]
+                assert {answer.result()[0] for answer in cold} == {503}
+            status, took = fetch("/of/bob")
             assert status == 503
             assert took < 5  # at once, since the store is known to hang
         finally:
-            frozen.thaw()
-        eventually(lambda: ask("/of/bob")[0] == 200)
-        frozen.freeze()
+            server.thaw()
+        eventually(lambda: fetch("/of/bob")[0] == 200)
+        server.freeze()
         try:
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) in (0, -signal.SIGTERM)
         finally:
-            frozen.thaw()
+            server.thaw()

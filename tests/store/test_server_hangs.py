@@ -1,6 +1,6 @@
-"""A PostgreSQL server that hangs: every wait for it ends, and nothing waits that need not (rules T-1 to T-5).
+"""A PostgreSQL server that hangs: every wait for it ends, and cached answers don't wait (rules T-1 to T-5).
 
-Times are compared with bounds that are many times the timeout: without a limit, a wait would never end.
+Times are compared with bounds of many timeouts: without a limit, a wait would never end.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ALICE = Principal.from_arn(f"arn:aws:iam::{ACME}:user/staff/alice")
 BOB = Principal.from_arn(f"arn:aws:iam::{ACME}:user/bob")
 NOTES = f"arn:aws:docs:us-east-1:{ACME}:document/notes"
 TIMEOUT = 0.4
-ENDS = 5.0
-"""Seconds within which a wait with `TIMEOUT` must be over on the busiest machine."""
+MAX_SECONDS = 5.0
+"""Seconds within which a wait with `TIMEOUT` must end on the busiest machine."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def store(proxy: Proxy, hanging: Settings, seed_text: str) -> Iterator[SqlStore]
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Do what must be refused, in a thread that may be left behind; return how long it took."""
+    """Run what must raise `StoreUnavailable`, in a thread that may be abandoned; return the seconds."""
     caught: list[BaseException] = []
 
     def run() -> None:
@@ -72,7 +72,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     thread.start()
     thread.join(20.0)
     took = time.monotonic() - began
-    assert not thread.is_alive(), "it waits without end"
+    assert not thread.is_alive(), "the wait does not end"
     assert [type(error) for error in caught] == [StoreUnavailable]
     return took
 
@@ -85,7 +85,7 @@ def is_answered(store: SqlStore) -> bool:
 
 
 def test_timeout_of_zero_is_refused() -> None:
-    """No answer can take no time."""
+    """No answer takes no time."""
     with pytest.raises(ConfigurationError, match="above 0"):
         Settings(store_timeout=0.0)
 
@@ -93,7 +93,7 @@ def test_timeout_of_zero_is_refused() -> None:
 def test_wait_for_hanging_server_ends(
     proxy: Proxy, store: SqlStore, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ping, a new connection, a statement, a commit and a rollback end, in questions, lists and changes."""
+    """The ping, a new connection, a statement, a commit and a rollback end, in queries, lists and changes."""
     monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 2 * TIMEOUT)
     monkeypatch.setattr("iam_guard.store.time_limits._Limits.silence", 2 * TIMEOUT)
 
@@ -143,10 +143,10 @@ def test_wait_for_hanging_server_ends(
             if hangs_before:
                 proxy.hang()
             try:
-                assert seconds_of(work) < ENDS
+                assert seconds_of(work) < MAX_SECONDS
                 began = time.monotonic()
                 store.engine.dispose()
-                assert time.monotonic() - began < ENDS
+                assert time.monotonic() - began < MAX_SECONDS
             finally:
                 proxy.resume()
 
@@ -154,7 +154,7 @@ def test_wait_for_hanging_server_ends(
 def test_lock_of_other_session_ends_write(
     postgresql: str, store: SqlStore, hanging: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Writers give up while another session holds the row that they lock; readers do not notice, however many write."""
+    """Writers give up while another session has the lock; readers don't wait, however many write."""
     monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", TIMEOUT)
     with closing(open_database(postgresql, hanging)) as other, writing(other.engine) as connection:
         bump_epoch(connection)
@@ -162,38 +162,38 @@ def test_lock_of_other_session_ends_write(
             writes = [threads.submit(seconds_of, lambda: store.changing().__enter__()) for _ in range(20)]
             assert store.account(ACME).exists
             assert store.engine.pool.checkedout() <= 1  # type: ignore[attr-defined]
-            assert all(write.result() < ENDS for write in writes)
+            assert all(write.result() < MAX_SECONDS for write in writes)
     with store.changing():
         pass
 
 
 def test_warm_caller_does_not_wait_for_hanging_server(proxy: Proxy, store: SqlStore, hanging: Settings) -> None:
-    """Remembered decisions are made at once, others are refused in time, and all recovers by itself."""
+    """Cached callers are decided at once, others refused in time, and the store recovers by itself."""
     with closing(Guard(CachedStore(store, hanging), Trail(ListSink()), hanging)) as guard:
         eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).allowed)
         proxy.hang()
         began = time.monotonic()
         while time.monotonic() < began + 3 * TIMEOUT:
             with ThreadPoolExecutor(20) as threads:
-                decisions = list(threads.map(lambda who: guard.decide(who, "docs:GetDocument", NOTES), [ALICE] * 20))
+                decisions = list(threads.map(lambda _: guard.decide(ALICE, "docs:GetDocument", NOTES), range(20)))
             assert all(decision.allowed for decision in decisions)
         assert decisions[0].stale
         started = time.monotonic()
         connections = proxy.accepted
         with ThreadPoolExecutor(40) as threads:
-            cold = list(threads.map(lambda who: guard.decide(who, "docs:GetDocument", NOTES), [BOB] * 400))
+            cold = list(threads.map(lambda caller: guard.decide(caller, "docs:GetDocument", NOTES), [BOB] * 400))
         assert {(decision.allowed, decision.error is None) for decision in cold} == {(False, False)}
-        assert time.monotonic() - started < ENDS
-        assert proxy.accepted - connections < 10  # one look at a time, and nothing else, was put to the server
-        assert seconds_of(lambda: guard.store.viewing().__enter__()) < ENDS
-        assert seconds_of(lambda: guard.store.changing().__enter__()) < ENDS
+        assert time.monotonic() - started < MAX_SECONDS
+        assert proxy.accepted - connections < 10  # one poll at a time, and no queries
+        assert seconds_of(lambda: guard.store.viewing().__enter__()) < MAX_SECONDS
+        assert seconds_of(lambda: guard.store.changing().__enter__()) < MAX_SECONDS
         proxy.resume()
         eventually(lambda: guard.decide(BOB, "docs:GetDocument", NOTES).error is None)
         eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).stale is False)
 
 
-def test_hanging_server_is_denied_after_max_staleness(proxy: Proxy, store: SqlStore, hanging: Settings) -> None:
-    """What is remembered holds for `max_staleness`, and then no longer, while the server still hangs."""
+def test_hanging_server_denies_after_max_staleness(proxy: Proxy, store: SqlStore, hanging: Settings) -> None:
+    """Cached answers are valid for `max_staleness` while the server hangs, and no longer."""
     hanging = replace(hanging, max_staleness=2 * TIMEOUT)
     with closing(Guard(CachedStore(store, hanging), Trail(ListSink()), hanging)) as guard:
         eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).allowed)
@@ -210,4 +210,4 @@ def test_guard_on_hanging_server_closes(proxy: Proxy, store: SqlStore, hanging: 
     proxy.hang()
     began = time.monotonic()
     guard.close()
-    assert time.monotonic() - began < ENDS
+    assert time.monotonic() - began < MAX_SECONDS

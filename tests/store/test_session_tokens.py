@@ -1,4 +1,4 @@
-"""Session tokens: what is sealed comes back whole, and nothing else opens (S-1, S-2, S-40, K-21)."""
+"""Session tokens: a session is read as it was written, and nothing else opens (S-1, S-2, S-40, K-21)."""
 
 from __future__ import annotations
 
@@ -108,19 +108,19 @@ sessions = st.builds(
 
 
 def sealed_in(token: str) -> bytes:
-    """Return the bytes that a token spells."""
+    """Return the sealed bytes of a token."""
     text = token.removeprefix(PREFIX)
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def spelled(sealed: bytes | bytearray) -> str:
-    """Spell bytes as a token."""
+def encoded(sealed: bytes | bytearray) -> str:
+    """Encode bytes as a token."""
     return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
 @given(sessions, st.integers(-5, 4096))
-def test_a_session_comes_back_as_it_was_sealed(session: Session, at_least: int) -> None:
-    """Every part of it, whatever text it is; the frozen keys too, which equality leaves out."""
+def test_session_is_read_as_it_was_written(session: Session, at_least: int) -> None:
+    """Every part, with any text; the session keys too, which equality leaves out."""
     token = write_session(session, SEALER, at_least=at_least)
     assert len(token) >= at_least
     opened = read_session(token, SEALER)
@@ -129,23 +129,23 @@ def test_a_session_comes_back_as_it_was_sealed(session: Session, at_least: int) 
     assert dict(opened.principal.session) == dict(session.principal.session)
 
 
-def test_odd_text_comes_back() -> None:
-    """Half a surrogate pair, NUL and everything that JSON escapes."""
+def test_unusual_characters_are_preserved() -> None:
+    """A lone surrogate, NUL and everything that JSON escapes."""
     session = replace(SESSION, source_identity='\ud800 \0 " \\ \u2028')
     assert read_session(write_session(session, SEALER), SEALER) == session
 
 
-def test_frozen_keys_are_frozen_as_texts() -> None:
-    """K-21: what the key had for a value is fixed when the session is made; an absent one stays absent."""
-    given_keys: dict[str, Any] = {"a:b": True, "a:n": 7, "a:d": NOW, "a:i": [IPv4Address("10.0.0.1")], "a:x": None}
-    session = replace(SESSION, principal=replace(SESSION.principal, session=given_keys))
+def test_session_keys_are_fixed_as_strings() -> None:
+    """K-21: the value of a key is fixed when the session is created; an absent one stays absent."""
+    session_keys: dict[str, Any] = {"a:b": True, "a:n": 7, "a:d": NOW, "a:i": [IPv4Address("10.0.0.1")], "a:x": None}
+    session = replace(SESSION, principal=replace(SESSION.principal, session=session_keys))
     opened = read_session(write_session(session, SEALER), SEALER)
     assert opened is not None
     assert opened.principal.session == {"a:b": "true", "a:n": "7", "a:d": "2026-11-24T12:30:15Z", "a:i": ("10.0.0.1",)}
 
 
-def test_fractions_of_a_second_are_cut_off() -> None:
-    """So no session is younger, longer or has a fresher MFA than it was given."""
+def test_fractions_of_a_second_are_truncated() -> None:
+    """So that no session starts or ends later, or has a later MFA time, than it should."""
     instants = {"issued": NOW, "expires": NOW + timedelta(hours=1), "mfa_at": NOW}
     later: dict[str, Any] = {name: moment + timedelta(microseconds=999_999) for name, moment in instants.items()}
     opened = read_session(write_session(replace(SESSION, **later), SEALER), SEALER)
@@ -156,25 +156,25 @@ def test_fractions_of_a_second_are_cut_off() -> None:
 
 
 @given(st.integers(min_value=0), st.sampled_from([SESSION, USER_SESSION, FEDERATED_SESSION]))
-def test_a_token_altered_in_one_bit_is_refused(place: int, session: Session) -> None:
-    """Of the sealed bytes, form and key name and nonce included."""
+def test_token_with_one_altered_bit_is_refused(place: int, session: Session) -> None:
+    """In the sealed bytes, including format, key name and nonce."""
     token = write_session(session, SEALER)
     sealed = bytearray(sealed_in(token))
     place %= len(sealed) * 8
     sealed[place // 8] ^= 1 << place % 8
-    assert read_session(spelled(sealed), SEALER) is None
+    assert read_session(encoded(sealed), SEALER) is None
 
 
 @given(st.integers(min_value=0), st.integers(0, 7))
-def test_a_token_altered_in_one_bit_of_its_text_is_refused(place: int, bit: int) -> None:
-    """Of any character, also where base64 leaves bits unread."""
+def test_token_with_one_altered_character_is_refused(place: int, bit: int) -> None:
+    """In any character, also where base64 ignores bits."""
     altered = bytearray(TOKEN.encode())
     altered[place % len(altered)] ^= 1 << bit
     assert read_session(altered.decode("latin-1"), SEALER) is None
 
 
-def test_a_token_has_one_spelling() -> None:
-    """For each length, no last character but the right one opens, nor padding, white space or the other alphabet."""
+def test_token_has_one_encoding() -> None:
+    """For each length, only the right last character opens; no padding, white space or other alphabet."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/= \n"
     for length in range(4):
         token = write_session(replace(SESSION, source_identity="x" * length), SEALER)
@@ -186,42 +186,42 @@ def test_a_token_has_one_spelling() -> None:
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{0,200}", fullmatch=True))
-def test_no_text_makes_opening_fail(text: str) -> None:
-    """A stranger's token is None, never an error."""
+def test_any_other_text_is_no_token(text: str) -> None:
+    """An unknown token is None, never an error."""
     assert read_session(text, SEALER) is None
 
 
 @given(st.integers(0, len(TOKEN) - 1))
-def test_a_token_cut_short_is_refused(length: int) -> None:
-    """At any place."""
+def test_truncated_token_is_refused(length: int) -> None:
+    """At any position."""
     assert read_session(TOKEN[:length], SEALER) is None
 
 
-def test_a_token_of_another_ring_is_refused() -> None:
-    """Nobody else's key opens it."""
+def test_token_of_other_keys_is_refused() -> None:
+    """Other keys don't open it."""
     assert read_session(TOKEN, Sealer([new_key()])) is None
 
 
-def test_the_ring_turns() -> None:
-    """A new first key seals, the old one still opens; once it is gone, its tokens are."""
-    turned = Sealer([KEYS[1], KEYS[0]])
-    assert read_session(TOKEN, turned) == SESSION
-    fresh = write_session(SESSION, turned)
+def test_tokens_survive_key_rotation() -> None:
+    """A new first key seals, the old one still opens; after its removal, its tokens are refused."""
+    rotated = Sealer([KEYS[1], KEYS[0]])
+    assert read_session(TOKEN, rotated) == SESSION
+    fresh = write_session(SESSION, rotated)
     assert read_session(fresh, SEALER) is None
     assert read_session(fresh, Sealer(KEYS[1:])) == SESSION
     assert read_session(TOKEN, Sealer(KEYS[1:])) is None
 
 
 @pytest.mark.parametrize("context", [b"", b"session-token:0", b"session-token:2", b"access-key:ASIAIOSFODNN7EXAMPLE"])
-def test_what_was_sealed_for_something_else_is_refused(context: bytes) -> None:
-    """Another form, another place: a stored secret that leaks is no token."""
+def test_value_sealed_in_other_context_is_refused(context: bytes) -> None:
+    """Another format or another place: a leaked stored secret is no token."""
     content = SEALER.open(sealed_in(TOKEN), b"session-token:1")
-    assert read_session(spelled(SEALER.seal(content, b"session-token:1")), SEALER) == SESSION
-    assert read_session(spelled(SEALER.seal(content, context)), SEALER) is None
+    assert read_session(encoded(SEALER.seal(content, b"session-token:1")), SEALER) == SESSION
+    assert read_session(encoded(SEALER.seal(content, context)), SEALER) is None
 
 
 def test_two_tokens_of_one_session_differ() -> None:
-    """A nonce is never used twice, and a token does not tell whose it is."""
+    """A nonce is never used twice, and a token does not reveal its owner."""
     assert write_session(SESSION, SEALER) != write_session(SESSION, SEALER)
     sealed = sealed_in(TOKEN)
     for part in (SESSION.access_key_id, SECRET, "Auditor", "111122223333", "blue"):
@@ -231,8 +231,8 @@ def test_two_tokens_of_one_session_differ() -> None:
 # --- sizes -------------------------------------------------------------------------------------------------------
 
 
-def test_long_policies_are_packed() -> None:
-    """Ten policies at their quota make a token that a header takes."""
+def test_long_policies_are_compressed() -> None:
+    """Ten policies at their quota make a token that fits into a header."""
     long = json.dumps({"Statement": [{"Sid": f"S{n}", "Effect": "Allow", "Action": "docs:Get"} for n in range(100)]})
     session = replace(SESSION, principal=replace(SESSION.principal, session_policies=(long,) * 10))
     token = write_session(session, SEALER)
@@ -240,8 +240,8 @@ def test_long_policies_are_packed() -> None:
     assert len(token) < len(long)
 
 
-def test_the_packed_size_is_that_of_what_is_passed() -> None:
-    """S-40: the same for the same policies and tags, whoever asks and when; nothing passed is nothing."""
+def test_packed_size_depends_on_policies_and_tags_only() -> None:
+    """S-40: not on the caller or the time; without policies and tags it is 0."""
     assert packed_size(USER_SESSION) == 0
     size = packed_size(SESSION)
     assert 0 < size < 10
@@ -250,8 +250,8 @@ def test_the_packed_size_is_that_of_what_is_passed() -> None:
     assert packed_size(replace(SESSION, source_identity=NOISE[:100])) > size
 
 
-def test_what_fits_in_the_limit_makes_a_token_that_proxies_take() -> None:
-    """100 percent of text that cannot be packed is a token under 8 KiB, and a little more is over 100."""
+def test_largest_session_fits_into_token_limit() -> None:
+    """100 percent of incompressible text is a token under 8 KiB, and a little more is over 100."""
 
     def sized(length: int) -> Session:
         return replace(SESSION, principal=replace(SESSION.principal, tags={}, session_policies=(NOISE[:length],)))
@@ -262,8 +262,8 @@ def test_what_fits_in_the_limit_makes_a_token_that_proxies_take() -> None:
 
 
 @pytest.mark.parametrize("session", [SESSION, USER_SESSION, FEDERATED_SESSION])
-def test_a_token_is_no_longer_than_it_must_be(session: Session) -> None:
-    """S-17: of at least so many characters, and of three more at most; whether or not it is deflated."""
+def test_token_has_requested_length(session: Session) -> None:
+    """S-17: at least the requested length, and at most three more; compressed or not."""
     usual = len(write_session(session, SEALER))
     for at_least in (0, usual, *range(usual + 1, usual + 9), 4096):
         token = write_session(session, SEALER, at_least=at_least)
@@ -271,8 +271,8 @@ def test_a_token_is_no_longer_than_it_must_be(session: Session) -> None:
         assert read_session(token, SEALER) == session
 
 
-def test_a_token_is_known_by_its_beginning() -> None:
-    """So redaction and scanners for secrets find it, and the same bytes without it are no token."""
+def test_token_starts_with_its_prefix() -> None:
+    """Redaction and secret scanners match it, and the same bytes without it are no token."""
     assert TOKEN.startswith("igst_")
     for other in (TOKEN.removeprefix(PREFIX), TOKEN.replace("igst_", "IGST_"), PREFIX + TOKEN, PREFIX, ""):
         assert read_session(other, SEALER) is None
@@ -281,14 +281,14 @@ def test_a_token_is_known_by_its_beginning() -> None:
 # --- the stores --------------------------------------------------------------------------------------------------
 
 
-def test_no_secret_shows() -> None:
-    """Not in a repr of the session, nor of what seals it."""
+def test_repr_shows_no_secret() -> None:
+    """Not of the session, nor of the sealer."""
     assert SECRET not in repr(SESSION)
     assert SECRET not in repr(read_session(TOKEN, SEALER))
 
 
-def test_every_store_seals_and_opens_without_its_database(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The cache hands on, the file that is followed may be read-only; no statement is executed and nothing logged."""
+def test_sealing_a_session_needs_no_query(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In every kind of store; no statement is executed and nothing is logged."""
     caplog.set_level(logging.DEBUG, "iam_guard")
     seed = tmp_path / "iam.json"
     seed.write_text('{"version": 1, "accounts": [{"id": "111122223333"}]}')
@@ -309,8 +309,8 @@ def test_every_store_seals_and_opens_without_its_database(tmp_path: Path, caplog
     followed.close()
 
 
-def test_a_store_opens_what_another_with_its_keys_sealed() -> None:
-    """Any process that shares the ring; nothing is looked up."""
+def test_store_with_same_keys_opens_token() -> None:
+    """Any process with the same keys can open a token."""
     engine = init_store("sqlite://", Settings())
     with_keys = [SqlStore(engine.engine, Sealer(KEYS)), SqlStore(engine.engine, Sealer(KEYS[::-1]))]
     assert with_keys[0].open_session(with_keys[1].seal_session(SESSION)) == SESSION

@@ -70,7 +70,7 @@ def changed(path: Path, *statements: str) -> str:
 
 
 def test_command_on_unusable_store_reports_one_line(folder: Path, subtests: pytest.Subtests) -> None:
-    """Nothing ends in a traceback."""
+    """No command ends in a traceback."""
     (folder / "a-file").touch()
     (folder / "a-folder.db").mkdir()
     (folder / "text.db").write_bytes(b"this is no database" * 100)
@@ -94,18 +94,20 @@ def test_command_on_unusable_store_reports_one_line(folder: Path, subtests: pyte
 
 
 @pytest.mark.parametrize("command", ["init", "apply", "serve", "who-can"])
-def test_half_made_store_reports_one_line(folder: Path, command: str) -> None:
-    """A store without a table or without its epoch, as an interrupted copy is."""
+def test_incomplete_store_reports_one_line(folder: Path, command: str) -> None:
+    """A store without a table or without its epoch, such as an interrupted copy."""
     complaint(run(command, changed(folder / "no-table.db", "DROP TABLE meta")))
     complaint(run(command, changed(folder / "no-epoch.db", "DELETE FROM meta")))
 
 
-def test_postgresql_refusal_is_named(bare_postgresql: str) -> None:
-    """The user learns what to change, in our words, for the server's may repeat what was in the URL."""
+def test_postgresql_connection_error_names_the_reason(bare_postgresql: str) -> None:
+    """In our own words: the server's message may contain parts of the URL."""
     prefix, _, _ = bare_postgresql.rpartition("/")
-    assert "no such database" in complaint(run("init", f"{prefix}/none_{SECRET}"))
+    assert "the database does not exist" in complaint(run("init", f"{prefix}/none_{SECRET}"))
     other = bare_postgresql.replace("://postgres@", f"://nobody_{SECRET}:{SECRET}@")
-    assert "no such user" in complaint(run("init", other)) or "password is wrong" in complaint(run("init", other))
+    assert "the user does not exist" in complaint(run("init", other)) or "wrong user or password" in complaint(
+        run("init", other)
+    )
     assert "connection was refused" in complaint(run("init", f"postgresql://a:{SECRET}@127.0.0.1:1/a"))
     assert "schema" in complaint(run("apply", bare_postgresql))
 
@@ -116,10 +118,10 @@ def test_postgresql_without_driver_names_the_extra(monkeypatch: pytest.MonkeyPat
         assert "iam-guard[postgres]" in complaint(run(command, f"postgresql://a:{SECRET}@127.0.0.1/a"))
 
 
-def test_user_without_write_access_is_refused_before_seed_is_read(
+def test_read_only_user_is_refused_before_seed_is_read(
     server: Server, postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user that may only read gets as far as a replica would, and no seed is read in vain."""
+    """As with a read-only replica; no seed is read in vain."""
     monkeypatch.setattr(seed_reader, "read_tree", lambda *_: pytest.fail("the seed was read"))
     reader = f"iam_guard_reader_{secrets.token_hex(6)}"
     server.run(f"CREATE ROLE {reader} LOGIN PASSWORD '{SECRET}'")
@@ -137,7 +139,7 @@ def test_user_without_write_access_is_refused_before_seed_is_read(
 
 
 def test_full_disk_reports_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the key file has no room, and where the database has none: no file of the command's process may grow."""
+    """If there is no space for the key file, or for the database; RLIMIT_FSIZE limits the files."""
 
     def init(name: str, most: int) -> str:
         limits = (most, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
@@ -158,7 +160,7 @@ def test_full_disk_reports_one_line(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> None:
-    """On both databases, by opening, by upgrading, and for a candidate; the message says what is the matter."""
+    """On both databases, when opening, when upgrading, and for a candidate."""
     engine = make_engine(database)
     with writing(engine) as connection:
         present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
@@ -179,8 +181,8 @@ def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> Non
     engine.dispose()
 
 
-def test_seed_is_read_after_all_else_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading a large seed takes minutes, so it must not be in vain."""
+def test_seed_is_read_after_all_other_checks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a large seed takes minutes."""
     read: list[str] = []
     monkeypatch.setattr(seed_reader, "read_tree", lambda *_: read.append("seed"))
     serve = ["serve", "--port", "0", "--seed", "seed.yaml"]

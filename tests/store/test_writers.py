@@ -1,4 +1,4 @@
-"""Several processes with several threads that change the same store at the same moment, and a reader (rule T-9)."""
+"""Concurrent writes to one store by several processes with several threads, and a reader (rule T-9)."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ store.close()
 
 
 def marks(store: SqlStore, name: str) -> tuple[int, set[str]]:
-    """Return the epoch and the marks that a user, its own policy and its tag bear; several marks are a half write."""
+    """Return the epoch and the marks of a user's policies and tag; several marks would be a partial write."""
     record = store.principal(Principal.from_arn(f"arn:aws:iam::111122223333:user/{name}"))
     found = {json.loads(policy.text)["Statement"][0]["Action"].removeprefix("docs:") for policy in record.identity}
     return record.epoch, found | {tag for key, tag in record.principal.tags.items() if key == "mark"}
 
 
 def run_together(writers: list[Popen[str]]) -> dict[int, str]:
-    """Let them begin together; give every mark by the epoch at which it was written."""
+    """Start the writers together; return epoch -> mark."""
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
@@ -69,15 +69,15 @@ def run_together(writers: list[Popen[str]]) -> dict[int, str]:
         writer.stdin.flush()
     written: list[tuple[int, str]] = []
     for writer in writers:
-        said, _ = writer.communicate(timeout=300)
+        output, _ = writer.communicate(timeout=300)
         assert writer.returncode == 0
-        written += [(epoch, mark) for epoch, mark in json.loads(said)]
-    assert len(written) == len(dict(written))  # no epoch was given twice
+        written += [(epoch, mark) for epoch, mark in json.loads(output)]
+    assert len(written) == len(dict(written))  # no epoch was used twice
     return dict(written)
 
 
-def test_no_write_is_lost_and_none_is_seen_by_halves(database: str, settings: Settings) -> None:
-    """Each write has the next epoch to itself; whoever reads meanwhile sees one write whole, and never goes back."""
+def test_concurrent_writes_are_complete_and_ordered(database: str, settings: Settings) -> None:
+    """Each write has an epoch of its own; readers see whole writes, in order."""
     seen: list[tuple[int, set[str]]] = []
     done = Event()
     with closing(open_database(database, settings)) as store:
@@ -98,7 +98,7 @@ def test_no_write_is_lost_and_none_is_seen_by_halves(database: str, settings: Se
             assert found == ({written[epoch]} if epoch > 1 else set())
         assert [epoch for epoch, _ in seen] == sorted(epoch for epoch, _ in seen)
         assert len({epoch for epoch, _ in seen}) > 3
-        assert_last_writes_stand(store, written)
+        assert_last_writes(store, written)
 
 
 def follow(store: SqlStore, seen: list[tuple[int, set[str]]], done: Event) -> None:
@@ -106,8 +106,8 @@ def follow(store: SqlStore, seen: list[tuple[int, set[str]]], done: Event) -> No
         seen.append(marks(store, "shared"))
 
 
-def assert_last_writes_stand(store: SqlStore, written: dict[int, str]) -> None:
-    """Everybody's own user bears its last mark, what they share bears the last of all, and versions were counted."""
+def assert_last_writes(store: SqlStore, written: dict[int, str]) -> None:
+    """Check the last mark of each user and of the shared policy, and the number of versions."""
     last = written[max(written)]
     for process in range(PROCESSES):
         for thread in range(THREADS):

@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstrain
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.store import schema
-from iam_guard.store.builtin import begin, complete
+from iam_guard.store.builtin import insert_initial_rows, insert_missing_policies
 from iam_guard.store.engine import reading, writing
 
 _ADVISORY_LOCK = 0x69616D67756172
@@ -41,8 +41,8 @@ def upgrade(engine: Engine) -> bool:
         if before is None:
             _create(connection)
         else:
-            import_module("iam_guard.store.migrations.steps").climb(connection)
-            complete(connection, now=int(time.time()))
+            import_module("iam_guard.store.migrations.steps").upgrade_to_head(connection)
+            insert_missing_policies(connection, now=int(time.time()))
     return True
 
 
@@ -66,7 +66,7 @@ def _create(connection: Connection) -> None:
     schema.metadata.create_all(connection, checkfirst=False)
     _VERSION.create(connection, checkfirst=True)
     connection.execute(_VERSION.insert().values(version_num=_head()))
-    begin(connection, now=int(time.time()))
+    insert_initial_rows(connection, now=int(time.time()))
 
 
 def _revision(connection: Connection) -> str | None:

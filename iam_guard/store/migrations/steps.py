@@ -16,7 +16,7 @@ _one_at_a_time = threading.Lock()
 """Alembic's current connection belongs to the whole process."""
 
 
-def climb(connection: Connection) -> None:
+def upgrade_to_head(connection: Connection) -> None:
     """Run all migrations up to the current schema."""
     with _one_at_a_time, EnvironmentContext(Config(), _script(), fn=_to_head) as environment:
         environment.configure(connection=connection, transactional_ddl=True)

@@ -1,4 +1,4 @@
-"""The tables of the store: what decisions are made of, what one signs in with, what is noted beside."""
+"""The tables of the store: entities and policies (`core`), `credentials`, and further data of the control plane."""
 
 from __future__ import annotations
 

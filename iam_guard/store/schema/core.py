@@ -1,12 +1,12 @@
-"""The tables of what decisions are made of, as data.
+"""The tables that decisions read.
 
 Users, groups and roles share one table, `identities`: they have the same path, policies, boundary and tags, and a
-policy is attached to each in the same way. The state of one managed policy is split into `policies` and
-`policy_versions`; AWS managed policies have `aws` for an account. Rules P-1 to P-6, G-75, R-10 to R-13, E-12.
+policy is attached to each in the same way. A managed policy is split into `policies` and `policy_versions`; AWS managed
+policies have the account `aws`. Rules P-1 to P-6, G-75, R-10 to R-13, E-12.
 
-Types are those that SQLite and PostgreSQL share. Instants are whole seconds since 1970. `folded` is the name in lower
-case: names are unique without regard to case and compared with it (P-16). `bindings` holds, for each user or role
-that a resource-based policy names as principal, the unique id it had when the policy was saved (P-5).
+Only types that SQLite and PostgreSQL share are used. Times are whole seconds since 1970. `folded` is the name in lower
+case: names are unique case-insensitively, but compared case-sensitively (P-16). `bindings` has, for each user or role
+that a resource-based policy names as principal, the unique id that it had when the policy was saved (P-5).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ STATUSES = "status IN ('Active', 'Inactive', 'Expired')"  # R-30
 
 
 def owned_by(target: str, name: str, *, optional: bool = False, **options: Any) -> Column[str]:
-    """Make a column that points at the owner of the row, with which the row goes away."""
+    """Return a foreign key to the owner of the row; deleting the owner deletes the row."""
     return Column(name, String, ForeignKey(target, ondelete="CASCADE"), nullable=optional, **options)
 
 
 def json_column(name: str) -> Column[Any]:
-    """Make a column that always has a value."""
+    """Return a JSON column that is never NULL."""
     return Column(name, JSON, nullable=False)
 
 
@@ -70,7 +70,7 @@ accounts = Table(
     Column("email", String),
     Column("alias", String, unique=True),
     Column("created", BigInteger, nullable=False),
-    # what the account has set for itself; NULL where it has not
+    # settings of the account; NULL: not set
     Column("sts_token_version", String),
     Column("outbound_issuer", String),
     Column("properties", JSON(none_as_null=True)),
@@ -88,9 +88,9 @@ policies = Table(
     Column("default_version", Integer, nullable=False),
     json_column("tags"),
     Column("created", BigInteger, nullable=False),
-    # NULL: as created
+    # NULL: never updated
     Column("updated", BigInteger),
-    # the highest number that a version ever had, NULL where no version was ever deleted: numbers do not come again
+    # the highest version number ever used, NULL if no version was ever deleted: numbers are never reused
     Column("latest_version", Integer),
     UniqueConstraint("account", "folded"),
 )
@@ -115,7 +115,7 @@ identities = Table(
     Column("name", String, nullable=False),
     Column("folded", String, nullable=False),
     Column("description", Text, nullable=False),
-    # no ON DELETE: a policy that is somebody's boundary must not vanish, for the boundary would vanish with it
+    # no ON DELETE: deleting a policy must not remove a boundary
     Column("boundary_id", String, ForeignKey("policies.id"), index=True),
     json_column("tags"),
     Column("trust_text", Text),
@@ -175,9 +175,9 @@ api_keys = Table(
     Column("expires", BigInteger),
     Column("session_policy", Text),
     Column("created", BigInteger, nullable=False),
-    # the id of the key that this one was rotated from, which may be gone
+    # the id of the key that this one was rotated from, which may have been deleted
     Column("replaces", String, index=True),
-    # when it was last used; no decision depends on it
+    # time of the last use; no decision reads it
     Column("used", BigInteger),
     CheckConstraint(STATUSES, name="status"),
 )
@@ -200,7 +200,7 @@ organizations = Table(
     Column("management_account", String(12), nullable=False, unique=True),
     Column("scps_enabled", Boolean, nullable=False),
     Column("rcps_enabled", Boolean, nullable=False),
-    # the names of IAM's features for the whole organization that are on; NULL: none
+    # the names of the enabled organization-wide IAM features; NULL: none
     Column("root_features", JSON(none_as_null=True)),
 )
 
@@ -243,7 +243,7 @@ control_attachments = Table(
     "control_attachments",
     metadata,
     owned_by("control_policies.id", "policy_id", primary_key=True),
-    # a unit's id (the root is one) or an account's id: exactly one of the two columns below repeats it
+    # the id of a unit (including the root) or account: exactly one of the two columns below repeats it
     Column("target", String, primary_key=True),
     owned_by("units.id", "unit_id", optional=True),
     owned_by("accounts.id", "account", optional=True),

@@ -1,7 +1,7 @@
-"""The tables of what people and machines sign in with, and of who vouches for them, as data.
+"""The tables of credentials, identity providers and certificates.
 
-What a root user can have too has `account` and, for users, `user_id`; NULL there is the root user. Secrets that must be
-read again are sealed, others are hashed. Rules R-3, R-10, R-20 to R-35, G-77.
+Credentials that a root user can have too have `account` and `user_id`, which is NULL for the root user. Secrets that
+must be readable are sealed, others are hashed. Rules R-3, R-10, R-20 to R-35, G-77.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ mfa_devices = Table(
     Column("path", String, nullable=False),
     Column("name", String, nullable=False),
     Column("folded", String, nullable=False),
-    # whose it is: a user's, the root user's, or nobody's yet
+    # the owner: a user, the root user (`for_root`), or none yet
     Column("user_id", String, ForeignKey("identities.id", ondelete="SET NULL"), index=True),
     Column("for_root", Boolean, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("enabled", BigInteger),
-    # the 30-second step of the latest code that was taken: each is good once
+    # the 30-second step of the last accepted code: each is valid once
     Column("last_step", BigInteger),
-    # how many steps its clock is ahead of ours, as found when it was enabled or synchronised
+    # the number of steps by which the device's clock is ahead, measured when it was enabled or synchronized
     Column("drift", Integer),
     json_column("tags"),
     Column("created", BigInteger, nullable=False),
@@ -120,12 +120,12 @@ oidc_providers = Table(
 issuer_keys = Table(
     "issuer_keys",
     metadata,
-    # what the tokens call the key
+    # the `kid` of tokens
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     Column("issuer", String, nullable=False, index=True),
     Column("algorithm", String, nullable=False),
-    # both halves: what is published is as little to be changed as what signs
+    # the private and the public key: the published one must not be changed either
     Column("sealed", LargeBinary, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
@@ -154,7 +154,7 @@ signing_certificates = Table(
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", optional=True, index=True),
     Column("body", Text, nullable=False),
-    # SHA-256 of the certificate, in hexadecimal: nobody has the same one twice
+    # SHA-256 of the certificate, in hexadecimal; unique
     Column("fingerprint", String, nullable=False),
     Column("status", String, nullable=False),
     Column("created", BigInteger, nullable=False),
@@ -166,7 +166,7 @@ ssh_keys = Table(
     metadata,
     Column("id", String, primary_key=True),
     owned_by("identities.id", "user_id", index=True),
-    # in the form of OpenSSH
+    # in OpenSSH format
     Column("body", Text, nullable=False),
     Column("fingerprint", String, nullable=False),
     Column("status", String, nullable=False),
@@ -182,7 +182,7 @@ trust_anchors = Table(
     owned_by("accounts.id", "account", index=True),
     Column("name", String, nullable=False),
     Column("folded", String, nullable=False),
-    # of the authorities, in PEM
+    # of the certificate authorities, in PEM
     Column("certificates", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
@@ -193,7 +193,7 @@ revocation_lists = Table(
     "revocation_lists",
     metadata,
     owned_by("trust_anchors.id", "anchor_id", primary_key=True),
-    # SHA-256 of what identifies the authority: of each authority the latest list is kept
+    # SHA-256 of the authority's name and key: the latest list of each authority is kept
     Column("authority", String(64), primary_key=True),
     Column("text", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
@@ -210,9 +210,9 @@ certificate_profiles = Table(
     json_column("roles"),
     Column("seconds", Integer, nullable=False),
     Column("session_policy", Text),
-    # unique ids of managed policies, whose default versions limit sessions too
+    # unique ids of managed policies, whose default versions also limit sessions
     json_column("policy_ids"),
-    # which attributes become session tags; NULL: all
+    # the attributes that become session tags; NULL: all
     Column("mappings", JSON(none_as_null=True)),
     Column("created", BigInteger, nullable=False),
     UniqueConstraint("account", "folded"),
@@ -225,16 +225,16 @@ service_credentials = Table(
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", index=True),
     Column("service", String, nullable=False),
-    # the name that goes with a password; NULL for what is one secret alone, which has an alias
+    # the user name for a password; NULL for a single secret, which has an alias
     Column("user_name", String),
     Column("alias", String),
     Column("digest", String, nullable=False),
     Column("status", String, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
-    # what an API key for a service of the application may be used for; such a one signs in. NULL: another service's
+    # the session policy of an API key for a service of the application, which authenticates; NULL: for another service
     Column("session_policy", Text),
-    # when it was last used, as far as it signs in
+    # time of the last use as an API key
     Column("used", BigInteger),
     UniqueConstraint("service", "user_name"),
     UniqueConstraint("service", "alias"),

@@ -1,7 +1,4 @@
-"""The tables of what the control plane notes beside the identities: instance profiles, uses, reports, jobs, as data.
-
-Nothing of it is read for a decision.
-"""
+"""The tables of instance profiles, last uses, reports and jobs, which no decision reads."""
 
 from __future__ import annotations
 

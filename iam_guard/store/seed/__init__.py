@@ -1,4 +1,4 @@
-"""The declarative seed: a YAML or JSON file that says which accounts, principals and policies there are."""
+"""The declarative seed: a YAML or JSON file that defines accounts, principals and policies."""
 
 from iam_guard.store.seed.apply import Changes, apply_seed
 from iam_guard.store.seed.seed_reader import load_seed, load_seed_text

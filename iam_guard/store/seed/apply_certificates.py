@@ -1,7 +1,7 @@
-"""Trust anchors and certificate profiles that a seed declares; identities and policies must be known by then.
+"""Applies the trust anchors and certificate profiles of a seed, after its identities and policies.
 
-A revocation list that is not in the seed stays, for it may have been imported since, and dropping it would make revoked
-certificates good again; only where the seed is all there is does it go.
+A revocation list that is not in the seed stays: it may have been imported since, and without it revoked certificates
+would be valid again. It is deleted only if the seed is the complete content of the store (`whole`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from iam_guard.store.seed.seed_values import Ref, SeedAnchor, SeedProfile
 
 
 def apply_certificates(run: Run) -> None:
-    """Make anchors, lists and profiles be as declared."""
+    """Create, change and prune anchors, lists and profiles."""
     anchors = {
         anchor.id: _anchor(run, account.id, anchor) for account in run.seed.accounts for anchor in account.anchors
     }
@@ -32,27 +32,27 @@ def apply_certificates(run: Run) -> None:
     _sync(run, trust_anchors, anchors, "trust anchor")
     _sync(run, certificate_profiles, profiles, "certificate profile")
     declared = [anchor for account in run.seed.accounts for anchor in account.anchors]
-    wanted = {(row["anchor_id"], row["authority"]): row for each in declared for row in _lists(run, each)}
-    known = list(rows_where(run.connection, revocation_lists, revocation_lists.c.anchor_id, anchors))
-    existing = [row for row in known if run.whole or (row["anchor_id"], row["authority"]) in wanted]
+    desired = {(row["anchor_id"], row["authority"]): row for anchor in declared for row in _lists(run, anchor)}
+    stored = list(rows_where(run.connection, revocation_lists, revocation_lists.c.anchor_id, anchors))
+    existing = [row for row in stored if run.whole or (row["anchor_id"], row["authority"]) in desired]
     for row in existing:
         key = (row["anchor_id"], row["authority"])
-        if not run.whole and _issued(row["text"]) > _issued(wanted[key]["text"]):
-            del wanted[key]  # a later one was imported
-    existing = [row for row in existing if run.whole or (row["anchor_id"], row["authority"]) in wanted]
-    delta = sync(run.connection, revocation_lists, wanted.values(), existing)
+        if not run.whole and _issued(row["text"]) > _issued(desired[key]["text"]):
+            del desired[key]  # a later one was imported
+    existing = [row for row in existing if run.whole or (row["anchor_id"], row["authority"]) in desired]
+    delta = sync(run.connection, revocation_lists, desired.values(), existing)
     for anchor_id in sorted({key[0] for key in (*delta.created, *delta.updated, *delta.deleted)}):
-        run.note("updated", f"trust anchor {anchor_id}", ("revocation lists",))
+        run.record("updated", f"trust anchor {anchor_id}", ("revocation lists",))
 
 
-def _sync(run: Run, table: Table, wanted: dict[str, dict[str, Any]], what: str) -> None:
-    known: Iterable[RowMapping] = rows_where(run.connection, table, table.c.account, run.account_ids)
-    existing = [row for row in known if row["id"] in wanted or run.prune]
-    delta = sync(run.connection, table, wanted.values(), existing)
-    names = {row["id"]: row["name"] for row in existing} | {id: row["name"] for id, row in wanted.items()}
+def _sync(run: Run, table: Table, desired: dict[str, dict[str, Any]], what: str) -> None:
+    stored: Iterable[RowMapping] = rows_where(run.connection, table, table.c.account, run.account_ids)
+    existing = [row for row in stored if row["id"] in desired or run.prune]
+    delta = sync(run.connection, table, desired.values(), existing)
+    names = {row["id"]: row["name"] for row in existing} | {id: row["name"] for id, row in desired.items()}
     for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
         for (id,) in keys:
-            run.note(verb, f"{what} {names[id]}", delta.updated.get((id,), ()))
+            run.record(verb, f"{what} {names[id]}", delta.updated.get((id,), ()))
 
 
 def _anchor(run: Run, account: str, anchor: SeedAnchor) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _profile(run: Run, account: str, profile: SeedProfile) -> dict[str, Any]:
 
 
 def _role_arn(run: Run, account: str, ref: Ref) -> str:
-    """Return the ARN of a role of the account, named or given by ARN."""
+    """Return the ARN of a role of the account, referred to by name or ARN."""
     arns = run.arns_by_id
     id = run.ids.get((account, Kind.ROLE.value, fold(ref.text)))
     arn = ref.text if ref.text.startswith("arn:") else arns.get(id or "")

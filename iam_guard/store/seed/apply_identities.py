@@ -1,6 +1,7 @@
-"""Users, groups and roles, and everything that hangs on them (rules G-38, P-5 to P-10, R-10 to R-13, R-30).
+"""Applies the users, groups and roles of a seed with their policies, groups and keys.
 
-What a declared identity has is declared with it: policies, groups, tags and keys that the seed doesn't list go away.
+A declared identity is declared completely: its policies, groups, tags and keys that are not in the seed are deleted.
+Rules G-38, P-5 to P-10, R-10 to R-13, R-30.
 """
 
 from __future__ import annotations
@@ -30,37 +31,37 @@ from iam_guard.store.sql_store import access_key_context
 
 
 def apply_identities(run: Run) -> None:
-    """Create, change and prune identities; policies must be known by then."""
+    """Create, change and prune identities; the policies must be registered before."""
     existing = list(rows_where(run.connection, identities, identities.c.account, run.account_ids))
-    _know(run, existing)
+    _register(run, existing)
     declared = {id: (account, identity) for account, identity, id in run.identities()}
-    wanted = [_row(run, account, identity, id) for id, (account, identity) in declared.items()]
+    desired = [_row(run, account, identity, id) for id, (account, identity) in declared.items()]
     parts: dict[str, set[str]] = defaultdict(set)
     considered = [row for row in existing if row["id"] in declared or run.prune]
-    delta = sync(run.connection, identities, wanted, considered)
+    delta = sync(run.connection, identities, desired, considered)
     for (id,), fields in delta.updated.items():
-        parts[id].update(_PART[field] for field in fields)
-    _hang_on(run, declared, parts)
-    _note(run, delta, declared, existing, parts)
+        parts[id].update(_PART_NAMES[field] for field in fields)
+    _apply_details(run, declared, parts)
+    _record_changes(run, delta, declared, existing, parts)
 
 
-def _know(run: Run, existing: list[RowMapping]) -> None:
-    """Fix the unique ids: of the declared ones, and of those beside them that stay."""
+def _register(run: Run, existing: list[RowMapping]) -> None:
+    """Register the unique ids of the declared identities, and of others that stay."""
     before = {(row["account"], row["kind"], row["folded"]): row for row in existing}
     for account in run.seed.accounts:
         for identity in account.identities:
-            named = (account.id, identity.kind.value, fold(identity.name))
-            row = before.pop(named, None)
-            run.know(
+            key = (account.id, identity.kind.value, fold(identity.name))
+            row = before.pop(key, None)
+            run.register(
                 account.id,
                 identity.kind,
                 identity.path,
                 identity.name,
-                run.id_for(named, None if row is None else row["id"]),
+                run.id_for(key, None if row is None else row["id"]),
             )
     if not run.prune:
         for row in before.values():
-            run.know(row["account"], row["kind"], row["path"], row["name"], row["id"])
+            run.register(row["account"], row["kind"], row["path"], row["name"], row["id"])
 
 
 def _row(run: Run, account: str, identity: SeedIdentity, id: str) -> dict[str, Any]:
@@ -83,57 +84,58 @@ def _row(run: Run, account: str, identity: SeedIdentity, id: str) -> dict[str, A
     }
 
 
-def _hang_on(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dict[str, set[str]]) -> None:
-    """Write what hangs on the declared identities, and note for each identity what changed."""
+def _apply_details(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dict[str, set[str]]) -> None:
+    """Write the policies, groups and keys of the declared identities; add what changed to `parts`."""
     inline: list[dict[str, Any]] = []
     attached: list[dict[str, Any]] = []
     member: list[dict[str, Any]] = []
     keys: list[dict[str, Any]] = []
     for id, (account, identity) in declared.items():
         inline += [
-            {"identity_id": id, "folded": fold(name), "name": name, "text": it.text, "digest": it.digest}
-            for name, it in identity.inline.items()
+            {"identity_id": id, "folded": fold(name), "name": name, "text": policy.text, "digest": policy.digest}
+            for name, policy in identity.inline.items()
         ]
         policies = {policy_id(run, account, ref) for ref in identity.attached}
         attached += [{"identity_id": id, "policy_id": policy} for policy in policies if policy is not None]
         groups = {_group_id(run, account, ref) for ref in identity.groups}
         member += [{"user_id": id, "group_id": group} for group in groups if group is not None]
         keys += [_api_key(run, id, key) for key in identity.api_keys]
-    _sync_below(run, inline_policies, inline_policies.c.identity_id, declared, inline, "inline policies", parts)
-    _sync_below(run, attachments, attachments.c.identity_id, declared, attached, "attached policies", parts)
-    _sync_below(run, memberships, memberships.c.user_id, declared, member, "groups", parts)
-    _sync_below(run, api_keys, api_keys.c.identity_id, declared, keys, "API keys", parts)
+    _sync_owned(run, inline_policies, inline_policies.c.identity_id, declared, inline, "inline policies", parts)
+    _sync_owned(run, attachments, attachments.c.identity_id, declared, attached, "attached policies", parts)
+    _sync_owned(run, memberships, memberships.c.user_id, declared, member, "groups", parts)
+    _sync_owned(run, api_keys, api_keys.c.identity_id, declared, keys, "API keys", parts)
     _sync_access_keys(run, declared, parts)
 
 
-def _sync_below(
+def _sync_owned(
     run: Run,
     table: Table,
     owner: Column[str],
     owners: Iterable[str],
-    wanted: list[dict[str, Any]],
+    desired: list[dict[str, Any]],
     part: str,
     parts: dict[str, set[str]],
 ) -> None:
     existing = list(rows_where(run.connection, table, owner, owners))
-    delta = sync(run.connection, table, wanted, existing)
-    for row in delta.touched(table, existing, wanted):
+    delta = sync(run.connection, table, desired, existing)
+    for row in delta.touched(table, existing, desired):
         parts[row[owner.key]].add(part)
 
 
 def _sync_access_keys(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dict[str, set[str]]) -> None:
-    """Write the access keys of users and root users; `parts` of a root user stand under its account's id."""
+    """Write the access keys of users and root users; `parts` has a root user under its account's id."""
     of_users = list(rows_where(run.connection, access_keys, access_keys.c.user_id, declared))
     of_accounts = rows_where(run.connection, access_keys, access_keys.c.account, run.account_ids)
     of_roots = (row for row in of_accounts if row["user_id"] is None)
     existing: dict[str, RowMapping] = {row["id"]: row for row in (*of_users, *of_roots)}
-    wanted: list[dict[str, Any]] = []
+    desired: list[dict[str, Any]] = []
     for id, (account, identity) in declared.items():
-        wanted += [_access_key(run, account, id, key, existing.get(key.id)) for key in identity.access_keys]
-    for each in run.seed.accounts:
-        wanted += [_access_key(run, each.id, None, key, existing.get(key.id)) for key in each.root_keys]
-    delta = sync(run.connection, access_keys, wanted, existing.values())
-    for row in delta.touched(access_keys, existing.values(), wanted):
+        desired += [_access_key(run, account, id, key, existing.get(key.id)) for key in identity.access_keys]
+    for seed_account in run.seed.accounts:
+        root = seed_account.id
+        desired += [_access_key(run, root, None, key, existing.get(key.id)) for key in seed_account.root_keys]
+    delta = sync(run.connection, access_keys, desired, existing.values())
+    for row in delta.touched(access_keys, existing.values(), desired):
         parts[row["user_id"] or row["account"]].add("access keys")
 
 
@@ -151,7 +153,7 @@ def _opens_to(run: Run, sealed: bytes, context: bytes, secret: bytes) -> bool:
     try:
         return hmac.compare_digest(run.store.sealer.open(sealed, context), secret)
     except StoreUnavailable:
-        return False  # sealed with a key that is gone: the seed knows the secret, so it is sealed anew
+        return False  # sealed with a key that was removed: the secret is in the seed, so it is sealed again
 
 
 def _api_key(run: Run, id: str, key: SeedApiKey) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def _api_key(run: Run, id: str, key: SeedApiKey) -> dict[str, Any]:
 
 
 def policy_id(run: Run, account: str, ref: Ref) -> str | None:
-    """Find a managed policy by ARN, or by name: the account's own before AWS's."""
+    """Return the id of a managed policy by ARN or name, the account's own before AWS's; None records a problem."""
     if ref.text.startswith("arn:"):
         owner = ref.text.split(":", 5)[4:5]
         id = run.arns.get(ref.text) if owner in ([account], [AWS_MANAGED]) and ":policy/" in ref.text else None
@@ -180,7 +182,7 @@ def _group_id(run: Run, account: str, ref: Ref) -> str | None:
     return id
 
 
-def _note(
+def _record_changes(
     run: Run,
     delta: Delta,
     declared: dict[str, tuple[str, SeedIdentity]],
@@ -190,19 +192,19 @@ def _note(
     created, deleted = ({id for (id,) in keys} for keys in (delta.created, delta.deleted))
     for account in run.seed.accounts:
         if account.id in parts:
-            run.note("updated", f"root user of account {account.id}", ("access keys",))
+            run.record("updated", f"root user of account {account.id}", ("access keys",))
     for id, (account_id, identity) in declared.items():
         what = f"{identity.kind} {run.arn(account_id, identity.kind, identity.path, identity.name)}"
         if id in created:
-            run.note("created", what)
+            run.record("created", what)
         elif id in parts:
-            run.note("updated", what, tuple(sorted(parts[id])))
+            run.record("updated", what, tuple(sorted(parts[id])))
     for row in existing:
         if row["id"] in deleted:
-            run.note("deleted", f"{row['kind']} {run.arn(row['account'], row['kind'], row['path'], row['name'])}")
+            run.record("deleted", f"{row['kind']} {run.arn(row['account'], row['kind'], row['path'], row['name'])}")
 
 
-_PART = {
+_PART_NAMES = {
     "path": "path",
     "name": "name",
     "folded": "name",

@@ -1,8 +1,8 @@
-"""The organization: declared whole, and written anew as a whole when anything of it differs (rules E-12, E-13).
+"""Applies the organization of a seed: deleted and inserted as a whole when anything differs (rules E-12, E-13).
 
-Units, accounts' places and attachments hang together by foreign keys, and moving them one by one would need an order
-for every case; taking the tree out and putting the wanted one in has one. Unique ids are kept: a control policy is
-known by type and name, a unit by its id, or by its parent and name.
+Units, placements of accounts and attachments refer to each other by foreign keys; changing single rows would need a
+separate order for every case. Unique ids are kept: a control policy is identified by type and name, a unit by its id,
+or by parent and name.
 """
 
 from __future__ import annotations
@@ -37,34 +37,34 @@ _PARTS: tuple[tuple[Table, str], ...] = (
 
 
 def apply_organization(run: Run) -> None:
-    """Make the organization as declared; where the seed is the whole truth, other organizations go away."""
+    """Apply the organization; if the seed is the complete content of the store, other organizations are deleted."""
     declared = run.seed.organization
     if run.whole:
         for id in run.connection.execute(select(organizations.c.id)).scalars().all():
             if declared is None or id != declared.id:
                 _remove(run, _stored(run, id))
-                run.note("deleted", f"organization {id}")
+                run.record("deleted", f"organization {id}")
     if declared is not None:
         _apply(run, declared)
 
 
 def _apply(run: Run, declared: SeedOrganization) -> None:
     stored = _stored(run, declared.id)
-    wanted = _Wanted(run, declared, stored).rows()
-    parts = tuple(part for table, part in _PARTS if _as_set(stored[table]) != _as_set(wanted[table]))
+    desired = _DeclaredRows(run, declared, stored).rows()
+    parts = tuple(part for table, part in _PARTS if _as_set(stored[table]) != _as_set(desired[table]))
     if not parts:
         return
-    _refuse_second_management(run, declared)
+    _check_management_account(run, declared)
     run.problems.raise_any()
     _remove(run, stored)
-    _unplace(run, [row["account"] for row in wanted[placements]])
+    _unplace(run, [row["account"] for row in desired[placements]])
     for table, _ in _PARTS:
-        if wanted[table]:
-            run.connection.execute(table.insert(), wanted[table])
+        if desired[table]:
+            run.connection.execute(table.insert(), desired[table])
     if stored[organizations]:
-        run.note("updated", f"organization {declared.id}", parts)
+        run.record("updated", f"organization {declared.id}", parts)
     else:
-        run.note("created", f"organization {declared.id}")
+        run.record("created", f"organization {declared.id}")
 
 
 def _stored(run: Run, id: str) -> dict[Table, Rows]:
@@ -86,25 +86,25 @@ def _stored(run: Run, id: str) -> dict[Table, Rows]:
 
 
 def _remove(run: Run, stored: dict[Table, Rows]) -> None:
-    """Take an organization out; all but the attachments to accounts goes with its row."""
+    """Delete an organization; all but the attachments to accounts is deleted by cascade."""
     _unplace(run, [row["account"] for row in stored[placements]])
     ids = [row["id"] for row in stored[organizations]]
     run.connection.execute(organizations.delete().where(organizations.c.id.in_(ids)))
 
 
 def _unplace(run: Run, account_ids: list[str]) -> None:
-    """Take accounts out of whatever organization they are in."""
+    """Remove accounts from their organizations."""
     for row in list(rows_where(run.connection, placements, placements.c.account, account_ids)):
         account = row["account"]
         run.connection.execute(control_attachments.delete().where(control_attachments.c.account == account))
         run.connection.execute(placements.delete().where(placements.c.account == account))
 
 
-def _refuse_second_management(run: Run, declared: SeedOrganization) -> None:
-    others = select(organizations.c.id).where(
+def _check_management_account(run: Run, declared: SeedOrganization) -> None:
+    query = select(organizations.c.id).where(
         organizations.c.management_account == declared.management_account, organizations.c.id != declared.id
     )
-    if other := run.connection.execute(others).scalars().first():
+    if other := run.connection.execute(query).scalars().first():
         message = f"account {declared.management_account} is the management account of organization `{other}` already"
         run.problems.add(declared.line, message)
 
@@ -113,8 +113,8 @@ def _as_set(rows: Rows) -> set[tuple[tuple[str, str], ...]]:
     return {tuple(sorted((name, repr(value)) for name, value in row.items())) for row in rows}
 
 
-class _Wanted:
-    """Makes the rows of the declared organization."""
+class _DeclaredRows:
+    """Builds the rows of the declared organization."""
 
     def __init__(self, run: Run, declared: SeedOrganization, stored: dict[Table, Rows]) -> None:
         self._run = run
@@ -126,7 +126,7 @@ class _Wanted:
         }
         self._enabled = {type: _is_enabled(declared, type) for type in FULL_ACCESS}
         self._features = next((row["root_features"] for row in stored[organizations]), None)
-        """Set through the API, and no part of a seed."""
+        """Set through the API; a seed can't define them."""
 
     def rows(self) -> dict[Table, Rows]:
         declared = self._declared
@@ -143,29 +143,29 @@ class _Wanted:
         root = self._unit(declared.root, None, None)
         placed = {row["account"] for row in self._rows[placements]}
         management = declared.management_account
-        if management not in placed and management in self._hosted([management]):
+        if management not in placed and management in self._existing_accounts([management]):
             self._rows[placements].append({"account": management, "unit_id": root})
         missing = {member.account: member for member in self._members(declared.root)}
-        for account in self._hosted(list(missing)):
+        for account in self._existing_accounts(list(missing)):
             del missing[account]
         for account, member in missing.items():
             self._run.problems.add(member.line, f"no account `{account}` in this seed or in the store")
         return self._rows
 
-    def _hosted(self, account_ids: list[str]) -> list[str]:
+    def _existing_accounts(self, account_ids: list[str]) -> list[str]:
         return [row["id"] for row in rows_where(self._run.connection, accounts, accounts.c.id, account_ids)]
 
     def _members(self, unit: SeedUnit) -> list[SeedMember]:
-        return [*unit.members, *(member for below in unit.units for member in self._members(below))]
+        return [*unit.members, *(member for child in unit.units for member in self._members(child))]
 
     def _control_policies(self) -> None:
         for policy in self._declared.policies:
-            named = (policy.type, fold(policy.name))
-            made = self._policy_ids.get(named) or self._run.store.ids("p-", "/".join((self._declared.id, *named)))
-            self._policy_ids[named] = made
+            key = (policy.type, fold(policy.name))
+            id = self._policy_ids.get(key) or self._run.store.ids("p-", "/".join((self._declared.id, *key)))
+            self._policy_ids[key] = id
             self._rows[control_policies].append(
                 {
-                    "id": made,
+                    "id": id,
                     "organization_id": self._declared.id,
                     "type": policy.type,
                     "name": policy.name,
@@ -186,21 +186,21 @@ class _Wanted:
         for member in unit.members:
             self._rows[placements].append({"account": member.account, "unit_id": id})
             self._attach(member.account, member, account=member.account)
-        for below in unit.units:
-            self._unit(below, id, root or id)
+        for child in unit.units:
+            self._unit(child, id, root or id)
         return id
 
     def _attach(self, target: str, level: SeedUnit | SeedMember, **columns: str) -> None:
-        """Attach what the level has of each type that is enabled."""
+        """Attach the control policies of a unit or account, for each enabled type."""
         for type, refs in (("SCP", level.scps), ("RCP", level.rcps)):
             if not self._enabled[type]:
                 continue
             ids = {self._policy_id(type, ref) for ref in refs or ()}
             if refs is None or type == "RCP":
                 ids.add(full_access_id(type))  # E-13
-            either = {"unit_id": None, "account": None} | columns
+            unit_or_account = {"unit_id": None, "account": None} | columns
             self._rows[control_attachments] += [
-                {"policy_id": id, "target": target} | either for id in ids if id is not None
+                {"policy_id": id, "target": target} | unit_or_account for id in ids if id is not None
             ]
 
     def _policy_id(self, type: str, ref: Ref) -> str | None:
@@ -214,12 +214,13 @@ class _Wanted:
 
 
 def _is_enabled(declared: SeedOrganization, type: str) -> bool:
-    """Return whether the seed has any policy of this type, or says anywhere what is attached (E-14)."""
+    """Return whether the seed declares a policy of this type, or attachments of this type at any level (E-14)."""
 
-    def mentions(level: SeedUnit | SeedMember) -> bool:
+    def has_list(level: SeedUnit | SeedMember) -> bool:
         if (level.scps if type == "SCP" else level.rcps) is not None:
             return True
-        below: tuple[SeedUnit | SeedMember, ...] = (*level.members, *level.units) if isinstance(level, SeedUnit) else ()
-        return any(mentions(each) for each in below)
+        if isinstance(level, SeedMember):
+            return False
+        return any(map(has_list, level.members)) or any(map(has_list, level.units))
 
-    return any(policy.type == type for policy in declared.policies) or mentions(declared.root)
+    return any(policy.type == type for policy in declared.policies) or has_list(declared.root)

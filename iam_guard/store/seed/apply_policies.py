@@ -1,7 +1,7 @@
-"""Managed policies and their versions (rule G-75).
+"""Applies the managed policies of a seed and their versions (rule G-75).
 
-A changed document becomes the new default version; beyond five, the oldest one that is not the default goes away. Must
-not live here: who they are attached to (`apply_identities`).
+A changed document becomes the new default version; beyond five versions, the oldest is deleted. Attachments are applied
+by `apply_identities`.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from iam_guard.store.seed.seed_values import SeedPolicy
 
 
 def apply_policies(run: Run) -> list[str]:
-    """Create and change the declared policies; give the ids of those to delete when nobody uses them any more."""
+    """Create and change the declared policies; return the ids of those to delete once they are detached."""
     accounts = [*run.account_ids, AWS_MANAGED]
     existing = list(rows_where(run.connection, policies, policies.c.account, accounts))
     before = {(row["account"], row["folded"]): row for row in existing}
     versions = _versions(run, existing)
     declared: dict[str, SeedPolicy] = {}
-    wanted: list[dict[str, Any]] = []
+    desired: list[dict[str, Any]] = []
     for account, policy in _declared(run):
         row = before.get((account, fold(policy.name)))
         id = run.id_for((account, "policy", fold(policy.name)), None if row is None else row["id"])
-        run.know(account, "policy", policy.path, policy.name, id)
+        run.register(account, "policy", policy.path, policy.name, id)
         declared[id] = policy
-        wanted.append(_row(run, account, policy, id, _default_version(policy, row, versions.get(id, []))))
-    kept = [row for row in existing if row["id"] in declared]
-    gone = [row for row in existing if row["id"] not in declared and _is_pruned(run, row)]
+        desired.append(_row(run, account, policy, id, _default_version(policy, row, versions.get(id, []))))
+    declared_rows = [row for row in existing if row["id"] in declared]
+    deleted = [row for row in existing if row["id"] not in declared and _is_pruned(run, row)]
     for row in existing:
         if row["id"] not in declared and not _is_pruned(run, row):
-            run.know(row["account"], "policy", row["path"], row["name"], row["id"])
-    _write(run, wanted, kept, declared, versions)
-    return [row["id"] for row in gone]
+            run.register(row["account"], "policy", row["path"], row["name"], row["id"])
+    _write(run, desired, declared_rows, declared, versions)
+    return [row["id"] for row in deleted]
 
 
 def delete_policies(run: Run, ids: list[str]) -> None:
-    """Delete what `apply_policies` gave, once no declared identity has it any more."""
+    """Delete the policies that `apply_policies` returned, after they were detached."""
     rows = list(rows_where(run.connection, policies, policies.c.id, ids))
     sync(run.connection, policies, (), rows)
     for row in rows:
-        run.note("deleted", f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}")
+        run.record("deleted", f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}")
 
 
 def _declared(run: Run) -> Iterator[tuple[str, SeedPolicy]]:
@@ -60,7 +60,7 @@ def _declared(run: Run) -> Iterator[tuple[str, SeedPolicy]]:
 
 
 def _is_pruned(run: Run, row: RowMapping) -> bool:
-    """Return whether an undeclared policy goes away; AWS's own go only where the seed is the whole truth."""
+    """Return whether an undeclared policy is deleted; AWS managed ones only if the seed is the complete content."""
     if row["account"] == AWS_MANAGED:
         return run.whole and row["name"] not in MANAGED
     return run.prune
@@ -74,12 +74,12 @@ def _versions(run: Run, existing: list[RowMapping]) -> dict[str, list[RowMapping
 
 
 def _default_version(policy: SeedPolicy, row: RowMapping | None, versions: list[RowMapping]) -> int:
-    """Return the number of the version that has the declared document: the default if it has it, else a new one."""
+    """Return the number of the version with the declared document: the default version, or else a new one."""
     texts = {version["version"]: version["text"] for version in versions}
     if row is not None and texts[row["default_version"]] == policy.document.text:
         return int(row["default_version"])
-    gone = row["latest_version"] if row is not None and row["latest_version"] is not None else 0
-    return int(max(gone, *texts, 0)) + 1
+    latest = row["latest_version"] if row is not None and row["latest_version"] is not None else 0
+    return int(max(latest, *texts, 0)) + 1
 
 
 def _row(run: Run, account: str, policy: SeedPolicy, id: str, version: int) -> dict[str, Any]:
@@ -98,15 +98,15 @@ def _row(run: Run, account: str, policy: SeedPolicy, id: str, version: int) -> d
 
 def _write(
     run: Run,
-    wanted: list[dict[str, Any]],
-    kept: list[RowMapping],
+    desired: list[dict[str, Any]],
+    existing: list[RowMapping],
     declared: dict[str, SeedPolicy],
     versions: dict[str, list[RowMapping]],
 ) -> None:
-    delta = sync(run.connection, policies, wanted, kept)
+    delta = sync(run.connection, policies, desired, existing)
     new: list[dict[str, Any]] = []
     changed: list[str] = []
-    for row in wanted:
+    for row in desired:
         document = declared[row["id"]].document
         numbers = [version["version"] for version in versions.get(row["id"], [])]
         if row["default_version"] not in numbers:
@@ -116,22 +116,22 @@ def _write(
             changed.append(row["id"])
         what = f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}"
         if (row["id"],) in delta.created:
-            run.note("created", what)
+            run.record("created", what)
         elif fields := delta.updated.get((row["id"],)):
-            run.note("updated", what, tuple(_PART[field] for field in fields if field in _PART))
+            run.record("updated", what, tuple(_PART_NAMES[field] for field in fields if field in _PART_NAMES))
     if new:
         run.connection.execute(policy_versions.insert(), new)
         run.connection.execute(policies.update().where(policies.c.id.in_(changed)).values(updated=run.now))
 
 
 def _drop_oldest(run: Run, versions: list[RowMapping]) -> None:
-    """Make room for one more version."""
+    """Delete the oldest versions, so that another one stays within the quota."""
     surplus = len(versions) + 1 - QUOTAS["managed policy versions"]
     oldest = sorted(versions, key=lambda version: int(version["version"]))[: max(surplus, 0)]
     sync(run.connection, policy_versions, (), oldest)
 
 
-_PART = {
+_PART_NAMES = {
     "path": "path",
     "name": "name",
     "description": "description",

@@ -1,7 +1,6 @@
-"""OIDC providers, whose tokens roles may trust (rules G-77, P-1).
+"""Applies the OIDC providers of a seed (rules G-77, P-1).
 
-What a seed does not say of one that is there already, the thumbprints and what it propagates, stays. Must not live
-here: reading a seed (`seed_reader`).
+The attributes of a stored provider that a seed can't define, such as its thumbprints, stay.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from iam_guard.store.schema import oidc_providers
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.row_sync import rows_where, sync
 
-_PART = {"client_ids": "client ids", "tags": "tags"}
+_PART_NAMES = {"client_ids": "client ids", "tags": "tags"}
 
 
 def apply_providers(run: Run) -> None:
     """Create, change and prune providers."""
     existing = list(rows_where(run.connection, oidc_providers, oidc_providers.c.account, run.account_ids))
     ids = {(row["account"], row["url"]): row["id"] for row in existing}
-    wanted: dict[str, dict[str, Any]] = {}
+    desired: dict[str, dict[str, Any]] = {}
     for account in run.seed.accounts:
         for oidc_provider in account.oidc_providers:
             names = f"{account.id}/oidc-provider/{oidc_provider.url}"
             id = ids.get((account.id, oidc_provider.url)) or run.store.ids(PREFIXES["oidc-provider"], names)
-            wanted[id] = {
+            desired[id] = {
                 "id": id,
                 "account": account.id,
                 "url": oidc_provider.url,
@@ -34,12 +33,12 @@ def apply_providers(run: Run) -> None:
                 "tags": dict(oidc_provider.tags),
                 "created": run.now,
             }
-    considered = [row for row in existing if row["id"] in wanted or run.prune]
-    delta = sync(run.connection, oidc_providers, wanted.values(), considered, once=("created", "thumbprints"))
+    considered = [row for row in existing if row["id"] in desired or run.prune]
+    delta = sync(run.connection, oidc_providers, desired.values(), considered, once=("created", "thumbprints"))
     urls: dict[str, tuple[str, str]] = {row["id"]: (row["account"], row["url"]) for row in existing}
-    urls |= {id: (row["account"], row["url"]) for id, row in wanted.items()}
+    urls |= {id: (row["account"], row["url"]) for id, row in desired.items()}
     for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
         for (id,) in keys:
             owner, url = urls[id]
-            parts = tuple(sorted(_PART[field] for field in delta.updated.get((id,), ())))
-            run.note(verb, f"OIDC provider arn:{run.store.partition}:iam::{owner}:oidc-provider/{url}", parts)
+            parts = tuple(sorted(_PART_NAMES[field] for field in delta.updated.get((id,), ())))
+            run.record(verb, f"OIDC provider arn:{run.store.partition}:iam::{owner}:oidc-provider/{url}", parts)

@@ -1,4 +1,4 @@
-"""What every step of applying a seed works with: the transaction, the seed, the names known so far, what was noted."""
+"""The state that is shared by the steps of applying a seed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.seed_values import Seed, SeedIdentity
 from iam_guard.store.sql_store import SqlStore
 
-Named = tuple[str, str, str]
-"""Account, kind (`user`, `group`, `role`, `policy`) and folded name: what is unique."""
+EntityKey = tuple[str, str, str]
+"""Account, kind (`user`, `group`, `role`, `policy`) and folded name, which are unique together."""
 
 
 @dataclass(slots=True)
@@ -28,10 +28,10 @@ class Run:
     now: int
     problems: Problems
     lines: list[str] = field(default_factory=list)
-    ids: dict[Named, str] = field(default_factory=dict)
-    """The unique ids of what is declared and of what stays beside it in the declared accounts."""
+    ids: dict[EntityKey, str] = field(default_factory=dict)
+    """The unique ids of declared entities, and of other remaining ones in the declared accounts."""
     arns: dict[str, str] = field(default_factory=dict)
-    """The ARN of each of these -> its unique id."""
+    """The ARN of each of these entities -> its unique id."""
     arns_by_id: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -39,24 +39,24 @@ class Run:
         return [account.id for account in self.seed.accounts]
 
     def identities(self) -> Iterator[tuple[str, SeedIdentity, str]]:
-        """Walk over the declared identities with account and unique id; groups come before users and roles."""
+        """Yield the declared identities with account and unique id; groups come before users and roles."""
         for account in self.seed.accounts:
             for identity in account.identities:
                 yield account.id, identity, self.ids[account.id, identity.kind, fold(identity.name)]
 
-    def know(self, account: str, kind: str, path: str, name: str, id: str) -> None:
-        """Remember something that will be there."""
+    def register(self, account: str, kind: str, path: str, name: str, id: str) -> None:
+        """Register the unique id and ARN of an entity that will exist."""
         self.ids[account, kind, fold(name)] = id
         arn = self.arn(account, kind, path, name)
         self.arns[arn], self.arns_by_id[id] = id, arn
 
-    def id_for(self, named: Named, before: str | None) -> str:
-        """Return the unique id that something keeps, or a new one."""
-        return before or self.store.ids(PREFIXES[named[1]], "/".join(named))
+    def id_for(self, key: EntityKey, stored: str | None) -> str:
+        """Return the stored unique id of an entity, or a new one."""
+        return stored or self.store.ids(PREFIXES[key[1]], "/".join(key))
 
     def arn(self, account: str, kind: str, path: str, name: str) -> str:
         return iam_arn(self.store.partition, account, kind, path, name)
 
-    def note(self, verb: str, what: str, parts: tuple[str, ...] = ()) -> None:
-        """Record a change for people to read: `updated user arn:…: tags, groups`."""
+    def record(self, verb: str, what: str, parts: tuple[str, ...] = ()) -> None:
+        """Record a change as text: `updated user arn:…: tags, groups`."""
         self.lines.append(f"{verb} {what}" + (f": {', '.join(parts)}" if parts else ""))

@@ -1,4 +1,4 @@
-"""Trust in client certificates in a seed: trust anchors with their revocation lists, and profiles."""
+"""Reads the trust anchors with their revocation lists, and the certificate profiles, of a seed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _PROFILE: Final = ("name", "id", "roles", "duration", "session_policy", "managed
 _ID = re.compile(r"[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}")
 _NAME = re.compile(r"[ a-zA-Z0-9_-]{1,255}")
 _SPECIFIER = re.compile(r"\*|[A-Z]{1,12}|Name/(?:\*|[A-Z]{1,12})")
-_USUAL_SECONDS = 3600
+_DEFAULT_SECONDS = 3600
 _MAX_LISTS = 20
 
 
 class CertificateTrustReader:
-    """Reads what one account trusts."""
+    """Reads the trust anchors and profiles of one account."""
 
     def __init__(self, documents: Documents, problems: Problems, account: str) -> None:
         self._documents = documents
@@ -39,7 +39,7 @@ class CertificateTrustReader:
     def anchor(self, node: Node) -> SeedAnchor:
         fields = Fields(node, "a trust anchor", _ANCHOR, self._problems)
         name = self._name(fields, "trust anchor")
-        lists = [self._list(each) for each in fields.items("revocation_lists")]
+        lists = [self._list(item) for item in fields.items("revocation_lists")]
         if len(lists) > _MAX_LISTS:
             fields.problem("revocation_lists", f"expected at most {_MAX_LISTS} revocation lists, got {len(lists)}")
         return SeedAnchor(
@@ -56,13 +56,13 @@ class CertificateTrustReader:
         name = self._name(fields, "certificate profile")
         roles = fields.refs("roles")
         if not roles:
-            self._problems.add(fields.line, "expected the key `roles` in a certificate profile, with one role at least")
+            self._problems.add(fields.line, "expected the key `roles` with at least one role in a certificate profile")
         policy = fields.node("session_policy")
         return SeedProfile(
             name,
             self._id(fields, "profile", name),
             roles,
-            fields.integer("duration", SESSION_SECONDS, _USUAL_SECONDS),
+            fields.integer("duration", SESSION_SECONDS, _DEFAULT_SECONDS),
             None if policy is None else self._documents.read(policy, PolicyType.SESSION),
             fields.refs("managed_policies"),
             self._mappings(fields),
@@ -78,9 +78,9 @@ class CertificateTrustReader:
         return name
 
     def _id(self, fields: Fields, kind: str, name: str) -> str:
-        """Return the id that stands in the ARN: the one that is declared, or one that follows from the names."""
-        given = fields.matching("id", _ID, "a UUID in lower case")
-        return given or str(uuid.uuid5(uuid.NAMESPACE_URL, f"iam_guard:{kind}:{self._account}/{name}"))
+        """Return the id for the ARN: the declared one, or one derived from account and name."""
+        id = fields.matching("id", _ID, "a UUID in lower case")
+        return id or str(uuid.uuid5(uuid.NAMESPACE_URL, f"iam_guard:{kind}:{self._account}/{name}"))
 
     def _certificates(self, fields: Fields) -> str:
         node = fields.node("certificates", required=True)
@@ -109,8 +109,8 @@ class CertificateTrustReader:
         mappings: dict[str, tuple[str, ...]] = {}
         for key, node in fields.pairs("mappings"):
             if key.text not in ALL_NAMES:
-                known = ", ".join(f"`{field}`" for field in ALL_NAMES)
-                self._problems.add(key.line, f"expected one of {known}, got `{key.text[:200]}`")
+                options = ", ".join(f"`{field}`" for field in ALL_NAMES)
+                self._problems.add(key.line, f"expected one of {options}, got `{key.text[:200]}`")
             items = node.items if isinstance(node, ListNode) else (node,)
             names = [node_text(item, "a certificate attribute", self._problems) or "" for item in items]
             for name in names:

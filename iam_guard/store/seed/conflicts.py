@@ -1,4 +1,4 @@
-"""What a seed declares although somebody beside it has it: an access key, an API key, a resource, an alias."""
+"""Checks for access keys, API keys, resources and aliases of a seed that belong to entities outside of the seed."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.row_sync import rows_where
 
 
-def refuse_taken(run: Run) -> None:
-    """Raise `SeedError` if there is any; a seed that is the whole truth has nobody beside it."""
+def check_conflicts(run: Run) -> None:
+    """Raise `SeedError` for conflicts; a seed that is the complete content of the store has none."""
     if run.whole:
         return
-    people = [identity for account in run.seed.accounts for identity in account.identities]
-    keys = {key.id: key.line for each in people for key in each.access_keys}
+    declared = [identity for account in run.seed.accounts for identity in account.identities]
+    keys = {key.id: key.line for identity in declared for key in identity.access_keys}
     keys |= {key.id: key.line for account in run.seed.accounts for key in account.root_keys}
     for row in _stored(run, access_keys, access_keys.c.id, keys):
         if not _belongs_to_seed(run, row["user_id"], row["account"]):
-            run.problems.add(keys[row["id"]], f"the access key `{row['id']}` belongs to somebody else")
-    api = {key.id: key.line for each in people for key in each.api_keys}
+            run.problems.add(keys[row["id"]], f"the access key `{row['id']}` belongs to another principal")
+    api = {key.id: key.line for identity in declared for key in identity.api_keys}
     for row in _stored(run, api_keys, api_keys.c.id, api):
         if not _belongs_to_seed(run, row["identity_id"], ""):
-            run.problems.add(api[row["id"]], f"the API key `{row['id']}` belongs to somebody else")
+            run.problems.add(api[row["id"]], f"the API key `{row['id']}` belongs to another principal")
     arns = {resource.arn: resource.line for account in run.seed.accounts for resource in account.resources}
     for row in _stored(run, resources, resources.c.arn, arns):
         if row["account"] not in run.account_ids:
@@ -43,12 +43,12 @@ def _stored(run: Run, table: Table, column: ColumnElement[Any], lines: Mapping[s
 
 
 def _belongs_to_seed(run: Run, owner: str | None, account: str) -> bool:
-    """Return whether the seed decides about this owner: an identity (or, None, the root user of the account)."""
+    """Return whether the seed declares this owner: an identity, or (None) the root user of the account."""
     if owner is None:
         return account in run.account_ids
     row = next(rows_where(run.connection, identities, identities.c.id, [owner]))
     if row["account"] not in run.account_ids:
         return False
-    declared = next(each for each in run.seed.accounts if each.id == row["account"]).identities
-    named = (row["kind"], row["folded"])
-    return run.prune or any((each.kind.value, fold(each.name)) == named for each in declared)
+    declared = next(account for account in run.seed.accounts if account.id == row["account"]).identities
+    key = (row["kind"], row["folded"])
+    return run.prune or any((identity.kind.value, fold(identity.name)) == key for identity in declared)

@@ -1,9 +1,8 @@
-"""Policy documents in a seed: written in YAML, as JSON text, or in a file of their own.
+"""Reads the policy documents of a seed: in YAML, as JSON text, or in separate files.
 
-A document written in YAML becomes JSON text once, here, and that text is what is stored. Only the scalars that JSON
-would know are read as what they are (`true`, `false`, plain decimal numbers); everything else is a string as written,
-so that `Version: 2012-10-17` is no date and `no` is not false. A problem in a document is told with the line of the
-seed, or with the line of the file that it stands in.
+A YAML document is converted to JSON text here, and that text is stored. Only JSON's scalars are converted (`true`,
+`false`, plain decimal numbers); everything else is a string as written, so that `Version: 2012-10-17` is not a date and
+`no` is not false. A problem in a document is reported with the line of the seed, or of the separate file.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ MAX_FILE_BYTES = 4 * 131_072  # G-74, in UTF-8
 
 
 class Files:
-    """Reads a seed file and the files that it names, which stand beside it.
+    """Reads a seed file and the files that it refers to, relative to its directory.
 
-    `seen` has the SHA-256 of each as it was read, None for one that could not be read.
+    `seen` has the SHA-256 of each file's content, None for a file that could not be read.
     """
 
     def __init__(self, seed: Path | None) -> None:
@@ -35,7 +34,7 @@ class Files:
         self._seed = seed
 
     def read_seed(self) -> str:
-        """Return the text of the seed; raise `SeedError` when it can't be read."""
+        """Return the text of the seed. Raises `SeedError` if it can't be read."""
         path = self._seed or Path()
         try:
             return self._content(path).decode("utf-8-sig")
@@ -44,9 +43,9 @@ class Files:
             raise SeedError(f"{path.name}: cannot be read: {reason}", place=path.name) from None
 
     def read(self, name: str) -> str:
-        """Return the text of a file that the seed names; raise `OSError` or `ValueError`."""
+        """Return the text of a file that the seed refers to. Raises `OSError` or `ValueError`."""
         if self._seed is None:
-            raise ValueError("a seed that is not a file itself can't name files")
+            raise ValueError("a seed given as text can't refer to files")
         content = self._content(self._seed.parent / name)
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(f"expected at most {MAX_FILE_BYTES} bytes")
@@ -60,7 +59,7 @@ class Files:
 
 
 class Documents:
-    """Reads the documents of one seed. `partition` is the one of our own ARNs."""
+    """Reads the documents of one seed. `partition` is the partition of this store's ARNs."""
 
     def __init__(self, files: Files, problems: Problems, partition: str) -> None:
         self._files = files
@@ -69,7 +68,7 @@ class Documents:
         self._valid: dict[tuple[str, PolicyType, bool], Document] = {}
 
     def read(self, node: Node, type: PolicyType, *, managed: bool = False) -> Document | None:
-        """Return the checked document; None where a problem was noted."""
+        """Return the validated document; None after recording a problem."""
         try:
             match node:
                 case MapNode(pairs=((key, value),)) if key.text == "file":
@@ -77,7 +76,7 @@ class Documents:
                 case MapNode():
                     return self._from_yaml(node, type, managed)
                 case Scalar() if not node.is_null:
-                    return self._checked(node.text, type, managed)
+                    return self._validated(node.text, type, managed)
         except (PolicyError, LimitExceeded) as error:
             self._problems.add(_line(node, error), error.message)
             return None
@@ -86,7 +85,7 @@ class Documents:
         return None
 
     def text(self, node: Node, what: str) -> str | None:
-        """Return a text that is no policy, written here or in a file of its own; None where a problem was noted."""
+        """Return the text of something other than a policy, inline or from a file; None after recording a problem."""
         if isinstance(node, Scalar) and not node.is_null:
             return node.text
         match node:
@@ -107,11 +106,11 @@ class Documents:
         return None
 
     def _from_yaml(self, node: Node, type: PolicyType, managed: bool) -> Document:
-        """Write it as people like to read it, or, where the quota counts white space and it is too long, without."""
+        """Return the document as indented JSON; without white space if that would exceed a quota that counts it."""
         try:
-            return self._checked("".join(_json(node, "\n")), type, managed)
+            return self._validated("".join(_json(node, "\n")), type, managed)
         except LimitExceeded:
-            return self._checked("".join(_json(node, "")), type, managed)
+            return self._validated("".join(_json(node, "")), type, managed)
 
     def _from_file(self, node: Node, type: PolicyType, managed: bool) -> Document | None:
         name = node_text(node, "`file`", self._problems)
@@ -119,13 +118,13 @@ class Documents:
         if text is None:
             return None
         try:
-            return self._checked(text, type, managed)
+            return self._validated(text, type, managed)
         except (PolicyError, LimitExceeded) as error:
             self._problems.add(node.line, error.message, inside=f"{name}:{getattr(error, 'line', None) or 1}")
         return None
 
-    def _checked(self, text: str, type: PolicyType, managed: bool) -> Document:
-        """Return the checked document; one that is in the seed many times is checked once."""
+    def _validated(self, text: str, type: PolicyType, managed: bool) -> Document:
+        """Return the validated document; a text that is repeated in the seed is validated once."""
         key = (text, type, managed)
         document = self._valid.get(key)
         if document is None:
@@ -134,22 +133,22 @@ class Documents:
 
 
 def document_text(node: Node) -> str:
-    """Write a node as the JSON text that a document in its place would be stored as, without white space."""
+    """Return a node as JSON text without white space, as a document is stored."""
     return "".join(_json(node, ""))
 
 
 def _line(node: Node, error: PolicyError | LimitExceeded) -> int:
-    """Return the line of the seed at which a document is wrong, as near as can be told."""
+    """Return the line of the seed that is closest to the error in a document."""
     if isinstance(node, Scalar):
         inside = getattr(error, "line", None)
         return node.line + inside if node.literal and inside else node.line
     line = node.line
     for step in (error.place or "").split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        here = node
-        match here:
-            case MapNode() if (below := _member(here, name)) is not None:
-                line, node = below
+        parent = node
+        match parent:
+            case MapNode() if (member := _member(parent, name)) is not None:
+                line, node = member
             case ListNode(items=items) if name.isdecimal() and int(name) < len(items):
                 node = items[int(name)]
                 line = node.line
@@ -163,7 +162,7 @@ def _member(node: MapNode, name: str) -> tuple[int, Node] | None:
 
 
 def _json(node: Node, newline: str) -> Iterator[str]:
-    """Write a node as JSON text; `newline` is a line break with the indent so far, or empty for none of either."""
+    """Yield a node as JSON text; `newline` is a line break with the current indent, or empty for neither."""
     inner = newline and newline + "  "
     match node:
         case Scalar():

@@ -1,8 +1,8 @@
-"""A mapping of the seed under a strict schema: known keys only, each read as what it must be, every problem noted.
+"""Reads a mapping of the seed strictly: only known keys, with values of the expected form.
 
-A reader never stops at a problem: it notes it and gives a stand-in, and the seed is refused as a whole in the end. An
-empty value is a problem too, for `boundary:` with nothing behind it must not mean that there is none. Must not live
-here: which keys there are (`seed_reader`).
+A problem does not stop the reading: it is recorded, a placeholder is returned, and the whole seed is rejected in the
+end. An empty value is a problem too: `boundary:` without a value must not mean that there is no boundary. The keys are
+defined in `seed_reader`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 
 class Fields:
-    """The values of one mapping. `what` is what it describes, in the words of the problems."""
+    """The values of one mapping. `what` describes it in messages, such as `a user`; `keys` are the allowed keys."""
 
-    def __init__(self, node: Node, what: str, known: Collection[str], problems: Problems) -> None:
+    def __init__(self, node: Node, what: str, keys: Collection[str], problems: Problems) -> None:
         self.line = node.line
         self.what = what
         self._problems = problems
@@ -40,8 +40,8 @@ class Fields:
             problems.add(node.line, f"expected a mapping that describes {what}, got {described(node)}")
             return
         for key, value in node.pairs:
-            if key.text not in known:
-                problems.add(key.line, _unknown(key.text, known))
+            if key.text not in keys:
+                problems.add(key.line, _unknown(key.text, keys))
             else:
                 self._values[key.text] = value
 
@@ -65,7 +65,7 @@ class Fields:
         node = self.node(key, required=required)
         text = None if node is None else node_text(node, f"`{key}`", self._problems)
         if text is not None and "\0" in text:
-            self.problem(key, f"expected text for `{key}` without NUL characters, which not every database holds")
+            self.problem(key, f"expected text without NUL characters for `{key}`")
         return text
 
     def matching(self, key: str, pattern: re.Pattern[str], expected: str, *, required: bool = False) -> str | None:
@@ -90,7 +90,7 @@ class Fields:
         return int(text)
 
     def instant(self, key: str) -> int | None:
-        """Return an instant in ISO 8601 with its offset as seconds since 1970."""
+        """Return an ISO 8601 time with an offset as seconds since 1970."""
         text = self.text(key)
         if text is None:
             return None
@@ -99,7 +99,7 @@ class Fields:
         except ValueError:
             moment = None
         if moment is None or moment.tzinfo is None:
-            self.problem(key, f"expected an instant such as `2030-01-31T00:00:00Z`, got `{text[:200]}`")
+            self.problem(key, f"expected a time such as `2030-01-31T00:00:00Z`, got `{text[:200]}`")
             return None
         return int(moment.astimezone(UTC).timestamp())
 
@@ -136,12 +136,12 @@ class Fields:
             self.problem(key, f"expected a mapping, got {described(node)}")
 
     def refs(self, key: str) -> tuple[Ref, ...]:
-        """Return a list of names or ARNs, none of them twice."""
+        """Return a list of names or ARNs without duplicates."""
         refs = [self._ref(node, key) for node in self.items(key)]
         seen: set[str] = set()
         for ref in refs:
             if ref.text in seen:
-                self._problems.add(ref.line, f"`{ref.text}` is in this list twice")
+                self._problems.add(ref.line, f"duplicate item `{ref.text}`")
             seen.add(ref.text)
         return tuple(refs)
 
@@ -158,11 +158,11 @@ class Fields:
         folded: set[str] = set()
         for key, node in self.pairs("tags"):
             value = node_text(node, f"the tag `{key.text[:200]}`", self._problems)
-            fault = _tag_fault(key.text, value or "")
-            if fault is None and key.text.lower() in folded:
-                fault = f"two tag keys differ by letter case only: `{key.text}`"
-            if fault is not None:
-                self._problems.add(key.line, fault)
+            error = _tag_error(key.text, value or "")
+            if error is None and key.text.lower() in folded:
+                error = f"two tag keys differ by letter case only: `{key.text}`"
+            if error is not None:
+                self._problems.add(key.line, error)
             folded.add(key.text.lower())
             tags[key.text] = value or ""
         if len(tags) > QUOTAS["tags per entity"]:
@@ -171,7 +171,7 @@ class Fields:
 
 
 def node_text(node: Node, what: str, problems: Problems) -> str | None:
-    """Return the text of a node that must be a scalar with something in it."""
+    """Return the text of a node that must be a non-null scalar; None after recording a problem."""
     if isinstance(node, Scalar) and not node.is_null:
         return node.text
     problems.add(node.line, f"expected text for {what}, got {described(node)}")
@@ -197,13 +197,13 @@ def described(node: Node) -> str:
             return "text"
 
 
-def _unknown(key: str, known: Collection[str]) -> str:
-    nearest = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.6)
-    hint = f"did you mean `{nearest[0]}`" if nearest else f"known are {', '.join(f'`{name}`' for name in known)}"
+def _unknown(key: str, keys: Collection[str]) -> str:
+    nearest = difflib.get_close_matches(key.lower(), keys, n=1, cutoff=0.6)
+    hint = f"did you mean `{nearest[0]}`" if nearest else f"known are {', '.join(f'`{name}`' for name in keys)}"
     return f"unknown key `{key[:200]}`, {hint}"
 
 
-def _tag_fault(key: str, value: str) -> str | None:
+def _tag_error(key: str, value: str) -> str | None:
     if not key or len(key) > TAG_KEY_LENGTH or not is_tag_text(key):
         return f"expected a tag key of 1 to {TAG_KEY_LENGTH} letters, digits, spaces and `_.:/=+-@`, got `{key[:200]}`"
     if key.lower().startswith("aws:"):

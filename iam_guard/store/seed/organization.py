@@ -1,8 +1,7 @@
-"""The organization in a seed: a tree of units with accounts, and the control policies at each.
+"""Reads the organization of a seed: a tree of units with accounts, and the control policies of each.
 
-Where the seed says nothing about `scps`, the level has `FullAWSAccess`, as a new unit or account has in AWS; where it
-gives a list, it has exactly these. `RCPFullAWSAccess` is at every level besides, and can't be detached. Must not live
-here: the rest of a seed (`seed_reader`). Rules E-12, E-13, G-72, G-76.
+A unit or account without the key `scps` has `FullAWSAccess`, as a new one in AWS; one with the key has exactly the
+listed policies. `RCPFullAWSAccess` is always attached as well, and can't be detached. Rules E-12, E-13, G-72, G-76.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from iam_guard.store.seed.seed_tree import MapNode, Node, Scalar
 from iam_guard.store.seed.seed_values import Ref, SeedControlPolicy, SeedMember, SeedOrganization, SeedUnit
 
 MAX_LEVELS = 5
-"""Of units below the root."""
+"""The number of levels of units below the root."""
 
 _TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
-_INSIDE = ("scps", "rcps", "accounts", "units")
-_ORGANIZATION = ("id", "management_account", "root_id", "policies", *_INSIDE)
-_UNIT = ("name", "id", *_INSIDE)
+_CONTENT = ("scps", "rcps", "accounts", "units")
+_ORGANIZATION = ("id", "management_account", "root_id", "policies", *_CONTENT)
+_UNIT = ("name", "id", *_CONTENT)
 
 
 def read_organization(
     node: Node, problems: Problems, documents: Documents, account_id: Callable[[Node], str]
 ) -> SeedOrganization:
-    """Read `organization`; problems are noted."""
+    """Read `organization`, and record its problems."""
     return _Reader(problems, documents, account_id).organization(node)
 
 
@@ -48,7 +47,7 @@ class _Reader:
         root_id = fields.matching("root_id", ROOT_ID, "an id such as `r-ab12`")
         policies = tuple(policy for policy in fields.each("policies", self._control_policy) if policy is not None)
         root = self._unit(fields, "", root_id, level=0)
-        self._no_twins(policies, root)
+        self._check_duplicates(policies, root)
         return SeedOrganization(
             id or "", "" if management is None else self._account_id(management), policies, root, fields.line
         )
@@ -63,7 +62,7 @@ class _Reader:
         if type not in _TYPES or source is None:
             return None
         if name in FULL_ACCESS.values():
-            fields.problem("name", f"the name `{name}` belongs to AWS's own policy")
+            fields.problem("name", f"the name `{name}` is reserved for AWS's own policy")
         document = self._documents.read(source, _TYPES[type])
         if document is None:
             return None
@@ -93,7 +92,7 @@ class _Reader:
     def _member(self, node: Node) -> SeedMember:
         if isinstance(node, Scalar):
             return SeedMember(self._account_id(node), None, None, node.line)
-        fields = Fields(node, "an account in its place", ("id", "scps", "rcps"), self._problems)
+        fields = Fields(node, "an account of a unit", ("id", "scps", "rcps"), self._problems)
         id = fields.node("id", required=isinstance(node, MapNode))
         account = "" if id is None else self._account_id(id)
         return SeedMember(account, self._attached(fields, "scps"), self._attached(fields, "rcps"), fields.line)
@@ -104,25 +103,25 @@ class _Reader:
         refs = fields.refs(key)
         type = key.removesuffix("s").upper()
         quota = f"{type}s per root, unit or account"
-        always = FULL_ACCESS["RCP"] if type == "RCP" else None
-        count = len([ref for ref in refs if ref.text != always]) + (always is not None)
+        implied = FULL_ACCESS["RCP"] if type == "RCP" else None
+        count = len([ref for ref in refs if ref.text != implied]) + (implied is not None)
         if count > QUOTAS[quota]:
             fields.problem(key, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
         if not count:
-            fields.problem(
-                key, f"expected at least one of `{key}`, or none of the key, which means {FULL_ACCESS[type]}"
-            )
+            fields.problem(key, f"expected at least one of `{key}`: omit the key for {FULL_ACCESS[type]}")
         return refs
 
-    def _no_twins(self, policies: tuple[SeedControlPolicy, ...], root: SeedUnit) -> None:
-        self._once("control policy", [(f"{policy.type} {fold(policy.name)}", policy.line) for policy in policies])
-        everything = list(_walk(root))
-        self._once("unit id", [(unit.id, unit.line) for unit in everything if unit.id is not None])
-        self._once("account", [(member.account, member.line) for unit in everything for member in unit.members])
-        for unit in everything:
-            self._once("unit", [(fold(below.name), below.line) for below in unit.units])
+    def _check_duplicates(self, policies: tuple[SeedControlPolicy, ...], root: SeedUnit) -> None:
+        self._check_unique(
+            "control policy", [(f"{policy.type} {fold(policy.name)}", policy.line) for policy in policies]
+        )
+        units = list(_walk(root))
+        self._check_unique("unit id", [(unit.id, unit.line) for unit in units if unit.id is not None])
+        self._check_unique("account", [(member.account, member.line) for unit in units for member in unit.members])
+        for unit in units:
+            self._check_unique("unit", [(fold(child.name), child.line) for child in unit.units])
 
-    def _once(self, what: str, named: list[tuple[str, int]]) -> None:
+    def _check_unique(self, what: str, named: list[tuple[str, int]]) -> None:
         seen: set[str] = set()
         for name, line in named:
             if name and name in seen:
@@ -132,5 +131,5 @@ class _Reader:
 
 def _walk(unit: SeedUnit) -> Iterator[SeedUnit]:
     yield unit
-    for below in unit.units:
-        yield from _walk(below)
+    for child in unit.units:
+        yield from _walk(child)

@@ -1,4 +1,4 @@
-"""Binding the principals that a policy names to the unique ids they have now (rules P-5, P-8)."""
+"""Binds the principals of a seed's policies to their unique ids (rules P-5, P-8)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from sqlalchemy import and_, select
 
 from iam_guard.policy.document import Document
 from iam_guard.store.identifiers import fold
-from iam_guard.store.principal_bindings import Found, bound, invalid_principal
+from iam_guard.store.principal_bindings import FoundIdentity, bound, invalid_principal
 from iam_guard.store.schema import accounts, identities
 from iam_guard.store.seed.apply_run import Run
 
 
 def bind(run: Run, document: Document, line: int) -> dict[str, str]:
-    """Return the unique id of each user and role named as principal; one that will not be there is a problem."""
+    """Return the unique id of each user and role named as principal; report those that won't exist as problems."""
     found = bound(document, run.store.partition, has_account=partial(_has_account, run), find=partial(_find, run))
     for text in found.unknown:
         run.problems.add(line, invalid_principal(text))
@@ -27,7 +27,7 @@ def _has_account(run: Run, account: str) -> bool:
     return run.connection.execute(select(accounts.c.id).where(accounts.c.id == account)).first() is not None
 
 
-def _find(run: Run, account: str, kind: str, name: str) -> Found | None:
+def _find(run: Run, account: str, kind: str, name: str) -> FoundIdentity | None:
     if account in run.account_ids:
         id = run.ids.get((account, kind, fold(name)))
         return None if id is None else (id, run.arns_by_id[id])

@@ -1,4 +1,4 @@
-"""What is wrong with a seed: every problem with its line, so that one look at the file mends them all."""
+"""Collects all problems in a seed with their lines, so that they can be fixed together."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from iam_guard.errors import SeedError
 
 
 class Problems:
-    """Collects the problems of one seed; `name` is how the file is called in them."""
+    """Collects the problems of one seed; `name` is the file's name in the messages."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._found: list[tuple[int, str]] = []
 
     def add(self, line: int, message: str, *, inside: str | None = None) -> None:
-        """Record a problem at a line of the seed; `inside` is a place in a file that the seed names there."""
+        """Record a problem at a line of the seed; `inside` is a position in a file that the line refers to."""
         message = message if inside is None else f"{message} (at {inside})"
         self._found.append((line, f"{self.name}:{line}: {message}"))
 
     def fatal(self, line: int, message: str) -> SeedError:
-        """Record a problem after which nothing more can be read, and give the error to raise."""
+        """Record a problem that ends the reading, and return the error to raise."""
         self.add(line, message)
         return self.error()
 
     def error(self) -> SeedError:
-        """Make the one error that tells the first problem and holds all of them, in the order of the file."""
+        """Return the error with all problems in the order of the file; its message is the first one."""
         ordered = sorted(dict.fromkeys(self._found), key=lambda problem: problem[0])
         line, message = ordered[0]
         more = len(ordered) - 1

@@ -1,4 +1,4 @@
-"""Making the rows of a table be the wanted ones, with as few statements as there are kinds of change."""
+"""Synchronizes the rows of a table with the desired ones: one statement each for deletes and inserts."""
 
 from __future__ import annotations
 
@@ -16,56 +16,58 @@ _MAX_PARAMETERS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What was done, by primary key; for updated rows, which columns changed."""
+    """The changed rows, by primary key; for updated rows, the changed columns."""
 
     created: tuple[Key, ...]
     updated: Mapping[Key, tuple[str, ...]]
     deleted: tuple[Key, ...]
 
-    def touched(self, table: Table, existing: Iterable[Row], wanted: Iterable[Row]) -> Iterator[Row]:
-        """Return the rows before and after that differ."""
+    def touched(self, table: Table, existing: Iterable[Row], desired: Iterable[Row]) -> Iterator[Row]:
+        """Return the changed rows, as they were before and are now."""
         keys = {*self.created, *self.updated, *self.deleted}
         key_of = _key_reader(table)
-        return (row for row in (*existing, *wanted) if key_of(row) in keys) if keys else iter(())
+        return (row for row in (*existing, *desired) if key_of(row) in keys) if keys else iter(())
 
 
 def rows_where(
     connection: Connection, table: Table, column: ColumnElement[Any], values: Iterable[Any]
 ) -> Iterator[RowMapping]:
-    """Return the rows whose column has one of these values, however many values there are."""
-    everything = list(values)
-    for start in range(0, len(everything), _MAX_PARAMETERS):
-        some = everything[start : start + _MAX_PARAMETERS]
-        yield from connection.execute(select(table).where(column.in_(some))).mappings()
+    """Yield the rows whose column has one of any number of values."""
+    remaining = list(values)
+    for start in range(0, len(remaining), _MAX_PARAMETERS):
+        batch = remaining[start : start + _MAX_PARAMETERS]
+        yield from connection.execute(select(table).where(column.in_(batch))).mappings()
 
 
 def sync(
     connection: Connection,
     table: Table,
-    wanted: Iterable[Row],
+    desired: Iterable[Row],
     existing: Iterable[Row],
     *,
     once: Collection[str] = ("created",),
 ) -> Delta:
-    """Delete, update and insert until `existing` is `wanted`; columns in `once` are set on creation only."""
+    """Delete, update and insert rows, from `existing` to `desired`; columns in `once` are set on creation only."""
     key_of = _key_reader(table)
     before = {key_of(row): row for row in existing}
-    after = {key_of(row): row for row in wanted}
-    gone = [key for key in before if key not in after]
-    new = [key for key in after if key not in before]
-    changed = {
+    after = {key_of(row): row for row in desired}
+    deleted = [key for key in before if key not in after]
+    created = [key for key in after if key not in before]
+    updated = {
         key: fields for key, row in after.items() if key in before and (fields := _changes(row, before[key], once))
     }
-    if gone:
+    if deleted:
         names = [f"key_{column.name}" for column in table.primary_key]
-        connection.execute(table.delete().where(_is_key(table)), [dict(zip(names, key, strict=True)) for key in gone])
-    for key, fields in changed.items():
+        connection.execute(
+            table.delete().where(_is_key(table)), [dict(zip(names, key, strict=True)) for key in deleted]
+        )
+    for key, fields in updated.items():
         pairs = zip(table.primary_key, key, strict=True)
         this = and_(*(column == value for column, value in pairs))
         connection.execute(table.update().where(this).values({field: after[key][field] for field in fields}))
-    if new:
-        connection.execute(table.insert(), [dict(after[key]) for key in new])
-    return Delta(tuple(new), changed, tuple(gone))
+    if created:
+        connection.execute(table.insert(), [dict(after[key]) for key in created])
+    return Delta(tuple(created), updated, tuple(deleted))
 
 
 def _key_reader(table: Table) -> Callable[[Row], Key]:
@@ -77,5 +79,5 @@ def _is_key(table: Table) -> ColumnElement[bool]:
     return and_(*(column == bindparam(f"key_{column.name}") for column in table.primary_key))
 
 
-def _changes(wanted: Row, before: Row, once: Collection[str]) -> tuple[str, ...]:
-    return tuple(name for name, value in wanted.items() if name not in once and before[name] != value)
+def _changes(desired: Row, before: Row, once: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name, value in desired.items() if name not in once and before[name] != value)

@@ -1,7 +1,7 @@
-"""From the text of a seed to checked values: which keys there are, and what each must be.
+"""Reads and validates a seed: its keys and their values.
 
-Everything that can be known without a store is checked here, all problems at once. Rules G-70, G-71, G-76 to G-79,
-R-10, R-12, R-13, R-30.
+Everything that needs no store is validated here, and all problems are reported together. Rules G-70, G-71, G-76 to
+G-79, R-10, R-12, R-13, R-30.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from iam_guard.store.seed.seed_values import (
 )
 
 API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
-"""The secret part of an API key; its plain SHA-256 is no protection for something that can be guessed."""
+"""The secret part of an API key; long, because an unsalted SHA-256 would not protect a guessable secret."""
 
 _TOP = ("version", "organization", "accounts", "aws_policies")
 _ACCOUNT = (
@@ -46,6 +46,7 @@ _ACCOUNT = (
     *("trust_anchors", "certificate_profiles"),
 )
 _POLICY = ("name", "path", "description", "document", "tags")
+_API_KEY = ("id", "secret", "digest", "status", "expires", "session_policy")
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
     Kind.GROUP: _SHARED,
@@ -55,16 +56,16 @@ _KEYS = {
 _STATUSES = ("Active", "Inactive")
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_NONE = Document(PolicyType.IDENTITY, LATEST, (), digest="", text="")
-"""Stands in for a document that was refused, until the seed is refused as a whole."""
+_PLACEHOLDER = Document(PolicyType.IDENTITY, LATEST, (), digest="", text="")
+"""A placeholder for an invalid document, until the whole seed is rejected."""
 
 
 def load_seed(
     path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None, partition: str = "aws"
 ) -> Seed:
-    """Read a seed file; raise `SeedError`, which tells every problem.
+    """Read a seed file. Raises `SeedError` with all problems.
 
-    `environment` is where `{env: NAME}` looks; `partition` is the one of our own ARNs.
+    `environment` has the variables for `{env: NAME}`; `partition` is the partition of the store's ARNs.
     """
     path = Path(path)
     files = Files(path)
@@ -74,14 +75,14 @@ def load_seed(
 def load_seed_text(
     text: str, *, name: str = "seed", environment: Mapping[str, str] | None = None, partition: str = "aws"
 ) -> Seed:
-    """Read a seed that is no file; it can't name files."""
+    """Read a seed from its text; it can't refer to files. Raises as `load_seed` does."""
     return read_seed(text, name, Files(None), environment, partition=partition)
 
 
 def read_seed(
     text: str, name: str, files: Files, environment: Mapping[str, str] | None = None, *, partition: str = "aws"
 ) -> Seed:
-    """Read the text of a seed; `files` reads what it names, and remembers it."""
+    """Read the text of a seed; `files` reads the files that it refers to."""
     problems = Problems(name)
     tree = read_tree(text, problems)
     documents = Documents(files, problems, partition)
@@ -95,7 +96,7 @@ class _Reader:
         self._problems = problems
         self._documents = documents
         self._environment = environment
-        self._taken: dict[str, set[str]] = {}
+        self._declared: dict[str, set[str]] = {}
 
     def seed(self, node: Node, name: str) -> Seed:
         fields = self._fields(node, "a seed", _TOP)
@@ -115,19 +116,19 @@ class _Reader:
         fields = self._fields(node, "an account", _ACCOUNT)
         id_node = fields.node("id", required=True)
         id = "" if id_node is None else self._account_id(id_node)
-        self._once("account", id, fields.line)
-        here = f"account {id}"
+        self._check_unique("account", id, fields.line)
+        account_name = f"account {id}"
         root = fields.node("root")
         email, root_keys = (None, ()) if root is None else self._root(root)
         alias = fields.matching("alias", ALIAS, "an alias of 3 to 63 lower-case letters, digits and single hyphens")
         if alias is not None:
-            self._once("account alias", alias, fields.line_of("alias"))
+            self._check_unique("account alias", alias, fields.line_of("alias"))
             if is_account_id(alias):
                 fields.problem("alias", "expected an alias that is not an account id")
         identities = (
-            *fields.each("groups", self._identity(Kind.GROUP, here)),
-            *fields.each("users", self._identity(Kind.USER, here)),
-            *fields.each("roles", self._identity(Kind.ROLE, here)),
+            *fields.each("groups", self._identity(Kind.GROUP, account_name)),
+            *fields.each("users", self._identity(Kind.USER, account_name)),
+            *fields.each("roles", self._identity(Kind.ROLE, account_name)),
         )
         certificates = CertificateTrustReader(self._documents, self._problems, id)
         account = SeedAccount(
@@ -137,16 +138,16 @@ class _Reader:
             alias=alias,
             email=email,
             root_keys=root_keys,
-            policies=fields.each("policies", self._policy(f"policy of {here}")),
+            policies=fields.each("policies", self._policy(f"policy of {account_name}")),
             identities=identities,
             resources=fields.each("resources", lambda resource: self._resource(resource, id)),
-            oidc_providers=fields.each("oidc_providers", self._oidc_provider(here)),
+            oidc_providers=fields.each("oidc_providers", self._oidc_provider(account_name)),
             anchors=fields.each("trust_anchors", certificates.anchor),
             profiles=fields.each("certificate_profiles", certificates.profile),
         )
-        self._within("OIDC providers per account", len(account.oidc_providers), fields.line_of("oidc_providers"))
+        self._check_quota("OIDC providers per account", len(account.oidc_providers), fields.line_of("oidc_providers"))
         for key in ("policies", "groups", "users", "roles"):
-            self._within(f"{key} per account", len(fields.items(key)), fields.line_of(key))
+            self._check_quota(f"{key} per account", len(fields.items(key)), fields.line_of(key))
         return account
 
     def _account_id(self, node: Node) -> str:
@@ -164,7 +165,7 @@ class _Reader:
         fields = self._fields(node, "a root user", ("email", "access_keys"))
         email = fields.matching("email", _EMAIL, "an e-mail address")
         keys = fields.each("access_keys", self._access_key)
-        self._within("access keys per root user", len(keys), fields.line_of("access_keys"))
+        self._check_quota("access keys per root user", len(keys), fields.line_of("access_keys"))
         return email, keys
 
     # --- policies and resources ----------------------------------------------------------------------------------
@@ -173,10 +174,10 @@ class _Reader:
         def read(node: Node) -> SeedPolicy:
             fields = self._fields(node, "a managed policy", _POLICY)
             name = fields.name("policy")
-            self._once(what, name, fields.line_of("name"))
+            self._check_unique(what, name, fields.line_of("name"))
             document = self._document(fields, "document", PolicyType.IDENTITY, managed=True, required=True)
             description = fields.text("description") or ""
-            return SeedPolicy(name, fields.path(), description, document or _NONE, fields.tags(), fields.line)
+            return SeedPolicy(name, fields.path(), description, document or _PLACEHOLDER, fields.tags(), fields.line)
 
         return read
 
@@ -184,7 +185,7 @@ class _Reader:
         fields = self._fields(node, "a resource", ("arn", "tags", "policy"))
         arn = fields.text("arn", required=True)
         if arn is not None:
-            self._once("resource", arn, fields.line_of("arn"), folded=False)
+            self._check_unique("resource", arn, fields.line_of("arn"), folded=False)
             self._check_arn(fields, arn, account)
         policy = self._document(fields, "policy", PolicyType.RESOURCE)
         return SeedResource(arn or "", fields.tags(), policy, fields.line, fields.line_of("policy"))
@@ -203,29 +204,29 @@ class _Reader:
         if owner not in (None, account):
             fields.problem("arn", f"expected a resource of account {account}, got one of {owner}")
 
-    def _oidc_provider(self, here: str) -> Callable[[Node], SeedOidcProvider]:
+    def _oidc_provider(self, account_name: str) -> Callable[[Node], SeedOidcProvider]:
         def read(node: Node) -> SeedOidcProvider:
             fields = self._fields(node, "an OIDC provider", ("url", "client_ids", "tags"))
             form = "a URL such as https://id.example.com/tenant, without port, query and fragment"
             url = (fields.matching("url", PROVIDER_URL, form, required=True) or "").removeprefix("https://")
-            self._once(f"OIDC provider of {here}", url, fields.line_of("url"), folded=False)
+            self._check_unique(f"OIDC provider of {account_name}", url, fields.line_of("url"), folded=False)
             client_ids = tuple(ref.text for ref in fields.refs("client_ids"))
-            if not all(each.isprintable() and 0 < len(each) <= CLIENT_ID_LENGTH for each in client_ids):
+            if not all(id.isprintable() and 0 < len(id) <= CLIENT_ID_LENGTH for id in client_ids):
                 fields.problem("client_ids", f"expected client ids of 1 to {CLIENT_ID_LENGTH} printable characters")
-            self._within("client ids per OIDC provider", len(client_ids), fields.line_of("client_ids"))
+            self._check_quota("client ids per OIDC provider", len(client_ids), fields.line_of("client_ids"))
             return SeedOidcProvider(url, client_ids, fields.tags(), fields.line)
 
         return read
 
     # --- identities ----------------------------------------------------------------------------------------------
 
-    def _identity(self, kind: Kind, here: str) -> Callable[[Node], SeedIdentity]:
+    def _identity(self, kind: Kind, account_name: str) -> Callable[[Node], SeedIdentity]:
         def read(node: Node) -> SeedIdentity:
             fields = self._fields(node, f"a {kind}", _KEYS[kind])
             name = fields.name(kind)
-            self._once(f"{kind} of {here}", name, fields.line_of("name"))
+            self._check_unique(f"{kind} of {account_name}", name, fields.line_of("name"))
             attached = fields.refs("attached")
-            self._within(f"policies attached to a {kind}", len(attached), fields.line_of("attached"))
+            self._check_quota(f"policies attached to a {kind}", len(attached), fields.line_of("attached"))
             return SeedIdentity(
                 kind,
                 name,
@@ -248,7 +249,7 @@ class _Reader:
 
     def _groups(self, fields: Fields) -> tuple[Ref, ...]:
         groups = fields.refs("groups")
-        self._within("groups per user", len(groups), fields.line_of("groups"))
+        self._check_quota("groups per user", len(groups), fields.line_of("groups"))
         return groups
 
     def _duration(self, fields: Fields) -> int:
@@ -262,7 +263,7 @@ class _Reader:
             if fold(name.text) in folded:
                 self._problems.add(name.line, f"two inline policies differ by letter case only: `{name.text}`")
             folded.add(fold(name.text))
-            inline[name.text] = self._documents.read(node, PolicyType.IDENTITY) or _NONE
+            inline[name.text] = self._documents.read(node, PolicyType.IDENTITY) or _PLACEHOLDER
         quota = INLINE[kind.value]
         size = sum(quota.size(document.text) for document in inline.values())
         if size > quota.characters:
@@ -274,22 +275,21 @@ class _Reader:
 
     def _user_keys(self, fields: Fields) -> tuple[SeedAccessKey, ...]:
         keys = fields.each("access_keys", self._access_key)
-        self._within("access keys per user", len(keys), fields.line_of("access_keys"))
+        self._check_quota("access keys per user", len(keys), fields.line_of("access_keys"))
         return keys
 
     def _access_key(self, node: Node) -> SeedAccessKey:
         fields = self._fields(node, "an access key", ("id", "secret", "status"))
         form = "an access key id of letters and digits that does not begin with ASIA"
         id = fields.matching("id", ACCESS_KEY_ID, form, required=True)
-        self._once("access key", id or "", fields.line_of("id"), folded=False)
+        self._check_unique("access key", id or "", fields.line_of("id"), folded=False)
         secret = self._secret(fields)
         return SeedAccessKey(id or "", secret or "", fields.choice("status", _STATUSES, "Active"), fields.line)
 
     def _api_key(self, node: Node) -> SeedApiKey:
-        known = ("id", "secret", "digest", "status", "expires", "session_policy")
-        fields = self._fields(node, "an API key", known)
+        fields = self._fields(node, "an API key", _API_KEY)
         id = fields.matching("id", API_KEY_ID, "an API key id of 4 to 32 letters and digits", required=True)
-        self._once("API key", id or "", fields.line_of("id"), folded=False)
+        self._check_unique("API key", id or "", fields.line_of("id"), folded=False)
         return SeedApiKey(
             id or "",
             digest=self._digest(fields),
@@ -315,7 +315,7 @@ class _Reader:
         return bytes.fromhex(digest)
 
     def _secret(self, fields: Fields) -> str | None:
-        """Return a secret, written here or named as an environment variable; no problem ever repeats it."""
+        """Return a secret, inline or from an environment variable. Problems never quote it."""
         node = fields.node("secret", required=True)
         if isinstance(node, MapNode):
             return self._from_environment(node)
@@ -333,10 +333,10 @@ class _Reader:
             return None
         return self._environment[variable]
 
-    # --- what all of them need -----------------------------------------------------------------------------------
+    # --- helpers -------------------------------------------------------------------------------------------------
 
-    def _fields(self, node: Node, what: str, known: Collection[str]) -> Fields:
-        return Fields(node, what, known, self._problems)
+    def _fields(self, node: Node, what: str, keys: Collection[str]) -> Fields:
+        return Fields(node, what, keys, self._problems)
 
     def _document(
         self, fields: Fields, key: str, type: PolicyType, *, managed: bool = False, required: bool = False
@@ -344,14 +344,14 @@ class _Reader:
         node = fields.node(key, required=required)
         return None if node is None else self._documents.read(node, type, managed=managed)
 
-    def _within(self, quota: str, count: int, line: int) -> None:
+    def _check_quota(self, quota: str, count: int, line: int) -> None:
         if count > QUOTAS[quota]:
             self._problems.add(line, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
 
-    def _once(self, what: str, name: str, line: int, *, folded: bool = True) -> None:
-        """Record a problem when this name was declared before; names are unique without regard to case (G-78)."""
-        taken = self._taken.setdefault(what, set())
+    def _check_unique(self, what: str, name: str, line: int, *, folded: bool = True) -> None:
+        """Record a problem if this name was declared before; names are compared case-insensitively (G-78)."""
+        declared = self._declared.setdefault(what, set())
         key = fold(name) if folded else name
-        if name and key in taken:
+        if name and key in declared:
             self._problems.add(line, f"the {what} `{name[:200]}` is declared twice")
-        taken.add(key)
+        declared.add(key)

@@ -1,8 +1,8 @@
-"""YAML (and so JSON) as a tree of nodes with lines and columns, and nothing of YAML that could surprise.
+"""Parses YAML (and so JSON) to a tree of nodes with lines and columns, without YAML's surprises.
 
-The parser's events are put together here and not by PyYAML's constructors: no tags and so no objects, every scalar as
-it was written (an account id is not an octal number, `no` is not false, `2012-10-17` is not a date), a key twice is a
-problem, and anchors can't be used to make much out of little.
+The tree is built from the parser's events, not by PyYAML's constructors: tags (and so objects) are rejected, scalars
+stay as written (an account id is not an octal number, `no` is not false, `2012-10-17` is not a date), duplicate keys
+are problems, and aliases count with their whole content towards the limits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A scalar as written. `plain`: without quotes; `literal`: a `|` block, which begins on the next line."""
+    """A scalar as written. `plain`: without quotes; `literal`: a `|` block, which starts on the next line."""
 
     text: str
     line: int
@@ -64,20 +64,20 @@ Node: TypeAlias = Scalar | ListNode | MapNode
 
 
 def read_tree(text: str, problems: Problems) -> Node:
-    """Read one YAML document; raise `SeedError` when it can't be read."""
+    """Parse one YAML document. Raises `SeedError` if it is not valid."""
     if len(text) > MAX_CHARACTERS:
         raise problems.fatal(1, f"expected at most {MAX_CHARACTERS} characters")
     builder = _Builder(problems)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            builder.take(event)
+            builder.add_event(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise problems.fatal(mark.line + 1 if mark else 1, f"not readable as YAML: {error.problem}") from None
     except yaml.YAMLError:
         raise problems.fatal(1, "not readable as YAML: it has characters that YAML does not allow") from None
     if builder.root is None:
-        raise problems.fatal(1, "the seed is empty")
+        raise problems.fatal(1, "expected a YAML document, got an empty file")
     return builder.root
 
 
@@ -99,7 +99,7 @@ class _Builder:
         self._open: list[_Open] = []
         self._anchors: dict[str, Node] = {}
 
-    def take(self, event: yaml.Event) -> None:
+    def add_event(self, event: yaml.Event) -> None:
         mark = event.start_mark
         line, column = (mark.line + 1, mark.column) if mark else (1, 0)
         match event:
@@ -108,23 +108,23 @@ class _Builder:
             case yaml.AliasEvent():
                 self._add(self._aliased(event.anchor or "", line), line)
             case yaml.ScalarEvent():
-                self._refuse_tag(event, line)
+                self._reject_tag(event, line)
                 style = event.style or ""
                 scalar = Scalar(event.value, line, plain=event.implicit[0], literal=style == "|", column=column)
-                self._name(event.anchor, scalar)
+                self._register_anchor(event.anchor, scalar)
                 self._add(scalar, line)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                self._refuse_tag(event, line)
+                self._reject_tag(event, line)
                 if len(self._open) == MAX_DEPTH:
                     raise self._problems.fatal(line, f"expected at most {MAX_DEPTH} levels")
                 self._open.append(_Open(line, column, event.anchor, isinstance(event, yaml.MappingStartEvent), []))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 done = self._open.pop()
                 node = self._close(done)
-                self._name(done.anchor, node)
+                self._register_anchor(done.anchor, node)
                 self._add(node, done.line)
 
-    def _refuse_tag(self, event: yaml.NodeEvent, line: int) -> None:
+    def _reject_tag(self, event: yaml.NodeEvent, line: int) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise self._problems.fatal(line, f"expected no YAML tag, got `{tag}`")
@@ -134,12 +134,12 @@ class _Builder:
             raise self._problems.fatal(line, f"no anchor `{anchor}` before this alias")
         return self._anchors[anchor]
 
-    def _name(self, anchor: str | None, node: Node) -> None:
+    def _register_anchor(self, anchor: str | None, node: Node) -> None:
         if anchor is not None:
             self._anchors[anchor] = node
 
     def _add(self, node: Node, line: int) -> None:
-        """Put a node where it belongs; an aliased one counts with all that is in it."""
+        """Add a node to the innermost open list or mapping; an aliased one counts with its whole content."""
         if node.size > MAX_NODES:
             raise self._problems.fatal(line, f"expected at most {MAX_NODES} values")
         if len(self._open) + node.depth > MAX_DEPTH:
@@ -159,6 +159,6 @@ class _Builder:
             if not isinstance(key, Scalar):
                 raise self._problems.fatal(key.line, "expected a plain key, got a list or mapping")
             if key.text in pairs:
-                self._problems.add(key.line, f"the key `{key.text}` is here twice")
+                self._problems.add(key.line, f"duplicate key `{key.text}`")
             pairs[key.text] = (key, value)
         return MapNode(tuple(pairs.values()), done.line, size, depth, done.column)

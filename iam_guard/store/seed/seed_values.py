@@ -1,6 +1,6 @@
-"""A seed as checked values. Names and ARNs that point at something else are still text: `apply` resolves them.
+"""The validated values of a seed. References by name or ARN are still text; `apply` resolves them.
 
-Secrets never show in a repr.
+Secrets never appear in a repr.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from iam_guard.store.identifiers import Kind
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The name or ARN of something, and the line that names it."""
+    """A reference by name or ARN, and its line."""
 
     text: str
     line: int
@@ -54,7 +54,7 @@ class SeedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SeedIdentity:
-    """A user, group or role; what its kind can't have is empty."""
+    """A user, group or role; fields that its kind does not have are empty."""
 
     kind: Kind
     name: str
@@ -106,7 +106,7 @@ class SeedAnchor:
 
 @dataclass(frozen=True, slots=True)
 class SeedProfile:
-    """Which roles client certificates may ask for; `mappings` is None where the seed says nothing."""
+    """The roles that client certificates may assume; `mappings` is None if the seed does not define any."""
 
     name: str
     id: str
@@ -137,7 +137,7 @@ class SeedAccount:
 
 @dataclass(frozen=True, slots=True)
 class SeedControlPolicy:
-    """An SCP or RCP; `type` is the one or the other."""
+    """An SCP or RCP; `type` is `SCP` or `RCP`."""
 
     type: str
     name: str
@@ -148,7 +148,7 @@ class SeedControlPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SeedMember:
-    """An account in its place; `scps` and `rcps` are None where the seed says nothing, which means full access."""
+    """An account of a unit; `scps` and `rcps` are None if the seed does not define them, which means full access."""
 
     account: str
     scps: tuple[Ref, ...] | None
@@ -158,7 +158,7 @@ class SeedMember:
 
 @dataclass(frozen=True, slots=True)
 class SeedUnit:
-    """A unit with all below it; the root is one, without a name."""
+    """A unit with its descendants; the root is a unit without a name."""
 
     name: str
     id: str | None
@@ -180,7 +180,7 @@ class SeedOrganization:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """All that one file declares. `name` is how the file is called in errors."""
+    """The content of one file. `name` is the file's name in errors."""
 
     name: str
     accounts: tuple[SeedAccount, ...] = ()

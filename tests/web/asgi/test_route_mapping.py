@@ -469,7 +469,7 @@ def test_map_files_equal_maps_in_code(tmp_path: Path, text: str) -> None:
         ("openapi: 3.1.0\npaths:\n  /d:\n    get: {x-iam-acton: d}", "map.yaml:4: unknown key `x-iam-acton`"),
         ("openapi: 3.1.0\npaths: []", "expected `paths`"),
         ("version: [", "not readable as YAML"),
-        ("", "the route map is empty"),
+        ("", "expected a YAML document, got an empty file"),
     ],
 )
 def test_invalid_file_is_rejected_with_its_line(
