@@ -23,7 +23,7 @@ from benchmarks.clock import Call, least
 from benchmarks.oidc import token_rows
 from benchmarks.row import Row
 from iam_guard.authn import api_key
-from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.sigv4 import derived_key
@@ -73,7 +73,7 @@ def measure() -> Iterator[Row]:
     for name, sent in SIGNED.items():
         signed = _signed(sent)
         yield from _rows(f"SigV4, {name}", sent, _verifying(signed), _verifying_minimally(signed))
-        yield from _rows(f"SigV4, {name}, {FIRST}", sent, _verifying(signed, Callers(0)))
+        yield from _rows(f"SigV4, {name}, {FIRST}", sent, _verifying(signed, CallerCache(0)))
     yield from _rows("SigV4, refused", PLAIN, _refusing(replace(_signed(PLAIN), path=b"/documents/43")))
     key = b"Bearer " + api_key.format_key(API_KEY.id, API_SECRET).encode()
     yield from _rows("API key", PLAIN, _verifying(replace(PLAIN, headers=(*FROM_CLIENT, (b"authorization", key)))))
@@ -87,8 +87,8 @@ def _rows(name: str, sent: Sent, ours: Call, minimal: Call | None = None) -> Ite
         yield Row(name, taken[OURS] * 1e6, "us", taken[OURS] / taken[peer], peer)
 
 
-def _verifying(sent: Sent, callers: Callers | None = None) -> Call:
-    known, now = Callers() if callers is None else callers, datetime.now(UTC)
+def _verifying(sent: Sent, callers: CallerCache | None = None) -> Call:
+    known, now = CallerCache() if callers is None else callers, datetime.now(UTC)
     access_keys, api_keys = {ACCESS_KEY.id: ACCESS_KEY}, {API_KEY.id: API_KEY}
 
     door = Authenticator(find_access_key=access_keys.get, find_api_key=api_keys.get, skew=300, callers=known)

@@ -17,7 +17,7 @@ from joserfc.jwk import RSAKey
 from benchmarks.clock import Call, least
 from benchmarks.row import Row
 from iam_guard.authn.api_key import digest_of
-from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential_verifier import Authenticator, TokenCredential
 from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.role_session import TrustQuestion
@@ -117,7 +117,7 @@ def token_rows() -> Iterator[Row]:
 
         return enter
 
-    callers = Callers()
+    callers = CallerCache()
     verify = lambda: jws.deserialize_compact(token, key, algorithms=["RS256"])  # noqa: E731
     calls = {KNOWN: entering(BearerTokens(cached, tokens, settings)), FIRST: entering(None), PEER: verify}
     taken = least(calls)

@@ -25,7 +25,7 @@ from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.writer.pipeline import Pipeline
-from iam_guard.audit.writer.trail_writer import TrailPlace
+from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.model.decision import Decision
 
 PACE = 1e-4
@@ -82,7 +82,7 @@ def _noters(folder: Path) -> dict[str, Callable[[], object]]:
 @contextmanager
 def _trail(folder: Path, decision: Decision) -> Iterator[Callable[[], None]]:
     key = SignerKey.new("trail.example/audit")
-    pipeline = Pipeline(TrailPlace(folder, key, KeyRing([key.verifier])))
+    pipeline = Pipeline(TrailConfig(folder, key, KeyRing([key.verifier])))
     yield _noting(pipeline, decision)
     pipeline.close()
     usage = pipeline.usage()

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.clock import Call, least
 from benchmarks.row import Row
-from iam_guard.authn.temporary_credentials import OpenedTokens
+from iam_guard.authn.temporary_credentials import SessionTokenCache
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal
 from iam_guard.store.sealing import Sealer, new_key
@@ -54,7 +54,7 @@ def measure() -> Iterator[Row]:
 def _calls(session: Session) -> dict[str, Call]:
     sealer = Sealer([new_key()])
     token = write_session(session, sealer)
-    opened = OpenedTokens(lambda text: read_session(text, sealer))
+    opened = SessionTokenCache(lambda text: read_session(text, sealer))
     key, nonce = AESGCM(new_key()), bytes(12)
     sealed = key.encrypt(nonce, bytes(len(token) * 3 // 4), None)
     return {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.row import Row
 from iam_guard.audit.verify.merkle import leaf_hashes
-from iam_guard.audit.verify.proof import problem_of, prove
+from iam_guard.audit.verify.proof import proof_problem, prove
 from iam_guard.audit.verify.shard import segments_of, shards_of, whole_lines
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_verifier import verify_trail
@@ -77,7 +77,7 @@ def _verifying(trail: Path, key: SignerKey, lines: list[bytes], hashing: float) 
     proof = prove(trail, record["eventID"], ring)
     finding = time.process_time() - begun
     begun = time.process_time()
-    assert problem_of(proof, ring) is None
+    assert proof_problem(proof, ring) is None
     checking = time.process_time() - begun
     yield Row("proving a record, with finding it", finding * 1e3, "ms", finding / hashing, HASHES)
     yield Row("checking a proof", checking * 1e6, "us", checking / hashing, HASHES)

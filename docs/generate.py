@@ -22,7 +22,7 @@ from iam_guard.analysis.lint.report import WORDS
 from iam_guard.analysis.reference.json_form import reference_json
 from iam_guard.analysis.reference.pages import markdown
 from iam_guard.api.iam.root_tasks import ROOT_TASKS
-from iam_guard.evaluation.applicable_types import spared_by_rcps, spared_by_scps, without_identity
+from iam_guard.evaluation.applicable_types import identity_exemption, rcp_exemption, scp_exemption
 from iam_guard.evaluation.authorizer import compile_policies
 from iam_guard.evaluation.matching.condition_keys import KEYS
 from iam_guard.evaluation.matching.operators import OPERATORS
@@ -254,13 +254,13 @@ def _size(quota: SizeQuota | None) -> str:
 
 
 def _exemptions(caller: Principal) -> Mapping[PolicyType, str | None]:
-    own = without_identity(caller)
+    own = identity_exemption(caller)
     return {
         PolicyType.IDENTITY: own,
         PolicyType.BOUNDARY: own,
         PolicyType.SESSION: own,
-        PolicyType.SCP: spared_by_scps(caller),
-        PolicyType.RCP: spared_by_rcps(AccessRequest(caller, *READING), READING[0].lower(), own=True),
+        PolicyType.SCP: scp_exemption(caller),
+        PolicyType.RCP: rcp_exemption(AccessRequest(caller, *READING), READING[0].lower(), own=True),
     }
 
 
@@ -281,7 +281,7 @@ def _reasons_not_to_apply() -> Sequence[str]:
     """List each reason once: those that lie in a caller, then those that lie in a request."""
     of_callers = [reason for caller in CALLERS.values() for reason in _exemptions(caller).values()]
     requests = [AccessRequest(USER, action, resource) for action, resource in NOT_REACHED]
-    of_requests = [spared_by_rcps(request, request.action.lower(), own=False) for request in requests]
+    of_requests = [rcp_exemption(request, request.action.lower(), own=False) for request in requests]
     return list(dict.fromkeys(reason for reason in (*of_callers, *of_requests) if reason))
 
 

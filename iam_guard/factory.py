@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from iam_guard.audit.open_trail import open_log, open_rules, open_sampling
+from iam_guard.audit.open_trail import open_audit_log, open_privacy_rules, open_sampling
 from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
@@ -105,8 +105,8 @@ def audit_trail_of(
     settings: Settings, *, service: str = "iam-guard", database: Path | None = None, log: Sink | None = None
 ) -> Trail:
     """Open the audit trail of the settings; `log` replaces their sink."""
-    rules, sampling = open_rules(settings, database), open_sampling(settings)
-    sink = open_log(settings, database, service=service) if log is None else log
+    rules, sampling = open_privacy_rules(settings, database), open_sampling(settings)
+    sink = open_audit_log(settings, database, service=service) if log is None else log
     return Trail(
         sink, region=settings.region, keys=ListedKeys(settings.audit_condition_keys), rules=rules, sampling=sampling
     )

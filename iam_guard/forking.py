@@ -41,7 +41,7 @@ def fork_safe_lock() -> threading.Lock:
     return lock
 
 
-def hold_at_fork(lock: Any) -> None:
+def lock_at_fork(lock: Any) -> None:
     """Hold a reentrant lock of another library during forks.
 
     Reentrant because finalizers that run first in the child acquire it to return what the parent's threads borrowed.
@@ -54,7 +54,7 @@ def on_fork(owner: ForkSafe) -> None:
     _owners.add(owner)
 
 
-def copied(objects: Iterable[T]) -> list[T]:
+def weak_snapshot(objects: Iterable[T]) -> list[T]:
     """Return the objects of a weak set or mapping, which other threads may change meanwhile."""
     while True:
         try:
@@ -64,7 +64,7 @@ def copied(objects: Iterable[T]) -> list[T]:
 
 
 def _acquire_all() -> None:
-    _acquired[threading.get_ident()] = [lock for lock in copied(_locks) if lock.acquire(timeout=_LOCK_SECONDS)]
+    _acquired[threading.get_ident()] = [lock for lock in weak_snapshot(_locks) if lock.acquire(timeout=_LOCK_SECONDS)]
 
 
 def _release_all() -> None:

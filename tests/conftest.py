@@ -38,7 +38,7 @@ def wait_longer_for_stores(seconds: float = 20.0) -> None:
 
 
 wait_longer_for_stores()
-key_lookups.MAX_WAIT, key_lookups.LONGEST_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
+key_lookups.MAX_WAIT, key_lookups.MAX_TOTAL_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
 sqlite.BUSY_SECONDS = 60.0  # type: ignore[misc]  # and how long threads wait for the one connection to memory
 
 Item = TypeVar("Item")

@@ -178,11 +178,11 @@ def run(
         return _permissions(f"{service.prefix}:{name}", operation, call, parameters)
 
     def transaction() -> AbstractContextManager[Records]:
-        return store.changing() if operation.changes(parameters) else store.viewing()
+        return store.write_transaction() if operation.changes(parameters) else store.read_transaction()
 
     authorized: list[Permission] | None = None
     for _ in range(MAX_TRIES):
-        with store.viewing() as records:
+        with store.read_transaction() as records:
             required = required_permissions(call_with(records))
         if required != authorized:
             for permission in required:

@@ -21,12 +21,12 @@ from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.retention import RetentionRule
 from iam_guard.audit.writer.sampling import Sampling
 from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.trail_writer import TrailPlace
+from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 
 
-def open_log(settings: Settings, database: Path | None, *, service: str = "iam-guard") -> Sink | Pipeline | None:
+def open_audit_log(settings: Settings, database: Path | None, *, service: str = "iam-guard") -> Sink | Pipeline | None:
     """Open the sink or trail that the setting `audit` names; the key may be next to `database`, the SQLite file.
 
     Raises `ConfigurationError` when it cannot be opened.
@@ -39,7 +39,7 @@ def open_log(settings: Settings, database: Path | None, *, service: str = "iam-g
     return open_sink(settings.audit)
 
 
-def open_rules(settings: Settings, database: Path | None) -> PrivacyRules | None:
+def open_privacy_rules(settings: Settings, database: Path | None) -> PrivacyRules | None:
     """Return the rules that keep data out of records; None if there are none. Raises `ConfigurationError`."""
     pointers: dict[Treatment, tuple[str, ...]] = {
         Treatment.DROP: settings.audit_drop,
@@ -71,7 +71,7 @@ def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeli
     key, known_keys = read_signing_keys(key_file)[0], key_ring(settings, key_file)
     folder = _folder(settings.audit)
     return Pipeline(
-        TrailPlace(
+        TrailConfig(
             folder,
             key,
             known_keys,

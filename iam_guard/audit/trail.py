@@ -141,7 +141,7 @@ class Trail:
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
-    def record_questions(self, principal: Principal, decisions: Sequence[Decision], call: Call | None) -> None:
+    def record_permission_queries(self, principal: Principal, decisions: Sequence[Decision], call: Call | None) -> None:
         """Record permission queries, which attempt nothing.
 
         Raises `DecisionUnavailable` if they cannot be recorded and reads require a record.

@@ -13,9 +13,9 @@ from functools import partial
 from iam_guard.authn.credential_verifier import (
     AcceptedScope,
     Authenticator,
-    Callers,
+    CallerCache,
     CertificateCredential,
-    OpenedTokens,
+    SessionTokenCache,
     SignatureReplays,
     TokenCredential,
 )
@@ -31,7 +31,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.protocol import Answers
+from iam_guard.store.protocol import DecisionStore
 
 Decide = Callable[[Call | None, Principal, TrustQuestion], Decision]
 """Decides with a role's trust policy about a federated identity."""
@@ -53,8 +53,8 @@ class Authenticators:
         self._accepted = AcceptedScope((settings.region, *settings.regions), services)
         self._decide = decide
         self._clock = clock
-        self._callers = Callers(settings.cache_size)
-        self._sessions = OpenedTokens(store.open_session, settings.cache_size)
+        self._callers = CallerCache(settings.cache_size)
+        self._sessions = SessionTokenCache(store.open_session, settings.cache_size)
         self.tokens = TokenVerifier(settings)
         self._bearers = BearerTokens(store, self.tokens, settings)
         self._certificates = CertificateSessions(
@@ -66,7 +66,7 @@ class Authenticators:
 
     def _create(
         self,
-        store: Answers,
+        store: DecisionStore,
         admit_token: Callable[[TokenCredential, HttpRequest, Call | None, datetime], Principal],
         find_certificate_session: Callable[[CertificateCredential, Call | None], Principal],
     ) -> Authenticator:
@@ -85,11 +85,11 @@ class Authenticators:
             replays=self._replays,
         )
 
-    def recognise(
+    def precheck(
         self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, cache_only: bool = False
     ) -> None:
-        """Run the checks that need no body; see `Authenticator.recognise`."""
-        (self.cache_only if cache_only else self.waiting).recognise(request, credential, stated, now=self._clock())
+        """Run the checks that need no body; see `Authenticator.precheck`."""
+        (self.cache_only if cache_only else self.waiting).precheck(request, credential, stated, now=self._clock())
 
     def has_seen(self, credential: AnyCredential) -> bool:
         """Return whether a key is in the cache of verified callers; true for other kinds of credentials."""

@@ -36,7 +36,7 @@ class Caller:
     parent_key: AccessKey | None = None
 
 
-class Callers:
+class CallerCache:
     """An LRU cache, safe to share between threads.
 
     INVARIANT: an entry is returned only for the identical record object it was derived from, not an equal one. So a

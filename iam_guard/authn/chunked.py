@@ -25,7 +25,7 @@ from iam_guard.authn.payload_hash import CHUNKED, Chunking
 from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.errors import MalformedRequest, RequestTooLarge, SignatureDoesNotMatch
 
-SMALLEST: Final = 8 * 1024
+MIN_CHUNK_SIZE: Final = 8 * 1024
 """Minimum bytes of every chunk but the last, as with S3, since a signature is verified for each."""
 
 _EMPTY_HASH: Final = hashlib.sha256(b"").hexdigest()
@@ -44,11 +44,11 @@ IsSignature = Callable[[str, bytes], bool]
 class ChunkedBody:
     """The decoder of one body: call `begin` with the request's signature, `receive` with bytes, `finish` at the end."""
 
-    def __init__(self, request: HttpRequest, stated: str, *, longest_chunk: int, longest_body: int) -> None:
+    def __init__(self, request: HttpRequest, stated: str, *, max_chunk: int, max_body_size: int) -> None:
         """Read length and trailer from the headers. Raises `MalformedRequest`, `RequestTooLarge`."""
         self._chunking: Chunking = CHUNKED[stated]
-        self._longest_chunk = longest_chunk
-        self.length = _announced_length(request, longest_body)
+        self._longest_chunk = max_chunk
+        self.length = _announced_length(request, max_body_size)
         self._trailer_name = _announced_trailer(request, self._chunking)
         self._checksum: Checksum | None = checksum_of(self._trailer_name) if self._trailer_name else None
         self._buffer = bytearray()
@@ -95,8 +95,8 @@ class ChunkedBody:
         match = _SIZE.fullmatch(line)
         if match is None or (match[2] is None) is (self._chunking.algorithm is not None):
             raise MalformedRequest("expected the size of a chunk, and its signature if chunks are signed", place="body")
-        if self._total and self._size < SMALLEST and int(match[1], 16):
-            raise MalformedRequest(f"expected chunks of at least {SMALLEST} bytes before the last", place="body")
+        if self._total and self._size < MIN_CHUNK_SIZE and int(match[1], 16):
+            raise MalformedRequest(f"expected chunks of at least {MIN_CHUNK_SIZE} bytes before the last", place="body")
         self._size = self._remaining = int(match[1], 16)
         self._chunk_signature = (match[2] or b"").decode("ascii")
         self._total += self._size

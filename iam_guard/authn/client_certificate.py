@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import Certificate, load_der_x509_certificate, load_pem_x509_certificates
 
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.presented_credentials import CarriedCertificate, CertificateCredential
+from iam_guard.authn.presented_credentials import CertificateCredential, ReceivedCertificate
 from iam_guard.errors import IncompleteSignature
 from iam_guard.model.certificates import UNREADABLE
 
@@ -43,7 +43,7 @@ class _Parsed(NamedTuple):
     fingerprint: str
 
 
-def read_client_certificate(carried: Sequence[CarriedCertificate], roles: Sequence[bytes]) -> CertificateCredential:
+def read_client_certificate(carried: Sequence[ReceivedCertificate], roles: Sequence[bytes]) -> CertificateCredential:
     """Parse the certificate of a request; `roles` are the values of `ROLE_HEADER`. Raises `IncompleteSignature`."""
     if len(carried) != 1:
         raise IncompleteSignature("expected one client certificate, got several")

@@ -92,7 +92,7 @@ def _check_target(request: HttpRequest) -> None:
         raise RequestTooLarge(message, place="query")
 
 
-def credential_of(request: HttpRequest) -> Claim:
+def claimed_credential(request: HttpRequest) -> Claim:
     """Return the kind and id of the credential that a request claims to carry, unverified, for the audit trail.
 
     Never raises. Whatever `extract` parses as a signature has the kind `sigv4` here too.

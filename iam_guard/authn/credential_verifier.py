@@ -19,11 +19,11 @@ from typing import TypeAlias
 
 from iam_guard.authn import sigv4, sigv4a
 from iam_guard.authn.accepted_scope import AcceptedScope, wrong_service
-from iam_guard.authn.caller_cache import Caller, Callers, Scope
+from iam_guard.authn.caller_cache import Caller, CallerCache, Scope
 from iam_guard.authn.canonical import refuse_dot_segments
 from iam_guard.authn.chunked import ChunkedBody
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.credential import credential_of, extract
+from iam_guard.authn.credential import claimed_credential, extract
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.payload_hash import UNSIGNED, check_payload, is_chunked, is_unsigned, stated_payload
 from iam_guard.authn.presented_credentials import (
@@ -38,7 +38,7 @@ from iam_guard.authn.presented_credentials import (
     claim_of,
 )
 from iam_guard.authn.signature_replays import SignatureReplays
-from iam_guard.authn.temporary_credentials import OpenedTokens, depends_on_parent_key, is_parent_key
+from iam_guard.authn.temporary_credentials import SessionTokenCache, depends_on_parent_key, is_parent_key
 from iam_guard.errors import (
     ExpiredToken,
     InvalidClientTokenId,
@@ -54,18 +54,18 @@ __all__ = [
     "AcceptedScope",
     "AnyCredential",
     "Authenticator",
-    "Callers",
+    "CallerCache",
     "CertificateCredential",
     "ChunkedBody",
     "Claim",
     "HttpRequest",
-    "OpenedTokens",
+    "SessionTokenCache",
     "SigV4Credential",
     "SignatureReplays",
     "TokenCredential",
     "check_payload",
     "claim_of",
-    "credential_of",
+    "claimed_credential",
     "extract",
     "is_chunked",
     "is_unsigned",
@@ -93,7 +93,7 @@ class Authenticator:
 
     find_access_key: Callable[[str], AccessKey | None]
     find_api_key: Callable[[str], ApiKey | None]
-    callers: Callers
+    callers: CallerCache
     skew: float
     public_hosts: Sequence[str] = ()
     max_header: int = 64 * 1024
@@ -144,9 +144,7 @@ class Authenticator:
             raise UntrustedCertificate("client certificates are not accepted")
         return self.find_certificate_session(credential, call)
 
-    def recognise(
-        self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, now: datetime
-    ) -> None:
+    def precheck(self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, now: datetime) -> None:
         """Run the checks of `authenticate` that need no body: form, time, key, and the signature over `stated`.
 
         `stated` is the body hash that the request declares, None without one. A request that passes is not
@@ -320,7 +318,7 @@ def _authenticated(
     return replace(principal, credential=credential)
 
 
-def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: Callers) -> Principal:
+def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: CallerCache) -> Principal:
     is_good = same(credential.digest, api_key.digest if api_key else _PLACEHOLDER_DIGEST)
     if api_key is None or not is_good or not api_key.active:
         raise InvalidClientTokenId()

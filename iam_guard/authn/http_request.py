@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from iam_guard.authn.presented_credentials import CarriedCertificate
+from iam_guard.authn.presented_credentials import ReceivedCertificate
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class HttpRequest:
     raw_path: bytes
     query_string: bytes = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
-    certificates: tuple[CarriedCertificate, ...] = field(default=(), repr=False)
+    certificates: tuple[ReceivedCertificate, ...] = field(default=(), repr=False)
     """The client certificates received from the sources that the settings accept."""
     by_name: Mapping[bytes, Sequence[bytes]] = field(init=False, repr=False, compare=False)
     """All values of each header, by lower-case name."""
@@ -35,7 +35,7 @@ class HttpRequest:
         raw_path: bytes,
         query_string: bytes,
         headers: tuple[tuple[bytes, bytes], ...],
-        certificates: tuple[CarriedCertificate, ...] = (),
+        certificates: tuple[ReceivedCertificate, ...] = (),
     ) -> None:
         # Created for every request: the generated `__init__` of a frozen dataclass takes twice as long.
         fields = self.__dict__

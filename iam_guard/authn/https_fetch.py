@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpcore2
 
 from iam_guard.errors import ConfigurationError, IdentityProviderUnavailable, InvalidIdentityToken
-from iam_guard.net.connections import Dialling
+from iam_guard.net.connections import DeadlineBackend
 from iam_guard.net.trusted_addresses import is_loopback, trusting
 
 MAX_BODY: Final = 256 * 1024
@@ -46,7 +46,7 @@ class Fetcher:
             base = issuer.rstrip("/")
             url = address + url.removeprefix(base) if url.startswith(base + "/") else url
         _check_url(url, is_private=address is not None)
-        backend = Dialling(time.monotonic() + self._timeout, only_public=address is None)
+        backend = DeadlineBackend(time.monotonic() + self._timeout, only_public=address is None)
         try:
             with httpcore2.ConnectionPool(self._context, network_backend=backend) as pool:
                 return self._body(pool, url)

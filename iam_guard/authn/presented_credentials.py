@@ -65,7 +65,7 @@ class TokenCredential(NamedTuple):
         return "TokenCredential()"
 
 
-class CarriedCertificate(NamedTuple):
+class ReceivedCertificate(NamedTuple):
     """A client certificate as received, not yet parsed: `source` is `tls` or the header's name.
 
     `is_trusted` is whether our own server or a trusted proxy did the TLS handshake.

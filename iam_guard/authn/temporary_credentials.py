@@ -17,7 +17,7 @@ from iam_guard.model.credential import AccessKey, Session
 from iam_guard.model.principal import PrincipalType
 
 
-class OpenedTokens:
+class SessionTokenCache:
     """A bounded cache of `open_session`, safe to share between threads.
 
     Entries expire first in, first out, so that a cache hit changes nothing and needs no lock.

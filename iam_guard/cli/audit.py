@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from iam_guard.audit.verify.checkpoint import Checkpoint
-from iam_guard.audit.verify.proof import InclusionProof, latest_checkpoints, problem_of, prove
+from iam_guard.audit.verify.proof import InclusionProof, latest_checkpoints, proof_problem, prove
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, rotate_signing_key
 from iam_guard.audit.verify.trail_verifier import read_anchors, trail_bytes, verify_trail
@@ -100,7 +100,7 @@ def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) ->
     except ValueError:
         raise InvalidInput("expected a proof as JSON", place=str(file)) from None
     proof = InclusionProof.from_dict(content if isinstance(content, dict) else {})
-    problem = problem_of(proof, trusted_keys(keys, store))
+    problem = proof_problem(proof, trusted_keys(keys, store))
     if as_json:
         record = json.loads(proof.line) if problem is None else None
         click.echo(json.dumps({"proved": problem is None, "problem": problem, "record": record}))

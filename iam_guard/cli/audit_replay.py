@@ -29,7 +29,7 @@ from iam_guard.store.change_files import is_change_file
 from iam_guard.store.open_store import is_seed_file, open_candidate, open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import apply_seed, load_seed
-from iam_guard.store.snapshot import copied_to_memory
+from iam_guard.store.snapshot import copy_to_memory
 
 
 @click.command()
@@ -94,7 +94,7 @@ def _changed(change: str, present: SourceStore, settings: Settings) -> SourceSto
     if not is_seed_file(change) or is_change_file(change):
         return open_candidate(change, present, settings)
     seed = load_seed(Path(change), partition=settings.partition)
-    copy = copied_to_memory(present)
+    copy = copy_to_memory(present)
     try:
         apply_seed(copy, seed)
     except BaseException:

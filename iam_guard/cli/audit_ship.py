@@ -19,7 +19,7 @@ import click
 from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Offset
 from iam_guard.audit.export.export_formats import FORMS
-from iam_guard.audit.shipping.destinations import FollowingSink, open_sinks
+from iam_guard.audit.shipping.destinations import ConfiguredSink, open_sinks
 from iam_guard.audit.shipping.shipper import ShipperOptions
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
@@ -78,7 +78,7 @@ def ship(
     sinks = open_sinks(chosen, webhook_secrets=settings.audit_webhook_secrets)
     if seek is not None:
         _seek(folder, ring, sinks, _place(seek))
-    shippers = Shippers(folder, ring, sinks, manner=ShipperOptions(is_once=once, is_patient=False))
+    shippers = Shippers(folder, ring, sinks, options=ShipperOptions(is_once=once, retries_after_damage=False))
     reporter = _Reporter(is_json=as_json, is_error=any(sink.url.kind == "stdout" for sink in sinks))
     is_signalled = _watch(shippers, reporter)
     sys.exit(_exit_code(shippers.usage(), is_once=once and not is_signalled))
@@ -107,7 +107,7 @@ def _place(text: str) -> Start | Offset:
         raise InvalidInput(message, place="--seek") from None
 
 
-def _seek(folder: Path, ring: KeyRing | None, sinks: Sequence[FollowingSink], place: Start | Offset) -> None:
+def _seek(folder: Path, ring: KeyRing | None, sinks: Sequence[ConfiguredSink], place: Start | Offset) -> None:
     for sink in sinks:
         reader = AuditReader(folder, ring=ring)
         with reader.subscribe(sink.url.group, sink.url.since, verify=ring is not None) as subscription:

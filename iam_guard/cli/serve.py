@@ -18,7 +18,7 @@ import uvicorn
 
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.api.protocol.dispatch import destination_of
-from iam_guard.api.protocol.reset import Resettable
+from iam_guard.api.protocol.reset import ResettableApi
 from iam_guard.cli.change_recording import change_recorder_of, seed_applied
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import STORE
@@ -90,7 +90,7 @@ def serve(
                 for result in _fill(opened, seed, root_key, account, partition=settings.partition):
                     change_recorder_of(guard.trail).record(result)
                 snapshot = Snapshot(opened.engine) if allow_reset else None
-            _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)
+            _listen(api if snapshot is None else ResettableApi(api, snapshot.restore, guard), listener)
         finally:
             if snapshot is not None:
                 snapshot.close()

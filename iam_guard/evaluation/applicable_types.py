@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.policy_layer import NO_POLICY
-from iam_guard.evaluation.rcp_services import reached_by_rcp
+from iam_guard.evaluation.rcp_services import rcp_applies_to
 from iam_guard.evaluation.special_actions import is_role_trust
 from iam_guard.model.arn import is_service_linked_role
 from iam_guard.model.principal import Principal, PrincipalType
@@ -30,16 +30,16 @@ def applicable_policies(request: AccessRequest, action: str, policies: Bundle) -
     principal = request.principal
     has_identity = principal.type not in _WITHOUT_IDENTITY
     scps, rcps = policies.scps, policies.rcps
-    if scps is not None and spared_by_scps(principal) is not None:
+    if scps is not None and scp_exemption(principal) is not None:
         scps = None
-    if rcps is not None and spared_by_rcps(request, action, own=policies.own_service) is not None:
+    if rcps is not None and rcp_exemption(request, action, own=policies.own_service) is not None:
         rcps = None
     if has_identity and scps is policies.scps and rcps is policies.rcps:
         return policies
     limited = replace(policies, scps=scps, rcps=rcps)
     if has_identity:
         return limited
-    session = policies.session if without_session(principal) is None else None
+    session = policies.session if session_exemption(principal) is None else None
     return replace(limited, identity=NO_POLICY, boundary=None, session=session)
 
 
@@ -48,24 +48,24 @@ def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
     return policies.boundary is not None or request.principal.has_boundary
 
 
-def without_identity(principal: Principal) -> str | None:
+def identity_exemption(principal: Principal) -> str | None:
     """Return why a caller cannot have identity-based policies or a boundary; None if it can."""
     return _WITHOUT_IDENTITY.get(principal.type)
 
 
-def without_session(principal: Principal) -> str | None:
+def session_exemption(principal: Principal) -> str | None:
     """Return why a caller cannot have session policies; None if it can, as an AssumeRoot session (S-35)."""
     return None if principal.is_assumed_root else _WITHOUT_IDENTITY.get(principal.type)
 
 
-def spared_by_scps(principal: Principal) -> str | None:
+def scp_exemption(principal: Principal) -> str | None:
     """Return why SCPs do not limit this caller; None if they do (rule E-10)."""
     if principal.is_service_linked:
         return "service control policies do not limit service-linked roles"
     return _WITHOUT_SCPS.get(principal.type)
 
 
-def spared_by_rcps(request: AccessRequest, action: str, *, own: bool) -> str | None:
+def rcp_exemption(request: AccessRequest, action: str, *, own: bool) -> str | None:
     """Return why RCPs do not limit this request; None if they do (rule E-11)."""
     if request.principal.is_service_linked:
         return "resource control policies do not limit service-linked roles"
@@ -74,4 +74,4 @@ def spared_by_rcps(request: AccessRequest, action: str, *, own: bool) -> str | N
     if is_role_trust(action, request.resource) and is_service_linked_role(request.resource):
         return "resource control policies do not limit the trust of a service-linked role"
     service = action.partition(":")[0]
-    return None if reached_by_rcp(service, own=own) else "resource control policies do not reach this service"
+    return None if rcp_applies_to(service, own=own) else "resource control policies do not reach this service"

@@ -52,14 +52,14 @@ class Authorizer:
         """Decide one request and explain the decision statement by statement."""
         return explain(request, self._policies)
 
-    def explain_again(self, decision: Decision) -> Explanation:
+    def explain_decision(self, decision: Decision) -> Explanation:
         """Explain a decision of this authorizer by deciding its request again with the same policies.
 
         The explanation uses a copy of the request, so that the keys it reads are not recorded as read by the decision.
         """
         return replace(self.explain(_copy(decision.request)), epoch=decision.epoch, stale=decision.stale)
 
-    def exercised(self, decision: Decision) -> Iterator[StatementResult]:
+    def evaluated_statements(self, decision: Decision) -> Iterator[StatementResult]:
         """Return the result of every statement of the policies for the request of a decision."""
         if decision.error is None:
             yield from evaluate_statements(_copy(decision.request), self._policies)

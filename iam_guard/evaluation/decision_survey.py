@@ -30,7 +30,7 @@ class Survey:
 
     `identity`, `resource`, `boundary` and `organization` (the service control policies) are the outcomes of each type
     on its own; None for a type without policies. `hits` are the statements of identity-based, resource-based and
-    boundary policies that apply. `unanswered` are the keys that candidates among these statements use and the request
+    boundary policies that apply. `missing_keys` are the keys that candidates among these statements use and the request
     lacks, each once, in the spelling of the first policy that names it.
     """
 
@@ -40,7 +40,7 @@ class Survey:
     boundary: Outcome | None
     organization: Outcome | None
     hits: tuple[Hit, ...] = ()
-    unanswered: tuple[str, ...] = ()
+    missing_keys: tuple[str, ...] = ()
 
 
 def survey(request: AccessRequest, policies: Bundle) -> Survey:
@@ -70,7 +70,7 @@ def survey(request: AccessRequest, policies: Bundle) -> Survey:
         boundary=None if policies.boundary is None else outcome_of((policies.boundary,)),
         organization=None if policies.scps is None else outcome_of(policies.scps),
         hits=tuple(hit for layer in layers for hit in _hits(layer, request, action, bounded)),
-        unanswered=_once(key for layer in layers for key in _unanswered(layer, request, action, bounded)),
+        missing_keys=_once(key for layer in layers for key in _unanswered(layer, request, action, bounded)),
     )
 
 

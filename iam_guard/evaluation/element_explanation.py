@@ -13,7 +13,7 @@ from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.evaluation.condition_explanation import explain_condition
 from iam_guard.evaluation.explanation import Element, ExplainedEntry, FilledVariable, either
 from iam_guard.evaluation.matching.pattern import compile_glob
-from iam_guard.evaluation.matching.principal import Kinship, Principals
+from iam_guard.evaluation.matching.principal import PrincipalMatch, Principals
 from iam_guard.evaluation.matching.resource import EVERYTHING, compile_resources, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.matching_statements import deny_names_caller
@@ -23,9 +23,9 @@ from iam_guard.policy.document import PrincipalEntry
 from iam_guard.policy.grammar import WITH_PRINCIPAL, quoted
 
 _NAMED = {
-    Kinship.DIRECT: "it names the caller itself, or every principal",
-    Kinship.PARENT: "it names the caller's role, or the user that federated it",
-    Kinship.ACCOUNT: "it names the caller's account",
+    PrincipalMatch.DIRECT: "it names the caller itself, or every principal",
+    PrincipalMatch.PARENT: "it names the caller's role, or the user that federated it",
+    PrincipalMatch.ACCOUNT: "it names the caller's account",
 }
 _NO_PRINCIPAL = "it names no principal"
 

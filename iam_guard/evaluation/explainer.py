@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from iam_guard.evaluation.applicable_types import (
     applicable_policies,
+    identity_exemption,
     is_bounded,
-    spared_by_rcps,
-    spared_by_scps,
-    without_identity,
-    without_session,
+    rcp_exemption,
+    scp_exemption,
+    session_exemption,
 )
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy
@@ -30,7 +30,7 @@ from iam_guard.evaluation.explanation import (
     Standing,
     statement_name,
 )
-from iam_guard.evaluation.matching.principal import Kinship
+from iam_guard.evaluation.matching.principal import PrincipalMatch
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.matching_statements import Hit, hit_of
 from iam_guard.evaluation.near_misses import nearest
@@ -77,7 +77,7 @@ class NoPoliciesExplainer:
 
     policy_set = None
 
-    def explain_again(self, decision: Decision) -> Explanation:
+    def explain_decision(self, decision: Decision) -> Explanation:
         """Return the decision as an explanation."""
         return explain_without_policies(decision)
 
@@ -119,16 +119,16 @@ class _TreeBuilder:
         """Explain each policy type, in the order of rule E-90."""
         request, policies = self._request, self._policies
         resource_type = resource_policy_type(self._action, request.resource)
-        no_scps = spared_by_scps(request.principal)
-        no_rcps = spared_by_rcps(request, self._action, own=self._all_policies.own_service)
-        no_identity = without_identity(request.principal)
+        no_scps = scp_exemption(request.principal)
+        no_rcps = rcp_exemption(request, self._action, own=self._all_policies.own_service)
+        no_identity = identity_exemption(request.principal)
         return (
             self._type(PolicyType.SCP, policies.scps, no_scps),
             self._type(PolicyType.RCP, policies.rcps, no_rcps),
             self._type(resource_type, _as_level(policies.resource)),
             self._type(PolicyType.IDENTITY, _as_level(policies.identity), no_identity),
             self._type(PolicyType.BOUNDARY, _as_level(policies.boundary), no_identity),
-            self._type(PolicyType.SESSION, _as_level(policies.session), without_session(request.principal)),
+            self._type(PolicyType.SESSION, _as_level(policies.session), session_exemption(request.principal)),
             self._type(PolicyType.VPC_ENDPOINT, _as_level(policies.vpc_endpoint)),
         )
 
@@ -196,7 +196,7 @@ class _TreeBuilder:
     def _note(self, hit: Hit) -> str | None:
         owner = self._request.owner
         is_own = owner is None or owner == self._request.principal.account
-        if hit.kinship is Kinship.ACCOUNT and is_own and hit.candidate.policy.ref.type in _DELEGATING:
+        if hit.kinship is PrincipalMatch.ACCOUNT and is_own and hit.candidate.policy.ref.type in _DELEGATING:
             return "it names the account, and so only delegates to the account's own policies"  # E-30.3
         return hit.note
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from iam_guard.evaluation.compiler import CompiledPolicy
-from iam_guard.evaluation.matching.principal import Kinship
+from iam_guard.evaluation.matching.principal import PrincipalMatch
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.policy_layer import Candidate, Layer
 from iam_guard.model.decision import Reason
@@ -20,7 +20,7 @@ class Hit(NamedTuple):
     """A statement that applies, and how it names the caller (None for a policy type without principals)."""
 
     candidate: Candidate
-    kinship: Kinship | None = None
+    kinship: PrincipalMatch | None = None
     note: str | None = None
 
 
@@ -46,7 +46,7 @@ def find_allow(layer: Layer, request: AccessRequest, action: str) -> Hit | None:
         hit = _allow(candidate, request)
         if hit is None:
             continue
-        if hit.kinship is None or hit.kinship is Kinship.DIRECT:
+        if hit.kinship is None or hit.kinship is PrincipalMatch.DIRECT:
             return hit
         if best is None or best.kinship is None or hit.kinship > best.kinship:
             best = hit
@@ -77,7 +77,7 @@ def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | 
 def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
     """Return the hit of one Allow statement. One that cannot be evaluated does not apply (rule C-45)."""
     statement = candidate.statement
-    kinship: Kinship | None = None
+    kinship: PrincipalMatch | None = None
     try:
         if candidate.names_principals:
             kinship = statement.kinship(request.principal)

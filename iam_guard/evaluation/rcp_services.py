@@ -82,6 +82,6 @@ AWS = frozenset(
 )
 
 
-def reached_by_rcp(service: str, *, own: bool) -> bool:
+def rcp_applies_to(service: str, *, own: bool) -> bool:
     """Return whether RCPs apply to a lower-case action prefix; `own` if the application declares it."""
     return own or service in RCP_SUPPORTED or service not in AWS

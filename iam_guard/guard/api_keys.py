@@ -77,7 +77,7 @@ class ApiKeys:
         self._change_recorder.prepare()
         policy = None if session_policy is None else self._checked(session_policy)
         ends = self._checked_expiry(expires)
-        with self._store.changing() as records:
+        with self._store.write_transaction() as records:
             owner = self._owner(records, principal)
             key = self._insert(records, owner["id"], expires=ends, session_policy=policy, replaces=None)
         parameters = {"principalArn": self._arn(owner), "expires": _iso(ends), "sessionPolicy": policy}
@@ -88,7 +88,7 @@ class ApiKeys:
         self, principal: str | None = None, *, after: str | None = None, limit: int = MAX_API_KEYS_LISTED
     ) -> list[ListedApiKey]:
         """Return keys sorted by id, of one principal or of all; `after` is the last id of the previous page."""
-        with self._store.viewing() as records:
+        with self._store.read_transaction() as records:
             where = {} if principal is None else {"identity_id": self._owner(records, principal)["id"]}
             rows = records.page(
                 api_keys, order=("id",), after=None if after is None else (after,), limit=limit, **where
@@ -102,7 +102,7 @@ class ApiKeys:
         if status not in STATUSES:
             raise InvalidInput(f"expected {' or '.join(STATUSES)}", place="status")
         self._change_recorder.prepare()
-        with self._store.changing() as records:
+        with self._store.write_transaction() as records:
             owner = _owner_of(records, _find_key(records, id))
             records.update(api_keys, {"status": status}, id=id)
         self._record("UpdateApiKey", owner, records, {"apiKeyId": id, "status": status})
@@ -110,7 +110,7 @@ class ApiKeys:
     def delete(self, id: str) -> None:
         """Delete a key. Raises `NoSuchEntity`, `StoreIsReadOnly`."""
         self._change_recorder.prepare()
-        with self._store.changing() as records:
+        with self._store.write_transaction() as records:
             owner = _owner_of(records, _find_key(records, id))
             records.delete(api_keys, id=id)
         self._record("DeleteApiKey", owner, records, {"apiKeyId": id})
@@ -127,7 +127,7 @@ class ApiKeys:
             raise InvalidInput("expected an overlap of 0 or more", place="overlap")
         ends = self._checked_expiry(expires)
         self._change_recorder.prepare()
-        with self._store.changing() as records:
+        with self._store.write_transaction() as records:
             row = _find_key(records, id)
             owner = _owner_of(records, row)
             if row["status"] != "Active":

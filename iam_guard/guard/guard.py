@@ -18,7 +18,7 @@ from iam_guard.audit.change_recorder import TrailChangeRecorder
 from iam_guard.audit.record.redaction import loggable
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.authenticator import Authenticators
-from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, credential_of
+from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, claimed_credential
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGuardError, InvalidInput, StoreUnavailable
@@ -37,7 +37,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.last_used import LastUsedTracker
-from iam_guard.store.protocol import Answers, RecordStore
+from iam_guard.store.protocol import DecisionStore, RecordStore
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.sealed_messages import write_message
 
@@ -81,7 +81,7 @@ class Guard:
         )
         self.tokens = self._authenticators.tokens
         """Verifies tokens of OIDC providers."""
-        self.recognise, self.has_seen = self._authenticators.recognise, self._authenticators.has_seen
+        self.precheck, self.has_seen = self._authenticators.precheck, self._authenticators.has_seen
         self.uses = LastUsedTracker(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
@@ -124,7 +124,7 @@ class Guard:
                 any_scope=any_scope,
             )
         except IamGuardError as refusal:
-            kind, credential_id = credential_of(request)
+            kind, credential_id = claimed_credential(request)
             self.trail.record_authentication(refusal, call, kind=kind, credential_id=credential_id)
             raise
         self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
@@ -207,7 +207,7 @@ class Guard:
         """Decide what is asked about and not attempted: noted as one, or `DecisionUnavailable`; nothing was used."""
         asked = [self._question(principal, action, resource, context, call) for action, resource in _pairs(questions)]
         decisions = [self._decide(question, self._store)[0] for question in asked]
-        self.trail.record_questions(principal, decisions, call)
+        self.trail.record_permission_queries(principal, decisions, call)
         return decisions
 
     def explain(
@@ -286,7 +286,7 @@ class Guard:
         is_described = described is resource or self._resources is None or described.arn == "*"
         return Question(principal, action, described, own_service, context, call, is_described)
 
-    def _decide_and_record(self, question: Question, store: Answers) -> Decision:
+    def _decide_and_record(self, question: Question, store: DecisionStore) -> Decision:
         """Decide and record. Raises `CacheMiss` before anything is recorded, if `store` is the cache alone."""
         started = time.perf_counter()
         decision, question = self._decide(question, store)
@@ -298,7 +298,7 @@ class Guard:
         self.trail.record_decision(decision, question.call, started=started, shadow=shadow)
         return decision
 
-    def _decide(self, question: Question, store: Answers) -> tuple[Decision, Question]:
+    def _decide(self, question: Question, store: DecisionStore) -> tuple[Decision, Question]:
         """Decide a question; return it with its resource as the application's loader describes it."""
         try:
             if not question.is_described and self._resources is not None:

@@ -24,14 +24,14 @@ from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
 from iam_guard.forking import fork_safe_lock
 from iam_guard.guard.request_context import RequestContext, RequestFacts
-from iam_guard.model.arn import account_of, is_of_our_own
+from iam_guard.model.arn import account_of, is_iam_or_sts
 from iam_guard.model.context import Context, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.protocol import AccountRecord, Answers, PrincipalRecord, ResourceRecord, StoredPolicy
+from iam_guard.store.protocol import AccountRecord, DecisionStore, PrincipalRecord, ResourceRecord, StoredPolicy
 
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
 _MAX_AUTHORIZERS = 64
@@ -128,7 +128,7 @@ class Loader:
         self._hits = Counter[str]()
         self._misses = Counter[str]()
 
-    def load(self, question: Question, store: Answers) -> LoadedQuestion:
+    def load(self, question: Question, store: DecisionStore) -> LoadedQuestion:
         """Load a question at one epoch; if a write came in between, again in one transaction.
 
         `store` is the caching store, its cache alone, or the store behind it. Raises `StoreUnavailable`, `PolicyError`
@@ -152,10 +152,10 @@ class Loader:
 
     # --- one epoch -----------------------------------------------------------------------------------------------
 
-    def _load(self, question: Question, store: Answers) -> LoadedQuestion | None:
+    def _load(self, question: Question, store: DecisionStore) -> LoadedQuestion | None:
         """Load a question; None if the answers are of several epochs."""
         wanted = question.resource
-        arn = wanted.arn if wanted.arn != "*" and not is_of_our_own(wanted.arn) else None
+        arn = wanted.arn if wanted.arn != "*" and not is_iam_or_sts(wanted.arn) else None
         caller = self._caller(question.principal, wanted, arn, store)
         if caller is None:
             return None
@@ -179,7 +179,7 @@ class Loader:
             self._authorizer(caller, question, resource, owner),
         )
 
-    def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: Answers) -> _Caller | None:
+    def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: DecisionStore) -> _Caller | None:
         if store is self._behind:
             return self._prepare(principal, store)
         known = self._callers.get(id(principal))
@@ -198,7 +198,7 @@ class Loader:
                     del self._callers[next(iter(self._callers))]  # first in, first out
         return caller
 
-    def _prepare(self, principal: Principal, store: Answers) -> _Caller | None:
+    def _prepare(self, principal: Principal, store: DecisionStore) -> _Caller | None:
         if principal.type not in _STORED:
             record = PrincipalRecord(0, exists=True, principal=principal)
             return _Caller(principal, None, record, None, Bundle(), {})

@@ -47,7 +47,7 @@ def account_of(arn: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def is_of_our_own(arn: str) -> bool:
+def is_iam_or_sts(arn: str) -> bool:
     """Return whether an ARN belongs to IAM or STS: identities, sessions, policies, providers.
 
     Their only resource-based policies are roles' trust policies, which are loaded with the role.

@@ -100,7 +100,7 @@ class Explainer(Protocol):
         """The summary of the policies; None if none was evaluated."""
         ...
 
-    def explain_again(self, decision: Decision) -> Explained:
+    def explain_decision(self, decision: Decision) -> Explained:
         """Evaluate the decision's request again and return the explanation."""
         ...
 
@@ -166,7 +166,7 @@ class Decision:
         """
         if self.explainer is None:
             raise ConfigurationError("expected a decision with its policies, got one from the audit trail")
-        return self.explainer.explain_again(self)
+        return self.explainer.explain_decision(self)
 
     def _clause(self) -> str:
         """Return the context clause, for callers of the resource's account only (rule X-7)."""

@@ -1,6 +1,6 @@
 """Outgoing connections with a deadline, to checked addresses.
 
-`Dialling` is a network backend of httpcore2. It follows no redirects, ignores proxy variables and keeps no cookies.
+`DeadlineBackend` is a network backend of httpcore2 without redirects, proxy variables and cookies.
 It resolves the name itself and connects to the checked address, which prevents DNS rebinding. It ends at the deadline,
 however slowly data arrives.
 """
@@ -18,7 +18,7 @@ import httpcore2
 from iam_guard.net.trusted_addresses import is_public
 
 
-class Dialling(httpcore2.SyncBackend):
+class DeadlineBackend(httpcore2.SyncBackend):
     """Connects with a deadline (of `time.monotonic`), to any address or to public ones only."""
 
     def __init__(self, deadline: float, *, only_public: bool) -> None:

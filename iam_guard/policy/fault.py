@@ -98,7 +98,7 @@ def principals(document: Document) -> Iterator[Entry]:
                 yield Entry(value, statement, element, index, kind)
 
 
-class Tested(NamedTuple):
+class ParsedCondition(NamedTuple):
     """One condition test with its parsed operator and its place in the document."""
 
     operator: OperatorName
@@ -112,9 +112,9 @@ class Tested(NamedTuple):
             yield value, (*self.path, index)
 
 
-def conditions(document: Document) -> Iterator[Tested]:
+def conditions(document: Document) -> Iterator[ParsedCondition]:
     """Iterate over the condition tests."""
     for statement in document.statements:
         for test in statement.conditions:
             path = place(statement, "Condition", test.operator, test.key)
-            yield Tested(split_operator(test.operator), test, statement, path)
+            yield ParsedCondition(split_operator(test.operator), test, statement, path)

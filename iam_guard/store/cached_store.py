@@ -85,13 +85,13 @@ class CachedStore(StoreProxy):
     def begin_in_child(self) -> None:
         """Drop the parent's loads and poll state; cached answers are used again after a poll in this process."""
         self._pending: dict[tuple[int, str, Hashable], Future[Any]] = {}
-        self._last_look: float | None = None
+        self._last_poll: float | None = None
         self._failing = False
 
     # --- the Store -----------------------------------------------------------------------------------------------
 
     def epoch(self) -> int:
-        polled = self._last_look
+        polled = self._last_poll
         if polled is None or self._failing or self._clock() - polled >= self._poll_every:
             self._follow()
         if self._epoch is None:
@@ -154,22 +154,22 @@ class CachedStore(StoreProxy):
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
-    def viewing(self) -> AbstractContextManager[Records]:
+    def read_transaction(self) -> AbstractContextManager[Records]:
         self._require_reachable()
-        return super().viewing()
+        return super().read_transaction()
 
     @contextmanager
-    def changing(self) -> Iterator[Records]:
+    def write_transaction(self) -> Iterator[Records]:
         """Change rows in one transaction; later reads of this store see the change."""
         self._require_reachable()
-        with self._inner.changing() as records:
+        with self._inner.write_transaction() as records:
             yield records
         if records.epoch is not None:
             self._follow_change(records.epoch, records.invalidation)
 
-    def keep_uses(self, uses: Sequence[Use]) -> None:
+    def save_uses(self, uses: Sequence[Use]) -> None:
         self._require_reachable()
-        super().keep_uses(uses)
+        super().save_uses(uses)
 
     def refresh(self) -> None:
         self._inner.refresh()
@@ -182,15 +182,15 @@ class CachedStore(StoreProxy):
 
     # --- state of the cache --------------------------------------------------------------------------------------
 
-    def is_at_rest(self) -> bool:
+    def can_answer_from_cache(self) -> bool:
         """Return whether a request would be answered without an epoch poll."""
-        polled = self._last_look
+        polled = self._last_poll
         if polled is not None and self._clock() - polled < self._poll_every:
             return True
         return self._failing or (self._is_fresh() and self._poller.is_overdue(self._timeout / _SHORT_WAIT_DIVISOR))
 
     @property
-    def known_epoch(self) -> int | None:
+    def cached_epoch(self) -> int | None:
         """The epoch of the cached answers; None before the first poll."""
         return self._epoch
 
@@ -217,7 +217,7 @@ class CachedStore(StoreProxy):
 
     def _follow(self) -> None:
         """Poll the epoch if a poll is due; wait only briefly while the cached answers are still fresh."""
-        polled = self._last_look
+        polled = self._last_poll
         if not self._failing and (polled is None or self._clock() - polled >= self._poll_every):
             is_fresh = self._is_fresh()
             is_over = self._poller.wait(self._timeout / _SHORT_WAIT_DIVISOR if is_fresh else self._timeout)
@@ -256,13 +256,13 @@ class CachedStore(StoreProxy):
             logger.warning("store reachable again")
         self._last_good = started
         self._failing = False
-        self._last_look = self._clock()
+        self._last_poll = self._clock()
         return True
 
     def _fail(self, reason: str) -> None:
         if not self._failing:
             logger.warning("store unreachable, using cached answers: %s", reason)
-        self._last_look = self._clock()
+        self._last_poll = self._clock()
         self._failing = True
         self._poller.keep_polling()
 
@@ -283,7 +283,7 @@ class CachedStore(StoreProxy):
                     self._invalidate(epoch, invalidation)
                 else:
                     self._adopt(epoch)
-                self._last_look = self._last_good = self._clock()
+                self._last_poll = self._last_good = self._clock()
                 return
         self.refresh()  # there were later changes, or the store was restored to an earlier state
 
@@ -309,7 +309,7 @@ class CachedStore(StoreProxy):
 
     def _read_cache(self, region: CacheRegion, key: Hashable) -> Any:
         """Return a cached answer. Raises `CacheMiss` where a query or an epoch poll would be needed."""
-        polled = self._last_look
+        polled = self._last_poll
         if polled is None or self._failing or self._clock() - polled >= self._poll_every:
             self._follow_from_cache()
         with self._lock:
@@ -319,7 +319,7 @@ class CachedStore(StoreProxy):
         return answer
 
     def _cached_epoch(self) -> int:
-        polled, epoch = self._last_look, self._epoch
+        polled, epoch = self._last_poll, self._epoch
         if polled is None or self._failing or self._clock() - polled >= self._poll_every:
             self._follow_from_cache()
         if epoch is None:
@@ -328,14 +328,14 @@ class CachedStore(StoreProxy):
 
     def _follow_from_cache(self) -> None:
         """Use the cache while the store fails or is slow to answer. Raises `CacheMiss` if a poll is due."""
-        if not self.is_at_rest():
+        if not self.can_answer_from_cache():
             raise CacheMiss
         self._require_usable()
 
     # --- answering -----------------------------------------------------------------------------------------------
 
     def _answer(self, kind: str, key: K, load: Callable[[K], A]) -> A:
-        polled = self._last_look  # the condition of `_follow`, inlined: nearly always false
+        polled = self._last_poll  # the condition of `_follow`, inlined: nearly always false
         if polled is None or self._failing or self._clock() - polled >= self._poll_every:
             self._follow()
         region = self._regions[kind]

@@ -94,7 +94,7 @@ class RevocationLists:
         """
         self._change_recorder.prepare()
         revocation_list = read_revocation_list(text)
-        with self._store.changing() as records:
+        with self._store.write_transaction() as records:
             trust_anchor = records.one(trust_anchors, id=anchor)
             if trust_anchor is None:
                 raise NoSuchEntity(f"The trust anchor {anchor[:64]} cannot be found.")
@@ -116,7 +116,7 @@ class RevocationLists:
 
     def list(self) -> list[RevocationListSummary]:
         """Return the summaries of the lists of all trust anchors."""
-        with self._store.viewing() as records:
+        with self._store.read_transaction() as records:
             rows = records.all(revocation_lists, order=("anchor_id", "authority"))
         return [_summary(row) for row in rows]
 

@@ -31,7 +31,7 @@ def create_first_account(store: SqlStore, account: str, key_id: str, secret: str
     """
     check_first_account(account, key_id, secret)
     now = int(time.time())
-    with store.changing() as records:
+    with store.write_transaction() as records:
         if records.count(accounts):
             return False
         records.insert(accounts, id=account, name=account, created=now)

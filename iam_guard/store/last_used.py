@@ -52,7 +52,7 @@ def service_use(identity: str, action: str, at: int, region: str) -> ServiceUse 
 class LastUsedStore(Protocol):
     """What the tracker needs of the store."""
 
-    def keep_uses(self, uses: Sequence[Use]) -> None: ...
+    def save_uses(self, uses: Sequence[Use]) -> None: ...
 
 
 class LastUsedTracker:
@@ -139,7 +139,7 @@ class LastUsedTracker:
         with self._writing:
             while batch := self._take_batch():
                 try:
-                    self._store.keep_uses(list(batch.values()))
+                    self._store.save_uses(list(batch.values()))
                 except IamGuardError:
                     self._put_back(batch)
                     raise

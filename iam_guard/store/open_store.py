@@ -75,7 +75,7 @@ def check_store(url: str, settings: Settings) -> None:
     if path is None or not _is_new(path):
         with closing(open_database(url, settings)) as store:
             store.epoch()
-            with store.changing():
+            with store.write_transaction():
                 pass  # raises for a read-only store, at its lock
         return
     key_file = default_key_file(url)

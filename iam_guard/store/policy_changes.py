@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from iam_guard.errors import InvalidInput
-from iam_guard.model.arn import Arn, is_of_our_own
+from iam_guard.model.arn import Arn, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
 from iam_guard.store.identifiers import Kind
 
@@ -57,7 +57,7 @@ def type_of_policy(arn: str) -> PolicyType | None:
         return None
     if parsed.service == "organizations":
         return next((type for part, type in _CONTROL.items() if part in parsed.resource), None)
-    if is_of_our_own(arn):
+    if is_iam_or_sts(arn):
         return PolicyType.IDENTITY if parsed.service == "iam" and parsed.resource.startswith("policy/") else None
     return PolicyType.RESOURCE
 

@@ -59,7 +59,7 @@ class OverlaidStore(StoreProxy):
         if self._changes.identities:
             with self.at_once():
                 record = self._inner.principal(principal)
-                with self._inner.viewing() as records:
+                with self._inner.read_transaction() as records:
                     record = replace(record, identity=tuple(self._identity_policies(records, record)))
         else:
             record = self._inner.principal(principal)
@@ -157,7 +157,7 @@ class OverlaidStore(StoreProxy):
     def certificate_trust(self) -> CertificateTrust:
         return self._inner.certificate_trust()
 
-    def changing(self) -> AbstractContextManager[Records]:
+    def write_transaction(self) -> AbstractContextManager[Records]:
         raise StoreIsReadOnly(f"the store is an overlay with the changes of `{self._changes.name}`: it is read-only")
 
     def refresh(self) -> None:

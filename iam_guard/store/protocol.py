@@ -96,7 +96,7 @@ class DecisionRecords(NamedTuple):
     resource: ResourceRecord | None
 
 
-class Answers(Protocol):
+class DecisionStore(Protocol):
     """What authentication by key and decisions read."""
 
     def epoch(self) -> int:
@@ -119,7 +119,7 @@ class Answers(Protocol):
     def resource(self, arn: str) -> ResourceRecord: ...
 
 
-class Store(Answers, Protocol):
+class Store(DecisionStore, Protocol):
     """The narrow protocol; a cache is a Store around a Store."""
 
     def certificate_trust(self) -> CertificateTrust:
@@ -157,10 +157,10 @@ class RecordStore(Protocol):
         The expiry is not checked.
         """
 
-    def viewing(self) -> AbstractContextManager[Records]:
+    def read_transaction(self) -> AbstractContextManager[Records]:
         """Read rows in one transaction."""
 
-    def changing(self) -> AbstractContextManager[Records]:
+    def write_transaction(self) -> AbstractContextManager[Records]:
         """Change rows in one transaction. Raises `StoreIsReadOnly` for a store that follows a file."""
 
 
@@ -177,6 +177,6 @@ class SourceStore(Store, RecordStore, Protocol):
         """Load a principal, accounts and a resource in one query, each as the method of that name does."""
         ...
 
-    def keep_uses(self, uses: Sequence[Use]) -> None:
+    def save_uses(self, uses: Sequence[Use]) -> None:
         """Save last-used records; the epoch stays, since no decision depends on them."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from iam_guard.errors import InvalidInput, NoSuchEntity
-from iam_guard.model.arn import Arn, is_account_id, is_of_our_own
+from iam_guard.model.arn import Arn, is_account_id, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.result import CallResult, ChangedDocument, ChangeRecorder, NoChangeRecorder
 from iam_guard.policy.quota import RESOURCE
@@ -50,7 +50,7 @@ class ResourcePolicies:
         owner = _owner(arn, account)
         checked = validate_for_write(document, PolicyType.RESOURCE, partition=self._store.partition)
         RESOURCE.check(RESOURCE.size(checked.text))
-        with self._store.changing() as records:
+        with self._store.write_transaction() as records:
             if records.one(accounts, id=owner) is None:
                 raise NoSuchEntity(f"The account {owner} cannot be found.")
             values = {
@@ -81,14 +81,14 @@ class ResourcePolicies:
 
     def get(self, arn: str) -> str | None:
         """Return the policy of a resource as text, or None; deleted principals appear by their unique ids."""
-        with self._store.viewing() as records:
+        with self._store.read_transaction() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
             return None if row is None else self._current(records, row)
 
     def delete(self, arn: str) -> None:
         """Delete the policy of a resource. Raises `NoSuchEntity` if there is none, and as `put` does."""
         self._change_recorder.prepare()
-        with self._store.changing() as records:
+        with self._store.write_transaction() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
             if row is None:
                 raise NoSuchEntity(f"The resource {arn[:ARN_BYTES]} has no policy.")
@@ -112,7 +112,7 @@ class ResourcePolicies:
     ) -> list[ListedPolicy]:
         """Return a page of the resources with a policy, by ARN; `after` is the last ARN of the previous page."""
         where = {} if account is None else {"account": account}
-        with self._store.viewing() as records:
+        with self._store.read_transaction() as records:
             rows = records.page(
                 resources, order=("arn",), after=None if after is None else (after,), limit=limit, text=PRESENT, **where
             )
@@ -134,7 +134,7 @@ def _owner(arn: str, account: str | None) -> str:
     parsed = Arn.parse(arn)
     if len(arn.encode(errors="replace")) > ARN_BYTES or not arn.isprintable():
         raise InvalidInput(f"expected an ARN of at most {ARN_BYTES} printable bytes", place="arn")
-    if is_of_our_own(arn):
+    if is_iam_or_sts(arn):
         raise InvalidInput("expected a resource of the application, got one of IAM", place="arn")
     if "*" in arn or "?" in arn:
         raise InvalidInput("expected the ARN of one resource, got a wildcard", place="arn")

@@ -105,7 +105,7 @@ class FollowedSeedStore(StoreProxy):
     def certificate_trust(self) -> CertificateTrust:
         return self._store.certificate_trust()
 
-    def changing(self) -> AbstractContextManager[Records]:
+    def write_transaction(self) -> AbstractContextManager[Records]:
         """Raise `StoreIsReadOnly`: the next change of the file would undo the change."""
         raise StoreIsReadOnly(f"the store follows the file `{self._path.name}`: change the file instead")
 

@@ -51,12 +51,12 @@ class Snapshot:
             connection.close()
 
 
-def copied_to_memory(store: RecordStore) -> SqlStore:
+def copy_to_memory(store: RecordStore) -> SqlStore:
     """Return a store in memory with all rows of a store, read in one transaction; sealed values stay sealed."""
     engine = make_engine("sqlite://")
     with closed_on_error(engine):
         upgrade(engine)
-        with store.viewing() as records, writing(engine) as connection:
+        with store.read_transaction() as records, writing(engine) as connection:
             connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")  # units refer to their parent units
             for table in reversed(metadata.sorted_tables):
                 connection.execute(table.delete())

@@ -1,5 +1,5 @@
 """The Store on a database. Each read is one transaction and, except for client certificates, one statement; services
-that change rows open transactions through `viewing` and `changing`.
+that change rows open transactions through `read_transaction` and `write_transaction`.
 
 Rules P-1 to P-16, S-21, R-1, T-9.
 """
@@ -87,13 +87,13 @@ class SqlStore:
             yield connection
 
     @contextmanager
-    def viewing(self) -> Iterator[Records]:
+    def read_transaction(self) -> Iterator[Records]:
         """Read rows in one transaction, without a time limit for the whole: there may be many rows."""
         with ExitStack() as stack:
             yield Records(lambda: stack.enter_context(self._reading(bounded=False)), writes=False)
 
     @contextmanager
-    def changing(self) -> Iterator[Records]:
+    def write_transaction(self) -> Iterator[Records]:
         """Change rows in one transaction, which increments the epoch; it is rolled back when the block raises."""
         with writing(self.engine) as connection:
             acquire_write_lock(connection)
@@ -102,7 +102,7 @@ class SqlStore:
             if records.changed:
                 records.epoch = bump_epoch(connection)
 
-    def keep_uses(self, uses: Sequence[Use]) -> None:
+    def save_uses(self, uses: Sequence[Use]) -> None:
         """Save last-used records; the epoch stays, since no decision depends on them."""
         with writing(self.engine) as connection:
             acquire_write_lock(connection)

@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
-from iam_guard.forking import copied, hold_at_fork
+from iam_guard.forking import lock_at_fork, weak_snapshot
 from iam_guard.store.time_limits import BUSY_SECONDS
 
 _RETRY_SECONDS: Final = 0.02
@@ -79,7 +79,7 @@ class ForkSafePool(QueuePool):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        hold_at_fork(self._pool.mutex)  # type: ignore[attr-defined]
+        lock_at_fork(self._pool.mutex)  # type: ignore[attr-defined]
 
 
 class _FilePool(ForkSafePool):
@@ -165,7 +165,7 @@ def _close(_: object, record: ConnectionPoolEntry) -> None:
 
 def _before_fork() -> None:
     checked_out = _checked_out[threading.get_ident()] = []
-    for engine in copied(_memories):
+    for engine in weak_snapshot(_memories):
         try:
             if engine.pool.checkedin() or engine.pool.checkedout():  # type: ignore[attr-defined]
                 checked_out.append((engine, _memories[engine], engine.raw_connection()))
@@ -174,7 +174,7 @@ def _before_fork() -> None:
     until = time.monotonic() + _FORK_SECONDS
     if _connecting.acquire(timeout=_FORK_SECONDS):
         _forking.add(threading.get_ident())
-    for engine in copied(_files):
+    for engine in weak_snapshot(_files):
         _replace_pool(engine)
     while _is_used() and time.monotonic() < until:
         time.sleep(_RETRY_SECONDS / 10)
@@ -191,7 +191,7 @@ def _replace_pool(engine: Engine) -> None:
 
 def _is_used() -> bool:
     """Return whether a thread uses a connection, also of a replaced pool; threads that wait for one don't count."""
-    pools: list[Any] = [*copied(_replaced), *(engine.pool for engine in copied(_files))]
+    pools: list[Any] = [*weak_snapshot(_replaced), *(engine.pool for engine in weak_snapshot(_files))]
     connections: int = sum(pool.checkedout() for pool in pools)
     return connections > len(_waiting)
 

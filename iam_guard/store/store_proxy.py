@@ -42,8 +42,8 @@ class StoreProxy:
     def open_session(self, token: str) -> Session | None:
         return self._inner.open_session(token)
 
-    def viewing(self) -> AbstractContextManager[Records]:
-        return self._inner.viewing()
+    def read_transaction(self) -> AbstractContextManager[Records]:
+        return self._inner.read_transaction()
 
-    def keep_uses(self, uses: Sequence[Use]) -> None:
-        self._inner.keep_uses(uses)
+    def save_uses(self, uses: Sequence[Use]) -> None:
+        self._inner.save_uses(uses)

@@ -56,17 +56,17 @@ class StoredPrincipals:
     """The principals by ARN: root users, then users and roles by account, kind and name."""
 
     accounts: tuple[str, ...]
-    inhabitants: Mapping[str, StoredPrincipal]
+    principals_by_arn: Mapping[str, StoredPrincipal]
     resource_arns: Mapping[str, str]
     """The ARN of each resource with a stored policy -> its owner account."""
     oidc_providers: tuple[str, ...] = ()
     """The ARNs of registered OIDC providers with an audience; without one, no token is accepted."""
 
 
-def read_population(store: SourceStore, epoch: int) -> StoredPrincipals:
+def read_principals(store: SourceStore, epoch: int) -> StoredPrincipals:
     """Return all principals of the store. Call it inside of `at_once`; `epoch` is the epoch of that transaction."""
     reader = _Reader(store.partition, epoch)
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         return reader.read(records)
 
 

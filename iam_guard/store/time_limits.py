@@ -52,7 +52,7 @@ def silence(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def having_waited(seconds: float) -> Iterator[None]:
+def queued_for(seconds: float) -> Iterator[None]:
     """Count the seconds that a call was queued as part of its wait for the write lock."""
     _limits.waited = seconds
     try:

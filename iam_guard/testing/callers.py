@@ -19,7 +19,7 @@ from functools import wraps
 from threading import Lock
 from typing import Any
 
-from iam_guard.authn.credential_verifier import credential_of
+from iam_guard.authn.credential_verifier import claimed_credential
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard
@@ -107,7 +107,7 @@ def _for_tests(authenticate: Callable[..., Principal]) -> Callable[..., Principa
     @wraps(authenticate)
     def authenticate_for_test(self: Guard, request: HttpRequest, **more: Any) -> Principal:
         caller = _caller.get()
-        if caller is None or credential_of(request).kind != "none":
+        if caller is None or claimed_credential(request).kind != "none":
             return authenticate(self, request, **more)
         return caller
 

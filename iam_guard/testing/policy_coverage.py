@@ -84,9 +84,9 @@ class PolicyCoverage:
 
     def add(self, authorizer: Authorizer, decision: Decision) -> None:
         """Add a decision of an authorizer."""
-        exercised = list(authorizer.exercised(decision))
+        evaluated_statements = list(authorizer.evaluated_statements(decision))
         with self._lock:
-            for statement in exercised:
+            for statement in evaluated_statements:
                 seen = self._policy(statement.content.document, statement.policy.type)
                 seen.names.add(statement.policy.arn or statement.policy.name)
                 made, index = seen.made, statement.statement

@@ -87,7 +87,7 @@ def has_body(request: HttpRequest) -> bool:
     return b"transfer-encoding" in by_name or by_name.get(b"content-length", (b"0",))[0] != b"0"
 
 
-def check_announced(request: HttpRequest, limit: int) -> None:
+def check_content_length(request: HttpRequest, limit: int) -> None:
     """Check the announced length. Raises `RequestTooLarge`, and `MalformedRequest` for an invalid length."""
     for value in request.by_name.get(b"content-length", ()):
         text = value.strip()

@@ -50,7 +50,7 @@ def payload_of(
         stated, unsigned = stated_payload(request, credential, chunked=True), False
     if stated is None or not is_chunked(stated):
         return Payload(stated, unsigned, None)
-    chunks = ChunkedBody(request, stated, longest_chunk=settings.max_body, longest_body=settings.max_stream)
+    chunks = ChunkedBody(request, stated, max_chunk=settings.max_body, max_body_size=settings.max_stream)
     return Payload(stated, unsigned, chunks)
 
 

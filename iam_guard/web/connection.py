@@ -18,7 +18,7 @@ from iam_guard.audit.trail import new_id
 from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
-from iam_guard.authn.presented_credentials import CarriedCertificate
+from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.authn.signed_query import MAX_TARGET
 from iam_guard.errors import MalformedRequest, RequestTooLarge
 from iam_guard.model.principal import Principal
@@ -82,7 +82,7 @@ class Connection:
             raise RequestTooLarge(f"expected at most {MAX_HEADERS} headers")
         return http_request(scope, self._certificates(scope) if self._certificate_sources else ())
 
-    def _certificates(self, scope: Mapping[str, Any]) -> tuple[CarriedCertificate, ...]:
+    def _certificates(self, scope: Mapping[str, Any]) -> tuple[ReceivedCertificate, ...]:
         """Return the client certificates of the configured sources.
 
         The TLS certificate of a trusted proxy is the proxy's, not the caller's. An empty header from such a proxy means
@@ -91,7 +91,7 @@ class Connection:
         client = scope.get("client")
         peer = _address(client[0]) if client else None
         is_proxy = peer is not None and self._is_trusted(peer)
-        found: list[CarriedCertificate] = []
+        found: list[ReceivedCertificate] = []
         for source in self._certificate_sources:
             if source == TLS:
                 tls = (scope.get("extensions") or {}).get("tls") or {}
@@ -104,7 +104,7 @@ class Connection:
                 is_believed = is_proxy
             if values:
                 rest = tuple(value for name, value in scope["headers"] if name.lower() == CHAIN_HEADER)
-                found.append(CarriedCertificate(source, values, rest if source == RFC_9440 else (), is_believed))
+                found.append(ReceivedCertificate(source, values, rest if source == RFC_9440 else (), is_believed))
         return tuple(found)
 
     def _origin(self, headers: Headers, proxy: str) -> str | None:
@@ -125,7 +125,7 @@ class Connection:
         return any(ip.version == network.version and ip in network for network in self._trusted)
 
 
-def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificate, ...] = ()) -> HttpRequest:
+def http_request(scope: Mapping[str, Any], certificates: tuple[ReceivedCertificate, ...] = ()) -> HttpRequest:
     """Return the parts of a request that a signature covers; raise `MalformedRequest` for a path that is not UTF-8."""
     raw_path = scope.get("raw_path")
     path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")

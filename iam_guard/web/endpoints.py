@@ -59,7 +59,7 @@ def catalogues_of(endpoints: Iterable[Endpoint]) -> list[Catalogue]:
     return list({id(catalogue): catalogue for catalogue in catalogues}.values())
 
 
-def refuse_unfit_handlers(endpoints: Iterable[Endpoint]) -> None:
+def check_handler_parameters(endpoints: Iterable[Endpoint]) -> None:
     """Raise `ConfigurationError` for a handler whose annotations or path can't fill its resource template."""
     for endpoint in endpoints:
         for requirement in endpoint.requirements:

@@ -2,7 +2,7 @@
 
 This protects callers with known keys from a flood of invented keys and from a slow store. A request waits for a slot as
 long as lookups finish, so that many new callers are served one after the other. It gets 503 if no lookup has finished
-for `MAX_WAIT` seconds, and after `LONGEST_WAIT` seconds in any case. Lookups that fail with `StoreUnavailable` don't
+for `MAX_WAIT` seconds, and after `MAX_TOTAL_WAIT` seconds in any case. Lookups that fail with `StoreUnavailable` don't
 count as finished.
 """
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 MAX_LOOKUPS: Final = 8
 """Maximum number of concurrent lookups of unknown keys."""
 MAX_WAIT: Final = 0.8
-LONGEST_WAIT: Final = 5.0
+MAX_TOTAL_WAIT: Final = 5.0
 
 _async_slots: Final[RunVar[anyio.CapacityLimiter]] = RunVar("iam_guard_lookups")
 """The slots of an event loop; a process has one loop."""
@@ -80,7 +80,7 @@ def look_up_sync(work: Callable[[], T]) -> T:
 
 def _check_wait(since: float) -> None:
     now = time.monotonic()
-    if now - _Progress.last >= MAX_WAIT or now - since >= LONGEST_WAIT:
+    if now - _Progress.last >= MAX_WAIT or now - since >= MAX_TOTAL_WAIT:
         raise ServerBusy("too many concurrent lookups of unknown keys")
 
 

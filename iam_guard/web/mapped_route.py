@@ -59,7 +59,7 @@ class MappedRoute:
         if self._bound is not None:
             await self._bound.enforce_async((), dict(parameters))
 
-    def standing_for(self, endpoint: object, method: str) -> object:
+    def endpoint_to_report(self, endpoint: object, method: str) -> object:
         """Return the endpoint to report as matched: the row, or the endpoint if only that one has a requirement."""
         return endpoint if self.is_public and mark_of(endpoint, method) is not None else self
 

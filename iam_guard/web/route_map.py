@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import Endpoint, handler_identity, refuse_unfit_handlers
+from iam_guard.web.endpoints import Endpoint, check_handler_parameters, handler_identity
 from iam_guard.web.mapped_route import MappedRoute, Mark
 from iam_guard.web.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
 from iam_guard.web.service import Service
@@ -155,7 +155,7 @@ class RouteMap:
             raise ConfigurationError(f"the application has no such route: {', '.join(unknown)}", place="routes")
         self._check_ambiguous(endpoints)
         joined = [row for endpoint in endpoints for row in self._join(endpoint)]
-        refuse_unfit_handlers(joined)
+        check_handler_parameters(joined)
         return joined
 
     def _check_ambiguous(self, endpoints: Iterable[Endpoint]) -> None:

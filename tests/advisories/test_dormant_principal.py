@@ -188,7 +188,7 @@ def test_stored_trust_policy_admits_no_later_name(store: SqlStore, guard: Guard)
         changed = identities.update().where(identities.c.name == "r")
         connection.execute(changed.values(trust_text=text, trust_bindings={}))
     apply_seed(store, load_seed_text(seed(later())))
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         role = find_role(records, "aws", f"arn:aws:iam::{ACME}:role/r")
     assert role is not None
     assert role.trust is not None

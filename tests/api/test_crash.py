@@ -179,7 +179,7 @@ def check_file(path: Path, *, at_least: int) -> None:
 def check_keys(url: str, rounds: Sequence[Survivors]) -> None:
     """Unseal every access key; each belongs to a user and was requested."""
     store = open_database(url, Settings())
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         names = {row["id"]: (row["account"], row["name"]) for row in records.all(identities, kind="user")}
         rows = [row for row in records.all(access_keys) if row["user_id"] is not None]
     secrets = {row["id"]: store.sealer.open(row["sealed"], access_key_context(row["id"])).decode() for row in rows}

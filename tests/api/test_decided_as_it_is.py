@@ -41,12 +41,12 @@ def delete_ann(store: SqlStore, authorize: Callable[[Permission], object]) -> No
 
 
 def tag(store: SqlStore, team: str) -> None:
-    with store.changing() as records:
+    with store.write_transaction() as records:
         records.update(identities, {"tags": {"team": team}}, folded="ann")
 
 
 def is_there(store: SqlStore) -> bool:
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         return records.one(identities, folded="ann") is not None
 
 

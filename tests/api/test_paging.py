@@ -19,7 +19,7 @@ def test_white_space_ends_pages_early(iam: Client, server: Running) -> None:
     padded = json.dumps(TRUST) + " " * 130_000
     names = [f"role-{number:03}" for number in range(2 * CHUNK_ROWS + 20)]
     iam.create_role(RoleName=names[0], AssumeRolePolicyDocument=padded)
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         row = records.one(identities, folded=names[0])
         assert row is not None
         for name in names[1:]:

@@ -129,7 +129,7 @@ class World:
             )
 
     def compare(self) -> None:
-        with self.behind.viewing() as records:
+        with self.behind.read_transaction() as records:
             for row in records.all(identities):
                 self.ids[row["id"]] = (row["kind"], row["name"])
             self.keys |= {row["id"] for row in records.all(access_keys)}

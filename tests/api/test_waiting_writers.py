@@ -19,7 +19,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.engine import bump_epoch, make_engine, writing
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.store.time_limits import having_waited, waited
+from iam_guard.store.time_limits import queued_for, waited
 from tests.api.conftest import ADMIN_KEY, SEED, Client, Running
 from tests.api.test_on_postgresql import on_postgresql
 from tests.serving import serving
@@ -106,7 +106,7 @@ def test_writer_slot_wait_counts_towards_the_lock_wait(tmp_path: Path, monkeypat
     with writing(engine), ThreadPoolExecutor(1) as thread:
 
         def change() -> None:
-            with having_waited(60.0), writing(engine):
+            with queued_for(60.0), writing(engine):
                 pass
 
         with pytest.raises(StoreUnavailable):

@@ -12,7 +12,7 @@ from iam_guard.audit.verify.shard import shards_of
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.trail_writer import TrailPlace
+from iam_guard.audit.writer.trail_writer import TrailConfig
 from tests.audit.trails import KEY, lines_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def pipeline_in(trail: Path, limits: SegmentLimits = SegmentLimits(), key: SignerKey = KEY, **options: Any) -> Pipeline:
     defaults = {"durable_wait": 30.0}  # a busy disk may take longer than a request would wait
     return Pipeline(
-        TrailPlace(trail, key, KeyRing([key.verifier]), service="docs", limits=limits), **(defaults | options)
+        TrailConfig(trail, key, KeyRing([key.verifier]), service="docs", limits=limits), **(defaults | options)
     )
 
 

@@ -17,7 +17,7 @@ from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.record.result_record import result_record
 from iam_guard.audit.verify.trail_events import (
     Gap,
-    LeftOut,
+    SampledOut,
     end_line,
     gap_line,
     refused_line,
@@ -59,7 +59,7 @@ def test_golden_record_is_exported_as_valid_event(name: str) -> None:
         gap_line(Stamp(NOON, "id"), Gap("DiskFull", lost=3)),
         retention_line(Stamp(NOON, "id"), "docs", 0, 7),
         refused_line(Stamp(NOON, "id"), "other"),
-        sampled_line(Stamp(NOON, "id"), LeftOut(0.5, 3, NOON, NOON)),
+        sampled_line(Stamp(NOON, "id"), SampledOut(0.5, 3, NOON, NOON)),
         end_line(Stamp(NOON, "id")),
     ],
 )

@@ -22,7 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from iam_guard.authn import api_key as keys_of
-from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential_verifier import AcceptedScope, Authenticator, ChunkedBody, HttpRequest, SignatureReplays
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
@@ -138,7 +138,7 @@ def authenticated(
     access_key: AccessKey | None = ACCESS_KEY,
     api_key: ApiKey | None = None,
     now: datetime = NOW,
-    callers: Callers | None = None,
+    callers: CallerCache | None = None,
     public_hosts: Sequence[str] = (),
     max_header: int = 64 * 1024,
     open_session: Callable[[str], Session | None] | None = None,
@@ -153,7 +153,7 @@ def authenticated(
         find_access_key=lambda key_id: access_key if access_key and access_key.id == key_id else None,
         find_api_key=lambda key_id: api_key if api_key and api_key.id == key_id else None,
         skew=300,
-        callers=Callers() if callers is None else callers,
+        callers=CallerCache() if callers is None else callers,
         public_hosts=public_hosts,
         max_header=max_header,
         open_session=open_session,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn import api_key as keys_of
-from iam_guard.authn.caller_cache import Caller, Callers
+from iam_guard.authn.caller_cache import Caller, CallerCache
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CredentialError, ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
 from iam_guard.model.credential import AccessKey, ApiKey
@@ -41,7 +41,7 @@ BOB = Principal.from_arn("arn:aws:iam::123456789012:user/bob", userid="AIDABOB")
 
 
 def authenticate_both(
-    callers: Callers, *, access_key: AccessKey | None = ACCESS_KEY, api_key: ApiKey | None = API_KEY
+    callers: CallerCache, *, access_key: AccessKey | None = ACCESS_KEY, api_key: ApiKey | None = API_KEY
 ) -> tuple[object, object]:
     """Authenticate with a signature and an API key; return each principal, or the error code."""
     return (
@@ -50,16 +50,16 @@ def authenticate_both(
     )
 
 
-def outcome(received: Received, callers: Callers, **stored: AccessKey | ApiKey | None) -> object:
+def outcome(received: Received, callers: CallerCache, **stored: AccessKey | ApiKey | None) -> object:
     try:
         return authenticated(received, callers=callers, **stored)  # type: ignore[arg-type]
     except CredentialError as error:
         return type(error), str(error)
 
 
-def filled_cache() -> Callers:
+def filled_cache() -> CallerCache:
     """Return a cache with the two callers of this file."""
-    callers = Callers()
+    callers = CallerCache()
     assert authenticate_both(callers) == (ALICE, ALICE)
     assert len(callers) == 2
     return callers
@@ -70,7 +70,7 @@ def filled_cache() -> Callers:
 
 def test_caller_is_cached_after_verified_signature_only() -> None:
     """Clients choose region and service, so unverified ones must not fill the cache."""
-    callers = Callers()
+    callers = CallerCache()
     for number in range(20):
         region = f"region-{number}"
         for access_key, secret in ((ACCESS_KEY, "guess"), (None, SECRET), (replace(ACCESS_KEY, active=False), SECRET)):
@@ -83,7 +83,7 @@ def test_caller_is_cached_after_verified_signature_only() -> None:
 
 def test_caller_with_changed_body_is_not_cached() -> None:
     """Only callers of fully verified requests are cached."""
-    callers = Callers()
+    callers = CallerCache()
     declared = send(sign("PUT", headers=[("X-Amz-Content-SHA256", hashlib.sha256(b"one").hexdigest())], body=b"one"))
     with pytest.raises(SignatureDoesNotMatch):
         authenticated(replace(declared, body=b"two"), callers=callers)
@@ -92,7 +92,7 @@ def test_caller_with_changed_body_is_not_cached() -> None:
 
 def test_api_key_owner_is_cached_after_verification_only() -> None:
     """Not for a wrong secret, an inactive or an expired key."""
-    callers = Callers()
+    callers = CallerCache()
     for bad in (
         None,
         replace(API_KEY, digest=bytes(32)),
@@ -152,7 +152,7 @@ def test_same_scope_has_identical_principal() -> None:
 )
 def test_cached_caller_is_verified_again(changed: Received) -> None:
     """Nothing of an earlier request counts but its signing key."""
-    expected = outcome(changed, Callers())
+    expected = outcome(changed, CallerCache())
     assert isinstance(expected, tuple)
     assert outcome(changed, filled_cache()) == expected
 
@@ -164,15 +164,15 @@ def test_changed_credential_has_same_error_with_cache(at: int, byte: int, insert
     [text] = SIGNED.request.values(b"authorization")
     changed = text[:at] + bytes([byte]) + text[at if insert else at + 1 :]
     received = with_header(SIGNED, b"authorization", changed)
-    assert outcome(received, filled_cache()) == outcome(received, Callers())
+    assert outcome(received, filled_cache()) == outcome(received, CallerCache())
 
 
 def test_cache_size_zero_has_same_results() -> None:
     """A size of 0 turns the cache off."""
-    callers = Callers(0)
+    callers = CallerCache(0)
     assert authenticate_both(callers) == authenticate_both(callers) == (ALICE, ALICE)
     assert authenticate_both(callers, access_key=None, api_key=None) == authenticate_both(
-        Callers(), access_key=None, api_key=None
+        CallerCache(), access_key=None, api_key=None
     )
     assert len(callers) == 0
 
@@ -204,7 +204,7 @@ def test_changed_key_takes_effect_immediately(
 
 def test_cached_api_key_expires() -> None:
     """The expiry is checked for every request."""
-    callers, expiring = Callers(), replace(API_KEY, expires=NOW)
+    callers, expiring = CallerCache(), replace(API_KEY, expires=NOW)
     assert authenticated(BEARING, api_key=expiring, now=NOW - timedelta(seconds=1), callers=callers) == ALICE
     with pytest.raises(ExpiredToken):
         authenticated(BEARING, api_key=expiring, now=NOW, callers=callers)
@@ -255,7 +255,7 @@ def test_equal_record_misses_cache() -> None:
 
 def test_each_scope_has_its_own_credential() -> None:
     """The audit trail gets the region and service of this signature, not of an earlier one."""
-    callers = Callers()
+    callers = CallerCache()
     scopes = [("eu-west-1", "docs"), ("us-east-1", "docs"), ("eu-west-1", "iam"), ("eu-west-1", "docs")]
     for region, service in scopes:
         principal = authenticated(send(sign(region=region, service=service)), callers=callers)
@@ -290,7 +290,7 @@ def test_two_keys_of_one_owner_have_own_credentials() -> None:
 
 def test_access_key_and_api_key_with_one_id_differ() -> None:
     """Ids of the two kinds are independent and may coincide."""
-    callers, named_alike = Callers(), replace(ACCESS_KEY, id=API_KEY.id, principal=BOB)
+    callers, named_alike = CallerCache(), replace(ACCESS_KEY, id=API_KEY.id, principal=BOB)
     for _ in range(2):
         assert authenticated(BEARING, api_key=API_KEY, callers=callers) == ALICE
         assert authenticated(send(sign(key_id=API_KEY.id)), access_key=named_alike, callers=callers) == BOB
@@ -316,7 +316,7 @@ def test_each_api_key_has_its_own_owner() -> None:
 
 def test_caller_cache_is_bounded() -> None:
     """The least recently used caller is evicted."""
-    callers = Callers(2)
+    callers = CallerCache(2)
     caller = Caller(ACCESS_KEY, ALICE)
     scopes = [("AKID", "20261124", f"region-{number}", "docs") for number in range(3)]
     callers.add(scopes[0], caller)
@@ -329,7 +329,7 @@ def test_caller_cache_is_bounded() -> None:
 
 def test_caller_cache_is_thread_safe() -> None:
     """Threads that evict each variant's callers neither fail nor mix them up."""
-    callers = Callers(3)
+    callers = CallerCache(3)
     stored = [Caller(replace(ACCESS_KEY, id=f"AKID{number}"), ALICE) for number in range(7)]
 
     def hammer(number: int) -> bool:

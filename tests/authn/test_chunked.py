@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iam_guard.authn.chunked import SMALLEST, ChunkedBody
+from iam_guard.authn.chunked import MIN_CHUNK_SIZE, ChunkedBody
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, SigV4Credential
 from iam_guard.authn.sigv4 import signing_key
@@ -97,7 +97,7 @@ def test_published_example_verifies(seed: str, chunks: Sequence[tuple[str, str, 
     """The signatures of request, chunks and trailer are those of AWS's documentation."""
     one, body = published(seed, chunks, has_trailer=has_trailer)
     stated = f"{SIGNED}-TRAILER" if has_trailer else SIGNED
-    decoder = ChunkedBody(one.request, stated, longest_chunk=2**20, longest_body=2**20)
+    decoder = ChunkedBody(one.request, stated, max_chunk=2**20, max_body_size=2**20)
     assert authenticated(one, access_key=KEY, now=THEN, chunks=decoder) == ALICE
     assert decoder.receive(body) == b"a" * 66560
     decoder.finish()
@@ -107,12 +107,12 @@ def test_published_example_verifies(seed: str, chunks: Sequence[tuple[str, str, 
 # --- every way to cut it ------------------------------------------------------------------------------------------
 
 
-def decoder(stated: str, length: int, trailer: str | None = None, *, longest_chunk: int = 2**20) -> ChunkedBody:
+def decoder(stated: str, length: int, trailer: str | None = None, *, max_chunk: int = 2**20) -> ChunkedBody:
     headers = [(b"x-amz-decoded-content-length", str(length).encode())]
     if trailer is not None:
         headers.append((b"x-amz-trailer", trailer.encode()))
     request = HttpRequest("PUT", b"/", b"", tuple(headers))
-    made = ChunkedBody(request, stated, longest_chunk=longest_chunk, longest_body=2**24)
+    made = ChunkedBody(request, stated, max_chunk=max_chunk, max_body_size=2**24)
     if "ECDSA" in stated:
         made.begin(
             CREDENTIAL._replace(algorithm=ASYMMETRIC),
@@ -154,7 +154,7 @@ def through(decoding: ChunkedBody, parts: Sequence[bytes]) -> bytes:
     return content
 
 
-contents = st.lists(st.integers(0, 255).map(lambda byte: bytes([byte]) * SMALLEST), max_size=3).flatmap(
+contents = st.lists(st.integers(0, 255).map(lambda byte: bytes([byte]) * MIN_CHUNK_SIZE), max_size=3).flatmap(
     lambda full: st.binary(max_size=40).map(lambda last: [*full, last] if last else full)
 )
 
@@ -172,17 +172,17 @@ def test_body_is_decoded_for_any_packet_sizes(stated: str, chunks: list[bytes], 
 @pytest.mark.parametrize("stated", KINDS)
 def test_body_is_decoded_byte_by_byte(stated: str) -> None:
     """Every state waits for the bytes it needs."""
-    decoding, body = made(stated, [b"x" * SMALLEST, b"yz"])
-    assert through(decoding, [bytes([byte]) for byte in body]) == b"x" * SMALLEST + b"yz"
+    decoding, body = made(stated, [b"x" * MIN_CHUNK_SIZE, b"yz"])
+    assert through(decoding, [bytes([byte]) for byte in body]) == b"x" * MIN_CHUNK_SIZE + b"yz"
 
 
 @pytest.mark.parametrize("stated", [kind for kind in KINDS if kind != UNSIGNED])
 def test_signed_chunk_is_withheld_until_verified(stated: str) -> None:
     """It is buffered up to its last byte."""
-    decoding, body = made(stated, [b"x" * SMALLEST, b"yz"])
+    decoding, body = made(stated, [b"x" * MIN_CHUNK_SIZE, b"yz"])
     head = body.index(b"\r\n") + 2
-    assert decoding.receive(body[: head + SMALLEST + 1]) == b""
-    assert decoding.receive(body[head + SMALLEST + 1 : head + SMALLEST + 2]) == b"x" * SMALLEST
+    assert decoding.receive(body[: head + MIN_CHUNK_SIZE + 1]) == b""
+    assert decoding.receive(body[head + MIN_CHUNK_SIZE + 1 : head + MIN_CHUNK_SIZE + 2]) == b"x" * MIN_CHUNK_SIZE
 
 
 # --- tampered with -----------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_body_with_flipped_bit_is_refused(stated: str, data: st.DataObject) -> N
 
     White space around a trailer's value, and the case of its name and of a size, are insignificant.
     """
-    decoding, body = made(stated, [b"x" * SMALLEST, b"yz"])
+    decoding, body = made(stated, [b"x" * MIN_CHUNK_SIZE, b"yz"])
     at = data.draw(st.integers(0, len(body) * 8 - 1) | st.integers((len(body) - 400) * 8, len(body) * 8 - 1))
     changed = body[: at // 8] + bytes([body[at // 8] ^ (1 << at % 8)]) + body[at // 8 + 1 :]
     if _means_the_same(changed, body, at // 8):
@@ -215,15 +215,15 @@ def _means_the_same(changed: bytes, body: bytes, at: int) -> bool:
 
 def test_moved_omitted_or_repeated_chunk_is_refused() -> None:
     """Each signature covers the previous one."""
-    first, second = b"1" * SMALLEST, b"2" * SMALLEST
+    first, second = b"1" * MIN_CHUNK_SIZE, b"2" * MIN_CHUNK_SIZE
     pieces = chunker(SIGNED).pieces([first, second])
     end = b"\r\n"
     for wrong in ([1, 0, 2], [0, 0, 1, 2], [0, 2], [1, 2], [2], [0, 1]):
-        for length in (SMALLEST, 2 * SMALLEST, 3 * SMALLEST, 0):
+        for length in (MIN_CHUNK_SIZE, 2 * MIN_CHUNK_SIZE, 3 * MIN_CHUNK_SIZE, 0):
             decoding = decoder(SIGNED, length)
             with pytest.raises(IamGuardError):
                 through(decoding, [b"".join(pieces[each] for each in wrong) + end])
-    assert through(decoder(SIGNED, 2 * SMALLEST), [b"".join(pieces) + end]) == first + second
+    assert through(decoder(SIGNED, 2 * MIN_CHUNK_SIZE), [b"".join(pieces) + end]) == first + second
 
 
 def test_chunk_of_another_request_is_refused() -> None:
@@ -237,9 +237,9 @@ def test_chunk_of_another_request_is_refused() -> None:
 @pytest.mark.parametrize("stated", KINDS)
 def test_truncated_body_is_refused(stated: str) -> None:
     """At any position, by `finish`."""
-    chunks = [b"x" * SMALLEST, b"yz"]
+    chunks = [b"x" * MIN_CHUNK_SIZE, b"yz"]
     _, body = made(stated, chunks)
-    for end in [0, 5, 100, SMALLEST, *range(len(body) - 60, len(body))]:
+    for end in [0, 5, 100, MIN_CHUNK_SIZE, *range(len(body) - 60, len(body))]:
         decoding, _ = made(stated, chunks)
         with pytest.raises(MalformedRequest, match="ended before"):
             through(decoding, [body[:end]])
@@ -257,7 +257,7 @@ BODIES = [
     (b"4\r\nabcd\r\n", "expected 3 bytes, as announced, got more"),
     (b"3\r\nabcd\r\n", "line break after a chunk"),
     (b"2\r\nab\r\n0\r\n", "expected 3 bytes, as announced, got 2"),
-    (b"2\r\nab\r\n1\r\nc\r\n", f"at least {SMALLEST} bytes"),
+    (b"2\r\nab\r\n1\r\nc\r\n", f"at least {MIN_CHUNK_SIZE} bytes"),
     (b"3\r\nabc\r\n0\r\n\r\n\r\n", "that `x-amz-trailer` announced"),
     (b"3\r\nabc\r\n0\r\nx-amz-checksum-crc32:NSRBwg==\r\n\r\nx", "the end of the body, got more"),
     (b"3\r\nabc\r\n0\r\nx-amz-checksum-crc32:NSRBwg==\r\n\r\n0\r\n\r\n", "the end of the body, got more"),
@@ -283,9 +283,9 @@ def test_signed_chunk_needs_signature_and_limited_size() -> None:
     """The limit is an argument."""
     with pytest.raises(MalformedRequest, match="its signature if chunks are signed"):
         decoder(SIGNED, 3).receive(b"3\r\nabc\r\n")
-    head = f"{SMALLEST:x};chunk-signature={'0' * 64}\r\n".encode()
+    head = f"{MIN_CHUNK_SIZE:x};chunk-signature={'0' * 64}\r\n".encode()
     with pytest.raises(RequestTooLarge, match="signed chunks of at most 100 bytes"):
-        decoder(SIGNED, SMALLEST, longest_chunk=100).receive(head)
+        decoder(SIGNED, MIN_CHUNK_SIZE, max_chunk=100).receive(head)
 
 
 @pytest.mark.parametrize(
@@ -319,14 +319,14 @@ def test_invalid_announcing_headers_are_refused(
     """Before a byte of the body is read."""
     request = HttpRequest("PUT", b"/", b"", tuple((name.encode(), value.encode()) for name, value in headers))
     with pytest.raises(error, match=sentence):
-        ChunkedBody(request, stated, longest_chunk=100, longest_body=100)
+        ChunkedBody(request, stated, max_chunk=100, max_body_size=100)
 
 
 def test_decoder_before_begin_refuses_bytes() -> None:
     """Without a verified request there is no chain."""
     request = HttpRequest("PUT", b"/", b"", ((b"x-amz-decoded-content-length", b"1"),))
     with pytest.raises(SignatureDoesNotMatch):
-        ChunkedBody(request, SIGNED, longest_chunk=100, longest_body=100).receive(b"1")
+        ChunkedBody(request, SIGNED, max_chunk=100, max_body_size=100).receive(b"1")
 
 
 @pytest.mark.parametrize("stated", [f"STREAMING-AWS4-{each}-SHA256-PAYLOAD" for each in ("HMAC", "ECDSA-P256")])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.authn.client_certificate import read_client_certificate
-from iam_guard.authn.presented_credentials import CarriedCertificate
+from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.errors import CredentialError, IncompleteSignature
 from tests.authn.authorities import Party, authority, make
 
@@ -30,9 +30,9 @@ def byte_sequence(party: Party) -> str:
     return f":{base64.b64encode(party.certificate.public_bytes(Encoding.DER)).decode()}:"
 
 
-def carried(source: str, *values: str, chain: tuple[str, ...] = (), is_trusted: bool = True) -> CarriedCertificate:
+def carried(source: str, *values: str, chain: tuple[str, ...] = (), is_trusted: bool = True) -> ReceivedCertificate:
     encoded = tuple(value.encode("latin-1") for value in values)
-    return CarriedCertificate(source, encoded, tuple(each.encode() for each in chain), is_trusted)
+    return ReceivedCertificate(source, encoded, tuple(each.encode() for each in chain), is_trusted)
 
 
 NGINX, ALB, ENVOY, RFC = "ssl-client-cert", "x-amzn-mtls-clientcert", "x-forwarded-client-cert", "client-cert"
@@ -65,7 +65,7 @@ WHOLE = quote(pems(GOOD, ISSUING), safe="")
         ),
     ],
 )
-def test_certificate_is_parsed(received: CarriedCertificate, intermediates: int) -> None:
+def test_certificate_is_parsed(received: ReceivedCertificate, intermediates: int) -> None:
     """The client certificate first, then its intermediates."""
     found = read_client_certificate([received], [])
     assert found.chain == (GOOD.certificate, ISSUING.certificate, ROOT.certificate)[: 1 + intermediates]
@@ -96,7 +96,7 @@ def test_certificate_is_parsed(received: CarriedCertificate, intermediates: int)
         pytest.param(carried(NGINX, GOOD.escaped, is_trusted=False), id="from an untrusted client"),
     ],
 )
-def test_malformed_certificate_is_refused_without_echo(received: CarriedCertificate) -> None:
+def test_malformed_certificate_is_refused_without_echo(received: ReceivedCertificate) -> None:
     with pytest.raises(IncompleteSignature) as caught:
         read_client_certificate([received], [])
     assert "BEGIN" not in str(caught.value)
@@ -127,4 +127,4 @@ def test_role_header_must_be_one_role_arn() -> None:
 def test_any_header_is_parsed_or_refused(source: str, value: bytes) -> None:
     """No other exception, whatever a proxy forwards."""
     with contextlib.suppress(CredentialError):
-        read_client_certificate([CarriedCertificate(source, (value,), (), True)], [])
+        read_client_certificate([ReceivedCertificate(source, (value,), (), True)], [])

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn import api_key
-from iam_guard.authn.credential import credential_of, extract
+from iam_guard.authn.credential import claimed_credential, extract
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import (
     ApiKeyCredential,
@@ -243,10 +243,10 @@ FLOODS = [
 def test_long_header_is_refused_quickly(text: str) -> None:
     """A mebibyte of Authorization costs less than 5 ms."""
     flood = request(("authorization", text))
-    assert credential_of(flood)[0] in {"sigv4", "api-key", "unknown"}
+    assert claimed_credential(flood)[0] in {"sigv4", "api-key", "unknown"}
 
     def refuse() -> None:
-        credential_of(flood)
+        claimed_credential(flood)
         with pytest.raises(RequestTooLarge):
             extract(flood, max_header=64 * 1024)
 
@@ -299,7 +299,7 @@ def test_claim_is_read_unverified(
 ) -> None:
     """What the audit trail and the caches use before verification."""
     received = request(*headers, query=query)
-    assert credential_of(received) == expected
+    assert claimed_credential(received) == expected
 
 
 pieces = st.sampled_from(
@@ -327,7 +327,7 @@ header_names = st.sampled_from([b"authorization", b"x-api-key", b"x-amz-date", b
 def test_any_request_is_parsed_or_refused(headers: list[tuple[bytes, bytes]], query: bytes) -> None:
     """Any bytes have a credential, none, or an `IamGuardError`."""
     received = HttpRequest("GET", b"/", query, tuple(headers))
-    claimed = credential_of(received)
+    claimed = claimed_credential(received)
     try:
         found = extract(received, max_header=64 * 1024)
     except IamGuardError:

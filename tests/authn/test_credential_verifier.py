@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.http_request import HttpRequest
@@ -102,7 +102,7 @@ def test_cached_key_is_refused_no_faster(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sigv4.hmac, "digest", lambda key, text, name: hashed.append(1) or real(key, text, name))
     signed = sigv4.SigningKey.signature
     monkeypatch.setattr(sigv4.SigningKey, "signature", lambda key, text: hashed.append(1) or signed(key, text))
-    callers = Callers()
+    callers = CallerCache()
     counts = []
     for received in (send(sign(secret="another secret")), send(sign(url="http://127.0.0.1:8000/a?b=c+d", secret="x"))):
         assert authenticated(send(sign()), callers=callers) == ALICE
@@ -190,7 +190,7 @@ def test_signature_of_public_host_is_accepted() -> None:
 
 def test_caller_at_public_host_is_cached() -> None:
     """Policies are cached by this object; the caller at the received host is another one."""
-    direct, callers = send(sign(url="https://docs.example.com/a")), Callers()
+    direct, callers = send(sign(url="https://docs.example.com/a")), CallerCache()
     behind = with_header(direct, b"host", b"10.0.0.7:8000")
     first, second = (authenticated(behind, callers=callers, public_hosts=("docs.example.com",)) for _ in range(2))
     assert first is second
@@ -239,7 +239,7 @@ def test_invalid_request_is_refused_without_lookups(changed: dict[str, object]) 
             find_access_key=refuse,
             find_api_key=refuse,
             skew=300,
-            callers=Callers(),
+            callers=CallerCache(),
         ).authenticate(
             received.request,
             payload_hash=refuse,  # type: ignore[arg-type]
@@ -273,7 +273,7 @@ def _times_asked(request: HttpRequest) -> int:
             find_access_key=lambda _: ACCESS_KEY,
             find_api_key=lambda _: API_KEY,
             skew=300,
-            callers=Callers(),
+            callers=CallerCache(),
         ).authenticate(
             request,
             payload_hash=payload_hash,
@@ -302,7 +302,7 @@ def test_store_error_is_no_credential_error() -> None:
             find_access_key=unreachable,
             find_api_key=unreachable,
             skew=300,
-            callers=Callers(),
+            callers=CallerCache(),
         ).authenticate(
             send(sign()).request,
             payload_hash=lambda: EMPTY_HASH,

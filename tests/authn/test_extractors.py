@@ -15,13 +15,20 @@ from typing import Any
 import pytest
 
 from iam_guard.authn import api_key
-from iam_guard.authn.credential_verifier import AnyCredential, Authenticator, Callers, claim_of, credential_of, extract
+from iam_guard.authn.credential_verifier import (
+    AnyCredential,
+    Authenticator,
+    CallerCache,
+    claim_of,
+    claimed_credential,
+    extract,
+)
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import (
     ApiKeyCredential,
-    CarriedCertificate,
     CertificateCredential,
     NoCredential,
+    ReceivedCertificate,
     SigV4Credential,
     TokenCredential,
 )
@@ -39,7 +46,7 @@ PRESIGNED = (
 ).encode()
 JWT = b"Bearer eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlIn0.c2ln"
 GOOD = make("CN=robot-7", authority())
-CERTIFICATE = CarriedCertificate("tls", (GOOD.pem.encode(),), (), True)
+CERTIFICATE = ReceivedCertificate("tls", (GOOD.pem.encode(),), (), True)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Sent:
 
     headers: tuple[tuple[bytes, bytes], ...] = ()
     query: bytes = b""
-    certificates: tuple[CarriedCertificate, ...] = ()
+    certificates: tuple[ReceivedCertificate, ...] = ()
     alone: type[Any] | None = field(default=None)
 
 
@@ -95,7 +102,7 @@ def test_one_credential_is_never_anonymous(kind: str) -> None:
     if sent.alone is not None:
         found = read(sent)
         assert isinstance(found, sent.alone)
-        assert claim_of(found).kind == credential_of(request_of(sent)).kind
+        assert claim_of(found).kind == claimed_credential(request_of(sent)).kind
         return
     with contextlib.suppress(CredentialError):
         assert not isinstance(read(sent), NoCredential)
@@ -131,7 +138,7 @@ def who(*sent: Sent) -> Any:
         find_access_key=lambda _: None,
         find_api_key=lambda _: None,
         skew=300,
-        callers=Callers(),
+        callers=CallerCache(),
     ).authenticate(
         request_of(*sent),
         payload_hash=lambda: "0" * 64,
@@ -153,7 +160,7 @@ BROKEN = {
     "an empty bearer token": Sent(((b"authorization", b"Bearer "),)),
     "an empty header": Sent(((b"authorization", b""),)),
     "another scheme": Sent(((b"authorization", b"Basic YTpi"),)),
-    "a certificate": Sent(certificates=(CarriedCertificate("tls", (b"no PEM",), (), True),)),
+    "a certificate": Sent(certificates=(ReceivedCertificate("tls", (b"no PEM",), (), True),)),
     "a certificate from an untrusted client": Sent(certificates=(CERTIFICATE._replace(is_trusted=False),)),
     "an empty session token": Sent(((b"x-amz-security-token", b""),)),
 }

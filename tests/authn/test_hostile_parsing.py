@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.api.protocol.form import read_fields
-from iam_guard.authn.credential import credential_of, extract
+from iam_guard.authn.credential import claimed_credential, extract
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
 from iam_guard.authn.presented_credentials import NoCredential
@@ -94,7 +94,7 @@ def test_hostile_requests_cost_few_calls(subtests: pytest.Subtests) -> None:
     for name, hostile in requests.items():
         with subtests.test(name):
             assert calls_of(lambda hostile=hostile: extract(hostile, max_header=65_536)) < MAX_CALLS
-            assert calls_of(lambda hostile=hostile: credential_of(hostile)) < MAX_CALLS
+            assert calls_of(lambda hostile=hostile: claimed_credential(hostile)) < MAX_CALLS
 
 
 def test_signed_target_over_the_limit_is_refused(subtests: pytest.Subtests) -> None:

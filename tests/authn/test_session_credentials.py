@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.authn import credential_verifier, sigv4, temporary_credentials
-from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential import extract
 from iam_guard.authn.presented_credentials import SigV4Credential
-from iam_guard.authn.temporary_credentials import OpenedTokens
+from iam_guard.authn.temporary_credentials import SessionTokenCache
 from iam_guard.errors import (
     CredentialError,
     ExpiredToken,
@@ -68,7 +68,7 @@ def authenticate(
     session: Session | None = ROLE_SESSION,
     *,
     access_key: AccessKey | None = ACCESS_KEY,
-    callers: Callers | None = None,
+    callers: CallerCache | None = None,
     now: datetime = NOW,
 ) -> Principal:
     return authenticated(received, access_key=access_key, callers=callers, now=now, open_session=opening(session))
@@ -103,7 +103,7 @@ def test_unsigned_session_token_is_accepted() -> None:
 
 def test_session_of_renamed_user_has_current_name() -> None:
     """S-33, P-10: the user is identified by the unique id, cached or not."""
-    callers = Callers()
+    callers = CallerCache()
     assert authenticate(signed(), USER_SESSION, callers=callers).arn == ALICE.arn
     renamed = replace(ACCESS_KEY, principal=replace(ALICE, arn="arn:aws:iam::123456789012:user/team/alicia"))
     assert authenticate(signed(), USER_SESSION, access_key=renamed, callers=callers).arn == renamed.principal.arn
@@ -112,7 +112,7 @@ def test_session_of_renamed_user_has_current_name() -> None:
 def test_federated_user_survives_rename_of_its_user() -> None:
     """S-51, P-6: identified by unique id; a new user of the old name is another one."""
     renamed = replace(ACCESS_KEY, principal=replace(ALICE, arn="arn:aws:iam::123456789012:user/team/alicia"))
-    callers = Callers()
+    callers = CallerCache()
     assert authenticate(signed(), FEDERATED_SESSION, callers=callers).user_arn == ALICE.arn
     caller = authenticate(signed(), FEDERATED_SESSION, access_key=renamed, callers=callers)
     assert (caller.arn, caller.user_arn) == (FEDERATED.arn, renamed.principal.arn)
@@ -213,7 +213,7 @@ def test_invalid_session_credentials_have_same_error(case: str, monkeypatch: pyt
     real = sigv4.signing_key
     monkeypatch.setattr(sigv4, "signing_key", lambda secret, *rest: computed.append(secret) or real(secret, *rest))
     monkeypatch.setattr(credential_verifier.sigv4, "is_signed_with", _counting(sigv4.is_signed_with, hashed))
-    callers = Callers()
+    callers = CallerCache()
     with pytest.raises(InvalidClientTokenId) as caught:
         authenticate(received, session, access_key=access_key, callers=callers)
     assert str(caught.value) == "The security token included in the request is invalid."
@@ -233,7 +233,7 @@ def _counting(real: Callable[..., bool], calls: list[object]) -> Callable[..., b
 
 def test_session_expires() -> None:
     """At its expiry, cached or not; only its owner gets this error."""
-    callers = Callers()
+    callers = CallerCache()
     before = EXPIRES - timedelta(seconds=1)
     assert authenticate(signed(now=before), now=before, callers=callers) == ROLE
     for secret in (SECRET, "another secret"):
@@ -246,7 +246,7 @@ def test_session_expires() -> None:
 
 def test_session_with_wrong_secret_is_refused() -> None:
     """The token alone is no credential; cached or not."""
-    callers = Callers()
+    callers = CallerCache()
     for _ in range(2):
         for secret in ("another secret", ACCESS_KEY.secret):
             with pytest.raises(SignatureDoesNotMatch):
@@ -302,8 +302,8 @@ def test_session_token_without_opener_is_refused() -> None:
 
 def test_same_session_has_identical_principal() -> None:
     """What a principal has computed is reused; each scope has its own."""
-    callers = Callers()
-    tokens = OpenedTokens(opening())
+    callers = CallerCache()
+    tokens = SessionTokenCache(opening())
 
     def principal_of(received: Received) -> Principal:
         return authenticated(received, callers=callers, open_session=tokens.session)
@@ -317,7 +317,7 @@ def test_same_session_has_identical_principal() -> None:
 
 def test_cached_session_ends_with_parent_key() -> None:
     """S-51: at the next request after a change, and is valid again with the key."""
-    callers = Callers()
+    callers = CallerCache()
     for _ in range(2):
         assert authenticate(signed(), USER_SESSION, callers=callers) == ALICE
         for access_key in (GONE, None, OF_BOB):
@@ -333,7 +333,7 @@ def test_session_token_is_opened_once() -> None:
         lookups.append(token)
         return opening()(token)
 
-    tokens = OpenedTokens(open_session)
+    tokens = SessionTokenCache(open_session)
     assert tokens.session(TOKEN) is tokens.session(TOKEN) is ROLE_SESSION
     assert [tokens.session(text) for text in ("other", "other", "\ud800")] == [None, None, None]
     assert lookups == [TOKEN, "other", "other", "\ud800"]
@@ -344,7 +344,7 @@ def test_session_token_cache_is_bounded() -> None:
     """The oldest is evicted; size 0 caches none."""
     sessions = {f"token-{number}": replace(ROLE_SESSION) for number in range(5)}
     for size in (0, 2):
-        tokens = OpenedTokens(sessions.get, size)
+        tokens = SessionTokenCache(sessions.get, size)
         assert all(tokens.session(token) is session for token, session in sessions.items())
         assert len(tokens) == size
 
@@ -368,7 +368,7 @@ def test_session_looks_up_parent_key_only(received: Received, session: Session |
             find_access_key=lambda key_id: lookups.append(key_id),  # type: ignore[func-returns-value]
             find_api_key=lambda _: None,
             skew=300,
-            callers=Callers(),
+            callers=CallerCache(),
             open_session=opening(session),
         ).authenticate(
             received.request,
@@ -386,7 +386,7 @@ def test_session_repr_hides_token_and_secret() -> None:
     credential = extract(signed().request, max_header=9999)
     assert isinstance(credential, SigV4Credential)
     assert credential.session_token == TOKEN
-    callers = Callers()
+    callers = CallerCache()
     principal = authenticate(signed(), callers=callers)
     values = (credential, principal, ROLE_SESSION, signed().request, vars(callers), temporary_credentials)
     shown = " ".join(map(repr, values))

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from iam_guard.authn import sigv4a
 from iam_guard.authn.accepted_scope import AcceptedScope
-from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential import extract
 from iam_guard.authn.presented_credentials import ASYMMETRIC, SigV4Credential
 from iam_guard.authn.signature_replays import SignatureReplays
@@ -89,7 +89,7 @@ def test_unknown_key_costs_as_much_as_wrong_secret() -> None:
 
 def test_public_key_is_cached() -> None:
     """For every day, region and service of one region set."""
-    callers = Callers()
+    callers = CallerCache()
     with mock.patch.object(sigv4a, "public_key", wraps=sigv4a.public_key) as derived:
         for _ in range(3):
             assert (
@@ -101,7 +101,7 @@ def test_public_key_is_cached() -> None:
 
 def test_cached_key_pair_and_signing_key_are_separate() -> None:
     """A caller with both algorithms has two entries."""
-    callers = Callers()
+    callers = CallerCache()
     for algorithm in ("sigv4", "sigv4a", "sigv4", "sigv4a"):
         one = signed_by_crt(PLAIN, algorithm, "header")
         assert authenticated(one, access_key=KEY, now=THEN, callers=callers) == ALICE

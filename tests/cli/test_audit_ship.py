@@ -21,7 +21,7 @@ from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.verify.shard import segments_of
 from iam_guard.cli import main
 from tests.audit.shipping.destinations import QUICK
-from tests.audit.shipping.receivers import Answer, Receiver, receiving
+from tests.audit.shipping.receivers import Answer, Receiver, run_receiver
 from tests.audit.shipping.test_to_webhook import SECRET, posted
 from tests.audit.trails import KEY, RING, record, writer_in, written
 
@@ -45,7 +45,7 @@ def trail(tmp_path: Path) -> Path:
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     monkeypatch.setenv("IAM_GUARD_AUDIT_WEBHOOK_SECRETS", SECRET)
-    with receiving() as receiver:
+    with run_receiver() as receiver:
         yield receiver
 
 

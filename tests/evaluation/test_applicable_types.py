@@ -10,10 +10,10 @@ import pytest
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.applicable_types import (
     applicable_policies,
-    spared_by_rcps,
-    spared_by_scps,
-    without_identity,
-    without_session,
+    identity_exemption,
+    rcp_exemption,
+    scp_exemption,
+    session_exemption,
 )
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.evaluator import decide
@@ -63,8 +63,8 @@ EVERYTHING_FOR_ALL, NOTHING_FOR_ALL = policy(Principal="*"), policy(action="a:B"
 )
 def test_exempt_caller_has_a_reason(principal: Principal, of_its_own: str | None, scps: str | None) -> None:
     """F.2, E-10: the whole sentence."""
-    assert without_identity(principal) == of_its_own
-    assert spared_by_scps(principal) == scps
+    assert identity_exemption(principal) == of_its_own
+    assert scp_exemption(principal) == scps
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_request_exempt_from_rcps_has_a_reason(
     principal: Principal, action: str, resource: str, why: str | None
 ) -> None:
     """E-11, E-16: the whole sentence."""
-    assert spared_by_rcps(AccessRequest(principal, action, resource), action, own=False) == why
+    assert rcp_exemption(AccessRequest(principal, action, resource), action, own=False) == why
 
 
 def test_rcps_apply_to_an_own_service_with_an_aws_prefix() -> None:
@@ -130,7 +130,7 @@ def of_root(caller: Principal, session: list[dict[str, Any]], **more: Any) -> bo
 def test_session_policies_limit_assume_root() -> None:
     """S-35: only the root session of AssumeRoot has session policies."""
     for caller, limited in ((ROOT, False), (ASSUMED, True)):
-        assert (without_session(caller) is None) is limited
+        assert (session_exemption(caller) is None) is limited
         for session in ([], [policy(action="c:D")], [EVERYTHING, policy("Deny", "a:*")], [DENY]):
             assert of_root(caller, session) is not limited
             assert of_root(caller, session, resource=EVERYTHING_FOR_ALL) is not limited

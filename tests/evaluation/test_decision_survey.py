@@ -81,7 +81,7 @@ def test_invalid_request_matches_nothing() -> None:
     found = survey(AccessRequest(ADA, "docs:", PAGE), policies)
     assert found.decision.error
     assert (found.identity, found.resource, found.boundary, found.organization) == (IMPLICIT,) * 4
-    assert (found.hits, found.unanswered) == ((), ())
+    assert (found.hits, found.missing_keys) == ((), ())
 
 
 def test_survey_agrees_with_the_decision() -> None:
@@ -136,11 +136,11 @@ def test_survey_agrees_with_the_decision() -> None:
         ),
     ],
 )
-def test_missing_keys_of_candidates_are_reported(statement: dict[str, Any], unanswered: tuple[str, ...]) -> None:
+def test_missing_keys_of_candidates_are_reported(statement: dict[str, Any], missing_keys: tuple[str, ...]) -> None:
     """V-9, N-10: of a statement that would apply for some value of a missing key."""
     context = {"docs:Given": "z", "docs:Empty": []}
     found = survey(AccessRequest(ADA, "docs:Get", PAGE, context), bundle(identity=[policy(statement)]))
-    assert found.unanswered == unanswered
+    assert found.missing_keys == missing_keys
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_missing_keys_of_candidates_are_reported(statement: dict[str, Any], unan
     ],
 )
 def test_statement_about_another_caller_reports_no_keys(
-    principal: dict[str, Any], effect: str, unanswered: tuple[str, ...]
+    principal: dict[str, Any], effect: str, missing_keys: tuple[str, ...]
 ) -> None:
     """M-1: the principal must match too."""
     statement = {**statement_with(effect, Condition={"StringEquals": {"docs:Kind": "x"}}), **principal}
     found = survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(resource=policy(statement)))
-    assert found.unanswered == unanswered
+    assert found.missing_keys == missing_keys

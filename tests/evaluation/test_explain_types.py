@@ -88,7 +88,7 @@ def test_decision_without_policies_is_explained_by_itself() -> None:
     """E-6: the members of the decision, and nothing else."""
     request = AccessRequest(ADA, "docs:GetDocument", "*", resource_account=A)
     decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), epoch=7, stale=True, error="the store is away")
-    assert NoPoliciesExplainer().explain_again(decision) == Explanation(
+    assert NoPoliciesExplainer().explain_decision(decision) == Explanation(
         outcome=Outcome.IMPLICITLY_DENIED,
         principal=ADA.arn,
         principal_type="User",

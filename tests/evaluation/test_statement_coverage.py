@@ -24,7 +24,7 @@ def of(statement: dict[str, Any], action: str = "docs:Get", resource: str = DOCU
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", **statement}]}
     authorizer = compile_policies(identity=[document])
     keys = {f"docs:{key}": value for key, value in context.items()}
-    [found] = authorizer.exercised(authorizer.decide(AccessRequest(ANN, action, resource, keys)))
+    [found] = authorizer.evaluated_statements(authorizer.decide(AccessRequest(ANN, action, resource, keys)))
     return found.applies, dict(found.elements)
 
 
@@ -61,15 +61,17 @@ def test_condition_with_an_error_has_no_result() -> None:
     }
     authorizer = compile_policies(identity=[document])
     decision = authorizer.decide(AccessRequest(ANN, "docs:Get", DOCUMENT, {"docs:A": lambda: 1 // 0}))
-    [found] = authorizer.exercised(decision)
+    [found] = authorizer.evaluated_statements(decision)
     assert (found.applies, dict(found.elements)) == (True, {"Action": True, "Resource": True})
 
 
 def test_invalid_request_covers_nothing() -> None:
     """Nor does one that no policy is evaluated for (E-66)."""
     authorizer = compile_policies(identity=[{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}])
-    assert list(authorizer.exercised(authorizer.decide(AccessRequest(ANN, "docs", DOCUMENT)))) == []
-    assert list(authorizer.exercised(authorizer.decide(AccessRequest(ANN, "sts:GetCallerIdentity", "*")))) == []
+    assert list(authorizer.evaluated_statements(authorizer.decide(AccessRequest(ANN, "docs", DOCUMENT)))) == []
+    assert (
+        list(authorizer.evaluated_statements(authorizer.decide(AccessRequest(ANN, "sts:GetCallerIdentity", "*")))) == []
+    )
 
 
 def test_coverage_does_not_change_the_decision() -> None:
@@ -78,7 +80,7 @@ def test_coverage_does_not_change_the_decision() -> None:
     statement = {"Effect": "Allow", "Action": "docs:Put", "Resource": "*", "Condition": conditions}
     authorizer = compile_policies(identity=[{"Statement": [statement, {**statement, "Action": "docs:Get"}]}])
     decision = authorizer.decide(AccessRequest(ANN, "docs:List", DOCUMENT, {"docs:A": "1"}))
-    assert len(list(authorizer.exercised(decision))) == 2
+    assert len(list(authorizer.evaluated_statements(decision))) == 2
     assert decision.request.read == {}
 
 

@@ -146,7 +146,7 @@ def test_secret_is_shown_once_and_not_stored(harness: Harness) -> None:
     """Neither text nor secret is in the store, a repr or a list."""
     made = harness.guard.api_keys.create(RITA)
     secret = made.text.split("_")[2]
-    with harness.guard.store.viewing() as records:
+    with harness.guard.store.read_transaction() as records:
         (row,) = records.all(api_keys)
     assert row["digest"] == api_key.digest_of(secret)
     for shown in (repr(dict(row)), repr(made), repr(harness.guard.api_keys.list())):
@@ -493,7 +493,7 @@ def test_boto3_creates_keys_for_a_service(served: tuple[str, Guard]) -> None:
     with pytest.raises(iam.exceptions.ServiceNotSupportedException):
         iam.create_service_specific_credential(UserName="rita", ServiceName="notes.amazonaws.com")
     guard.uses.flush()
-    with guard.store.viewing() as records:
+    with guard.store.read_transaction() as records:
         used = {row["id"]: row["used"] for row in records.all(service_credentials)}
     assert all(used[each] for each in (id, second["ServiceSpecificCredentialId"]))
     iam.delete_service_specific_credential(**whose)
@@ -505,7 +505,7 @@ def test_password_of_another_service_is_refused(served: tuple[str, Guard]) -> No
     """It is no API key: its digest is of the whole secret."""
     url, guard = served
     secret = "s" * 43
-    with guard.store.changing() as records:
+    with guard.store.write_transaction() as records:
         who = records.one(identities, account=ACCOUNT, kind="user", folded="rita")
         assert who is not None
         records.insert(

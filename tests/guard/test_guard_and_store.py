@@ -267,7 +267,7 @@ def test_last_used_is_written_on_close(tmp_path: Path) -> None:
     assert not guard.decide(ADA, "docs:Put", DOCUMENT).allowed
     guard.explain(ADA, "docs:Explain", DOCUMENT)
     guard.close()
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         assert [row["action"] for row in records.all(service_uses, order=("action",))] == ["Get", "Put"]
     assert store.epoch() == before
     store.close()

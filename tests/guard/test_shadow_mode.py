@@ -99,7 +99,7 @@ def test_candidate_with_other_ids_finds_callers_by_name(tmp_path: Path) -> None:
         store.close()
     one, two = (f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "two"))
     guard = open_guard(one, audit=str(tmp_path / "audit.jsonl"), shadow=two)
-    with guard.store.viewing() as records:
+    with guard.store.read_transaction() as records:
         userid = next(row["id"] for row in records.all(identities) if row["name"] == "rita")
     assert guard.decide(replace(RITA, userid=userid), "docs:Get", DOCUMENT).allowed
     assert not guard.decide(replace(RITA, userid="AIDAOFSOMEBODYELSE01"), "docs:Get", DOCUMENT).allowed
@@ -165,7 +165,7 @@ def test_only_shadow_actions_are_decided_with_candidate(opened: Open, tmp_path: 
     guard.decide(RITA, "docs:Put", DOCUMENT)
     assert ["shadow" in each for each in recorded(tmp_path)] == [False, True]
     shadow._store.refresh()
-    with mock.patch.object(shadow._store, "_last_look", None):  # a look is due, for which somebody would wait
+    with mock.patch.object(shadow._store, "_last_poll", None):  # a look is due, for which somebody would wait
         assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
         assert guard.decide_from_cache(RITA, "docs:Put", DOCUMENT) is None
 

@@ -74,7 +74,7 @@ def test_wheel_of_an_adapter_has_only_its_package(adapter: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("framework", "files", "named"),
+    ("framework", "files", "allowed"),
     [
         ("fastapi", 1, PUBLIC),
         ("litestar", 1, PUBLIC | {"iam_guard.web.endpoints"}),  # for the check at start-up

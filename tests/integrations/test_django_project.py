@@ -31,7 +31,7 @@ from iam_guard_django.views import inventory  # noqa: E402
 import tests.integrations.django_project as urls  # noqa: E402  before what needs Django's settings
 from iam_guard import Guard, current_principal, open_guard  # noqa: E402
 from iam_guard.audit.consumer.reader import read  # noqa: E402
-from iam_guard.authn.chunked import SMALLEST  # noqa: E402
+from iam_guard.authn.chunked import MIN_CHUNK_SIZE  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, SEED, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs, received  # noqa: E402
@@ -162,7 +162,7 @@ def small(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
     """A guard that holds little of a body."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
-    opened = open_guard(str(seed), audit=str(audit_file), max_body=SMALLEST, max_stream=8 * SMALLEST)
+    opened = open_guard(str(seed), audit=str(audit_file), max_body=MIN_CHUNK_SIZE, max_stream=8 * MIN_CHUNK_SIZE)
     yield opened
     opened.close()
 

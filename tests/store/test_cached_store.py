@@ -311,7 +311,7 @@ def test_overdue_poll_does_not_block_cached_answers(inner: ScriptedStore, clock:
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         cached.account("2")
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        cached.viewing()
+        cached.read_transaction()
     clock.now += 5
     with pytest.raises(StoreUnavailable, match="too old"):
         cached.account("1")

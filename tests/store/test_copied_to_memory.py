@@ -10,11 +10,11 @@ import pytest
 from iam_guard.store.protocol import SourceStore, Store
 from iam_guard.store.schema import metadata
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.store.snapshot import copied_to_memory
+from iam_guard.store.snapshot import copy_to_memory
 
 
 def rows(store: SourceStore) -> dict[str, list[str]]:
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         return {table.name: sorted(repr(dict(row)) for row in records.all(table)) for table in metadata.sorted_tables}
 
 
@@ -25,7 +25,7 @@ def source(any_store: Store) -> SourceStore:
 
 def test_copy_has_every_row(source: SourceStore) -> None:
     """Of each kind of store: the rows are equal, and there are rows."""
-    with closing(copied_to_memory(source)) as copy:
+    with closing(copy_to_memory(source)) as copy:
         assert rows(copy) == rows(source)
         assert rows(copy)["identities"]
         assert copy.api_key("alicekey") == source.api_key("alicekey")
@@ -34,7 +34,7 @@ def test_copy_has_every_row(source: SourceStore) -> None:
 
 def test_change_of_copy_leaves_source_unchanged(source: SourceStore) -> None:
     before: dict[str, Any] = rows(source)
-    with closing(copied_to_memory(source)) as copy:
+    with closing(copy_to_memory(source)) as copy:
         change = 'version: 1\naccounts: [{id: "111122223333", users: [{name: newcomer}]}]'
         assert apply_seed(copy, load_seed_text(change)).lines
         assert rows(copy) != before

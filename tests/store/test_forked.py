@@ -166,7 +166,7 @@ def test_forked_process_has_store_in_memory(kind: str, tmp_path: Path, settings:
         def work() -> list[str]:
             wrong = wrong_decisions(guard, 3)
             if kind == "memory":
-                with guard.store.changing():
+                with guard.store.write_transaction():
                     pass
             return wrong
 

@@ -52,7 +52,7 @@ class SavingStore:
         self.error: Exception | None = None
         self.calls = 0
 
-    def keep_uses(self, uses: Sequence[Use]) -> None:
+    def save_uses(self, uses: Sequence[Use]) -> None:
         self.calls += 1
         if self.error is not None:
             raise self.error
@@ -90,7 +90,7 @@ def completed(store: Any, principal: Principal) -> Principal:
 
 
 def rows(store: Any, table: Any) -> list[dict[str, Any]]:
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         return [dict(row) for row in records.all(table)]
 
 
@@ -167,7 +167,7 @@ def test_deleting_the_owner_deletes_its_uses(empty: SqlStore, clock: Clock) -> N
     tracker.track_key(KEY)
     tracker.track_action(alice, "docs:GetDocument")
     tracker.flush()
-    with empty.changing() as records:
+    with empty.write_transaction() as records:
         records.delete(access_keys, id="AKIAALICE")
         records.delete(identities, id=alice.userid)
     assert rows(empty, access_key_uses) == rows(empty, service_uses) == []

@@ -235,7 +235,7 @@ def test_overlay_answers_from_one_snapshot(open_changes: OpenChanges) -> None:
     with overlay.at_once():
         assert actions_of(overlay, RITA)["Readers"] == ["docs:Get"]
         assert overlay.account(ACME).exists
-    with overlay.viewing() as records:
+    with overlay.read_transaction() as records:
         assert records is not None
 
 
@@ -243,8 +243,8 @@ def test_overlay_is_read_only(open_changes: OpenChanges, store: SqlStore) -> Non
     """Nothing is written through it, and closing it leaves the store open."""
     overlay = open_changes(f"  - {{detach: {POLICY}, from: {RITA}}}")
     with pytest.raises(StoreIsReadOnly):
-        overlay.changing()
-    overlay.keep_uses([])
+        overlay.write_transaction()
+    overlay.save_uses([])
     overlay.close()
     assert store.epoch() == overlay.epoch()
 

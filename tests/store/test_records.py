@@ -23,7 +23,7 @@ ACCOUNT, OTHER = "111122223333", "444455556666"
 @pytest.fixture
 def store(empty: SqlStore) -> SqlStore:
     """Users a to e: two have a boundary, two the policy P1, and one is in another account."""
-    with empty.changing() as records:
+    with empty.write_transaction() as records:
         for account in (ACCOUNT, OTHER):
             records.insert(accounts, id=account, name=account, created=0)
         for id in ("P1", "P2"):
@@ -62,7 +62,7 @@ def test_wait_for_connection_does_not_block_its_owner(store: SqlStore) -> None:
         with pytest.raises(StoreUnavailable):
             Records(connect, writes=False).one(accounts, id=ACCOUNT)
 
-    with ThreadPoolExecutor(1) as pool, store.changing() as records:
+    with ThreadPoolExecutor(1) as pool, store.write_transaction() as records:
         waiting = pool.submit(wait)
         assert is_waiting.wait(timeout=60)
         assert records.one(accounts, id=ACCOUNT) is not None
@@ -72,7 +72,7 @@ def test_wait_for_connection_does_not_block_its_owner(store: SqlStore) -> None:
 
 
 def names(store: SqlStore, **where: Any) -> list[str]:
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         return [row["name"] for row in records.all(identities, order=("folded",), **where)]
 
 
@@ -97,13 +97,13 @@ def names(store: SqlStore, **where: Any) -> list[str]:
 def test_each_form_of_a_condition(store: SqlStore, where: dict[str, Any], found: str) -> None:
     """A scalar, None, PRESENT, a collection; unstorable text matches nothing."""
     assert names(store, **where) == list(found)
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         assert records.count(identities, **where) == len(found)
 
 
 def test_subqueries_as_conditions(store: SqlStore) -> None:
     """Subqueries can be nested; each value stays with its condition."""
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         bounding = records.values_of(identities, "boundary_id", account=ACCOUNT, boundary_id=PRESENT)
         by_boundary = records.values_of(attachments, "identity_id", policy_id=bounding)
         only_second = records.values_of(attachments, "identity_id", policy_id=["P2"])
@@ -128,7 +128,7 @@ def test_page_starts_after_the_last_row(
     store: SqlStore, after: Sequence[str] | None, limit: int, path_prefix: str | None, found: str
 ) -> None:
     """Up to `limit` rows, below a path, compared byte by byte."""
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         rows = records.page(
             identities,
             order=("folded",),
@@ -142,18 +142,18 @@ def test_page_starts_after_the_last_row(
 
 def test_counts_by_value(store: SqlStore) -> None:
     """A value without rows is left out."""
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         assert records.counts(identities, "account") == {ACCOUNT: 4, OTHER: 1}
         assert records.counts(identities, "account", boundary_id=PRESENT) == {ACCOUNT: 2}
 
 
 def test_changes_return_the_number_of_rows(store: SqlStore) -> None:
     """A column can also be a condition of its own update, and be set to NULL."""
-    with store.changing() as records:
+    with store.write_transaction() as records:
         assert records.update(identities, {"path": "/z/", "boundary_id": None, "tags": {}}, path="/x/") == 2
         assert records.update(identities, {"path": "/"}, name="nobody") == 0
         assert records.delete(attachments, policy_id="P1", identity_id=["ID-a"]) == 1
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         changed = records.one(identities, folded="b")
         assert changed is not None
         assert (changed["path"], changed["boundary_id"], changed["tags"]) == ("/z/", None, {})
@@ -172,7 +172,7 @@ def test_statement_is_built_once_for_each_form(store: SqlStore) -> None:
 
 def test_cached_row_is_read_again_after_a_change(store: SqlStore) -> None:
     """A row is read once in a transaction, but again after a change."""
-    with store.changing() as records:
+    with store.write_transaction() as records:
         before = records.one(identities, folded="a")
         assert records.one(identities, folded="a") is before
         records.update(identities, {"path": "/new/"}, folded="a")

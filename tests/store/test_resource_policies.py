@@ -86,7 +86,7 @@ def test_change_applies_to_next_decision(guard: Guard) -> None:
 def test_deleted_principal_is_replaced_by_its_id(store: SqlStore, guard: Guard) -> None:
     """A new user of the same name does not match (P-6)."""
     guard.resource_policies.put(PLAN, policy_for(BOB))
-    with store.changing() as records:
+    with store.write_transaction() as records:
         records.delete(identities, account=ACME, folded="bob")
     shown = json.loads(guard.resource_policies.get(PLAN) or "")["Statement"][0]["Principal"]["AWS"]
     assert [each[:4] for each in shown] == ["AIDA"]

@@ -425,7 +425,7 @@ def test_oidc_providers_are_created_changed_and_pruned(empty: SqlStore) -> None:
     assert providers(empty)["id.example.com/a"][1:] == (ACME, ["app", "web"], [], {"team": "blue"})
     assert not apply(empty, acme(PROVIDER))
     id = providers(empty)["id.example.com/a"][0]
-    with empty.changing() as records:
+    with empty.write_transaction() as records:
         records.update(schema.oidc_providers, {"thumbprints": ["a" * 40]}, id=id)
     changed = apply(empty, acme(PROVIDER.replace("app, web", "app").replace("blue", "red")))
     assert changed.lines == (f"updated OIDC provider {arn}: client ids, tags",)

@@ -125,7 +125,7 @@ def test_wait_for_hanging_server_ends(
             raise StoreUnavailable("it is rolled back")
 
     def change() -> None:
-        with store.changing():
+        with store.write_transaction():
             pass
 
     cases: dict[str, tuple[bool, Callable[[], object]]] = {
@@ -159,11 +159,11 @@ def test_lock_of_other_session_ends_write(
     with closing(open_database(postgresql, hanging)) as other, writing(other.engine) as connection:
         bump_epoch(connection)
         with ThreadPoolExecutor(20) as threads:
-            writes = [threads.submit(seconds_of, lambda: store.changing().__enter__()) for _ in range(20)]
+            writes = [threads.submit(seconds_of, lambda: store.write_transaction().__enter__()) for _ in range(20)]
             assert store.account(ACME).exists
             assert store.engine.pool.checkedout() <= 1  # type: ignore[attr-defined]
             assert all(write.result() < MAX_SECONDS for write in writes)
-    with store.changing():
+    with store.write_transaction():
         pass
 
 
@@ -185,8 +185,8 @@ def test_warm_caller_does_not_wait_for_hanging_server(proxy: Proxy, store: SqlSt
         assert {(decision.allowed, decision.error is None) for decision in cold} == {(False, False)}
         assert time.monotonic() - started < MAX_SECONDS
         assert proxy.accepted - connections < 10  # one poll at a time, and no queries
-        assert seconds_of(lambda: guard.store.viewing().__enter__()) < MAX_SECONDS
-        assert seconds_of(lambda: guard.store.changing().__enter__()) < MAX_SECONDS
+        assert seconds_of(lambda: guard.store.read_transaction().__enter__()) < MAX_SECONDS
+        assert seconds_of(lambda: guard.store.write_transaction().__enter__()) < MAX_SECONDS
         proxy.resume()
         eventually(lambda: guard.decide(BOB, "docs:GetDocument", NOTES).error is None)
         eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).stale is False)

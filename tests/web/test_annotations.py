@@ -14,7 +14,7 @@ import pytest
 
 from iam_guard import RouteMap, Service
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import Endpoint, endpoint_row, refuse_unfit_handlers
+from iam_guard.web.endpoints import Endpoint, check_handler_parameters, endpoint_row
 
 if TYPE_CHECKING:
     pass
@@ -95,11 +95,11 @@ def test_handler_guarded_from_outside_is_checked() -> None:
         return [endpoint_row(path, ("GET",), "handler", declared(annotation), guard)]
 
     with pytest.raises(ConfigurationError, match="`document_id`"):
-        refuse_unfit_handlers(row("/{document_id}", Decimal))
+        check_handler_parameters(row("/{document_id}", Decimal))
     for path in ("/{document_id:float}", "/<float:document_id>", "/<float(signed=True):document_id>"):
         with pytest.raises(ConfigurationError, match="`float`"):
-            refuse_unfit_handlers(row(path, Any))
-    refuse_unfit_handlers(row("/{document_id:path}/{other:float}", str))
+            check_handler_parameters(row(path, Any))
+    check_handler_parameters(row("/{document_id:path}/{other:float}", str))
 
     routes = RouteMap()
     routes.requires("GET", "/{document_id}", "docs:GetDocument", resource="document/{document_id}")

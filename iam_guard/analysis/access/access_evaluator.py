@@ -27,7 +27,7 @@ from iam_guard.model.trust import CertificateTrust
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
-from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals, read_population
+from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals, read_principals
 
 
 @dataclass(slots=True)
@@ -48,12 +48,12 @@ class AccessEvaluator:
     _loader: Loader = field(init=False)
 
     def __post_init__(self) -> None:
-        size = len(self.population.inhabitants) + self.settings.cache_size
+        size = len(self.population.principals_by_arn) + self.settings.cache_size
         self._loader = Loader(CachedStore(self.source, self.settings), size=size)
 
     def stored_principal(self, arn: str) -> StoredPrincipal | None:
         """Return the user, role or root user with this ARN."""
-        return self.population.inhabitants.get(arn)
+        return self.population.principals_by_arn.get(arn)
 
     def bounds(
         self,
@@ -147,5 +147,5 @@ def open_evaluator(store: SourceStore, settings: Settings, now: datetime | None 
     """Load all principals and yield an evaluator of them, in one transaction. `now` is the time of the requests."""
     with store.at_once():
         epoch = store.account("").epoch
-        population = read_population(store, epoch)
+        population = read_principals(store, epoch)
         yield AccessEvaluator(store, settings, population, epoch, now or datetime.now(UTC))

@@ -93,7 +93,7 @@ class _OutsidePrincipals:
         self._partition = partition
         self._by_role: Mapping[tuple[str, str], StoredPrincipal] = {
             (role.account, role.arn.rpartition("/")[2]): role
-            for role in population.inhabitants.values()
+            for role in population.principals_by_arn.values()
             if role.kind == "role"
         }
 

@@ -134,7 +134,7 @@ class RoleChains:
     def _assumable(self, arn: str) -> Iterator[tuple[str, RoleStep]]:
         """Return the roles that a stored principal may assume."""
         principal = self.evaluator.stored_principal(arn)
-        for role in self.evaluator.population.inhabitants.values():
+        for role in self.evaluator.population.principals_by_arn.values():
             if principal is not None and role.kind == "role":
                 answer = self._may_assume(principal, role)
                 if answer is not None:
@@ -145,7 +145,7 @@ class RoleChains:
         role = self.evaluator.stored_principal(arn)
         if role is None or role.kind != "role":
             return
-        for stored in self.evaluator.population.inhabitants.values():
+        for stored in self.evaluator.population.principals_by_arn.values():
             answer = self._may_assume(stored, role)
             if answer is not None:
                 self._kinds[stored.arn] = stored.kind

@@ -91,7 +91,7 @@ def what_can(
         for arn, steps in chains.items():
             try:
                 role_questions = _PrincipalQuestions(
-                    evaluator, evaluator.population.inhabitants[arn], context or {}, known
+                    evaluator, evaluator.population.principals_by_arn[arn], context or {}, known
                 )
             except PolicyError:
                 continue  # the guard denies such a role everything

@@ -45,7 +45,7 @@ def who_can(
         within = statements_within(evaluator, action, question.pattern)
         found = [
             Access(principal.arn, principal.kind, stored_principal_answer(evaluator, principal, question, within))
-            for principal in evaluator.population.inhabitants.values()
+            for principal in evaluator.population.principals_by_arn.values()
         ]
         found.extend(
             Access(outsider.shown, outsider.kind, answer)

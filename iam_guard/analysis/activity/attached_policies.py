@@ -31,7 +31,7 @@ def _by_arn(actor: Actor, partition: str) -> Principal:
 
 
 def _by_id(unique_id: str, store: SourceStore) -> Principal | None:
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         row = records.one(identities, id=unique_id)
     if row is None or row["kind"] == Kind.GROUP:
         return None

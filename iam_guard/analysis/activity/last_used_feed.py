@@ -83,7 +83,7 @@ class _Feed:
         """Write the collected uses, then acknowledge the records."""
         uses = list(self._latest.values())
         for start in range(0, len(uses), MAX_USES):
-            self._store.keep_uses(uses[start : start + MAX_USES])
+            self._store.save_uses(uses[start : start + MAX_USES])
         if self._read:
             self._subscription.ack(*self._read.values())
         self._latest, self._read, self._records = {}, {}, 0

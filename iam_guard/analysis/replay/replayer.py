@@ -87,7 +87,7 @@ class Replayer:
 
     def _role(self, arn: str) -> Role | None:
         try:
-            with self._store.viewing() as records:
+            with self._store.read_transaction() as records:
                 return find_role(records, self._store.partition, arn)
         except ValidationError:
             return None

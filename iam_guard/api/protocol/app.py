@@ -31,7 +31,7 @@ from iam_guard.authn.credential_verifier import (
     AnyCredential,
     SigV4Credential,
     claim_of,
-    credential_of,
+    claimed_credential,
     extract,
     stated_payload,
 )
@@ -49,10 +49,10 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
-from iam_guard.store.time_limits import having_waited
-from iam_guard.web.asgi.authentication import read_signed, verified
-from iam_guard.web.asgi.body import ReadBody, Receive
-from iam_guard.web.body_budget import MAX_UNVERIFIED, check_announced
+from iam_guard.store.time_limits import queued_for
+from iam_guard.web.asgi.authentication import read_signed_body, verified
+from iam_guard.web.asgi.body import BufferedBody, Receive
+from iam_guard.web.body_budget import MAX_UNVERIFIED, check_content_length
 from iam_guard.web.body_verification import too_large
 from iam_guard.web.connection import Connection
 from iam_guard.web.requirement import MARK, OWN_GUARD
@@ -154,17 +154,19 @@ class AwsApi:
         finally:
             self._writers.release()
 
-    async def _authenticate(self, call: _ApiCall, request: HttpRequest, receive: Receive) -> tuple[Principal, ReadBody]:
+    async def _authenticate(
+        self, call: _ApiCall, request: HttpRequest, receive: Receive
+    ) -> tuple[Principal, BufferedBody]:
         """Authenticate the caller and find the service; audit rejected credentials."""
         credential: AnyCredential | None = None
         try:
             credential = extract(request, max_header=self.guard.settings.max_header)
             body = await self._read_beginning(call, request, credential, receive)
             if isinstance(credential, SigV4Credential):
-                await read_signed(self.guard, request, credential, body, stated_payload(request, credential))
+                await read_signed_body(self.guard, request, credential, body, stated_payload(request, credential))
         except IamGuardError as error:
             if isinstance(error, CredentialError):
-                claim = credential_of(request) if credential is None else claim_of(credential)
+                claim = claimed_credential(request) if credential is None else claim_of(credential)
                 self.guard.trail.record_authentication(error, call.facts, kind=claim.kind, credential_id=claim.id)
                 call.is_audited = True
             raise
@@ -180,12 +182,12 @@ class AwsApi:
 
     async def _read_beginning(
         self, call: _ApiCall, request: HttpRequest, credential: AnyCredential, receive: Receive
-    ) -> ReadBody:
+    ) -> BufferedBody:
         """Read the beginning of the body, and find the service."""
         max_body = self.guard.settings.max_body
         try:
-            check_announced(request, max_body)
-            body = call.body = ReadBody(receive, request, self.guard.settings)
+            check_content_length(request, max_body)
+            body = call.body = BufferedBody(receive, request, self.guard.settings)
             await body.read(min(MAX_UNVERIFIED, max_body))
         except IamGuardError:
             call.destination = destination(WireRequest(request), credential)
@@ -193,7 +195,7 @@ class AwsApi:
         call.destination = destination(WireRequest(request, body.content()), credential)
         return body
 
-    async def _read_rest(self, principal: Principal, request: HttpRequest, body: ReadBody) -> None:
+    async def _read_rest(self, principal: Principal, request: HttpRequest, body: BufferedBody) -> None:
         """Read the rest of an unsigned body. Raises `MissingAuthenticationToken` for a long anonymous call."""
         if principal.type is PrincipalType.ANONYMOUS:
             fields = request.query_string.count(b"&") + body.content().count(b"&")
@@ -221,7 +223,7 @@ class _ApiCall:
     def __init__(self, guard: Guard, facts: Call) -> None:
         self.guard = guard
         self.facts = facts
-        self.body: ReadBody | None = None
+        self.body: BufferedBody | None = None
         self.destination: Destination = destination_of(DEFAULT)
         self.principal: Principal | None = None
         self.action = "iam-guard:Decide"
@@ -232,7 +234,7 @@ class _ApiCall:
         """Whether the last decision was a denial, or failed; its record is then the only one."""
         self.is_audited = False
 
-    def parse(self, request: HttpRequest, body: ReadBody, principal: Principal) -> WireCall:
+    def parse(self, request: HttpRequest, body: BufferedBody, principal: Principal) -> WireCall:
         """Parse and validate the call. Raises `MissingAuthenticationToken` if it needs a signature."""
         wire_call = self.destination.codec.parse(WireRequest(request, body.content()))
         _reject_control_characters(wire_call.parameters)
@@ -317,7 +319,7 @@ class _ApiCall:
 
 
 def _after_waiting(seconds: float, work: Callable[..., T], *arguments: object) -> T:
-    with having_waited(seconds):
+    with queued_for(seconds):
         return work(*arguments)
 
 

@@ -30,7 +30,7 @@ def issuer_document(path: str) -> tuple[str, str] | None:
 def issuer_response(guard: Guard, name: str, document: str) -> WireResponse:
     """Return a document of an issuer; 404 for an unknown issuer."""
     issuer = f"{guard.settings.issuer_url}/{name}"
-    with guard.store.viewing() as records:
+    with guard.store.read_transaction() as records:
         keys = published_keys(records, guard.store.sealer, issuer) if guard.settings.issuer_url else []
     if not keys:
         return _json(404, {"error": "not_found"}, "no-store")

@@ -17,7 +17,7 @@ from iam_guard.web.asgi.body import Receive
 PATH: Final = "/-/reset"
 
 
-class Resettable:
+class ResettableApi:
     """The API with the reset endpoint."""
 
     def __init__(self, api: AwsApi, restore: Callable[[], None], guard: Guard) -> None:

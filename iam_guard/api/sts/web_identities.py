@@ -21,7 +21,13 @@ from iam_guard.authn.federation.role_session import (
     session_principal,
     session_seconds,
 )
-from iam_guard.authn.federation.web_identity import ACTION, VerifiedToken, audience_of, find_provider, proved_by
+from iam_guard.authn.federation.web_identity import (
+    ACTION,
+    VerifiedToken,
+    audience_of,
+    federated_identity,
+    find_provider,
+)
 from iam_guard.errors import MissingAuthenticationToken, NotSupported
 
 
@@ -31,7 +37,7 @@ def verify_web_identity(context: VerificationContext, parameters: Input) -> Veri
         raise NotSupported("The parameter ProviderId is not supported: OAuth 2.0 access tokens are not validated here.")
     account = read_role_arn(parameters["RoleArn"]).account
     token = context.tokens.read(parameters["WebIdentityToken"])
-    with context.store.viewing() as records:
+    with context.store.read_transaction() as records:
         audience_of(token, find_provider(records, context.store.partition, account, token.issuer))
     context.tokens.verify(token, context.now)
     return VerifiedToken(account, token)
@@ -74,7 +80,7 @@ def _federated_identity(
 ) -> FederatedIdentity:
     verified = _verified_token(call)
     provider = find_provider(call.records, call.partition, verified.account, verified.token.issuer)
-    return proved_by(
+    return federated_identity(
         verified.token,
         provider,
         parameters["RoleArn"],

@@ -18,10 +18,10 @@ from typing import NoReturn
 
 from iam_guard.audit.consumer.offsets import Anchor
 from iam_guard.audit.consumer.start_position import lines_of
-from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of
+from iam_guard.audit.verify.checkpoint import Checkpoint, split_notes
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
 from iam_guard.audit.verify.segment_reader import check_checkpoint
-from iam_guard.audit.verify.shard import Segment, place_of, read_opening, segments_of, trail_event_facts
+from iam_guard.audit.verify.shard import Segment, read_segment_start, segments_of, shard_and_sequence, trail_event_facts
 from iam_guard.audit.verify.shard_check import ShardCheck
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
@@ -122,7 +122,7 @@ class ShardCursor:
                 self._damaged(Verdict.MISSING, "the segment of the next record is missing")
             return False
         segment = candidates[-1]
-        opening = read_opening(segment)
+        opening = read_segment_start(segment)
         if not segment.lines.exists():
             if self.position < lines_of(self._path):
                 self._dropped(segment)
@@ -136,7 +136,7 @@ class ShardCursor:
         return True
 
     def _signed_state(self, ring: KeyRing, segment: Segment) -> Tree:
-        opening = read_opening(segment)
+        opening = read_segment_start(segment)
         if opening is not None and segment.first == 0 and not opening.previous:
             return opening.tree
         if opening is None:
@@ -178,7 +178,7 @@ class ShardCursor:
         """Return the new checkpoints, including the one in the next segment's first line and the anchor."""
         checkpoints, read = self._new_notes(ring, segment)
         if following is not None and not self._is_closed:
-            opening = read_opening(following)
+            opening = read_segment_start(following)
             if opening is None and not following.lines.exists():
                 self._dropped(following)
             if opening is None:
@@ -206,7 +206,7 @@ class ShardCursor:
             return [], 0
         checkpoints: list[Checkpoint] = []
         read = 0
-        for entry in notes_of(content):
+        for entry in split_notes(content):
             if entry.torn:
                 break
             checked = check_checkpoint(entry.note, self.shard, ring)
@@ -232,7 +232,7 @@ class ShardCursor:
         lines = list(islice(self._lines(segment), UNVERIFIED_LINES))
         numbered = list(enumerate(lines, self._next_line))
         for sequence, line in numbered:
-            if place_of(line) != (self.shard, sequence):
+            if shard_and_sequence(line) != (self.shard, sequence):
                 self._damaged(Verdict.MODIFIED, f"expected the line with sequence {sequence}", segment)
         self._next_line += len(lines)
         self._bytes += sum(map(len, lines))

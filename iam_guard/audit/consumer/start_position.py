@@ -15,7 +15,7 @@ from typing import Literal
 
 from iam_guard.audit.record.record import event_time
 from iam_guard.audit.verify.merkle import HASH_BYTES
-from iam_guard.audit.verify.shard import Segment, place_of, segments_of
+from iam_guard.audit.verify.shard import Segment, segments_of, shard_and_sequence
 from iam_guard.audit.verify.shard_check import ShardCheck
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.verdicts import Verdict
@@ -59,7 +59,7 @@ def lines_of(shard: Path) -> int:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
                 tail = file.read()
             tail = tail[: tail.rfind(b"\n") + 1]
-            place = place_of(tail[tail.rfind(b"\n", 0, -1) + 1 :])
+            place = shard_and_sequence(tail[tail.rfind(b"\n", 0, -1) + 1 :])
             return segment.first if place is None else place[1] + 1
         if segment.hashes.exists():
             return segment.first + segment.hashes.stat().st_size // HASH_BYTES

@@ -17,7 +17,7 @@ Connect = Callable[[], SinkDestination]
 """Creates a destination, in the thread that ships to it; it connects at the first batch."""
 
 
-class FollowingSink(NamedTuple):
+class ConfiguredSink(NamedTuple):
     """A sink and the factory of its destination."""
 
     url: SinkUrl
@@ -41,9 +41,9 @@ SINK_KINDS: Mapping[str, SinkKind] = {
 }
 
 
-def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) -> list[FollowingSink]:
+def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) -> list[ConfiguredSink]:
     """Load the drivers of the sinks; raise `ConfigurationError` for an invalid sink and for a duplicate name."""
-    sinks = [FollowingSink(url, _connector(url, webhook_secrets)) for url in urls]
+    sinks = [ConfiguredSink(url, _connector(url, webhook_secrets)) for url in urls]
     names = [sink.url.name for sink in sinks]
     for name in names:
         if names.count(name) > 1:

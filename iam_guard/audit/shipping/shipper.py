@@ -39,7 +39,7 @@ class ShipperOptions:
 
     is_once: bool = False
     """End when all signed records are delivered, or after `Pace.attempts` failures in a row."""
-    is_patient: bool = True
+    retries_after_damage: bool = True
     """After damage, check again later; else end."""
     is_throttled: bool = False
     """Use at most half of the CPU time, for the other threads of the process."""
@@ -55,14 +55,14 @@ class Shipper:
         connect: Callable[[], SinkDestination],
         refused: RefusedRecords,
         *,
-        manner: ShipperOptions = ShipperOptions(),
+        options: ShipperOptions = ShipperOptions(),
         pace: Pace = Pace(),
     ) -> None:
         self.name = name
         self._subscribe = subscribe
         self._connect = connect
         self._refused = refused
-        self._options = manner
+        self._options = options
         self._pace = pace
         self._backoff = Backoff(pace.first_pause, pace.max_pause)
         self._usage = SinkUsage("waiting")
@@ -235,7 +235,7 @@ class Shipper:
         if self._usage.state != "stopped" or self._usage.problem != problem:
             logger.error("audit sink %s stopped: %s", self.name, problem)
         self._set_state("stopped", problem=problem)
-        return self._pace.stopped if self._options.is_patient else None
+        return self._pace.stopped if self._options.retries_after_damage else None
 
     def _end(self) -> None:
         if self._usage.state in ("waiting", "standby", "shipping"):

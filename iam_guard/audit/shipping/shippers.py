@@ -20,7 +20,7 @@ from pathlib import Path
 from iam_guard.audit.consumer.offsets import FOLDER
 from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
-from iam_guard.audit.shipping.destinations import FollowingSink
+from iam_guard.audit.shipping.destinations import ConfiguredSink
 from iam_guard.audit.shipping.pace import Pace
 from iam_guard.audit.shipping.refused_records import RefusedRecords
 from iam_guard.audit.shipping.shipper import Shipper, ShipperOptions
@@ -40,16 +40,16 @@ class Shippers:
         self,
         trail: str | Path,
         ring: KeyRing | None,
-        sinks: Sequence[FollowingSink],
+        sinks: Sequence[ConfiguredSink],
         *,
-        manner: ShipperOptions = SERVICE,
+        options: ShipperOptions = SERVICE,
         pace: Pace = Pace(),
     ) -> None:
         """Prepare the shippers; without a `ring` nothing is verified."""
         self._trail = Path(trail)
         self._ring = ring
         self._sinks = tuple(sinks)
-        self._options = manner
+        self._options = options
         self._pace = pace
         self._reset()
         _INSTANCES.add(self)
@@ -90,14 +90,14 @@ class Shippers:
         with self._starting:
             _end(self._stop, self._threads, self._pace)
 
-    def _shipper(self, sink: FollowingSink) -> Shipper:
+    def _shipper(self, sink: ConfiguredSink) -> Shipper:
         refused = RefusedRecords(self._trail / FOLDER / f"{sink.url.group}.refused.jsonl")
         return Shipper(
             sink.url.name,
             _subscriber(self._trail, self._ring, sink),
             sink.connect,
             refused,
-            manner=self._options,
+            options=self._options,
             pace=self._pace,
         )
 
@@ -111,7 +111,7 @@ class Shippers:
             self._stop.request(0.0)
 
 
-def _subscriber(trail: Path, ring: KeyRing | None, sink: FollowingSink) -> Callable[[], Subscription]:
+def _subscriber(trail: Path, ring: KeyRing | None, sink: ConfiguredSink) -> Callable[[], Subscription]:
     """Return a factory of the sink's subscription without a reference to `Shippers`, so that those can be finalized."""
     url = sink.url
     return partial(

@@ -21,7 +21,7 @@ from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
 from iam_guard.errors import ConfigurationError
-from iam_guard.net.connections import Dialling
+from iam_guard.net.connections import DeadlineBackend
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
 
@@ -83,7 +83,7 @@ class Webhook:
             ("accept-encoding", "identity"),
             *signed_headers(self._secrets, message_id, int(self._clock()), body),
         ]
-        backend = Dialling(time.monotonic() + self._timeout, only_public=False)
+        backend = DeadlineBackend(time.monotonic() + self._timeout, only_public=False)
         try:
             with (
                 httpcore2.ConnectionPool(self._trust, network_backend=backend) as pool,

@@ -90,7 +90,7 @@ class NoteSlice(NamedTuple):
     torn: bool = False
 
 
-def notes_of(content: bytes) -> Iterator[NoteSlice]:
+def split_notes(content: bytes) -> Iterator[NoteSlice]:
     """Split a checkpoint file into notes; malformed parts are yielded too, so that parsing them fails."""
     begin, number, text = 0, 0, b""
     text_begin = 0

@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of
+from iam_guard.audit.verify.checkpoint import Checkpoint, split_notes
 from iam_guard.audit.verify.segment_reader import check_checkpoint
-from iam_guard.audit.verify.shard import LOCK, Segment, read_opening, segments_of, shards_of
+from iam_guard.audit.verify.shard import LOCK, Segment, read_segment_start, segments_of, shards_of
 from iam_guard.audit.verify.signed_note import KeyRing
 
 logger = logging.getLogger("iam_guard.audit")
@@ -101,8 +101,8 @@ def _last_notes(segment: Segment) -> list[bytes]:
             content = file.read()
     except FileNotFoundError:
         begin, content = 0, b""
-    notes = [place.note for place in notes_of(content) if not place.torn][1 if begin else 0 :]
-    opening = read_opening(segment)
+    notes = [place.note for place in split_notes(content) if not place.torn][1 if begin else 0 :]
+    opening = read_segment_start(segment)
     return [*reversed(notes), *([] if opening is None or not opening.previous else [opening.previous])]
 
 

@@ -15,11 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard.audit.record.redaction import write
-from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of
+from iam_guard.audit.verify.checkpoint import Checkpoint, split_notes
 from iam_guard.audit.verify.merkle import Subtrees, inclusion_proof, leaf_hash, leaf_hashes, verify_inclusion
 from iam_guard.audit.verify.peer_checkpoints import durable_checkpoint
 from iam_guard.audit.verify.segment_reader import check_checkpoint
-from iam_guard.audit.verify.shard import Segment, place_of, read_opening, segments_of, shards_of, whole_lines
+from iam_guard.audit.verify.shard import (
+    Segment,
+    read_segment_start,
+    segments_of,
+    shard_and_sequence,
+    shards_of,
+    whole_lines,
+)
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.errors import InvalidInput
 
@@ -68,7 +75,7 @@ def prove(trail: Path, event_id: str, ring: KeyRing) -> InclusionProof:
     segment, position, lines = _find(trail, event_id)
     shard = segment.folder.name
     covering = _covering_checkpoint(segment, position, ring)
-    opening = read_opening(segment)
+    opening = read_segment_start(segment)
     if covering is None or opening is None:
         raise InvalidInput(f"the record `{event_id}` has no checkpoint yet, or none with a valid signature")
     note, checkpoint = covering
@@ -79,18 +86,18 @@ def prove(trail: Path, event_id: str, ring: KeyRing) -> InclusionProof:
     except ValueError:
         path = ()
     proof = InclusionProof(shard, index, lines[position], path, note)
-    problem = problem_of(proof, ring)
+    problem = proof_problem(proof, ring)
     if problem is not None:
         raise InvalidInput(f"the record `{event_id}` cannot be proved, run `iam-guard audit verify`: {problem}")
     return proof
 
 
-def problem_of(proof: InclusionProof, ring: KeyRing) -> str | None:
+def proof_problem(proof: InclusionProof, ring: KeyRing) -> str | None:
     """Return why a proof is invalid; None if it is valid."""
     checkpoint = check_checkpoint(proof.checkpoint, proof.shard, ring)
     if not isinstance(checkpoint, Checkpoint):
         return checkpoint[1]
-    if place_of(proof.line) != (proof.shard, proof.sequence):
+    if shard_and_sequence(proof.line) != (proof.shard, proof.sequence):
         return "the shard and sequence in the line differ from the proof's"
     leaf = leaf_hash(proof.line)
     if not verify_inclusion(leaf, proof.sequence, checkpoint.size, proof.path, checkpoint.root):
@@ -130,9 +137,9 @@ def _covering_checkpoint(segment: Segment, position: int, ring: KeyRing) -> tupl
     """Return the last trusted checkpoint of the segment, with its note, if it signs the line at that position."""
     shard = segment.folder.name
     content = segment.checkpoints.read_bytes() if segment.checkpoints.exists() else b""
-    notes = [entry.note for entry in notes_of(content) if not entry.torn]
+    notes = [entry.note for entry in split_notes(content) if not entry.torn]
     later = [other for other in segments_of(segment.folder) if other.first > segment.first]
-    if later and (opening := read_opening(later[0])) is not None:
+    if later and (opening := read_segment_start(later[0])) is not None:
         notes.append(opening.previous)
     for note in reversed(notes):
         checkpoint = check_checkpoint(note, shard, ring)

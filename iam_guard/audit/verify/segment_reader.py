@@ -11,10 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of, open_checkpoint
+from iam_guard.audit.verify.checkpoint import Checkpoint, open_checkpoint, split_notes
 from iam_guard.audit.verify.diagnosis import TrustedCheckpoint
 from iam_guard.audit.verify.merkle import leaf_hash
-from iam_guard.audit.verify.shard import TRAIL_EVENT_MARK, Segment, place_of, trail_event_facts
+from iam_guard.audit.verify.shard import TRAIL_EVENT_MARK, Segment, shard_and_sequence, trail_event_facts
 from iam_guard.audit.verify.signed_note import KeyRing, Trust
 from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
@@ -42,14 +42,14 @@ def read_lines(path: Path, progress: Progress) -> SegmentLines | None:
     """Hash every line of a file; return None if the file doesn't exist."""
     read = SegmentLines()
     try:
-        for portion in reading_lines(path, progress):
+        for portion in iter_line_hashes(path, progress):
             read = portion
     except FileNotFoundError:
         return None
     return read
 
 
-def reading_lines(path: Path, progress: Progress = lambda _: None) -> Iterator[SegmentLines]:
+def iter_line_hashes(path: Path, progress: Progress = lambda _: None) -> Iterator[SegmentLines]:
     """Hash every line of a file, chunk by chunk; yields the same growing object after each chunk."""
     read = SegmentLines()
     with path.open("rb") as file:
@@ -78,7 +78,7 @@ def read_sequences(path: Path, shard: str, begin: int = 0) -> list[int | None]:
         while chunk := file.read(CHUNK):
             parts = (rest + chunk).split(b"\n")
             rest = parts.pop()[:MAX_INCOMPLETE_LINE]
-            places = [place_of(part + b"\n") for part in parts]
+            places = [shard_and_sequence(part + b"\n") for part in parts]
             sequences += [place[1] if place is not None and place[0] == shard else None for place in places]
     return sequences[begin:]
 
@@ -102,7 +102,7 @@ def read_retained(segment: Segment, leaves: Sequence[bytes]) -> list[tuple[int, 
         return []
     retained: list[tuple[int, dict[str, Any]] | None] = []
     for line in content.splitlines(keepends=True):
-        place, facts = place_of(line), trail_event_facts(line)
+        place, facts = shard_and_sequence(line), trail_event_facts(line)
         index = -1 if place is None else place[1] - segment.first
         is_leaf = 0 <= index < len(leaves) and leaf_hash(line) == leaves[index]
         retained.append((segment.first + index, facts) if is_leaf and facts is not None else None)
@@ -122,7 +122,7 @@ def read_checkpoints(
         return [], [] if is_open else [TrailFinding(Verdict.MISSING, shard, "the file is missing", path.name)]
     trusted: list[TrustedCheckpoint] = []
     findings: list[TrailFinding] = []
-    for entry in notes_of(content):
+    for entry in split_notes(content):
         if entry.torn and is_open:
             continue
         checked = check_checkpoint(entry.note, shard, ring)

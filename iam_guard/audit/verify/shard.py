@@ -125,7 +125,7 @@ def numbered_lines(lines: Iterable[bytes], shard: str, first: int) -> list[bytes
     return [b"%b%b%d}}\n" % (line[:-3], middle, number) for number, line in enumerate(lines, first)]
 
 
-def place_of(line: bytes) -> tuple[str, int] | None:
+def shard_and_sequence(line: bytes) -> tuple[str, int] | None:
     """Return the shard and sequence at the end of a line; None if it has none."""
     match = _PLACE.search(line)
     return None if match is None else (match[1].decode("ascii"), int(match[2]))
@@ -143,7 +143,7 @@ def trail_event_facts(line: bytes) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class SegmentStart:
     """The tree before a segment, from the segment's first line."""
 
     tree: Tree
@@ -151,7 +151,7 @@ class Opening:
     """The checkpoint of exactly that tree, as a note; empty in the first segment of a shard."""
 
 
-def opening_facts(segment: Segment) -> dict[str, Any] | None:
+def segment_start_facts(segment: Segment) -> dict[str, Any] | None:
     """Return `iamGuard` of the first line of a segment; None if that is not a segment record."""
     try:
         with segment.lines.open("rb") as file:
@@ -161,15 +161,15 @@ def opening_facts(segment: Segment) -> dict[str, Any] | None:
     return facts if facts is not None and facts.get("kind") == "audit_segment" else None
 
 
-def read_opening(segment: Segment) -> Opening | None:
+def read_segment_start(segment: Segment) -> SegmentStart | None:
     """Parse the first line of a segment; None if it is missing or malformed."""
-    facts = opening_facts(segment)
+    facts = segment_start_facts(segment)
     if facts is None:
         return None
     try:
         tree = Tree(segment.first, [bytes.fromhex(root) for root in facts["state"]])
         previous = facts["previous"]
-        return Opening(tree, b"" if previous is None else previous.encode())
+        return SegmentStart(tree, b"" if previous is None else previous.encode())
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 

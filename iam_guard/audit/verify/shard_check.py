@@ -26,7 +26,7 @@ from iam_guard.audit.verify.segment_reader import (
     read_retained,
     read_sequences,
 )
-from iam_guard.audit.verify.shard import Segment, read_opening, segments_of
+from iam_guard.audit.verify.shard import Segment, read_segment_start, segments_of
 from iam_guard.audit.verify.shard_claims import ClaimCheck, ShardClaim, claims_in
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.verdicts import ShardReport, TrailFinding, Verdict
@@ -151,7 +151,7 @@ class ShardCheck:
             return segments
         for number in range(len(segments) - 1, -1, -1):
             segment = segments[number]
-            if 0 < segment.first <= since.size and (opening := read_opening(segment)) is not None:
+            if 0 < segment.first <= since.size and (opening := read_segment_start(segment)) is not None:
                 self._tree, self._next = opening.tree, segment.first
                 if since.size == self._next and opening.tree.root() != since.root:
                     self._report(Verdict.FORKED, f"{ANCHOR} has a different root", segment.lines.name, 1, self._next)
@@ -182,7 +182,7 @@ class ShardCheck:
 
     def _signed_state(self, segment: Segment) -> Tree | None:
         """Return the tree before a segment if the first line has a trusted checkpoint of it."""
-        opening = read_opening(segment)
+        opening = read_segment_start(segment)
         previous = None if opening is None else check_checkpoint(opening.previous, self._shard, self._ring)
         if opening is None or not isinstance(previous, Checkpoint):
             return None
@@ -197,7 +197,7 @@ class ShardCheck:
         for entry in trusted:
             if not segment.first < entry.size <= end:
                 self._report(Verdict.REORDERED, "the checkpoint belongs to another segment", entry.file, entry.number)
-        if following is not None and (opening := read_opening(following)) is not None and opening.previous:
+        if following is not None and (opening := read_segment_start(following)) is not None and opening.previous:
             closing = check_checkpoint(opening.previous, self._shard, self._ring)
             if isinstance(closing, Checkpoint):
                 trusted.append(TrustedCheckpoint(closing.size, closing.root, following.lines.name, 1))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from iam_guard.audit.verify.merkle import HASH_BYTES, Tree
-from iam_guard.audit.verify.shard import opening_facts, segments_of, shards_of
+from iam_guard.audit.verify.shard import segment_start_facts, segments_of, shards_of
 from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
 
 
@@ -53,7 +53,7 @@ def read_claims(trail: Path) -> list[ShardClaim]:
         claim
         for shard in shards_of(trail)
         for segment in segments_of(shard)
-        if (facts := opening_facts(segment)) is not None
+        if (facts := segment_start_facts(segment)) is not None
         for claim in claims_in(facts, shard.name, segment.first)
     ]
 

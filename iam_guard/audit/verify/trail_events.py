@@ -106,7 +106,7 @@ def refused_event(record: Mapping[str, Any]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SampledOut:
     """The records of allowed read requests that sampling left out."""
 
     fraction: float
@@ -116,7 +116,7 @@ class LeftOut:
     last: datetime
 
 
-def sampled_line(stamp: Stamp, left_out: LeftOut) -> bytes:
+def sampled_line(stamp: Stamp, left_out: SampledOut) -> bytes:
     """Return the line that declares the records left out since the last such line of the process."""
     members = {
         "fraction": left_out.fraction,

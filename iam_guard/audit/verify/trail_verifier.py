@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of, open_checkpoint
+from iam_guard.audit.verify.checkpoint import Checkpoint, open_checkpoint, split_notes
 from iam_guard.audit.verify.segment_reader import Progress
 from iam_guard.audit.verify.shard import segments_of, shards_of
 from iam_guard.audit.verify.shard_check import ShardCheck
@@ -71,7 +71,7 @@ def read_anchors(content: bytes, ring: KeyRing, *, place: str) -> dict[str, Chec
     Raises `InvalidInput` if one is malformed or not trusted, or if there is none.
     """
     anchors: dict[str, Checkpoint] = {}
-    for entry in notes_of(content):
+    for entry in split_notes(content):
         note = entry.note if entry.note.endswith(b"\n") else entry.note + b"\n"
         opened = open_checkpoint(note, ring)
         if opened.trust is not Trust.GOOD:

@@ -24,7 +24,7 @@ from iam_guard.audit.record.record_classes import OnFailure, RecordClass, class_
 from iam_guard.audit.verify.shard import is_line
 from iam_guard.audit.writer.record_queue import Declare, RecordQueue
 from iam_guard.audit.writer.termination import end_shards_on_sigterm, register
-from iam_guard.audit.writer.trail_writer import TrailPlace, TrailWriter
+from iam_guard.audit.writer.trail_writer import TrailConfig, TrailWriter
 from iam_guard.model.usage import AuditUsage, SinkUsage
 
 _ON_EVENT_LOOP = "a durable record cannot be written on an event loop"
@@ -51,7 +51,7 @@ class Pipeline:
 
     def __init__(
         self,
-        place: TrailPlace,
+        place: TrailConfig,
         *,
         queue_size: int = 10_000,
         wait: float = 0.1,

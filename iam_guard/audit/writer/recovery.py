@@ -21,14 +21,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from iam_guard.audit.verify.checkpoint import SignedCheckpoint, notes_of, open_checkpoint
+from iam_guard.audit.verify.checkpoint import SignedCheckpoint, open_checkpoint, split_notes
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
 from iam_guard.audit.verify.shard import (
     LOCK,
     UNFINISHED,
     Segment,
     is_ended,
-    read_opening,
+    read_segment_start,
     segments_of,
     shards_of,
     whole_lines,
@@ -126,7 +126,7 @@ class _State:
 def _read_state(shard: Path, known_keys: KeyRing) -> _State | None:
     """Read the last segment; return None if its lines do not match what was signed."""
     segments = segments_of(shard)
-    opening = read_opening(segments[-1]) if segments else None
+    opening = read_segment_start(segments[-1]) if segments else None
     if opening is None or not _matches_checkpoint(opening.tree, opening.previous, shard.name, known_keys):
         return None
     segment = segments[-1]
@@ -174,7 +174,7 @@ def _checkpoints(segment: Segment, known_keys: KeyRing) -> tuple[list[SignedChec
     """Read the checkpoints of a segment, and the length of the complete notes in its file."""
     content = segment.checkpoints.read_bytes() if segment.checkpoints.exists() else b""
     checkpoints: list[SignedCheckpoint] = []
-    for place in notes_of(content):
+    for place in split_notes(content):
         if place.torn:
             return checkpoints, place.begin
         checkpoints.append(open_checkpoint(place.note, known_keys))

@@ -35,8 +35,16 @@ from pathlib import Path
 from iam_guard.audit.append_file import DISK_FULL_ERRORS, replace_file, sync_folder
 from iam_guard.audit.consumer.offsets import FOLDER, Progress, read_groups
 from iam_guard.audit.record.record import Stamp
-from iam_guard.audit.verify.segment_reader import SegmentLines, read_hashes, reading_lines
-from iam_guard.audit.verify.shard import COLUMNS_FOLDER, LOCK, Segment, last_line, place_of, segments_of, shards_of
+from iam_guard.audit.verify.segment_reader import SegmentLines, iter_line_hashes, read_hashes
+from iam_guard.audit.verify.shard import (
+    COLUMNS_FOLDER,
+    LOCK,
+    Segment,
+    last_line,
+    segments_of,
+    shard_and_sequence,
+    shards_of,
+)
 from iam_guard.audit.verify.trail_events import RETENTION_KIND, retention_line
 from iam_guard.audit.writer.disk_reserve import LockFileReserve
 from iam_guard.audit.writer.segment_writer import SegmentWriter
@@ -120,7 +128,7 @@ class Sweep:
             self.kept.append(KeptSegment(segment, why))
             return
         lines = SegmentLines()
-        for lines_so_far in reading_lines(segment.lines):
+        for lines_so_far in iter_line_hashes(segment.lines):
             yield
             lines = lines_so_far
         if lines.rest or not lines.hashes or b"".join(lines.hashes) != read_hashes(segment.hashes):
@@ -203,7 +211,7 @@ def _has_hold(folder: Path) -> bool:
 
 def _groups_behind(segment: Segment, last: bytes, groups: Mapping[str, Mapping[str, Progress] | None]) -> list[str]:
     """Return the groups that have not acknowledged the last line of a segment, or whose progress cannot be read."""
-    place = place_of(last)
+    place = shard_and_sequence(last)
     end = segment.first if place is None else place[1] + 1
     behind = []
     for name, shards in groups.items():

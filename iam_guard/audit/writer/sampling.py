@@ -18,7 +18,7 @@ from random import random
 from typing import Final
 
 from iam_guard.audit.record.record import Stamp
-from iam_guard.audit.verify.trail_events import LeftOut, sampled_line
+from iam_guard.audit.verify.trail_events import SampledOut, sampled_line
 from iam_guard.errors import ConfigurationError
 
 logger = logging.getLogger("iam_guard.audit")
@@ -57,14 +57,14 @@ class Sampling:
             self._first = self._first or now
             self._last = now
 
-    def due(self, *, is_last: bool = False) -> LeftOut | None:
+    def due(self, *, is_last: bool = False) -> SampledOut | None:
         """Return what is to be declared now, and reset the count."""
         if not self._count or (not is_last and time.monotonic() - self._since < DECLARATION_INTERVAL):
             return None
         with self._lock:
             count, first, last = self._count, self._first, self._last
             self._count, self._first, self._last, self._since = 0, None, None, time.monotonic()
-        return LeftOut(self._fraction, count, first, last) if first is not None and last is not None else None
+        return SampledOut(self._fraction, count, first, last) if first is not None and last is not None else None
 
 
 class SamplingReporter:

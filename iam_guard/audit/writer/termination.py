@@ -21,7 +21,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Protocol, TypeAlias
 
-from iam_guard.forking import copied
+from iam_guard.forking import weak_snapshot
 
 logger = logging.getLogger("iam_guard.audit")
 
@@ -66,7 +66,7 @@ def end_shards(seconds: float) -> None:
     """End every shard of this process."""
     deadline = time.monotonic() + seconds
     try:
-        for writing in copied(_SHARD_OWNERS):
+        for writing in weak_snapshot(_SHARD_OWNERS):
             writing.end_shard(max(0.0, deadline - time.monotonic()), is_terminating=True)
     except Exception as error:  # noqa: BLE001  the process must still terminate
         logger.error("a shard of the audit trail cannot be ended: %s", type(error).__name__)

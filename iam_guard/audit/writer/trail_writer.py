@@ -39,7 +39,7 @@ MAX_LAST_SHARDS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class TrailPlace:
+class TrailConfig:
     """Where and how a trail is written."""
 
     trail: Path
@@ -66,7 +66,7 @@ class TrailPlace:
 class TrailWriter:
     """Writes the records of a queue in its own thread; other threads only read `checkpoint_age`."""
 
-    def __init__(self, place: TrailPlace, queue: RecordQueue) -> None:
+    def __init__(self, place: TrailConfig, queue: RecordQueue) -> None:
         self._place = place
         self._queue = queue
         self._writer: SegmentWriter | None = None

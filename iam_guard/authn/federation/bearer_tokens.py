@@ -31,7 +31,7 @@ from iam_guard.authn.federation.role_session import (
     read_role_arn,
     session_principal,
 )
-from iam_guard.authn.federation.web_identity import audience_of, find_provider, flattened, proved_by
+from iam_guard.authn.federation.web_identity import audience_of, federated_identity, find_provider, flattened
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.oidc_token import Token
 from iam_guard.authn.presented_credentials import TokenCredential
@@ -112,9 +112,9 @@ class BearerTokens:
             cached = self._cached(self._key(credential, request))
         except InvalidIdentityToken:
             return True
-        if cached is None or cached.epoch != self._store.known_epoch or now >= cached.until:
+        if cached is None or cached.epoch != self._store.cached_epoch or now >= cached.until:
             return False
-        return self._store.is_at_rest()
+        return self._store.can_answer_from_cache()
 
     def _key(self, credential: TokenCredential, request: HttpRequest) -> _Key:
         digest = hashlib.sha256(credential.text.encode()).digest()
@@ -148,13 +148,13 @@ class BearerTokens:
         if not arn:
             raise InvalidIdentityToken("no rule chooses a role for the token")
         account = read_role_arn(arn).account
-        with self._store.viewing() as records:
+        with self._store.read_transaction() as records:
             provider = find_provider(records, self._store.partition, account, token.issuer)
             audience_of(token, provider)
             role = find_role(records, self._store.partition, arn)
         if not is_verified:
             self._tokens.verify(token, now.timestamp())
-        identity = proved_by(token, provider, arn, session_name=session_name_of(token.subject))
+        identity = federated_identity(token, provider, arn, session_name=session_name_of(token.subject))
         role = admit(identity, arn, role, decide)
         expires = datetime.fromtimestamp(token.expires + self._leeway, UTC)
         issued = min(datetime.fromtimestamp(token.issued, UTC), now)

@@ -124,7 +124,7 @@ class CertificateSessions:
         if not choice.profile.is_whole:
             raise UntrustedCertificate("a session policy of the profile no longer exists")
         identity = self._federated_identity(verified, choice)
-        with self._store.viewing() as records:
+        with self._store.read_transaction() as records:
             stored = find_role(records, self._store.partition, choice.role)
         role = admit(identity, choice.role, stored, partial(self._decide, call))
         issued = now.replace(microsecond=0)

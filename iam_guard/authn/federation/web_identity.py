@@ -70,7 +70,7 @@ def audience_of(token: Token, provider: Provider) -> str:
     return ours[0] if party is None else party
 
 
-def proved_by(
+def federated_identity(
     token: Token,
     provider: Provider,
     role_arn: str,

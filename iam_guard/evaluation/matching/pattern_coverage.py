@@ -47,7 +47,7 @@ def open_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
 
 
 @lru_cache(maxsize=16_384)
-def likely_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
+def intended_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
     """Parse an entry as its author intends it: with six fields, and a `*` at the end of a field matches no colon.
 
     By rule M-12 it does: `arn:aws:docs:*:*:folder/*` matches the ARN of a document with `:x:folder/` in its name.

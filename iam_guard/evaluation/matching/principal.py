@@ -12,7 +12,7 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.policy.document import PrincipalEntry
 
 
-class Kinship(IntEnum):
+class PrincipalMatch(IntEnum):
     """How an entry names the caller; a more direct match is greater (rules E-20, E-22)."""
 
     ACCOUNT = 1
@@ -36,24 +36,24 @@ class Principals:
         self._providers = frozenset(value for kind, value in entries if kind == "Federated")
         self._names_everyone = ("AWS", "*") in entries
 
-    def match(self, principal: Principal) -> Kinship | None:
+    def match(self, principal: Principal) -> PrincipalMatch | None:
         """Return the most direct match of the caller; None if the element does not name it (rule E-22)."""
         if self._names_everyone:
-            return Kinship.DIRECT  # G-45, E-61, E-62
+            return PrincipalMatch.DIRECT  # G-45, E-61, E-62
         match principal.type:
             case PrincipalType.SERVICE:
-                return Kinship.DIRECT if principal.arn in self._services else None  # G-47, E-60
+                return PrincipalMatch.DIRECT if principal.arn in self._services else None  # G-47, E-60
             case PrincipalType.FEDERATED:
-                return Kinship.DIRECT if principal.arn in self._providers else None  # G-48
+                return PrincipalMatch.DIRECT if principal.arn in self._providers else None  # G-48
             case PrincipalType.ANONYMOUS:
                 return None  # E-62
             case PrincipalType.ROOT:
-                return Kinship.DIRECT if self._has_account(principal) else None  # E-20
+                return PrincipalMatch.DIRECT if self._has_account(principal) else None  # E-20
         if self._has_caller(principal):
-            return Kinship.DIRECT
+            return PrincipalMatch.DIRECT
         if self._has_parent(principal):
-            return Kinship.PARENT
-        return Kinship.ACCOUNT if self._has_account(principal) else None
+            return PrincipalMatch.PARENT
+        return PrincipalMatch.ACCOUNT if self._has_account(principal) else None
 
     def exempts(self, principal: Principal) -> bool:
         """Return whether this `NotPrincipal` exempts the caller: the caller and all its parents are listed (rule E-71).

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS
-from iam_guard.evaluation.matching.variables import written_keys
+from iam_guard.evaluation.matching.variables import variable_keys
 from iam_guard.policy.document import ConditionTest, Document, Statement
 from iam_guard.policy.grammar import split_operator
 
@@ -25,7 +25,7 @@ def keys_of_document(document: Document) -> Iterator[str]:
 def keys_of_resource(entry: str, version: str) -> list[str]:
     """Return the keys of the variables in the sixth field of an entry of `Resource` or `NotResource` (V-4)."""
     fields = entry.split(":", ARN_FIELDS - 1)
-    return written_keys(fields[-1], version) if len(fields) == ARN_FIELDS else []
+    return variable_keys(fields[-1], version) if len(fields) == ARN_FIELDS else []
 
 
 def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
@@ -34,7 +34,7 @@ def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
         yield test.key
         if _has_variables(test):
             for value in test.values:
-                yield from written_keys(value, version)
+                yield from variable_keys(value, version)
 
 
 def _has_variables(test: ConditionTest) -> bool:

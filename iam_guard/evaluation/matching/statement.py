@@ -12,7 +12,7 @@ from functools import cached_property
 
 from iam_guard.evaluation.matching.condition import Condition, compile_condition
 from iam_guard.evaluation.matching.pattern import Matcher, always, compile_any, is_literal, never, read_wildcards
-from iam_guard.evaluation.matching.principal import Kinship, Principals
+from iam_guard.evaluation.matching.principal import PrincipalMatch, Principals
 from iam_guard.evaluation.matching.resource import ResourceMatcher, compile_resources
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal
@@ -60,13 +60,13 @@ class CompiledStatement:
             self.matches_action(folded_action) and self.matches_resource(request) and self.matches_conditions(request)
         )
 
-    def kinship(self, principal: Principal) -> Kinship | None:
+    def kinship(self, principal: Principal) -> PrincipalMatch | None:
         """Return how the statement names the caller; None if it does not, or has no principals (rule G-31)."""
         if self._principals is not None:
             return self._principals.match(principal)
         if self._not_principals is None or not self.denies:
             return None  # G-31, G-34
-        return None if self._not_principals.exempts(principal) else Kinship.DIRECT  # E-70
+        return None if self._not_principals.exempts(principal) else PrincipalMatch.DIRECT  # E-70
 
     @cached_property
     def _principals(self) -> Principals | None:

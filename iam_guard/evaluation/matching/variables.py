@@ -140,7 +140,7 @@ def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Tem
     return join(read_pieces(text, version, has_wildcards=has_wildcards))
 
 
-def written_keys(text: str, version: str) -> list[str]:
+def variable_keys(text: str, version: str) -> list[str]:
     """Return the keys of the variables in a policy text, in the spelling of the text."""
     variables = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
     return [variable["key"] for variable in variables if variable["key"] is not None]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_interface, ip_network
 
 from iam_guard.policy.document import LATEST
-from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS, Fault, Reading, Rule, Tested, conditions
+from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS, Fault, ParsedCondition, Reading, Rule, conditions
 from iam_guard.policy.grammar import WILDCARD, quoted
 from iam_guard.policy.value_parsing import block, boolean, instant, number, octets
 
@@ -33,7 +33,7 @@ def _typed(
     return rule
 
 
-def _supports_variables(tested: Tested) -> bool:
+def _supports_variables(tested: ParsedCondition) -> bool:
     return tested.operator.base.startswith(("Arn", "Bool"))  # V-3, V-5
 
 
@@ -137,7 +137,7 @@ def private_source(reading: Reading) -> Iterator[Fault]:
             yield Fault(code, "`aws:SourceIp` is never a private address", path)
 
 
-def _on_addresses(reading: Reading) -> Iterator[Tested]:
+def _on_addresses(reading: Reading) -> Iterator[ParsedCondition]:
     return (condition for condition in conditions(reading.document) if condition.operator.base.endswith("IpAddress"))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from iam_guard.errors import InvalidInput
-from iam_guard.model.arn import Arn, account_of, is_account_id, is_of_our_own
+from iam_guard.model.arn import Arn, account_of, is_account_id, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.quota import INLINE
@@ -198,7 +198,7 @@ class _Reader:
             return
         if (size := len(arn.encode(errors="replace"))) > ARN_BYTES:
             fields.problem("arn", f"expected an ARN of at most {ARN_BYTES} bytes, got {size}")
-        if is_of_our_own(arn):
+        if is_iam_or_sts(arn):
             fields.problem("arn", "expected a resource of the application, got one of IAM")
         owner = account_of(arn)
         if owner not in (None, account):

@@ -16,7 +16,7 @@ from iam_guard.authn.credential_verifier import (
     AnyCredential,
     Claim,
     SigV4Credential,
-    credential_of,
+    claimed_credential,
     extract,
     refuse_dot_segments,
 )
@@ -25,14 +25,14 @@ from iam_guard.errors import CacheMiss, IamGuardError, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.web.asgi.body import ReadBody, Receive
+from iam_guard.web.asgi.body import BufferedBody, Receive
 from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedBody
-from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_announced
+from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_content_length
 from iam_guard.web.body_verification import EMPTY_HASH, TakesUnsigned, payload_of, too_large
 from iam_guard.web.connection import Connection
 from iam_guard.web.key_lookups import look_up_async
 
-Body: TypeAlias = ReadBody | HashedBody | DecodedBody | UnsignedBody
+Body: TypeAlias = BufferedBody | HashedBody | DecodedBody | UnsignedBody
 T = TypeVar("T")
 
 _NO_CLAIM: Final = Claim("unknown", None)
@@ -61,7 +61,7 @@ async def authenticate_request(
             if scope["type"] == "http":
                 body = await _read_body(guard, request, credential, receive, takes_unsigned)
     except IamGuardError as error:
-        claim = _NO_CLAIM if request is None else credential_of(request)
+        claim = _NO_CLAIM if request is None else claimed_credential(request)
         guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
         raise
     try:
@@ -82,10 +82,10 @@ async def _read_body(
         return DecodedBody(chunks, receive, is_unsigned=unsigned, reservation=Reservation(settings.max_bodies))
     if unsigned:
         return UnsignedBody(receive)
-    check_announced(request, settings.max_body if stated is None else settings.max_stream)
-    body = ReadBody(receive, request, settings)
+    check_content_length(request, settings.max_body if stated is None else settings.max_stream)
+    body = BufferedBody(receive, request, settings)
     try:
-        await read_signed(guard, request, credential, body, stated)
+        await read_signed_body(guard, request, credential, body, stated)
     except BaseException:
         body.release()
         raise
@@ -96,17 +96,17 @@ async def _read_body(
     return HashedBody(body, receive, stated=stated, max_size=settings.max_stream)
 
 
-async def read_signed(
-    guard: Guard, request: HttpRequest, credential: SigV4Credential, body: ReadBody, stated: str | None
+async def read_signed_body(
+    guard: Guard, request: HttpRequest, credential: SigV4Credential, body: BufferedBody, stated: str | None
 ) -> None:
     """Read a signed body up to the limit; more than `MAX_UNVERIFIED` bytes only for a key that exists.
 
-    Raises what `Guard.recognise` and `ReadBody.read` raise.
+    Raises what `Guard.precheck` and `BufferedBody.read` raise.
     """
     limit = guard.settings.max_body
     await body.read(min(MAX_UNVERIFIED, limit))
     if not body.is_whole:
-        await _run_lookup(guard, credential, partial(guard.recognise, request, credential, stated))
+        await _run_lookup(guard, credential, partial(guard.precheck, request, credential, stated))
         await body.read(limit)
 
 
@@ -133,7 +133,7 @@ async def verified(
     try:
         return await _run_lookup(guard, credential, authenticate)
     except ServerBusy as error:
-        claim = credential_of(request)
+        claim = claimed_credential(request)
         guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
         raise
 

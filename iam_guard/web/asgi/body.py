@@ -24,7 +24,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
-class ReadBody:
+class BufferedBody:
     """A body read into memory, and a `receive` that replays it once it is complete."""
 
     is_unsigned = False

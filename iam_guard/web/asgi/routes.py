@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from iam_guard.web.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark, refuse_unfit_handlers
+from iam_guard.web.endpoints import Endpoint, check_handler_parameters, endpoint_row, mark_of, name_of, own_mark
 from iam_guard.web.requirement import OWN_GUARD, PUBLIC
 from iam_guard.web.route_map import BY_MAP, RouteMap
 
@@ -37,7 +37,7 @@ def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
     parameters can't fill its resource template.
     """
     endpoints = inventory(app) if routes is None else routes.joined(inventory(app))
-    refuse_unfit_handlers(endpoints)
+    check_handler_parameters(endpoints)
     return [endpoint for endpoint in endpoints if not endpoint.is_guarded]
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from iam_guard.authn.credential_verifier import ChunkedBody
 from iam_guard.errors import IamGuardError
-from iam_guard.web.asgi.body import Message, ReadBody, Receive
+from iam_guard.web.asgi.body import BufferedBody, Message, Receive
 from iam_guard.web.body_budget import Reservation
 from iam_guard.web.body_verification import EMPTY_HASH, HashedParts, codings_of_content
 
@@ -27,7 +27,7 @@ class HashedBody:
     is_unsigned = False
     chunks: ChunkedBody | None = None
 
-    def __init__(self, buffered: ReadBody, receive: Receive, *, stated: str, max_size: int) -> None:
+    def __init__(self, buffered: BufferedBody, receive: Receive, *, stated: str, max_size: int) -> None:
         self.refusal: IamGuardError | None = None
         self._release_reservation = buffered.release
         self._receive = receive

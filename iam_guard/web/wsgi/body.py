@@ -23,7 +23,7 @@ from iam_guard.web.wsgi.environ import Environ, content_length
 
 _PART: Final = 64 * 1024
 
-Recognise = Callable[[str | None], None]
+Precheck = Callable[[str | None], None]
 """(the stated hash) -> nothing; raises if the key does not exist, or the signature does not match that hash."""
 
 
@@ -78,12 +78,12 @@ class RequestBody:
 
 
 def read_body(
-    request: HttpRequest, credential: SigV4Credential, environ: Environ, settings: Settings, recognise: Recognise
+    request: HttpRequest, credential: SigV4Credential, environ: Environ, settings: Settings, precheck: Precheck
 ) -> RequestBody:
     """Read the body, or wrap it if it is verified while the application reads it.
 
     Bodies that the signature does not cover are accepted here, as the route is not known yet; until its requirement
-    accepts that, the call has no caller (`CurrentCall.caller`). `recognise` is called with the stated hash before more
+    accepts that, the call has no caller (`CurrentCall.caller`). `precheck` is called with the stated hash before more
     than `MAX_UNVERIFIED` bytes are read. Raises what it and `payload_of` raise, `RequestTooLarge`, `ServerBusy`, and
     `MalformedRequest` for a truncated body.
     """
@@ -106,7 +106,7 @@ def read_body(
         raise too_large(limit)
     source.read_up_to(min(MAX_UNVERIFIED, settings.max_body) + 1)
     if not source.is_over:
-        recognise(stated)
+        precheck(stated)
         source.read_up_to(settings.max_body + 1)
     buffered, computed = source.take_buffered(), source.digest.hexdigest()
     if len(buffered) <= settings.max_body:

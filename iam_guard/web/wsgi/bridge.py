@@ -19,7 +19,7 @@ from iam_guard.authn.credential_verifier import (
     Claim,
     SigV4Credential,
     claim_of,
-    credential_of,
+    claimed_credential,
     extract,
     refuse_dot_segments,
 )
@@ -100,10 +100,10 @@ class GuardedRequest:
             self._credential = extract(self._request, max_header=self._guard.settings.max_header)
             if isinstance(self._credential, SigV4Credential):
                 refuse_dot_segments(self._request, self._credential)
-                recognise = partial(self._recognise, self._request, self._credential)
-                self._content = read_body(self._request, self._credential, environ, self._guard.settings, recognise)
+                precheck = partial(self._precheck, self._request, self._credential)
+                self._content = read_body(self._request, self._credential, environ, self._guard.settings, precheck)
         except IamGuardError as error:
-            claim = _NO_CLAIM if self._request is None else credential_of(self._request)
+            claim = _NO_CLAIM if self._request is None else claimed_credential(self._request)
             self._guard.trail.record_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
             raise
         if self._content is None:
@@ -136,8 +136,8 @@ class GuardedRequest:
         self._scope["headers"] = headers_at_host(self._scope["headers"], host)
         self.facts = replace(self.facts, host=host)
 
-    def _recognise(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
-        self._run_lookup(credential, partial(self._guard.recognise, request, credential, stated))
+    def _precheck(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
+        self._run_lookup(credential, partial(self._guard.precheck, request, credential, stated))
 
     def _principal(self, content: RequestBody | None, cache_only: bool) -> Principal:
         if self._request is None or self._credential is None:

@@ -161,7 +161,7 @@ class GuardMiddleware:
         if found is None:
             with serving(call):
                 found = endpoint_of(match.func, match.view_name, request.method or "", self._options, response)
-        return found if self._mapped is None else self._mapped.standing_for(request, found)
+        return found if self._mapped is None else self._mapped.endpoint_to_report(request, found)
 
 
 def _scope_of(request: HttpRequest) -> dict[str, Any]:

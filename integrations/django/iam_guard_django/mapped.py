@@ -68,10 +68,10 @@ class MappedViews:
         _record_row(request, row, parameters)
         return None
 
-    def standing_for(self, request: HttpRequest, endpoint: Any) -> Any:
+    def endpoint_to_report(self, request: HttpRequest, endpoint: Any) -> Any:
         """Return the endpoint to report for a matched request: the row, or the endpoint if that has a requirement."""
         row = self._row_of(request)
-        return endpoint if row is None else row.standing_for(endpoint, request.method)
+        return endpoint if row is None else row.endpoint_to_report(endpoint, request.method)
 
     @property
     def _map(self) -> RouteMap:

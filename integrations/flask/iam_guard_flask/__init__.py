@@ -31,10 +31,10 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.web.call_context import current_call, recording_refusal
 from iam_guard.web.endpoints import (
     Endpoint,
+    check_handler_parameters,
     endpoint_row,
     guards_of,
     name_of,
-    refuse_unfit_handlers,
     unguarded_message,
 )
 from iam_guard.web.mapped_route import MappedRoute, parameters_changed
@@ -101,7 +101,7 @@ class IamGuard:
         template.
         """
         endpoints = inventory(app)
-        refuse_unfit_handlers(endpoints)
+        check_handler_parameters(endpoints)
         found = [endpoint for endpoint in endpoints if not endpoint.is_guarded]
         if found:
             raise ConfigurationError(unguarded_message(found))
@@ -132,7 +132,7 @@ class IamGuard:
         parameters = request.view_args or {}
         endpoint = None if rule is None else _method_of(self.endpoint_of(app, rule, request.method), request.method)
         row = None if rule is None or endpoint is _automatic_options else self._row_of(app, rule, request.method)
-        found = endpoint if row is None else row.standing_for(endpoint, request.method)
+        found = endpoint if row is None else row.endpoint_to_report(endpoint, request.method)
         call.matched(found, parameters, address=None if rule is None else _address_of(app, rule), app=app)
         if not call.has_unsigned_payload:
             g.principal = current_principal()

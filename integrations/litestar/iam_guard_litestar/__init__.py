@@ -47,7 +47,7 @@ from iam_guard import (
     requires,
 )
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import refuse_unfit_handlers, unguarded_message
+from iam_guard.web.endpoints import check_handler_parameters, unguarded_message
 
 __all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
 
@@ -106,7 +106,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def _inspect(self, app: Litestar) -> None:
         endpoints = self._inventory(app)
-        refuse_unfit_handlers(endpoints)
+        check_handler_parameters(endpoints)
         found = [endpoint for endpoint in endpoints if not endpoint.is_guarded]
         if found and self._check_routes:
             raise ConfigurationError(unguarded_message(found))

@@ -76,7 +76,7 @@ class RecordingStore:
         self.batches: list[int] = []
         self._failures = failures
 
-    def keep_uses(self, uses: Sequence[Use]) -> None:
+    def save_uses(self, uses: Sequence[Use]) -> None:
         if self._failures:
             self._failures -= 1
             raise StoreUnavailable("the store is away")
@@ -207,7 +207,7 @@ def answers() -> dict[str, Any]:
             "of the admin": services_of(iam, admin["Arn"]),
             "key": iam.get_access_key_last_used(AccessKeyId=ADMIN[0])["AccessKeyLastUsed"],
         }
-    with guard.store.viewing() as records:
+    with guard.store.read_transaction() as records:
         found["API keys"] = {row["id"]: row["used"] for row in records.all(api_keys)}
     guard.close()
     return found
@@ -259,7 +259,7 @@ def use_everything() -> None:
 def wipe(at: int | None = None) -> None:
     """Delete all last-used rows, or set them to a time."""
     guard = open_guard(STORE)
-    with guard.store.changing() as records:
+    with guard.store.write_transaction() as records:
         for table in (service_uses, access_key_uses):
             if at is None:
                 records.delete(table)

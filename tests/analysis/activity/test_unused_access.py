@@ -106,7 +106,7 @@ def test_attached_policies_by_arn_and_unique_id(store: SqlStore, principal: str,
     assert [
         attached_policy.ref.name for attached_policy in attached_policies_of(aggregate_activity([], principal), store)
     ] == names
-    with store.viewing() as records:
+    with store.read_transaction() as records:
         ids = {row["name"]: row["id"] for row in records.all(identities)}
     by_id = aggregate_activity([], ids["rita" if principal == RITA else "auditor"])
     assert [attached_policy.ref.name for attached_policy in attached_policies_of(by_id, store)] == names

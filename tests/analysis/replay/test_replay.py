@@ -32,7 +32,7 @@ from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.store.snapshot import copied_to_memory
+from iam_guard.store.snapshot import copy_to_memory
 from iam_guard.store.sql_store import SqlStore
 
 SPOILT = "the caller, the action or the resource was redacted, truncated or pseudonymised"
@@ -144,7 +144,7 @@ class Deployment:
         present = Replayer(self.store, SETTINGS)
         if change is None:
             return compare_decisions(self.records, present)
-        with closing(copied_to_memory(self.store)) as changed:
+        with closing(copy_to_memory(self.store)) as changed:
             apply_seed(changed, load_seed_text(json.dumps(change)))
             return compare_decisions(self.records, present, Replayer(changed, SETTINGS))
 
@@ -305,7 +305,7 @@ def test_changed_tag_of_store_counts(deployment: Deployment) -> None:
 
 def test_policy_change_after_record_is_drift(deployment: Deployment) -> None:
     deployment.ask("ada", "docs:Put")
-    with deployment.store.changing() as records:
+    with deployment.store.write_transaction() as records:
         records.delete(inline_policies)
     result = deployment.replayed()
     assert (result.drifted, result.flipped, result.recorded_policies) == (1, 1, 0)

@@ -40,7 +40,7 @@ def holders(server: Running, name: str = "holder", path: str = "/") -> None:
 
 def join(server: Running, user: str, group: str) -> None:
     """Add a user to a group; a seed would have to declare the user's keys too."""
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         ids = [records.one(identities, account=ACCOUNT, folded=name)["id"] for name in (user, group)]
         records.insert(memberships, user_id=ids[0], group_id=ids[1])
     server.guard.refresh()

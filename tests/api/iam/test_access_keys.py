@@ -44,7 +44,7 @@ def test_secret_is_stored_sealed_and_returned_once(iam: Client, server: Running,
     id, secret = new_key(iam, UserName=jane)
     (listed,) = iam.list_access_keys(UserName=jane)["AccessKeyMetadata"]
     assert set(listed) == {"UserName", "AccessKeyId", "Status", "CreateDate"}
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(access_keys, id=id)
     assert row is not None
     assert secret.encode() not in row["sealed"]
@@ -189,7 +189,7 @@ def test_unused_key_has_no_last_use(iam: Client, jane: str) -> None:
 def test_used_key_has_date_region_and_service(iam: Client, server: Running, jane: str) -> None:
     """R-33."""
     id, _ = new_key(iam, UserName=jane)
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.insert(access_key_uses, access_key_id=id, at=1_700_000_000, region="eu-west-1", service="docs")
     used = iam.get_access_key_last_used(AccessKeyId=id)["AccessKeyLastUsed"]
     assert used["LastUsedDate"].timestamp() == 1_700_000_000

@@ -104,7 +104,7 @@ def test_summary_reports_the_token_version(iam: Any) -> None:
 def test_summary_counts_assigned_devices_once(iam: Any, server: Running) -> None:
     """A user's and the root user's; an unassigned one is not in use."""
     ada = iam.create_user(UserName="ada")["User"]["UserId"]
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         for number, (user_id, for_root) in enumerate(((ada, False), (None, True), (None, False))):
             records.insert(
                 mfa_devices,

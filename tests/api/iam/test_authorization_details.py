@@ -54,7 +54,7 @@ def account(iam: Client, server: Running) -> Client:
             users=[{"name": "ada", "groups": ["Team", "empty"], **whole}],
             roles=[{"name": "App", **whole}, {"name": "plain"}],
         )
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         role = records.one(identities, account=ACCOUNT, folded="app")["id"]
         for number, region in enumerate(("eu-west-1", "us-east-1", "ap-south-1")):
             use = {"identity_id": role, "service": "iam", "action": f"A{number}"}
@@ -163,7 +163,7 @@ def test_trust_policy_shows_the_id_of_a_deleted_principal(account: Client, serve
         return principal
 
     assert trusted() == ada["Arn"]
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.delete(identities, id=ada["UserId"])
     assert trusted() == ada["UserId"]
 

@@ -59,7 +59,7 @@ def test_boundary_that_is_no_policy_is_rejected(
     kind: str, arn: str, code: str, sentence: str, iam: Client, server: Running
 ) -> None:
     """With AWS's messages, and nothing changes; policies of other accounts don't exist."""
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         theirs = {"id": "ANPATHEIRS", "account": OTHER_ACCOUNT, "path": "/", "name": "theirs", "folded": "theirs"}
         records.insert(schema.policies, **theirs, description="", default_version=1, tags={}, created=1)
     name = make(iam, kind, PermissionsBoundary=POWER)

@@ -44,14 +44,14 @@ def report(client: Any) -> dict[str, dict[str, str]]:
 
 def add(server: Running, table: Any, **values: Any) -> None:
     """Insert a row, as other operations would."""
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.insert(table, account=ACCOUNT, **values)
     server.guard.refresh()
 
 
 def age(server: Running, seconds: int) -> None:
     """Make the report older."""
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         row = records.one(credential_reports, account=ACCOUNT)
         assert row is not None
         records.update(credential_reports, {"created": row["created"] - seconds}, account=ACCOUNT)

@@ -53,7 +53,7 @@ class Watched:
     def rows(self) -> str:
         """Return all rows of all tables as text; bytes unchanged and in base 64."""
         texts = []
-        with self.running.store.viewing() as records:
+        with self.running.store.read_transaction() as records:
             for table in metadata.sorted_tables:
                 for row in records.all(table):
                     texts += [_written(value) for value in row.values()]

@@ -29,12 +29,12 @@ def test_deleting_a_group_with_users_raises_delete_conflict(iam: Client) -> None
 def test_deleting_a_group_with_policies_raises_delete_conflict(iam: Client, server: Running) -> None:
     """R-11: attached ones first, then inline ones."""
     id = iam.create_group(GroupName="staff")["Group"]["GroupId"]
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.insert(schema.attachments, identity_id=id, policy_id="ANPAIWMBCKSKIEE64ZLYK")
         records.insert(schema.inline_policies, identity_id=id, folded="p", name="p", text="{}", digest="")
     with refusal("DeleteConflict", "Cannot delete entity, must detach all policies first."):
         iam.delete_group(GroupName="staff")
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.delete(schema.attachments, identity_id=id)
     with refusal("DeleteConflict", "Cannot delete entity, must delete policies first."):
         iam.delete_group(GroupName="staff")

@@ -32,7 +32,7 @@ def jane(client_for: Callable[..., Client], iam: Client) -> Client:
 
 def digest_of(server: Running, client: Client, name: str = "jane") -> str:
     owner = client.get_user(UserName=name)["User"]["UserId"]
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(login_profiles, owner=owner)
     assert row is not None
     digest: str = row["digest"]
@@ -143,7 +143,7 @@ def test_root_user_has_its_own_profile(root: Client, iam: Client, server: Runnin
     """Without a user name; no user can reach it (R-3)."""
     made = root.create_login_profile(Password=GOOD)["LoginProfile"]
     assert made["UserName"] == "acme"
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(login_profiles, owner=ACCOUNT)
     assert row is not None
     assert row["user_id"] is None
@@ -267,7 +267,7 @@ def test_session_policies_override_the_password_policy_grant(server: Running, ia
     limit = json.dumps({"Version": "2012-10-17", "Statement": allow("docs:*")})
     for session_policies, expected in (((limit,), None), (None, "iam:ChangePassword")):
         caller = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/admin", session_policies=session_policies)
-        with server.store.viewing() as records:
+        with server.store.read_transaction() as records:
             store = server.store
             call = ServiceCall(caller, ACCOUNT, "aws", 0, records, store.sealer, store.ids, store.seal_session)
             policy: Any = own_password_target(call, {}).policy
@@ -313,12 +313,12 @@ def test_former_passwords_are_limited(iam: Client, server: Running) -> None:
     iam.create_login_profile(UserName="jane", Password="Password-0")
     for number in range(1, MAX_FORMER + 4):
         iam.update_login_profile(UserName="jane", Password=f"Password-{number}")
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.count(former_passwords) == MAX_FORMER
     iam.update_account_password_policy(PasswordReusePrevention=24)
     with refusal("PasswordPolicyViolation"):
         iam.update_login_profile(UserName="jane", Password="Password-4")
     iam.update_login_profile(UserName="jane", Password="Password-3")
     iam.delete_login_profile(UserName="jane")
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.count(former_passwords) == 0

@@ -58,7 +58,7 @@ def test_document_is_returned_as_written(iam: Client, server: Running) -> None:
         '"Action":"docs:Re\\u0061d","Resource":"arn:aws:docs:::é+ %2B/ÿ"} } '
     )
     arn = iam.create_policy(PolicyName="Odd", PolicyDocument=text)["Policy"]["Arn"]
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.one(policy_versions, policy_id=records.one(policies, folded="odd")["id"])["text"] == text
     iam.meta.events.unregister("after-call.iam", json_decode_policies)
     encoded = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
@@ -344,7 +344,7 @@ def test_deleted_policy_loses_its_versions(iam: Client, server: Running) -> None
     iam.delete_policy(PolicyArn=arn)
     with refusal("NoSuchEntity", f"Policy {arn} was not found.", 404):
         iam.get_policy(PolicyArn=arn)
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.count(policy_versions, policy_id=id) == 0
     make(iam, "Reader")
     again = iam.get_policy(PolicyArn=arn)["Policy"]

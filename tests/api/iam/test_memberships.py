@@ -93,7 +93,7 @@ def test_membership_takes_effect_at_once(iam: Client, client_for: Callable[..., 
     ann = client_for("ann")
     id = iam.create_group(GroupName="readers")["Group"]["GroupId"]
     text = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:ListUsers","Resource":"*"}]}'
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.insert(inline_policies, identity_id=id, folded="p", name="p", text=text, digest="0" * 64)
     with refusal("AccessDenied"):
         ann.list_users()
@@ -126,5 +126,5 @@ def test_user_of_another_account_cannot_be_added(iam: Client, other_account: Cli
     other_account.create_user(UserName="stranger")
     with refusal("NoSuchEntity", "The user with name stranger cannot be found."):
         iam.add_user_to_group(GroupName="staff", UserName="stranger")
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.count(identities, kind="group") == 1

@@ -39,7 +39,7 @@ def enable(iam: Client, seed: str, name: str = "phone", user: str = "jane", step
 
 
 def row_of(server: Running, name: str = "phone") -> Row:
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(mfa_devices, serial=serial_of(name))
     assert row is not None
     return row
@@ -70,7 +70,7 @@ def test_new_device_is_returned_once(iam: Client, server: Running) -> None:
     assert "EnableDate" not in made
     (listed,) = iam.list_virtual_mfa_devices()["VirtualMFADevices"]
     assert listed == {"SerialNumber": made["SerialNumber"]}
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(mfa_devices, serial=made["SerialNumber"])
     assert row is not None
     assert seed not in row["sealed"]

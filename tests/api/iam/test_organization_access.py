@@ -44,7 +44,7 @@ def organization(server: Running) -> Running:
 
 
 def use(server: Running, account: str, user: str, service: str, at: int, region: str = "eu-west-1") -> None:
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         row = records.one(identities, account=account, kind="user", folded=user)
         assert row is not None
         values = {"service": service, "action": "Get", "at": at, "region": region}
@@ -53,7 +53,7 @@ def use(server: Running, account: str, user: str, service: str, at: int, region:
 
 
 def scp(server: Running, name: str) -> str:
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(control_policies, name=name, type="SCP")
         assert row is not None
         return str(row["id"])

@@ -122,7 +122,7 @@ def test_missing_version_is_not_found(iam: Client, arn: str, operation: str) -> 
 
 def test_new_version_sets_the_update_date(iam: Client, arn: str, server: Running) -> None:
     """As in the model."""
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.update(policies, {"created": 1}, folded="reader")
         records.update(policy_versions, {"created": 1}, policy_id=records.one(policies, folded="reader")["id"])
     policy = iam.get_policy(PolicyArn=arn)["Policy"]

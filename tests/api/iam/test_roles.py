@@ -45,7 +45,7 @@ def test_plain_role_has_defaults(iam: Client) -> None:
 def test_role_has_its_last_use(iam: Client, server: Running) -> None:
     """R-33."""
     id = make(iam)["RoleId"]
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         for at, region in ((1_700_000_000, "eu-west-1"), (1_600_000_000, "us-east-1")):
             records.insert(schema.service_uses, identity_id=id, service="docs", action=f"A{at}", at=at, region=region)
     used = iam.get_role(RoleName="r")["Role"]["RoleLastUsed"]
@@ -118,7 +118,7 @@ def test_deleting_a_used_role_raises_delete_conflict(iam: Client, server: Runnin
     id = make(iam)["RoleId"]
     iam.create_instance_profile(InstanceProfileName="p")
     iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.insert(schema.attachments, identity_id=id, policy_id="ANPAIWMBCKSKIEE64ZLYK")
         records.insert(schema.inline_policies, identity_id=id, folded="p", name="p", text="{}", digest="")
 
@@ -129,10 +129,10 @@ def test_deleting_a_used_role_raises_delete_conflict(iam: Client, server: Runnin
     is_kept("remove roles from instance profile")
     iam.remove_role_from_instance_profile(InstanceProfileName="p", RoleName="r")
     is_kept("detach all policies")
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.delete(schema.attachments, identity_id=id)
     is_kept("delete policies")
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.delete(schema.inline_policies, identity_id=id)
     iam.delete_role(RoleName="r")
     with refusal("NoSuchEntity", "The role with name r cannot be found."):
@@ -162,7 +162,7 @@ def test_role_operations_supply_the_boundary_key(iam: Client, client_for: Callab
 
 def test_rejected_role_leaves_nothing(iam: Client, server: Running) -> None:
     """T-3: every call is atomic."""
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         before = records.count(schema.identities)
     for parameters in (
         {"PermissionsBoundary": "arn:aws:iam::aws:policy/None"},
@@ -171,7 +171,7 @@ def test_rejected_role_leaves_nothing(iam: Client, server: Running) -> None:
     ):
         with pytest.raises(iam.exceptions.ClientError):
             iam.create_role(**{"RoleName": "r", "AssumeRolePolicyDocument": trusting(EC2), **parameters})
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.count(schema.identities) == before
 
 

@@ -96,7 +96,7 @@ def test_private_keys_are_sealed_and_never_returned(iam: Client, server: Running
     key = found["PrivateKeyList"][0]
     assert set(key) == {"KeyId", "Timestamp"}
     assert "PRIVATE" not in str(found).replace("PrivateKeyList", "")
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(schema.saml_private_keys, id=key["KeyId"])
     assert row is not None
     assert b"PRIVATE" not in row["sealed"]
@@ -158,7 +158,7 @@ def test_saml_provider_is_deleted_with_its_keys(iam: Client, server: Running) ->
     """Even if roles trust it."""
     make(iam, AddPrivateKey=pem())
     iam.delete_saml_provider(SAMLProviderArn=ARN)
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.count(schema.saml_private_keys) == 0
     assert iam.list_saml_providers()["SAMLProviderList"] == []
 

@@ -51,7 +51,7 @@ def test_server_private_key_is_sealed_and_never_returned(iam: Client, server: Ru
     upload(iam)
     assert "CertificateChain" not in iam.get_server_certificate(ServerCertificateName="web")["ServerCertificate"]
     assert "PRIVATE" not in str(iam.get_server_certificate(ServerCertificateName="web"))
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(server_certificates, account=ACCOUNT, folded="web")
     assert row is not None
     assert b"PRIVATE" not in row["sealed"]

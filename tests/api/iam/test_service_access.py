@@ -30,7 +30,7 @@ def policy(*actions: str) -> str:
 
 def use(server: Running, identity_id: str, service: str, action: str, at: int, region: str = "eu-west-1") -> None:
     """Insert an attempt."""
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.insert(service_uses, identity_id=identity_id, service=service, action=action, at=at, region=region)
     server.guard.refresh()
 
@@ -265,7 +265,7 @@ def test_number_of_stored_jobs_is_limited(
     made = []
     for number in range(5):
         made.append(job_of(iam, f"arn:aws:iam::{ACCOUNT}:user/admin"))
-        with server.store.changing() as records:
+        with server.store.write_transaction() as records:
             records.update(jobs, {"created": number}, id=made[-1])
     for job in made[:2]:
         with refused("NoSuchEntity"):
@@ -331,7 +331,7 @@ def test_explaining_a_decision_is_no_attempt(iam: Any, server: Running) -> None:
     ada = iam.create_user(UserName="ada")["User"]
     server.guard.explain(Principal.from_arn(ada["Arn"]), "docs:GetDocument", DOCUMENT)
     server.guard.uses.flush()
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.count(service_uses, identity_id=ada["UserId"]) == 0
 
 

@@ -35,7 +35,7 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 
 def digest_of(server: Running, id: str) -> str:
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(service_credentials, id=id)
     assert row is not None
     digest: str = row["digest"]
@@ -111,7 +111,7 @@ def test_credential_expires_by_age(iam: Client, server: Running, jane: str) -> N
     made = create(iam, BEDROCK, CredentialAgeDays=30)
     assert (made["ExpirationDate"] - made["CreateDate"]).total_seconds() == 30 * DAY
     id = made["ServiceSpecificCredentialId"]
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.update(service_credentials, {"expires": CLOCK.seconds() - 1}, id=id)
     iam.update_service_specific_credential(UserName=jane, ServiceSpecificCredentialId=id, Status="Active")
     (listed,) = iam.list_service_specific_credentials(UserName=jane)["ServiceSpecificCredentials"]

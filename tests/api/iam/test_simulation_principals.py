@@ -355,7 +355,7 @@ def test_malformed_exclusion_is_rejected(people: Running, identifier: dict[str, 
 )
 def test_source_is_the_default_caller(iam: Client, people: Running, source: str, table: str, pattern: str) -> None:
     """K-10: with its own keys, including its unique id."""
-    with people.store.viewing() as records:
+    with people.store.read_transaction() as records:
         row = records.one(identities, account=ACCOUNT, folded=table)
     assert row is not None
     conditions = {
@@ -488,7 +488,7 @@ def test_source_must_be_an_entity_of_the_account(
 @pytest.mark.parametrize("operation", ["simulate", "keys", "services"])
 def test_invalid_stored_policy_is_a_server_error(iam: Client, people: Running, operation: str) -> None:
     """PolicyEvaluation, since the caller can't fix it."""
-    with people.store.changing() as records:
+    with people.store.write_transaction() as records:
         records.update(inline_policies, {"text": "{"}, folded="writing")
     with refusal("PolicyEvaluation", "a stored policy could not be evaluated", 500):
         match operation:
@@ -524,7 +524,7 @@ def test_simulation_is_authorized_on_its_source(people: Running, client_for: Cal
 def test_service_linked_role_is_not_limited_by_organizations(people: Running) -> None:
     """E-10."""
     in_organization(people, OTHER_ACCOUNT, root=FULL, account=["OnlyS3"], unit=FULL)
-    with people.store.changing() as records:
+    with people.store.write_transaction() as records:
         records.update(
             identities, {"path": "/aws-service-role/jobs.amazonaws.com/", "boundary_id": None}, name="worker"
         )

@@ -112,7 +112,7 @@ def test_trust_policy_is_stored_with_digest_and_bindings(iam: Client, server: Ru
     """P-5: as a seed stores it."""
     document = "\n" + trusting({"AWS": [user_arn("admin"), user_arn("admin", OTHER_ACCOUNT), ACCOUNT]})
     save(iam, document)
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = records.one(identities, kind="role")
         ids = {record["account"]: record["id"] for record in records.all(identities, kind="user", name="admin")}
     assert row is not None

@@ -77,7 +77,7 @@ def _row(table: Any, **values: Any) -> Hang:
         user_id = iam.get_user(UserName="ann")["User"]["UserId"]
         common = {"account": ACCOUNT, "user_id": user_id, "created": 1, "status": "Active"}
         columns = {name: value for name, value in (common | values).items() if name in table.c}
-        with server.store.changing() as records:
+        with server.store.write_transaction() as records:
             records.insert(table, **{name: user_id if value is ... else value for name, value in columns.items()})
 
     return hang
@@ -130,7 +130,7 @@ def test_deleted_user_cannot_authenticate(iam: Client, client_for: Callable[...,
     """The key of a deleted user opens nothing."""
     ann = client_for("ann")
     user_id = iam.get_user(UserName="ann")["User"]["UserId"]
-    with server.store.changing() as records:
+    with server.store.write_transaction() as records:
         records.delete(schema.access_keys, user_id=user_id)
     iam.delete_user(UserName="ann")
     with refusal("InvalidClientTokenId", status=403):

@@ -258,7 +258,7 @@ def test_disabled_issuer_has_no_tokens_and_keys(server: Running, iam: Client, is
     for document in ("openid-configuration", "jwks.json"):
         with pytest.raises(HTTPError, match="404"):
             fetch(f"{issuer}/.well-known/{document}")
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         assert records.all(issuer_keys) == []
 
 
@@ -320,7 +320,7 @@ def test_identity_token_is_no_credential_here(server: Running, sts: Client) -> N
 
 
 def ring(server: Running, algorithm: str = "ES384") -> list[tuple[str, int]]:
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         rows = records.all(issuer_keys, order=("created",), algorithm=algorithm)
     return [(row["id"], row["created"]) for row in rows]
 
@@ -356,7 +356,7 @@ def test_signing_keys_are_rotated(server: Running, issuer: str) -> None:
 
 def test_private_halves_are_sealed(server: Running, issuer: str) -> None:
     """No row and no representation shows one."""
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         rows = records.all(issuer_keys)
     for row in rows:
         assert b'"d"' not in row["sealed"]
@@ -367,17 +367,17 @@ def test_private_halves_are_sealed(server: Running, issuer: str) -> None:
 
 def test_database_access_alone_publishes_no_key(server: Running, issuer: str) -> None:
     """A moved, renamed or altered row can't be unsealed: no key is published, no token signed."""
-    with server.store.viewing() as records:
+    with server.store.read_transaction() as records:
         row = dict(records.all(issuer_keys, algorithm="ES384")[0])
     altered = bytearray(row["sealed"])
     altered[-1] ^= 1
     for change in ({"sealed": bytes(altered)}, {"id": "other"}, {"algorithm": "RS256"}, {"sealed": b"{}"}):
-        with server.store.changing() as records:
+        with server.store.write_transaction() as records:
             records.delete(issuer_keys, id=row["id"])
             records.insert(issuer_keys, **{**row, **change})
         with pytest.raises(HTTPError, match="503"):
             fetch(f"{issuer}/.well-known/jwks.json")
-        with server.store.changing() as records:
+        with server.store.write_transaction() as records:
             records.delete(issuer_keys, id=change.get("id", row["id"]))
             records.insert(issuer_keys, **row)
     assert fetch(f"{issuer}/.well-known/jwks.json")["keys"]

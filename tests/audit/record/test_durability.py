@@ -88,7 +88,7 @@ def test_failing_policy_set_is_not_guaranteed() -> None:
         def policy_set(self) -> Any:
             raise RuntimeError
 
-        def explain_again(self, decision: Decision) -> Any: ...
+        def explain_decision(self, decision: Decision) -> Any: ...
 
     assert not recorded().is_guaranteed(replace(allow(), explainer=Broken()), CALL)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.audit.open_trail import open_rules
+from iam_guard.audit.open_trail import open_privacy_rules
 from iam_guard.audit.record import pseudonyms
 from iam_guard.audit.record.line import decision_line
 from iam_guard.audit.record.privacy import MASK, REQUIRED_MEMBERS, PrivacyRules, Treatment
@@ -224,14 +224,14 @@ def test_dropping_a_list_element_is_rejected(pointer: str) -> None:
 
 
 def test_settings_create_the_rules(key_file: Path, tmp_path: Path) -> None:
-    assert open_rules(Settings(), None) is None
-    assert open_rules(Settings(audit_mask=("/userAgent",)), None) is not None
+    assert open_privacy_rules(Settings(), None) is None
+    assert open_privacy_rules(Settings(audit_mask=("/userAgent",)), None) is not None
     settings = Settings(audit_pseudonyms=("/userAgent",))
     with pytest.raises(ConfigurationError, match="IAM_GUARD_AUDIT_PSEUDONYM_KEY_FILE"):
-        open_rules(settings, None)
+        open_privacy_rules(settings, None)
     with pytest.raises(ConfigurationError, match="iam-guard audit pseudonym-key"):
-        open_rules(settings, tmp_path / "iam.db")
-    assert open_rules(replace(settings, audit_pseudonym_key_file=str(key_file)), None) is not None
+        open_privacy_rules(settings, tmp_path / "iam.db")
+    assert open_privacy_rules(replace(settings, audit_pseudonym_key_file=str(key_file)), None) is not None
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from iam_guard.audit.consumer.subscription import AuditReader, Delivery
-from tests.audit.shipping.receivers import Receiver, receiving
+from tests.audit.shipping.receivers import Receiver, run_receiver
 from tests.audit.trails import RING, written
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
+    with run_receiver() as found:
         yield found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.shipping.destination import NotDelivered
-from iam_guard.audit.shipping.destinations import FollowingSink
+from iam_guard.audit.shipping.destinations import ConfiguredSink
 from iam_guard.audit.shipping.pace import Pace
 from iam_guard.audit.shipping.shipper import ShipperOptions
 from iam_guard.audit.shipping.shippers import Shippers
@@ -20,7 +20,7 @@ from tests.audit.trails import RING
 QUICK = Pace(
     poll=0.01, first_pause=0.005, max_pause=0.02, standby=0.02, stopped=0.02, measure=0.0, drain=5.0, closing=10.0
 )
-ONCE = ShipperOptions(is_once=True, is_patient=False)
+ONCE = ShipperOptions(is_once=True, retries_after_damage=False)
 PATIENT = ShipperOptions()
 
 Answer = Callable[[Sequence[Delivery]], NotDelivered | None]
@@ -57,21 +57,21 @@ class FakeDestination:
         return [each.record["eventID"] for each in self.received if "filler" in each.record]
 
 
-def sink_to(destination: FakeDestination, text: str = "-#name=fake") -> FollowingSink:
-    return FollowingSink(SinkUrl.parse(text), lambda: destination)
+def sink_to(destination: FakeDestination, text: str = "-#name=fake") -> ConfiguredSink:
+    return ConfiguredSink(SinkUrl.parse(text), lambda: destination)
 
 
 def shippers_to(
     trail: Path,
-    *sinks: FollowingSink,
+    *sinks: ConfiguredSink,
     options: ShipperOptions = ONCE,
     ring: KeyRing | None = RING,
     pace: Pace = QUICK,
 ) -> Shippers:
-    return Shippers(trail, ring, sinks, manner=options, pace=pace)
+    return Shippers(trail, ring, sinks, options=options, pace=pace)
 
 
-def ship_once(trail: Path, *sinks: FollowingSink, **keywords: Any) -> Shippers:
+def ship_once(trail: Path, *sinks: ConfiguredSink, **keywords: Any) -> Shippers:
     """Ship until the threads end."""
     shippers = shippers_to(trail, *sinks, **keywords)
     shippers.start()

@@ -39,7 +39,7 @@ class Receiver:
 
 
 @contextmanager
-def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
+def run_receiver(certificate: Path | None = None) -> Iterator[Receiver]:
     """Run a receiver on a free loopback port, with TLS if a file with a key and a certificate is given."""
     receiver = Receiver()
     receiver.gate.set()

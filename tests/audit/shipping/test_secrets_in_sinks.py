@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.audit.export.export_formats import FORMS
-from iam_guard.audit.open_trail import open_log
+from iam_guard.audit.open_trail import open_audit_log
 from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
@@ -34,7 +34,7 @@ from iam_guard.model.request import AccessRequest, Call
 from iam_guard.settings import Settings
 from tests.audit.shipping.destinations import ship_once
 from tests.audit.shipping.nats_servers import UniqueStream, shared_server
-from tests.audit.shipping.receivers import receiving
+from tests.audit.shipping.receivers import run_receiver
 
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -107,7 +107,7 @@ def recorded_trail(folder: Path, secrets: list[str]) -> Path:
     """Write a trail with secrets in every field."""
     create_signing_key_file(folder / "key")
     chosen = Settings(audit=f"{folder}/trail/", audit_key_file=str(folder / "key"), audit_wait=30.0)
-    log = open_log(chosen, None)
+    log = open_audit_log(chosen, None)
     assert isinstance(log, Pipeline)
     trail = Trail(log, keys=ListedKeys(("aws:*", "iam:*", "docs:*")))
     for secret in secrets:
@@ -127,7 +127,7 @@ def stream() -> Iterator[UniqueStream]:
 def test_sinks_receive_no_planted_secret(tmp_path: Path, stream: UniqueStream, form: str) -> None:
     trail = recorded_trail(tmp_path, [nested(secret, depth) for secret in PLANTED.values() for depth in (0, 1, 2)])
     out = tmp_path / "out.jsonl"
-    with receiving() as hook, receiving() as collector:
+    with run_receiver() as hook, run_receiver() as collector:
         urls = [
             f"file:{out}#name=file&form={form}",
             f"{hook.url}/in#name=hook&form={form}",

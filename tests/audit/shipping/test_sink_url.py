@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.audit.open_trail import open_log
+from iam_guard.audit.open_trail import open_audit_log
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
@@ -195,14 +195,14 @@ def test_sinks_are_read_from_settings() -> None:
 def test_sinks_without_trail_folder_raise(tmp_path: Path) -> None:
     for audit in ("", "-", str(tmp_path / "audit.jsonl")):
         with pytest.raises(ConfigurationError, match="sinks follow a trail in a folder"):
-            open_log(Settings(audit=audit, audit_sinks=("-",)), None)
+            open_audit_log(Settings(audit=audit, audit_sinks=("-",)), None)
 
 
 def test_invalid_sink_prevents_opening_the_log(tmp_path: Path) -> None:
     create_signing_key_file(tmp_path / "key")
     settings = Settings(audit=f"{tmp_path}/trail/", audit_key_file=str(tmp_path / "key"), audit_sinks=("nonsense",))
     with pytest.raises(ConfigurationError, match="audit_sinks"):
-        open_log(settings, None)
+        open_audit_log(settings, None)
 
 
 # --- Retry-After -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.to_otlp import Collector, connector
 from tests.audit.shipping.destinations import ship_once
-from tests.audit.shipping.receivers import Answer, Receiver, Request, receiving
+from tests.audit.shipping.receivers import Answer, Receiver, Request, run_receiver
 from tests.audit.trails import written
 
 
@@ -156,7 +156,7 @@ def test_otlp_unreachable_error_has_no_address(
 ) -> None:
     """Neither do the log lines of the exporter."""
     caplog.set_level(logging.DEBUG)
-    with receiving() as stopped:
+    with run_receiver() as stopped:
         away = collector(stopped, "/pl4nted")
     receiver.gate.clear()
     for sink, error in ((away, "ConnectionError"), (collector(receiver, "/pl4nted", "&timeout=0.2"), "ReadTimeout")):
@@ -170,7 +170,7 @@ def test_otlp_unreachable_error_has_no_address(
 
 
 def test_otlp_closed_keepalive_connection_is_retried(batch: Sequence[Delivery]) -> None:
-    with receiving() as receiver:
+    with run_receiver() as receiver:
         sink = collector(receiver)
         sink.send(batch)
         receiver.answers = [Answer(200, (("connection", "close"),))]

@@ -23,7 +23,7 @@ from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.to_webhook import MAX_BODY, Webhook, connector
 from iam_guard.audit.shipping.webhook_signature import verify_webhook
 from tests.audit.shipping.destinations import ship_once
-from tests.audit.shipping.receivers import Answer, Receiver, Request, receiving
+from tests.audit.shipping.receivers import Answer, Receiver, Request, run_receiver
 from tests.audit.trails import written
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -126,7 +126,7 @@ def test_webhook_timeout_is_unreachable(receiver: Receiver, batch: Sequence[Deli
 
 
 def test_webhook_unreachable_error_has_no_address(batch: Sequence[Delivery]) -> None:
-    with receiving() as stopped:
+    with run_receiver() as stopped:
         sink = webhook(stopped)
     with pytest.raises(Unreachable) as caught:
         sink.send(batch)
@@ -146,7 +146,7 @@ def test_webhook_ignores_proxy_variables(
 def test_webhook_verifies_certificates(batch: Sequence[Delivery], tmp_path: Path) -> None:
     """A private authority is trusted only if `ca_file` names it."""
     pem = self_signed(tmp_path)
-    with receiving(pem) as receiver:
+    with run_receiver(pem) as receiver:
         with pytest.raises(Unreachable):
             webhook(receiver).send(batch)
         webhook(receiver, f"&ca_file={pem}").send(batch)

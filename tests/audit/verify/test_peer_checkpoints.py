@@ -16,7 +16,7 @@ from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify import peer_checkpoints
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
 from iam_guard.audit.verify.peer_checkpoints import MAX_NEWEST, PAUSE, PeerCheckpoints
-from iam_guard.audit.verify.shard import opening_facts, segments_of, shards_of
+from iam_guard.audit.verify.shard import segment_start_facts, segments_of, shards_of
 from iam_guard.audit.verify.shard_claims import claims_in
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_events import segment_line
@@ -31,7 +31,7 @@ from tests.audit.verify.test_trail_verifier import rewritten
 
 def peers_in(shard: Path, number: int = 0) -> dict[str, Any]:
     """Return the peers in the first line of a segment, by name."""
-    facts = opening_facts(segments_of(shard)[number])
+    facts = segment_start_facts(segments_of(shard)[number])
     return {each["shard"]: each for each in (facts or {}).get("others", [])}
 
 

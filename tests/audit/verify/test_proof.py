@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from iam_guard.audit.verify.checkpoint import open_checkpoint
 from iam_guard.audit.verify.merkle import Subtrees, Tree, inclusion_proof, leaf_hash, verify_inclusion
-from iam_guard.audit.verify.proof import InclusionProof, latest_checkpoints, problem_of, prove
+from iam_guard.audit.verify.proof import InclusionProof, latest_checkpoints, proof_problem, prove
 from iam_guard.audit.verify.shard import segments_of, shards_of, whole_lines
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_verifier import verify_trail
@@ -43,7 +43,7 @@ def test_prove_every_record_survives_json(trail: Path, number: int) -> None:
     proof = prove(trail, f"id-{number}", RING)
     parsed = InclusionProof.from_dict(json.loads(json.dumps(proof.to_dict())))
     assert parsed == proof
-    assert problem_of(parsed, RING) is None
+    assert proof_problem(parsed, RING) is None
     assert json.loads(parsed.line)["eventID"] == f"id-{number}"
 
 
@@ -62,8 +62,8 @@ def test_proof_changed_in_any_part_is_invalid(trail: Path, number: int, data: st
         replace(proof, checkpoint=proof.checkpoint[:-5] + b"AAA=\n"),
         replace(proof, line=prove(trail, "id-101", RING).line),
     ]
-    assert all(problem_of(each, RING) is not None for each in changed)
-    assert problem_of(proof, KeyRing([STRANGER.verifier])) is not None
+    assert all(proof_problem(each, RING) is not None for each in changed)
+    assert proof_problem(proof, KeyRing([STRANGER.verifier])) is not None
 
 
 def test_prove_missing_or_unsigned_record_raises(trail: Path, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_prove_missing_or_unsigned_record_raises(trail: Path, tmp_path: Path) ->
     with pytest.raises(InvalidInput, match="expected a record"):
         prove(tmp_path, "id-2", RING)
     writer.close()
-    assert problem_of(prove(tmp_path, "id-1", RING), RING) is None
+    assert proof_problem(prove(tmp_path, "id-1", RING), RING) is None
 
 
 def test_prove_modified_record_raises(tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_trail_with_dropped_segments_verifies(tmp_path: Path) -> None:
     report = verify_trail(tmp_path, RING)
     assert report.is_ok
     assert sum(each.dropped for each in report.shards) == segments_of(shard)[-1].first
-    assert problem_of(prove(tmp_path, "id-39", RING), RING) is None
-    assert problem_of(kept, RING) is None
+    assert proof_problem(prove(tmp_path, "id-39", RING), RING) is None
+    assert proof_problem(kept, RING) is None
     hashes = b"".join(segment.hashes.read_bytes() for segment in segments_of(shard))
     leaves = [hashes[begin : begin + 32] for begin in range(0, len(hashes), 32)]
     tree = Tree()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of, open_checkpoint, sign_checkpoint
+from iam_guard.audit.verify.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint, split_notes
 from iam_guard.audit.verify.signed_note import (
     KeyRing,
     SignerKey,
@@ -189,7 +189,7 @@ def test_split_of_truncated_checkpoint_file_finds_notes(count: int, cut: int) ->
     """A truncated note is torn; complete ones are returned unchanged, with their offset."""
     content = (NOTE + "\n").encode() * count
     kept = content[: max(0, len(content) - cut)]
-    found = list(notes_of(kept))
+    found = list(split_notes(kept))
     whole = [each for each in found if not each.torn]
     assert [each.note for each in whole] == [NOTE.encode()] * (len(kept) // (len(NOTE.encode()) + 1))
     assert all(kept[each.begin :].startswith(each.note) for each in whole)

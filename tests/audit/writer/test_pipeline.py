@@ -22,7 +22,7 @@ from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.record.record_classes import ADMIN, CHANGE, DENIAL, READ, WRITE, RecordClass, lane_of
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
-from iam_guard.audit.verify.checkpoint import notes_of, open_checkpoint
+from iam_guard.audit.verify.checkpoint import open_checkpoint, split_notes
 from iam_guard.audit.verify.shard import is_ended, shards_of
 from iam_guard.audit.verify.trail_events import refused_line
 from iam_guard.audit.verify.verdicts import Verdict
@@ -174,7 +174,7 @@ def test_idle_pipeline_signs_a_checkpoint(tmp_path: Path, opened: Callable[..., 
     pipeline.put(record(1), READ)
     eventually(lambda: pipeline.usage().checkpoint_age is not None)
     content = last_segment(only_shard(tmp_path)).checkpoints.read_bytes()
-    sizes = [open_checkpoint(place.note, RING).checkpoint.size for place in notes_of(content)]
+    sizes = [open_checkpoint(place.note, RING).checkpoint.size for place in split_notes(content)]
     assert sizes[-1] == 2
     age = pipeline.usage().checkpoint_age
     assert age is not None

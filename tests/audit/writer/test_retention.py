@@ -33,7 +33,7 @@ from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.retention import HOLD, SWEEP_LOCK, RetentionRule, Sweep, drop_segments
 from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.audit.writer.segment_writer import SegmentWriter
-from iam_guard.audit.writer.trail_writer import TrailPlace
+from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import ConfigurationError, TrailDamaged
 from iam_guard.settings import load
 from tests.audit.pipelines import ROOT, eventually, facts_in, ids_in
@@ -471,7 +471,7 @@ from pathlib import Path
 from iam_guard.audit.record.record_classes import ADMIN, WRITE
 from iam_guard.audit.writer.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.writer.retention import HOLD, RetentionRule
-from iam_guard.audit.writer.trail_writer import TrailPlace
+from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.audit.writer.segment_limits import SegmentLimits
 from tests.audit.pipelines import eventually
 from tests.audit.writer.test_segment_writer import small_disk
@@ -480,7 +480,7 @@ trail = Path(sys.argv[1])
 SMALL = SegmentLimits(checkpoint_records=50, segment_bytes=100_000)
 def opened(days):
     rule = RetentionRule(timedelta(days=days), timedelta(0))
-    return Pipeline(TrailPlace(trail, KEY, RING, service="docs", limits=SMALL, retention=rule), durable_wait=30.0)
+    return Pipeline(TrailConfig(trail, KEY, RING, service="docs", limits=SMALL, retention=rule), durable_wait=30.0)
 def put(pipeline, number, date):
     try:
         return pipeline.put(record(number, filler="x" * 2000).replace(b"2026-11-24", date), ADMIN)
@@ -536,7 +536,7 @@ def test_full_disk_is_freed_by_dropping_old_segments(tmp_path: Path, life: str) 
 
 
 def pipeline(trail: Path, rule: RetentionRule | None) -> Pipeline:
-    return Pipeline(TrailPlace(trail, KEY, RING, service="docs", retention=rule), durable_wait=30.0)
+    return Pipeline(TrailConfig(trail, KEY, RING, service="docs", retention=rule), durable_wait=30.0)
 
 
 @pytest.fixture

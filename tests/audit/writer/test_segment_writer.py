@@ -21,9 +21,16 @@ from iam_guard.audit.consumer.reader import read
 from iam_guard.audit.record.record import Stamp, authentication_record, error_record
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.trail import Trail
-from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of, open_checkpoint
+from iam_guard.audit.verify.checkpoint import Checkpoint, open_checkpoint, split_notes
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
-from iam_guard.audit.verify.shard import LINE_END, place_of, read_opening, segments_of, shard_id, shards_of
+from iam_guard.audit.verify.shard import (
+    LINE_END,
+    read_segment_start,
+    segments_of,
+    shard_and_sequence,
+    shard_id,
+    shards_of,
+)
 from iam_guard.audit.verify.trail_events import Gap
 from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer.segment_limits import SegmentLimits
@@ -39,7 +46,7 @@ LARGE = SegmentLimits(segment_bytes=10**9)
 def checkpoints_of(shard: Path) -> list[Checkpoint]:
     """Return the signed checkpoints in order, each verified."""
     contents = [segment.checkpoints.read_bytes() for segment in segments_of(shard)]
-    return [open_checkpoint(place.note, RING).checkpoint for content in contents for place in notes_of(content)]
+    return [open_checkpoint(place.note, RING).checkpoint for content in contents for place in split_notes(content)]
 
 
 # --- content ---------------------------------------------------------------------------------------------------------
@@ -52,7 +59,7 @@ def test_line_states_its_shard_and_number(tmp_path: Path) -> None:
     writer.close()
     shard = only_shard(tmp_path)
     lines = lines_of(shard)
-    assert [place_of(line) for line in lines] == [(shard.name, number) for number in range(len(lines))]
+    assert [shard_and_sequence(line) for line in lines] == [(shard.name, number) for number in range(len(lines))]
     records = [entry for segment in segments_of(shard) for entry in read(segment.lines)]
     decisions = [entry for entry in records if entry["iamGuard"]["kind"] == "decision"]
     for number, decision in enumerate(decisions):
@@ -89,7 +96,7 @@ def test_segment_starts_with_tree_state_and_last_checkpoint(tmp_path: Path) -> N
     assert len(segments) > 2
     hashes = leaf_hashes(lines_of(only_shard(tmp_path)))
     for segment in segments:
-        opening = read_opening(segment)
+        opening = read_segment_start(segment)
         tree = Tree()
         tree.extend(hashes[: segment.first])
         assert opening is not None
@@ -503,7 +510,7 @@ def test_declare_signs_and_flushes_after_pending_lines(tmp_path: Path) -> None:
     writer.append([record(2)])
     writer.declare(record(3))
     assert writer.size == 7, "two segments start, one gap is declared"
-    last = open_checkpoint([*notes_of(last_segment(only_shard(tmp_path)).checkpoints.read_bytes())][-1].note, RING)
+    last = open_checkpoint([*split_notes(last_segment(only_shard(tmp_path)).checkpoints.read_bytes())][-1].note, RING)
     assert last.checkpoint.size == 7
     writer.close()
     with pytest.raises(OSError, match="closed"):

@@ -20,7 +20,7 @@ from iam_guard import Guard, Principal, open_guard
 from iam_guard.audit.consumer.reader import read
 from iam_guard.authn.client_certificate import read_client_certificate
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.presented_credentials import CarriedCertificate
+from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.cli import main
 from iam_guard.errors import AccessDenied, IamGuardError, InvalidInput, NoSuchEntity, SeedError, UntrustedCertificate
 from iam_guard.factory import guard_on
@@ -91,7 +91,7 @@ class Harness:
     def who(self, party: Party = GOOD, role: str | None = None, call: Call | None = None) -> Principal:
         pems = tuple(Party(each, None).pem.encode() for each in party.chain)
         headers = [] if role is None else [(b"x-iam-guard-role", role.encode())]
-        request = HttpRequest("GET", b"/", b"", tuple(headers), (CarriedCertificate("tls", pems, (), True),))
+        request = HttpRequest("GET", b"/", b"", tuple(headers), (ReceivedCertificate("tls", pems, (), True),))
         return self.guard.authenticate(request, payload_hash=lambda: "", call=call)
 
     def refused(self, party: Party = GOOD, role: str | None = None) -> str:
@@ -231,7 +231,7 @@ def test_missing_role_has_same_error_as_untrusting_one(harness: Harness) -> None
     harness.declare(seed(roles=[role("Robot", trust(["sts:TagSession"]), path="/team/")]))
     untrusting = harness.denied()
     harness.declare(seed())
-    with harness.store.changing() as records:
+    with harness.store.write_transaction() as records:
         records.update(certificate_profiles, {"roles": [ROBOT + "x"]}, name="robots")
     assert harness.denied() == untrusting
 
@@ -286,7 +286,7 @@ def test_profile_with_missing_policy_has_no_sessions(harness: Harness) -> None:
     profile = {"name": "robots", "roles": ["Robot"], "managed_policies": ["Puts"]}
     harness.declare(seed(certificate_profiles=[profile], **managed))
     harness.who()
-    with harness.store.changing() as records:
+    with harness.store.write_transaction() as records:
         records.update(certificate_profiles, {"policy_ids": ["ANPAGONE"]}, name="robots")
     assert "no longer exists" in harness.refused()
 
@@ -368,7 +368,7 @@ def test_cached_certificate_needs_no_store(harness: Harness, monkeypatch: pytest
 
 def _credential() -> Any:
     pems = tuple(Party(each, None).pem.encode() for each in GOOD.chain)
-    return read_client_certificate([CarriedCertificate("tls", pems, (), True)], [])
+    return read_client_certificate([ReceivedCertificate("tls", pems, (), True)], [])
 
 
 def test_expired_session_is_renewed(harness: Harness) -> None:
@@ -418,7 +418,7 @@ def test_change_of_trust_ends_the_session(harness: Harness, change: dict[str, An
 def test_unrelated_change_keeps_sessions_cached(harness: Harness) -> None:
     """Writes about other entities cause no verification."""
     first = harness.who()
-    with harness.guard.store.changing() as records:
+    with harness.guard.store.write_transaction() as records:
         keeper = records.one(identities, folded="keeper")
         assert keeper is not None
         text = json.dumps(document("docs:*"))

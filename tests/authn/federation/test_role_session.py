@@ -86,7 +86,7 @@ class World:
         return self.guard.decide(principal, question.action, question.resource, question.context)
 
     def find(self, arn: str = ROLE) -> Role | None:
-        with self.guard.store.viewing() as records:
+        with self.guard.store.read_transaction() as records:
             return find_role(records, "aws", arn)
 
     def admits(self, identity: FederatedIdentity, arn: str = ROLE) -> bool:

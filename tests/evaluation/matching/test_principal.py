@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from iam_guard.evaluation.matching.principal import Kinship, Principals
+from iam_guard.evaluation.matching.principal import PrincipalMatch, Principals
 from iam_guard.model.principal import Principal
 
 HERE, THERE = "111122223333", "444455556666"
@@ -34,7 +34,7 @@ CALLERS = {
     "web identity": WEB_IDENTITY,
     "anonymous": ANONYMOUS,
 }
-DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
+DIRECT, PARENT, ACCOUNT = PrincipalMatch.DIRECT, PrincipalMatch.PARENT, PrincipalMatch.ACCOUNT
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
         ("CanonicalUser", HERE, {}),
     ],
 )
-def test_entry_names_callers(kind: str, value: str, expected: dict[str, Kinship]) -> None:
+def test_entry_names_callers(kind: str, value: str, expected: dict[str, PrincipalMatch]) -> None:
     """Rules E-20, E-60 to E-62, G-42 to G-51, P-3, P-7, as marked in the table."""
     principals = Principals([(kind, value)])
     assert {name: kin for name, caller in CALLERS.items() if (kin := principals.match(caller))} == expected

@@ -20,14 +20,14 @@ from starlette.routing import BaseRoute, Match, Mount, Route, Router
 
 from iam_guard import Guard, GuardMiddleware, Service, aws_api, current_principal, open_guard, public
 from iam_guard.audit.consumer.reader import read
-from iam_guard.authn.chunked import SMALLEST
+from iam_guard.authn.chunked import MIN_CHUNK_SIZE
 from tests.authn.chunking import Chunker, by_hmac, crc32
 from tests.conftest import ADA, RITA, SEED
 
 docs = Service("docs")
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-CONTENT = [b"x" * SMALLEST, b"y" * SMALLEST, b"z" * 10]
+CONTENT = [b"x" * MIN_CHUNK_SIZE, b"y" * MIN_CHUNK_SIZE, b"z" * 10]
 SEEN: list[bytes] = []
 ENDED: list[bool] = []
 
@@ -93,7 +93,7 @@ def small(tmp_path: Path, audit_file: Path) -> Any:
     """A guard that holds little of a body."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
-    opened = open_guard(str(seed), audit=str(audit_file), max_body=SMALLEST, max_stream=8 * SMALLEST)
+    opened = open_guard(str(seed), audit=str(audit_file), max_body=MIN_CHUNK_SIZE, max_stream=8 * MIN_CHUNK_SIZE)
     yield opened
     opened.close()
 
@@ -239,7 +239,7 @@ def test_invalid_chunk_ends_the_request(small: Guard, audit_file: Path) -> None:
     answer = call(application(small), "/signed/7", headers, parts)
     assert answer.status == 401
     assert "SignatureDoesNotMatch" in answer.text
-    assert (SEEN, ENDED) == ([b"x" * SMALLEST], [])
+    assert (SEEN, ENDED) == ([b"x" * MIN_CHUNK_SIZE], [])
     last = list(read(audit_file))[-1]
     assert (last["errorCode"], last["userIdentity"]["accessKeyId"]) == ("SignatureDoesNotMatch", ADA[0])
 
@@ -276,7 +276,7 @@ def test_started_response_is_broken_off(small: Guard) -> None:
     headers, parts = chunked("/echo/7")
     parts[1] = parts[1].replace(b"yyyy", b"yyyz", 1)
     answer = call(application(small), "/echo/7", headers, parts)
-    assert (answer.status, answer.body) == (200, b"x" * SMALLEST)
+    assert (answer.status, answer.body) == (200, b"x" * MIN_CHUNK_SIZE)
     assert type(answer.error).__name__ == "SignatureDoesNotMatch"
 
 
@@ -298,15 +298,15 @@ def test_denied_upload_is_rejected_before_its_chunks(small: Guard) -> None:
 
 def test_announced_body_over_max_stream_is_rejected(small: Guard) -> None:
     """The setting `max_stream`."""
-    headers, parts = chunked("/signed/7", X_Amz_Decoded_Content_Length=str(8 * SMALLEST + 1))
+    headers, parts = chunked("/signed/7", X_Amz_Decoded_Content_Length=str(8 * MIN_CHUNK_SIZE + 1))
     assert call(application(small), "/signed/7", headers, parts).status == 413
 
 
 def test_chunk_over_max_body_is_rejected(small: Guard) -> None:
     """The setting `max_body`."""
-    length = str(SMALLEST + 1)
+    length = str(MIN_CHUNK_SIZE + 1)
     headers = headers_of("/signed/7", SIGNED, X_Amz_Decoded_Content_Length=length)
-    body = chunker_of(headers).encode([b"x" * (SMALLEST + 1)])
+    body = chunker_of(headers).encode([b"x" * (MIN_CHUNK_SIZE + 1)])
     assert call(application(small), "/signed/7", headers, [body]).status == 413
 
 
@@ -326,7 +326,7 @@ def test_unsigned_body_is_rejected_by_default(small: Guard, path: str, stated: s
 def test_unsigned_body_is_accepted_by_its_route(small: Guard) -> None:
     """Of any length: it is not buffered."""
     headers = headers_of("/unsigned/7", "UNSIGNED-PAYLOAD")
-    answer = call(application(small), "/unsigned/7", headers, [b"any", b"thing" * 5 * SMALLEST])
+    answer = call(application(small), "/unsigned/7", headers, [b"any", b"thing" * 5 * MIN_CHUNK_SIZE])
     assert answer.status == 200
     assert SEEN[0] == b"any"
 
@@ -395,7 +395,7 @@ def test_own_api_accepts_only_signed_bodies(small: Guard, stated: str) -> None:
 
 # --- long ones whose hash is stated --------------------------------------------------------------------------------
 
-LONG = [b"a" * SMALLEST, b"b" * SMALLEST, b"c" * SMALLEST, b"e" * 10]
+LONG = [b"a" * MIN_CHUNK_SIZE, b"b" * MIN_CHUNK_SIZE, b"c" * MIN_CHUNK_SIZE, b"e" * 10]
 STATED = hashlib.sha256(b"".join(LONG)).hexdigest()
 
 
@@ -426,7 +426,7 @@ def test_long_body_with_wrong_signature_is_not_read(small: Guard) -> None:
 
 def test_streamed_body_over_max_stream_is_rejected(small: Guard) -> None:
     """The setting `max_stream`."""
-    parts = [b"x" * SMALLEST] * 9
+    parts = [b"x" * MIN_CHUNK_SIZE] * 9
     headers = headers_of("/signed/7", hashlib.sha256(b"".join(parts)).hexdigest())
     answer = call(application(small), "/signed/7", headers, parts)
     assert (answer.status, ENDED) == (413, [])

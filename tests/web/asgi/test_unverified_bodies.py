@@ -318,10 +318,10 @@ def test_wait_for_a_lookup_ends_without_progress(monkeypatch: pytest.MonkeyPatch
     """Or after the total limit; while lookups finish, it is longer than the limit for progress."""
     now = time.monotonic()
     monkeypatch.setattr(key_lookups._Progress, "last", now + 1_000)
-    monkeypatch.setattr(key_lookups, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(key_lookups, "MAX_TOTAL_WAIT", 60.0)
     key_lookups._check_wait(now - 2 * key_lookups.MAX_WAIT)
     with pytest.raises(ServerBusy):
-        key_lookups._check_wait(now - key_lookups.LONGEST_WAIT)
+        key_lookups._check_wait(now - key_lookups.MAX_TOTAL_WAIT)
     monkeypatch.setattr(key_lookups._Progress, "last", now - key_lookups.MAX_WAIT)
     with pytest.raises(ServerBusy):
         key_lookups._check_wait(now)

@@ -16,14 +16,14 @@ import pytest
 
 from iam_guard import Guard, GuardWsgiMiddleware, current_principal, open_guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.authn.chunked import SMALLEST
+from iam_guard.authn.chunked import MIN_CHUNK_SIZE
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.refusal import Refusal
 from tests.conftest import ADA, RITA, SEED, Sign
 from tests.web.asgi.test_streaming_body import CONTENT, SIGNED, UNSIGNED_TRAILER, chunked, headers_of
 from tests.web.wsgi.application import application, closed, docs
 
-MAX_BODY = SMALLEST
+MAX_BODY = MIN_CHUNK_SIZE
 LONG = bytes(range(256)) * (MAX_BODY // 64)
 HASH = hashlib.sha256(LONG).hexdigest()
 WHOLE = b"".join(CONTENT)
@@ -34,7 +34,9 @@ def small(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
     """A guard that holds little of a body."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
-    with closing(open_guard(str(seed), audit=str(audit_file), max_body=MAX_BODY, max_stream=8 * SMALLEST)) as opened:
+    with closing(
+        open_guard(str(seed), audit=str(audit_file), max_body=MAX_BODY, max_stream=8 * MIN_CHUNK_SIZE)
+    ) as opened:
         yield opened
 
 

@@ -8,11 +8,11 @@ from iam_guard.analysis.lint.reference_index import KnownKey
 from iam_guard.analysis.lint.subject import Subject
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.referenced_keys import keys_of_resource
-from iam_guard.evaluation.matching.variables import written_keys
+from iam_guard.evaluation.matching.variables import variable_keys
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.reference import KeyType
 from iam_guard.policy.document import Document, Effect
-from iam_guard.policy.fault import Fault, Tested, conditions, resources
+from iam_guard.policy.fault import Fault, ParsedCondition, conditions, resources
 from iam_guard.policy.grammar import TAG_KEY_PREFIXES, WILDCARD, quoted
 from iam_guard.policy.json_tree import Path
 
@@ -65,7 +65,7 @@ def _referenced_keys(document: Document) -> Iterator[tuple[str, Path, bool]]:
     for tested in conditions(document):
         yield tested.test.key, tested.path, True
         for value, path in tested.values():
-            for key in written_keys(value, document.version):
+            for key in variable_keys(value, document.version):
                 yield key, path, False
 
 
@@ -84,7 +84,7 @@ def key_not_supplied(subject: Subject) -> Iterator[Fault]:
             yield Fault("CONDITION_KEY_NOT_SUPPLIED", message, tested.path, name=True)
 
 
-def _requiring_a_value(subject: Subject) -> Iterator[Tested]:
+def _requiring_a_value(subject: Subject) -> Iterator[ParsedCondition]:
     """Yield the tests that fail if the key is absent (C-7, C-30, C-36)."""
     for tested in conditions(subject.document):
         operator = tested.operator
@@ -113,7 +113,7 @@ def wrong_operator(subject: Subject) -> Iterator[Fault]:
             yield Fault("TYPE_MISMATCH", message, tested.path[:-1], name=True)
 
 
-def _compared(tested: Tested) -> KeyType | None:
+def _compared(tested: ParsedCondition) -> KeyType | None:
     return next((type for begin, type in _FAMILIES.items() if tested.operator.base.startswith(begin)), None)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex
 from iam_guard.analysis.lint.subject import Subject
-from iam_guard.evaluation.matching.pattern_coverage import likely_patterns, overlaps
+from iam_guard.evaluation.matching.pattern_coverage import intended_patterns, overlaps
 from iam_guard.policy.document import Statement
 from iam_guard.policy.fault import Fault, place
 from iam_guard.policy.grammar import quoted
@@ -69,7 +69,7 @@ def _is_used(subject: Subject, statement: Statement, entry: str) -> bool:
 def _supports(subject: Subject, action: KnownAction, entry: str) -> bool:
     if entry == _EVERYTHING:
         return True
-    patterns = likely_patterns(entry, subject.document.version)
+    patterns = intended_patterns(entry, subject.document.version)
     return any(overlaps(pattern, arn) for pattern in patterns for arn in subject.references.arns_of(action))
 
 

@@ -66,7 +66,7 @@ class Results:
             "EvalResourceName": resource,
             "EvalResourceDecision": DECISIONS[outcome],
             "MatchedStatements": self._statements(survey) if is_shown else [],
-            "MissingContextValues": list(survey.unanswered) if is_shown else [],
+            "MissingContextValues": list(survey.missing_keys) if is_shown else [],
             "EvalDecisionDetails": _details(survey) if is_shown and crosses else None,
             "PermissionsBoundaryDecisionDetail": _boundary(survey) if is_shown else None,
         }
