@@ -1,7 +1,7 @@
 """Find public names that two modules of `iam_guard` define: one word with two meanings, or one thing written twice.
 
-Looks at top-level functions and classes without a leading underscore. A name that is meant to recur stands in `ALLOWED`
-with its reason, and an entry that is no longer needed is reported as well. Run by `make check` and by
+Looks at top-level functions and classes without a leading underscore. `ALLOWED` has the names that are meant to recur,
+with the reason, and an entry that is no longer needed is reported as well. Run by `make check` and by
 `tests/test_structure.py`.
 """
 

@@ -45,7 +45,7 @@ _log = logging.getLogger("iam_guard.guard")
 
 
 class Guard:
-    """Decides and notes for one application. Make one with `open_guard`; safe to share between threads."""
+    """Decides and records for one application. `open_guard` makes one; safe to share between threads."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Guard:
             lambda: guard._store.staleness() if (guard := this()) else float("inf"),
         )
 
-    # --- who ---------------------------------------------------------------------------------------------------
+    # --- authenticate ------------------------------------------------------------------------------------------------
 
     def authenticate(
         self,
@@ -103,14 +103,13 @@ class Guard:
         cache_only: bool = False,
         any_scope: bool = False,
     ) -> Principal:
-        """Turn what a request carries into a principal; anonymous when it carries nothing.
+        """Return the principal of a request; anonymous if it has no credentials.
 
-        `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
-        what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
-        signature does not cover, `chunks` decodes one in chunks; `any_scope` accepts a signature for any region and
-        service. Raises a `CredentialError` for bad credentials, `StoreUnavailable` when nobody can say; both are noted
-        in the audit trail. With `cache_only` it raises `CacheMiss`, without effect, instead of waiting for the store or
-        an identity provider.
+        `payload_hash` returns the hex SHA-256 of the body, and is called only if a signature needs it. `credential` is
+        the result of `extract` for this request, if there is one. `unsigned_payload` accepts a body that the signature
+        does not cover, `chunks` decodes one in chunks; `any_scope` accepts a signature for any region and service.
+        Raises a `CredentialError` for bad credentials, `StoreUnavailable`; both are recorded in the audit trail. With
+        `cache_only` it raises `CacheMiss`, without effect, instead of waiting for the store or an identity provider.
         """
         try:
             principal = (self._authenticators.cache_only if cache_only else self._authenticators.waiting).authenticate(
@@ -131,7 +130,7 @@ class Guard:
         self.uses.track_key(principal.credential)
         return principal
 
-    # --- may -----------------------------------------------------------------------------------------------------
+    # --- authorize ---------------------------------------------------------------------------------------------------
 
     def decide(
         self,
@@ -142,7 +141,7 @@ class Guard:
         *,
         call: Call | None = None,
     ) -> Decision:
-        """Decide whether `principal` may do `action` on `resource`, and note it; never raises for a denial.
+        """Decide whether `principal` may do `action` on `resource`, and record it; never raises for a denial.
 
         `resource` is an ARN, `*`, or a `Resource` with owner account, tags and policy. `context` adds condition keys to
         those that call, principal, resource and clock supply. When no decision can be made the answer is a denial with
@@ -192,7 +191,7 @@ class Guard:
         *,
         call: Call | None = None,
     ) -> list[Decision]:
-        """Decide several (action, resource) pairs, each on its own (rule M-28); each is noted."""
+        """Decide several (action, resource) pairs, each on its own (rule M-28); each is recorded."""
         asked = _pairs(questions)
         return [self.decide(principal, action, resource, context, call=call) for action, resource in asked]
 
@@ -204,7 +203,7 @@ class Guard:
         *,
         call: Call | None = None,
     ) -> list[Decision]:
-        """Decide what is asked about and not attempted: noted as one, or `DecisionUnavailable`; nothing was used."""
+        """Decide actions that are not attempted: one audit record, and no last use. Raises `DecisionUnavailable`."""
         asked = [self._question(principal, action, resource, context, call) for action, resource in _pairs(questions)]
         decisions = [self._decide(question, self._store)[0] for question in asked]
         self.trail.record_permission_queries(principal, decisions, call)
@@ -219,10 +218,10 @@ class Guard:
         *,
         call: Call | None = None,
     ) -> Explanation:
-        """Return what `decide` would answer and why, with the policies as the store itself has them, past every cache.
+        """Return what `decide` would answer and why, with the policies of the store itself, past every cache.
 
-        For administrators: it shows policies and condition values. Nothing is noted, since nothing is asked for. When
-        no decision can be made, the explanation says so in `error`.
+        For administrators: it shows policies and condition values. Nothing is recorded. When no decision can be made,
+        `error` says why.
         """
         store = self._store.behind
         store.refresh()
@@ -230,37 +229,37 @@ class Guard:
         return replace(cast(Explanation, decision.explain()), stale=False)
 
     def encoded_message(self, decision: Decision) -> str | None:
-        """Seal what a refusal meant, for the caller's account: its administrators decode it with STS (rule S-36).
+        """Return the details of a denial, sealed for the caller's account: its administrators decode them (rule S-36).
 
-        The caller may be told the message, which says nothing without DecodeAuthorizationMessage. None for what was
-        allowed, for a caller without account, and for a request too long to be told.
+        The caller may see the message, which reveals nothing without DecodeAuthorizationMessage. None for an allowed
+        request, for a caller without account, and for a request that is too long.
         """
         account = decision.request.principal.account
         if decision.allowed or account is None:
             return None
         return write_message(authorization_message(decision), account, self._store.sealer)
 
-    # --- the state behind ----------------------------------------------------------------------------------------
+    # --- state -------------------------------------------------------------------------------------------------------
 
     def audit_usage(self) -> AuditUsage | None:
-        """Return how the audit trail of this process fares; None where it is not kept in a folder."""
+        """Return the state of this process's audit trail; None if it is not in a folder."""
         return self.trail.usage()
 
     def usage(self) -> dict[str, CacheUsage]:
-        """Return how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""
+        """Return the usage of each cache: entries, maximum, hits and misses since the guard was opened."""
         return self._store.usage() | self._loader.usage()
 
     @property
     def store(self) -> RecordStore:
-        """The store behind, for the services that change it."""
+        """The store, for the services that change it."""
         return self._store
 
     def refresh(self) -> None:
-        """Look at once whether the state behind has changed."""
+        """Poll the store for changes now."""
         self._store.refresh()
 
     def close(self) -> None:
-        """Close the audit trail and the store; what was used last is written before."""
+        """Write the last uses, and close the audit trail and the store."""
         self.trail.close()
         self.uses.close()
         self._store.close()
@@ -268,10 +267,10 @@ class Guard:
             self._shadow.close()
 
     def _may_have_session(self, call: Call | None, outsider: Principal, question: TrustQuestion) -> Decision:
-        """Ask a role's trust policy about somebody whose identity was proved outside; it is noted."""
+        """Decide and record whether a role's trust policy admits a federated identity."""
         return self.decide(outsider, question.action, question.resource, question.context, call=call)
 
-    # --- one decision ----------------------------------------------------------------------------------------------
+    # --- one decision ------------------------------------------------------------------------------------------------
 
     def _question(
         self,

@@ -11,7 +11,7 @@ import pytest
 
 from iam_guard.audit.verify.shard import segments_of
 from iam_guard.audit.writer.segment_limits import SegmentLimits
-from tests.audit.trails import KEY, STRANGER, last_segment, lines_of, record, writer_in, written
+from tests.audit.trails import KEY, UNTRUSTED_KEY, last_segment, lines_of, record, writer_in, written
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "audit-integrity.md"
 BLOCK = re.compile(r'^```python title="verify_shard.py"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -73,6 +73,6 @@ def test_documented_program_detects_damage(program: Path, tmp_path: Path, damage
         last_segment(shard).lines.write_bytes(b"")
     if damage == "note":
         segment.checkpoints.write_bytes(segment.checkpoints.read_bytes().replace(b"/audit/", b"/audit/x"))
-    done = run(program, shard, str((STRANGER if damage == "another key" else KEY).verifier))
+    done = run(program, shard, str((UNTRUSTED_KEY if damage == "another key" else KEY).verifier))
     assert done.returncode == 1, done.stdout
     assert "AssertionError" in done.stderr or "InvalidSignature" in done.stderr

@@ -18,7 +18,7 @@ from iam_guard.audit.writer.segment_writer import SegmentWriter
 
 KEY = SignerKey("trail.example/audit", bytes(range(32)))
 RING = KeyRing([KEY.verifier])
-STRANGER = SignerKey("trail.example/audit", bytes(range(1, 33)))
+UNTRUSTED_KEY = SignerKey("trail.example/audit", bytes(range(1, 33)))
 SMALL = SegmentLimits(checkpoint_records=4, checkpoint_seconds=1000.0, segment_bytes=2500, reserve_bytes=4096)
 
 

@@ -13,7 +13,7 @@ from iam_guard.audit.verify.shard import segments_of, shards_of
 from iam_guard.audit.verify.signing_keys import read_signing_keys
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.cli import main
-from tests.audit.trails import KEY, STRANGER, record, writer_in, written
+from tests.audit.trails import KEY, UNTRUSTED_KEY, record, writer_in, written
 
 Run = Callable[..., Result]
 VKEY = str(KEY.verifier)
@@ -155,7 +155,7 @@ def test_invalid_proof_is_reported(run: Run, trail: Path) -> None:
     assert result.exit_code == 1
     assert "not proved" in result.stderr
     assert json.loads(run("check-proof", "--key", VKEY, "--json", stdin=changed).output)["proved"] is False
-    assert run("check-proof", "--key", str(STRANGER.verifier), stdin=proof).exit_code == 1
+    assert run("check-proof", "--key", str(UNTRUSTED_KEY.verifier), stdin=proof).exit_code == 1
     for stdin in ("", "[]", "{}"):
         assert run("check-proof", "--key", VKEY, stdin=stdin).exit_code == 2
     assert run("prove", "none", "--trail", str(trail), "--key", VKEY).exit_code == 2
@@ -195,9 +195,9 @@ def test_old_key_verifies_after_rotation(run: Run, tmp_path: Path) -> None:
 
 
 def test_keys_come_from_environment(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", f"{STRANGER.verifier},{VKEY}")
+    monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", f"{UNTRUSTED_KEY.verifier},{VKEY}")
     assert run("verify", str(trail)).exit_code == 0
-    monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", str(STRANGER.verifier))
+    monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", str(UNTRUSTED_KEY.verifier))
     assert run("verify", str(trail)).exit_code == 1
 
 

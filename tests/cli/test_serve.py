@@ -81,10 +81,10 @@ def serve() -> Iterator[Serve]:
         return started[-1]
 
     yield start
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-        each.process.communicate()
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.communicate()
 
 
 def root(where: str = "sqlite://") -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def test_survey_agrees_with_the_decision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "unanswered"),
+    ("statement", "missing_keys"),
     [
         (statement_with("Allow", Condition={"StringEquals": {"docs:Kind": "x", "docs:Given": "y"}}), ("docs:Kind",)),
         (statement_with("Allow", Condition={"StringEquals": {"docs:Empty": "x"}}), ("docs:Empty",)),
@@ -144,7 +144,7 @@ def test_missing_keys_of_candidates_are_reported(statement: dict[str, Any], miss
 
 
 @pytest.mark.parametrize(
-    ("principal", "effect", "unanswered"),
+    ("principal", "effect", "missing_keys"),
     [
         ({"Principal": {"AWS": ADA.arn}}, "Allow", ("docs:Kind",)),
         ({"Principal": {"AWS": "arn:aws:iam::111122223333:user/rita"}}, "Allow", ()),

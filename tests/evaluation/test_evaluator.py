@@ -125,10 +125,10 @@ def test_statement_with_an_error_denies(policies: Any, outcome: Outcome, caplog:
     """C-45, E-6: an Allow that cannot be evaluated does not apply, a Deny does."""
     compiled = bundle(**policies)
     layers = [*compiled.identity, *compiled.resource]
-    broken = [each for layer in layers for each in layer.content.statements]
-    originals = [each.matches_conditions for each in broken]
-    for each in broken:
-        each.matches_conditions = lambda request: _failing(each, request)  # noqa: B023
+    broken = [statement for layer in layers for statement in layer.content.statements]
+    originals = [statement.matches_conditions for statement in broken]
+    for statement in broken:
+        statement.matches_conditions = lambda request: _failing(statement, request)  # noqa: B023
     try:
         decision = decide(AccessRequest(ADA, "docs:GetDocument", DOCUMENT), compiled)
     finally:

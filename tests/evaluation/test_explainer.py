@@ -257,8 +257,8 @@ def test_variables_are_shown_with_their_values() -> None:
 )
 def test_text_that_resembles_a_variable_is_not_shown_as_one(one: dict[str, Any]) -> None:
     """V-4, V-5: outside of the sixth field and under other operators `${` is literal."""
-    for each in only_statement(explained(identity=[policy(one)])).elements:
-        assert all(entry.variables == () for entry in each.wanted)
+    for element in only_statement(explained(identity=[policy(one)])).elements:
+        assert all(entry.variables == () for entry in element.wanted)
 
 
 def test_old_policies_have_no_variables() -> None:
@@ -418,9 +418,9 @@ def test_exempt_policy_types_have_a_reason(principal: Principal, exempt: set[Pol
     explanation = explained(principal, **ALL_TYPES)
     found = {each.type for each in explanation.types if each.standing is Standing.EXEMPT}
     assert found == exempt
-    for each in explanation.types:
-        assert (each.why is not None) is (each.type in exempt)
-        assert (each.levels == ()) is (each.type in exempt)
+    for policy_type in explanation.types:
+        assert (policy_type.why is not None) is (policy_type.type in exempt)
+        assert (policy_type.levels == ()) is (policy_type.type in exempt)
 
 
 @pytest.mark.parametrize(
@@ -526,9 +526,9 @@ def test_evaluation_error_is_shown_without_its_text() -> None:
     deny, allow = type_of(explanation, PolicyType.IDENTITY).levels[0].policies[0].statements
     assert (deny.applies, allow.applies) == (True, False)
     assert deny.note == "could not be evaluated: RuntimeError"
-    for each in (deny, allow):
-        assert each.elements[-1].error == "RuntimeError"
-        assert each.elements[-1].key == KIND
+    for explained_statement in (deny, allow):
+        assert explained_statement.elements[-1].error == "RuntimeError"
+        assert explained_statement.elements[-1].key == KIND
     assert [each.effect for each in explanation.nearest] == ["Deny"]
     assert "secret" not in explanation.text()
 

@@ -205,11 +205,11 @@ def test_json_is_the_tree_itself() -> None:
 
 def values(tree: object) -> Iterator[object]:
     if isinstance(tree, dict):
-        for each in tree.values():
-            yield from values(each)
+        for value in tree.values():
+            yield from values(value)
     elif isinstance(tree, list):
-        for each in tree:
-            yield from values(each)
+        for item in tree:
+            yield from values(item)
     else:
         yield tree
 

@@ -103,9 +103,9 @@ def test_coverage_agrees_with_the_explanation(shard: int) -> None:
             ]
             found = [] if explained.error else list(evaluate_statements(request, policies))
             assert sorted(each.applies for each in found) == sorted(each.applies for each in shown)
-            for each in found:
-                same = [other for other in shown if _agrees(each, other)]
-                assert same, (case_json, each)
+            for statement in found:
+                same = [other for other in shown if _agrees(statement, other)]
+                assert same, (case_json, statement)
                 seen += 1
     assert seen > 200
 

@@ -276,7 +276,7 @@ def test_cached_token_needs_no_query(world: World, monkeypatch: pytest.MonkeyPat
     token = world.issuer.token()
     assert not world.is_cached(token)
     first = world.enter(token)
-    monkeypatch.setattr(CachedStore, "viewing", lambda _: pytest.fail("the store was queried"))
+    monkeypatch.setattr(CachedStore, "read_transaction", lambda _: pytest.fail("the store was queried"))
     monkeypatch.setattr(type(world.inner), "epoch", lambda _: pytest.fail("the store was queried"))
     monkeypatch.setattr(world.store, "_poll_every", float("inf"))
     asked = dict(world.issuer.asked)
@@ -378,7 +378,7 @@ def test_cached_token_session_survives_store_outage(world: World, monkeypatch: p
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(type(world.inner), "epoch", away)
-    monkeypatch.setattr(type(world.inner), "viewing", away)
+    monkeypatch.setattr(type(world.inner), "read_transaction", away)
     world.guard.refresh()
     assert world.enter(token) is first
     world.refuses(world.issuer.token(jti="another"), StoreUnavailable)

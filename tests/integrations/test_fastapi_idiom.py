@@ -19,7 +19,7 @@ import fastapi  # noqa: E402
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket  # noqa: E402
 from fastapi import Path as PathParameter  # noqa: E402
 from fastapi.responses import Response  # noqa: E402
-from iam_guard_fastapi import Caller, anybody, describe, guard_docs, guarded, public_docs  # noqa: E402
+from iam_guard_fastapi import Caller, describe, guard_docs, guarded, public_access, public_docs  # noqa: E402
 from openapi_spec_validator import validate  # noqa: E402
 from pydantic import BaseModel  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
@@ -352,7 +352,7 @@ def test_start_up_check_includes_dependencies(guard: Guard) -> None:
     opened.get("/open/{document_id}")(handler)
     outer.include_router(inner, prefix="/deep", dependencies=[Depends(may_read)])
     app.include_router(outer)
-    app.include_router(opened, dependencies=[Depends(anybody)])
+    app.include_router(opened, dependencies=[Depends(public_access)])
     app.get("/own/{document_id}", dependencies=[Depends(may_read)])(handler)
     with client_of(guard, app, check_routes=True):
         pass
@@ -394,7 +394,7 @@ def test_frontends_are_in_the_inventory(guard: Guard, tmp_path: Path) -> None:
     closed.frontend("/closed", directory=tmp_path)
     opened.frontend("/open", directory=tmp_path)
     app.include_router(closed, prefix="/in")
-    app.include_router(opened, dependencies=[Depends(anybody)])
+    app.include_router(opened, dependencies=[Depends(public_access)])
     with client_of(guard, app, check_routes=True) as client:
         statuses = [client.get(path).status_code for path in ("/in/closed/", "/open/", "/open/index.html", "/none")]
         assert statuses == [401, 200, 200, 404]

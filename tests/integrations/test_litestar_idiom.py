@@ -14,7 +14,7 @@ from tests.integrations.contract import needed
 
 needed("litestar", "iam_guard_litestar", "openapi_spec_validator")
 
-from iam_guard_litestar import Caller, GuardPlugin, anybody, caller, guarded  # noqa: E402
+from iam_guard_litestar import Caller, GuardPlugin, caller, guarded, public_access  # noqa: E402
 from litestar import Controller, Litestar, Request, Router, asgi, get, post  # noqa: E402
 from litestar.di import NamedDependency, Provide  # noqa: E402
 from litestar.openapi import OpenAPIConfig  # noqa: E402
@@ -177,13 +177,13 @@ def test_guards_of_all_layers_decide(guard: Guard, sign: Sign) -> None:
 def test_router_may_be_public(guard: Guard, tmp_path: Path) -> None:
     """Static files for example; a guarded handler inside stays guarded."""
     (tmp_path / "page.txt").write_text("page")
-    files = create_static_files_router("/files", [tmp_path], guards=[anybody])
+    files = create_static_files_router("/files", [tmp_path], guards=[public_access])
 
     @get("/closed/{document_id:str}", guards=[may_read])
     async def closed(document_id: FromPath[str]) -> str:
         return document_id
 
-    with client_of(guard, files, Router("/open", route_handlers=[closed], guards=[anybody])) as client:
+    with client_of(guard, files, Router("/open", route_handlers=[closed], guards=[public_access])) as client:
         assert client.get("/files/page.txt").text == "page"
         assert client.get("/open/closed/7").status_code == 401
 
@@ -320,7 +320,7 @@ def test_document_has_the_required_actions(guard: Guard, build: Callable[[Guard]
     assert "sigv4" in document["components"]["securitySchemes"]
 
 
-@pytest.mark.parametrize(("guards", "status"), [([anybody], 200), ([guarded("docs:ReadApi")], 401)])
+@pytest.mark.parametrize(("guards", "status"), [([public_access], 200), ([guarded("docs:ReadApi")], 401)])
 def test_own_pages_may_be_guarded_or_public(guard: Guard, sign: Sign, guards: list[Any], status: int) -> None:
     router = Router("/schema", route_handlers=[], include_in_schema=False, guards=guards)
     config = OpenAPIConfig("Documents", "1", openapi_router=router)

@@ -62,9 +62,9 @@ def test_loader_makes_resources_and_keys_open(docs: Service) -> None:
     assert action(reference, "TagDocument").open_keys
     docs.declare_resource_type("document", "document/{id}", description="A text")
     docs.declare_action("GetDocument", resource_types=["document"], condition_keys=["docs:Kind"])
-    told = action(docs.reference(), "GetDocument")
-    assert not told.open_resources
-    assert [resource.name for resource in told.resources] == ["document"]
+    documented = action(docs.reference(), "GetDocument")
+    assert not documented.open_resources
+    assert [resource.name for resource in documented.resources] == ["document"]
 
 
 def test_action_without_resource_has_wildcard_only(docs: Service) -> None:
@@ -110,7 +110,7 @@ def test_declared_type_matches_its_template(docs: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("declare", "told"),
+    ("declare", "message"),
     [
         (lambda docs: docs.declare_action("Get", level="Reading"), "access level"),
         (lambda docs: docs.declare_action("Get*"), "without wildcards"),
@@ -123,9 +123,9 @@ def test_declared_type_matches_its_template(docs: Service) -> None:
         (lambda docs: docs.declare_resource_type("document", "x/{y"), "expected a resource such as"),
     ],
 )
-def test_invalid_declaration_is_refused(docs: Service, declare: object, told: str) -> None:
+def test_invalid_declaration_is_refused(docs: Service, declare: object, message: str) -> None:
     """The application does not start."""
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         declare(docs)  # type: ignore[operator]
 
 

@@ -261,9 +261,9 @@ def _counted() -> Iterator[tuple[str, int, str]]:
 
 
 def _texts(every: Iterable[Statement]) -> Iterator[str]:
-    for each in every:
-        yield from each.resources or each.not_resources or ()
-        for test in each.conditions:
+    for statement in every:
+        yield from statement.resources or statement.not_resources or ()
+        for test in statement.conditions:
             yield from test.values
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, assert_type
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.requests import HTTPConnection
-from iam_guard_fastapi import Caller, anybody, describe, guard_docs, guarded, public_docs
+from iam_guard_fastapi import Caller, describe, guard_docs, guarded, public_access, public_docs
 
 from iam_guard import Principal, Resource, Service
 
@@ -39,7 +39,7 @@ async def load_later(document_id: str) -> Resource | None:
 
 guarded("GetDocument", service=docs, resource=load, context={"docs:Shape": "round"}, conceal=True)
 guarded("docs:GetDocument", resource=load_later, context=lambda: {"docs:Shape": 1}, unsigned_payload=True)
-router = APIRouter(dependencies=[Depends(may_read), Depends(anybody)])
+router = APIRouter(dependencies=[Depends(may_read), Depends(public_access)])
 
 
 def expect_same_type(caller: Caller) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iam_guard_litestar import Caller, GuardPlugin, anybody, caller, guarded
+from iam_guard_litestar import Caller, GuardPlugin, caller, guarded, public_access
 from litestar import Controller, Litestar, Router, get
 from litestar.di import Provide
 from litestar.params import FromPath
@@ -15,7 +15,7 @@ from iam_guard import Guard, Principal, Resource, Service
 docs = Service("docs")
 may_read = guarded("docs:GetDocument", resource="document/{document_id}")
 given: LitestarGuard = may_read
-opened: LitestarGuard = anybody
+opened: LitestarGuard = public_access
 
 
 @docs.requires("GetDocument", resource="document/{document_id}")
@@ -40,7 +40,7 @@ guarded("GetDocument", service=docs, resource=load, context={"docs:Shape": "roun
 
 
 def build(guard: Guard) -> Litestar:
-    router = Router("/", route_handlers=[Documents, get("/x")(read_document)], guards=[anybody])
+    router = Router("/", route_handlers=[Documents, get("/x")(read_document)], guards=[public_access])
     return Litestar([router], dependencies={"caller": Provide(caller)}, plugins=[GuardPlugin(guard)])
 
 

@@ -88,7 +88,7 @@ def asking(guard: Guard, sign: Sign) -> Iterator[Ask]:
 
 @pytest.fixture
 def ask(tmp_path: Path, trail: Path, sign: Sign) -> Iterator[Ask]:
-    """Ask an application whose trail is a folder, where decisions about our own actions wait for the disk."""
+    """Send requests to an application with a durable trail, where decisions about our own actions wait for the disk."""
     seed, key = tmp_path / "iam.yaml", tmp_path / "audit-key"
     seed.write_text(SEED)
     create_signing_key_file(key)

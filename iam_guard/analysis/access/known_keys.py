@@ -35,7 +35,7 @@ _RESOURCE_TAGS = ("aws:resourcetag/", "iam:resourcetag/")
 
 @dataclass(frozen=True, slots=True)
 class KnownKeys:
-    """Tells whether the value or the absence of a key is known.
+    """Whether the value or the absence of a key is known.
 
     `given` are the keys of the question. `has_tags`: the resource's tags are known. `is_hosted`, `owner_is_hosted`: the
     account of the principal or owner is in the store. `may_be_tagged`: sessions of the role may set session tags.

@@ -25,7 +25,7 @@ from iam_guard import (
     requires,
 )
 
-__all__ = ["Caller", "anybody", "caller", "describe", "guard_docs", "guarded", "public_docs"]
+__all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "public_access", "public_docs"]
 
 ResourceSource: TypeAlias = str | Callable[..., Resource | str | Awaitable[Resource | str | None] | None]
 ContextSource: TypeAlias = Mapping[str, Any] | Callable[..., Any] | None
@@ -42,8 +42,8 @@ Caller: TypeAlias = Annotated[Principal, Depends(caller)]
 
 
 @public
-async def anybody() -> None:
-    """Declare the unguarded handlers of a router public: `APIRouter(dependencies=[Depends(anybody)])`."""
+async def public_access() -> None:
+    """Declare the unguarded handlers of a router public: `APIRouter(dependencies=[Depends(public_access)])`."""
 
 
 def guarded(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from iam_guard_litestar import Caller, GuardPlugin, anybody, caller, guarded
+from iam_guard_litestar import Caller, GuardPlugin, caller, guarded, public_access
 from litestar import Controller, Litestar, Router, WebSocket, get, put, websocket
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
@@ -89,7 +89,7 @@ async def health() -> str:
 def create(guard: Guard | None = None) -> Litestar:
     """Return the application; without a guard, with the seed `iam.yaml` of this folder."""
     opened = guard or open_guard(HERE / "iam.yaml", services=[docs])
-    pages = Router("/schema", route_handlers=[], include_in_schema=False, guards=[anybody])
+    pages = Router("/schema", route_handlers=[], include_in_schema=False, guards=[public_access])
     return Litestar(
         [Documents, health],
         plugins=[GuardPlugin(opened)],

@@ -49,7 +49,7 @@ from iam_guard import (
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.endpoints import check_handler_parameters, unguarded_message
 
-__all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
+__all__ = ["Caller", "GuardPlugin", "caller", "guarded", "public_access"]
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 ResourceSource: TypeAlias = str | Callable[..., Resource | str | Awaitable[Resource | str | None] | None]
@@ -153,8 +153,8 @@ Caller: TypeAlias = NamedDependency[SkipValidation[Principal]]
 
 
 @public
-async def anybody(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Declare the unguarded handlers of a router or controller public: `Router("/schema", guards=[anybody], …)`."""
+async def public_access(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Make the unguarded handlers of a router or controller public: `Router("/schema", guards=[public_access])`."""
 
 
 def guarded(

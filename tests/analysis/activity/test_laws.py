@@ -1,4 +1,4 @@
-"""The law of policy generation: what was allowed by identity policies stays allowed, and nobody else's comes in.
+"""The law of policy generation: what identity policies allowed stays allowed, and nothing else becomes allowed.
 
 Requests of every kind are decided by a guard, its records are gathered, and the generated documents decide again.
 """

@@ -195,7 +195,7 @@ def fill(deployment: Deployment) -> None:
     assert deployment.ask(Principal.from_arn(f"arn:aws:iam::{ACME}:root"), "docs:Get")
     assert not deployment.ask(Principal.anonymous(), "docs:Get")
     assert not deployment.ask(Principal.service("mailer.amazonaws.com"), "docs:Get")
-    assert not deployment.ask("nobody", "docs:Get")
+    assert not deployment.ask("closed_trust", "docs:Get")
     assert not deployment.ask(Principal.from_arn(f"arn:aws:iam::{GLOBEX}:user/gus"), "docs:Get")
 
 
@@ -374,8 +374,8 @@ def test_trust_policy_comes_from_store(deployment: Deployment) -> None:
     ada = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
     assert deployment.guard.decide(ada, "sts:AssumeRole", Resource(role, ACME, policy=trust)).allowed
     assert deployment.replayed().recorded_policies == 1
-    nobody = document({**trust["Statement"][0], "Effect": "Deny"})
-    change = {"version": 1, "accounts": [{"id": ACME, "roles": [{"name": "auditor", "trust": nobody}]}]}
+    closed_trust = document({**trust["Statement"][0], "Effect": "Deny"})
+    change = {"version": 1, "accounts": [{"id": ACME, "roles": [{"name": "auditor", "trust": closed_trust}]}]}
     [flip] = deployment.replayed(change).flips
     assert (flip.becomes, flip.resource) == ("ExplicitlyDenied", f"arn:aws:iam::{ACME}:role/*")
 

@@ -748,6 +748,6 @@ def test_too_large_simulation_is_rejected(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_simulation_needs_permission(client_for: Any) -> None:
     """SimulateCustomPolicy has no resource."""
-    nobody = client_for("nobody")
+    powerless = client_for("powerless")
     with refusal("AccessDenied", "is not authorized to perform: iam:SimulateCustomPolicy", 403):
-        nobody.simulate_custom_policy(PolicyInputList=[READ], ActionNames=["s3:GetObject"])
+        powerless.simulate_custom_policy(PolicyInputList=[READ], ActionNames=["s3:GetObject"])

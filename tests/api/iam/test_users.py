@@ -165,10 +165,10 @@ def test_boundary_of_a_new_user_can_be_required(client_for: Callable[..., Client
 
 
 def test_denied_caller_cannot_probe_existence(client_for: Callable[..., Client]) -> None:
-    nobody = client_for("nobody")
+    powerless = client_for("powerless")
     sentences = []
     for name in ("admin", "absent"):
-        with pytest.raises(nobody.exceptions.ClientError) as caught:
-            nobody.get_user(UserName=name)
+        with pytest.raises(powerless.exceptions.ClientError) as caught:
+            powerless.get_user(UserName=name)
         sentences.append(json.dumps(caught.value.response["Error"]).replace(name, "X"))
     assert sentences[0] == sentences[1]

@@ -127,8 +127,8 @@ def test_message_excludes_other_accounts_details(server: Running, client_for: Cl
 def test_no_message_without_denial_or_account(server: Running) -> None:
     admin = Principal.from_arn(ADMIN_ARN)
     assert server.guard.encoded_message(server.guard.decide(admin, "docs:Get", SECRET_THING)) is None
-    for nobody in (Principal.anonymous(), Principal.service("events.amazonaws.com")):
-        assert server.guard.encoded_message(server.guard.decide(nobody, "docs:Get", SECRET_THING)) is None
+    for caller in (Principal.anonymous(), Principal.service("events.amazonaws.com")):
+        assert server.guard.encoded_message(server.guard.decide(caller, "docs:Get", SECRET_THING)) is None
 
 
 def test_failed_decision_has_a_message(server: Running) -> None:

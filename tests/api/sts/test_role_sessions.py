@@ -498,6 +498,6 @@ def test_role_session_works_on_a_read_only_store(server: Running, iam: Client, s
     def never() -> None:
         raise AssertionError("written")
 
-    monkeypatch.setattr(server.store, "changing", never)
+    monkeypatch.setattr(server.store, "write_transaction", never)
     assert assume(sts)
     assert server.client(ADMIN_KEY, "sts").get_session_token()

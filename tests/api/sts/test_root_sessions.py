@@ -90,7 +90,7 @@ def refused_for(sts: Client, target: str) -> str:
 def test_root_denial_is_the_same_for_all_accounts(server: Running, iam: Client, client_for: ClientFor) -> None:
     """Members, others, missing ones, the own account, disabled feature."""
     make_organization(server)
-    sts, nobody = admin_sts(server), sts_of(server, client_for("nobody"))
+    sts, powerless = admin_sts(server), sts_of(server, client_for("powerless"))
     denials = {refused_for(sts, target) for target in (OTHER_ACCOUNT, THIRD_ACCOUNT, "999988887777", ACCOUNT)}
     iam.enable_organizations_root_credentials_management()
     denials |= {refused_for(sts, OTHER_ACCOUNT)}
@@ -99,8 +99,8 @@ def test_root_denial_is_the_same_for_all_accounts(server: Running, iam: Client, 
     assert denials == {
         f"User: {ADMIN_ARN} is not authorized to perform: sts:AssumeRoot on resource: arn:aws:iam::TARGET:root"
     }
-    of_nobody = {refused_for(nobody, target) for target in (OTHER_ACCOUNT, "999988887777", ACCOUNT)}
-    assert {each.replace("user/nobody", "user/admin") for each in of_nobody} == denials
+    of_powerless = {refused_for(powerless, target) for target in (OTHER_ACCOUNT, "999988887777", ACCOUNT)}
+    assert {denial.replace("user/powerless", "user/admin") for denial in of_powerless} == denials
 
 
 def test_members_cannot_assume_root(server: Running, sts: Client) -> None:

@@ -166,7 +166,7 @@ def test_recreated_user_does_not_revive_sessions(server: Running, iam: Client, c
 
 
 def signed_in_may(server: Running, made: Any, action: str) -> bool:
-    """Ask an application's guard about a caller with a session."""
+    """Return whether an application's guard allows an action to a caller with a session."""
     credentials = made["Credentials"]
     request = AWSRequest("GET", "http://localhost/", data=b"")
     key = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
@@ -192,7 +192,7 @@ def test_federated_user_is_issued(server: Running, sts: Client) -> None:
 
 
 def decide(server: Running, made: Any, action: str) -> bool:
-    """Ask the guard what a session may do in an application."""
+    """Return whether a session may do an action in an application."""
     session = server.store.open_session(made["Credentials"]["SessionToken"])
     assert session is not None
     return server.guard.decide(session.principal, action, f"arn:aws:docs::{ACCOUNT}:document/1").allowed

@@ -26,7 +26,7 @@ from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.writer.retention import drop_segments
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.errors import ConfigurationError, InvalidInput, TrailDamaged
-from tests.audit.trails import KEY, NOON, RING, SMALL, STRANGER, lines_of, only_shard, record, writer_in, written
+from tests.audit.trails import KEY, NOON, RING, SMALL, UNTRUSTED_KEY, lines_of, only_shard, record, writer_in, written
 
 
 def reader(trail: Path, ring: KeyRing | None = RING) -> AuditReader:
@@ -425,7 +425,7 @@ def test_changed_byte_raises_before_delivery(tmp_path: Path) -> None:
 def test_trail_signed_by_unknown_key_raises(tmp_path: Path) -> None:
     written(tmp_path, 10)
     with (
-        reader(tmp_path, KeyRing([STRANGER.verifier])).subscribe() as subscription,
+        reader(tmp_path, KeyRing([UNTRUSTED_KEY.verifier])).subscribe() as subscription,
         pytest.raises(TrailDamaged, match="UNKNOWN_KEY"),
     ):
         subscription.poll()

@@ -25,7 +25,7 @@ from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer.recovery import recover
 from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.audit.writer.segment_writer import SegmentWriter
-from tests.audit.trails import KEY, NOON, RING, STRANGER, lines_of, record, verdicts, writer_in, written
+from tests.audit.trails import KEY, NOON, RING, UNTRUSTED_KEY, lines_of, record, verdicts, writer_in, written
 from tests.audit.verify.test_trail_verifier import rewritten
 
 
@@ -134,8 +134,11 @@ def test_peer_that_cannot_be_synced_has_no_checkpoint(trail: Path, monkeypatch: 
 def test_peer_signed_by_unknown_key_has_no_checkpoint(tmp_path: Path) -> None:
     """After a rotation both keys are known."""
     written(tmp_path, 5)
-    for known, keys in ((None, {"shard"}), (KeyRing([STRANGER.verifier, KEY.verifier]), {"shard", "size", "root"})):
-        writer = SegmentWriter(tmp_path, STRANGER, known=known)
+    for known, keys in (
+        (None, {"shard"}),
+        (KeyRing([UNTRUSTED_KEY.verifier, KEY.verifier]), {"shard", "size", "root"}),
+    ):
+        writer = SegmentWriter(tmp_path, UNTRUSTED_KEY, known=known)
         writer.append([record(1)])
         writer.close()
         assert set(peers_in(tmp_path / shards_of(tmp_path)[-1].name)[shards_of(tmp_path)[0].name]) == keys

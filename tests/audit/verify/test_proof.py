@@ -22,7 +22,7 @@ from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer.retention import drop_segments
 from iam_guard.errors import InvalidInput
-from tests.audit.trails import RING, STRANGER, lines_of, record, verdicts, writer_in, written
+from tests.audit.trails import RING, UNTRUSTED_KEY, lines_of, record, verdicts, writer_in, written
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -63,7 +63,7 @@ def test_proof_changed_in_any_part_is_invalid(trail: Path, number: int, data: st
         replace(proof, line=prove(trail, "id-101", RING).line),
     ]
     assert all(proof_problem(each, RING) is not None for each in changed)
-    assert proof_problem(proof, KeyRing([STRANGER.verifier])) is not None
+    assert proof_problem(proof, KeyRing([UNTRUSTED_KEY.verifier])) is not None
 
 
 def test_prove_missing_or_unsigned_record_raises(trail: Path, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_latest_checkpoints_has_one_per_shard(trail: Path) -> None:
         open_checkpoint(note, RING).checkpoint.shard: open_checkpoint(note, RING).checkpoint.size for note in notes
     }
     assert sizes == {shard.name: len(lines_of(shard)) for shard in shards_of(trail)}
-    assert latest_checkpoints(trail, KeyRing([STRANGER.verifier])) == []
+    assert latest_checkpoints(trail, KeyRing([UNTRUSTED_KEY.verifier])) == []
 
 
 # --- retention -------------------------------------------------------------------------------------------------------

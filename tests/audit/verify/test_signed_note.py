@@ -30,7 +30,7 @@ from iam_guard.audit.verify.signing_keys import (
 )
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import Settings
-from tests.audit.trails import KEY, RING, STRANGER
+from tests.audit.trails import KEY, RING, UNTRUSTED_KEY
 
 # From the documentation of golang.org/x/mod/sumdb/note: Ed25519 is deterministic, so the note is known to the byte.
 GO_SKEY = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
@@ -69,7 +69,7 @@ def test_note_needs_one_signature_by_known_key() -> None:
     """Also when they share the name or the id of a known key; C2SP, "Signatures"."""
     text = "x\n"
     other = SignerKey.new("witness.example")
-    both = parse_note(sign_note(text, (STRANGER, KEY, other)).encode())
+    both = parse_note(sign_note(text, (UNTRUSTED_KEY, KEY, other)).encode())
     assert KeyRing([KEY.verifier]).trust(both) is Trust.GOOD
     assert KeyRing([other.verifier]).trust(both) is Trust.GOOD
     assert KeyRing([KEY.verifier, other.verifier]).trust(both) is Trust.GOOD

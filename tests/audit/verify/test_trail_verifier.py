@@ -22,7 +22,18 @@ from iam_guard.audit.verify.verdicts import MEANINGS, TrailFinding, Verdict
 from iam_guard.audit.writer.recovery import recover
 from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.errors import InvalidInput
-from tests.audit.trails import KEY, RING, SMALL, STRANGER, lines_of, only_shard, record, verdicts, writer_in, written
+from tests.audit.trails import (
+    KEY,
+    RING,
+    SMALL,
+    UNTRUSTED_KEY,
+    lines_of,
+    only_shard,
+    record,
+    verdicts,
+    writer_in,
+    written,
+)
 
 THOROUGH = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -526,7 +537,7 @@ def test_renamed_shard_is_bad_signature(trail: Path) -> None:
 
 def test_trail_signed_by_unknown_key_is_reported(original: Path) -> None:
     """UNKNOWN_KEY for every checkpoint; nothing is signed."""
-    report = verify_trail(original, KeyRing([STRANGER.verifier]))
+    report = verify_trail(original, KeyRing([UNTRUSTED_KEY.verifier]))
     assert {finding.verdict for finding in report.findings} == {UNKNOWN_KEY, UNSIGNED_TAIL}
     assert report.shards[0].signed == 0
     [tail] = [finding for finding in report.findings if finding.verdict is UNSIGNED_TAIL]
@@ -681,7 +692,7 @@ def test_read_anchors_malformed_raises(content: bytes) -> None:
 
 
 def test_read_anchors_signed_by_unknown_key_raises() -> None:
-    note = sign_checkpoint("docs-a-1-x", 1, b"x" * 32, STRANGER).encode()
+    note = sign_checkpoint("docs-a-1-x", 1, b"x" * 32, UNTRUSTED_KEY).encode()
     with pytest.raises(InvalidInput, match="unknown key"):
         read_anchors(note, RING, place="kept")
 

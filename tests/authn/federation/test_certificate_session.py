@@ -359,7 +359,7 @@ def test_cached_certificate_needs_no_store(harness: Harness, monkeypatch: pytest
     guard.clock = harness.clock
     cold = Harness(guard, harness.store, harness.clock, harness.audit)
     caller = cold.who()
-    for name in ("certificate_trust", "viewing", "epoch", "account", "principal", "resource"):
+    for name in ("certificate_trust", "read_transaction", "epoch", "account", "principal", "resource"):
         monkeypatch.setattr(harness.store, name, lambda *_: pytest.fail("decisions the store"))
     monkeypatch.setattr("iam_guard.authn.certificate.TrustedAuthorities.verify", lambda *_: pytest.fail("verified"))
     assert cold.who() is caller
