@@ -24,7 +24,7 @@ from iam_guard.authn.presented_credentials import (
     TokenCredential,
 )
 from iam_guard.authn.signature_parts import printable
-from iam_guard.authn.signed_header import TOKEN_HEADER, parse_signed_header, signed_header
+from iam_guard.authn.signed_header import MAX_SIGNATURE, TOKEN_HEADER, parse_signed_header, signed_header
 from iam_guard.authn.signed_query import (
     MAX_PARAMETERS,
     MAX_TARGET,
@@ -40,7 +40,6 @@ _TOKEN_DOTS = 2
 _SEVERAL = "expected one credential in a header, the query or a client certificate, got several"
 _UNSIGNED = "expected a signature with the session token"
 _MAX_CLAIM = 64 * 1024
-_MAX_SIGNATURE = 8 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
 _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
 _SIGNED = (ALGORITHM.encode("ascii"), ASYMMETRIC.encode("ascii"))
@@ -52,7 +51,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     Raises `RequestTooLarge` for more than `max_header` bytes of headers and for a signed request with too long a path
     and query; a `CredentialError` for several credentials, an unknown kind or a malformed one.
     """
-    if _size_of(request) > max_header:
+    if sum(map(len, chain.from_iterable(request.headers))) > max_header:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
     by_name, certificates = request.by_name, request.certificates
     authorizations, api_keys = by_name.get(b"authorization", ()), by_name.get(b"x-api-key", ())
@@ -60,15 +59,17 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if len(authorizations) + len(api_keys) + in_query + bool(certificates) > 1:
         raise IncompleteSignature(_SEVERAL)
     if in_query:
-        _check_target(request)
+        if is_too_long(request.raw_path, request.query_string):
+            raise _long_target()
         if TOKEN_HEADER in by_name:
             message = "expected the session token in the query, as the signature"
             raise IncompleteSignature(message, place="x-amz-security-token")
         return signed_query(request)
     if authorizations:
-        credential = _authorization(request, authorizations[0])
+        credential = signed_header(request, authorizations[0]) or _authorization(request, authorizations[0])
         if isinstance(credential, SigV4Credential):
-            _check_target(request)
+            if is_too_long(request.raw_path, request.query_string):
+                raise _long_target()
             return credential
         if TOKEN_HEADER not in by_name:
             return credential
@@ -81,15 +82,10 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     return NoCredential()
 
 
-def _size_of(request: HttpRequest) -> int:
-    return sum(map(len, chain.from_iterable(request.headers)))
-
-
-def _check_target(request: HttpRequest) -> None:
-    """Refuse a long path and query: canonicalizing them costs time before the caller is authenticated."""
-    if is_too_long(request.raw_path, request.query_string):
-        message = f"expected a signed path and query of at most {MAX_TARGET} bytes and {MAX_PARAMETERS} parameters"
-        raise RequestTooLarge(message, place="query")
+def _long_target() -> RequestTooLarge:
+    """Return the error for a long path and query: canonicalizing them costs time before the caller is authenticated."""
+    message = f"expected a signed path and query of at most {MAX_TARGET} bytes and {MAX_PARAMETERS} parameters"
+    return RequestTooLarge(message, place="query")
 
 
 def claimed_credential(request: HttpRequest) -> Claim:
@@ -117,13 +113,11 @@ def _claimed_id(pattern: re.Pattern[bytes], claim: bytes) -> str | None:
 
 
 def _authorization(request: HttpRequest, value: bytes) -> AnyCredential:
+    """Parse every Authorization header but the common form of a signature."""
     if value.startswith(b"Bearer ") and value.count(b".") == _TOKEN_DOTS:
         return TokenCredential(value[7:].strip(b" ").decode("latin-1"))  # `oidc_token` parses it strictly
-    if len(value) > _MAX_SIGNATURE and not value[:7].lower() == b"bearer ":
-        raise IncompleteSignature(f"expected at most {_MAX_SIGNATURE} bytes", place="authorization")
-    signature = signed_header(request, value)
-    if signature is not None:
-        return signature
+    if len(value) > MAX_SIGNATURE and not value[:7].lower() == b"bearer ":
+        raise IncompleteSignature(f"expected at most {MAX_SIGNATURE} bytes", place="authorization")
     text = printable(value, "authorization")
     scheme, _, rest = text.partition(" ")
     if scheme in (ALGORITHM, ASYMMETRIC):

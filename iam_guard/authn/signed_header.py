@@ -34,16 +34,20 @@ _PARTS = ("Credential", "Signature", "SignedHeaders")
 _COMMON_FORM = re.compile(
     rf"{ALGORITHM} Credential={SCOPE.pattern}, SignedHeaders=([!-+\--~]+), Signature=({SIGNATURE.pattern})", re.ASCII
 )
+MAX_SIGNATURE = 8 * 1024
+"""Maximum bytes of an Authorization header with a signature."""
 TOKEN_HEADER = b"x-amz-security-token"
 REGION_SET_HEADER = b"x-amz-region-set"
 
 
 def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
     """Parse the common form of the header's value; None for any other, which `parse_signed_header` handles."""
-    match = _COMMON_FORM.fullmatch(value.decode("latin-1"))
-    if match is None or b"x-amz-date" not in request.by_name:
+    match = _COMMON_FORM.fullmatch(value.decode("latin-1")) if len(value) <= MAX_SIGNATURE else None
+    dates = request.by_name.get(b"x-amz-date", ())
+    if match is None or len(dates) != 1 or len(dates[0]) != TIMESTAMP_LENGTH:
         return None
     access_key_id, date, region, service, names, signature = match.groups()
+    tokens = request.by_name.get(TOKEN_HEADER)
     return SigV4Credential(
         access_key_id,
         date,
@@ -51,8 +55,8 @@ def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
         service,
         read_signed_headers(names, _PLACE),
         signature,
-        _timestamp(request),
-        _session_token(request),
+        header_timestamp(dates[0]),
+        None if tokens is None else single_value(tokens, "x-amz-security-token"),
     )
 
 
@@ -64,6 +68,7 @@ def parse_signed_header(request: HttpRequest, text: str, algorithm: str = ALGORI
     if algorithm == ASYMMETRIC:
         region_set = single_value(request.values(REGION_SET_HEADER), "x-amz-region-set")
         region = read_region_set(region_set, "x-amz-region-set")
+    tokens = request.by_name.get(TOKEN_HEADER)
     return SigV4Credential(
         access_key_id,
         date,
@@ -72,15 +77,9 @@ def parse_signed_header(request: HttpRequest, text: str, algorithm: str = ALGORI
         read_signed_headers(parts["SignedHeaders"], _PLACE),
         read_signature(parts["Signature"], algorithm, _PLACE),
         _timestamp(request),
-        _session_token(request),
+        None if tokens is None else single_value(tokens, "x-amz-security-token"),
         algorithm,
     )
-
-
-def _session_token(request: HttpRequest) -> str | None:
-    """Return the session token of temporary credentials. Raises `IncompleteSignature` for several."""
-    tokens = request.by_name.get(TOKEN_HEADER)
-    return None if tokens is None else single_value(tokens, "x-amz-security-token")
 
 
 def _key_value_pairs(text: str) -> dict[str, str]:
@@ -117,8 +116,7 @@ def _timestamp(request: HttpRequest) -> str:
     """Return the time of signing in ISO 8601 basic format: `X-Amz-Date`, else `Date`."""
     values = request.by_name.get(b"x-amz-date")
     if values is not None:
-        is_basic = len(values) == 1 and len(values[0]) == TIMESTAMP_LENGTH
-        return header_timestamp(values[0]) if is_basic else iso_basic(single_value(values, "x-amz-date"))
+        return iso_basic(single_value(values, "x-amz-date"))
     text = single_value(request.values(b"date"), "date")
     return iso_basic(text) if TIMESTAMP.fullmatch(text) else _http_date(text)
 
