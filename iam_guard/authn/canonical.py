@@ -66,12 +66,12 @@ def canonical_requests(
     method = request.method.encode()
     paths = canonical_paths(request.raw_path, credential.service)
     query = _without(request.query_string, _SIGNATURE) if credential.is_presigned else request.query_string
-    sent = _as_sent(query)
+    sent = _joined([part.partition(b"=") for part in query.split(b"&")]) if query else b""
     yield b"\n".join((method, paths[0], sent, *headers, *end))
 
     at = names.index(b"host")
     hosts = _hosts(headers[at].removeprefix(b"host:"))
-    queries = _with_normalised(query, sent)
+    queries = canonical_queries(query)
     if credential.is_presigned and credential.session_token is not None:
         queries = (*queries, *canonical_queries(_without(query, _SESSION_TOKEN)))
     forms = product(hosts, paths, queries)
@@ -118,26 +118,16 @@ def _without_dot_segments(path: bytes) -> bytes:
 
 def canonical_queries(query: bytes) -> Sequence[bytes]:
     """Return the forms of the query, sorted by key and value: as sent, and with every component re-encoded."""
-    return _with_normalised(query, _as_sent(query))
-
-
-def _with_normalised(query: bytes, sent: bytes) -> Sequence[bytes]:
     if not query:
         return (b"",)
     pairs = [part.partition(b"=") for part in query.split(b"&")]
     normalised = [(_reencoded(key), b"=", _reencoded(value)) for key, equals, value in pairs if key or equals]
-    return _distinct(sent, _joined(normalised))
+    return _distinct(_joined(pairs), _joined(normalised))
 
 
 def _without(query: bytes, name: bytes) -> bytes:
     """Remove a parameter from a query; `signed_query` has checked that it occurs once and with this spelling."""
     return b"&".join([part for part in query.split(b"&") if part.partition(b"=")[0] != name])
-
-
-def _as_sent(query: bytes) -> bytes:
-    if not query:
-        return b""
-    return _joined([part.partition(b"=") for part in query.split(b"&")])
 
 
 def _reencoded(component: bytes) -> bytes:
