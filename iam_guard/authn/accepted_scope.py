@@ -23,22 +23,24 @@ class AcceptedScope:
 
     def check(self, credential: SigV4Credential) -> None:
         """Raise `SignatureDoesNotMatch` with AWS's message for another region or service."""
-        if self.region_of(credential) is None:
-            region, expected = credential.region[:128], " or ".join(f"'{name}'" for name in self.regions)
-            if credential.algorithm == ASYMMETRIC:
-                message = f"Credential should be scoped to a valid region set, expected one with {expected}."
+        if credential.algorithm == ASYMMETRIC:
+            if self.region_in(credential.region) is None:
+                message = f"Credential should be scoped to a valid region set, expected one with {self._expected()}."
                 raise SignatureDoesNotMatch(message, place="x-amz-region-set")
-            message = f"Credential should be scoped to a valid region, not '{region}'. Expected {expected}."
+        elif credential.region not in self.regions:
+            region = credential.region[:128]
+            message = f"Credential should be scoped to a valid region, not '{region}'. Expected {self._expected()}."
             raise SignatureDoesNotMatch(message, place="authorization")
         if self.services and credential.service not in self.services:
             raise wrong_service(self.services)
 
-    def region_of(self, credential: SigV4Credential) -> str | None:
-        """Return the application's region that a signature is for; None if for none of them."""
-        if credential.algorithm != ASYMMETRIC:
-            return credential.region if credential.region in self.regions else None
-        patterns = [pattern.strip(" ") for pattern in credential.region.split(",")]
+    def region_in(self, region_set: str) -> str | None:
+        """Return the first region of the application that is in the region set of a SigV4A signature."""
+        patterns = [pattern.strip(" ") for pattern in region_set.split(",")]
         return next((name for name in self.regions if any(fnmatchcase(name, pattern) for pattern in patterns)), None)
+
+    def _expected(self) -> str:
+        return " or ".join(f"'{name}'" for name in self.regions)
 
 
 def wrong_service(expected: frozenset[str]) -> SignatureDoesNotMatch:

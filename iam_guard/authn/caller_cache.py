@@ -10,8 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from iam_guard.authn.sigv4 import SigningKey
-from iam_guard.authn.sigv4a import PublicKey
+from iam_guard.authn.sigv4 import Key
 from iam_guard.forking import fork_safe_lock
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
@@ -32,7 +31,7 @@ class Caller:
 
     record: AccessKey | ApiKey | Session
     principal: Principal
-    signing_key: SigningKey | PublicKey | None = field(default=None, repr=False)
+    signing_key: Key | None = field(default=None, repr=False)
     parent_key: AccessKey | None = None
 
 

@@ -127,7 +127,8 @@ class Authenticator:
         if credential is None:
             credential = extract(request, max_header=self.max_header)
         if isinstance(credential, SigV4Credential):
-            self._check_form(request, credential, now)
+            sigv4.check_time(credential, now=now, skew=self.skew)
+            sigv4.check_coverage(request, credential)
             if self.accepted is not None and not any_scope:
                 self.accepted.check(credential)
             stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
@@ -150,24 +151,18 @@ class Authenticator:
         `stated` is the body hash that the request declares, None without one. A request that passes is not
         authenticated yet.
         """
-        self._check_form(request, credential, now)
+        sigv4.check_time(credential, now=now, skew=self.skew)
+        sigv4.check_coverage(request, credential)
         record, _ = self._signer(credential, now)
         if stated is not None or record is None:
             signed_hash = stated or _PLACEHOLDER_SECRET
             key = _signing_key(record, credential)
-            is_good = _is_signed_with(key, request, credential, signed_hash)
+            is_good = sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash)
             public = None if is_good else self._public_host(key, request, credential, signed_hash)
             if record is None:
                 raise InvalidClientTokenId()
             if not is_good and public is None:
                 raise SignatureDoesNotMatch()
-
-    def _check_form(self, request: HttpRequest, credential: SigV4Credential, now: datetime) -> None:
-        """Refuse requests that are invalid whatever the key, before it is looked up."""
-        if credential.session_token is not None and self.open_session is None:
-            raise InvalidClientTokenId(place="x-amz-security-token")
-        sigv4.check_time(credential, now=now, skew=self.skew)
-        sigv4.check_coverage(request, credential)
 
     def _by_signature(
         self,
@@ -180,10 +175,11 @@ class Authenticator:
     ) -> Principal:
         record, parent_key = self._signer(credential, now)
         signed_hash = stated or payload_hash()
-        scope = _scope(credential)
+        date = ASYMMETRIC if credential.algorithm == ASYMMETRIC else credential.date
+        scope = credential.access_key_id, date, credential.region, credential.service
         caller = self.callers.get(scope, record, parent_key)
         key = (caller.signing_key if caller else None) or _signing_key(record, credential)
-        is_good = _is_signed_with(key, request, credential, signed_hash)
+        is_good = sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash)
         public = None if is_good else self._public_host(key, request, credential, signed_hash)
         if caller and not is_good and public is None:
             _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
@@ -213,11 +209,11 @@ class Authenticator:
         return cached.principal
 
     def _public_host(
-        self, key: _Key, request: HttpRequest, credential: SigV4Credential, signed_hash: str
+        self, key: sigv4.Key, request: HttpRequest, credential: SigV4Credential, signed_hash: str
     ) -> str | None:
         """Return the public host that was signed before a proxy rewrote it; None if none matches."""
         for host in self.public_hosts:
-            if _is_signed_with(key, request.at_host(host), credential, signed_hash):
+            if sigv4.is_signed_with(key, request.at_host(host), credential, payload_hash=signed_hash):
                 return host
         return None
 
@@ -225,14 +221,16 @@ class Authenticator:
         """Return the region of a signature; for a region set, a region of the application that is in it."""
         if self.accepted is None or credential.algorithm != ASYMMETRIC:
             return credential.region
-        return self.accepted.region_of(credential) or self.accepted.regions[0]
+        return self.accepted.region_in(credential.region) or self.accepted.regions[0]
 
     def _signer(self, credential: SigV4Credential, now: datetime) -> _Signer:
         if credential.session_token is None:
             access_key = self.find_access_key(credential.access_key_id)
             is_long_term = not credential.access_key_id.startswith(TEMPORARY)
             return (access_key, None) if access_key is not None and access_key.active and is_long_term else _NO_SIGNER
-        session = self.open_session(credential.session_token) if self.open_session else None
+        if self.open_session is None:
+            raise InvalidClientTokenId(place="x-amz-security-token")
+        session = self.open_session(credential.session_token)
         if session is None or not same(credential.access_key_id, session.access_key_id):
             return _NO_SIGNER
         if session.expires <= now:
@@ -248,7 +246,6 @@ def signed_service(credential: AnyCredential | None) -> str | None:
     return credential.service if isinstance(credential, SigV4Credential) else None
 
 
-_Key: TypeAlias = sigv4.SigningKey | sigv4a.PublicKey
 _Signer: TypeAlias = tuple[AccessKey | Session | None, AccessKey | None]
 """The key or session whose secret verifies a signature, None if invalid; and the parent key of a user's session."""
 
@@ -260,43 +257,20 @@ def _check_body(
     payload_hash: Callable[[], str],
     chunks: ChunkedBody | None,
     credential: SigV4Credential,
-    key: _Key,
+    key: sigv4.Key,
 ) -> None:
     """Check the body against its stated hash, or start the verification of its chunks."""
     if chunks is not None and is_chunked(stated):
-        chunks.begin(credential, partial(_is_signature, key))
+        chunks.begin(credential, partial(sigv4.is_signature, key))
     elif stated != UNSIGNED:
         check_payload(stated, payload_hash())
 
 
-def _scope(credential: SigV4Credential) -> Scope:
-    date = credential.algorithm if credential.algorithm == ASYMMETRIC else credential.date
-    return credential.access_key_id, date, credential.region, credential.service
-
-
-def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> _Key:
+def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> sigv4.Key:
     secret = record.secret if record else _PLACEHOLDER_SECRET
     if credential.algorithm == ASYMMETRIC:
         return sigv4a.public_key(secret, credential.access_key_id)
     return sigv4.signing_key(secret, credential.date, credential.region, credential.service)
-
-
-def _is_signed_with(
-    key: _Key,
-    request: HttpRequest,
-    credential: SigV4Credential,
-    signed_hash: str,
-) -> bool:
-    if isinstance(key, sigv4.SigningKey):
-        return sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash)
-    return sigv4a.is_signed_by(key, request, credential, payload_hash=signed_hash)
-
-
-def _is_signature(key: _Key, signature: str, text: bytes) -> bool:
-    """Return whether a chunk's signature was made with the key."""
-    if isinstance(key, sigv4.SigningKey):
-        return same(signature, key.signature(text))
-    return sigv4a.is_signature(key, signature, text)
 
 
 def _authenticated(

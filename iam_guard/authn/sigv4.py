@@ -1,4 +1,4 @@
-"""Verify Signature Version 4.
+"""Verify Signature Version 4, and SigV4A with the keys of `sigv4a`.
 
 Form, time and coverage are checked before the key is looked up, so that refusals are cheap. Then each canonical request
 that the received request allows (`canonical`) is signed with the caller's secret and compared in constant time. The
@@ -11,11 +11,13 @@ import hashlib
 import hmac
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TypeAlias
 
+from iam_guard.authn import sigv4a
 from iam_guard.authn.canonical import canonical_requests, named_headers
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.presented_credentials import ALGORITHM, TERMINATOR, SigV4Credential
+from iam_guard.authn.presented_credentials import ASYMMETRIC, TERMINATOR, SigV4Credential
 from iam_guard.authn.signature_parts import parse_timestamp
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
@@ -88,25 +90,27 @@ def _title(name: bytes) -> str:
     return name[:64].decode("ascii", "replace").title()
 
 
-def is_signed_with(
-    key: SigningKey,
-    request: HttpRequest,
-    credential: SigV4Credential,
-    *,
-    payload_hash: str,
-) -> bool:
-    """Return whether the signature was made with the signing key; `check_coverage` must have passed."""
+def is_signed_with(key: Key, request: HttpRequest, credential: SigV4Credential, *, payload_hash: str) -> bool:
+    """Return whether the request was signed with the key; `check_coverage` must have passed."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
-        if same(credential.signature, key.signature(string_to_sign(credential, canonical))):
+        if is_signature(key, credential.signature, string_to_sign(credential, canonical)):
             return True
     return False
 
 
 def string_to_sign(credential: SigV4Credential, canonical_request: bytes) -> bytes:
-    """Make what the signature is computed over."""
-    _, date, region, service, _, _, timestamp, _, _, _, _ = credential
+    """Make what the signature is computed over; a SigV4A key is for all regions, so its scope has none."""
+    _, date, region, service, _, _, timestamp, _, algorithm, _, _ = credential
+    scope = f"{date}/{service}" if algorithm == ASYMMETRIC else f"{date}/{region}/{service}"
     digest = hashlib.sha256(canonical_request).hexdigest()
-    return f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{digest}".encode("ascii")
+    return f"{algorithm}\n{timestamp}\n{scope}/{TERMINATOR}\n{digest}".encode("ascii")
+
+
+def is_signature(key: Key, signature: str, text: bytes) -> bool:
+    """Return whether a signature of a text was made with the key."""
+    if isinstance(key, SigningKey):
+        return same(signature, key.signature(text))
+    return sigv4a.is_signature(key, signature, text)
 
 
 class SigningKey:
@@ -129,6 +133,9 @@ class SigningKey:
         outer.update(inner.digest())
         return outer.hexdigest()
 
+
+Key: TypeAlias = SigningKey | sigv4a.PublicKey
+"""What verifies signatures of one algorithm."""
 
 _BLOCK = 64
 _INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0x5C))

@@ -1,4 +1,4 @@
-"""Verify SigV4A: ECDSA signatures on P-256, for a set of regions.
+"""The keys and signatures of SigV4A: ECDSA on P-256, for a set of regions. `sigv4` verifies the request.
 
 The private key is derived from the secret and the access key id (NIST SP 800-108, counter mode with HMAC-SHA256), so
 the verifier derives it too and keeps the public half. It does not depend on day, region or service. ECDSA is
@@ -7,7 +7,6 @@ randomized: one request has many valid signatures.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from typing import Final
 
@@ -16,9 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from iam_guard.authn.canonical import canonical_requests
-from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.presented_credentials import ASYMMETRIC, SigV4Credential
+from iam_guard.authn.presented_credentials import ASYMMETRIC
 from iam_guard.errors import SignatureDoesNotMatch
 
 PublicKey = ec.EllipticCurvePublicKey
@@ -40,26 +37,6 @@ def public_key(secret: str, access_key_id: str) -> PublicKey:
         if candidate <= _ORDER - 2:
             return ec.derive_private_key(candidate + 1, _CURVE).public_key()
     raise SignatureDoesNotMatch()  # after 254 blocks above the order of the curve, 1 in 2^8128
-
-
-def is_signed_by(
-    key: PublicKey,
-    request: HttpRequest,
-    credential: SigV4Credential,
-    *,
-    payload_hash: str,
-) -> bool:
-    """Return whether the request was signed with the private half of the key."""
-    for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
-        if is_signature(key, credential.signature, _text(credential, canonical)):
-            return True
-    return False
-
-
-def _text(credential: SigV4Credential, canonical_request: bytes) -> bytes:
-    """Return the string to sign."""
-    digest = hashlib.sha256(canonical_request).hexdigest()
-    return f"{ASYMMETRIC}\n{credential.timestamp}\n{credential.scope}\n{digest}".encode("ascii")
 
 
 def is_signature(key: PublicKey, signature: str, text: bytes) -> bool:
