@@ -15,8 +15,7 @@ from functools import lru_cache
 from iam_guard.evaluation.applicable_types import applicable_policies, is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.grants import Grant, grant
-from iam_guard.evaluation.matching_statements import Hit, find_allow, find_deny, reason_of
-from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.evaluation.matching_statements import find_allow, find_deny
 from iam_guard.evaluation.special_actions import needs_no_permission
 from iam_guard.model.decision import Decision, Explainer, Outcome, PolicyType, Reason
 from iam_guard.model.request import AccessRequest
@@ -44,9 +43,10 @@ def _outcome(request: AccessRequest, action: str, policies: Bundle) -> tuple[Out
     if needs_no_permission(action, request.principal):
         return Outcome.ALLOWED, (_NO_PERMISSION_NEEDED,)  # E-66
     policies = applicable_policies(request, action, policies)
-    denial = _explicit_denial(request, action, policies)
-    if denial is not None:
-        return Outcome.EXPLICITLY_DENIED, (reason_of(denial),)  # E-2
+    for layer in policies.layers_with_denies:  # in the order of E-90
+        denial = find_deny(layer, request, action, bounded=is_bounded(request, policies))
+        if denial is not None:
+            return Outcome.EXPLICITLY_DENIED, (denial.reason,)  # E-2
     granted, missing = evaluate_allows(request, action, policies)
     if granted and not missing:
         return Outcome.ALLOWED, granted
@@ -58,7 +58,13 @@ def evaluate_allows(request: AccessRequest, action: str, policies: Bundle) -> Gr
 
     `policies` are those that apply, `action` is in lower case; Deny statements are not evaluated.
     """
-    blocking = _blocking_filters(request, action, policies)
+    blocking = []
+    if policies.rcps is not None and not _each_level_allows(policies.rcps, request, action):
+        blocking.append(PolicyType.RCP)  # E-13
+    if policies.scps is not None and not _each_level_allows(policies.scps, request, action):
+        blocking.append(PolicyType.SCP)  # E-12
+    if policies.vpc_endpoint is not None and find_allow(policies.vpc_endpoint, request, action) is None:
+        blocking.append(PolicyType.VPC_ENDPOINT)  # E-80
     granted = grant(request, action, policies)
     if not blocking and len(granted.missing) <= 1:
         return granted
@@ -96,31 +102,6 @@ def _is_action(text: str) -> bool:
     return bool(prefix and name) and ":" not in name
 
 
-def _explicit_denial(request: AccessRequest, action: str, policies: Bundle) -> Hit | None:
-    """Return the explicit deny to report: SCP, RCP, resource, identity, boundary, session, VPC endpoint (rule E-90)."""
-    for layer in policies.layers_with_denies:
-        hit = find_deny(layer, request, action, bounded=is_bounded(request, policies))
-        if hit is not None:
-            return hit
-    return None
-
-
-def _blocking_filters(request: AccessRequest, action: str, policies: Bundle) -> list[PolicyType]:
-    """Return the filters without an Allow: each level of SCPs and RCPs needs one, and so does the VPC endpoint."""
-    blocking = []
-    if policies.rcps is not None and not _each_level_allows(policies.rcps, request, action):
-        blocking.append(PolicyType.RCP)  # E-13
-    if policies.scps is not None and not _each_level_allows(policies.scps, request, action):
-        blocking.append(PolicyType.SCP)  # E-12
-    if policies.vpc_endpoint is not None and not _allows(policies.vpc_endpoint, request, action):
-        blocking.append(PolicyType.VPC_ENDPOINT)  # E-80
-    return blocking
-
-
 def _each_level_allows(levels: Levels, request: AccessRequest, action: str) -> bool:
     """Return whether each level allows. No levels allow nothing: None is passed where the type does not apply."""
-    return bool(levels) and all(_allows(level, request, action) for level in levels)
-
-
-def _allows(layer: Layer, request: AccessRequest, action: str) -> bool:
-    return find_allow(layer, request, action) is not None
+    return bool(levels) and all(find_allow(level, request, action) is not None for level in levels)

@@ -198,7 +198,7 @@ class _TreeBuilder:
         is_own = owner is None or owner == self._request.principal.account
         if hit.kinship is PrincipalMatch.ACCOUNT and is_own and hit.candidate.policy.ref.type in _DELEGATING:
             return "it names the account, and so only delegates to the account's own policies"  # E-30.3
-        return hit.note
+        return hit.reason.note
 
 
 _DELEGATING = {PolicyType.RESOURCE, PolicyType.TRUST}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.matching.principal import PrincipalMatch
-from iam_guard.evaluation.matching_statements import Hit, find_allow, reason_of
+from iam_guard.evaluation.matching_statements import Hit, find_allow
 from iam_guard.evaluation.special_actions import Mandatory, mandatory, resource_policy_type
 from iam_guard.model.decision import PolicyType, Reason
 from iam_guard.model.principal import PrincipalType
@@ -42,7 +42,7 @@ def _by_resource_alone(request: AccessRequest, action: str, resource_side: Hit |
     """Grant to services, federated and anonymous callers, which have no own policies (rules E-60, E-62, G-48)."""
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource),))
-    return Grant((reason_of(resource_side),), ())
+    return Grant((resource_side.reason,), ())
 
 
 def _across_accounts(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
@@ -50,7 +50,7 @@ def _across_accounts(request: AccessRequest, action: str, policies: Bundle, reso
     identity, missing = _caller_side(request, action, policies)
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource), *missing))
-    return Grant((reason_of(resource_side), *identity), missing)
+    return Grant((resource_side.reason, *identity), missing)
 
 
 def _within_account(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
@@ -58,9 +58,9 @@ def _within_account(request: AccessRequest, action: str, policies: Bundle, resou
     if request.principal.type is PrincipalType.ROOT:
         return Grant((_ROOT,), _session(request, action, policies))  # E-63, S-35
     if resource_side is not None and _grants_directly(request, policies, resource_side):
-        return Grant((reason_of(resource_side),), ())  # E-30.1
+        return Grant((resource_side.reason,), ())  # E-30.1
     if resource_side is not None and resource_side.kinship is not PrincipalMatch.ACCOUNT:
-        return Grant((reason_of(resource_side),), _limits(request, action, policies))  # E-30.2, PARENT
+        return Grant((resource_side.reason,), _limits(request, action, policies))  # E-30.2, PARENT
     return _caller_side(request, action, policies)  # E-30.2; ACCOUNT only delegates, E-30.3
 
 
@@ -70,7 +70,7 @@ def _mandatory(
     """Grant if the resource's own policy allows the caller or its account, even root (rules E-40 to E-48)."""
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource),))
-    reason = reason_of(resource_side)
+    reason = resource_side.reason
     if request.principal.type is PrincipalType.ROOT:
         return Grant((reason,), _session(request, action, policies))  # E-40: root needs no identity policy
     if _grants_directly(request, policies, resource_side):
@@ -100,7 +100,7 @@ def _caller_side(request: AccessRequest, action: str, policies: Bundle) -> Grant
     limits = _limits(request, action, policies)
     if identity is None:
         return Grant((), (PolicyType.IDENTITY, *limits))
-    return Grant((reason_of(identity),), limits)
+    return Grant((identity.reason,), limits)
 
 
 def _limits(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:

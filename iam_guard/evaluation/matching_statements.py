@@ -17,17 +17,14 @@ _log = logging.getLogger("iam_guard.evaluation")
 
 
 class Hit(NamedTuple):
-    """A statement that applies, and how it names the caller (None for a policy type without principals)."""
+    """A statement that applies, the decision's reason if it decides, and how it names the caller.
+
+    `kinship` is None for a policy type without principals, and for every Deny.
+    """
 
     candidate: Candidate
+    reason: Reason
     kinship: PrincipalMatch | None = None
-    note: str | None = None
-
-
-def reason_of(hit: Hit) -> Reason:
-    """Return the decision's reason for a hit."""
-    reason = hit.candidate.reason
-    return reason if hit.note is None else replace(reason, note=hit.note)
 
 
 def find_deny(layer: Layer, request: AccessRequest, action: str, *, bounded: bool) -> Hit | None:
@@ -68,9 +65,9 @@ def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | 
     try:
         names_caller = not candidate.names_principals or deny_names_caller(statement, request, bounded=bounded)
         if names_caller and statement.matches_resource(request) and statement.matches_conditions(request):
-            return Hit(candidate)
+            return Hit(candidate, candidate.reason)
     except Exception as error:  # noqa: BLE001  an error must deny; the decision reports it
-        return Hit(candidate, note=_log_error(candidate, error))
+        return Hit(candidate, replace(candidate.reason, note=_log_error(candidate, error)))
     return None
 
 
@@ -84,7 +81,7 @@ def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
             if kinship is None:
                 return None  # G-31
         if statement.matches_resource(request) and statement.matches_conditions(request):
-            return Hit(candidate, kinship)
+            return Hit(candidate, candidate.reason, kinship)
     except Exception as error:  # noqa: BLE001  an error must deny
         _log_error(candidate, error)
     return None

@@ -10,6 +10,7 @@ apply and some that do not; `matching_statements` decides.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
@@ -29,33 +30,24 @@ class Candidate:
     `names_principals`: the policy type has principals; a statement without any matches no caller (G-31).
     """
 
-    __slots__ = ("_reason", "names_principals", "place", "policy", "statement")
-
     def __init__(self, policy: CompiledPolicy, statement: CompiledStatement, place: int = 0) -> None:
         self.policy = policy
         self.statement = statement
         self.place = place
         self.names_principals = policy.ref.type in WITH_PRINCIPAL
-        self._reason: Reason | None = None
 
-    @property
+    @cached_property
     def reason(self) -> Reason:
-        """The decision's reason if the statement applies; computed once."""
-        if self._reason is None:
-            self._reason = _reason(self.policy, self.statement)
-        return self._reason
-
-
-def _reason(policy: CompiledPolicy, statement: CompiledStatement) -> Reason:
-    written = statement.statement
-    return Reason(
-        policy_type=policy.ref.type,
-        effect=written.effect.value,
-        policy=policy.ref,
-        statement=written.index,
-        sid=written.sid,
-        line=None if written.position is None else written.position.line,
-    )
+        """The decision's reason if the statement applies."""
+        written = self.statement.statement
+        return Reason(
+            policy_type=self.policy.ref.type,
+            effect=written.effect.value,
+            policy=self.policy.ref,
+            statement=written.index,
+            sid=written.sid,
+            line=None if written.position is None else written.position.line,
+        )
 
 
 Candidates: TypeAlias = tuple[Candidate, ...]

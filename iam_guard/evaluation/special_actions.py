@@ -26,8 +26,7 @@ def needs_no_permission(action: str, principal: Principal) -> bool:
 
 def is_role_trust(action: str, resource: str) -> bool:
     """Return whether the resource's policy is a role trust policy for this action (rule E-42)."""
-    is_about_trust = action.startswith("sts:assumerole") or action in _TRUST_ACTIONS
-    return is_about_trust and _is_of(resource, "iam", "role/")
+    return mandatory(action, resource, declared=False) is Mandatory.TRUST
 
 
 def resource_policy_type(action: str, resource: str) -> PolicyType:
@@ -37,7 +36,8 @@ def resource_policy_type(action: str, resource: str) -> PolicyType:
 
 def mandatory(action: str, resource: str, *, declared: bool) -> Mandatory | None:
     """Return why the resource's own policy must allow; None if it need not (rule E-42)."""
-    if is_role_trust(action, resource):
+    is_about_trust = action.startswith("sts:assumerole") or action in _TRUST_ACTIONS
+    if is_about_trust and _is_of(resource, "iam", "role/"):
         return Mandatory.TRUST
     if action.startswith("kms:") and _is_of(resource, "kms", "key/"):
         return Mandatory.KEY
