@@ -22,7 +22,13 @@ from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.matching.condition_keys import is_multivalued
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard
 from iam_guard.evaluation.matching.pattern_coverage import covers, open_patterns, overlaps
-from iam_guard.evaluation.matching.referenced_keys import keys_of_conditions, keys_of_document, keys_of_resource
+from iam_guard.evaluation.matching.referenced_keys import (
+    distinct_keys,
+    keys_of_conditions,
+    keys_of_document,
+    keys_of_resource,
+    keys_of_statement,
+)
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
 from iam_guard.evaluation.matching.variables import Template, TemplatePiece, Variable, replace_variables
 from iam_guard.evaluation.matching_statements import hit_of
@@ -60,7 +66,7 @@ class PartialEvaluator:
         self, request: AccessRequest, policies: Bundle, is_known: IsKnown, *, resources: Pattern | None = None
     ) -> Bounds:
         """Decide with permissive and with restrictive policies; `resources` is a pattern in place of the resource."""
-        open_of = {id(layer): self._open_keys(layer, is_known) for layer in _layers(policies)}
+        open_of = {id(layer): self._open_keys(layer, is_known) for layer in policies.layers}
         if resources is None and not any(open_of.values()):
             decision = decide(request, policies)
             return Bounds(decision, decision)
@@ -74,10 +80,9 @@ class PartialEvaluator:
         most_policies = _each_layer(policies, lambda layer: changed(layer, permissive=True))
         most = decide(request, most_policies)
         least = decide(request, _each_layer(policies, lambda layer: changed(layer, permissive=False)))
-        keys = (
-            () if most.allowed == least.allowed else tuple(self._deciding_keys(policies, request, open_of, resources))
-        )
-        return Bounds(least, most, _once(keys))
+        if most.allowed == least.allowed:
+            return Bounds(least, most)
+        return Bounds(least, most, distinct_keys(self._deciding_keys(policies, request, open_of, resources)))
 
     def _open_keys(self, layer: Layer, is_known: IsKnown) -> frozenset[str]:
         open_keys: set[str] = set()
@@ -103,13 +108,13 @@ class PartialEvaluator:
     ) -> Iterator[str]:
         """Yield the open keys of the statements about the action that apply for some values of these keys."""
         action = request.action.lower()
-        for layer in _layers(policies):
+        for layer in policies.layers:
             keys = open_of[id(layer)]
             for policy in layer if keys else ():
                 version = policy.content.document.version
                 for compiled in policy.content.about(action):
                     statement = compiled.statement
-                    open_keys = [key for key in _keys_of(statement, version) if key.lower() in keys]
+                    open_keys = [key for key in keys_of_statement(statement, version) if key.lower() in keys]
                     if open_keys and _could_apply(policy, statement, request, keys, resources):
                         yield from open_keys
 
@@ -128,12 +133,6 @@ def _could_apply(
     document = replace(policy.content.document, statements=(changed,))
     [compiled] = CompiledDocument(document).statements
     return hit_of(policy, compiled, request, request.action.lower(), bounded=False) is not None
-
-
-def _keys_of(statement: Statement, version: str) -> Iterator[str]:
-    for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
-        yield from keys_of_resource(entry, version)
-    yield from keys_of_conditions(statement, version)
 
 
 # --- the change of one policy ------------------------------------------------------------------------------------
@@ -235,13 +234,6 @@ class _PolicyChange:
 # --- layers ------------------------------------------------------------------------------------------------------
 
 
-def _layers(policies: Bundle) -> Iterator[Layer]:
-    single = (policies.resource, policies.identity, policies.boundary, policies.session, policies.vpc_endpoint)
-    for layer in (*(policies.scps or ()), *(policies.rcps or ()), *single):
-        if layer is not None:
-            yield layer
-
-
 def _each_layer(policies: Bundle, change: Callable[[Layer], Layer]) -> Bundle:
     def optional(layer: Layer | None) -> Layer | None:
         return None if layer is None else change(layer)
@@ -259,10 +251,3 @@ def _each_layer(policies: Bundle, change: Callable[[Layer], Layer]) -> Bundle:
         rcps=levels(policies.rcps),
         vpc_endpoint=optional(policies.vpc_endpoint),
     )
-
-
-def _once(keys: Sequence[str]) -> tuple[str, ...]:
-    first: dict[str, str] = {}
-    for key in keys:
-        first.setdefault(key.lower(), key)
-    return tuple(first.values())

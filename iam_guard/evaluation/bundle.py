@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.compiler import CompiledPolicy, PolicySource, compile_policy
@@ -34,19 +35,21 @@ class Bundle:
     policy_required: bool = False
     own_service: bool = False
     layers_with_denies: Levels = field(init=False, compare=False, repr=False)
-    """The layers with at least one Deny, in the order in which a Deny is reported (rule E-90)."""
+    """The `layers` with at least one Deny, in the order in which a Deny is reported (rule E-90)."""
 
     def __post_init__(self) -> None:
-        single = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
-        in_order = (*(self.scps or ()), *(self.rcps or ()), *single)
-        layers_with_denies = tuple([layer for layer in in_order if layer is not None and layer.has_denies])
+        layers_with_denies = tuple([layer for layer in self.layers if layer.has_denies])
         object.__setattr__(self, "layers_with_denies", layers_with_denies)
 
     def __iter__(self) -> Iterator[CompiledPolicy]:
         """Iterate over the policies of all types."""
+        return chain.from_iterable(self.layers)
+
+    @property
+    def layers(self) -> Levels:
+        """The layers in the order of rule E-90: SCP, RCP, resource, identity, boundary, session, VPC endpoint."""
         single = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
-        for layer in (*(self.scps or ()), *(self.rcps or ()), *single):
-            yield from layer or ()
+        return (*(self.scps or ()), *(self.rcps or ()), *[layer for layer in single if layer is not None])
 
 
 def bundle(

@@ -13,7 +13,7 @@ from iam_guard.evaluation.applicable_types import applicable_policies, is_bounde
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.matching.pattern import Wildcard, match_pattern
-from iam_guard.evaluation.matching.referenced_keys import keys_of_conditions, keys_of_resource
+from iam_guard.evaluation.matching.referenced_keys import distinct_keys, keys_of_conditions, keys_of_resource
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.matching.variables import NoValue, Template, TemplatePiece, Variable, join
@@ -70,7 +70,7 @@ def survey(request: AccessRequest, policies: Bundle) -> Survey:
         boundary=None if policies.boundary is None else outcome_of((policies.boundary,)),
         organization=None if policies.scps is None else outcome_of(policies.scps),
         hits=tuple(hit for layer in layers for hit in _hits(layer, request, action, bounded)),
-        missing_keys=_once(key for layer in layers for key in _unanswered(layer, request, action, bounded)),
+        missing_keys=distinct_keys(key for layer in layers for key in _unanswered(layer, request, action, bounded)),
     )
 
 
@@ -142,10 +142,3 @@ def _open(piece: TemplatePiece, request: AccessRequest) -> TemplatePiece:
 
 def _missing(keys: Iterator[str] | list[str], request: AccessRequest) -> Iterator[str]:
     return (key for key in keys if request.value(key.lower()) in (None, ()))  # N-10: an empty list is an absent key
-
-
-def _once(keys: Iterator[str]) -> tuple[str, ...]:
-    first: dict[str, str] = {}
-    for key in keys:
-        first.setdefault(key.lower(), key)
-    return tuple(first.values())

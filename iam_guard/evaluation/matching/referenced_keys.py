@@ -5,7 +5,7 @@ Keys have the spelling of the policy, with repetitions, in the order of resource
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS
@@ -17,9 +17,14 @@ from iam_guard.policy.grammar import split_operator
 def keys_of_document(document: Document) -> Iterator[str]:
     """Yield the keys of all statements."""
     for statement in document.statements:
-        for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
-            yield from keys_of_resource(entry, document.version)
-        yield from keys_of_conditions(statement, document.version)
+        yield from keys_of_statement(statement, document.version)
+
+
+def keys_of_statement(statement: Statement, version: str) -> Iterator[str]:
+    """Yield the keys of the entries of a statement and of its conditions."""
+    for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
+        yield from keys_of_resource(entry, version)
+    yield from keys_of_conditions(statement, version)
 
 
 def keys_of_resource(entry: str, version: str) -> list[str]:
@@ -35,6 +40,14 @@ def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
         if _has_variables(test):
             for value in test.values:
                 yield from variable_keys(value, version)
+
+
+def distinct_keys(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return each key once, in the spelling of its first occurrence."""
+    first: dict[str, str] = {}
+    for key in keys:
+        first.setdefault(key.lower(), key)
+    return tuple(first.values())
 
 
 def _has_variables(test: ConditionTest) -> bool:
