@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from iam_guard.authn.presented_credentials import ApiKeyCredential
 from iam_guard.errors import InvalidClientTokenId, InvalidInput
 
 SCANNER_PATTERN = r"igk_[A-Za-z0-9]{4,32}_[A-Za-z0-9]{32,128}_[A-Za-z0-9]{6}"
@@ -40,14 +41,6 @@ class NewApiKey:
     digest: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedApiKey:
-    """A well-formed key of a request, not yet verified."""
-
-    id: str
-    digest: bytes = field(repr=False)
-
-
 def generate(random_bytes: Callable[[int], bytes], id: str | None = None) -> NewApiKey:
     """Generate a key; `random_bytes` is usually `secrets.token_bytes`, `id` is random by default."""
     id = base64.b32encode(random_bytes(10)).decode("ascii") if id is None else id
@@ -64,14 +57,14 @@ def format_key(id: str, secret: str) -> str:
     return f"igk_{id}_{secret}_{_check(id, secret)}"
 
 
-def parse(text: str) -> ParsedApiKey:
+def parse(text: str) -> ApiKeyCredential:
     """Parse the text of a key. Raises `InvalidClientTokenId` for a malformed or mistyped key."""
     if _KEY.fullmatch(text) is None:
         raise InvalidClientTokenId()
     _, id, secret, check = text.split("_")
     if check != _check(id, secret):
         raise InvalidClientTokenId()
-    return ParsedApiKey(id, digest_of(secret))
+    return ApiKeyCredential(id, digest_of(secret))
 
 
 def digest_of(secret: str) -> bytes:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from cryptography.hazmat.primitives import hashes
@@ -38,11 +39,6 @@ _PAIR = re.compile(rb'\s*([A-Za-z]{1,16})=("(?:[^"\\]|\\.)*"|[^;,"]*)\s*([;,]|\Z
 Chain: TypeAlias = tuple[Certificate, ...]
 
 
-class _Parsed(NamedTuple):
-    chain: Chain
-    fingerprint: str
-
-
 def read_client_certificate(carried: Sequence[ReceivedCertificate], roles: Sequence[bytes]) -> CertificateCredential:
     """Parse the certificate of a request; `roles` are the values of `ROLE_HEADER`. Raises `IncompleteSignature`."""
     if len(carried) != 1:
@@ -50,8 +46,7 @@ def read_client_certificate(carried: Sequence[ReceivedCertificate], roles: Seque
     source, values, chain, is_trusted = carried[0]
     if not is_trusted:
         raise IncompleteSignature("expected this header from a trusted proxy only", place=source)
-    parsed = _parse(source, values, chain)
-    return CertificateCredential(parsed.chain, parsed.fingerprint, _role(roles))
+    return replace(_parse(source, values, chain), role=_role(roles))
 
 
 def _role(values: Sequence[bytes]) -> str | None:
@@ -64,7 +59,7 @@ def _role(values: Sequence[bytes]) -> str | None:
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
-def _parse(source: str, values: tuple[bytes, ...], chain: tuple[bytes, ...]) -> _Parsed:
+def _parse(source: str, values: tuple[bytes, ...], chain: tuple[bytes, ...]) -> CertificateCredential:
     parse = _FORMS.get(source, _escaped)
     try:
         certificates = parse(values, chain)
@@ -72,7 +67,7 @@ def _parse(source: str, values: tuple[bytes, ...], chain: tuple[bytes, ...]) -> 
             raise IncompleteSignature(f"expected 1 to {MAX_CERTIFICATES} certificates", place=source)
         for certificate in certificates:
             certificate.public_key()
-        return _Parsed(certificates, certificates[0].fingerprint(hashes.SHA256()).hex())
+        return CertificateCredential(certificates, certificates[0].fingerprint(hashes.SHA256()).hex())
     except UNREADABLE:
         raise IncompleteSignature("expected a valid client certificate", place=source) from None
 

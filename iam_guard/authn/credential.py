@@ -17,7 +17,6 @@ from iam_guard.authn.presented_credentials import (
     ALGORITHM,
     ASYMMETRIC,
     AnyCredential,
-    ApiKeyCredential,
     Claim,
     NoCredential,
     SigV4Credential,
@@ -76,7 +75,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if TOKEN_HEADER in by_name:
         raise IncompleteSignature(_UNSIGNED, place="x-amz-security-token")
     if api_keys:
-        return _api_key(printable(api_keys[0], "x-api-key"))
+        return api_key.parse(printable(api_keys[0], "x-api-key"))
     if certificates:
         return read_client_certificate(certificates, request.values(ROLE_HEADER))
     return NoCredential()
@@ -123,18 +122,9 @@ def _authorization(request: HttpRequest, value: bytes) -> AnyCredential:
     if scheme in (ALGORITHM, ASYMMETRIC):
         return parse_signed_header(request, rest, scheme)
     if scheme.lower() == "bearer":
-        return _bearer(rest.strip(" "))
+        text = rest.strip(" ")
+        return TokenCredential(text) if text.count(".") == _TOKEN_DOTS else api_key.parse(text)  # a key has no dot
     if scheme == "AWS" or scheme.startswith("AWS4-"):
         raise IncompleteSignature(NOT_SUPPORTED, place="authorization")
     message = f"expected an Authorization header of the scheme {ALGORITHM} or Bearer"
     raise MissingAuthenticationToken(message, place="authorization")
-
-
-def _bearer(text: str) -> ApiKeyCredential | TokenCredential:
-    """Parse a bearer credential: a token has two dots, an API key none."""
-    return TokenCredential(text) if text.count(".") == _TOKEN_DOTS else _api_key(text)
-
-
-def _api_key(text: str) -> ApiKeyCredential:
-    parsed = api_key.parse(text)
-    return ApiKeyCredential(parsed.id, parsed.digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from iam_guard.evaluation.bounds import Bounds, IsKnown, PartialEvaluator
 from iam_guard.evaluation.bundle import Bundle, bundle
@@ -22,18 +23,13 @@ from iam_guard.policy.document import Statement
 class Authorizer:
     """A set of compiled policies. Immutable; safe to share between threads."""
 
-    __slots__ = ("_policies", "_policy_set")
-
     def __init__(self, policies: Bundle) -> None:
         self._policies = policies
-        self._policy_set: PolicySet | None = None
 
-    @property
+    @cached_property
     def policy_set(self) -> PolicySet:
-        """Return the description of the policies; computed once."""
-        if self._policy_set is None:
-            self._policy_set = policy_set(self._policies)
-        return self._policy_set
+        """The description of the policies."""
+        return policy_set(self._policies)
 
     def decide(self, request: AccessRequest, *, epoch: int | None = None, stale: bool = False) -> Decision:
         """Decide one request; never raises for a denial. The decision can explain itself.

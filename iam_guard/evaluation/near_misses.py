@@ -57,7 +57,7 @@ def nearest(
 ) -> tuple[NearMiss, ...]:
     """Return the nearest misses; first those that change the outcome, then by the ease of the change."""
     if outcome is Outcome.ALLOWED:
-        candidates = _near_denies(types)
+        candidates = _one_step_away(types, Effect.DENY)
     else:
         candidates = chain(_applying_denies(types), _near_allows(request, policies, types))
     misses = [_miss(request, policies, place, failing) for place, failing in islice(candidates, _MAX_CANDIDATES)]
@@ -77,15 +77,11 @@ def _places(types: tuple[ExplainedType, ...], effect: Effect) -> Iterator[_Place
                         yield _Place(type.type, level_index, policy_index, statement, level.allows)
 
 
-def _one_step_away(types: tuple[ExplainedType, ...], effect: Effect) -> Iterator[tuple[_Place, Element]]:
+def _one_step_away(types: tuple[ExplainedType, ...], effect: Effect) -> Iterator[tuple[_Place, Element | None]]:
     for place in _places(types, effect):
         failing = [element for element in place.statement.elements if not element.matched]
         if len(failing) == 1 and failing[0].error is None:
             yield place, failing[0]
-
-
-def _near_denies(types: tuple[ExplainedType, ...]) -> Iterator[tuple[_Place, Element | None]]:
-    yield from _one_step_away(types, Effect.DENY)
 
 
 def _applying_denies(types: tuple[ExplainedType, ...]) -> Iterator[tuple[_Place, Element | None]]:
