@@ -17,7 +17,7 @@ from iam_guard.evaluation.matching.referenced_keys import distinct_keys, keys_of
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.matching.variables import NoValue, Template, TemplatePiece, Variable, join
-from iam_guard.evaluation.matching_statements import Hit, deny_names_caller, find_allow, find_deny, hit_of
+from iam_guard.evaluation.matching_statements import Hit, find_allow, find_deny, hit_of, names_caller
 from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import AccessRequest
@@ -97,7 +97,7 @@ def _unanswered(layer: Layer, request: AccessRequest, action: str, bounded: bool
     for policy in layer:
         version, names_principals = policy.content.document.version, policy.ref.type in WITH_PRINCIPAL
         for compiled in policy.content.about(action):
-            if names_principals and not _names(compiled, request, bounded):
+            if names_principals and not names_caller(compiled, request, bounded=bounded):
                 continue
             open_entries = [entry for entry in _entries(compiled) if _could_match(entry, version, request)]
             if not open_entries and not compiled.matches_resource(request):
@@ -105,12 +105,6 @@ def _unanswered(layer: Layer, request: AccessRequest, action: str, bounded: bool
             for entry in open_entries:
                 yield from _missing(keys_of_resource(entry, version), request)
             yield from _missing(keys_of_conditions(compiled.statement, version), request)
-
-
-def _names(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> bool:
-    if compiled.denies:
-        return deny_names_caller(compiled, request, bounded=bounded)
-    return compiled.kinship(request.principal) is not None
 
 
 def _entries(compiled: CompiledStatement) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.evaluation.matching.principal import PrincipalMatch, Principals
 from iam_guard.evaluation.matching.resource import EVERYTHING, compile_resources, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.evaluation.matching_statements import deny_names_caller
+from iam_guard.evaluation.matching_statements import names_caller
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import PrincipalEntry
@@ -94,7 +94,7 @@ def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
 
 def _not_principal(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> Element:
     entries = compiled.statement.not_principals or ()
-    is_reached = compiled.denies and deny_names_caller(compiled, request, bounded=bounded)
+    is_reached = names_caller(compiled, request, bounded=bounded)
     note = "the caller is exempt: it is listed, with all that it belongs to"
     if is_reached and bounded:
         note = "a caller with a permissions boundary is never exempt"

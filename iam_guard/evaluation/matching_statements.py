@@ -63,8 +63,8 @@ def hit_of(
 def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | None:
     statement = candidate.statement
     try:
-        names_caller = not candidate.names_principals or deny_names_caller(statement, request, bounded=bounded)
-        if names_caller and statement.matches_resource(request) and statement.matches_conditions(request):
+        is_about_caller = not candidate.names_principals or names_caller(statement, request, bounded=bounded)
+        if is_about_caller and statement.matches_resource(request) and statement.matches_conditions(request):
             return Hit(candidate, candidate.reason)
     except Exception as error:  # noqa: BLE001  an error must deny; the decision reports it
         return Hit(candidate, replace(candidate.reason, note=_log_error(candidate, error)))
@@ -87,9 +87,9 @@ def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
     return None
 
 
-def deny_names_caller(statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
-    """Return whether a Deny names the caller; `bounded` callers have a permissions boundary."""
-    if bounded and statement.statement.not_principals is not None:
+def names_caller(statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
+    """Return whether a statement names the caller; `bounded` callers have a permissions boundary."""
+    if bounded and statement.denies and statement.statement.not_principals is not None:
         return True  # E-74
     return statement.kinship(request.principal) is not None
 

@@ -15,7 +15,7 @@ from iam_guard.evaluation.applicable_types import applicable_policies, is_bounde
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.evaluation.matching_statements import deny_names_caller, hit_of
+from iam_guard.evaluation.matching_statements import hit_of, names_caller
 from iam_guard.evaluation.special_actions import needs_no_permission
 from iam_guard.model.decision import PolicyRef
 from iam_guard.model.request import AccessRequest
@@ -82,17 +82,11 @@ def _in_order(
     written = compiled.statement
     if policy.ref.type in WITH_PRINCIPAL:
         name = "Principal" if written.not_principals is None else "NotPrincipal"
-        yield name, partial(_names, compiled, request, bounded=bounded)
+        yield name, partial(names_caller, compiled, request, bounded=bounded)
     name = "Action" if written.not_actions is None else "NotAction"
     yield name, partial(compiled.matches_action, request.action.lower())
     name = "Resource" if written.not_resources is None else "NotResource"
     yield name, partial(compiled.matches_resource, request)
-
-
-def _names(compiled: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
-    if compiled.denies:
-        return deny_names_caller(compiled, request, bounded=bounded)
-    return compiled.kinship(request.principal) is not None
 
 
 def _result(test: Callable[[], bool]) -> bool | None:
