@@ -121,9 +121,8 @@ def _could_match(entry: str, version: str, request: AccessRequest) -> bool:
 
 def _matches_when_open(template: Template, request: AccessRequest) -> bool:
     """Match with a `*` in place of each missing key."""
-    pieces = join(_open(piece, request) for piece in template.pieces).pieces
-    pattern = tuple(piece for piece in pieces if isinstance(piece, (str, Wildcard)))
-    return len(pattern) == len(pieces) and match_pattern(pattern, request.resource)
+    pattern = join(_open(piece, request) for piece in template.pieces).pattern
+    return pattern is not None and match_pattern(pattern, request.resource)
 
 
 def _open(piece: TemplatePiece, request: AccessRequest) -> TemplatePiece:

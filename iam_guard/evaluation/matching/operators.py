@@ -54,16 +54,12 @@ class Operator:
 # --- columns of the table ----------------------------------------------------------------------------------------
 
 
-def _as_written(text: str) -> str:
-    return text
+def _as_written(value: Any) -> Any:
+    return value
 
 
 def _arn(text: str) -> str | None:
     return text if text.count(":") >= ARN_FIELDS - 1 else None  # C-27
-
-
-def _pattern(pattern: Pattern) -> Pattern:
-    return pattern
 
 
 def _arn_pattern(pattern: Pattern) -> Pattern:
@@ -72,10 +68,6 @@ def _arn_pattern(pattern: Pattern) -> Pattern:
 
 def _equal(operands: Sequence[Hashable]) -> Callable[[Any], bool]:
     return frozenset(operands).__contains__
-
-
-def _like(operands: Sequence[Pattern]) -> Callable[[Any], bool]:
-    return compile_any(operands)
 
 
 def _ordered(compare: Callable[[Any, Any], bool], loosest: Callable[[Sequence[Any]], Any]) -> AnyOf:
@@ -111,8 +103,8 @@ _ABOVE = _ordered(operator.gt, min)
 _AT_LEAST = _ordered(operator.ge, min)
 _TEXT = (_as_written, _as_written, _equal)
 _FOLDED = (value_parsing.folded, value_parsing.folded, _equal)
-_GLOB = (_as_written, _pattern, _like)
-_ARN = (_arn, _arn_pattern, _like)
+_GLOB = (_as_written, _as_written, compile_any)
+_ARN = (_arn, _arn_pattern, compile_any)
 _NUMBER = (value_parsing.number, value_parsing.number)
 _DATE = (value_parsing.instant_in_request, value_parsing.instant)
 
@@ -202,14 +194,9 @@ def _joined(row: Operator, one: Test, other: Test) -> Test:
     return lambda value: one(value) or other(value)  # C-1
 
 
-def _operands(row: Operator, patterns: Sequence[Pattern]) -> list[Any]:
-    if row.wildcards:
-        return [row.operand(pattern) for pattern in patterns]
-    return [row.operand(pattern[0] if pattern else "") for pattern in patterns]
-
-
 def _test(row: Operator, patterns: Sequence[Pattern]) -> Test:
-    operands = _operands(row, patterns)
+    written = patterns if row.wildcards else [pattern[0] if pattern else "" for pattern in patterns]
+    operands = [row.operand(text) for text in written]
     readable = [operand for operand in operands if operand is not None]
     if row.negated and len(readable) < len(operands):
         return never  # C-13, C-17, N-10

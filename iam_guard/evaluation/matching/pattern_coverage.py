@@ -17,7 +17,6 @@ from typing import TypeAlias
 from iam_guard.evaluation.matching.pattern import (
     ARN_FIELDS,
     Pattern,
-    Piece,
     Wildcard,
     keep_in_fields,
     match_pattern,
@@ -43,7 +42,10 @@ def arn_pattern(text: str) -> Pattern:
 @lru_cache(maxsize=16_384)
 def open_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
     """Parse an entry of `Resource` with a `*` in place of each variable."""
-    return tuple(_without_variables(template.pieces) for template in read_resource(entry, version))
+    return tuple(
+        tuple(piece if isinstance(piece, (str, Wildcard)) else Wildcard.RUN for piece in template.pieces)
+        for template in read_resource(entry, version)
+    )
 
 
 @lru_cache(maxsize=16_384)
@@ -56,17 +58,6 @@ def intended_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
     if entry.count(":") < ARN_FIELDS - 1:
         return patterns
     return tuple(keep_in_fields(pattern, final_run_is_free=False) for pattern in patterns)
-
-
-def _without_variables(pieces: Sequence[object]) -> Pattern:
-    pattern: list[Piece] = []
-    for piece in pieces:
-        replaced = piece if isinstance(piece, (str, Wildcard)) else Wildcard.RUN
-        if isinstance(replaced, str) and pattern and isinstance(before := pattern[-1], str):
-            pattern[-1] = before + replaced
-        else:
-            pattern.append(replaced)
-    return tuple(pattern)
 
 
 @lru_cache(maxsize=65_536)
