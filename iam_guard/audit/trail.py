@@ -24,7 +24,7 @@ from typing import Literal
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.record.durability import Durability
-from iam_guard.audit.record.lanes import Line, caller_of, is_authenticated
+from iam_guard.audit.record.lanes import Line, caller_of
 from iam_guard.audit.record.line import decision_line, is_long
 from iam_guard.audit.record.otel import Telemetry, trace_ids
 from iam_guard.audit.record.permission_query_record import permission_query_record
@@ -46,10 +46,6 @@ from iam_guard.model.result import CallResult
 from iam_guard.model.usage import AuditUsage, CacheUsage
 
 logger = logging.getLogger("iam_guard.audit")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def new_id() -> str:
@@ -75,13 +71,15 @@ class Trail:
         keys: ListedKeys = DEFAULT_KEYS,
         rules: PrivacyRules | None = None,
         sampling: Sampling | None = None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = partial(datetime.now, UTC),
         new_id: Callable[[], str] = new_id,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._sink = None if isinstance(sink, Pipeline) else sink
         self._pipeline = sink if isinstance(sink, Pipeline) else None
         self._telemetry = telemetry or Telemetry()
+        self.count_authentication = self._telemetry.record_authentication
+        """Count accepted credentials, by kind; the decision records that follow identify the caller."""
         self._on_failure = on_failure
         self._region = region
         self._keys = keys
@@ -111,10 +109,11 @@ class Trail:
         duration = self._timer() - started
         self._telemetry.record_decision(decision, duration)
         record_class = class_of_allow(decision.request.action) if decision.allowed else DENIAL
-        if record_class is READ and shadow is None and self._is_sampled_out():
+        if self._is_sampling and record_class is READ and shadow is None and self._is_sampled_out():
             return
-        durability, pipeline = self._durability, self._pipeline
-        is_required = not (pipeline is None or record_class.is_durable or pipeline.is_fail_open(record_class))
+        durability = self._durability
+        refusing_classes = frozenset() if self._pipeline is None else self._pipeline.refusing_classes
+        is_required = record_class.name in refusing_classes and not record_class.is_durable
         is_plain = shadow is None and self._rules is None
         is_deferrable = is_required and is_plain and durability.is_guaranteed(decision, call)
         principal = decision.request.principal
@@ -201,10 +200,6 @@ class Trail:
             call=call,
         )
 
-    def count_authentication(self, kind: str) -> None:
-        """Count accepted credentials; the decision records that follow identify the caller."""
-        self._telemetry.record_authentication(kind)
-
     def record_error(
         self,
         error: IamGuardError,
@@ -220,7 +215,7 @@ class Trail:
             lambda stamp: to_line(
                 error_record(error, call, stamp, principal=principal, action=action, resource=resource),
                 self._rules,
-                is_brief=not is_authenticated(principal),
+                is_brief=principal is None or principal.type is PrincipalType.ANONYMOUS,
             ),
             is_immediate=True,
             principal=principal,
@@ -277,40 +272,17 @@ class Trail:
         principal: Principal | None = None,
         call: Call | None = None,
     ) -> Exception | None:
-        """Make a line and pass it on; return the error if that failed.
+        """Pass a line to the pipeline or the sink; return the error if the request must be refused.
 
-        Lines of long requests are made immediately: an error keeps references to the frames it passed, and with them
-        the request.
+        For a pipeline, the line is made here if `is_immediate`, or if the request is refused without it, unless making
+        it cannot fail (`is_deferrable`); otherwise the writer makes it. Lines of long requests are made immediately: an
+        error keeps references to the frames it passed, and with them the request. For an unauthenticated caller, no
+        line is made if the lane is full.
         """
-        if self._pipeline is not None:
-            return self._enqueue(self._pipeline, make, record_class, is_deferrable, is_immediate, principal, call)
-        if self._sink is None:
-            return None
-        try:
-            self._sink.write(make(self._stamp()))
-        except Exception as error:  # noqa: BLE001 - an Allow must not go unrecorded
-            self._telemetry.record_failure()
-            _log_failure(error)
-            return error
-        return None
-
-    def _enqueue(
-        self,
-        pipeline: Pipeline,
-        make: Callable[[Stamp], bytes],
-        record_class: RecordClass,
-        is_deferrable: bool,
-        is_immediate: bool,
-        principal: Principal | None,
-        call: Call | None,
-    ) -> Exception | None:
-        """Pass a line to the pipeline; return the error if the request must be refused.
-
-        The line is made here if `is_immediate`, or if the request is refused without it, unless making it
-        cannot fail (`is_deferrable`); otherwise the writer makes it. For an unauthenticated caller, no line is made
-        if the lane is full.
-        """
-        is_signed_in = is_authenticated(principal)
+        pipeline = self._pipeline
+        if pipeline is None:
+            return self._write_to_sink(make)
+        is_signed_in = principal is not None and principal.type is not PrincipalType.ANONYMOUS
         caller = caller_of(principal, call) if record_class is DENIAL or not is_signed_in else None
         try:
             if not is_signed_in and not pipeline.has_capacity(record_class, caller):
@@ -332,6 +304,16 @@ class Trail:
             self._telemetry.record_failure()
         return None
 
+    def _write_to_sink(self, make: Callable[[Stamp], bytes]) -> Exception | None:
+        try:
+            if self._sink is not None:
+                self._sink.write(make(self._stamp()))
+        except Exception as error:  # noqa: BLE001 - an Allow must not go unrecorded
+            self._telemetry.record_failure()
+            _log_failure(error)
+            return error
+        return None
+
     def _prepare_line(
         self,
         pipeline: Pipeline,
@@ -341,7 +323,7 @@ class Trail:
         is_immediate: bool,
     ) -> tuple[Line, Line | None]:
         """Return the line, or a function that makes it, and the correction to append if its request is refused."""
-        if pipeline.is_fail_open(record_class):
+        if record_class.name not in pipeline.refusing_classes:
             if is_immediate:
                 return make(self._stamp()), None
             return partial(self._defer, make, self._clock(), trace_ids()), None
@@ -357,7 +339,7 @@ class Trail:
 
     def _start_sampling_reporter(self) -> None:
         """Make sure that sampled-out records are declared, even if the trail is never closed."""
-        self._is_sampling = self.is_recording
+        self._is_sampling = self._sampling is not None and self.is_recording
         self._report_rest: Callable[[], object] | None = None
         if self._reporter is None:
             return
@@ -368,7 +350,7 @@ class Trail:
 
     def _is_sampled_out(self) -> bool:
         sampling = self._sampling
-        if sampling is None or not self._is_sampling or not sampling.is_sampled_out():
+        if sampling is None or not sampling.is_sampled_out():
             return False
         if self._pipeline is not None and not self._pipeline.may_declare():
             return False

@@ -47,11 +47,6 @@ UNAUTHENTICATED = Lane(
 LANES = (DURABLE, ALLOWED, DENIED, UNAUTHENTICATED)
 
 
-def is_authenticated(principal: Principal | None) -> bool:
-    """Return whether the caller is authenticated."""
-    return principal is not None and principal.type is not PrincipalType.ANONYMOUS
-
-
 def caller_of(principal: Principal | None, call: Call | None) -> str | None:
     """Return the key that shares a fair lane: the user or role behind a session; without one, the source address."""
     if principal is None or principal.type is PrincipalType.ANONYMOUS:
@@ -79,19 +74,15 @@ class Ticket:
         return self._answered.wait(seconds)
 
 
+@dataclass(slots=True, eq=False)
 class QueuedRecord:
     """A queued record: its line, or the function that makes it."""
 
-    __slots__ = ("caller", "line", "queue", "queued_at", "ticket")
-
-    def __init__(
-        self, line: Line, queued_at: float, ticket: Ticket | None, queue: LaneQueue, caller: str | None = None
-    ) -> None:
-        self.line = line
-        self.queued_at = queued_at
-        self.ticket = ticket
-        self.queue = queue
-        self.caller = caller
+    line: Line
+    queued_at: float
+    ticket: Ticket | None
+    queue: LaneQueue
+    caller: str | None = None
 
 
 class LaneQueue:

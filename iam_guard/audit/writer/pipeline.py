@@ -63,7 +63,8 @@ class Pipeline:
         self._limit = max(1, queue_size)
         self._wait = wait
         self._durable_wait = durable_wait
-        self._refusing_classes = refusing_classes(fail_open)
+        self.refusing_classes = refusing_classes(fail_open)
+        """Names of the classes whose requests are refused when their record cannot be stored."""
         self._followers = followers
         self._declare: Declare | None = None
         self._reset()
@@ -92,8 +93,8 @@ class Pipeline:
         """Store a line as its class requires; return False if it was dropped and counted.
 
         Instead of the line, a function that makes it may be passed if the request does not depend on it
-        (`is_fail_open`). `correction` is appended if the request is refused because of the record, which may be in the
-        trail nevertheless. `caller` identifies whose record it is in fair lanes.
+        (`refusing_classes`). `correction` is appended if the request is refused because of the record, which may be in
+        the trail nevertheless. `caller` identifies whose record it is in fair lanes.
 
         Raises `NotRecordedError` if the request must be refused.
         """
@@ -101,7 +102,7 @@ class Pipeline:
             return self.miss(record_class, "an audit record is not a line", is_signed_in=is_signed_in)
         if record_class.is_durable:
             return self._put_durably(line, record_class, correction)
-        if self._is_started():
+        if self._thread is not None or self._start():
             queue, lane = self._queue, lane_of(record_class, is_signed_in=is_signed_in)
             if queue.put(line, wait=0.0, lane=lane, caller=caller):
                 return True
@@ -117,7 +118,7 @@ class Pipeline:
     def miss(self, record_class: RecordClass, why: str, *, is_signed_in: bool = True) -> bool:
         """Count a record that is not stored. Raises `NotRecordedError` if its class requires it."""
         is_allow = record_class.on_failure is not OnFailure.STAY_DENIED
-        is_refused = is_allow and (self._queue.is_closed or not self.is_fail_open(record_class))
+        is_refused = is_allow and (self._queue.is_closed or record_class.name in self.refusing_classes)
         # the record of a completed change counts as lost
         is_counted_refused = is_refused and record_class.on_failure is not OnFailure.REPORT
         self._queue.miss(is_refused=is_counted_refused, is_unauthenticated=not is_signed_in)
@@ -125,13 +126,9 @@ class Pipeline:
             raise NotRecordedError(why)
         return False
 
-    def is_fail_open(self, record_class: RecordClass) -> bool:
-        """Return whether requests of a class proceed when their record cannot be stored."""
-        return record_class.name not in self._refusing_classes
-
     def may_wait(self, action: str) -> bool:
         """Return whether recording an Allow of this action may block: for the disk, or for queue capacity."""
-        return class_of_allow(action).is_durable or self._queue.is_lane_half_full(ALLOWED)
+        return class_of_allow(action).is_durable or self._queue.lanes[ALLOWED.number].is_half_full
 
     def usage(self) -> AuditUsage:
         """Return the current usage of the pipeline."""
@@ -154,7 +151,7 @@ class Pipeline:
 
     def may_declare(self) -> bool:
         """Return whether records that are sampled out now will be declared; starts the writer for that."""
-        return not self._queue.is_closed and self._is_started()
+        return not self._queue.is_closed and self._start()
 
     def require_thread(self) -> None:
         """Raise `NotRecordedError` if a durable record could not be written now."""
@@ -192,7 +189,7 @@ class Pipeline:
             Ticket(is_kept=record_class.on_failure is OnFailure.REPORT),
             time.monotonic() + self._durable_wait,
         )
-        if not self._is_started() or not self._queue.put(line, ticket, wait=self._durable_wait, lane=DURABLE):
+        if not self._start() or not self._queue.put(line, ticket, wait=self._durable_wait, lane=DURABLE):
             return self.miss(record_class, "the queue is full")
         why = "an audit record could not be written to the disk"
         if not ticket.wait(deadline - time.monotonic()):
@@ -208,11 +205,10 @@ class Pipeline:
 
     # --- writer thread -------------------------------------------------------------------------------------------
 
-    def _is_started(self) -> bool:
-        return self._thread is not None or self._start()
-
     def _start(self) -> bool:
-        """Start the thread, without a reference to this pipeline; return False if no thread can be started."""
+        """Start the thread, unless it runs; return False if that fails. It has no reference to this pipeline."""
+        if self._thread is not None:
+            return True  # without the lock, which `close` keeps while it waits
         with self._start_lock:
             if self._thread is None and not self._queue.is_closed:
                 thread = threading.Thread(target=self._writer.run, name="iam-guard-audit", daemon=True)

@@ -80,8 +80,8 @@ class RecordQueue:
     """The queue of one process. Safe to share between threads; only the writer thread takes records."""
 
     def __init__(self, limit: int) -> None:
-        self._queues = tuple(LaneQueue(lane, limit) for lane in LANES)
-        self.limit = sum(queue.limit for queue in self._queues)
+        self.lanes = tuple(LaneQueue(lane, limit) for lane in LANES)
+        self.limit = sum(queue.limit for queue in self.lanes)
         self.is_closed = False
         self.is_failing = False
         """Whether the last attempt to write failed: no request waits for capacity then."""
@@ -102,20 +102,17 @@ class RecordQueue:
 
     def __len__(self) -> int:
         """Return the number of pending records, without those being written."""
-        return sum(len(queue.waiting) for queue in self._queues)
+        return sum(len(queue.waiting) for queue in self.lanes)
 
     @property
     def is_half_full(self) -> bool:
         """Whether any lane is half full."""
-        return any(queue.is_half_full for queue in self._queues)
-
-    def is_lane_half_full(self, lane: Lane) -> bool:
-        return self._queues[lane.number].is_half_full
+        return any(queue.is_half_full for queue in self.lanes)
 
     def oldest_age(self) -> float:
         """Return the age in seconds of the oldest unwritten record."""
         with self._lock:
-            heads = self._in_flight[:1] + [queue.waiting[0] for queue in self._queues if queue.waiting]
+            heads = self._in_flight[:1] + [queue.waiting[0] for queue in self.lanes if queue.waiting]
         return time.monotonic() - min(record.queued_at for record in heads) if heads else 0.0
 
     # --- request threads -----------------------------------------------------------------------------------------
@@ -123,7 +120,7 @@ class RecordQueue:
     def has_capacity(self, lane: Lane, caller: str | None) -> bool:
         """Return whether a record would fit now; checked before one is made for an unauthenticated caller."""
         with self._lock:
-            return self._queues[lane.number].has_capacity(caller)
+            return self.lanes[lane.number].has_capacity(caller)
 
     def put(
         self,
@@ -136,7 +133,7 @@ class RecordQueue:
     ) -> bool:
         """Add a line, waiting at most `wait` seconds for capacity; return False if full or closed."""
         with self._lock:
-            queue = self._queues[lane.number]
+            queue = self.lanes[lane.number]
             is_fair = queue.callers is not None
             has_capacity = queue.has_capacity(caller) if is_fair else len(queue.waiting) < queue.limit
             if not has_capacity and not self._wait_for_capacity(wait, queue, caller):
@@ -162,7 +159,7 @@ class RecordQueue:
         record being written.
         """
         with self._lock:
-            queue = self._queues[DURABLE.number]
+            queue = self.lanes[DURABLE.number]
             queue.add(QueuedRecord(line, time.monotonic(), None, queue))
             if queue.wake_threshold == 1:
                 self._wake()
@@ -170,7 +167,7 @@ class RecordQueue:
     def withdraw(self, ticket: Ticket) -> None:
         """Remove the record of a request that no longer waits, unless it is being written or must stay."""
         with self._lock:
-            waiting = self._queues[DURABLE.number].waiting
+            waiting = self.lanes[DURABLE.number].waiting
             for record in waiting:
                 if record.ticket is ticket:
                     self._tickets -= 1
@@ -191,7 +188,7 @@ class RecordQueue:
             self.dropped_unauthenticated += unauthenticated
             one = Missing(int(not is_refused), int(is_refused), unauthenticated, now, now)
             self._missing = one if self._missing is None else self._missing.merge(one)
-            if self._queues[0].wake_threshold == 1:
+            if self.lanes[0].wake_threshold == 1:
                 self._wake()
 
     def close(self) -> None:
@@ -219,7 +216,7 @@ class RecordQueue:
         self._filled.notify()
 
     def _set_wake_thresholds(self, count: Callable[[LaneQueue], int]) -> None:
-        for queue in self._queues:
+        for queue in self.lanes:
             queue.wake_threshold = count(queue)
 
     def _wait_for_capacity(self, seconds: float, queue: LaneQueue, caller: str | None) -> bool:
@@ -247,7 +244,7 @@ class RecordQueue:
                 self._filled.wait(BATCH_DELAY)
             self._set_wake_thresholds(lambda queue: NEVER)
             if self.declare is not None and (line := self.declare(is_last=self._is_draining)) is not None:
-                queue = self._queues[ALLOWED.number]
+                queue = self.lanes[ALLOWED.number]
                 queue.add(QueuedRecord(line, time.monotonic(), None, queue))
             self._in_flight = batch = self._batch(max_records)
             self._tickets -= sum(record.ticket is not None for record in batch)
@@ -276,7 +273,7 @@ class RecordQueue:
 
     def _batch(self, max_records: int) -> list[QueuedRecord]:
         """Take the records with tickets, then the oldest of all other lanes, only a few if there are tickets."""
-        durable, *others = self._queues
+        durable, *others = self.lanes
         batch = durable.take(min(max_records, len(durable.waiting)))
         left = min(max_records - len(batch), MAX_NON_DURABLE) if batch else max_records
         filled = [queue for queue in others if queue.waiting]
@@ -301,7 +298,7 @@ class RecordQueue:
             self.is_failing = True
             for record in reversed(batch):
                 record.queue.put_back(record)
-            durable = self._queues[DURABLE.number]
+            durable = self.lanes[DURABLE.number]
             for record in durable.waiting:
                 if record.ticket is not None:
                     record.ticket.is_withdrawn = not record.ticket.is_kept
