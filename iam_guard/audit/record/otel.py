@@ -7,9 +7,10 @@ masked as in a record. If a span covers several decisions, the last one wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from math import isfinite
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, format_span_id, format_trace_id
@@ -60,6 +61,48 @@ _OUTCOMES = {outcome: outcome.value for outcome in Outcome}
 """Outcome -> its value; faster than reading `value` from the member on every decision."""
 
 
+_Usage = TypeVar("_Usage")
+
+
+class _Instrument(NamedTuple, Generic[_Usage]):
+    """An instrument that reports one value of a usage, or none."""
+
+    name: str
+    unit: str
+    description: str
+    value: Callable[[_Usage], float | None]
+    is_counter: bool = False
+
+
+_TRAIL_INSTRUMENTS: Sequence[_Instrument[AuditUsage]] = (
+    _Instrument(AUDIT_WAITING, "{record}", "Records that are not written yet", lambda at: at.waiting),
+    _Instrument(AUDIT_OLDEST, "s", "Age of the oldest record that is not written", lambda at: at.oldest_age),
+    _Instrument(AUDIT_CHECKPOINT, "s", "Age of the last checkpoint", lambda at: at.checkpoint_age),
+    _Instrument(
+        AUDIT_DROPPED, "{record}", "Records that are missing from the trail", lambda at: at.dropped, is_counter=True
+    ),
+    _Instrument(
+        AUDIT_REFUSED,
+        "{request}",
+        "Requests refused because their record could not be written",
+        lambda at: at.refused,
+        is_counter=True,
+    ),
+)
+_SINK_INSTRUMENTS: Sequence[_Instrument[SinkUsage]] = (
+    _Instrument(SINK_LAG, "{record}", "Records that a sink has not confirmed", lambda at: at.lag),
+    _Instrument(
+        SINK_DELIVERED, "{record}", "Records that a sink has confirmed", lambda at: at.delivered, is_counter=True
+    ),
+    _Instrument(SINK_FAILURES, "{attempt}", "Failed deliveries of a batch", lambda at: at.failures, is_counter=True),
+    _Instrument(SINK_REFUSED, "{record}", "Records that a sink refused", lambda at: at.refused, is_counter=True),
+    _Instrument(
+        SINK_SUCCESS, "s", "Time since a sink last confirmed records, or had all of them", lambda at: at.success_age
+    ),
+    _Instrument(SINK_STOPPED, "1", "Whether a sink has stopped, 1 for yes", lambda at: int(at.state == "stopped")),
+)
+
+
 class Telemetry:
     """The instruments of one guard. Without a `meter`, they use the provider that the application sets."""
 
@@ -105,88 +148,25 @@ class Telemetry:
     def watch_audit(self, usage: Callable[[], AuditUsage | None]) -> None:
         """Register instruments for the usage of the audit trail; they report nothing once the trail is closed."""
 
-        def callbacks(pick: Callable[[AuditUsage], float | None]) -> list[Callable[..., Iterable[metrics.Observation]]]:
-            def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-                current = usage()
-                value = None if current is None else pick(current)
-                return [] if value is None else [metrics.Observation(value)]
+        def observe_trail(row: _Instrument[AuditUsage], _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            current = usage()
+            if current is not None and (value := row.value(current)) is not None:
+                yield metrics.Observation(value)
 
-            return [observe]
+        def observe_sinks(row: _Instrument[SinkUsage], _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            current = usage()
+            for name, sink in () if current is None else current.sinks.items():
+                if (value := row.value(sink)) is not None:
+                    yield metrics.Observation(value, {SINK: name})
 
-        gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
-        gauge(
-            AUDIT_WAITING,
-            callbacks(lambda at: at.waiting),
-            unit="{record}",
-            description="Records that are not written yet",
-        )
-        gauge(
-            AUDIT_OLDEST,
-            callbacks(lambda at: at.oldest_age),
-            unit="s",
-            description="Age of the oldest record that is not written",
-        )
-        gauge(
-            AUDIT_CHECKPOINT,
-            callbacks(lambda at: at.checkpoint_age),
-            unit="s",
-            description="Age of the last checkpoint",
-        )
-        counter(
-            AUDIT_DROPPED,
-            callbacks(lambda at: at.dropped),
-            unit="{record}",
-            description="Records that are missing from the trail",
-        )
-        counter(
-            AUDIT_REFUSED,
-            callbacks(lambda at: at.refused),
-            unit="{request}",
-            description="Requests refused because their record could not be written",
-        )
-        self._watch_sinks(usage)
+        for trail_row in _TRAIL_INSTRUMENTS:
+            self._create(trail_row, partial(observe_trail, trail_row))
+        for sink_row in _SINK_INSTRUMENTS:
+            self._create(sink_row, partial(observe_sinks, sink_row))
 
-    def _watch_sinks(self, usage: Callable[[], AuditUsage | None]) -> None:
-        """Register instruments for the sinks; some values exist only in the process that ships."""
-
-        def callbacks(pick: Callable[[SinkUsage], float | None]) -> list[Callable[..., Iterable[metrics.Observation]]]:
-            def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-                current = usage()
-                for name, sink in {}.items() if current is None else current.sinks.items():
-                    if (value := pick(sink)) is not None:
-                        yield metrics.Observation(value, {SINK: name})
-
-            return [observe]
-
-        gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
-        gauge(
-            SINK_LAG, callbacks(lambda at: at.lag), unit="{record}", description="Records that a sink has not confirmed"
-        )
-        counter(
-            SINK_DELIVERED,
-            callbacks(lambda at: at.delivered),
-            unit="{record}",
-            description="Records that a sink has confirmed",
-        )
-        counter(
-            SINK_FAILURES,
-            callbacks(lambda at: at.failures),
-            unit="{attempt}",
-            description="Failed deliveries of a batch",
-        )
-        counter(
-            SINK_REFUSED, callbacks(lambda at: at.refused), unit="{record}", description="Records that a sink refused"
-        )
-        gauge(
-            *(SINK_SUCCESS, callbacks(lambda at: at.success_age)),
-            unit="s",
-            description="Time since a sink last confirmed records, or had all of them",
-        )
-        gauge(
-            *(SINK_STOPPED, callbacks(lambda at: int(at.state == "stopped"))),
-            unit="1",
-            description="Whether a sink has stopped, 1 for yes",
-        )
+    def _create(self, row: _Instrument[Any], observe: Callable[..., Iterable[metrics.Observation]]) -> None:
+        create = self._meter.create_observable_counter if row.is_counter else self._meter.create_observable_gauge
+        create(row.name, [observe], unit=row.unit, description=row.description)
 
     def record_decision(self, decision: Decision, seconds: float) -> None:
         """Record a decision."""
