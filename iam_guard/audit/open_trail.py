@@ -20,7 +20,7 @@ from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, read_s
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.retention import RetentionRule
 from iam_guard.audit.writer.sampling import Sampling
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings

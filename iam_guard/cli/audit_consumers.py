@@ -17,7 +17,7 @@ import click
 from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
-from iam_guard.audit.export.export_formats import FORMS
+from iam_guard.audit.export import FORMS
 from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 

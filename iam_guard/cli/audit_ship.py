@@ -18,7 +18,7 @@ import click
 
 from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Offset
-from iam_guard.audit.export.export_formats import FORMS
+from iam_guard.audit.export import FORMS
 from iam_guard.audit.shipping.destinations import ConfiguredSink, open_sinks
 from iam_guard.audit.shipping.shipper import ShipperOptions
 from iam_guard.audit.shipping.shippers import Shippers

@@ -11,7 +11,7 @@ from typing import Any
 from iam_guard.audit.verify.shard import shards_of
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.writer.pipeline import Pipeline
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.audit.writer.trail_writer import TrailConfig
 from tests.audit.trails import KEY, lines_of
 

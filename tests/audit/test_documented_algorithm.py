@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from iam_guard.audit.verify.shard import segments_of
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from tests.audit.trails import KEY, UNTRUSTED_KEY, last_segment, lines_of, record, writer_in, written
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "audit-integrity.md"

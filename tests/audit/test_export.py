@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.audit.export.export_formats import FORMS
+from iam_guard.audit.export import FORMS
 from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.export.otel_event import any_value, log_record, otlp_line
 from iam_guard.audit.record.privacy import PrivacyRules, Treatment

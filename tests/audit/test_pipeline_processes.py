@@ -22,7 +22,7 @@ import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from iam_guard.audit.record.record_classes import ADMIN, DENIAL, READ, WRITE
 from iam_guard.audit.writer.pipeline import NotRecordedError
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from tests.audit.pipelines import eventually, ids_in, pipeline_in
 from tests.audit.trails import record
 trail = Path(sys.argv[1])

@@ -13,8 +13,7 @@ from iam_guard.audit.verify.shard import Segment, segments_of, shards_of, whole_
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.verify.verdicts import Verdict
-from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.segment_writer import SegmentWriter
+from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 
 KEY = SignerKey("trail.example/audit", bytes(range(32)))
 RING = KeyRing([KEY.verifier])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
 from iam_guard.audit.consumer.subscription import Delivery
@@ -49,3 +51,26 @@ def format_record(form: Callable[[Mapping[str, Any]], Formatted], record: Mappin
         return form(record)
     except Exception as error:  # noqa: BLE001  its text may contain a part of the record
         raise Refused(f"the record cannot be formatted ({type(error).__name__})") from None
+
+
+def http_failure(status: int, retry_header: str, now: float) -> NotDelivered:
+    """Return the failure for a status other than 2xx; `retry_header` is `Retry-After`, `now` as in `retry_after`."""
+    if status in (400, 413, 422):
+        return Refused(f"status {status}")
+    return Unreachable(f"status {status}", retry_after=retry_after(retry_header, now))
+
+
+def retry_after(text: str, now: float) -> float:
+    """Return the delay in seconds that a header `Retry-After` (RFC 9110, 10.2.3) requests; 0 for a malformed one.
+
+    `now` is in seconds since 1970.
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        time = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    return max(0.0, aware.timestamp() - now)

@@ -1,16 +1,16 @@
 """Factories of sink destinations by URL; the driver of a kind is imported when a sink of that kind is configured.
 
-`SINK_KINDS` is the table of kinds. Configuration errors are raised when the trail is opened, not later in a thread.
+The table of kinds is in `sink_url`. Configuration errors are raised when the trail is opened, not later in a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
 from iam_guard.audit.shipping.destination import SinkDestination
-from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.shipping.sink_url import SINK_KINDS, SinkUrl
 from iam_guard.errors import ConfigurationError
 
 Connect = Callable[[], SinkDestination]
@@ -22,23 +22,6 @@ class ConfiguredSink(NamedTuple):
 
     url: SinkUrl
     connect: Connect
-
-
-class SinkKind(NamedTuple):
-    """One kind of sink: the module with its `connector`, the required extra, and the packages of that extra."""
-
-    module: str
-    extra: str = ""
-    drivers: frozenset[str] = frozenset()
-
-
-SINK_KINDS: Mapping[str, SinkKind] = {
-    "stdout": SinkKind("to_stdout"),
-    "file": SinkKind("to_file"),
-    "webhook": SinkKind("to_webhook", "webhook", frozenset({"httpcore2"})),
-    "otlp": SinkKind("to_otlp", "otlp", frozenset({"opentelemetry", "requests", "google"})),
-    "nats": SinkKind("to_nats", "nats", frozenset({"nats"})),
-}
 
 
 def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) -> list[ConfiguredSink]:
@@ -53,13 +36,12 @@ def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) 
 
 
 def _connector(url: SinkUrl, webhook_secrets: Sequence[str]) -> Connect:
-    row = SINK_KINDS[url.kind]
     try:
-        module = import_module(f"iam_guard.audit.shipping.{row.module}")
+        module = import_module(f"iam_guard.audit.shipping.to_{url.kind}")
     except ModuleNotFoundError as missing:
-        if str(missing.name).partition(".")[0] not in row.drivers:
+        if str(missing.name).partition(".")[0] not in SINK_KINDS[url.kind].drivers:
             raise
-        message = f"a sink `{url.kind}` requires the extra `{row.extra}`: pip install 'iam-guard[{row.extra}]'"
+        message = f"a sink `{url.kind}` requires the extra `{url.kind}`: pip install 'iam-guard[{url.kind}]'"
         raise ConfigurationError(message, place="audit_sinks") from None
     connect: Connect = module.connector(url, webhook_secrets) if url.kind == "webhook" else module.connector(url)
     return connect

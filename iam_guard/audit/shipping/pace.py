@@ -1,8 +1,11 @@
-"""The intervals and timeouts of a shipper, and its exponential back-off."""
+"""The intervals and timeouts of a shipper, its exponential back-off, and the signal that stops it."""
 
 from __future__ import annotations
 
+import math
 import random
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -51,3 +54,29 @@ class Backoff:
 
     def reset(self) -> None:
         self.tries = 0
+
+
+class Stop:
+    """A signal shared by all threads that stop together, with a time limit for draining."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._deadline = math.inf
+
+    def request(self, drain: float) -> None:
+        """Request a stop; threads may continue for `drain` seconds to finish their work."""
+        self._deadline = min(self._deadline, time.monotonic() + drain)
+        self._event.set()
+
+    @property
+    def is_requested(self) -> bool:
+        return self._event.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a stop was requested and the time for draining is over."""
+        return self._event.is_set() and time.monotonic() >= self._deadline
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, or until a stop is requested; return whether it was."""
+        return self._event.wait(seconds)

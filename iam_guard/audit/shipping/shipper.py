@@ -21,9 +21,8 @@ from dataclasses import dataclass
 
 from iam_guard.audit.consumer.subscription import Delivery, Subscription
 from iam_guard.audit.shipping.destination import Gone, Refused, SinkDestination, Unreachable
-from iam_guard.audit.shipping.pace import Backoff, Pace
+from iam_guard.audit.shipping.pace import Backoff, Pace, Stop
 from iam_guard.audit.shipping.refused_records import RefusedRecords
-from iam_guard.audit.shipping.stop_signal import Stop
 from iam_guard.errors import GroupIsTaken, IamGuardError, TrailDamaged
 from iam_guard.model.usage import SinkState, SinkUsage
 

@@ -9,7 +9,6 @@ request waits for these threads.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import weakref
@@ -21,11 +20,11 @@ from iam_guard.audit.consumer.offsets import FOLDER
 from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
 from iam_guard.audit.shipping.destinations import ConfiguredSink
-from iam_guard.audit.shipping.pace import Pace
+from iam_guard.audit.shipping.pace import Pace, Stop
 from iam_guard.audit.shipping.refused_records import RefusedRecords
 from iam_guard.audit.shipping.shipper import Shipper, ShipperOptions
-from iam_guard.audit.shipping.stop_signal import Stop
 from iam_guard.audit.verify.signed_note import KeyRing
+from iam_guard.forking import on_fork
 from iam_guard.model.usage import SinkUsage
 
 logger = logging.getLogger("iam_guard.audit")
@@ -52,7 +51,7 @@ class Shippers:
         self._options = options
         self._pace = pace
         self._reset()
-        _INSTANCES.add(self)
+        on_fork(self)
 
     def _reset(self) -> None:
         self._stop = Stop()
@@ -101,7 +100,7 @@ class Shippers:
             pace=self._pace,
         )
 
-    def _begin_in_child(self) -> None:
+    def begin_in_child(self) -> None:
         """Drop the parent's threads and groups."""
         was_closed = self._stop.is_requested
         if self._threads:
@@ -130,14 +129,3 @@ def _end(stop: Stop, threads: Sequence[threading.Thread], pace: Pace) -> None:
     for thread in threads:
         if thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
-
-
-_INSTANCES: weakref.WeakSet[Shippers] = weakref.WeakSet()
-
-
-def _begin_in_child() -> None:
-    for shippers in list(_INSTANCES):
-        shippers._begin_in_child()
-
-
-os.register_at_fork(after_in_child=_begin_in_child)

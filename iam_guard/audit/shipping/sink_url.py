@@ -15,23 +15,42 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from iam_guard.audit.consumer.start_position import Start, moment
-from iam_guard.audit.export.export_formats import FORMS
+from iam_guard.audit.export import FORMS
 from iam_guard.errors import ConfigurationError
 
-KINDS: Mapping[str, tuple[str, frozenset[str]]] = {
-    "stdout": ("stdout", frozenset()),
-    "file": ("file", frozenset()),
-    "https": ("webhook", frozenset({"secret_file", "ca_file", "timeout"})),
-    "http": ("webhook", frozenset({"secret_file", "ca_file", "timeout"})),
-    "otlp+http": ("otlp", frozenset({"ca_file", "timeout"})),
-    "otlp+https": ("otlp", frozenset({"ca_file", "timeout"})),
-    "nats": ("nats", frozenset("create max_bytes max_age replicas creds token_file timeout".split())),
-    "nats+tls": ("nats", frozenset("create max_bytes max_age replicas creds token_file ca_file timeout".split())),
+
+class SinkKind(NamedTuple):
+    """One kind of sink, whose `connector` is in the module `to_<kind>`.
+
+    `schemes` are its URL schemes, each with the options in addition to the common ones; `drivers` are the packages of
+    the extra that it requires, which has the name of the kind.
+    """
+
+    schemes: Mapping[str, frozenset[str]]
+    drivers: frozenset[str] = frozenset()
+
+
+_NATS = frozenset("create max_bytes max_age replicas creds token_file timeout".split())
+
+SINK_KINDS: Mapping[str, SinkKind] = {
+    "stdout": SinkKind({"stdout": frozenset()}),
+    "file": SinkKind({"file": frozenset()}),
+    "webhook": SinkKind(
+        dict.fromkeys(("https", "http"), frozenset({"secret_file", "ca_file", "timeout"})), frozenset({"httpcore2"})
+    ),
+    "otlp": SinkKind(
+        dict.fromkeys(("otlp+http", "otlp+https"), frozenset({"ca_file", "timeout"})),
+        frozenset({"opentelemetry", "requests", "google"}),
+    ),
+    "nats": SinkKind({"nats": _NATS, "nats+tls": _NATS | {"ca_file"}}, frozenset({"nats"})),
 }
-"""Scheme -> the kind of sink, and its options in addition to the common ones."""
+"""The table of kinds, by name."""
+
+_KIND_OF_SCHEME = {scheme: kind for kind, row in SINK_KINDS.items() for scheme in row.schemes}
 
 COMMON = frozenset({"name", "form", "filter", "since", "batch"})
 MAX_BATCH = 5000
@@ -64,8 +83,8 @@ class SinkUrl:
         `defaults` are options that the URL may override; `filters` apply in addition to its own.
         """
         url, fragment = _split(text)
-        kind, specific = KINDS[url.scheme]
-        pairs = _options(fragment, COMMON | specific, kind)
+        kind = _KIND_OF_SCHEME[url.scheme]
+        pairs = _options(fragment, COMMON | SINK_KINDS[kind].schemes[url.scheme], kind)
         options: dict[str, str] = dict(defaults or {}) | {name: value for name, value in pairs if name != "filter"}
         if kind == "otlp" and options.pop("form", "otel") != "otel":
             raise ConfigurationError("expected the form `otel` for a sink `otlp`", place=_PLACE)
@@ -117,8 +136,8 @@ def _split(text: str) -> tuple[SplitResult, str]:
         _ = url.port  # raises if invalid
     except ValueError:
         raise ConfigurationError("expected the URL of a sink", place=_PLACE) from None
-    if url.scheme not in KINDS or not re.match(r"[a-z+]+:", address):
-        schemes = ", ".join(sorted(KINDS))
+    if url.scheme not in _KIND_OF_SCHEME or not re.match(r"[a-z+]+:", address):
+        schemes = ", ".join(sorted(_KIND_OF_SCHEME))
         raise ConfigurationError(f"expected `-` or a URL with one of the schemes {schemes} for a sink", place=_PLACE)
     if not is_complete or not address.isascii() or re.search(r"[\x00-\x20\x7f]", address):
         raise ConfigurationError(f"expected a complete URL of the scheme `{url.scheme}`", place=_PLACE)

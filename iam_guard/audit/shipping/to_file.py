@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from iam_guard.audit.append_file import sync_folder
 from iam_guard.audit.consumer.subscription import Delivery
-from iam_guard.audit.export.export_formats import FORMS, Form
+from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import Unreachable, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import FileSink

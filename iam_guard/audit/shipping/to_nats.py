@@ -31,7 +31,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery
-from iam_guard.audit.export.export_formats import FORMS, Form
+from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl, whole_number
 from iam_guard.errors import ConfigurationError

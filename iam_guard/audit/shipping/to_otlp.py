@@ -26,8 +26,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
-from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record
-from iam_guard.audit.shipping.retry_after import retry_after
+from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record, http_failure
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.errors import ConfigurationError
 from iam_guard.net.trusted_addresses import trusting
@@ -90,10 +89,7 @@ def _check(response: requests.Response) -> NotDelivered | None:
     if 200 <= status < 300:
         rejected = _rejected(response.content)
         return None if not rejected else Refused(f"the collector rejected {rejected} records")
-    if status in (400, 413, 422):
-        return Refused(f"status {status}")
-    header = response.headers.get("retry-after", "")
-    return Unreachable(f"status {status}", retry_after=retry_after(header, time.time()))
+    return http_failure(status, response.headers.get("retry-after", ""), time.time())
 
 
 def _rejected(content: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from iam_guard.audit.consumer.subscription import Delivery
-from iam_guard.audit.export.export_formats import FORMS, Form
+from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import Gone, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import StreamSink

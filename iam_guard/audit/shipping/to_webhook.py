@@ -15,9 +15,8 @@ from pathlib import Path
 import httpcore2
 
 from iam_guard.audit.consumer.subscription import Delivery
-from iam_guard.audit.export.export_formats import FORMS, Form
-from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable, format_record
-from iam_guard.audit.shipping.retry_after import retry_after
+from iam_guard.audit.export import FORMS, Form
+from iam_guard.audit.shipping.destination import Gone, Unreachable, format_record, http_failure
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
 from iam_guard.errors import ConfigurationError
@@ -110,11 +109,7 @@ def _check(status: int, headers: Mapping[bytes, bytes], now: float) -> None:
         return
     if status == 410:
         raise Gone("the endpoint accepts no more webhooks (status 410)")
-    if status in (400, 413, 422):
-        raise Refused(f"status {status}")
-    raise Unreachable(
-        f"status {status}", retry_after=retry_after(headers.get(b"retry-after", b"").decode("latin-1"), now)
-    )
+    raise http_failure(status, headers.get(b"retry-after", b"").decode("latin-1"), now)
 
 
 def connector(url: SinkUrl, secrets: Sequence[str] = ()) -> Callable[[], Webhook]:

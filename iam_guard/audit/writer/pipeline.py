@@ -11,7 +11,6 @@ the caller has to use a worker thread (`may_wait` reports this in advance).
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from iam_guard.audit.verify.shard import is_line
 from iam_guard.audit.writer.record_queue import Declare, RecordQueue
 from iam_guard.audit.writer.termination import end_shards_on_sigterm, register
 from iam_guard.audit.writer.trail_writer import TrailConfig, TrailWriter
+from iam_guard.forking import on_fork
 from iam_guard.model.usage import AuditUsage, SinkUsage
 
 _ON_EVENT_LOOP = "a durable record cannot be written on an event loop"
@@ -68,7 +68,7 @@ class Pipeline:
         self._followers = followers
         self._declare: Declare | None = None
         self._reset()
-        _PIPELINES.add(self)
+        on_fork(self)
         register(self)
         end_shards_on_sigterm()
 
@@ -224,7 +224,7 @@ class Pipeline:
                 end_shards_on_sigterm()  # again: a server may have set its own handler, or forked
         return self._thread is not None
 
-    def _reset_in_child(self) -> None:
+    def begin_in_child(self) -> None:
         """Reset after a fork: pending records, the thread and the shard belong to the parent."""
         was_closed = self._queue.is_closed
         if self._thread is not None:
@@ -252,14 +252,3 @@ def _on_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-_PIPELINES: weakref.WeakSet[Pipeline] = weakref.WeakSet()
-
-
-def _reset_in_child() -> None:
-    for pipeline in list(_PIPELINES):
-        pipeline._reset_in_child()
-
-
-os.register_at_fork(after_in_child=_reset_in_child)

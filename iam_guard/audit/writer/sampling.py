@@ -8,10 +8,8 @@ most every minute and at the end.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from datetime import datetime
 from random import random
@@ -20,6 +18,7 @@ from typing import Final
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.trail_events import SampledOut, sampled_line
 from iam_guard.errors import ConfigurationError
+from iam_guard.forking import on_fork
 
 logger = logging.getLogger("iam_guard.audit")
 
@@ -37,7 +36,11 @@ class Sampling:
         self._fraction = fraction
         self._chance = chance
         self._reset()
-        _SAMPLINGS.add(self)
+        on_fork(self)
+
+    def begin_in_child(self) -> None:
+        """Count from zero: the parent declares what it left out."""
+        self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -82,14 +85,3 @@ class SamplingReporter:
         except Exception as error:  # noqa: BLE001  the other records must still be written
             logger.error("sampled-out audit records cannot be declared: %s", type(error).__name__)
             return None
-
-
-_SAMPLINGS: weakref.WeakSet[Sampling] = weakref.WeakSet()
-
-
-def _reset_in_child() -> None:
-    for sampling in list(_SAMPLINGS):
-        sampling._reset()
-
-
-os.register_at_fork(after_in_child=_reset_in_child)

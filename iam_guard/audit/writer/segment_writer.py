@@ -24,9 +24,10 @@ import os
 import socket
 import time
 import uuid
-import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from iam_guard.audit.append_file import DISK_FULL_ERRORS
@@ -39,14 +40,24 @@ from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_events import Gap, end_line, gap_line, segment_line
 from iam_guard.audit.writer.disk_reserve import Reserve
 from iam_guard.audit.writer.flushing import FlushSchedule
-from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.audit.writer.shard_files import OpenSegment, begin_shard, end_shard
+from iam_guard.forking import on_fork
 
 logger = logging.getLogger("iam_guard.audit")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+@dataclass(frozen=True, slots=True)
+class SegmentLimits:
+    """When to sign a checkpoint, flush to the disk, and start the next segment."""
+
+    checkpoint_records: int = 1000
+    checkpoint_seconds: float = 1.0
+    flush_seconds: float = 1.0
+    """Seconds until a line is flushed to the disk for which no request waits; 0 leaves it to the operating system."""
+    segment_bytes: int = 64 * 1024 * 1024
+    segment_seconds: float = 3600.0
+    reserve_bytes: int = 128 * 1024
+    """Disk space for the last gap record, its hash and its checkpoint."""
 
 
 class SegmentWriter:
@@ -61,7 +72,7 @@ class SegmentWriter:
         service: str = "iam-guard",
         region: str = "us-east-1",
         limits: SegmentLimits = SegmentLimits(),
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = partial(datetime.now, UTC),
         timer: Callable[[], float] = time.monotonic,
         is_retried: bool = False,
     ) -> None:
@@ -83,7 +94,7 @@ class SegmentWriter:
         """Time of the last written checkpoint, by the timer."""
         self._is_closed = False
         self._reset()
-        _WRITERS.add(self)
+        on_fork(self)
 
     def _reset(self) -> None:
         self._shard: Path | None = None
@@ -118,9 +129,8 @@ class SegmentWriter:
         """Add lines to the next commit; each is one record with `iamGuard` as its last member, and a line break."""
         if self._is_closed:
             raise OSError(errno.EBADF, "the audit trail is closed")
-        for line in lines:
-            if not is_line(line):
-                raise ValueError("expected a record on one line with `iamGuard` as its last member")
+        if not all(map(is_line, lines)):
+            raise ValueError("expected a record on one line with `iamGuard` as its last member")
         self._pending += lines
 
     def gap(self, gap: Gap) -> None:
@@ -377,21 +387,13 @@ class SegmentWriter:
     def _stamp(self) -> Stamp:
         return Stamp(self._clock(), str(uuid.uuid4()), self._region)
 
+    def begin_in_child(self) -> None:
+        """Release the parent's shard: only the parent writes it, and its lock must end with the parent."""
+        self._release()
+
     def _release(self) -> None:
         if self._open is not None:
             self._open.close()
         if self._lock >= 0:
             os.close(self._lock)
         self._reset()
-
-
-_WRITERS: weakref.WeakSet[SegmentWriter] = weakref.WeakSet()
-
-
-def _release_in_child() -> None:
-    """Release the parent's shards: only the parent writes them, and their locks must end with it."""
-    for writer in list(_WRITERS):
-        writer._release()
-
-
-os.register_at_fork(after_in_child=_release_in_child)

@@ -27,8 +27,7 @@ from iam_guard.audit.writer.record_queue import Missing, RecordQueue
 from iam_guard.audit.writer.recovery import Recovered, declare, recover
 from iam_guard.audit.writer.retention import RetentionRule
 from iam_guard.audit.writer.retention_schedule import RetentionSchedule
-from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.segment_writer import SegmentWriter
+from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 
 logger = logging.getLogger("iam_guard.audit")
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.audit.consumer.subscription import AuditReader
-from iam_guard.audit.export.export_formats import FORMS
+from iam_guard.audit.export import FORMS
 from iam_guard.audit.open_trail import open_audit_log
 from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.shipping.destinations import open_sinks

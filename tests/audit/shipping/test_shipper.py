@@ -21,7 +21,7 @@ from iam_guard.audit.shipping.destination import Gone, NotDelivered, Refused, Un
 from iam_guard.audit.shipping.pace import MAX_RETRY_AFTER, Backoff
 from iam_guard.audit.shipping.shipper import MAX_DEFERRED
 from iam_guard.audit.verify.shard import segments_of
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.errors import GroupIsTaken
 from tests.audit.pipelines import ROOT, eventually
 from tests.audit.shipping.destinations import ONCE, PATIENT, QUICK, FakeDestination, ship_once, shippers_to, sink_to

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.audit.open_trail import open_audit_log
+from iam_guard.audit.shipping.destination import retry_after
 from iam_guard.audit.shipping.destinations import open_sinks
-from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.errors import ConfigurationError, IamGuardError

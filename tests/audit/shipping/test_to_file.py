@@ -13,7 +13,7 @@ import pytest
 
 from iam_guard.audit.consumer.reader import read
 from iam_guard.audit.consumer.subscription import Delivery
-from iam_guard.audit.export.export_formats import FORMS
+from iam_guard.audit.export import FORMS
 from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl

@@ -23,8 +23,7 @@ from iam_guard.audit.verify.trail_events import segment_line
 from iam_guard.audit.verify.trail_verifier import read_anchors, verify_trail
 from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer.recovery import recover
-from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.segment_writer import SegmentWriter
+from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 from tests.audit.trails import KEY, NOON, RING, UNTRUSTED_KEY, lines_of, record, verdicts, writer_in, written
 from tests.audit.verify.test_trail_verifier import rewritten
 

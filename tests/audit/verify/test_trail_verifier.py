@@ -20,7 +20,7 @@ from iam_guard.audit.verify.trail_events import Gap
 from iam_guard.audit.verify.trail_verifier import read_anchors, trail_bytes, verify_trail
 from iam_guard.audit.verify.verdicts import MEANINGS, TrailFinding, Verdict
 from iam_guard.audit.writer.recovery import recover
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.errors import InvalidInput
 from tests.audit.trails import (
     KEY,
@@ -736,7 +736,7 @@ LIVE = """
 import sys, time
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=50, segment_bytes=20_000))
 print(flush=True)
 while True:

@@ -11,8 +11,7 @@ import pytest
 from iam_guard.audit import append_file
 from iam_guard.audit.verify.shard import segments_of, shards_of
 from iam_guard.audit.writer.flushing import BACKOFF_FACTOR, FlushSchedule
-from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.segment_writer import SegmentWriter
+from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 from tests.audit.trails import KEY, lines_of, only_shard, record, verdicts
 
 

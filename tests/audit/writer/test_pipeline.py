@@ -28,7 +28,7 @@ from iam_guard.audit.verify.trail_events import refused_line
 from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.writer.record_queue import Ticket
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal

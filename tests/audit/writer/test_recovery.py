@@ -23,7 +23,7 @@ from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer.recovery import Recovered, declare, recover
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.audit.writer.shard_files import lock_shard
 from tests.audit.trails import KEY, RING, last_segment, lines_of, only_shard, record, verdicts, writer_in, written
 
@@ -35,7 +35,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=7, checkpoint_seconds=0.01, segment_bytes=20000))
 number = 0
 while True:

@@ -31,8 +31,7 @@ from iam_guard.audit.writer import retention_schedule
 from iam_guard.audit.writer.disk_reserve import LOCK_FILE_RESERVE_BYTES
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.retention import HOLD, SWEEP_LOCK, RetentionRule, Sweep, drop_segments
-from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.segment_writer import SegmentWriter
+from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import ConfigurationError, TrailDamaged
 from iam_guard.settings import load
@@ -472,7 +471,7 @@ from iam_guard.audit.record.record_classes import ADMIN, WRITE
 from iam_guard.audit.writer.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.writer.retention import HOLD, RetentionRule
 from iam_guard.audit.writer.trail_writer import TrailConfig
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from tests.audit.pipelines import eventually
 from tests.audit.writer.test_segment_writer import small_disk
 from tests.audit.trails import KEY, RING, record

@@ -33,8 +33,7 @@ from iam_guard.audit.verify.shard import (
 )
 from iam_guard.audit.verify.trail_events import Gap
 from iam_guard.audit.verify.verdicts import Verdict
-from iam_guard.audit.writer.segment_limits import SegmentLimits
-from iam_guard.audit.writer.segment_writer import SegmentWriter
+from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 from iam_guard.audit.writer.shard_files import OpenSegment
 from iam_guard.errors import DecisionUnavailable, SignatureDoesNotMatch
 from iam_guard.model.decision import Decision
@@ -365,7 +364,7 @@ FULL_DISK = """
 import json, sys, time
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 trail = Path(sys.argv[1])
 writer = writer_in(trail, SegmentLimits(checkpoint_records=50, segment_bytes=10**9, reserve_bytes=32768))
 kept, failures = 0, 0
@@ -425,7 +424,7 @@ RLIMIT = """
 import resource, sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))
 writer = writer_in(Path(sys.argv[1]), SegmentLimits(segment_bytes=10**9, reserve_bytes=100))
 number = failures = 0
@@ -456,7 +455,7 @@ PERMISSION = """
 import os, sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 trail = Path(sys.argv[1])
 if os.geteuid() == 0:
     os.seteuid(65534)
