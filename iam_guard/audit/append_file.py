@@ -76,16 +76,16 @@ def replace_file(path: Path, content: bytes) -> None:
     """Replace a small file atomically and flush it to the disk."""
     draft = path.with_name(f"{path.name}{_DRAFT}")
     try:
-        write_synced(draft, content)
+        append_synced(draft, content, size=0)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Overwrite a file and flush its content to the disk; the directory entry is not flushed (see `sync_folder`)."""
-    file = AppendFile(path, size=0)
+def append_synced(path: Path, content: bytes, *, size: int | None = None) -> None:
+    """Append to a file, truncated to `size` first, and flush it; the directory entry is not flushed (`sync_folder`)."""
+    file = AppendFile(path, size=size)
     try:
         file.append(content)
         file.sync()

@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 import duckdb
 
 from iam_guard.audit.verify.segment_reader import Progress
-from iam_guard.audit.verify.shard import COLUMNS_FOLDER, LOCK, Segment, segments_of, shards_of
-from iam_guard.audit.verify.shard_check import ShardCheck
+from iam_guard.audit.verify.shard import COLUMNS_FOLDER, Segment, present_segments, shards_of
 from iam_guard.audit.verify.signed_note import KeyRing
-from iam_guard.audit.verify.verdicts import Verdict
+from iam_guard.audit.verify.trail_verifier import first_damage
 from iam_guard.errors import InvalidInput, TrailDamaged
 
 MAX_LINE = 1024 * 1024
@@ -138,11 +137,13 @@ def _compact(
     compacted: list[Path] = []
     live: list[Path] = []
     for shard in shards_of(trail):
-        closed, still_open = _segments(shard)
+        closed, still_open = present_segments(shard)
         copies = {columns / shard.name / f"{segment.name}.parquet": segment for segment in closed}
         missing = [path for path in copies if not path.exists()]
         if ring is not None and (missing or still_open):
-            _verify(shard, ring, progress)
+            damage = first_damage(shard, ring, progress=progress)
+            if damage is not None:
+                raise TrailDamaged(damage.detail, verdict=damage.verdict.value, place=damage.place)
         for path in missing:
             _write(connection, copies[path], path)
         compacted += copies
@@ -150,22 +151,6 @@ def _compact(
     for path in set(columns.glob("*/*.parquet")) - set(compacted):
         path.unlink(missing_ok=True)  # a copy of a segment that retention dropped
     return compacted, live
-
-
-def _segments(shard: Path) -> tuple[list[Segment], list[Segment]]:
-    """Return the closed and the open segments, without dropped ones."""
-    segments = segments_of(shard)
-    closed = len(segments) - 1 if (shard / LOCK).exists() else len(segments)
-    present = [[each for each in part if each.lines.exists()] for part in (segments[:closed], segments[closed:])]
-    return present[0], present[1]
-
-
-def _verify(shard: Path, ring: KeyRing, progress: Progress) -> None:
-    check = ShardCheck(shard, ring, None, progress)
-    check.run()
-    for finding in check.report().findings:
-        if finding.verdict not in (Verdict.GAP, Verdict.UNSIGNED_TAIL):
-            raise TrailDamaged(finding.detail, verdict=finding.verdict.value, place=finding.place)
 
 
 def _write(connection: duckdb.DuckDBPyConnection, segment: Segment, path: Path) -> None:

@@ -22,8 +22,8 @@ from iam_guard.audit.verify.checkpoint import Checkpoint, split_notes
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
 from iam_guard.audit.verify.segment_reader import check_checkpoint
 from iam_guard.audit.verify.shard import Segment, read_segment_start, segments_of, shard_and_sequence, trail_event_facts
-from iam_guard.audit.verify.shard_check import ShardCheck
 from iam_guard.audit.verify.signed_note import KeyRing
+from iam_guard.audit.verify.trail_verifier import first_damage
 from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
 from iam_guard.errors import TrailDamaged
 
@@ -35,8 +35,6 @@ UNVERIFIED_LINES = 1000
 
 Line = tuple[int, bytes]
 """A sequence and its line."""
-
-_HARMLESS = (Verdict.GAP, Verdict.UNSIGNED_TAIL)
 
 
 class ShardCursor:
@@ -269,9 +267,7 @@ class ShardCursor:
         verified = Anchor(self._tree.size, self._tree.root()) if self._tree.size else None
         for anchor in dict.fromkeys([verified, self._anchor]):
             since = None if anchor is None else Checkpoint(f"/{self.shard}", anchor.size, anchor.root)
-            check = ShardCheck(self._path, ring, since, lambda _: None)
-            check.run()
-            for finding in check.report().findings:
-                if finding.verdict not in _HARMLESS:
-                    return finding
+            damage = first_damage(self._path, ring, since)
+            if damage is not None:
+                return damage
         return None

@@ -265,7 +265,7 @@ class Subscription:
     def seek(self, to: Start | Offset) -> None:
         """Move to another position, in all shards or, given an `Offset`, in one shard."""
         if isinstance(to, Offset):
-            if to.shard not in {path.name for path in self._shard_paths()}:
+            if to.shard not in {path.name for path in shards_of(self._trail)}:
                 raise InvalidInput("expected a shard of the trail", place=to.shard)
             moved: Mapping[str, Progress] = {to.shard: Progress(to.sequence)}
         else:
@@ -278,7 +278,7 @@ class Subscription:
 
     def lag(self) -> int:
         """Return the number of unacknowledged records in the trail, regardless of the filter."""
-        return sum(map(self._lag_of, self._shard_paths()))
+        return sum(map(self._lag_of, shards_of(self._trail)))
 
     def _lag_of(self, path: Path) -> int:
         shard = self._shards.get(path.name)
@@ -301,12 +301,9 @@ class Subscription:
 
     # --- shards --------------------------------------------------------------------------------------------------
 
-    def _shard_paths(self) -> list[Path]:
-        return shards_of(self._trail) if self._trail.is_dir() else []
-
     def _start_positions(self, start: Start) -> dict[str, Progress]:
         """Return the start position in each existing shard."""
-        paths = self._shard_paths()
+        paths = shards_of(self._trail)
         if self._ring is not None and start == "earliest":
             refuse_undeclared_drops(paths, self._ring)
         return {path.name: Progress(start_in(path, start)) for path in paths}
@@ -320,7 +317,7 @@ class Subscription:
 
     def _discover(self) -> None:
         """Add cursors for new shards; raise `TrailDamaged` if a shard that was read before is missing."""
-        paths = {path.name: path for path in self._shard_paths()}
+        paths = {path.name: path for path in shards_of(self._trail)}
         missing = sorted((self._offsets.shards.keys() | self._shards.keys()) - paths.keys())
         if missing:
             detail = "the shard was read before and is missing"

@@ -10,21 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from iam_guard.audit.append_file import AppendFile
+from iam_guard.audit.append_file import append_synced
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.record.record import event_time
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class RefusedRecords:
     """One sink's list of refused records; the file is created with the first entry."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = partial(datetime.now, UTC)) -> None:
         self._path = path
         self._clock = clock
 
@@ -37,9 +34,4 @@ class RefusedRecords:
             "eventID": delivery.record.get("eventID"),
             "why": why,
         }
-        file = AppendFile(self._path)
-        try:
-            file.append(json.dumps(entry).encode("ascii") + b"\n")
-            file.sync()
-        finally:
-            file.close()
+        append_synced(self._path, json.dumps(entry).encode("ascii") + b"\n")

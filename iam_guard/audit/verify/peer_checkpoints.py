@@ -78,7 +78,7 @@ def durable_checkpoint(shard: Path, ring: KeyRing) -> tuple[bytes, Checkpoint] |
 
 def _selected_peers(trail: Path, own: str) -> list[Path]:
     """Return the newest shards, and the older ones that are still being written."""
-    peers = [shard for shard in shards_of(trail) if shard.name != own] if trail.is_dir() else []
+    peers = [shard for shard in shards_of(trail) if shard.name != own]
     peers.sort(key=lambda shard: shard.name.rpartition("-")[2], reverse=True)
     live = [shard for shard in peers[MAX_NEWEST:] if (shard / LOCK).exists()]
     return peers[:MAX_NEWEST] + live[:MAX_LIVE]

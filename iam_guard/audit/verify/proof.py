@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def proof_problem(proof: InclusionProof, ring: KeyRing) -> str | None:
 def _find(trail: Path, event_id: str) -> tuple[Segment, int, list[bytes]]:
     """Return the segment of a record, its position there from 0, and the lines of that segment."""
     needle = f'"eventID":{write(event_id)}'.encode("ascii")
-    for segment in _segments(trail):
+    segments = (segment for shard in shards_of(trail) for segment in segments_of(shard) if segment.lines.exists())
+    for segment in segments:
         content = segment.lines.read_bytes()
         if needle in content:
             lines = whole_lines(content)
@@ -116,13 +117,6 @@ def _find(trail: Path, event_id: str) -> tuple[Segment, int, list[bytes]]:
                 if needle in line and _event_id(line) == event_id:
                     return segment, position, lines
     raise InvalidInput(f"expected a record `{event_id}` in the trail, found none", place=str(trail))
-
-
-def _segments(trail: Path) -> Iterator[Segment]:
-    if not trail.is_dir():
-        return
-    for shard in shards_of(trail):
-        yield from (segment for segment in segments_of(shard) if segment.lines.exists())
 
 
 def _event_id(line: bytes) -> object:
@@ -154,5 +148,4 @@ def latest_checkpoints(trail: Path, ring: KeyRing) -> list[bytes]:
     The data under a checkpoint is synced first, so that a power failure never leaves a trail shorter than its published
     checkpoint.
     """
-    shards = shards_of(trail) if trail.is_dir() else []
-    return [found[0] for shard in shards if (found := durable_checkpoint(shard, ring)) is not None]
+    return [found[0] for shard in shards_of(trail) if (found := durable_checkpoint(shard, ring)) is not None]

@@ -93,7 +93,9 @@ class Segment:
 
 
 def shards_of(trail: Path) -> list[Path]:
-    """List the shards of a trail by name, without those being created."""
+    """List the shards of a trail by name, without those being created; none if the folder doesn't exist."""
+    if not trail.is_dir():
+        return []
     finished = (path for path in trail.iterdir() if not path.name.endswith(UNFINISHED))
     return sorted(path for path in finished if _SHARD.fullmatch(path.name) and path.is_dir())
 
@@ -107,6 +109,16 @@ def segments_of(shard: Path) -> list[Segment]:
     before = _names(shard)
     names = before | {name for name in _names(shard) if name < max(before, default="")}
     return [Segment(shard, int(name)) for name in sorted(names)]
+
+
+def present_segments(shard: Path) -> tuple[list[Segment], list[Segment]]:
+    """List the closed segments and the one that may still be written, without those whose lines were dropped."""
+    segments = segments_of(shard)
+    closed = len(segments) - 1 if (shard / LOCK).exists() else len(segments)
+    present = [
+        [segment for segment in part if segment.lines.exists()] for part in (segments[:closed], segments[closed:])
+    ]
+    return present[0], present[1]
 
 
 def _names(shard: Path) -> set[str]:

@@ -37,9 +37,9 @@ def verify_trail(
     """
     anchors = dict(since or {})
     claims: dict[str, list[ShardClaim]] = {}
-    for claim in read_claims(trail) if trail.is_dir() else []:
+    for claim in read_claims(trail):
         claims.setdefault(claim.shard, []).append(claim)
-    shards = shards_of(trail) if trail.is_dir() else []
+    shards = shards_of(trail)
     if not shards and not anchors:
         raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(trail))
     checks = []
@@ -59,9 +59,19 @@ def verify_trail(
     return Report(tuple(check.report() for check in checks), (*anchored, *claimed))
 
 
+def first_damage(
+    shard: Path, ring: KeyRing, since: Checkpoint | None = None, *, progress: Progress = lambda _: None
+) -> TrailFinding | None:
+    """Return the first finding about a shard, except declared gaps and lines without a checkpoint yet."""
+    check = ShardCheck(shard, ring, since, progress)
+    check.run()
+    harmless = (Verdict.GAP, Verdict.UNSIGNED_TAIL)
+    return next((finding for finding in check.report().findings if finding.verdict not in harmless), None)
+
+
 def trail_bytes(trail: Path) -> int:
     """Return the total size of a trail's lines in bytes, for progress bars."""
-    segments = [segment for shard in shards_of(trail) for segment in segments_of(shard)] if trail.is_dir() else []
+    segments = [segment for shard in shards_of(trail) for segment in segments_of(shard)]
     return sum(segment.lines.stat().st_size for segment in segments if segment.lines.exists())
 
 

@@ -14,7 +14,6 @@ Several processes may recover at once; each shard is locked by one of them.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
@@ -56,8 +55,6 @@ class Recovered:
 
 def recover(trail: Path, key: SignerKey, known_keys: KeyRing, *, region: str = "us-east-1") -> list[Recovered]:
     """End every shard whose process is gone and return the results; `known_keys` has the keys that may have signed."""
-    if not trail.is_dir():
-        return []
     _remove_old_drafts(trail)
     found = []
     for shard in shards_of(trail):
@@ -206,14 +203,10 @@ def _remove_old_drafts(trail: Path) -> None:
 
 
 def _is_free(draft: Path) -> bool:
-    try:
-        descriptor = os.open(draft / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    """Return whether no process creates the shard; it may be killed before it makes the lock."""
+    if not (draft / LOCK).exists():
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    lock = lock_shard(draft)
+    if lock is not None:
+        os.close(lock)
+    return lock is not None

@@ -38,10 +38,9 @@ from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.segment_reader import SegmentLines, iter_line_hashes, read_hashes
 from iam_guard.audit.verify.shard import (
     COLUMNS_FOLDER,
-    LOCK,
     Segment,
     last_line,
-    segments_of,
+    present_segments,
     shard_and_sequence,
     shards_of,
 )
@@ -112,7 +111,7 @@ class Sweep:
             groups = read_groups(self._trail / FOLDER)
             for shard in shards_of(self._trail):
                 yield
-                for segment in _closed(shard):
+                for segment in present_segments(shard)[0]:
                     yield from self._segment(segment, groups)
 
     def run(self) -> None:
@@ -219,12 +218,6 @@ def _groups_behind(segment: Segment, last: bytes, groups: Mapping[str, Mapping[s
         if progress is None or (progress.next < end and not progress.is_ended):
             behind.append(name)
     return behind
-
-
-def _closed(shard: Path) -> list[Segment]:
-    segments = segments_of(shard)
-    closed = segments[:-1] if (shard / LOCK).exists() else segments
-    return [segment for segment in closed if segment.lines.exists()]
 
 
 def _time_of(line: bytes) -> datetime | None:

@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from iam_guard.audit.append_file import AppendFile, sync_folder, write_synced
+from iam_guard.audit.append_file import AppendFile, append_synced, sync_folder
 from iam_guard.audit.verify.shard import CHECKPOINTS, HASHES, LOCK, RESERVE, UNFINISHED, Segment
 
 
@@ -40,7 +40,7 @@ class OpenSegment:
         """Create a segment that starts with this line."""
         draft = segment.lines.with_name(segment.lines.name + UNFINISHED)
         try:
-            write_synced(draft, opening)
+            append_synced(draft, opening, size=0)
             os.link(draft, segment.lines)  # never replaces an existing segment
         finally:
             draft.unlink(missing_ok=True)
