@@ -100,7 +100,8 @@ class ShardCursor:
         if following is not None:
             self._enter(segment, following)
             return []
-        self._check_end()
+        facts = trail_event_facts(self._last)
+        self.is_ended = facts is not None and facts["kind"] == "audit_end"
         return None
 
     # --- segments ------------------------------------------------------------------------------------------------
@@ -165,10 +166,6 @@ class ShardCursor:
         if not following.lines.exists():
             self._dropped(following)
         self._open(following)
-
-    def _check_end(self) -> None:
-        facts = trail_event_facts(self._last)
-        self.is_ended = facts is not None and facts["kind"] == "audit_end"
 
     # --- lines ---------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from iam_guard.audit.consumer.offsets import FOLDER, Anchor, GroupOffsets, Progress
@@ -294,9 +293,7 @@ class Subscription:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- shards --------------------------------------------------------------------------------------------------

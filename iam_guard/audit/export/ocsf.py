@@ -65,7 +65,7 @@ def _api_activity(record: Mapping[str, Any]) -> Json:
             "http_request": _http_request(record),
             "resources": _resources(record),
             "src_endpoint": _src_endpoint(record),
-            "trace": _trace(record),
+            "trace": present({"uid": _facts(record).get("traceId")}) or None,
             **_security_control(record),
         }
     )
@@ -321,11 +321,6 @@ def _authorization(reason: Mapping[str, Any], outcome: str) -> Json:
     )
     is_named = "name" in policy or "uid" in policy
     return present({"decision": reason.get("effect") or outcome, "policy": policy if is_named else None})
-
-
-def _trace(record: Mapping[str, Any]) -> Json | None:
-    trace_id = _facts(record).get("traceId")
-    return None if trace_id is None else {"uid": trace_id}
 
 
 def _named(arn: str) -> Json:

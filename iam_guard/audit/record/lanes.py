@@ -118,7 +118,9 @@ class LaneQueue:
         taken = [self.waiting.popleft() for _ in range(count)]
         if self.callers is not None:
             for record in taken:
-                self._subtract(self.callers, record.caller)
+                self.callers[record.caller] -= 1
+                if not self.callers[record.caller]:
+                    del self.callers[record.caller]
         return taken
 
     def put_back(self, record: QueuedRecord) -> None:
@@ -126,11 +128,3 @@ class LaneQueue:
         self.waiting.appendleft(record)
         if self.callers is not None:
             self.callers[record.caller] = self.callers.get(record.caller, 0) + 1
-
-    @staticmethod
-    def _subtract(callers: dict[str | None, int], caller: str | None) -> None:
-        left = callers[caller] - 1
-        if left:
-            callers[caller] = left
-        else:
-            del callers[caller]

@@ -10,7 +10,7 @@ Members required for verifying, replaying and consuming records cannot be select
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
@@ -79,14 +79,7 @@ class PrivacyRules:
         """Return the record with the rules applied."""
         application = _RuleApplication(self._keys, _account_of(record))
         clean: dict[str, object] = application.members(record, [self._root], "", None)
-        extension = clean.get("iamGuard")
-        members: dict[str, Any] = extension if isinstance(extension, dict) else {}
-        marks = {
-            mark: [*members.get(mark, ()), *places]
-            for treatment, mark in _MARKS.items()
-            if (places := application.places[treatment])
-        }
-        return clean | {"iamGuard": members | marks} if marks else clean
+        return with_marks(clean, {mark: application.places[treatment] for treatment, mark in _MARKS.items()})
 
     def _add(self, pointer: str, treatment: Treatment) -> None:
         place = f"audit_{treatment.name.lower()}"
@@ -101,6 +94,14 @@ class PrivacyRules:
         for segment in segments:
             node = node.children.setdefault(segment, _Node())
         node.treatment = treatment  # in ascending order, so the highest wins
+
+
+def with_marks(record: dict[str, object], marks: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    """Return the record with the pointers to changed members added to the lists in `iamGuard`."""
+    extension = record.get("iamGuard")
+    members = extension if isinstance(extension, dict) else {}
+    extended = {name: [*members.get(name, ()), *places] for name, places in marks.items() if places}
+    return record | {"iamGuard": members | extended} if extended else record
 
 
 def _segments(pointer: str, place: str) -> tuple[str, ...]:

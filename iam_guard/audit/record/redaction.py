@@ -22,7 +22,7 @@ import string
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from iam_guard.audit.record.privacy import MASK, PrivacyRules
+from iam_guard.audit.record.privacy import MASK, PrivacyRules, with_marks
 from iam_guard.policy.grammar import shown
 
 MAX_LINE = 60 * 1024
@@ -177,11 +177,7 @@ class _Scrubber:
 
     def record(self, record: dict[str, object]) -> dict[str, object]:
         clean = {name: self._value(value, f"/{name}") for name, value in record.items()}
-        marks = {"redacted": self.redacted, "truncated": self.truncated}
-        extension = clean.get("iamGuard")
-        members = extension if isinstance(extension, dict) else {}
-        extended = {name: [*members.get(name, ()), *places] for name, places in marks.items() if places}
-        return clean | {"iamGuard": members | extended} if extended else clean
+        return with_marks(clean, {"redacted": self.redacted, "truncated": self.truncated})
 
     def _value(self, value: object, pointer: str) -> object:
         match value:

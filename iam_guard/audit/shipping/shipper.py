@@ -23,7 +23,7 @@ from iam_guard.audit.consumer.subscription import Delivery, Subscription
 from iam_guard.audit.shipping.destination import Gone, Refused, SinkDestination, Unreachable
 from iam_guard.audit.shipping.pace import Backoff, Pace, Stop
 from iam_guard.audit.shipping.refused_records import RefusedRecords
-from iam_guard.errors import GroupIsTaken, IamGuardError, TrailDamaged
+from iam_guard.errors import GroupIsTaken, IamGuardError
 from iam_guard.model.usage import SinkState, SinkUsage
 
 logger = logging.getLogger("iam_guard.audit")
@@ -95,10 +95,8 @@ class Shipper:
             self._set_state("standby", lag=None, problem=None)
             self._success = None
             return self._pace.standby
-        except (TrailDamaged, Gone) as stopping:
+        except (Gone, IamGuardError) as stopping:  # also damage of the trail
             return self._halt(str(stopping))
-        except IamGuardError as error:
-            return self._halt(str(error))
         except OSError as error:  # in reading or writing the trail, the offsets or the list of refused records
             self._fail(f"{error.strerror or 'failure'} ({type(error).__name__})")
             return self._after_failure(0.0)

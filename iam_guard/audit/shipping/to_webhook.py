@@ -10,6 +10,7 @@ import hashlib
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpcore2
@@ -31,32 +32,23 @@ MAX_RESPONSE = 64 * 1024
 TIMEOUT = 10.0
 
 
+@dataclass(slots=True, repr=False)
 class Webhook:
     """Posts to one endpoint, with a new connection for each message."""
 
-    def __init__(
-        self,
-        url: str,
-        form: Form,
-        secrets: WebhookSecrets,
-        *,
-        trust: ssl.SSLContext,
-        timeout: float = TIMEOUT,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._url = url
-        self._form = form
-        self._secrets = secrets
-        self._trust = trust
-        self._timeout = timeout
-        self._clock = clock
+    url: str
+    form: Form
+    secrets: WebhookSecrets
+    trust: ssl.SSLContext
+    timeout: float = TIMEOUT
+    clock: Callable[[], float] = time.time
 
     def send(self, batch: Sequence[Delivery]) -> None:
         """Post the batch in one or more messages."""
         for part in self._messages(batch):
             body = f"[{','.join(part)}]".encode("ascii")
             status, headers = self._post(body)
-            _check(status, headers, self._clock())
+            _check(status, headers, self.clock())
 
     def close(self) -> None:
         """Do nothing: no connection is open between messages."""
@@ -65,7 +57,7 @@ class Webhook:
         part: list[str] = []
         size = 0
         for delivery in batch:
-            text = format_record(self._form, delivery.record)
+            text = format_record(self.form, delivery.record)
             if part and size + len(text) > MAX_BODY:
                 yield part
                 part, size = [], 0
@@ -80,13 +72,13 @@ class Webhook:
             ("content-length", str(len(body))),
             ("user-agent", "iam-guard"),
             ("accept-encoding", "identity"),
-            *signed_headers(self._secrets, message_id, int(self._clock()), body),
+            *signed_headers(self.secrets, message_id, int(self.clock()), body),
         ]
-        backend = DeadlineBackend(time.monotonic() + self._timeout, only_public=False)
+        backend = DeadlineBackend(time.monotonic() + self.timeout, only_public=False)
         try:
             with (
-                httpcore2.ConnectionPool(self._trust, network_backend=backend) as pool,
-                pool.stream("POST", self._url, headers=headers, content=body) as response,
+                httpcore2.ConnectionPool(self.trust, network_backend=backend) as pool,
+                pool.stream("POST", self.url, headers=headers, content=body) as response,
             ):
                 _drain(response)
                 return response.status, {name.lower(): value for name, value in response.headers}

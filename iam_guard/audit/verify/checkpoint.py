@@ -65,14 +65,9 @@ class SignedCheckpoint:
     note: Note
 
 
-def origin_of(shard: str, key: SignerKey) -> str:
-    """Return the origin of a shard's checkpoints that this key signs."""
-    return f"{key.name}/{shard}"
-
-
 def sign_checkpoint(shard: str, size: int, root: bytes, key: SignerKey) -> str:
     """Return the signed note for a shard's tree of this size and root."""
-    return sign_note(Checkpoint(origin_of(shard, key), size, root).text, (key,))
+    return sign_note(Checkpoint(f"{key.name}/{shard}", size, root).text, (key,))
 
 
 def open_checkpoint(note: bytes, ring: KeyRing) -> SignedCheckpoint:

@@ -14,7 +14,7 @@ from typing import Any
 from iam_guard.audit.verify.checkpoint import Checkpoint, open_checkpoint, split_notes
 from iam_guard.audit.verify.diagnosis import TrustedCheckpoint
 from iam_guard.audit.verify.merkle import leaf_hash
-from iam_guard.audit.verify.shard import TRAIL_EVENT_MARK, Segment, shard_and_sequence, trail_event_facts
+from iam_guard.audit.verify.shard import TRAIL_EVENT_MARK, Segment, SegmentStart, shard_and_sequence, trail_event_facts
 from iam_guard.audit.verify.signed_note import KeyRing, Trust
 from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
@@ -149,3 +149,12 @@ def check_checkpoint(note: bytes, shard: str, ring: KeyRing) -> Checkpoint | tup
     if opened.checkpoint.shard != shard:
         return Verdict.BAD_SIGNATURE, f"the checkpoint belongs to another shard: `{opened.checkpoint.shard}`"
     return opened.checkpoint
+
+
+def is_signed_start(opening: SegmentStart, shard: str, ring: KeyRing) -> bool:
+    """Return whether a trusted checkpoint signs the tree before a segment; nothing signs that of the first segment."""
+    if not opening.previous:
+        return opening.tree.size == 0
+    previous = check_checkpoint(opening.previous, shard, ring)
+    tree = opening.tree
+    return isinstance(previous, Checkpoint) and (previous.size, previous.root) == (tree.size, tree.root())

@@ -20,6 +20,7 @@ from iam_guard.audit.verify.segment_reader import (
     Progress,
     SegmentLines,
     check_checkpoint,
+    is_signed_start,
     read_checkpoints,
     read_hashes,
     read_lines,
@@ -183,10 +184,9 @@ class ShardCheck:
     def _signed_state(self, segment: Segment) -> Tree | None:
         """Return the tree before a segment if the first line has a trusted checkpoint of it."""
         opening = read_segment_start(segment)
-        previous = None if opening is None else check_checkpoint(opening.previous, self._shard, self._ring)
-        if opening is None or not isinstance(previous, Checkpoint):
+        if opening is None or not is_signed_start(opening, self._shard, self._ring):
             return None
-        return opening.tree if (previous.size, previous.root) == (opening.tree.size, opening.tree.root()) else None
+        return opening.tree
 
     def _checkpoints(self, segment: Segment, following: Segment | None) -> list[TrustedCheckpoint]:
         """Return the trusted checkpoints of a segment, sorted by size."""

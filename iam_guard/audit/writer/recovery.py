@@ -22,6 +22,7 @@ from pathlib import Path
 
 from iam_guard.audit.verify.checkpoint import SignedCheckpoint, open_checkpoint, split_notes
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
+from iam_guard.audit.verify.segment_reader import is_signed_start
 from iam_guard.audit.verify.shard import (
     LOCK,
     UNFINISHED,
@@ -124,7 +125,7 @@ def _read_state(shard: Path, known_keys: KeyRing) -> _State | None:
     """Read the last segment; return None if its lines do not match what was signed."""
     segments = segments_of(shard)
     opening = read_segment_start(segments[-1]) if segments else None
-    if opening is None or not _matches_checkpoint(opening.tree, opening.previous, shard.name, known_keys):
+    if opening is None or not is_signed_start(opening, shard.name, known_keys):
         return None
     segment = segments[-1]
     content = segment.lines.read_bytes()
@@ -152,19 +153,6 @@ def _read_state(shard: Path, known_keys: KeyRing) -> _State | None:
     cut = len(content) - line_bytes
     hash_bytes, missing_hashes = stored_count * 32, hashes[stored_count:]
     return _State(segment, tree, signed, line_bytes, cut, hash_bytes, missing_hashes, checkpoint_bytes)
-
-
-def _matches_checkpoint(tree: Tree, previous: bytes, shard: str, known_keys: KeyRing) -> bool:
-    """Return whether the start of a segment matches the checkpoint recorded in it."""
-    if not previous:
-        return tree.size == 0
-    try:
-        signed = open_checkpoint(previous, known_keys)
-    except InvalidInput:
-        return False
-    checkpoint = signed.checkpoint
-    recorded = (checkpoint.shard, checkpoint.size, checkpoint.root)
-    return signed.trust is Trust.GOOD and recorded == (shard, tree.size, tree.root())
 
 
 def _checkpoints(segment: Segment, known_keys: KeyRing) -> tuple[list[SignedCheckpoint], int]:

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from random import random
 from typing import Final
@@ -70,18 +71,18 @@ class Sampling:
         return SampledOut(self._fraction, count, first, last) if first is not None and last is not None else None
 
 
+@dataclass(frozen=True, slots=True)
 class SamplingReporter:
     """Makes the line that declares what was left out; references no trail, so that it may outlive one."""
 
-    def __init__(self, sampling: Sampling, stamp: Callable[[], Stamp]) -> None:
-        self._sampling = sampling
-        self._stamp = stamp
+    sampling: Sampling
+    stamp: Callable[[], Stamp]
 
     def line(self, *, is_last: bool = False) -> bytes | None:
         """Return the line, once; None if none is due. Raises nothing, so that the writer can continue."""
         try:
-            due = self._sampling.due(is_last=is_last)
-            return None if due is None else sampled_line(self._stamp(), due)
+            due = self.sampling.due(is_last=is_last)
+            return None if due is None else sampled_line(self.stamp(), due)
         except Exception as error:  # noqa: BLE001  the other records must still be written
             logger.error("sampled-out audit records cannot be declared: %s", type(error).__name__)
             return None

@@ -59,7 +59,7 @@ def test_webhook_retry_keeps_id_and_is_signed_again(receiver: Receiver, batch: S
     times = iter([1000.0, 1000.0, 2000.0, 2000.0, 2000.0])
     receiver.answers = [Answer(503)]
     sink = webhook(receiver)
-    sink._clock = lambda: next(times)
+    sink.clock = lambda: next(times)
     with pytest.raises(Unreachable):
         sink.send(batch)
     sink.send(batch)
