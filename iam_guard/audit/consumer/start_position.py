@@ -5,7 +5,6 @@ Dropped segments are skipped; a signed record must declare the drop, or the trai
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import Literal
 
 from iam_guard.audit.record.record import event_time
 from iam_guard.audit.verify.merkle import HASH_BYTES
-from iam_guard.audit.verify.shard import Segment, segments_of, shard_and_sequence
+from iam_guard.audit.verify.shard import Segment, segments_of, shard_and_sequence, time_in
 from iam_guard.audit.verify.shard_check import ShardCheck
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.verdicts import Verdict
@@ -91,12 +90,12 @@ def _first_since(shard: Path, time: str) -> int:
     """Return the sequence of the first line at or after a time in `eventTime`'s format, to the second."""
     segments = [segment for segment in segments_of(shard) if segment.lines.exists()]
     later = 0
-    while later < len(segments) and _time_of(_first_line(segments[later])) < time:
+    while later < len(segments) and time_in(_first_line(segments[later])) < time:
         later += 1
     for segment in segments[max(0, later - 1) :]:
         with segment.lines.open("rb") as file:
             for sequence, line in enumerate(file, segment.first):
-                if line.endswith(b"\n") and _time_of(line) >= time:
+                if line.endswith(b"\n") and time_in(line) >= time:
                     return sequence
     return lines_of(shard)
 
@@ -104,11 +103,3 @@ def _first_since(shard: Path, time: str) -> int:
 def _first_line(segment: Segment) -> bytes:
     with segment.lines.open("rb") as file:
         return file.readline(_TAIL * 4)
-
-
-def _time_of(line: bytes) -> str:
-    try:
-        time = json.loads(line)["eventTime"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return time if isinstance(time, str) else ""

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from iam_guard.audit.record.call_kinds import RESULT_KINDS, SESSION_ISSUE
-from iam_guard.audit.record.identity import present
+from iam_guard.audit.record.identity import mapping, present
 
 SCHEMA_VERSION = "1.9.0"
 AUTHENTICATION, AUTHORIZE_SESSION, API_ACTIVITY = 3002, 3003, 6003
@@ -224,9 +224,9 @@ def _session(record: Mapping[str, Any]) -> Json | None:
 
 def _new_session(record: Mapping[str, Any]) -> Json:
     """Return the session that a call issued, as far as its response is recorded."""
-    response = _mapping(record.get("responseElements"))
-    credentials = _mapping(response.get("credentials"))
-    user = _mapping(response.get("assumedRoleUser") or response.get("federatedUser"))
+    response = mapping(record.get("responseElements"))
+    credentials = mapping(response.get("credentials"))
+    user = mapping(response.get("assumedRoleUser") or response.get("federatedUser"))
     return present(
         {
             "uid_alt": user.get("arn"),
@@ -328,8 +328,7 @@ def _named(arn: str) -> Json:
 
 
 def _facts(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    facts = record.get("iamGuard")
-    return facts if isinstance(facts, dict) else {}
+    return mapping(record.get("iamGuard"))
 
 
 def _is_result(record: Mapping[str, Any]) -> bool:
@@ -339,11 +338,7 @@ def _is_result(record: Mapping[str, Any]) -> bool:
 
 def _http_parameters(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return method, path and host of a request that was decided."""
-    return {} if _is_result(record) else _mapping(record.get("requestParameters"))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return {} if _is_result(record) else mapping(record.get("requestParameters"))
 
 
 def _outcome(record: Mapping[str, Any]) -> str | None:

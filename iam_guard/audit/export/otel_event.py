@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from iam_guard.audit.record import otel
 from iam_guard.audit.record.call_kinds import RESULT_KINDS
+from iam_guard.audit.record.identity import mapping
 from iam_guard.audit.record.redaction import write
 
 SCOPE = "iam_guard.audit"
@@ -43,7 +44,7 @@ class LogEvent(NamedTuple):
 
 def log_event(record: Mapping[str, Any]) -> LogEvent:
     """Return a record as a log event."""
-    facts = _mapping(record.get("iamGuard"))
+    facts = mapping(record.get("iamGuard"))
     kind = str(facts.get("kind", "record"))
     attributes = {key: value for key, value in _attributes(record, facts).items() if value is not None}
     trace_id, span_id = facts.get("traceId"), facts.get("spanId")
@@ -105,8 +106,8 @@ def any_value(value: object) -> Json:
 
 
 def _attributes(record: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
-    identity = _mapping(record.get("userIdentity"))
-    parameters = {} if facts.get("kind") in RESULT_KINDS else _mapping(record.get("requestParameters"))
+    identity = mapping(record.get("userIdentity"))
+    parameters = {} if facts.get("kind") in RESULT_KINDS else mapping(record.get("requestParameters"))
     resources = record.get("resources") or []
     reasons = facts.get("reasons") or [{}]
     return {
@@ -141,7 +142,3 @@ def _nanoseconds(time: object) -> int:
     if not isinstance(time, str):
         return 0
     return round((datetime.fromisoformat(time) - _EPOCH).total_seconds()) * 1_000_000_000
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -6,6 +6,9 @@ absent. Rules K-10, P-1, P-13, S-1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from iam_guard.model.arn import account_of
 from iam_guard.model.principal import Principal, PrincipalType
 
@@ -63,6 +66,11 @@ def unknown_identity(kind: str, credential_id: str | None) -> dict[str, object]:
 def present(members: dict[str, object]) -> dict[str, object]:
     """Return the members whose value is not None."""
     return {name: value for name, value in members.items() if value is not None}
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return the value if it is an object, else an empty one, for members that may be masked."""
+    return value if isinstance(value, dict) else {}
 
 
 def _session_context(principal: Principal) -> dict[str, object] | None:

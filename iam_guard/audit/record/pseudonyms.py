@@ -114,17 +114,15 @@ def make_pseudonym_key(path: Path, account: str, *, rotate: bool = False) -> Non
     keys = read_pseudonym_keys(path) if path.exists() else {}
     if account in keys and not rotate:
         raise InvalidInput(f"account `{account}` already has a key, use `--rotate` to create a new one")
-    if rotate:
-        _require_key(keys, account)
+    if account not in keys and rotate:
+        raise NoSuchEntity(f"The account {account} has no pseudonym key.")
     keys[account] = [secrets.token_bytes(_KEY_BYTES), *keys.get(account, ())]
     _write(path, keys)
 
 
 def destroy_pseudonym_keys(path: Path, account: str) -> int:
     """Remove all keys of an account and return their number. Raises `NoSuchEntity` if there are none."""
-    _require_account(account)
-    keys = read_pseudonym_keys(path)
-    _require_key(keys, account)
+    keys = _keys_with(path, account)
     destroyed = keys.pop(account)
     _write(path, keys)
     return len(destroyed)
@@ -132,10 +130,7 @@ def destroy_pseudonym_keys(path: Path, account: str) -> int:
 
 def pseudonyms_of(path: Path, account: str, text: str) -> list[str]:
     """Return the current and former pseudonyms of a string in an account, current first. Raises `NoSuchEntity`."""
-    _require_account(account)
-    keys = read_pseudonym_keys(path)
-    _require_key(keys, account)
-    return [pseudonym(key, text) for key in keys[account]]
+    return [pseudonym(key, text) for key in _keys_with(path, account)[account]]
 
 
 def _write(path: Path, keys: dict[str, list[bytes]]) -> None:
@@ -154,9 +149,13 @@ def _is_account(text: str) -> bool:
     return text == OTHER or is_account_id(text)
 
 
-def _require_key(keys: dict[str, list[bytes]], account: str) -> None:
+def _keys_with(path: Path, account: str) -> dict[str, list[bytes]]:
+    """Read the keys of all accounts; raise `NoSuchEntity` if this one has none."""
+    _require_account(account)
+    keys = read_pseudonym_keys(path)
     if account not in keys:
         raise NoSuchEntity(f"The account {account} has no pseudonym key.")
+    return keys
 
 
 def _require_account(text: str) -> None:

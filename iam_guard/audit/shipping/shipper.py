@@ -99,10 +99,9 @@ class Shipper:
             return self._halt(str(stopping))
         except OSError as error:  # in reading or writing the trail, the offsets or the list of refused records
             self._fail(f"{error.strerror or 'failure'} ({type(error).__name__})")
-            return self._after_failure(0.0)
         except Exception as error:  # noqa: BLE001 - otherwise the thread would end silently and ship nothing more
             self._fail(f"unexpected {type(error).__name__}")
-            return self._after_failure(0.0)
+        return self._after_failure(0.0)
 
     def _ship(self, stop: Stop) -> float | None:
         with self._subscribe() as subscription:

@@ -143,6 +143,15 @@ def shard_and_sequence(line: bytes) -> tuple[str, int] | None:
     return None if match is None else (match[1].decode("ascii"), int(match[2]))
 
 
+def time_in(line: bytes) -> str:
+    """Return the `eventTime` of a line; empty if it has none."""
+    try:
+        time = json.loads(line)["eventTime"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return time if isinstance(time, str) else ""
+
+
 def trail_event_facts(line: bytes) -> dict[str, Any] | None:
     """Return `iamGuard` of a trail event; None for any other line."""
     if TRAIL_EVENT_MARK not in line:

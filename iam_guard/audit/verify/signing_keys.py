@@ -24,14 +24,12 @@ def audit_key_file(settings: Settings, database: Path | None) -> Path | None:
     return None if database is None else database.with_name(database.name + ".audit-key")
 
 
-def default_key_name() -> str:
-    """Generate a unique key name that reveals nothing about the installation."""
-    return f"iam-guard.audit/{secrets.token_hex(4)}"
-
-
 def create_signing_key_file(path: Path, name: str | None = None) -> bool:
-    """Create a file with one new key, readable by its owner only; return False if the file exists already."""
-    return create_private_file(path, _line(SignerKey.new(name or default_key_name())))
+    """Create a file with one new key, readable by its owner only; return False if the file exists already.
+
+    The default name is unique and reveals nothing about the installation.
+    """
+    return create_private_file(path, _line(SignerKey.new(name or f"iam-guard.audit/{secrets.token_hex(4)}")))
 
 
 def rotate_signing_key(path: Path) -> SignerKey:

@@ -21,7 +21,6 @@ the command in `cli.audit_drop`.
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import uuid
@@ -43,6 +42,7 @@ from iam_guard.audit.verify.shard import (
     present_segments,
     shard_and_sequence,
     shards_of,
+    time_in,
 )
 from iam_guard.audit.verify.trail_events import RETENTION_KIND, retention_line
 from iam_guard.audit.writer.disk_reserve import LockFileReserve
@@ -222,8 +222,8 @@ def _groups_behind(segment: Segment, last: bytes, groups: Mapping[str, Mapping[s
 
 def _time_of(line: bytes) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(json.loads(line)["eventTime"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        moment = datetime.fromisoformat(time_in(line))
+    except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
 
