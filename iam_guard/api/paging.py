@@ -13,8 +13,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from iam_guard.api.call import Input, Output
+from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.errors import ValidationError
+from iam_guard.store.records import Table
 
 DEFAULT_ITEMS = 100
 CHUNK_ROWS = 50
@@ -42,6 +43,19 @@ class Page(NamedTuple):
 
     rows: list[Any]
     members: Output
+
+
+def page_of_table(call: ServiceCall, parameters: Input, table: Table, order: Sequence[str], **where: Any) -> Page:
+    """Return one page of the rows of a table below the call's path, if it has one, and within `where`."""
+    return page_of_rows(parameters, order, fetch_from(call, parameters, table, order, **where))
+
+
+def fetch_from(call: ServiceCall, parameters: Input, table: Table, order: Sequence[str], **where: Any) -> Fetch:
+    """Return the function that fetches these rows."""
+    prefix = parameters.get("PathPrefix")
+    return lambda after, limit: call.records.page(
+        table, order=order, after=after, limit=limit, path_prefix=prefix, **where
+    )
 
 
 def page_of_rows(parameters: Input, order: Sequence[str], fetch: Fetch) -> Page:

@@ -12,7 +12,7 @@ import secrets
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.credential_owners import owner_id, owner_name, settable_status
 from iam_guard.api.iam.entities import identity_arn, load_access_key, owner_of_credentials, require_quota
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import AccessDenied
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import root_arn
@@ -49,14 +49,8 @@ def create_access_key(call: ServiceCall, parameters: Input) -> Output:
 def list_access_keys(call: ServiceCall, parameters: Input) -> Output:
     """List the keys of one owner, sorted by id."""
     owner = owner_of_credentials(call, parameters)
-    order = ("id",)
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(
-            access_keys, order=order, after=after, limit=limit, account=call.account, user_id=owner_id(owner)
-        ),
-    )
+    where = {"account": call.account, "user_id": owner_id(owner)}
+    page = page_of_table(call, parameters, access_keys, ("id",), **where)
     name = owner_name(call, owner)
     return {"AccessKeyMetadata": [_describe(row, name) for row in page.rows], **page.members}
 

@@ -13,7 +13,7 @@ from iam_guard.api.iam.entities import NAME_MEMBER, load_identity, load_policy, 
 from iam_guard.api.iam.managed_policies import attachable_policy
 from iam_guard.api.iam.protected_entities import load_modifiable
 from iam_guard.api.operation import Handler
-from iam_guard.api.paging import Key, page_of_rows
+from iam_guard.api.paging import Columns, Key, fetch_from, page_of_rows, page_of_table
 from iam_guard.errors import NoSuchEntity
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.records import Row
@@ -54,13 +54,7 @@ def list_attached_handler(kind: Kind) -> Handler:
         holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
         order = ("folded", "account")  # AWS may have a policy with the same name
         policy_ids = call.records.values_of(attachments, "policy_id", identity_id=holder["id"])
-        page = page_of_rows(
-            parameters,
-            order,
-            lambda after, limit: call.records.page(
-                policies, order=order, after=after, limit=limit, path_prefix=parameters.get("PathPrefix"), id=policy_ids
-            ),
-        )
+        page = page_of_table(call, parameters, policies, order, id=policy_ids)
         return {"AttachedPolicies": [describe_attachment(call, row) for row in page.rows], **page.members}
 
     return list_attached
@@ -74,23 +68,14 @@ def describe_attachment(call: ServiceCall, policy: Row) -> Output:
 def list_entities_for_policy(call: ServiceCall, parameters: Input) -> Output:
     """List the account's entities with a policy, as permissions policy or as boundary."""
     policy = attachable_policy(call, parameters)
-    order = ("kind", "folded")
+    order, where = ("kind", "folded"), {"account": call.account, "kind": _KINDS[parameters.get("EntityFilter")]}
+    usages = [
+        fetch_from(call, parameters, identities, order, **where, **usage)
+        for usage in _usages(call, policy, parameters.get("PolicyUsageFilter"))
+    ]
 
-    def fetch(after: Key | None, limit: int) -> Sequence[Row]:
-        found = {
-            row["id"]: row
-            for usage in _usages(call, policy, parameters.get("PolicyUsageFilter"))
-            for row in call.records.page(
-                identities,
-                order=order,
-                after=after,
-                limit=limit,
-                path_prefix=parameters.get("PathPrefix"),
-                account=call.account,
-                kind=_KINDS[parameters.get("EntityFilter")],
-                **usage,
-            )
-        }
+    def fetch(after: Key | None, limit: int) -> Sequence[Columns]:
+        found = {row["id"]: row for fetch_usage in usages for row in fetch_usage(after, limit)}
         return sorted(found.values(), key=lambda row: (row["kind"], row["folded"]))[:limit]
 
     page = page_of_rows(parameters, order, fetch)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, load_identity, require_quota
-from iam_guard.api.paging import Page, page_of_heavy_rows
+from iam_guard.api.paging import Page, fetch_from, page_of_heavy_rows
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import Row, Table
@@ -60,16 +60,7 @@ def page_of_identities(call: ServiceCall, parameters: Input, kind: Kind, **where
     return page_of_heavy_rows(
         parameters,
         order,
-        lambda after, limit: call.records.page(
-            identities,
-            order=order,
-            after=after,
-            limit=limit,
-            path_prefix=parameters.get("PathPrefix"),
-            account=call.account,
-            kind=kind.value,
-            **where,
-        ),
+        fetch_from(call, parameters, identities, order, account=call.account, kind=kind.value, **where),
         lambda rows: sum(len(row["trust_text"] or "") for row in rows),
     )
 

@@ -10,7 +10,7 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import NAME_MEMBER, load_identity
 from iam_guard.api.iam.protected_entities import load_modifiable
 from iam_guard.api.operation import Handler
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import LimitExceeded, NoSuchEntity
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.quota import INLINE
@@ -66,14 +66,7 @@ def list_inline_handler(kind: Kind) -> Handler:
 
     def list_names(call: ServiceCall, parameters: Input) -> Output:
         holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        order = ("folded",)
-        page = page_of_rows(
-            parameters,
-            order,
-            lambda after, limit: call.records.page(
-                inline_policies, order=order, after=after, limit=limit, identity_id=holder["id"]
-            ),
-        )
+        page = page_of_table(call, parameters, inline_policies, ("folded",), identity_id=holder["id"])
         return {"PolicyNames": [row["name"] for row in page.rows], **page.members}
 
     return list_names

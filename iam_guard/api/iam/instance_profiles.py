@@ -10,7 +10,7 @@ from iam_guard.api.iam.entities import load_role, require_quota
 from iam_guard.api.iam.output_members import describe_brief_roles, tag_list
 from iam_guard.api.iam.protected_entities import require_modifiable
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.records import Row
@@ -58,29 +58,16 @@ def get_instance_profile(call: ServiceCall, parameters: Input) -> Output:
 
 def list_instance_profiles(call: ServiceCall, parameters: Input) -> Output:
     """List the profiles below a path, sorted by name."""
-    return _page(call, parameters)
+    return _list(call, parameters)
 
 
 def list_instance_profiles_for_role(call: ServiceCall, parameters: Input) -> Output:
     """List the profiles with a role, sorted by name."""
-    return _page(call, parameters, role_id=load_role(call, parameters)["id"])
+    return _list(call, parameters, role_id=load_role(call, parameters)["id"])
 
 
-def _page(call: ServiceCall, parameters: Input, **where: str) -> Output:
-    order, prefix = ("folded",), parameters.get("PathPrefix")
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(
-            instance_profiles,
-            order=order,
-            after=after,
-            limit=limit,
-            path_prefix=prefix,
-            account=call.account,
-            **where,
-        ),
-    )
+def _list(call: ServiceCall, parameters: Input, **where: str) -> Output:
+    page = page_of_table(call, parameters, instance_profiles, ("folded",), account=call.account, **where)
     return {"InstanceProfiles": describe_profiles(call, page.rows), **page.members}
 
 

@@ -13,7 +13,7 @@ from iam_guard.api.iam.entities import load_policy, require_quota
 from iam_guard.api.iam.output_members import describe_policies
 from iam_guard.api.iam.protected_entities import require_customer_managed
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
@@ -88,15 +88,7 @@ def get_policy(call: ServiceCall, parameters: Input) -> Output:
 
 def list_policies(call: ServiceCall, parameters: Input) -> Output:
     """List the policies of the account and of AWS, sorted by name, the account's own first."""
-    order = ("account", "folded")
-    where = _listed(call, parameters)
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(
-            policies, order=order, after=after, limit=limit, path_prefix=parameters.get("PathPrefix"), **where
-        ),
-    )
+    page = page_of_table(call, parameters, policies, ("account", "folded"), **_listed(call, parameters))
     return {"Policies": describe_policies(call, page.rows), **page.members}
 
 

@@ -19,7 +19,7 @@ from iam_guard.api.iam.output_members import describe_users, tag_list
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_code
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.iam.users import root_user
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.records import PRESENT, Row
@@ -112,32 +112,17 @@ def get_mfa_device(call: ServiceCall, parameters: Input) -> Output:
 def list_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
     """List the devices of one owner, sorted by serial number."""
     owner = device_owner(call, parameters)
-    order = ("serial",)
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(mfa_devices, order=order, after=after, limit=limit, **_of(call, owner)),
-    )
+    page = page_of_table(call, parameters, mfa_devices, ("serial",), **_of(call, owner))
     name = owner_name(call, owner)
     return {"MFADevices": [_describe(row, name) for row in page.rows], **page.members}
 
 
 def list_virtual_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
     """List the account's devices: all, assigned or unassigned ones; without tags and seeds."""
-    order = ("serial",)
     where = _ASSIGNED[parameters.get("AssignmentStatus", "Any")]
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(
-            mfa_devices, order=order, after=after, limit=limit, account=call.account, **where
-        ),
-    )
+    page = page_of_table(call, parameters, mfa_devices, ("serial",), account=call.account, **where)
     ids = [row["user_id"] for row in page.rows if row["user_id"] is not None]
-    users = {
-        described_user["UserId"]: described_user
-        for described_user in describe_users(call, call.records.all(identities, id=ids))
-    }
+    users = {user["UserId"]: user for user in describe_users(call, call.records.all(identities, id=ids))}
     devices = [
         {
             "SerialNumber": row["serial"],

@@ -20,7 +20,7 @@ from iam_guard.api.iam.pem_certificates import (
     require_pair,
 )
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import EntityAlreadyExists, NoSuchEntity
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.records import Row
@@ -80,19 +80,7 @@ def get_server_certificate(call: ServiceCall, parameters: Input) -> Output:
 
 def list_server_certificates(call: ServiceCall, parameters: Input) -> Output:
     """List the certificates below a path, sorted by name."""
-    order = ("folded",)
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(
-            server_certificates,
-            order=order,
-            after=after,
-            limit=limit,
-            path_prefix=parameters.get("PathPrefix"),
-            account=call.account,
-        ),
-    )
+    page = page_of_table(call, parameters, server_certificates, ("folded",), account=call.account)
     return {"ServerCertificateMetadataList": [_describe(call, row) for row in page.rows], **page.members}
 
 

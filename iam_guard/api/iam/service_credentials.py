@@ -23,7 +23,7 @@ from iam_guard.api.iam.credential_owners import settable_status
 from iam_guard.api.iam.entities import find_identity, load_user, require_quota, user_name
 from iam_guard.api.iam.iam_errors import NotSupportedService
 from iam_guard.api.operation import Keys, Target, all_resources
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.authn import api_key
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.decision import PolicyType
@@ -104,12 +104,7 @@ def list_service_specific_credentials(call: ServiceCall, parameters: Input) -> O
     if "ServiceName" in parameters:
         _form_of(call, parameters["ServiceName"])
         where["service"] = parameters["ServiceName"]
-    order = ("id",)
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(service_credentials, order=order, after=after, limit=limit, **where),
-    )
+    page = page_of_table(call, parameters, service_credentials, ("id",), **where)
     owners = call.records.all(identities, id={row["user_id"] for row in page.rows})
     names = {owner["id"]: owner["name"] for owner in owners}
     found = [_describe(call, row, names[row["user_id"]]) for row in page.rows]

@@ -12,7 +12,7 @@ from iam_guard.api.iam.credential_owners import owner_id, owner_name, settable_s
 from iam_guard.api.iam.entities import owner_of_credentials, require_quota
 from iam_guard.api.iam.iam_errors import DuplicateCertificate, InvalidCertificate
 from iam_guard.api.iam.pem_certificates import in_pem, is_valid_at, read_certificate
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import NoSuchEntity
 from iam_guard.store.records import Row
 from iam_guard.store.schema import signing_certificates
@@ -48,14 +48,8 @@ def upload_signing_certificate(call: ServiceCall, parameters: Input) -> Output:
 def list_signing_certificates(call: ServiceCall, parameters: Input) -> Output:
     """List the certificates of one owner, sorted by id."""
     owner = owner_of_credentials(call, parameters)
-    order = ("id",)
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(
-            signing_certificates, order=order, after=after, limit=limit, account=call.account, user_id=owner_id(owner)
-        ),
-    )
+    where = {"account": call.account, "user_id": owner_id(owner)}
+    page = page_of_table(call, parameters, signing_certificates, ("id",), **where)
     name = owner_name(call, owner)
     return {"Certificates": [_describe(row, name) for row in page.rows], **page.members}
 

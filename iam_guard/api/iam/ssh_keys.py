@@ -21,7 +21,7 @@ from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.credential_owners import settable_status
 from iam_guard.api.iam.entities import load_user, require_quota
 from iam_guard.api.iam.iam_errors import DuplicateSSHPublicKey, InvalidPublicKey, UnrecognizedPublicKeyEncoding
-from iam_guard.api.paging import page_of_rows
+from iam_guard.api.paging import page_of_table
 from iam_guard.errors import NoSuchEntity
 from iam_guard.store.records import Row
 from iam_guard.store.schema import ssh_keys
@@ -70,12 +70,7 @@ def get_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
 def list_ssh_public_keys(call: ServiceCall, parameters: Input) -> Output:
     """List the keys of a user, sorted by id, without their bodies."""
     owner = load_user(call, parameters)
-    order = ("id",)
-    page = page_of_rows(
-        parameters,
-        order,
-        lambda after, limit: call.records.page(ssh_keys, order=order, after=after, limit=limit, user_id=owner["id"]),
-    )
+    page = page_of_table(call, parameters, ssh_keys, ("id",), user_id=owner["id"])
     return {"SSHPublicKeys": [_metadata(owner, row) for row in page.rows], **page.members}
 
 
