@@ -10,9 +10,9 @@ import base64
 import secrets
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.credential_owners import owner_id, owner_name, settable_status
-from iam_guard.api.iam.entities import identity_arn, load_access_key, owner_of_credentials, require_quota
-from iam_guard.api.paging import page_of_table
+from iam_guard.api.iam.credential_owners import owner_id, owner_name
+from iam_guard.api.iam.entities import identity_arn, owner_of_credentials, require_quota
+from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
 from iam_guard.errors import AccessDenied
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import root_arn
@@ -23,6 +23,10 @@ from iam_guard.store.sql_store import access_key_context
 _ID_BYTES = 10  # 16 base-32 characters
 _SECRET_BYTES = 30  # 40 base-64 characters
 _NEVER = "N/A"
+
+ACCESS_KEY = CredentialKind(
+    access_keys, "AccessKeyId", "The Access Key with id {} cannot be found.", owner_of_credentials
+)
 
 
 def create_access_key(call: ServiceCall, parameters: Input) -> Output:
@@ -42,29 +46,8 @@ def create_access_key(call: ServiceCall, parameters: Input) -> Output:
         status="Active",
         created=call.now,
     )
-    row = load_access_key(call, owner, key_id)
-    return {"AccessKey": _describe(row, owner_name(call, owner)) | {"SecretAccessKey": secret}}
-
-
-def list_access_keys(call: ServiceCall, parameters: Input) -> Output:
-    """List the keys of one owner, sorted by id."""
-    owner = owner_of_credentials(call, parameters)
-    where = {"account": call.account, "user_id": owner_id(owner)}
-    page = page_of_table(call, parameters, access_keys, ("id",), **where)
-    name = owner_name(call, owner)
-    return {"AccessKeyMetadata": [_describe(row, name) for row in page.rows], **page.members}
-
-
-def update_access_key(call: ServiceCall, parameters: Input) -> None:
-    """Activate or deactivate a key; a deactivated key is rejected at once."""
-    row = load_access_key(call, owner_of_credentials(call, parameters), parameters["AccessKeyId"])
-    call.records.update(access_keys, {"status": settable_status(parameters)}, id=row["id"])
-
-
-def delete_access_key(call: ServiceCall, parameters: Input) -> None:
-    """Delete a key."""
-    row = load_access_key(call, owner_of_credentials(call, parameters), parameters["AccessKeyId"])
-    call.records.delete(access_keys, id=row["id"])
+    row = load_credential(call, ACCESS_KEY, owner, key_id)
+    return {"AccessKey": describe_access_key(row, owner_name(call, owner)) | {"SecretAccessKey": secret}}
 
 
 def get_access_key_last_used(call: ServiceCall, parameters: Input) -> Output:
@@ -105,7 +88,8 @@ def _key_of_account(call: ServiceCall, parameters: Input) -> Row | None:
     return call.records.one(access_keys, id=parameters["AccessKeyId"], account=call.account)
 
 
-def _describe(row: Row, name: str) -> Output:
+def describe_access_key(row: Row, name: str) -> Output:
+    """Describe a key without its secret."""
     return {
         "UserName": name,
         "AccessKeyId": row["id"],

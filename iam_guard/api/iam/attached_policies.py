@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from iam_guard.api.call import ServiceCall
 from iam_guard.api.iam.authorization_targets import find_by_arn
-from iam_guard.api.iam.entities import policy_arn
-from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.api.iam.entities import policy_arn, require_row
+from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.store.identifiers import AWS_MANAGED, Kind
 from iam_guard.store.records import Row
@@ -72,10 +72,7 @@ def load_policy_source(call: ServiceCall, arn: str) -> Row:
             f"Invalid Policy Source Arn: caller's account {call.account} does not have access to policies in account "
             f"{parsed.account}."
         )
-    row = find_by_arn(call, arn)
-    if row is None:
-        raise NoSuchEntity("Unable to retrieve specified IAM entity.")
-    return row
+    return require_row(find_by_arn(call, arn), "Unable to retrieve specified IAM entity.")
 
 
 def attached_policies(call: ServiceCall, row: Row) -> list[AttachedPolicy]:

@@ -60,22 +60,6 @@ def path_target(kind: str) -> Target:
 USER, GROUP, ROLE = identity_target(Kind.USER), identity_target(Kind.GROUP), identity_target(Kind.ROLE)
 
 
-def principal_target(member: str) -> Target:
-    """Return a user, group, role or policy named by its ARN.
-
-    The target raises `InvalidInput` for an invalid ARN, since no decision is possible for it.
-    """
-
-    def target(call: ServiceCall, parameters: Input) -> Resource:
-        arn: str = parameters[member]
-        if not arn.startswith("arn:") or arn.count(":") < 5:
-            raise InvalidInput(f"Invalid ARN provided in the request: {arn}", place=member)
-        row = find_by_arn(call, arn)
-        return Resource(arn, account=call.account, tags={} if row is None else row["tags"])
-
-    return target
-
-
 def find_by_arn(call: ServiceCall, arn: str) -> Row | None:
     """Find a user, group or role of the account, or a policy, by its exact ARN."""
     fields = arn.split(":", 5)
@@ -92,18 +76,6 @@ def find_by_arn(call: ServiceCall, arn: str) -> Row | None:
 # --- entities with an ARN ----------------------------------------------------------------------------------------
 
 
-def policy_target(call: ServiceCall, parameters: Input) -> Resource:
-    """Return the managed policy with the requested ARN, whatever account it belongs to.
-
-    Raises `InvalidInput` for an invalid ARN, since no decision is possible for it.
-    """
-    arn: str = parameters["PolicyArn"]
-    if not arn.startswith("arn:") or arn.count(":") < 5:
-        raise InvalidInput(f"ARN {arn} is not valid.", place="PolicyArn")
-    row = find_policy(call, arn)
-    return Resource(arn, account=call.account, tags={} if row is None else row["tags"])
-
-
 def entity_target(table: Table, kind: str, member: str) -> Target:
     """Return an entity with path and name in its own table."""
 
@@ -118,7 +90,9 @@ INSTANCE_PROFILE = entity_target(instance_profiles, "instance-profile", "Instanc
 SERVER_CERTIFICATE = entity_target(server_certificates, "server-certificate", "ServerCertificateName")
 
 
-def arn_target(member: str, find: Callable[[ServiceCall, str], Row | None]) -> Target:
+def arn_target(
+    member: str, find: Callable[[ServiceCall, str], Row | None], *, invalid: str = "ARN {} is not valid."
+) -> Target:
     """Return an entity named by its ARN, with its tags.
 
     The target raises `InvalidInput` for an invalid ARN, since no decision is possible for it.
@@ -127,11 +101,20 @@ def arn_target(member: str, find: Callable[[ServiceCall, str], Row | None]) -> T
     def target(call: ServiceCall, parameters: Input) -> Resource:
         arn: str = parameters[member]
         if not arn.startswith("arn:") or arn.count(":") < 5:
-            raise InvalidInput(f"ARN {arn} is not valid.", place=member)
+            raise InvalidInput(invalid.format(arn), place=member)
         row = find(call, arn)
         return Resource(arn, account=call.account, tags={} if row is None else row["tags"])
 
     return target
+
+
+POLICY = arn_target("PolicyArn", find_policy)
+"""The managed policy with the requested ARN, whatever account it belongs to."""
+
+
+def principal_target(member: str) -> Target:
+    """Return a user, group, role or policy named by its ARN."""
+    return arn_target(member, find_by_arn, invalid="Invalid ARN provided in the request: {}")
 
 
 def find_mfa_device(call: ServiceCall, serial: str) -> Row | None:

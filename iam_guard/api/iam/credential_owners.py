@@ -8,7 +8,6 @@ from __future__ import annotations
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.authorization_targets import USER
 from iam_guard.api.iam.entities import find_identity, is_about_root, load_user
-from iam_guard.errors import InvalidInput
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind, fold, root_arn
 from iam_guard.store.records import Row
@@ -27,14 +26,6 @@ def owner_name(call: ServiceCall, owner: Row | None) -> str:
         return name
     account = call.records.one(accounts, id=call.account)
     return "" if account is None else account["name"]
-
-
-def settable_status(parameters: Input) -> str:
-    """Return the requested status. Raises `InvalidInput` for `Expired`, which can't be set (R-30)."""
-    status: str = parameters["Status"]
-    if status == "Expired":
-        raise InvalidInput("The status Expired cannot be set.", place="Status")
-    return status
 
 
 # --- operations whose model requires a user name, even for the root user -------------------------------------------

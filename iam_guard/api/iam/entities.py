@@ -12,7 +12,15 @@ from iam_guard.model.principal import PrincipalType
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold, iam_arn
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
-from iam_guard.store.schema import access_keys, identities, policies
+from iam_guard.store.schema import identities, policies
+
+
+def require_row(row: Row | None, message: str) -> Row:
+    """Return a row that was found. Raises `NoSuchEntity` with AWS's message if there is none."""
+    if row is None:
+        raise NoSuchEntity(message)
+    return row
+
 
 NAME_MEMBER = {Kind.USER: "UserName", Kind.GROUP: "GroupName", Kind.ROLE: "RoleName"}
 
@@ -24,10 +32,7 @@ def find_identity(call: ServiceCall, kind: Kind, name: str) -> Row | None:
 
 def load_identity(call: ServiceCall, kind: Kind, name: str) -> Row:
     """Find a user, group or role. Raises `NoSuchEntity`."""
-    row = find_identity(call, kind, name)
-    if row is None:
-        raise NoSuchEntity(f"The {kind.value} with name {name} cannot be found.")
-    return row
+    return require_row(find_identity(call, kind, name), f"The {kind.value} with name {name} cannot be found.")
 
 
 def load_user(call: ServiceCall, parameters: Input) -> Row:
@@ -95,15 +100,6 @@ def policy_arn(call: ServiceCall, row: Row) -> str:
 def identity_arn(call: ServiceCall, row: Row) -> str:
     """Return the ARN of a user, group or role."""
     return iam_arn(call.partition, row["account"], row["kind"], row["path"], row["name"])
-
-
-def load_access_key(call: ServiceCall, owner: Row | None, key_id: str) -> Row:
-    """Find an access key of a user, or of the root user (None). Raises `NoSuchEntity`."""
-    user_id = None if owner is None else owner["id"]
-    row = call.records.one(access_keys, id=key_id, account=call.account, user_id=user_id)
-    if row is None:
-        raise NoSuchEntity(f"The Access Key with id {key_id} cannot be found.")
-    return row
 
 
 def require_quota(quota: str, name: str, current: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.entities import load_role, require_quota
+from iam_guard.api.iam.entities import load_role, require_quota, require_row
 from iam_guard.api.iam.output_members import describe_brief_roles, tag_list
 from iam_guard.api.iam.protected_entities import require_modifiable
 from iam_guard.api.iam.tags import new_tags
@@ -19,10 +19,9 @@ from iam_guard.store.schema import identities, instance_profiles
 
 def load_profile(call: ServiceCall, parameters: Input) -> Row:
     """Find the call's profile. Raises `NoSuchEntity`."""
-    row = _find(call, parameters)
-    if row is None:
-        raise NoSuchEntity(f"Instance Profile {parameters['InstanceProfileName']} cannot be found.")
-    return row
+    return require_row(
+        _find(call, parameters), f"Instance Profile {parameters['InstanceProfileName']} cannot be found."
+    )
 
 
 def _find(call: ServiceCall, parameters: Input) -> Row | None:

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.iam.entities import require_row
 from iam_guard.api.paging import Page, page_of_list
-from iam_guard.errors import NoSuchEntity
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import jobs
@@ -46,9 +46,7 @@ def store_job(call: ServiceCall, kind: JobKind, parameters: Mapping[str, Any], r
 def load_job(call: ServiceCall, kind: JobKind, parameters: Input) -> Row:
     """Find a job of the account. Raises `NoSuchEntity`."""
     row = call.records.one(jobs, id=parameters["JobId"], account=call.account, kind=kind.value)
-    if row is None:
-        raise NoSuchEntity(f"The job with id {parameters['JobId']} cannot be found.")
-    return row
+    return require_row(row, f"The job with id {parameters['JobId']} cannot be found.")
 
 
 def describe_job(job: Row) -> Output:

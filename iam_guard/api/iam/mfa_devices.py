@@ -12,7 +12,7 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import find_mfa_device
 from iam_guard.api.iam.credential_owners import device_owner, owner_id, owner_name
-from iam_guard.api.iam.entities import require_quota
+from iam_guard.api.iam.entities import require_quota, require_row
 from iam_guard.api.iam.iam_errors import InvalidAuthenticationCode
 from iam_guard.api.iam.one_time_codes import CodePair, check_pair, new_seed, seed_context
 from iam_guard.api.iam.output_members import describe_users, tag_list
@@ -136,10 +136,8 @@ def list_virtual_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
 
 def load_mfa_device(call: ServiceCall, parameters: Input) -> Row:
     """Find a device of the account. Raises `NoSuchEntity`."""
-    row = find_mfa_device(call, parameters["SerialNumber"])
-    if row is None:
-        raise NoSuchEntity(f"MFA Device with serial number {parameters['SerialNumber']} does not exist.")
-    return row
+    serial: str = parameters["SerialNumber"]
+    return require_row(find_mfa_device(call, serial), f"MFA Device with serial number {serial} does not exist.")
 
 
 def _device_of(call: ServiceCall, owner: Row | None, parameters: Input) -> Row:

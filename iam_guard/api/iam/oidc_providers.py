@@ -12,10 +12,10 @@ from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.context_providers import changed_propagation, describe_propagation, new_propagation
-from iam_guard.api.iam.entities import require_quota
+from iam_guard.api.iam.entities import require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
+from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, ValidationError
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import PROVIDER_URL
 from iam_guard.store.quotas import QUOTAS
@@ -46,10 +46,7 @@ def find_oidc_provider(call: ServiceCall, arn: str) -> Row | None:
 def load_oidc_provider(call: ServiceCall, parameters: Input) -> Row:
     """Find the call's provider. Raises `NoSuchEntity`."""
     arn: str = parameters["OpenIDConnectProviderArn"]
-    row = find_oidc_provider(call, arn)
-    if row is None:
-        raise NoSuchEntity(f"OpenIDConnect Provider not found for arn {arn}")
-    return row
+    return require_row(find_oidc_provider(call, arn), f"OpenIDConnect Provider not found for arn {arn}")
 
 
 def create_oidc_provider(call: ServiceCall, parameters: Input) -> Output:
@@ -130,9 +127,7 @@ def remove_client_id(call: ServiceCall, parameters: Input) -> None:
 def delete_oidc_provider(call: ServiceCall, parameters: Input) -> None:
     """Delete a provider; roles that trust it stay unchanged."""
     arn: str = parameters["OpenIDConnectProviderArn"]
-    row = find_oidc_provider(call, arn)
-    if row is None:
-        raise NoSuchEntity(f"OpenId connect Provider {arn} cannot be found.")
+    row = require_row(find_oidc_provider(call, arn), f"OpenId connect Provider {arn} cannot be found.")
     call.records.delete(oidc_providers, id=row["id"])
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.iam.entities import require_row
 from iam_guard.api.iam.managed_policies import attachable_policy, insert_version, managed_document, own_policy
 from iam_guard.api.iam.output_members import describe_version
 from iam_guard.api.paging import page_of_list
-from iam_guard.errors import DeleteConflict, LimitExceeded, NoSuchEntity
+from iam_guard.errors import DeleteConflict, LimitExceeded
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import policies, policy_versions
@@ -78,11 +79,10 @@ def _load_version(call: ServiceCall, policy: Row, parameters: Input) -> Row:
     match = _VERSION_ID.fullmatch(parameters["VersionId"])
     number = int(match[1]) if match else 0
     version = call.records.one(policy_versions, policy_id=policy["id"], version=number)
-    if version is None:
-        raise NoSuchEntity(
-            f"Policy {parameters['PolicyArn']} version {parameters['VersionId']} does not exist or is not attachable."
-        )
-    return version
+    return require_row(
+        version,
+        f"Policy {parameters['PolicyArn']} version {parameters['VersionId']} does not exist or is not attachable.",
+    )
 
 
 def _newest_first(number: int) -> str:

@@ -21,7 +21,7 @@ from iam_guard.api.iam.context_providers import (
     describe_propagation,
     new_propagation,
 )
-from iam_guard.api.iam.entities import require_quota
+from iam_guard.api.iam.entities import require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.saml_metadata import SamlMetadata, read_metadata
 from iam_guard.api.iam.tags import new_tags
@@ -50,10 +50,7 @@ def find_saml_provider(call: ServiceCall, arn: str) -> Row | None:
 def load_saml_provider(call: ServiceCall, parameters: Input) -> Row:
     """Find the call's provider. Raises `NoSuchEntity`."""
     arn: str = parameters["SAMLProviderArn"]
-    row = find_saml_provider(call, arn)
-    if row is None:
-        raise NoSuchEntity(f"Manifest not found for arn {arn}")
-    return row
+    return require_row(find_saml_provider(call, arn), f"Manifest not found for arn {arn}")
 
 
 def requested_issuers(parameters: Input) -> list[str]:

@@ -6,7 +6,7 @@ A private key is sealed and never returned.
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.entities import require_quota
+from iam_guard.api.iam.entities import require_quota, require_row
 from iam_guard.api.iam.iam_errors import MalformedCertificate
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.pem_certificates import (
@@ -21,7 +21,7 @@ from iam_guard.api.iam.pem_certificates import (
 )
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_table
-from iam_guard.errors import EntityAlreadyExists, NoSuchEntity
+from iam_guard.errors import EntityAlreadyExists
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.records import Row
 from iam_guard.store.schema import server_certificates
@@ -103,9 +103,7 @@ def load_server_certificate(call: ServiceCall, parameters: Input) -> Row:
     """Find the call's certificate. Raises `NoSuchEntity`."""
     name: str = parameters["ServerCertificateName"]
     row = call.records.one(server_certificates, account=call.account, folded=fold(name))
-    if row is None:
-        raise NoSuchEntity(f"The Server Certificate with name {name} cannot be found.")
-    return row
+    return require_row(row, f"The Server Certificate with name {name} cannot be found.")
 
 
 def _require_free(call: ServiceCall, name: str) -> None:

@@ -13,7 +13,7 @@ from iam_guard.analysis.allowed_services import known_services, reached_services
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.attached_policies import attached_policies
 from iam_guard.api.iam.authorization_targets import find_by_arn
-from iam_guard.api.iam.entities import identity_arn
+from iam_guard.api.iam.entities import identity_arn, require_row
 from iam_guard.api.iam.jobs import JobKind, describe_job, load_job, page_of_result, store_job
 from iam_guard.api.iam.last_attempts import TRACKING_SECONDS, Attempt, Attempts, attempts_by_service
 from iam_guard.errors import InvalidInput, NoSuchEntity
@@ -82,10 +82,7 @@ def _load_subject(call: ServiceCall, arn: str) -> Row:
     kind = arn.split(":", 5)[-1].partition("/")[0]
     if not arn.startswith("arn:") or kind not in {*Kind, "policy"}:
         raise InvalidInput(f"ARN {arn} is not valid.", place="Arn")
-    row = find_by_arn(call, arn)
-    if row is None:
-        raise NoSuchEntity(f"ARN {arn} cannot be found.")
-    return row
+    return require_row(find_by_arn(call, arn), f"ARN {arn} cannot be found.")
 
 
 def _is_policy(subject: Row) -> bool:

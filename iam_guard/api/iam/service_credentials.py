@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
-from iam_guard.api.iam.credential_owners import settable_status
 from iam_guard.api.iam.entities import find_identity, load_user, require_quota, user_name
 from iam_guard.api.iam.iam_errors import NotSupportedService
+from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
 from iam_guard.api.operation import Keys, Target, all_resources
 from iam_guard.api.paging import page_of_table
 from iam_guard.authn import api_key
-from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
 from iam_guard.policy.document import LATEST
@@ -34,6 +34,9 @@ from iam_guard.store.identifiers import Kind
 from iam_guard.store.records import Row
 from iam_guard.store.schema import identities, service_credentials
 
+SERVICE_CREDENTIAL = CredentialKind(
+    service_credentials, "ServiceSpecificCredentialId", "No such credential {} exists", load_user
+)
 _SECRET_BYTES = 45  # 60 base-64 characters
 _DAY = 24 * 60 * 60
 _QUOTA = "service-specific credentials per user and service"
@@ -89,7 +92,7 @@ def create_service_specific_credential(call: ServiceCall, parameters: Input) -> 
         expires=None if days is None else call.now + days * _DAY,
         **{form.column: name},
     )
-    row = _load_credential(call, owner, id)
+    row = load_credential(call, SERVICE_CREDENTIAL, owner, id)
     return {"ServiceSpecificCredential": {**_describe(call, row, owner["name"]), form.secret: secret.text}}
 
 
@@ -114,23 +117,11 @@ def list_service_specific_credentials(call: ServiceCall, parameters: Input) -> O
 def reset_service_specific_credential(call: ServiceCall, parameters: Input) -> Output:
     """Replace the secret; the old one is rejected at once, and the expiry stays."""
     owner = load_user(call, parameters)
-    row = _load_credential(call, owner, parameters["ServiceSpecificCredentialId"])
+    row = load_credential(call, SERVICE_CREDENTIAL, owner, parameters["ServiceSpecificCredentialId"])
     form = _form_in(row)
     secret = _new_secret(form, row["id"], row[form.column])
     call.records.update(service_credentials, {"digest": secret.digest}, id=row["id"])
     return {"ServiceSpecificCredential": {**_describe(call, row, owner["name"]), form.secret: secret.text}}
-
-
-def update_service_specific_credential(call: ServiceCall, parameters: Input) -> None:
-    """Activate or deactivate a credential."""
-    row = _load_credential(call, load_user(call, parameters), parameters["ServiceSpecificCredentialId"])
-    call.records.update(service_credentials, {"status": settable_status(parameters)}, id=row["id"])
-
-
-def delete_service_specific_credential(call: ServiceCall, parameters: Input) -> None:
-    """Delete a credential."""
-    row = _load_credential(call, load_user(call, parameters), parameters["ServiceSpecificCredentialId"])
-    call.records.delete(service_credentials, id=row["id"])
 
 
 # --- targets and condition keys ----------------------------------------------------------------------------------
@@ -145,7 +136,10 @@ def user_or_all(call: ServiceCall, parameters: Input) -> Resource:
 def service_of_credential(call: ServiceCall, parameters: Input) -> Keys:
     """Return `iam:ServiceSpecificCredentialServiceName` of the call's credential."""
     owner = find_identity(call, Kind.USER, user_name(call, parameters))
-    row = None if owner is None else _find(call, owner, parameters["ServiceSpecificCredentialId"])
+    if owner is None:
+        return {}
+    id = parameters["ServiceSpecificCredentialId"]
+    row = call.records.one(service_credentials, id=id, account=call.account, user_id=owner["id"])
     return {} if row is None else {"iam:ServiceSpecificCredentialServiceName": row["service"]}
 
 
@@ -206,17 +200,6 @@ def _new_secret(form: _Form, id: str, name: str) -> _Secret:
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
-
-
-def _find(call: ServiceCall, owner: Row, id: str) -> Row | None:
-    return call.records.one(service_credentials, id=id, account=call.account, user_id=owner["id"])
-
-
-def _load_credential(call: ServiceCall, owner: Row, id: str) -> Row:
-    row = _find(call, owner, id)
-    if row is None:
-        raise NoSuchEntity(f"No such credential {id} exists")
-    return row
 
 
 def _describe(call: ServiceCall, row: Row, name: str) -> Output:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Mapping
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import find_identity, load_role
+from iam_guard.api.iam.entities import find_identity, load_role, require_row
 from iam_guard.api.iam.identities import insert_identity
 from iam_guard.api.iam.output_members import describe_brief_roles
 from iam_guard.api.iam.protected_entities import SERVICE_LINKED
@@ -143,6 +143,4 @@ def get_service_linked_role_deletion_status(call: ServiceCall, parameters: Input
     """Return the status of a deletion."""
     task: str = parameters["DeletionTaskId"]
     row = call.records.one(jobs, id=task, account=call.account, kind=_JOB)
-    if row is None:
-        raise NoSuchEntity(f"The deletion task {task} cannot be found.")
-    return {"Status": row["result"]["Status"]}
+    return {"Status": require_row(row, f"The deletion task {task} cannot be found.")["result"]["Status"]}

@@ -8,16 +8,19 @@ import secrets
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.credential_owners import owner_id, owner_name, settable_status
+from iam_guard.api.iam.credential_owners import owner_id, owner_name
 from iam_guard.api.iam.entities import owner_of_credentials, require_quota
 from iam_guard.api.iam.iam_errors import DuplicateCertificate, InvalidCertificate
 from iam_guard.api.iam.pem_certificates import in_pem, is_valid_at, read_certificate
-from iam_guard.api.paging import page_of_table
-from iam_guard.errors import NoSuchEntity
+from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
 from iam_guard.store.records import Row
 from iam_guard.store.schema import signing_certificates
 
 _ID_BYTES = 20  # 32 base-32 characters
+
+SIGNING_CERTIFICATE = CredentialKind(
+    signing_certificates, "CertificateId", "The Certificate with id {} cannot be found.", owner_of_credentials
+)
 
 
 def upload_signing_certificate(call: ServiceCall, parameters: Input) -> Output:
@@ -42,38 +45,12 @@ def upload_signing_certificate(call: ServiceCall, parameters: Input) -> Output:
         status="Active",
         created=call.now,
     )
-    return {"Certificate": _describe(_load_certificate(call, owner, id), owner_name(call, owner))}
+    row = load_credential(call, SIGNING_CERTIFICATE, owner, id)
+    return {"Certificate": describe_signing_certificate(row, owner_name(call, owner))}
 
 
-def list_signing_certificates(call: ServiceCall, parameters: Input) -> Output:
-    """List the certificates of one owner, sorted by id."""
-    owner = owner_of_credentials(call, parameters)
-    where = {"account": call.account, "user_id": owner_id(owner)}
-    page = page_of_table(call, parameters, signing_certificates, ("id",), **where)
-    name = owner_name(call, owner)
-    return {"Certificates": [_describe(row, name) for row in page.rows], **page.members}
-
-
-def update_signing_certificate(call: ServiceCall, parameters: Input) -> None:
-    """Activate or deactivate a certificate."""
-    row = _load_certificate(call, owner_of_credentials(call, parameters), parameters["CertificateId"])
-    call.records.update(signing_certificates, {"status": settable_status(parameters)}, id=row["id"])
-
-
-def delete_signing_certificate(call: ServiceCall, parameters: Input) -> None:
-    """Delete a certificate."""
-    row = _load_certificate(call, owner_of_credentials(call, parameters), parameters["CertificateId"])
-    call.records.delete(signing_certificates, id=row["id"])
-
-
-def _load_certificate(call: ServiceCall, owner: Row | None, id: str) -> Row:
-    row = call.records.one(signing_certificates, id=id, account=call.account, user_id=owner_id(owner))
-    if row is None:
-        raise NoSuchEntity(f"The Certificate with id {id} cannot be found.")
-    return row
-
-
-def _describe(row: Row, name: str) -> Output:
+def describe_signing_certificate(row: Row, name: str) -> Output:
+    """Describe a certificate."""
     return {
         "UserName": name,
         "CertificateId": row["id"],

@@ -18,14 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.credential_owners import settable_status
 from iam_guard.api.iam.entities import load_user, require_quota
 from iam_guard.api.iam.iam_errors import DuplicateSSHPublicKey, InvalidPublicKey, UnrecognizedPublicKeyEncoding
-from iam_guard.api.paging import page_of_table
-from iam_guard.errors import NoSuchEntity
+from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
 from iam_guard.store.records import Row
 from iam_guard.store.schema import ssh_keys
 
+SSH_KEY = CredentialKind(ssh_keys, "SSHPublicKeyId", "The Public Key with id {} cannot be found.", load_user)
 RSA_BITS = range(2048, 16384 + 1)
 _LOADERS = {
     "ssh-rsa ": load_ssh_public_key,
@@ -56,34 +55,15 @@ def upload_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
         status="Active",
         created=call.now,
     )
-    return {"SSHPublicKey": _describe(owner, _load_key(call, owner, id), body)}
+    return {"SSHPublicKey": _describe(owner, load_credential(call, SSH_KEY, owner, id), body)}
 
 
 def get_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
     """Return a key in the requested encoding."""
     owner = load_user(call, parameters)
-    row = _load_key(call, owner, parameters["SSHPublicKeyId"])
+    row = load_credential(call, SSH_KEY, owner, parameters["SSHPublicKeyId"])
     body = row["body"] if parameters["Encoding"] == "SSH" else _in_pem(row["body"])
     return {"SSHPublicKey": _describe(owner, row, body)}
-
-
-def list_ssh_public_keys(call: ServiceCall, parameters: Input) -> Output:
-    """List the keys of a user, sorted by id, without their bodies."""
-    owner = load_user(call, parameters)
-    page = page_of_table(call, parameters, ssh_keys, ("id",), user_id=owner["id"])
-    return {"SSHPublicKeys": [_metadata(owner, row) for row in page.rows], **page.members}
-
-
-def update_ssh_public_key(call: ServiceCall, parameters: Input) -> None:
-    """Activate or deactivate a key."""
-    row = _load_key(call, load_user(call, parameters), parameters["SSHPublicKeyId"])
-    call.records.update(ssh_keys, {"status": settable_status(parameters)}, id=row["id"])
-
-
-def delete_ssh_public_key(call: ServiceCall, parameters: Input) -> None:
-    """Delete a key."""
-    row = _load_key(call, load_user(call, parameters), parameters["SSHPublicKeyId"])
-    call.records.delete(ssh_keys, id=row["id"])
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
@@ -115,16 +95,10 @@ def _in_pem(body: str) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
-def _load_key(call: ServiceCall, owner: Row, id: str) -> Row:
-    row = call.records.one(ssh_keys, id=id, user_id=owner["id"])
-    if row is None:
-        raise NoSuchEntity(f"The Public Key with id {id} cannot be found.")
-    return row
-
-
-def _metadata(owner: Row, row: Row) -> Output:
+def describe_ssh_key(row: Row, name: str) -> Output:
+    """Describe a key as lists do: without its body."""
     return {
-        "UserName": owner["name"],
+        "UserName": name,
         "SSHPublicKeyId": row["id"],
         "Status": row["status"],
         "UploadDate": instant(row["created"]),
@@ -132,4 +106,4 @@ def _metadata(owner: Row, row: Row) -> Output:
 
 
 def _describe(owner: Row, row: Row, body: str) -> Output:
-    return {**_metadata(owner, row), "Fingerprint": row["fingerprint"], "SSHPublicKeyBody": body}
+    return {**describe_ssh_key(row, owner["name"]), "Fingerprint": row["fingerprint"], "SSHPublicKeyBody": body}

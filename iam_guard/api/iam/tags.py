@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.iam.authorization_targets import request_tags
 from iam_guard.api.iam.output_members import tag_list
-from iam_guard.api.operation import Handler
+from iam_guard.api.operation import Handler, Operation, Target
 from iam_guard.api.paging import page_of_list
 from iam_guard.errors import InvalidInput, LimitExceeded
 from iam_guard.store.quotas import QUOTAS
@@ -52,17 +53,32 @@ def _refuse_system_tag(key: str) -> None:
         raise InvalidInput("System tags cannot be added, updated or deleted by a customer.", place="Tags")
 
 
-def tag_handler(table: Table, key: str, find: Find) -> Handler:
-    """Return the handler that tags an entity; `key` is the table's primary key."""
+def tag_operations(
+    entity: str, table: Table, target: Target, find: Find, *, find_modifiable: Find | None = None
+) -> dict[str, Operation]:
+    """Return the operations that list, set and remove the tags of one kind of entity.
+
+    `find_modifiable` finds it for changes, if that differs.
+    """
+    find_to_change = find_modifiable or find
+    return {
+        f"List{entity}Tags": Operation(_list_handler(find), target, reads=True),
+        f"Tag{entity}": Operation(_tag_handler(table, find_to_change), target, (request_tags,)),
+        f"Untag{entity}": Operation(_untag_handler(table, find_to_change), target, (request_tags,)),
+    }
+
+
+def _tag_handler(table: Table, find: Find) -> Handler:
+    """Return the handler that tags an entity."""
 
     def tag(call: ServiceCall, parameters: Input) -> None:
         row = find(call, parameters)
-        call.records.update(table, {"tags": merge_tags(row["tags"], parameters)}, **{key: row[key]})
+        call.records.update(table, {"tags": merge_tags(row["tags"], parameters)}, **_key_of(table, row))
 
     return tag
 
 
-def untag_handler(table: Table, key: str, find: Find) -> Handler:
+def _untag_handler(table: Table, find: Find) -> Handler:
     """Return the handler that removes tags by key; a missing key is no error."""
 
     def untag(call: ServiceCall, parameters: Input) -> None:
@@ -71,12 +87,12 @@ def untag_handler(table: Table, key: str, find: Find) -> Handler:
             _refuse_system_tag(tag_key)
         removed = {tag_key.lower() for tag_key in parameters["TagKeys"]}
         remaining = {name: value for name, value in row["tags"].items() if name.lower() not in removed}
-        call.records.update(table, {"tags": remaining}, **{key: row[key]})
+        call.records.update(table, {"tags": remaining}, **_key_of(table, row))
 
     return untag
 
 
-def list_handler(find: Find) -> Handler:
+def _list_handler(find: Find) -> Handler:
     """Return the handler that lists the tags of an entity."""
 
     def list_tags(call: ServiceCall, parameters: Input) -> Output:
@@ -85,6 +101,10 @@ def list_handler(find: Find) -> Handler:
         return {"Tags": page.rows, **page.members}
 
     return list_tags
+
+
+def _key_of(table: Table, row: Row) -> dict[str, Any]:
+    return {column.name: row[column.name] for column in table.primary_key}
 
 
 def _sort_key(key: str) -> tuple[str, str]:

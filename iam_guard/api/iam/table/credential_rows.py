@@ -13,7 +13,6 @@ from iam_guard.api.iam import (
     service_credentials,
     signing_certificates,
     ssh_keys,
-    tags,
 )
 from iam_guard.api.iam.authorization_targets import (
     MFA_DEVICE,
@@ -27,6 +26,8 @@ from iam_guard.api.iam.authorization_targets import (
     tag_permission,
 )
 from iam_guard.api.iam.credential_owners import device_owner_target
+from iam_guard.api.iam.tags import tag_operations
+from iam_guard.api.iam.user_credentials import delete_handler, list_handler, update_status_handler
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
@@ -38,7 +39,7 @@ _KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
     "ChangePassword": Operation(login_profiles.change_password, login_profiles.own_password_target),
     "CreateAccessKey": Operation(access_keys.create_access_key, USER),
     "CreateLoginProfile": Operation(login_profiles.create_login_profile, USER),
-    "DeleteAccessKey": Operation(access_keys.delete_access_key, USER),
+    "DeleteAccessKey": Operation(delete_handler(access_keys.ACCESS_KEY), USER),
     "DeleteAccountPasswordPolicy": Operation(password_policy.delete_account_password_policy),
     "DeleteLoginProfile": Operation(login_profiles.delete_login_profile, USER),
     "GetAccessKeyLastUsed": Operation(access_keys.get_access_key_last_used, access_keys.owner_of_key, reads=True),
@@ -46,8 +47,10 @@ _KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
         password_policy.get_account_password_policy, password_policy.password_policy_target, reads=True
     ),
     "GetLoginProfile": Operation(login_profiles.get_login_profile, USER, reads=True),
-    "ListAccessKeys": Operation(access_keys.list_access_keys, USER, reads=True),
-    "UpdateAccessKey": Operation(access_keys.update_access_key, USER),
+    "ListAccessKeys": Operation(
+        list_handler(access_keys.ACCESS_KEY, "AccessKeyMetadata", access_keys.describe_access_key), USER, reads=True
+    ),
+    "UpdateAccessKey": Operation(update_status_handler(access_keys.ACCESS_KEY), USER),
     "UpdateAccountPasswordPolicy": Operation(password_policy.update_account_password_policy),
     "UpdateLoginProfile": Operation(login_profiles.update_login_profile, USER),
 }
@@ -63,42 +66,31 @@ _MFA_DEVICES: Mapping[str, Operation] = {
     "DeleteVirtualMFADevice": Operation(mfa_devices.delete_virtual_mfa_device, MFA_DEVICE),
     "EnableMFADevice": Operation(mfa_devices.enable_mfa_device, device_owner_target),
     "GetMFADevice": Operation(mfa_devices.get_mfa_device, device_owner_target, reads=True),
-    "ListMFADeviceTags": Operation(tags.list_handler(mfa_devices.load_mfa_device), MFA_DEVICE, reads=True),
     "ListMFADevices": Operation(mfa_devices.list_mfa_devices, device_owner_target, reads=True),
     "ListVirtualMFADevices": Operation(mfa_devices.list_virtual_mfa_devices, path_target("mfa"), reads=True),
     "ResyncMFADevice": Operation(mfa_devices.resync_mfa_device, device_owner_target),
-    "TagMFADevice": Operation(
-        tags.tag_handler(schema.mfa_devices, "serial", mfa_devices.load_mfa_device),
-        MFA_DEVICE,
-        (request_tags,),
-    ),
-    "UntagMFADevice": Operation(
-        tags.untag_handler(schema.mfa_devices, "serial", mfa_devices.load_mfa_device),
-        MFA_DEVICE,
-        (request_tags,),
-    ),
+    **tag_operations("MFADevice", schema.mfa_devices, MFA_DEVICE, mfa_devices.load_mfa_device),
 }
 
 _CERTIFICATES: Mapping[str, Operation] = {
     "DeleteServerCertificate": Operation(server_certificates.delete_server_certificate, SERVER_CERTIFICATE),
-    "DeleteSigningCertificate": Operation(signing_certificates.delete_signing_certificate, USER),
+    "DeleteSigningCertificate": Operation(delete_handler(signing_certificates.SIGNING_CERTIFICATE), USER),
     "GetServerCertificate": Operation(server_certificates.get_server_certificate, SERVER_CERTIFICATE, reads=True),
-    "ListServerCertificateTags": Operation(
-        tags.list_handler(server_certificates.load_server_certificate), SERVER_CERTIFICATE, reads=True
-    ),
     "ListServerCertificates": Operation(
         server_certificates.list_server_certificates, path_target("server-certificate"), reads=True
     ),
-    "ListSigningCertificates": Operation(signing_certificates.list_signing_certificates, USER, reads=True),
-    "TagServerCertificate": Operation(
-        tags.tag_handler(schema.server_certificates, "id", server_certificates.load_server_certificate),
-        SERVER_CERTIFICATE,
-        (request_tags,),
+    "ListSigningCertificates": Operation(
+        list_handler(
+            signing_certificates.SIGNING_CERTIFICATE, "Certificates", signing_certificates.describe_signing_certificate
+        ),
+        USER,
+        reads=True,
     ),
-    "UntagServerCertificate": Operation(
-        tags.untag_handler(schema.server_certificates, "id", server_certificates.load_server_certificate),
+    **tag_operations(
+        "ServerCertificate",
+        schema.server_certificates,
         SERVER_CERTIFICATE,
-        (request_tags,),
+        server_certificates.load_server_certificate,
     ),
     "UpdateServerCertificate": Operation(
         server_certificates.update_server_certificate,
@@ -109,7 +101,7 @@ _CERTIFICATES: Mapping[str, Operation] = {
             ),
         ),
     ),
-    "UpdateSigningCertificate": Operation(signing_certificates.update_signing_certificate, USER),
+    "UpdateSigningCertificate": Operation(update_status_handler(signing_certificates.SIGNING_CERTIFICATE), USER),
     "UploadServerCertificate": Operation(
         server_certificates.upload_server_certificate,
         _NEW_CERTIFICATE,
@@ -120,10 +112,12 @@ _CERTIFICATES: Mapping[str, Operation] = {
 }
 
 _SSH_KEYS: Mapping[str, Operation] = {
-    "DeleteSSHPublicKey": Operation(ssh_keys.delete_ssh_public_key, USER),
+    "DeleteSSHPublicKey": Operation(delete_handler(ssh_keys.SSH_KEY), USER),
     "GetSSHPublicKey": Operation(ssh_keys.get_ssh_public_key, USER, reads=True),
-    "ListSSHPublicKeys": Operation(ssh_keys.list_ssh_public_keys, USER, reads=True),
-    "UpdateSSHPublicKey": Operation(ssh_keys.update_ssh_public_key, USER),
+    "ListSSHPublicKeys": Operation(
+        list_handler(ssh_keys.SSH_KEY, "SSHPublicKeys", ssh_keys.describe_ssh_key), USER, reads=True
+    ),
+    "UpdateSSHPublicKey": Operation(update_status_handler(ssh_keys.SSH_KEY), USER),
     "UploadSSHPublicKey": Operation(ssh_keys.upload_ssh_public_key, USER),
 }
 
@@ -137,7 +131,7 @@ _SERVICE_CREDENTIALS: Mapping[str, Operation] = {
         ),
     ),
     "DeleteServiceSpecificCredential": Operation(
-        service_credentials.delete_service_specific_credential, USER, (_SERVICE,)
+        delete_handler(service_credentials.SERVICE_CREDENTIAL), USER, (_SERVICE,)
     ),
     "ListServiceSpecificCredentials": Operation(
         service_credentials.list_service_specific_credentials, service_credentials.user_or_all, reads=True
@@ -146,7 +140,7 @@ _SERVICE_CREDENTIALS: Mapping[str, Operation] = {
         service_credentials.reset_service_specific_credential, USER, (_SERVICE,)
     ),
     "UpdateServiceSpecificCredential": Operation(
-        service_credentials.update_service_specific_credential, USER, (_SERVICE,)
+        update_status_handler(service_credentials.SERVICE_CREDENTIAL), USER, (_SERVICE,)
     ),
 }
 

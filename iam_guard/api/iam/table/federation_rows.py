@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iam_guard.api.iam import oidc_providers, saml_providers, tags
+from iam_guard.api.iam import oidc_providers, saml_providers
 from iam_guard.api.iam.authorization_targets import arn_target, new_entity_target, request_tags, tag_permission
 from iam_guard.api.iam.context_providers import requested_propagation_keys, stored_propagation_keys
 from iam_guard.api.iam.oidc_providers import find_oidc_provider, load_oidc_provider, new_oidc_provider
@@ -14,6 +14,7 @@ from iam_guard.api.iam.saml_providers import (
     requested_issuers,
     stored_issuers,
 )
+from iam_guard.api.iam.tags import tag_operations
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
@@ -40,14 +41,8 @@ _SAML_PROVIDERS: Mapping[str, Operation] = {
     ),
     "DeleteSAMLProvider": Operation(saml_providers.delete_saml_provider, _SAML),
     "GetSAMLProvider": Operation(saml_providers.get_saml_provider, _SAML, reads=True),
-    "ListSAMLProviderTags": Operation(tags.list_handler(load_saml_provider), _SAML, reads=True),
     "ListSAMLProviders": Operation(saml_providers.list_saml_providers, reads=True),
-    "TagSAMLProvider": Operation(
-        tags.tag_handler(schema.saml_providers, "id", load_saml_provider), _SAML, (request_tags,)
-    ),
-    "UntagSAMLProvider": Operation(
-        tags.untag_handler(schema.saml_providers, "id", load_saml_provider), _SAML, (request_tags,)
-    ),
+    **tag_operations("SAMLProvider", schema.saml_providers, _SAML, load_saml_provider),
     "UpdateSAMLProvider": Operation(saml_providers.update_saml_provider, _SAML, (_SAML_REQUESTED, _SAML_STORED)),
 }
 
@@ -61,15 +56,9 @@ _OIDC_PROVIDERS: Mapping[str, Operation] = {
     ),
     "DeleteOpenIDConnectProvider": Operation(oidc_providers.delete_oidc_provider, _OIDC),
     "GetOpenIDConnectProvider": Operation(oidc_providers.get_oidc_provider, _OIDC, reads=True),
-    "ListOpenIDConnectProviderTags": Operation(tags.list_handler(load_oidc_provider), _OIDC, reads=True),
     "ListOpenIDConnectProviders": Operation(oidc_providers.list_oidc_providers, reads=True),
     "RemoveClientIDFromOpenIDConnectProvider": Operation(oidc_providers.remove_client_id, _OIDC),
-    "TagOpenIDConnectProvider": Operation(
-        tags.tag_handler(schema.oidc_providers, "id", load_oidc_provider), _OIDC, (request_tags,)
-    ),
-    "UntagOpenIDConnectProvider": Operation(
-        tags.untag_handler(schema.oidc_providers, "id", load_oidc_provider), _OIDC, (request_tags,)
-    ),
+    **tag_operations("OpenIDConnectProvider", schema.oidc_providers, _OIDC, load_oidc_provider),
     "UpdateOpenIDConnectProvider": Operation(
         oidc_providers.update_oidc_provider, _OIDC, (_OIDC_REQUESTED, _OIDC_STORED)
     ),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iam_guard.api.iam import boundaries, groups, memberships, roles, service_linked_roles, tags, users
+from iam_guard.api.iam import boundaries, groups, memberships, roles, service_linked_roles, users
 from iam_guard.api.iam.authorization_targets import (
     GROUP,
     ROLE,
     USER,
     current_boundary_key,
+    identity_target,
     key_from_member,
     new_entity_target,
     path_target,
@@ -21,13 +22,30 @@ from iam_guard.api.iam.authorization_targets import (
 from iam_guard.api.iam.entities import load_role, load_user
 from iam_guard.api.iam.policy_digests import boundary_digest, no_digest, role_trust_digest
 from iam_guard.api.iam.service_linked_roles import linked_role, role_of_task
+from iam_guard.api.iam.tags import tag_operations
 from iam_guard.api.operation import Digests, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import identities
 
 _NEW_USER, _NEW_ROLE = new_entity_target("user", "UserName"), new_entity_target("role", "RoleName")
-_USERS_BOUNDARY, _ROLES_BOUNDARY = boundary_digest(Kind.USER), boundary_digest(Kind.ROLE)
-_OF_USER, _OF_ROLE = current_boundary_key(Kind.USER), current_boundary_key(Kind.ROLE)
+_OF_ROLE = current_boundary_key(Kind.ROLE)
+
+
+def _boundary_operations(kind: Kind) -> dict[str, Operation]:
+    """Return the operations on the permissions boundary of a user or role."""
+    word, holder, digest = kind.value.capitalize(), identity_target(kind), boundary_digest(kind)
+    return {
+        f"Delete{word}PermissionsBoundary": Operation(
+            boundaries.delete_boundary_handler(kind),
+            holder,
+            (current_boundary_key(kind),),
+            digests=Digests(digest, no_digest),
+        ),
+        f"Put{word}PermissionsBoundary": Operation(
+            boundaries.put_boundary_handler(kind), holder, (requested_boundary_key,), digests=Digests(digest, digest)
+        ),
+    }
+
 
 _USERS: Mapping[str, Operation] = {
     "CreateUser": Operation(
@@ -37,21 +55,11 @@ _USERS: Mapping[str, Operation] = {
         further=(tag_permission("iam:TagUser", _NEW_USER),),
     ),
     "DeleteUser": Operation(users.delete_user, USER),
-    "DeleteUserPermissionsBoundary": Operation(
-        boundaries.delete_boundary_handler(Kind.USER), USER, (_OF_USER,), digests=Digests(_USERS_BOUNDARY, no_digest)
-    ),
     "GetUser": Operation(users.get_user, USER, reads=True),
-    "ListUserTags": Operation(tags.list_handler(load_user), USER, reads=True),
     "ListUsers": Operation(users.list_users, path_target("user"), reads=True),
-    "PutUserPermissionsBoundary": Operation(
-        boundaries.put_boundary_handler(Kind.USER),
-        USER,
-        (requested_boundary_key,),
-        digests=Digests(_USERS_BOUNDARY, _USERS_BOUNDARY),
-    ),
-    "TagUser": Operation(tags.tag_handler(identities, "id", load_user), USER, (request_tags,)),
-    "UntagUser": Operation(tags.untag_handler(identities, "id", load_user), USER, (request_tags,)),
     "UpdateUser": Operation(users.update_user, USER, further=(rename_permission("user", "UserName", "NewUserName"),)),
+    **tag_operations("User", identities, USER, load_user),
+    **_boundary_operations(Kind.USER),
 }
 
 _GROUPS: Mapping[str, Operation] = {
@@ -81,29 +89,19 @@ _ROLES: Mapping[str, Operation] = {
         (key_from_member("iam:AWSServiceName", "AWSServiceName"),),
     ),
     "DeleteRole": Operation(roles.delete_role, ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, no_digest)),
-    "DeleteRolePermissionsBoundary": Operation(
-        boundaries.delete_boundary_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(_ROLES_BOUNDARY, no_digest)
-    ),
     "DeleteServiceLinkedRole": Operation(service_linked_roles.delete_service_linked_role, ROLE),
     "GetRole": Operation(roles.get_role, ROLE, (_OF_ROLE,), reads=True),
     "GetServiceLinkedRoleDeletionStatus": Operation(
         service_linked_roles.get_service_linked_role_deletion_status, role_of_task, reads=True
     ),
-    "ListRoleTags": Operation(tags.list_handler(load_role), ROLE, reads=True),
     "ListRoles": Operation(roles.list_roles, path_target("role"), reads=True),
-    "PutRolePermissionsBoundary": Operation(
-        boundaries.put_boundary_handler(Kind.ROLE),
-        ROLE,
-        (requested_boundary_key,),
-        digests=Digests(_ROLES_BOUNDARY, _ROLES_BOUNDARY),
-    ),
-    "TagRole": Operation(tags.tag_handler(identities, "id", load_role), ROLE, (request_tags,)),
-    "UntagRole": Operation(tags.untag_handler(identities, "id", load_role), ROLE, (request_tags,)),
     "UpdateAssumeRolePolicy": Operation(
         roles.update_assume_role_policy, ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, role_trust_digest)
     ),
     "UpdateRole": Operation(roles.update_role, ROLE, (_OF_ROLE,)),
     "UpdateRoleDescription": Operation(roles.update_role_description, ROLE, (_OF_ROLE,)),
+    **tag_operations("Role", identities, ROLE, load_role),
+    **_boundary_operations(Kind.ROLE),
 }
 
 ROWS: Mapping[str, Operation] = {**_USERS, **_GROUPS, **_ROLES}

@@ -10,15 +10,14 @@ from iam_guard.api.iam import (
     inline_policies,
     managed_policies,
     policy_versions,
-    tags,
 )
 from iam_guard.api.iam.authorization_targets import (
+    POLICY,
     current_boundary_key,
     identity_target,
     new_entity_target,
     path_target,
     policy_arn_key,
-    policy_target,
     request_tags,
     tag_permission,
 )
@@ -31,6 +30,7 @@ from iam_guard.api.iam.policy_digests import (
     newest_digest,
     no_digest,
 )
+from iam_guard.api.iam.tags import tag_operations
 from iam_guard.api.operation import Digests, KeySource, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import policies
@@ -77,29 +77,27 @@ ROWS: Mapping[str, Operation] = {
         digests=Digests(no_digest, created_digest),
     ),
     "CreatePolicyVersion": Operation(
-        policy_versions.create_policy_version, policy_target, digests=Digests(default_digest, newest_digest)
+        policy_versions.create_policy_version, POLICY, digests=Digests(default_digest, newest_digest)
     ),
-    "DeletePolicy": Operation(
-        managed_policies.delete_policy, policy_target, digests=Digests(default_digest, no_digest)
-    ),
+    "DeletePolicy": Operation(managed_policies.delete_policy, POLICY, digests=Digests(default_digest, no_digest)),
     "DeletePolicyVersion": Operation(
-        policy_versions.delete_policy_version, policy_target, digests=Digests(named_digest, no_digest)
+        policy_versions.delete_policy_version, POLICY, digests=Digests(named_digest, no_digest)
     ),
     "GetAccountAuthorizationDetails": Operation(authorization_details.get_account_authorization_details, reads=True),
-    "GetPolicy": Operation(managed_policies.get_policy, policy_target, reads=True),
-    "GetPolicyVersion": Operation(policy_versions.get_policy_version, policy_target, reads=True),
-    "ListEntitiesForPolicy": Operation(attachments.list_entities_for_policy, policy_target, reads=True),
+    "GetPolicy": Operation(managed_policies.get_policy, POLICY, reads=True),
+    "GetPolicyVersion": Operation(policy_versions.get_policy_version, POLICY, reads=True),
+    "ListEntitiesForPolicy": Operation(attachments.list_entities_for_policy, POLICY, reads=True),
     "ListPolicies": Operation(managed_policies.list_policies, path_target("policy"), reads=True),
-    "ListPolicyTags": Operation(tags.list_handler(managed_policies.attachable_policy), policy_target, reads=True),
-    "ListPolicyVersions": Operation(policy_versions.list_policy_versions, policy_target, reads=True),
+    "ListPolicyVersions": Operation(policy_versions.list_policy_versions, POLICY, reads=True),
     "SetDefaultPolicyVersion": Operation(
-        policy_versions.set_default_policy_version, policy_target, digests=Digests(default_digest, default_digest)
+        policy_versions.set_default_policy_version, POLICY, digests=Digests(default_digest, default_digest)
     ),
-    "TagPolicy": Operation(
-        tags.tag_handler(policies, "id", managed_policies.own_policy), policy_target, (request_tags,)
-    ),
-    "UntagPolicy": Operation(
-        tags.untag_handler(policies, "id", managed_policies.own_policy), policy_target, (request_tags,)
+    **tag_operations(
+        "Policy",
+        policies,
+        POLICY,
+        managed_policies.attachable_policy,
+        find_modifiable=managed_policies.own_policy,
     ),
     **_policies_of(Kind.USER),
     **_policies_of(Kind.GROUP),

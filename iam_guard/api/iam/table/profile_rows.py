@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iam_guard.api.iam import instance_profiles, tags
+from iam_guard.api.iam import instance_profiles
 from iam_guard.api.iam.authorization_targets import (
     INSTANCE_PROFILE,
     ROLE,
@@ -14,12 +14,11 @@ from iam_guard.api.iam.authorization_targets import (
     request_tags,
     tag_permission,
 )
-from iam_guard.api.iam.instance_profiles import load_profile
+from iam_guard.api.iam.tags import tag_operations
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
 _NEW_PROFILE = new_entity_target("instance-profile", "InstanceProfileName")
-_TABLE = schema.instance_profiles
 
 ROWS: Mapping[str, Operation] = {
     "AddRoleToInstanceProfile": Operation(
@@ -35,14 +34,10 @@ ROWS: Mapping[str, Operation] = {
     ),
     "DeleteInstanceProfile": Operation(instance_profiles.delete_instance_profile, INSTANCE_PROFILE),
     "GetInstanceProfile": Operation(instance_profiles.get_instance_profile, INSTANCE_PROFILE, reads=True),
-    "ListInstanceProfileTags": Operation(tags.list_handler(load_profile), INSTANCE_PROFILE, reads=True),
     "ListInstanceProfiles": Operation(
         instance_profiles.list_instance_profiles, path_target("instance-profile"), reads=True
     ),
     "ListInstanceProfilesForRole": Operation(instance_profiles.list_instance_profiles_for_role, ROLE, reads=True),
     "RemoveRoleFromInstanceProfile": Operation(instance_profiles.remove_role_from_instance_profile, INSTANCE_PROFILE),
-    "TagInstanceProfile": Operation(tags.tag_handler(_TABLE, "id", load_profile), INSTANCE_PROFILE, (request_tags,)),
-    "UntagInstanceProfile": Operation(
-        tags.untag_handler(_TABLE, "id", load_profile), INSTANCE_PROFILE, (request_tags,)
-    ),
+    **tag_operations("InstanceProfile", schema.instance_profiles, INSTANCE_PROFILE, instance_profiles.load_profile),
 }
