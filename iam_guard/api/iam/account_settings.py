@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.iam_errors import FeatureDisabled, FeatureEnabled
+from iam_guard.api.service_errors import FeatureDisabled, FeatureEnabled
 from iam_guard.api.token_issuer import disable_issuer, enable_issuer, issuer_of
 from iam_guard.errors import InvalidInput
 from iam_guard.store.records import Row

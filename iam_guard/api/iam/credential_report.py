@@ -14,7 +14,7 @@ from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import identity_arn
-from iam_guard.api.iam.iam_errors import ReportExpired, ReportNotPresent
+from iam_guard.api.service_errors import ReportExpired, ReportNotPresent
 from iam_guard.store.identifiers import root_arn
 from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import (

@@ -13,13 +13,13 @@ from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import find_mfa_device
 from iam_guard.api.iam.credential_owners import device_owner, owner_id, owner_name
 from iam_guard.api.iam.entities import require_quota, require_row
-from iam_guard.api.iam.iam_errors import InvalidAuthenticationCode
 from iam_guard.api.iam.one_time_codes import CodePair, check_pair, new_seed, seed_context
 from iam_guard.api.iam.output_members import describe_users, tag_list
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_code
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.iam.users import root_user
 from iam_guard.api.paging import page_of_table
+from iam_guard.api.service_errors import InvalidAuthenticationCode
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.records import PRESENT, Row

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.iam_errors import (
+from iam_guard.api.operation import Handler
+from iam_guard.api.service_errors import (
     CallerIsNotManagementAccount,
     NotManagementOrDelegatedAdministrator,
     OrganizationNotFound,
 )
-from iam_guard.api.operation import Handler
 from iam_guard.store.records import Row
 from iam_guard.store.schema import organizations, placements, units
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.iam_errors import PasswordPolicyViolation
 from iam_guard.api.operation import all_resources
+from iam_guard.api.service_errors import PasswordPolicyViolation
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificates
 
-from iam_guard.api.iam.iam_errors import KeyPairMismatch, MalformedCertificate
+from iam_guard.api.service_errors import KeyPairMismatch, MalformedCertificate
 
 _NO_CERTIFICATE = "Unable to parse certificate. Please ensure the certificate is in PEM format."
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion, InternalError)

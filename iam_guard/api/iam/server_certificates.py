@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import require_quota, require_row
-from iam_guard.api.iam.iam_errors import MalformedCertificate
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.pem_certificates import (
     in_pem,
@@ -21,6 +20,7 @@ from iam_guard.api.iam.pem_certificates import (
 )
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_table
+from iam_guard.api.service_errors import MalformedCertificate
 from iam_guard.errors import EntityAlreadyExists
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.records import Row

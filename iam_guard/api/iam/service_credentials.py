@@ -20,10 +20,10 @@ from typing import NamedTuple
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
 from iam_guard.api.iam.entities import find_identity, load_user, require_quota, user_name
-from iam_guard.api.iam.iam_errors import NotSupportedService
 from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
 from iam_guard.api.operation import Keys, Target, all_resources
 from iam_guard.api.paging import page_of_table
+from iam_guard.api.service_errors import NotSupportedService
 from iam_guard.authn import api_key
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType

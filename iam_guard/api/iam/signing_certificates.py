@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.credential_owners import owner_id, owner_name
 from iam_guard.api.iam.entities import owner_of_credentials, require_quota
-from iam_guard.api.iam.iam_errors import DuplicateCertificate, InvalidCertificate
 from iam_guard.api.iam.pem_certificates import in_pem, is_valid_at, read_certificate
 from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
+from iam_guard.api.service_errors import DuplicateCertificate, InvalidCertificate
 from iam_guard.store.records import Row
 from iam_guard.store.schema import signing_certificates
 

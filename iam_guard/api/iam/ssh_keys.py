@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import load_user, require_quota
-from iam_guard.api.iam.iam_errors import DuplicateSSHPublicKey, InvalidPublicKey, UnrecognizedPublicKeyEncoding
 from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
+from iam_guard.api.service_errors import DuplicateSSHPublicKey, InvalidPublicKey, UnrecognizedPublicKeyEncoding
 from iam_guard.store.records import Row
 from iam_guard.store.schema import ssh_keys
 

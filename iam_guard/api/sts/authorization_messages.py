@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.sts.sts_errors import InvalidAuthorizationMessage
+from iam_guard.api.service_errors import InvalidAuthorizationMessage
 from iam_guard.store.sealed_messages import read_message
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.sts.sts_errors import PackedPolicyTooLarge
+from iam_guard.api.service_errors import PackedPolicyTooLarge
 from iam_guard.errors import ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.credential import TEMPORARY, Session

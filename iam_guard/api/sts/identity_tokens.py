@@ -17,13 +17,13 @@ from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import find_identity
 from iam_guard.api.operation import Permission
 from iam_guard.api.organization_position import find_position
-from iam_guard.api.session_limits import session_issuance
-from iam_guard.api.sts.session_tags import passed_tags, tag_keys
-from iam_guard.api.sts.sts_errors import (
+from iam_guard.api.service_errors import (
     JWTPayloadSizeExceeded,
     OutboundWebIdentityFederationDisabled,
     SessionDurationEscalation,
 )
+from iam_guard.api.session_limits import session_issuance
+from iam_guard.api.sts.session_tags import passed_tags, tag_keys
 from iam_guard.api.token_issuer import ALGORITHMS, current_signing_key, issuer_of, token_library
 from iam_guard.errors import AccessDenied, ValidationError
 from iam_guard.model.context import Given

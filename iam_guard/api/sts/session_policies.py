@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.entities import find_policy
-from iam_guard.api.sts.sts_errors import PackedPolicyTooLarge
+from iam_guard.api.service_errors import PackedPolicyTooLarge
 from iam_guard.errors import ValidationError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.quota import SESSION

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from iam_guard.api.call import Input
+from iam_guard.api.service_errors import InvalidParameterValue
 from iam_guard.api.session_limits import session_issuance
-from iam_guard.api.sts.sts_errors import InvalidParameterValue
 from iam_guard.errors import ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal

@@ -8,7 +8,6 @@ import random
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from iam_guard.api.iam.iam_errors import KeyPairMismatch, MalformedCertificate
 from iam_guard.api.iam.pem_certificates import (
     in_pem,
     is_valid_at,
@@ -19,6 +18,7 @@ from iam_guard.api.iam.pem_certificates import (
     require_chain,
     require_pair,
 )
+from iam_guard.api.service_errors import KeyPairMismatch, MalformedCertificate
 from tests.api.iam.certificate_parts import TODAY, certificate_pem, key_of, private_pem, rsa_key
 
 
