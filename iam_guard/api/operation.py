@@ -9,7 +9,6 @@ call starts over. An operation therefore changes only what was authorized, in on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -55,14 +54,6 @@ class Permission(NamedTuple):
     principal: Principal | None = None
 
 
-class VerificationContext(NamedTuple):
-    """What an operation needs to verify the token of an unsigned call."""
-
-    store: RecordStore
-    tokens: TokenVerifier
-    now: int
-
-
 DigestSource: TypeAlias = Callable[[ServiceCall, Input], str | None]
 """Returns the digest of the stored policy document; None if there is none."""
 
@@ -100,8 +91,8 @@ class Operation:
     reads: bool = False
     writes: Callable[[Input], bool] | None = None
     explains_denials: bool = True
-    verify_token: Callable[[VerificationContext, Input], VerifiedToken] | None = None
-    """For unsigned operations: verifies the token of the call, before the transaction begins."""
+    verify_token: Callable[[OperationRequest], VerifiedToken | None] | None = None
+    """For unsigned operations: verifies the token of the request, before the transaction begins."""
     permissions: Further | None = None
     """Returns all required permissions, instead of those from `target`, `keys` and `further`."""
     digests: Digests | None = None
@@ -141,58 +132,58 @@ class OperationResult(NamedTuple):
     document: ChangedDocument | None
 
 
-def run(
-    service: Service,
-    name: str,
-    parameters: Input,
-    *,
-    caller: Principal,
-    store: RecordStore,
-    authorize: Authorize,
-    now: int,
-    issuer_url: str = "",
-    tokens: TokenVerifier | None = None,
-    app_services: frozenset[str] = frozenset(),
-    with_digests: bool = False,
-) -> OperationResult:
-    """Authorize and execute an operation. Raises the error of a rejected call; the store is then unchanged.
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """A caller's request for an operation, with what the server has for it. `now` is in whole seconds since 1970."""
 
-    `with_digests` asks for the digests of the policy document, for the audit record.
-    """
-    operation = service.operation(name)
-    token = None
-    if operation.verify_token is not None and tokens is not None:
-        token = operation.verify_token(VerificationContext(store, tokens, now), parameters)
-    account = caller.account if token is None else token.account
+    service: Service
+    name: str
+    parameters: Input
+    caller: Principal
+    store: RecordStore = field(repr=False)
+    now: int
+    issuer_url: str = ""
+    tokens: TokenVerifier | None = field(default=None, repr=False)
+    app_services: frozenset[str] = frozenset()
+    with_digests: bool = False
+    """Whether the result has the digests of the policy document, for the audit record."""
+
+    @property
+    def action(self) -> str:
+        return f"{self.service.prefix}:{self.name}"
+
+    def call(self, account: str, token: VerifiedToken | None, records: Records) -> ServiceCall:
+        """Return the context of the operation in one transaction."""
+        store = self.store
+        sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, token, self.app_services)
+        return ServiceCall(self.caller, account, store.partition, self.now, records, *sealing, *more)
+
+
+def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
+    """Authorize and execute an operation. Raises the error of a rejected call; the store is then unchanged."""
+    operation = request.service.operation(request.name)
+    token = None if operation.verify_token is None else operation.verify_token(request)
+    account = request.caller.account if token is None else token.account
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
-    check_session_limits(caller, service.prefix, name)
-    purpose = f"{account} {service.prefix}:{name}"
-    parameters = remove_marker_checksum(parameters, purpose)
-
-    def call_with(records: Records) -> ServiceCall:
-        sealing, more = (store.sealer, store.ids, store.seal_session), (issuer_url, token, app_services)
-        return ServiceCall(caller, account, store.partition, now, records, *sealing, *more)
-
-    def required_permissions(call: ServiceCall) -> list[Permission]:
-        return _permissions(f"{service.prefix}:{name}", operation, call, parameters)
-
-    def transaction() -> AbstractContextManager[Records]:
-        return store.write_transaction() if operation.changes(parameters) else store.read_transaction()
-
+    check_session_limits(request.caller, request.service.prefix, request.name)
+    purpose = f"{account} {request.action}"
+    parameters = remove_marker_checksum(request.parameters, purpose)
+    store = request.store
+    transaction = store.write_transaction if operation.changes(parameters) else store.read_transaction
     authorized: list[Permission] | None = None
     for _ in range(MAX_TRIES):
         with store.read_transaction() as records:
-            required = required_permissions(call_with(records))
+            required = _permissions(request.action, operation, request.call(account, token, records), parameters)
         if required != authorized:
             for permission in required:
-                _authorize(authorize, permission, caller, explains_denials=operation.explains_denials)
+                _authorize(authorize, permission, request.caller, explains_denials=operation.explains_denials)
             authorized = required
         with transaction() as records:
-            call = call_with(records)
-            is_unchanged = required_permissions(call) == authorized
+            call = request.call(account, token, records)
+            is_unchanged = _permissions(request.action, operation, call, parameters) == authorized
             if is_unchanged:
-                digests = operation.digests if with_digests else None
+                digests = operation.digests if request.with_digests else None
                 before = None if digests is None else _digest(digests.before, call, parameters)
                 output = add_marker_checksum(operation.handle(call, parameters) or {}, purpose)
                 after = None if digests is None else _digest(digests.after, call, parameters)

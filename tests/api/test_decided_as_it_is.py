@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from iam_guard.api.iam.operations import IAM
-from iam_guard.api.operation import MAX_TRIES, Permission, run
+from iam_guard.api.operation import MAX_TRIES, OperationRequest, Permission, run
 from iam_guard.errors import AccessDenied, ConcurrentModification
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -37,7 +37,7 @@ def store() -> Iterator[SqlStore]:
 
 
 def delete_ann(store: SqlStore, authorize: Callable[[Permission], object]) -> None:
-    run(IAM, "DeleteUser", {"UserName": "ann"}, caller=ROOT, store=store, authorize=authorize, now=1_800_000_000)
+    run(OperationRequest(IAM, "DeleteUser", {"UserName": "ann"}, ROOT, store, now=1_800_000_000), authorize)
 
 
 def tag(store: SqlStore, team: str) -> None:

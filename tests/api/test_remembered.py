@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.api.iam.operations import IAM
-from iam_guard.api.operation import run
+from iam_guard.api.operation import OperationRequest, run
 from iam_guard.errors import CacheMiss, IamGuardError
 from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.model.principal import Principal, PrincipalType
@@ -118,15 +118,8 @@ class World:
 
     def run(self, operation: str, parameters: dict[str, Any], store: Any = None) -> None:
         with suppress(IamGuardError):  # what is refused changes nothing
-            run(
-                IAM,
-                operation,
-                parameters,
-                caller=ROOT,
-                store=store or self.cached,
-                authorize=lambda permission: None,
-                now=1_800_000_000,
-            )
+            request = OperationRequest(IAM, operation, parameters, ROOT, store or self.cached, now=1_800_000_000)
+            run(request, lambda permission: None)
 
     def compare(self) -> None:
         with self.behind.read_transaction() as records:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from iam_guard.api.operation import OperationResult, Permission, run
+from iam_guard.api.operation import OperationRequest, OperationResult, Permission, run
 from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
@@ -253,19 +253,19 @@ class _ApiCall:
         """Run the operation, and record its result."""
         self.wire_call = wire_call
         is_recording = self.guard.trail.is_recording
-        result = run(
+        request = OperationRequest(
             self.destination.service,
             wire_call.operation.name,
             wire_call.parameters,
             caller=principal,
             store=self.guard.store,
-            authorize=lambda permission: self._authorize(principal, permission),
             now=int(self.guard.clock().timestamp()),
             issuer_url=self.guard.settings.issuer_url,
             tokens=self.guard.tokens,
             app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
             with_digests=is_recording,
         )
+        result = run(request, lambda permission: self._authorize(principal, permission))
         row = self.destination.service.operation(wire_call.operation.name)
         if is_recording and (row.changes(wire_call.parameters) or kind_of(self.action) == SESSION_ISSUE):
             self.is_audited = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.operation import Permission, VerificationContext
+from iam_guard.api.operation import OperationRequest, Permission
 from iam_guard.api.sts.credentials import SessionTerms, issue
 from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.authn.federation.role_session import (
@@ -31,15 +31,18 @@ from iam_guard.authn.federation.web_identity import (
 from iam_guard.errors import MissingAuthenticationToken, NotSupported
 
 
-def verify_web_identity(context: VerificationContext, parameters: Input) -> VerifiedToken:
-    """Verify the token of a call. Raises the error for an invalid one."""
+def verify_web_identity(request: OperationRequest) -> VerifiedToken | None:
+    """Verify the token of a request; None if the server verifies none. Raises the error for an invalid one."""
+    parameters, tokens, store = request.parameters, request.tokens, request.store
+    if tokens is None:
+        return None
     if "ProviderId" in parameters:
         raise NotSupported("The parameter ProviderId is not supported: OAuth 2.0 access tokens are not validated here.")
     account = read_role_arn(parameters["RoleArn"]).account
-    token = context.tokens.read(parameters["WebIdentityToken"])
-    with context.store.read_transaction() as records:
-        audience_of(token, find_provider(records, context.store.partition, account, token.issuer))
-    context.tokens.verify(token, context.now)
+    token = tokens.read(parameters["WebIdentityToken"])
+    with store.read_transaction() as records:
+        audience_of(token, find_provider(records, store.partition, account, token.issuer))
+    tokens.verify(token, request.now)
     return VerifiedToken(account, token)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iam_guard.api.iam.table.simulation_rows import ROWS
-from iam_guard.api.operation import Service, run
+from iam_guard.api.operation import OperationRequest, Service, run
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
@@ -49,12 +49,6 @@ def store_with_admin() -> SqlStore:
 
 def run_as_admin(store: SqlStore, operation: str, **parameters: Any) -> dict[str, Any]:
     """Run an operation as `admin` without HTTP, hence without the model's limits."""
-    return run(
-        Service("iam", ROWS),
-        operation,
-        parameters,
-        caller=ADMIN,
-        store=store,
-        authorize=lambda permission: None,
-        now=1_700_000_000,
-    ).output
+    service = Service("iam", ROWS)
+    request = OperationRequest(service, operation, parameters, caller=ADMIN, store=store, now=1_700_000_000)
+    return run(request, lambda permission: None).output

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from iam_guard.api.iam.operations import IAM
-from iam_guard.api.operation import run
+from iam_guard.api.operation import OperationRequest, run
 from iam_guard.api.paging import CHUNK_ROWS
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import identities, instance_profiles, service_uses
@@ -252,7 +252,7 @@ def test_statements_per_page_do_not_depend_on_its_length(account: Client, server
         for operation, parameters in operations.items():
             with statements(server) as executed:
                 whole = {"MaxItems": 1000, **parameters}
-                run(IAM, operation, whole, caller=admin, store=server.store, authorize=lambda _: None, now=0)
+                run(OperationRequest(IAM, operation, whole, caller=admin, store=server.store, now=0), lambda _: None)
             found[operation] = len(executed)
         return found
 

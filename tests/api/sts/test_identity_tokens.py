@@ -23,7 +23,7 @@ from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
 
 from iam_guard.api import token_issuer as issuers
-from iam_guard.api.operation import run
+from iam_guard.api.operation import OperationRequest, run
 from iam_guard.api.sts.identity_tokens import CLAIMS, SESSION_CLAIMS
 from iam_guard.api.sts.operations import STS
 from iam_guard.model.principal import Principal
@@ -195,7 +195,8 @@ def direct(server: Running, caller: Principal, *, now: int = 1_900_000_000, **mo
     """Run the operation for a caller, at a time."""
     given = {"Audience": [AUDIENCE], "SigningAlgorithm": "ES384", **more}
     operation = "GetWebIdentityToken"
-    return run(STS, operation, given, caller=caller, store=server.store, authorize=lambda _: None, now=now).output
+    request = OperationRequest(STS, operation, given, caller, server.store, now=now)
+    return run(request, lambda _: None).output
 
 
 def test_token_has_the_sessions_frozen_keys(server: Running, issuer: str) -> None:

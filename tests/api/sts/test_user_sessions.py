@@ -13,7 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from iam_guard.api.operation import run
+from iam_guard.api.operation import OperationRequest, run
 from iam_guard.api.sts.operations import STS
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import AccessDenied
@@ -251,7 +251,7 @@ def test_only_long_term_keys_create_sessions(server: Running, operation: str, cr
     caller = replace(Principal.from_arn(ADMIN_ARN, session_policies=()), credential=credential)
     authorized: list[Any] = []
     with pytest.raises(AccessDenied, match=f"Cannot call {operation} {SESSION}"):
-        run(STS, operation, {"Name": "app"}, caller=caller, store=server.store, authorize=authorized.append, now=0)
+        run(OperationRequest(STS, operation, {"Name": "app"}, caller, server.store, now=0), authorized.append)
     assert not authorized
 
 
@@ -259,7 +259,7 @@ def test_api_key_of_a_role_is_a_role_session(server: Running) -> None:
     """H.1, although no credentials were issued."""
     caller = Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/worker/KEY1")
     with pytest.raises(AccessDenied, match="Cannot call GetSessionToken"):
-        run(STS, "GetSessionToken", {}, caller=caller, store=server.store, authorize=lambda _: None, now=0)
+        run(OperationRequest(STS, "GetSessionToken", {}, caller, server.store, now=0), lambda _: None)
 
 
 # --- session limits ----------------------------------------------------------------------------------------------
