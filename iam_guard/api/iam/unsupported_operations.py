@@ -6,56 +6,31 @@ They are authorized like all others, so that a denied caller doesn't get the rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.api.operation import Handler, Keys, Target
+from iam_guard.api.iam.authorization_targets import key_from_member, principal_target
+from iam_guard.api.operation import Handler, Keys, KeySource, Operation, Target, all_resources
 from iam_guard.errors import NotSupported
 from iam_guard.model.context import Given
 from iam_guard.model.request import Resource
 
-_DELEGATION: Final = (
-    "a delegation request is made by a partner that Amazon has onboarded, for permissions that are registered there, "
-    "and its token is issued by AWS's own console and notification service"
-)
-_TEMPLATES: Final = "role templates are created and managed by AWS services, none of which exists here"
 
-NOT_SUPPORTED: Final[Mapping[str, str]] = {
-    "AcceptDelegationRequest": _DELEGATION,
-    "AcquireRole": _TEMPLATES,
-    "AssociateDelegationRequest": _DELEGATION,
-    "CreateDelegationRequest": _DELEGATION,
-    "GetDelegationRequest": _DELEGATION,
-    "GetHumanReadableSummary": "the summary of a delegation request is written by a language model of AWS",
-    "GetRoleTemplateVersion": _TEMPLATES,
-    "ListDelegationRequests": _DELEGATION,
-    "RejectDelegationRequest": _DELEGATION,
-    "SendDelegationToken": _DELEGATION,
-    "UpdateDelegationRequest": _DELEGATION,
-}
-"""Operation -> why it is not supported."""
+class UnsupportedOperation(NamedTuple):
+    """Why an operation is not supported, and what is authorized."""
+
+    reason: str
+    target: Target = all_resources
+    keys: tuple[KeySource, ...] = ()
 
 
-def unsupported(name: str) -> Handler:
-    """Return the handler of an unsupported operation."""
-
-    def refuse(call: ServiceCall, parameters: Input) -> NoReturn:
-        raise NotSupported(f"The operation {name} is not supported: {NOT_SUPPORTED[name]}.")
-
-    return refuse
-
-
-def delegation_request(member: str | None) -> Target:
+def _delegation_request(call: ServiceCall, parameters: Input) -> Resource:
     """Return a delegation request by its id, or all of them."""
-
-    def target(call: ServiceCall, parameters: Input) -> Resource:
-        id = parameters[member] if member else "*"
-        return Resource(f"arn:{call.partition}:iam::{call.account}:delegation-request/{id}", account=call.account)
-
-    return target
+    id = parameters.get("DelegationRequestId", "*")
+    return Resource(f"arn:{call.partition}:iam::{call.account}:delegation-request/{id}", account=call.account)
 
 
-def delegation_keys(call: ServiceCall, parameters: Input) -> Keys:
+def _delegation_keys(call: ServiceCall, parameters: Input) -> Keys:
     """Return the condition keys of a new delegation request."""
     keys: dict[str, Given] = {
         "iam:DelegationDuration": parameters["SessionDuration"],
@@ -63,3 +38,41 @@ def delegation_keys(call: ServiceCall, parameters: Input) -> Keys:
     }
     template = parameters["Permissions"].get("PolicyTemplateArn")
     return keys if template is None else {**keys, "iam:TemplateArn": template}
+
+
+_DELEGATION: Final = (
+    "a delegation request is made by a partner that Amazon has onboarded, for permissions that are registered there, "
+    "and its token is issued by AWS's own console and notification service"
+)
+_TEMPLATES: Final = "role templates are created and managed by AWS services, none of which exists here"
+_SUMMARY: Final = "the summary of a delegation request is written by a language model of AWS"
+_OWNER: Final = key_from_member("iam:DelegationRequestOwner", "OwnerId")
+
+_UNSUPPORTED: Final[Mapping[str, UnsupportedOperation]] = {
+    "AcceptDelegationRequest": UnsupportedOperation(_DELEGATION, _delegation_request),
+    "AcquireRole": UnsupportedOperation(_TEMPLATES),
+    "AssociateDelegationRequest": UnsupportedOperation(_DELEGATION, _delegation_request),
+    "CreateDelegationRequest": UnsupportedOperation(_DELEGATION, _delegation_request, (_delegation_keys,)),
+    "GetDelegationRequest": UnsupportedOperation(_DELEGATION, _delegation_request),
+    "GetHumanReadableSummary": UnsupportedOperation(_SUMMARY, principal_target("EntityArn")),
+    "GetRoleTemplateVersion": UnsupportedOperation(_TEMPLATES),
+    "ListDelegationRequests": UnsupportedOperation(_DELEGATION, keys=(_OWNER,)),
+    "RejectDelegationRequest": UnsupportedOperation(_DELEGATION, _delegation_request),
+    "SendDelegationToken": UnsupportedOperation(_DELEGATION, _delegation_request),
+    "UpdateDelegationRequest": UnsupportedOperation(_DELEGATION, _delegation_request),
+}
+
+NOT_SUPPORTED: Final[Mapping[str, str]] = {name: row.reason for name, row in _UNSUPPORTED.items()}
+"""Operation -> why it is not supported."""
+
+
+def _refusal(name: str) -> Handler:
+    def refuse(call: ServiceCall, parameters: Input) -> NoReturn:
+        raise NotSupported(f"The operation {name} is not supported: {NOT_SUPPORTED[name]}.")
+
+    return refuse
+
+
+ROWS: Final[Mapping[str, Operation]] = {
+    name: Operation(_refusal(name), row.target, row.keys, reads=True) for name, row in _UNSUPPORTED.items()
+}

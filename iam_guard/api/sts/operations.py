@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Operation, Service
 from iam_guard.api.sts.authorization_messages import decode_authorization_message
@@ -15,7 +18,6 @@ from iam_guard.api.sts.identity_tokens import (
 from iam_guard.api.sts.mfa_codes import has_mfa_code, mfa_keys
 from iam_guard.api.sts.role_sessions import assume_role, assume_role_further, assume_role_keys, role_to_assume
 from iam_guard.api.sts.root_sessions import assume_root, root_keys, root_to_assume
-from iam_guard.api.sts.unsupported_operations import NOT_SUPPORTED
 from iam_guard.api.sts.user_sessions import (
     federated_user,
     federation_further,
@@ -34,6 +36,19 @@ from iam_guard.api.sts.web_identities import (
 def get_caller_identity(call: ServiceCall, parameters: Input) -> Output:
     """Return the caller's identity; needs no permission and can't be denied (E-66, K-11)."""
     return {"UserId": call.caller.userid or call.account, "Account": call.account, "Arn": call.caller.arn}
+
+
+NOT_SUPPORTED: Final[Mapping[str, str]] = {
+    "AssumeRoleWithSAML": "SAML assertions are not validated here",
+    "GetDelegatedAccessToken": (
+        "its token is issued by AWS's own console, for a delegation request of a partner that Amazon has onboarded"
+    ),
+    "GetScopedCredentials": (
+        "a session has one set of session policies here, and a further set would have to be intersected with it: "
+        "pass the policies when the session is created"
+    ),
+}
+"""Operation -> why it is not supported."""
 
 
 STS = Service(

@@ -12,28 +12,12 @@ from iam_guard.api.iam import (
     organization_access,
     organization_features,
     service_access,
+    unsupported_operations,
 )
 from iam_guard.api.iam.authorization_targets import key_from_member, principal_target
-from iam_guard.api.iam.unsupported_operations import delegation_keys, delegation_request, unsupported
-from iam_guard.api.operation import KeySource, Operation, Target, all_resources
+from iam_guard.api.operation import Operation
 
 _CREDENTIALS, _SESSIONS = organization_features.CREDENTIALS, organization_features.SESSIONS
-
-_DELEGATION = delegation_request("DelegationRequestId")
-_NOT_SUPPORTED: Mapping[str, tuple[Target, tuple[KeySource, ...]]] = {
-    "AcceptDelegationRequest": (_DELEGATION, ()),
-    "AcquireRole": (all_resources, ()),
-    "AssociateDelegationRequest": (_DELEGATION, ()),
-    "CreateDelegationRequest": (delegation_request(None), (delegation_keys,)),
-    "GetDelegationRequest": (_DELEGATION, ()),
-    "GetHumanReadableSummary": (principal_target("EntityArn"), ()),
-    "GetRoleTemplateVersion": (all_resources, ()),
-    "ListDelegationRequests": (all_resources, (key_from_member("iam:DelegationRequestOwner", "OwnerId"),)),
-    "RejectDelegationRequest": (_DELEGATION, ()),
-    "SendDelegationToken": (_DELEGATION, ()),
-    "UpdateDelegationRequest": (_DELEGATION, ()),
-}
-"""Target and condition keys of the unsupported operations."""
 
 ROWS: Mapping[str, Operation] = {
     "CreateAccountAlias": Operation(account_aliases.create_account_alias),
@@ -71,5 +55,5 @@ ROWS: Mapping[str, Operation] = {
     "ListOrganizationsFeatures": Operation(organization_features.list_organizations_features, reads=True),
     "PutAccountProperties": Operation(account_settings.put_account_properties),
     "SetSecurityTokenServicePreferences": Operation(account_settings.set_security_token_service_preferences),
-    **{name: Operation(unsupported(name), target, keys, reads=True) for name, (target, keys) in _NOT_SUPPORTED.items()},
+    **unsupported_operations.ROWS,
 }
