@@ -11,10 +11,15 @@ from iam_guard.store.schema import organizations, placements, units
 
 
 class OrganizationPosition(NamedTuple):
-    """The organization, and the path to the account: `o-…/r-…/ou-…/` (E.1)."""
+    """The organization, and its units from the root to the account."""
 
     organization: Row
-    path: str
+    unit_ids: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """Return the path to the account: `o-…/r-…/ou-…/` (E.1)."""
+        return "/".join([self.organization["id"], *self.unit_ids]) + "/"
 
 
 def find_position(call: ServiceCall, account: str) -> OrganizationPosition | None:
@@ -28,4 +33,4 @@ def find_position(call: ServiceCall, account: str) -> OrganizationPosition | Non
     while unit is not None and len(unit_ids) < MAX_TREE_DEPTH:
         unit_ids.append(unit["id"])
         unit = None if unit["parent_id"] is None else call.records.one(units, id=unit["parent_id"])
-    return OrganizationPosition(organization, "/".join([organization["id"], *reversed(unit_ids)]) + "/")
+    return OrganizationPosition(organization, tuple(reversed(unit_ids)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from iam_guard.api.call import ServiceCall
 from iam_guard.api.iam.authorization_targets import find_by_arn
 from iam_guard.api.iam.entities import policy_arn, require_row
+from iam_guard.api.organization_position import find_position
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.store.identifiers import AWS_MANAGED, Kind
@@ -23,15 +24,9 @@ from iam_guard.store.schema import (
     identities,
     inline_policies,
     memberships,
-    organizations,
-    placements,
     policies,
     policy_versions,
-    units,
 )
-
-_MAX_LEVELS = 16
-"""Maximum depth of units, as for a decision; AWS allows five levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +111,12 @@ def _managed(call: ServiceCall, rows: Sequence[Row]) -> list[AttachedPolicy]:
 
 def service_control_levels(call: ServiceCall) -> list[list[AttachedPolicy]] | None:
     """Return the account's service control policies by level, root first; None if none apply (E-10)."""
-    placement = call.records.one(placements, account=call.account)
-    unit = None if placement is None else call.records.one(units, id=placement["unit_id"])
-    if unit is None:
+    position = find_position(call, call.account)
+    if position is None or not position.organization["scps_enabled"]:
         return None
-    organization = call.records.one(organizations, id=unit["organization_id"])
-    if organization is None or not organization["scps_enabled"] or organization["management_account"] == call.account:
+    if position.organization["management_account"] == call.account:
         return None
-    targets = [call.account]
-    while unit is not None and len(targets) <= _MAX_LEVELS:
-        targets.append(unit["id"])
-        unit = None if unit["parent_id"] is None else call.records.one(units, id=unit["parent_id"])
-    return [_service_control_policies(call, target) for target in reversed(targets)]
+    return [_service_control_policies(call, target) for target in (*position.unit_ids, call.account)]
 
 
 def _service_control_policies(call: ServiceCall, target: str) -> list[AttachedPolicy]:

@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.attachments import describe_attachment
-from iam_guard.api.iam.entities import identity_arn
 from iam_guard.api.iam.instance_profiles import describe_profiles
 from iam_guard.api.iam.output_members import (
     attached_boundaries,
     describe_brief_roles,
+    describe_identity,
     describe_policies,
     describe_version,
     last_uses,
@@ -103,21 +103,14 @@ def _users(call: ServiceCall, rows: Rows) -> list[Output]:
 def _identities(call: ServiceCall, rows: Rows) -> list[Output]:
     """Describe what users, groups and roles have in common."""
     inline, attached = _inline(call, rows), _attached(call, rows)
-    described = []
-    for row in rows:
-        word = row["kind"].capitalize()
-        described.append(
-            {
-                "Path": row["path"],
-                f"{word}Name": row["name"],
-                f"{word}Id": row["id"],
-                "Arn": identity_arn(call, row),
-                "CreateDate": instant(row["created"]),
-                f"{word}PolicyList": inline.get(row["id"], []),
-                "AttachedManagedPolicies": attached.get(row["id"], []),
-            }
-        )
-    return described
+    return [
+        {
+            **describe_identity(call, row),
+            f"{row['kind'].capitalize()}PolicyList": inline.get(row["id"], []),
+            "AttachedManagedPolicies": attached.get(row["id"], []),
+        }
+        for row in rows
+    ]
 
 
 def _roles(call: ServiceCall, rows: Rows) -> list[Output]:

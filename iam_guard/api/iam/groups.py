@@ -14,7 +14,7 @@ from iam_guard.api.iam.identities import (
     page_of_identities,
     rename,
 )
-from iam_guard.api.iam.output_members import describe_group
+from iam_guard.api.iam.output_members import describe_identity
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import memberships
 
@@ -27,13 +27,13 @@ _IN_USE: Sequence[InUse] = (
 
 def create_group(call: ServiceCall, parameters: Input) -> Output:
     """Create a group."""
-    return {"Group": describe_group(call, create_identity(call, Kind.GROUP, parameters))}
+    return {"Group": describe_identity(call, create_identity(call, Kind.GROUP, parameters))}
 
 
 def list_groups(call: ServiceCall, parameters: Input) -> Output:
     """List the groups below a path, sorted by name."""
     page = page_of_identities(call, parameters, Kind.GROUP)
-    return {"Groups": [describe_group(call, row) for row in page.rows], **page.members}
+    return {"Groups": [describe_identity(call, row) for row in page.rows], **page.members}
 
 
 def update_group(call: ServiceCall, parameters: Input) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import load_group, load_user, require_quota
 from iam_guard.api.iam.identities import page_of_identities
-from iam_guard.api.iam.output_members import describe_group, describe_users
+from iam_guard.api.iam.output_members import describe_identity, describe_users
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import memberships
 
@@ -15,7 +15,7 @@ def get_group(call: ServiceCall, parameters: Input) -> Output:
     group = load_group(call, parameters)
     members = call.records.values_of(memberships, "user_id", group_id=group["id"])
     page = page_of_identities(call, parameters, Kind.USER, id=members)
-    return {"Group": describe_group(call, group), "Users": describe_users(call, page.rows), **page.members}
+    return {"Group": describe_identity(call, group), "Users": describe_users(call, page.rows), **page.members}
 
 
 def list_groups_for_user(call: ServiceCall, parameters: Input) -> Output:
@@ -23,7 +23,7 @@ def list_groups_for_user(call: ServiceCall, parameters: Input) -> Output:
     user = load_user(call, parameters)
     groups = call.records.values_of(memberships, "group_id", user_id=user["id"])
     page = page_of_identities(call, parameters, Kind.GROUP, id=groups)
-    return {"Groups": [describe_group(call, row) for row in page.rows], **page.members}
+    return {"Groups": [describe_identity(call, row) for row in page.rows], **page.members}
 
 
 def add_user_to_group(call: ServiceCall, parameters: Input) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Handler
+from iam_guard.api.organization_position import find_position
 from iam_guard.api.service_errors import (
     CallerIsNotManagementAccount,
     NotManagementOrDelegatedAdministrator,
     OrganizationNotFound,
 )
 from iam_guard.store.records import Row
-from iam_guard.store.schema import organizations, placements, units
+from iam_guard.store.schema import organizations
 
 CREDENTIALS = "RootCredentialsManagement"
 SESSIONS = "RootSessions"
@@ -45,12 +46,10 @@ def list_organizations_features(call: ServiceCall, parameters: Input) -> Output:
 
 def own_organization(call: ServiceCall) -> Row:
     """Return the account's organization. Raises `OrganizationNotFound`."""
-    placement = call.records.one(placements, account=call.account)
-    unit = None if placement is None else call.records.one(units, id=placement["unit_id"])
-    organization = None if unit is None else call.records.one(organizations, id=unit["organization_id"])
-    if organization is None:
+    position = find_position(call, call.account)
+    if position is None:
         raise OrganizationNotFound("Your account is not a member of an organization.")
-    return organization
+    return position.organization
 
 
 def require_management(call: ServiceCall, organization: Row) -> None:

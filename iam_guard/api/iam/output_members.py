@@ -18,21 +18,23 @@ def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
+def describe_identity(call: ServiceCall, row: Row) -> Output:
+    """Describe what users, groups and roles have in common."""
+    word = row["kind"].capitalize()
+    return {
+        "Path": row["path"],
+        f"{word}Name": row["name"],
+        f"{word}Id": row["id"],
+        "Arn": identity_arn(call, row),
+        "CreateDate": instant(row["created"]),
+    }
+
+
 def describe_users(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
     """Describe users as lists do: without tags and boundary."""
     profiles = call.records.all(login_profiles, owner=[row["id"] for row in rows])
     used = {profile["owner"]: profile["used"] for profile in profiles}
-    return [
-        {
-            "Path": row["path"],
-            "UserName": row["name"],
-            "UserId": row["id"],
-            "Arn": identity_arn(call, row),
-            "CreateDate": instant(row["created"]),
-            "PasswordLastUsed": instant(used.get(row["id"])),
-        }
-        for row in rows
-    ]
+    return [{**describe_identity(call, row), "PasswordLastUsed": instant(used.get(row["id"]))} for row in rows]
 
 
 def describe_full_user(call: ServiceCall, row: Row) -> Output:
@@ -40,31 +42,10 @@ def describe_full_user(call: ServiceCall, row: Row) -> Output:
     return {**describe_users(call, [row])[0], **tags_and_boundary(call, row)}
 
 
-def describe_group(call: ServiceCall, row: Row) -> Output:
-    """Describe a group."""
-    return {
-        "Path": row["path"],
-        "GroupName": row["name"],
-        "GroupId": row["id"],
-        "Arn": identity_arn(call, row),
-        "CreateDate": instant(row["created"]),
-    }
-
-
 def describe_brief_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
     """Describe roles as CreateRole and instance profiles do: names and trust policy."""
     trusts = trust_documents(call, rows)
-    return [
-        {
-            "Path": row["path"],
-            "RoleName": row["name"],
-            "RoleId": row["id"],
-            "Arn": identity_arn(call, row),
-            "CreateDate": instant(row["created"]),
-            "AssumeRolePolicyDocument": trusts[row["id"]],
-        }
-        for row in rows
-    ]
+    return [{**describe_identity(call, row), "AssumeRolePolicyDocument": trusts[row["id"]]} for row in rows]
 
 
 def describe_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
@@ -85,13 +66,11 @@ def describe_full_role(call: ServiceCall, row: Row) -> Output:
     return {**describe_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use(call, row)}
 
 
-def trust_document(call: ServiceCall, row: Row) -> str | None:
-    """Return a role's current trust policy; deleted principals are shown by their unique ids (P-6)."""
-    return trust_documents(call, [row])[row["id"]]
-
-
 def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | None]:
-    """Return the trust policies of several roles, by role id; their principals are loaded all at once."""
+    """Return the current trust policies of several roles, by role id; their principals are loaded all at once.
+
+    Deleted principals are shown by their unique ids (P-6).
+    """
     bound = {id for row in rows for id in row["trust_bindings"].values()}
     arns = (
         {record["id"]: identity_arn(call, record) for record in call.records.all(identities, id=bound)} if bound else {}

@@ -12,21 +12,19 @@ from dataclasses import replace
 from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import find_identity, identity_arn
-from iam_guard.api.iam.output_members import trust_document
 from iam_guard.api.operation import Permission, not_authorized
 from iam_guard.api.session_limits import session_issuance
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys, verified_mfa_code
 from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.api.sts.session_tags import inherited_tags, session_tags, tag_keys
+from iam_guard.authn.federation.role_session import Role, find_role
 from iam_guard.errors import AccessDenied, InvalidInput, NotSupported, ValidationError
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
-from iam_guard.store.identifiers import Kind, session_arn
-from iam_guard.store.records import Row
+from iam_guard.store.identifiers import session_arn
 
 DEFAULT_SECONDS: Final = 3600
 MAX_CHAINED_SECONDS: Final = 3600
@@ -41,13 +39,12 @@ def role_to_assume(call: ServiceCall, parameters: Input) -> Resource:
         raise AccessDenied("Roles may not be assumed by root accounts.")  # S-12
     if "ProvidedContexts" in parameters:
         raise NotSupported("The parameter ProvidedContexts is not supported: no context provider is trusted here.")
-    arn = _role_arn(parameters)
+    account = _role_arn(parameters).account
     _refuse_long_chain(call, parameters)
-    role_call = replace(call, account=arn.account)
-    row = _find_role(role_call, parameters["RoleArn"])
-    if row is None:
-        return Resource(parameters["RoleArn"], account=arn.account)
-    return Resource(parameters["RoleArn"], account=arn.account, tags=row["tags"], policy=trust_document(role_call, row))
+    role = find_role(call.records, call.partition, parameters["RoleArn"])
+    if role is None:
+        return Resource(parameters["RoleArn"], account=account)
+    return Resource(role.arn, account=account, tags=role.tags, policy=role.trust)
 
 
 def assume_role_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:
@@ -84,24 +81,22 @@ def source_identity(call: ServiceCall, parameters: Input) -> str | None:
 
 def assume_role(call: ServiceCall, parameters: Input) -> Output:
     """Issue credentials for a session of a role."""
-    arn: str = parameters["RoleArn"]
-    role_call = replace(call, account=_role_arn(parameters).account)
-    row = _find_role(role_call, arn)
-    if row is None:  # INVARIANT: a missing role has no trust policy, so its call was denied
-        raise not_authorized(call.caller, "sts:AssumeRole", arn)
+    role = find_role(call.records, call.partition, parameters["RoleArn"])
+    if role is None:  # INVARIANT: a missing role has no trust policy, so its call was denied
+        raise not_authorized(call.caller, "sts:AssumeRole", parameters["RoleArn"])
     tags = session_tags(call.caller, parameters)
     identity = source_identity(call, parameters)
     principal = Principal(
         PrincipalType.ASSUMED_ROLE,
-        session_arn(call.partition, row["account"], row["name"], parameters["RoleSessionName"]),
-        row["account"],
-        role_arn=arn,
-        userid=f"{row['id']}:{parameters['RoleSessionName']}",  # P-13
+        session_arn(call.partition, role.account, role.name, parameters["RoleSessionName"]),
+        role.account,
+        role_arn=role.arn,
+        userid=f"{role.id}:{parameters['RoleSessionName']}",  # P-13
         tags=tags.tags,
         session=session_keys(call, {"aws:SourceIdentity": identity}),
-        session_policies=requested_policies(role_call, parameters),
+        session_policies=requested_policies(replace(call, account=role.account), parameters),
     )
-    terms = SessionTerms(_seconds(parameters, row), transitive_tag_keys=tags.transitive, source_identity=identity)
+    terms = SessionTerms(_seconds(parameters, role), transitive_tag_keys=tags.transitive, source_identity=identity)
     issued = issue(call, parameters, principal, terms)
     code = verified_mfa_code(call, parameters)
     if code is not None:
@@ -127,12 +122,6 @@ def _role_arn(parameters: Input) -> Arn:
     return arn
 
 
-def _find_role(call: ServiceCall, arn: str) -> Row | None:
-    """Find a role by its exact ARN (S-11)."""
-    row = find_identity(call, Kind.ROLE, arn.rpartition("/")[2])
-    return row if row is not None and identity_arn(call, row) == arn else None
-
-
 def _refuse_long_chain(call: ServiceCall, parameters: Input) -> None:
     is_chained = call.caller.type is PrincipalType.ASSUMED_ROLE
     if is_chained and parameters.get("DurationSeconds", 0) > MAX_CHAINED_SECONDS:  # S-13
@@ -141,8 +130,8 @@ def _refuse_long_chain(call: ServiceCall, parameters: Input) -> None:
         )
 
 
-def _seconds(parameters: Input, row: Row) -> int:
+def _seconds(parameters: Input, role: Role) -> int:
     seconds: int = parameters.get("DurationSeconds", DEFAULT_SECONDS)
-    if seconds > (row["max_session_duration"] or DEFAULT_SECONDS):
+    if seconds > role.max_seconds:
         raise ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
     return seconds
