@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from iam_guard.api.call import ServiceCall
 from iam_guard.api.iam.authorization_targets import find_by_arn
-from iam_guard.api.iam.entities import policy_arn, require_row
+from iam_guard.api.iam.entities import parsed_arn, policy_arn, require_row
 from iam_guard.api.organization_position import find_position
 from iam_guard.errors import InvalidInput
-from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.model.arn import is_account_id
 from iam_guard.store.identifiers import AWS_MANAGED, Kind
 from iam_guard.store.records import Row
 from iam_guard.store.schema import (
@@ -53,10 +53,7 @@ def load_policy_source(call: ServiceCall, arn: str) -> Row:
 
     Raises `InvalidInput` for another kind of ARN or another account's, `NoSuchEntity`.
     """
-    try:
-        parsed = Arn.parse(arn)
-    except InvalidInput:
-        parsed = None
+    parsed = parsed_arn(arn)
     kinds = tuple(f"{kind.value}/" for kind in Kind)
     if parsed is None or parsed.service != "iam" or parsed.region or not parsed.resource.startswith(kinds):
         raise InvalidInput(f"Invalid ARN provided in the request: {arn}")

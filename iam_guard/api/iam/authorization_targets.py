@@ -180,19 +180,6 @@ def key_from_member(key: str, member: str) -> KeySource:
 # --- further permissions -----------------------------------------------------------------------------------------
 
 
-def tag_permission(action: str, target: Target) -> Further:
-    """Require the permission to tag, for an entity that is created with tags."""
-
-    def further(call: ServiceCall, parameters: Input) -> list[Permission]:
-        return (
-            [Permission(action, target(call, parameters), request_tags(call, parameters))]
-            if parameters.get("Tags")
-            else []
-        )
-
-    return further
-
-
 def rename_permission(kind: str, name_member: str, new_name_member: str, table: Table = identities) -> Further:
     """Require the same permission on the new ARN of a renamed entity."""
 

@@ -5,6 +5,8 @@ Names are case-insensitive (P-16).
 
 from __future__ import annotations
 
+from typing import Any
+
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
 from iam_guard.model.arn import Arn
@@ -70,13 +72,18 @@ def owner_of_credentials(call: ServiceCall, parameters: Input) -> Row | None:
     return None if is_about_root(call, parameters) else load_user(call, parameters)
 
 
-def find_policy(call: ServiceCall, arn: str) -> Row | None:
-    """Find a managed policy of the account or of AWS by its exact ARN."""
+def parsed_arn(text: str) -> Arn | None:
+    """Parse an ARN; return None for any other text."""
     try:
-        parsed = Arn.parse(arn)
+        return Arn.parse(text)
     except InvalidInput:
         return None
-    if parsed.account not in (call.account, AWS_MANAGED) or parsed.service != "iam":
+
+
+def find_policy(call: ServiceCall, arn: str) -> Row | None:
+    """Find a managed policy of the account or of AWS by its exact ARN."""
+    parsed = parsed_arn(arn)
+    if parsed is None or parsed.account not in (call.account, AWS_MANAGED) or parsed.service != "iam":
         return None
     row = call.records.one(policies, account=parsed.account, folded=fold(parsed.resource.rpartition("/")[2]))
     return row if row is not None and policy_arn(call, row) == arn else None
@@ -100,6 +107,11 @@ def policy_arn(call: ServiceCall, row: Row) -> str:
 def identity_arn(call: ServiceCall, row: Row) -> str:
     """Return the ARN of a user, group or role."""
     return iam_arn(call.partition, row["account"], row["kind"], row["path"], row["name"])
+
+
+def named_columns(call: ServiceCall, name: str) -> dict[str, Any]:
+    """Return the columns that each new entity with a name in the account has."""
+    return {"account": call.account, "name": name, "folded": fold(name), "created": call.now}
 
 
 def require_quota(quota: str, name: str, current: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, load_identity, require_quota
+from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, load_identity, named_columns, require_quota
 from iam_guard.api.paging import Page, fetch_from, page_of_heavy_rows
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists
 from iam_guard.store.identifiers import Kind, fold
@@ -37,12 +37,9 @@ def insert_identity(call: ServiceCall, kind: Kind, path: str, name: str, **colum
     call.records.insert(
         identities,
         id=call.new_id(kind.value, fold(name)),
-        account=call.account,
         kind=kind.value,
         path=path,
-        name=name,
-        folded=fold(name),
-        created=call.now,
+        **named_columns(call, name),
         **(common | columns),
     )
     return load_identity(call, kind, name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.entities import load_role, require_quota, require_row
+from iam_guard.api.iam.entities import load_role, named_columns, require_quota, require_row
 from iam_guard.api.iam.output_members import describe_brief_roles, tag_list
 from iam_guard.api.iam.protected_entities import require_modifiable
 from iam_guard.api.iam.tags import new_tags
@@ -38,12 +38,9 @@ def create_instance_profile(call: ServiceCall, parameters: Input) -> Output:
     call.records.insert(
         instance_profiles,
         id=call.new_id("instance-profile", fold(name)),
-        account=call.account,
         path=parameters.get("Path", "/"),
-        name=name,
-        folded=fold(name),
         tags=new_tags(parameters),
-        created=call.now,
+        **named_columns(call, name),
     )
     row = load_profile(call, parameters)
     return {"InstanceProfile": {**describe_profiles(call, [row])[0], "Tags": tag_list(row["tags"]) or None}}

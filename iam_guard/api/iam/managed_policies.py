@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import load_policy, require_quota
+from iam_guard.api.iam.entities import load_policy, named_columns, require_quota
 from iam_guard.api.iam.output_members import describe_policies
 from iam_guard.api.iam.protected_entities import require_customer_managed
 from iam_guard.api.iam.tags import new_tags
@@ -67,14 +67,11 @@ def create_policy(call: ServiceCall, parameters: Input) -> Output:
     call.records.insert(
         policies,
         id=id,
-        account=call.account,
         path=parameters.get("Path", "/"),
-        name=name,
-        folded=fold(name),
         description=parameters.get("Description", ""),
         default_version=1,
         tags=new_tags(parameters),
-        created=call.now,
+        **named_columns(call, name),
     )
     insert_version(call, id, 1, document)
     return {"Policy": describe_policies(call, call.records.all(policies, id=id), whole=True)[0]}

@@ -12,7 +12,7 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import find_mfa_device
 from iam_guard.api.iam.credential_owners import device_owner, owner_id, owner_name
-from iam_guard.api.iam.entities import require_quota, require_row
+from iam_guard.api.iam.entities import named_columns, require_quota, require_row
 from iam_guard.api.iam.one_time_codes import CodePair, check_pair, new_seed, seed_context
 from iam_guard.api.iam.output_members import describe_users, tag_list
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_code
@@ -53,14 +53,11 @@ def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
     call.records.insert(
         mfa_devices,
         serial=serial,
-        account=call.account,
         path=path,
-        name=name,
-        folded=fold(name),
         for_root=False,
         sealed=call.sealer.seal(seed.encode("ascii"), seed_context(serial)),
         tags=tags,
-        created=call.now,
+        **named_columns(call, name),
     )
     return {
         "VirtualMFADevice": {

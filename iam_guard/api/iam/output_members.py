@@ -63,7 +63,8 @@ def describe_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
 
 def describe_full_role(call: ServiceCall, row: Row) -> Output:
     """Describe a role with all members."""
-    return {**describe_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use(call, row)}
+    last_use = last_uses(call, [row]).get(row["id"], {})
+    return {**describe_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use}
 
 
 def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | None]:
@@ -81,13 +82,8 @@ def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | N
     }
 
 
-def last_use(call: ServiceCall, row: Row) -> Output:
-    """Return time and region of the last use of a role's sessions; empty if never used (R-33)."""
-    return last_uses(call, [row]).get(row["id"], {})
-
-
 def last_uses(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
-    """Return the last uses of several roles, by role id; unused roles are left out."""
+    """Return time and region of the last use of roles' sessions, by role id; unused roles are left out (R-33)."""
     uses = call.records.all(service_uses, identity_id=[row["id"] for row in rows], order=("at",))
     return {use["identity_id"]: {"LastUsedDate": instant(use["at"]), "Region": use["region"]} for use in uses}
 

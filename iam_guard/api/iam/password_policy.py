@@ -44,16 +44,8 @@ class _Kind(NamedTuple):
 
 
 _KINDS = (
-    _Kind(
-        "RequireUppercaseCharacters",
-        string.ascii_uppercase,
-        "Password should have at least one uppercase letter",
-    ),
-    _Kind(
-        "RequireLowercaseCharacters",
-        string.ascii_lowercase,
-        "Password should have at least one lowercase letter",
-    ),
+    _Kind("RequireUppercaseCharacters", string.ascii_uppercase, "Password should have at least one uppercase letter"),
+    _Kind("RequireLowercaseCharacters", string.ascii_lowercase, "Password should have at least one lowercase letter"),
     _Kind("RequireNumbers", string.digits, "Password should have at least one number"),
     _Kind("RequireSymbols", SYMBOLS, "Password should have at least one symbol"),
 )

@@ -33,13 +33,11 @@ def attached_digest(kind: Kind) -> DigestSource:
     """Return the digest of the call's managed policy if it is attached."""
 
     def find(call: ServiceCall, parameters: Input) -> str | None:
-        holder, policy = (
-            load_identity(call, kind, parameters[NAME_MEMBER[kind]]),
-            find_policy(call, parameters["PolicyArn"]),
-        )
+        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+        policy = find_policy(call, parameters["PolicyArn"])
         if policy is None or not call.records.count(attachments, identity_id=holder["id"], policy_id=policy["id"]):
             return None
-        return _version(call, policy, policy["default_version"])
+        return _default(call, policy)
 
     return find
 
@@ -50,7 +48,7 @@ def boundary_digest(kind: Kind) -> DigestSource:
     def find(call: ServiceCall, parameters: Input) -> str | None:
         holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
         policy = call.records.one(policies, id=holder["boundary_id"]) if holder["boundary_id"] else None
-        return None if policy is None else _version(call, policy, policy["default_version"])
+        return _default(call, policy)
 
     return find
 
@@ -63,8 +61,7 @@ def role_trust_digest(call: ServiceCall, parameters: Input) -> str | None:
 
 def default_digest(call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of a managed policy's default version."""
-    policy = find_policy(call, parameters["PolicyArn"])
-    return None if policy is None else _version(call, policy, policy["default_version"])
+    return _default(call, find_policy(call, parameters["PolicyArn"]))
 
 
 def newest_digest(call: ServiceCall, parameters: Input) -> str | None:
@@ -84,6 +81,10 @@ def named_digest(call: ServiceCall, parameters: Input) -> str | None:
 def created_digest(call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of the policy that a call creates."""
     policy = call.records.one(policies, account=call.account, folded=fold(parameters["PolicyName"]))
+    return _default(call, policy)
+
+
+def _default(call: ServiceCall, policy: Row | None) -> str | None:
     return None if policy is None else _version(call, policy, policy["default_version"])
 
 

@@ -21,7 +21,7 @@ from iam_guard.api.iam.context_providers import (
     describe_propagation,
     new_propagation,
 )
-from iam_guard.api.iam.entities import require_quota, require_row
+from iam_guard.api.iam.entities import named_columns, require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.saml_metadata import SamlMetadata, read_metadata
 from iam_guard.api.iam.tags import new_tags
@@ -86,11 +86,8 @@ def create_saml_provider(call: ServiceCall, parameters: Input) -> Output:
     call.records.insert(
         saml_providers,
         id=id,
-        account=call.account,
-        name=name,
-        folded=fold(name),
         tags=tags,
-        created=call.now,
+        **named_columns(call, name),
         **_metadata_columns(call, parameters),
         **new_propagation(parameters),
     )

@@ -6,7 +6,7 @@ A private key is sealed and never returned.
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.entities import require_quota, require_row
+from iam_guard.api.iam.entities import named_columns, require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.pem_certificates import (
     in_pem,
@@ -50,16 +50,13 @@ def upload_server_certificate(call: ServiceCall, parameters: Input) -> Output:
     call.records.insert(
         server_certificates,
         id=id,
-        account=call.account,
         path=parameters.get("Path", "/"),
-        name=name,
-        folded=fold(name),
         body=in_pem([certificate]),
         chain=in_pem(chain) if chain else None,
         sealed=call.sealer.seal(key_in_pem(key), server_key_context(id)),
         expires=int(certificate.not_valid_after_utc.timestamp()),
         tags=tags,
-        created=call.now,
+        **named_columns(call, name),
     )
     metadata = _describe(call, load_server_certificate(call, parameters))
     return {"ServerCertificateMetadata": metadata, "Tags": tag_list(tags) if tags else None}

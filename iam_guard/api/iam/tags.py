@@ -12,7 +12,7 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.authorization_targets import request_tags
 from iam_guard.api.iam.output_members import tag_list
-from iam_guard.api.operation import Handler, Operation, Target
+from iam_guard.api.operation import Digests, Handler, KeySource, Operation, Permission, Target
 from iam_guard.api.paging import page_of_list
 from iam_guard.errors import InvalidInput, LimitExceeded
 from iam_guard.store.quotas import QUOTAS
@@ -66,6 +66,19 @@ def tag_operations(
         f"Tag{entity}": Operation(_tag_handler(table, find_to_change), target, (request_tags,)),
         f"Untag{entity}": Operation(_untag_handler(table, find_to_change), target, (request_tags,)),
     }
+
+
+def create_operation(
+    entity: str, handle: Handler, target: Target, *keys: KeySource, digests: Digests | None = None
+) -> Operation:
+    """Return the operation that creates an entity; with tags, it requires the permission to tag as well."""
+
+    def tag_permission(call: ServiceCall, parameters: Input) -> list[Permission]:
+        if not parameters.get("Tags"):
+            return []
+        return [Permission(f"iam:Tag{entity}", target(call, parameters), request_tags(call, parameters))]
+
+    return Operation(handle, target, (*keys, request_tags), further=(tag_permission,), digests=digests)
 
 
 def _tag_handler(table: Table, find: Find) -> Handler:

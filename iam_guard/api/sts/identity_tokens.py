@@ -73,7 +73,7 @@ def identity_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:
         "sts:SigningAlgorithm": parameters["SigningAlgorithm"],
         "sts:SubjectMode": parameters.get("SubjectMode", "AWSIdentity"),
     }
-    return keys | tag_keys(parameters)
+    return keys | tag_keys(call, parameters)
 
 
 def identity_further(call: ServiceCall, parameters: Input) -> list[Permission]:

@@ -18,10 +18,10 @@ from iam_guard.api.sts.identity_tokens import (
 from iam_guard.api.sts.mfa_codes import has_mfa_code, mfa_keys
 from iam_guard.api.sts.role_sessions import assume_role, assume_role_further, assume_role_keys, role_to_assume
 from iam_guard.api.sts.root_sessions import assume_root, root_keys, root_to_assume
+from iam_guard.api.sts.session_tags import tag_keys
 from iam_guard.api.sts.user_sessions import (
     federated_user,
     federation_further,
-    federation_keys,
     get_federation_token,
     get_session_token,
     own_session,
@@ -75,7 +75,7 @@ STS = Service(
         "GetFederationToken": Operation(
             get_federation_token,
             federated_user,
-            keys=(federation_keys,),
+            keys=(tag_keys,),
             further=(federation_further,),
             reads=True,
         ),

@@ -54,7 +54,7 @@ def assume_role_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:
     keys: dict[str, Given] = {"sts:RoleSessionName": parameters["RoleSessionName"]}
     keys |= {} if identity is None else {"sts:SourceIdentity": identity}
     keys |= {"sts:ExternalId": parameters["ExternalId"]} if "ExternalId" in parameters else {}
-    return keys | tag_keys(parameters) | mfa_keys(call, parameters)
+    return keys | tag_keys(call, parameters) | mfa_keys(call, parameters)
 
 
 def assume_role_further(call: ServiceCall, parameters: Input) -> list[Permission]:

@@ -14,14 +14,15 @@ from dataclasses import replace
 from typing import Any, Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.iam.entities import parsed_arn
 from iam_guard.api.iam.organization_features import SESSIONS
 from iam_guard.api.operation import Keys, not_authorized
 from iam_guard.api.organization_position import find_position
 from iam_guard.api.session_limits import session_issuance
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.session_policies import default_text
-from iam_guard.errors import AccessDenied, InvalidInput, ValidationError
-from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.errors import AccessDenied, ValidationError
+from iam_guard.model.arn import is_account_id
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import AWS_MANAGED, iam_arn, root_arn
@@ -83,10 +84,7 @@ def _target_account(call: ServiceCall, parameters: Input) -> str:
     target: str = parameters["TargetPrincipal"]
     if is_account_id(target):
         return target
-    try:
-        arn = Arn.parse(target)
-    except InvalidInput:
-        arn = None
+    arn = parsed_arn(target)
     if arn is None or not is_account_id(arn.account) or target != root_arn(call.partition, arn.account):
         raise ValidationError("The target must be an account, or the ARN of its root user.", place="TargetPrincipal")
     return arn.account

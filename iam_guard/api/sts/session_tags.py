@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from iam_guard.api.call import Input
+from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.service_errors import InvalidParameterValue
 from iam_guard.api.session_limits import session_issuance
 from iam_guard.errors import ValidationError
@@ -66,7 +66,7 @@ def inherited_tags(caller: Principal) -> dict[str, str]:
     return {key: value for key, value in caller.tags.items() if key.lower() in transitive}
 
 
-def tag_keys(parameters: Input) -> dict[str, Given]:
+def tag_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:
     """Return the condition keys of the tags that a call passes (S-23)."""
     passed = passed_tags(parameters)
     keys: dict[str, Given] = {f"aws:RequestTag/{key}": value for key, value in passed.items()}

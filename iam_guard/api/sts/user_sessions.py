@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.operation import Keys, Permission, all_resources
+from iam_guard.api.operation import Permission, all_resources
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code, verified_mfa_code
 from iam_guard.api.sts.session_policies import requested_policies
@@ -55,16 +55,11 @@ def federated_user(call: ServiceCall, parameters: Input) -> Resource:
     return Resource(_federated_arn(call, parameters), account=call.account)
 
 
-def federation_keys(call: ServiceCall, parameters: Input) -> Keys:
-    """Return the condition keys of the passed tags."""
-    return tag_keys(parameters)
-
-
 def federation_further(call: ServiceCall, parameters: Input) -> list[Permission]:
     """Require the permission to tag the session."""
     if not parameters.get("Tags"):
         return []
-    return [Permission("sts:TagSession", federated_user(call, parameters), tag_keys(parameters))]
+    return [Permission("sts:TagSession", federated_user(call, parameters), tag_keys(call, parameters))]
 
 
 def get_federation_token(call: ServiceCall, parameters: Input) -> Output:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from iam_guard.api.iam.attached_policies import AttachedPolicy
+from iam_guard.api.iam.entities import parsed_arn
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import Matcher, compile_glob
-from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.model.arn import is_account_id
 from iam_guard.store.identifiers import AWS_MANAGED
 
 _IsExcluded: TypeAlias = Callable[[AttachedPolicy], bool]
@@ -80,10 +81,7 @@ def _inline_test(inline: Mapping[str, str]) -> _IsExcluded:
 
 
 def _arn_pattern(arn: str) -> Matcher:
-    try:
-        parsed = Arn.parse(arn)
-    except InvalidInput:
-        parsed = None
+    parsed = parsed_arn(arn)
     kind, _, name = (parsed.resource if parsed else "").rpartition("/")
     is_policy = (
         parsed is not None

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iam_guard.api.call import ServiceCall
+from iam_guard.api.iam.entities import parsed_arn
 from iam_guard.errors import InvalidInput
-from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.model.arn import is_account_id
 from iam_guard.model.context import Value
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import Kind, iam_arn, session_arn
@@ -40,10 +41,9 @@ def default_caller(call: ServiceCall) -> SimulatedCaller:
 
 def caller_by_arn(arn: str, *, unique_id: str | None = None) -> SimulatedCaller:
     """Return the caller with an ARN. Raises `InvalidInput` if it is no user, group or role."""
-    try:
-        parsed = Arn.parse(arn)
-    except InvalidInput:
-        raise _invalid_caller(arn) from None
+    parsed = parsed_arn(arn)
+    if parsed is None:
+        raise _invalid_caller(arn)
     kind, _, name = parsed.resource.partition("/")
     name = name.rpartition("/")[2]
     if parsed.service != "iam" or parsed.region or not is_account_id(parsed.account) or not name:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from iam_guard.api.iam.entities import parsed_arn
 from iam_guard.api.iam.simulation.context_entries import read_context
 from iam_guard.api.iam.simulation.documents import delegating_policy, passed_resource_policy
 from iam_guard.api.iam.simulation.simulated_caller import SimulatedCaller
@@ -22,7 +23,7 @@ from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.evaluation.decision_survey import Survey, survey
 from iam_guard.evaluation.policy_layer import Layer
-from iam_guard.model.arn import Arn, account_of, is_account_id
+from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.context import Context, Value
 from iam_guard.model.request import AccessRequest
 
@@ -149,10 +150,7 @@ def _owner(text: str | None) -> str | None:
     """Parse `ResourceOwner`: the ARN of an account's root user, or the account's id."""
     if text is None or is_account_id(text):
         return text
-    try:
-        arn = Arn.parse(text)
-    except InvalidInput:
-        arn = None
+    arn = parsed_arn(text)
     if arn is None or arn.service != "iam" or not is_account_id(arn.account) or arn.resource != "root":
         raise InvalidInput(f"'{text}' is not a valid as a Resource Owner.", place="ResourceOwner")  # AWS's message
     return arn.account

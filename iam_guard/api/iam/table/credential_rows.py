@@ -22,17 +22,13 @@ from iam_guard.api.iam.authorization_targets import (
     new_entity_target,
     path_target,
     rename_permission,
-    request_tags,
-    tag_permission,
 )
 from iam_guard.api.iam.credential_owners import device_owner_target
-from iam_guard.api.iam.tags import tag_operations
+from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.iam.user_credentials import delete_handler, list_handler, update_status_handler
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
-_NEW_DEVICE = new_entity_target("mfa", "VirtualMFADeviceName")
-_NEW_CERTIFICATE = new_entity_target("server-certificate", "ServerCertificateName")
 _SERVICE = service_credentials.service_of_credential
 
 _KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
@@ -56,11 +52,8 @@ _KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
 }
 
 _MFA_DEVICES: Mapping[str, Operation] = {
-    "CreateVirtualMFADevice": Operation(
-        mfa_devices.create_virtual_mfa_device,
-        _NEW_DEVICE,
-        (request_tags,),
-        further=(tag_permission("iam:TagMFADevice", _NEW_DEVICE),),
+    "CreateVirtualMFADevice": create_operation(
+        "MFADevice", mfa_devices.create_virtual_mfa_device, new_entity_target("mfa", "VirtualMFADeviceName")
     ),
     "DeactivateMFADevice": Operation(mfa_devices.deactivate_mfa_device, device_owner_target),
     "DeleteVirtualMFADevice": Operation(mfa_devices.delete_virtual_mfa_device, MFA_DEVICE),
@@ -102,11 +95,10 @@ _CERTIFICATES: Mapping[str, Operation] = {
         ),
     ),
     "UpdateSigningCertificate": Operation(update_status_handler(signing_certificates.SIGNING_CERTIFICATE), USER),
-    "UploadServerCertificate": Operation(
+    "UploadServerCertificate": create_operation(
+        "ServerCertificate",
         server_certificates.upload_server_certificate,
-        _NEW_CERTIFICATE,
-        (request_tags,),
-        further=(tag_permission("iam:TagServerCertificate", _NEW_CERTIFICATE),),
+        new_entity_target("server-certificate", "ServerCertificateName"),
     ),
     "UploadSigningCertificate": Operation(signing_certificates.upload_signing_certificate, USER),
 }

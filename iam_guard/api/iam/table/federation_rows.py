@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from iam_guard.api.iam import oidc_providers, saml_providers
-from iam_guard.api.iam.authorization_targets import arn_target, new_entity_target, request_tags, tag_permission
+from iam_guard.api.iam.authorization_targets import arn_target, new_entity_target
 from iam_guard.api.iam.context_providers import requested_propagation_keys, stored_propagation_keys
 from iam_guard.api.iam.oidc_providers import find_oidc_provider, load_oidc_provider, new_oidc_provider
 from iam_guard.api.iam.saml_providers import (
@@ -14,11 +14,10 @@ from iam_guard.api.iam.saml_providers import (
     requested_issuers,
     stored_issuers,
 )
-from iam_guard.api.iam.tags import tag_operations
+from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
-_NEW_SAML = new_entity_target("saml-provider", "Name")
 _SAML = arn_target("SAMLProviderArn", find_saml_provider)
 _SAML_REQUESTED = requested_propagation_keys(requested_issuers)
 _SAML_STORED = stored_propagation_keys(
@@ -33,11 +32,11 @@ _OIDC_STORED = stored_propagation_keys(
 )
 
 _SAML_PROVIDERS: Mapping[str, Operation] = {
-    "CreateSAMLProvider": Operation(
+    "CreateSAMLProvider": create_operation(
+        "SAMLProvider",
         saml_providers.create_saml_provider,
-        _NEW_SAML,
-        (request_tags, _SAML_REQUESTED),
-        further=(tag_permission("iam:TagSAMLProvider", _NEW_SAML),),
+        new_entity_target("saml-provider", "Name"),
+        _SAML_REQUESTED,
     ),
     "DeleteSAMLProvider": Operation(saml_providers.delete_saml_provider, _SAML),
     "GetSAMLProvider": Operation(saml_providers.get_saml_provider, _SAML, reads=True),
@@ -48,11 +47,8 @@ _SAML_PROVIDERS: Mapping[str, Operation] = {
 
 _OIDC_PROVIDERS: Mapping[str, Operation] = {
     "AddClientIDToOpenIDConnectProvider": Operation(oidc_providers.add_client_id, _OIDC),
-    "CreateOpenIDConnectProvider": Operation(
-        oidc_providers.create_oidc_provider,
-        new_oidc_provider,
-        (request_tags, _OIDC_REQUESTED),
-        further=(tag_permission("iam:TagOpenIDConnectProvider", new_oidc_provider),),
+    "CreateOpenIDConnectProvider": create_operation(
+        "OpenIDConnectProvider", oidc_providers.create_oidc_provider, new_oidc_provider, _OIDC_REQUESTED
     ),
     "DeleteOpenIDConnectProvider": Operation(oidc_providers.delete_oidc_provider, _OIDC),
     "GetOpenIDConnectProvider": Operation(oidc_providers.get_oidc_provider, _OIDC, reads=True),

@@ -15,19 +15,16 @@ from iam_guard.api.iam.authorization_targets import (
     new_entity_target,
     path_target,
     rename_permission,
-    request_tags,
     requested_boundary_key,
-    tag_permission,
 )
 from iam_guard.api.iam.entities import load_role, load_user
 from iam_guard.api.iam.policy_digests import boundary_digest, no_digest, role_trust_digest
 from iam_guard.api.iam.service_linked_roles import linked_role, role_of_task
-from iam_guard.api.iam.tags import tag_operations
+from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Digests, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import identities
 
-_NEW_USER, _NEW_ROLE = new_entity_target("user", "UserName"), new_entity_target("role", "RoleName")
 _OF_ROLE = current_boundary_key(Kind.ROLE)
 
 
@@ -48,11 +45,8 @@ def _boundary_operations(kind: Kind) -> dict[str, Operation]:
 
 
 _USERS: Mapping[str, Operation] = {
-    "CreateUser": Operation(
-        users.create_user,
-        _NEW_USER,
-        (requested_boundary_key, request_tags),
-        further=(tag_permission("iam:TagUser", _NEW_USER),),
+    "CreateUser": create_operation(
+        "User", users.create_user, new_entity_target("user", "UserName"), requested_boundary_key
     ),
     "DeleteUser": Operation(users.delete_user, USER),
     "GetUser": Operation(users.get_user, USER, reads=True),
@@ -76,11 +70,11 @@ _GROUPS: Mapping[str, Operation] = {
 }
 
 _ROLES: Mapping[str, Operation] = {
-    "CreateRole": Operation(
+    "CreateRole": create_operation(
+        "Role",
         roles.create_role,
-        _NEW_ROLE,
-        (requested_boundary_key, request_tags),
-        further=(tag_permission("iam:TagRole", _NEW_ROLE),),
+        new_entity_target("role", "RoleName"),
+        requested_boundary_key,
         digests=Digests(no_digest, role_trust_digest),
     ),
     "CreateServiceLinkedRole": Operation(

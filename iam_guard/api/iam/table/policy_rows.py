@@ -18,8 +18,6 @@ from iam_guard.api.iam.authorization_targets import (
     new_entity_target,
     path_target,
     policy_arn_key,
-    request_tags,
-    tag_permission,
 )
 from iam_guard.api.iam.policy_digests import (
     attached_digest,
@@ -30,12 +28,10 @@ from iam_guard.api.iam.policy_digests import (
     newest_digest,
     no_digest,
 )
-from iam_guard.api.iam.tags import tag_operations
+from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Digests, KeySource, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import policies
-
-_NEW_POLICY = new_entity_target("policy", "PolicyName")
 
 
 def _policies_of(kind: Kind) -> dict[str, Operation]:
@@ -69,11 +65,10 @@ def _policies_of(kind: Kind) -> dict[str, Operation]:
 
 
 ROWS: Mapping[str, Operation] = {
-    "CreatePolicy": Operation(
+    "CreatePolicy": create_operation(
+        "Policy",
         managed_policies.create_policy,
-        _NEW_POLICY,
-        (request_tags,),
-        further=(tag_permission("iam:TagPolicy", _NEW_POLICY),),
+        new_entity_target("policy", "PolicyName"),
         digests=Digests(no_digest, created_digest),
     ),
     "CreatePolicyVersion": Operation(

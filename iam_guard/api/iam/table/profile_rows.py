@@ -11,14 +11,10 @@ from iam_guard.api.iam.authorization_targets import (
     new_entity_target,
     pass_role_permission,
     path_target,
-    request_tags,
-    tag_permission,
 )
-from iam_guard.api.iam.tags import tag_operations
+from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
-
-_NEW_PROFILE = new_entity_target("instance-profile", "InstanceProfileName")
 
 ROWS: Mapping[str, Operation] = {
     "AddRoleToInstanceProfile": Operation(
@@ -26,11 +22,10 @@ ROWS: Mapping[str, Operation] = {
         INSTANCE_PROFILE,
         further=(pass_role_permission("ec2.amazonaws.com", "ec2:*:{account}:instance/*"),),
     ),
-    "CreateInstanceProfile": Operation(
+    "CreateInstanceProfile": create_operation(
+        "InstanceProfile",
         instance_profiles.create_instance_profile,
-        _NEW_PROFILE,
-        (request_tags,),
-        further=(tag_permission("iam:TagInstanceProfile", _NEW_PROFILE),),
+        new_entity_target("instance-profile", "InstanceProfileName"),
     ),
     "DeleteInstanceProfile": Operation(instance_profiles.delete_instance_profile, INSTANCE_PROFILE),
     "GetInstanceProfile": Operation(instance_profiles.get_instance_profile, INSTANCE_PROFILE, reads=True),
