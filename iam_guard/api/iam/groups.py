@@ -1,28 +1,13 @@
-"""Groups (rules R-11, R-12, G-77, G-78)."""
+"""Groups and their members (R-10, R-12, G-77)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import load_group
-from iam_guard.api.iam.identities import (
-    POLICIES_IN_USE,
-    InUse,
-    create_identity,
-    delete_unused,
-    page_of_identities,
-    rename,
-)
-from iam_guard.api.iam.output_members import describe_identity
+from iam_guard.api.iam.entities import load_group, load_user, require_quota
+from iam_guard.api.iam.identities import create_identity, page_of_identities
+from iam_guard.api.iam.output_members import describe_groups, describe_identity, describe_users
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import memberships
-
-_IN_USE: Sequence[InUse] = (
-    (memberships, "group_id", "Cannot delete entity, must remove users from group first."),
-    *POLICIES_IN_USE,
-)
-"""What must be removed before a group is deleted (R-11)."""
 
 
 def create_group(call: ServiceCall, parameters: Input) -> Output:
@@ -30,17 +15,37 @@ def create_group(call: ServiceCall, parameters: Input) -> Output:
     return {"Group": describe_identity(call, create_identity(call, Kind.GROUP, parameters))}
 
 
-def list_groups(call: ServiceCall, parameters: Input) -> Output:
-    """List the groups below a path, sorted by name."""
-    page = page_of_identities(call, parameters, Kind.GROUP)
-    return {"Groups": [describe_identity(call, row) for row in page.rows], **page.members}
+def get_group(call: ServiceCall, parameters: Input) -> Output:
+    """Describe a group, and list its users, sorted by name."""
+    group = load_group(call, parameters)
+    members = call.records.values_of(memberships, "user_id", group_id=group["id"])
+    page = page_of_identities(call, parameters, Kind.USER, id=members)
+    return {"Group": describe_identity(call, group), "Users": describe_users(call, page.rows), **page.members}
 
 
-def update_group(call: ServiceCall, parameters: Input) -> None:
-    """Rename a group, or move it to another path."""
-    rename(call, load_group(call, parameters), path=parameters.get("NewPath"), name=parameters.get("NewGroupName"))
+def list_groups_for_user(call: ServiceCall, parameters: Input) -> Output:
+    """List the groups of a user, sorted by name."""
+    user = load_user(call, parameters)
+    groups = call.records.values_of(memberships, "group_id", user_id=user["id"])
+    page = page_of_identities(call, parameters, Kind.GROUP, id=groups)
+    return {"Groups": describe_groups(call, page.rows), **page.members}
 
 
-def delete_group(call: ServiceCall, parameters: Input) -> None:
-    """Delete a group without users and policies."""
-    delete_unused(call, load_group(call, parameters), _IN_USE)
+def add_user_to_group(call: ServiceCall, parameters: Input) -> None:
+    """Add a user to a group; an existing membership is no error."""
+    pair = _pair(call, parameters)
+    if call.records.count(memberships, **pair):
+        return
+    current = call.records.count(memberships, user_id=pair["user_id"])
+    require_quota("groups per user", "GroupsPerUser", current)
+    call.records.insert(memberships, **pair)
+
+
+def remove_user_from_group(call: ServiceCall, parameters: Input) -> None:
+    """Remove a user from a group; a missing membership is no error."""
+    call.records.delete(memberships, **_pair(call, parameters))
+
+
+def _pair(call: ServiceCall, parameters: Input) -> dict[str, str]:
+    user, group = load_user(call, parameters), load_group(call, parameters)
+    return {"user_id": user["id"], "group_id": group["id"]}

@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from iam_guard.api.call import Input, ServiceCall
+from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, load_identity, named_columns, require_quota
+from iam_guard.api.iam.protected_entities import load_modifiable
+from iam_guard.api.operation import Handler
 from iam_guard.api.paging import Page, fetch_from, page_of_heavy_rows
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import Row, Table
-from iam_guard.store.schema import attachments, identities, inline_policies
+from iam_guard.store.schema import (
+    access_keys,
+    attachments,
+    identities,
+    inline_policies,
+    instance_profiles,
+    login_profiles,
+    memberships,
+    mfa_devices,
+    service_credentials,
+    signing_certificates,
+    ssh_keys,
+)
 
-InUse: TypeAlias = tuple[Table, str, str]
+_InUse: TypeAlias = tuple[Table, str, str]
 """A table, its column that references an entity, and AWS's message while such a row exists."""
 
-POLICIES_IN_USE: Sequence[InUse] = (
+_POLICIES_IN_USE: Sequence[_InUse] = (
     (attachments, "identity_id", "Cannot delete entity, must detach all policies first."),
     (inline_policies, "identity_id", "Cannot delete entity, must delete policies first."),
 )
+
+_IN_USE: Mapping[Kind, Sequence[_InUse]] = {
+    Kind.USER: (
+        (access_keys, "user_id", "Cannot delete entity, must delete access keys first."),
+        (login_profiles, "user_id", "Cannot delete entity, must delete login profile first."),
+        (mfa_devices, "user_id", "Cannot delete entity, must delete MFA device first."),
+        (signing_certificates, "user_id", "Cannot delete entity, must delete signing certificates first."),
+        (ssh_keys, "user_id", "Cannot delete entity, must delete SSH public keys first."),
+        (service_credentials, "user_id", "Cannot delete entity, must delete service specific credentials first."),
+        (memberships, "user_id", "Cannot delete entity, must remove users from group first."),
+        *_POLICIES_IN_USE,
+    ),
+    Kind.GROUP: (
+        (memberships, "group_id", "Cannot delete entity, must remove users from group first."),
+        *_POLICIES_IN_USE,
+    ),
+    Kind.ROLE: (
+        (instance_profiles, "role_id", "Cannot delete entity, must remove roles from instance profile first."),
+        *_POLICIES_IN_USE,
+    ),
+}
+"""What must be removed before a user, group or role is deleted, in the order of the checks (R-11)."""
 
 
 def create_identity(call: ServiceCall, kind: Kind, parameters: Input, **columns: Any) -> Row:
@@ -62,18 +98,38 @@ def page_of_identities(call: ServiceCall, parameters: Input, kind: Kind, **where
     )
 
 
-def rename(call: ServiceCall, row: Row, *, path: str | None, name: str | None) -> None:
-    """Change the path or name of a user or group; the unique id stays (P-10). Raises `EntityAlreadyExists`."""
-    name = row["name"] if name is None else name
-    if fold(name) != row["folded"]:
-        require_free(call, Kind(row["kind"]), name)
-    values = {"path": row["path"] if path is None else path, "name": name, "folded": fold(name)}
-    call.records.update(identities, values, id=row["id"])
+def list_handler(kind: Kind, describe: Callable[[ServiceCall, Sequence[Row]], list[Output]]) -> Handler:
+    """Return the handler that lists the users, groups or roles below a path, sorted by name."""
+
+    def list_identities(call: ServiceCall, parameters: Input) -> Output:
+        page = page_of_identities(call, parameters, kind)
+        return {f"{kind.value.capitalize()}s": describe(call, page.rows), **page.members}
+
+    return list_identities
 
 
-def delete_unused(call: ServiceCall, row: Row, in_use: Sequence[InUse]) -> None:
-    """Delete a user, group or role. Raises `DeleteConflict` for the first table that still references it."""
-    for table, column, message in in_use:
-        if call.records.count(table, **{column: row["id"]}):
-            raise DeleteConflict(message)
-    call.records.delete(identities, id=row["id"])
+def rename_handler(kind: Kind) -> Handler:
+    """Return the handler that changes the name or path of a user or group; the unique id stays (P-10)."""
+
+    def rename(call: ServiceCall, parameters: Input) -> None:
+        row = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+        name: str = parameters.get(f"New{NAME_MEMBER[kind]}", row["name"])
+        if fold(name) != row["folded"]:
+            require_free(call, kind, name)
+        values = {"path": parameters.get("NewPath", row["path"]), "name": name, "folded": fold(name)}
+        call.records.update(identities, values, id=row["id"])
+
+    return rename
+
+
+def delete_handler(kind: Kind) -> Handler:
+    """Return the handler that deletes a user, group or role that nothing references."""
+
+    def delete(call: ServiceCall, parameters: Input) -> None:
+        row = load_modifiable(call, kind, parameters)
+        for table, column, message in _IN_USE[kind]:
+            if call.records.count(table, **{column: row["id"]}):
+                raise DeleteConflict(message)
+        call.records.delete(identities, id=row["id"])
+
+    return delete

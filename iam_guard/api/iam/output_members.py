@@ -30,6 +30,11 @@ def describe_identity(call: ServiceCall, row: Row) -> Output:
     }
 
 
+def describe_groups(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+    """Describe groups."""
+    return [describe_identity(call, row) for row in rows]
+
+
 def describe_users(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
     """Describe users as lists do: without tags and boundary."""
     profiles = call.records.all(login_profiles, owner=[row["id"] for row in rows])

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.boundaries import requested_boundary
 from iam_guard.api.iam.entities import load_role
-from iam_guard.api.iam.identities import (
-    POLICIES_IN_USE,
-    InUse,
-    create_identity,
-    delete_unused,
-    page_of_identities,
-)
-from iam_guard.api.iam.output_members import describe_brief_roles, describe_full_role, describe_roles, tags_and_boundary
+from iam_guard.api.iam.identities import create_identity
+from iam_guard.api.iam.output_members import describe_brief_roles, describe_full_role, tags_and_boundary
 from iam_guard.api.iam.protected_entities import RESERVED, SERVICE_LINKED, load_modifiable, require_modifiable
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.iam.trust_policies import trust_columns
 from iam_guard.errors import InvalidInput
 from iam_guard.store.identifiers import Kind
-from iam_guard.store.schema import identities, instance_profiles
-
-_IN_USE: Sequence[InUse] = (
-    (instance_profiles, "role_id", "Cannot delete entity, must remove roles from instance profile first."),
-    *POLICIES_IN_USE,
-)
-"""What must be removed before a role is deleted (R-11)."""
+from iam_guard.store.schema import identities
 
 _SETTINGS = {
     "Description": "description",
@@ -67,12 +54,6 @@ def get_role(call: ServiceCall, parameters: Input) -> Output:
     return {"Role": describe_full_role(call, load_role(call, parameters))}
 
 
-def list_roles(call: ServiceCall, parameters: Input) -> Output:
-    """List the roles below a path, sorted by name."""
-    page = page_of_identities(call, parameters, Kind.ROLE)
-    return {"Roles": describe_roles(call, page.rows), **page.members}
-
-
 def update_role(call: ServiceCall, parameters: Input) -> Output:
     """Change a role's settings; absent ones stay unchanged."""
     row = load_role(call, parameters)
@@ -110,8 +91,3 @@ def update_assume_role_policy(call: ServiceCall, parameters: Input) -> None:
     """Replace a role's trust policy."""
     row = load_modifiable(call, Kind.ROLE, parameters)
     call.records.update(identities, trust_columns(call, parameters["PolicyDocument"]), id=row["id"])
-
-
-def delete_role(call: ServiceCall, parameters: Input) -> None:
-    """Delete a role without policies and instance profiles."""
-    delete_unused(call, load_modifiable(call, Kind.ROLE, parameters), _IN_USE)

@@ -7,7 +7,7 @@ from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Operation, Service
-from iam_guard.api.sts.authorization_messages import decode_authorization_message
+from iam_guard.api.service_errors import InvalidAuthorizationMessage
 from iam_guard.api.sts.credentials import get_access_key_info
 from iam_guard.api.sts.identity_tokens import (
     get_web_identity_token,
@@ -31,11 +31,20 @@ from iam_guard.api.sts.web_identities import (
     verify_web_identity,
     web_identity_permissions,
 )
+from iam_guard.store.sealed_messages import read_message
 
 
 def get_caller_identity(call: ServiceCall, parameters: Input) -> Output:
     """Return the caller's identity; needs no permission and can't be denied (E-66, K-11)."""
     return {"UserId": call.caller.userid or call.account, "Account": call.account, "Arn": call.caller.arn}
+
+
+def decode_authorization_message(call: ServiceCall, parameters: Input) -> Output:
+    """Decrypt the details of a denial, for callers of its account with permission to see them (S-36)."""
+    message = read_message(parameters["EncodedMessage"], call.account, call.sealer)
+    if message is None:
+        raise InvalidAuthorizationMessage("Message is not valid")
+    return {"DecodedMessage": message}
 
 
 NOT_SUPPORTED: Final[Mapping[str, str]] = {

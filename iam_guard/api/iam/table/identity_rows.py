@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iam_guard.api.iam import boundaries, groups, memberships, roles, service_linked_roles, users
+from iam_guard.api.iam import boundaries, groups, identities, roles, service_linked_roles, users
 from iam_guard.api.iam.authorization_targets import (
     GROUP,
     ROLE,
@@ -18,12 +18,13 @@ from iam_guard.api.iam.authorization_targets import (
     requested_boundary_key,
 )
 from iam_guard.api.iam.entities import load_role, load_user
+from iam_guard.api.iam.output_members import describe_groups, describe_roles, describe_users
 from iam_guard.api.iam.policy_digests import boundary_digest, no_digest, role_trust_digest
 from iam_guard.api.iam.service_linked_roles import linked_role, role_of_task
 from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Digests, Operation
+from iam_guard.store import schema
 from iam_guard.store.identifiers import Kind
-from iam_guard.store.schema import identities
 
 _OF_ROLE = current_boundary_key(Kind.ROLE)
 
@@ -48,24 +49,26 @@ _USERS: Mapping[str, Operation] = {
     "CreateUser": create_operation(
         "User", users.create_user, new_entity_target("user", "UserName"), requested_boundary_key
     ),
-    "DeleteUser": Operation(users.delete_user, USER),
+    "DeleteUser": Operation(identities.delete_handler(Kind.USER), USER),
     "GetUser": Operation(users.get_user, USER, reads=True),
-    "ListUsers": Operation(users.list_users, path_target("user"), reads=True),
-    "UpdateUser": Operation(users.update_user, USER, further=(rename_permission("user", "UserName", "NewUserName"),)),
-    **tag_operations("User", identities, USER, load_user),
+    "ListUsers": Operation(identities.list_handler(Kind.USER, describe_users), path_target("user"), reads=True),
+    "UpdateUser": Operation(
+        identities.rename_handler(Kind.USER), USER, further=(rename_permission("user", "UserName", "NewUserName"),)
+    ),
+    **tag_operations("User", schema.identities, USER, load_user),
     **_boundary_operations(Kind.USER),
 }
 
 _GROUPS: Mapping[str, Operation] = {
-    "AddUserToGroup": Operation(memberships.add_user_to_group, GROUP),
+    "AddUserToGroup": Operation(groups.add_user_to_group, GROUP),
     "CreateGroup": Operation(groups.create_group, new_entity_target("group", "GroupName")),
-    "DeleteGroup": Operation(groups.delete_group, GROUP),
-    "GetGroup": Operation(memberships.get_group, GROUP, reads=True),
-    "ListGroups": Operation(groups.list_groups, path_target("group"), reads=True),
-    "ListGroupsForUser": Operation(memberships.list_groups_for_user, USER, reads=True),
-    "RemoveUserFromGroup": Operation(memberships.remove_user_from_group, GROUP),
+    "DeleteGroup": Operation(identities.delete_handler(Kind.GROUP), GROUP),
+    "GetGroup": Operation(groups.get_group, GROUP, reads=True),
+    "ListGroups": Operation(identities.list_handler(Kind.GROUP, describe_groups), path_target("group"), reads=True),
+    "ListGroupsForUser": Operation(groups.list_groups_for_user, USER, reads=True),
+    "RemoveUserFromGroup": Operation(groups.remove_user_from_group, GROUP),
     "UpdateGroup": Operation(
-        groups.update_group, GROUP, further=(rename_permission("group", "GroupName", "NewGroupName"),)
+        identities.rename_handler(Kind.GROUP), GROUP, further=(rename_permission("group", "GroupName", "NewGroupName"),)
     ),
 }
 
@@ -82,19 +85,21 @@ _ROLES: Mapping[str, Operation] = {
         linked_role,
         (key_from_member("iam:AWSServiceName", "AWSServiceName"),),
     ),
-    "DeleteRole": Operation(roles.delete_role, ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, no_digest)),
+    "DeleteRole": Operation(
+        identities.delete_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, no_digest)
+    ),
     "DeleteServiceLinkedRole": Operation(service_linked_roles.delete_service_linked_role, ROLE),
     "GetRole": Operation(roles.get_role, ROLE, (_OF_ROLE,), reads=True),
     "GetServiceLinkedRoleDeletionStatus": Operation(
         service_linked_roles.get_service_linked_role_deletion_status, role_of_task, reads=True
     ),
-    "ListRoles": Operation(roles.list_roles, path_target("role"), reads=True),
+    "ListRoles": Operation(identities.list_handler(Kind.ROLE, describe_roles), path_target("role"), reads=True),
     "UpdateAssumeRolePolicy": Operation(
         roles.update_assume_role_policy, ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, role_trust_digest)
     ),
     "UpdateRole": Operation(roles.update_role, ROLE, (_OF_ROLE,)),
     "UpdateRoleDescription": Operation(roles.update_role_description, ROLE, (_OF_ROLE,)),
-    **tag_operations("Role", identities, ROLE, load_role),
+    **tag_operations("Role", schema.identities, ROLE, load_role),
     **_boundary_operations(Kind.ROLE),
 }
 
