@@ -59,10 +59,10 @@ DigestSource: TypeAlias = Callable[[ServiceCall, Input], str | None]
 
 
 class Digests(NamedTuple):
-    """Find the policy document of a call, before and after the change."""
+    """Find the policy document of a call, before and after the change; None where there is no document."""
 
-    before: DigestSource
-    after: DigestSource
+    before: DigestSource | None
+    after: DigestSource | None
 
 
 Further: TypeAlias = Callable[[ServiceCall, Input], "Sequence[Permission]"]
@@ -74,6 +74,17 @@ Authorize: TypeAlias = Callable[[Permission], object]
 def all_resources(call: ServiceCall, parameters: Input) -> Resource:
     """Return `*`, for operations without a resource."""
     return Resource("*", account=call.account)
+
+
+def tag_permission(action: str, target: Target, keys: KeySource) -> Further:
+    """Require the permission to tag, for a call with tags."""
+
+    def further(call: ServiceCall, parameters: Input) -> list[Permission]:
+        if not parameters.get("Tags"):
+            return []
+        return [Permission(action, target(call, parameters), keys(call, parameters))]
+
+    return further
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +221,10 @@ def _authorize(authorize: Authorize, permission: Permission, caller: Principal, 
         raise not_authorized(caller, permission.action, permission.resource.arn, denial.decision) from None
 
 
-def _digest(find: DigestSource, call: ServiceCall, parameters: Input) -> str | None:
+def _digest(find: DigestSource | None, call: ServiceCall, parameters: Input) -> str | None:
     """Return a document's digest for the audit record; None if it can't be found (the handler raises that error)."""
+    if find is None:
+        return None
     try:
         return find(call, parameters)
     except IamGuardError:

@@ -52,6 +52,12 @@ def session_issuance(caller: Principal) -> Issued | None:
     return None if caller.credential is None else caller.credential.issued
 
 
+def own_source_identity(caller: Principal) -> str | None:
+    """Return the source identity of the caller's session."""
+    issued = session_issuance(caller)
+    return None if issued is None else issued.source_identity
+
+
 def check_session_limits(caller: Principal, service: str, name: str) -> None:
     """Raise `AccessDenied` for an operation that the caller's kind of credentials can't call."""
     issued = session_issuance(caller)

@@ -75,12 +75,12 @@ def requested_propagation_keys(issuers: Callable[[Input], Sequence[str]]) -> Key
 
 
 def stored_propagation_keys(
-    find: Callable[[ServiceCall, Input], Row | None], issuers: Callable[[Row], Sequence[str]]
+    member: str, find: Callable[[ServiceCall, str], Row | None], issuers: Callable[[Row], Sequence[str]]
 ) -> KeySource:
-    """Return the condition keys of the provider's settings."""
+    """Return the condition keys of the settings of the provider named by its ARN."""
 
     def keys(call: ServiceCall, parameters: Input) -> Keys:
-        row = find(call, parameters)
+        row = find(call, parameters[member])
         if row is None:
             return {}
         return {

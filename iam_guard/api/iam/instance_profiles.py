@@ -52,19 +52,15 @@ def get_instance_profile(call: ServiceCall, parameters: Input) -> Output:
     return {"InstanceProfile": {**describe_profiles(call, [row])[0], "Tags": tag_list(row["tags"])}}
 
 
-def list_instance_profiles(call: ServiceCall, parameters: Input) -> Output:
-    """List the profiles below a path, sorted by name."""
-    return _list(call, parameters)
+def list_instance_profiles(call: ServiceCall, parameters: Input, **where: str) -> Output:
+    """List the profiles below a path and within `where`, sorted by name."""
+    page = page_of_table(call, parameters, instance_profiles, ("folded",), account=call.account, **where)
+    return {"InstanceProfiles": describe_profiles(call, page.rows), **page.members}
 
 
 def list_instance_profiles_for_role(call: ServiceCall, parameters: Input) -> Output:
     """List the profiles with a role, sorted by name."""
-    return _list(call, parameters, role_id=load_role(call, parameters)["id"])
-
-
-def _list(call: ServiceCall, parameters: Input, **where: str) -> Output:
-    page = page_of_table(call, parameters, instance_profiles, ("folded",), account=call.account, **where)
-    return {"InstanceProfiles": describe_profiles(call, page.rows), **page.members}
+    return list_instance_profiles(call, parameters, role_id=load_role(call, parameters)["id"])
 
 
 def describe_profiles(call: ServiceCall, rows: Sequence[Row]) -> list[dict[str, Any]]:

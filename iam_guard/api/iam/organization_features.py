@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.operation import Handler
+from iam_guard.api.operation import Operation
 from iam_guard.api.organization_position import find_position
 from iam_guard.api.service_errors import (
     CallerIsNotManagementAccount,
@@ -17,25 +17,22 @@ CREDENTIALS = "RootCredentialsManagement"
 SESSIONS = "RootSessions"
 
 
-def enable_feature_handler(feature: str) -> Handler:
-    """Return the handler that enables a feature; an enabled one stays enabled."""
+def _feature_operations(feature: str) -> dict[str, Operation]:
+    """Return the operations that enable and disable a feature; an enabled one stays enabled."""
 
     def enable(call: ServiceCall, parameters: Input) -> Output:
         organization = own_organization(call)
         require_management(call, organization)
         return _update(call, organization, {*_enabled(organization), feature})
 
-    return enable
-
-
-def disable_feature_handler(feature: str) -> Handler:
-    """Return the handler that disables a feature."""
-
     def disable(call: ServiceCall, parameters: Input) -> Output:
         organization = _administered(call)
         return _update(call, organization, {*_enabled(organization)} - {feature})
 
-    return disable
+    return {f"EnableOrganizations{feature}": Operation(enable), f"DisableOrganizations{feature}": Operation(disable)}
+
+
+ROWS = {**_feature_operations(CREDENTIALS), **_feature_operations(SESSIONS)}
 
 
 def list_organizations_features(call: ServiceCall, parameters: Input) -> Output:

@@ -14,10 +14,6 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, inline_policies, policies, policy_versions
 
 
-def no_digest(call: ServiceCall, parameters: Input) -> None:
-    """Return None: before a document is created, and after it is deleted."""
-
-
 def inline_digest(kind: Kind) -> DigestSource:
     """Return the digest of the call's inline policy."""
 

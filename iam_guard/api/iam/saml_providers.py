@@ -55,12 +55,9 @@ def load_saml_provider(call: ServiceCall, parameters: Input) -> Row:
 
 def requested_issuers(parameters: Input) -> list[str]:
     """Return the issuer in a call's metadata; empty if it can't be parsed, since the handler rejects it."""
+    document = parameters.get("SAMLMetadataDocument")
     try:
-        return (
-            [read_metadata(parameters["SAMLMetadataDocument"]).entity_id]
-            if "SAMLMetadataDocument" in parameters
-            else []
-        )
+        return [] if document is None else [read_metadata(document).entity_id]
     except InvalidInput:
         return []
 

@@ -12,7 +12,7 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.authorization_targets import request_tags
 from iam_guard.api.iam.output_members import tag_list
-from iam_guard.api.operation import Digests, Handler, KeySource, Operation, Permission, Target
+from iam_guard.api.operation import Digests, Handler, KeySource, Operation, Target, tag_permission
 from iam_guard.api.paging import page_of_list
 from iam_guard.errors import InvalidInput, LimitExceeded
 from iam_guard.store.quotas import QUOTAS
@@ -72,13 +72,8 @@ def create_operation(
     entity: str, handle: Handler, target: Target, *keys: KeySource, digests: Digests | None = None
 ) -> Operation:
     """Return the operation that creates an entity; with tags, it requires the permission to tag as well."""
-
-    def tag_permission(call: ServiceCall, parameters: Input) -> list[Permission]:
-        if not parameters.get("Tags"):
-            return []
-        return [Permission(f"iam:Tag{entity}", target(call, parameters), request_tags(call, parameters))]
-
-    return Operation(handle, target, (*keys, request_tags), further=(tag_permission,), digests=digests)
+    further = tag_permission(f"iam:Tag{entity}", target, request_tags)
+    return Operation(handle, target, (*keys, request_tags), further=(further,), digests=digests)
 
 
 def _tag_handler(table: Table, find: Find) -> Handler:

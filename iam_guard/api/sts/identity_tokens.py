@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import find_identity
-from iam_guard.api.operation import Permission
 from iam_guard.api.organization_position import find_position
 from iam_guard.api.service_errors import (
     JWTPayloadSizeExceeded,
@@ -74,13 +73,6 @@ def identity_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:
         "sts:SubjectMode": parameters.get("SubjectMode", "AWSIdentity"),
     }
     return keys | tag_keys(call, parameters)
-
-
-def identity_further(call: ServiceCall, parameters: Input) -> list[Permission]:
-    """Require the permission to tag the token."""
-    if not parameters.get("Tags"):
-        return []
-    return [Permission("sts:TagGetWebIdentityToken", own_identity(call, parameters), identity_keys(call, parameters))]
 
 
 def get_web_identity_token(call: ServiceCall, parameters: Input) -> Output:

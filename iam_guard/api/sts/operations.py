@@ -6,26 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.operation import Operation, Service
+from iam_guard.api.operation import Operation, Service, tag_permission
 from iam_guard.api.service_errors import InvalidAuthorizationMessage
 from iam_guard.api.sts.credentials import get_access_key_info
-from iam_guard.api.sts.identity_tokens import (
-    get_web_identity_token,
-    identity_further,
-    identity_keys,
-    own_identity,
-)
+from iam_guard.api.sts.identity_tokens import get_web_identity_token, identity_keys, own_identity
 from iam_guard.api.sts.mfa_codes import has_mfa_code, mfa_keys
 from iam_guard.api.sts.role_sessions import assume_role, assume_role_further, assume_role_keys, role_to_assume
 from iam_guard.api.sts.root_sessions import assume_root, root_keys, root_to_assume
 from iam_guard.api.sts.session_tags import tag_keys
-from iam_guard.api.sts.user_sessions import (
-    federated_user,
-    federation_further,
-    get_federation_token,
-    get_session_token,
-    own_session,
-)
+from iam_guard.api.sts.user_sessions import federated_user, get_federation_token, get_session_token, own_session
 from iam_guard.api.sts.web_identities import (
     assume_role_with_web_identity,
     verify_web_identity,
@@ -85,11 +74,14 @@ STS = Service(
             get_federation_token,
             federated_user,
             keys=(tag_keys,),
-            further=(federation_further,),
+            further=(tag_permission("sts:TagSession", federated_user, tag_keys),),
             reads=True,
         ),
         "GetWebIdentityToken": Operation(
-            get_web_identity_token, own_identity, keys=(identity_keys,), further=(identity_further,)
+            get_web_identity_token,
+            own_identity,
+            keys=(identity_keys,),
+            further=(tag_permission("sts:TagGetWebIdentityToken", own_identity, identity_keys),),
         ),
         "GetSessionToken": Operation(get_session_token, own_session, keys=(mfa_keys,), writes=has_mfa_code),
     },

@@ -13,7 +13,7 @@ from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Permission, not_authorized
-from iam_guard.api.session_limits import session_issuance
+from iam_guard.api.session_limits import own_source_identity
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys, verified_mfa_code
 from iam_guard.api.sts.session_policies import requested_policies
@@ -71,8 +71,7 @@ def assume_role_further(call: ServiceCall, parameters: Input) -> list[Permission
 
 def source_identity(call: ServiceCall, parameters: Input) -> str | None:
     """Return the session's source identity, requested or inherited. Raises `AccessDenied` if they differ (S-16)."""
-    issued = session_issuance(call.caller)
-    inherited = None if issued is None else issued.source_identity
+    inherited = own_source_identity(call.caller)
     requested: str | None = parameters.get("SourceIdentity")
     if inherited is not None and requested not in (None, inherited):
         raise AccessDenied("The source identity is already set for this assume role session")

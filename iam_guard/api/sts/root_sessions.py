@@ -18,7 +18,7 @@ from iam_guard.api.iam.entities import parsed_arn
 from iam_guard.api.iam.organization_features import SESSIONS
 from iam_guard.api.operation import Keys, not_authorized
 from iam_guard.api.organization_position import find_position
-from iam_guard.api.session_limits import session_issuance
+from iam_guard.api.session_limits import own_source_identity
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.session_policies import default_text
 from iam_guard.errors import AccessDenied, ValidationError
@@ -59,8 +59,7 @@ def assume_root(call: ServiceCall, parameters: Input) -> Output:
     arn = root_arn(call.partition, account)
     if not _manages_root_sessions(call, account):  # INVARIANT: such a call was denied
         raise not_authorized(call.caller, "sts:AssumeRoot", arn)
-    issued = session_issuance(call.caller)
-    identity = None if issued is None else issued.source_identity
+    identity = own_source_identity(call.caller)
     principal = Principal(
         PrincipalType.ROOT,
         arn,

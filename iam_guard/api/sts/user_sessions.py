@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.operation import Permission, all_resources
+from iam_guard.api.operation import all_resources
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code, verified_mfa_code
 from iam_guard.api.sts.session_policies import requested_policies
-from iam_guard.api.sts.session_tags import passed_tags, tag_keys
+from iam_guard.api.sts.session_tags import passed_tags
 from iam_guard.errors import AccessDenied
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
@@ -53,13 +53,6 @@ def federated_user(call: ServiceCall, parameters: Input) -> Resource:
     """Return the new federated user, by its session ARN."""
     _long_term_key(call, "GetFederationToken")
     return Resource(_federated_arn(call, parameters), account=call.account)
-
-
-def federation_further(call: ServiceCall, parameters: Input) -> list[Permission]:
-    """Require the permission to tag the session."""
-    if not parameters.get("Tags"):
-        return []
-    return [Permission("sts:TagSession", federated_user(call, parameters), tag_keys(call, parameters))]
 
 
 def get_federation_token(call: ServiceCall, parameters: Input) -> Output:

@@ -17,20 +17,10 @@ from iam_guard.api.iam import (
 from iam_guard.api.iam.authorization_targets import key_from_member, principal_target
 from iam_guard.api.operation import Operation
 
-_CREDENTIALS, _SESSIONS = organization_features.CREDENTIALS, organization_features.SESSIONS
-
 ROWS: Mapping[str, Operation] = {
     "CreateAccountAlias": Operation(account_aliases.create_account_alias),
     "DeleteAccountAlias": Operation(account_aliases.delete_account_alias),
-    "DisableOrganizationsRootCredentialsManagement": Operation(
-        organization_features.disable_feature_handler(_CREDENTIALS)
-    ),
-    "DisableOrganizationsRootSessions": Operation(organization_features.disable_feature_handler(_SESSIONS)),
     "DisableOutboundWebIdentityFederation": Operation(account_settings.disable_outbound_federation),
-    "EnableOrganizationsRootCredentialsManagement": Operation(
-        organization_features.enable_feature_handler(_CREDENTIALS)
-    ),
-    "EnableOrganizationsRootSessions": Operation(organization_features.enable_feature_handler(_SESSIONS)),
     "EnableOutboundWebIdentityFederation": Operation(account_settings.enable_outbound_federation),
     "GenerateCredentialReport": Operation(credential_report.generate_credential_report),
     "GenerateOrganizationsAccessReport": Operation(
@@ -55,5 +45,6 @@ ROWS: Mapping[str, Operation] = {
     "ListOrganizationsFeatures": Operation(organization_features.list_organizations_features, reads=True),
     "PutAccountProperties": Operation(account_settings.put_account_properties),
     "SetSecurityTokenServicePreferences": Operation(account_settings.set_security_token_service_preferences),
+    **organization_features.ROWS,
     **unsupported_operations.ROWS,
 }

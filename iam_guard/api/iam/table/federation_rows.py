@@ -20,15 +20,12 @@ from iam_guard.store import schema
 
 _SAML = arn_target("SAMLProviderArn", find_saml_provider)
 _SAML_REQUESTED = requested_propagation_keys(requested_issuers)
-_SAML_STORED = stored_propagation_keys(
-    lambda call, parameters: find_saml_provider(call, parameters["SAMLProviderArn"]), stored_issuers
-)
+_SAML_STORED = stored_propagation_keys("SAMLProviderArn", find_saml_provider, stored_issuers)
 
 _OIDC = arn_target("OpenIDConnectProviderArn", find_oidc_provider)
 _OIDC_REQUESTED = requested_propagation_keys(lambda parameters: [parameters["Url"]] if "Url" in parameters else [])
 _OIDC_STORED = stored_propagation_keys(
-    lambda call, parameters: find_oidc_provider(call, parameters["OpenIDConnectProviderArn"]),
-    lambda row: [f"https://{row['url']}"],
+    "OpenIDConnectProviderArn", find_oidc_provider, lambda row: [f"https://{row['url']}"]
 )
 
 _SAML_PROVIDERS: Mapping[str, Operation] = {

@@ -19,7 +19,7 @@ from iam_guard.api.iam.authorization_targets import (
 )
 from iam_guard.api.iam.entities import load_role, load_user
 from iam_guard.api.iam.output_members import describe_groups, describe_roles, describe_users
-from iam_guard.api.iam.policy_digests import boundary_digest, no_digest, role_trust_digest
+from iam_guard.api.iam.policy_digests import boundary_digest, role_trust_digest
 from iam_guard.api.iam.service_linked_roles import linked_role, role_of_task
 from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Digests, Operation
@@ -37,7 +37,7 @@ def _boundary_operations(kind: Kind) -> dict[str, Operation]:
             boundaries.delete_boundary_handler(kind),
             holder,
             (current_boundary_key(kind),),
-            digests=Digests(digest, no_digest),
+            digests=Digests(digest, None),
         ),
         f"Put{word}PermissionsBoundary": Operation(
             boundaries.put_boundary_handler(kind), holder, (requested_boundary_key,), digests=Digests(digest, digest)
@@ -78,7 +78,7 @@ _ROLES: Mapping[str, Operation] = {
         roles.create_role,
         new_entity_target("role", "RoleName"),
         requested_boundary_key,
-        digests=Digests(no_digest, role_trust_digest),
+        digests=Digests(None, role_trust_digest),
     ),
     "CreateServiceLinkedRole": Operation(
         service_linked_roles.create_service_linked_role,
@@ -86,7 +86,7 @@ _ROLES: Mapping[str, Operation] = {
         (key_from_member("iam:AWSServiceName", "AWSServiceName"),),
     ),
     "DeleteRole": Operation(
-        identities.delete_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, no_digest)
+        identities.delete_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, None)
     ),
     "DeleteServiceLinkedRole": Operation(service_linked_roles.delete_service_linked_role, ROLE),
     "GetRole": Operation(roles.get_role, ROLE, (_OF_ROLE,), reads=True),

@@ -26,7 +26,6 @@ from iam_guard.api.iam.policy_digests import (
     inline_digest,
     named_digest,
     newest_digest,
-    no_digest,
 )
 from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Digests, KeySource, Operation
@@ -47,13 +46,13 @@ def _policies_of(kind: Kind) -> dict[str, Operation]:
             digests=Digests(attached, default_digest),
         ),
         f"Delete{word}Policy": Operation(
-            inline_policies.delete_inline_handler(kind), holder, boundary, digests=Digests(inline, no_digest)
+            inline_policies.delete_inline_handler(kind), holder, boundary, digests=Digests(inline, None)
         ),
         f"Detach{word}Policy": Operation(
             attachments.detach_handler(kind),
             holder,
             (policy_arn_key, *boundary),
-            digests=Digests(attached, no_digest),
+            digests=Digests(attached, None),
         ),
         f"Get{word}Policy": Operation(inline_policies.get_inline_handler(kind), holder, reads=True),
         f"List{word}Policies": Operation(inline_policies.list_inline_handler(kind), holder, reads=True),
@@ -69,14 +68,14 @@ ROWS: Mapping[str, Operation] = {
         "Policy",
         managed_policies.create_policy,
         new_entity_target("policy", "PolicyName"),
-        digests=Digests(no_digest, created_digest),
+        digests=Digests(None, created_digest),
     ),
     "CreatePolicyVersion": Operation(
         policy_versions.create_policy_version, POLICY, digests=Digests(default_digest, newest_digest)
     ),
-    "DeletePolicy": Operation(managed_policies.delete_policy, POLICY, digests=Digests(default_digest, no_digest)),
+    "DeletePolicy": Operation(managed_policies.delete_policy, POLICY, digests=Digests(default_digest, None)),
     "DeletePolicyVersion": Operation(
-        policy_versions.delete_policy_version, POLICY, digests=Digests(named_digest, no_digest)
+        policy_versions.delete_policy_version, POLICY, digests=Digests(named_digest, None)
     ),
     "GetAccountAuthorizationDetails": Operation(authorization_details.get_account_authorization_details, reads=True),
     "GetPolicy": Operation(managed_policies.get_policy, POLICY, reads=True),
