@@ -6,7 +6,6 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.service_errors import FeatureDisabled, FeatureEnabled
 from iam_guard.api.token_issuer import disable_issuer, enable_issuer, issuer_of
 from iam_guard.errors import InvalidInput
-from iam_guard.store.records import Row
 from iam_guard.store.schema import accounts
 
 MAX_PROPERTIES = 100
@@ -74,9 +73,5 @@ def _namespace(key: str) -> str:
 
 
 def _properties(call: ServiceCall) -> dict[str, str]:
-    account = _account(call)
+    account = call.records.one(accounts, id=call.account)
     return dict((account and account["properties"]) or {})
-
-
-def _account(call: ServiceCall) -> Row | None:
-    return call.records.one(accounts, id=call.account)

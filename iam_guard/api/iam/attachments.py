@@ -1,6 +1,6 @@
 """Attaching managed policies to users, groups and roles, and listing attachments (G-76, K-33).
 
-Each operation exists for three kinds of entity, so a factory creates its handlers.
+Each operation exists for three kinds of entity, so its function takes the kind first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import NAME_MEMBER, load_identity, load_policy, policy_arn, require_quota
 from iam_guard.api.iam.managed_policies import attachable_policy
 from iam_guard.api.iam.protected_entities import load_modifiable
-from iam_guard.api.operation import Handler
 from iam_guard.api.paging import Columns, Key, fetch_from, page_of_rows, page_of_table
 from iam_guard.errors import NoSuchEntity
 from iam_guard.store.identifiers import Kind
@@ -20,44 +19,32 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, identities, policies
 
 
-def attach_handler(kind: Kind) -> Handler:
-    """Return the handler that attaches a policy; attaching it twice is no error."""
-
-    def attach(call: ServiceCall, parameters: Input) -> None:
-        holder = load_modifiable(call, kind, parameters)
-        link = {"identity_id": holder["id"], "policy_id": attachable_policy(call, parameters)["id"]}
-        if call.records.count(attachments, **link):
-            return
-        current = call.records.count(attachments, identity_id=holder["id"])
-        require_quota(f"policies attached to a {kind.value}", f"PoliciesPer{kind.value.capitalize()}", current)
-        call.records.insert(attachments, **link)
-
-    return attach
+def attach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Attach a policy; attaching it twice is no error."""
+    holder = load_modifiable(call, kind, parameters)
+    link = {"identity_id": holder["id"], "policy_id": attachable_policy(call, parameters)["id"]}
+    if call.records.count(attachments, **link):
+        return
+    current = call.records.count(attachments, identity_id=holder["id"])
+    require_quota(f"policies attached to a {kind.value}", f"PoliciesPer{kind.value.capitalize()}", current)
+    call.records.insert(attachments, **link)
 
 
-def detach_handler(kind: Kind) -> Handler:
-    """Return the handler that detaches a policy."""
-
-    def detach(call: ServiceCall, parameters: Input) -> None:
-        holder = load_modifiable(call, kind, parameters)
-        policy = load_policy(call, parameters["PolicyArn"])
-        if not call.records.delete(attachments, identity_id=holder["id"], policy_id=policy["id"]):
-            raise NoSuchEntity(f"Policy {parameters['PolicyArn']} was not found.")
-
-    return detach
+def detach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Detach a policy."""
+    holder = load_modifiable(call, kind, parameters)
+    policy = load_policy(call, parameters["PolicyArn"])
+    if not call.records.delete(attachments, identity_id=holder["id"], policy_id=policy["id"]):
+        raise NoSuchEntity(f"Policy {parameters['PolicyArn']} was not found.")
 
 
-def list_attached_handler(kind: Kind) -> Handler:
-    """Return the handler that lists an entity's attached policies, sorted by name."""
-
-    def list_attached(call: ServiceCall, parameters: Input) -> Output:
-        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        order = ("folded", "account")  # AWS may have a policy with the same name
-        policy_ids = call.records.values_of(attachments, "policy_id", identity_id=holder["id"])
-        page = page_of_table(call, parameters, policies, order, id=policy_ids)
-        return {"AttachedPolicies": [describe_attachment(call, row) for row in page.rows], **page.members}
-
-    return list_attached
+def list_attached_policies(kind: Kind, call: ServiceCall, parameters: Input) -> Output:
+    """List an entity's attached policies, sorted by name."""
+    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    order = ("folded", "account")  # AWS may have a policy with the same name
+    policy_ids = call.records.values_of(attachments, "policy_id", identity_id=holder["id"])
+    page = page_of_table(call, parameters, policies, order, id=policy_ids)
+    return {"AttachedPolicies": [describe_attachment(call, row) for row in page.rows], **page.members}
 
 
 def describe_attachment(call: ServiceCall, policy: Row) -> Output:

@@ -58,7 +58,8 @@ def get_account_authorization_details(call: ServiceCall, parameters: Input) -> O
         for number, section in sections.items():
             if after is None or number >= after[0]:
                 begin = after[1:] if after is not None and number == after[0] else None
-                rows = _rows(call, section, begin, limit - len(found))
+                page_limit, where = limit - len(found), section.where(call)
+                rows = call.records.page(section.table, order=("folded",), after=begin, limit=page_limit, **where)
                 found += [{"section": number, "folded": row["folded"], "row": row} for row in rows]
             if len(found) == limit:
                 break
@@ -77,11 +78,6 @@ def get_account_authorization_details(call: ServiceCall, parameters: Input) -> O
         if rows:
             output[section.member] += section.describe(call, rows)
     return {**output, **page.members}
-
-
-def _rows(call: ServiceCall, section: Section, after: Key | None, limit: int) -> Rows:
-    where = section.where(call)
-    return call.records.page(section.table, order=("folded",), after=after, limit=limit, **where)
 
 
 # --- users, groups, roles ----------------------------------------------------------------------------------------

@@ -137,16 +137,11 @@ def _entity(call: ServiceCall, kind: str, row: Row | None, name: str) -> Resourc
 
 def request_tags(call: ServiceCall, parameters: Input) -> Keys:
     """Return `aws:RequestTag/*` and `aws:TagKeys` for a call with tags or tag keys."""
-    keys: dict[str, Given] = {
-        f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in _unique(parameters.get("Tags", ()))
-    }
-    tag_keys = [tag["Key"] for tag in parameters.get("Tags", ())] + list(parameters.get("TagKeys", ()))
+    tags: Sequence[Mapping[str, Any]] = parameters.get("Tags", ())
+    unique_tags = {tag["Key"].lower(): tag for tag in tags}.values()  # the handler rejects repeated keys
+    keys: dict[str, Given] = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in unique_tags}
+    tag_keys = [tag["Key"] for tag in tags] + list(parameters.get("TagKeys", ()))
     return {**keys, "aws:TagKeys": tag_keys} if tag_keys else keys
-
-
-def _unique(tags: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Drop tags with a repeated key, in any letter case; the handler rejects such calls."""
-    return list({tag["Key"].lower(): tag for tag in tags}.values())
 
 
 def policy_arn_key(call: ServiceCall, parameters: Input) -> Keys:
@@ -180,8 +175,9 @@ def key_from_member(key: str, member: str) -> KeySource:
 # --- further permissions -----------------------------------------------------------------------------------------
 
 
-def rename_permission(kind: str, name_member: str, new_name_member: str, table: Table = identities) -> Further:
+def rename_permission(kind: str, name_member: str, table: Table = identities) -> Further:
     """Require the same permission on the new ARN of a renamed entity."""
+    new_name_member = f"New{name_member}"
 
     def further(call: ServiceCall, parameters: Input) -> list[Permission]:
         if new_name_member not in parameters and "NewPath" not in parameters:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.entities import find_policy
 from iam_guard.api.iam.protected_entities import load_modifiable
-from iam_guard.api.operation import Handler
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import identities
@@ -28,23 +27,15 @@ def requested_boundary(call: ServiceCall, parameters: Input) -> str | None:
     raise NoSuchEntity(f"Scope ARN: {arn} does not exist or is not attachable.")
 
 
-def put_boundary_handler(kind: Kind) -> Handler:
-    """Return the handler that sets or replaces a user's or role's boundary."""
-
-    def put_boundary(call: ServiceCall, parameters: Input) -> None:
-        row = load_modifiable(call, kind, parameters)
-        call.records.update(identities, {"boundary_id": requested_boundary(call, parameters)}, id=row["id"])
-
-    return put_boundary
+def put_boundary(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Set or replace a user's or role's boundary."""
+    row = load_modifiable(call, kind, parameters)
+    call.records.update(identities, {"boundary_id": requested_boundary(call, parameters)}, id=row["id"])
 
 
-def delete_boundary_handler(kind: Kind) -> Handler:
-    """Return the handler that removes a user's or role's boundary."""
-
-    def delete_boundary(call: ServiceCall, parameters: Input) -> None:
-        row = load_modifiable(call, kind, parameters)
-        if row["boundary_id"] is None:
-            raise NoSuchEntity(f"{kind.value.capitalize()} {row['name']} does not have a permissions boundary.")
-        call.records.update(identities, {"boundary_id": None}, id=row["id"])
-
-    return delete_boundary
+def delete_boundary(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Remove a user's or role's boundary."""
+    row = load_modifiable(call, kind, parameters)
+    if row["boundary_id"] is None:
+        raise NoSuchEntity(f"{kind.value.capitalize()} {row['name']} does not have a permissions boundary.")
+    call.records.update(identities, {"boundary_id": None}, id=row["id"])

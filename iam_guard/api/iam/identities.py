@@ -108,28 +108,20 @@ def list_handler(kind: Kind, describe: Callable[[ServiceCall, Sequence[Row]], li
     return list_identities
 
 
-def rename_handler(kind: Kind) -> Handler:
-    """Return the handler that changes the name or path of a user or group; the unique id stays (P-10)."""
-
-    def rename(call: ServiceCall, parameters: Input) -> None:
-        row = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        name: str = parameters.get(f"New{NAME_MEMBER[kind]}", row["name"])
-        if fold(name) != row["folded"]:
-            require_free(call, kind, name)
-        values = {"path": parameters.get("NewPath", row["path"]), "name": name, "folded": fold(name)}
-        call.records.update(identities, values, id=row["id"])
-
-    return rename
+def rename_identity(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Change the name or path of a user or group; the unique id stays (P-10)."""
+    row = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    name: str = parameters.get(f"New{NAME_MEMBER[kind]}", row["name"])
+    if fold(name) != row["folded"]:
+        require_free(call, kind, name)
+    values = {"path": parameters.get("NewPath", row["path"]), "name": name, "folded": fold(name)}
+    call.records.update(identities, values, id=row["id"])
 
 
-def delete_handler(kind: Kind) -> Handler:
-    """Return the handler that deletes a user, group or role that nothing references."""
-
-    def delete(call: ServiceCall, parameters: Input) -> None:
-        row = load_modifiable(call, kind, parameters)
-        for table, column, message in _IN_USE[kind]:
-            if call.records.count(table, **{column: row["id"]}):
-                raise DeleteConflict(message)
-        call.records.delete(identities, id=row["id"])
-
-    return delete
+def delete_identity(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Delete a user, group or role that nothing references."""
+    row = load_modifiable(call, kind, parameters)
+    for table, column, message in _IN_USE[kind]:
+        if call.records.count(table, **{column: row["id"]}):
+            raise DeleteConflict(message)
+    call.records.delete(identities, id=row["id"])

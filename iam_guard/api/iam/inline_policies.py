@@ -1,7 +1,7 @@
 """Inline policies of users, groups and roles: put, get, list, delete (G-12, G-13, G-19, G-70).
 
-A policy's name is unique within its entity, in any letter case. Each operation exists for three kinds of entity, so a
-factory creates its handlers.
+A policy's name is unique within its entity, in any letter case. Each operation exists for three kinds of entity, so its
+function takes the kind first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import NAME_MEMBER, load_identity
 from iam_guard.api.iam.protected_entities import load_modifiable
-from iam_guard.api.operation import Handler
 from iam_guard.api.paging import page_of_table
 from iam_guard.errors import LimitExceeded, NoSuchEntity
 from iam_guard.model.decision import PolicyType
@@ -20,20 +19,16 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import inline_policies
 
 
-def put_inline_handler(kind: Kind) -> Handler:
-    """Return the handler that creates or replaces a policy."""
-
-    def put(call: ServiceCall, parameters: Input) -> None:
-        holder = load_modifiable(call, kind, parameters)
-        document = validate_for_write(parameters["PolicyDocument"], PolicyType.IDENTITY, partition=call.partition)
-        name: str = parameters["PolicyName"]
-        _require_space(call, holder, fold(name), document.text)
-        key = {"identity_id": holder["id"], "folded": fold(name)}
-        values = {"name": name, "text": document.text, "digest": document.digest}
-        if not call.records.update(inline_policies, values, **key):
-            call.records.insert(inline_policies, **key, **values)
-
-    return put
+def put_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Create or replace a policy."""
+    holder = load_modifiable(call, kind, parameters)
+    document = validate_for_write(parameters["PolicyDocument"], PolicyType.IDENTITY, partition=call.partition)
+    name: str = parameters["PolicyName"]
+    _require_space(call, holder, fold(name), document.text)
+    key = {"identity_id": holder["id"], "folded": fold(name)}
+    values = {"name": name, "text": document.text, "digest": document.digest}
+    if not call.records.update(inline_policies, values, **key):
+        call.records.insert(inline_policies, **key, **values)
 
 
 def _require_space(call: ServiceCall, holder: Row, folded: str, text: str) -> None:
@@ -48,40 +43,28 @@ def _require_space(call: ServiceCall, holder: Row, folded: str, text: str) -> No
         )
 
 
-def get_inline_handler(kind: Kind) -> Handler:
-    """Return the handler that returns a policy as it was written."""
-
-    def get(call: ServiceCall, parameters: Input) -> Output:
-        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
-        if row is None:
-            raise _not_found(kind, parameters)
-        return {NAME_MEMBER[kind]: holder["name"], "PolicyName": row["name"], "PolicyDocument": row["text"]}
-
-    return get
+def get_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> Output:
+    """Return a policy as it was written."""
+    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
+    if row is None:
+        raise _not_found(kind, parameters)
+    return {NAME_MEMBER[kind]: holder["name"], "PolicyName": row["name"], "PolicyDocument": row["text"]}
 
 
-def list_inline_handler(kind: Kind) -> Handler:
-    """Return the handler that lists the names of an entity's policies."""
-
-    def list_names(call: ServiceCall, parameters: Input) -> Output:
-        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        page = page_of_table(call, parameters, inline_policies, ("folded",), identity_id=holder["id"])
-        return {"PolicyNames": [row["name"] for row in page.rows], **page.members}
-
-    return list_names
+def list_inline_policies(kind: Kind, call: ServiceCall, parameters: Input) -> Output:
+    """List the names of an entity's policies."""
+    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    page = page_of_table(call, parameters, inline_policies, ("folded",), identity_id=holder["id"])
+    return {"PolicyNames": [row["name"] for row in page.rows], **page.members}
 
 
-def delete_inline_handler(kind: Kind) -> Handler:
-    """Return the handler that deletes a policy."""
-
-    def delete(call: ServiceCall, parameters: Input) -> None:
-        holder = load_modifiable(call, kind, parameters)
-        key = {"identity_id": holder["id"], "folded": fold(parameters["PolicyName"])}
-        if not call.records.delete(inline_policies, **key):
-            raise _not_found(kind, parameters)
-
-    return delete
+def delete_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
+    """Delete a policy."""
+    holder = load_modifiable(call, kind, parameters)
+    key = {"identity_id": holder["id"], "folded": fold(parameters["PolicyName"])}
+    if not call.records.delete(inline_policies, **key):
+        raise _not_found(kind, parameters)
 
 
 def _not_found(kind: Kind, parameters: Input) -> NoSuchEntity:

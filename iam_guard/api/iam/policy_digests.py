@@ -8,45 +8,32 @@ from __future__ import annotations
 
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.entities import NAME_MEMBER, find_policy, load_identity
-from iam_guard.api.operation import DigestSource
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, inline_policies, policies, policy_versions
 
 
-def inline_digest(kind: Kind) -> DigestSource:
+def inline_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of the call's inline policy."""
-
-    def find(call: ServiceCall, parameters: Input) -> str | None:
-        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
-        return None if row is None else str(row["digest"])
-
-    return find
+    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
+    return None if row is None else str(row["digest"])
 
 
-def attached_digest(kind: Kind) -> DigestSource:
+def attached_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of the call's managed policy if it is attached."""
-
-    def find(call: ServiceCall, parameters: Input) -> str | None:
-        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        policy = find_policy(call, parameters["PolicyArn"])
-        if policy is None or not call.records.count(attachments, identity_id=holder["id"], policy_id=policy["id"]):
-            return None
-        return _default(call, policy)
-
-    return find
+    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    policy = find_policy(call, parameters["PolicyArn"])
+    if policy is None or not call.records.count(attachments, identity_id=holder["id"], policy_id=policy["id"]):
+        return None
+    return _default(call, policy)
 
 
-def boundary_digest(kind: Kind) -> DigestSource:
+def boundary_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of a user's or role's permissions boundary."""
-
-    def find(call: ServiceCall, parameters: Input) -> str | None:
-        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
-        policy = call.records.one(policies, id=holder["boundary_id"]) if holder["boundary_id"] else None
-        return _default(call, policy)
-
-    return find
+    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    policy = call.records.one(policies, id=holder["boundary_id"]) if holder["boundary_id"] else None
+    return _default(call, policy)
 
 
 def role_trust_digest(call: ServiceCall, parameters: Input) -> str | None:

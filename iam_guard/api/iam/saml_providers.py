@@ -23,7 +23,7 @@ from iam_guard.api.iam.context_providers import (
 )
 from iam_guard.api.iam.entities import named_columns, require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
-from iam_guard.api.iam.saml_metadata import SamlMetadata, read_metadata
+from iam_guard.api.iam.saml_metadata import read_metadata
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
 from iam_guard.store.identifiers import fold, iam_arn
@@ -95,10 +95,12 @@ def create_saml_provider(call: ServiceCall, parameters: Input) -> Output:
 def get_saml_provider(call: ServiceCall, parameters: Input) -> Output:
     """Describe a provider, with the ids of its private keys."""
     row = load_saml_provider(call, parameters)
+    metadata = read_metadata(row["document"])
+    hashes = [hashlib.sha256(certificate).hexdigest() for certificate in metadata.certificates]
     return {
         "SAMLProviderUUID": row["id"],
         "SAMLMetadataDocument": row["document"],
-        "SAMLKeyHashes": [_key_hashes(read_metadata(row["document"]))],
+        "SAMLKeyHashes": [{"IssuerURL": metadata.entity_id, "KeyHashes": hashes}],
         "CreateDate": instant(row["created"]),
         "ValidUntil": instant(row["valid_until"]),
         "Tags": tag_list(row["tags"]),
@@ -109,11 +111,6 @@ def get_saml_provider(call: ServiceCall, parameters: Input) -> Output:
         ],
         **describe_propagation(row),
     }
-
-
-def _key_hashes(metadata: SamlMetadata) -> Output:
-    hashes = [hashlib.sha256(certificate).hexdigest() for certificate in metadata.certificates]
-    return {"IssuerURL": metadata.entity_id, "KeyHashes": hashes}
 
 
 def list_saml_providers(call: ServiceCall, parameters: Input) -> Output:

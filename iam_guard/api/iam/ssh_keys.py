@@ -62,7 +62,9 @@ def get_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
     """Return a key in the requested encoding."""
     owner = load_user(call, parameters)
     row = load_credential(call, SSH_KEY, owner, parameters["SSHPublicKeyId"])
-    body = row["body"] if parameters["Encoding"] == "SSH" else _in_pem(row["body"])
+    body: str = row["body"]
+    if parameters["Encoding"] != "SSH":
+        body = read_public_key(body).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
     return {"SSHPublicKey": _describe(owner, row, body)}
 
 
@@ -88,11 +90,6 @@ def fingerprint(body: str) -> str:
     """Return the MD5 fingerprint of a key in OpenSSH format, as `ssh-keygen -l -E md5` shows it."""
     digest = hashlib.md5(base64.b64decode(body.split(" ")[1]), usedforsecurity=False).digest()
     return digest.hex(":")
-
-
-def _in_pem(body: str) -> str:
-    key = read_public_key(body)
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
 def describe_ssh_key(row: Row, name: str) -> Output:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
@@ -62,9 +63,9 @@ def tag_operations(
     """
     find_to_change = find_modifiable or find
     return {
-        f"List{entity}Tags": Operation(_list_handler(find), target, reads=True),
-        f"Tag{entity}": Operation(_tag_handler(table, find_to_change), target, (request_tags,)),
-        f"Untag{entity}": Operation(_untag_handler(table, find_to_change), target, (request_tags,)),
+        f"List{entity}Tags": Operation(partial(_list_tags, find), target, reads=True),
+        f"Tag{entity}": Operation(partial(_tag, table, find_to_change), target, (request_tags,)),
+        f"Untag{entity}": Operation(partial(_untag, table, find_to_change), target, (request_tags,)),
     }
 
 
@@ -76,39 +77,27 @@ def create_operation(
     return Operation(handle, target, (*keys, request_tags), further=(further,), digests=digests)
 
 
-def _tag_handler(table: Table, find: Find) -> Handler:
-    """Return the handler that tags an entity."""
-
-    def tag(call: ServiceCall, parameters: Input) -> None:
-        row = find(call, parameters)
-        call.records.update(table, {"tags": merge_tags(row["tags"], parameters)}, **_key_of(table, row))
-
-    return tag
+def _tag(table: Table, find: Find, call: ServiceCall, parameters: Input) -> None:
+    """Tag an entity."""
+    row = find(call, parameters)
+    call.records.update(table, {"tags": merge_tags(row["tags"], parameters)}, **_key_of(table, row))
 
 
-def _untag_handler(table: Table, find: Find) -> Handler:
-    """Return the handler that removes tags by key; a missing key is no error."""
-
-    def untag(call: ServiceCall, parameters: Input) -> None:
-        row = find(call, parameters)
-        for tag_key in parameters["TagKeys"]:
-            _refuse_system_tag(tag_key)
-        removed = {tag_key.lower() for tag_key in parameters["TagKeys"]}
-        remaining = {name: value for name, value in row["tags"].items() if name.lower() not in removed}
-        call.records.update(table, {"tags": remaining}, **_key_of(table, row))
-
-    return untag
+def _untag(table: Table, find: Find, call: ServiceCall, parameters: Input) -> None:
+    """Remove tags by key; a missing key is no error."""
+    row = find(call, parameters)
+    for tag_key in parameters["TagKeys"]:
+        _refuse_system_tag(tag_key)
+    removed = {tag_key.lower() for tag_key in parameters["TagKeys"]}
+    remaining = {name: value for name, value in row["tags"].items() if name.lower() not in removed}
+    call.records.update(table, {"tags": remaining}, **_key_of(table, row))
 
 
-def _list_handler(find: Find) -> Handler:
-    """Return the handler that lists the tags of an entity."""
-
-    def list_tags(call: ServiceCall, parameters: Input) -> Output:
-        tags: list[dict[str, Any]] = tag_list(find(call, parameters)["tags"])
-        page = page_of_list(parameters, tags, lambda tag: _sort_key(tag["Key"]))
-        return {"Tags": page.rows, **page.members}
-
-    return list_tags
+def _list_tags(find: Find, call: ServiceCall, parameters: Input) -> Output:
+    """List the tags of an entity."""
+    tags: list[dict[str, Any]] = tag_list(find(call, parameters)["tags"])
+    page = page_of_list(parameters, tags, lambda tag: _sort_key(tag["Key"]))
+    return {"Tags": page.rows, **page.members}
 
 
 def _key_of(table: Table, row: Row) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.iam.authorization_targets import USER
 from iam_guard.api.iam.credential_owners import owner_id, owner_name
 from iam_guard.api.iam.entities import require_row
-from iam_guard.api.operation import Handler
+from iam_guard.api.operation import Handler, KeySource, Operation
 from iam_guard.api.paging import page_of_table
 from iam_guard.errors import InvalidInput
 from iam_guard.store.records import Row, Table
@@ -41,8 +42,8 @@ def list_handler(kind: CredentialKind, member: str, describe: Callable[[Row, str
     return list_credentials
 
 
-def update_status_handler(kind: CredentialKind) -> Handler:
-    """Return the handler that activates or deactivates a credential; a deactivated one is rejected at once."""
+def change_operations(entity: str, kind: CredentialKind, *keys: KeySource) -> dict[str, Operation]:
+    """Return the operations that activate or deactivate a credential, and delete it; both take effect at once."""
 
     def update_status(call: ServiceCall, parameters: Input) -> None:
         row = load_credential(call, kind, kind.find_owner(call, parameters), parameters[kind.member])
@@ -50,17 +51,11 @@ def update_status_handler(kind: CredentialKind) -> Handler:
             raise InvalidInput("The status Expired cannot be set.", place="Status")
         call.records.update(kind.table, {"status": parameters["Status"]}, id=row["id"])
 
-    return update_status
-
-
-def delete_handler(kind: CredentialKind) -> Handler:
-    """Return the handler that deletes a credential."""
-
     def delete(call: ServiceCall, parameters: Input) -> None:
         row = load_credential(call, kind, kind.find_owner(call, parameters), parameters[kind.member])
         call.records.delete(kind.table, id=row["id"])
 
-    return delete
+    return {f"Update{entity}": Operation(update_status, USER, keys), f"Delete{entity}": Operation(delete, USER, keys)}
 
 
 def _of_owner(call: ServiceCall, kind: CredentialKind, owner: Row | None) -> dict[str, Any]:

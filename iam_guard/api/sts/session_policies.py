@@ -32,7 +32,7 @@ def requested_policies(call: ServiceCall, parameters: Input) -> tuple[str, ...] 
     if size > SESSION.characters:
         percent = -(-100 * size // SESSION.characters)
         raise PackedPolicyTooLarge(f"Packed policy consumes {percent}% of allotted space, please use smaller policy.")
-    texts = [] if inline is None else [_checked(call, inline)]
+    texts = [] if inline is None else [validate_for_write(inline, PolicyType.SESSION, partition=call.partition).text]
     return (*texts, *(default_text(call, arn) for arn in arns))
 
 
@@ -44,10 +44,6 @@ def _policy_arns(parameters: Input) -> Sequence[str]:
             f"less than or equal to {MAX_MANAGED}"
         )
     return arns
-
-
-def _checked(call: ServiceCall, text: str) -> str:
-    return validate_for_write(text, PolicyType.SESSION, partition=call.partition).text
 
 
 def default_text(call: ServiceCall, arn: str) -> str:

@@ -55,7 +55,8 @@ def web_identity_permissions(call: ServiceCall, parameters: Input) -> list[Permi
 
 def assume_role_with_web_identity(call: ServiceCall, parameters: Input) -> Output:
     """Issue a session of a role for a federated identity that its trust policy allows."""
-    token = _verified_token(call).token
+    verified = _verified_token(call)
+    token = verified.token
     role = find_role(call.records, call.partition, parameters["RoleArn"])
     if role is None:  # INVARIANT: a missing role has no trust policy, so its call was denied
         raise not_admitted(ACTION)
@@ -73,7 +74,7 @@ def assume_role_with_web_identity(call: ServiceCall, parameters: Input) -> Outpu
         "AssumedRoleUser": {"Arn": principal.arn, "AssumedRoleId": principal.userid},
         "PackedPolicySize": issued.packed_size,
         "Provider": token.issuer,
-        "Audience": _audience(call),
+        "Audience": audience_of(token, find_provider(call.records, call.partition, verified.account, token.issuer)),
         "SourceIdentity": identity.source_identity,
     }
 
@@ -90,12 +91,6 @@ def _federated_identity(
         session_name=parameters["RoleSessionName"],
         session_policies=policies,
     )
-
-
-def _audience(call: ServiceCall) -> str:
-    verified = _verified_token(call)
-    provider = find_provider(call.records, call.partition, verified.account, verified.token.issuer)
-    return audience_of(verified.token, provider)
 
 
 def _verified_token(call: ServiceCall) -> VerifiedToken:

@@ -25,17 +25,17 @@ from iam_guard.api.iam.authorization_targets import (
 )
 from iam_guard.api.iam.credential_owners import device_owner_target
 from iam_guard.api.iam.tags import create_operation, tag_operations
-from iam_guard.api.iam.user_credentials import delete_handler, list_handler, update_status_handler
+from iam_guard.api.iam.user_credentials import change_operations, list_handler
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
 _SERVICE = service_credentials.service_of_credential
 
-_KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
+ROWS: Mapping[str, Operation] = {
+    # --- access keys and passwords
     "ChangePassword": Operation(login_profiles.change_password, login_profiles.own_password_target),
     "CreateAccessKey": Operation(access_keys.create_access_key, USER),
     "CreateLoginProfile": Operation(login_profiles.create_login_profile, USER),
-    "DeleteAccessKey": Operation(delete_handler(access_keys.ACCESS_KEY), USER),
     "DeleteAccountPasswordPolicy": Operation(password_policy.delete_account_password_policy),
     "DeleteLoginProfile": Operation(login_profiles.delete_login_profile, USER),
     "GetAccessKeyLastUsed": Operation(access_keys.get_access_key_last_used, access_keys.owner_of_key, reads=True),
@@ -46,12 +46,10 @@ _KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
     "ListAccessKeys": Operation(
         list_handler(access_keys.ACCESS_KEY, "AccessKeyMetadata", access_keys.describe_access_key), USER, reads=True
     ),
-    "UpdateAccessKey": Operation(update_status_handler(access_keys.ACCESS_KEY), USER),
+    **change_operations("AccessKey", access_keys.ACCESS_KEY),
     "UpdateAccountPasswordPolicy": Operation(password_policy.update_account_password_policy),
     "UpdateLoginProfile": Operation(login_profiles.update_login_profile, USER),
-}
-
-_MFA_DEVICES: Mapping[str, Operation] = {
+    # --- MFA devices
     "CreateVirtualMFADevice": create_operation(
         "MFADevice", mfa_devices.create_virtual_mfa_device, new_entity_target("mfa", "VirtualMFADeviceName")
     ),
@@ -63,11 +61,8 @@ _MFA_DEVICES: Mapping[str, Operation] = {
     "ListVirtualMFADevices": Operation(mfa_devices.list_virtual_mfa_devices, path_target("mfa"), reads=True),
     "ResyncMFADevice": Operation(mfa_devices.resync_mfa_device, device_owner_target),
     **tag_operations("MFADevice", schema.mfa_devices, MFA_DEVICE, mfa_devices.load_mfa_device),
-}
-
-_CERTIFICATES: Mapping[str, Operation] = {
+    # --- certificates
     "DeleteServerCertificate": Operation(server_certificates.delete_server_certificate, SERVER_CERTIFICATE),
-    "DeleteSigningCertificate": Operation(delete_handler(signing_certificates.SIGNING_CERTIFICATE), USER),
     "GetServerCertificate": Operation(server_certificates.get_server_certificate, SERVER_CERTIFICATE, reads=True),
     "ListServerCertificates": Operation(
         server_certificates.list_server_certificates, path_target("server-certificate"), reads=True
@@ -88,32 +83,23 @@ _CERTIFICATES: Mapping[str, Operation] = {
     "UpdateServerCertificate": Operation(
         server_certificates.update_server_certificate,
         SERVER_CERTIFICATE,
-        further=(
-            rename_permission(
-                "server-certificate", "ServerCertificateName", "NewServerCertificateName", schema.server_certificates
-            ),
-        ),
+        further=(rename_permission("server-certificate", "ServerCertificateName", schema.server_certificates),),
     ),
-    "UpdateSigningCertificate": Operation(update_status_handler(signing_certificates.SIGNING_CERTIFICATE), USER),
+    **change_operations("SigningCertificate", signing_certificates.SIGNING_CERTIFICATE),
     "UploadServerCertificate": create_operation(
         "ServerCertificate",
         server_certificates.upload_server_certificate,
         new_entity_target("server-certificate", "ServerCertificateName"),
     ),
     "UploadSigningCertificate": Operation(signing_certificates.upload_signing_certificate, USER),
-}
-
-_SSH_KEYS: Mapping[str, Operation] = {
-    "DeleteSSHPublicKey": Operation(delete_handler(ssh_keys.SSH_KEY), USER),
+    # --- SSH keys
     "GetSSHPublicKey": Operation(ssh_keys.get_ssh_public_key, USER, reads=True),
     "ListSSHPublicKeys": Operation(
         list_handler(ssh_keys.SSH_KEY, "SSHPublicKeys", ssh_keys.describe_ssh_key), USER, reads=True
     ),
-    "UpdateSSHPublicKey": Operation(update_status_handler(ssh_keys.SSH_KEY), USER),
+    **change_operations("SSHPublicKey", ssh_keys.SSH_KEY),
     "UploadSSHPublicKey": Operation(ssh_keys.upload_ssh_public_key, USER),
-}
-
-_SERVICE_CREDENTIALS: Mapping[str, Operation] = {
+    # --- service-specific credentials
     "CreateServiceSpecificCredential": Operation(
         service_credentials.create_service_specific_credential,
         USER,
@@ -122,24 +108,11 @@ _SERVICE_CREDENTIALS: Mapping[str, Operation] = {
             key_from_member("iam:ServiceSpecificCredentialAgeDays", "CredentialAgeDays"),
         ),
     ),
-    "DeleteServiceSpecificCredential": Operation(
-        delete_handler(service_credentials.SERVICE_CREDENTIAL), USER, (_SERVICE,)
-    ),
     "ListServiceSpecificCredentials": Operation(
         service_credentials.list_service_specific_credentials, service_credentials.user_or_all, reads=True
     ),
     "ResetServiceSpecificCredential": Operation(
         service_credentials.reset_service_specific_credential, USER, (_SERVICE,)
     ),
-    "UpdateServiceSpecificCredential": Operation(
-        update_status_handler(service_credentials.SERVICE_CREDENTIAL), USER, (_SERVICE,)
-    ),
-}
-
-ROWS: Mapping[str, Operation] = {
-    **_KEYS_AND_PASSWORDS,
-    **_MFA_DEVICES,
-    **_CERTIFICATES,
-    **_SSH_KEYS,
-    **_SERVICE_CREDENTIALS,
+    **change_operations("ServiceSpecificCredential", service_credentials.SERVICE_CREDENTIAL, _SERVICE),
 }

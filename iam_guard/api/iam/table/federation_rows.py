@@ -28,7 +28,8 @@ _OIDC_STORED = stored_propagation_keys(
     "OpenIDConnectProviderArn", find_oidc_provider, lambda row: [f"https://{row['url']}"]
 )
 
-_SAML_PROVIDERS: Mapping[str, Operation] = {
+ROWS: Mapping[str, Operation] = {
+    # --- SAML providers
     "CreateSAMLProvider": create_operation(
         "SAMLProvider",
         saml_providers.create_saml_provider,
@@ -40,9 +41,7 @@ _SAML_PROVIDERS: Mapping[str, Operation] = {
     "ListSAMLProviders": Operation(saml_providers.list_saml_providers, reads=True),
     **tag_operations("SAMLProvider", schema.saml_providers, _SAML, load_saml_provider),
     "UpdateSAMLProvider": Operation(saml_providers.update_saml_provider, _SAML, (_SAML_REQUESTED, _SAML_STORED)),
-}
-
-_OIDC_PROVIDERS: Mapping[str, Operation] = {
+    # --- OIDC providers
     "AddClientIDToOpenIDConnectProvider": Operation(oidc_providers.add_client_id, _OIDC),
     "CreateOpenIDConnectProvider": create_operation(
         "OpenIDConnectProvider", oidc_providers.create_oidc_provider, new_oidc_provider, _OIDC_REQUESTED
@@ -57,5 +56,3 @@ _OIDC_PROVIDERS: Mapping[str, Operation] = {
     ),
     "UpdateOpenIDConnectProviderThumbprint": Operation(oidc_providers.update_thumbprints, _OIDC),
 }
-
-ROWS: Mapping[str, Operation] = {**_SAML_PROVIDERS, **_OIDC_PROVIDERS}

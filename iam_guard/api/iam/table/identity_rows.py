@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from iam_guard.api.iam import boundaries, groups, identities, roles, service_linked_roles, users
 from iam_guard.api.iam.authorization_targets import (
@@ -31,48 +32,45 @@ _OF_ROLE = current_boundary_key(Kind.ROLE)
 
 def _boundary_operations(kind: Kind) -> dict[str, Operation]:
     """Return the operations on the permissions boundary of a user or role."""
-    word, holder, digest = kind.value.capitalize(), identity_target(kind), boundary_digest(kind)
+    word, holder, digest = kind.value.capitalize(), identity_target(kind), partial(boundary_digest, kind)
     return {
         f"Delete{word}PermissionsBoundary": Operation(
-            boundaries.delete_boundary_handler(kind),
+            partial(boundaries.delete_boundary, kind),
             holder,
             (current_boundary_key(kind),),
             digests=Digests(digest, None),
         ),
         f"Put{word}PermissionsBoundary": Operation(
-            boundaries.put_boundary_handler(kind), holder, (requested_boundary_key,), digests=Digests(digest, digest)
+            partial(boundaries.put_boundary, kind), holder, (requested_boundary_key,), digests=Digests(digest, digest)
         ),
     }
 
 
-_USERS: Mapping[str, Operation] = {
+ROWS: Mapping[str, Operation] = {
+    # --- users
     "CreateUser": create_operation(
         "User", users.create_user, new_entity_target("user", "UserName"), requested_boundary_key
     ),
-    "DeleteUser": Operation(identities.delete_handler(Kind.USER), USER),
+    "DeleteUser": Operation(partial(identities.delete_identity, Kind.USER), USER),
     "GetUser": Operation(users.get_user, USER, reads=True),
     "ListUsers": Operation(identities.list_handler(Kind.USER, describe_users), path_target("user"), reads=True),
     "UpdateUser": Operation(
-        identities.rename_handler(Kind.USER), USER, further=(rename_permission("user", "UserName", "NewUserName"),)
+        partial(identities.rename_identity, Kind.USER), USER, further=(rename_permission("user", "UserName"),)
     ),
     **tag_operations("User", schema.identities, USER, load_user),
     **_boundary_operations(Kind.USER),
-}
-
-_GROUPS: Mapping[str, Operation] = {
+    # --- groups
     "AddUserToGroup": Operation(groups.add_user_to_group, GROUP),
     "CreateGroup": Operation(groups.create_group, new_entity_target("group", "GroupName")),
-    "DeleteGroup": Operation(identities.delete_handler(Kind.GROUP), GROUP),
+    "DeleteGroup": Operation(partial(identities.delete_identity, Kind.GROUP), GROUP),
     "GetGroup": Operation(groups.get_group, GROUP, reads=True),
     "ListGroups": Operation(identities.list_handler(Kind.GROUP, describe_groups), path_target("group"), reads=True),
     "ListGroupsForUser": Operation(groups.list_groups_for_user, USER, reads=True),
     "RemoveUserFromGroup": Operation(groups.remove_user_from_group, GROUP),
     "UpdateGroup": Operation(
-        identities.rename_handler(Kind.GROUP), GROUP, further=(rename_permission("group", "GroupName", "NewGroupName"),)
+        partial(identities.rename_identity, Kind.GROUP), GROUP, further=(rename_permission("group", "GroupName"),)
     ),
-}
-
-_ROLES: Mapping[str, Operation] = {
+    # --- roles
     "CreateRole": create_operation(
         "Role",
         roles.create_role,
@@ -86,7 +84,7 @@ _ROLES: Mapping[str, Operation] = {
         (key_from_member("iam:AWSServiceName", "AWSServiceName"),),
     ),
     "DeleteRole": Operation(
-        identities.delete_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, None)
+        partial(identities.delete_identity, Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, None)
     ),
     "DeleteServiceLinkedRole": Operation(service_linked_roles.delete_service_linked_role, ROLE),
     "GetRole": Operation(roles.get_role, ROLE, (_OF_ROLE,), reads=True),
@@ -102,5 +100,3 @@ _ROLES: Mapping[str, Operation] = {
     **tag_operations("Role", schema.identities, ROLE, load_role),
     **_boundary_operations(Kind.ROLE),
 }
-
-ROWS: Mapping[str, Operation] = {**_USERS, **_GROUPS, **_ROLES}

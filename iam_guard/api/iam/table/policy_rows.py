@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from iam_guard.api.iam import (
     attachments,
@@ -36,29 +37,29 @@ from iam_guard.store.schema import policies
 def _policies_of(kind: Kind) -> dict[str, Operation]:
     """Return the operations that users, groups and roles each have; a group has no boundary (G-38)."""
     word, holder = kind.value.capitalize(), identity_target(kind)
-    inline, attached = inline_digest(kind), attached_digest(kind)
+    inline, attached = partial(inline_digest, kind), partial(attached_digest, kind)
     boundary: tuple[KeySource, ...] = () if kind is Kind.GROUP else (current_boundary_key(kind),)
     return {
         f"Attach{word}Policy": Operation(
-            attachments.attach_handler(kind),
+            partial(attachments.attach_policy, kind),
             holder,
             (policy_arn_key, *boundary),
             digests=Digests(attached, default_digest),
         ),
         f"Delete{word}Policy": Operation(
-            inline_policies.delete_inline_handler(kind), holder, boundary, digests=Digests(inline, None)
+            partial(inline_policies.delete_inline_policy, kind), holder, boundary, digests=Digests(inline, None)
         ),
         f"Detach{word}Policy": Operation(
-            attachments.detach_handler(kind),
+            partial(attachments.detach_policy, kind),
             holder,
             (policy_arn_key, *boundary),
             digests=Digests(attached, None),
         ),
-        f"Get{word}Policy": Operation(inline_policies.get_inline_handler(kind), holder, reads=True),
-        f"List{word}Policies": Operation(inline_policies.list_inline_handler(kind), holder, reads=True),
-        f"ListAttached{word}Policies": Operation(attachments.list_attached_handler(kind), holder, reads=True),
+        f"Get{word}Policy": Operation(partial(inline_policies.get_inline_policy, kind), holder, reads=True),
+        f"List{word}Policies": Operation(partial(inline_policies.list_inline_policies, kind), holder, reads=True),
+        f"ListAttached{word}Policies": Operation(partial(attachments.list_attached_policies, kind), holder, reads=True),
         f"Put{word}Policy": Operation(
-            inline_policies.put_inline_handler(kind), holder, boundary, digests=Digests(inline, inline)
+            partial(inline_policies.put_inline_policy, kind), holder, boundary, digests=Digests(inline, inline)
         ),
     }
 
