@@ -6,6 +6,7 @@ A missing entity has the ARN that it would have at the root path, so that a deni
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from iam_guard.api.call import Input, ServiceCall
@@ -21,19 +22,15 @@ from iam_guard.store.schema import identities, instance_profiles, mfa_devices, p
 # --- identities --------------------------------------------------------------------------------------------------
 
 
-def identity_target(kind: Kind, member: str | None = None) -> Target:
-    """Return the user, group or role named by a member; without a user name, the caller."""
-
-    def target(call: ServiceCall, parameters: Input) -> Resource:
-        if kind is Kind.USER and member is None:
-            if is_about_root(call, parameters):
-                return Resource(root_arn(call.partition, call.account), account=call.account)
-            name = user_name(call, parameters)
-        else:
-            name = parameters[member or NAME_MEMBER[kind]]
-        return _entity(call, kind.value, find_identity(call, kind, name), name)
-
-    return target
+def identity_target(kind: Kind, call: ServiceCall, parameters: Input) -> Resource:
+    """Return the user, group or role named by the call; without a user name, the caller."""
+    if kind is Kind.USER:
+        if is_about_root(call, parameters):
+            return Resource(root_arn(call.partition, call.account), account=call.account)
+        name = user_name(call, parameters)
+    else:
+        name = parameters[NAME_MEMBER[kind]]
+    return _entity(call, kind.value, find_identity(call, kind, name), name)
 
 
 def new_entity_target(kind: str, member: str) -> Target:
@@ -57,7 +54,9 @@ def path_target(kind: str) -> Target:
     return target
 
 
-USER, GROUP, ROLE = identity_target(Kind.USER), identity_target(Kind.GROUP), identity_target(Kind.ROLE)
+USER: Target = partial(identity_target, Kind.USER)
+GROUP: Target = partial(identity_target, Kind.GROUP)
+ROLE: Target = partial(identity_target, Kind.ROLE)
 
 
 def find_by_arn(call: ServiceCall, arn: str) -> Row | None:
@@ -154,17 +153,13 @@ def requested_boundary_key(call: ServiceCall, parameters: Input) -> Keys:
     return {"iam:PermissionsBoundary": parameters["PermissionsBoundary"]} if "PermissionsBoundary" in parameters else {}
 
 
-def current_boundary_key(kind: Kind) -> KeySource:
+def current_boundary_key(kind: Kind, call: ServiceCall, parameters: Input) -> Keys:
     """Return `iam:PermissionsBoundary` as the user or role has it."""
-
-    def keys(call: ServiceCall, parameters: Input) -> Keys:
-        name = user_name(call, parameters) if kind is Kind.USER else parameters[NAME_MEMBER[kind]]
-        row = find_identity(call, kind, name)
-        boundary_id = None if row is None else row["boundary_id"]
-        boundary = None if boundary_id is None else call.records.one(policies, id=boundary_id)
-        return {} if boundary is None else {"iam:PermissionsBoundary": policy_arn(call, boundary)}
-
-    return keys
+    name = user_name(call, parameters) if kind is Kind.USER else parameters[NAME_MEMBER[kind]]
+    row = find_identity(call, kind, name)
+    boundary_id = None if row is None else row["boundary_id"]
+    boundary = None if boundary_id is None else call.records.one(policies, id=boundary_id)
+    return {} if boundary is None else {"iam:PermissionsBoundary": policy_arn(call, boundary)}
 
 
 def key_from_member(key: str, member: str) -> KeySource:

@@ -6,11 +6,12 @@ They are authorized like all others, so that a denied caller doesn't get the rea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, NamedTuple, NoReturn
 
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.authorization_targets import key_from_member, principal_target
-from iam_guard.api.operation import Handler, Keys, KeySource, Operation, Target, all_resources
+from iam_guard.api.operation import Keys, KeySource, Operation, Target, all_resources
 from iam_guard.errors import NotSupported
 from iam_guard.model.context import Given
 from iam_guard.model.request import Resource
@@ -66,13 +67,10 @@ NOT_SUPPORTED: Final[Mapping[str, str]] = {name: row.reason for name, row in _UN
 """Operation -> why it is not supported."""
 
 
-def _refusal(name: str) -> Handler:
-    def refuse(call: ServiceCall, parameters: Input) -> NoReturn:
-        raise NotSupported(f"The operation {name} is not supported: {NOT_SUPPORTED[name]}.")
-
-    return refuse
+def _refuse(name: str, call: ServiceCall, parameters: Input) -> NoReturn:
+    raise NotSupported(f"The operation {name} is not supported: {NOT_SUPPORTED[name]}.")
 
 
 ROWS: Final[Mapping[str, Operation]] = {
-    name: Operation(_refusal(name), row.target, row.keys, reads=True) for name, row in _UNSUPPORTED.items()
+    name: Operation(partial(_refuse, name), row.target, row.keys, reads=True) for name, row in _UNSUPPORTED.items()
 }

@@ -27,17 +27,17 @@ from iam_guard.api.operation import Digests, Operation
 from iam_guard.store import schema
 from iam_guard.store.identifiers import Kind
 
-_OF_ROLE = current_boundary_key(Kind.ROLE)
+_OF_ROLE = partial(current_boundary_key, Kind.ROLE)
 
 
 def _boundary_operations(kind: Kind) -> dict[str, Operation]:
     """Return the operations on the permissions boundary of a user or role."""
-    word, holder, digest = kind.value.capitalize(), identity_target(kind), partial(boundary_digest, kind)
+    word, holder, digest = kind.value.capitalize(), partial(identity_target, kind), partial(boundary_digest, kind)
     return {
         f"Delete{word}PermissionsBoundary": Operation(
             partial(boundaries.delete_boundary, kind),
             holder,
-            (current_boundary_key(kind),),
+            (partial(current_boundary_key, kind),),
             digests=Digests(digest, None),
         ),
         f"Put{word}PermissionsBoundary": Operation(

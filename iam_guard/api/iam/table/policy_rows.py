@@ -36,9 +36,9 @@ from iam_guard.store.schema import policies
 
 def _policies_of(kind: Kind) -> dict[str, Operation]:
     """Return the operations that users, groups and roles each have; a group has no boundary (G-38)."""
-    word, holder = kind.value.capitalize(), identity_target(kind)
+    word, holder = kind.value.capitalize(), partial(identity_target, kind)
     inline, attached = partial(inline_digest, kind), partial(attached_digest, kind)
-    boundary: tuple[KeySource, ...] = () if kind is Kind.GROUP else (current_boundary_key(kind),)
+    boundary: tuple[KeySource, ...] = () if kind is Kind.GROUP else (partial(current_boundary_key, kind),)
     return {
         f"Attach{word}Policy": Operation(
             partial(attachments.attach_policy, kind),
