@@ -10,7 +10,6 @@ queue, which its parent writes, and a thread of its own.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
@@ -20,6 +19,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from iam_guard.errors import IamGuardError
+from iam_guard.forking import on_fork
 from iam_guard.model.principal import Credential, Principal, PrincipalType
 from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
 
@@ -63,11 +63,12 @@ class LastUsedTracker:
         self._region = region
         self._clock = clock
         self._recorded: dict[Hashable, float] = {}
-        self._reset()
+        self._is_closed = False
+        self.begin_in_child()
+        on_fork(self)
 
-    def _reset(self) -> None:
-        """Start with an empty queue, free locks, and no thread."""
-        self._process = os.getpid()
+    def begin_in_child(self) -> None:
+        """Start with an empty queue, free locks, and no thread: the parent writes its own queue."""
         self._pending: dict[Hashable, Use] = {}
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -109,10 +110,8 @@ class LastUsedTracker:
                 self._note((identity, action), use, now)
 
     def _note(self, key: Hashable, use: Use, now: float) -> None:
-        if self._process != os.getpid():
-            self._reset_in_child()
         with self._lock:
-            if self._closing.is_set():
+            if self._is_closed:
                 return
             self._recorded.pop(key, None)  # keeps the oldest first, which are evicted first
             self._recorded[key] = now
@@ -125,8 +124,6 @@ class LastUsedTracker:
 
     def forget(self) -> None:
         """Clear the record of recent uses, so that all are recorded again, as after the store was restored."""
-        if self._process != os.getpid():
-            self._reset_in_child()
         with self._lock:
             self._recorded.clear()
 
@@ -134,8 +131,6 @@ class LastUsedTracker:
 
     def flush(self) -> None:
         """Write the queue. Raises `StoreUnavailable`; the uses then stay in the queue."""
-        if self._process != os.getpid():
-            self._reset_in_child()
         with self._writing:
             while batch := self._take_batch():
                 try:
@@ -151,6 +146,7 @@ class LastUsedTracker:
         except IamGuardError as error:
             logger.warning("last-used records not written: %s", error)
         with self._lock:
+            self._is_closed = True
             self._closing.set()
             self._pending.clear()
 
@@ -194,13 +190,6 @@ class LastUsedTracker:
                 return PAUSE
             self._writer = None
             return None
-
-    def _reset_in_child(self) -> None:
-        """Start with an empty queue in a forked process: the parent writes its own, and its threads don't run here."""
-        was_closed = self._closing.is_set()
-        self._reset()
-        if was_closed:
-            self._closing.set()
 
 
 def _write_until_empty(uses: weakref.ref[LastUsedTracker], closing: threading.Event) -> None:
