@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import CTE
 
-from iam_guard.store.column_lookups import among
+from iam_guard.store.row_statements import among
 from iam_guard.store.schema import (
     accounts,
     attachments,

@@ -2,7 +2,7 @@
 
 Building a statement takes several times as long as running it, and a request runs a dozen. The values of a call are
 parameters, named by their order: `value0`, `value1`, … Forms come from this package's code only, so their number is
-limited and the caches need no bound.
+limited and the caches need no bound. `among` is a comparison with a subquery, also for `decision_query`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     Delete,
     Insert,
     Integer,
@@ -28,8 +29,8 @@ from sqlalchemy import (
     or_,
     select,
 )
-
-from iam_guard.store.column_lookups import among
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 
 class Subquery(NamedTuple):
@@ -151,3 +152,31 @@ def _is_after(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
         same = [earlier == value for earlier, value in zip(columns[:index], values, strict=False)]
         alternatives.append(and_(*same, column > values[index]))
     return or_(*alternatives)
+
+
+class among(FunctionElement[bool]):  # noqa: N801  it reads as an operator
+    """`column IN (subquery)`.
+
+    On PostgreSQL the subquery becomes an array, which is computed first. Without statistics, the planner turns `IN`
+    into a join, assumes that both sides are big, and scans both tables; for an array it uses the index.
+    """
+
+    inherit_cache = True
+    # without a type: on SQLite, SQLAlchemy would compare a Boolean with 1, and SQLite would then use no index
+
+    def __init__(self, column: ColumnElement[Any], subquery: Select[Any] | CompoundSelect[Any]) -> None:
+        if isinstance(subquery, Select):
+            subquery = subquery.correlate(None)
+        super().__init__(column, subquery.scalar_subquery())
+
+
+@compiles(among)
+def _as_in(element: among, compiler: Any, **options: Any) -> str:
+    column, subquery = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN {subquery}"
+
+
+@compiles(among, "postgresql")
+def _as_array(element: among, compiler: Any, **options: Any) -> str:
+    column, subquery = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY (ARRAY{subquery})"
