@@ -21,9 +21,9 @@ from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
 from iam_guard.policy.saving import validate_for_write
-from iam_guard.store.identifiers import Kind, fold, iam_arn
+from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import Records, Row
+from iam_guard.store.records import Records, Row, row_arn
 from iam_guard.store.schema import api_keys, identities
 
 MAX_API_KEYS_LISTED: Final = 1000
@@ -217,7 +217,7 @@ class ApiKeys:
         return "Expired" if is_expired else status
 
     def _arn(self, row: Row) -> str:
-        return iam_arn(self._store.partition, row["account"], row["kind"], row["path"], row["name"])
+        return row_arn(self._store.partition, row)
 
     def _checked(self, policy: Mapping[str, Any] | str) -> str:
         return validate_for_write(policy, PolicyType.SESSION, partition=self._store.partition).text

@@ -14,7 +14,7 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.store.identifiers import control_policy_arn, iam_arn
 from iam_guard.store.principal_bindings import current_text
 from iam_guard.store.protocol import AccountRecord, Organization, ResourceRecord, StoredPolicy
-from iam_guard.store.stored_policies import inline_policy, managed_policy
+from iam_guard.store.records import row_arn
 
 _CONTROL_TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
 
@@ -45,11 +45,10 @@ class DecisionRows:
         A policy that is attached to several of them is included several times.
         """
         holders = {row["id"]: row for row in self._parts["holder"]}
-        managed = {row["id"]: self._managed(row, PolicyType.IDENTITY) for row in self._parts["policy"]}
+        policies = self._parts["policy"]
+        managed = {row["id"]: managed_policy(self._partition, row, row, PolicyType.IDENTITY) for row in policies}
         found = [managed[row["id"]] for row in self._parts["attachment"]]
-        for row in self._parts["inline policy"]:
-            holder = holders[row["id"]]
-            found.append(inline_policy(holder["kind"], holder["name"], row["name"], row["text"], row["digest"]))
+        found += [inline_policy(holders[row["id"]], row) for row in self._parts["inline policy"]]
         return tuple(sorted(found, key=lambda policy: policy.ref.name))
 
     def boundary(self, identity: RowMapping) -> StoredPolicy | None:
@@ -57,11 +56,8 @@ class DecisionRows:
         if identity["target"] is None:
             return None
         found = {row["id"]: row for row in self._parts["policy"]}
-        return self._managed(found[identity["target"]], PolicyType.BOUNDARY)
-
-    def _managed(self, row: RowMapping, type: PolicyType) -> StoredPolicy:
-        named = (self._partition, row["account"], row["path"], row["name"])
-        return managed_policy(*named, type=type, text=row["text"], digest=row["digest"])
+        row = found[identity["target"]]
+        return managed_policy(self._partition, row, row, PolicyType.BOUNDARY)
 
     # --- an account ----------------------------------------------------------------------------------------------
 
@@ -113,11 +109,20 @@ class DecisionRows:
         text, digest = row["text"], row["digest"]
         if text is None:
             return None
-        arns = {bound["id"]: self._arn(bound) for bound in self._parts["bound"]}
+        arns = {bound["id"]: row_arn(self._partition, bound) for bound in self._parts["bound"]}
         present = current_text(text, row["bindings"] or {}, arns.get)
         if present is not text:
             text, digest = present, hashlib.sha256(present.encode()).hexdigest()
         return StoredPolicy(PolicyRef(arn, PolicyType.RESOURCE, None, digest), text)
 
-    def _arn(self, row: RowMapping) -> str:
-        return iam_arn(self._partition, row["account"], row["kind"], row["path"], row["name"])
+
+def inline_policy(owner: RowMapping, row: RowMapping) -> StoredPolicy:
+    """Return an inline policy, named like `user/ann/Read`."""
+    name = f"{owner['kind']}/{owner['name']}/{row['name']}"
+    return StoredPolicy(PolicyRef(name, PolicyType.IDENTITY, None, row["digest"]), row["text"])
+
+
+def managed_policy(partition: str, policy: RowMapping, version: RowMapping, type: PolicyType) -> StoredPolicy:
+    """Return a version of a managed policy, used as an identity-based policy or as a boundary."""
+    arn = iam_arn(partition, policy["account"], "policy", policy["path"], policy["name"])
+    return StoredPolicy(PolicyRef(policy["name"], type, arn, version["digest"]), version["text"])

@@ -31,7 +31,7 @@ from iam_guard.store.protocol import (
     SourceStore,
     StoredPolicy,
 )
-from iam_guard.store.records import Records, Row
+from iam_guard.store.records import Records, Row, row_arn
 from iam_guard.store.schema import (
     attachments,
     identities,
@@ -119,7 +119,7 @@ class OverlaidStore(StoreProxy):
             return {}
         groups = records.values_of(memberships, "group_id", user_id=row["id"])
         rows = [row, *records.all(identities, id=groups)]
-        return {_arn(self.partition, row): row for row in rows}
+        return {row_arn(self.partition, row): row for row in rows}
 
     def _managed(self, records: Records, arn: str) -> Iterator[StoredPolicy]:
         """Return a managed policy, of the change file or else of the store; nothing if it was deleted."""
@@ -177,11 +177,7 @@ def row_of_identity(records: Records, partition: str, arn: str) -> Row | None:
         return None
     account, kind, name = parsed
     row = records.one(identities, account=account, kind=kind.value, folded=fold(name))
-    return row if row is not None and _arn(partition, row) == arn else None
-
-
-def _arn(partition: str, row: Row) -> str:
-    return iam_arn(partition, row["account"], row["kind"], row["path"], row["name"])
+    return row if row is not None and row_arn(partition, row) == arn else None
 
 
 def _identity_arn(principal: Principal) -> str:

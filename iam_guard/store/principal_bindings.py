@@ -13,11 +13,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.policy.document import Document
+from iam_guard.store.identifiers import fold
+from iam_guard.store.records import Records, row_arn
+from iam_guard.store.schema import accounts, identities
 
 _UNBOUND_ID: Final = "AIDA00000000000000000"
 """The id of a principal that did not exist when its policy was saved; no real unique id contains a zero."""
@@ -80,6 +84,27 @@ def _id_of(
         return found[0] if found is not None and found[1].rpartition("/")[2] == name else None
     found = find(arn.account, kind, rest.rpartition("/")[2])
     return found[0] if found is not None and found[1] == text else None
+
+
+def bind_principals(records: Records, document: Document, *, partition: str) -> dict[str, str]:
+    """Return the unique ids of the users and roles that a policy names by an ARN, also by one of a session.
+
+    Raises `PolicyError`, with AWS's message, for a principal that is not in this store.
+    """
+
+    @cache
+    def has_account(account: str) -> bool:
+        return records.one(accounts, id=account) is not None
+
+    def find(account: str, kind: str, name: str) -> FoundIdentity | None:
+        row = records.one(identities, account=account, kind=kind, folded=fold(name))
+        return None if row is None else (row["id"], row_arn(partition, row))
+
+    found = bound(document, partition, has_account=has_account, find=find)
+    if found.unknown:
+        sentence = invalid_principal(found.unknown[0])
+        raise PolicyError(sentence, sentence=sentence, finding="INVALID_PRINCIPAL_FORMAT")
+    return found.bindings
 
 
 def invalid_principal(text: str) -> str:

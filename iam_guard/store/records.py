@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, RowMapping, Table
 
 from iam_guard.store import row_statements as statements
+from iam_guard.store.identifiers import iam_arn
 from iam_guard.store.invalidation import Invalidation
 from iam_guard.store.queries import storable
 
@@ -156,6 +157,11 @@ class Records:
         """Return the sort order; PostgreSQL's default would depend on the collation of its database."""
         is_postgresql = self._connection.dialect.name == "postgresql"
         return statements.Order(tuple(columns), "C" if is_postgresql else None)
+
+
+def row_arn(partition: str, row: Row) -> str:
+    """Return the ARN of the user, group or role in a row."""
+    return iam_arn(partition, row["account"], row["kind"], row["path"], row["name"])
 
 
 def _split(where: Mapping[str, Any]) -> tuple[statements.Where, Values]:

@@ -15,11 +15,10 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.model.result import CallResult, ChangedDocument, ChangeRecorder, NoChangeRecorder
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.saving import validate_for_write
-from iam_guard.store.identifiers import ARN_BYTES, iam_arn
-from iam_guard.store.principal_bindings import current_text
-from iam_guard.store.principal_lookup import bind_principals
+from iam_guard.store.identifiers import ARN_BYTES
+from iam_guard.store.principal_bindings import bind_principals, current_text
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import PRESENT, Records, Row
+from iam_guard.store.records import PRESENT, Records, Row, row_arn
 from iam_guard.store.schema import accounts, identities, resources
 
 MAX_LISTED = 1000
@@ -118,12 +117,9 @@ class ResourcePolicies:
             )
         return [ListedPolicy(row["arn"], row["account"]) for row in rows]
 
-    def _arn(self, row: Row) -> str:
-        return iam_arn(self._store.partition, row["account"], row["kind"], row["path"], row["name"])
-
     def _current(self, records: Records, row: Row) -> str:
         bound = records.all(identities, id=list(row["bindings"].values())) if row["bindings"] else []
-        arns = {identity["id"]: self._arn(identity) for identity in bound}
+        arns = {identity["id"]: row_arn(self._store.partition, identity) for identity in bound}
         return current_text(row["text"], row["bindings"], arns.get)
 
 

@@ -13,10 +13,11 @@ from typing import Final
 
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
+from iam_guard.store.decision_rows import inline_policy, managed_policy
 from iam_guard.store.identifiers import iam_arn, root_arn, session_arn
 from iam_guard.store.principal_bindings import current_text
 from iam_guard.store.protocol import PrincipalRecord, SourceStore, StoredPolicy
-from iam_guard.store.records import Records, Row
+from iam_guard.store.records import Records, Row, row_arn
 from iam_guard.store.schema import (
     accounts,
     attachments,
@@ -28,7 +29,6 @@ from iam_guard.store.schema import (
     policy_versions,
     resources,
 )
-from iam_guard.store.stored_policies import inline_policy, managed_policy
 
 ANY_SESSION: Final = "(any session)"
 """The name of the session that represents all sessions of a role; not a valid session name."""
@@ -82,7 +82,7 @@ class _Reader:
         groups: dict[str, list[str]] = {}
         for row in records.all(memberships):
             groups.setdefault(row["user_id"], []).append(row["group_id"])
-        arns = {id: self._arn(row) for id, row in by_id.items()}
+        arns = {id: row_arn(self.partition, row) for id, row in by_id.items()}
         principals: dict[str, StoredPrincipal] = {}
         account_ids = tuple(row["id"] for row in records.all(accounts, order=("id",), columns=("id",)))
         for account in account_ids:
@@ -124,9 +124,6 @@ class _Reader:
         through_refs = {policy.ref: groups for policy, groups in through.items()}
         return StoredPrincipal(row["kind"], arn, row["account"], record, through_refs, tags, trust)
 
-    def _arn(self, row: Row) -> str:
-        return iam_arn(self.partition, row["account"], row["kind"], row["path"], row["name"])
-
     def _oidc_providers(self, records: Records) -> Iterator[str]:
         for row in records.all(oidc_providers, order=("account", "url"), columns=("account", "url", "client_ids")):
             if row["client_ids"]:
@@ -138,9 +135,7 @@ class _Reader:
         """Return the inline and attached policies of each identity, groups included, without inherited ones."""
         own_policies: dict[str, list[StoredPolicy]] = {}
         for row in records.all(inline_policies):
-            owner = by_id[row["identity_id"]]
-            policy = inline_policy(owner["kind"], owner["name"], row["name"], row["text"], row["digest"])
-            own_policies.setdefault(row["identity_id"], []).append(policy)
+            own_policies.setdefault(row["identity_id"], []).append(inline_policy(by_id[row["identity_id"]], row))
         attached = records.all(attachments)
         managed = self._managed(records, {row["policy_id"] for row in attached}, PolicyType.IDENTITY)
         for row in attached:
@@ -157,12 +152,7 @@ class _Reader:
             return {}
         found = {row["id"]: row for row in records.all(policies) if row["id"] in ids}
         return {
-            row["policy_id"]: managed_policy(
-                *(self.partition, policy["account"], policy["path"], policy["name"]),
-                type=type,
-                text=row["text"],
-                digest=row["digest"],
-            )
+            row["policy_id"]: managed_policy(self.partition, policy, row, type)
             for row in records.all(policy_versions)
             if (policy := found.get(row["policy_id"])) is not None and policy["default_version"] == row["version"]
         }
