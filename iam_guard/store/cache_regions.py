@@ -13,6 +13,7 @@ from typing import Any, Final
 from cachetools import LRUCache
 
 from iam_guard.model.usage import CacheUsage
+from iam_guard.store.invalidation import InvalidatedCallers
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, StoredPolicy
 
 ABSENT: Final[Any] = object()
@@ -29,9 +30,12 @@ class CacheRegion:
     answers that a request needs.)
     """
 
-    __slots__ = ("_max_negative", "_max_positive", "_negative", "_positive", "hits", "misses")
+    __slots__ = ("_invalidated", "_max_negative", "_max_positive", "_negative", "_positive", "epoch", "hits", "misses")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, invalidated: InvalidatedCallers | None = None) -> None:
+        self._invalidated = invalidated or InvalidatedCallers()
+        self.epoch: int | None = None
+        """The current epoch; answers of earlier ones are valid unless a change since then invalidated them."""
         self._positive: OrderedDict[Hashable, Any] = OrderedDict()
         self._negative: OrderedDict[Hashable, Any] = OrderedDict()
         self._max_positive = max(size, 1)
@@ -44,7 +48,7 @@ class CacheRegion:
         return CacheUsage(entries, self._max_positive + self._max_negative, self.hits, self.misses)
 
     def get(self, key: Hashable) -> Any:
-        """Return the answer, and mark it as the most recently used."""
+        """Return the answer if it is valid now, and mark it as the most recently used; else `ABSENT`."""
         answers = self._positive
         found = answers.get(key, ABSENT)
         if found is ABSENT:
@@ -53,6 +57,10 @@ class CacheRegion:
             if found is ABSENT:
                 return ABSENT
         answers.move_to_end(key)
+        if self.epoch is not None and getattr(found, "epoch", self.epoch) != self.epoch:
+            if isinstance(found, PrincipalRecord) and self._invalidated.last_epoch(found.principal) > found.epoch:
+                return ABSENT  # T-9
+            found = answers[key] = replace(found, epoch=self.epoch)
         return found
 
     def put(self, key: Hashable, answer: object) -> None:

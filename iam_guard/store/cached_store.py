@@ -22,11 +22,11 @@ The lock is never held during I/O.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from iam_guard.errors import CacheMiss, StoreUnavailable
@@ -71,12 +71,13 @@ class CachedStore(StoreProxy):
         self._clock = clock
         self._lock = fork_safe_lock()
         self._poller = EpochPoller(self._poll, every=settings.epoch_poll, in_background=self.is_remote)
-        self._regions = {kind: CacheRegion(settings.cache_size) for kind in (*KINDS, _DECISION)}
+        self._invalidated = InvalidatedCallers()
+        self._regions = {kind: CacheRegion(settings.cache_size, self._invalidated) for kind in (*KINDS, _DECISION)}
         self._policies = PolicyObjects(settings.cache_size)
         self._generation = 0
-        self._epoch: int | None = None
+        self.cached_epoch: int | None = None
+        """The epoch of the cached answers; None before the first poll."""
         self._last_good: float | None = None
-        self._invalidated = InvalidatedCallers()
         self.begin_in_child()
         on_fork(self)
         self.cache_only = CacheOnlyStore(self._cached_epoch, self._read_cache, self._regions)
@@ -85,60 +86,56 @@ class CachedStore(StoreProxy):
     def begin_in_child(self) -> None:
         """Drop the parent's loads and poll state; cached answers are used again after a poll in this process."""
         self._pending: dict[tuple[int, str, Hashable], Future[Any]] = {}
-        self._last_poll: float | None = None
-        self._failing = False
+        self._due = -math.inf
+        """When the epoch is to be polled next; always over while polls fail."""
+        self.stale = False
+        """Whether the last poll failed."""
 
     # --- the Store -----------------------------------------------------------------------------------------------
 
     def epoch(self) -> int:
-        polled = self._last_poll
-        if polled is None or self._failing or self._clock() - polled >= self._poll_every:
+        if self._clock() >= self._due:
             self._follow()
-        if self._epoch is None:
+        if self.cached_epoch is None:
             raise StoreUnavailable("the store has not been reached yet")
-        return self._epoch
+        return self.cached_epoch
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        return self._answer("access_key", access_key_id, self._inner.access_key)
+        return self._answer("access_key", access_key_id, self.behind.access_key)
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
-        return self._answer("api_key", api_key_id, self._inner.api_key)
+        return self._answer("api_key", api_key_id, self.behind.api_key)
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         """Return the principal's record; callers that differ only in session keys or credential share an entry."""
         return self._answer("principal", principal, self._load_principal).of(principal)
 
     def _load_principal(self, principal: Principal) -> PrincipalRecord:
-        record = self._inner.principal(principal)
+        record = self.behind.principal(principal)
         with self._lock:
             return self._policies.with_shared_policies(record)
 
     def account(self, account_id: str) -> AccountRecord:
-        return self._answer("account", account_id, self._inner.account)
+        return self._answer("account", account_id, self.behind.account)
 
     def resource(self, arn: str) -> ResourceRecord:
-        return self._answer("resource", arn, self._inner.resource)
+        return self._answer("resource", arn, self.behind.resource)
 
     def load_decision(self, principal: Principal, account_ids: Collection[str], arn: str | None) -> None:
         """Cache what a decision reads, loaded with one query, unless the principal is cached."""
         self.epoch()
         with self._lock:
-            if self._is_cached("principal", principal):
+            if self._regions["principal"].get(principal) is not ABSENT:
                 return
-            missing = tuple(id for id in account_ids if not self._is_cached("account", id))
-            if arn is not None and self._is_cached("resource", arn):
+            missing = tuple(id for id in account_ids if self._regions["account"].get(id) is ABSENT)
+            if arn is not None and self._regions["resource"].get(arn) is not ABSENT:
                 arn = None
         self._answer(_DECISION, (principal, missing, arn), self._load_decision)
-
-    def _is_cached(self, kind: str, key: Hashable) -> bool:
-        """Return whether a valid answer is cached. The caller must hold the lock."""
-        answer = self._regions[kind].get(key)
-        return answer is not ABSENT and self._revalidated(answer) is not ABSENT
 
     def _load_decision(self, query: tuple[Principal, tuple[str, ...], str | None]) -> None:
         """Load a decision's records and cache each under its own kind."""
         principal, account_ids, arn = query
-        loaded = self._inner.decision_records(principal, account_ids, arn)
+        loaded = self.behind.decision_records(principal, account_ids, arn)
         with self._lock:
             answers: list[tuple[str, Hashable, Any]] = [("account", id, loaded.accounts[id]) for id in account_ids]
             if loaded.principal is not None:
@@ -150,7 +147,7 @@ class CachedStore(StoreProxy):
                 self._store_answer((self._generation, kind, key), answer)
 
     def certificate_trust(self) -> CertificateTrust:
-        return self._answer("certificate_trust", "", lambda _: self._inner.certificate_trust())
+        return self._answer("certificate_trust", "", lambda _: self.behind.certificate_trust())
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
@@ -162,7 +159,7 @@ class CachedStore(StoreProxy):
     def write_transaction(self) -> Iterator[Records]:
         """Change rows in one transaction; later reads of this store see the change."""
         self._require_reachable()
-        with self._inner.write_transaction() as records:
+        with self.behind.write_transaction() as records:
             yield records
         if records.epoch is not None:
             self._follow_change(records.epoch, records.invalidation)
@@ -172,53 +169,36 @@ class CachedStore(StoreProxy):
         super().save_uses(uses)
 
     def refresh(self) -> None:
-        self._inner.refresh()
-        if not self._poller.poll_now(self._timeout) and not self._failing:
+        self.behind.refresh()
+        if not self._poller.poll_now(self._timeout) and not self.stale:
             self._fail("no answer in time")
 
     def close(self) -> None:
         self._poller.close(self._timeout)
-        self._inner.close()
+        self.behind.close()
 
     # --- state of the cache --------------------------------------------------------------------------------------
 
     def can_answer_from_cache(self) -> bool:
         """Return whether a request would be answered without an epoch poll."""
-        polled = self._last_poll
-        if polled is not None and self._clock() - polled < self._poll_every:
+        if self._clock() < self._due:
             return True
-        return self._failing or (self._is_fresh() and self._poller.is_overdue(self._timeout / _SHORT_WAIT_DIVISOR))
-
-    @property
-    def cached_epoch(self) -> int | None:
-        """The epoch of the cached answers; None before the first poll."""
-        return self._epoch
+        return self.stale or (self._is_fresh() and self._poller.is_overdue(self._timeout / _SHORT_WAIT_DIVISOR))
 
     def usage(self) -> dict[str, CacheUsage]:
         """Return the usage of each cache region."""
         with self._lock:
             return {kind: self._regions[kind].usage() for kind in KINDS}
 
-    @property
-    def behind(self) -> SourceStore:
-        """The cached store itself, for queries that must bypass the cache."""
-        return self._inner
-
-    @property
-    def stale(self) -> bool:
-        """Whether the last poll failed."""
-        return self._failing
-
     def staleness(self) -> float:
         """Return the seconds since the last successful poll; infinite before the first."""
-        return float("inf") if self._last_good is None else max(0.0, self._clock() - self._last_good)
+        return math.inf if self._last_good is None else max(0.0, self._clock() - self._last_good)
 
     # --- following the epoch -------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
         """Poll the epoch if a poll is due; wait only briefly while the cached answers are still fresh."""
-        polled = self._last_poll
-        if not self._failing and (polled is None or self._clock() - polled >= self._poll_every):
+        if not self.stale and self._clock() >= self._due:
             is_fresh = self._is_fresh()
             is_over = self._poller.wait(self._timeout / _SHORT_WAIT_DIVISOR if is_fresh else self._timeout)
             if not is_over and not is_fresh:
@@ -230,97 +210,93 @@ class CachedStore(StoreProxy):
         return self.staleness() < min(self._poll_every + self._timeout, self._max_staleness)
 
     def _require_usable(self) -> None:
-        if self._failing and self._last_good is None:
+        if self.stale and self._last_good is None:
             raise StoreUnavailable("the store has not been reached yet")
-        if self._failing and self.staleness() > self._max_staleness:
+        if self.stale and self.staleness() > self._max_staleness:
             raise StoreUnavailable("the store cannot be reached, and the cached answers are too old")
 
     def _require_reachable(self) -> None:
         """Raise `StoreUnavailable` at once while polls fail, for calls that only the store can answer."""
-        if self._failing:
+        if self.stale:
             raise StoreUnavailable("the store cannot be reached")
 
     def _poll(self) -> bool:
         """Poll the epoch; return whether the store answered. Called by one thread at a time."""
         started, generation = self._clock(), self._generation
         try:
-            epoch = self._inner.epoch()
+            epoch = self.behind.epoch()
         except Exception as error:  # noqa: BLE001  any failed poll must start the `max_staleness` limit
             self._fail(str(error) if isinstance(error, StoreUnavailable) else f"unexpected {type(error).__name__}")
             return False
         with self._lock:
-            is_overtaken = generation != self._generation and self._epoch is not None and epoch < self._epoch
+            before = self.cached_epoch
+            is_overtaken = generation != self._generation and before is not None and epoch < before
             if not is_overtaken:  # by a change made through this proxy during the poll
                 self._adopt(epoch)
-        if self._failing:
+        if self.stale:
             logger.warning("store reachable again")
         self._last_good = started
-        self._failing = False
-        self._last_poll = self._clock()
+        self._due = self._clock() + self._poll_every
+        self.stale = False
         return True
 
     def _fail(self, reason: str) -> None:
-        if not self._failing:
+        if not self.stale:
             logger.warning("store unreachable, using cached answers: %s", reason)
-        self._last_poll = self._clock()
-        self._failing = True
+        self.stale = True
+        self._due = -math.inf
         self._poller.keep_polling()
 
     def _adopt(self, epoch: int) -> None:
         """Clear the cache if the epoch is a new one. The caller must hold the lock."""
-        if epoch != self._epoch:
-            self._epoch = epoch
+        if epoch != self.cached_epoch:
+            self.cached_epoch = epoch
             self._generation += 1
             self._invalidated.clear()
             for region in self._regions.values():
                 region.clear()
+                region.epoch = epoch
 
     def _follow_change(self, epoch: int, invalidation: Invalidation) -> None:
         """Invalidate what a change made through this proxy affects, and adopt its epoch."""
         with self._lock:
-            if self._epoch is None or epoch > self._epoch:
-                if epoch - 1 == self._epoch and not invalidation.all_callers and not self._invalidated.is_full:
+            if self.cached_epoch is None or epoch > self.cached_epoch:
+                if epoch - 1 == self.cached_epoch and not invalidation.all_callers and not self._invalidated.is_full:
                     self._invalidate(epoch, invalidation)
                 else:
                     self._adopt(epoch)
-                self._last_poll = self._last_good = self._clock()
+                self._last_good = self._clock()
+                if not self.stale:
+                    self._due = self._last_good + self._poll_every
                 return
         self.refresh()  # there were later changes, or the store was restored to an earlier state
 
     def _invalidate(self, epoch: int, invalidation: Invalidation) -> None:
         """Drop the answers that the only change since the previous epoch affects. The caller must hold the lock."""
-        self._epoch = epoch
+        self.cached_epoch = epoch
         self._generation += 1
         self._invalidated.add(invalidation.identities, epoch)
-        if invalidation.new_rows:
-            for region in self._regions.values():
+        for region in self._regions.values():
+            region.epoch = epoch
+            if invalidation.new_rows:
                 region.clear_negative()
-
-    def _revalidated(self, answer: Any) -> Any:
-        """Return a cached answer with the current epoch; `ABSENT` if a change invalidated it (T-9)."""
-        epoch: int | None = getattr(answer, "epoch", None)
-        if epoch is None or epoch == self._epoch:
-            return answer
-        if isinstance(answer, PrincipalRecord) and self._invalidated.last_epoch(answer.principal) > epoch:
-            return ABSENT
-        return replace(answer, epoch=self._epoch)
 
     # --- answering from the cache only ---------------------------------------------------------------------------
 
     def _read_cache(self, region: CacheRegion, key: Hashable) -> Any:
         """Return a cached answer. Raises `CacheMiss` where a query or an epoch poll would be needed."""
-        polled = self._last_poll
-        if polled is None or self._failing or self._clock() - polled >= self._poll_every:
+        if self._clock() >= self._due:
             self._follow_from_cache()
         with self._lock:
-            answer = self._lookup(region, key)
-        if answer is ABSENT:
-            raise CacheMiss
+            answer = region.get(key)
+            if answer is ABSENT:
+                raise CacheMiss
+            region.hits += 1
         return answer
 
     def _cached_epoch(self) -> int:
-        polled, epoch = self._last_poll, self._epoch
-        if polled is None or self._failing or self._clock() - polled >= self._poll_every:
+        epoch = self.cached_epoch
+        if self._clock() >= self._due:
             self._follow_from_cache()
         if epoch is None:
             raise CacheMiss
@@ -335,13 +311,13 @@ class CachedStore(StoreProxy):
     # --- answering -----------------------------------------------------------------------------------------------
 
     def _answer(self, kind: str, key: K, load: Callable[[K], A]) -> A:
-        polled = self._last_poll  # the condition of `_follow`, inlined: nearly always false
-        if polled is None or self._failing or self._clock() - polled >= self._poll_every:
+        if self._clock() >= self._due:
             self._follow()
         region = self._regions[kind]
         with self._lock:
-            answer = self._lookup(region, key)
+            answer = region.get(key)
             if answer is not ABSENT:
+                region.hits += 1
                 return answer  # type: ignore[no-any-return]
             region.misses += 1
             generation = self._generation
@@ -356,19 +332,6 @@ class CachedStore(StoreProxy):
             return pending.result(self._timeout)  # type: ignore[no-any-return]
         except TimeoutError:
             raise StoreUnavailable("the store did not answer another caller's query in time") from None
-
-    def _lookup(self, region: CacheRegion, key: Hashable) -> Any:
-        """Return the cached answer if it is valid now, else `ABSENT`. The caller must hold the lock."""
-        answer = region.get(key)
-        if answer is ABSENT:
-            return ABSENT
-        if getattr(answer, "epoch", self._epoch) != self._epoch:
-            answer = self._revalidated(answer)
-            if answer is ABSENT:
-                return ABSENT
-            region.put(key, answer)
-        region.hits += 1
-        return answer
 
     def _load(self, pending: Future[Any], name: tuple[int, str, Hashable], load: Callable[[], A]) -> None:
         """Query the store, for all threads that wait for the answer."""
@@ -392,8 +355,8 @@ class CachedStore(StoreProxy):
         if kind == _DECISION:
             return
         epoch = getattr(answer, "epoch", None)
-        if epoch is not None and self._epoch is not None and epoch > self._epoch:
+        if epoch is not None and self.cached_epoch is not None and epoch > self.cached_epoch:
             self._adopt(epoch)
-        elif epoch != self._epoch if epoch is not None else generation != self._generation:
+        elif epoch != self.cached_epoch if epoch is not None else generation != self._generation:
             return  # loaded before a change that has been adopted since
         self._regions[kind].put(key, answer)

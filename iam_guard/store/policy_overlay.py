@@ -58,11 +58,11 @@ class OverlaidStore(StoreProxy):
     def principal(self, principal: Principal) -> PrincipalRecord:
         if self._changes.identities:
             with self.at_once():
-                record = self._inner.principal(principal)
-                with self._inner.read_transaction() as records:
+                record = self.behind.principal(principal)
+                with self.behind.read_transaction() as records:
                     record = replace(record, identity=tuple(self._identity_policies(records, record)))
         else:
-            record = self._inner.principal(principal)
+            record = self.behind.principal(principal)
         boundary = None if record.boundary is None else self._replaced(record.boundary)
         return replace(record, identity=tuple(map(self._replaced, record.identity)), boundary=boundary)
 
@@ -77,11 +77,11 @@ class OverlaidStore(StoreProxy):
             )
 
     def account(self, account_id: str) -> AccountRecord:
-        record = self._inner.account(account_id)
+        record = self.behind.account(account_id)
         return replace(record, scps=self._levels(record.scps), rcps=self._levels(record.rcps))
 
     def resource(self, arn: str) -> ResourceRecord:
-        record = self._inner.resource(arn)
+        record = self.behind.resource(arn)
         text = self._changes.replaced.get(arn)
         if text is None or record.account is None:
             return record
@@ -138,7 +138,7 @@ class OverlaidStore(StoreProxy):
         if getattr(self._thread_state, "is_in_snapshot", False):
             yield
             return
-        with self._inner.at_once():
+        with self.behind.at_once():
             self._thread_state.is_in_snapshot = True
             try:
                 yield
@@ -146,22 +146,22 @@ class OverlaidStore(StoreProxy):
                 self._thread_state.is_in_snapshot = False
 
     def epoch(self) -> int:
-        return self._inner.epoch()
+        return self.behind.epoch()
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        return self._inner.access_key(access_key_id)
+        return self.behind.access_key(access_key_id)
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
-        return self._inner.api_key(api_key_id)
+        return self.behind.api_key(api_key_id)
 
     def certificate_trust(self) -> CertificateTrust:
-        return self._inner.certificate_trust()
+        return self.behind.certificate_trust()
 
     def write_transaction(self) -> AbstractContextManager[Records]:
         raise StoreIsReadOnly(f"the store is an overlay with the changes of `{self._changes.name}`: it is read-only")
 
     def refresh(self) -> None:
-        self._inner.refresh()
+        self.behind.refresh()
 
     def close(self) -> None:
         """Do nothing: the wrapped store is closed by its owner."""

@@ -17,33 +17,34 @@ class StoreProxy:
     """Forwards to the wrapped store."""
 
     def __init__(self, inner: SourceStore) -> None:
-        self._inner = inner
+        self.behind = inner
+        """The wrapped store itself, for queries that must bypass the proxy."""
 
     @property
     def is_remote(self) -> bool:
         """Whether the store is on a server, which may hang. A store without this attribute is local."""
-        return bool(getattr(self._inner, "is_remote", False))
+        return bool(getattr(self.behind, "is_remote", False))
 
     @property
     def sealer(self) -> Sealer:
-        return self._inner.sealer
+        return self.behind.sealer
 
     @property
     def partition(self) -> str:
-        return self._inner.partition
+        return self.behind.partition
 
     @property
     def ids(self) -> UniqueIds:
-        return self._inner.ids
+        return self.behind.ids
 
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
-        return self._inner.seal_session(session, at_least=at_least)
+        return self.behind.seal_session(session, at_least=at_least)
 
     def open_session(self, token: str) -> Session | None:
-        return self._inner.open_session(token)
+        return self.behind.open_session(token)
 
     def read_transaction(self) -> AbstractContextManager[Records]:
-        return self._inner.read_transaction()
+        return self.behind.read_transaction()
 
     def save_uses(self, uses: Sequence[Use]) -> None:
-        self._inner.save_uses(uses)
+        self.behind.save_uses(uses)

@@ -165,7 +165,7 @@ def test_only_shadow_actions_are_decided_with_candidate(opened: Open, tmp_path: 
     guard.decide(RITA, "docs:Put", DOCUMENT)
     assert ["shadow" in each for each in recorded(tmp_path)] == [False, True]
     shadow._store.refresh()
-    with mock.patch.object(shadow._store, "_last_poll", None):  # a poll is due, which would wait for the store
+    with mock.patch.object(shadow._store, "_due", 0.0):  # a look is due, which would wait for the store
         assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
         assert guard.decide_from_cache(RITA, "docs:Put", DOCUMENT) is None
 
