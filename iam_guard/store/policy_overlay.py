@@ -17,10 +17,8 @@ from typing import TypeAlias
 
 from iam_guard.errors import StoreIsReadOnly
 from iam_guard.model.arn import Arn
-from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.policy_changes import PolicyChanges, identity_of_arn
 from iam_guard.store.protocol import (
@@ -130,7 +128,7 @@ class OverlaidStore(StoreProxy):
         if text is not None:
             yield _stored(arn.rpartition("/")[2], PolicyType.IDENTITY, arn, text)
 
-    # --- forwarded -----------------------------------------------------------------------------------------------
+    # --- the wrapped store ---------------------------------------------------------------------------------------
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -145,23 +143,8 @@ class OverlaidStore(StoreProxy):
             finally:
                 self._thread_state.is_in_snapshot = False
 
-    def epoch(self) -> int:
-        return self.behind.epoch()
-
-    def access_key(self, access_key_id: str) -> AccessKey | None:
-        return self.behind.access_key(access_key_id)
-
-    def api_key(self, api_key_id: str) -> ApiKey | None:
-        return self.behind.api_key(api_key_id)
-
-    def certificate_trust(self) -> CertificateTrust:
-        return self.behind.certificate_trust()
-
     def write_transaction(self) -> AbstractContextManager[Records]:
         raise StoreIsReadOnly(f"the store is an overlay with the changes of `{self._changes.name}`: it is read-only")
-
-    def refresh(self) -> None:
-        self.behind.refresh()
 
     def close(self) -> None:
         """Do nothing: the wrapped store is closed by its owner."""

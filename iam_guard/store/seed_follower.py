@@ -22,14 +22,12 @@ from pathlib import Path
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.forking import on_fork
-from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
-from iam_guard.model.trust import CertificateTrust
 from iam_guard.settings import Settings
 from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import derived_id
 from iam_guard.store.migrations import upgrade
-from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord
+from iam_guard.store.protocol import DecisionRecords
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import load_sealer
 from iam_guard.store.seed.apply import apply_seed
@@ -79,31 +77,13 @@ class FollowedSeedStore(StoreProxy):
         self._follow(REST_SECONDS)
         return self._store.epoch()
 
-    def access_key(self, access_key_id: str) -> AccessKey | None:
-        return self._store.access_key(access_key_id)
-
-    def api_key(self, api_key_id: str) -> ApiKey | None:
-        return self._store.api_key(api_key_id)
-
     def at_once(self) -> AbstractContextManager[None]:
         return self._store.at_once()
-
-    def principal(self, principal: Principal) -> PrincipalRecord:
-        return self._store.principal(principal)
-
-    def account(self, account_id: str) -> AccountRecord:
-        return self._store.account(account_id)
-
-    def resource(self, arn: str) -> ResourceRecord:
-        return self._store.resource(arn)
 
     def decision_records(
         self, principal: Principal | None, account_ids: Collection[str], arn: str | None
     ) -> DecisionRecords:
         return self._store.decision_records(principal, account_ids, arn)
-
-    def certificate_trust(self) -> CertificateTrust:
-        return self._store.certificate_trust()
 
     def write_transaction(self) -> AbstractContextManager[Records]:
         """Raise `StoreIsReadOnly`: the next change of the file would undo the change."""
@@ -112,9 +92,6 @@ class FollowedSeedStore(StoreProxy):
     def refresh(self) -> None:
         """Read the file again if it has changed, even if it was written just now."""
         self._follow(0.0)
-
-    def close(self) -> None:
-        self._store.close()
 
     def _follow(self, rest: float) -> None:
         """Apply the files if they have changed, unless one was written less than `rest` seconds ago."""

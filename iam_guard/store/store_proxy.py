@@ -1,14 +1,16 @@
-"""The base of stores that wrap a store: forwards what decisions do not depend on."""
+"""The base of stores that wrap a store: forwards every call that is not overridden."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from iam_guard.model.credential import Session
+from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.principal import Principal
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.last_used_rows import Use
-from iam_guard.store.protocol import SourceStore
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
@@ -37,6 +39,27 @@ class StoreProxy:
     def ids(self) -> UniqueIds:
         return self.behind.ids
 
+    def epoch(self) -> int:
+        return self.behind.epoch()
+
+    def access_key(self, access_key_id: str) -> AccessKey | None:
+        return self.behind.access_key(access_key_id)
+
+    def api_key(self, api_key_id: str) -> ApiKey | None:
+        return self.behind.api_key(api_key_id)
+
+    def principal(self, principal: Principal) -> PrincipalRecord:
+        return self.behind.principal(principal)
+
+    def account(self, account_id: str) -> AccountRecord:
+        return self.behind.account(account_id)
+
+    def resource(self, arn: str) -> ResourceRecord:
+        return self.behind.resource(arn)
+
+    def certificate_trust(self) -> CertificateTrust:
+        return self.behind.certificate_trust()
+
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
         return self.behind.seal_session(session, at_least=at_least)
 
@@ -48,3 +71,9 @@ class StoreProxy:
 
     def save_uses(self, uses: Sequence[Use]) -> None:
         self.behind.save_uses(uses)
+
+    def refresh(self) -> None:
+        self.behind.refresh()
+
+    def close(self) -> None:
+        self.behind.close()
