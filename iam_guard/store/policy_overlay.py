@@ -9,9 +9,8 @@ policies are not changed.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -49,7 +48,6 @@ class OverlaidStore(StoreProxy):
     def __init__(self, inner: SourceStore, changes: PolicyChanges) -> None:
         super().__init__(inner)
         self._changes = changes
-        self._thread_state = threading.local()
 
     # --- with the changes applied --------------------------------------------------------------------------------
 
@@ -130,18 +128,8 @@ class OverlaidStore(StoreProxy):
 
     # --- the wrapped store ---------------------------------------------------------------------------------------
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Answer from one snapshot of the wrapped store; nested blocks share it."""
-        if getattr(self._thread_state, "is_in_snapshot", False):
-            yield
-            return
-        with self.behind.at_once():
-            self._thread_state.is_in_snapshot = True
-            try:
-                yield
-            finally:
-                self._thread_state.is_in_snapshot = False
+    def at_once(self) -> AbstractContextManager[None]:
+        return self.behind.at_once()
 
     def write_transaction(self) -> AbstractContextManager[Records]:
         raise StoreIsReadOnly(f"the store is an overlay with the changes of `{self._changes.name}`: it is read-only")

@@ -168,7 +168,10 @@ class SourceStore(Store, RecordStore, Protocol):
     """A store without a cache, which can answer several queries from one snapshot."""
 
     def at_once(self) -> AbstractContextManager[None]:
-        """Answer this thread's queries inside the block from one snapshot; `epoch` must not be called there."""
+        """Answer this thread's queries inside the block from one snapshot, which nested blocks share.
+
+        `epoch` must not be called there.
+        """
         ...
 
     def decision_records(

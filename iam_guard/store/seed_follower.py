@@ -113,17 +113,13 @@ class FollowedSeedStore(StoreProxy):
         if _file_state(files.seen)[1] < rest:
             return  # written meanwhile: the content may be incomplete, and is read again
         self._digests_seen = files.seen
-        if isinstance(seed, Seed):
-            try:
-                self._apply(seed)
-            except SeedError as error:
-                self._reject(error)
-        else:
-            self._reject(seed)
-
-    def _reject(self, error: SeedError) -> None:
-        self.problem = str(error)
-        logger.warning("seed rejected, keeping the last valid state: %s", error)
+        try:
+            if isinstance(seed, SeedError):
+                raise seed
+            self._apply(seed)
+        except SeedError as error:
+            self.problem = str(error)
+            logger.warning("seed rejected, keeping the last valid state: %s", error)
 
     def _read(self, files: Files, partition: str) -> Seed:
         return read_seed(files.read_seed(), self._path.name, files, partition=partition)

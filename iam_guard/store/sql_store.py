@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import cast
 
-from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy import Connection, Engine
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn
@@ -39,11 +39,9 @@ from iam_guard.store.identifiers import (
 from iam_guard.store.last_used_rows import Use, write_uses
 from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord, StoredPolicy
 from iam_guard.store.queries import storable
-from iam_guard.store.records import Records
+from iam_guard.store.records import Records, Row
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
-
-Row: TypeAlias = RowMapping
 
 _FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _ALL_OF_ROOT = StoredPolicy(
@@ -69,13 +67,14 @@ class SqlStore:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Answer this thread's queries inside the block from one transaction, so from one epoch."""
-        with reading(self.engine, bounded=True) as connection:
+        """Answer this thread's queries inside the block from one transaction, so one epoch; nested blocks share it."""
+        with self._reading() as connection:
+            before = getattr(self._thread_state, "connection", None)
             self._thread_state.connection = connection
             try:
                 yield
             finally:
-                del self._thread_state.connection
+                self._thread_state.connection = before
 
     @contextmanager
     def _reading(self, *, bounded: bool = True) -> Iterator[Connection]:

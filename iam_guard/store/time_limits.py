@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 BUSY_SECONDS: Final = 5.0
@@ -28,37 +28,29 @@ _limits = _Limits()
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def _limited(limit: str, value: float) -> Iterator[None]:
+    """Set a limit of this thread inside the block."""
+    before = getattr(_limits, limit)
+    setattr(_limits, limit, value)
+    try:
+        yield
+    finally:
+        setattr(_limits, limit, before)
+
+
+def within(seconds: float) -> AbstractContextManager[None]:
     """Limit the waits of this thread inside the block as a whole; in a nested block, the outer limit applies."""
-    if _limits.until is not None:
-        yield
-        return
-    _limits.until = time.monotonic() + seconds
-    try:
-        yield
-    finally:
-        _limits.until = None
+    return nullcontext() if _limits.until is not None else _limited("until", time.monotonic() + seconds)
 
 
-@contextmanager
-def silence(seconds: float) -> Iterator[None]:
+def silence(seconds: float) -> AbstractContextManager[None]:
     """Limit each time in which a server sends nothing."""
-    before = _limits.silence
-    _limits.silence = seconds
-    try:
-        yield
-    finally:
-        _limits.silence = before
+    return _limited("silence", seconds)
 
 
-@contextmanager
-def queued_for(seconds: float) -> Iterator[None]:
+def queued_for(seconds: float) -> AbstractContextManager[None]:
     """Count the seconds that a call was queued as part of its wait for the write lock."""
-    _limits.waited = seconds
-    try:
-        yield
-    finally:
-        _limits.waited = 0.0
+    return _limited("waited", seconds)
 
 
 def waited() -> float:
