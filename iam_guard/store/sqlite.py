@@ -22,6 +22,7 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import URL, Engine, Pool, PoolProxiedConnection, QueuePool, create_engine, event
@@ -39,38 +40,19 @@ _FORK_SECONDS: Final = 0.5
 
 def sqlite_engine(url: URL, timeout: float, execution_options: dict[str, Any]) -> Engine:
     """Return the engine for a file, or for a new database in memory."""
+    create = partial(create_engine, url, hide_parameters=True, execution_options=execution_options)
     if url.database in (None, "", ":memory:"):
-        return _memory_engine(url, execution_options)
-    arguments = {"timeout": timeout}
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        connect_args=arguments,
-        poolclass=_FilePool,
-        pool_timeout=timeout,
-        execution_options=execution_options,
-    )
-    event.listen(engine, "do_connect", _connect_to_file)
-    event.listen(engine, "connect", _prepare_file)
-    _files.add(engine)
-    return engine
-
-
-def _memory_engine(url: URL, execution_options: dict[str, Any]) -> Engine:
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        connect_args={"check_same_thread": False},
-        poolclass=ForkSafePool,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
-        execution_options=execution_options,
-    )
-    memory = _Memory()
-    event.listen(engine, "do_connect", memory.connect)
-    event.listen(engine, "connect", _prepare)
-    _memories[engine] = memory
+        connect_args = {"check_same_thread": False}
+        one = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_SECONDS}
+        engine = create(connect_args=connect_args, poolclass=ForkSafePool, **one)
+        memory = _memories[engine] = _Memory()
+        event.listen(engine, "do_connect", memory.connect)
+        event.listen(engine, "connect", _prepare)
+    else:
+        engine = create(connect_args={"timeout": timeout}, poolclass=_FilePool, pool_timeout=timeout)
+        _files.add(engine)
+        event.listen(engine, "do_connect", _connect_to_file)
+        event.listen(engine, "connect", _prepare_file)
     return engine
 
 
