@@ -48,6 +48,11 @@ def owned_by(target: str, name: str, *, optional: bool = False, **options: Any) 
     return Column(name, String, ForeignKey(target, ondelete="CASCADE"), nullable=optional, **options)
 
 
+def required(type: Any, *names: str) -> list[Column[Any]]:
+    """Return columns of one type that are never NULL."""
+    return [Column(name, type, nullable=False) for name in names]
+
+
 def json_column(name: str) -> Column[Any]:
     """Return a JSON column that is never NULL."""
     return Column(name, JSON, nullable=False)
@@ -57,8 +62,7 @@ meta = Table(
     "meta",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "epoch", "created"),
     CheckConstraint("id = 1", name="single_row"),
 )
 
@@ -80,10 +84,7 @@ policies = Table(
     "policies",
     metadata,
     Column("id", String, primary_key=True),
-    Column("account", String, nullable=False),
-    Column("path", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "account", "path", "name", "folded"),
     Column("description", Text, nullable=False),
     Column("default_version", Integer, nullable=False),
     json_column("tags"),
@@ -110,10 +111,7 @@ identities = Table(
     metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
-    Column("kind", String, nullable=False),
-    Column("path", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "kind", "path", "name", "folded"),
     Column("description", Text, nullable=False),
     # no ON DELETE: deleting a policy must not remove a boundary
     Column("boundary_id", String, ForeignKey("policies.id"), index=True),
@@ -198,8 +196,7 @@ organizations = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("management_account", String(12), nullable=False, unique=True),
-    Column("scps_enabled", Boolean, nullable=False),
-    Column("rcps_enabled", Boolean, nullable=False),
+    *required(Boolean, "scps_enabled", "rcps_enabled"),
     # the names of the enabled organization-wide IAM features; NULL: none
     Column("root_features", JSON(none_as_null=True)),
 )
@@ -211,8 +208,7 @@ units = Table(
     owned_by("organizations.id", "organization_id", index=True),
     # NULL: the root
     owned_by("units.id", "parent_id", optional=True),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "name", "folded"),
     UniqueConstraint("parent_id", "folded"),
 )
 
@@ -230,10 +226,8 @@ control_policies = Table(
     # NULL: managed by AWS
     owned_by("organizations.id", "organization_id", optional=True),
     Column("type", String(3), nullable=False),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    *required(String, "name", "folded"),
+    *required(Text, "description", "text"),
     Column("digest", String(64), nullable=False),
     UniqueConstraint("organization_id", "type", "folded"),
     CheckConstraint("type IN ('SCP', 'RCP')", name="type"),

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from iam_guard.store.schema.core import STATUSES, json_column, metadata, owned_by
+from iam_guard.store.schema.core import STATUSES, json_column, metadata, owned_by, required
 
 login_profiles = Table(
     "login_profiles",
@@ -33,8 +33,7 @@ login_profiles = Table(
     Column("digest", String, nullable=False),
     Column("reset_required", Boolean, nullable=False),
     Column("max_signin_session_duration", Integer),
-    Column("created", BigInteger, nullable=False),
-    Column("changed", BigInteger, nullable=False),
+    *required(BigInteger, "created", "changed"),
     Column("used", BigInteger),
 )
 
@@ -58,9 +57,7 @@ mfa_devices = Table(
     metadata,
     Column("serial", String, primary_key=True),
     owned_by("accounts.id", "account"),
-    Column("path", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "path", "name", "folded"),
     # the owner: a user, the root user (`for_root`), or none yet
     Column("user_id", String, ForeignKey("identities.id", ondelete="SET NULL"), index=True),
     Column("for_root", Boolean, nullable=False),
@@ -80,8 +77,7 @@ saml_providers = Table(
     metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "name", "folded"),
     Column("document", Text, nullable=False),
     Column("valid_until", BigInteger),
     Column("encryption_mode", String),
@@ -135,9 +131,7 @@ server_certificates = Table(
     metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
-    Column("path", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "path", "name", "folded"),
     Column("body", Text, nullable=False),
     Column("chain", Text),
     Column("sealed", LargeBinary, nullable=False),
@@ -155,8 +149,7 @@ signing_certificates = Table(
     owned_by("identities.id", "user_id", optional=True, index=True),
     Column("body", Text, nullable=False),
     # SHA-256 of the certificate, in hexadecimal; unique
-    Column("fingerprint", String, nullable=False),
-    Column("status", String, nullable=False),
+    *required(String, "fingerprint", "status"),
     Column("created", BigInteger, nullable=False),
     CheckConstraint(STATUSES, name="status"),
 )
@@ -168,8 +161,7 @@ ssh_keys = Table(
     owned_by("identities.id", "user_id", index=True),
     # in OpenSSH format
     Column("body", Text, nullable=False),
-    Column("fingerprint", String, nullable=False),
-    Column("status", String, nullable=False),
+    *required(String, "fingerprint", "status"),
     Column("created", BigInteger, nullable=False),
     CheckConstraint(STATUSES, name="status"),
 )
@@ -180,8 +172,7 @@ trust_anchors = Table(
     # a UUID, as in the ARN
     Column("id", String(36), primary_key=True),
     owned_by("accounts.id", "account", index=True),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "name", "folded"),
     # of the certificate authorities, in PEM
     Column("certificates", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
@@ -204,8 +195,7 @@ certificate_profiles = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     owned_by("accounts.id", "account", index=True),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "name", "folded"),
     Column("enabled", Boolean, nullable=False),
     json_column("roles"),
     Column("seconds", Integer, nullable=False),
@@ -228,8 +218,7 @@ service_credentials = Table(
     # the user name for a password; NULL for a single secret, which has an alias
     Column("user_name", String),
     Column("alias", String),
-    Column("digest", String, nullable=False),
-    Column("status", String, nullable=False),
+    *required(String, "digest", "status"),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
     # the session policy of an API key for a service of the application, which authenticates; NULL: for another service

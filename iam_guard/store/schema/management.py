@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, String, Table, Text, UniqueConstraint
 
-from iam_guard.store.schema.core import json_column, metadata, owned_by
+from iam_guard.store.schema.core import json_column, metadata, owned_by, required
 
 instance_profiles = Table(
     "instance_profiles",
     metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
-    Column("path", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("folded", String, nullable=False),
+    *required(String, "path", "name", "folded"),
     Column("role_id", String, ForeignKey("identities.id", ondelete="SET NULL"), index=True),
     json_column("tags"),
     Column("created", BigInteger, nullable=False),
@@ -25,8 +23,7 @@ access_key_uses = Table(
     metadata,
     owned_by("access_keys.id", "access_key_id", primary_key=True),
     Column("at", BigInteger, nullable=False),
-    Column("region", String, nullable=False),
-    Column("service", String, nullable=False),
+    *required(String, "region", "service"),
 )
 
 service_uses = Table(
