@@ -61,7 +61,7 @@ class Authenticators:
             store, decide, region=settings.region, clock=clock, size=settings.cache_size
         )
         self._replays = SignatureReplays(settings.replay_memory) if settings.replay_memory else None
-        self.waiting = self._create(store, self._token_session, self._certificate_session)
+        self.waiting = self._create(store, self._token_session, self._certificates.principal)
         self.cache_only = self._create(store.cache_only, self._cached_token_session, self._cached_certificate_session)
 
     def _create(
@@ -112,10 +112,7 @@ class Authenticators:
             raise CacheMiss
         return self._token_session(credential, request, call, now)
 
-    def _certificate_session(self, credential: CertificateCredential, call: Call | None) -> Principal:
-        return self._certificates.principal(credential, call)
-
     def _cached_certificate_session(self, credential: CertificateCredential, call: Call | None) -> Principal:
         if not self._certificates.is_cached(credential, call):
             raise CacheMiss
-        return self._certificate_session(credential, call)
+        return self._certificates.principal(credential, call)

@@ -132,11 +132,18 @@ class LastUsedTracker:
     def flush(self) -> None:
         """Write the queue. Raises `StoreUnavailable`; the uses then stay in the queue."""
         with self._writing:
-            while batch := self._take_batch():
+            while True:
+                with self._lock:
+                    batch = dict(islice(self._pending.items(), BATCH))
+                    for key in batch:
+                        del self._pending[key]
+                if not batch:
+                    return
                 try:
                     self._store.save_uses(list(batch.values()))
                 except IamGuardError:
-                    self._put_back(batch)
+                    with self._lock:
+                        self._pending = batch | self._pending
                     raise
 
     def close(self) -> None:
@@ -149,17 +156,6 @@ class LastUsedTracker:
             self._is_closed = True
             self._closing.set()
             self._pending.clear()
-
-    def _take_batch(self) -> dict[Hashable, Use]:
-        with self._lock:
-            batch = dict(islice(self._pending.items(), BATCH))
-            for key in batch:
-                del self._pending[key]
-        return batch
-
-    def _put_back(self, batch: dict[Hashable, Use]) -> None:
-        with self._lock:
-            self._pending = batch | self._pending
 
     # --- the thread ----------------------------------------------------------------------------------------------
 

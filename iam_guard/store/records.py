@@ -107,8 +107,7 @@ class Records:
     def count(self, table: Table, **where: Any) -> int:
         """Return the number of matching rows."""
         form, values = _split(where)
-        counted = statements.counted(table, form)
-        return int(self._connection.execute(counted, values).scalar_one())
+        return int(self._connection.execute(statements.counted(table, form), values).scalar_one())
 
     def counts(self, table: Table, column: str, **where: Any) -> dict[str, int]:
         """Return the number of rows by value of a column; values without rows are left out."""
@@ -119,8 +118,7 @@ class Records:
     def characters(self, table: Table, column: str, **where: Any) -> int:
         """Return the number of characters in a text column of all rows together."""
         form, values = _split(where)
-        counted = statements.characters_of(table, column, form)
-        return int(self._connection.execute(counted, values).scalar_one())
+        return int(self._connection.execute(statements.characters_of(table, column, form), values).scalar_one())
 
     def values_of(self, table: Table, column: str, **where: Any) -> ValuesOf:
         """Return a subquery for the values of a column, for use as a condition of another query."""
