@@ -6,7 +6,8 @@ The modules that read seeds are imported only for seeds.
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -81,10 +82,8 @@ def check_store(url: str, settings: Settings) -> None:
     key_file = default_key_file(url)
     if settings.sealing_keys or settings.sealing_key_file or (key_file is not None and _exists(key_file)):
         load_sealer(settings, url)
-    try:
+    with _usable(path):
         os.scandir(path.parent).close()
-    except OSError as error:
-        raise _unusable(path, error) from None
     if not os.access(path.parent, os.W_OK):
         raise ConfigurationError(f"cannot open the store `{path}`: its directory is read-only", place="store")
 
@@ -97,7 +96,8 @@ def init_store(url: str, settings: Settings) -> SqlStore:
         create_key_file(key_file)
     sealer = load_sealer(settings, url)
     if path is not None:
-        _create_private(path)
+        with _usable(path):  # readable by its owner only; SQLite would apply the umask
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     engine = _connected_engine(url, settings)
     with closed_on_error(engine):
         migrations.upgrade(engine)
@@ -116,23 +116,18 @@ def is_seed_file(url_or_path: str) -> bool:
 
 
 def _exists(path: Path) -> bool:
-    try:
+    with _usable(path):
         return path.exists()
-    except OSError as error:
-        raise _unusable(path, error) from None
 
 
 def _is_new(path: Path) -> bool:
     return not _exists(path) or path.stat().st_size == 0
 
 
-def _create_private(path: Path) -> None:
-    """Create the file, readable by its owner only; SQLite would apply the umask."""
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Raise `ConfigurationError` for an error of the operating system."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        yield
     except OSError as error:
-        raise _unusable(path, error) from None
-
-
-def _unusable(path: Path, error: OSError) -> ConfigurationError:
-    return ConfigurationError(f"cannot open the store `{path}`: {error.strerror}", place="store")
+        raise ConfigurationError(f"cannot open the store `{path}`: {error.strerror}", place="store") from None

@@ -8,8 +8,6 @@ first one.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +32,9 @@ _VERSION = Table(
 
 def upgrade(engine: Engine) -> bool:
     """Bring the store to the current schema, in one transaction; return False if it has it already."""
-    with _migrating(engine) as connection:
+    with writing(engine, patient=True) as connection:
+        if connection.dialect.name == "postgresql":  # in SQLite, a writer excludes all others
+            connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
         before = _revision(connection)
         if before == _head():
             return False
@@ -50,15 +50,6 @@ def is_current(engine: Engine) -> bool:
     """Return whether the store has the current schema; False for an empty database too."""
     with reading(engine) as connection:
         return _revision(connection) == _head()
-
-
-@contextmanager
-def _migrating(engine: Engine) -> Iterator[Connection]:
-    """Return a transaction that excludes other migrations (in SQLite, all other writers)."""
-    with writing(engine, patient=True) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-        yield connection
 
 
 def _create(connection: Connection) -> None:
