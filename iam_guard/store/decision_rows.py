@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from types import MappingProxyType
@@ -106,14 +105,14 @@ class DecisionRows:
 
     def _resource_policy(self, arn: str, row: RowMapping) -> StoredPolicy | None:
         """Return the policy of a resource, with the current ARNs of the principals that it names (P-5)."""
-        text, digest = row["text"], row["digest"]
+        text = row["text"]
         if text is None:
             return None
         arns = {bound["id"]: row_arn(self._partition, bound) for bound in self._parts["bound"]}
         present = current_text(text, row["bindings"] or {}, arns.get)
         if present is not text:
-            text, digest = present, hashlib.sha256(present.encode()).hexdigest()
-        return StoredPolicy(PolicyRef(arn, PolicyType.RESOURCE, None, digest), text)
+            return StoredPolicy.of(arn, PolicyType.RESOURCE, None, present)
+        return StoredPolicy(PolicyRef(arn, PolicyType.RESOURCE, None, row["digest"]), text)
 
 
 def inline_policy(owner: RowMapping, row: RowMapping) -> StoredPolicy:

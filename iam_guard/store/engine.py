@@ -127,13 +127,9 @@ def is_in_memory(url: str) -> bool:
 def reading(engine: Engine, *, bounded: bool = False) -> Iterator[Connection]:
     """Open a transaction that sees one snapshot; a bounded one takes at most the engine's timeout as a whole."""
     whole = within(_timeout_of(engine)) if bounded else nullcontext()
-    with _as_store_errors(), whole, _connected(engine) as connection:
-        options = _READ_OPTIONS.get(engine.dialect.name)
-        if options:
-            connection.execution_options(**options)
-        with connection.begin():
-            _begin(connection, "BEGIN")
-            yield connection
+    with _as_store_errors(), whole, _connected(engine, _READ_OPTIONS) as connection, connection.begin():
+        _begin(connection, "BEGIN")
+        yield connection
 
 
 @contextmanager
@@ -144,22 +140,27 @@ def writing(engine: Engine, *, patient: bool = False) -> Iterator[Connection]:
     """
     until = time.monotonic() + (PATIENT_SECONDS if patient else BUSY_SECONDS - waited())
     longer = silence(PATIENT_SECONDS if patient else 2 * BUSY_SECONDS)
-    with _as_store_errors(), _turn_of(engine, until), longer, _connected(engine) as connection:
-        options = _WRITE_OPTIONS.get(engine.dialect.name)
-        if options:
-            connection.execution_options(**options)
-        with _lock_waits(connection, until), connection.begin():
-            _begin(connection, "BEGIN IMMEDIATE")
-            if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_milliseconds(until)}")
-            yield connection
+    with (
+        _as_store_errors(),
+        _turn_of(engine, until),
+        longer,
+        _connected(engine, _WRITE_OPTIONS) as connection,
+        _lock_waits(connection, until),
+        connection.begin(),
+    ):
+        _begin(connection, "BEGIN IMMEDIATE")
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_milliseconds(until)}")
+        yield connection
 
 
 @contextmanager
-def _connected(engine: Engine) -> Iterator[Connection]:
+def _connected(engine: Engine, options: dict[str, dict[str, Any]]) -> Iterator[Connection]:
     with within(_timeout_of(engine)):
         connection = engine.connect()
     with connection:
+        if engine.dialect.name in options:
+            connection.execution_options(**options[engine.dialect.name])
         yield connection
 
 

@@ -8,7 +8,6 @@ policies are not changed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import TypeAlias
 
 from iam_guard.errors import StoreIsReadOnly
 from iam_guard.model.arn import Arn
-from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.policy_changes import PolicyChanges, identity_of_arn
@@ -81,14 +80,14 @@ class OverlaidStore(StoreProxy):
         text = self._changes.replaced.get(arn)
         if text is None or record.account is None:
             return record
-        return replace(record, policy=_stored(arn, PolicyType.RESOURCE, None, text))
+        return replace(record, policy=StoredPolicy.of(arn, PolicyType.RESOURCE, None, text))
 
     def _levels(self, levels: _Levels) -> _Levels:
         return None if levels is None else tuple(tuple(map(self._replaced, level)) for level in levels)
 
     def _replaced(self, policy: StoredPolicy) -> StoredPolicy:
         text = None if policy.ref.arn is None else self._changes.replaced.get(policy.ref.arn)
-        return policy if text is None else _stored(policy.ref.name, policy.ref.type, policy.ref.arn, text)
+        return policy if text is None else StoredPolicy.of(policy.ref.name, policy.ref.type, policy.ref.arn, text)
 
     # --- the policies of a user or role --------------------------------------------------------------------------
 
@@ -105,7 +104,7 @@ class OverlaidStore(StoreProxy):
             if (row := rows.get(inline.identity)) is not None:
                 name = f"{row['kind']}/{row['name']}/{inline.name}"
                 result = [policy for policy in result if policy.ref.arn or fold(policy.ref.name) != fold(name)]
-                result += [] if inline.text is None else [_stored(name, PolicyType.IDENTITY, None, inline.text)]
+                result += [] if inline.text is None else [StoredPolicy.of(name, PolicyType.IDENTITY, None, inline.text)]
         return sorted(result, key=lambda policy: policy.ref.name)
 
     def _identity_rows(self, records: Records, record: PrincipalRecord) -> dict[str, Row]:
@@ -124,7 +123,7 @@ class OverlaidStore(StoreProxy):
             version = records.one(policy_versions, policy_id=row["id"], version=row["default_version"])
             text = None if version is None else version["text"]
         if text is not None:
-            yield _stored(arn.rpartition("/")[2], PolicyType.IDENTITY, arn, text)
+            yield StoredPolicy.of(arn.rpartition("/")[2], PolicyType.IDENTITY, arn, text)
 
     # --- the wrapped store ---------------------------------------------------------------------------------------
 
@@ -180,7 +179,3 @@ def is_attached(records: Records, identity: Row, arn: str) -> bool:
 def has_inline(records: Records, identity: Row, name: str) -> bool:
     """Return whether a user, group or role has an inline policy."""
     return records.one(inline_policies, identity_id=identity["id"], folded=fold(name)) is not None
-
-
-def _stored(name: str, type: PolicyType, arn: str | None, text: str) -> StoredPolicy:
-    return StoredPolicy(PolicyRef(name, type, arn, hashlib.sha256(text.encode()).hexdigest()), text)

@@ -6,13 +6,14 @@ one state of all policy types (rule T-9). Reading methods raise `StoreUnavailabl
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from iam_guard.model.credential import AccessKey, ApiKey, Session
-from iam_guard.model.decision import PolicyRef
+from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import UniqueIds
@@ -27,6 +28,11 @@ class StoredPolicy:
 
     ref: PolicyRef
     text: str
+
+    @classmethod
+    def of(cls, name: str, type: PolicyType, arn: str | None, text: str) -> StoredPolicy:
+        """Return a policy with the digest of its text."""
+        return cls(PolicyRef(name, type, arn, hashlib.sha256(text.encode()).hexdigest()), text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Rules P-1 to P-16, S-21, R-1, T-9.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn
 from iam_guard.model.credential import AccessKey, ApiKey, Session
-from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
@@ -44,9 +43,7 @@ from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
 
 _FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
-_ALL_OF_ROOT = StoredPolicy(
-    PolicyRef("root user", PolicyType.IDENTITY, None, hashlib.sha256(_FULL_ACCESS.encode()).hexdigest()), _FULL_ACCESS
-)
+_ALL_OF_ROOT = StoredPolicy.of("root user", PolicyType.IDENTITY, None, _FULL_ACCESS)
 """The root user's permissions as a policy, which the session policies of its federated users limit."""
 
 
