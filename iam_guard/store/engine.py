@@ -15,7 +15,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
@@ -26,7 +25,6 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
-from iam_guard.forking import on_fork
 from iam_guard.store import schema
 from iam_guard.store.sqlite import ForkSafePool, sqlite_engine
 from iam_guard.store.time_limits import BUSY_SECONDS, PATIENT_SECONDS, silence, waited, within
@@ -43,17 +41,14 @@ _WRITE_OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"isolation_level": "
 def make_engine(url: str, *, timeout: float = BUSY_SECONDS) -> Engine:
     """Return the engine for a database URL. Raises `ConfigurationError` for an unsupported kind.
 
-    `timeout` limits the seconds for getting a connection, and for a bounded transaction as a whole.
+    `timeout` limits the seconds for getting a connection, and for a bounded transaction as a whole. A forked process
+    must call `reset_in_child` before it uses the engine.
     """
     parsed = read_url(url)
     options = {_TURN: threading.Lock(), _TIMEOUT: timeout}
     if parsed.get_backend_name() == "sqlite":
-        engine = sqlite_engine(parsed, timeout, options)
-    else:
-        engine = _postgresql_engine(parsed, timeout, options)
-    _engines_in_child[engine] = _EngineInChild(weakref.ref(engine))
-    on_fork(_engines_in_child[engine])
-    return engine
+        return sqlite_engine(parsed, timeout, options)
+    return _postgresql_engine(parsed, timeout, options)
 
 
 def _postgresql_engine(url: URL, timeout: float, options: dict[str, Any]) -> Engine:
@@ -76,22 +71,11 @@ def _postgresql_engine(url: URL, timeout: float, options: dict[str, Any]) -> Eng
     return engine
 
 
-class _EngineInChild:
-    """Resets an engine in a forked process."""
-
-    def __init__(self, engine: weakref.ref[Engine]) -> None:
-        self._engine = engine
-
-    def begin_in_child(self) -> None:
-        """Start with a new pool and a new lock; the parent's connections are neither used nor closed."""
-        engine = self._engine()
-        if engine is not None:
-            engine.update_execution_options(**{_TURN: threading.Lock()})
-            if engine.dialect.name == "postgresql":
-                engine.dispose(close=False)
-
-
-_engines_in_child: weakref.WeakKeyDictionary[Engine, _EngineInChild] = weakref.WeakKeyDictionary()
+def reset_in_child(engine: Engine) -> None:
+    """Give an engine a new pool and a new lock; the parent's connections are neither used nor closed."""
+    engine.update_execution_options(**{_TURN: threading.Lock()})
+    if engine.dialect.name == "postgresql":
+        engine.dispose(close=False)
 
 
 def read_url(url: str) -> URL:

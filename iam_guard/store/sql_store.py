@@ -17,6 +17,7 @@ from typing import cast
 from sqlalchemy import Connection, Engine
 
 from iam_guard.errors import InvalidInput
+from iam_guard.forking import on_fork
 from iam_guard.model.arn import Arn
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyType
@@ -26,7 +27,7 @@ from iam_guard.store import queries
 from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
-from iam_guard.store.engine import acquire_write_lock, bump_epoch, reading, writing
+from iam_guard.store.engine import acquire_write_lock, bump_epoch, reading, reset_in_child, writing
 from iam_guard.store.identifiers import (
     UniqueIds,
     fold,
@@ -56,6 +57,11 @@ class SqlStore:
         self.partition = partition
         self.ids = ids
         self._thread_state = threading.local()
+        on_fork(self)
+
+    def begin_in_child(self) -> None:
+        """Drop the parent's connections and lock."""
+        reset_in_child(self.engine)
 
     @property
     def is_remote(self) -> bool:
