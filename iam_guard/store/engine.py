@@ -72,7 +72,7 @@ def _postgresql_engine(url: URL, timeout: float, options: dict[str, Any]) -> Eng
 
 
 def reset_in_child(engine: Engine) -> None:
-    """Give an engine a new pool and a new lock; the parent's connections are neither used nor closed."""
+    """Replace the pool and the lock of an engine; the parent's connections are neither used nor closed."""
     engine.update_execution_options(**{_TURN: threading.Lock()})
     if engine.dialect.name == "postgresql":
         engine.dispose(close=False)

@@ -7,6 +7,7 @@ answer that stays cached is the same before and after the change. The sets below
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from iam_guard.model.principal import Principal, PrincipalType
@@ -50,17 +51,15 @@ MAX_INVALIDATED: Final = 1_000
 """The number of individually invalidated identities after which a change invalidates all callers."""
 
 
+@dataclass(slots=True)
 class Invalidation:
     """What the changes of one transaction invalidate."""
 
-    __slots__ = ("all_callers", "identities", "new_rows")
-
-    def __init__(self) -> None:
-        self.all_callers = False
-        self.new_rows = False
-        """Whether negative answers are invalid."""
-        self.identities: set[str] = set()
-        """Unique ids of users and roles whose policies have changed."""
+    all_callers: bool = False
+    new_rows: bool = False
+    """Whether negative answers are invalid."""
+    identities: set[str] = field(default_factory=set)
+    """Unique ids of users and roles whose policies have changed."""
 
     def inserted(self, table: str, values: Mapping[str, Any]) -> None:
         """Record a new row."""

@@ -107,7 +107,6 @@ class DecisionStore(Protocol):
 
     def epoch(self) -> int:
         """Return the current epoch; every write raises it."""
-        ...
 
     def access_key(self, access_key_id: str) -> AccessKey | None: ...
 
@@ -118,7 +117,6 @@ class DecisionStore(Protocol):
 
         Not called for service and anonymous principals.
         """
-        ...
 
     def account(self, account_id: str) -> AccountRecord: ...
 
@@ -130,11 +128,9 @@ class Store(DecisionStore, Protocol):
 
     def certificate_trust(self) -> CertificateTrust:
         """Return the trust anchors and profiles for client certificates, of all accounts."""
-        ...
 
     def refresh(self) -> None:
         """Check at once whether the stored state has changed (rule T-9)."""
-        ...
 
     def close(self) -> None: ...
 
@@ -178,14 +174,11 @@ class SourceStore(Store, RecordStore, Protocol):
 
         `epoch` must not be called there.
         """
-        ...
 
     def decision_records(
         self, principal: Principal | None, account_ids: Collection[str], arn: str | None
     ) -> DecisionRecords:
         """Load a principal, accounts and a resource in one query, each as the method of that name does."""
-        ...
 
     def save_uses(self, uses: Sequence[Use]) -> None:
         """Save last-used records; the epoch stays, since no decision depends on them."""
-        ...
