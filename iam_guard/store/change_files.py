@@ -67,7 +67,7 @@ def load_changes(path: str, *, partition: str = "aws") -> PolicyChanges:
     file = Path(path)
     files, problems = Files(file), Problems(file.name)
     tree = read_tree(files.read_seed(), problems)
-    changes = _Reader(Documents(files, problems, partition), problems, PolicyChanges(file.name)).changes(tree)
+    changes = _Reader(Documents(files, problems, partition), PolicyChanges(file.name)).changes(tree)
     problems.raise_any()
     return changes
 
@@ -88,9 +88,9 @@ def open_overlay(inner: SourceStore, path: str) -> OverlaidStore:
 
 
 class _Reader:
-    def __init__(self, documents: Documents, problems: Problems, into: PolicyChanges) -> None:
+    def __init__(self, documents: Documents, into: PolicyChanges) -> None:
         self._documents = documents
-        self._problems = problems
+        self._problems = documents.problems
         self._into = into
 
     def changes(self, node: Node) -> PolicyChanges:
@@ -154,8 +154,8 @@ class _Reader:
         self._into.attached.append(PolicyAttachment(arn, identity, fields.line))
 
     def _read_document(self, fields: Fields, arn: str, type: PolicyType, into: dict[str, str]) -> None:
-        node = fields.node("document", required=True)
-        found = None if node is None else self._documents.read(node, type, managed=type is PolicyType.IDENTITY)
+        is_managed = type is PolicyType.IDENTITY
+        found = self._documents.of_field(fields, "document", type, managed=is_managed, required=True)
         if found is not None:
             into[arn] = found.text
             self._into.lines[arn] = fields.line
@@ -164,8 +164,7 @@ class _Reader:
         name = checked_name(fields.text(kind, required=True) or "", "policy", fields.line_of(kind), self._problems)
         identity, text = self._identity_arn(fields, "in"), None
         if kind == "put":
-            node = fields.node("document", required=True)
-            found = None if node is None else self._documents.read(node, PolicyType.IDENTITY)
+            found = self._documents.of_field(fields, "document", PolicyType.IDENTITY, required=True)
             text = "" if found is None else found.text
         self._into.inline.append(InlinePolicy(name, identity, text, fields.line))
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.certificates import read_authorities, read_revocation_list
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.trust import ALL_NAMES, SESSION_SECONDS
-from iam_guard.store.identifiers import fold
 from iam_guard.store.seed.documents import Documents
 from iam_guard.store.seed.fields import Fields, node_text
-from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.seed_tree import ListNode, Node
 from iam_guard.store.seed.seed_values import SeedAnchor, SeedProfile
 
@@ -30,23 +28,25 @@ _MAX_LISTS = 20
 class CertificateTrustReader:
     """Reads the trust anchors and profiles of one account."""
 
-    def __init__(self, documents: Documents, problems: Problems, account: str) -> None:
+    def __init__(self, documents: Documents, account: str) -> None:
         self._documents = documents
-        self._problems = problems
+        self._problems = documents.problems
         self._account = account
-        self._names: set[tuple[str, str]] = set()
 
     def anchor(self, node: Node) -> SeedAnchor:
         fields = Fields(node, "a trust anchor", _ANCHOR, self._problems)
         name = self._name(fields, "trust anchor")
-        lists = [self._list(item) for item in fields.items("revocation_lists")]
+        certificates = fields.node("certificates", required=True)
+        lists = fields.each(
+            "revocation_lists", lambda item: self._pem(item, "a revocation list in PEM", read_revocation_list)
+        )
         if len(lists) > _MAX_LISTS:
             fields.problem("revocation_lists", f"expected at most {_MAX_LISTS} revocation lists, got {len(lists)}")
         return SeedAnchor(
             name,
             self._id(fields, "trust-anchor", name),
-            self._certificates(fields),
-            tuple(text for text in lists if text is not None),
+            "" if certificates is None else self._pem(certificates, "certificates in PEM", read_authorities),
+            lists,
             _is_enabled(fields),
             fields.line,
         )
@@ -57,13 +57,12 @@ class CertificateTrustReader:
         roles = fields.refs("roles")
         if not roles:
             self._problems.add(fields.line, "expected the key `roles` with at least one role in a certificate profile")
-        policy = fields.node("session_policy")
         return SeedProfile(
             name,
             self._id(fields, "profile", name),
             roles,
             fields.integer("duration", SESSION_SECONDS, _DEFAULT_SECONDS),
-            None if policy is None else self._documents.read(policy, PolicyType.SESSION),
+            self._documents.of_field(fields, "session_policy", PolicyType.SESSION),
             fields.refs("managed_policies"),
             self._mappings(fields),
             _is_enabled(fields),
@@ -72,9 +71,7 @@ class CertificateTrustReader:
 
     def _name(self, fields: Fields, kind: str) -> str:
         name = fields.matching("name", _NAME, "a name of letters, digits, spaces, `-` and `_`", required=True) or ""
-        if (kind, fold(name)) in self._names:
-            self._problems.add(fields.line_of("name"), f"the {kind} `{name[:200]}` is declared twice")
-        self._names.add((kind, fold(name)))
+        fields.check_unique("name", kind, name, within=self._account)
         return name
 
     def _id(self, fields: Fields, kind: str, name: str) -> str:
@@ -82,26 +79,14 @@ class CertificateTrustReader:
         id = fields.matching("id", _ID, "a UUID in lower case")
         return id or str(uuid.uuid5(uuid.NAMESPACE_URL, f"iam_guard:{kind}:{self._account}/{name}"))
 
-    def _certificates(self, fields: Fields) -> str:
-        node = fields.node("certificates", required=True)
-        text = None if node is None else self._documents.text(node, "certificates in PEM")
-        if text is None:
-            return ""
+    def _pem(self, node: Node, what: str, read: Callable[[str], object]) -> str:
+        text = self._documents.text(node, what)
         try:
-            read_authorities(text)
-        except InvalidInput as error:
-            fields.problem("certificates", error.message)
-        return text
-
-    def _list(self, node: Node) -> str | None:
-        text = self._documents.text(node, "a revocation list in PEM")
-        if text is None:
-            return None
-        try:
-            read_revocation_list(text)
+            if text is not None:
+                read(text)
         except InvalidInput as error:
             self._problems.add(node.line, error.message)
-        return text
+        return text or ""
 
     def _mappings(self, fields: Fields) -> Mapping[str, tuple[str, ...]] | None:
         if not fields.has("mappings"):

@@ -16,7 +16,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.policy.yaml_scalars import scalar_as_json, text_as_json
-from iam_guard.store.seed.fields import described, node_text
+from iam_guard.store.seed.fields import Fields, described, node_text
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.seed_tree import ListNode, MapNode, Node, Scalar
 
@@ -62,10 +62,17 @@ class Documents:
     """Reads the documents of one seed. `partition` is the partition of this store's ARNs."""
 
     def __init__(self, files: Files, problems: Problems, partition: str) -> None:
+        self.problems = problems
         self._files = files
-        self._problems = problems
         self._partition = partition
         self._valid: dict[tuple[str, PolicyType, bool], Document] = {}
+
+    def of_field(
+        self, fields: Fields, key: str, type: PolicyType, *, managed: bool = False, required: bool = False
+    ) -> Document | None:
+        """Return the validated document of a field; None if there is none, or after recording a problem."""
+        node = fields.node(key, required=required)
+        return None if node is None else self.read(node, type, managed=managed)
 
     def read(self, node: Node, type: PolicyType, *, managed: bool = False) -> Document | None:
         """Return the validated document; None after recording a problem."""
@@ -78,10 +85,10 @@ class Documents:
                 case Scalar() if not node.is_null:
                     return self._validated(node.text, type, managed)
         except (PolicyError, LimitExceeded) as error:
-            self._problems.add(_line(node, error), error.message)
+            self.problems.add(_line(node, error), error.message)
             return None
         message = f"expected a policy document as a mapping, JSON text or `file: …`, got {described(node)}"
-        self._problems.add(node.line, message)
+        self.problems.add(node.line, message)
         return None
 
     def text(self, node: Node, what: str) -> str | None:
@@ -90,19 +97,21 @@ class Documents:
             return node.text
         match node:
             case MapNode(pairs=((key, value),)) if key.text == "file":
-                name = node_text(value, "`file`", self._problems)
-                return None if name is None else self._file(value, name)
-        self._problems.add(node.line, f"expected {what}, or `file: …`, got {described(node)}")
+                named = self._file(value)
+                return None if named is None else named[1]
+        self.problems.add(node.line, f"expected {what}, or `file: …`, got {described(node)}")
         return None
 
-    def _file(self, node: Node, name: str) -> str | None:
+    def _file(self, node: Node) -> tuple[str, str] | None:
+        """Return the name and the text of a file; None after recording a problem."""
+        name = node_text(node, "`file`", self.problems)
         try:
-            return self._files.read(name)
+            return None if name is None else (name, self._files.read(name))
         except UnicodeDecodeError:
-            self._problems.add(node.line, f"cannot read the file `{name}`: it is not UTF-8")
+            reason = "it is not UTF-8"
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._problems.add(node.line, f"cannot read the file `{name}`: {reason}")
+            reason = str(error.strerror if isinstance(error, OSError) else error)
+        self.problems.add(node.line, f"cannot read the file `{name}`: {reason}")
         return None
 
     def _from_yaml(self, node: Node, type: PolicyType, managed: bool) -> Document:
@@ -113,14 +122,14 @@ class Documents:
             return self._validated("".join(_json(node, "")), type, managed)
 
     def _from_file(self, node: Node, type: PolicyType, managed: bool) -> Document | None:
-        name = node_text(node, "`file`", self._problems)
-        text = None if name is None else self._file(node, name)
-        if text is None:
+        named = self._file(node)
+        if named is None:
             return None
+        name, text = named
         try:
             return self._validated(text, type, managed)
         except (PolicyError, LimitExceeded) as error:
-            self._problems.add(node.line, error.message, inside=f"{name}:{getattr(error, 'line', None) or 1}")
+            self.problems.add(node.line, error.message, inside=f"{name}:{getattr(error, 'line', None) or 1}")
         return None
 
     def _validated(self, text: str, type: PolicyType, managed: bool) -> Document:
@@ -147,18 +156,14 @@ def _line(node: Node, error: PolicyError | LimitExceeded) -> int:
         name = step.replace("~1", "/").replace("~0", "~")
         parent = node
         match parent:
-            case MapNode() if (member := _member(parent, name)) is not None:
-                line, node = member
+            case MapNode() if (pair := parent.pair(name)) is not None:
+                line, node = pair[0].line, pair[1]
             case ListNode(items=items) if name.isdecimal() and int(name) < len(items):
                 node = items[int(name)]
                 line = node.line
             case _:
                 return line
     return line
-
-
-def _member(node: MapNode, name: str) -> tuple[int, Node] | None:
-    return next(((key.line, value) for key, value in node.pairs if key.text == name), None)
 
 
 def _json(node: Node, newline: str) -> Iterator[str]:

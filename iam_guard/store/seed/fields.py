@@ -13,13 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from iam_guard.store.identifiers import (
-    NAME,
-    NAME_LENGTHS,
-    PATH,
-    PATH_LENGTH,
-    is_tag_text,
-)
+from iam_guard.model.arn import is_account_id
+from iam_guard.store.identifiers import NAME, NAME_LENGTHS, PATH, PATH_LENGTH, is_tag_text
 from iam_guard.store.quotas import QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.seed_tree import ListNode, MapNode, Node, Scalar
@@ -47,6 +42,13 @@ class Fields:
 
     def problem(self, key: str, message: str) -> None:
         self._problems.add(self.line_of(key), message)
+
+    def check_unique(self, key: str, what: str, name: str, *, folded: bool = True, within: str = "") -> None:
+        self._problems.declare(self.line_of(key), what, name, folded=folded, within=within)
+
+    def check_quota(self, key: str, quota: str, count: int) -> None:
+        if count > QUOTAS[quota]:
+            self.problem(key, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
 
     def line_of(self, key: str) -> int:
         return self._values[key].line if key in self._values else self.line
@@ -116,6 +118,10 @@ class Fields:
             self.problem("path", f"expected a path that begins and ends with `/`, got `{path[:200]}`")
         return path
 
+    def account_id(self, key: str, *, required: bool = True) -> str:
+        node = self.node(key, required=required)
+        return "" if node is None else checked_account_id(node, self._problems)
+
     def items(self, key: str) -> tuple[Node, ...]:
         node = self.node(key)
         if node is None:
@@ -125,8 +131,11 @@ class Fields:
             return ()
         return node.items
 
-    def each(self, key: str, read: Callable[[Node], T]) -> tuple[T, ...]:
-        return tuple(read(node) for node in self.items(key))
+    def each(self, key: str, read: Callable[[Node], T], quota: str | None = None) -> tuple[T, ...]:
+        values = tuple(read(node) for node in self.items(key))
+        if quota is not None:
+            self.check_quota(key, quota, len(values))
+        return values
 
     def pairs(self, key: str) -> Iterator[tuple[Scalar, Node]]:
         node = self.node(key)
@@ -135,15 +144,17 @@ class Fields:
         elif node is not None:
             self.problem(key, f"expected a mapping, got {described(node)}")
 
-    def refs(self, key: str) -> tuple[Ref, ...]:
+    def refs(self, key: str, quota: str | None = None) -> tuple[Ref, ...]:
         """Return a list of names or ARNs without duplicates."""
-        refs = [self._ref(node, key) for node in self.items(key)]
+        refs = self.each(key, lambda node: self._ref(node, key))
         seen: set[str] = set()
         for ref in refs:
             if ref.text in seen:
                 self._problems.add(ref.line, f"duplicate item `{ref.text}`")
             seen.add(ref.text)
-        return tuple(refs)
+        if quota is not None:
+            self.check_quota(key, quota, len(refs))
+        return refs
 
     def ref(self, key: str) -> Ref | None:
         node = self.node(key)
@@ -183,6 +194,18 @@ def checked_name(name: str, kind: str, line: int, problems: Problems) -> str:
         expected = f"a {kind} name of at most {NAME_LENGTHS[kind]} letters, digits and `_+=,.@-`"
         problems.add(line, f"expected {expected}, got `{name[:200]}`")
     return name
+
+
+def checked_account_id(node: Node, problems: Problems) -> str:
+    text = node_text(node, "an account id", problems) or ""
+    unquoted = isinstance(node, Scalar) and node.plain
+    if unquoted and text.startswith("0"):
+        message = f"quote the account id `{text[:200]}`: unquoted, a number that begins with 0 is another number"
+        problems.add(node.line, message)
+    elif not is_account_id(text):
+        hint = ", quoted if it begins with 0" if unquoted and text.isdecimal() and len(text) < 12 else ""
+        problems.add(node.line, f"expected an account id of 12 digits{hint}, got `{text[:200]}`")
+    return text
 
 
 def described(node: Node) -> str:

@@ -6,15 +6,13 @@ listed policies. `RCPFullAWSAccess` is always attached as well, and can't be det
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from iam_guard.model.decision import PolicyType
 from iam_guard.store.builtin import FULL_ACCESS
 from iam_guard.store.identifiers import ORGANIZATION_ID, ROOT_ID, UNIT_ID, fold
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.seed.documents import Documents
-from iam_guard.store.seed.fields import Fields, checked_name
-from iam_guard.store.seed.problems import Problems
+from iam_guard.store.seed.fields import Fields, checked_account_id, checked_name
 from iam_guard.store.seed.seed_tree import MapNode, Node, Scalar
 from iam_guard.store.seed.seed_values import Ref, SeedControlPolicy, SeedMember, SeedOrganization, SeedUnit
 
@@ -27,30 +25,22 @@ _ORGANIZATION = ("id", "management_account", "root_id", "policies", *_CONTENT)
 _UNIT = ("name", "id", *_CONTENT)
 
 
-def read_organization(
-    node: Node, problems: Problems, documents: Documents, account_id: Callable[[Node], str]
-) -> SeedOrganization:
-    """Read `organization`, and record its problems."""
-    return _Reader(problems, documents, account_id).organization(node)
+class OrganizationReader:
+    """Reads `organization`, and records its problems."""
 
-
-class _Reader:
-    def __init__(self, problems: Problems, documents: Documents, account_id: Callable[[Node], str]) -> None:
-        self._problems = problems
+    def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._account_id = account_id
+        self._problems = documents.problems
 
     def organization(self, node: Node) -> SeedOrganization:
         fields = Fields(node, "an organization", _ORGANIZATION, self._problems)
         id = fields.matching("id", ORGANIZATION_ID, "an id such as `o-exampleorg`", required=True)
-        management = fields.node("management_account", required=True)
+        management = fields.account_id("management_account")
         root_id = fields.matching("root_id", ROOT_ID, "an id such as `r-ab12`")
         policies = tuple(policy for policy in fields.each("policies", self._control_policy) if policy is not None)
         root = self._unit(fields, "", root_id, level=0)
         self._check_duplicates(policies, root)
-        return SeedOrganization(
-            id or "", "" if management is None else self._account_id(management), policies, root, fields.line
-        )
+        return SeedOrganization(id or "", management, policies, root, fields.line)
 
     def _control_policy(self, node: Node) -> SeedControlPolicy | None:
         fields = Fields(node, "a control policy", ("name", "type", "description", "document"), self._problems)
@@ -91,10 +81,9 @@ class _Reader:
 
     def _member(self, node: Node) -> SeedMember:
         if isinstance(node, Scalar):
-            return SeedMember(self._account_id(node), None, None, node.line)
+            return SeedMember(checked_account_id(node, self._problems), None, None, node.line)
         fields = Fields(node, "an account of a unit", ("id", "scps", "rcps"), self._problems)
-        id = fields.node("id", required=isinstance(node, MapNode))
-        account = "" if id is None else self._account_id(id)
+        account = fields.account_id("id", required=isinstance(node, MapNode))
         return SeedMember(account, self._attached(fields, "scps"), self._attached(fields, "rcps"), fields.line)
 
     def _attached(self, fields: Fields, key: str) -> tuple[Ref, ...] | None:
@@ -102,11 +91,9 @@ class _Reader:
             return None
         refs = fields.refs(key)
         type = key.removesuffix("s").upper()
-        quota = f"{type}s per root, unit or account"
         implied = FULL_ACCESS["RCP"] if type == "RCP" else None
         count = len([ref for ref in refs if ref.text != implied]) + (implied is not None)
-        if count > QUOTAS[quota]:
-            fields.problem(key, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
+        fields.check_quota(key, f"{type}s per root, unit or account", count)
         if not count:
             fields.problem(key, f"expected at least one of `{key}`: omit the key for {FULL_ACCESS[type]}")
         return refs

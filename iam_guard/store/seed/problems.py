@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iam_guard.errors import SeedError
+from iam_guard.store.identifiers import fold
 
 
 class Problems:
@@ -11,11 +12,19 @@ class Problems:
     def __init__(self, name: str) -> None:
         self.name = name
         self._found: list[tuple[int, str]] = []
+        self._declared: set[tuple[str, str, str]] = set()
 
     def add(self, line: int, message: str, *, inside: str | None = None) -> None:
         """Record a problem at a line of the seed; `inside` is a position in a file that the line refers to."""
         message = message if inside is None else f"{message} (at {inside})"
         self._found.append((line, f"{self.name}:{line}: {message}"))
+
+    def declare(self, line: int, what: str, name: str, *, folded: bool = True, within: str = "") -> None:
+        """Record a problem if this name was declared before; names are compared case-insensitively (G-78)."""
+        key = (within, what, fold(name) if folded else name)
+        if name and key in self._declared:
+            self.add(line, f"the {what} `{name[:200]}` is declared twice")
+        self._declared.add(key)
 
     def fatal(self, line: int, message: str) -> SeedError:
         """Record a problem that ends the reading, and return the error to raise."""

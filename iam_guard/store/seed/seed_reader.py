@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from iam_guard.errors import InvalidInput
@@ -18,15 +18,14 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.quota import INLINE
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
-from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION, QUOTAS
+from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION
 from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name, node_text
-from iam_guard.store.seed.organization import read_organization
+from iam_guard.store.seed.organization import OrganizationReader
 from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.seed_tree import MapNode, Node, Scalar, read_tree
+from iam_guard.store.seed.seed_tree import MapNode, Node, read_tree
 from iam_guard.store.seed.seed_values import (
-    Ref,
     Seed,
     SeedAccessKey,
     SeedAccount,
@@ -86,17 +85,16 @@ def read_seed(
     problems = Problems(name)
     tree = read_tree(text, problems)
     documents = Documents(files, problems, partition)
-    seed = _Reader(documents, problems, os.environ if environment is None else environment).seed(tree, name)
+    seed = _Reader(documents, os.environ if environment is None else environment).seed(tree, name)
     problems.raise_any()
     return seed
 
 
 class _Reader:
-    def __init__(self, documents: Documents, problems: Problems, environment: Mapping[str, str]) -> None:
-        self._problems = problems
+    def __init__(self, documents: Documents, environment: Mapping[str, str]) -> None:
         self._documents = documents
+        self._problems = documents.problems
         self._environment = environment
-        self._declared: dict[str, set[str]] = {}
 
     def seed(self, node: Node, name: str) -> Seed:
         fields = self._fields(node, "a seed", _TOP)
@@ -106,31 +104,30 @@ class _Reader:
         return Seed(
             name,
             accounts=fields.each("accounts", self._account),
-            aws_policies=fields.each("aws_policies", self._policy("AWS managed policy")),
+            aws_policies=fields.each("aws_policies", lambda item: self._policy(item, "AWS managed policy")),
             organization=None
             if organization is None
-            else read_organization(organization, self._problems, self._documents, self._account_id),
+            else OrganizationReader(self._documents).organization(organization),
         )
 
     def _account(self, node: Node) -> SeedAccount:
         fields = self._fields(node, "an account", _ACCOUNT)
-        id_node = fields.node("id", required=True)
-        id = "" if id_node is None else self._account_id(id_node)
-        self._check_unique("account", id, fields.line)
-        account_name = f"account {id}"
+        id = fields.account_id("id")
+        self._problems.declare(fields.line, "account", id)
+        owner = f"of account {id}"
         root = fields.node("root")
         email, root_keys = (None, ()) if root is None else self._root(root)
         alias = fields.matching("alias", ALIAS, "an alias of 3 to 63 lower-case letters, digits and single hyphens")
         if alias is not None:
-            self._check_unique("account alias", alias, fields.line_of("alias"))
+            fields.check_unique("alias", "account alias", alias)
             if is_account_id(alias):
                 fields.problem("alias", "expected an alias that is not an account id")
-        identities = (
-            *fields.each("groups", self._identity(Kind.GROUP, account_name)),
-            *fields.each("users", self._identity(Kind.USER, account_name)),
-            *fields.each("roles", self._identity(Kind.ROLE, account_name)),
+        identities = tuple(
+            self._identity(item, kind, owner)
+            for kind in (Kind.GROUP, Kind.USER, Kind.ROLE)
+            for item in fields.items(f"{kind}s")
         )
-        certificates = CertificateTrustReader(self._documents, self._problems, id)
+        certificates = CertificateTrustReader(self._documents, id)
         account = SeedAccount(
             id,
             name=fields.text("name") or id,
@@ -138,56 +135,40 @@ class _Reader:
             alias=alias,
             email=email,
             root_keys=root_keys,
-            policies=fields.each("policies", self._policy(f"policy of {account_name}")),
+            policies=fields.each("policies", lambda item: self._policy(item, f"policy {owner}")),
             identities=identities,
-            resources=fields.each("resources", lambda resource: self._resource(resource, id)),
-            oidc_providers=fields.each("oidc_providers", self._oidc_provider(account_name)),
+            resources=fields.each("resources", lambda item: self._resource(item, id)),
+            oidc_providers=fields.each("oidc_providers", lambda item: self._oidc_provider(item, owner)),
             anchors=fields.each("trust_anchors", certificates.anchor),
             profiles=fields.each("certificate_profiles", certificates.profile),
         )
-        self._check_quota("OIDC providers per account", len(account.oidc_providers), fields.line_of("oidc_providers"))
+        fields.check_quota("oidc_providers", "OIDC providers per account", len(account.oidc_providers))
         for key in ("policies", "groups", "users", "roles"):
-            self._check_quota(f"{key} per account", len(fields.items(key)), fields.line_of(key))
+            fields.check_quota(key, f"{key} per account", len(fields.items(key)))
         return account
-
-    def _account_id(self, node: Node) -> str:
-        text = node_text(node, "an account id", self._problems) or ""
-        unquoted = isinstance(node, Scalar) and node.plain
-        if unquoted and text.startswith("0"):
-            message = f"quote the account id `{text[:200]}`: unquoted, a number that begins with 0 is another number"
-            self._problems.add(node.line, message)
-        elif not is_account_id(text):
-            hint = ", quoted if it begins with 0" if unquoted and text.isdecimal() and len(text) < 12 else ""
-            self._problems.add(node.line, f"expected an account id of 12 digits{hint}, got `{text[:200]}`")
-        return text
 
     def _root(self, node: Node) -> tuple[str | None, tuple[SeedAccessKey, ...]]:
         fields = self._fields(node, "a root user", ("email", "access_keys"))
         email = fields.matching("email", _EMAIL, "an e-mail address")
-        keys = fields.each("access_keys", self._access_key)
-        self._check_quota("access keys per root user", len(keys), fields.line_of("access_keys"))
-        return email, keys
+        return email, fields.each("access_keys", self._access_key, "access keys per root user")
 
     # --- policies and resources ----------------------------------------------------------------------------------
 
-    def _policy(self, what: str) -> Callable[[Node], SeedPolicy]:
-        def read(node: Node) -> SeedPolicy:
-            fields = self._fields(node, "a managed policy", _POLICY)
-            name = fields.name("policy")
-            self._check_unique(what, name, fields.line_of("name"))
-            document = self._document(fields, "document", PolicyType.IDENTITY, managed=True, required=True)
-            description = fields.text("description") or ""
-            return SeedPolicy(name, fields.path(), description, document or _PLACEHOLDER, fields.tags(), fields.line)
-
-        return read
+    def _policy(self, node: Node, what: str) -> SeedPolicy:
+        fields = self._fields(node, "a managed policy", _POLICY)
+        name = fields.name("policy")
+        fields.check_unique("name", what, name)
+        document = self._documents.of_field(fields, "document", PolicyType.IDENTITY, managed=True, required=True)
+        description = fields.text("description") or ""
+        return SeedPolicy(name, fields.path(), description, document or _PLACEHOLDER, fields.tags(), fields.line)
 
     def _resource(self, node: Node, account: str) -> SeedResource:
         fields = self._fields(node, "a resource", ("arn", "tags", "policy"))
         arn = fields.text("arn", required=True)
         if arn is not None:
-            self._check_unique("resource", arn, fields.line_of("arn"), folded=False)
+            fields.check_unique("arn", "resource", arn, folded=False)
             self._check_arn(fields, arn, account)
-        policy = self._document(fields, "policy", PolicyType.RESOURCE)
+        policy = self._documents.of_field(fields, "policy", PolicyType.RESOURCE)
         return SeedResource(arn or "", fields.tags(), policy, fields.line, fields.line_of("policy"))
 
     def _check_arn(self, fields: Fields, arn: str, account: str) -> None:
@@ -204,56 +185,45 @@ class _Reader:
         if owner not in (None, account):
             fields.problem("arn", f"expected a resource of account {account}, got one of {owner}")
 
-    def _oidc_provider(self, account_name: str) -> Callable[[Node], SeedOidcProvider]:
-        def read(node: Node) -> SeedOidcProvider:
-            fields = self._fields(node, "an OIDC provider", ("url", "client_ids", "tags"))
-            form = "a URL such as https://id.example.com/tenant, without port, query and fragment"
-            url = (fields.matching("url", PROVIDER_URL, form, required=True) or "").removeprefix("https://")
-            self._check_unique(f"OIDC provider of {account_name}", url, fields.line_of("url"), folded=False)
-            client_ids = tuple(ref.text for ref in fields.refs("client_ids"))
-            if not all(id.isprintable() and 0 < len(id) <= CLIENT_ID_LENGTH for id in client_ids):
-                fields.problem("client_ids", f"expected client ids of 1 to {CLIENT_ID_LENGTH} printable characters")
-            self._check_quota("client ids per OIDC provider", len(client_ids), fields.line_of("client_ids"))
-            return SeedOidcProvider(url, client_ids, fields.tags(), fields.line)
-
-        return read
+    def _oidc_provider(self, node: Node, owner: str) -> SeedOidcProvider:
+        fields = self._fields(node, "an OIDC provider", ("url", "client_ids", "tags"))
+        form = "a URL such as https://id.example.com/tenant, without port, query and fragment"
+        url = (fields.matching("url", PROVIDER_URL, form, required=True) or "").removeprefix("https://")
+        fields.check_unique("url", f"OIDC provider {owner}", url, folded=False)
+        client_ids = tuple(ref.text for ref in fields.refs("client_ids"))
+        if not all(id.isprintable() and 0 < len(id) <= CLIENT_ID_LENGTH for id in client_ids):
+            fields.problem("client_ids", f"expected client ids of 1 to {CLIENT_ID_LENGTH} printable characters")
+        fields.check_quota("client_ids", "client ids per OIDC provider", len(client_ids))
+        return SeedOidcProvider(url, client_ids, fields.tags(), fields.line)
 
     # --- identities ----------------------------------------------------------------------------------------------
 
-    def _identity(self, kind: Kind, account_name: str) -> Callable[[Node], SeedIdentity]:
-        def read(node: Node) -> SeedIdentity:
-            fields = self._fields(node, f"a {kind}", _KEYS[kind])
-            name = fields.name(kind)
-            self._check_unique(f"{kind} of {account_name}", name, fields.line_of("name"))
-            attached = fields.refs("attached")
-            self._check_quota(f"policies attached to a {kind}", len(attached), fields.line_of("attached"))
-            return SeedIdentity(
-                kind,
-                name,
-                fields.path(),
-                fields.line,
-                description=fields.text("description") or "",
-                attached=attached,
-                inline=self._inline(fields, kind),
-                boundary=fields.ref("boundary"),
-                tags=fields.tags(),
-                groups=self._groups(fields),
-                access_keys=self._user_keys(fields),
-                api_keys=fields.each("api_keys", self._api_key),
-                trust=self._document(fields, "trust", PolicyType.TRUST, required=kind is Kind.ROLE),
-                trust_line=fields.line_of("trust"),
-                max_session_duration=self._duration(fields) if kind is Kind.ROLE else None,
-            )
-
-        return read
-
-    def _groups(self, fields: Fields) -> tuple[Ref, ...]:
-        groups = fields.refs("groups")
-        self._check_quota("groups per user", len(groups), fields.line_of("groups"))
-        return groups
-
-    def _duration(self, fields: Fields) -> int:
-        return fields.integer("max_session_duration", MAX_SESSION_DURATION, MAX_SESSION_DURATION[0])  # R-13
+    def _identity(self, node: Node, kind: Kind, owner: str) -> SeedIdentity:
+        fields = self._fields(node, f"a {kind}", _KEYS[kind])
+        is_role = kind is Kind.ROLE
+        name = fields.name(kind)
+        fields.check_unique("name", f"{kind} {owner}", name)
+        attached = fields.refs("attached", f"policies attached to a {kind}")
+        shortest = MAX_SESSION_DURATION[0]  # R-13
+        return SeedIdentity(
+            kind,
+            name,
+            fields.path(),
+            fields.line,
+            description=fields.text("description") or "",
+            attached=attached,
+            inline=self._inline(fields, kind),
+            boundary=fields.ref("boundary"),
+            tags=fields.tags(),
+            groups=fields.refs("groups", "groups per user"),
+            access_keys=fields.each("access_keys", self._access_key, "access keys per user"),
+            api_keys=fields.each("api_keys", self._api_key),
+            trust=self._documents.of_field(fields, "trust", PolicyType.TRUST, required=is_role),
+            trust_line=fields.line_of("trust"),
+            max_session_duration=fields.integer("max_session_duration", MAX_SESSION_DURATION, shortest)
+            if is_role
+            else None,
+        )
 
     def _inline(self, fields: Fields, kind: Kind) -> Mapping[str, Document]:
         inline: dict[str, Document] = {}
@@ -273,29 +243,24 @@ class _Reader:
 
     # --- credentials ---------------------------------------------------------------------------------------------
 
-    def _user_keys(self, fields: Fields) -> tuple[SeedAccessKey, ...]:
-        keys = fields.each("access_keys", self._access_key)
-        self._check_quota("access keys per user", len(keys), fields.line_of("access_keys"))
-        return keys
-
     def _access_key(self, node: Node) -> SeedAccessKey:
         fields = self._fields(node, "an access key", ("id", "secret", "status"))
         form = "an access key id of letters and digits that does not begin with ASIA"
         id = fields.matching("id", ACCESS_KEY_ID, form, required=True)
-        self._check_unique("access key", id or "", fields.line_of("id"), folded=False)
+        fields.check_unique("id", "access key", id or "", folded=False)
         secret = self._secret(fields)
         return SeedAccessKey(id or "", secret or "", fields.choice("status", _STATUSES, "Active"), fields.line)
 
     def _api_key(self, node: Node) -> SeedApiKey:
         fields = self._fields(node, "an API key", _API_KEY)
         id = fields.matching("id", API_KEY_ID, "an API key id of 4 to 32 letters and digits", required=True)
-        self._check_unique("API key", id or "", fields.line_of("id"), folded=False)
+        fields.check_unique("id", "API key", id or "", folded=False)
         return SeedApiKey(
             id or "",
             digest=self._digest(fields),
             status=fields.choice("status", _STATUSES, "Active"),
             expires=fields.instant("expires"),
-            session_policy=self._document(fields, "session_policy", PolicyType.SESSION),
+            session_policy=self._documents.of_field(fields, "session_policy", PolicyType.SESSION),
             line=fields.line,
         )
 
@@ -333,25 +298,5 @@ class _Reader:
             return None
         return self._environment[variable]
 
-    # --- helpers -------------------------------------------------------------------------------------------------
-
     def _fields(self, node: Node, what: str, keys: Collection[str]) -> Fields:
         return Fields(node, what, keys, self._problems)
-
-    def _document(
-        self, fields: Fields, key: str, type: PolicyType, *, managed: bool = False, required: bool = False
-    ) -> Document | None:
-        node = fields.node(key, required=required)
-        return None if node is None else self._documents.read(node, type, managed=managed)
-
-    def _check_quota(self, quota: str, count: int, line: int) -> None:
-        if count > QUOTAS[quota]:
-            self._problems.add(line, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
-
-    def _check_unique(self, what: str, name: str, line: int, *, folded: bool = True) -> None:
-        """Record a problem if this name was declared before; names are compared case-insensitively (G-78)."""
-        declared = self._declared.setdefault(what, set())
-        key = fold(name) if folded else name
-        if name and key in declared:
-            self._problems.add(line, f"the {what} `{name[:200]}` is declared twice")
-        declared.add(key)

@@ -56,8 +56,12 @@ class MapNode:
     depth: int
     column: int = 0
 
+    def pair(self, key: str) -> tuple[Scalar, Node] | None:
+        return next((pair for pair in self.pairs if pair[0].text == key), None)
+
     def get(self, key: str) -> Node | None:
-        return next((value for name, value in self.pairs if name.text == key), None)
+        pair = self.pair(key)
+        return None if pair is None else pair[1]
 
 
 Node: TypeAlias = Scalar | ListNode | MapNode
