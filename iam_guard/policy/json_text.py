@@ -47,7 +47,7 @@ def read_json(source: str | bytes, limit: int = MAX_CHARACTERS) -> JsonText:
     if len(text) > limit:
         raise size_refusal(limit, f", got {len(text)}")
     reader = _Reader(text)
-    return JsonText(text, reader.whole(), reader.places, _line_starts(text))
+    return JsonText(text, reader.whole(), reader.places, line_starts(text))
 
 
 def _decode(source: bytes, limit: int) -> str:
@@ -60,7 +60,8 @@ def _decode(source: bytes, limit: int) -> str:
         raise PolicyError(message, place="", finding=SYNTAX) from None
 
 
-def _line_starts(text: str) -> tuple[int, ...]:
+def line_starts(text: str) -> tuple[int, ...]:
+    """Return the offset of each line."""
     return (0, *(match.end() for match in re.finditer("\n", text)))
 
 

@@ -114,6 +114,12 @@ def pointer(steps: Sequence[str | int]) -> str:
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
+def steps_of(place: str) -> Path:
+    """Parse a JSON pointer. A number is an index, also where it was a name."""
+    names = (name.replace("~1", "/").replace("~0", "~") for name in place.split("/")[1:])
+    return tuple(int(name) if name.isdecimal() else name for name in names)
+
+
 # --- from decoded JSON -----------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.json_text import read_json
+from iam_guard.policy.json_tree import steps_of
 from iam_guard.policy.parser import parse
 from iam_guard.testing.file_names import PATTERNS, is_policy_test
 from iam_guard.testing.yaml_nodes import LineAndColumn, Steps, YamlNode, compose
@@ -167,7 +168,7 @@ def _of_node(node: YamlNode) -> LocatedPolicy:
     try:
         return LocatedPolicy(_parsed(node.json(), _GUESSES), node.find, node.lines, node.place[1], node.end)
     except PolicyError as error:
-        line, column = node.find(_steps(error.place or ""))
+        line, column = node.find(steps_of(error.place or ""))
         raise InvalidInput(error.message, place=f"{line}:{column}") from None
 
 
@@ -188,8 +189,3 @@ def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> LocatedPolicy
 
 def _indent(text: str) -> int:
     return len(text) - len(text.lstrip(" "))
-
-
-def _steps(pointer: str) -> Steps:
-    names = (name.replace("~1", "/").replace("~0", "~") for name in pointer.split("/")[1:])
-    return tuple(int(name) if name.isdecimal() else name for name in names)

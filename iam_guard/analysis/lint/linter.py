@@ -23,7 +23,7 @@ from iam_guard.policy.document_check import CHECKS, STORED
 from iam_guard.policy.document_refusals import REFUSALS, Scope
 from iam_guard.policy.fault import Fault, Rule
 from iam_guard.policy.finding_codes import LEVELS, Level
-from iam_guard.policy.json_tree import Path
+from iam_guard.policy.json_tree import Path, steps_of
 from iam_guard.policy.parser import read
 
 LANGUAGE_RULES: tuple[Rule, ...] = (
@@ -147,7 +147,7 @@ class Linter:
             reading = read(policy.text, policy.type, partition=self.partition)
         except PolicyError as error:
             code, place = error.finding or "JSON_SYNTAX_ERROR", error.place or ""
-            position = policy.locate(_steps(place), code in _AT_MEMBER_NAME)
+            position = policy.locate(steps_of(place), code in _AT_MEMBER_NAME)
             if error.line is not None and policy.shift is not None:  # the file contains the policy as text
                 lines, columns = policy.shift
                 position = Position(error.line + lines, (error.column or 0) + columns, 0)
@@ -183,9 +183,3 @@ def _finding(
 ) -> LintFinding:
     line, column = (1, 0) if position is None else (position.line, position.column)
     return LintFinding(level_of_code(code), code, message, HINTS[code], file, line, column + 1, place, policy, sid)
-
-
-def _steps(place: str) -> Path:
-    """Parse a JSON pointer. A number may be an index or a name; the tree resolves which."""
-    names = [name.replace("~1", "/").replace("~0", "~") for name in place.split("/")[1:]]
-    return tuple(int(name) if name.isdecimal() else name for name in names)

@@ -6,13 +6,12 @@ policies are read in (`policy/json_tree`), so a path in a policy leads to a line
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from iam_guard.errors import PolicyError, SeedError
 from iam_guard.policy.document import Position
-from iam_guard.policy.json_text import read_json
+from iam_guard.policy.json_text import line_starts, read_json
 from iam_guard.policy.json_tree import JsonText, Path, Place
 from iam_guard.store.seed.documents import document_text
 from iam_guard.store.seed.problems import Problems
@@ -34,13 +33,13 @@ class FileTree(NamedTuple):
     blocks: dict[Path, tuple[int, int]]
 
 
-def read_json_tree(text: str) -> FileTree | UnreadablePart:
+def read_json_tree(text: str) -> FileTree | list[UnreadablePart]:
     """Parse JSON."""
     try:
         return FileTree(read_json(text, MAX_CHARACTERS), {})
     except PolicyError as error:
         line, column = error.line or 1, error.column or 0
-        return UnreadablePart(error.message, Position(line, column, 0), error.finding or "JSON_SYNTAX_ERROR")
+        return [UnreadablePart(error.message, Position(line, column, 0), error.finding or "JSON_SYNTAX_ERROR")]
 
 
 def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
@@ -50,11 +49,11 @@ def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
         node = read_tree(text, problems)
         problems.raise_any()
         root = read_json(document_text(node), MAX_CHARACTERS).root
-    except SeedError as error:
-        return [_problem(problem) for problem in error.problems]
+    except SeedError:
+        return [UnreadablePart(message, Position(line, 0, 0)) for line, message in problems.in_order()]
     except PolicyError as error:
         return [UnreadablePart(error.message, Position(1, 0, 0))]
-    starts = _line_starts(text)
+    starts = line_starts(text)
     places, blocks = dict[Path, Place](), dict[Path, tuple[int, int]]()
     lines = text.split("\n")
     for path, name, child in _walk(node, (), None):
@@ -63,12 +62,6 @@ def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
         if isinstance(child, Scalar) and child.literal:
             blocks[path] = child.line + 1, _indent(lines, child.line)
     return FileTree(JsonText(text, root, places, starts), blocks)
-
-
-def _problem(text: str) -> UnreadablePart:
-    """Parse a problem of a seed: `:LINE: MESSAGE`."""
-    _, line, message = text.split(":", 2)
-    return UnreadablePart(message.strip(), Position(int(line), 0, 0))
 
 
 def _walk(node: Node, path: Path, name: Scalar | None) -> Iterator[tuple[Path, Scalar | None, Node]]:
@@ -80,10 +73,6 @@ def _walk(node: Node, path: Path, name: Scalar | None) -> Iterator[tuple[Path, S
         case MapNode():
             for key, value in node.pairs:
                 yield from _walk(value, (*path, key.text), key)
-
-
-def _line_starts(text: str) -> tuple[int, ...]:
-    return (0, *(found.end() for found in re.finditer("\n", text)))
 
 
 def _indent(lines: list[str], first: int) -> int:

@@ -52,7 +52,7 @@ def read_sources(path: Path, type: PolicyType | None = None) -> list[LintedFile]
 
     `type` is the type of a policy that is the whole file; by default its elements determine it.
     """
-    return sources_of_text(_content(path, MAX_CHARACTERS), str(path), type, folder=path.parent)
+    return sources_of_text(_content(path), str(path), type, folder=path.parent)
 
 
 def sources_of_text(
@@ -66,8 +66,6 @@ def sources_of_text(
         return [_lines(text, name, type)]
     looks_like_json = text.lstrip()[:1] in ("{", "[") and not name.endswith((".yaml", ".yml"))
     tree = read_json_tree(text) if looks_like_json else read_yaml_tree(text)
-    if isinstance(tree, UnreadablePart):
-        return [LintedFile(name, text, unreadable=(tree,))]
     if isinstance(tree, list):
         return [LintedFile(name, text, unreadable=tuple(tree))]
     return list(_of_tree(tree, name, text, type, folder))
@@ -85,8 +83,8 @@ def _lines(text: str, name: str, type: PolicyType | None) -> LintedFile:
         if not line.strip():
             continue
         tree = read_json_tree(line)
-        if isinstance(tree, UnreadablePart):
-            unreadable.append(tree._replace(position=_shifted(tree.position, number, 0)))
+        if isinstance(tree, list):
+            unreadable.extend(part._replace(position=_shifted(part.position, number, 0)) for part in tree)
             continue
         policies.extend(_with_line_offset(policy, f"line {number + 1}", number) for policy in _policies(tree, type))
     return LintedFile(name, text, tuple(policies), tuple(unreadable))
@@ -141,7 +139,7 @@ def _of_tree(
         if (named := _named_file(value)) is None:
             continue
         try:
-            content = _content(folder / named, MAX_CHARACTERS)
+            content = _content(folder / named)
         except InvalidInput as error:
             position = tree.json.position(path) or Position(1, 0, 0)
             yield LintedFile(name, text, unreadable=(UnreadablePart(error.message, position),))
@@ -152,30 +150,29 @@ def _of_tree(
 def _policies(tree: FileTree, type: PolicyType | None) -> Iterator[PolicySource]:
     root = tree.json.root
     if isinstance(root, dict) and _SEED_KEYS & root.keys():
-        yield from _embedded(tree, (), _SEED_POLICIES)
+        yield from _embedded(tree, root, (), _SEED_POLICIES)
     elif isinstance(root, dict) and isinstance(root.get("policies"), dict):
-        yield from _of_case(tree, ())
+        yield from _of_case(tree, root, ())
     elif isinstance(root, list):
         for index, entry in enumerate(root):
             if isinstance(entry, dict) and "Statement" in entry:
                 yield _source(tree, (index,), entry, type or guess_type(entry), f"#{index + 1}")
             else:
-                yield from _of_case(tree, (index,))
+                yield from _of_case(tree, entry, (index,))
     elif not isinstance(root, dict) or root.keys() != _SEEDED_CASES:
         yield _source(tree, (), root, type or guess_type(root), "")
 
 
-def _of_case(tree: FileTree, path: Steps) -> Iterator[PolicySource]:
+def _of_case(tree: FileTree, case: Value, path: Steps) -> Iterator[PolicySource]:
     """Return the policies of a case, unless it expects an error."""
-    case = _at(tree.json.root, path)
     if not isinstance(case, dict) or case.get("expected") != "error":
-        yield from _embedded(tree, path, _CASE_POLICIES)
+        yield from _embedded(tree, case, path, _CASE_POLICIES)
 
 
 def _embedded(
-    tree: FileTree, start: Steps, table: Sequence[tuple[tuple[str, ...], PolicyType]]
+    tree: FileTree, root: Value, start: Steps, table: Sequence[tuple[tuple[str, ...], PolicyType]]
 ) -> Iterator[PolicySource]:
-    for path, value, type in _found(_at(tree.json.root, start), start, table):
+    for path, value, type in _found(root, start, table):
         if _named_file(value) is None and value is not None:
             yield _source(tree, path, value, type, _name(tree.json.root, path))
 
@@ -203,12 +200,6 @@ def _matching(value: Value, pattern: Sequence[str], path: Steps, parent: Value) 
                 yield from _matching(member, rest, (*path, key), value)
         case dict() if step in value:
             yield from _matching(value[step], rest, (*path, step), value)
-
-
-def _at(root: Value, path: Steps) -> Value:
-    for step in path:
-        root = root[step]  # type: ignore[index]  # the path was found in this tree
-    return root
 
 
 def _name(root: Value, path: Steps) -> str:
@@ -284,10 +275,10 @@ def _is_about_trust(statement: Mapping[str, Any]) -> bool:
     )
 
 
-def _content(path: Path, limit: int) -> str:
+def _content(path: Path) -> str:
     try:
-        if path.stat().st_size > 4 * limit:
-            raise InvalidInput(f"expected at most {limit} characters", place=str(path))
+        if path.stat().st_size > 4 * MAX_CHARACTERS:
+            raise InvalidInput(f"expected at most {MAX_CHARACTERS} characters", place=str(path))
         return path.read_bytes().decode("utf-8")
     except OSError as error:
         raise InvalidInput(f"cannot read the file: {error.strerror}", place=str(path)) from None

@@ -17,7 +17,7 @@ class Problems:
     def add(self, line: int, message: str, *, inside: str | None = None) -> None:
         """Record a problem at a line of the seed; `inside` is a position in a file that the line refers to."""
         message = message if inside is None else f"{message} (at {inside})"
-        self._found.append((line, f"{self.name}:{line}: {message}"))
+        self._found.append((line, message))
 
     def declare(self, line: int, what: str, name: str, *, folded: bool = True, within: str = "") -> None:
         """Record a problem if this name was declared before; names are compared case-insensitively (G-78)."""
@@ -31,15 +31,17 @@ class Problems:
         self.add(line, message)
         return self.error()
 
+    def in_order(self) -> list[tuple[int, str]]:
+        """Return the problems with their lines, in the order of the file."""
+        return sorted(dict.fromkeys(self._found), key=lambda problem: problem[0])
+
     def error(self) -> SeedError:
-        """Return the error with all problems in the order of the file; its message is the first one."""
-        ordered = sorted(dict.fromkeys(self._found), key=lambda problem: problem[0])
-        line, message = ordered[0]
-        more = len(ordered) - 1
-        message = f"{message} (and {more} more)" if more else message
-        return SeedError(
-            message, place=f"{self.name}:{line}", line=line, problems=tuple(message for _, message in ordered)
-        )
+        """Return the error with all problems; its message is the first one."""
+        ordered = self.in_order()
+        line = ordered[0][0]
+        texts = tuple(f"{self.name}:{line}: {message}" for line, message in ordered)
+        message = f"{texts[0]} (and {len(texts) - 1} more)" if texts[1:] else texts[0]
+        return SeedError(message, place=f"{self.name}:{line}", line=line, problems=texts)
 
     def raise_any(self) -> None:
         """Raise `SeedError` if there is a problem."""
