@@ -23,6 +23,8 @@ from pathlib import Path
 
 from iam_guard.errors import SeedError
 from iam_guard.model.decision import PolicyType
+from iam_guard.policy.problems import Problems
+from iam_guard.policy.yaml_tree import MapNode, Node, read_tree
 from iam_guard.store.identifiers import control_policy_arn, fold
 from iam_guard.store.policy_changes import (
     InlinePolicy,
@@ -37,8 +39,6 @@ from iam_guard.store.records import Records
 from iam_guard.store.schema import control_policies, organizations
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name
-from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.seed_tree import MapNode, Node, read_tree
 from iam_guard.store.time_limits import PATIENT_SECONDS, within
 
 _TOP = "policy_changes"

@@ -13,7 +13,7 @@ import yaml
 
 from iam_guard.errors import InvalidInput
 from iam_guard.policy.json_tree import MAX_CHARACTERS
-from iam_guard.policy.yaml_scalars import scalar_as_json, text_as_json
+from iam_guard.policy.yaml_tree import scalar_as_json, text_as_json
 
 Steps: TypeAlias = tuple[str | int, ...]
 LineAndColumn: TypeAlias = tuple[int, int]

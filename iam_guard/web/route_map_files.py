@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from iam_guard.errors import ConfigurationError, SeedError
+from iam_guard.policy.problems import Problems
+from iam_guard.policy.yaml_tree import MapNode, Node, read_tree
 from iam_guard.store.seed.fields import Fields, node_text
-from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.seed_tree import MapNode, Node, read_tree
 from iam_guard.web.route_map import RouteMap
 
 _ROW: Final = ("path", "methods", "host", "action", "resource", "conceal", "unsigned_payload", "raw", "public")

@@ -1,6 +1,6 @@
 """A JSON or YAML file as a tree of JSON values with their positions.
 
-YAML is read like seeds (`store/seed/seed_tree`): without tags, with JSON scalars only. Both result in the form that
+YAML is read like seeds (`policy/yaml_tree`): without tags, with JSON scalars only. Both result in the form that
 policies are read in (`policy/json_tree`), so a path in a policy leads to a line and column in the file.
 """
 
@@ -13,9 +13,8 @@ from iam_guard.errors import PolicyError, SeedError
 from iam_guard.policy.document import Position
 from iam_guard.policy.json_text import line_starts, read_json
 from iam_guard.policy.json_tree import JsonText, Path, Place
-from iam_guard.store.seed.documents import document_text
-from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.seed_tree import MAX_CHARACTERS, ListNode, MapNode, Node, Scalar, read_tree
+from iam_guard.policy.problems import Problems
+from iam_guard.policy.yaml_tree import MAX_CHARACTERS, ListNode, MapNode, Node, Scalar, node_as_json, read_tree
 
 
 class UnreadablePart(NamedTuple):
@@ -48,7 +47,7 @@ def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
     try:
         node = read_tree(text, problems)
         problems.raise_any()
-        root = read_json(document_text(node), MAX_CHARACTERS).root
+        root = read_json(node_as_json(node), MAX_CHARACTERS).root
     except SeedError:
         return [UnreadablePart(message, Position(line, 0, 0)) for line, message in problems.in_order()]
     except PolicyError as error:

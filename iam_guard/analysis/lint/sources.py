@@ -17,7 +17,7 @@ from iam_guard.policy.document import Position
 from iam_guard.policy.json_text import read_json
 from iam_guard.policy.json_tree import JsonText, Value, canonical
 from iam_guard.policy.json_tree import Path as Steps
-from iam_guard.store.seed.seed_tree import MAX_CHARACTERS
+from iam_guard.policy.yaml_tree import MAX_CHARACTERS
 
 Locate: TypeAlias = Callable[[Steps, bool], "Position | None"]
 """Path in the policy, and whether it means the name of the member -> position in the file."""

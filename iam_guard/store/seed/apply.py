@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from iam_guard.policy.problems import Problems
 from iam_guard.store.engine import bump_epoch, lock_epoch, writing
 from iam_guard.store.schema import accounts, policies, resources
 from iam_guard.store.seed.apply_certificates import apply_certificates
@@ -22,7 +23,6 @@ from iam_guard.store.seed.apply_providers import apply_providers
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.conflicts import check_conflicts
 from iam_guard.store.seed.principals import bind
-from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.row_sync import rows_where, sync
 from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore

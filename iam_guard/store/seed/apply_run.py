@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from iam_guard.policy.problems import Problems
 from iam_guard.store.identifiers import PREFIXES, fold, iam_arn
-from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.seed_values import Seed, SeedIdentity
 from iam_guard.store.sql_store import SqlStore
 

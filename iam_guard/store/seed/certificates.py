@@ -11,9 +11,9 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.certificates import read_authorities, read_revocation_list
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.trust import ALL_NAMES, SESSION_SECONDS
+from iam_guard.policy.yaml_tree import ListNode, Node
 from iam_guard.store.seed.documents import Documents
 from iam_guard.store.seed.fields import Fields, node_text
-from iam_guard.store.seed.seed_tree import ListNode, Node
 from iam_guard.store.seed.seed_values import SeedAnchor, SeedProfile
 
 _ANCHOR: Final = ("name", "id", "certificates", "revocation_lists", "enabled")

@@ -8,17 +8,15 @@ A YAML document is converted to JSON text here, and that text is stored. Only JS
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from iam_guard.errors import LimitExceeded, PolicyError, SeedError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
+from iam_guard.policy.problems import Problems
 from iam_guard.policy.saving import validate_for_write
-from iam_guard.policy.yaml_scalars import scalar_as_json, text_as_json
+from iam_guard.policy.yaml_tree import ListNode, MapNode, Node, Scalar, node_as_json
 from iam_guard.store.seed.fields import Fields, described, node_text
-from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.seed_tree import ListNode, MapNode, Node, Scalar
 
 MAX_FILE_BYTES = 4 * 131_072  # G-74, in UTF-8
 
@@ -117,9 +115,9 @@ class Documents:
     def _from_yaml(self, node: Node, type: PolicyType, managed: bool) -> Document:
         """Return the document as indented JSON; without white space if that would exceed a quota that counts it."""
         try:
-            return self._validated("".join(_json(node, "\n")), type, managed)
+            return self._validated(node_as_json(node, indented=True), type, managed)
         except LimitExceeded:
-            return self._validated("".join(_json(node, "")), type, managed)
+            return self._validated(node_as_json(node), type, managed)
 
     def _from_file(self, node: Node, type: PolicyType, managed: bool) -> Document | None:
         named = self._file(node)
@@ -141,11 +139,6 @@ class Documents:
         return document
 
 
-def document_text(node: Node) -> str:
-    """Return a node as JSON text without white space, as a document is stored."""
-    return "".join(_json(node, ""))
-
-
 def _line(node: Node, error: PolicyError | LimitExceeded) -> int:
     """Return the line of the seed that is closest to the error in a document."""
     if isinstance(node, Scalar):
@@ -164,23 +157,3 @@ def _line(node: Node, error: PolicyError | LimitExceeded) -> int:
             case _:
                 return line
     return line
-
-
-def _json(node: Node, newline: str) -> Iterator[str]:
-    """Yield a node as JSON text; `newline` is a line break with the current indent, or empty for neither."""
-    inner = newline and newline + "  "
-    match node:
-        case Scalar():
-            yield scalar_as_json(node.text, is_plain=node.plain)
-        case ListNode():
-            yield "["
-            for number, item in enumerate(node.items):
-                yield ("," if number else "") + inner
-                yield from _json(item, inner)
-            yield newline + "]" if node.items else "]"
-        case MapNode():
-            yield "{"
-            for number, (key, value) in enumerate(node.pairs):
-                yield ("," if number else "") + inner + text_as_json(key.text) + (": " if newline else ":")
-                yield from _json(value, inner)
-            yield newline + "}" if node.pairs else "}"

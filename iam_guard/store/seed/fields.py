@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from iam_guard.model.arn import is_account_id
-from iam_guard.store.identifiers import NAME, NAME_LENGTHS, PATH, PATH_LENGTH, is_tag_text
+from iam_guard.policy.problems import Problems
+from iam_guard.policy.yaml_tree import ListNode, MapNode, Node, Scalar
+from iam_guard.store.identifiers import NAME, NAME_LENGTHS, PATH, PATH_LENGTH, fold, is_tag_text
 from iam_guard.store.quotas import QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
-from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.seed_tree import ListNode, MapNode, Node, Scalar
 from iam_guard.store.seed.seed_values import Ref
 
 T = TypeVar("T")
@@ -44,7 +44,8 @@ class Fields:
         self._problems.add(self.line_of(key), message)
 
     def check_unique(self, key: str, what: str, name: str, *, folded: bool = True, within: str = "") -> None:
-        self._problems.declare(self.line_of(key), what, name, folded=folded, within=within)
+        """Record a problem if the name was declared before; names are compared case-insensitively (G-78)."""
+        self._problems.declare(self.line_of(key), what, name, (within, fold(name) if folded else name))
 
     def check_quota(self, key: str, quota: str, count: int) -> None:
         if count > QUOTAS[quota]:

@@ -16,15 +16,15 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, account_of, is_account_id, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import LATEST, Document
+from iam_guard.policy.problems import Problems
 from iam_guard.policy.quota import INLINE
+from iam_guard.policy.yaml_tree import MapNode, Node, read_tree
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
 from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION
 from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name, node_text
 from iam_guard.store.seed.organization import OrganizationReader
-from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.seed_tree import MapNode, Node, read_tree
 from iam_guard.store.seed.seed_values import (
     Seed,
     SeedAccessKey,
@@ -113,7 +113,7 @@ class _Reader:
     def _account(self, node: Node) -> SeedAccount:
         fields = self._fields(node, "an account", _ACCOUNT)
         id = fields.account_id("id")
-        self._problems.declare(fields.line, "account", id)
+        self._problems.declare(fields.line, "account", id, (id,))
         owner = f"of account {id}"
         root = fields.node("root")
         email, root_keys = (None, ()) if root is None else self._root(root)

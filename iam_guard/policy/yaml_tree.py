@@ -1,25 +1,33 @@
-"""Parses YAML (and so JSON) to a tree of nodes with lines and columns, without YAML's surprises.
+"""Parses YAML (and so JSON) to a tree with lines and columns, without YAML's surprises, and converts it to JSON.
 
 The tree is built from the parser's events, not by PyYAML's constructors: tags (and so objects) are rejected, scalars
 stay as written (an account id is not an octal number, `no` is not false, `2012-10-17` is not a date), duplicate keys
 are problems, and aliases count with their whole content towards the limits.
+
+In JSON, a plain scalar is null, a boolean or a number if JSON has it as one (`~` and an empty one are null too), and
+otherwise a string. Every reader of policies in YAML converts them so: digests agree.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import yaml
 
-from iam_guard.policy.yaml_scalars import is_null
-from iam_guard.store.seed.problems import Problems
+from iam_guard.policy.problems import Problems
 
 MAX_CHARACTERS = 64 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 5_000_000
 
 _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        return is_null(self.text, is_plain=self.plain)
+        return self.plain and self.text in _NULLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +174,45 @@ class _Builder:
                 self._problems.add(key.line, f"duplicate key `{key.text}`")
             pairs[key.text] = (key, value)
         return MapNode(tuple(pairs.values()), done.line, size, depth, done.column)
+
+
+# --- to JSON -----------------------------------------------------------------------------------------------------
+
+
+def node_as_json(node: Node, *, indented: bool = False) -> str:
+    """Return a node as JSON text."""
+    return "".join(_json(node, "\n" if indented else ""))
+
+
+def scalar_as_json(text: str, *, is_plain: bool) -> str:
+    """Return a scalar as JSON."""
+    if is_plain and text in _NULLS:
+        return "null"
+    if is_plain and text in _BOOLEANS:
+        return _BOOLEANS[text]
+    return text if is_plain and _NUMBER.fullmatch(text) else text_as_json(text)
+
+
+def text_as_json(text: str) -> str:
+    """Return a string as JSON, non-ASCII characters unescaped."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _json(node: Node, newline: str) -> Iterator[str]:
+    """Yield a node as JSON text; `newline` is a line break with the current indent, or empty for neither."""
+    inner = newline and newline + "  "
+    match node:
+        case Scalar():
+            yield scalar_as_json(node.text, is_plain=node.plain)
+        case ListNode():
+            yield "["
+            for number, item in enumerate(node.items):
+                yield ("," if number else "") + inner
+                yield from _json(item, inner)
+            yield newline + "]" if node.items else "]"
+        case MapNode():
+            yield "{"
+            for number, (key, value) in enumerate(node.pairs):
+                yield ("," if number else "") + inner + text_as_json(key.text) + (": " if newline else ":")
+                yield from _json(value, inner)
+            yield newline + "}" if node.pairs else "}"

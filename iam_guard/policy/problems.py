@@ -1,30 +1,28 @@
-"""Collects all problems in a seed with their lines, so that they can be fixed together."""
+"""Collects all problems in a file with their lines, so that they can be fixed together."""
 
 from __future__ import annotations
 
 from iam_guard.errors import SeedError
-from iam_guard.store.identifiers import fold
 
 
 class Problems:
-    """Collects the problems of one seed; `name` is the file's name in the messages."""
+    """Collects the problems of one file; `name` is its name in the messages."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._found: list[tuple[int, str]] = []
-        self._declared: set[tuple[str, str, str]] = set()
+        self._declared: set[tuple[str, ...]] = set()
 
     def add(self, line: int, message: str, *, inside: str | None = None) -> None:
-        """Record a problem at a line of the seed; `inside` is a position in a file that the line refers to."""
+        """Record a problem at a line of the file; `inside` is a position in a file that the line refers to."""
         message = message if inside is None else f"{message} (at {inside})"
         self._found.append((line, message))
 
-    def declare(self, line: int, what: str, name: str, *, folded: bool = True, within: str = "") -> None:
-        """Record a problem if this name was declared before; names are compared case-insensitively (G-78)."""
-        key = (within, what, fold(name) if folded else name)
-        if name and key in self._declared:
+    def declare(self, line: int, what: str, name: str, key: tuple[str, ...]) -> None:
+        """Record a problem if this kind of name was declared before with the same key."""
+        if name and (what, *key) in self._declared:
             self.add(line, f"the {what} `{name[:200]}` is declared twice")
-        self._declared.add(key)
+        self._declared.add((what, *key))
 
     def fatal(self, line: int, message: str) -> SeedError:
         """Record a problem that ends the reading, and return the error to raise."""
