@@ -76,11 +76,8 @@ def open_overlay(inner: SourceStore, path: str) -> OverlaidStore:
     """Return an overlay of a store. Raises `SeedError` if the file is invalid or refers to something missing."""
     changes = load_changes(path, partition=inner.partition)
     problems = Problems(changes.name)
-    with (
-        within(PATIENT_SECONDS),
-        inner.at_once(),
-        inner.read_transaction() as records,
-    ):  # a store in memory has one connection
+    # at once, because a store in memory has one connection
+    with within(PATIENT_SECONDS), inner.at_once(), inner.read_transaction() as records:
         for line, message in _missing(changes, records, inner):
             problems.add(line, message)
     problems.raise_any()
