@@ -81,12 +81,6 @@ def max_seconds(size: int, timeout: float) -> float:
     return timeout + size / _MIN_BYTES_PER_SECOND
 
 
-def has_body(request: HttpRequest) -> bool:
-    """Return whether the HTTP/1.1 headers announce a body."""
-    by_name = request.by_name
-    return b"transfer-encoding" in by_name or by_name.get(b"content-length", (b"0",))[0] != b"0"
-
-
 def check_content_length(request: HttpRequest, limit: int) -> None:
     """Check the announced length. Raises `RequestTooLarge`, and `MalformedRequest` for an invalid length."""
     for value in request.by_name.get(b"content-length", ()):

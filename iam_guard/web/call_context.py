@@ -6,7 +6,8 @@ parameter, and that it is available in the thread of a synchronous handler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -130,31 +131,22 @@ def current_decision() -> Decision | None:
     return decisions[-1] if decisions else None
 
 
-class recording_refusal:  # noqa: N801  used as a statement; a generator would cost a microsecond a call
+@contextmanager
+def recording_refusal() -> Iterator[CurrentCall]:
     """Enter the current call, and store an `IamGuardError` raised inside as its refusal."""
-
-    __slots__ = ("_call",)
-
-    def __enter__(self) -> CurrentCall:
-        self._call = current_call()
-        return self._call
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, IamGuardError):
-            self._call.refusal = error
+    call = current_call()
+    try:
+        yield call
+    except IamGuardError as error:
+        call.refusal = error
+        raise
 
 
-class serving:  # noqa: N801  used as a statement
+@contextmanager
+def serving(call: CurrentCall) -> Iterator[CurrentCall]:
     """Make `call` the current call; for middlewares, workers and tests."""
-
-    __slots__ = ("_call", "_token")
-
-    def __init__(self, call: CurrentCall) -> None:
-        self._call = call
-
-    def __enter__(self) -> CurrentCall:
-        self._token = _current.set(self._call)
-        return self._call
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        _current.reset(self._token)
+    token = _current.set(call)
+    try:
+        yield call
+    finally:
+        _current.reset(token)

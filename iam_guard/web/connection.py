@@ -21,7 +21,6 @@ from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
 from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.authn.signed_query import MAX_TARGET
 from iam_guard.errors import MalformedRequest, RequestTooLarge
-from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
@@ -64,7 +63,7 @@ class Connection:
             new_id(),
             scope["type"],
             scope.get("method", "GET"),
-            _path_of(scope),
+            scope.get("path", "").replace("?", "%3F"),  # audit records contain the URL up to the first `?`
             None if host is None else host.decode("latin-1"),
             peer,
             None if agent is None else agent.decode("latin-1"),
@@ -78,9 +77,19 @@ class Connection:
 
         Raises `MalformedRequest` for a path that is not UTF-8, `RequestTooLarge` for more than `MAX_HEADERS` headers.
         """
-        if len(scope["headers"]) > MAX_HEADERS:
+        headers = tuple(scope["headers"])
+        if len(headers) > MAX_HEADERS:
             raise RequestTooLarge(f"expected at most {MAX_HEADERS} headers")
-        return http_request(scope, self._certificates(scope) if self._certificate_sources else ())
+        certificates = self._certificates(scope) if self._certificate_sources else ()
+        raw_path = scope.get("raw_path")
+        path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
+        path = path.partition(b"?")[0]  # some servers include the query
+        try:
+            if b"%" in path or not path.isascii():
+                _decoded(path).decode("utf-8")
+        except UnicodeDecodeError:
+            raise MalformedRequest("expected a path in UTF-8", place="path") from None
+        return HttpRequest(scope.get("method", "GET"), path, scope.get("query_string", b""), headers, certificates)
 
     def _certificates(self, scope: Mapping[str, Any]) -> tuple[ReceivedCertificate, ...]:
         """Return the client certificates of the configured sources.
@@ -125,25 +134,6 @@ class Connection:
         return any(ip.version == network.version and ip in network for network in self._trusted)
 
 
-def http_request(scope: Mapping[str, Any], certificates: tuple[ReceivedCertificate, ...] = ()) -> HttpRequest:
-    """Return the parts of a request that a signature covers; raise `MalformedRequest` for a path that is not UTF-8."""
-    raw_path = scope.get("raw_path")
-    path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
-    path = path.partition(b"?")[0]  # some servers include the query
-    try:
-        if b"%" in path or not path.isascii():
-            _decoded(path).decode("utf-8")
-    except UnicodeDecodeError:
-        raise MalformedRequest("expected a path in UTF-8", place="path") from None
-    method, query = scope.get("method", "GET"), scope.get("query_string", b"")
-    return HttpRequest(method, path, query, tuple(scope["headers"]), certificates)
-
-
-def signed_host(principal: Principal) -> str | None:
-    """Return the host that the application must route by, if the signature is for another than the received one."""
-    return None if principal.credential is None else principal.credential.host
-
-
 def headers_at_host(headers: Iterable[tuple[bytes, bytes]], host: str) -> list[tuple[bytes, bytes]]:
     """Return the headers with the signed host, and without `X-Forwarded-Host`, by which some frameworks route."""
     kept = [(name, value) for name, value in headers if name.lower() not in (b"host", b"x-forwarded-host")]
@@ -157,12 +147,6 @@ def _decoded(path: bytes) -> bytes:
     if decoded is None:
         raise MalformedRequest("expected a percent-encoded path", place="path")
     return decoded
-
-
-def _path_of(scope: Mapping[str, Any]) -> str:
-    """Return the path with question marks encoded: audit records contain the URL up to the first `?`."""
-    path: str = scope.get("path", "")
-    return path.replace("?", "%3F") if "?" in path else path
 
 
 def _address(text: str) -> str | None:

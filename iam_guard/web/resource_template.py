@@ -80,26 +80,20 @@ class ResourceTemplate:
         defaults: Mapping[str, str],
         scope: Mapping[str, Any],
     ) -> str:
-        if len(parts) == 3 and parts[1] in parameters:  # the usual case: one parameter
-            return f"{parts[0]}{self._text(parts[1], parameters, scope)}{parts[2]}"
         filled = list(parts)
         for place in range(1, len(parts), 2):
             name = parts[place]
             if name in parameters:
-                filled[place] = self._text(name, parameters, scope)
+                value = parameters[name]
+                filled[place] = text = value if type(value) is str else text_of(value)
+                if not is_plain(text) and name not in self._raw:
+                    check_text(text[1:] if text.startswith("/") and _is_rooted(name, scope) else text, name)
             elif name in defaults:
                 filled[place] = defaults[name]
             else:
                 message = f"{describe_missing(name, parameters)} for the resource template `{self.text}`"
                 raise ConfigurationError(message, place="resource")
         return "".join(filled)
-
-    def _text(self, name: str, parameters: Mapping[str, object], scope: Mapping[str, Any]) -> str:
-        value = parameters[name]
-        text = value if type(value) is str else text_of(value)
-        if not is_plain(text) and name not in self._raw:
-            check_text(text[1:] if text.startswith("/") and _is_rooted(name, scope) else text, name)
-        return text
 
 
 def _is_rooted(name: str, scope: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from iam_guard.audit.record.record import request_parameters
 from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.web.connection import Connection, http_request
+from iam_guard.web.connection import Connection
 
 PROXIES = ("10.0.0.0/8", "2001:db8:ffff::/48")
 CALLER = "203.0.113.7"
@@ -187,19 +187,23 @@ def scope(**changes: Any) -> dict[str, Any]:
 )
 def test_raw_path_of_each_server(changes: dict[str, Any], raw_path: bytes, query: bytes) -> None:
     """Some servers omit `raw_path`, some include the query in it."""
-    request = http_request(scope(**changes))
+    request = Connection(Settings()).request(scope(**changes))
     assert (request.raw_path, request.query_string) == (raw_path, query)
 
 
 def test_header_names_are_lower_case() -> None:
     """For servers that don't convert them."""
-    by_name = http_request(scope(headers=[(b"X-Api-Key", b"k"), (b"x-api-key", b"l"), (b"Host", b"h")])).by_name
+    by_name = (
+        Connection(Settings())
+        .request(scope(headers=[(b"X-Api-Key", b"k"), (b"x-api-key", b"l"), (b"Host", b"h")]))
+        .by_name
+    )
     assert {name: list(values) for name, values in by_name.items()} == {b"x-api-key": [b"k", b"l"], b"host": [b"h"]}
-    assert http_request(scope(headers=[(b"X-Api-Key", b"k")])).by_name == {b"x-api-key": (b"k",)}
+    assert Connection(Settings()).request(scope(headers=[(b"X-Api-Key", b"k")])).by_name == {b"x-api-key": (b"k",)}
 
 
 @pytest.mark.parametrize("path", [b"/%ff", b"/\xff", b"/%C3", b"/%ed%a0%80"])
 def test_path_with_invalid_utf8_is_rejected(path: bytes) -> None:
     """Servers decode such a path differently."""
     with pytest.raises(MalformedRequest):
-        http_request(scope(raw_path=path))
+        Connection(Settings()).request(scope(raw_path=path))

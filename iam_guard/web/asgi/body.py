@@ -17,7 +17,7 @@ from iam_guard.authn.credential_verifier import ChunkedBody
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
-from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, has_body, max_seconds
+from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, max_seconds
 from iam_guard.web.body_verification import EMPTY_HASH, Digest
 
 Message = MutableMapping[str, Any]
@@ -38,7 +38,10 @@ class BufferedBody:
         self._digest: Digest | None = None
         self._receive = receive
         self._settings = settings
-        self._expects_body = has_body(request)
+        headers = request.by_name
+        is_announced = b"transfer-encoding" in headers or headers.get(b"content-length", (b"0",))[0] != b"0"
+        self._is_ready = not is_announced
+        """Whether the next message is there at once: the only one of a request that announces no body."""
         self._started: float | None = None
         self._pieces: deque[bytes] = deque()
         self._tail = bytearray()
@@ -51,7 +54,8 @@ class BufferedBody:
         the bodies in memory exceed the setting `max_bodies`.
         """
         while not self.is_whole and self.size <= limit:
-            message = await self._next()
+            message = await (self._receive() if self._is_ready else self._receive_in_time())
+            self._is_ready = False
             if message["type"] == "http.disconnect":
                 raise MalformedRequest("the body ended before it was complete", place="body")
             part: bytes = message.get("body", b"")
@@ -61,11 +65,8 @@ class BufferedBody:
             if part or self._tail:
                 self._append(part)
 
-    async def _next(self) -> Message:
-        """Wait for the next message; without a timeout for a request without a body, whose message is ready."""
-        if not self._expects_body:
-            self._expects_body = True
-            return await self._receive()
+    async def _receive_in_time(self) -> Message:
+        """Wait for the next message. Raises `RequestTimeout` if the body is too slow."""
         if self._started is None:
             self._started = anyio.current_time()
         deadline = self._started + max_seconds(self.size, self._settings.body_timeout)

@@ -38,7 +38,7 @@ from iam_guard.web.asgi.routes import (
 )
 from iam_guard.web.asgi.streaming_body import DecodedBody
 from iam_guard.web.call_context import CurrentCall, serving
-from iam_guard.web.connection import Connection, headers_at_host, signed_host
+from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.endpoints import mark_of, unguarded_message
 from iam_guard.web.refusal import BlockingFormat, Refusal, RefusalFormat, problem
 from iam_guard.web.requirement import OWN_GUARD, takes_unsigned
@@ -142,7 +142,8 @@ class GuardMiddleware:
             principal, body = await authenticate_request(
                 self.guard, self._connection, scope, receive, facts, takes_unsigned
             )
-            if (host := signed_host(principal)) is not None:
+            host = None if principal.credential is None else principal.credential.host
+            if host is not None:
                 scope, facts = watched.at_host(host), replace(facts, host=host)
             if body is not None:
                 receive = body.receive

@@ -2,8 +2,8 @@
 
 The decision must be about the value that the handler uses (design 5). A guarded function with that parameter already
 has the converted value; this module is for guards that run before the handler, and for handlers that get an object from
-a dependency with the parameter. FastAPI's routes know how each parameter is declared; without a declaration, the value
-is the router's.
+a dependency with the parameter. FastAPI's routes know how each parameter is declared, an included route before the
+route itself; without a declaration, the value is the router's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.web.call_context import path_parameters
 from iam_guard.web.parameter_values import text_of
 
 ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[Any]]
@@ -30,8 +29,9 @@ def declared_parameters(
     nothing is converted again. A value that can't be converted stays as it is: the framework rejects it, and no handler
     runs. Raises `InvalidInput` for a parameter with two different values, as it is unknown which one is used.
     """
-    found = path_parameters(scope)
-    dependant = _dependant_of(scope)
+    found: Mapping[str, Any] = scope.get("path_params") or {}
+    included = (scope.get("fastapi") or {}).get("effective_route_context")
+    dependant = getattr(included, "dependant", None) or getattr(scope.get("route"), "dependant", None)
     if readings is no_readings and (dependant is None or not (dependant.dependencies or found.keys() - named)):
         return found  # Starlette's routes have no declarations
     read: dict[str, dict[str, Any]] = {name: {} for name in found}
@@ -55,16 +55,6 @@ def _reading(value: Any) -> str:
 def no_readings(scope: Mapping[str, Any], name: str, value: Any) -> Iterable[Any]:
     """Return nothing: only the router's value counts."""
     return ()
-
-
-def _dependant_of(scope: Mapping[str, Any]) -> Any:
-    """Return FastAPI's declaration of the parameters: of the included route, else of the route itself."""
-    fastapi = scope.get("fastapi")
-    if fastapi:
-        declared = getattr(fastapi.get("effective_route_context"), "dependant", None)
-        if declared:
-            return declared
-    return getattr(scope.get("route"), "dependant", None)
 
 
 def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -31,7 +31,7 @@ from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED
 from iam_guard.web.body_verification import EMPTY_HASH
 from iam_guard.web.call_context import CurrentCall
-from iam_guard.web.connection import Connection, headers_at_host, signed_host
+from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.key_lookups import look_up_sync
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
 from iam_guard.web.response_guard import UNKNOWN_ENDPOINT, check_answer, neutral_answer, record_failure
@@ -123,8 +123,8 @@ class GuardedRequest:
         """
         content = self._content
         principal = self._principal(content, cache_only)
-        if (host := signed_host(principal)) is not None:
-            self._use_host(host)
+        if principal.credential is not None and principal.credential.host is not None:
+            self._use_host(principal.credential.host)
         self._call = CurrentCall(self._guard, principal, self.facts, self._scope)
         self._call.has_unsigned_payload = content is not None and content.is_unsigned
         return self._call

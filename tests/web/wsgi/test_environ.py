@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from iam_guard.errors import MalformedRequest
 from iam_guard.settings import Settings
-from iam_guard.web.connection import Connection, http_request
+from iam_guard.web.connection import Connection
 from iam_guard.web.wsgi.environ import content_length, scope_of
 
 
@@ -76,14 +76,14 @@ def test_verified_path_decodes_to_the_served_path(path: bytes, target: str | Non
 
 def test_decoded_path_in_the_environ_is_accepted() -> None:
     """Some frameworks write decoded text to the environ."""
-    request = http_request(scope_of({"PATH_INFO": "/日"}))
+    request = Connection(Settings()).request(scope_of({"PATH_INFO": "/日"}))
     assert request.raw_path == b"/%E6%97%A5"
 
 
 def test_path_with_invalid_utf8_is_rejected() -> None:
     """As over ASGI."""
     with pytest.raises(MalformedRequest):
-        http_request(scope_of({"PATH_INFO": "/\xe9"}))
+        Connection(Settings()).request(scope_of({"PATH_INFO": "/\xe9"}))
 
 
 def test_empty_path_is_the_root() -> None:
