@@ -52,7 +52,7 @@ class Concealed(NoSuchEntity):
 
 
 _RESOURCE_TYPES: Final = (str, Resource)
-"""The types that a template or a synchronous loader returns."""
+"""The types that a synchronous loader returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +138,25 @@ class BoundRequirement:
     def enforce(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed."""
         with recording_refusal() as call:
-            arguments, scope = self._prepare(call, args, kwargs)
-            resource = self._resource(call, arguments, scope)
-            context = self._context(arguments)
-            self._finish(
-                _decide(call, self._requirement.action, self._checked_resource(call, resource), self._keys(context))
-            )
+            arguments, resource = self._prepare(call, args, kwargs)
+            if self._requirement.loader is not None:
+                resource = self._loaded_resource(call, _call_loader(self._requirement.loader, arguments))
+            decision = _decide(call, self._requirement.action, resource, self._keys(self._context(arguments)))
+            if not decision.allowed:
+                self._refuse(decision)
 
     async def enforce_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed; await asynchronous loaders."""
         with recording_refusal() as call:
-            arguments, scope = self._prepare(call, args, kwargs)
-            resource = self._resource(call, arguments, scope)
-            if not isinstance(resource, _RESOURCE_TYPES) and inspect.isawaitable(resource):
-                resource = await resource
-            checked = self._checked_resource(call, resource)
+            arguments, resource = self._prepare(call, args, kwargs)
+            if self._requirement.loader is not None:
+                loaded = _call_loader(self._requirement.loader, arguments)
+                is_loading = not isinstance(loaded, _RESOURCE_TYPES) and inspect.isawaitable(loaded)
+                resource = self._loaded_resource(call, await loaded if is_loading else loaded)
             keys = None if self._requirement.context is None else await self._awaited_keys(arguments)
-            self._finish(await _decide_async(call, self._requirement.action, checked, keys))
+            decision = await _decide_async(call, self._requirement.action, resource, keys)
+            if not decision.allowed:
+                self._refuse(decision)
 
     async def _awaited_keys(self, arguments: Mapping[str, Any]) -> Keys | None:
         context = self._context(arguments)
@@ -162,15 +164,14 @@ class BoundRequirement:
 
     def _prepare(
         self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Return the arguments for a template or a loader, and the scope of the route."""
-        call.attempted_action = self._requirement.action
-        if not any(
-            decision.allowed and decision.request.action == call.attempted_action for decision in call.decisions
-        ):
-            call.refused_by = self._requirement  # until it allows; an allowed handler may call itself
+    ) -> tuple[Mapping[str, Any], str | Resource]:
+        """Return the arguments for a loader, and the resource of the template; `*` without a template."""
+        requirement = self._requirement
+        call.attempted_action = requirement.action
+        if requirement.action not in [decision.request.action for decision in call.decisions if decision.allowed]:
+            call.refused_by = requirement  # until it allows; an allowed handler may call itself
         if call.has_unsigned_payload:
-            call.check_unsigned_payload(is_accepted=self._requirement.unsigned_payload)
+            call.check_unsigned_payload(is_accepted=requirement.unsigned_payload)
         arguments = self._arguments(args, kwargs)
         scope: Mapping[str, Any] = call.scope
         for value in arguments.values():
@@ -180,12 +181,14 @@ class BoundRequirement:
             if found is call.scope or ((type(found) is dict or isinstance(found, Mapping)) and _is_routed(found)):
                 scope = found
                 break
-        if not scope.get("path_params"):
-            return arguments, scope
-        read = call.read_parameters(scope, arguments)  # raises if a dependency converts it in another way
-        if self._defaults:
-            self._check_defaults(read, args, kwargs)
-        return {**read, **arguments}, scope
+        if scope.get("path_params"):
+            read = call.read_parameters(scope, arguments)  # raises if a dependency converts it in another way
+            if self._defaults:
+                self._check_defaults(read, args, kwargs)
+            arguments = {**read, **arguments}
+        if requirement.template is None:
+            return arguments, "*"
+        return arguments, requirement.template.fill(arguments, call.caller, call.guard.settings, scope)
 
     def _check_defaults(self, read: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` if a route parameter differs from its default and was not passed to the handler.
@@ -214,22 +217,15 @@ class BoundRequirement:
                 del arguments[name]
         return arguments
 
-    def _resource(self, call: CurrentCall, arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:
-        requirement = self._requirement
-        if requirement.loader is not None:
-            return _call_loader(requirement.loader, arguments)
-        if requirement.template is None:
-            return "*"
-        return requirement.template.fill(arguments, call.caller, call.guard.settings, scope)
-
     def _context(self, arguments: Mapping[str, Any]) -> Any:
         context = self._requirement.context
         return _call_loader(context, arguments) if callable(context) else context
 
-    def _checked_resource(self, call: CurrentCall, resource: Any) -> str | Resource:
+    def _loaded_resource(self, call: CurrentCall, resource: Any) -> str | Resource:
+        """Return what the loader returned; raise for a missing resource, and for one without a complete ARN."""
         if isinstance(resource, _RESOURCE_TYPES):
             named = _require_arn(resource, self._requirement.action)
-            if self._requirement.loader is not None and not self._requirement.raw:
+            if not self._requirement.raw:
                 check_arn_segments(named.arn if isinstance(named, Resource) else named)
             return named
         if resource is None:
@@ -245,9 +241,8 @@ class BoundRequirement:
         message = f"expected condition keys as a mapping, got `{type(context).__name__}`"
         raise ConfigurationError(message, place=self._requirement.action)
 
-    def _finish(self, decision: Decision) -> None:
-        if decision.allowed:
-            return
+    def _refuse(self, decision: Decision) -> None:
+        """Raise the refusal that a denial is answered with."""
         if self._requirement.conceal and decision.error is None:
             raise Concealed(decision)
         require_allowed(decision)
