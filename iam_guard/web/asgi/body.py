@@ -22,6 +22,7 @@ from iam_guard.web.body_verification import EMPTY_HASH, Digest
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 class BufferedBody:

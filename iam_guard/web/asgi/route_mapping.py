@@ -15,22 +15,20 @@ answers 500 like every endpoint without a decision.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any, Final, NamedTuple
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.asgi.body import Receive
-from iam_guard.web.asgi.routes import ROW_KEY, handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
+from iam_guard.web.asgi.body import Receive, Send
+from iam_guard.web.asgi.route_matching import ROW_KEY, Scope
+from iam_guard.web.asgi.routes import handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
 from iam_guard.web.call_context import current_call
 from iam_guard.web.endpoints import own_mark
 from iam_guard.web.requirement import MARK, Requirement
 from iam_guard.web.route_map import ANY, BY_MAP, WEBSOCKET, RouteMap, template_of
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 
 _TEMPLATE: Final = "iam_guard.template"
 """The key of a scope for the mounts that its request has passed."""

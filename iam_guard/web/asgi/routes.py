@@ -8,21 +8,17 @@ them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from iam_guard.web.endpoints import Endpoint, check_handler_parameters, endpoint_row, mark_of, name_of, own_mark
-from iam_guard.web.requirement import OWN_GUARD, PUBLIC
+from iam_guard.web.endpoints import Endpoint, check_handler_parameters, endpoint_row, name_of, own_mark
+from iam_guard.web.requirement import OWN_GUARD
 from iam_guard.web.route_map import BY_MAP, RouteMap
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
 _MAX_DEPTH: Final = 50
-UNRESOLVED: Final = object()
-"""Stands for an endpoint that only the router can determine."""
-ROW_KEY: Final = "iam_guard.row"
-"""The key of a scope for the route map row that guards its route."""
 
 
 def inventory(app: Any) -> list[Endpoint]:
@@ -46,104 +42,13 @@ def has_own_guard(app: Any) -> bool:
     return any(OWN_GUARD in endpoint.guards for endpoint in inventory(app))
 
 
-def leads_to_own_guard(app: Any, scope: Mapping[str, Any]) -> bool:
-    """Return whether the route that matches a request leads to a mount with its own guard.
-
-    Calls the `matches` of the routes in their order, as the router does; paths are never compared.
-    """
-    route, child = _matching_route(app, scope)
-    if route is None or getattr(route, "endpoint", None) is not None:
-        return False
-    mounted = getattr(route, "app", None)
-    return own_mark(mounted) == OWN_GUARD or leads_to_own_guard(mounted, {**scope, **child})
-
-
-def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
-    """Return the endpoint that will answer a request, before it is routed; None without one.
-
-    Calls the `matches` of the routes, as `leads_to_own_guard` does, also inside of mounts. Returns `UNRESOLVED` if the
-    matching route does not expose its endpoint, as FastAPI's included routers, or if something before the endpoint
-    guards it. With Litestar, the handler is already known.
-    """
-    handler = scope.get("route_handler")
-    if handler is not None:
-        return handler.fn if own_mark(handler.fn) is not None else UNRESOLVED
-    route, child = _matching_route(app, scope)
-    if route is None:
-        return None
-    endpoint, mounted = getattr(route, "endpoint", None), getattr(route, "app", None)
-    if (endpoint is None and mounted is None) or any(own_mark(guard) != PUBLIC for guard in _guarding(route)):
-        return UNRESOLVED
-    return endpoint_of(mounted, {**scope, **child}) if endpoint is None else endpoint
-
-
-def has_route(app: Any, scope: Mapping[str, Any]) -> bool:
-    """Return whether a route matches a request."""
-    return _matching_route(app, scope)[0] is not None
-
-
-def _matching_route(app: Any, scope: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    """Return the route that matches a request, or None, and its additions to the scope."""
-    for route in routes_of(app):
-        matches = getattr(route, "matches", None)
-        match, child = matches(scope) if matches is not None else (None, {})
-        if getattr(match, "name", None) == "FULL":
-            return route, child
-    return None, {}
-
-
-ROUTER_KEYS: Final = ("router", "litestar_app")
-"""The scope keys under which the routers of the frameworks store themselves, before they match."""
-
-
-def is_unrouted(scope: Mapping[str, Any]) -> bool:
-    """Return whether the router of this scope matched no route, so that it answers by itself.
-
-    A router stores itself and then the endpoint in its scope. The result is False if this can't be determined: if a
-    middleware passed on a copy of the scope, or the mounted application is not a plain router.
-    """
-    if scope.get("route_handler") is not None:
-        return False
-    router, mounted = next((scope[name] for name in ROUTER_KEYS if name in scope), None), scope.get("endpoint")
-    if mounted is not None:
-        stack = getattr(mounted, "middleware_stack", None)
-        is_plain = stack is not None and stack == getattr(mounted, "app", None)
-        router = mounted if is_plain or mounted is scope.get("litestar_app") else None
-    if router is None or _matching_route(router, scope)[0] is not None:
-        return False
-    default = getattr(router, "default", None)  # the application may define its own
-    return default is None or getattr(default, "__module__", "").partition(".")[0] in ("starlette", "fastapi")
-
-
 def is_router(endpoint: Any) -> bool:
     """Return whether the endpoint of a scope is missing, or a mounted application with routes."""
     return endpoint is None or bool(routes_of(endpoint))
 
 
-def answering_endpoint(scope: Mapping[str, Any]) -> Any:
-    """Return the marked endpoint of a routed call, or what guards it; None without one.
-
-    Litestar stores a handler instead of an endpoint. An unmarked endpoint is represented by what decides before it: a
-    row of a route map, a dependency of FastAPI, a guard of Litestar.
-    """
-    endpoint = scope.get("endpoint")
-    handler = scope.get("route_handler")
-    if handler is not None and is_router(endpoint):
-        endpoint = getattr(handler, "fn", None)
-    mark = mark_of(endpoint, scope.get("method"))
-    if ROW_KEY in scope and mark in (None, PUBLIC):
-        return scope[ROW_KEY]
-    if mark is not None:
-        return endpoint
-    route = (scope.get("fastapi") or {}).get("effective_route_context")
-    guards = [guard for part in (handler, route, scope.get("route")) for guard in _guarding(part)]
-    if guards:
-        return next((guard for guard in guards if own_mark(guard) != PUBLIC), guards[0])
-    return None if is_router(endpoint) else endpoint
-
-
-def _guarding(route: Any) -> list[Any]:
-    """Return what is called before the endpoint and is marked: dependencies of FastAPI, guards of Litestar."""
+def guards_of(route: Any) -> list[Any]:
+    """Return what a route calls before its endpoint and is marked: dependencies of FastAPI, guards of Litestar."""
     found = []
     resolve = getattr(route, "resolve_guards", None)
     if resolve is not None:
@@ -194,7 +99,7 @@ def _endpoints_of_route(route: Any, prefix: str) -> Iterator[Endpoint]:
     elif hasattr(group, "add_frontend_route"):
         before = prefix + getattr(route, "frontend_prefix", "")
         for frontend in group.routes:
-            yield endpoint_row(before + frontend.path, ("GET", "HEAD"), "frontend", frontend.app, *_guarding(route))
+            yield endpoint_row(before + frontend.path, ("GET", "HEAD"), "frontend", frontend.app, *guards_of(route))
     elif contexts is not None:
         yield from _walk([getattr(context, "starlette_route", None) or context for context in contexts()], prefix)
     elif handlers:
@@ -229,7 +134,7 @@ def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
             yield from _walk(routes_of(endpoint), path.rstrip("/"))
             continue
         name = name_of(getattr(endpoint, "func", endpoint))
-        guards = [guard for guard in _guarding(handler) if own_mark(guard) != BY_MAP]  # the route map adds its own
+        guards = [guard for guard in guards_of(handler) if own_mark(guard) != BY_MAP]  # the route map adds its own
         is_added = getattr(endpoint, "__module__", "").startswith("litestar.")  # OPTIONS: a new function for each path
         runs = getattr(endpoint, "__code__", endpoint) if is_added else endpoint
         yield endpoint_row(path, methods_of(handler), name, endpoint, *guards, handler=runs)
@@ -251,7 +156,7 @@ def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
     if not hasattr(route, "methods"):
         methods = ("WEBSOCKET",)
     if not inspect.isclass(endpoint) or own_mark(endpoint) is not None:
-        yield endpoint_row(path, methods, name, endpoint, *_guarding(route))
+        yield endpoint_row(path, methods, name, endpoint, *guards_of(route))
         return
     handlers = [(method, getattr(endpoint, method)) for method in _METHODS if hasattr(endpoint, method)]
     for method, handler in handlers:

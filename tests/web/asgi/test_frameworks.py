@@ -15,7 +15,7 @@ from iam_guard import Guard, GuardMiddleware, Service, public
 from iam_guard.audit.consumer.reader import read
 from iam_guard.errors import InvalidInput
 from iam_guard.web.asgi.parameters import declared_parameters, no_readings
-from iam_guard.web.asgi.routes import UNRESOLVED, answering_endpoint, endpoint_of
+from iam_guard.web.asgi.route_matching import UNRESOLVED, answering_endpoint, endpoint_of
 from tests.conftest import ADA, RITA, Sign
 
 docs = Service("docs")

@@ -1,0 +1,102 @@
+"""The `send` of a guarded ASGI request: a response starts only after a decision, or from a public endpoint.
+
+The start of the response is checked (`response_guard`). A refusal has the last word: once it was raised, no response of
+the framework is sent, not even one to that refusal. The same holds for a body that does not match its signature.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from iam_guard.errors import IamGuardError, UndecidedEndpoint
+from iam_guard.web.asgi.authentication import Body
+from iam_guard.web.asgi.body import Message, Send
+from iam_guard.web.asgi.route_matching import ROUTER_KEYS, Scope, answering_endpoint, is_unrouted
+from iam_guard.web.call_context import CurrentCall
+from iam_guard.web.endpoints import mark_of
+from iam_guard.web.refusal import Refusal
+from iam_guard.web.requirement import OWN_GUARD
+from iam_guard.web.response_guard import ROUTER_ANSWERS, UNKNOWN_ENDPOINT, check_answer, neutral_answer
+
+_STARTS: Final = ("http.response.start", "websocket.http.response.start")
+_EARLY_HINT: Final = "http.response.early_hint"
+"""A message before the start of the response."""
+_TEST_CLIENT_DEBUG: Final = "http.response.debug"
+"""A message with the template and its context for test clients; servers reject it."""
+_FAILED: Final = (1011, 4500)
+"""Close codes of a WebSocket whose handler raised an unknown exception: of the standard, and of Litestar."""
+
+
+def encoded_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """Return the headers in the form of ASGI."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
+
+
+async def send_delegated(scope: Scope, send: Send, message: Message) -> None:
+    """Send a message of the application with its own guard. Raises `UndecidedEndpoint` for another's."""
+    if message["type"] != _TEST_CLIENT_DEBUG and mark_of(scope.get("endpoint"), None) != OWN_GUARD:
+        raise UndecidedEndpoint("expected an answer of the application with its own guard, got another's")
+    await send(message)
+
+
+class GuardedSend:
+    """Checks the response of one call, and replaces it if only its status may be sent."""
+
+    __slots__ = ("_body", "_call", "_instead", "_is_answered", "_scope", "_send", "_was_routed", "refusal", "started")
+
+    def __init__(self, call: CurrentCall, send: Send, body: Body | None) -> None:
+        self._call = call
+        self._scope = call.scope  # a route map may set another one in the call
+        self._send = send
+        self._body = body
+        self.refusal: IamGuardError | None = None
+        self.started = False
+        self._is_answered = False
+        """Whether a neutral response was sent instead of the application's."""
+        self._instead: Refusal | None = None
+        self._was_routed = not call.scope.keys().isdisjoint(ROUTER_KEYS)
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application. Raises the refusal if the response must not be sent."""
+        if self._is_answered:
+            return  # drop the rest of the application's response
+        if not self.started or self.refusal is not None or (self._body is not None and self._body.refusal is not None):
+            try:
+                self._check(message)
+            except IamGuardError as refusal:
+                self.refusal = refusal
+                raise
+        instead = self._instead
+        if instead is None:
+            await self._send(message)
+            return
+        self._is_answered = True  # set before the first await: the application may send more meanwhile
+        await self._send({name: message[name] for name in ("type", "status", "headers")})
+        await self._send({"type": message["type"].replace(".start", ".body"), "body": instead.body})
+
+    def _check(self, message: Message) -> None:
+        """Raise for a response without a decision (design 5), and for what a framework makes of a refusal."""
+        call, kind = self._call, message["type"]
+        if self.refusal is not None:
+            raise self.refusal  # the framework's response to the refusal is not sent
+        if self._body is not None and self._body.refusal is not None:
+            raise self._body.refusal  # no response to an unverified body, even if the application caught the error
+        if kind == "websocket.close":
+            if call.refusal is not None and message.get("code") in _FAILED:
+                raise call.refusal
+            return
+        if kind == _TEST_CLIENT_DEBUG:
+            return
+        status, endpoint = message.get("status", 0), UNKNOWN_ENDPOINT
+        if not call.decisions or call.refused_by is not None:
+            endpoint = answering_endpoint(self._scope) or UNKNOWN_ENDPOINT
+            if endpoint is UNKNOWN_ENDPOINT and status in ROUTER_ANSWERS and not self._was_routed:
+                endpoint = None if is_unrouted(self._scope) else UNKNOWN_ENDPOINT
+        if not check_answer(call, status, endpoint, self._scope.get("method")):
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+            self._instead = neutral_answer(status, headers, self._scope)
+        self.started = kind != _EARLY_HINT
+        if kind in _STARTS:
+            request_id = (b"x-amzn-requestid", call.facts.request_id.encode("ascii"))
+            headers = message.get("headers", ()) if self._instead is None else encoded_headers(self._instead)
+            message["headers"] = [*headers, request_id]
