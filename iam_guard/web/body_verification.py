@@ -64,6 +64,11 @@ class Digest(Protocol):
         """Return the hexadecimal hash of all bytes so far."""
 
 
+def empty_hash() -> str:
+    """Return the hash of an empty body, for a request whose body is not read."""
+    return EMPTY_HASH
+
+
 class HashedParts:
     """The parts of a body too long to buffer: the last part is withheld until the hash is verified.
 

@@ -8,34 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio.to_thread
 
-from iam_guard.authn.credential_verifier import (
-    AnyCredential,
-    Claim,
-    SigV4Credential,
-    claimed_credential,
-    extract,
-    refuse_dot_segments,
-)
+from iam_guard.authn.credential_verifier import AnyCredential, SigV4Credential, claimed_credential
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.errors import CacheMiss, IamGuardError, ServerBusy
+from iam_guard.errors import CacheMiss, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.web.asgi.body import BufferedBody, Receive
 from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_content_length
-from iam_guard.web.body_verification import EMPTY_HASH, TakesUnsigned, payload_of, too_large
+from iam_guard.web.body_verification import TakesUnsigned, empty_hash, payload_of, too_large
 from iam_guard.web.connection import Connection
 from iam_guard.web.key_lookups import look_up_async
+from iam_guard.web.request_credentials import reading_credential
 
 Body: TypeAlias = BufferedBody | HashedBody | DecodedBody | UnsignedBody
 T = TypeVar("T")
-
-_NO_CLAIM: Final = Claim("unknown", None)
 
 
 async def authenticate_request(
@@ -51,19 +43,10 @@ async def authenticate_request(
     `takes_unsigned` is called if the signature does not cover the body. Raises what `Guard.authenticate` raises, and
     errors about the request itself; all of them are recorded.
     """
-    request: HttpRequest | None = None
     body: Body | None = None
-    try:
-        request = connection.request(scope)
-        credential = extract(request, max_header=guard.settings.max_header)
-        if isinstance(credential, SigV4Credential):
-            refuse_dot_segments(request, credential)
-            if scope["type"] == "http":
-                body = await _read_body(guard, request, credential, receive, takes_unsigned)
-    except IamGuardError as error:
-        claim = _NO_CLAIM if request is None else claimed_credential(request)
-        guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
-        raise
+    with reading_credential(guard, connection, scope, facts) as (request, credential):
+        if isinstance(credential, SigV4Credential) and scope["type"] == "http":
+            body = await _read_body(guard, request, credential, receive, takes_unsigned)
     try:
         return await verified(guard, request, credential, body, facts), body
     except BaseException:
@@ -123,7 +106,7 @@ async def verified(
     authenticate = partial(
         guard.authenticate,
         request,
-        payload_hash=_empty_hash if body is None else body.hash,
+        payload_hash=empty_hash if body is None else body.hash,
         call=facts,
         credential=credential,
         unsigned_payload=body is not None and body.is_unsigned,
@@ -146,7 +129,3 @@ async def _run_lookup(guard: Guard, credential: AnyCredential, work: Callable[..
         if guard.has_seen(credential):
             return await anyio.to_thread.run_sync(work)
     return await look_up_async(work)
-
-
-def _empty_hash() -> str:
-    return EMPTY_HASH

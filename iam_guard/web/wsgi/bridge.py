@@ -11,29 +11,22 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from iam_guard.authn.client_certificate import TLS
-from iam_guard.authn.credential_verifier import (
-    AnyCredential,
-    Claim,
-    SigV4Credential,
-    claim_of,
-    claimed_credential,
-    extract,
-    refuse_dot_segments,
-)
+from iam_guard.authn.credential_verifier import AnyCredential, SigV4Credential, claim_of
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, ConfigurationError, IamGuardError, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED
-from iam_guard.web.body_verification import EMPTY_HASH
+from iam_guard.web.body_verification import empty_hash
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.key_lookups import look_up_sync
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
+from iam_guard.web.request_credentials import reading_credential
 from iam_guard.web.response_guard import UNKNOWN_ENDPOINT, check_answer, neutral_answer, record_failure
 from iam_guard.web.wsgi.body import RequestBody, read_body
 from iam_guard.web.wsgi.environ import Environ, Scope
@@ -41,8 +34,6 @@ from iam_guard.web.wsgi.environ import Environ, Scope
 _log = logging.getLogger("iam_guard.web")
 
 T = TypeVar("T")
-
-_NO_CLAIM: Final = Claim("unknown", None)
 
 
 class WsgiBridge:
@@ -95,17 +86,11 @@ class GuardedRequest:
         itself; all of them are recorded.
         """
         self._environ = environ
-        try:
-            self._request = self._connection.request(self._scope)
-            self._credential = extract(self._request, max_header=self._guard.settings.max_header)
-            if isinstance(self._credential, SigV4Credential):
-                refuse_dot_segments(self._request, self._credential)
-                precheck = partial(self._precheck, self._request, self._credential)
-                self._content = read_body(self._request, self._credential, environ, self._guard.settings, precheck)
-        except IamGuardError as error:
-            claim = _NO_CLAIM if self._request is None else claimed_credential(self._request)
-            self._guard.trail.record_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
-            raise
+        with reading_credential(self._guard, self._connection, self._scope, self.facts) as (request, credential):
+            self._request, self._credential = request, credential
+            if isinstance(credential, SigV4Credential):
+                precheck = partial(self._precheck, request, credential)
+                self._content = read_body(request, credential, environ, self._guard.settings, precheck)
         if self._content is None:
             return False
         self._content.install_in(environ)
@@ -147,7 +132,7 @@ class GuardedRequest:
             self._request,
             call=self.facts,
             credential=self._credential,
-            payload_hash=_empty_hash if content is None else content.hash,
+            payload_hash=empty_hash if content is None else content.hash,
             unsigned_payload=content is not None and content.is_unsigned,
             chunks=None if content is None else content.chunks,
         )
@@ -216,7 +201,3 @@ def _trusts_proxy_headers(settings: Settings) -> bool:
     return bool(settings.trusted_proxies) or any(
         client_certificate != TLS for client_certificate in settings.client_certificates
     )
-
-
-def _empty_hash() -> str:
-    return EMPTY_HASH
