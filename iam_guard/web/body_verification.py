@@ -69,6 +69,16 @@ def empty_hash() -> str:
     return EMPTY_HASH
 
 
+class BodyParts(Protocol):
+    """Verifies a body while its parts arrive."""
+
+    def receive(self, part: bytes, /) -> bytes:
+        """Add a part, and return what the application may read."""
+
+    def finish(self) -> bytes:
+        """Return the rest at the end of the body. Raises if the body does not match its signature."""
+
+
 class HashedParts:
     """The parts of a body too long to buffer: the last part is withheld until the hash is verified.
 
@@ -99,6 +109,25 @@ class HashedParts:
         """Return the last part. Raises `SignatureDoesNotMatch` if the body is not the signed one."""
         check_payload(self._stated, self._digest.hexdigest())
         return self._pending
+
+
+class DecodedParts:
+    """The parts of a chunked body. `reserve` is called with the number of bytes that an incomplete chunk takes."""
+
+    def __init__(self, chunks: ChunkedBody, reserve: Callable[[int], None]) -> None:
+        self._chunks = chunks
+        self._reserve = reserve
+
+    def receive(self, part: bytes) -> bytes:
+        """Add a part, and return the content of the chunks that it completes."""
+        content = self._chunks.receive(part)
+        self._reserve(self._chunks.held)
+        return content
+
+    def finish(self) -> bytes:
+        """Return nothing. Raises `MalformedRequest` for an incomplete body."""
+        self._chunks.finish()
+        return b""
 
 
 def codings_of_content(values: Iterable[str]) -> str:

@@ -14,29 +14,59 @@ from iam_guard.authn.credential_verifier import ChunkedBody
 from iam_guard.errors import IamGuardError
 from iam_guard.web.asgi.body import BufferedBody, Message, Receive
 from iam_guard.web.body_budget import Reservation
-from iam_guard.web.body_verification import EMPTY_HASH, HashedParts, codings_of_content
+from iam_guard.web.body_verification import EMPTY_HASH, BodyParts, DecodedParts, HashedParts, codings_of_content
 
 Headers = list[tuple[bytes, bytes]]
 
 _CODING_HEADERS: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
-class HashedBody:
+class _VerifiedBody:
+    """A body that is verified part by part."""
+
+    chunks: ChunkedBody | None = None
+
+    def __init__(self, receive: Receive, parts: BodyParts) -> None:
+        self.refusal: IamGuardError | None = None
+        self._receive = receive
+        self._parts = parts
+        self._is_over = False
+
+    async def receive(self) -> Message:
+        """Return the next verified content, and the end once everything is verified."""
+        if self.refusal is not None:
+            raise self.refusal
+        if self._is_over:
+            return await self._receive()
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            is_last = not message.get("more_body", False)
+            try:
+                content = self._parts.receive(message.get("body", b""))
+                if is_last:
+                    content += self._parts.finish()
+            except IamGuardError as error:
+                self.refusal = error
+                raise
+            if content or is_last:
+                self._is_over = is_last
+                return {"type": "http.request", "body": content, "more_body": not is_last}
+
+
+class HashedBody(_VerifiedBody):
     """A body too long to buffer, with its hash stated in the request; `buffered` is the part already read."""
 
     is_unsigned = False
-    chunks: ChunkedBody | None = None
 
     def __init__(self, buffered: BufferedBody, receive: Receive, *, stated: str, max_size: int) -> None:
-        self.refusal: IamGuardError | None = None
         self._release_reservation = buffered.release
-        self._receive = receive
         self._stated = stated
         self._buffered = buffered.take_pieces()
-        self._parts = HashedParts(
-            stated, max_size=max_size, digest=buffered.digest, size=buffered.size, pending=self._buffered.pop()
-        )
-        self._is_over = False
+        pending = self._buffered.pop()
+        parts = HashedParts(stated, max_size=max_size, digest=buffered.digest, size=buffered.size, pending=pending)
+        super().__init__(receive, parts)
 
     def hash(self) -> str:
         """Return the stated hash, which the signature covers; the body is compared with it at its end."""
@@ -48,50 +78,27 @@ class HashedBody:
         self._release_reservation()
 
     async def receive(self) -> Message:
-        """Return the part before the latest one, and the end once the hash is correct."""
-        if self.refusal is not None:
-            raise self.refusal
-        if self._is_over:
-            return await self._receive()
+        """Return the buffered pieces, then the part before the latest one, and the end once the hash is correct."""
         if self._buffered:
             return {"type": "http.request", "body": self._buffered.popleft(), "more_body": True}
         self._release_reservation()
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                return message
-            part: bytes = message.get("body", b"")
-            is_last = not message.get("more_body", False)
-            try:
-                ready = self._parts.receive(part)
-                if is_last:
-                    ready += self._parts.finish()
-            except IamGuardError as error:
-                self.refusal = error
-                raise
-            if ready or is_last:
-                self._is_over = is_last
-                return {"type": "http.request", "body": ready, "more_body": not is_last}
+        return await super().receive()
 
 
-class DecodedBody:
+class DecodedBody(_VerifiedBody):
     """A chunked body (`aws-chunked`): the application receives the decoded content."""
 
+    chunks: ChunkedBody
+
     def __init__(self, chunks: ChunkedBody, receive: Receive, *, is_unsigned: bool, reservation: Reservation) -> None:
-        self.refusal: IamGuardError | None = None
-        self._reservation = reservation
+        super().__init__(receive, DecodedParts(chunks, reservation.resize))
         self.is_unsigned = is_unsigned
         self.chunks = chunks
-        self._receive = receive
-        self._is_over = False
+        self.release = reservation.release
 
     def hash(self) -> str:
         """Return a placeholder: the signature of a chunked body covers a constant instead of a hash."""
         return EMPTY_HASH
-
-    def release(self) -> None:
-        """Release the reservation."""
-        self._reservation.release()
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Return the headers of the decoded content."""
@@ -102,29 +109,6 @@ class DecodedBody:
             kept.append((b"content-encoding", left.encode("latin-1")))
         kept.append((b"content-length", str(self.chunks.length).encode("ascii")))
         return kept
-
-    async def receive(self) -> Message:
-        """Return the content of the next chunks, and the end once everything is verified."""
-        if self.refusal is not None:
-            raise self.refusal
-        if self._is_over:
-            return await self._receive()
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                return message
-            is_last = not message.get("more_body", False)
-            try:
-                content = self.chunks.receive(message.get("body", b""))
-                self._reservation.resize(self.chunks.held)
-                if is_last:
-                    self.chunks.finish()
-            except IamGuardError as error:
-                self.refusal = error
-                raise
-            if content or is_last:
-                self._is_over = is_last
-                return {"type": "http.request", "body": content, "more_body": not is_last}
 
 
 class UnsignedBody:

@@ -18,7 +18,15 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, max_seconds
-from iam_guard.web.body_verification import EMPTY_HASH, HashedParts, codings_of_content, payload_of, too_large
+from iam_guard.web.body_verification import (
+    EMPTY_HASH,
+    BodyParts,
+    DecodedParts,
+    HashedParts,
+    codings_of_content,
+    payload_of,
+    too_large,
+)
 from iam_guard.web.wsgi.environ import Environ, content_length
 
 _PART: Final = 64 * 1024
@@ -93,12 +101,7 @@ def read_body(
     if chunks is not None:
         content = RequestBody(stream, chunks.length, is_unsigned=unsigned, chunks=chunks)
         content.reservation = source.reservation
-        return _verify_while_reading(
-            content,
-            source,
-            lambda part: _decode_chunk(chunks, part, source.reservation),
-            lambda: _finish_chunks(chunks),
-        )
+        return _verify_while_reading(content, source, DecodedParts(chunks, source.reservation.resize))
     if unsigned:
         return RequestBody(stream, None, is_unsigned=True)
     limit = settings.max_body if stated is None else settings.max_stream
@@ -117,28 +120,13 @@ def read_body(
         parts = HashedParts(
             stated, max_size=settings.max_stream, digest=source.digest, size=len(buffered), pending=buffered
         )
-        content = _verify_while_reading(
-            RequestBody(stream, length, computed=stated), source, parts.receive, parts.finish
-        )
+        content = _verify_while_reading(RequestBody(stream, length, computed=stated), source, parts)
     content.reservation = source.reservation
     return content
 
 
-def _decode_chunk(chunks: ChunkedBody, part: bytes, reservation: Reservation) -> bytes:
-    content = chunks.receive(part)
-    reservation.resize(chunks.held)
-    return content
-
-
-def _finish_chunks(chunks: ChunkedBody) -> bytes:
-    chunks.finish()
-    return b""
-
-
-def _verify_while_reading(
-    content: RequestBody, source: _BodySource, receive: Callable[[bytes], bytes], finish: Callable[[], bytes]
-) -> RequestBody:
-    content.stream = io.BufferedReader(_VerifyingReader(content, source, receive, finish), _PART)
+def _verify_while_reading(content: RequestBody, source: _BodySource, parts: BodyParts) -> RequestBody:
+    content.stream = io.BufferedReader(_VerifyingReader(content, source, parts), _PART)
     return content
 
 
@@ -185,13 +173,10 @@ class _BodySource:
 class _VerifyingReader(io.RawIOBase):
     """A stream of the verified content."""
 
-    def __init__(
-        self, content: RequestBody, source: _BodySource, receive: Callable[[bytes], bytes], finish: Callable[[], bytes]
-    ) -> None:
+    def __init__(self, content: RequestBody, source: _BodySource, parts: BodyParts) -> None:
         self._content = content
         self._source = source
-        self._receive = receive
-        self._finish = finish
+        self._parts = parts
         self._available = memoryview(b"")
         self._is_over = False
 
@@ -215,6 +200,6 @@ class _VerifyingReader(io.RawIOBase):
     def _next(self) -> bytes:
         part = self._source.read()
         if part:
-            return self._receive(part)
+            return self._parts.receive(part)
         self._is_over = True
-        return self._finish()
+        return self._parts.finish()
