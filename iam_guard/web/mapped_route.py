@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from iam_guard.web.endpoints import mark_of
+from iam_guard.web.enforcement import BoundRequirement
 from iam_guard.web.requirement import MARK, Requirement, takes_unsigned
 
 Mark: TypeAlias = Requirement | str
@@ -20,7 +21,7 @@ class MappedRoute:
         self.mark = mark
         self.__qualname__ = name  # for messages about the endpoint
         setattr(self, MARK, mark)
-        self._bound = mark.bind(_no_parameters) if isinstance(mark, Requirement) else None
+        self._bound = BoundRequirement(mark, _no_parameters) if isinstance(mark, Requirement) else None
         sources = (mark.loader, mark.context) if isinstance(mark, Requirement) else ()
         self._loaders = [source for source in sources if callable(source)]
         self._is_awaited = any(inspect.iscoroutinefunction(loader) for loader in self._loaders)

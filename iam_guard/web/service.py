@@ -19,15 +19,8 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.reference import AccessLevel, ServiceReference
 from iam_guard.model.request import Resource
 from iam_guard.web.call_context import recording_refusal
-from iam_guard.web.requirement import (
-    MARK,
-    PUBLIC,
-    ContextSource,
-    Requirement,
-    ResourceSource,
-    decide_here,
-    decide_here_async,
-)
+from iam_guard.web.enforcement import BoundRequirement, decide_here, decide_here_async
+from iam_guard.web.requirement import MARK, PUBLIC, ContextSource, Requirement, ResourceSource
 from iam_guard.web.resource_template import ResourceTemplate
 
 P = ParamSpec("P")
@@ -229,7 +222,7 @@ def _guard_handler(requirement: Requirement, handler: Callable[P, R]) -> Callabl
         raise ConfigurationError(message, place=requirement.action)
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise ConfigurationError("expected a handler that returns, got a generator", place=requirement.action)
-    bound = requirement.bind(handler)
+    bound = BoundRequirement(requirement, handler)
     if requirement.catalogue is not None:
         requirement.catalogue.describe(requirement.action.partition(":")[2], _first_line(handler))
     if inspect.iscoroutinefunction(handler):

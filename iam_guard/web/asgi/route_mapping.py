@@ -116,7 +116,7 @@ class _MountProxy:
 
 
 class _RouteRow:
-    """Finds and enforces the row of one route; `mounts` are the mount paths that lead to it."""
+    """Enforces the row of one route; `mounts` are the mount paths that lead to it."""
 
     def __init__(self, routes: RouteMap, path: str, host: str | None = None) -> None:
         self.route_map = routes
