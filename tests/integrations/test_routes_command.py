@@ -118,4 +118,4 @@ def test_unknown_application_is_reported(tmp_path: Path) -> None:
     """An empty list must not look like a passed check."""
     nothing = routes(tmp_path, "class Nothing:\n    pass\n\napp = Nothing()\n")
     assert nothing.returncode == 2
-    assert "no endpoints were found" in nothing.stderr
+    assert "expected an application with endpoints, found none" in nothing.stderr
