@@ -102,7 +102,7 @@ class GuardMiddleware:
                 record_failure(call, error, _log, is_body=body is not None and body.refusal is error)
                 if response.started:
                     raise
-            await self._refuse(error, scope, receive, send, facts)
+            await self._refuse(error, scope, send, facts)
         finally:
             if body is not None:
                 body.release()
@@ -125,7 +125,8 @@ class GuardMiddleware:
         is_mapped = self.route_map is not None and self.route_map.takes_unsigned
         return is_mapped or may_take_unsigned(app, scope, self.guard.settings.public_hosts)
 
-    async def _refuse(self, error: IamGuardError, scope: Scope, receive: Receive, send: Send, facts: Call) -> None:
+    async def _refuse(self, error: IamGuardError, scope: Scope, send: Send, facts: Call) -> None:
+        """Send the response to an error."""
         if isinstance(self._refusal, BlockingFormat):
             refusal = await anyio.to_thread.run_sync(self._refusal, error, facts.request_id)
         else:
