@@ -1,8 +1,7 @@
-"""The application of the benchmarks that serve requests: as it is, and behind a guard; and who asks it.
+"""The application of the benchmarks that serve requests, with and without a guard, and the headers of its callers.
 
-The endpoint answers two letters, so that what is added shows. The caller has the 75 statements of `few`, and what they
-ask for is allowed by a statement with two conditions, a tag of the document and the caller's address. Must not live
-here: measuring (`guarded`, `served`).
+The endpoint answers two letters, so that the cost of the guard dominates. The caller has the 75 statements of `few`;
+the statement that allows the request has two conditions, a tag of the document and the caller's address.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ docs = Service("docs")
 
 
 def find_document(folder: str, name: str) -> Resource:
-    """Return the document as its owner knows it."""
+    """Return the document with its owner and tags."""
     return Resource(f"{ARN}:document/{folder}/{name}", ACCOUNT, {"class": CLASS})
 
 
@@ -49,26 +48,26 @@ async def get_document(request: Request) -> Response:
 
 
 def bare() -> Starlette:
-    """Make the application without a guard."""
+    """Return the application without a guard."""
     return Starlette(routes=[Route("/documents/{folder}/{name}", get_document)])
 
 
 def guarded() -> Starlette:
-    """Make it behind a guard of its own."""
+    """Return the application with its own guard."""
     guard = make_guard()
     atexit.register(guard.close)
     return behind(guard)
 
 
 def guarded_with_trail() -> Starlette:
-    """Make it behind a guard of its own, with an audit trail."""
+    """Return the application with its own guard and an audit trail."""
     guard = guard_with_trail()
     atexit.register(guard.close)
     return behind(guard)
 
 
 def behind(guard: Guard) -> Starlette:
-    """Make it behind a guard."""
+    """Return the application with a guard."""
     endpoint: Callable[..., Any] = docs.requires("Get40", resource=find_document)(get_document)
     return Starlette(
         routes=[Route("/documents/{folder}/{name}", endpoint)],
@@ -77,7 +76,7 @@ def behind(guard: Guard) -> Starlette:
 
 
 def make_guard(**settings: Any) -> Guard:
-    """Open a guard on a store in memory that has the caller."""
+    """Open a guard on a store in memory that contains the caller."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     path = Path(folder.name, "iam.json")
@@ -86,7 +85,7 @@ def make_guard(**settings: Any) -> Guard:
 
 
 def guard_with_trail(**settings: Any) -> Guard:
-    """Open one that has a trail in a folder too; its ring takes all that a round of a benchmark leaves there."""
+    """Open a guard with a trail in a folder; its queue is large enough for a round of a benchmark."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     key_file = Path(folder.name, "audit-key")
@@ -111,7 +110,7 @@ def _seed() -> dict[str, Any]:
 
 
 def signed(host: str) -> dict[str, str]:
-    """Return the headers of a request signed by botocore; good for the minutes that clocks may differ."""
+    """Return the headers of a request signed by botocore; valid within the allowed clock skew."""
     request = AWSRequest(method="GET", url=f"http://{host}{PATH}", data=b"", headers={"host": host})
     botocore.auth.SigV4Auth(Credentials(*ACCESS_KEY), "docs", "us-east-1").add_auth(request)
     return {str(name).lower(): str(value) for name, value in request.headers.items()}

@@ -1,7 +1,7 @@
-"""How long noting a decision takes, in microseconds of CPU time, beside `json.dumps` of the same record.
+"""The time to record a decision, in microseconds of CPU time, compared with `json.dumps` of the same record.
 
-No SDK of OpenTelemetry listens. But for the file, the sink forgets what it is given, so that what is measured is making
-the line; the file adds what the system takes to append to it.
+No SDK of OpenTelemetry is installed. Except for the file, the sink discards the line, so that only serialization is
+measured; the file adds the time of the append.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from iam_guard.model.request import Call as Facts
 
 ACCOUNT = "111122223333"
 PRINCIPALS = 10_000
-"""More than the trail keeps parts of, so that each is new again when its turn comes."""
+"""More than the trail caches parts of, so that each is a cache miss in its turn."""
 
 SIGNED = Credential("sigv4", "AKIAIOSFODNN7EXAMPLE", "us-east-1", "docs")
 ADA = replace(Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ada", userid="AIDAEXAMPLEADA0000001"), credential=SIGNED)
@@ -48,7 +48,7 @@ PEER = "json.dumps of the record"
 
 
 class Forgetful:
-    """A sink that keeps the last line only."""
+    """A sink that keeps only the last line."""
 
     last = b""
 
@@ -60,7 +60,7 @@ class Forgetful:
 
 
 def measure() -> Iterator[Row]:
-    """Measure what is noted most, what has to be gone through for a secret, and a file."""
+    """Measure the most frequent records, records that must be searched for secrets, and a file."""
     sink = Forgetful()
     Trail(sink).record_decision(ALLOW, FACTS, started=time.perf_counter())
     record = json.loads(sink.last)

@@ -1,12 +1,12 @@
-"""What people note decisions with who have no audit trail: three ways, each writing the same facts to a file.
+"""Logging libraries as peers of the audit trail: three ways to write the same facts to a file.
 
 - `logging` of the standard library, with a queue and a listener that writes JSON: the request puts a record into the
   queue, a thread writes the line.
-- `structlog` with `orjson`, which writes the line in the thread of the request, as its own documentation has it.
-- the logs SDK of OpenTelemetry, with its batch processor and an exporter into a file. Its queue is as long as ours, for
-  the default of 2,048 drops what comes faster.
+- `structlog` with `orjson`, which writes the line in the thread of the request, as in its documentation.
+- the logs SDK of OpenTelemetry, with its batch processor and an exporter into a file. Its queue is as long as ours,
+  since the default of 2,048 would drop records.
 
-None hashes, signs, masks, or says what is missing.
+None hashes, signs, redacts, or reports missing records.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Noter = Callable[[Decision, Call], None]
 
 
 def facts_of(decision: Decision, call: Call) -> Facts:
-    """Take out what a record tells, as an application would that logs a decision."""
+    """Return the facts of a record, as an application would log a decision."""
     request, reason = decision.request, decision.reasons[0]
     return {
         "eventID": str(uuid.uuid4()),
@@ -130,7 +130,7 @@ class _FileExporter(LogRecordExporter):
         return True
 
     def shutdown(self) -> None:
-        """Leave the file to whoever opened it."""
+        """Do nothing: the caller closes the file."""
 
 
 PEERS = {

@@ -1,8 +1,8 @@
-"""How long it takes to find out who sent a request, in microseconds of CPU time.
+"""The time to authenticate a request, in microseconds of CPU time.
 
-Each call starts with the headers as a server hands them over and the body, whose hash is part of the work; the keys are
-found in a dictionary. The peers are botocore signing the same request, which takes about the same steps, a verifier of
-twenty lines, and the hashes alone that a verifier cannot do without: of the body, of the canonical request, and the two
+Each call starts with the headers of a server and the body, whose hash is part of the work; the keys are
+in a dictionary. The peers are botocore signing the same request, which takes about the same steps, a verifier of
+twenty lines, and only the hashes that every verifier needs: of the body, of the canonical request, and the two
 of an HMAC.
 """
 
@@ -51,7 +51,7 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request as a server has it."""
+    """A request as a server receives it."""
 
     method: str
     path: bytes
@@ -69,7 +69,7 @@ SIGNED = {
 
 
 def measure() -> Iterator[Row]:
-    """Measure signatures whose signing key is known, the first of a scope, one that is refused, and an API key."""
+    """Measure signatures with a cached signing key, the first of a scope, a rejected one, and an API key."""
     for name, sent in SIGNED.items():
         signed = _signed(sent)
         yield from _rows(f"SigV4, {name}", sent, _verifying(signed), _verifying_minimally(signed))
@@ -132,7 +132,7 @@ def _aws_request(sent: Sent) -> AWSRequest:
 
 
 def _verifying_minimally(sent: Sent) -> Call:
-    """The least that tells a good signature from a bad one: `host` signed, the time near, one form of everything."""
+    """A minimal verifier: `host` signed, the time within the skew, one form of everything."""
     keys, now = {}, datetime.now(UTC)
 
     def verify() -> bool:
@@ -161,7 +161,7 @@ def _verifying_minimally(sent: Sent) -> Call:
 
 
 def _hashing(body: bytes) -> Call:
-    key, text = bytes(32), b"x" * 150  # as long as a usual canonical request
+    key, text = bytes(32), b"x" * 150  # the length of a typical canonical request
 
     def hash_all() -> str:
         hashlib.sha256(body).hexdigest()

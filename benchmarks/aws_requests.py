@@ -1,4 +1,4 @@
-"""Requests as boto3 sends them, made and signed but not sent: client, operation and parameters -> bytes."""
+"""Requests of boto3, created and signed but not sent: client, operation and parameters -> bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Ask(NamedTuple):
 
 
 def signed_requests(asked: Iterable[Ask], host: str, key: tuple[str, str]) -> Iterator[bytes]:
-    """Make the HTTP requests of these calls; good for the minutes that clocks may differ."""
+    """Return the HTTP requests of these calls; valid within the allowed clock skew."""
     client = botocore.session.Session().create_client(
         "iam",
         region_name=REGION,
@@ -40,7 +40,7 @@ def signed_requests(asked: Iterable[Ask], host: str, key: tuple[str, str]) -> It
 
 
 class _Caught(Exception):
-    """Raised where the request would be sent."""
+    """Raised instead of sending the request."""
 
     def __init__(self, request: AWSPreparedRequest) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""How many cases a second `iam-guard decide` answers, in CPU time, beside `json.loads` of the same lines.
+"""The cases per second of `iam-guard decide`, in CPU time, compared with `json.loads` of the same lines.
 
-The command runs as its users run it; what an empty input costs (starting Python, imports) is taken off and reported by
-itself.
+The command runs as a process; the cost of an empty input (starting Python, imports) is subtracted and reported
+separately.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ def conformance() -> Iterator[str]:
 
 
 def own_document() -> Iterator[str]:
-    """Return 20,000 requests, each with a document of its own of 3 statements."""
+    """Return 20,000 requests, each with a different document of 3 statements."""
     for number in range(20_000):
         yield _line(number, f"docs{number}", "GetDocument", {"identity": [_document(number)]})
 
 
 def generated() -> Iterator[str]:
-    """Return 10,000 cases of which no two share a document: each has 3.5 documents with 8.4 statements, 2.2 KB."""
+    """Return 10,000 cases that share no document: each has 3.5 documents with 8.4 statements, 2.2 KB."""
     rng = random.Random(1)
     for _ in range(10_000):
         yield json.dumps(generate_case(rng)) + "\n"

@@ -1,4 +1,4 @@
-"""Two kinds of chart as SVG: bars, and lines on logarithmic scales. Each brings its own ground, light or dark."""
+"""Two kinds of chart as SVG: bars, and lines on logarithmic scales. Each has its own background, light or dark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLE = (
     ".o{fill:#8c9eff}.t{stroke:#3a4052}.c0{color:#8c9eff}.c3{color:#e27ab8}.c4{color:#a99cf0}}</style>"
 )
 MAX_LINES = 6
-"""The lines that have a colour of their own; the first is ours."""
+"""The colours of the lines; the first is ours."""
 
 
 def _drawing(title: str, height: int, marks: Iterator[str]) -> str:
@@ -39,7 +39,7 @@ def bars(
 
 
 def logarithmic(values: Collection[float]) -> Callable[[float], float]:
-    """Return the share of the room that a value has between the powers of ten around all of them."""
+    """Return the position of a value between the powers of ten around all of them, from 0 to 1."""
     low, high = _decades(values)
     return lambda value: (math.log10(value) - low) / (high - low)
 

@@ -1,4 +1,4 @@
-"""Which numbers the charts of the page show."""
+"""The numbers in the charts of the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RATE = ", 1 at a time: requests a second"
 
 
 def charts(rows: Mapping[str, list[Row]]) -> dict[str, str]:
-    """Draw what there are rows for: file name -> SVG."""
+    """Draw the charts for which there are rows: file name -> SVG."""
     drawn = {
         "benchmarks-small.svg": _small(rows.get("decision", [])),
         "benchmarks-sizes.svg": _sizes(rows.get("many", [])),

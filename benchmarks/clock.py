@@ -1,9 +1,9 @@
-"""How calls are measured: CPU time, in turns, the least of several rounds.
+"""Measure calls: CPU time, alternating, the minimum of several rounds.
 
-The calls of one figure take turns in short rounds, so that whatever disturbs the machine disturbs all of them, and of
-each the least round counts, for a disturbance only adds. What stood in memory before is kept from the garbage
-collector, which runs as ever for what the calls themselves leave behind. Neither pytest-benchmark nor pyperf measures
-several calls in turn, and both take the time of the clock on the wall.
+The calls of one figure alternate in short rounds, so that a disturbance of the machine affects all of them, and the
+fastest round of each counts, since a disturbance only adds time. Objects from before are hidden from the garbage
+collector, which still runs for objects of the calls. Neither pytest-benchmark nor pyperf alternates
+calls, and both measure wall-clock time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Timer = Callable[[], float]
 ROUNDS = 15
 SECONDS_OF_A_ROUND = 0.02
 MAX_SECONDS = 3.0
-"""For one call, all rounds together; two rounds are had in any case."""
+"""For one call, all rounds together; there are at least two rounds."""
 
 
 def least(
@@ -53,7 +53,7 @@ def seconds_of(call: Call, count: int = 1, timer: Timer = time.process_time) -> 
 
 
 def _count(call: Call, seconds: float) -> int:
-    """Find how many calls fill a round; the first of all warms what is cold."""
+    """Return the number of calls that fill a round; the first call warms the caches."""
     call()
     count = 1
     while True:
@@ -65,7 +65,7 @@ def _count(call: Call, seconds: float) -> int:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep the garbage collector from what is there already."""
+    """Hide existing objects from the garbage collector."""
     gc.collect()
     gc.freeze()
     try:
@@ -77,7 +77,7 @@ def undisturbed() -> Iterator[None]:
 # --- the calibration loop ----------------------------------------------------------------------------------------
 
 CALIBRATION = "calibration loop"
-"""The peer that is always there: some plain work, so that figures of two machines can be compared at all."""
+"""A peer that is always available: plain work, to compare figures of two machines."""
 
 _PHONE_BOOK = {f"key{number}": number for number in range(100)}
 _NAMES = tuple(f"key{number}" for number in range(0, 100, 5))
@@ -90,7 +90,7 @@ class _Entry:
 
 
 def calibrate() -> int:
-    """Look up 20 texts in a dictionary, make 5 small objects, call 5 functions."""
+    """Get 20 strings from a dictionary, create 5 small objects, call 5 functions."""
     total = 0
     for name in _NAMES:
         total += _PHONE_BOOK[name]

@@ -1,7 +1,7 @@
-"""How long a decision takes for which nothing is cached, in a store of 200,000 users, beside one of 2,000.
+"""The time of a decision without cached data, in a store of 200,000 users, compared with one of 2,000.
 
-Each call is for another user, in another account, about another resource, and looks at the epoch: two statements. The
-database is another process, so this is time of the clock on the wall. Neither database has statistics.
+Each call is for another user, in another account, about another resource, and polls the epoch: two statements. The
+database is another process, so this is wall-clock time. Neither database has statistics.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tests.store.databases import SEALING_KEY, Server, find_server
 
 USERS, FEW_USERS = 200_000, 2_000
 _ROUNDS = 300
-"""Of one call each, for the server is disturbed by whatever else the machine does."""
+"""Of one call each, since other work of the machine disturbs the server."""
 _STEP = 1_009
-"""A prime number above the users of an account, so that the next user is of another account, and none comes twice."""
+"""A prime number above the users of an account, so that the next user is of another account, and none repeats."""
 
 
 def measure() -> Iterator[Row]:

@@ -1,9 +1,9 @@
-"""How many calls of the IAM API a second our server answers, beside moto's: the same calls, in turns.
+"""The calls per second of the IAM API on our server, compared with moto's: the same calls, alternating.
 
-Each operation has a pair of servers of its own, whose account has 100 users and what the operation needs besides. Ours
-is `iam-guard serve` as it comes, one process on an SQLite file; the caller is a user whose attached policy allows the
-call, so it is signed in and decided about. moto's keeps all in memory, believes whoever asks, and decides nothing. The
-requests are made and signed before the clock starts, and sent by a process of its own. A rate is the median of the
+Each operation has its own pair of servers, whose account has 100 users and the entities that the operation needs. Ours
+is `iam-guard serve` with default settings, one process on an SQLite file; an attached policy of the caller allows the
+call, so it is authenticated and decided. moto keeps all data in memory, and does not authenticate or authorize. The
+requests are created and signed before the measurement, and sent by a separate process. A rate is the median of the
 rounds, its ratio the median of theirs; CPU time and latencies are of all rounds together.
 """
 
@@ -35,16 +35,16 @@ STARTS = 7
 KEY = ("AKIABENCHADA00000001", "ada-bench-secret-0123456789abcdefghijklm")
 
 _READS, _LONG, _WRITES = 200, 20, 60
-"""Requests of one round. All rounds of what is created together keep within the quotas of an account and of a user."""
+"""Requests of one round. All entities created in all rounds stay within the quotas of an account and of a user."""
 _MANAGED = 10
-"""Policies, as many as a user may have attached."""
+"""The maximum number of policies attached to a user."""
 
 # --- what is measured --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One row: an operation, the parameters of its call number n, what must be there besides the users."""
+    """One row: an operation, the parameters of its call number n, the entities it needs besides the users."""
 
     operation: str
     parameters: Callable[[int], Mapping[str, Any]] = lambda n: {}
@@ -113,7 +113,7 @@ accounts:
     users:
       - {{name: ada, attached: [Operators], access_keys: [{{id: {KEY[0]}, secret: {KEY[1]}}}]}}
 """
-"""The caller, and what it may do."""
+"""The caller and its permissions."""
 
 # --- measuring ---------------------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ def measure() -> Iterator[Row]:
 
 
 def _starts() -> Iterator[Row]:
-    """Measure from the start of the process until it answers anything, ours with an empty store in memory."""
+    """Measure from the start of the process to its first response, ours with an empty store in memory."""
     ways = {OURS: lambda: _ours("--store", "sqlite://"), PEER: _motos}
     rounds = [{name: _seconds_to_start(run) for name, run in ways.items()} for _ in range(STARTS)]
     ours, theirs = (median(each[name] for each in rounds) for name in (OURS, PEER))
@@ -172,14 +172,14 @@ def _rows(measured: Measured) -> Iterator[Row]:
 
 
 def _requests(measured: Measured, server: Server) -> Iterator[bytes]:
-    """Make the requests of all rounds, each when it is asked for."""
+    """Yield the requests of each round."""
     count = len(CONNECTIONS) * ROUNDS * measured.requests
     asked = (Ask(measured.operation, measured.parameters(n)) for n in range(count))
     return signed_requests(asked, server.host, KEY)
 
 
 class Round(NamedTuple):
-    """What a round took: seconds of the clock, of the server's CPU time, of each request."""
+    """The times of a round in seconds: wall-clock time, the server's CPU time, and the latency of each request."""
 
     seconds: float
     cpu_seconds: float

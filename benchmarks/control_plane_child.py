@@ -1,12 +1,11 @@
-"""One process of `control_plane`: sends requests that were made beforehand, and prints how long that took, as JSON.
+"""The client process of `control_plane`: send requests from a file, and print the times as JSON.
 
     python -m benchmarks.control_plane_child PORT CONNECTIONS FILE
 
-FILE is a JSON list of whole HTTP requests. The connections are open before the clock starts; on each, a request follows
-the answer to the one before. A connection that the server closes is opened again, which belongs to the next request.
-One thread waits for all of them, and looks no further into an answer than it must: its status and its length.
-Acknowledgements are not put off, so that a server that sends head and body apart does not wait for them. Must not live
-here: which requests (`control_plane`), signing (`aws_requests`).
+FILE is a JSON list of complete HTTP requests. The connections are opened before the measurement; on each, a request
+follows the response to the one before. A connection that the server closes is opened again as part of the next request.
+One thread waits for all of them, and parses only the status and length of a response. Delayed acknowledgements are
+off, so that a server that sends head and body separately does not wait for them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _MAX_SECONDS = 30.0
 
 
 def main(port: int, connections: int, path: Path) -> None:
-    """Send all requests, and say what it took."""
+    """Send all requests, and print the times."""
     requests = [text.encode("latin-1") for text in json.loads(path.read_text(encoding="utf-8"))]
     opened = [_Connection(port) for _ in range(min(connections, len(requests)))]
     begun = time.perf_counter()
@@ -41,7 +40,7 @@ def main(port: int, connections: int, path: Path) -> None:
 
 
 class _Connection:
-    """One connection: when its last request was sent, and what has come of the answer."""
+    """One connection: the time of its last request, and the received part of the response."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -63,7 +62,7 @@ class _Connection:
         self.socket.sendall(request)
 
     def is_answered(self) -> bool:
-        """Take what has come; tell whether the answer is complete. Stops everything when it is none."""
+        """Read the received bytes; return whether the response is complete. Exit if it is an error."""
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         part = self.socket.recv(1 << 20)
         self._received += part
@@ -80,7 +79,7 @@ class _Connection:
 
 
 def _send(connections: list[_Connection], requests: Iterator[bytes]) -> list[float]:
-    """Send one request after the other on each connection; give the seconds to each answer's end."""
+    """Send one request after the other on each connection; return the seconds to the end of each response."""
     latencies: list[float] = []
     with selectors.DefaultSelector() as waiting:
         for connection in connections:

@@ -1,8 +1,7 @@
-"""How long one small warm decision takes, in microseconds of CPU time, beside every peer's.
+"""The time of a small decision with warm caches, in microseconds of CPU time, compared with every peer's.
 
-5 policies of 15 statements; an Allow has two conditions. Everything was decided before, as for a principal who has been
-here. `question built`: the request is made within the measured call, as every call has to; `question ready`: it is
-there already.
+5 policies of 15 statements; an Allow has two conditions. Every request was decided before. `question built`: the
+measured call includes building the request; `question ready`: the request exists already.
 """
 
 from __future__ import annotations

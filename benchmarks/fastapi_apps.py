@@ -1,4 +1,4 @@
-"""The application of the benchmarks in FastAPI: as it is, behind a guard by decorator, and by the adapter's dependency.
+"""The application of the benchmarks in FastAPI: without a guard, with a decorator, and with the adapter's dependency.
 
 The same endpoint, policies and callers as in `apps`.
 """
@@ -27,14 +27,14 @@ async def get_document(folder: str, name: str) -> PlainTextResponse:
 
 
 def bare() -> FastAPI:
-    """Make the application without a guard."""
+    """Return the application without a guard."""
     app = FastAPI()
     app.get(TEMPLATE)(get_document)
     return app
 
 
 def behind_decorator(guard: Guard) -> FastAPI:
-    """Make it behind a guard, with the core's decorator on the handler."""
+    """Return the application with a guard and the core's decorator on the handler."""
     endpoint: Callable[..., Any] = docs.requires("Get40", resource=find_document)(get_document)
     app = _behind(guard)
     app.get(TEMPLATE)(endpoint)
@@ -42,7 +42,7 @@ def behind_decorator(guard: Guard) -> FastAPI:
 
 
 def behind_dependency(guard: Guard) -> FastAPI:
-    """Make it behind a guard, with the adapter's dependency on the route."""
+    """Return the application with a guard and the adapter's dependency on the route."""
     app = _behind(guard)
     dependency = guarding("Get40", service=docs, resource=find_document)
     app.get(TEMPLATE, dependencies=[Depends(dependency)])(get_document)
@@ -51,13 +51,13 @@ def behind_dependency(guard: Guard) -> FastAPI:
 
 def _behind(guard: Guard) -> FastAPI:
     return FastAPI(
-        openapi_url=None,  # FastAPI's own pages would have to be guarded too
+        openapi_url=None,  # FastAPI's documentation pages would need a guard too
         middleware=[Middleware(GuardMiddleware, guard=guard)],
     )
 
 
 def guarded() -> FastAPI:
-    """Make it behind a guard of its own, by decorator, with an audit trail."""
+    """Return the application with its own guard, the decorator and an audit trail."""
     guard = guard_with_trail()
     atexit.register(guard.close)
     return behind_decorator(guard)

@@ -1,10 +1,9 @@
-"""What the whole guard adds to a request: who, what, may, noted; in microseconds of CPU time, without a server.
+"""The time that the whole guard adds to a request, in microseconds of CPU time, without a server.
 
-The application is called as a server would call it, with a scope made beforehand and nobody at the other end; what the
-same call takes without the guard is taken off. OpenTelemetry is there as its API only. A trail's lines are made and
-written by a thread of their own: the CPU time of all threads has its part, and one row has that of the request's thread
-alone. The peers check less: the one who asks with a token is not looked up and nothing is decided; those who decide
-with casbin believe whoever asks.
+The benchmark calls the application as a server would, with a prepared scope and no client; the time of the
+same call without the guard is subtracted. Only OpenTelemetry's API is installed. A writer thread serializes and
+writes the trail's lines: the CPU time of all threads includes it, and one row has only the request's thread. The peers
+check less: the one with a token does not look up its owner or decide anything; those with casbin do not authenticate.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from benchmarks.row import Row
 
 HOST = "bench.example"
 REQUESTS = 100
-"""In one call of those that take turns."""
+"""Requests in one of the alternating calls."""
 ROUNDS, SECONDS_OF_A_ROUND = 60, 0.03
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -34,7 +33,7 @@ TRAIL = "SigV4, audit to a trail"
 
 
 class Asked(NamedTuple):
-    """An application, who asks it, and the one without a guard that it is compared with; None for that one."""
+    """An application, its caller's headers, and the application without a guard to compare with; None for that one."""
 
     app: App
     headers: Mapping[str, str]
@@ -55,7 +54,7 @@ def measure() -> Iterator[Row]:
         }
         peers = {BARE: Asked(bare(), {"host": HOST}, None)}
         if find_spec("fastapi") and find_spec("iam_guard_fastapi"):
-            from benchmarks import fastapi_apps  # noqa: PLC0415  only where it is installed
+            from benchmarks import fastapi_apps  # noqa: PLC0415  only if it is installed
 
             on_fastapi = {"decorator": fastapi_apps.behind_decorator, "dependency": fastapi_apps.behind_dependency}
             ours |= {
@@ -75,7 +74,7 @@ def measure() -> Iterator[Row]:
 
 
 def _added(taken: Mapping[str, float], asked: Mapping[str, Asked]) -> dict[str, float]:
-    """Return the microseconds that each adds to its application without a guard; of those without, what they take."""
+    """Return the microseconds that each adds to its application without a guard; for those without, their own time."""
     return {
         name: (taken[name] - (taken[each.without] if each.without else 0.0)) / REQUESTS * 1e6
         for name, each in asked.items()
@@ -117,7 +116,7 @@ def _with_casbin() -> dict[str, Asked]:
 
 
 def calls_of(loop: asyncio.AbstractEventLoop, app: App, headers: Mapping[str, str]) -> Callable[[], object]:
-    """Return a call that puts so many requests to the application; the first of all must be answered 200."""
+    """Return a call that sends so many requests to the application; the response to the first must be 200."""
     scope = _scope(headers)
     statuses: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Requests of unauthenticated clients that are made to be expensive, as bytes: twenty shapes, one table."""
+"""Expensive requests of unauthenticated clients, as bytes: one table of twenty kinds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Shape(NamedTuple):
-    """What is sent of one request. `waits`: the client sends no more, and waits for the server to give up."""
+    """The sent part of a request. `waits`: the client sends no more, and waits until the server gives up."""
 
     request: bytes
     waits: bool = False
@@ -96,4 +96,4 @@ SHAPES: Mapping[str, Callable[[str], Shape]] = {
         )
     ),
 }
-"""Name -> what is sent to a host."""
+"""Name -> function that returns the request to a host."""

@@ -1,9 +1,9 @@
-"""What a guard adds to a request that comes through a server: microseconds on the clock on the wall, one client.
+"""The time that a guard adds to a request through a server: microseconds of wall-clock time, one client.
 
-Each application runs in a uvicorn process as a plain installation has it (h11, asyncio) on the loopback address. One
-client on another core asks over a connection that it keeps, one request after the other, and the applications take
-turns. Of a round the median counts, of the rounds the least median. What an event loop, a parser and the hop to a
-thread cost is in it, and not in `guarded`.
+Each application runs in a uvicorn process from a plain installation (h11, asyncio) on the loopback address. One
+client on another core sends one request after the other over a persistent connection, and the applications
+alternate. The result is the smallest median of a round. Unlike `guarded`, it includes the event loop, the parser and
+the switch to a thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OURS_FASTAPI = f"FastAPI, decorator, {OURS}"
 
 
 class Served(NamedTuple):
-    """A connection to an application, what is asked, and the application without a guard; None for that one."""
+    """A connection to an application, the request, and the application without a guard; None for that one."""
 
     connection: socket.socket
     request: bytes
@@ -52,7 +52,7 @@ def measure() -> Iterator[Row]:
 
 
 def _served(stack: ExitStack) -> dict[str, Served]:
-    from benchmarks.peers import with_fastapi_authz, with_jwt  # noqa: PLC0415  only where they are installed
+    from benchmarks.peers import with_fastapi_authz, with_jwt  # noqa: PLC0415  only if they are installed
 
     token, basic = {"authorization": with_jwt.bearer()}, {"authorization": with_fastapi_authz.basic()}
     key = {with_jwt.KEY_VARIABLE: with_jwt.pem()}
@@ -75,7 +75,7 @@ def _served(stack: ExitStack) -> dict[str, Served]:
 
 
 SIGNED: Mapping[str, str] = {"": "signed"}
-"""Stands for the headers of a signature, which is about the host that the server gets."""
+"""Placeholder for the headers of a signature, which depends on the host of the server."""
 
 
 def _request(server: Server, headers: Mapping[str, str]) -> bytes:
@@ -85,7 +85,7 @@ def _request(server: Server, headers: Mapping[str, str]) -> bytes:
 
 
 def _median(served: Served) -> float:
-    """Return the seconds that half of the requests of a round take at most."""
+    """Return the median of the seconds per request of a round."""
     taken = []
     for _ in range(REQUESTS):
         begun = time.perf_counter()

@@ -1,9 +1,8 @@
-"""How long it takes, and how much memory, until all policies are there to decide with; each in a process of its own.
+"""The time and memory to load all policies, each in a separate process.
 
-CPU time, and by how much the peak of the process's resident memory rises. Ours are read from a file of one document a
-line; a peer gets the same rules in its own form. Statements are compiled when first asked, so ours has two figures:
-what a start costs, and what it costs with one question to every statement, by which all that was put off is done. Must
-not live here: memory per principal (`memory`).
+CPU time, and the increase of the process's peak resident memory. Ours are read from a file with one document per
+line; a peer gets the same rules in its own language. Statements are compiled on first use, so ours has two figures:
+a start, and a start with a request for every statement, which compiles all. Memory per principal is in `memory`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ PEER = "json.loads"
 
 
 def measure() -> Iterator[Row]:
-    """Measure our own policies beside every peer, and those of AWS beside reading them as JSON."""
+    """Compare our own policies with every peer, and AWS's with parsing them as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "policies.jsonl")
         _write(path, documents(typical(), MAX_OF_TYPICAL))
@@ -47,7 +46,7 @@ def _write(path: Path, policies: Iterable[object]) -> None:
 
 
 def _rows(what: str, path: Path, peers: list[str]) -> Iterator[Row]:
-    """Measure all our ways beside JSON, and the first, which is what a start costs, beside the peers too."""
+    """Compare all our ways with JSON, and the first, a start, with the peers too."""
     plain = {PEER: _least(PEER, path)}
     theirs = {name: _least(name, path) for name in peers}
     for name, way in OURS.items():

@@ -1,8 +1,8 @@
-"""One process of `load`: loads all policies in one way and prints the seconds and the MiB that it took, as JSON.
+"""A process of `load`: load all policies in one way, and print the seconds and the MiB as JSON.
 
     python -m benchmarks.load_child WAY FILE
 
-FILE has one document a line, in the order in which `typical` makes its rules.
+FILE has one document per line, in the order of the rules of `typical`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FORGET_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def main(way: str, path: Path) -> None:
-    """Load, and say what it took."""
+    """Load the policies, and print the cost."""
     loading = WAYS[way](path) if way in WAYS else _peer(way)
     gc.collect()
-    FORGET_PEAK.write_text("5")  # or the peak of the imports would hide that of loading
+    FORGET_PEAK.write_text("5")  # otherwise the peak of the imports hides that of loading
     memory, begun = _peak(), time.process_time()
     loaded = loading()
     seconds = time.process_time() - begun
@@ -39,7 +39,7 @@ def main(way: str, path: Path) -> None:
 
 
 def _peak() -> float:
-    """Return the peak of the resident memory in MiB; that of `getrusage` begins with what the parent process had."""
+    """Return the peak of the resident memory in MiB; that of `getrusage` includes the parent process."""
     lines = STATUS.read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
@@ -81,7 +81,7 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def _questions(document: dict[str, Any]) -> Iterator[AccessRequest]:
-    """Return a request that each statement is about, with a letter where the statement has a wildcard."""
+    """Yield a matching request for each statement, with a letter for each wildcard."""
     statements = document["Statement"]
     for statement in statements if isinstance(statements, list) else [statements]:
         if "Action" in statement and "Resource" in statement:

@@ -1,4 +1,4 @@
-"""On what a benchmark ran: processor, Python, the versions of the peers. No names of hosts or people, no paths."""
+"""Describe the machine of a benchmark: processor, Python, versions of the peers; no host names, user names or paths."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PACKAGES = (
     *("vakt", "moto", "cedarpy", "pycasbin", "py-abac", "fastapi", "pyjwt", "starlette", "uvicorn", "botocore"),
     *("structlog", "orjson", "opentelemetry-sdk", "duckdb"),
 )
-"""The distributions whose versions matter to a figure."""
+"""The distributions whose versions affect a figure."""
 
 _PROCESSORS = Path("/proc/cpuinfo")
 _GIB = 1024**3
 
 
 def describe() -> dict[str, str]:
-    """Return what the machine is, as pairs of words for a page."""
+    """Return the description of the machine, as pairs for the page."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -30,7 +30,7 @@ def describe() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is installed of the packages."""
+    """Return the versions of the installed packages."""
     found = {
         distribution.name.lower().replace("_", "-"): distribution.version
         for distribution in importlib.metadata.distributions()

@@ -1,6 +1,6 @@
-"""How long one warm decision takes among ever more statements, policies and principals, beside every peer's.
+"""The time of a decision with warm caches among many statements, policies and principals, compared with every peer's.
 
-Always an Allow with two conditions, and the question built within the call. A peer is left out at a size where one
+Always an Allow with two conditions, and the request built within the call. A peer is omitted at a size where one
 decision would take more than about a second, judged by the size before.
 """
 
@@ -21,7 +21,7 @@ OURS = "ours"
 FEWEST = "the fewest"
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 MAX_POLICIES = 10_000
-"""A policy of one statement each; more of them than of statements nobody has."""
+"""Policies of one statement each; more are not realistic."""
 MAX_OF_PEERS = 10_000
 MAX_SECONDS = 1.0
 PRINCIPALS, POLICIES_EACH, POOL = 50, 20, 200
@@ -42,7 +42,7 @@ def measure() -> Iterator[Row]:
 def _sizes(
     what: str, make: Callable[[int], list[Rule]], sizes: Sequence[int], most_in_one_document: int
 ) -> Iterator[Row]:
-    """Measure each size beside the smallest and beside the peers that can follow."""
+    """Compare each size with the smallest and with the peers that are fast enough."""
     smallest = _ours(make(sizes[0]), most_in_one_document)
     peers = {peer.name: peer for peer in installed()}
     for number, size in enumerate(sizes):
@@ -59,7 +59,7 @@ def _sizes(
 
 
 def _implicit_deny(size: int) -> Row:
-    """Measure a question that no statement speaks about, though all are about its action."""
+    """Measure a request that no statement matches, though all have its action."""
     question = Question("docs:Get", f"{folder(size)}draft", allowed=False)
     authorizer = compiled(one_action(size), MAX_IN_ONE_DOCUMENT)
     taken = least({OURS: built(authorizer, question, Outcome.IMPLICITLY_DENIED), CALIBRATION: calibrate})
@@ -76,7 +76,7 @@ def _theirs(peer: Peer, rules: Sequence[Rule]) -> Call:
 
 
 def _question(rules: Sequence[Rule]) -> Question:
-    """Ask about what the rule in the middle allows."""
+    """Return the request that the middle rule allows."""
     rule = rules[len(rules) // 2]
     return Question(rule.action, f"{rule.folder}draft", allowed=True)
 
@@ -85,7 +85,7 @@ def _question(rules: Sequence[Rule]) -> Question:
 
 
 def _principals() -> Iterator[Row]:
-    """Measure principals who come one after the other; their policies, 3 statements each, are from one pool."""
+    """Measure decisions for principals in turn; their policies, 3 statements each, are from one pool."""
     pool = [[_of_pool(policy, number) for number in range(3)] for policy in range(POOL)]
     held = [
         [rule for number in range(POLICIES_EACH) for rule in pool[(principal * 7 + number) % POOL]]
@@ -107,6 +107,6 @@ def _of_pool(policy: int, number: int) -> Rule:
 
 
 def _in_turn(calls: Sequence[Call]) -> Call:
-    """Return one call that is each of the calls in turn."""
+    """Return one call that makes each of the calls in turn."""
     following = cycle(calls).__next__
     return lambda: following()()

@@ -1,8 +1,8 @@
-"""How much memory a guard holds for each principal that it has decided for, in KiB, when policies are shared.
+"""The memory of a guard for each principal with a decision, in KiB, when policies are shared.
 
-A real guard on an embedded store; each user has some of the account's policies attached. Counted is what Python
-allocates and keeps (`tracemalloc`) for a thousand users more, after so many have come that every policy is known. Must
-not live here: what the policies themselves take (`load`).
+A real guard on an embedded store; each user has some of the account's policies attached. The figure is the memory that
+Python allocates (`tracemalloc`) for a thousand more users, after every policy is cached. The memory of the
+policies is in `load`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ATTACHED = 5
 
 
 def measure() -> Iterator[Row]:
-    """Measure a thousand users of one account beside the least that Python could keep of each: its name and ARN."""
+    """Compare a thousand users of one account with the minimum that Python could keep of each: its name and ARN."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "iam.json")
         path.write_text(json.dumps(_seed()), encoding="utf-8")
@@ -61,7 +61,7 @@ def _held() -> int:
 
 
 def _come(guard: Guard, numbers: range) -> None:
-    """Let users ask for what their first policy allows."""
+    """Decide a request of each user that its first policy allows."""
     context = {"aws:SourceIp": ADDRESS}
     for number in numbers:
         policy = number % POOL

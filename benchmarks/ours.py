@@ -1,4 +1,4 @@
-"""How iam_guard itself is asked the questions of `world`."""
+"""Decide the questions of `world` with iam_guard."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def context_of(question: Question) -> dict[str, Any]:
 
 
 def built(authorizer: Authorizer, question: Question, outcome: Outcome) -> Call:
-    """Return a call that puts the question and has it decided, as the calls of the peers do."""
+    """Return a call that builds the request and decides it, like the calls of the peers."""
     decide, action, resource = authorizer.decide, question.action, question.resource
 
     def ask() -> bool:
@@ -37,7 +37,7 @@ def built(authorizer: Authorizer, question: Question, outcome: Outcome) -> Call:
 
 
 def ready(authorizer: Authorizer, question: Question, outcome: Outcome) -> Call:
-    """Return a call that has the same question decided again and again."""
+    """Return a call that decides the same request each time."""
     request = AccessRequest(ADA, question.action, question.resource, context_of(question))
     decide = authorizer.decide
     _assure(authorizer, question, outcome)

@@ -1,8 +1,8 @@
-"""Make the page of the documentation from the results: `python -m benchmarks.page`, after `make bench`.
+"""Generate the page of the documentation from the results: `python -m benchmarks.page`, after `make bench`.
 
-What `benchmarks/results/` has goes into `docs/explanation/benchmarks.json`, which is kept with the code. The page is
-made from that file and from `page.md`, which has the words and a mark `[[NAME]]` where a table belongs; so a test can
-tell whether it is what it should be.
+The results in `benchmarks/results/` are copied to `docs/explanation/benchmarks.json`, which is in the repository. The
+page is generated from that file and from `page.md`, which has the text and a mark `[[NAME]]` for each table; so a test
+can check that it is up to date.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TEMPLATE = ROOT / "benchmarks" / "page.md"
 _MARK = re.compile(r"^\[\[([a-z_]+)\]\]$", re.MULTILINE)
 
 Results = Mapping[str, Any]
-"""What `collect` gives, and what the file of numbers holds."""
+"""The result of `collect`, and the content of the file of numbers."""
 
 
 def main() -> None:
@@ -53,12 +53,12 @@ def collect(folder: Path) -> Results:
 
 
 def rows_of(results: Results, benchmark: str) -> list[Row]:
-    """Return the rows of a benchmark, none where it was not run."""
+    """Return the rows of a benchmark, none if it was not run."""
     return [Row(**each) for each in results["benchmarks"].get(benchmark, {"rows": []})["rows"]]
 
 
 def pages(results: Results) -> dict[str, str]:
-    """Make the page and its charts: file name -> text."""
+    """Return the page and its charts: file name -> text."""
     drawn = charts({name: rows_of(results, name) for name in results["benchmarks"]})
     words = TEMPLATE.read_text(encoding="utf-8")
     tables = {name: _results(results, name) for name in marks(words)}
@@ -67,7 +67,7 @@ def pages(results: Results) -> dict[str, str]:
 
 
 def marks(words: str) -> dict[str, str]:
-    """Find the benchmarks that the words have a place for: name -> title of the section."""
+    """Return the benchmarks with a mark in the text: name -> title of the section."""
     found, title = {}, ""
     for line in words.splitlines():
         mark = _MARK.fullmatch(line)
@@ -110,7 +110,7 @@ def _machine(results: Results) -> str:
 
 
 def _results(results: Results, name: str) -> str:
-    """Return the table of a benchmark, or why there is none."""
+    """Return the table of a benchmark, or the reason for its absence."""
     if name not in results["benchmarks"]:
         return "Not measured."
     skipped = results["benchmarks"][name]["skipped"]

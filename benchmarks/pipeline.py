@@ -1,11 +1,10 @@
-"""What a request pays for its record in a trail: CPU time for each, and how long it takes at 10,000 decisions a second.
+"""The cost of a trail's record for a request: CPU time for each, and latency at 10,000 decisions per second.
 
-*Mean* is CPU time of the thread that notes, in bursts of a hundred between which the writer has its time. *Median* and
-*99th percentile* are of one thread that notes at an even pace, on the clock on the wall, so that what the writer's
-thread takes away from it counts; and so does whatever else the machine does. All take turns in several rounds, and of
-each the best round counts. What a guard does without audit, counting for OpenTelemetry, is taken off the mean and is a
-peer of the others; further peers are a line that is made at once and forgotten, and what others log with
-(`audit_peers`).
+*Mean* is CPU time of the recording thread, in bursts of a hundred with pauses for the writer thread. *Median* and
+*99th percentile* are wall-clock times of one thread that records at an even pace, so that the writer thread's effect on
+it counts; and so does other work of the machine. All alternate in several rounds, and of each the best round counts.
+The cost without audit, OpenTelemetry metrics, is subtracted from the mean and is a peer of the others; further peers
+are a line that is serialized at once and discarded, and logging libraries (`audit_peers`).
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ CHANGE = replace(ALLOW, request=replace(REQUEST, action="docs:PutDocument"))
 NOTED = {"an Allow that reads": ALLOW, "an Allow that changes": CHANGE}
 
 Figures = dict[tuple[str, str], float]
-"""Who notes what, and which figure of it -> seconds."""
+"""Subject and figure -> seconds."""
 
 
 def measure() -> Iterator[Row]:
@@ -73,7 +72,7 @@ def _round(folder: Path) -> Figures:
 
 
 def _noters(folder: Path) -> dict[str, Callable[[], object]]:
-    """Return what takes turns: each opens something and gives the call that notes one decision."""
+    """Return the alternating subjects: each opens its sink and returns the call that records one decision."""
     ours = {what: lambda what=what: _trail(folder / what, NOTED[what]) for what in NOTED}
     peers = {name: lambda name=name: _peer(name, folder / f"{len(name)}.log") for name in PEERS}
     return {WITHOUT: lambda: _at_once(None), FORGOTTEN: lambda: _at_once(Forgetful()), **ours, **peers}
@@ -108,7 +107,7 @@ def _noting(sink: Sink | Pipeline | None, decision: Decision) -> Callable[[], No
 
 
 def _mean(act: Callable[[], None]) -> float:
-    """Act in bursts, and give the CPU time of this thread for each; the least of them, as elsewhere."""
+    """Make the calls in bursts, and return the CPU time of this thread per call, the minimum of the bursts."""
     least = 1.0
     for _ in range(BURSTS):
         begun = time.thread_time()
@@ -120,7 +119,7 @@ def _mean(act: Callable[[], None]) -> float:
 
 
 def _paced(act: Callable[[], None]) -> dict[str, float]:
-    """Act at the pace, and give how long it took."""
+    """Make the calls at the pace, and return their times."""
     taken = []
     due = time.perf_counter()
     for _ in range(DECISIONS):

@@ -1,11 +1,10 @@
-"""How long a question to a trail takes: which actions did a role use in the last 90 days, on compacted data.
+"""The time of a query of a trail: which actions did a role use in the last 90 days, on compacted data.
 
 A trail of one year, of 1,000 roles and 500 actions. By default it has a million records and the figure for ten million
-is extrapolated, for the time grows with the number of compacted files; `IAM_GUARD_BENCH_RECORDS=10000000` makes a trail
-of that size (a quarter of an hour, 16 GB) and writes, verifies and asks all of it. CPU time of all threads: DuckDB
-takes two for a question, so where nothing else runs the answer is there in half of it. The peers are a table of SQLite
-with an index over role and time, made of the same columns, and plain Python that looks for the role in every line and
-reads those that have it.
+is extrapolated, since the time grows with the number of compacted files; `IAM_GUARD_BENCH_RECORDS=10000000` writes a
+trail of that size (a quarter of an hour, 16 GB), and verifies and queries all of it. CPU time of all threads: DuckDB
+uses two for a query, so an idle machine answers in half of it. The peers are an SQLite table of the same columns with
+an index over role and time, and plain Python that searches every line for the role and parses the matching ones.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ SIZE = f"{'ten million' if RECORDS == TEN_MILLION else _COUNT} records"
 
 
 def measure() -> Iterator[Row]:
-    """Make a trail, verify it, compact it, and ask it."""
+    """Write a trail, verify it, compact it, and query it."""
     with tempfile.TemporaryDirectory() as folder:
         trail, key = Path(folder, "trail"), SignerKey.new("trail.example/audit")
         writing = _written(trail, key)
@@ -98,7 +97,7 @@ def _best(ask: Callable[[], object], rounds: int) -> float:
 
 
 def _written(trail: Path, key: SignerKey) -> float:
-    """Write it, and give the seconds of CPU time that the writer took for a record."""
+    """Write the trail, and return the writer's CPU time per record in seconds."""
     chance, taken = random.Random(1), 0.0
     writer = SegmentWriter(trail, key)
     for begin in range(0, RECORDS, PORTION):
@@ -112,7 +111,7 @@ def _written(trail: Path, key: SignerKey) -> float:
 
 
 def _line(number: int, chance: random.Random) -> bytes:
-    """Make a record as a guard does of a role's session; written by hand, for there are millions."""
+    """Return a record like a guard's for a role session; formatted by hand, since there are millions."""
     role, action = chance.randrange(ROLES), chance.randrange(ACTIONS)
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(BEGIN + number * YEAR // RECORDS))
     issuer = (
@@ -155,7 +154,7 @@ def _table(path: Path, opened: Any) -> sqlite3.Connection:
 
 
 def _plainly(trail: Path) -> dict[str, int]:
-    """Count the actions with nothing but the lines."""
+    """Count the actions from the lines alone."""
     found: dict[str, int] = {}
     needle = f'"arn":"{ASKED}"'.encode()
     for segment in (segment for shard in shards_of(trail) for segment in segments_of(shard)):

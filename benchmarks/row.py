@@ -1,4 +1,4 @@
-"""What a benchmark reports: one measured value beside its peer's of the same run."""
+"""The results of a benchmark: measured values, each with a peer's value of the same run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Row:
 
 
 class Skipped(Exception):
-    """Raised by a benchmark that cannot be run on this machine; the message says why."""
+    """Raised by a benchmark that can't run on this machine; the message has the reason."""
 
 
 def show(value: float) -> str:
-    """Write a number with three digits that mean something."""
+    """Format a number with three significant digits."""
     if value == 0 or not math.isfinite(value):
         return str(value)
     digits = max(0, 2 - math.floor(math.log10(abs(value))))

@@ -1,9 +1,9 @@
-"""Run the benchmarks: `python benchmarks/run.py [NAME...]`. Nothing fails for being slow.
+"""Run the benchmarks: `python benchmarks/run.py [NAME...]`. A slow result is not a failure.
 
-Machines differ, and the same one from minute to minute: every row has a peer that was measured in the same run, and the
-ratio to it is what may be quoted. Results are printed, and written to `benchmarks/results/` as JSON, of which `page`
-makes the page of the documentation. A benchmark is a module with a function `measure() -> Iterator[Row]`; one that the
-machine is not fit for raises `Skipped`.
+Machines differ, and the same one changes from minute to minute: every row has a peer that was measured in the same run;
+quote only the ratio. Results are printed, and written to `benchmarks/results/` as JSON, from which `page`
+generates the page of the documentation. A benchmark is a module with a function `measure() -> Iterator[Row]`; one that
+can't run on the machine raises `Skipped`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 if __name__ == "__main__":
     sys.path[0] = str(HERE.parent)  # for `benchmarks` and `tests`, which are never installed
     sys.modules["tests"] = tests = ModuleType("tests")
-    tests.__path__ = [str(HERE.parent / "tests")]  # two of the peers install a `tests` of their own, which would win
+    tests.__path__ = [str(HERE.parent / "tests")]  # two peers install a package `tests`, which would win
 
 from benchmarks.machine import describe  # noqa: E402
 from benchmarks.row import Skipped, show  # noqa: E402
@@ -51,7 +51,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Measure what is named on the command line, or everything."""
+    """Run the benchmarks named on the command line, or all."""
     listed = ", ".join(f"{name}: {what}" for name, what in BENCHMARKS.items())
     parser = argparse.ArgumentParser(description=f"Measure iam_guard ({listed}).")
     parser.add_argument("names", nargs="*", metavar="NAME", help="which; all of them if none is named")

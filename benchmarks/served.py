@@ -1,9 +1,8 @@
-"""How many requests a second the application answers behind the guard, of those it answers alone; under uvicorn.
+"""The requests per second of the application with the guard, as a share of those without; under uvicorn.
 
-Each application runs in a uvicorn process, as a plain installation of it is, on the loopback address, and `wrk` on
-another core asks one after the other; the median of the rounds counts. By the clock on the wall, which a busy machine
-spoils, and by the CPU time of the server, which is what it would answer on a core of its own. Skipped where there is no
-`wrk`.
+Each application runs in a uvicorn process from a plain installation on the loopback address, and `wrk` on
+another core measures one after the other; the median of the rounds counts. Measured in wall-clock time, which a busy
+machine distorts, and in CPU time of the server, which is its rate on a dedicated core. Skipped without `wrk`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ BARE = "bare Starlette"
 
 
 def measure() -> Iterator[Row]:
-    """Measure SigV4 and an API key beside the application alone."""
+    """Compare SigV4 and an API key with the application alone."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise Skipped("`wrk` is not installed")
@@ -73,7 +72,7 @@ def command_of(factory: str) -> list[str]:
 
 def _ask(wrk: str, server: Server, headers: Mapping[str, str]) -> Rates:
     command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"]
-    for name, value in headers.items() - {("host", server.host)}:  # wrk sends it by itself
+    for name, value in headers.items() - {("host", server.host)}:  # wrk sends it automatically
         command += ["-H", f"{name}: {value}"]
     before = server.cpu_seconds()
     done = subprocess.run([*command, f"http://{server.host}{PATH}"], stdout=subprocess.PIPE, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Servers in processes of their own: started, waited for, stopped, and the CPU time that they take."""
+"""Run servers in separate processes: start them, wait for them, stop them, and read their CPU time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS_BETWEEN_TRIES = 0.002
 
 
 class Server(NamedTuple):
-    """One that runs. `host` is what a request calls it, with the port; `seconds_to_start` is until it answered."""
+    """A running server. `host` is its host header with port; `seconds_to_start` is the time to its first response."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -29,7 +29,7 @@ class Server(NamedTuple):
         return f"{ADDRESS}:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time that it took so far, as Linux tells it: user and system, of all threads."""
+        """Return the CPU time so far, from Linux: user and system, of all threads."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -40,7 +40,7 @@ def running(
 ) -> Iterator[Server]:
     """Run a server until the block ends; `PORT` in the command becomes a free port.
 
-    `settings` are further environment variables. `quiet`: what it logs is dropped.
+    `settings` are further environment variables. `quiet`: discard its log.
     """
     port = _free_port()
     begun = time.monotonic()
@@ -77,7 +77,7 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def _is_answered(connection: socket.socket) -> bool:
-    """Return whether anything at all is answered, for a server may listen before it can."""
+    """Return whether the server responds; it may listen before it can."""
     connection.settimeout(MAX_SECONDS_TO_START)
     connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     return connection.recv(1) != b""

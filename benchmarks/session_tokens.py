@@ -1,7 +1,7 @@
-"""How long it takes to open a session token, in microseconds of CPU time: afresh, and when it was opened before.
+"""The time to decrypt a session token, in microseconds of CPU time: the first time, and from the cache.
 
-No store is asked in either case. The token is that of a role session, as STS makes it: bare, with tags and a session
-policy, and as large as one may be. The peers are the two steps that any sealed token needs, decrypting and hashing,
+Neither case queries the store. The token is a role session's from STS: without extras, with tags and a session
+policy, and of the maximum size. The peers are the two steps that any encrypted token needs, decrypting and hashing,
 alone.
 """
 
@@ -44,7 +44,7 @@ OPENING, AGAIN, DECRYPTING, HASHING = "ours", "again", "AES-GCM alone", "SHA-256
 
 
 def measure() -> Iterator[Row]:
-    """Measure opening a token, and finding one that was opened."""
+    """Measure a new token and a cached one."""
     for name, session in SESSIONS.items():
         taken = least(_calls(session))
         yield Row(f"open {name}", taken[OPENING] * 1e6, "us", taken[OPENING] / taken[DECRYPTING], DECRYPTING)

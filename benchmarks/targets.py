@@ -1,4 +1,4 @@
-"""What the figures are to be, as one table; the page says of each whether it is."""
+"""The targets of the benchmarks, as one table; the page shows which are met."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Target:
         return benchmark == self.benchmark and fnmatchcase(row.name, self.rows) and self.peer in ("", row.peer)
 
     def is_met(self, row: Row) -> bool:
-        """Return whether the row keeps within the bound."""
+        """Return whether the row meets the bound."""
         value = row.ratio if self.peer else row.value
         return value >= self.bound if self.at_least else value <= self.bound
 
     def words(self, row: Row) -> str:
-        """Say the bound."""
+        """Return the bound as text."""
         unit = f"× {self.peer}" if self.peer else row.unit
         return f"{'≥' if self.at_least else '≤'} {show(self.bound)} {unit}"
 

@@ -1,8 +1,8 @@
-"""How many records a second the writer of the trail takes, and how many are verified, beside a plain append.
+"""The records per second of the trail's writer and verifier, compared with a plain append.
 
-Records of 666 bytes come in portions of 250, as from a busy process; each portion is one commit. CPU time of one
+Records of 666 bytes are written in batches of 250, as in a busy process; each batch is one commit. CPU time of one
 thread, with hashing, the Merkle tree and a checkpoint for every 1,000 records; the rows with *durable* wait for the
-disk at each commit, on the clock on the wall, because waiting takes no CPU time.
+disk at each commit, in wall-clock time, because waiting takes no CPU time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def measure() -> Iterator[Row]:
 
 
 def _runs(folder: Path, key: SignerKey, lines: list[bytes]) -> dict[str, Callable[[], float]]:
-    """Return what takes turns: each tells the seconds for a record."""
+    """Return the alternating subjects: each returns the seconds per record."""
     folder.mkdir()
     return {
         "writer": lambda: _write(folder / "trail", key, lines, RECORDS),
@@ -84,7 +84,7 @@ def _verifying(trail: Path, key: SignerKey, lines: list[bytes], hashing: float) 
 
 
 def _record(number: int) -> bytes:
-    """Make a line of an ordinary length; shard and sequence come to it."""
+    """Return a line of typical length; the writer adds shard and sequence."""
     made = {"eventVersion": "1.11", "eventID": f"{number:036}", "filler": "", "iamGuard": {"kind": "decision"}}
     made["filler"] = "x" * (RECORD_BYTES - len(json.dumps(made, separators=(",", ":"))) - 1)
     return json.dumps(made, separators=(",", ":")).encode() + b"\n"

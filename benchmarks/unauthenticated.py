@@ -1,10 +1,9 @@
-"""What requests without credentials cost that are made to be expensive: CPU time and memory of each, and a caller's.
+"""The cost of expensive requests without credentials: CPU time and memory of each, and their effect on a caller.
 
 Each of `hostile_shapes` is sent to a guarded application, to `iam-guard serve`, and to the application without a guard
-under the same server, whose cost is taken off: what an HTTP server reads before it asks any application is not ours.
-CPU time is that of all threads, as the kernel counts it, in rounds that take turns, of which the least counts; memory
-is what a server has grown by while so many connections are open. Then a caller signs requests while all shapes come in
-turn, `RATE` a second, from another core.
+under the same server, whose cost is subtracted: it is the HTTP server's own. CPU time is that of all threads, from the
+kernel, in alternating rounds, of which the fastest counts; memory is the growth of a server while so many connections
+are open. Then a caller signs requests while all shapes are sent in turn, `RATE` per second, from another core.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ BARE, APPLICATION, API = "bare Starlette", "application", "IAM and STS API"
 
 
 def measure() -> Iterator[Row]:
-    """Measure each shape at both servers, then a caller among all of them."""
+    """Measure each shape at both servers, then a caller meanwhile."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2 or not Path("/proc/self/schedstat").exists():
         raise Skipped("it takes two cores, and Linux that counts the time of threads")
@@ -77,7 +76,7 @@ def _cpu_of_one(server: Server, name: str) -> float:
 
 
 def _held_by_one(server: Server, name: str) -> float:
-    """Return the KiB that a server grows by for each open connection; the server has had such requests before."""
+    """Return the growth of a server per open connection in KiB; the server has received such requests before."""
     shape = SHAPES[name](server.host)
     before = _resident(server)
     connections = [send(server.port, shape, stays=True) for _ in range(CONNECTIONS)]
@@ -109,7 +108,7 @@ def _flooding(server: Server) -> subprocess.Popen[bytes]:
 
 
 def _caller(server: Server) -> Iterator[Row]:
-    """Compare what a signed request takes, alone and while the shapes come; theirs alone is taken off."""
+    """Compare the time of a signed request, alone and during the shapes, whose own cost is subtracted."""
     _ask(server, 50)
     _lateness(server)
     ratios: list[float] = []

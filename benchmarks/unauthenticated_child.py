@@ -1,9 +1,9 @@
-"""One process of `unauthenticated`: sends hostile requests, each over a connection of its own.
+"""The client process of `unauthenticated`: send hostile requests, each over its own connection.
 
     python -m benchmarks.unauthenticated_child PORT COUNT RATE SHAPE...
 
-COUNT requests in all, RATE of them a second (0: one after the other, at once), in turns of the shapes. A client takes
-no more than the beginning of an answer, and leaves a server that waits after a short time.
+COUNT requests in total, RATE per second (0: one after the other, without pause), alternating the shapes. A client reads
+only the beginning of a response, and disconnects from a waiting server after a short time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS_OF_A_SLOW_ONE = 0.02
 
 
 def main(port: int, count: int, rate: float, names: Sequence[str]) -> None:
-    """Send them."""
+    """Send the requests."""
     shapes = [SHAPES[name](f"{ADDRESS}:{port}") for name in names]
     begun = time.monotonic()
     for number in range(count):
@@ -33,7 +33,7 @@ def main(port: int, count: int, rate: float, names: Sequence[str]) -> None:
 
 
 def send(port: int, shape: Shape, *, stays: bool = False) -> socket.socket:
-    """Send one as far as it is taken, and wait for the beginning of the answer, but where both sides wait (`stays`)."""
+    """Send what the server reads, and wait for the beginning of the response, unless both sides wait (`stays`)."""
     connection = socket.create_connection((ADDRESS, port))
     connection.settimeout(SECONDS_OF_PATIENCE)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The guarded application of `unauthenticated`, which tells how late its event loop is."""
+"""The guarded application of `unauthenticated`, which reports the lateness of its event loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def _watch() -> None:
 
 @public
 async def lateness(_: Request) -> Response:
-    """Answer how late the loop was at each look since the last time, in seconds; the first time, begin to look."""
+    """Return the lateness of the loop in seconds at each sample since the last call; the first call starts sampling."""
     if not TASKS:
         TASKS.append(asyncio.create_task(_watch()))
     late = LATE.copy()
@@ -37,7 +37,7 @@ async def lateness(_: Request) -> Response:
 
 
 def watched() -> Starlette:
-    """Make the application behind a guard of its own, with an audit trail."""
+    """Return the application with its own guard and an audit trail."""
     guard = guard_with_trail(trusted_proxies=(CLIENTS,))
     atexit.register(guard.close)
     app = behind(guard)

@@ -1,7 +1,7 @@
-"""Where a guarded request spends its time: the share of each room, by looking at the stack at every millisecond of CPU.
+"""The share of each package in the time of a guarded request, from stack samples at every millisecond of CPU time.
 
-A look counts for the innermost room of the house on the stack, or for Starlette where that is further in; so what a
-room has the standard library or another library do for it is its own.
+A sample counts for the innermost package of iam_guard on the stack, or for Starlette if that is further in; so calls of
+the standard library or another library count for the package that makes them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WHOLE = "the whole request"
 
 
 def measure() -> Iterator[Row]:
-    """Look at a request signed by SigV4, with its audit record made and kept nowhere."""
+    """Sample a request signed with SigV4, whose audit record is serialized and discarded."""
     looks: Counter[str] = Counter()
     loop = asyncio.new_event_loop()
     with closing(loop), closing(make_guard()) as guard:

@@ -1,6 +1,6 @@
-"""The policies and questions of the benchmarks, in no policy language: `peers/` says each in the peer's own.
+"""The policies and questions of the benchmarks, independent of a policy language; `peers/` translates them.
 
-A rule lets an action be done below one folder, or forbids it; an Allow has two conditions, an attribute that equals and
+A rule allows or denies an action on the resources in one folder; an Allow has two conditions, an equal attribute and
 an address in a network.
 """
 
@@ -18,7 +18,7 @@ ADDRESS = "10.1.2.3"
 MAX_IN_ONE_DOCUMENT = 500
 """Statements; a document has at most 131,072 characters."""
 MAX_OF_TYPICAL = 3
-"""Statements of a policy as people write them."""
+"""Statements of a typical policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question, and the answer that everybody has to give."""
+    """One question, and the answer that every peer must return."""
 
     action: str
     resource: str
@@ -49,12 +49,12 @@ class Question:
 
 
 def folder(number: int) -> str:
-    """Return the beginning of the ARNs of what is in a folder."""
+    """Return the prefix of the ARNs of the resources in a folder."""
     return f"{ARN}:document/{number}/"
 
 
 def few() -> list[Rule]:
-    """Return 75 rules as a principal has them: each about an action of its own, every fifteenth a Deny."""
+    """Return 75 rules of one principal: each about a different action, every fifteenth a Deny."""
     return [
         Rule(f"docs:Delete{number}", folder(number), allows=False)
         if number % 15 == 7
@@ -64,12 +64,12 @@ def few() -> list[Rule]:
 
 
 def one_action(count: int) -> list[Rule]:
-    """Return rules that all are about the same action, each in a folder of its own."""
+    """Return rules that are all about the same action, each in a different folder."""
     return [Rule("docs:Get", folder(number)) for number in range(count)]
 
 
 def fifty_actions(count: int) -> list[Rule]:
-    """Return rules that are about 50 actions in turn, each in a folder of its own."""
+    """Return rules that are about 50 actions in turn, each in a different folder."""
     return [Rule(f"docs:Get{number % 50}", folder(number)) for number in range(count)]
 
 

@@ -1,6 +1,6 @@
-"""How long a decision takes with the documents that were contrived to be slow, in milliseconds of CPU time.
+"""The time of a decision with documents designed to be slow, in milliseconds of CPU time.
 
-The documents are as long as IAM takes them (131,072 characters), some twenty times what it keeps of a managed policy.
+The documents have IAM's maximum length (131,072 characters), some twenty times that of a managed policy.
 Each has been compiled before; the last row is the slowest first decision, which compiles.
 """
 
@@ -20,7 +20,7 @@ PEER = "json.loads of the document"
 
 
 def measure() -> Iterator[Row]:
-    """Measure a warm decision with each document, beside reading the document as JSON."""
+    """Compare a warm decision with each document to parsing the document as JSON."""
     slowest = Row("", 0.0, "ms", 0.0, "")
     for name, worst in WORST.items():
         read = median(_seconds_of(json.loads, worst.text) for _ in range(ROUNDS))

@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the code's own tables, so that they cannot lie.
+"""Write the reference pages that are generated from the tables of the code.
 
 `python docs/generate.py` writes them, `--check` only compares and fails when one is out of date. One function per page;
 `PAGES` is the list.
@@ -58,8 +58,8 @@ def settings_page() -> str:
     return _page(
         "iam_guard/settings.py",
         "Settings",
-        "An argument of `open_guard(…)` wins over the environment variable, which wins over the default. A list is "
-        "written in a variable with commas between its members. An unknown name and an unreadable value are refused.",
+        "An argument of `open_guard(…)` overrides the environment variable, which overrides the default. In a "
+        "variable, separate the members of a list with commas. An unknown name or an invalid value is an error.",
         table(("Argument", "Variable", "Type", "Default", "Meaning"), rows),
     )
 
@@ -107,16 +107,16 @@ def errors_page() -> str:
     return _page(
         "iam_guard/errors.py",
         "Errors",
-        "Every error that is raised on purpose is an `iam_guard.errors.IamGuardError`; those about credentials are a "
-        "`CredentialError` as well. *Code* is AWS's error code; "
+        "Every error of the package is an `iam_guard.errors.IamGuardError`; those about credentials are also a "
+        "`CredentialError`. *Code* is AWS's error code; "
         "*application* is the HTTP status of a guarded application (an `application/problem+json`), *AWS API* the "
-        "status of the AWS-compatible API; *fault* says who can mend it: the sender of the request, or the receiver.",
+        "status of the AWS-compatible API; *fault* says who can fix it: the client (sender) or the server (receiver).",
         table(("Error", "Code", "Application", "AWS API", "Fault", "Meaning"), rows),
     )
 
 
 def error_family() -> Sequence[type[errors.IamGuardError]]:
-    """List the errors in the order of their file, without the two that are only there to be caught."""
+    """Return the errors in the order of their file, without the two base classes."""
     classes = [var for var in vars(errors).values() if inspect.isclass(var)]
     caught_only = (errors.IamGuardError, errors.CredentialError)
     return [class_ for class_ in classes if issubclass(class_, errors.IamGuardError) and class_ not in caught_only]
@@ -136,9 +136,9 @@ def operators_page() -> str:
     return _page(
         "iam_guard/evaluation/matching/operators.py",
         "Condition operators",
-        "`Null` stands beside them: it asks whether a key is there. Every other operator may end in `IfExists` (an "
+        "In addition, `Null` tests whether a key is present. Every other operator may end in `IfExists` (an "
         "absent key meets the condition), and each may begin with `ForAnyValue:` or `ForAllValues:`. Several values "
-        "that are written for one key are alternatives; with a negated operator none of them may match.",
+        "for one key are alternatives; with a negated operator none of them may match.",
         table(("Operator", "Negated", "Wildcards `*` `?`", "Variables `${…}`"), rows),
     )
 
@@ -150,10 +150,10 @@ def keys_page() -> str:
     return _page(
         "iam_guard/evaluation/matching/condition_keys.py",
         "Context keys",
-        "The keys that AWS defines. A name that ends in `/` is a family, completed by a tag key or the like; "
-        "`<provider>` stands for the host of an identity provider. Names are compared without regard to letter case. "
-        "An application declares its own keys beside these. Values come from the guard and never from the caller, but "
-        "for `aws:referer` and `aws:UserAgent`, which repeat a header and are not to be trusted.",
+        "The keys that AWS defines. A name that ends in `/` is a family, completed by a tag key, for example; "
+        "`<provider>` is the host of an identity provider. Names are case-insensitive. "
+        "An application can declare its own keys. The guard sets the values, never the caller, except "
+        "for `aws:referer` and `aws:UserAgent`, which repeat a header and must not be trusted.",
         table(("Key", "Type", "Values", "About", "Present"), rows),
     )
 
@@ -183,7 +183,7 @@ CALLERS: Mapping[str, Principal] = {
 }
 READING, ASSUMING = ("docs:Get", THING), ("sts:AssumeRole", LINKED_ROLE)
 NOT_REACHED = (("kms:RetireGrant", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/k"), ASSUMING, ("ec2:RunInstances", "*"))
-"""Requests that resource control policies do not reach, whoever asks."""
+"""Requests to which resource control policies do not apply, for any caller."""
 ARGUMENTS: Mapping[PolicyType, tuple[str, int]] = {
     PolicyType.IDENTITY: ("identity", 1),
     PolicyType.RESOURCE: ("resource", 0),
@@ -194,37 +194,38 @@ ARGUMENTS: Mapping[PolicyType, tuple[str, int]] = {
     PolicyType.VPC_ENDPOINT: ("vpc_endpoint", 0),
     PolicyType.TRUST: ("resource", 0),
 }
-"""Where `compile_policies` takes the type, and in how many lists."""
+"""The parameter of `compile_policies` for the type, and the number of nested lists."""
 
 
 def policy_types_page() -> str:
     sections = {
-        "The types": "A type that grants gives access alone, within one account. Any other type only limits: where "
-        "there is one, it must allow as well. A Deny that matches decides, whatever its type. *Size* is in characters "
-        f"without white space; besides, no document that is written may have more than {RAW_LIMIT:,} with it.\n\n"
+        "The types": "A type that grants is sufficient for access within one account. Any other type only limits: if "
+        "there is one, it must allow as well. A matching Deny of any type decides. *Size* is in characters "
+        f"without white space; in addition, a written document may have at most {RAW_LIMIT:,} with it.\n\n"
         + table(("Type", "Grants", "Size"), [(f"{type}", _tick(_grants(type)), _sizes(type)) for type in PolicyType]),
-        "Elements": "*one of the two*: the element or its counterpart, such as `NotAction` for `Action`. Never both of "
-        "them. Whether a document is refused when it is read, when it is written, or by `check` alone, depends on the "
-        "rule.\n\n" + table(("Element", *PolicyType), [(f"`{name}`", *uses.values()) for name, uses in USES.items()]),
-        "Callers": "Which policies count for a caller, where there are any. *required*: the caller is allowed nothing "
-        "without one; for a role trust policy, does not get the role.\n\n"
+        "Elements": "*one of the two*: the element or its counterpart, such as `NotAction` for `Action`, never "
+        "both. The rule determines whether a document is rejected when it is parsed, when it is written, or only by "
+        "`check`.\n\n"
+        + table(("Element", *PolicyType), [(f"`{name}`", *uses.values()) for name, uses in USES.items()]),
+        "Callers": "The policies that apply to a caller, if there are any. *required*: without one the caller is "
+        "denied; without a role trust policy it can't assume the role.\n\n"
         + table(("Caller", *PolicyType), [(who, *_weights(caller)) for who, caller in CALLERS.items()])
         + "\nWhy not, and what else resource control policies do not reach:\n\n"
         + "".join(f"- {reason}\n" for reason in _reasons_not_to_apply()),
-        "Order of reporting": "Of several types that refuse, the first is named, and an explicit deny before any "
-        "missing Allow. A role trust policy has the place of the resource-based policy.\n\n"
+        "Order of reporting": "If several types deny, the message names the first; an explicit deny comes before any "
+        "missing Allow. A role trust policy ranks like the resource-based policy.\n\n"
         + table(("", "Explicit deny", "No Allow"), _orders()),
     }
     return _page(
         "iam_guard/policy and iam_guard/evaluation",
         "Policy types",
-        "What kinds of policy there are, in AWS's words.",
+        "The types of policies, with AWS's names.",
         "\n".join(f"## {title}\n\n{body}" for title, body in sections.items()),
     )
 
 
 def _grants(type: PolicyType) -> bool:
-    """Ask the evaluator whether a policy of the type gives access where there is no other."""
+    """Return whether a policy of the type grants access alone, according to the evaluator."""
     action, resource = ASSUMING if type is PolicyType.TRUST else READING
     return _decided([type], "Allow", "*", AccessRequest(USER, action, resource)).allowed
 
@@ -265,7 +266,7 @@ def _exemptions(caller: Principal) -> Mapping[PolicyType, str | None]:
 
 
 def _weights(caller: Principal) -> list[str]:
-    """Tell `no`, `yes` or `required` for each type, the last by asking the evaluator about a caller without it."""
+    """Return `no`, `yes` or `required` for each type; for the last, the evaluator decides without the type."""
     exemptions = _exemptions(caller)
     asked = [AccessRequest(caller, action, resource) for action, resource in (READING, ASSUMING)]
     owed = {
@@ -278,7 +279,7 @@ def _weights(caller: Principal) -> list[str]:
 
 
 def _reasons_not_to_apply() -> Sequence[str]:
-    """List each reason once: those that lie in a caller, then those that lie in a request."""
+    """Return each reason once: those of a caller, then those of a request."""
     of_callers = [reason for caller in CALLERS.values() for reason in _exemptions(caller).values()]
     requests = [AccessRequest(USER, action, resource) for action, resource in NOT_REACHED]
     of_requests = [rcp_exemption(request, request.action.lower(), own=False) for request in requests]
@@ -286,7 +287,7 @@ def _reasons_not_to_apply() -> Sequence[str]:
 
 
 def _orders() -> Iterable[tuple[str, str, str]]:
-    """Ask the evaluator, about a resource of another account, where the types of both sides must allow."""
+    """Return the order of reporting, for a resource of another account, where the types of both sides must allow."""
     request = AccessRequest(USER, *READING, {}, OTHER_ACCOUNT)
     left: list[PolicyType] = [type for type in PolicyType if type is not PolicyType.TRUST]
     lacking = _decided(left, "Allow", "docs:Put", request).reasons
@@ -300,21 +301,21 @@ def _orders() -> Iterable[tuple[str, str, str]]:
 
 
 def iam_api_page() -> str:
-    """List the operations of the API with what each is decided about."""
+    """Return the page of the API's operations with the resource and keys of each."""
     rows = operation_rows()
     introduction = (
-        f"The {len(rows) + len(refused_rows())} operations of the current model, spoken as AWS speaks them: see "
-        "[how to use them](../how-to/manage-identities-with-aws-tools.md). Each needs the permission `iam:` and its "
-        "name, on the resource below: the last part of its ARN, with the path that the entity has. `{name}` in braces "
-        "is a member of the input, or what is found by one. All of them supply the tags of their resource as "
+        f"The {len(rows) + len(refused_rows())} operations of the current model, with AWS's protocol: see "
+        "[Manage identities with AWS's tools](../how-to/manage-identities-with-aws-tools.md). Each needs the "
+        "permission `iam:` and its name, on the resource below: the last part of its ARN, with the path of the entity. "
+        "`{name}` is a member of the input, or the entity that it names. All set the tags of their resource as "
         "`aws:ResourceTag/…` and `iam:ResourceTag/…` and the "
-        "[context keys](context-keys.md) of every request; the third column has what they supply besides."
+        "[context keys](context-keys.md) of every request; the third column has their additional keys."
     )
     refused = table(("Operation", "Why"), refused_rows())
-    body = table(("Operation", "Resource", "Condition keys", "Further permissions, where they are asked for"), rows)
+    body = table(("Operation", "Resource", "Condition keys", "Further permissions, if needed"), rows)
     beyond = (
-        "\n## What makes sense inside AWS only\n\nThese answer `NotSupported` to whoever has the permission, and "
-        "`AccessDenied` to everybody else.\n\n"
+        "\n## Unsupported operations\n\nThese exist only inside AWS. They answer `NotSupported` to callers with the "
+        "permission, and `AccessDenied` to all others.\n\n"
     )
     return _page("iam_guard/api/iam/table", "The IAM API", introduction, body + beyond + refused)
 
@@ -323,11 +324,11 @@ def iam_api_page() -> str:
 
 
 def lint_codes_page() -> str:
-    """List every code that the linter finds, the loudest first."""
+    """Return the page of all codes of the linter, the most severe first."""
     introduction = (
-        "What [`iam-guard lint`](../how-to/lint-policies.md) finds. Names and levels are those of IAM Access "
-        "Analyzer's policy validation; codes that AWS has no name for are marked *ours*. *Needs* says what is found "
-        "only of services whose reference is at hand."
+        "The findings of [`iam-guard lint`](../how-to/lint-policies.md). Names and levels are those of IAM Access "
+        "Analyzer's policy validation; codes without an AWS name are marked *ours*. *Needs* marks findings that "
+        "require the reference of the service."
     )
     rows = [
         (
@@ -341,7 +342,7 @@ def lint_codes_page() -> str:
     ]
     return _page(
         "iam_guard/analysis/lint/lint_codes.py",
-        "Codes of the linter",
+        "Lint codes",
         introduction,
         table(("Code", "Level", "Whose", "Needs", "What to do"), rows),
     )
@@ -351,10 +352,10 @@ def lint_codes_page() -> str:
 
 
 def service_references_page() -> str:
-    """Show the references of IAM and STS, as `iam-guard reference` writes those of an application."""
+    """Return the references of IAM and STS, in the format of `iam-guard reference`."""
     introduction = (
-        "The actions, resource types and condition keys of our own services, for policies about them. Those of an "
-        "application are written by [`iam-guard reference`](../how-to/service-reference.md) in the same form."
+        "The actions, resource types and condition keys of IAM and STS, for policies about them. "
+        "[`iam-guard reference`](../how-to/service-reference.md) writes those of an application in the same format."
     )
     return _page(
         "iam_guard/api/iam/table and docs/service_references.py",
@@ -368,12 +369,12 @@ def service_references_page() -> str:
 
 
 def root_user_page() -> str:
-    """List what only the root user can do."""
+    """Return the page of the tasks that only the root user can do."""
     introduction = (
         "Each account has one root user. It may do everything in its account without any policy; service control "
-        "policies (but for the management account's), resource control policies and a Deny of a resource-based policy "
-        "limit it, and it can have no policies, groups or permissions boundary of its own. It signs in with up to two "
-        "access keys and up to eight MFA devices. Use it for the tasks below, and for nothing else."
+        "policies (except in the management account), resource control policies and a Deny of a resource-based policy "
+        "limit it, and it can't have policies, groups or a permissions boundary. It can have up to two "
+        "access keys and up to eight MFA devices. Use it only for the tasks below."
     )
     rows = [(row.task, row.here or "only in AWS") for row in ROOT_TASKS]
     return _page("iam_guard/api/iam/root_tasks.py", "The root user", introduction, table(("Task", "How, here"), rows))
@@ -410,7 +411,7 @@ def layers_picture() -> str:
 
 
 def import_layers() -> Sequence[str]:
-    """Read the layers from the contract that import-linter keeps."""
+    """Return the layers from the contract of import-linter."""
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
     layers: Sequence[str] = next(contract["layers"] for contract in contracts if contract["type"] == "layers")

@@ -1,7 +1,7 @@
-"""The rows of the page about the IAM API, made by asking each row of the table what it would decide about.
+"""The rows of the page about the IAM API, computed from the permissions of each row of the table of operations.
 
-A target is asked with a store in which whatever is named exists, and with names in braces; so the page says what the
-code does, and nothing is written twice.
+The targets are computed with a store in which every named entity exists, and with names in braces; so the page shows
+what the code does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CALLER = Principal.from_arn("arn:aws:iam::111122223333:user/caller")
 
 
 class Everything:
-    """Rows in which whatever is asked for exists, under the name that it is asked by."""
+    """Records in which every entity exists, under the requested name."""
 
     def one(self, table: Table, **where: Any) -> Mapping[str, Any] | None:
         if table.name == "password_policies":
@@ -40,7 +40,7 @@ class Everything:
 
 
 def operation_rows() -> list[tuple[str, str, str, str]]:
-    """Give, for each operation that is carried out: name, resource, condition keys, further permissions."""
+    """Yield for each supported operation: name, resource, condition keys, further permissions."""
     rows = [(name, *_asked(name, row)) for name, row in sorted(IAM.operations.items()) if name not in NOT_SUPPORTED]
     return [(f"`{name}`", resource, keys, further) for name, resource, keys, further in rows]
 
@@ -51,7 +51,7 @@ def refused_rows() -> list[tuple[str, str]]:
 
 
 class Asked(NamedTuple):
-    """What a row answers: the ARN that it is decided about, its condition keys, what else it asks for."""
+    """The permissions of a row: the ARN that it is decided about, its condition keys, further permissions."""
 
     given: Mapping[str, Any]
     resource: str
@@ -60,7 +60,7 @@ class Asked(NamedTuple):
 
 
 def ask(name: str, row: Operation) -> Asked:
-    """Ask a row of IAM about a call with every member of its input."""
+    """Return the permissions of a row of IAM for a call with every member of its input."""
     shape = load_api("iam").operations[name].input
     given = {} if shape is None else {member: _placeholder(member, each) for member, each in shape.members.items()}
     records, sealer = cast(Records, Everything()), Sealer([bytes(32)])
@@ -80,7 +80,7 @@ def _asked(name: str, row: Operation) -> tuple[str, str, str]:
 
 
 _EXAMPLES = {"DeletionTaskId": "task/aws-service-role/SERVICE/ROLE/00000000-0000-0000-0000-000000000000"}
-"""What has a form of its own."""
+"""Members with a special format."""
 
 
 def _placeholder(member: str, shape: Shape) -> Any:
@@ -108,7 +108,7 @@ def _with_tag(key: str) -> str:
 
 
 def _shown(arn: str, given: Mapping[str, Any]) -> str:
-    """Show the resource part, as tables of AWS do; an ARN that is given stands as its member."""
+    """Return the resource part, as in AWS's tables; an ARN from the input is shown as its member."""
     rest = arn if arn == "*" else arn.split(":", 5)[5]
     for member in given:  # names were folded to be looked for
         rest = rest.replace("{" + member.lower() + "}", "{" + member + "}")

@@ -1,9 +1,9 @@
-"""The service authorization references of IAM and STS, made from the tables of their operations.
+"""The service authorization references of IAM and STS, generated from the tables of their operations.
 
-Of IAM each row is asked what it would decide about (`operations`), so that nothing is written twice; only what no row
-says stands here: the names of resource types, and the actions that are permissions alone. STS has few operations, whose
-targets depend on tokens and signatures: they are written out, and a test compares their names with the table. Must not
-live here: the form of the files (`iam_guard.analysis.reference.json_form`).
+For IAM each row of the table returns its permissions (`operations`); only facts that no row has are here: the names of
+resource types, and actions that are mere permissions. STS has few operations, whose targets depend on tokens and
+signatures: they are listed here, and a test compares their names with the table. The file format is in
+`iam_guard.analysis.reference.json_form`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TYPES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "server-certificate": ("server-certificate/${CertificateNameWithPath}", (_TAGS, _OWN_TAGS)),
     "user": ("user/${UserNameWithPath}", (_TAGS, _OWN_TAGS)),
 }
-"""The resource types of IAM, in AWS's words; tags go by IAM's own name for them too."""
+"""The resource types of IAM, with AWS's names; tags also have IAM's name."""
 _BY_MEMBER: Mapping[str, tuple[str, ...]] = {
     "{Arn}": ("group", "policy", "role", "user"),
     "{EntityArn}": ("delegation-request",),
@@ -56,14 +56,14 @@ _BY_MEMBER: Mapping[str, tuple[str, ...]] = {
     "{SAMLProviderArn}": ("saml-provider",),
     "{SerialNumber}": ("mfa",),
 }
-"""What may be named where a member of the input is an ARN."""
+"""The resource types that an ARN in the input may have."""
 _BESIDE = {
     "AcquireRole": ("role-template",),
     "GetAccessKeyLastUsed": ("user",),
     "GetRoleTemplateVersion": ("role-template",),
     "ListServiceSpecificCredentials": ("user",),
 }
-"""Actions that are decided about `*` or about something else, as their input says."""
+"""Actions that are decided about `*` or a resource, depending on their input."""
 
 _MORE_KEYS: Mapping[str, tuple[str, ...]] = {
     "CreateDelegationRequest": ("iam:TemplateArn",),
@@ -77,7 +77,7 @@ _MORE_KEYS: Mapping[str, tuple[str, ...]] = {
         ("iam:RoleTemplateARN",),
     ),
 }
-"""Condition keys that not every call supplies, or that AWS alone does."""
+"""Condition keys that not every call sets, or that only AWS sets."""
 _LEVELS = {
     "AcceptDelegationRequest": AccessLevel.WRITE,
     "DeleteAccountPasswordPolicy": AccessLevel.PERMISSIONS_MANAGEMENT,
@@ -85,13 +85,13 @@ _LEVELS = {
     "GetLoginProfile": AccessLevel.LIST,
     "UpdateAccountPasswordPolicy": AccessLevel.WRITE,
 }
-"""Access levels that AWS gives against what the verb says."""
+"""Access levels of AWS that differ from the verb's."""
 
-_ELSEWHERE = "Permission of AWS's console; no operation here asks for it"
+_ELSEWHERE = "Permission of AWS's console; no operation here requires it"
 _PERMISSIONS_ALONE = (
     ActionEntry(
         "PassRole",
-        "Permission to hand a role to a service",
+        "Permission to pass a role to a service",
         AccessLevel.WRITE,
         (ActionTarget("role", required=True),),
         ("iam:AssociatedResourceArn", "iam:PassedToService"),
@@ -109,7 +109,7 @@ _PERMISSIONS_ALONE = (
 
 
 def iam_reference() -> ServiceReference:
-    """Make the reference of IAM."""
+    """Return the reference of IAM."""
     actions = [*map(_iam_action, IAM.operations), *_PERMISSIONS_ALONE]
     types = [
         ResourceType(name, (f"arn:${{Partition}}:iam::${{Account}}:{arn}",), keys)
@@ -199,7 +199,7 @@ _STS_TYPES = (
 
 
 def sts_reference() -> ServiceReference:
-    """Make the reference of STS."""
+    """Return the reference of STS."""
     actions = [
         ActionEntry(name, _summary("sts", name), AccessLevel(level), targets, tuple(sorted(set(keys))))
         for name, level, targets, keys in STS_ACTIONS
@@ -240,10 +240,10 @@ def _documentation(service: str) -> Mapping[str, str]:
 
 
 def _summary(service: str, name: str) -> str:
-    """Return the first sentence of what the service model says of an operation; nothing of a permission alone."""
+    """Return the first sentence of the service model's description of an operation; none for a mere permission."""
     operation = load_api(service).operations.get(name)
     if operation is None:
-        return "Permission that another operation asks for"
+        return "Permission that another operation requires"
     documentation = _documentation(service)[name]
     text = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", documentation.split("</p>")[0])).split())
     return re.split(r"(?<=[a-z)])\.(?: |$)", text)[0].strip().removesuffix(".")

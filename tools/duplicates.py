@@ -1,8 +1,7 @@
-"""Find public names that two modules of `iam_guard` define: one word with two meanings, or one thing written twice.
+"""Find public names that several modules of `iam_guard` define: one name with two meanings, or duplicate code.
 
-Looks at top-level functions and classes without a leading underscore. `ALLOWED` has the names that are meant to recur,
-with the reason, and an entry that is no longer needed is reported as well. Run by `make check` and by
-`tests/test_structure.py`.
+Only top-level functions and classes without a leading underscore count. `ALLOWED` lists intended repetitions with their
+reasons; an unnecessary entry is reported too. `make check` and `tests/test_structure.py` run it.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 ALLOWED: Mapping[str, str] = {
-    "Operation": "what a model says of an operation, and the row that says how it is carried out",
-    "Service": "what an application declares, and what our own API offers; both are services to a policy",
+    "Operation": "an operation of a service model, and the row with its implementation",
+    "Service": "a service of the application, and one of our own API; both are services in a policy",
     "connector": "every kind of sink has one; the table of kinds names the module",
-    "decide": "the command of `cli` has the name of what it runs",
+    "decide": "the command of `cli` and the function that it runs",
     "instant": "text -> instant in a policy, stored seconds -> instant in an output",
-    "parse": "text -> value, of a policy and of an API key; each is read with its module's name",
-    "read": "the verb of a document and of the audit trail",
-    "upgrade": "Alembic asks every migration for it",
+    "parse": "text -> value, of a policy and of an API key; used with the module's name",
+    "read": "the function of a document and of the audit trail",
+    "upgrade": "Alembic requires it in every migration",
 }
 
 

@@ -1,8 +1,7 @@
-"""What a benchmark asks of a peer: to take the rules of `world`, and to answer its questions.
+"""The interface of a peer: load the rules of `world`, and answer its questions.
 
-A peer answers as its users would have it: policies loaded and, where it can, parsed before; the question put into its
-own form inside the measured call, since every call has to. Answers that a peer remembers for a question asked before
-are left out, ours has none either.
+A peer is used as in practice: policies are loaded and, if it can, parsed before; the measured call includes converting
+the question to its format. Caches of answers are turned off, since ours has none.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Ask: TypeAlias = Callable[[Question], bool]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A library that decides. `load` makes it ready."""
+    """A library that decides. `load` prepares it."""
 
     name: str
     load: Callable[[Sequence[Rule]], Ask]

@@ -1,4 +1,4 @@
-"""The peers: what is asked beside us. One that is not installed is left out, and the page says so."""
+"""The table of peers. One that is not installed is omitted, and the page says so."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PEERS = {
     "with_casbin": "casbin",
     "with_py_abac": "py_abac",
 }
-"""Module here -> what it imports."""
+"""Module in this package -> the package that it imports."""
 
 
 def installed() -> list[Peer]:
-    """Return the peers that are there."""
+    """Return the installed peers."""
     return [
         importlib.import_module(f"benchmarks.peers.{name}").PEER for name, needs in PEERS.items() if find_spec(needs)
     ]
@@ -30,13 +30,13 @@ def installed() -> list[Peer]:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A peer that took some rules."""
+    """A peer with loaded rules."""
 
     peer: Peer
     ask: Ask
 
     def call(self, question: Question) -> Call:
-        """Return a call that asks; the answer is asked for once before, and must be right."""
+        """Return a call that decides the question; it is tried once before, and the answer must be right."""
         answer = self.ask(question)
         if answer is not question.allowed:
             raise SystemExit(f"{self.peer.name} answered {answer} to {question}")

@@ -43,7 +43,7 @@ def _line(rule: Rule) -> list[str]:
 
 
 class Middleware:
-    """An ASGI middleware that lets through what the policies allow, and takes the caller at its word."""
+    """An ASGI middleware that passes allowed requests on, without authentication."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

@@ -1,7 +1,7 @@
-"""cedarpy: a Cedar policy per rule; policies and entities are parsed once and handed in as handles.
+"""cedarpy: a Cedar policy per rule; policies and entities are parsed once and passed as handles.
 
-Cedar is asked in the way that says the same as ours, a pattern over the resource's name. Folders as entities that
-contain one another would be its own idiom, and another policy.
+The Cedar policies are equivalent to ours: a pattern over the resource's name. Folders as nested entities would be its
+own idiom, and another policy.
 """
 
 from __future__ import annotations

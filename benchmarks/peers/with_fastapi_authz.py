@@ -1,8 +1,8 @@
 """fastapi-authz, casbin's own middleware for FastAPI, set up as its README does: behind Starlette's authentication.
 
-The backend reads a name out of Basic credentials and believes it; the password is not looked at. The model is the
-README's kind (a role, a path with `*`, a method), with nine lines of policy, of which the fifth allows. Must not live
-here: pycasbin with our rules (`with_casbin`).
+The backend uses the name from Basic credentials without checking the password. The model is like the README's
+(a role, a path with `*`, a method), with nine lines of policy, of which the fifth allows. For pycasbin with our rules
+see `with_casbin`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _BasicAuth(AuthenticationBackend):
 
 
 def guarded() -> FastAPI:
-    """Make the application behind both middlewares."""
+    """Return the application with both middlewares."""
     enforcer = casbin.Enforcer(casbin.Enforcer.new_model(text=MODEL))
     enforcer.add_policies(RULES)
     enforcer.add_grouping_policies(ROLES)

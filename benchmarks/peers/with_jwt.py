@@ -1,7 +1,7 @@
-"""FastAPI and PyJWT: a dependency that verifies a token signed by RS256, as people write it.
+"""FastAPI and PyJWT: a typical dependency that verifies a token signed with RS256.
 
-`HTTPBearer` reads the header, `jwt.decode` checks signature, audience, issuer and expiry with the public key. Written
-with `async def` it runs on the event loop; written with `def`, as blocking code is to be, FastAPI runs it in a thread.
+`HTTPBearer` reads the header, `jwt.decode` verifies signature, audience, issuer and expiry with the public key. With
+`async def` it runs on the event loop; with `def`, as recommended for blocking code, FastAPI runs it in a thread.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _in_a_thread(credentials: Bearer) -> dict[str, Any]:
 
 
 def guarded() -> FastAPI:
-    """Make the application with the dependency on the event loop."""
+    """Return the application with the dependency on the event loop."""
     app = FastAPI()
 
     @app.get("/documents/{folder}/{name}")
@@ -69,7 +69,7 @@ def guarded() -> FastAPI:
 
 
 def guarded_in_thread() -> FastAPI:
-    """Make it with the dependency in a thread."""
+    """Return the application with the dependency in a thread."""
     app = FastAPI()
 
     @app.get("/documents/{folder}/{name}")
@@ -87,7 +87,7 @@ def pem() -> str:
 
 
 def bearer() -> str:
-    """Return the header of a caller with a token good for an hour."""
+    """Return the header of a caller with a token that is valid for an hour."""
     now = int(time.time())
     claims = {"sub": "ada", "aud": AUDIENCE, "iss": ISSUER, "iat": now, "exp": now + 3600}
     return f"Bearer {jwt.encode(claims, KEY, algorithm='RS256')}"

@@ -1,7 +1,7 @@
-"""moto: the class by which its simulated AWS checks a caller's policies, with the documents of ours.
+"""moto: the class with which its simulated AWS checks a caller's policies, with our documents.
 
-moto reads a principal's documents anew for every request; here they are read once, so that it is asked for deciding
-alone. It knows no operator but `StringEquals` and passes over `IpAddress`.
+moto parses a principal's documents for every request; here they are parsed once, so that only the decision is
+measured. It supports no operator but `StringEquals` and ignores `IpAddress`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.world import Question, Rule, documents
 
 
 def load(rules: Sequence[Rule]) -> Ask:
-    """Read the documents once; ask them one after the other, as moto does."""
+    """Parse the documents once; evaluate them one after the other, as moto does."""
     policies = [IAMPolicy(json.dumps(document)) for document in documents(rules, 15)]
 
     def ask(question: Question) -> bool:

@@ -13,7 +13,7 @@ from benchmarks.world import CLASS, NETWORK, Question, Rule
 
 
 def load(rules: Sequence[Rule]) -> Ask:
-    """Fill a storage in memory, and ask a decision point where a deny overrides."""
+    """Fill a storage in memory, and use a decision point where a deny overrides."""
     storage = MemoryStorage()
     for number, rule in enumerate(rules):
         storage.add(py_abac.Policy.from_json(_policy(number, rule)))

@@ -12,7 +12,7 @@ from benchmarks.world import CLASS, NETWORK, Question, Rule
 
 
 def load(rules: Sequence[Rule]) -> Ask:
-    """Fill a storage in memory, and ask a guard with the checker of rules."""
+    """Fill a storage in memory, and use a guard with the checker of rules."""
     storage = vakt.MemoryStorage()
     for number, rule in enumerate(rules):
         storage.add(_policy(number, rule))

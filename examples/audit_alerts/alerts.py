@@ -1,10 +1,10 @@
-"""A consumer of the audit trail: it raises an alert when somebody is denied again and again.
+"""A consumer of the audit trail: it raises an alert when a principal is denied repeatedly.
 
     python alerts.py trail --key 'docs.example.com/audit+1a2b3c4d+AX…' --limit 5 --seconds 60
 
-An alert is one JSON object a line on standard output; put a pager in its place. A record is acknowledged when it is too
-old to count any more, not when it was seen. So after a crash the denials that still count are handed out again and the
-count is whole; an alert may come twice then, and has an `id` to know it by.
+An alert is one JSON object per line on standard output; replace that with a pager. A record is acknowledged when it is
+too old to count, not when it was read. So after a crash the denials that still count are delivered again and the
+count is complete; an alert may be repeated then: use its `id` to detect duplicates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from iam_guard.audit.verify.signed_note import KeyRing, VerifierKey
 
 @dataclass(frozen=True)
 class Alert:
-    """Somebody was denied too often."""
+    """A principal was denied too often."""
 
     id: str
     principal: str
@@ -44,7 +44,7 @@ class RepeatedDenials:
         self._quiet_until: dict[str, datetime] = {}
 
     def see(self, record: dict[str, Any]) -> Alert | None:
-        """Count a denial; give an alert when it is one too many, and no other for the length of the window."""
+        """Count a denial; return an alert at the limit, and no other for the length of the window."""
         principal, now = principal_of(record), moment_of(record)
         denials = self._seen.setdefault(principal, deque())
         denials.append(record)
@@ -64,7 +64,7 @@ def moment_of(record: dict[str, Any]) -> datetime:
 
 
 def alerts(subscription: Subscription, limit: int, window: timedelta) -> Iterator[Alert]:
-    """Return alerts as they come, and acknowledge what does not count any more."""
+    """Yield alerts, and acknowledge records that do not count any more."""
     counted = RepeatedDenials(limit, window)
     pending: deque[tuple[datetime, Offset]] = deque()
     for offset, record in subscription:
@@ -81,17 +81,17 @@ def alerts(subscription: Subscription, limit: int, window: timedelta) -> Iterato
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Raise an alert when somebody is denied again and again.")
+    parser = argparse.ArgumentParser(description="Raise an alert when a principal is denied repeatedly.")
     parser.add_argument("trail")
     parser.add_argument("--key", required=True, action="append", help="a public key of the trail")
     parser.add_argument("--limit", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--once", action="store_true", help="end when there is nothing more to read")
-    given = parser.parse_args()
-    ring = KeyRing([VerifierKey.parse(each) for each in given.key])
-    reader, denied = AuditReader(given.trail, ring=ring), record_filter(["outcome=*Denied"])
-    with reader.subscribe("repeated-denials", filter=denied, follow=not given.once) as subscription:
-        for alert in alerts(subscription, given.limit, timedelta(seconds=given.seconds)):
+    parser.add_argument("--once", action="store_true", help="exit after the last record")
+    options = parser.parse_args()
+    ring = KeyRing([VerifierKey.parse(key) for key in options.key])
+    reader, denied = AuditReader(options.trail, ring=ring), record_filter(["outcome=*Denied"])
+    with reader.subscribe("repeated-denials", filter=denied, follow=not options.once) as subscription:
+        for alert in alerts(subscription, options.limit, timedelta(seconds=options.seconds)):
             print(json.dumps(asdict(alert)), flush=True)
 
 

@@ -1,7 +1,7 @@
 """A multi-tenant document service, guarded by iam_guard.
 
-A tenant is an account. A document belongs to the account of whoever created it, has tags, and may carry a
-resource-based policy by which its owner shares it, also across accounts. Run it with `make demo SERVE=1`, or:
+A tenant is an account. A document belongs to its creator's account, has tags, and may have a
+resource-based policy with which its owner shares it, also across accounts. Run it with `make demo SERVE=1`, or:
 
     uvicorn --factory app:create --no-proxy-headers       (in this folder)
 """
@@ -29,7 +29,7 @@ from iam_guard.policy.saving import validate_for_write
 docs = Service("docs")
 
 
-# --- what the guard must know about a document: its owner, its tags, its policy ---
+# --- loaders: a document's owner, tags and policy for the guard ---
 
 
 def arn_of(account: str, document_id: str) -> str:
@@ -37,7 +37,7 @@ def arn_of(account: str, document_id: str) -> str:
 
 
 def load_document(request: Request, document_id: str) -> Resource | None:
-    """The loader of the decorators: gives the document as a resource, None where there is none."""
+    """Return the document as a resource, None if there is none; the loader of the decorators."""
     document = documents_of(request).find(document_id)
     if document is None:
         return None
@@ -46,12 +46,12 @@ def load_document(request: Request, document_id: str) -> Resource | None:
 
 
 async def tags_in_request(request: Request) -> dict[str, Any]:
-    """The condition keys for the tags that a request sets: `aws:RequestTag/…` and `aws:TagKeys`."""
+    """Return the condition keys for the tags that a request sets: `aws:RequestTag/…` and `aws:TagKeys`."""
     tags = tags_from(await body_of(request))
     return {"aws:TagKeys": list(tags), **{f"aws:RequestTag/{key}": value for key, value in tags.items()}}
 
 
-# --- handlers: none of them asks who is calling or what they may; the first line is the action's description ---
+# --- handlers, without access control; the first line of a docstring is the action's description ---
 
 
 @docs.requires("ListDocuments")
@@ -63,12 +63,12 @@ async def list_documents(request: Request) -> Response:
 
 @docs.requires("CreateDocument", resource="document/{document_id}", context=tags_in_request)
 async def create_document(request: Request) -> Response:
-    """Make a document, with the tags of the request."""
+    """Create a document, with the tags of the request."""
     body = await body_of(request)
     account = current_principal().account or ""
     created = Document(request.path_params["document_id"], account, text_from(body), tags_from(body))
     if not documents_of(request).create(created):
-        raise HTTPException(409, "there is a document of this id already")
+        raise HTTPException(409, "a document with this id exists already")
     return JSONResponse(shown(created), 201)
 
 
@@ -80,7 +80,7 @@ async def get_document(request: Request) -> Response:
 
 @docs.requires("UpdateDocument", resource=load_document)
 async def update_document(request: Request) -> Response:
-    """Put another text into a document."""
+    """Replace the text of a document."""
     body = await body_of(request)
     documents_of(request).update(request.state.document.id, text=text_from(body))
     return Response(status_code=204)
@@ -95,14 +95,14 @@ async def delete_document(request: Request) -> Response:
 
 @docs.requires("TagDocument", resource=load_document, context=tags_in_request)
 async def tag_document(request: Request) -> Response:
-    """Put other tags on a document."""
+    """Replace the tags of a document."""
     documents_of(request).update(request.state.document.id, tags=tags_from(await body_of(request)))
     return Response(status_code=204)
 
 
 @docs.requires("PutDocumentPolicy", resource=load_document)
 async def share_document(request: Request) -> Response:
-    """Share by a resource-based policy, checked before it is stored; a bad one is answered 400 with the reason."""
+    """Share a document with a resource-based policy; an invalid one is answered 400 with the reason."""
     policy = (await request.body()).decode("utf-8", errors="replace")
     validate_for_write(policy, PolicyType.RESOURCE)
     documents_of(request).update(request.state.document.id, policy=policy)
@@ -111,7 +111,7 @@ async def share_document(request: Request) -> Response:
 
 @docs.requires("ExportDocuments")
 def export_documents(request: Request) -> Response:
-    """Return all documents of the caller's account; from where that may be done is said in `iam.yaml`."""
+    """Return all documents of the caller's account; `iam.yaml` limits the caller's address."""
     account = current_principal().account or ""
     return JSONResponse([shown(each) for each in documents_of(request).of_account(account)])
 
@@ -125,13 +125,13 @@ async def health(request: Request) -> Response:
 
 
 def create(guard: Guard | None = None, database: str | None = None) -> Starlette:
-    """Make the application; the environment says where the policies and the documents are."""
+    """Return the application; environment variables locate the policies and the documents."""
     here = os.path.dirname(os.path.abspath(__file__))
     guarding = guard or open_guard(os.environ.get("DOCUMENTS_IAM", os.path.join(here, "iam.yaml")), services=[docs])
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        """Close at the end what was opened here."""
+        """Close the database, and the guard if it was opened here."""
         yield
         app.state.documents.close()
         if guard is None:
@@ -149,7 +149,7 @@ def create(guard: Guard | None = None, database: str | None = None) -> Starlette
             Route("/documents/{document_id}", delete_document, methods=["DELETE"]),
             Route("/documents/{document_id}/tags", tag_document, methods=["PUT"]),
             Route("/documents/{document_id}/policy", share_document, methods=["PUT"]),
-            Mount("/iam", aws_api(guarding)),  # users, roles and policies, managed with AWS's own tools; and STS
+            Mount("/iam", aws_api(guarding)),  # IAM and STS, for AWS's tools
         ],
         middleware=[Middleware(GuardMiddleware, guard=guarding)],
     )
@@ -165,7 +165,7 @@ def documents_of(request: Request) -> Documents:
 async def body_of(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
-        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair can be read, but neither kept nor sent
+        json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate can be parsed, but neither stored nor sent
     except (ValueError, RecursionError):
         raise HTTPException(400, "expected a body in JSON") from None
     if not isinstance(body, dict):

@@ -1,7 +1,7 @@
-"""Credentials that the demo's callers get first: a role session from STS, and tokens of an OIDC provider.
+"""Credentials for the demo's callers: a role session from STS, and tokens of an OIDC provider.
 
-The provider runs here, as a server of its own: it publishes its keys where OIDC says, and the guard fetches them. Its
-name is `https://id.example.com/demo`; a setting of the guard says where that is reached.
+The provider is a separate server: it publishes its keys as OIDC specifies, and the guard fetches them. Its
+issuer is `https://id.example.com/demo`; a setting of the guard maps that to the server's address.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REGION = "us-east-1"
 
 
 def assumed(address: str, key: tuple[str, str], role: str) -> Credentials:
-    """Assume a role at the STS that the service mounts, as boto3 does it."""
+    """Assume a role at the service's STS, as boto3 does."""
     sts = botocore.session.Session().create_client(
         "sts",
         region_name=REGION,
@@ -43,13 +43,13 @@ class Provider:
         self._key = ECKey.generate_key("P-256", {"kid": "demo", "use": "sig", "alg": "ES256"})
 
     def token(self, subject: str) -> str:
-        """Vouch for somebody, for five minutes."""
+        """Return a token for a subject, valid for five minutes."""
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + 300}
         return jwt.encode({"alg": "ES256", "kid": "demo"}, claims, self._key)
 
     def published(self, path: str) -> dict[str, object]:
-        """Return what is published: where the keys are, and the keys."""
+        """Return the published document: the discovery document or the keys."""
         if path.endswith("/.well-known/openid-configuration"):
             return {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"}
         return {"keys": [self._key.as_dict(private=False)]}
@@ -57,7 +57,7 @@ class Provider:
 
 @contextlib.contextmanager
 def published(provider: Provider) -> Iterator[str]:
-    """Publish its keys until the block ends; give the address."""
+    """Publish the provider's keys until the block ends; yield the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -69,7 +69,7 @@ def published(provider: Provider) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Suppress the log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,7 +1,7 @@
-"""The main job on real parts: uvicorn serves the example, real clients call it, the audit trail is read back.
+"""Run the example end to end: uvicorn serves it, real clients call it, and the demo reads the audit trail.
 
-Every request below says what must come of it; the demo ends with 1 when one differs or an audit record is missing. The
-signatures are made by botocore, as boto3 and the `aws` CLI make them. `--serve` leaves the service running.
+Each request has an expected result; the exit code is 1 if one differs or an audit record is missing. botocore
+signs the requests, as in boto3 and the `aws` CLI. `--serve` leaves the service running.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def prepare(folder: Path) -> None:
-    """Make the embedded store and fill it from the seed, twice: the second time changes nothing."""
+    """Create the embedded store and apply the seed twice: the second time changes nothing."""
     store = f"sqlite:///{folder}/iam.db"
     command = [sys.executable, "-m", "iam_guard"]
     subprocess.run([*command, "init", "--store", store], check=True, stdout=subprocess.DEVNULL)
@@ -69,9 +69,9 @@ def prepare(folder: Path) -> None:
 
 @contextlib.contextmanager
 def service(folder: Path, issuer: str) -> Iterator[str]:
-    """Run the example under uvicorn on a free port until the block ends; give its address.
+    """Run the example under uvicorn on a free port until the block ends; yield its address.
 
-    `issuer` is where the provider of the tokens is reached.
+    `issuer` is the address of the token provider.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -147,18 +147,18 @@ def records_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def report(console: Console, answers: list[tuple[Step, AWSResponse]], records: dict[str, dict[str, Any]]) -> int:
-    """Print who did what on what, and who said so; give the number of surprises."""
+    """Print each request with its decision and reason; return the number of unexpected results."""
     table = Table(title="iam_guard: real requests, real decisions", header_style="bold", row_styles=["", "dim"])
     for column in ("#", "who", "request", "action", "answer", "because"):
         table.add_column(column, overflow="fold")
-    surprises, missing, reasons = [], [], set()
+    failures, missing, reasons = [], [], set()
     for number, (step, answer) in enumerate(answers, 1):
         record = records.get(answer.headers.get("x-amzn-requestid", ""))
-        because = why(record) if record else "no guard in the way" if step.public else "NOT IN THE AUDIT TRAIL"
+        because = why(record) if record else "public" if step.public else "NOT IN THE AUDIT TRAIL"
         if record is None and not step.public:
             missing.append(step)
         if answer.status_code != step.expected or (step.because and step.because not in because):
-            surprises.append(f"#{number} {step.who} {step.method} {step.path}: expected {step.expected} {step.because}")
+            failures.append(f"#{number} {step.who} {step.method} {step.path}: expected {step.expected} {step.because}")
         if answer.status_code >= 400:
             reasons.add(because)
         action = f"{record['eventSource'].split('.')[0]}:{record['eventName']}" if record else "-"
@@ -167,11 +167,11 @@ def report(console: Console, answers: list[tuple[Step, AWSResponse]], records: d
     refused = sum(1 for _, answer in answers if answer.status_code >= 400)
     console.print(
         f"{len(answers)} requests, {refused} refused for {len(reasons)} different reasons; "
-        f"{len(records)} audit records, {len(missing)} missing; {len(surprises)} surprises."
+        f"{len(records)} audit records, {len(missing)} missing; {len(failures)} unexpected results."
     )
-    for surprise in surprises:
-        console.print(f"[bold red]surprise[/] {surprise}")
-    return len(surprises) + len(missing)
+    for failure in failures:
+        console.print(f"[bold red]unexpected[/] {failure}")
+    return len(failures) + len(missing)
 
 
 def colour(answer: AWSResponse) -> str:
@@ -180,15 +180,14 @@ def colour(answer: AWSResponse) -> str:
 
 
 def why(record: dict[str, Any]) -> str:
-    """Say in one line which statement of which policy spoke, from the audit record alone."""
-    noted = record["iamGuard"]
-    reasons = noted.get("reasons")
+    """Return the deciding statement and policy in one line, from the audit record."""
+    reasons = record["iamGuard"].get("reasons")
     if not reasons:
         return f"{record.get('errorCode', '')}: {record.get('errorMessage', '')}"
-    return " and ".join(spoken(reason) for reason in reasons)
+    return " and ".join(reason_text(reason) for reason in reasons)
 
 
-def spoken(reason: dict[str, Any]) -> str:
+def reason_text(reason: dict[str, Any]) -> str:
     kind = reason["policyType"]
     if "effect" not in reason:
         return reason.get("note") or f"no {kind} allows it"
@@ -197,7 +196,7 @@ def spoken(reason: dict[str, Any]) -> str:
 
 
 def invite(console: Console, address: str, folder: Path) -> None:
-    """Return what to try, and wait."""
+    """Print requests to try, and wait."""
     key_id, secret = ACCESS_KEYS["rita"]
     console.print(f"\nThe service listens on {address}; its audit trail is {folder}/audit.jsonl. Try:\n")
     signed = f"curl --aws-sigv4 aws:amz:us-east-1:docs --user {key_id}:{secret}"

@@ -1,4 +1,4 @@
-"""Where the documents are kept: one SQLite table."""
+"""The storage of the documents: one SQLite table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Documents:
         )
 
     def create(self, document: Document) -> bool:
-        """Keep a new document; False when its id is taken."""
+        """Insert a new document; return False if its id exists."""
         row = (document.id, document.account, document.text, json.dumps(document.tags), document.policy)
         with self._lock:
             done = self._db.execute("INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?, ?)", row)
@@ -55,7 +55,7 @@ class Documents:
         tags: dict[str, str] | None = None,
         policy: str | None = None,
     ) -> None:
-        """Change what is given, leave the rest."""
+        """Change the given columns."""
         row = (text, None if tags is None else json.dumps(tags), policy, document_id)
         with self._lock:
             self._db.execute(

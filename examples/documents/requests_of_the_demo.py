@@ -1,4 +1,4 @@
-"""The requests of the demo, each with the answer that must come and the words that its reason must hold."""
+"""The requests of the demo, each with its expected status and reason."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from iam_guard.authn.api_key import format_key
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request. `who` names a key below; `because` must occur in the reason that the audit trail gives.
+    """One request. `who` names a key below; the reason in the audit trail must contain `because`.
 
-    `by` is what the caller brings: a `signature` in the header, an `api key`, a `presigned` URL, a `session` of a role
-    that was assumed, or the `token` of an OIDC provider.
+    `by` is the caller's credential: a `signature` in the header, an `api key`, a `presigned` URL, a `session` of an
+    assumed role, or the `token` of an OIDC provider.
     """
 
     who: str
@@ -40,9 +40,9 @@ ACCESS_KEYS = {
     "mallory (unknown key)": ("AKIAEXAMPLENOBODY001", "there-is-no-such-key-0123456789abcdefghi"),
 }
 ASSUMED = {"rita as auditor": ("rita", "arn:aws:iam::111122223333:role/auditor")}
-"""Who -> the user whose key assumes a role, and the role."""
+"""Caller -> the user whose key assumes a role, and the role."""
 SUBJECTS = {"pipeline of docs": "repo:acme/docs:main", "pipeline of others": "repo:acme/others:main"}
-"""Who -> whom the token of the OIDC provider is about."""
+"""Caller -> the subject of the token of the OIDC provider."""
 API_KEYS = {"robot": format_key("ROBOT1", "robotexamplesecret0123456789abcdefghijklmnop")}
 
 BLUE, RED = {"team": "blue"}, {"team": "red"}
@@ -57,7 +57,7 @@ SHARE = {
             "Resource": "arn:aws:docs:us-east-1:111122223333:document/roadmap",
         },
         {
-            "Sid": "NobodyDeletesTheRoadmap",
+            "Sid": "KeepTheRoadmap",
             "Effect": "Deny",
             "Principal": "*",
             "Action": "docs:DeleteDocument",
@@ -68,8 +68,8 @@ SHARE = {
 PLAN, ROADMAP, SALARIES = "/documents/plan", "/documents/roadmap", "/documents/salaries"
 
 REQUESTS = [
-    Step("anybody", "GET", "/health", 200, public=True),
-    # An administrator fills the shelf.
+    Step("anonymous", "GET", "/health", 200, public=True),
+    # An administrator creates documents.
     Step("ada", "POST", PLAN, 201, "Everything of DocsAdmin", body={"text": "the plan", "tags": BLUE}),
     Step("ada", "POST", ROADMAP, 201, "Everything of DocsAdmin", body={"text": "the roadmap", "tags": RED}),
     Step("ada", "POST", SALARIES, 201, "DocsAdmin", body={"text": "…", "tags": {"classification": "confidential"}}),
@@ -79,43 +79,43 @@ REQUESTS = [
     Step("rita", "GET", SALARIES, 403, "Deny by NotTheConfidential of DocsReader"),
     Step("rita", "PUT", PLAN, 403, "no identity-based policy allows it", body={"text": "mine"}),
     Step("rita", "POST", "/exports", 403, "no identity-based policy allows it"),  # not from this address
-    # Editors work on what belongs to their team: attribute-based access.
+    # Editors work on their team's documents: attribute-based access.
     Step("ed", "PUT", PLAN, 204, "OwnTeam of DocsEditor", body={"text": "a better plan"}),
     Step("ed", "PUT", ROADMAP, 403, "no identity-based policy allows it", body={"text": "a better roadmap"}),
     Step("ed", "POST", "/documents/notes", 201, "CreateForOwnTeam of DocsEditor", body={"text": "", "tags": BLUE}),
     Step("ed", "POST", "/documents/loot", 403, "no identity-based policy", body={"text": "", "tags": RED}),
-    # A boundary limits what a policy gives.
+    # A boundary limits a policy.
     Step("bo", "GET", PLAN, 200, "Everything of DocsAdmin"),
     Step("bo", "DELETE", PLAN, 403, "no permissions boundary allows it"),
-    # Across accounts both sides must allow: first nothing is shared, then one document is.
+    # Across accounts both sides must allow: first no document is shared, then one.
     Step("gus", "GET", ROADMAP, 403, "no resource-based policy allows it"),
     Step("ada", "PUT", ROADMAP + "/policy", 204, "Everything of DocsAdmin", body=SHARE),
     Step("gus", "GET", ROADMAP, 200, "ShareWithGlobex"),
     Step("gina", "GET", ROADMAP, 403, "no identity-based policy allows it"),
     Step("gus", "PUT", ROADMAP, 403, "no resource-based policy allows it", body={"text": "ours now"}),
-    Step("ada", "DELETE", ROADMAP, 403, "Deny by NobodyDeletesTheRoadmap"),
-    # The organization has the last word.
+    Step("ada", "DELETE", ROADMAP, 403, "Deny by KeepTheRoadmap"),
+    # The organization's policies limit all others.
     Step("ada", "PUT", PLAN + "/tags", 204, "DocsAdmin", body={"tags": {**BLUE, "hold": "legal"}}),
-    Step("ada", "DELETE", PLAN, 403, "Deny by LegalHold of NobodyDeletesLegalHolds"),
+    Step("ada", "DELETE", PLAN, 403, "Deny by LegalHold of KeepLegalHolds"),
     Step("gus", "POST", "/exports", 403, "no service control policy allows it"),
-    # A machine with a key that is scoped down.
+    # A machine with a limited key.
     Step("robot", "GET", PLAN, 200, "Everything of DocsAdmin", by="api key"),
     Step("robot", "DELETE", "/documents/notes", 403, "no session policy allows it", by="api key"),
-    # Temporary credentials: a role for a while, a link to hand on, a pipeline without a key of its own.
+    # Temporary credentials: a role session, a presigned link, a pipeline without a key.
     Step("rita as auditor", "GET", SALARIES, 200, "ReadEverything of role/auditor/Audit", by="session"),
     Step("rita as auditor", "PUT", PLAN, 403, "no identity-based policy allows it", body={"text": "x"}, by="session"),
     Step("rita", "GET", PLAN, 200, "Read of DocsReader", by="presigned"),
     Step("pipeline of docs", "GET", PLAN, 200, "Read of DocsReader", by="token"),
     Step("pipeline of docs", "PUT", PLAN, 403, "no identity-based policy", body={"text": "x"}, by="token"),
     Step("pipeline of others", "GET", PLAN, 403, "sts:AssumeRoleWithWebIdentity", by="token"),
-    # Credentials that are no good, and none at all.
-    Step("nobody", "GET", PLAN, 401, "no resource-based policy allows it"),
+    # Invalid credentials, and none.
+    Step("anonymous", "GET", PLAN, 401, "no resource-based policy allows it"),
     Step("mallory (wrong secret)", "GET", PLAN, 401, "SignatureDoesNotMatch"),
     Step("mallory (unknown key)", "GET", PLAN, 401, "InvalidClientTokenId"),
     Step("rita (retired key)", "GET", PLAN, 401, "InvalidClientTokenId"),
     Step("rita", "GET", PLAN, 401, "Signature expired", minutes_late=15),
     Step("ed", "PUT", PLAN, 401, "SignatureDoesNotMatch", body={"text": "a"}, altered_body={"text": "b"}),
-    # What is not there is not there.
+    # Missing documents.
     Step("ada", "GET", "/documents/nothing", 404, "there is no such resource"),
     Step("ada", "DELETE", "/documents/notes", 204, "Everything of DocsAdmin"),
 ]

@@ -1,13 +1,13 @@
 """uvicorn with the TLS extension of ASGI: the verified client certificates of a connection, for `scope["extensions"]`.
 
-For versions of uvicorn that do not say it themselves. Give it to the server, and let the guard take what it says:
+For versions of uvicorn without the extension. Pass it to the server, and enable TLS certificates in the guard:
 
     uvicorn.run(app, http=CertificateProtocol, ssl_certfile="server.pem", ssl_keyfile="server.key",
                 ssl_ca_certs="fleet-ca.pem", ssl_cert_reqs=ssl.CERT_OPTIONAL)
     open_guard(…, client_certificates=["tls"])
 
-The handshake proves that the client has the key; whose certificate is good for what, the guard's trust anchors say. So
-`ssl_ca_certs` has their authorities. Python before 3.13 gives the client's own certificate alone, which is enough where
+The handshake proves that the client has the key; the guard's trust anchors define which certificates are accepted. So
+`ssl_ca_certs` has their authorities. Python before 3.13 returns only the client's own certificate, which is enough if
 a trust anchor signed it directly.
 """
 
@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class CertificateProtocol(H11Protocol):
-    """HTTP/1.1 of uvicorn, and who is at the other end of a TLS connection."""
+    """uvicorn's HTTP/1.1 protocol, with the client certificates of a TLS connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -39,7 +39,7 @@ class CertificateProtocol(H11Protocol):
 
 
 def verified_chain(connection: Any) -> list[str]:
-    """Return the client's certificates in PEM, its own first; none where it brought none."""
+    """Return the client's certificates in PEM, its own first; an empty list if it sent none."""
     if hasattr(connection, "get_verified_chain"):
         return [ssl.DER_cert_to_PEM_cert(each) for each in connection.get_verified_chain()]
     own = connection.getpeercert(binary_form=True)

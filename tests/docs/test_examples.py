@@ -1,7 +1,7 @@
-"""Every example in the README and in the pages runs.
+"""Run every example in the README and in the pages.
 
-The `python` blocks of one page are one program, run from top to bottom in a folder of their own, with warnings as
-errors. A block right below the comment `<!-- no-run -->` is left out. A block with a title (`yaml title="iam.yaml"`) is
+The `python` blocks of one page are one program, run from top to bottom in a separate folder, with warnings as
+errors. A block right below the comment `<!-- no-run -->` is skipped. A block with a title (`yaml title="iam.yaml"`) is
 written to that file first.
 """
 
@@ -31,7 +31,7 @@ def blocks_of(text: str) -> list[re.Match[str]]:
 
 
 def program_of(text: str) -> str:
-    """Join the blocks that run; each line keeps its number on the page, so that a traceback points at the page."""
+    """Join the blocks that run; each line keeps its line number, so that a traceback points at the page."""
     lines = [""] * (text.count("\n") + 1)
     for block in blocks_of(text):
         if block["language"] == "python" and not block["skipped"]:
@@ -67,15 +67,15 @@ def run(text: str, folder: Path, name: str = "page.md") -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
-    """Whoever copies the blocks of a page into a file has a program that runs."""
+def test_page_examples_run(path: Path, tmp_path: Path) -> None:
+    """The blocks of a page, copied into a file, are a program that runs."""
     needed(*sorted(set(re.findall(r"^(?:from|import) (iam_guard_\w+)", program_of(path.read_text("utf-8")), re.M))))
     done = run(path.read_text(encoding="utf-8"), tmp_path, path.name)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_readme_has_an_example() -> None:
-    """The README shows code, and that code is run by the test above."""
+def test_readme_has_an_example() -> None:
+    """The README has code that the test above runs."""
     assert ROOT / "README.md" in WITH_EXAMPLES
 
 
@@ -105,8 +105,8 @@ LAST
 """
 
 
-def test_a_wrong_example_fails(tmp_path: Path) -> None:
-    """The runner runs what it should, in order, and says which line of the page is wrong."""
+def test_wrong_example_fails_at_its_line(tmp_path: Path) -> None:
+    """The runner runs the right blocks, in order, and reports the failing line of the page."""
     good = PAGE.replace("LAST", 'import pathlib\nassert pathlib.Path("names.yaml").read_text() == "ann: 1\\n" and name')
     assert program_of(good).count("\n") == good.count("\n")
     bad = run(PAGE.replace("LAST", "undefined"), tmp_path, "page.py")

@@ -1,4 +1,4 @@
-"""The page that lists the files of each kind of change is true: they exist, and no other file has its example."""
+"""Check the page that lists the files of each kind of change: they exist, and no other file has the example."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def listed_in(section: str) -> set[str]:
 
 
 def files_with(word: str) -> set[str]:
-    """Return the files of the product that have a word."""
+    """Return the files of the product that contain a word."""
     command = ["git", "grep", "--untracked", "-lw", "--", word, "iam_guard", "integrations", "pyproject.toml"]
     return set(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_page_answers_for_twelve_changes() -> None:
+def test_page_covers_twelve_changes() -> None:
     assert len(SECTIONS) == 12
 
 
@@ -36,7 +36,7 @@ def test_listed_files_exist(change: str) -> None:
 
 @pytest.mark.parametrize("change", [change for change in SECTIONS if "Example: " in SECTIONS[change]])
 def test_only_listed_files_have_the_example(change: str) -> None:
-    """A file that is missing on the page is a file that the next such change forgets."""
+    """A file that is missing on the page would be forgotten in the next such change."""
     section = SECTIONS[change]
     listed = listed_in(section)
     found = files_with(section.partition("Example: `")[2].partition("`")[0])

@@ -1,4 +1,4 @@
-"""The example consumer: who is denied again and again is told of once, also across a crash."""
+"""Test the example consumer: repeated denials of a principal are one alert, also across a crash."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def denial(number: int, second: int, who: str = "mallory", outcome: str = "Impli
 
 def alerts(trail: Path, *more: str) -> list[dict[str, Any]]:
     arguments = [sys.executable, str(PROGRAM), str(trail), "--key", str(KEY.verifier), "--once", "--limit", "3", *more]
-    told = subprocess.run([*arguments, "--seconds", "60"], capture_output=True, text=True, check=True, timeout=300)
-    return [json.loads(line) for line in told.stdout.splitlines()]
+    run = subprocess.run([*arguments, "--seconds", "60"], capture_output=True, text=True, check=True, timeout=300)
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 def write(trail: Path, *lines: bytes) -> None:
@@ -58,13 +58,13 @@ def test_three_denials_in_a_minute_are_one_alert(tmp_path: Path) -> None:
         [denial(number, number, outcome="Allowed") for number in range(6)],
     ],
 )
-def test_fewer_denials_are_none(tmp_path: Path, lines: list[bytes]) -> None:
+def test_fewer_denials_raise_no_alert(tmp_path: Path, lines: list[bytes]) -> None:
     write(tmp_path, *lines)
     assert alerts(tmp_path) == []
 
 
 def test_denials_from_before_a_restart_still_count(tmp_path: Path) -> None:
-    """They are acknowledged only when they are too old to count."""
+    """Denials are acknowledged only when they are too old to count."""
     trail = tmp_path / "trail"
     write(trail, denial(0, 0), denial(1, 100), denial(2, 110))
     assert alerts(trail) == []

@@ -1,4 +1,4 @@
-"""The example service: every route, every request of the demo, and input that is no good."""
+"""Test the example service: every route, every request of the demo, and invalid input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "examples" / "documents"
 
 @pytest.fixture(scope="module")
 def parts() -> Iterator[dict[str, Any]]:
-    """The modules of the example, imported as they are when it is run in its folder."""
+    """Yield the modules of the example, imported as from its folder."""
     names = ("documents", "app", "requests_of_the_demo")
     with mock.patch.object(sys, "path", [str(FOLDER), *sys.path]):
         yield {name: __import__(name) for name in names}
@@ -37,7 +37,7 @@ def parts() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def client(parts: dict[str, Any], audit_file: Path) -> Iterator[TestClient]:
-    """The example with its own seed; `with` runs its start-up, which inspects the routes."""
+    """Yield a client of the example with its own seed; `with` runs its start-up, which inspects the routes."""
     guard = open_guard(FOLDER / "iam.yaml", audit=str(audit_file), services=[parts["app"].docs])
     app = parts["app"].create(guard)
     with TestClient(app, client=("127.0.0.1", 50000)) as opened:
@@ -47,7 +47,7 @@ def client(parts: dict[str, Any], audit_file: Path) -> Iterator[TestClient]:
 
 
 class Caller:
-    """Sends what people send, signed."""
+    """Sends signed requests of the demo's users."""
 
     def __init__(self, client: TestClient, parts: dict[str, Any], sign: Sign) -> None:
         self._client = client
@@ -65,13 +65,15 @@ def caller(client: TestClient, parts: dict[str, Any], sign: Sign) -> Caller:
     return Caller(client, parts, sign)
 
 
-def test_the_requests_of_the_demo(client: TestClient, parts: dict[str, Any], sign: Sign, audit_file: Path) -> None:
-    """Each is answered as the demo says, for the reason that it says, and is recorded."""
+def test_demo_requests_get_expected_answers(
+    client: TestClient, parts: dict[str, Any], sign: Sign, audit_file: Path
+) -> None:
+    """Each request gets the expected status, for the expected reason, and is recorded."""
     demo = parts["requests_of_the_demo"]
     now = botocore.auth.get_current_datetime
     for step in demo.REQUESTS:
         if step.by not in ("signature", "api key"):
-            continue  # what is got from STS and from a provider first: `make demo` does it, with servers
+            continue  # credentials from STS and from a provider need servers: `make demo` tests them
         content = b"" if step.body is None else json.dumps(step.body).encode()
         headers = {}
         if step.by == "api key":
@@ -88,14 +90,14 @@ def test_the_requests_of_the_demo(client: TestClient, parts: dict[str, Any], sig
             continue
         *_, record = read(audit_file)
         assert record["requestID"] == answer.headers["x-amzn-requestid"]
-        told = json.dumps(record, ensure_ascii=False)
+        text = json.dumps(record, ensure_ascii=False)
         for words in step.because.replace("Deny by ", "").split(" of "):
-            assert words in told or words.endswith(" allows it"), (step, record)
+            assert words in text or words.endswith(" allows it"), (step, record)
     replayed_as_recorded(audit_file)
 
 
 def replayed_as_recorded(audit_file: Path) -> None:
-    """Decide the recorded requests again: all come out as recorded, but for what only the application knows."""
+    """Decide the recorded requests again: all outcomes equal the recorded ones, if the store has the policies."""
     store = open_store(str(FOLDER / "iam.yaml"), Settings())
     result = compare_decisions(read(audit_file), Replayer(store, Settings()))
     store.close()
@@ -104,10 +106,9 @@ def replayed_as_recorded(audit_file: Path) -> None:
     assert list(result.incomparable) == ["the application passed the resource's policy, which no store contains"]
 
 
-def test_a_document_from_its_creation_to_its_end(caller: Caller) -> None:
-    """Every route once."""
+def test_every_route_once_in_a_document_lifecycle(caller: Caller) -> None:
     plan = "/documents/plan"
-    assert caller.send("nobody", "GET", "/health").json() == {"status": "ok"}
+    assert caller.send("anonymous", "GET", "/health").json() == {"status": "ok"}
     made = caller.send("ada", "POST", plan, {"text": "a", "tags": {"team": "blue"}})
     assert (made.status_code, made.json()["account"]) == (201, "111122223333")
     assert caller.send("ada", "POST", plan, {"text": "b"}).status_code == 409
@@ -125,9 +126,7 @@ def test_a_document_from_its_creation_to_its_end(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(("address", "status"), [("198.51.100.7", 200), ("2001:db8::7", 200), ("203.0.113.7", 403)])
-def test_who_may_export_is_a_matter_of_the_network(
-    parts: dict[str, Any], sign: Sign, address: str, status: int
-) -> None:
+def test_export_is_limited_to_the_office_network(parts: dict[str, Any], sign: Sign, address: str, status: int) -> None:
     """`aws:SourceIp`; a forwarding header of the caller changes nothing."""
     app = parts["app"].create()
     rita = parts["requests_of_the_demo"].ACCESS_KEYS["rita"]
@@ -169,7 +168,7 @@ BODIES = [
         if not str(body.id).startswith("text")
     ],
 )
-def test_a_bad_body_is_answered_400(caller: Caller, method: str, path: str, body: bytes) -> None:
+def test_invalid_body_gets_400(caller: Caller, method: str, path: str, body: bytes) -> None:
     """Never 500, and nothing is changed."""
     before = {"id": "plan", "account": "111122223333", "text": "a", "tags": {"team": "blue"}}
     caller.send("ada", "POST", "/documents/plan", {"text": "a", "tags": {"team": "blue"}})
@@ -180,7 +179,7 @@ def test_a_bad_body_is_answered_400(caller: Caller, method: str, path: str, body
 
 
 @pytest.mark.parametrize("body", [body for body in BODIES if "tags" not in str(body.id)])
-def test_a_bad_text_is_answered_400(caller: Caller, body: bytes) -> None:
+def test_invalid_text_gets_400(caller: Caller, body: bytes) -> None:
     caller.send("ada", "POST", "/documents/plan", {"text": "a"})
     assert caller.send("ada", "PUT", "/documents/plan", body).status_code == 400
     assert caller.send("ada", "GET", "/documents/plan").json()["text"] == "a"
@@ -208,8 +207,8 @@ def share(**changes: Any) -> bytes:
         (json.dumps({"Statement": []}).encode(), ""),
     ],
 )
-def test_a_bad_policy_is_refused_with_the_reason(caller: Caller, policy: bytes, reason: str) -> None:
-    """And not stored: the document goes on as it was."""
+def test_invalid_policy_gets_400_with_the_reason(caller: Caller, policy: bytes, reason: str) -> None:
+    """It is not stored: the document does not change."""
     caller.send("ada", "POST", "/documents/plan", {"text": "a"})
     answer = caller.send("ada", "PUT", "/documents/plan/policy", policy)
     assert answer.status_code == 400, answer.text
@@ -220,8 +219,8 @@ def test_a_bad_policy_is_refused_with_the_reason(caller: Caller, policy: bytes, 
 
 
 @pytest.mark.parametrize("id", ["a b", "é", "a:b", "*", "a?b", "a#b", "'", '"', "{document_id}", "-"])
-def test_any_id_is_a_name_and_nothing_else(caller: Caller, id: str) -> None:
-    """M-21: whatever stands in a path is a character of the resource's name."""
+def test_special_characters_in_an_id_are_literal(caller: Caller, id: str) -> None:
+    """M-21: every character of a path is literal in the resource's name."""
     path = f"/documents/{quote(id, safe='')}"
     made = caller.send("ada", "POST", path, {"text": "a"})
     assert (made.status_code, made.json()["id"]) == (201, id)
@@ -229,8 +228,8 @@ def test_any_id_is_a_name_and_nothing_else(caller: Caller, id: str) -> None:
     assert caller.send("gus", "GET", path).status_code == 403
 
 
-def test_id_that_could_name_another_document_is_refused(caller: Caller) -> None:
-    """A control character or a backslash in a name: 400."""
+def test_ambiguous_id_gets_400(caller: Caller) -> None:
+    """A control character or a backslash in a name is ambiguous."""
     for id in ("\0", "a\nb", "a\\b"):
         for name in ("ada", "gus"):
             assert caller.send(name, "POST", f"/documents/{quote(id, safe='')}", {"text": "a"}).status_code == 400
