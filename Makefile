@@ -25,12 +25,13 @@ demo: $(VENV)/.installed ## Start the example service, drive it with real client
 test: $(VENV)/.installed-dev $(CLIENTS)/.installed ## Run the whole test suite
 	IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n auto $(ARGS)
 
-check: $(VENV)/.installed-dev ## The front door: style, types, floors, names, docs
+check: $(VENV)/.installed-dev ## The front door: style, types, layers, names, words, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/duplicates.py
+	$(BIN)/python -m tools.words
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python -m pytest --quiet -n auto tests/docs

@@ -56,7 +56,7 @@ class IncompleteSignature(CredentialError):
 
 
 class InvalidClientTokenId(CredentialError):
-    """The key does not exist or is not active (rule R-31)."""
+    """The key does not exist or is not active."""
 
     code = "InvalidClientTokenId"
 

@@ -110,7 +110,7 @@ def is_signature(key: Key, signature: str, text: bytes) -> bool:
     """Return whether a signature of a text was made with the key."""
     if isinstance(key, SigningKey):
         return same(signature, key.signature(text))
-    return sigv4a.is_signature(key, signature, text)
+    return sigv4a.is_asymmetric_signature(key, signature, text)
 
 
 class SigningKey:

@@ -39,7 +39,7 @@ def public_key(secret: str, access_key_id: str) -> PublicKey:
     raise SignatureDoesNotMatch()  # after 254 blocks above the order of the curve, 1 in 2^8128
 
 
-def is_signature(key: PublicKey, signature: str, text: bytes) -> bool:
+def is_asymmetric_signature(key: PublicKey, signature: str, text: bytes) -> bool:
     """Return whether a signature (hexadecimal DER of two numbers) is valid for `text`."""
     try:
         key.verify(bytes.fromhex(signature), text, _ECDSA)

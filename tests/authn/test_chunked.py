@@ -18,7 +18,7 @@ from iam_guard.authn.chunked import MIN_CHUNK_SIZE, ChunkedBody
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, SigV4Credential
 from iam_guard.authn.sigv4 import signing_key
-from iam_guard.authn.sigv4a import is_signature
+from iam_guard.authn.sigv4a import is_asymmetric_signature
 from iam_guard.errors import (
     IamGuardError,
     IncompleteSignature,
@@ -116,7 +116,7 @@ def decoder(stated: str, length: int, trailer: str | None = None, *, max_chunk: 
     if "ECDSA" in stated:
         made.begin(
             CREDENTIAL._replace(algorithm=ASYMMETRIC),
-            lambda signature, text: is_signature(PRIVATE.public_key(), signature, text),
+            lambda signature, text: is_asymmetric_signature(PRIVATE.public_key(), signature, text),
         )
     else:
         made.begin(CREDENTIAL, lambda signature, text: signature == HMAC_KEY.signature(text))

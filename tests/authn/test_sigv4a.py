@@ -80,7 +80,7 @@ def test_unknown_key_costs_as_much_as_wrong_secret() -> None:
     one = signed_by_crt(PLAIN, "sigv4a", "header")
     with (
         mock.patch.object(sigv4a, "public_key", wraps=sigv4a.public_key) as derived,
-        mock.patch.object(sigv4a, "is_signature", wraps=sigv4a.is_signature) as checked,
+        mock.patch.object(sigv4a, "is_asymmetric_signature", wraps=sigv4a.is_asymmetric_signature) as checked,
     ):
         with pytest.raises(InvalidClientTokenId):
             authenticated(one, access_key=None, now=THEN)

@@ -30,7 +30,7 @@ def load_credential(call: ServiceCall, kind: CredentialKind, owner: Row | None, 
     return require_row(row, kind.missing.format(id))
 
 
-def list_handler(kind: CredentialKind, member: str, describe: Callable[[Row, str], Output]) -> Handler:
+def list_credentials(kind: CredentialKind, member: str, describe: Callable[[Row, str], Output]) -> Handler:
     """Return the handler that lists the credentials of one owner, sorted by id."""
 
     def list_credentials(call: ServiceCall, parameters: Input) -> Output:

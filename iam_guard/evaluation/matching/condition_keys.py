@@ -45,7 +45,7 @@ _WORKLOAD = "credentials delivered to that workload"
 _TRUSTED_IDENTITY = "the session carries a trusted identity context"
 _ASSUME = "the call assumes a role and passes it"
 _BEARER = "bearer tokens and GetWebIdentityToken"
-_FEDERATION = "the federation call, and sessions where rule K-34 says so"
+_FEDERATION = "the federation call, and sessions of it where AWS keeps the key"
 
 KEYS: tuple[KeyRow, ...] = (
     *_rows(  # E.1

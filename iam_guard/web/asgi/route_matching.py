@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any, Final
 
-from iam_guard.web.asgi.routes import guards_of, is_router, routes_of
+from iam_guard.web.asgi.routes import is_router, route_guards, routes_of
 from iam_guard.web.connection import headers_at_host
 from iam_guard.web.endpoints import mark_of, own_mark
 from iam_guard.web.requirement import OWN_GUARD, PUBLIC, takes_unsigned
@@ -67,7 +67,7 @@ def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
     if route is None:
         return None
     endpoint, mounted = getattr(route, "endpoint", None), getattr(route, "app", None)
-    if (endpoint is None and mounted is None) or any(own_mark(guard) != PUBLIC for guard in guards_of(route)):
+    if (endpoint is None and mounted is None) or any(own_mark(guard) != PUBLIC for guard in route_guards(route)):
         return UNRESOLVED
     return endpoint_of(mounted, {**scope, **child}) if endpoint is None else endpoint
 
@@ -110,7 +110,7 @@ def answering_endpoint(scope: Mapping[str, Any]) -> Any:
     if mark is not None:
         return endpoint
     route = (scope.get("fastapi") or {}).get("effective_route_context")
-    guards = [guard for part in (handler, route, scope.get("route")) for guard in guards_of(part)]
+    guards = [guard for part in (handler, route, scope.get("route")) for guard in route_guards(part)]
     if guards:
         return next((guard for guard in guards if own_mark(guard) != PUBLIC), guards[0])
     return None if is_router(endpoint) else endpoint

@@ -47,7 +47,7 @@ def is_router(endpoint: Any) -> bool:
     return endpoint is None or bool(routes_of(endpoint))
 
 
-def guards_of(route: Any) -> list[Any]:
+def route_guards(route: Any) -> list[Any]:
     """Return what a route calls before its endpoint and is marked: dependencies of FastAPI, guards of Litestar."""
     found = []
     resolve = getattr(route, "resolve_guards", None)
@@ -99,7 +99,7 @@ def _endpoints_of_route(route: Any, prefix: str) -> Iterator[Endpoint]:
     elif hasattr(group, "add_frontend_route"):
         before = prefix + getattr(route, "frontend_prefix", "")
         for frontend in group.routes:
-            yield endpoint_row(before + frontend.path, ("GET", "HEAD"), "frontend", frontend.app, *guards_of(route))
+            yield endpoint_row(before + frontend.path, ("GET", "HEAD"), "frontend", frontend.app, *route_guards(route))
     elif contexts is not None:
         yield from _walk([getattr(context, "starlette_route", None) or context for context in contexts()], prefix)
     elif handlers:
@@ -134,7 +134,7 @@ def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
             yield from _walk(routes_of(endpoint), path.rstrip("/"))
             continue
         name = name_of(getattr(endpoint, "func", endpoint))
-        guards = [guard for guard in guards_of(handler) if own_mark(guard) != BY_MAP]  # the route map adds its own
+        guards = [guard for guard in route_guards(handler) if own_mark(guard) != BY_MAP]  # the route map adds its own
         is_added = getattr(endpoint, "__module__", "").startswith("litestar.")  # OPTIONS: a new function for each path
         runs = getattr(endpoint, "__code__", endpoint) if is_added else endpoint
         yield endpoint_row(path, methods_of(handler), name, endpoint, *guards, handler=runs)
@@ -156,7 +156,7 @@ def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
     if not hasattr(route, "methods"):
         methods = ("WEBSOCKET",)
     if not inspect.isclass(endpoint) or own_mark(endpoint) is not None:
-        yield endpoint_row(path, methods, name, endpoint, *guards_of(route))
+        yield endpoint_row(path, methods, name, endpoint, *route_guards(route))
         return
     handlers = [(method, getattr(endpoint, method)) for method in _METHODS if hasattr(endpoint, method)]
     for method, handler in handlers:

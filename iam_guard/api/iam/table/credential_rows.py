@@ -25,7 +25,7 @@ from iam_guard.api.iam.authorization_targets import (
 )
 from iam_guard.api.iam.credential_owners import device_owner_target
 from iam_guard.api.iam.tags import create_operation, tag_operations
-from iam_guard.api.iam.user_credentials import change_operations, list_handler
+from iam_guard.api.iam.user_credentials import change_operations, list_credentials
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
@@ -44,7 +44,7 @@ ROWS: Mapping[str, Operation] = {
     ),
     "GetLoginProfile": Operation(login_profiles.get_login_profile, USER, reads=True),
     "ListAccessKeys": Operation(
-        list_handler(access_keys.ACCESS_KEY, "AccessKeyMetadata", access_keys.describe_access_key), USER, reads=True
+        list_credentials(access_keys.ACCESS_KEY, "AccessKeyMetadata", access_keys.describe_access_key), USER, reads=True
     ),
     **change_operations("AccessKey", access_keys.ACCESS_KEY),
     "UpdateAccountPasswordPolicy": Operation(password_policy.update_account_password_policy),
@@ -68,7 +68,7 @@ ROWS: Mapping[str, Operation] = {
         server_certificates.list_server_certificates, path_target("server-certificate"), reads=True
     ),
     "ListSigningCertificates": Operation(
-        list_handler(
+        list_credentials(
             signing_certificates.SIGNING_CERTIFICATE, "Certificates", signing_certificates.describe_signing_certificate
         ),
         USER,
@@ -95,7 +95,7 @@ ROWS: Mapping[str, Operation] = {
     # --- SSH keys
     "GetSSHPublicKey": Operation(ssh_keys.get_ssh_public_key, USER, reads=True),
     "ListSSHPublicKeys": Operation(
-        list_handler(ssh_keys.SSH_KEY, "SSHPublicKeys", ssh_keys.describe_ssh_key), USER, reads=True
+        list_credentials(ssh_keys.SSH_KEY, "SSHPublicKeys", ssh_keys.describe_ssh_key), USER, reads=True
     ),
     **change_operations("SSHPublicKey", ssh_keys.SSH_KEY),
     "UploadSSHPublicKey": Operation(ssh_keys.upload_ssh_public_key, USER),
