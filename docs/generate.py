@@ -388,13 +388,13 @@ def layers_picture() -> str:
     layers = [layer.strip("()").split(" | ") for layer in import_layers() if layer != "(__main__)"]
     width, step, height = 720, 58, 38
     drawn: list[str] = []
-    for number, rooms in enumerate(layers):
-        room_width = (width - 20 * (len(rooms) + 1)) // len(rooms)
-        for place, room in enumerate(rooms):
-            left, top = 20 + place * (room_width + 20), 16 + number * step
+    for number, packages in enumerate(layers):
+        box = (width - 20 * (len(packages) + 1)) // len(packages)
+        for place, package in enumerate(packages):
+            left, top = 20 + place * (box + 20), 16 + number * step
             drawn += [
-                f'<rect x="{left}" y="{top}" width="{room_width}" height="{height}" rx="6"/>',
-                f'<text x="{left + room_width // 2}" y="{top + 25}">{room}</text>',
+                f'<rect x="{left}" y="{top}" width="{box}" height="{height}" rx="6"/>',
+                f'<text x="{left + box // 2}" y="{top + 25}">{package}</text>',
             ]
         if number:
             drawn.append(f'<path d="M{width // 2} {16 + number * step - 18}v12m-4 -5l4 5l4 -5"/>')

@@ -95,7 +95,7 @@ def test_test_modules_do_not_read_the_clock_at_import() -> None:
     assert [*clocks_read_at_import(sample)] == [2, 3]
 
 
-# --- floors and circles ------------------------------------------------------------------------------------------
+# --- layers and circles ------------------------------------------------------------------------------------------
 
 
 def test_import_contracts_are_kept() -> None:

@@ -233,9 +233,9 @@ class Trail:
         """Return the usage of this process's pipeline; None if the trail is not a folder."""
         return None if self._pipeline is None else self._pipeline.usage()
 
-    def may_wait(self, action: str) -> bool:
+    def may_block(self, action: str) -> bool:
         """Return whether recording an Allow of this action may block, which is not permitted on an event loop."""
-        return self._pipeline is not None and self._pipeline.may_wait(action)
+        return self._pipeline is not None and self._pipeline.may_block(action)
 
     def close(self) -> None:
         """Write pending lines and close; a later Allow is refused because it cannot be recorded."""

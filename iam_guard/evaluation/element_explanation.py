@@ -75,20 +75,20 @@ def _guarded(
 
 def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
     entries = compiled.statement.principals or ()
-    kinship = compiled.kinship(request.principal)
+    principal_match = compiled.principal_match(request.principal)
     note, change = _NO_PRINCIPAL, "the statement would have to name the caller"
-    if kinship is not None:
-        note = _NAMED[kinship]
+    if principal_match is not None:
+        note = _NAMED[principal_match]
     elif entries:
         note = f"it does not name {quoted(request.principal.arn)}"
         change = f"the caller would have to be {either([value for _, value in entries])}"
     return Element(
         "Principal",
-        kinship is not None,
+        principal_match is not None,
         tuple(ExplainedEntry(_written(entry), _names(entry, request.principal)) for entry in entries),
         _names_of(request.principal),
         note=note,
-        change=None if kinship is not None else change,
+        change=None if principal_match is not None else change,
     )
 
 

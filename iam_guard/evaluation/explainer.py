@@ -196,7 +196,7 @@ class _TreeBuilder:
     def _note(self, hit: Hit) -> str | None:
         owner = self._request.owner
         is_own = owner is None or owner == self._request.principal.account
-        if hit.kinship is PrincipalMatch.ACCOUNT and is_own and hit.candidate.policy.ref.type in _DELEGATING:
+        if hit.principal_match is PrincipalMatch.ACCOUNT and is_own and hit.candidate.policy.ref.type in _DELEGATING:
             return "it names the account, and so only delegates to the account's own policies"  # E-30.3
         return hit.reason.note
 

@@ -59,7 +59,7 @@ def _within_account(request: AccessRequest, action: str, policies: Bundle, resou
         return Grant((_ROOT,), _session(request, action, policies))  # E-63, S-35
     if resource_side is not None and _grants_directly(request, policies, resource_side):
         return Grant((resource_side.reason,), ())  # E-30.1
-    if resource_side is not None and resource_side.kinship is not PrincipalMatch.ACCOUNT:
+    if resource_side is not None and resource_side.principal_match is not PrincipalMatch.ACCOUNT:
         return Grant((resource_side.reason,), _limits(request, action, policies))  # E-30.2, PARENT
     return _caller_side(request, action, policies)  # E-30.2; ACCOUNT only delegates, E-30.3
 
@@ -76,7 +76,7 @@ def _mandatory(
     if _grants_directly(request, policies, resource_side):
         missing = _boundary(request, action, policies) if why is Mandatory.TRUST else ()  # E-48
         return Grant((reason,), missing)
-    if resource_side.kinship is not PrincipalMatch.ACCOUNT:
+    if resource_side.principal_match is not PrincipalMatch.ACCOUNT:
         return Grant((reason,), _limits(request, action, policies))
     identity, missing = _caller_side(request, action, policies)
     return Grant((reason, *identity), missing)
@@ -89,7 +89,7 @@ def _grants_directly(request: AccessRequest, policies: Bundle, resource_side: Hi
     applies.
     """
     scoped_user = request.principal.type is PrincipalType.USER and policies.session is not None
-    return resource_side.kinship is PrincipalMatch.DIRECT and not scoped_user
+    return resource_side.principal_match is PrincipalMatch.DIRECT and not scoped_user
 
 
 def _caller_side(request: AccessRequest, action: str, policies: Bundle) -> Grant:

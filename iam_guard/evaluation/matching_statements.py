@@ -19,12 +19,12 @@ _log = logging.getLogger("iam_guard.evaluation")
 class Hit(NamedTuple):
     """A statement that applies, the decision's reason if it decides, and how it names the caller.
 
-    `kinship` is None for a policy type without principals, and for every Deny.
+    `principal_match` is None for a policy type without principals, and for every Deny.
     """
 
     candidate: Candidate
     reason: Reason
-    kinship: PrincipalMatch | None = None
+    principal_match: PrincipalMatch | None = None
 
 
 def find_deny(layer: Layer, request: AccessRequest, action: str, *, bounded: bool) -> Hit | None:
@@ -43,9 +43,9 @@ def find_allow(layer: Layer, request: AccessRequest, action: str) -> Hit | None:
         hit = _allow(candidate, request)
         if hit is None:
             continue
-        if hit.kinship is None or hit.kinship is PrincipalMatch.DIRECT:
+        if hit.principal_match is None or hit.principal_match is PrincipalMatch.DIRECT:
             return hit
-        if best is None or best.kinship is None or hit.kinship > best.kinship:
+        if best is None or best.principal_match is None or hit.principal_match > best.principal_match:
             best = hit
     return best
 
@@ -74,14 +74,14 @@ def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | 
 def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
     """Return the hit of one Allow statement. One that cannot be evaluated does not apply (rule C-45)."""
     statement = candidate.statement
-    kinship: PrincipalMatch | None = None
+    principal_match: PrincipalMatch | None = None
     try:
         if candidate.names_principals:
-            kinship = statement.kinship(request.principal)
-            if kinship is None:
+            principal_match = statement.principal_match(request.principal)
+            if principal_match is None:
                 return None  # G-31
         if statement.matches_resource(request) and statement.matches_conditions(request):
-            return Hit(candidate, candidate.reason, kinship)
+            return Hit(candidate, candidate.reason, principal_match)
     except Exception as error:  # noqa: BLE001  an error must deny
         _log_error(candidate, error)
     return None
@@ -91,7 +91,7 @@ def names_caller(statement: CompiledStatement, request: AccessRequest, *, bounde
     """Return whether a statement names the caller; `bounded` callers have a permissions boundary."""
     if bounded and statement.denies and statement.statement.not_principals is not None:
         return True  # E-74
-    return statement.kinship(request.principal) is not None
+    return statement.principal_match(request.principal) is not None
 
 
 def _log_error(candidate: Candidate, error: Exception) -> str:

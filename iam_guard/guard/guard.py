@@ -161,7 +161,7 @@ class Guard:
         """Decide like `decide`, if that takes no wait for the store, the disk or the resource loader; otherwise return
         None, without effect.
         """
-        if self.trail.may_wait(action):
+        if self.trail.may_block(action):
             return None
         if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
             return None  # the application's loader may query its own tables

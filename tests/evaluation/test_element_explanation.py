@@ -71,9 +71,9 @@ def test_identity_based_statement_has_no_principal() -> None:
 @pytest.mark.parametrize(
     ("breaking", "statement", "name"),
     [
-        (CompiledStatement.kinship.__name__, {"Principal": "*", "Action": "a:B"}, "Principal"),
+        (CompiledStatement.principal_match.__name__, {"Principal": "*", "Action": "a:B"}, "Principal"),
         (
-            CompiledStatement.kinship.__name__,
+            CompiledStatement.principal_match.__name__,
             {"Effect": "Deny", "NotPrincipal": {"AWS": A}, "Action": "a:B"},
             "NotPrincipal",
         ),

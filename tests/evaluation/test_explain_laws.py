@@ -80,7 +80,7 @@ def statements_of(
 
 
 def is_expected_to_apply(type: PolicyType, statement: CompiledStatement, request: AccessRequest, bounded: bool) -> bool:
-    is_named = type not in WITH_PRINCIPAL or statement.kinship(request.principal) is not None
+    is_named = type not in WITH_PRINCIPAL or statement.principal_match(request.principal) is not None
     if statement.denies and bounded and statement.statement.not_principals is not None:
         is_named = True  # E-74
     return is_named and statement.applies(request, request.action.lower())

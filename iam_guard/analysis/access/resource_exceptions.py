@@ -56,4 +56,4 @@ def with_exceptions(
 def is_named(statement: CompiledStatement, principal: Principal) -> bool:
     """Return whether a statement of a resource policy applies to the principal, by name or through `NotPrincipal`."""
     excludes = statement.statement.not_principals is not None
-    return excludes or statement.kinship(principal) is not None
+    return excludes or statement.principal_match(principal) is not None

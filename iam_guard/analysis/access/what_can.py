@@ -208,7 +208,7 @@ class _PrincipalQuestions:
         for arn, service, policy in self._shared_resources():
             if service == action.service.name:
                 about = policy.content.about(folded)
-                if any(not statement.denies and statement.kinship(caller) is not None for statement in about):
+                if any(not statement.denies and statement.principal_match(caller) is not None for statement in about):
                     yield arn
 
     def _shared_resources(self) -> list[tuple[str, str, CompiledPolicy]]:

@@ -3,7 +3,7 @@
 Each process starts its writer thread with its first record, so forking is safe: the child has an empty queue and no
 thread, and starts its own shard. Nothing here blocks a thread that runs an event loop. There, an ordinary record is
 queued immediately or handled as for a full queue; a record that must be on the disk before the response is refused, and
-the caller has to use a worker thread (`may_wait` reports this in advance).
+the caller has to use a worker thread (`may_block` reports this in advance).
 
 `Followers` of the trail in the same process start with its first record, and end after its last.
 """
@@ -126,7 +126,7 @@ class Pipeline:
             raise NotRecordedError(why)
         return False
 
-    def may_wait(self, action: str) -> bool:
+    def may_block(self, action: str) -> bool:
         """Return whether recording an Allow of this action may block: for the disk, or for queue capacity."""
         return class_of_allow(action).is_durable or self._queue.lanes[ALLOWED.number].is_half_full
 

@@ -60,7 +60,7 @@ class CompiledStatement:
             self.matches_action(folded_action) and self.matches_resource(request) and self.matches_conditions(request)
         )
 
-    def kinship(self, principal: Principal) -> PrincipalMatch | None:
+    def principal_match(self, principal: Principal) -> PrincipalMatch | None:
         """Return how the statement names the caller; None if it does not, or has no principals (rule G-31)."""
         if self._principals is not None:
             return self._principals.match(principal)

@@ -615,9 +615,9 @@ def test_collected_pipeline_writes_records_and_ends_thread(tmp_path: Path) -> No
 
 
 def test_event_loop_is_never_blocked(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
-    """A full queue drops at once; durable records are refused, and `may_wait` reports that in advance."""
+    """A full queue drops at once; durable records are refused, and `may_block` reports that in advance."""
     pipeline = opened(queue_size=4, wait=300.0)
-    assert (pipeline.may_wait("docs:GetDocument"), pipeline.may_wait("iam:GetUser")) == (False, True)
+    assert (pipeline.may_block("docs:GetDocument"), pipeline.may_block("iam:GetUser")) == (False, True)
 
     async def put(row: RecordClass) -> bool:
         return pipeline.put(record(50), row)
@@ -628,7 +628,7 @@ def test_event_loop_is_never_blocked(tmp_path: Path, opened: Callable[..., Pipel
     pipeline.put(record(0), ADMIN)
     with blocked(disk):
         fill(pipeline, disk)
-        assert pipeline.may_wait("docs:GetDocument")
+        assert pipeline.may_block("docs:GetDocument")
         began = time.monotonic()
         assert asyncio.run(put(READ)) is False
         with pytest.raises(NotRecordedError):

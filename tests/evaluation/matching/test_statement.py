@@ -176,19 +176,19 @@ def test_variables_follow_the_version() -> None:
 
 def test_principal_match_follows_the_principal_element() -> None:
     """Rules E-20, G-31: a statement without principals matches no caller."""
-    assert statement(principals=(("AWS", ALICE.arn),)).kinship(ALICE) is PrincipalMatch.DIRECT
-    assert statement(principals=(("AWS", "111122223333"),)).kinship(ALICE) is PrincipalMatch.ACCOUNT
-    assert statement(principals=()).kinship(ALICE) is None
-    assert statement().kinship(ALICE) is None
+    assert statement(principals=(("AWS", ALICE.arn),)).principal_match(ALICE) is PrincipalMatch.DIRECT
+    assert statement(principals=(("AWS", "111122223333"),)).principal_match(ALICE) is PrincipalMatch.ACCOUNT
+    assert statement(principals=()).principal_match(ALICE) is None
+    assert statement().principal_match(ALICE) is None
 
 
 def test_not_principal_matches_callers_that_are_not_exempt() -> None:
     """Rules E-70, E-71, G-34: in a Deny only."""
     exempt = (("AWS", ALICE.arn), ("AWS", "111122223333"))
-    assert statement(Effect.DENY, not_principals=exempt).kinship(ALICE) is None
-    assert statement(Effect.DENY, not_principals=exempt).kinship(Principal.anonymous()) is PrincipalMatch.DIRECT
-    assert statement(Effect.DENY, not_principals=()).kinship(ALICE) is PrincipalMatch.DIRECT
-    assert statement(Effect.ALLOW, not_principals=()).kinship(ALICE) is None
+    assert statement(Effect.DENY, not_principals=exempt).principal_match(ALICE) is None
+    assert statement(Effect.DENY, not_principals=exempt).principal_match(Principal.anonymous()) is PrincipalMatch.DIRECT
+    assert statement(Effect.DENY, not_principals=()).principal_match(ALICE) is PrincipalMatch.DIRECT
+    assert statement(Effect.ALLOW, not_principals=()).principal_match(ALICE) is None
 
 
 # --- errors ------------------------------------------------------------------------------------------------------
