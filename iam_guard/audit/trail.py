@@ -40,7 +40,7 @@ from iam_guard.audit.writer.sampling import Sampling, SamplingReporter
 from iam_guard.audit.writer.termination import END_SHARD_TIMEOUT
 from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
-from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.principal import CredentialKind, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from iam_guard.model.usage import AuditUsage, CacheUsage
@@ -186,7 +186,12 @@ class Trail:
             raise DecisionUnavailable(message) from refusal
 
     def record_authentication(
-        self, error: IamGuardError, call: Call | None, *, kind: str = "unknown", credential_id: str | None = None
+        self,
+        error: IamGuardError,
+        call: Call | None,
+        *,
+        kind: CredentialKind = "unknown",
+        credential_id: str | None = None,
     ) -> None:
         """Record refused credentials; `credential_id` is the claimed id, if it is not secret."""
         self._telemetry.record_authentication(kind, error)

@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from cryptography.x509 import Certificate
 
+from iam_guard.model.principal import CredentialKind
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
 """The algorithm of SigV4A, which signs for a set of regions."""
@@ -98,8 +100,7 @@ AnyCredential: TypeAlias = SigV4Credential | ApiKeyCredential | TokenCredential 
 class Claim(NamedTuple):
     """The unverified kind and id of a request's credential, for the audit trail and for caches."""
 
-    kind: str
-    """`sigv4`, `api-key`, `oidc`, `x509`, `unknown`, `none`."""
+    kind: CredentialKind
     id: str | None
     """The access key id, API key id or certificate fingerprint."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id, is_service_linked_role
@@ -47,12 +48,15 @@ class Issued:
     mfa_at: datetime | None = None
 
 
+CredentialKind: TypeAlias = Literal["sigv4", "sts", "api-key", "oidc", "x509", "none", "unknown"]
+"""The one list of kinds of credentials; `unknown` is one that could not be parsed. Audit records have these names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """The credential that the caller authenticated with, for the audit trail. Nothing secret."""
 
-    kind: str
-    """`sigv4`, `sts`, `api-key`, `oidc`, `x509`, `none`."""
+    kind: CredentialKind
     id: str | None = None
     """The access key id, API key id, certificate fingerprint, or a digest of the token."""
     region: str | None = None

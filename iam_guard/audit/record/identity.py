@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iam_guard.model.arn import account_of
-from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.principal import CredentialKind, Principal, PrincipalType
 
 _TYPE = {
     PrincipalType.ROOT: "Root",
@@ -58,7 +58,7 @@ def _web_identity(principal: Principal) -> dict[str, object]:
     )
 
 
-def unknown_identity(kind: str, credential_id: str | None) -> dict[str, object]:
+def unknown_identity(kind: CredentialKind, credential_id: str | None) -> dict[str, object]:
     """Return the identity for refused credentials: the caller is unknown, except for the credential id."""
     return present({"type": "Unknown", _CREDENTIAL_MEMBER.get(kind, "credentialId"): credential_id})
 

@@ -19,6 +19,7 @@ from iam_guard.audit.record.record import reason_code
 from iam_guard.audit.record.redaction import mask
 from iam_guard.errors import IamGuardError
 from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.principal import CredentialKind
 from iam_guard.model.usage import AuditUsage, CacheUsage, SinkUsage
 
 ACTION = "iam_guard.action"
@@ -185,7 +186,7 @@ class Telemetry:
         if span.is_recording():
             span.set_attributes({ACTION: action, OUTCOME: outcome, REASON: "Error", ERROR_TYPE: error.code})
 
-    def record_authentication(self, kind: str, error: IamGuardError | None = None) -> None:
+    def record_authentication(self, kind: CredentialKind, error: IamGuardError | None = None) -> None:
         """Record credentials that were accepted, or refused with `error`."""
         self._authentications.add(1, {CREDENTIAL_KIND: kind, RESULT: "Accepted" if error is None else error.code})
         if error is not None:

@@ -30,7 +30,7 @@ from iam_guard.audit.record.redaction import clip, mask
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision, Outcome, PolicySet, PolicyType, Reason
 from iam_guard.model.own_services import PREFIXES
-from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.principal import CredentialKind, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
@@ -164,7 +164,12 @@ def _shadow_members(shadow: Decision) -> dict[str, object]:
 
 
 def authentication_record(
-    error: IamGuardError, call: Call | None, stamp: Stamp, *, kind: str = "unknown", credential_id: str | None = None
+    error: IamGuardError,
+    call: Call | None,
+    stamp: Stamp,
+    *,
+    kind: CredentialKind = "unknown",
+    credential_id: str | None = None,
 ) -> dict[str, object]:
     """Return the record of refused credentials; there is no decision, since the caller is unknown."""
     record = envelope(AUTHENTICATE, call, stamp)
