@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import spread
+from tools import words
 from tools.duplicates import ALLOWED, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,17 +41,17 @@ def test_package_has_modules() -> None:
 # --- sizes and docstrings ----------------------------------------------------------------------------------------
 
 
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
 def test_modules_and_functions_are_short() -> None:
     """At most 400 lines for a file, 60 for a function."""
-    too_long = []
-    for path in MODULES:
-        if len(path.read_text(encoding="utf-8").splitlines()) > MAX_LINES_OF_A_FILE:
-            too_long.append(name_of(path))
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                if (node.end_lineno or node.lineno) - node.lineno + 1 > MAX_LINES_OF_A_FUNCTION:
-                    too_long.append(f"{name_of(path)}: {node.name}")
-    assert too_long == []
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = [(path, node) for path in MODULES for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
+    long_files = [path for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > MAX_LINES_OF_A_FILE]
+    assert [name_of(path) for path in long_files] == []
+    assert [node.name for _, node in functions if lines_of(node) > MAX_LINES_OF_A_FUNCTION] == []
 
 
 def test_every_module_has_a_docstring() -> None:
@@ -202,6 +203,19 @@ def test_repeated_names_are_found(tmp_path: Path) -> None:
     assert find(package, {}) == ["parse: package/one.py, package/two.py"]
     assert find(package, {"parse": "the verb of both"}) == []
     assert find(package, {"parse": "the verb of both", "Once": "?"}) == ["Once: allowed, but defined once at most"]
+
+
+def test_private_words_are_not_used() -> None:
+    """In names, docstrings, comments and documentation."""
+    assert [str(place) for place in words.find()] == []
+
+
+def test_private_words_are_found() -> None:
+    text = '"""Give it to {0}."""\n# {0} is {1}\nMOS{2}_X = 1\nfor each in ():\n    {3}_key = "{0} in data"\n'
+    text = text.format("no" + "body", "at " + "hand", "T", "to" + "ld")
+    found = {place.word for place in words.find_in("module.py", text)}
+    assert found == {"Give", "no" + "body", "at " + "hand", "MOS" + "T_X", "for each in", "to" + "ld"}
+    assert [place.line for place in words.find_in("page.md", "fine\nWho" + "ever asks\n")] == [2]
 
 
 # --- forbidden text ----------------------------------------------------------------------------------------------
