@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -68,6 +69,14 @@ def spread(cases: Sequence[Item], count: int) -> list[Item]:
     if len(cases) <= count:
         return list(cases)
     return [cases[round(place * (len(cases) - 1) / max(1, count - 1))] for place in range(count)]
+
+
+ROOT_LEVEL = logging.getLogger().level
+
+
+def pytest_runtest_teardown() -> None:
+    """Reset the level of the root logger: Litestar's applications lower it for the whole process."""
+    logging.getLogger().setLevel(ROOT_LEVEL)
 
 
 def pytest_collection_finish() -> None:
