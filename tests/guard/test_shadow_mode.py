@@ -131,7 +131,7 @@ def test_candidate_error_does_not_change_the_decision(opened: Open, tmp_path: Pa
 
 def test_warm_requires_both_stores(opened: Open) -> None:
     """A decision that waits for the candidate's store must not run in the event loop."""
-    guard = opened()
+    guard = opened(epoch_poll=3600.0)
     guard.decide(RITA, "docs:Get", DOCUMENT)
     assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
     with mock.patch.object(ShadowMode, "difference", side_effect=CacheMiss):

@@ -65,6 +65,7 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
         services=[Service("docs")],
         audit=f"{tmp_path}/trail/",
         audit_key_file=f"{tmp_path}/key",
+        epoch_poll=3600.0,  # no poll is due in a test, however slow it is
     )
     yield opened
     opened.close()
