@@ -157,7 +157,7 @@ def test_missing_candidate_is_refused_at_start(tmp_path: Path) -> None:
 
 def test_only_shadow_actions_are_decided_with_candidate(opened: Open, tmp_path: Path) -> None:
     """Patterns are case-insensitive; other actions cause no query."""
-    guard = opened(shadow_actions=["DOCS:P*", "iam:*"])
+    guard = opened(shadow_actions=["DOCS:P*", "iam:*"], epoch_poll=3600.0)
     shadow = guard._shadow
     assert shadow is not None
     with mock.patch.object(ShadowMode, "_decide", side_effect=AssertionError):
