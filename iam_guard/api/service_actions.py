@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from iam_guard.api.iam.operations import IAM
-from iam_guard.api.sts.operations import STS
+from iam_guard.api.protocol.dispatch import service_of
+from iam_guard.model.own_services import SERVED
 
-OWN_ACTIONS: Final = frozenset(f"{service.prefix}:{name}" for service in (IAM, STS) for name in service.operations)
+OWN_ACTIONS: Final = frozenset(f"{prefix}:{name}" for prefix in SERVED for name in service_of(prefix).operations)

@@ -32,9 +32,14 @@ class Destination:
 @cache
 def destination_of(name: str) -> Destination:
     """Return a served service by its prefix."""
-    module, table = SERVED[name]
+    return Destination(service_of(name), codec_of(name))
+
+
+def service_of(prefix: str) -> Service:
+    """Return the operations of a served service by its prefix."""
+    module, table = SERVED[prefix]
     service: Service = getattr(import_module(module), table)
-    return Destination(service, codec_of(name))
+    return service
 
 
 DEFAULT = "iam"

@@ -18,9 +18,8 @@ from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys, verified_mfa_code
 from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.api.sts.session_tags import inherited_tags, session_tags, tag_keys
-from iam_guard.authn.federation.role_session import Role, find_role
-from iam_guard.errors import AccessDenied, InvalidInput, NotSupported, ValidationError
-from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.authn.federation.role_session import Role, find_role, read_role_arn
+from iam_guard.errors import AccessDenied, NotSupported, ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
@@ -39,7 +38,7 @@ def role_to_assume(call: ServiceCall, parameters: Input) -> Resource:
         raise AccessDenied("Roles may not be assumed by root accounts.")  # S-12
     if "ProvidedContexts" in parameters:
         raise NotSupported("The parameter ProvidedContexts is not supported: no context provider is trusted here.")
-    account = _role_arn(parameters).account
+    account = read_role_arn(parameters["RoleArn"], max_quoted=None).account
     _refuse_long_chain(call, parameters)
     role = find_role(call.records, call.partition, parameters["RoleArn"])
     if role is None:
@@ -106,19 +105,6 @@ def assume_role(call: ServiceCall, parameters: Input) -> Output:
         "PackedPolicySize": issued.packed_size,
         "SourceIdentity": identity,
     }
-
-
-def _role_arn(parameters: Input) -> Arn:
-    """Parse the role's ARN. Raises `ValidationError` for another ARN, since no decision is possible for it."""
-    text: str = parameters["RoleArn"]
-    try:
-        arn = Arn.parse(text)
-    except InvalidInput:
-        raise ValidationError(f"{text} is invalid", place="RoleArn") from None
-    is_role = arn.service == "iam" and arn.resource.startswith("role/")
-    if not is_role or arn.region or not is_account_id(arn.account):
-        raise ValidationError("Request ARN is invalid", place="RoleArn")
-    return arn
 
 
 def _refuse_long_chain(call: ServiceCall, parameters: Input) -> None:

@@ -21,10 +21,10 @@ from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
-from iam_guard.store.identifiers import Kind, fold, iam_arn, is_tag_text, session_arn
+from iam_guard.store.identifiers import Kind, fold, is_tag_text, session_arn
 from iam_guard.store.principal_bindings import current_text
 from iam_guard.store.quotas import MAX_SESSION_DURATION, QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
-from iam_guard.store.records import Records, Row
+from iam_guard.store.records import Records, row_arn
 from iam_guard.store.schema import identities
 
 SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
@@ -87,12 +87,12 @@ class TrustQuestion(NamedTuple):
 Decide: TypeAlias = Callable[[Principal, TrustQuestion], Decision]
 
 
-def read_role_arn(text: str) -> Arn:
-    """Parse the ARN of a role. Raises `ValidationError`."""
+def read_role_arn(text: str, *, max_quoted: int | None = 200) -> Arn:
+    """Parse the ARN of a role. Raises `ValidationError`, which quotes at most `max_quoted` characters of the text."""
     try:
         arn = Arn.parse(text)
     except InvalidInput:
-        raise ValidationError(f"{text[:200]} is invalid", place="RoleArn") from None
+        raise ValidationError(f"{text[:max_quoted]} is invalid", place="RoleArn") from None
     is_role = arn.service == "iam" and arn.resource.startswith("role/")
     if not is_role or arn.region or not is_account_id(arn.account):
         raise ValidationError("Request ARN is invalid", place="RoleArn")
@@ -103,17 +103,13 @@ def find_role(records: Records, partition: str, arn: str) -> Role | None:
     """Return the stored role with exactly this ARN, in any account (S-11). Raises `ValidationError`."""
     name, account = arn.rpartition("/")[2], read_role_arn(arn).account
     row = records.one(identities, account=account, kind=Kind.ROLE.value, folded=fold(name))
-    if row is None or _arn(partition, row) != arn:
+    if row is None or row_arn(partition, row) != arn:
         return None
     bound = set(row["trust_bindings"].values())
-    arns = {record["id"]: _arn(partition, record) for record in records.all(identities, id=bound)} if bound else {}
+    arns = {record["id"]: row_arn(partition, record) for record in records.all(identities, id=bound)} if bound else {}
     trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
     max_seconds = row["max_session_duration"] or DEFAULT_SECONDS
     return Role(arn, row["id"], account, row["name"], row["tags"], trust, max_seconds)
-
-
-def _arn(partition: str, row: Row) -> str:
-    return iam_arn(partition, row["account"], row["kind"], row["path"], row["name"])
 
 
 def questions(identity: FederatedIdentity, arn: str, role: Role | None) -> list[TrustQuestion]:
