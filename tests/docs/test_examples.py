@@ -1,8 +1,7 @@
 """Run every example in the README and in the pages.
 
-The `python` blocks of one page are one program, run from top to bottom in a separate folder, with warnings as
-errors. A block right below the comment `<!-- no-run -->` is skipped. A block with a title (`yaml title="iam.yaml"`) is
-written to that file first.
+The `python` blocks of one page (`tools/blocks.py`) are one program, run from top to bottom in a separate folder, with
+warnings as errors, beside the files that titled blocks make.
 """
 
 from __future__ import annotations
@@ -16,33 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.contract import needed
+from tools.blocks import files_of, program_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(
-    r'^(?P<skipped><!-- no-run -->\n\n?)?```(?P<language>\w*)(?: +title="(?P<title>[^"/]+)")?[^\n]*\n'
-    r"(?P<body>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
 SECONDS = 300
-
-
-def blocks_of(text: str) -> list[re.Match[str]]:
-    return list(FENCE.finditer(text))
-
-
-def program_of(text: str) -> str:
-    """Join the blocks that run; each line keeps its line number, so that a traceback points at the page."""
-    lines = [""] * (text.count("\n") + 1)
-    for block in blocks_of(text):
-        if block["language"] == "python" and not block["skipped"]:
-            first = text.count("\n", 0, block.start("body"))
-            for number, line in enumerate(block["body"].splitlines(), start=first):
-                lines[number] = line
-    return "\n".join(lines)
-
-
-def files_of(text: str) -> dict[str, str]:
-    return {block["title"]: block["body"] for block in blocks_of(text) if block["title"]}
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
