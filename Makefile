@@ -10,20 +10,24 @@ BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 ADAPTERS := $(wildcard integrations/*/pyproject.toml)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n auto
 SERVING := $(filter-out 0,$(SERVE))
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs mutants clean FORCE
+.PHONY: help demo test test-all check bench docs dist mutants clean FORCE
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed ## Start the example service, drive it with real clients, show every decision
 	$(BIN)/python examples/documents/demo.py $(if $(SERVING),--serve)
 
-test: $(VENV)/.installed-dev $(CLIENTS)/.installed ## Run the whole test suite
-	IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n auto $(ARGS)
+test: $(VENV)/.installed-dev ## Run the tests but the slow kinds; ARGS=--changed: those that a change affects
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.installed-dev $(CLIENTS)/.installed ## Run all tests, the slow kinds too: other programs, crashes, distributions
+	$(PYTEST) $(ARGS)
 
 check: $(VENV)/.installed-dev ## The front door: style, types, layers, names, words, docs
 	$(BIN)/ruff check .
@@ -43,6 +47,10 @@ bench: $(VENV)-bench/.installed ## Run the benchmarks beside the peers, into ben
 docs: $(VENV)/.installed-dev ## Make the reference pages and build the site into site/
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs $(if $(SERVING),serve,build --quiet --strict)
+
+dist: $(VENV)/.installed-dev ## Build wheels and source archives into dist/, check them, run the README's example on them
+	$(INSTALL) --group dist
+	$(BIN)/python -m tools.dist
 
 # Small numbers of generated cases: a mutant that only chance would find is a case that is missing.
 mutants: $(VENV)/.installed-dev ## Change the code that decides in 3,500 ways, and see whether the tests notice (an hour)

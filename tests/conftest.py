@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from iam_guard import Guard, open_guard
 from iam_guard.settings import Settings
 from iam_guard.store import sqlite
 from iam_guard.web import key_lookups
+from tests.changed import ROOT, affected_tests, changed_files
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # so that its assertions are explained
 patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -45,15 +47,45 @@ sqlite.BUSY_SECONDS = 60.0  # type: ignore[misc]  # and how long threads wait fo
 Item = TypeVar("Item")
 
 CASES_OF_EACH = "--cases-of-each"
+TESTS = Path(__file__).parent
+SLOW = (
+    "clients",  # other programs: the `aws` CLI, Ansible, the JavaScript SDK
+    "typing",  # mypy
+    "test_bench.py",
+    "test_packaging.py",
+    "api/test_crash.py",
+    "store/test_query_plans.py",
+    "store/test_server_frozen.py",
+)
+"""The slow kinds, which `make test` leaves to `make test-all`; single tests have the marker `slow`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     help = "run this many parametrized cases of each test function, spread from first to last"
     parser.addoption(CASES_OF_EACH, type=int, default=0, metavar="N", help=help)
+    help = "run only the tests that the changes since `main` affect"
+    parser.addoption("--changed", action="store_true", help=help)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Ignore the test files that `--changed` leaves out."""
+    if not config.getoption("--changed") or collection_path.is_dir():
+        return None
+    return collection_path.relative_to(ROOT) not in _affected() or None
+
+
+@cache
+def _affected() -> set[Path]:
+    return affected_tests(changed_files())
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the cases that `--cases-of-each` omits."""
+    """Mark the slow kinds, and deselect the cases that `--cases-of-each` omits."""
+    slow = tuple(TESTS / name for name in SLOW)
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in slow):
+            item.add_marker(pytest.mark.slow)
     count = config.getoption(CASES_OF_EACH)
     if count > 0:
         cases: dict[str, list[pytest.Item]] = {}
