@@ -6,12 +6,13 @@ a database library, and the help without any.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
 
-from iam_guard.errors import IamGuardError
+from iam_guard.errors import IamGuardError, SeedError
 
 
 class CommandRow(NamedTuple):
@@ -105,12 +106,15 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except SeedError as error:
+            raise SystemExit(_report_errors(error.problems)) from None
         except IamGuardError as error:
-            raise SystemExit(_report_error(str(error))) from None
+            raise SystemExit(_report_errors([str(error)])) from None
 
 
-def _report_error(message: str) -> int:
-    click.echo(f"iam-guard: {message}", err=True)
+def _report_errors(messages: Iterable[str]) -> int:
+    for message in messages:
+        click.echo(f"iam-guard: {message}", err=True)
     return 2
 
 

@@ -202,6 +202,18 @@ def test_invalid_seed_changes_nothing_and_names_line(run: Run, tmp_path: Path) -
     assert run("apply", "iam.yaml", "--prune").output == "no changes\n"
 
 
+def test_every_problem_of_seed_is_printed(run: Run, tmp_path: Path) -> None:
+    """One line each, so that all of them can be corrected at once."""
+    (tmp_path / "bad.yaml").write_text(SEED + "      - {name: eve, tag: {}}\n      - {nmae: bob}\n")
+    refused = run("apply", "bad.yaml")
+    assert refused.exit_code == 2
+    assert [line.split(": ")[:3] for line in refused.stderr.splitlines()] == [
+        ["iam-guard", "bad.yaml:7", "unknown key `tag`, did you mean `tags`"],
+        ["iam-guard", "bad.yaml:8", "unknown key `nmae`, did you mean `name`"],
+        ["iam-guard", "bad.yaml:8", "expected the key `name` in a user"],
+    ]
+
+
 def test_invalid_seed_creates_no_store(run: Run, tmp_path: Path) -> None:
     """The seed is read before a store is created."""
     (tmp_path / "bad.yaml").write_text("version: 2\n")
