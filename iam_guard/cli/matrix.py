@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--store", help="Use this store, a database URL or a seed, instead of the seed of FILE.")
+@click.option(
+    "--store",
+    help="Use this store, a database URL or a seed, instead of the seed of FILE; IAM_GUARD_STORE if FILE has no seed.",
+)
 @click.option("--app", help="Use the actions that guard MODULE:APP, if FILE names none.")
 @click.option(
     "--format", "form", type=click.Choice(list(_FORMS)), help="The format; default by the suffix of --output."
@@ -68,9 +72,9 @@ def matrix(
 
 
 def _evaluate(description: MatrixDescription, store: str | None, app: str | None) -> AccessMatrix:
-    where = store or description.seed
-    if where is None:
-        raise InvalidInput("expected a `seed` in the file, or --store")
+    where = store or description.seed or os.environ.get("IAM_GUARD_STORE")
+    if not where:
+        raise InvalidInput("expected a `seed` in the file, --store, or IAM_GUARD_STORE")
     actions = description.actions
     if not actions and app is not None:
         actions = tuple(guarding_actions(load_application(app)))

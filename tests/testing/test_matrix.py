@@ -287,6 +287,19 @@ def test_matrix_command_uses_actions_of_application(folder: Path) -> None:
     assert "docs:ListDocuments" in run("--app", "matrix_app:app").output
 
 
+def test_matrix_command_uses_store_of_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IAM_GUARD_STORE names the store of a description without `seed`; --store and `seed` come first."""
+    (folder / "iam.yaml").rename(folder / "other.yaml")
+    monkeypatch.setenv("IAM_GUARD_STORE", "other.yaml")
+    assert run().exit_code == 2
+    (folder / "access.yaml").write_text(DESCRIPTION.replace("seed: iam.yaml", ""))
+    assert "docs:PutDocument  ✓    –" in run().output
+    monkeypatch.setenv("IAM_GUARD_STORE", "missing.yaml")
+    assert "docs:PutDocument  ✓    –" in run("--store", "other.yaml").output
+    monkeypatch.delenv("IAM_GUARD_STORE")
+    assert "expected a `seed` in the file, --store, or IAM_GUARD_STORE" in run().stderr
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
