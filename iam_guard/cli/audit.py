@@ -29,7 +29,7 @@ from iam_guard.cli.audit_sources import FOLDER, KEYS, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
-from iam_guard.store.engine import database_file
+from iam_guard.store.open_store import store_file
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _TRAIL = click.option("--trail", type=FOLDER, required=True, help="The folder of the trail.")
@@ -130,7 +130,7 @@ def checkpoint(trail: Path, keys: tuple[str, ...], store: str) -> None:
 def keys_command(rotate: bool, store: str, as_json: bool) -> None:
     """Print the public keys that verify checkpoints, the signing key first."""
     settings = load()
-    path = audit_key_file(settings, database_file(store))
+    path = audit_key_file(settings, store_file(store))
     if rotate:
         if path is None:
             raise ConfigurationError("expected a key file, set `IAM_GUARD_AUDIT_KEY_FILE`", place="audit_key_file")

@@ -20,7 +20,7 @@ from iam_guard.cli.audit_sources import FOLDER
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import Settings, load
-from iam_guard.store.engine import database_file
+from iam_guard.store.open_store import store_file
 
 _AGE = re.compile(r"([0-9]{1,6})([hdw])", re.ASCII)
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
@@ -61,7 +61,7 @@ def _simulate(folder: Path, rule: RetentionRule) -> Sweep:
 
 
 def _drop(folder: Path, rule: RetentionRule, settings: Settings, store: str) -> Sweep:
-    path = audit_key_file(settings, database_file(store))
+    path = audit_key_file(settings, store_file(store))
     if path is None:
         message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
         raise ConfigurationError(message, place="audit_key_file")

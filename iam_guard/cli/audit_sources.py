@@ -20,7 +20,7 @@ from iam_guard.audit.verify.signed_note import KeyRing, VerifierKey
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
-from iam_guard.store.engine import database_file
+from iam_guard.store.open_store import store_file
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 KEYS = click.option(
@@ -79,7 +79,7 @@ def trusted_keys(keys: Sequence[str], store: str) -> KeyRing:
     if keys:
         return KeyRing([VerifierKey.parse(text, place="--key") for text in keys])
     settings = load()
-    ring = key_ring(settings, audit_key_file(settings, database_file(store)))
+    ring = key_ring(settings, audit_key_file(settings, store_file(store)))
     if not ring.keys:
         raise ConfigurationError("expected a public key, pass `--key` or set `IAM_GUARD_AUDIT_VERIFIER_KEYS`")
     return ring

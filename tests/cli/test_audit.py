@@ -76,6 +76,17 @@ def test_accepted_verdict_is_reported(run: Run, tmp_path: Path) -> None:
     assert run("verify", "trail", "--key", VKEY, "--accept", "GAP").exit_code == 1
 
 
+def test_store_may_be_a_seed(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys then come from the settings; a seed has no key file of its own."""
+    monkeypatch.setenv("IAM_GUARD_STORE", "iam.yaml")
+    assert run("keys").output == "\n"
+    assert run("verify", str(trail)).exit_code == 2
+    monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", VKEY)
+    assert run("keys").output == f"{VKEY}\n"
+    assert run("verify", str(trail)).exit_code == 0
+    assert "set `IAM_GUARD_AUDIT_KEY_FILE`" in run("keys", "--rotate").stderr
+
+
 def test_unverifiable_trail_is_an_error(run: Run, tmp_path: Path, trail: Path) -> None:
     """Exit code 2: no folder, no shard, no key, no checkpoint to start from."""
     (tmp_path / "empty").mkdir()
