@@ -1,6 +1,6 @@
 """A document service with several tenants, in FastAPI. Each tenant is an account and sees only its own documents.
 
-    pip install iam-guard[server] iam-guard-fastapi
+    pip install '/path/to/clone[server]' /path/to/clone/integrations/fastapi
     uvicorn --factory fastapi_service:create        (in this folder)
     curl -H "authorization: Bearer igk_RITA_ritasecret0123456789abcdefghijklmnopqrst_2VtVkd" localhost:8000/documents
 
