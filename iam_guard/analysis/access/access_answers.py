@@ -22,6 +22,11 @@ class AccessVerdict(StrEnum):
     CONDITIONAL = "allowed if"
     DENIED = "not allowed"
 
+    @property
+    def rank(self) -> int:
+        """The place in the order from allowed to not allowed."""
+        return list(AccessVerdict).index(self)
+
 
 @dataclass(frozen=True, slots=True)
 class MatchedStatement:
@@ -111,8 +116,7 @@ def _steps_dict(steps: Sequence[RoleStep]) -> dict[str, Any]:
 def over_roles(steps: Sequence[RoleStep], answer: AccessAnswer) -> AccessAnswer:
     """Combine the answer about the last role of a chain with those of its steps."""
     whole = [*(step.answer for step in steps), answer]
-    order = list(AccessVerdict)
-    verdict = max((part.verdict for part in whole), key=order.index)
+    verdict = max((part.verdict for part in whole), key=lambda verdict: verdict.rank)
     keys = {key.lower(): key for part in whole for key in part.open_keys}
     notes = dict.fromkeys(part.note for part in whole if part.note)
     return replace(answer, verdict=verdict, open_keys=tuple(keys.values()), note="; ".join(notes) or None)

@@ -6,7 +6,7 @@ principals instead of the database. These queries are not audited.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bounds import Bounds, PartialEvaluator
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.matching.pattern import Pattern
+from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.guard.loader import Loader, Question
 from iam_guard.model.context import Given
 from iam_guard.model.credential import AccessKey, ApiKey
@@ -43,7 +44,7 @@ class AccessEvaluator:
     _records: dict[str, PrincipalRecord] = field(default_factory=dict)
     _accounts: dict[str, AccountRecord] = field(default_factory=dict)
     _resources: dict[str, ResourceRecord] = field(default_factory=dict)
-    _taggable: dict[str | None, bool] = field(default_factory=dict)
+    _trusting: dict[tuple[str | None, str], Sequence[CompiledStatement]] = field(default_factory=dict)
     _evaluator: PartialEvaluator = field(default_factory=PartialEvaluator)
     _loader: Loader = field(init=False)
 
@@ -90,21 +91,21 @@ class AccessEvaluator:
             has_tags=bool(loaded.tags),
             is_hosted=caller.account is None or caller.account in self.population.accounts,
             owner_is_hosted=owner is not None and owner in self.population.accounts,
-            may_be_tagged=self._may_be_tagged(trust),
+            may_be_tagged=bool(self.trusting_statements(trust, "sts:tagsession")),
             is_any_principal=is_any_principal,
         )
         return loaded.authorizer.bounds(request, self._evaluator, known_keys, asked=pattern)
 
-    def _may_be_tagged(self, trust: str | None) -> bool:
-        """Return whether the trust policy allows session tags; an unreadable one allows nothing."""
-        if trust not in self._taggable:
+    def trusting_statements(self, trust: str | None, action: str) -> Sequence[CompiledStatement]:
+        """Return a trust policy's Allow statements about an action (lower case); an unreadable policy has none."""
+        if (trust, action) not in self._trusting:
             try:
                 ref = PolicyRef("trust policy", PolicyType.TRUST)
-                about = () if trust is None else compile_policy(trust, ref).content.about("sts:tagsession")
+                about = () if trust is None else compile_policy(trust, ref).content.about(action)
             except PolicyError:
                 about = ()
-            self._taggable[trust] = any(not statement.denies for statement in about)
-        return self._taggable[trust]
+            self._trusting[trust, action] = [statement for statement in about if not statement.denies]
+        return self._trusting[trust, action]
 
     # --- the store protocol that the loader reads --------------------------------------------------------------------
 

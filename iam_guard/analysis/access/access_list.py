@@ -57,10 +57,9 @@ def outside_principal_answer(
 ) -> AccessAnswer:
     """Return the access of a principal outside the store."""
     record = replace(outsider.record, epoch=evaluator.epoch())
-    trust = None if outsider.role is None else outsider.role.trust
     bounds = evaluator.bounds(
         *(record, question.action, question.resource, question.context),
-        trust=trust,
+        trust=None if outsider.role is None else outsider.role.trust,
         is_any_principal=outsider.is_any_principal,
     )
     return answer_of(bounds, outsider.role, assumed=outsider.assumed)

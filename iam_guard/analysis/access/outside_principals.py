@@ -15,7 +15,7 @@ from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.policy.document import Document, Effect
+from iam_guard.policy.document import Effect
 from iam_guard.policy.parser import parse
 from iam_guard.store.identifiers import root_arn, session_arn
 from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
@@ -23,7 +23,7 @@ from iam_guard.store.stored_principals import ANY_SESSION, StoredPrincipal, Stor
 
 _EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _ALLOW_ALL = StoredPolicy(PolicyRef("policies of another account", PolicyType.IDENTITY), _EVERYTHING)
-OTHER_ACCOUNT = Assumption(
+_OTHER_ACCOUNT = Assumption(
     frozenset({PolicyType.IDENTITY}), "policies of its own account, which is not in this store, allow it too"
 )
 _SESSION_POLICIES = Assumption(
@@ -52,19 +52,19 @@ def outside_principals(
         document = parse(text, type)
     except PolicyError:
         return
+    allowing = [statement for statement in document.statements if statement.effect is Effect.ALLOW]
+    entries = [entry for statement in allowing for entry in statement.principals or ()]
     found = _OutsidePrincipals(population, partition)
     seen: set[str] = set()
-    for kind, value in _entries(document):
+    for kind, value in entries:
         outsider = found.of(kind, value)
         if outsider is not None and outsider.shown not in seen:
             seen.add(outsider.shown)
             yield outsider
-    if _names_everyone(document):
+    if ("AWS", "*") in entries:
         yield OutsidePrincipal("anonymous", "anonymous", _record(Principal.anonymous()))
         any_user = Principal.from_arn(f"arn:{partition}:iam::{_NO_ACCOUNT}:user/any")
-        yield OutsidePrincipal(
-            "other accounts", "*", _record(any_user, _ALLOW_ALL), OTHER_ACCOUNT, is_any_principal=True
-        )
+        yield _of_other_account("other accounts", "*", any_user)._replace(is_any_principal=True)
 
 
 def identity_provider(name: str) -> OutsidePrincipal:
@@ -73,14 +73,8 @@ def identity_provider(name: str) -> OutsidePrincipal:
     return OutsidePrincipal("identity provider", name, _record(Principal.federated(name, userid="*", keys=keys)))
 
 
-def _entries(document: Document) -> Iterator[tuple[str, str]]:
-    for statement in document.statements:
-        if statement.effect is Effect.ALLOW:
-            yield from statement.principals or ()
-
-
-def _names_everyone(document: Document) -> bool:
-    return ("AWS", "*") in _entries(document)
+def _of_other_account(kind: str, shown: str, principal: Principal) -> OutsidePrincipal:
+    return OutsidePrincipal(kind, shown, _record(principal, _ALLOW_ALL), _OTHER_ACCOUNT)
 
 
 def _record(principal: Principal, *policies: StoredPolicy) -> PrincipalRecord:
@@ -114,9 +108,7 @@ class _OutsidePrincipals:
         if account in self._population.accounts:
             return None
         arn = root_arn(self._partition, account)
-        return OutsidePrincipal(
-            "account", arn, _record(Principal.from_arn(arn, userid=account), _ALLOW_ALL), OTHER_ACCOUNT
-        )
+        return _of_other_account("account", arn, Principal.from_arn(arn, userid=account))
 
     def _arn(self, value: str) -> OutsidePrincipal | None:
         try:
@@ -133,11 +125,9 @@ class _OutsidePrincipals:
         if arn.resource.startswith("role/"):
             name = arn.resource.rpartition("/")[2]
             session = session_arn(arn.partition, arn.account, name, ANY_SESSION)
-            return OutsidePrincipal(
-                "role", value, _record(Principal.from_arn(session, role_arn=value), _ALLOW_ALL), OTHER_ACCOUNT
-            )
+            return _of_other_account("role", value, Principal.from_arn(session, role_arn=value))
         try:
-            return OutsidePrincipal("user", value, _record(Principal.from_arn(value), _ALLOW_ALL), OTHER_ACCOUNT)
+            return _of_other_account("user", value, Principal.from_arn(value))
         except InvalidInput:
             return None
 
@@ -154,7 +144,7 @@ class _OutsidePrincipals:
             passed = Principal.from_arn(value, session_policies=(_EVERYTHING,))
             return OutsidePrincipal("federated user", value, _record(passed, _ALLOW_ALL), _SESSION_POLICIES)
         if not is_hosted:
-            return OutsidePrincipal("session", value, _record(principal, _ALLOW_ALL), OTHER_ACCOUNT)
+            return _of_other_account("session", value, principal)
         role = self._by_role.get((arn.account, found["role"]))
         if role is None:
             return None

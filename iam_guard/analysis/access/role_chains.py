@@ -15,7 +15,7 @@ to be the same; keys about the caller or the resource differ at each step, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
@@ -29,13 +29,9 @@ from iam_guard.analysis.access.access_list import (
 from iam_guard.analysis.access.access_question import AccessQuestion, build_question
 from iam_guard.analysis.access.outside_principals import OutsidePrincipal, identity_provider
 from iam_guard.analysis.access.resource_exceptions import is_named
-from iam_guard.errors import PolicyError
-from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.matching.condition_keys import row_of
-from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Given
-from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.store.stored_principals import StoredPrincipal
 
 MAX_ROLES: Final = 10
@@ -62,9 +58,7 @@ class RoleChains:
 
     evaluator: AccessEvaluator
     context: Mapping[str, Given]
-    max_roles: int = MAX_ROLES
     _questions: dict[tuple[str, str], AccessQuestion] = field(default_factory=dict)
-    _trusting: dict[str, Sequence[CompiledStatement]] = field(default_factory=dict)
     _outsiders: dict[str, list[tuple[OutsidePrincipal, AccessAnswer]]] = field(default_factory=dict)
     _answers: dict[tuple[str, str], AccessAnswer | None] = field(default_factory=dict)
     _kinds: dict[str, str] = field(default_factory=dict)
@@ -74,7 +68,7 @@ class RoleChains:
         best = {(access.kind, access.principal): access for access in found}
         for access in list(self._through(self._able(best.values(), question))):
             before = best.get((access.kind, access.principal))
-            if before is None or _is_more_certain(access.verdict, before.verdict):
+            if before is None or access.verdict.rank < before.verdict.rank:
                 best[access.kind, access.principal] = access
         return list(best.values())
 
@@ -121,7 +115,7 @@ class RoleChains:
         """Return each ARN that steps connect with a start, with its shortest path in order from the start."""
         found: dict[str, Steps] = dict.fromkeys(starts, ())
         latest = list(found)
-        for _ in range(self.max_roles):
+        for _ in range(MAX_ROLES):
             reached = []
             for arn in latest:
                 for other, step in steps_from(arn):
@@ -174,7 +168,8 @@ class RoleChains:
 
     def _evaluate(self, principal: StoredPrincipal, role: StoredPrincipal) -> AccessAnswer | None:
         answer = None
-        if any(is_named(statement, principal.record.principal) for statement in self._allowing(role)):
+        trusting = self.evaluator.trusting_statements(role.trust, _ASSUME.lower())
+        if any(is_named(statement, principal.record.principal) for statement in trusting):
             answer = stored_principal_answer(self.evaluator, principal, self._question(role))
         if answer is not None and _may(answer):
             return answer
@@ -183,17 +178,6 @@ class RoleChains:
         )
         own = (_as_session(found, outsider.shown) for outsider, found in sessions if outsider.role is principal)
         return next(own, answer)
-
-    def _allowing(self, role: StoredPrincipal) -> Sequence[CompiledStatement]:
-        """Return the Allow statements of the trust policy about assuming the role; none if it is unreadable."""
-        if role.arn not in self._trusting:
-            try:
-                ref = PolicyRef("trust policy", PolicyType.TRUST)
-                about = () if role.trust is None else compile_policy(role.trust, ref).content.about(_ASSUME.lower())
-            except PolicyError:
-                about = ()
-            self._trusting[role.arn] = [statement for statement in about if not statement.denies]
-        return self._trusting[role.arn]
 
     def _outsiders_of(self, role: StoredPrincipal) -> list[tuple[OutsidePrincipal, AccessAnswer]]:
         if role.arn not in self._outsiders:
@@ -221,8 +205,3 @@ def _as_session(answer: AccessAnswer, session: str) -> AccessAnswer:
 def _holds_on_the_way(key: str, action: str) -> bool:
     row = row_of(key)
     return key.lower() in _TIMES or (row is not None and row.supplier in _SAME_SUPPLIERS[action])
-
-
-def _is_more_certain(verdict: AccessVerdict, other: AccessVerdict) -> bool:
-    order = list(AccessVerdict)
-    return order.index(verdict) < order.index(other)

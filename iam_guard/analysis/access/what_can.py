@@ -8,31 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
-from iam_guard.analysis.access.access_answers import (
-    Ability,
-    AccessAnswer,
-    AccessVerdict,
-    RoleStep,
-    answer_of,
-    over_roles,
-)
+from iam_guard.analysis.access.access_answers import Ability, AccessAnswer, AccessVerdict, RoleStep, over_roles
 from iam_guard.analysis.access.access_evaluator import AccessEvaluator, open_evaluator
-from iam_guard.analysis.access.access_question import (
-    RESOURCE_POLICY_ASSUMED,
-    SOME_RESOURCES,
-    AccessQuestion,
-    assumes_resource_policy,
-    build_question,
-    check_resource,
-    with_open_policy,
-)
+from iam_guard.analysis.access.access_list import stored_principal_answer
+from iam_guard.analysis.access.access_question import AccessQuestion, build_question, check_resource
 from iam_guard.analysis.access.resource_exceptions import statements_within, with_exceptions
 from iam_guard.analysis.access.role_chains import RoleChains
 from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex
-from iam_guard.analysis.reference.own_references import own_references
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.errors import NoSuchEntity, PolicyError
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
 from iam_guard.evaluation.matching.pattern import Wildcard
@@ -52,7 +39,6 @@ _EVERYTHING = "*"
 _ALL = "every resource"
 """The pattern that every resource matches; the resource `*` is that of actions without one."""
 _VARIABLE = re.compile(r"\$\{[^{}]*\}")
-_ORDER = list(AccessVerdict)
 
 
 def what_can(
@@ -74,110 +60,81 @@ def what_can(
     """
     if resource is not None:
         check_resource(resource)
-    named = {reference.name for reference in references}
-    all_references = [
-        *references,
-        *(own_reference for own_reference in own_references() if own_reference.name not in named),
-    ]
     with open_evaluator(store, settings or Settings(), now) as evaluator:
         stored = evaluator.stored_principal(principal)
         if stored is None:
             raise NoSuchEntity(f"The principal {principal[:2048]} cannot be found.")
-        known = ReferenceIndex(all_references, is_all=True)
-        found = _grouped(
-            _PrincipalQuestions(evaluator, stored, context or {}, known).all_answers(all_references, resource)
-        )
-        chains = RoleChains(evaluator, context or {}).roles_of(stored) if through_roles else {}
+        known, context = ReferenceIndex(with_own_references(references), is_all=True), context or {}
+        found = _grouped(_PrincipalQuestions(evaluator, stored, context, known).answers(resource))
+        chains = RoleChains(evaluator, context).roles_of(stored) if through_roles else {}
         for arn, steps in chains.items():
+            role = evaluator.population.principals_by_arn[arn]
             try:
-                role_questions = _PrincipalQuestions(
-                    evaluator, evaluator.population.principals_by_arn[arn], context or {}, known
-                )
+                role_questions = _PrincipalQuestions(evaluator, role, context, known)
             except PolicyError:
                 continue  # the guard denies such a role everything
-            found += _grouped(role_questions.all_answers(all_references, resource), steps)
+            found += _grouped(role_questions.answers(resource), steps)
     return found
 
 
+@dataclass
 class _PrincipalQuestions:
-    """Evaluates questions about one principal."""
+    """Evaluates questions about one principal. Raises `PolicyError` if one of its policies is unreadable."""
 
-    def __init__(
-        self, evaluator: AccessEvaluator, stored: StoredPrincipal, context: Mapping[str, Given], known: ReferenceIndex
-    ) -> None:
-        self._known = known
-        self._evaluator = evaluator
-        self._principal = stored
-        self._context = context
-        self._policies = [compile_policy(policy.text, policy.ref) for policy in stored.record.identity]
-        self._shared: list[tuple[str, str, CompiledPolicy]] | None = None
+    evaluator: AccessEvaluator
+    principal: StoredPrincipal
+    context: Mapping[str, Given]
+    known: ReferenceIndex
 
-    def all_answers(
-        self, references: Iterable[ServiceReference], resource: str | None
-    ) -> Iterator[tuple[str, str, AccessAnswer]]:
+    def __post_init__(self) -> None:
+        self._policies = [compile_policy(policy.text, policy.ref) for policy in self.principal.record.identity]
+
+    def answers(self, resource: str | None) -> Iterator[tuple[str, str, AccessAnswer]]:
         """Return the answers about all actions that are not denied, by action and resource."""
-        for reference in references:
-            for action in (KnownAction(reference, entry) for entry in reference.actions):
-                yield from ((str(action), *answer) for answer in self.answers(action, resource))
-
-    def answers(self, action: KnownAction, resource: str | None) -> Iterator[tuple[str, AccessAnswer]]:
-        """Return the answers about one action that do not deny, by resource."""
-        for arn in self._resources(action) if resource is None else self._if_supported(action, resource):
-            answer = self._answer(str(action), arn)
-            if answer.verdict is not AccessVerdict.DENIED:
-                yield arn, answer
+        services = self.known.services.values()
+        for action in (KnownAction(service, entry) for service in services for entry in service.actions):
+            for arn in self._resources(action) if resource is None else self._if_supported(action, resource):
+                answer = self._answer(str(action), arn)
+                if answer.verdict is not AccessVerdict.DENIED:
+                    yield str(action), arn, answer
 
     def _answer(self, action: str, resource: str) -> AccessAnswer:
-        stored = self._principal
         question = self._question(action, resource)
-        target, assumed = question.resource, None
-        if assumes_resource_policy(question, stored):
-            target, assumed = with_open_policy(target), RESOURCE_POLICY_ASSUMED
-        bounds = self._evaluator.bounds(
-            *(stored.record, action, target, question.context), pattern=question.pattern, trust=stored.trust
-        )
-        answer = answer_of(bounds, stored, assumed=assumed, partly=SOME_RESOURCES)
-        within = (
-            statements_within(self._evaluator, action, question.pattern)
-            if answer.verdict is AccessVerdict.ALLOWED
-            else ()
-        )
-        return with_exceptions(answer, stored.record.principal, within)
+        answer = stored_principal_answer(self.evaluator, self.principal, question)
+        if answer.verdict is not AccessVerdict.ALLOWED:
+            return answer
+        within = statements_within(self.evaluator, action, question.pattern)
+        return with_exceptions(answer, self.principal.record.principal, within)
 
     def _question(self, action: str, resource: str) -> AccessQuestion:
         if resource == _ALL:
-            own = Resource("*", account=self._principal.account)
-            return AccessQuestion(action, own, self._context, (Wildcard.RUN,))
-        question = build_question(self._evaluator, action, resource, self._context, self._owner(resource))
-        return question if question.resource.account else question._replace(resource=self._own(question.resource))
+            return AccessQuestion(action, Resource("*"), self.context, (Wildcard.RUN,))
+        return build_question(self.evaluator, action, resource, self.context, self._owner(resource))
 
     def _owner(self, resource: str) -> str | None:
         """Return the account that a pattern is about: the one it names, or the principal's own."""
         is_pattern = "*" in resource or "?" in resource
-        return self._principal.account if is_pattern and account_of(resource) is None else None
-
-    def _own(self, target: Resource) -> Resource:
-        return replace(target, account=self._principal.account)
+        return self.principal.account if is_pattern and account_of(resource) is None else None
 
     def _if_supported(self, action: KnownAction, resource: str) -> list[str]:
         """Return the resource of the question if the action supports it."""
         if resource == _EVERYTHING or action.entry.open_resources:
             return [resource]
         pattern = arn_pattern(resource)
-        return [resource] if any(overlaps(pattern, arn) for arn in self._known.arns_of(action)) else []
+        return [resource] if any(overlaps(pattern, arn) for arn in self.known.arns_of(action)) else []
 
     # --- which resources ---------------------------------------------------------------------------------------------
 
     def _resources(self, action: KnownAction) -> Iterable[str]:
         takes_no_resource = not action.entry.resources and not action.entry.open_resources
-        if takes_no_resource or needs_no_permission(str(action).lower(), self._principal.record.principal):
+        if takes_no_resource or needs_no_permission(str(action).lower(), self.principal.record.principal):
             return [_EVERYTHING]
-        named = [_ALL] if self._principal.kind == "root" else self._named_resources(action)
+        named = [_ALL] if self.principal.kind == "root" else self._named_resources(action)
         return dict.fromkeys((*named, *self._shared_with(action)))
 
     def _named_resources(self, action: KnownAction) -> Iterator[str]:
         """Return the resources of the Allow statements about an action that match one of its resource types."""
-        types = self._known.arns_of(action)
+        types = self.known.arns_of(action)
         for entry in self._entries(str(action).lower()):
             pattern = (Wildcard.RUN,) if entry == _ALL else arn_pattern(entry)
             if action.entry.open_resources or any(overlaps(pattern, arn) for arn in types):
@@ -204,22 +161,22 @@ class _PrincipalQuestions:
 
     def _shared_with(self, action: KnownAction) -> Iterator[str]:
         """Return the resources of the action's service whose policies in the store name the principal."""
-        caller, folded = self._principal.record.principal, str(action).lower()
-        for arn, service, policy in self._shared_resources():
+        caller, folded = self.principal.record.principal, str(action).lower()
+        for arn, service, policy in self._shared_resources:
             if service == action.service.name:
                 about = policy.content.about(folded)
                 if any(not statement.denies and statement.principal_match(caller) is not None for statement in about):
                     yield arn
 
+    @cached_property
     def _shared_resources(self) -> list[tuple[str, str, CompiledPolicy]]:
-        if self._shared is None:
-            self._shared = []
-            for arn in self._evaluator.population.resource_arns:
-                policy = self._evaluator.resource(arn).policy
-                if policy is not None:
-                    ref = PolicyRef(arn, PolicyType.RESOURCE)
-                    self._shared.append((arn, arn.split(":", 3)[2], compile_policy(policy.text, ref)))
-        return self._shared
+        """The resources of the store with a policy: ARN, service, policy."""
+        records = [(arn, self.evaluator.resource(arn)) for arn in self.evaluator.population.resource_arns]
+        return [
+            (arn, arn.split(":", 3)[2], compile_policy(record.policy.text, PolicyRef(arn, PolicyType.RESOURCE)))
+            for arn, record in records
+            if record.policy is not None
+        ]
 
 
 def _grouped(found: Iterable[tuple[str, str, AccessAnswer]], steps: Sequence[RoleStep] = ()) -> list[Ability]:
@@ -231,4 +188,4 @@ def _grouped(found: Iterable[tuple[str, str, AccessAnswer]], steps: Sequence[Rol
         Ability(tuple(actions), "*" if resource == _ALL else resource, over_roles(steps, answer), tuple(steps))
         for (resource, answer), actions in groups.items()
     ]
-    return sorted(abilities, key=lambda ability: (_ORDER.index(ability.verdict), ability.resource, ability.actions))
+    return sorted(abilities, key=lambda ability: (ability.verdict.rank, ability.resource, ability.actions))

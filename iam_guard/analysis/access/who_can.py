@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from iam_guard.analysis.access.access_answers import Access, AccessVerdict
+from iam_guard.analysis.access.access_answers import Access
 from iam_guard.analysis.access.access_evaluator import open_evaluator
 from iam_guard.analysis.access.access_list import outside_principal_answers, stored_principal_answer
 from iam_guard.analysis.access.access_question import build_question, check_question
@@ -17,8 +17,6 @@ from iam_guard.analysis.access.role_chains import RoleChains
 from iam_guard.model.context import Given
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
-
-_ORDER = list(AccessVerdict)
 
 
 def who_can(
@@ -53,4 +51,4 @@ def who_can(
         )
         if through_roles:
             found = RoleChains(evaluator, context or {}).extend(found, question)
-    return sorted(found, key=lambda access: _ORDER.index(access.verdict))
+    return sorted(found, key=lambda access: access.verdict.rank)

@@ -15,7 +15,7 @@ from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.lint.rules import actions, conditions, grants, redundancy, resources
 from iam_guard.analysis.lint.sources import LintedFile, PolicySource
 from iam_guard.analysis.lint.subject import LintRule, Subject
-from iam_guard.analysis.reference.own_references import own_references
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.errors import PolicyError
 from iam_guard.model.reference import ServiceReference
 from iam_guard.policy.document import Position
@@ -122,9 +122,7 @@ class Linter:
     _index: ReferenceIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        names = {reference.name for reference in self.references}
-        own = [own_reference for own_reference in own_references() if own_reference.name not in names]
-        self._index = ReferenceIndex((*own, *self.references), is_all=bool(self.references))
+        self._index = ReferenceIndex(with_own_references(self.references), is_all=bool(self.references))
 
     def lint(self, file: LintedFile) -> list[LintFinding]:
         """Return the findings of a file, by position."""
