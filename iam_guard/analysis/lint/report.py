@@ -15,24 +15,14 @@ from iam_guard.analysis.lint.linter import LintFinding
 from iam_guard.policy.finding_codes import Level
 from iam_guard.policy.grammar import shown
 
-WORDS: Mapping[Level, str] = {
-    "ERROR": "error",
-    "SECURITY_WARNING": "security warning",
-    "WARNING": "warning",
-    "SUGGESTION": "suggestion",
-}
-_GITHUB: Mapping[Level, str] = {
-    "ERROR": "error",
-    "SECURITY_WARNING": "warning",
-    "WARNING": "warning",
-    "SUGGESTION": "notice",
-}
+WORDS: Mapping[Level, str] = {level: level.lower().replace("_", " ") for level in SEVERITIES}
 _SARIF: Mapping[Level, str] = {
     "ERROR": "error",
     "SECURITY_WARNING": "warning",
     "WARNING": "warning",
     "SUGGESTION": "note",
 }
+_GITHUB: Mapping[Level, str] = {**_SARIF, "SUGGESTION": "notice"}
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s,\]}#]+')
 _MAX_SHOWN = 160
 """Characters of a line that are shown; a whole policy may be on one line."""
@@ -55,14 +45,13 @@ def text_report(findings: Sequence[LintFinding], texts: Mapping[str, str]) -> It
 def summary(findings: Sequence[LintFinding], policies: int) -> str:
     """Return the number of policies and of findings by level."""
     counts = Counter(finding.level for finding in findings)
-    found = ", ".join(_counted(counts[level], WORDS[level]) for level in reversed(SEVERITIES) if counts[level])
-    return f"{_counted(policies, 'policy')}: {found or 'no findings'}"
-
-
-def _counted(number: int, what: str) -> str:
-    if number == 1:
-        return f"1 {what}"
-    return f"{number} {'policies' if what == 'policy' else what + 's'}"
+    found = [
+        f"{counts[level]} {WORDS[level]}{'s' if counts[level] > 1 else ''}"
+        for level in reversed(SEVERITIES)
+        if counts[level]
+    ]
+    checked = "1 policy" if policies == 1 else f"{policies} policies"
+    return f"{checked}: {', '.join(found) or 'no findings'}"
 
 
 def _excerpt(finding: LintFinding, text: str) -> Iterator[str]:
