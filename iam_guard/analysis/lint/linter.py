@@ -46,12 +46,10 @@ LINTER_RULES: tuple[LintRule, ...] = (
     conditions.string_operator_on_arn,
     conditions.caller_supplied_key,
     grants.allow_everything,
-    grants.not_action,
-    grants.not_resource,
+    grants.negated_element,
     grants.wildcard_principal,
     grants.service_without_source,
-    grants.passing_a_role,
-    grants.linked_roles,
+    grants.every_role,
     redundancy.covered_action,
     redundancy.covered_resource,
     redundancy.covered_statement,
@@ -102,10 +100,8 @@ class Ignored:
 
     def matches(self, finding: LintFinding) -> bool:
         """Return whether the finding is suppressed."""
-        if finding.code != self.code:
-            return False
         names = (finding.file, finding.policy, finding.sid)
-        return self.pattern == "*" or any(fnmatchcase(name, self.pattern) for name in names if name)
+        return finding.code == self.code and any(fnmatchcase(name, self.pattern) for name in names if name)
 
 
 @dataclass(slots=True)
@@ -138,7 +134,7 @@ class Linter:
 
     def _unreadable(self, file: LintedFile) -> Iterator[LintFinding]:
         for part in file.unreadable:
-            yield _finding(part.code, part.message, file.name, part.position, "", "", "")
+            yield _finding(part.code, part.message, file.name, part.position)
 
     def _policy(self, file: LintedFile, policy: PolicySource) -> Iterator[LintFinding]:
         try:
@@ -149,7 +145,7 @@ class Linter:
             if error.line is not None and policy.shift is not None:  # the file contains the policy as text
                 lines, columns = policy.shift
                 position = Position(error.line + lines, (error.column or 0) + columns, 0)
-            yield _finding(code, error.message, file.name, position, place, policy.name, "")
+            yield _finding(code, error.message, file.name, position, place, policy.name)
             return
         subject = Subject(reading, self._index)
         seen: set[tuple[str, Path]] = set()
@@ -177,7 +173,7 @@ def _sid(subject: Subject, fault: Fault) -> str:
 
 
 def _finding(
-    code: str, message: str, file: str, position: Position | None, place: str, policy: str, sid: str
+    code: str, message: str, file: str, position: Position | None, place: str = "", policy: str = "", sid: str = ""
 ) -> LintFinding:
     line, column = (1, 0) if position is None else (position.line, position.column)
     return LintFinding(level_of_code(code), code, message, HINTS[code], file, line, column + 1, place, policy, sid)

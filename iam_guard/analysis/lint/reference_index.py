@@ -6,7 +6,7 @@ Names are compared case-insensitively (rules M-3, C-3).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -14,10 +14,18 @@ from iam_guard.evaluation.matching.condition_keys import KEYS, row_of
 from iam_guard.evaluation.matching.pattern import Pattern, compile_glob
 from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
 from iam_guard.model.reference import ActionEntry, KeyType, ServiceReference
-from iam_guard.policy.grammar import WILDCARD
+from iam_guard.policy.grammar import WILDCARD, quoted
 
 _PARAMETER = re.compile(r"\$\{[^{}]*\}")
-_KINDS: dict[str, KeyType] = {"Arn": "ARN", "Ip": "IPAddress"}
+_TYPES: dict[str, KeyType] = {
+    "String": "String",
+    "Bool": "Bool",
+    "Numeric": "Numeric",
+    "Date": "Date",
+    "Arn": "ARN",
+    "Ip": "IPAddress",
+}
+"""Kind of a global key -> its type."""
 
 
 class KnownAction(NamedTuple):
@@ -28,6 +36,13 @@ class KnownAction(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.service.name}:{self.entry.name}"
+
+    def arn_formats(self) -> Iterator[str]:
+        """Return the ARN formats of its resource types; none for an action that takes only `*`."""
+        names = {resource.name for resource in self.entry.resources}
+        for resource_type in self.service.resource_types:
+            if resource_type.name in names:
+                yield from resource_type.arn_formats
 
 
 class KnownKey(NamedTuple):
@@ -66,29 +81,20 @@ class ReferenceIndex:
             self._matching[folded] = found
         return self._matching[folded]
 
-    def similar_service(self, prefix: str) -> str | None:
-        """Return the service with the most similar prefix."""
-        return next(iter(get_close_matches(prefix.lower(), self.services, 1)), None)
+    def suggest_service(self, prefix: str) -> str:
+        """Suggest the service with the most similar prefix."""
+        return _suggestion(prefix, {name: name for name in self.services}, 0.6)
 
-    def similar_action(self, service: ServiceReference, name: str) -> str | None:
-        """Return the action of the service with the most similar name."""
-        names = {action.name.lower(): action.name for action in service.actions}
-        pattern = WILDCARD.sub("", name.lower())
-        close = next(iter(get_close_matches(pattern, names, 1, 0.75)), None)
-        return None if close is None else f"{service.name}:{names[close]}"
+    def suggest_action(self, service: ServiceReference, name: str) -> str:
+        """Suggest the action of the service with the most similar name."""
+        names = {action.name.lower(): f"{service.name}:{action.name}" for action in service.actions}
+        return _suggestion(WILDCARD.sub("", name), names, 0.75)
 
     def arns_of(self, action: KnownAction) -> tuple[Pattern, ...]:
-        """Return the ARN patterns of an action's resource types; none for an action that takes only `*`."""
+        """Return the patterns of an action's ARN formats."""
         key = action.service.name, action.entry.name
         if key not in self._arns:
-            named = {resource.name for resource in action.entry.resources}
-            formats = [
-                arn
-                for resource_type in action.service.resource_types
-                if resource_type.name in named
-                for arn in resource_type.arn_formats
-            ]
-            self._arns[key] = tuple(arn_pattern(_PARAMETER.sub("*", arn)) for arn in formats)
+            self._arns[key] = tuple(arn_pattern(_PARAMETER.sub("*", arn)) for arn in action.arn_formats())
         return self._arns[key]
 
     # --- condition keys ------------------------------------------------------------------------------------------
@@ -108,21 +114,21 @@ class ReferenceIndex:
         found = keys.get(folded) or keys.get(_family(folded))
         row = row_of(key)
         if row is not None:
-            return KnownKey(_KINDS.get(row.kind) or _plain(row.kind), row.multivalued, row.name.endswith("/"))
+            return KnownKey(_TYPES[row.kind], row.multivalued, row.name.endswith("/"))
         return None if found is None else KnownKey(found.type, found.multivalued, found.name.endswith("}"))
 
-    def similar_key(self, key: str) -> str | None:
-        """Return the most similar condition key."""
+    def suggest_key(self, key: str) -> str:
+        """Suggest the most similar condition key."""
         names = {row.name.lower(): row.name for row in KEYS if not row.name.startswith("<")}
         for service in self.services.values():
             names |= {_folded(known.name): known.name for known in service.condition_keys}
-        close = next(iter(get_close_matches(key.lower(), names, 1, 0.8)), None)
-        return None if close is None else names[close]
+        return _suggestion(key, names, 0.8)
 
 
-def _plain(kind: str) -> KeyType:
-    kinds: dict[str, KeyType] = {"String": "String", "Bool": "Bool", "Numeric": "Numeric", "Date": "Date"}
-    return kinds[kind]
+def _suggestion(name: str, names: Mapping[str, str], cutoff: float) -> str:
+    """Return the end of a message that suggests the most similar name; empty if none is similar enough."""
+    close = get_close_matches(name.lower(), names, 1, cutoff)
+    return f", did you mean {quoted(names[close[0]])}?" if close else ""
 
 
 def _folded(name: str) -> str:

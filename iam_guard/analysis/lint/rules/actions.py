@@ -15,7 +15,7 @@ def unknown_service(subject: Subject) -> Iterator[Fault]:
         return
     for entry, prefix, _ in _split_actions(subject):
         if prefix.lower() not in subject.references.services:
-            message = f"unknown service {quoted(prefix)}{_suggestion(subject.references.similar_service(prefix))}"
+            message = f"unknown service {quoted(prefix)}{subject.references.suggest_service(prefix)}"
             yield Fault("INVALID_SERVICE_IN_ACTION", message, entry.path)
 
 
@@ -25,7 +25,7 @@ def unknown_action(subject: Subject) -> Iterator[Fault]:
         service = subject.references.services.get(prefix.lower())
         if service is None or not name or subject.references.matching_actions(entry.value):
             continue
-        instead = _suggestion(subject.references.similar_action(service, name))
+        instead = subject.references.suggest_action(service, name)
         if WILDCARD.search(name):
             message = f"no action of the service {quoted(service.name)} matches {quoted(entry.value)}{instead}"
             yield Fault("ACTION_MATCHES_NOTHING", message, entry.path)
@@ -39,7 +39,3 @@ def _split_actions(subject: Subject) -> Iterator[tuple[Entry, str, str]]:
         prefix, colon, name = entry.value.partition(":")
         if colon and ACTION.fullmatch(entry.value):
             yield entry, prefix, name
-
-
-def _suggestion(close: str | None) -> str:
-    return "" if close is None else f", did you mean {quoted(close)}?"

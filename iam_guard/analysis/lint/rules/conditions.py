@@ -42,18 +42,14 @@ _FROM_CALLER = frozenset({"aws:referer", "aws:useragent"})
 def unknown_key(subject: Subject) -> Iterator[Fault]:
     """Report an undefined key, in a condition or as a policy variable."""
     for key, path, is_name in _referenced_keys(subject.document):
-        prefix = key.partition(":")[0].lower()
-        if subject.references.key(key) is not None or key.rstrip("/").lower() in TAG_KEY_PREFIXES | _UNLISTED:
+        prefix, known = key.partition(":")[0].lower(), subject.references
+        if known.key(key) is not None or key.rstrip("/").lower() in TAG_KEY_PREFIXES | _UNLISTED:
             continue
-        close = (
-            subject.references.similar_key(key) if prefix == "aws" or prefix in subject.references.services else None
-        )
-        instead = "" if close is None else f", did you mean {quoted(close)}?"
         if prefix == "aws":
-            message = f"unknown condition key {quoted(key)}{instead}"
+            message = f"unknown condition key {quoted(key)}{known.suggest_key(key)}"
             yield Fault("INVALID_GLOBAL_CONDITION_KEY", message, path, name=is_name)
-        elif prefix in subject.references.services:
-            message = f"the service {quoted(prefix)} has no condition key {quoted(key)}{instead}"
+        elif prefix in known.services:
+            message = f"the service {quoted(prefix)} has no condition key {quoted(key)}{known.suggest_key(key)}"
             yield Fault("INVALID_SERVICE_CONDITION_KEY", message, path, name=is_name)
 
 
@@ -101,15 +97,23 @@ def _is_of_every_request(key: str) -> bool:
     return row.supplier not in SERVED and row.name not in ("aws:RequestTag/", "aws:TagKeys", "aws:ResourceTag/")
 
 
-def wrong_operator(subject: Subject) -> Iterator[Fault]:
-    """Report an operator that compares another type than the key's."""
+def _known_keys(subject: Subject) -> Iterator[tuple[ParsedCondition, KnownKey]]:
+    """Yield the tests of known keys."""
     for tested in conditions(subject.document):
         known = subject.references.key(tested.test.key)
+        if known is not None:
+            yield tested, known
+
+
+def wrong_operator(subject: Subject) -> Iterator[Fault]:
+    """Report an operator that compares another type than the key's."""
+    for tested, known in _known_keys(subject):
         compared = _compared(tested)
-        if known is None or known.type is None or known.is_free or compared is None or compared == known.type:
+        if known.type is None or known.is_free or compared is None or compared == known.type:
             continue
         if compared not in _COMPATIBLE.get(known.type, frozenset()):
-            message = f"{quoted(tested.test.key)} is {_shown(known)}, but `{tested.operator.base}` compares {compared}"
+            type = f"{'a list of ' if known.multivalued else ''}{known.type}"
+            message = f"{quoted(tested.test.key)} is {type}, but `{tested.operator.base}` compares {compared}"
             yield Fault("TYPE_MISMATCH", message, tested.path[:-1], name=True)
 
 
@@ -117,34 +121,27 @@ def _compared(tested: ParsedCondition) -> KeyType | None:
     return next((type for begin, type in _FAMILIES.items() if tested.operator.base.startswith(begin)), None)
 
 
-def _shown(known: KnownKey) -> str:
-    return f"{'a list of ' if known.multivalued else ''}{known.type}"
-
-
 def missing_qualifier(subject: Subject) -> Iterator[Fault]:
     """Report a multivalued key without a set qualifier (C-43)."""
-    for tested in conditions(subject.document):
-        known = subject.references.key(tested.test.key)
-        if known is not None and known.multivalued and not tested.operator.prefix and tested.operator.base != "Null":
+    for tested, known in _known_keys(subject):
+        if known.multivalued and not tested.operator.prefix and tested.operator.base != "Null":
             message = f"{quoted(tested.test.key)} has several values, so `ForAnyValue:` or `ForAllValues:` is needed"
             yield Fault("MISSING_QUALIFIER", message, tested.path[:-1], name=True)
 
 
 def qualified_single_value(subject: Subject) -> Iterator[Fault]:
     """Report `ForAllValues` on a single-valued key in an Allow: it is met if the key is absent (C-36)."""
-    for tested in conditions(subject.document):
-        known = subject.references.key(tested.test.key)
+    for tested, known in _known_keys(subject):
         allows = tested.statement.effect is Effect.ALLOW
-        if allows and known is not None and not known.multivalued and tested.operator.prefix == "ForAllValues":
+        if allows and not known.multivalued and tested.operator.prefix == "ForAllValues":
             message = f"{quoted(tested.test.key)} has a single value, and `ForAllValues` is met if the key is absent"
             yield Fault("FORALLVALUES_WITH_SINGLE_VALUED_KEY", message, tested.path[:-1], name=True)
 
 
 def string_operator_on_arn(subject: Subject) -> Iterator[Fault]:
     """Report `StringLike` with wildcards on an ARN: they match across its fields."""
-    for tested in conditions(subject.document):
-        known = subject.references.key(tested.test.key)
-        if known is None or known.type != "ARN" or tested.operator.base not in ("StringLike", "StringNotLike"):
+    for tested, known in _known_keys(subject):
+        if known.type != "ARN" or tested.operator.base not in ("StringLike", "StringNotLike"):
             continue
         for value, path in tested.values():
             if WILDCARD.search(value.rpartition(":")[0]):

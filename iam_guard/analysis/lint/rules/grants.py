@@ -35,17 +35,12 @@ def _is_everything(statement: Statement) -> bool:
     return _EVERYTHING in actions and _EVERYTHING in resources and not statement.conditions
 
 
-def not_action(subject: Subject) -> Iterator[Fault]:
-    """Report `NotAction` in an Allow, which includes future services."""
+def negated_element(subject: Subject) -> Iterator[Fault]:
+    """Report `NotAction` and `NotResource` in an Allow, which include future services and resources."""
     for statement in _allows(subject):
         if statement.not_actions is not None:
             message = "`NotAction` with `Allow` allows every other action, also of services that are added later"
             yield Fault("ALLOW_WITH_NOT_ACTION", message, place(statement, "NotAction"), name=True)
-
-
-def not_resource(subject: Subject) -> Iterator[Fault]:
-    """Report `NotResource` in an Allow, which includes future resources."""
-    for statement in _allows(subject):
         if statement.not_resources is not None:
             message = "`NotResource` with `Allow` allows on every other resource, also those that are added later"
             yield Fault("ALLOW_WITH_NOT_RESOURCE", message, place(statement, "NotResource"), name=True)
@@ -56,12 +51,9 @@ def wildcard_principal(subject: Subject) -> Iterator[Fault]:
     if subject.document.type is not PolicyType.RESOURCE:
         return
     for statement in _allows(subject):
-        if ("AWS", _ANY_PRINCIPAL) in (statement.principals or ()) and not statement.conditions:
+        if ("AWS", "*") in (statement.principals or ()) and not statement.conditions:
             message = "all callers are allowed, also without credentials"
             yield Fault("ALLOW_EVERYBODY", message, place(statement, "Principal"))
-
-
-_ANY_PRINCIPAL = "*"
 
 
 def service_without_source(subject: Subject) -> Iterator[Fault]:
@@ -79,32 +71,30 @@ def service_without_source(subject: Subject) -> Iterator[Fault]:
 # --- actions that lead to more permissions --------------------------------------------------------------------------
 
 
-def passing_a_role(subject: Subject) -> Iterator[Fault]:
-    """Report `iam:PassRole` for every role and service."""
-    yield from _star(subject, "iam:passrole", "iam:passedtoservice", "PASS_ROLE", "every role can be passed")
+_ROLE_ACTIONS = (
+    ("iam:passrole", "iam:passedtoservice", "PASS_ROLE", "every role can be passed"),
+    (
+        "iam:createservicelinkedrole",
+        "iam:awsservicename",
+        "CREATE_SLR",
+        "service-linked roles can be created for every service",
+    ),
+)
+"""An action that provides a role, the condition key that limits it, the prefix of the codes, and the message."""
 
 
-def linked_roles(subject: Subject) -> Iterator[Fault]:
-    """Report `iam:CreateServiceLinkedRole` for every service."""
-    message = "service-linked roles can be created for every service"
-    yield from _star(subject, "iam:createservicelinkedrole", "iam:awsservicename", "CREATE_SLR", message)
-
-
-def _star(subject: Subject, action: str, key: str, prefix: str, message: str) -> Iterator[Fault]:
-    """Report an action on every resource; AWS has a separate code for each notation."""
+def every_role(subject: Subject) -> Iterator[Fault]:
+    """Report an action that provides every role; AWS has a separate code for each notation."""
     if subject.document.type is not PolicyType.IDENTITY:
         return
     for statement in _allows(subject):
-        where = "NOT_RESOURCE" if statement.not_resources is not None else "RESOURCE"
-        if where == "RESOURCE" and _EVERYTHING not in (statement.resources or ()):
+        element = "Resource" if statement.not_resources is None else "NotResource"
+        if _is_everything(statement) or (element == "Resource" and _EVERYTHING not in (statement.resources or ())):
             continue
-        if _is_everything(statement) or any(test.key.lower() == key for test in statement.conditions):
-            continue
-        notation = _notation(statement, action)
-        if notation is None:
-            continue
-        element = "NotResource" if where == "NOT_RESOURCE" else "Resource"
-        yield Fault(_CODES[notation, where].format(prefix), message, place(statement, element))
+        for action, key, prefix, message in _ROLE_ACTIONS:
+            notation = _notation(statement, action)
+            if notation is not None and all(test.key.lower() != key for test in statement.conditions):
+                yield Fault(f"{prefix}_WITH_{_CODES[notation, element]}", message, place(statement, element))
 
 
 def _notation(statement: Statement, action: str) -> str | None:
@@ -126,10 +116,10 @@ def _match(written: Sequence[str], action: str) -> bool:
 
 
 _CODES = {
-    ("name", "NOT_RESOURCE"): "{}_WITH_NOT_RESOURCE",
-    ("star", "NOT_RESOURCE"): "{}_WITH_STAR_IN_ACTION_AND_NOT_RESOURCE",
-    ("not", "NOT_RESOURCE"): "{}_WITH_NOT_ACTION_AND_NOT_RESOURCE",
-    ("name", "RESOURCE"): "{}_WITH_STAR_IN_RESOURCE",
-    ("star", "RESOURCE"): "{}_WITH_STAR_IN_ACTION_AND_RESOURCE",
-    ("not", "RESOURCE"): "{}_WITH_STAR_IN_RESOURCE_AND_NOT_ACTION",
+    ("name", "NotResource"): "NOT_RESOURCE",
+    ("star", "NotResource"): "STAR_IN_ACTION_AND_NOT_RESOURCE",
+    ("not", "NotResource"): "NOT_ACTION_AND_NOT_RESOURCE",
+    ("name", "Resource"): "STAR_IN_RESOURCE",
+    ("star", "Resource"): "STAR_IN_ACTION_AND_RESOURCE",
+    ("not", "Resource"): "STAR_IN_RESOURCE_AND_NOT_ACTION",
 }

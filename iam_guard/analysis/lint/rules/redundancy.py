@@ -19,10 +19,10 @@ def covered_action(subject: Subject) -> Iterator[Fault]:
     """Report an action that a wider pattern of the same list covers."""
     for statement in subject.document.statements:
         for element, values in (("Action", statement.actions), ("NotAction", statement.not_actions)):
-            folded = [value.lower() for value in values or ()]
+            written = values or ()
+            folded = [value.lower() for value in written]
             for index, wide in _covered(folded, [read_wildcards(text) for text in folded]):
-                written = quoted((values or ())[index])
-                message = f"{written} is covered by {quoted((values or ())[wide])}"
+                message = f"{quoted(written[index])} is covered by {quoted(written[wide])}"
                 yield Fault("REDUNDANT_ACTION", message, place(statement, element, index))
 
 
@@ -32,16 +32,14 @@ def covered_resource(subject: Subject) -> Iterator[Fault]:
     for statement in subject.document.statements:
         for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
             written = values or ()
-            readings = [open_patterns(resource, version) for resource in written] if len(written) > 1 else []
-            if (
-                readings
-                and not any("${" in resource for resource in written)
-                and all(len(reading) == 1 for reading in readings)
-            ):
-                patterns = [only for (only,) in readings]
-                for index, wide in _covered(written, patterns):
-                    message = f"{quoted(written[index])} is covered by {quoted(written[wide])}"
-                    yield Fault("REDUNDANT_RESOURCE", message, place(statement, element, index))
+            if len(written) < 2 or any("${" in resource for resource in written):
+                continue
+            readings = [open_patterns(resource, version) for resource in written]
+            if any(len(reading) != 1 for reading in readings):
+                continue
+            for index, wide in _covered(written, [only for (only,) in readings]):
+                message = f"{quoted(written[index])} is covered by {quoted(written[wide])}"
+                yield Fault("REDUNDANT_RESOURCE", message, place(statement, element, index))
 
 
 def _covered(texts: Sequence[str], patterns: Sequence[Pattern]) -> Iterator[tuple[int, int]]:
@@ -99,10 +97,8 @@ def _comparable(test: ConditionTest) -> tuple[str, str, frozenset[str]]:
 
 
 def _covers_principals(wide: Statement, narrow: Statement) -> bool:
-    if wide.not_principals is not None or narrow.not_principals is not None:
-        return wide.not_principals == narrow.not_principals and wide.principals == narrow.principals
     if wide.principals is None or narrow.principals is None:
-        return wide.principals == narrow.principals
+        return wide.principals == narrow.principals and wide.not_principals == narrow.not_principals
     return ("AWS", "*") in wide.principals or set(narrow.principals) <= set(wide.principals)
 
 

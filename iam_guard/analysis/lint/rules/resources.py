@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex
+from iam_guard.analysis.lint.reference_index import KnownAction
 from iam_guard.analysis.lint.subject import Subject
 from iam_guard.evaluation.matching.pattern_coverage import intended_patterns, overlaps
 from iam_guard.policy.document import Statement
@@ -29,9 +29,7 @@ def resource_not_taken(subject: Subject) -> Iterator[Fault]:
             continue
         for index, entry in enumerate(statement.resources or ()):
             if entry != _EVERYTHING and not any(_supports(subject, action, entry) for action in known):
-                message = (
-                    f"{_named(known)} does not apply to {quoted(entry)}{_supported_arns(subject.references, known)}"
-                )
+                message = f"{_named(known)} does not apply to {quoted(entry)}{_supported_arns(known)}"
                 yield Fault("RESOURCE_NOT_OF_ACTION", message, place(statement, "Resource", index))
 
 
@@ -47,7 +45,7 @@ def action_without_resource(subject: Subject) -> Iterator[Fault]:
             if not matching or any(action.entry.open_resources for action in matching):
                 continue
             if not any(_supports(subject, action, entry) for action in matching for entry in entries):
-                needed = _supported_arns(subject.references, matching) or ", it takes `*` alone"
+                needed = _supported_arns(matching) or ", it takes `*` alone"
                 message = f"no resource of the statement applies to {quoted(written)}{needed}"
                 yield Fault("MISSING_RESOURCE_FOR_ACTION", message, place(statement, "Action", index))
 
@@ -78,15 +76,9 @@ def _named(known: Sequence[KnownAction]) -> str:
     return ", ".join(names) + (f" and {len(known) - _MAX_NAMED} more" if len(known) > _MAX_NAMED else "")
 
 
-def _supported_arns(known: ReferenceIndex, actions: Sequence[KnownAction]) -> str:
+def _supported_arns(actions: Sequence[KnownAction]) -> str:
     """Return the message part with the ARNs that the actions support; empty if there are none."""
-    formats = dict.fromkeys(
-        arn
-        for action in actions
-        for resource_type in action.service.resource_types
-        if resource_type.name in {target.name for target in action.entry.resources}
-        for arn in resource_type.arn_formats
-    )
+    formats = dict.fromkeys(arn for action in actions for arn in action.arn_formats())
     if not formats:
         return ""
     shown = ", ".join(quoted(arn) for arn in list(formats)[:_MAX_NAMED])
