@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from iam_guard.model.reference import ActionEntry, ActionTarget, ServiceReference
+from iam_guard.model.reference import ActionEntry, ServiceReference
 
 
 class _Table(NamedTuple):
@@ -22,7 +22,7 @@ class _Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-ACTIONS_HEAD = (
+_ACTIONS_HEAD = (
     "Action",
     "Description",
     "Access level",
@@ -66,44 +66,30 @@ def _opening(reference: ServiceReference) -> str:
 
 
 def _tables(reference: ServiceReference) -> Iterator[_Table]:
-    actions = [_action_row(reference, action) for action in reference.actions]
-    yield _Table("Actions", "An action without a resource type takes `*` alone.", ACTIONS_HEAD, actions)
+    actions = [_action_row(action) for action in reference.actions]
+    yield _Table("Actions", "An action without a resource type takes `*` alone.", _ACTIONS_HEAD, actions)
     if reference.resource_types:
-        head = ("Resource type", "Description", "ARN", "Condition keys")
-        rows = [
-            (
-                _code(resource_type.name),
-                resource_type.description,
-                _codes(resource_type.arn_formats),
-                _codes(resource_type.condition_keys),
-            )
-            for resource_type in reference.resource_types
-        ]
-        described = any(resource_type.description for resource_type in reference.resource_types)
-        yield (
-            _without(1, _Table("Resource types", "", head, rows))
-            if not described
-            else _Table("Resource types", "", head, rows)
-        )
+        head, rows = ["Resource type", "ARN", "Condition keys"], []
+        are_described = any(resource_type.description for resource_type in reference.resource_types)
+        if are_described:
+            head.insert(1, "Description")
+        for resource_type in reference.resource_types:
+            description = [resource_type.description] if are_described else []
+            formats, keys = _codes(resource_type.arn_formats), _codes(resource_type.condition_keys)
+            rows.append([_code(resource_type.name), *description, formats, keys])
+        yield _Table("Resource types", "", head, rows)
     if reference.condition_keys:
-        keys = [
-            (_code(condition_key.name), condition_key.description, condition_key.type_name)
-            for condition_key in reference.condition_keys
-        ]
         about = "Global keys, such as `aws:CurrentTime`, are available in every request and not listed here."
-        yield _Table("Condition keys", about, ("Condition key", "Description", "Type"), keys)
+        described = [(_code(key.name), key.description, key.type_name) for key in reference.condition_keys]
+        yield _Table("Condition keys", about, ("Condition key", "Description", "Type"), described)
 
 
-def _without(column: int, table: _Table) -> _Table:
-    rows: list[Sequence[str]] = [(*row[:column], *row[column + 1 :]) for row in table.rows]
-    return table._replace(head=(*table.head[:column], *table.head[column + 1 :]), rows=rows)
-
-
-def _action_row(reference: ServiceReference, action: ActionEntry) -> Sequence[str]:
-    targets = [_target(resource) for resource in action.resources]
+def _action_row(action: ActionEntry) -> Sequence[str]:
+    targets = [f"{_code(target.name)}{'*' if target.required else ''}" for target in action.resources]
     if action.open_resources:
         targets.append("found for each request")
-    keys = [_code(key) for key in sorted({*action.condition_keys, *_keys_of_targets(action)})]
+    keys_of_targets = {key for target in action.resources for key in target.condition_keys}
+    keys = [_code(key) for key in sorted({*action.condition_keys, *keys_of_targets})]
     if action.open_keys:
         keys.append("more, found for each request")
     return (
@@ -114,14 +100,6 @@ def _action_row(reference: ServiceReference, action: ActionEntry) -> Sequence[st
         "<br>".join(keys),
         _codes(action.dependent_actions),
     )
-
-
-def _keys_of_targets(action: ActionEntry) -> Iterator[str]:
-    return (key for target in action.resources for key in target.condition_keys)
-
-
-def _target(target: ActionTarget) -> str:
-    return f"{_code(target.name)}{'*' if target.required else ''}"
 
 
 def _code(text: str) -> str:
