@@ -46,55 +46,48 @@ def compare_decisions(
     records: Iterable[Mapping[str, Any]], present: Replayer, changed: Replayer | None = None
 ) -> Comparison:
     """Decide the recorded requests with the present store, and with the changed one if there is one."""
-    return _Comparer(present, changed).result(records)
+    result, changes = Comparison(), OutcomeChanges()
+    for record in records:
+        recorded = read_decision(record)
+        if recorded is None:
+            result.others += 1
+            continue
+        problem = recorded if isinstance(recorded, str) else _compare(recorded, present, changed, result, changes)
+        if problem is None:
+            result.compared += 1
+        else:
+            result.incomparable[problem] += 1
+    result.flips = changes.by_frequency()
+    return result
 
 
-class _Comparer:
-    def __init__(self, present: Replayer, changed: Replayer | None) -> None:
-        self._present = present
-        self._changed = changed
-        self._result = Comparison()
-        self._changes = OutcomeChanges()
+def _compare(
+    recorded: RecordedDecision, present: Replayer, changed: Replayer | None, result: Comparison, changes: OutcomeChanges
+) -> str | None:
+    """Compare one decision; return the reason if it can't be compared."""
+    now = present.decide(recorded)
+    if now.decision is None or now.problem is not None:
+        return now.problem
+    before, after = ReportedOutcome.of_record(recorded), _outcome(now.decision)
+    if changed is not None:
+        then = changed.decide(recorded, before=now)
+        if then.decision is None or then.problem is not None:
+            return then.problem
+        before, after = after, _outcome(then.decision)
+    _check(recorded, now.decision, result)
+    changes.add(recorded, before, after)
+    return None
 
-    def result(self, records: Iterable[Mapping[str, Any]]) -> Comparison:
-        for record in records:
-            recorded = read_decision(record)
-            if recorded is None:
-                self._result.others += 1
-                continue
-            problem = recorded if isinstance(recorded, str) else self._compare(recorded)
-            if problem is None:
-                self._result.compared += 1
-            else:
-                self._result.incomparable[problem] += 1
-        self._result.flips = self._changes.by_frequency()
-        return self._result
 
-    def _compare(self, recorded: RecordedDecision) -> str | None:
-        """Compare one decision; return the reason if it can't be compared."""
-        present = self._present.decide(recorded)
-        if present.decision is None or present.problem is not None:
-            return present.problem
-        if self._changed is None:
-            self._check(recorded, present.decision)
-            self._changes.add(recorded, ReportedOutcome.of_record(recorded), _outcome(present.decision))
-            return None
-        changed = self._changed.decide(recorded, before=present)
-        if changed.decision is None or changed.problem is not None:
-            return changed.problem
-        self._check(recorded, present.decision)
-        self._changes.add(recorded, _outcome(present.decision), _outcome(changed.decision))
-        return None
-
-    def _check(self, recorded: RecordedDecision, present: Decision) -> None:
-        """Check that the recorded policies lead to the recorded outcome."""
-        result, differs = self._result, present.outcome is not recorded.outcome
-        if present.policy_set == recorded.policies:
-            result.recorded_policies += 1
-            if differs:
-                result.contradictions.append(recorded.event_id)
-        elif differs:
-            result.drifted += 1
+def _check(recorded: RecordedDecision, present: Decision, result: Comparison) -> None:
+    """Check that the recorded policies lead to the recorded outcome."""
+    differs = present.outcome is not recorded.outcome
+    if present.policy_set == recorded.policies:
+        result.recorded_policies += 1
+        if differs:
+            result.contradictions.append(recorded.event_id)
+    elif differs:
+        result.drifted += 1
 
 
 def _outcome(decision: Decision) -> ReportedOutcome:

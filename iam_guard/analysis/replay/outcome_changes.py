@@ -20,18 +20,6 @@ class ReportedOutcome(NamedTuple):
         return cls(recorded.outcome.value, recorded.reasons)
 
 
-class _Kind(NamedTuple):
-    """The common properties of a group of changed decisions."""
-
-    principal: str
-    action: str
-    resource: str
-    was: str
-    becomes: str
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-
-
 @dataclass(slots=True)
 class OutcomeChange:
     """A group of decisions whose outcome changed, of one user or role, for one action, on similar resources.
@@ -56,16 +44,16 @@ class OutcomeChanges:
     """Groups changed decisions. A denial that remains a denial is no change."""
 
     def __init__(self) -> None:
-        self._found: dict[_Kind, OutcomeChange] = {}
+        self._found: dict[tuple[object, ...], OutcomeChange] = {}
 
     def add(self, recorded: RecordedDecision, before: ReportedOutcome, after: ReportedOutcome) -> bool:
         """Add a decision if its outcome changed; return whether it did."""
         if (before.outcome == "Allowed") == (after.outcome == "Allowed"):
             return False
         principal, action, resource = _principal(recorded), recorded.action, _pattern(recorded.resource)
-        kind = _Kind(principal, action, resource, before.outcome, after.outcome, before.reasons, after.reasons)
+        common = (principal, action, resource, before.outcome, after.outcome, before.reasons, after.reasons)
         when = recorded.time.isoformat().replace("+00:00", "Z")
-        change = self._found.setdefault(kind, OutcomeChange(*kind, event_id=recorded.event_id, first=when, last=when))
+        change = self._found.setdefault(common, OutcomeChange(*common, recorded.event_id, first=when, last=when))
         change.first, change.last = min(change.first, when), max(change.last, when)
         change.count += 1
         return True
@@ -77,8 +65,8 @@ class OutcomeChanges:
 
 def _principal(recorded: RecordedDecision) -> str:
     principal = recorded.principal
-    is_session = principal.type is PrincipalType.ASSUMED_ROLE and principal.role_arn
-    return principal.role_arn or "" if is_session else principal.arn
+    is_session = principal.type is PrincipalType.ASSUMED_ROLE
+    return principal.role_arn if is_session and principal.role_arn else principal.arn
 
 
 def _pattern(arn: str) -> str:

@@ -41,10 +41,13 @@ def shadow_differences(records: Iterable[Mapping[str, Any]]) -> ShadowDifference
     """Collect the shadow outcomes of records."""
     result, changes = ShadowDifferences(), OutcomeChanges()
     for record in records:
-        shadow = _shadow_of(record)
-        if shadow is None:
-            result.others += not _is_decision(record)
-            result.decisions += _is_decision(record)
+        extension = record.get("iamGuard")
+        members = extension if isinstance(extension, dict) else {}
+        shadow = members.get("shadow")
+        if not isinstance(shadow, dict):
+            is_decision = members.get("kind") == "decision"
+            result.decisions += is_decision
+            result.others += not is_decision
             continue
         recorded = read_decision(record)
         if isinstance(recorded, RecordedDecision):
@@ -71,14 +74,3 @@ def _add(
         return
     if not changes.add(recorded, ReportedOutcome.of_record(recorded), after):
         result.denied_otherwise += 1
-
-
-def _shadow_of(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    extension = record.get("iamGuard")
-    shadow = extension.get("shadow") if isinstance(extension, dict) else None
-    return shadow if isinstance(shadow, dict) else None
-
-
-def _is_decision(record: Mapping[str, Any]) -> bool:
-    extension = record.get("iamGuard")
-    return isinstance(extension, dict) and extension.get("kind") == "decision"
