@@ -29,19 +29,24 @@ def known_services(used: Iterable[str]) -> frozenset[str]:
     return frozenset({*SERVICE_NAMES, *used})
 
 
-def named_services(documents: Iterable[Document]) -> set[str]:
-    """Return the services whose actions the documents allow by name."""
-    allowed = [
+def allow_statements(documents: Iterable[Document]) -> list[Statement]:
+    """Return the Allow statements of documents."""
+    return [
         statement for document in documents for statement in document.statements if statement.effect is Effect.ALLOW
     ]
-    return {_service(action) for statement in allowed for action in statement.actions or () if action != _ALL}
+
+
+def named_services(documents: Iterable[Document]) -> set[str]:
+    """Return the services whose actions the documents allow by name."""
+    actions = [action for statement in allow_statements(documents) for action in statement.actions or ()]
+    return {service_of(action) for action in actions if action != _ALL}
 
 
 def reached_services(documents: Iterable[Document], known: frozenset[str]) -> set[str]:
     """Return the known or named services that documents of one policy type together allow access to."""
     documents = list(documents)
+    allowed = allow_statements(documents)
     statements = [statement for document in documents for statement in document.statements]
-    allowed = [statement for statement in statements if statement.effect is Effect.ALLOW]
     denied = [statement for statement in statements if statement.effect is Effect.DENY and _is_unlimited(statement)]
     return {
         service
@@ -51,7 +56,8 @@ def reached_services(documents: Iterable[Document], known: frozenset[str]) -> se
     }
 
 
-def _service(action: str) -> str:
+def service_of(action: str) -> str:
+    """Return the service of an action, in lower case."""
     return action.partition(":")[0].lower()
 
 
@@ -63,7 +69,7 @@ def _is_unlimited(statement: Statement) -> bool:
 def _names(statement: Statement, service: str) -> bool:
     """Return whether a statement includes any action of a service."""
     if statement.actions is not None:
-        return any(action == _ALL or _service(action) == service for action in statement.actions)
+        return any(action == _ALL or service_of(action) == service for action in statement.actions)
     return not _covers(statement.not_actions or (), service)
 
 
@@ -71,7 +77,7 @@ def _names_all(statement: Statement, service: str) -> bool:
     """Return whether a statement includes every action of a service."""
     if statement.actions is not None:
         return _covers(statement.actions, service)
-    return not any(action == _ALL or _service(action) == service for action in statement.not_actions or ())
+    return not any(action == _ALL or service_of(action) == service for action in statement.not_actions or ())
 
 
 def _covers(actions: Iterable[str], service: str) -> bool:

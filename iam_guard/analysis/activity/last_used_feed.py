@@ -11,7 +11,7 @@ access key are those of the request as recorded, not those that were signed. Tem
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -55,38 +55,38 @@ def feed_uses(subscription: Subscription, store: LastUsedStore) -> FeedResult:
     return fed
 
 
+@dataclass(slots=True)
 class _Feed:
     """Collects the latest use of each item until it is written."""
 
-    def __init__(self, subscription: Subscription, store: LastUsedStore) -> None:
-        self._subscription = subscription
-        self._store = store
-        self._latest: dict[tuple[str, ...], Use] = {}
-        self._read: dict[str, Offset] = {}
-        self._records = 0
+    subscription: Subscription
+    store: LastUsedStore
+    latest: dict[tuple[str, ...], Use] = field(default_factory=dict)
+    read: dict[str, Offset] = field(default_factory=dict)
+    records: int = 0
 
     @property
     def is_full(self) -> bool:
-        return len(self._latest) >= MAX_USES or self._records >= MAX_RECORDS
+        return len(self.latest) >= MAX_USES or self.records >= MAX_RECORDS
 
     def add(self, batch: list[Delivery]) -> None:
         for offset, record in batch:
-            self._read[offset.shard] = offset
-            self._records += 1
+            self.read[offset.shard] = offset
+            self.records += 1
             for use in uses_of(record):
                 key = _key(use)
-                known = self._latest.get(key)
+                known = self.latest.get(key)
                 if known is None or known.at < use.at:
-                    self._latest[key] = use
+                    self.latest[key] = use
 
     def write(self) -> int:
         """Write the collected uses, then acknowledge the records."""
-        uses = list(self._latest.values())
+        uses = list(self.latest.values())
         for start in range(0, len(uses), MAX_USES):
-            self._store.save_uses(uses[start : start + MAX_USES])
-        if self._read:
-            self._subscription.ack(*self._read.values())
-        self._latest, self._read, self._records = {}, {}, 0
+            self.store.save_uses(uses[start : start + MAX_USES])
+        if self.read:
+            self.subscription.ack(*self.read.values())
+        self.latest, self.read, self.records = {}, {}, 0
         return len(uses)
 
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, ResourceActivity
+from iam_guard.analysis.activity.aggregation import ActionActivity, Activity
 from iam_guard.analysis.activity.escalation_risks import escalation_risk
 from iam_guard.analysis.activity.observations import GrantSource
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
@@ -92,26 +92,36 @@ def generate_policy(
 # --- resources ---------------------------------------------------------------------------------------------------
 
 
+_NOT_INCLUDED = {
+    GrantSource.RESOURCE: ("resource policy", "allowed by the policy of the resource alone, so not included"),
+    GrantSource.NONE_NEEDED: ("no policy", "allowed without any policy, so not included"),
+    GrantSource.DENIED: ("denied", "attempted and denied, so not included"),
+    GrantSource.REFUSED: ("refused", "allowed, but rejected without an audit record, so not included"),
+}
+"""The notes about requests that identity-based policies did not allow."""
+
+
+@dataclass(slots=True)
 class _Generator:
-    def __init__(self, activity: Activity, templates: ArnTemplates, generalising: Generalization) -> None:
-        self._activity = activity
-        self._templates = templates
-        self._generalising = generalising
-        self._notes: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    activity: Activity
+    templates: ArnTemplates
+    generalising: Generalization
+    _notes: defaultdict[tuple[str, str], dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
     def grants(self, action: ActionActivity) -> Iterator[_Grant]:
         """Return the grants that an action needs."""
         granted = {arn: found for arn, found in action.resources.items() if GrantSource.IDENTITY in found.by_source}
-        denied = set() if self._generalising.is_off else self._denied(action)
+        denied = set() if self.generalising.is_off else self._denied(action)
         by_pattern: dict[str | None, list[str]] = defaultdict(list)
         for arn in granted:
             if arn != "*":
                 pattern = self._pattern(action.action, arn)
                 by_pattern[None if pattern in denied else pattern].append(arn)
         if "*" in granted:
-            yield self._everything(action.action, granted["*"])
+            self._note("everything", "requested on `*`, so allowed on every resource of the account", action.action)
+            yield _Grant(action.action, "*", tuple(sorted(granted["*"].owners or self.activity.accounts)))
         for covering, arns in by_pattern.items():
-            if covering is not None and len(arns) > self._generalising.above:
+            if covering is not None and len(arns) > self.generalising.above:
                 yield _Grant(action.action, covering)
             else:
                 yield from self._exact(action.action, arns)
@@ -120,9 +130,12 @@ class _Generator:
 
     def _denied(self, action: ActionActivity) -> set[str | None]:
         """Return the patterns that cover resources which were only denied."""
-        sources = {arn: found.by_source.keys() - {GrantSource.REFUSED} for arn, found in action.resources.items()}
-        denied = [arn for arn, results in sources.items() if results == {GrantSource.DENIED}]
-        found = {self._templates.generalize(action.action, arn) for arn in denied} - {None}
+        denied = [
+            arn
+            for arn, found in action.resources.items()
+            if found.by_source.keys() - {GrantSource.REFUSED} == {GrantSource.DENIED}
+        ]
+        found = {self.templates.generalize(action.action, arn) for arn in denied} - {None}
         if found:
             text = "denied on resources that a template covers, so the allowed ones are named individually"
             self._note("exact", text, action.action)
@@ -132,27 +145,22 @@ class _Generator:
         """Return the pattern that may replace a resource; None for one that must be named exactly."""
         if not self._may_widen(action, account_of(arn)):
             return None
-        pattern = self._templates.generalize(action, arn)
+        pattern = self.templates.generalize(action, arn)
         if pattern is None:
             self._note("exact", "no template is registered for the resources, so they are named individually", action)
         return pattern
 
     def _may_widen(self, action: str, owner: str | None) -> bool:
         """Return whether a pattern may replace resources of an account."""
-        if self._generalising.is_off:
+        if self.generalising.is_off:
             return False
         if owner is None:
             self._note("exact", "resources without an account in the ARN are named individually", action)
-        elif writes_own_service(action) and not self._generalising.own:
+        elif writes_own_service(action) and not self.generalising.own:
             self._note("exact", "resources of write actions in IAM and similar services are named individually", action)
         else:
-            return owner in self._activity.accounts
+            return owner in self.activity.accounts
         return False
-
-    def _everything(self, action: str, resource: ResourceActivity) -> _Grant:
-        owners = tuple(sorted(resource.owners or self._activity.accounts))
-        self._note("everything", "requested on `*`, so allowed on every resource of the account", action)
-        return _Grant(action, "*", owners)
 
     def _exact(self, action: str, arns: Iterable[str]) -> Iterator[_Grant]:
         for arn in arns:
@@ -161,7 +169,7 @@ class _Generator:
                 self._note("left out", "requested on a resource that no policy can name", f"{action} on `{arn[:200]}`")
                 continue
             owner = account_of(arn)
-            if owner is not None and owner not in self._activity.accounts:
+            if owner is not None and owner not in self.activity.accounts:
                 self._note("other account", "resources of other accounts, which must allow it too, are named", arn)
             yield _Grant(action, pattern)
 
@@ -185,14 +193,9 @@ class _Generator:
         """Add the notes about what a policy can't express of an action's activity."""
         name, resources = action.action, (*action.resources.values(), *action.patterns.values())
         sources = {source for resource in resources for source in resource.by_source}
-        if GrantSource.RESOURCE in sources:
-            self._note("resource policy", "allowed by the policy of the resource alone, so not included", name)
-        if GrantSource.NONE_NEEDED in sources:
-            self._note("no policy", "allowed without any policy, so not included", name)
-        if GrantSource.DENIED in sources:
-            self._note("denied", "attempted and denied, so not included", name)
-        if GrantSource.REFUSED in sources:
-            self._note("refused", "allowed, but rejected without an audit record, so not included", name)
+        for source, (about, text) in _NOT_INCLUDED.items():
+            if source in sources:
+                self._note(about, text, name)
         if action.left_out.count:
             self._note("left out", _OVER_LIMIT, name)
         if GrantSource.IDENTITY not in sources:
@@ -207,7 +210,7 @@ class _Generator:
 
     def notes(self, documents: tuple[PolicyDocument, ...]) -> Iterator[PolicyNote]:
         """Return all notes: first those about the trail, then those about actions."""
-        yield from _about_the_trail(self._activity)
+        yield from _about_the_trail(self.activity)
         if not documents:
             yield PolicyNote("nothing", "no identity-based policy allowed anything in the period, so none is needed")
         if len(documents) > 1:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from iam_guard.analysis.activity.aggregation import Activity
-from iam_guard.analysis.allowed_services import known_services, reached_services
+from iam_guard.analysis.allowed_services import allow_statements, known_services, reached_services, service_of
 from iam_guard.evaluation.matching.pattern import Matcher, compile_glob
 from iam_guard.policy.document import Document, Effect, Statement
 from iam_guard.policy.parser import parse
@@ -50,32 +50,27 @@ def unused_access(activity: Activity, policies: Iterable[StoredPolicy], known: I
     known = list(known)
     documents = [(policy.ref.name, parse(policy.text)) for policy in policies]
     used = set(activity.actions)
-    used_services = {_service(action) for action in used}
-    services = known_services((*used_services, *map(_service, known)))
+    used_services = {service_of(action) for action in used}
+    services = known_services((*used_services, *map(service_of, known)))
     reachable = reached_services([document for _, document in documents], services)
     allowed = _allowed([document for _, document in documents], known)
     unused = {
-        action for action in allowed if action.lower() not in used and _service(action) in used_services & reachable
+        action for action in allowed if action.lower() not in used and service_of(action) in used_services & reachable
     }
     grants = tuple(_unused_grants(documents, used))
     return UnusedAccess(tuple(sorted(reachable - used_services)), tuple(sorted(unused)), grants)
 
 
 def _allowed(documents: Iterable[Document], known: list[str]) -> list[str]:
-    allowing = [
-        statement for document in documents for statement in document.statements if statement.effect is Effect.ALLOW
-    ]
-    matchers = [_matcher(statement) for statement in allowing]
+    matchers = [_matcher(statement) for statement in allow_statements(documents)]
     return [action for action in known if any(match(action.lower()) for match in matchers)]
 
 
 def _matcher(statement: Statement) -> Matcher:
     """Return a matcher of the statement's actions, in lower case."""
-    if statement.actions is not None:
-        named = [compile_glob(pattern.lower()) for pattern in statement.actions]
-        return lambda action: any(match(action) for match in named)
-    excepted = [compile_glob(pattern.lower()) for pattern in statement.not_actions or ()]
-    return lambda action: not any(match(action) for match in excepted)
+    is_named = statement.actions is not None
+    entries = [compile_glob(pattern.lower()) for pattern in statement.actions or statement.not_actions or ()]
+    return lambda action: any(match(action) for match in entries) is is_named
 
 
 def _unused_grants(documents: Iterable[tuple[str, Document]], used: set[str]) -> Iterator[UnusedGrant]:
@@ -85,7 +80,3 @@ def _unused_grants(documents: Iterable[tuple[str, Document]], used: set[str]) ->
                 match = compile_glob(action.lower())
                 if statement.effect is Effect.ALLOW and not any(map(match, used)):
                     yield UnusedGrant(name, statement.sid or f"statement {statement.index}", action)
-
-
-def _service(action: str) -> str:
-    return action.partition(":")[0].lower()
