@@ -43,7 +43,7 @@ def _table(files: Sequence[FileCoverage]) -> Iterator[str]:
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     yield f"<table><thead><tr>{head}</tr></thead><tbody>"
     for number, file in enumerate(files):
-        cells = (file.statements, file.missed, file.targets, file.covered, cover(percent([file])))
+        cells = (*file.counts, cover(percent([file])))
         numbers = "".join(f"<td>{cell}</td>" for cell in cells)
         yield f'<tr><th scope="row"><a href="#p{number}">{escape(file.file.name)}</a></th>{numbers}</tr>'
     yield "</tbody></table>"

@@ -7,6 +7,7 @@ from typing import Any
 
 from iam_guard.policy.grammar import shown
 from iam_guard.testing.policy_coverage import FileCoverage, percent
+from iam_guard.testing.text_table import aligned
 
 _TITLES = ("Name", "Statements", "Missed", "Targets", "Covered", "Cover", "Missing")
 
@@ -14,12 +15,10 @@ _TITLES = ("Name", "Statements", "Missed", "Targets", "Covered", "Cover", "Missi
 def coverage_text(files: Sequence[FileCoverage]) -> str:
     """Return the table of files, followed by each gap with file, line and column."""
     rows = [_TITLES, *(_row(file) for file in files), _total(files)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES) - 1)]
-    rule = "-" * (sum(widths) + 2 * len(widths) + len(_TITLES[-1]))
-    lines = [_line(row, widths) for row in rows]
-    table = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    head, *lines, total = aligned(rows, right=range(1, len(_TITLES) - 1))
+    rule = "-" * len(head)
     gaps = [*_gaps(files)]
-    return "\n".join([*table, *(["", *gaps] if gaps else [])])
+    return "\n".join([head, rule, *lines, rule, total, *(["", *gaps] if gaps else [])])
 
 
 def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
@@ -65,21 +64,13 @@ def cover(share: float | None) -> str:
 
 def _row(covered: FileCoverage) -> tuple[str, ...]:
     lines = dict.fromkeys(gap.place[0] for gap in covered.gaps if not gap.is_implied)
-    numbers = (covered.statements, covered.missed, covered.targets, covered.covered)
     missing = ", ".join(map(str, lines))
-    return shown(covered.file.name), *map(str, numbers), cover(percent([covered])), missing
+    return shown(covered.file.name), *map(str, covered.counts), cover(percent([covered])), missing
 
 
 def _total(files: Sequence[FileCoverage]) -> tuple[str, ...]:
-    columns = zip(*((file.statements, file.missed, file.targets, file.covered) for file in files), strict=True)
-    sums = [str(sum(column)) for column in columns] or ["0"] * 4
-    return "TOTAL", *sums, cover(percent(files)), ""
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    name, *numbers = row[:-1]
-    cells = [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))]
-    return "  ".join([*cells, row[-1]]).rstrip()
+    sums = [sum(column) for column in zip(*(file.counts for file in files), strict=True)] or [0, 0, 0, 0]
+    return "TOTAL", *map(str, sums), cover(percent(files)), ""
 
 
 def _gaps(files: Sequence[FileCoverage]) -> Iterator[str]:

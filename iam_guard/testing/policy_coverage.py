@@ -74,6 +74,11 @@ class FileCoverage:
     def covered(self) -> int:
         return self.targets - len(self.gaps)
 
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """The columns of reports: statements, missed ones, targets, covered ones."""
+        return self.statements, self.missed, self.targets, self.covered
+
 
 class PolicyCoverage:
     """The results so far. Thread-safe."""
@@ -113,7 +118,7 @@ class PolicyCoverage:
 
     # --- transfer between processes ------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """Return the results as plain values."""
         return {
             digest: {
@@ -126,7 +131,7 @@ class PolicyCoverage:
         }
 
     def merge(self, results: Mapping[str, Any]) -> None:
-        """Add the `to_dict` of another process."""
+        """Add the `to_plain` of another process."""
         with self._lock:
             for digest, policy in results.items():
                 seen = self.seen.setdefault(digest, SeenPolicy(policy["text"], PolicyType(policy["type"])))
@@ -136,15 +141,9 @@ class PolicyCoverage:
 
 def percent(files: Iterable[FileCoverage]) -> float | None:
     """Return the percentage of all targets that were reached; None without targets."""
-    counted = [(file.covered, file.targets) for file in files]
-    targets = sum(total for _, total in counted)
-    return 100.0 * sum(covered for covered, _ in counted) / targets if targets else None
-
-
-def _name(seen: SeenPolicy) -> str:
-    """Return the first name of a policy of a store, and how many more it has."""
-    first, *more = sorted(seen.names)
-    return f"{first} (+{len(more)})" if more else first
+    files = list(files)
+    targets = sum(file.targets for file in files)
+    return 100.0 * sum(file.covered for file in files) / targets if targets else None
 
 
 # --- targets -----------------------------------------------------------------------------------------------------
@@ -178,8 +177,12 @@ def _elements(statement: Statement) -> Iterator[tuple[str, bool]]:
 
 
 def _of_seen(seen: SeenPolicy) -> FileCoverage:
-    """Return the coverage of a policy by its own text, whose digest differs if a mapping was normalized."""
-    file = policy_text(seen.text, _name(seen), seen.type)
+    """Return the coverage of a policy by its own text, whose digest differs if a mapping was normalized.
+
+    Its name is its first one, with the number of others.
+    """
+    first, *more = sorted(seen.names)
+    file = policy_text(seen.text, f"{first} (+{len(more)})" if more else first, seen.type)
     return _of_file(file, {policy.document.digest: seen for policy in file.policies})
 
 
@@ -200,8 +203,16 @@ def _of_file(file: PolicyFile, seen: Mapping[str, SeenPolicy]) -> FileCoverage:
 
 
 def _gap(policy: LocatedPolicy, statement: Statement, target: Target, made: set[Target]) -> CoverageGap:
-    place = policy.locate(_steps(statement, target))
-    return CoverageGap(target, place, _what(statement, target), _is_implied(target, made))
+    steps: Steps = "Statement", statement.index
+    name = f" `{statement.sid}`" if statement.sid else ""
+    what = f"{statement.effect.value} Statement[{statement.index}]{name}"
+    element, _, number = target.element.partition("/")
+    if element == CONDITION:
+        test = statement.conditions[int(number)]
+        steps, what = (*steps, CONDITION, test.operator, test.key), f"{test.operator} {test.key} of {what}"
+    elif element != STATEMENT:
+        steps, what = (*steps, element), f"{element} of {what}"
+    return CoverageGap(target, policy.locate(steps), what, _is_implied(target, made))
 
 
 def _is_implied(target: Target, made: set[Target]) -> bool:
@@ -210,28 +221,3 @@ def _is_implied(target: Target, made: set[Target]) -> bool:
     if target.element == STATEMENT:
         return target.truth is False and applies not in made
     return applies not in made and target._replace(truth=not target.truth) not in made
-
-
-def _steps(statement: Statement, target: Target) -> Steps:
-    steps: Steps = "Statement", statement.index
-    if target.element == STATEMENT:
-        return steps
-    if not target.element.startswith(f"{CONDITION}/"):
-        return *steps, target.element
-    test = statement.conditions[_condition(target)]
-    return *steps, CONDITION, test.operator, test.key
-
-
-def _what(statement: Statement, target: Target) -> str:
-    name = f" `{statement.sid}`" if statement.sid else ""
-    whole = f"{statement.effect.value} Statement[{statement.index}]{name}"
-    if target.element == STATEMENT:
-        return whole
-    if not target.element.startswith(f"{CONDITION}/"):
-        return f"{target.element} of {whole}"
-    test = statement.conditions[_condition(target)]
-    return f"{test.operator} {test.key} of {whole}"
-
-
-def _condition(target: Target) -> int:
-    return int(target.element.partition("/")[2])

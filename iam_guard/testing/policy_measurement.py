@@ -3,45 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, Self
 
+from iam_guard.evaluation.authorizer import Authorizer
+from iam_guard.model.decision import Decision
 from iam_guard.testing.coverage_html import coverage_html
 from iam_guard.testing.coverage_report import coverage_json, coverage_text
-from iam_guard.testing.decision_watcher import watching_evaluations
 from iam_guard.testing.file_names import PATTERNS
 from iam_guard.testing.policy_coverage import FileCoverage, PolicyCoverage, percent
-from iam_guard.testing.policy_sources import PolicyFile, find_policies
+from iam_guard.testing.policy_sources import find_policies
 
 
-class PolicyMeasurement:
-    """Measures policy coverage while it is entered.
+@contextmanager
+def replaced(owner: type, name: str, method: object) -> Iterator[None]:
+    """Replace a method of a class inside the block, as `unittest.mock` does, which imports asyncio."""
+    original = getattr(owner, name)
+    setattr(owner, name, method)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+@contextmanager
+def watching_evaluations(record: Callable[[Authorizer, Decision], None]) -> Iterator[None]:
+    """Call `record` with every decision of policies inside the block.
+
+    The method that decides is replaced by one that reports, so the product pays nothing otherwise. Watchers can't
+    change a decision, and are removed in reverse order.
+    """
+    decide = Authorizer.decide
+
+    @wraps(decide)
+    def watched(self: Authorizer, *args: Any, **kwargs: Any) -> Decision:
+        decision = decide(self, *args, **kwargs)
+        record(self, decision)
+        return decision
+
+    with replaced(Authorizer, "decide", watched):
+        yield
+
+
+class PolicyMeasurement(PolicyCoverage):
+    """Policy coverage that is measured while it is entered.
 
     `paths` are files and folders with the policies to report; by default all policies that decide. `tests` are patterns
     of policy test files, whose policies don't count. Raises `InvalidInput` for a path without policies.
     """
 
     def __init__(self, paths: Iterable[Path] = (), *, tests: Sequence[str] = PATTERNS) -> None:
-        self._files = _distinct(file for path in paths for file in find_policies(path, tests))
-        self._coverage = PolicyCoverage()
+        super().__init__()
+        self._files = {file.name: file for path in paths for file in find_policies(path, tests)}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(watching_evaluations(self._coverage.add))
+        self._stack.enter_context(watching_evaluations(self.add))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def to_plain(self) -> Any:
-        """Return the results as plain values, for `merge` in another process."""
-        return self._coverage.to_dict()
-
-    def merge(self, results: Any) -> None:
-        """Add the results of another process."""
-        self._coverage.merge(results)
 
     def share(self) -> float | None:
         """Return the percentage of targets that were reached; None without targets."""
@@ -63,7 +87,7 @@ class PolicyMeasurement:
             write_text(html_file, coverage_html(self._covered()))
 
     def _covered(self) -> Sequence[FileCoverage]:
-        return self._coverage.of_files(self._files) if self._files else self._coverage.of_all_seen()
+        return self.of_files(self._files.values()) if self._files else self.of_all_seen()
 
 
 def shortfall(share: float | None, minimum: float | None) -> str | None:
@@ -76,10 +100,6 @@ def shortfall(share: float | None, minimum: float | None) -> str | None:
     if share is None:
         return f"nothing was measured, expected at least {minimum:g}%"
     return f"{share:.2f}% is below the minimum of {minimum:g}%"
-
-
-def _distinct(files: Iterable[PolicyFile]) -> list[PolicyFile]:
-    return list({file.name: file for file in files}.values())
 
 
 def write_json(path: str, report: Mapping[str, Any]) -> None:

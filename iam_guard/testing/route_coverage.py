@@ -56,10 +56,9 @@ class RouteTally:
 
 
 class RouteCoverage:
-    """The results so far. Thread-safe."""
+    """The results so far, of the routes of `app`, or of every application that handles a call. Thread-safe."""
 
     def __init__(self, app: Any = None) -> None:
-        """Watch the routes of `app`, or of every application that handles a call."""
         self.routes: dict[GuardedRoute, RouteTally] = {}
         self._is_fixed = app is not None
         self._apps: dict[int, Callable[[], Any]] = {}
@@ -91,12 +90,12 @@ class RouteCoverage:
 
     # --- transfer between processes ------------------------------------------------------------------------------
 
-    def to_list(self) -> list[Any]:
+    def to_plain(self) -> list[Any]:
         """Return the results as plain values."""
         return [[*route, tally.allowed, tally.refused] for route, tally in self.routes.items()]
 
     def merge(self, results: Iterable[Sequence[Any]]) -> None:
-        """Add the `to_list` of another process."""
+        """Add the `to_plain` of another process."""
         with self._lock:
             for path, methods, name, action, allowed, refused in results:
                 tally = self.routes.setdefault(GuardedRoute(path, tuple(methods), name, action), RouteTally())
@@ -193,18 +192,16 @@ def route_share(routes: Mapping[GuardedRoute, RouteTally]) -> float | None:
 
 def route_text(routes: Mapping[GuardedRoute, RouteTally]) -> str:
     """Return the table of routes."""
-    rows = [("METHOD", "PATH", "ACTION", "ALLOWED", "REFUSED")]
-    rows += [
-        (",".join(route.methods) or "ANY", route.path, route.action, _word(tally.allowed), _word(tally.refused))
-        for route, tally in sorted(routes.items(), key=lambda item: item[0])
-    ]
+    rows: list[tuple[str, ...]] = [("METHOD", "PATH", "ACTION", "ALLOWED", "REFUSED")]
+    for route in sorted(routes):
+        seen = ("yes" if is_seen else "NEVER" for is_seen in (routes[route].allowed, routes[route].refused))
+        rows.append((",".join(route.methods) or "ANY", route.path, route.action, *seen))
     covered = sum(tally.is_covered for tally in routes.values())
     return "\n".join([*aligned(rows), f"{covered} of {len(routes)} guarded routes were tested both ways"])
 
 
 def route_json(routes: Mapping[GuardedRoute, RouteTally]) -> dict[str, Any]:
     """Return the report as JSON values."""
-    rows = sorted(routes.items(), key=lambda item: item[0])
     return {
         "percent": rounded(route_share(routes)),
         "routes": [
@@ -213,13 +210,9 @@ def route_json(routes: Mapping[GuardedRoute, RouteTally]) -> dict[str, Any]:
                 "methods": list(route.methods),
                 "endpoint": route.name,
                 "action": route.action,
-                "allowed": tally.allowed,
-                "refused": tally.refused,
+                "allowed": routes[route].allowed,
+                "refused": routes[route].refused,
             }
-            for route, tally in rows
+            for route in sorted(routes)
         ],
     }
-
-
-def _word(is_seen: bool) -> str:
-    return "yes" if is_seen else "NEVER"

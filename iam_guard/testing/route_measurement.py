@@ -1,13 +1,13 @@
 """Measure and report route coverage, and watch calls.
 
-As in `decision_watcher`, methods that decide in a call, handle a call and release its response are replaced while
+As in `policy_measurement`, methods that decide in a call, handle a call and release its response are replaced while
 measuring, so the product pays nothing otherwise. The routes of an ASGI application are listed before a call; those of
 frameworks with an adapter when the response is released, because only then every one has reported the chosen route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, Self
@@ -16,15 +16,8 @@ from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.testing.applications import endpoints_of, load_app
-from iam_guard.testing.policy_measurement import write_json
-from iam_guard.testing.route_coverage import (
-    GuardedRoute,
-    RouteCoverage,
-    RouteTally,
-    route_json,
-    route_share,
-    route_text,
-)
+from iam_guard.testing.policy_measurement import replaced, write_json
+from iam_guard.testing.route_coverage import RouteCoverage, route_json, route_share, route_text
 from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.call_context import CurrentCall, current_call
 from iam_guard.web.refusal import Refusal
@@ -32,35 +25,22 @@ from iam_guard.web.route_map import RouteMap
 from iam_guard.web.wsgi.bridge import GuardedRequest
 
 
-class RouteMeasurement:
-    """Measures route coverage while it is entered, of `module:app` or of every application that handles a call.
+class RouteMeasurement(RouteCoverage):
+    """Route coverage that is measured while it is entered, of `module:app` or of every application called.
 
     Raises `InvalidInput` if the application can't be found, or has no routes.
     """
 
     def __init__(self, app: str = "") -> None:
-        self._coverage = RouteCoverage(load_application(app) if app else None)
+        super().__init__(load_application(app) if app else None)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(watching_calls(self._coverage.add, self._coverage.add_app))
+        self._stack.enter_context(watching_calls(self.add, self.add_app))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    @property
-    def routes(self) -> Mapping[GuardedRoute, RouteTally]:
-        """The results of each guarded route so far."""
-        return self._coverage.routes
-
-    def to_plain(self) -> Any:
-        """Return the results as plain values, for `merge` in another process."""
-        return self._coverage.to_list()
-
-    def merge(self, results: Any) -> None:
-        """Add the results of another process."""
-        self._coverage.merge(results)
 
     def share(self) -> float | None:
         """Return the percentage of routes that were tested both ways; None without routes."""
@@ -116,12 +96,9 @@ def watching_calls(
                 record_decision(call, decision)
         return leave(self, status, headers)
 
-    Guard._decide_and_record = watched_answer  # type: ignore[method-assign]
-    GuardMiddleware.__call__ = watched_serve  # type: ignore[method-assign, assignment]
-    GuardedRequest.leave = watched_leave  # type: ignore[method-assign]
-    try:
+    with (
+        replaced(Guard, "_decide_and_record", watched_answer),
+        replaced(GuardMiddleware, "__call__", watched_serve),
+        replaced(GuardedRequest, "leave", watched_leave),
+    ):
         yield
-    finally:
-        Guard._decide_and_record = answer  # type: ignore[method-assign]
-        GuardMiddleware.__call__ = serve  # type: ignore[method-assign]
-        GuardedRequest.leave = leave  # type: ignore[method-assign]

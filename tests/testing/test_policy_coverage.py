@@ -20,9 +20,8 @@ from iam_guard.policy.parser import parse
 from iam_guard.testing.cases import read_case
 from iam_guard.testing.coverage_html import coverage_html
 from iam_guard.testing.coverage_report import coverage_json, coverage_text
-from iam_guard.testing.decision_watcher import watching_evaluations
 from iam_guard.testing.policy_coverage import STATEMENT, PolicyCoverage, Target, percent, targets_of
-from iam_guard.testing.policy_measurement import PolicyMeasurement, shortfall
+from iam_guard.testing.policy_measurement import PolicyMeasurement, shortfall, watching_evaluations
 from iam_guard.testing.policy_sources import find_policies, policy_text
 from tests.oracle.context import read_request
 from tests.oracle.generate import generate_case
@@ -150,8 +149,8 @@ def test_more_tests_never_cover_less(first: Any, more: Any) -> None:
     less, both, other = covered(*first), covered(*first, *more), covered(*more)
     assert {gap.target for gap in both.of_files(files)[0].gaps} <= {gap.target for gap in less.of_files(files)[0].gaps}
     assert percent(both.of_files(files)) >= percent(less.of_files(files))
-    less.merge(json.loads(json.dumps(other.to_dict())))
-    assert less.to_dict() == both.to_dict() == covered(*more, *first).to_dict()
+    less.merge(json.loads(json.dumps(other.to_plain())))
+    assert less.to_plain() == both.to_plain() == covered(*more, *first).to_plain()
 
 
 @pytest.mark.parametrize("shard", range(2))
