@@ -15,7 +15,7 @@ from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
-from iam_guard.testing.failure_report import failing_text
+from iam_guard.testing.failure_report import failing_text, notes_without_policies
 from iam_guard.testing.principal_names import principal_named
 
 Decider: TypeAlias = Guard | Authorizer
@@ -120,8 +120,7 @@ def _mismatch(
     decision: Decision, outcome: Outcome | None, by: PolicyType | None, sid: str | None, because: str | None
 ) -> str | None:
     """Return what differs from the expectation; None if nothing does."""
-    reasons = decision.reasons
-    without_policies = [reason.note for reason in reasons if reason.policy is None and reason.note is not None]
+    reasons, without_policies = decision.reasons, notes_without_policies(decision)
     if decision.error is not None:
         return "expected a denial, but no decision could be made"
     if outcome is not None and decision.outcome is not outcome:

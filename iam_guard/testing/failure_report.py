@@ -32,6 +32,11 @@ def failing_text(decision: Decision) -> str:
     return f"{short.text()}\n\n{many - _count(short.types)} statements about other actions are not shown"
 
 
+def notes_without_policies(decision: Decision) -> list[str]:
+    """Return the reasons of a decision that are no policies: an unknown principal, a resource without owner, …."""
+    return [reason.note for reason in decision.reasons if reason.policy is None and reason.note is not None]
+
+
 def _count(types: Iterable[ExplainedType]) -> int:
     return sum(len(policy.statements) for type in types for level in type.levels for policy in level.policies)
 

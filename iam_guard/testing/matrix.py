@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 from iam_guard.errors import InvalidInput
-from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.guard.guard import Guard
-from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
+from iam_guard.testing.assertions import Decider, Keys
+from iam_guard.testing.failure_report import notes_without_policies
 from iam_guard.testing.principal_names import principal_named
+
+T = TypeVar("T")
 
 MAX_CELLS = 100_000
 
@@ -49,14 +52,18 @@ class AccessMatrix:
             access = Cell(resource, action, principal)
             yield access, self.outcomes[access]
 
+    def row(self, resource: str, action: str) -> list[Outcome]:
+        """Return the outcomes of an action on a resource, by principal."""
+        return [self.outcomes[Cell(resource, action, principal)] for principal in self.principals]
+
 
 def access_matrix(
-    decider: Guard | Authorizer,
+    decider: Decider,
     *,
     principals: Named,
     actions: Iterable[str] | None = None,
     resources: Mapping[str, str] | Iterable[str] = ("*",),
-    context: Mapping[str, Given | Lazy] | None = None,
+    context: Keys | None = None,
 ) -> AccessMatrix:
     """Decide about all principals, actions and resources.
 
@@ -66,7 +73,8 @@ def access_matrix(
     """
     if any(isinstance(argument, str) for argument in (principals, actions, resources)):
         raise InvalidInput("expected lists or mappings of principals, actions and resources, got one string")
-    callers, things = _callers(principals), _resources(resources)
+    callers = {name: principal_named(principal) for name, principal in _named(principals).items()}
+    things = _named(resources)
     names = tuple(dict.fromkeys(_declared(decider) if actions is None else actions))
     if not callers or not names or not things:
         raise InvalidInput("expected at least one principal, one action and one resource")
@@ -81,35 +89,19 @@ def access_matrix(
     return AccessMatrix(tuple(callers), names, tuple(things), outcomes)
 
 
-def _callers(principals: Named) -> dict[str, Principal]:
-    pairs = (
-        principals.items()
-        if isinstance(principals, Mapping)
-        else [(_name(principal), principal) for principal in principals]
-    )
-    return {name: principal_named(principal) for name, principal in pairs}
+def _named(values: Mapping[str, T] | Iterable[T]) -> dict[str, T]:
+    """Return values with their names: those of the mapping, or else ARNs and the like."""
+    if isinstance(values, Mapping):
+        return dict(values)
+    return {value.arn if isinstance(value, Principal) else str(value): value for value in values}
 
 
-def _name(principal: Principal | str) -> str:
-    return principal.arn if isinstance(principal, Principal) else principal
-
-
-def _resources(resources: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
-    return dict(resources) if isinstance(resources, Mapping) else {arn: arn for arn in resources}
-
-
-def _declared(decider: Guard | Authorizer) -> list[str]:
+def _declared(decider: Decider) -> list[str]:
     catalogues = decider.catalogues if isinstance(decider, Guard) else ()
     return [str(row) for catalogue in catalogues for row in catalogue]
 
 
-def _outcome(
-    decider: Guard | Authorizer,
-    principal: Principal,
-    action: str,
-    resource: str,
-    context: Mapping[str, Given | Lazy] | None,
-) -> Outcome:
+def _outcome(decider: Decider, principal: Principal, action: str, resource: str, context: Keys | None) -> Outcome:
     if isinstance(decider, Guard):  # like `Guard.decide`, but not audited
         question = decider._question(principal, action, resource, context, None)
         decision, _ = decider._decide(question, decider._store)
@@ -117,37 +109,24 @@ def _outcome(
         decision = decider.decide(AccessRequest(principal, action, resource, context))
     if decision.error is not None:
         raise InvalidInput(f"no decision could be made: {decision.error}", place=f"{principal.arn} {action}")
-    without_policies = [reason.note for reason in decision.reasons if reason.policy is None and reason.note is not None]
-    if not decision.allowed and without_policies:
-        raise InvalidInput(without_policies[0], place=f"{principal.arn} {action}")
+    if not decision.allowed and (notes := notes_without_policies(decision)):
+        raise InvalidInput(notes[0], place=f"{principal.arn} {action}")
     return decision.outcome
 
 
 def changes(approved: Mapping[Cell, Outcome], now: Mapping[Cell, Outcome]) -> list[str]:
     """Return the differences: access gained, lost, denied differently, and cells added or removed; gained first."""
-    found = [(_weight(before, after), access, before, after) for access, before, after in _pairs(approved, now)]
-    found.sort(key=lambda change: change[:2])
-    return [
-        f"{word} {access.principal} {access.action} on {access.resource}: {before or _MISSING} -> {after or _MISSING}"
-        for (_, word), access, before, after in found
-    ]
-
-
-_MISSING = "not listed"
-
-
-def _pairs(
-    approved: Mapping[Cell, Outcome], now: Mapping[Cell, Outcome]
-) -> Iterator[tuple[Cell, Outcome | None, Outcome | None]]:
-    for access in {**approved, **now}:
+    gained, lost, changed = list[str](), list[str](), list[str]()
+    for access in sorted(approved.keys() | now.keys()):
         before, after = approved.get(access), now.get(access)
-        if before is not after:
-            yield access, before, after
-
-
-def _weight(before: Outcome | None, after: Outcome | None) -> tuple[int, str]:
-    if after is Outcome.ALLOWED:
-        return 0, "gained:   "
-    if before is Outcome.ALLOWED:
-        return 1, "lost:     "
-    return 2, "changed:  "
+        if before is after:
+            continue
+        outcomes = f"{before or 'not listed'} -> {after or 'not listed'}"
+        what = f"{access.principal} {access.action} on {access.resource}: {outcomes}"
+        if after is Outcome.ALLOWED:
+            gained.append(f"gained:    {what}")
+        elif before is Outcome.ALLOWED:
+            lost.append(f"lost:      {what}")
+        else:
+            changed.append(f"changed:   {what}")
+    return gained + lost + changed

@@ -6,12 +6,13 @@ Each outcome is a sign and a word, so colours are never the only information.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
 from iam_guard.model.decision import Outcome
 from iam_guard.policy.grammar import shown
-from iam_guard.testing.matrix import AccessMatrix, Cell
+from iam_guard.testing.matrix import AccessMatrix
 from iam_guard.testing.text_table import aligned
 
 SIGNS = {
@@ -38,13 +39,11 @@ def matrix_text(matrix: AccessMatrix) -> str:
 
 def _text_table(matrix: AccessMatrix, resource: str) -> str:
     head = [shown(resource), *map(shown, matrix.principals)]
-    rows = [[f"  {shown(action)}", *_signs(matrix, resource, action)] for action in matrix.actions]
+    rows = [
+        [f"  {shown(action)}", *(SIGNS[outcome][0] for outcome in matrix.row(resource, action))]
+        for action in matrix.actions
+    ]
     return "\n".join(aligned([head, *rows]))
-
-
-def _signs(matrix: AccessMatrix, resource: str, action: str) -> Iterator[str]:
-    for principal in matrix.principals:
-        yield SIGNS[matrix.outcomes[Cell(resource, action, principal)]][0]
 
 
 def matrix_json(matrix: AccessMatrix) -> dict[str, Any]:
@@ -53,15 +52,7 @@ def matrix_json(matrix: AccessMatrix) -> dict[str, Any]:
         "principals": list(matrix.principals),
         "actions": list(matrix.actions),
         "resources": list(matrix.resources),
-        "access": [
-            {
-                "resource": access.resource,
-                "action": access.action,
-                "principal": access.principal,
-                "outcome": outcome.value,
-            }
-            for access, outcome in matrix
-        ],
+        "access": [{**asdict(access), "outcome": outcome.value} for access, outcome in matrix],
     }
 
 
@@ -89,7 +80,7 @@ def _html_table(matrix: AccessMatrix, resource: str) -> Iterator[str]:
     yield f"<table><caption>{_safe(resource)}</caption>"
     yield f'<thead><tr><th scope="col">Action</th>{heads}</tr></thead><tbody>'
     for action in matrix.actions:
-        outcomes = [matrix.outcomes[Cell(resource, action, principal)] for principal in matrix.principals]
+        outcomes = matrix.row(resource, action)
         cells = "".join(f'<td class="{outcome.value}">{" ".join(SIGNS[outcome])}</td>' for outcome in outcomes)
         yield f'<tr><th scope="row">{_safe(action)}</th>{cells}</tr>'
     yield "</tbody></table>"
@@ -136,8 +127,9 @@ def _svg_table(matrix: AccessMatrix, resource: str, top: int, left: int, cell: i
         y = top + row * _ROW
         line = y + _ROW // 2 - 2  # a cell ends 4 above the next
         yield _svg_text(2 * _MARGIN, line, action)
-        for column, principal in enumerate(matrix.principals):
-            outcome = matrix.outcomes[Cell(resource, action, principal)]
+        for column, (principal, outcome) in enumerate(
+            zip(matrix.principals, matrix.row(resource, action), strict=True)
+        ):
             back, ink = _COLOURS[outcome]
             x, words = left + column * cell, " ".join(SIGNS[outcome])
             yield (

@@ -21,7 +21,7 @@ from iam_guard.testing.case_answer import decide_entry
 from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
 from iam_guard.testing.cases import Case, read_case
-from iam_guard.testing.failure_report import failing_text
+from iam_guard.testing.failure_report import failing_text, notes_without_policies
 from iam_guard.testing.principal_names import principal_named
 
 ERROR = "error"
@@ -104,9 +104,8 @@ def _by_guard(guard: Any, case: Case) -> Decision:
     request = case.request
     resource = iam_guard.Resource(request.resource, request.resource_account)
     decision: Decision = guard.decide(request.principal, request.action, resource, dict(request.context))
-    without_policies = [reason.note for reason in decision.reasons if reason.policy is None and reason.note is not None]
-    if not decision.allowed and without_policies:
-        raise InvalidInput(without_policies[0], place="/request")  # a mistake in the case, not a denial by policies
+    if not decision.allowed and (notes := notes_without_policies(decision)):
+        raise InvalidInput(notes[0], place="/request")  # a mistake in the case, not a denial by policies
     return decision
 
 
@@ -180,7 +179,7 @@ def expand_entry(entry: CaseEntry) -> CaseEntry:
     if not changed:
         return entry
     shared = None if "policies" in changed else entry.shared
-    return CaseEntry(entry.place, {**content, **changed}, shared, entry.line, entry.column, entry.path, entry.seed)
+    return replace(entry, content={**content, **changed}, shared=shared)
 
 
 def _principal(name: str) -> Mapping[str, Any]:
