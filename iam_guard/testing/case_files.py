@@ -36,7 +36,7 @@ def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[CaseEntry | Un
     decoder = CaseDecoder()
     for number, line in enumerate(lines, 1):
         if line and not line.isspace():
-            yield decoder.decode(line, f"{name}:{number}")
+            yield replace(decoder.decode(line, f"{name}:{number}"), line=number)
 
 
 def buffered_lines(stream: BufferedIOBase) -> Iterator[list[str]]:
@@ -71,11 +71,8 @@ def entries_of_file(path: Path) -> Iterator[CaseEntry | Unreadable]:
         yield from _entries_of_yaml(path)
         return
     with path.open(encoding=_UTF_8, errors=UNDECODED) as lines:
-        decoder = CaseDecoder()
-        for number, line in enumerate(lines, 1):
-            if line and not line.isspace():
-                entry = decoder.decode(line, f"{path}:{number}")
-                yield replace(entry, line=number, path=path)
+        for entry in entries_of_lines(lines, str(path)):
+            yield replace(entry, path=path)
 
 
 def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:

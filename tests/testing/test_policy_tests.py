@@ -88,6 +88,13 @@ def test_cases_run_with_policies_in_files(folder: Path) -> None:
     assert (first.id, first.line, first.rule, second.line) == ("rita reads", 2, "ours-1", 11)
 
 
+def test_json_lines_have_their_line(folder: Path) -> None:
+    """In a `.json` file as in a `.jsonl` one: editors jump to it."""
+    lines = '{"id": "a", "expected": "Allowed"}\n\n{"id": "b", "expected": "Allowed"}\n'
+    for name in ("a.policy-test.json", "a.policy-test.jsonl"):
+        assert [test.line for test in read_policy_tests(write(folder, lines, name))] == [1, 3]
+
+
 def test_failure_is_explained(folder: Path) -> None:
     """Expected, got, the author's reason, and the explanation with the line of the policy's file."""
     [failure, _] = outcomes(write(folder, CASES.replace("GetDocument", "DeleteDocument")))
