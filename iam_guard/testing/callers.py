@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -26,14 +26,12 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.testing.principal_names import principal_named
+from iam_guard.web.asgi.body import Receive, Send
+from iam_guard.web.asgi.route_matching import Scope
 from iam_guard.web.call_context import CurrentCall, serving
 
 _caller: ContextVar[Principal | None] = ContextVar("iam_guard_test_caller", default=None)
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 

@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import iam_guard
-from iam_guard.errors import IamGuardError, InvalidInput
+from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import shown
-from iam_guard.testing.case_answer import decide_entry
+from iam_guard.testing.case_answer import ERROR, CaseVerdict, case_verdict, decide_entry
 from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
-from iam_guard.testing.cases import Case, read_case
+from iam_guard.testing.cases import read_case
 from iam_guard.testing.failure_report import failing_text, notes_without_policies
 from iam_guard.testing.principal_names import principal_named
-
-ERROR = "error"
-"""The expected outcome of a case that must be refused."""
 
 EXPECTED = (*Outcome, ERROR)
 """The possible expected outcomes of a case."""
@@ -41,15 +39,6 @@ class PolicyTest:
     why: str | None
     rule: str | None
     entry: CaseEntry
-
-
-@dataclass(frozen=True, slots=True)
-class CaseVerdict:
-    """The result of a case: its outcome, or `error` and the problem. `decision` explains an outcome."""
-
-    outcome: str
-    problem: str | None = None
-    decision: Decision | None = None
 
 
 class PolicyTests:
@@ -72,15 +61,7 @@ class PolicyTests:
 
     def decide(self, entry: CaseEntry | Unreadable) -> CaseVerdict:
         """Decide one entry of a file. An undecidable one results in an error; never raises for a case."""
-        if isinstance(entry, Unreadable):
-            return CaseVerdict(ERROR, shown(entry.problem))
-        try:
-            decision = self.decision(entry)
-        except IamGuardError as error:
-            return CaseVerdict(ERROR, shown(str(error)))
-        if decision.error is not None:
-            return CaseVerdict(ERROR, shown(decision.error), decision)
-        return CaseVerdict(decision.outcome.value, None, decision)
+        return case_verdict(entry, self.decision)
 
     def decision(self, entry: CaseEntry) -> Decision:
         """Decide a case. Raises `IamGuardError` for an invalid or refused one."""
@@ -89,8 +70,7 @@ class PolicyTests:
             return decide_entry(entry)
         if isinstance(entry.content, dict) and "policies" in entry.content:
             raise InvalidInput("expected no `policies` in a case that a seed decides", place="/policies")
-        case = read_case(entry.content)
-        return _by_guard(self._guard(entry.seed), case)
+        return _by_guard(self._guard(entry.seed), read_case(entry.content).request)
 
     def _guard(self, seed: Path) -> Any:
         if seed not in self._guards:
@@ -99,9 +79,8 @@ class PolicyTests:
         return self._guards[seed]
 
 
-def _by_guard(guard: Any, case: Case) -> Decision:
+def _by_guard(guard: Any, request: AccessRequest) -> Decision:
     """Decide with the store's principal; the case's condition keys override those of the guard."""
-    request = case.request
     resource = iam_guard.Resource(request.resource, request.resource_account)
     decision: Decision = guard.decide(request.principal, request.action, resource, dict(request.context))
     if not decision.allowed and (notes := notes_without_policies(decision)):
