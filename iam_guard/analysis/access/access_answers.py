@@ -136,15 +136,15 @@ def answer_of(
 
     `partly` is the note for bounds that differ without an open key: the answer then depends on the resource.
     """
-    assumed_types = frozenset[PolicyType]() if assumed is None else assumed.types
-    if not bounds.most.allowed:
-        return AccessAnswer(AccessVerdict.DENIED, (), tuple(_matched(bounds.most, principal, assumed_types)))
-    if bounds.least.allowed and assumed is None:
-        return AccessAnswer(AccessVerdict.ALLOWED, (), tuple(_matched(bounds.least, principal, assumed_types)))
+    is_certain = bounds.least.allowed and assumed is None
+    decision = bounds.least if is_certain else bounds.most
+    matched = tuple(_matched(decision, principal, frozenset() if assumed is None else assumed.types))
+    if is_certain or not decision.allowed:
+        return AccessAnswer(AccessVerdict.ALLOWED if is_certain else AccessVerdict.DENIED, (), matched)
     keys = () if bounds.least.allowed else bounds.open_keys
     some = partly if not bounds.least.allowed and not keys else ""
     note = "; ".join(text for text in (assumed.note if assumed else "", some) if text) or None
-    return AccessAnswer(AccessVerdict.CONDITIONAL, keys, tuple(_matched(bounds.most, principal, assumed_types)), note)
+    return AccessAnswer(AccessVerdict.CONDITIONAL, keys, matched, note)
 
 
 def _matched(

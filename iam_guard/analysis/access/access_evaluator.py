@@ -144,9 +144,9 @@ class AccessEvaluator:
 
 
 @contextmanager
-def open_evaluator(store: SourceStore, settings: Settings, now: datetime | None = None) -> Iterator[AccessEvaluator]:
+def open_evaluator(store: SourceStore, settings: Settings | None, now: datetime | None) -> Iterator[AccessEvaluator]:
     """Load all principals and yield an evaluator of them, in one transaction. `now` is the time of the requests."""
     with store.at_once():
         epoch = store.account("").epoch
         population = read_principals(store, epoch)
-        yield AccessEvaluator(store, settings, population, epoch, now or datetime.now(UTC))
+        yield AccessEvaluator(store, settings or Settings(), population, epoch, now or datetime.now(UTC))

@@ -5,7 +5,7 @@ Only policies in the store are known. A Deny in one of them narrows an answer of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from iam_guard.analysis.access.access_answers import AccessAnswer, AccessVerdict
@@ -25,18 +25,16 @@ def statements_within(evaluator: AccessEvaluator, action: str, pattern: Pattern 
     """Return the statements about the action in the policies of all stored resources that the pattern covers."""
     if pattern is None:
         return ()
-    matching = [arn for arn in evaluator.population.resource_arns if match_pattern(pattern, arn)]
-    return tuple(_about(evaluator, action.lower(), matching))
-
-
-def _about(evaluator: AccessEvaluator, action: str, arns: Iterable[str]) -> Iterator[CompiledStatement]:
-    for arn in arns:
-        policy = evaluator.resource(arn).policy
+    found: list[CompiledStatement] = []
+    for arn in evaluator.population.resource_arns:
+        policy = evaluator.resource(arn).policy if match_pattern(pattern, arn) else None
         if policy is not None:
             try:
-                yield from compile_policy(policy.text, PolicyRef(arn, PolicyType.RESOURCE)).content.about(action)
+                compiled = compile_policy(policy.text, PolicyRef(arn, PolicyType.RESOURCE))
             except PolicyError:  # an unreadable policy neither allows nor denies on purpose
                 continue
+            found.extend(compiled.content.about(action.lower()))
+    return found
 
 
 def with_exceptions(

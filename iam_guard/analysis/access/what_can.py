@@ -23,7 +23,7 @@ from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.errors import NoSuchEntity, PolicyError
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
 from iam_guard.evaluation.matching.pattern import Wildcard
-from iam_guard.evaluation.matching.pattern_coverage import arn_pattern, overlaps
+from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
 from iam_guard.evaluation.special_actions import needs_no_permission
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Given
@@ -60,7 +60,7 @@ def what_can(
     """
     if resource is not None:
         check_resource(resource)
-    with open_evaluator(store, settings or Settings(), now) as evaluator:
+    with open_evaluator(store, settings, now) as evaluator:
         stored = evaluator.stored_principal(principal)
         if stored is None:
             raise NoSuchEntity(f"The principal {principal[:2048]} cannot be found.")
@@ -118,10 +118,8 @@ class _PrincipalQuestions:
 
     def _if_supported(self, action: KnownAction, resource: str) -> list[str]:
         """Return the resource of the question if the action supports it."""
-        if resource == _EVERYTHING or action.entry.open_resources:
-            return [resource]
-        pattern = arn_pattern(resource)
-        return [resource] if any(overlaps(pattern, arn) for arn in self.known.arns_of(action)) else []
+        is_supported = resource == _EVERYTHING or self.known.may_take(action, arn_pattern(resource))
+        return [resource] if is_supported else []
 
     # --- which resources ---------------------------------------------------------------------------------------------
 
@@ -134,10 +132,8 @@ class _PrincipalQuestions:
 
     def _named_resources(self, action: KnownAction) -> Iterator[str]:
         """Return the resources of the Allow statements about an action that match one of its resource types."""
-        types = self.known.arns_of(action)
         for entry in self._entries(str(action).lower()):
-            pattern = (Wildcard.RUN,) if entry == _ALL else arn_pattern(entry)
-            if action.entry.open_resources or any(overlaps(pattern, arn) for arn in types):
+            if self.known.may_take(action, (Wildcard.RUN,) if entry == _ALL else arn_pattern(entry)):
                 yield entry
 
     def _entries(self, action: str) -> Iterator[str]:

@@ -38,7 +38,7 @@ def who_can(
     Raises `InvalidInput`.
     """
     check_question(action, resource, resource_account)
-    with open_evaluator(store, settings or Settings(), now) as evaluator:
+    with open_evaluator(store, settings, now) as evaluator:
         question = build_question(evaluator, action, resource, context or {}, resource_account)
         within = statements_within(evaluator, action, question.pattern)
         found = [

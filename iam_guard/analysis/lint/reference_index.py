@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from iam_guard.evaluation.matching.condition_keys import KEYS, row_of
 from iam_guard.evaluation.matching.pattern import Pattern, compile_glob
-from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
+from iam_guard.evaluation.matching.pattern_coverage import arn_pattern, overlaps
 from iam_guard.model.reference import ActionEntry, KeyType, ServiceReference
 from iam_guard.policy.grammar import WILDCARD, quoted
 
@@ -96,6 +96,10 @@ class ReferenceIndex:
         if key not in self._arns:
             self._arns[key] = tuple(arn_pattern(_PARAMETER.sub("*", arn)) for arn in action.arn_formats())
         return self._arns[key]
+
+    def may_take(self, action: KnownAction, pattern: Pattern) -> bool:
+        """Return whether an action may support a resource that the pattern matches."""
+        return action.entry.open_resources or any(overlaps(pattern, arn) for arn in self.arns_of(action))
 
     # --- condition keys ------------------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
+from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.document import Document
+from iam_guard.policy.document import Document, Statement
 from iam_guard.policy.fault import Fault, Reading
 
 FILTERS = frozenset({PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.SCP, PolicyType.RCP, PolicyType.VPC_ENDPOINT})
@@ -30,6 +30,13 @@ class Subject:
     def grants(self) -> bool:
         """Whether an Allow in the policy grants access by itself."""
         return self.document.type not in FILTERS
+
+    def actions_of(self, statement: Statement) -> list[KnownAction]:
+        """Return the known actions that a statement names; none if it may name unknown ones too."""
+        matching = [self.references.matching_actions(written) for written in statement.actions or ()]
+        if any(actions is None for actions in matching):
+            return []
+        return [action for actions in matching for action in actions or ()]
 
 
 LintRule: TypeAlias = Callable[[Subject], Iterator[Fault]]

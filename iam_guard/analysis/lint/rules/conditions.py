@@ -71,10 +71,7 @@ def key_not_supplied(subject: Subject) -> Iterator[Fault]:
         key = tested.test.key
         if subject.references.key(key) is None or _is_of_every_request(key):
             continue
-        matching = [subject.references.matching_actions(action) for action in tested.statement.actions or ()]
-        if not matching or any(actions is None for actions in matching):
-            continue
-        known = [action for actions in matching for action in actions or ()]
+        known = subject.actions_of(tested.statement)
         if known and not any(action.entry.open_keys or subject.references.supplies(action, key) for action in known):
             message = f"none of the statement's actions supplies {quoted(key)}, so the condition is never met"
             yield Fault("CONDITION_KEY_NOT_SUPPLIED", message, tested.path, name=True)

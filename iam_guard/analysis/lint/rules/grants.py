@@ -18,15 +18,16 @@ _EVERYTHING = "*"
 _SOURCES = frozenset({"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"})
 
 
-def _allows(subject: Subject) -> Iterator[Statement]:
-    if subject.grants:
+def _allows(subject: Subject, type: PolicyType | None = None) -> Iterator[Statement]:
+    """Return the Allow statements that grant access, of policies of one type or of all."""
+    if subject.grants and type in (None, subject.document.type):
         yield from (statement for statement in subject.document.statements if statement.effect is Effect.ALLOW)
 
 
 def allow_everything(subject: Subject) -> Iterator[Fault]:
     """Report every action on every resource without a condition."""
-    for statement in _allows(subject):
-        if _is_everything(statement) and subject.document.type is PolicyType.IDENTITY:
+    for statement in _allows(subject, PolicyType.IDENTITY):
+        if _is_everything(statement):
             yield Fault("ALLOW_EVERYTHING", "every action on every resource is allowed", place(statement, "Action"))
 
 
@@ -48,9 +49,7 @@ def negated_element(subject: Subject) -> Iterator[Fault]:
 
 def wildcard_principal(subject: Subject) -> Iterator[Fault]:
     """Report a wildcard principal without a condition. The language check covers trust policies."""
-    if subject.document.type is not PolicyType.RESOURCE:
-        return
-    for statement in _allows(subject):
+    for statement in _allows(subject, PolicyType.RESOURCE):
         if ("AWS", "*") in (statement.principals or ()) and not statement.conditions:
             message = "all callers are allowed, also without credentials"
             yield Fault("ALLOW_EVERYBODY", message, place(statement, "Principal"))
@@ -58,9 +57,7 @@ def wildcard_principal(subject: Subject) -> Iterator[Fault]:
 
 def service_without_source(subject: Subject) -> Iterator[Fault]:
     """Report a service principal without a condition on its source, the confused deputy (rule E-60)."""
-    if subject.document.type is not PolicyType.RESOURCE:
-        return
-    for statement in _allows(subject):
+    for statement in _allows(subject, PolicyType.RESOURCE):
         services = [value for kind, value in statement.principals or () if kind == "Service"]
         keys = {test.key.lower() for test in statement.conditions}
         if services and not keys & _SOURCES:
@@ -85,9 +82,7 @@ _ROLE_ACTIONS = (
 
 def every_role(subject: Subject) -> Iterator[Fault]:
     """Report an action that provides every role; AWS has a separate code for each notation."""
-    if subject.document.type is not PolicyType.IDENTITY:
-        return
-    for statement in _allows(subject):
+    for statement in _allows(subject, PolicyType.IDENTITY):
         element = "Resource" if statement.not_resources is None else "NotResource"
         if _is_everything(statement) or (element == "Resource" and _EVERYTHING not in (statement.resources or ())):
             continue

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from iam_guard.analysis.lint.reference_index import KnownAction
 from iam_guard.analysis.lint.subject import Subject
-from iam_guard.evaluation.matching.pattern_coverage import intended_patterns, overlaps
+from iam_guard.evaluation.matching.pattern_coverage import intended_patterns
 from iam_guard.policy.document import Statement
 from iam_guard.policy.fault import Fault, place
 from iam_guard.policy.grammar import quoted
@@ -21,14 +21,9 @@ _MAX_NAMED = 3
 def resource_not_taken(subject: Subject) -> Iterator[Fault]:
     """Report an ARN that no action of the statement supports."""
     for statement in _with_resources(subject):
-        matching = [subject.references.matching_actions(action) for action in statement.actions or ()]
-        if not matching or any(actions is None for actions in matching):
-            continue  # unknown actions may support it
-        known = [action for actions in matching for action in actions or ()]
-        if not known or any(action.entry.open_resources for action in known):
-            continue
+        known = subject.actions_of(statement)
         for index, entry in enumerate(statement.resources or ()):
-            if entry != _EVERYTHING and not any(_supports(subject, action, entry) for action in known):
+            if known and not _may_take(subject, known, entry):
                 message = f"{_named(known)} does not apply to {quoted(entry)}{_supported_arns(known)}"
                 yield Fault("RESOURCE_NOT_OF_ACTION", message, place(statement, "Resource", index))
 
@@ -37,14 +32,11 @@ def action_without_resource(subject: Subject) -> Iterator[Fault]:
     """Report an action without a matching resource, in a statement whose other actions have one."""
     for statement in _with_resources(subject):
         entries = statement.resources or ()
-        used = [entry for entry in entries if _is_used(subject, statement, entry)]
-        if not used or _EVERYTHING in entries:
+        if _EVERYTHING in entries or not any(_is_used(subject, statement, entry) for entry in entries):
             continue
         for index, written in enumerate(statement.actions or ()):
             matching = subject.references.matching_actions(written)
-            if not matching or any(action.entry.open_resources for action in matching):
-                continue
-            if not any(_supports(subject, action, entry) for action in matching for entry in entries):
+            if matching and not any(_may_take(subject, matching, entry) for entry in entries):
                 needed = _supported_arns(matching) or ", it takes `*` alone"
                 message = f"no resource of the statement applies to {quoted(written)}{needed}"
                 yield Fault("MISSING_RESOURCE_FOR_ACTION", message, place(statement, "Action", index))
@@ -55,20 +47,16 @@ def _with_resources(subject: Subject) -> Iterator[Statement]:
 
 
 def _is_used(subject: Subject, statement: Statement, entry: str) -> bool:
-    for written in statement.actions or ():
-        matching = subject.references.matching_actions(written)
-        if matching is None or any(
-            action.entry.open_resources or _supports(subject, action, entry) for action in matching
-        ):
-            return True
-    return False
+    matching = [subject.references.matching_actions(written) for written in statement.actions or ()]
+    return any(actions is None or _may_take(subject, actions, entry) for actions in matching)
 
 
-def _supports(subject: Subject, action: KnownAction, entry: str) -> bool:
-    if entry == _EVERYTHING:
-        return True
+def _may_take(subject: Subject, actions: Sequence[KnownAction], entry: str) -> bool:
+    """Return whether one of the actions may support a resource that the entry means."""
     patterns = intended_patterns(entry, subject.document.version)
-    return any(overlaps(pattern, arn) for pattern in patterns for arn in subject.references.arns_of(action))
+    return entry == _EVERYTHING or any(
+        subject.references.may_take(action, pattern) for action in actions for pattern in patterns
+    )
 
 
 def _named(known: Sequence[KnownAction]) -> str:
