@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from iam_guard.audit.consumer.record_filter import member
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id
 
@@ -52,20 +53,20 @@ class Actor:
 
     def matches(self, identity: Mapping[str, Any]) -> bool:
         """Return whether a record's `userIdentity` is this principal or a session of it."""
-        kind = identity.get("type")
+        kind, issuer = identity.get("type"), member(identity, "sessionContext.sessionIssuer.arn")
         match self.kind:
             case "user" | "root":
                 is_itself = kind in ("IAMUser", "Root") and identity.get("arn") == self.name
-                return is_itself or (kind == "FederatedUser" and _issuer(identity) == self.name)
+                return is_itself or (kind == "FederatedUser" and issuer == self.name)
             case "role":
-                return kind == "AssumedRole" and _issuer(identity) == self.name
+                return kind == "AssumedRole" and issuer == self.name
             case "session":
                 return identity.get("arn") == self.name
             case "service":
                 return kind == "AWSService" and identity.get("invokedBy") == self.name
             case "id":
-                found = str(identity.get("principalId", "")).partition(":")[0]
-                return kind in ("IAMUser", "AssumedRole") and found == self.name
+                unique_id = member(identity, "principalId").partition(":")[0]
+                return kind in ("IAMUser", "AssumedRole") and unique_id == self.name
 
 
 _KINDS: Mapping[tuple[str, str], Kind] = {
@@ -75,9 +76,3 @@ _KINDS: Mapping[tuple[str, str], Kind] = {
     ("sts", "assumed-role"): "session",
     ("sts", "federated-user"): "session",
 }
-
-
-def _issuer(identity: Mapping[str, Any]) -> object:
-    context = identity.get("sessionContext")
-    issuer = context.get("sessionIssuer") if isinstance(context, dict) else None
-    return issuer.get("arn") if isinstance(issuer, dict) else None

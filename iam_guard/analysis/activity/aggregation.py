@@ -87,10 +87,6 @@ class ActionActivity:
         """How often the action was attempted."""
         return self.allowed.count + self.denied.count + self.refused.count
 
-    def of(self, source: GrantSource) -> Occurrences:
-        """Return the counter of requests with this result."""
-        return {GrantSource.DENIED: self.denied, GrantSource.REFUSED: self.refused}.get(source, self.allowed)
-
 
 @dataclass(slots=True)
 class Activity:
@@ -279,7 +275,8 @@ class _Aggregator:
             self._activity.left_out.add(observation.time)
             return
         action = actions.setdefault(folded, ActionActivity(observation.action))
-        action.of(observation.source).add(observation.time)
+        not_allowed = {GrantSource.DENIED: action.denied, GrantSource.REFUSED: action.refused}
+        not_allowed.get(observation.source, action.allowed).add(observation.time)
         action.with_session_policies += observation.has_session_policies
         for key in observation.keys:
             _count(action.keys, key)
@@ -311,10 +308,7 @@ def _count(names: Counter[str], name: str) -> None:
 
 
 def _describe_gap(extension: Mapping[str, Any], time: str) -> str:
-    span = (
-        f", {extension['firstTime']} to {extension['lastTime']}"
-        if extension.get("firstTime") and extension.get("lastTime")
-        else ""
-    )
+    first, last = extension.get("firstTime"), extension.get("lastTime")
+    span = f", {first} to {last}" if first and last else ""
     lost = "some" if extension.get("lost") is None else str(extension["lost"])
     return f"{lost} records are missing ({extension.get('reason', 'unknown')}{span}), reported at {time}"

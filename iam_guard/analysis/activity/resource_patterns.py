@@ -103,12 +103,11 @@ class ArnTemplates:
         head = arn[: len(arn) - len(parsed.resource)]
         service = action.partition(":")[0].lower()
         for templates in (self._of_action.get(action.lower(), []), self._of_service.get(service, [])):
-            matches = [
-                (template.match_rank(parsed.resource), template.pattern)
+            found = [
+                (rank, template.pattern)
                 for template in templates
-                if template.service == parsed.service
+                if template.service == parsed.service and (rank := template.match_rank(parsed.resource)) is not None
             ]
-            found = [(match_rank, pattern) for match_rank, pattern in matches if match_rank is not None]
             if found:
                 return literal(head) + max(found)[1]
         return None

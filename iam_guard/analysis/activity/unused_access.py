@@ -39,11 +39,6 @@ class UnusedAccess:
     actions: tuple[str, ...]
     grants: tuple[UnusedGrant, ...]
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether all allowed access was attempted."""
-        return not (self.services or self.actions or self.grants)
-
 
 def unused_access(activity: Activity, policies: Iterable[StoredPolicy], known: Iterable[str] = ()) -> UnusedAccess:
     """Compare an activity with policies; `known` are the names of all known actions (`docs:GetDocument`)."""

@@ -39,12 +39,12 @@ def unused(*statements: dict[str, object]) -> UnusedAccess:
 def test_rejected_request_counts_as_use() -> None:
     activity = aggregate_activity([decided("iam:GetUser", "*", event="e1"), refused("e1")], RITA)
     grant = stored({"Effect": "Allow", "Action": "iam:GetUser"})
-    assert unused_access(activity, [grant], KNOWN).is_empty
+    assert unused_access(activity, [grant], KNOWN) == UnusedAccess((), (), ())
 
 
 def test_attempts_count_as_use() -> None:
     found = unused({"Effect": "Allow", "Action": ["docs:Get", "docs:drop"]})
-    assert found.is_empty
+    assert found == UnusedAccess((), (), ())
 
 
 def test_wildcard_is_expanded_to_actions() -> None:
