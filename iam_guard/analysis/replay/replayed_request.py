@@ -72,9 +72,8 @@ class ReplayedRequest(AccessRequest):
             before = None if self._before is None else self._before._store_value(folded_key)
             return stored.value if stored and before and before.value == value else value
         if folded_key not in recorded.unrecorded_keys:
-            if folded_key in _FROM_THE_RECORD:
-                return super().value(folded_key)
-            if folded_key == "aws:securetransport" and _has_tls_details(recorded):
+            is_tls_known = folded_key == "aws:securetransport" and _has_tls_details(recorded)
+            if is_tls_known or folded_key in _FROM_THE_RECORD:
                 return super().value(folded_key)
             if stored is not None and stored.is_certain:
                 return stored.value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision
@@ -75,15 +74,15 @@ class Replayer:
 
     def _resource(self, recorded: RecordedDecision) -> Resource | str:
         """Return the resource, a role with its trust policy; or the reason why it is unknown."""
-        is_given = recorded.policies is not None and recorded.policies.given
-        required = recorded.policies is not None and recorded.policies.policy_required
+        policies = recorded.policies
         if is_role_trust(recorded.action.lower(), recorded.resource):
             role = self._role(recorded.resource)
             tags, trust = ({}, None) if role is None else (role.tags, role.trust)
             return Resource(recorded.resource, account=recorded.owner, tags=tags, policy=trust)
-        if is_given:
+        if policies is not None and policies.given:
             return "the application passed the resource's policy, which no store contains"
-        return Resource(recorded.resource, account=recorded.owner, policy_required=required)
+        is_required = policies is not None and policies.policy_required
+        return Resource(recorded.resource, account=recorded.owner, policy_required=is_required)
 
     def _role(self, arn: str) -> Role | None:
         try:
@@ -100,9 +99,5 @@ def _decide(recorded: RecordedDecision, loaded: LoadedQuestion, before: Replayed
         return ReplayedDecision(decision, request)
     if decision.error is not None:
         return ReplayedDecision(decision, request, "the action or the resource cannot be parsed")
-    return ReplayedDecision(decision, request, _problem(request.unknown) if request.unknown else None)
-
-
-def _problem(unknown: Iterable[str]) -> str:
-    keys = ", ".join(f"`{key}`" for key in sorted(unknown))
-    return f"it depends on {keys}, whose value was not recorded"
+    keys = ", ".join(f"`{key}`" for key in sorted(request.unknown))
+    return ReplayedDecision(decision, request, f"it depends on {keys}, whose value was not recorded" if keys else None)
