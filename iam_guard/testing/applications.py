@@ -30,17 +30,10 @@ def endpoints_of(app: Any, route_map: RouteMap | None = None) -> list[Endpoint]:
 
     Raises `ConfigurationError` for a map with routes that the application does not have.
     """
-    mapped, endpoints = route_map or map_of(app), inventory_of(app)
+    mapped = route_map or map_of(app)
+    listed: list[Endpoint] | None = _from_adapters(ADAPTERS, app)
+    endpoints = inventory(app) if listed is None else listed
     return endpoints if mapped is None else mapped.joined(endpoints)
-
-
-def inventory_of(app: Any) -> list[Endpoint]:
-    """Return the endpoints of an application without a route map.
-
-    Entry points are named after the framework's package, and loaded only if that package is imported.
-    """
-    found: list[Endpoint] | None = _from_adapters(ADAPTERS, app)
-    return inventory(app) if found is None else found
 
 
 def map_of(app: Any) -> RouteMap | None:
@@ -58,6 +51,7 @@ def map_of(app: Any) -> RouteMap | None:
 
 
 def _from_adapters(group: str, app: Any) -> Any:
+    """Ask the entry points of a group; they are named after the framework's package, and loaded only if it is."""
     functions = (entry_point.load() for entry_point in entry_points(group=group) if entry_point.name in sys.modules)
     return next((found for function in functions if (found := function(app)) is not None), None)
 

@@ -174,16 +174,15 @@ def _of_node(node: YamlNode) -> LocatedPolicy:
 
 def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> LocatedPolicy:
     """Return a policy that is JSON text in YAML. Only a `|` block has exact places; others have that of the text."""
-    line, column = node.place
-    inner = locate_in_json(text)
-    indent = _indent(lines[line]) - _indent(text) if node.is_literal else 0
+    document, (line, column) = _parsed(text, _GUESSES), node.place
+    if not node.is_literal:
+        return LocatedPolicy(document, lambda steps: (line, column), node.lines, column, node.end)
+    inner, indent = locate_in_json(text), _indent(lines[line]) - _indent(text)
 
     def locate(steps: Steps) -> LineAndColumn:
-        return (line + inner(steps)[0], indent + inner(steps)[1]) if node.is_literal else (line, column)
+        below, right = inner(steps)
+        return line + below, indent + right
 
-    document = _parsed(text, _GUESSES)
-    if not node.is_literal:
-        return LocatedPolicy(document, locate, node.lines, column, node.end)
     return LocatedPolicy(document, locate, range(line + 1, line + 1 + text.rstrip("\n").count("\n") + 1))
 
 

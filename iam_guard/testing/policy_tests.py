@@ -8,7 +8,6 @@ cases has no abbreviations, so untrusted input can't read files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -46,7 +45,6 @@ class PolicyTests:
 
     def __init__(self) -> None:
         self._guards: dict[Path, Any] = {}
-        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +54,8 @@ class PolicyTests:
 
     def close(self) -> None:
         """Close all guards."""
-        self._stack.close()
+        for guard in self._guards.values():
+            guard.close()
         self._guards.clear()
 
     def decide(self, entry: CaseEntry | Unreadable) -> CaseVerdict:
@@ -75,7 +74,6 @@ class PolicyTests:
     def _guard(self, seed: Path) -> Any:
         if seed not in self._guards:
             self._guards[seed] = iam_guard.open_guard(seed, audit="")
-            self._stack.callback(self._guards[seed].close)
         return self._guards[seed]
 
 

@@ -28,7 +28,6 @@ from iam_guard.web.route_map import RouteMap
 
 _ACTION = re.compile(r"([^\s:]+:\S+) on ")
 _PARAMETER = re.compile(r"\{[^{}:]+(?::([^{}]+))?\}")
-_WEBSOCKET = "WEBSOCKET"
 
 
 class GuardedRoute(NamedTuple):
@@ -39,9 +38,6 @@ class GuardedRoute(NamedTuple):
     name: str
     action: str
 
-    def __str__(self) -> str:
-        return f"{','.join(self.methods) or 'ANY'} {self.path}"
-
 
 @dataclass(slots=True)
 class RouteTally:
@@ -49,10 +45,6 @@ class RouteTally:
 
     allowed: bool = False
     refused: bool = False
-
-    @property
-    def is_covered(self) -> bool:
-        return self.allowed and self.refused
 
 
 class RouteCoverage:
@@ -87,6 +79,41 @@ class RouteCoverage:
         with self._lock:
             for route in _guarded(endpoints_of(app, route_map)):
                 self.routes.setdefault(route, RouteTally())
+
+    # --- the report ----------------------------------------------------------------------------------------------
+
+    def share(self) -> float | None:
+        """Return the percentage of routes that were seen both ways; None without routes."""
+        return 100.0 * self._covered() / len(self.routes) if self.routes else None
+
+    def text(self) -> str:
+        """Return the table of routes."""
+        rows: list[tuple[str, ...]] = [("METHOD", "PATH", "ACTION", "ALLOWED", "REFUSED")]
+        for route, tally in sorted(self.routes.items()):
+            seen = ("yes" if is_seen else "NEVER" for is_seen in (tally.allowed, tally.refused))
+            rows.append((",".join(route.methods) or "ANY", route.path, route.action, *seen))
+        end = f"{self._covered()} of {len(self.routes)} guarded routes were tested both ways"
+        return "\n".join([*aligned(rows), end])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "percent": rounded(self.share()),
+            "routes": [
+                {
+                    "path": route.path,
+                    "methods": list(route.methods),
+                    "endpoint": route.name,
+                    "action": route.action,
+                    "allowed": tally.allowed,
+                    "refused": tally.refused,
+                }
+                for route, tally in sorted(self.routes.items())
+            ],
+        }
+
+    def _covered(self) -> int:
+        return sum(tally.allowed and tally.refused for tally in self.routes.values())
 
     # --- transfer between processes ------------------------------------------------------------------------------
 
@@ -157,7 +184,7 @@ def _endpoint_names(scope: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _method(scope: Mapping[str, Any]) -> str:
-    return _WEBSOCKET if scope.get("type") == "websocket" else str(scope.get("method"))
+    return "WEBSOCKET" if scope.get("type") == "websocket" else str(scope.get("method"))
 
 
 def _accepts(route: GuardedRoute, method: str) -> bool:
@@ -180,39 +207,3 @@ def _pattern(template: str) -> re.Pattern[str]:
         found += re.escape(template[at : parameter.start()]) + (".*" if parameter[1] == "path" else "[^/]+")
         at = parameter.end()
     return re.compile(found + re.escape(template[at:]))
-
-
-# --- the report --------------------------------------------------------------------------------------------------
-
-
-def route_share(routes: Mapping[GuardedRoute, RouteTally]) -> float | None:
-    """Return the percentage of routes that were seen both ways; None without routes."""
-    return 100.0 * sum(route.is_covered for route in routes.values()) / len(routes) if routes else None
-
-
-def route_text(routes: Mapping[GuardedRoute, RouteTally]) -> str:
-    """Return the table of routes."""
-    rows: list[tuple[str, ...]] = [("METHOD", "PATH", "ACTION", "ALLOWED", "REFUSED")]
-    for route in sorted(routes):
-        seen = ("yes" if is_seen else "NEVER" for is_seen in (routes[route].allowed, routes[route].refused))
-        rows.append((",".join(route.methods) or "ANY", route.path, route.action, *seen))
-    covered = sum(tally.is_covered for tally in routes.values())
-    return "\n".join([*aligned(rows), f"{covered} of {len(routes)} guarded routes were tested both ways"])
-
-
-def route_json(routes: Mapping[GuardedRoute, RouteTally]) -> dict[str, Any]:
-    """Return the report as JSON values."""
-    return {
-        "percent": rounded(route_share(routes)),
-        "routes": [
-            {
-                "path": route.path,
-                "methods": list(route.methods),
-                "endpoint": route.name,
-                "action": route.action,
-                "allowed": routes[route].allowed,
-                "refused": routes[route].refused,
-            }
-            for route in sorted(routes)
-        ],
-    }

@@ -17,7 +17,7 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.testing.policy_measurement import replaced, write_json
-from iam_guard.testing.route_coverage import RouteCoverage, route_json, route_share, route_text
+from iam_guard.testing.route_coverage import RouteCoverage
 from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.call_context import CurrentCall, current_call
 from iam_guard.web.refusal import Refusal
@@ -42,18 +42,10 @@ class RouteMeasurement(RouteCoverage):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def share(self) -> float | None:
-        """Return the percentage of routes that were tested both ways; None without routes."""
-        return route_share(self.routes)
-
-    def text(self) -> str:
-        """Return the report as text."""
-        return route_text(self.routes)
-
     def write(self, *, json_file: str | None, html_file: str | None = None) -> None:
         """Write the requested report; there is none in HTML."""
         if json_file:
-            write_json(json_file, route_json(self.routes))
+            write_json(json_file, self.to_json())
 
 
 def load_application(name: str) -> Any:

@@ -35,7 +35,6 @@ from websockets.sync.client import connect
 
 from iam_guard import Guard, open_guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.testing.route_coverage import route_json
 from iam_guard.testing.route_measurement import RouteMeasurement
 from tests.authn.issuer import Issuer, publishing
 from tests.integrations.application import (
@@ -286,7 +285,7 @@ class Contract:
         with RouteMeasurement() as measured:
             for path, headers in (("/documents/7", key), ("/documents/7", {}), ("/class/7", key)):
                 caller.send(Sent("GET", path, headers, b""))
-        listed = route_json(measured.routes)["routes"]
+        listed = measured.to_json()["routes"]
         seen = {each["path"].split("/")[1]: (each["allowed"], each["refused"]) for each in listed if each["allowed"]}
         assert seen == {"documents": (True, True), "class": (True, False)}
         assert sum(each["refused"] for each in listed) == 1

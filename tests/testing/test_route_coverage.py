@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -20,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from iam_guard import Guard, GuardMiddleware, RouteMap, Service, public
 from iam_guard.errors import InvalidInput
 from iam_guard.testing import as_principal, signed_in
-from iam_guard.testing.route_coverage import GuardedRoute, route_json, route_share, route_text
+from iam_guard.testing.route_coverage import RouteCoverage
 from iam_guard.testing.route_measurement import RouteMeasurement
 
 ACCOUNT = "arn:aws:iam::111122223333"
@@ -75,7 +74,7 @@ def measured() -> Iterator[RouteMeasurement]:
 
 
 def seen(measurement: RouteMeasurement) -> dict[str, str]:
-    rows = route_json(measurement.routes)["routes"]
+    rows = measurement.to_json()["routes"]
     return {f"{','.join(row['methods'])} {row['path']}": "A" * row["allowed"] + "R" * row["refused"] for row in rows}
 
 
@@ -205,8 +204,6 @@ def test_table_shows_missing_results(measured: RouteMeasurement, guard: Guard) -
 
 def test_share_without_routes_is_none() -> None:
     """A suite that calls no application has no routes to cover."""
-    empty: dict[GuardedRoute, Any] = {}
-    assert (route_share(empty), route_text(empty).splitlines()[-1]) == (
-        None,
-        "0 of 0 guarded routes were tested both ways",
-    )
+    empty = RouteCoverage()
+    assert empty.share() is None
+    assert empty.text().splitlines()[-1] == "0 of 0 guarded routes were tested both ways"
