@@ -69,7 +69,7 @@ def _is_unlimited(statement: Statement) -> bool:
 def _names(statement: Statement, service: str) -> bool:
     """Return whether a statement includes any action of a service."""
     if statement.actions is not None:
-        return any(action == _ALL or service_of(action) == service for action in statement.actions)
+        return _touches(statement.actions, service)
     return not _covers(statement.not_actions or (), service)
 
 
@@ -77,7 +77,11 @@ def _names_all(statement: Statement, service: str) -> bool:
     """Return whether a statement includes every action of a service."""
     if statement.actions is not None:
         return _covers(statement.actions, service)
-    return not any(action == _ALL or service_of(action) == service for action in statement.not_actions or ())
+    return not _touches(statement.not_actions or (), service)
+
+
+def _touches(actions: Iterable[str], service: str) -> bool:
+    return any(action == _ALL or service_of(action) == service for action in actions)
 
 
 def _covers(actions: Iterable[str], service: str) -> bool:

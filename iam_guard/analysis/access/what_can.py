@@ -93,7 +93,7 @@ class _PrincipalQuestions:
         """Return the answers about all actions that are not denied, by action and resource."""
         services = self.known.services.values()
         for action in (KnownAction(service, entry) for service in services for entry in service.actions):
-            for arn in self._resources(action) if resource is None else self._if_supported(action, resource):
+            for arn in self._resources(action, resource):
                 answer = self._answer(str(action), arn)
                 if answer.verdict is not AccessVerdict.DENIED:
                     yield str(action), arn, answer
@@ -116,14 +116,13 @@ class _PrincipalQuestions:
         is_pattern = "*" in resource or "?" in resource
         return self.principal.account if is_pattern and account_of(resource) is None else None
 
-    def _if_supported(self, action: KnownAction, resource: str) -> list[str]:
-        """Return the resource of the question if the action supports it."""
-        is_supported = resource == _EVERYTHING or self.known.may_take(action, arn_pattern(resource))
-        return [resource] if is_supported else []
-
     # --- which resources ---------------------------------------------------------------------------------------------
 
-    def _resources(self, action: KnownAction) -> Iterable[str]:
+    def _resources(self, action: KnownAction, resource: str | None) -> Iterable[str]:
+        """Return the resource of the question if the action supports it; without one, the resources to ask about."""
+        if resource is not None:
+            is_supported = resource == _EVERYTHING or self.known.may_take(action, arn_pattern(resource))
+            return [resource] if is_supported else []
         takes_no_resource = not action.entry.resources and not action.entry.open_resources
         if takes_no_resource or needs_no_permission(str(action).lower(), self.principal.record.principal):
             return [_EVERYTHING]

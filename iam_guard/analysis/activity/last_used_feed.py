@@ -45,14 +45,13 @@ def feed_uses(subscription: Subscription, store: LastUsedStore) -> FeedResult:
 
     Raises `StoreUnavailable`; records whose uses were not written are not acknowledged and are delivered again.
     """
-    fed, feed = FeedResult(), _Feed(subscription, store)
+    feed = _Feed(subscription, store)
     while batch := subscription.poll():
-        fed.records += len(batch)
         feed.add(batch)
         if feed.is_full:
-            fed.uses += feed.write()
-    fed.uses += feed.write()
-    return fed
+            feed.write()
+    feed.write()
+    return feed.result
 
 
 @dataclass(slots=True)
@@ -64,30 +63,32 @@ class _Feed:
     latest: dict[tuple[str, ...], Use] = field(default_factory=dict)
     read: dict[str, Offset] = field(default_factory=dict)
     records: int = 0
+    result: FeedResult = field(default_factory=FeedResult)
 
     @property
     def is_full(self) -> bool:
         return len(self.latest) >= MAX_USES or self.records >= MAX_RECORDS
 
     def add(self, batch: list[Delivery]) -> None:
+        self.records += len(batch)
+        self.result.records += len(batch)
         for offset, record in batch:
             self.read[offset.shard] = offset
-            self.records += 1
             for use in uses_of(record):
                 key = _key(use)
                 known = self.latest.get(key)
                 if known is None or known.at < use.at:
                     self.latest[key] = use
 
-    def write(self) -> int:
+    def write(self) -> None:
         """Write the collected uses, then acknowledge the records."""
         uses = list(self.latest.values())
         for start in range(0, len(uses), MAX_USES):
             self.store.save_uses(uses[start : start + MAX_USES])
         if self.read:
             self.subscription.ack(*self.read.values())
+        self.result.uses += len(uses)
         self.latest, self.read, self.records = {}, {}, 0
-        return len(uses)
 
 
 def uses_of(record: Mapping[str, Any]) -> Iterator[Use]:
@@ -104,15 +105,12 @@ def uses_of(record: Mapping[str, Any]) -> Iterator[Use]:
     except ValueError:
         return
     known = {name: value for name, value in identity.items() if not is_altered(extension, (f"/userIdentity/{name}",))}
-    yield from _uses(known, action_of(record), at, member(record, "awsRegion"))
-
-
-def _uses(identity: Mapping[str, Any], action: str, at: int, region: str) -> Iterator[Use]:
-    if identity.get("type") in ("IAMUser", "AssumedRole"):
-        use = service_use(member(identity, "principalId").partition(":")[0], action, at, region)
+    action, region = action_of(record), member(record, "awsRegion")
+    if known.get("type") in ("IAMUser", "AssumedRole"):
+        use = service_use(member(known, "principalId").partition(":")[0], action, at, region)
         if use is not None:
             yield use
-    key, bearer = member(identity, "accessKeyId"), member(identity, "credentialId")
+    key, bearer = member(known, "accessKeyId"), member(known, "credentialId")
     if key and not key.startswith(_TEMPORARY):
         yield KeyUse(key, at, region, action.partition(":")[0].lower())
     if bearer:
