@@ -80,7 +80,6 @@ class AccessEvaluator:
             bare = AccessRequest(caller, action, resource.arn, resource_account=resource.account)
             decision = Decision(Outcome.IMPLICITLY_DENIED, bare, (), self.at, error=str(error))
             return Bounds(decision, decision)
-        owner = None if loaded.owner is None else loaded.owner.id
         request = loaded.request(loaded.context(self.now, self.settings.region))
         if not loaded.is_decidable:
             decision = loaded.decide(request)
@@ -90,7 +89,7 @@ class AccessEvaluator:
             frozenset(key.lower() for key in context),
             has_tags=bool(loaded.tags),
             is_hosted=caller.account is None or caller.account in self.population.accounts,
-            owner_is_hosted=owner is not None and owner in self.population.accounts,
+            owner_is_hosted=loaded.owner is not None and loaded.owner.id in self.population.accounts,
             may_be_tagged=bool(self.trusting_statements(trust, "sts:tagsession")),
             is_any_principal=is_any_principal,
         )

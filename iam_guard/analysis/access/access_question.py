@@ -1,18 +1,24 @@
-"""The question of an access query: an action and a resource, with what the store knows about the resource."""
+"""The question of an access query, an action on a resource, and its answers.
+
+The answers are about principals of the store and about those that the resource's policy names.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from iam_guard.analysis.access.access_answers import Assumption
+from iam_guard.analysis.access.access_answers import AccessAnswer, Assumption, answer_of
 from iam_guard.analysis.access.access_evaluator import AccessEvaluator
+from iam_guard.analysis.access.outside_principals import OutsidePrincipal, outside_principals
+from iam_guard.analysis.access.resource_exceptions import with_exceptions
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import Pattern
 from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
-from iam_guard.evaluation.special_actions import is_role_trust, mandatory
+from iam_guard.evaluation.matching.statement import CompiledStatement
+from iam_guard.evaluation.special_actions import is_role_trust, mandatory, resource_policy_type
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.context import Given
 from iam_guard.model.decision import PolicyType
@@ -21,8 +27,8 @@ from iam_guard.policy.grammar import WILDCARD
 from iam_guard.store.stored_principals import StoredPrincipal
 
 _ACTION = re.compile(r"[A-Za-z0-9.-]+:[A-Za-z0-9]+")
-SOME_RESOURCES = "some of these resources only"
-RESOURCE_POLICY_ASSUMED = Assumption(
+_SOME_RESOURCES = "some of these resources only"
+_RESOURCE_POLICY_ASSUMED = Assumption(
     frozenset({PolicyType.RESOURCE, PolicyType.TRUST}), "the resource's own policy allows it too"
 )
 
@@ -64,7 +70,10 @@ def build_question(
     return AccessQuestion(action, Resource(resource, owner), context, policy=policy)
 
 
-def assumes_resource_policy(question: AccessQuestion, principal: StoredPrincipal) -> bool:
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+def _assumes_resource_policy(question: AccessQuestion, principal: StoredPrincipal) -> bool:
     """Return whether the answer depends on unnamed resource policies: those of another account, and where every
     resource must have one (rule E-42)."""
     target = question.resource
@@ -74,10 +83,54 @@ def assumes_resource_policy(question: AccessQuestion, principal: StoredPrincipal
     )
 
 
-def with_open_policy(resource: Resource) -> Resource:
+def _with_open_policy(resource: Resource) -> Resource:
     """Return the resource with a policy that allows everything, so that the other policies decide."""
     statement = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
     return replace(resource, policy={"Version": "2012-10-17", "Statement": [statement]})
+
+
+def stored_principal_answer(
+    evaluator: AccessEvaluator,
+    principal: StoredPrincipal,
+    question: AccessQuestion,
+    within: Sequence[CompiledStatement] = (),
+) -> AccessAnswer:
+    """Return the access of a stored principal; `within` are the statements of the resources that a pattern covers."""
+    resource, assumed = question.resource, None
+    if resource.account is None:
+        resource = replace(resource, account=principal.account)
+    if _assumes_resource_policy(question, principal):
+        resource, assumed = _with_open_policy(resource), _RESOURCE_POLICY_ASSUMED
+    bounds = evaluator.bounds(
+        *(principal.record, question.action, resource, question.context),
+        pattern=question.pattern,
+        trust=principal.trust,
+    )
+    answer = answer_of(bounds, principal, assumed=assumed, partly=_SOME_RESOURCES)
+    return with_exceptions(answer, principal.record.principal, within)
+
+
+def outside_principal_answers(
+    evaluator: AccessEvaluator, question: AccessQuestion
+) -> Iterator[tuple[OutsidePrincipal, AccessAnswer]]:
+    """Return the access of each principal outside the store that the resource's policy names."""
+    if question.policy is not None:
+        type = resource_policy_type(question.action.lower(), question.resource.arn)
+        for outsider in outside_principals(question.policy, type, evaluator.population, evaluator.source.partition):
+            yield outsider, outside_principal_answer(evaluator, outsider, question)
+
+
+def outside_principal_answer(
+    evaluator: AccessEvaluator, outsider: OutsidePrincipal, question: AccessQuestion
+) -> AccessAnswer:
+    """Return the access of a principal outside the store."""
+    record = replace(outsider.record, epoch=evaluator.epoch())
+    bounds = evaluator.bounds(
+        *(record, question.action, question.resource, question.context),
+        trust=None if outsider.role is None else outsider.role.trust,
+        is_any_principal=outsider.is_any_principal,
+    )
+    return answer_of(bounds, outsider.role, assumed=outsider.assumed)
 
 
 # --- validation --------------------------------------------------------------------------------------------------

@@ -15,18 +15,19 @@ to be the same; keys about the caller or the resource differ at each step, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from iam_guard.analysis.access.access_answers import Access, AccessAnswer, AccessVerdict, RoleStep, over_roles
 from iam_guard.analysis.access.access_evaluator import AccessEvaluator
-from iam_guard.analysis.access.access_list import (
+from iam_guard.analysis.access.access_question import (
+    AccessQuestion,
+    build_question,
     outside_principal_answer,
     outside_principal_answers,
     stored_principal_answer,
 )
-from iam_guard.analysis.access.access_question import AccessQuestion, build_question
 from iam_guard.analysis.access.outside_principals import OutsidePrincipal, identity_provider
 from iam_guard.analysis.access.resource_exceptions import is_named
 from iam_guard.evaluation.matching.condition_keys import row_of
@@ -44,10 +45,8 @@ _NEVER_ASSUME: Final = frozenset({"root", "anonymous", "federated user", "identi
 _SAME_SUPPLIERS: Final = {_ASSUME: {"network", "sts"}, _ASSUME_FEDERATED: {"network", "sts", "identity provider"}}
 """Suppliers of the keys of the question that also hold on the way, by action."""
 _TIMES: Final = frozenset({"aws:currenttime", "aws:epochtime"})
-_VERDICTS: Final = (
-    frozenset({AccessVerdict.ALLOWED}),
-    frozenset({AccessVerdict.ALLOWED, AccessVerdict.CONDITIONAL}),
-)
+_PASSES: Final = (AccessVerdict.ALLOWED, AccessVerdict.CONDITIONAL)
+"""The least certain verdict that a pass of the search follows."""
 
 Steps: TypeAlias = tuple[RoleStep, ...]
 
@@ -75,8 +74,8 @@ class RoleChains:
     def roles_of(self, principal: StoredPrincipal) -> dict[str, Steps]:
         """Return the roles of the store that the principal can assume, each with the steps to it."""
         found: dict[str, Steps] = {}
-        for verdicts in _VERDICTS:
-            for arn, steps in self._search([principal.arn], self._assumable, verdicts).items():
+        for least in _PASSES:
+            for arn, steps in self._search([principal.arn], self._assumable, least).items():
                 if steps:
                     found.setdefault(arn, steps)
         return found
@@ -90,18 +89,17 @@ class RoleChains:
             for outsider, answer in outside_principal_answers(self.evaluator, question)
             if outsider.kind == "session" and outsider.role is not None and _may(answer)
         }
-        roles = (
-            access
-            for access in found
-            if access.kind == "role" and self.evaluator.stored_principal(access.principal) is not None
-        )
-        return able | {role.principal: role.answer for role in roles if _may(role.answer)}
+        for access in found:
+            is_role = access.kind == "role" and self.evaluator.stored_principal(access.principal) is not None
+            if is_role and _may(access.answer):
+                able[access.principal] = access.answer
+        return able
 
     def _through(self, able: Mapping[str, AccessAnswer]) -> Iterator[Access]:
         """Return the accesses of the principals that can assume one of these roles, the unconditional ones first."""
-        for verdicts in _VERDICTS:
-            starts = [arn for arn, answer in able.items() if answer.verdict in verdicts]
-            for name, steps in self._search(starts, self._assumers, verdicts).items():
+        for least in _PASSES:
+            starts = [arn for arn, answer in able.items() if answer.verdict.rank <= least.rank]
+            for name, steps in self._search(starts, self._assumers, least).items():
                 if steps:
                     chain = steps[::-1]
                     yield Access(name, self._kinds[name], over_roles(chain, able[chain[-1].role]), chain)
@@ -110,7 +108,7 @@ class RoleChains:
         self,
         starts: Iterable[str],
         steps_from: Callable[[str], Iterable[tuple[str, RoleStep]]],
-        verdicts: Collection[AccessVerdict],
+        least: AccessVerdict,
     ) -> dict[str, Steps]:
         """Return each ARN that steps connect with a start, with its shortest path in order from the start."""
         found: dict[str, Steps] = dict.fromkeys(starts, ())
@@ -119,7 +117,7 @@ class RoleChains:
             reached = []
             for arn in latest:
                 for other, step in steps_from(arn):
-                    if step.answer.verdict in verdicts and other not in found:
+                    if step.answer.verdict.rank <= least.rank and other not in found:
                         found[other] = (*found[arn], step)
                         reached.append(other)
             latest = reached
@@ -173,11 +171,10 @@ class RoleChains:
             answer = stored_principal_answer(self.evaluator, principal, self._question(role))
         if answer is not None and _may(answer):
             return answer
-        sessions = (
-            outsider for outsider in self._outsiders_of(role) if outsider[0].kind == "session" and _may(outsider[1])
-        )
-        own = (_as_session(found, outsider.shown) for outsider, found in sessions if outsider.role is principal)
-        return next(own, answer)
+        for outsider, found in self._outsiders_of(role):
+            if outsider.kind == "session" and outsider.role is principal and _may(found):
+                return _as_session(found, outsider.shown)
+        return answer
 
     def _outsiders_of(self, role: StoredPrincipal) -> list[tuple[OutsidePrincipal, AccessAnswer]]:
         if role.arn not in self._outsiders:

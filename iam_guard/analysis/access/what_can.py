@@ -14,8 +14,12 @@ from functools import cached_property
 
 from iam_guard.analysis.access.access_answers import Ability, AccessAnswer, AccessVerdict, RoleStep, over_roles
 from iam_guard.analysis.access.access_evaluator import AccessEvaluator, open_evaluator
-from iam_guard.analysis.access.access_list import stored_principal_answer
-from iam_guard.analysis.access.access_question import AccessQuestion, build_question, check_resource
+from iam_guard.analysis.access.access_question import (
+    AccessQuestion,
+    build_question,
+    check_resource,
+    stored_principal_answer,
+)
 from iam_guard.analysis.access.resource_exceptions import statements_within, with_exceptions
 from iam_guard.analysis.access.role_chains import RoleChains
 from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex

@@ -10,8 +10,12 @@ from datetime import datetime
 
 from iam_guard.analysis.access.access_answers import Access
 from iam_guard.analysis.access.access_evaluator import open_evaluator
-from iam_guard.analysis.access.access_list import outside_principal_answers, stored_principal_answer
-from iam_guard.analysis.access.access_question import build_question, check_question
+from iam_guard.analysis.access.access_question import (
+    build_question,
+    check_question,
+    outside_principal_answers,
+    stored_principal_answer,
+)
 from iam_guard.analysis.access.resource_exceptions import statements_within
 from iam_guard.analysis.access.role_chains import RoleChains
 from iam_guard.model.context import Given
