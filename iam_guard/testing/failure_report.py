@@ -28,7 +28,8 @@ def failing_text(decision: Decision) -> str:
     many = _count(whole.types)
     if many <= _MAX_STATEMENTS:
         return whole.text()
-    short = replace(whole, types=tuple(map(_type, whole.types)), nearest=whole.nearest[:_MAX_NEAREST])
+    types = [replace(type, levels=tuple(map(_level, type.levels))) for type in whole.types]
+    short = replace(whole, types=tuple(types), nearest=whole.nearest[:_MAX_NEAREST])
     return f"{short.text()}\n\n{many - _count(short.types)} statements about other actions are not shown"
 
 
@@ -41,21 +42,15 @@ def _count(types: Iterable[ExplainedType]) -> int:
     return sum(len(policy.statements) for type in types for level in type.levels for policy in level.policies)
 
 
-def _type(type: ExplainedType) -> ExplainedType:
-    return replace(type, levels=tuple(map(_level, type.levels)))
-
-
 def _level(level: ExplainedLevel) -> ExplainedLevel:
     shown = map(_policy, level.policies)
     return replace(level, policies=tuple(policy for policy in shown if policy.statements))
 
 
 def _policy(policy: ExplainedPolicy) -> ExplainedPolicy:
-    return replace(policy, statements=tuple(map(_statement, filter(_is_about_action, policy.statements))))
-
-
-def _statement(statement: ExplainedStatement) -> ExplainedStatement:
-    return replace(statement, elements=tuple(map(_brief, statement.elements)))
+    about = filter(_is_about_action, policy.statements)
+    brief = [replace(statement, elements=tuple(map(_brief, statement.elements))) for statement in about]
+    return replace(policy, statements=tuple(brief))
 
 
 def _is_about_action(statement: ExplainedStatement) -> bool:

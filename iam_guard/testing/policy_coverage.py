@@ -23,8 +23,6 @@ from iam_guard.testing.yaml_nodes import LineAndColumn, Steps
 STATEMENT = "Statement"
 """The element name of targets that are a whole statement."""
 
-_EVERYTHING = "*"
-
 
 class Target(NamedTuple):
     """One target: the statement's index (from 0), the element, and the truth value."""
@@ -165,15 +163,17 @@ def targets_of(statement: Statement) -> Iterator[Target]:
 def _elements(statement: Statement) -> Iterator[tuple[str, bool]]:
     """Return the elements of a statement, and whether they can be false."""
     if statement.principals is not None:
-        yield "Principal", ("AWS", _EVERYTHING) not in statement.principals
-    if statement.not_principals is not None:
-        yield "NotPrincipal", bool(statement.not_principals)
+        yield "Principal", ("AWS", "*") not in statement.principals
     for name, entries in (("Action", statement.actions), ("Resource", statement.resources)):
         if entries is not None:
-            yield name, _EVERYTHING not in entries
-    for name, entries in (("NotAction", statement.not_actions), ("NotResource", statement.not_resources)):
-        if entries is not None:
-            yield name, bool(entries)
+            yield name, "*" not in entries
+    for name, excepted in (
+        ("NotPrincipal", statement.not_principals),
+        ("NotAction", statement.not_actions),
+        ("NotResource", statement.not_resources),
+    ):
+        if excepted is not None:
+            yield name, bool(excepted)
 
 
 def _of_seen(seen: SeenPolicy) -> FileCoverage:

@@ -122,7 +122,7 @@ class Linter:
 
     def lint(self, file: LintedFile) -> list[LintFinding]:
         """Return the findings of a file, by position."""
-        found = [*self._unreadable(file)]
+        found = [_finding(part.code, part.message, file.name, part.position) for part in file.unreadable]
         for policy in file.policies:
             found.extend(self._policy(file, policy))
         reported = [finding for finding in found if self._is_reported(finding)]
@@ -131,10 +131,6 @@ class Linter:
     def _is_reported(self, finding: LintFinding) -> bool:
         is_high = SEVERITIES.index(finding.level) >= SEVERITIES.index(self.least)
         return is_high and not any(ignored.matches(finding) for ignored in self.ignored)
-
-    def _unreadable(self, file: LintedFile) -> Iterator[LintFinding]:
-        for part in file.unreadable:
-            yield _finding(part.code, part.message, file.name, part.position)
 
     def _policy(self, file: LintedFile, policy: PolicySource) -> Iterator[LintFinding]:
         try:

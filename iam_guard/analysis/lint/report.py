@@ -65,13 +65,9 @@ def _excerpt(finding: LintFinding, text: str) -> Iterator[str]:
     part = line[first : first + _MAX_SHOWN]
     cut = "…" if first else ""
     number = str(finding.line)
-    yield f"  {number} | {cut}{_printable(part)}"
+    yield f"  {number} | {cut}{''.join(letter if letter.isprintable() else ' ' for letter in part)}"
     carets = "^" * min(length, max(1, len(part) - (column - first)))
     yield f"  {' ' * len(number)} | {' ' * (len(cut) + column - first)}{carets}"
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 # --- machine-readable --------------------------------------------------------------------------------------------

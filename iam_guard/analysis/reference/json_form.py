@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from iam_guard.errors import InvalidInput
@@ -115,9 +116,9 @@ class _Reader:
         service = self.object(members, "a service reference")
         return ServiceReference(
             self.text(service, "Name"),
-            tuple(sorted(map(self.action, self.objects(service, "Actions")), key=_by_name)),
-            tuple(sorted(map(self.resource_type, self.objects(service, "Resources")), key=_by_name)),
-            tuple(sorted(map(self.key, self.objects(service, "ConditionKeys")), key=_by_name)),
+            tuple(sorted(map(self.action, self.objects(service, "Actions")), key=attrgetter("name"))),
+            tuple(sorted(map(self.resource_type, self.objects(service, "Resources")), key=attrgetter("name"))),
+            tuple(sorted(map(self.key, self.objects(service, "ConditionKeys")), key=attrgetter("name"))),
             self.text(service, "Title", ""),
         )
 
@@ -182,10 +183,6 @@ class _Reader:
         if isinstance(found, str) and (found or default is not None):
             return found
         raise InvalidInput(f"expected `{name}` as a string", place=self.place)
-
-
-def _by_name(entry: ActionEntry | ResourceType | ConditionKey) -> str:
-    return entry.name
 
 
 def _level(properties: Mapping[str, Any]) -> AccessLevel:
