@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from iam_guard.analysis.lint.sources import SEEDED_CASES
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 
@@ -91,16 +92,13 @@ def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:
         yield Unreadable(place, f"not readable as YAML: {problem}", line, column, path)
         return
     seed = None
-    if isinstance(found, dict) and found.keys() == _WITH_SEED and isinstance(found["seed"], str):
+    if isinstance(found, dict) and found.keys() == SEEDED_CASES and isinstance(found["seed"], str):
         seed, found = path.parent / found["seed"], found["cases"]
     if not isinstance(found, list):
         raise InvalidInput("expected a list of cases, or a mapping of `seed` and `cases`", place=f"{path}:1:1")
     for case, node in zip(found, nodes, strict=True):
         mark = node.start_mark
         yield CaseEntry(f"{path}:{mark.line + 1}", case, None, mark.line + 1, mark.column + 1, path, seed)
-
-
-_WITH_SEED = {"seed", "cases"}
 
 
 def _load(text: str) -> tuple[Any, list[yaml.Node]]:

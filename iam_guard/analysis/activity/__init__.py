@@ -5,17 +5,14 @@
 last-used times to the store. Nothing here decides a request.
 """
 
-from iam_guard.analysis.activity.actor import Actor
-from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, aggregate_activity
+from iam_guard.analysis.activity.aggregation import Activity, aggregate_activity
 from iam_guard.analysis.activity.last_used_feed import feed_uses
 from iam_guard.analysis.activity.policy_generation import Generalization, GeneratedPolicy, generate_policy
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
 from iam_guard.analysis.activity.unused_access import UnusedAccess, unused_access
 
 __all__ = [
-    "ActionActivity",
     "Activity",
-    "Actor",
     "ArnTemplates",
     "Generalization",
     "GeneratedPolicy",

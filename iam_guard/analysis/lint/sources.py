@@ -5,8 +5,8 @@ The kind of file is detected by its content, not by its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -96,7 +96,7 @@ def _with_line_offset(source: PolicySource, where: str, lines: int) -> PolicySou
         return None if found is None else _shifted(found, lines, 0)
 
     shift = None if source.shift is None else (source.shift[0] + lines, source.shift[1])
-    return PolicySource(f"{where} {source.name}".rstrip(), source.type, source.text, locate, shift)
+    return replace(source, name=f"{where} {source.name}".rstrip(), locate=locate, shift=shift)
 
 
 # --- a tree --------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ _CASE_POLICIES: Sequence[tuple[tuple[str, ...], PolicyType]] = (
     (("policies", "vpc_endpoint"), PolicyType.VPC_ENDPOINT),
 )
 _SEED_KEYS = frozenset({"accounts", "organization", "aws_policies"})
-_SEEDED_CASES = {"seed", "cases"}
+SEEDED_CASES = {"seed", "cases"}
 """Members of a case file that uses a seed: it has no policies of its own."""
 
 
@@ -159,7 +159,7 @@ def _policies(tree: FileTree, type: PolicyType | None) -> Iterator[PolicySource]
                 yield _source(tree, (index,), entry, type or guess_type(entry), f"#{index + 1}")
             else:
                 yield from _of_case(tree, entry, (index,))
-    elif not isinstance(root, dict) or root.keys() != _SEEDED_CASES:
+    elif not isinstance(root, dict) or root.keys() != SEEDED_CASES:
         yield _source(tree, (), root, type or guess_type(root), "")
 
 
@@ -255,24 +255,18 @@ def _shifted(position: Position, lines: int, columns: int) -> Position:
 
 def guess_type(root: Value) -> PolicyType:
     """Return the type of a policy by its elements: with principals it is a resource or trust policy."""
-    statements: Any = root.get("Statement") if isinstance(root, dict) else None
-    listed = [
-        statement
-        for statement in (statements if isinstance(statements, list) else [statements])
-        if isinstance(statement, dict)
-    ]
+    statements = _listed(root.get("Statement") if isinstance(root, dict) else None)
+    listed = [statement for statement in statements if isinstance(statement, dict)]
     if not any("Principal" in statement or "NotPrincipal" in statement for statement in listed):
         return PolicyType.IDENTITY
     has_resource = any("Resource" in statement or "NotResource" in statement for statement in listed)
-    about_trust = all(_is_about_trust(statement) for statement in listed)
-    return PolicyType.TRUST if about_trust and not has_resource else PolicyType.RESOURCE
+    actions = [action for statement in listed for action in _listed(statement.get("Action", []))]
+    is_about_trust = all(str(action).lower().startswith("sts:") for action in actions)
+    return PolicyType.TRUST if is_about_trust and not has_resource else PolicyType.RESOURCE
 
 
-def _is_about_trust(statement: Mapping[str, Any]) -> bool:
-    actions = statement.get("Action", [])
-    return all(
-        str(action).lower().startswith("sts:") for action in (actions if isinstance(actions, list) else [actions])
-    )
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _content(path: Path) -> str:

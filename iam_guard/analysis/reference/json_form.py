@@ -25,6 +25,13 @@ from iam_guard.model.reference import (
 FORM_VERSION = "v1.4"
 """The version of AWS's form that is written."""
 _ARRAY = "ArrayOf"
+_LEVELS = {
+    "IsPermissionManagement": AccessLevel.PERMISSIONS_MANAGEMENT,
+    "IsTaggingOnly": AccessLevel.TAGGING,
+    "IsWrite": AccessLevel.WRITE,
+    "IsList": AccessLevel.LIST,
+}
+"""Property -> access level; the first that is true counts, since tagging and management also write."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -79,13 +86,8 @@ def _action(action: ActionEntry) -> dict[str, Any]:
 
 
 def _properties(level: AccessLevel) -> dict[str, bool]:
-    writes = (AccessLevel.WRITE, AccessLevel.PERMISSIONS_MANAGEMENT, AccessLevel.TAGGING)
-    return {
-        "IsList": level is AccessLevel.LIST,
-        "IsPermissionManagement": level is AccessLevel.PERMISSIONS_MANAGEMENT,
-        "IsTaggingOnly": level is AccessLevel.TAGGING,
-        "IsWrite": level in writes,
-    }
+    properties = {name: level is known for name, known in sorted(_LEVELS.items())}
+    return properties | {"IsWrite": level not in (AccessLevel.LIST, AccessLevel.READ)}
 
 
 def _present(**members: Any) -> dict[str, Any]:
@@ -186,10 +188,4 @@ class _Reader:
 
 
 def _level(properties: Mapping[str, Any]) -> AccessLevel:
-    if properties.get("IsPermissionManagement"):
-        return AccessLevel.PERMISSIONS_MANAGEMENT
-    if properties.get("IsTaggingOnly"):
-        return AccessLevel.TAGGING
-    if properties.get("IsWrite"):
-        return AccessLevel.WRITE
-    return AccessLevel.LIST if properties.get("IsList") else AccessLevel.READ
+    return next((level for name, level in _LEVELS.items() if properties.get(name)), AccessLevel.READ)

@@ -7,18 +7,14 @@ only read, and nothing is audited.
 
 from iam_guard.analysis.replay.comparison import Comparison, compare_decisions
 from iam_guard.analysis.replay.outcome_changes import OutcomeChange
-from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision
-from iam_guard.analysis.replay.replayer import ReplayedDecision, Replayer
+from iam_guard.analysis.replay.replayer import Replayer
 from iam_guard.analysis.replay.shadow_results import ShadowDifferences, shadow_differences
 
 __all__ = [
     "Comparison",
     "OutcomeChange",
-    "RecordedDecision",
-    "ReplayedDecision",
     "Replayer",
     "ShadowDifferences",
     "compare_decisions",
-    "read_decision",
     "shadow_differences",
 ]

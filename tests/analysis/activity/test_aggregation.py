@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from iam_guard.analysis.activity import Actor, ArnTemplates, aggregate_activity
+from iam_guard.analysis.activity import ArnTemplates, aggregate_activity
+from iam_guard.analysis.activity.actor import Actor
 from iam_guard.analysis.activity.aggregation import MAX_NAMES, Activity
 from iam_guard.analysis.activity.observations import GrantSource
 from iam_guard.errors import InvalidInput
