@@ -39,7 +39,7 @@ def allow_statements(documents: Iterable[Document]) -> list[Statement]:
 def named_services(documents: Iterable[Document]) -> set[str]:
     """Return the services whose actions the documents allow by name."""
     actions = [action for statement in allow_statements(documents) for action in statement.actions or ()]
-    return {service_of(action) for action in actions if action != _ALL}
+    return {service_of_action(action) for action in actions if action != _ALL}
 
 
 def reached_services(documents: Iterable[Document], known: frozenset[str]) -> set[str]:
@@ -56,7 +56,7 @@ def reached_services(documents: Iterable[Document], known: frozenset[str]) -> se
     }
 
 
-def service_of(action: str) -> str:
+def service_of_action(action: str) -> str:
     """Return the service of an action, in lower case."""
     return action.partition(":")[0].lower()
 
@@ -81,7 +81,7 @@ def _names_all(statement: Statement, service: str) -> bool:
 
 
 def _touches(actions: Iterable[str], service: str) -> bool:
-    return any(action == _ALL or service_of(action) == service for action in actions)
+    return any(action == _ALL or service_of_action(action) == service for action in actions)
 
 
 def _covers(actions: Iterable[str], service: str) -> bool:

@@ -51,7 +51,7 @@ def map_of(app: Any) -> RouteMap | None:
 
 
 def _from_adapters(group: str, app: Any) -> Any:
-    """Ask the entry points of a group; they are named after the framework's package, and loaded only if it is."""
+    """Query the entry points of a group; they are named after the framework's package, and loaded only if it is."""
     functions = (entry_point.load() for entry_point in entry_points(group=group) if entry_point.name in sys.modules)
     return next((found for function in functions if (found := function(app)) is not None), None)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from iam_guard.analysis.activity.aggregation import Activity
-from iam_guard.analysis.allowed_services import allow_statements, known_services, reached_services, service_of
+from iam_guard.analysis.allowed_services import allow_statements, known_services, reached_services, service_of_action
 from iam_guard.evaluation.matching.pattern import Matcher, compile_glob
 from iam_guard.policy.document import Document, Effect, Statement
 from iam_guard.policy.parser import parse
@@ -45,12 +45,14 @@ def unused_access(activity: Activity, policies: Iterable[StoredPolicy], known: I
     known = list(known)
     documents = [(policy.ref.name, parse(policy.text)) for policy in policies]
     used = set(activity.actions)
-    used_services = {service_of(action) for action in used}
-    services = known_services((*used_services, *map(service_of, known)))
+    used_services = {service_of_action(action) for action in used}
+    services = known_services((*used_services, *map(service_of_action, known)))
     reachable = reached_services([document for _, document in documents], services)
     allowed = _allowed([document for _, document in documents], known)
     unused = {
-        action for action in allowed if action.lower() not in used and service_of(action) in used_services & reachable
+        action
+        for action in allowed
+        if action.lower() not in used and service_of_action(action) in used_services & reachable
     }
     grants = tuple(_unused_grants(documents, used))
     return UnusedAccess(tuple(sorted(reachable - used_services)), tuple(sorted(unused)), grants)
