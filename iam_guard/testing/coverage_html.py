@@ -56,7 +56,9 @@ def _source(number: int, covered: FileCoverage) -> Iterator[str]:
             words[gap.place[0]].append(str(gap))
     yield f'<h2 id="p{number}">{escape(covered.file.name)}</h2>'
     heads = "".join(f'<th scope="col">{title}</th>' for title in ("Line", "Text", "Never"))
-    yield f'<table class="source"><caption>{_summary(covered)}</caption><thead><tr>{heads}</tr></thead><tbody>'
+    summary = f"{len(covered.gaps)} of {covered.targets} targets were not reached"
+    caption = summary if covered.gaps else "every target was reached"
+    yield f'<table class="source"><caption>{caption}</caption><thead><tr>{heads}</tr></thead><tbody>'
     lines = covered.file.text.split("\n")
     before = 0
     for line in sorted({line for policy in covered.file.policies for line in policy.lines if line <= len(lines)}):
@@ -75,8 +77,3 @@ def _policy_text(covered: FileCoverage, line: int, text: str) -> str:
     return "".join(
         character if any(place in column for column in columns) else " " for place, character in enumerate(text)
     )
-
-
-def _summary(covered: FileCoverage) -> str:
-    missing = len(covered.gaps)
-    return "every target was reached" if not missing else f"{missing} of {covered.targets} targets were not reached"

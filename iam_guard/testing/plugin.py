@@ -63,15 +63,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
-    enabled = [(name, title) for name, title in _COVERAGES if config.getoption(name) not in (None, [])]
-    for name in {name for name, _ in _COVERAGES} - {name for name, _ in enabled}:
-        for end in _ENDS:
+    for name, title in _COVERAGES:
+        is_enabled = config.getoption(name) not in (None, [])
+        for end in () if is_enabled else _ENDS:
             if config.getoption(f"{name}_{end}", None) is not None:
                 option = f"--{name}".replace("_", "-")
                 raise pytest.UsageError(f"{option}-{end.replace('_', '-')} needs {option}")
-    for name, title in () if config.option.collectonly else enabled:
-        measurement = _measurement(config, name)
-        config.pluginmanager.register(_Coverage(config, name, title, measurement), f"iam-guard-{name}")
+        if is_enabled and not config.option.collectonly:
+            measurement = _measurement(config, name)
+            config.pluginmanager.register(_Coverage(config, name, title, measurement), f"iam-guard-{name}")
 
 
 # --- coverage ----------------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def guarding_actions(app: Any) -> list[str]:
 
 def _routes_of_call(routes: Iterable[GuardedRoute], call: CurrentCall, action: str) -> list[GuardedRoute]:
     """Return the routes that the router may have chosen: several only if they can't be distinguished."""
-    method = _method(call.scope)
+    method = "WEBSOCKET" if call.scope.get("type") == "websocket" else str(call.scope.get("method"))
     about = [route for route in routes if route.action == action and _accepts(route, method)]
     if call.address is not None:
         chosen = [route for route in about if route.path == call.address]
@@ -181,10 +181,6 @@ def _endpoint_names(scope: Mapping[str, Any]) -> tuple[str, ...]:
         return (name,)
     method = str(scope.get("method", "")).lower()
     return name, f"{name}.{method}", *((f"{name}.get",) if method == "head" else ())
-
-
-def _method(scope: Mapping[str, Any]) -> str:
-    return "WEBSOCKET" if scope.get("type") == "websocket" else str(scope.get("method"))
 
 
 def _accepts(route: GuardedRoute, method: str) -> bool:

@@ -27,7 +27,6 @@ from iam_guard.policy.grammar import WILDCARD
 from iam_guard.store.stored_principals import StoredPrincipal
 
 _ACTION = re.compile(r"[A-Za-z0-9.-]+:[A-Za-z0-9]+")
-_SOME_RESOURCES = "some of these resources only"
 _RESOURCE_POLICY_ASSUMED = Assumption(
     frozenset({PolicyType.RESOURCE, PolicyType.TRUST}), "the resource's own policy allows it too"
 )
@@ -106,7 +105,7 @@ def stored_principal_answer(
         pattern=question.pattern,
         trust=principal.trust,
     )
-    answer = answer_of(bounds, principal, assumed=assumed, partly=_SOME_RESOURCES)
+    answer = answer_of(bounds, principal, assumed=assumed, partly="some of these resources only")
     return with_exceptions(answer, principal.record.principal, within)
 
 

@@ -17,9 +17,6 @@ from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 
-_EXCEPT = "no policy of one of these resources denies it"
-_SOME = "some of these resources only, whose own policies allow it"
-
 
 def statements_within(evaluator: AccessEvaluator, action: str, pattern: Pattern | None) -> Sequence[CompiledStatement]:
     """Return the statements about the action in the policies of all stored resources that the pattern covers."""
@@ -41,14 +38,15 @@ def with_exceptions(
     answer: AccessAnswer, principal: Principal, statements: Sequence[CompiledStatement]
 ) -> AccessAnswer:
     """Make an answer about many resources conditional where the policy of one of them may change it."""
-    is_allowed = {AccessVerdict.ALLOWED: True, AccessVerdict.DENIED: False}.get(answer.verdict)
-    if is_allowed is None or not any(
-        statement.denies is is_allowed and is_named(statement, principal) for statement in statements
-    ):
+    is_allowed = answer.verdict is AccessVerdict.ALLOWED
+    may_differ = any(statement.denies is is_allowed and is_named(statement, principal) for statement in statements)
+    if answer.verdict is AccessVerdict.CONDITIONAL or not may_differ:
         return answer
-    note = _EXCEPT if is_allowed else _SOME
-    spoken = answer.spoken if is_allowed else ()
-    return replace(answer, verdict=AccessVerdict.CONDITIONAL, spoken=spoken, note=note)
+    if is_allowed:
+        note = "no policy of one of these resources denies it"
+        return replace(answer, verdict=AccessVerdict.CONDITIONAL, note=note)
+    note = "some of these resources only, whose own policies allow it"
+    return replace(answer, verdict=AccessVerdict.CONDITIONAL, spoken=(), note=note)
 
 
 def is_named(statement: CompiledStatement, principal: Principal) -> bool:

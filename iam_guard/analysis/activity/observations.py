@@ -22,7 +22,6 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _ALTERED_LISTS = ("redacted", "truncated", "dropped", "pseudonymised")
 _REQUIRED_MEMBERS = ("/eventSource", "/eventName", "/resources", "/eventTime", "/recipientAccountId")
 
-
 _GRANT = re.compile(r"/iamGuard/reasons(/\d+(/(effect|policyType))?)?", re.ASCII)
 """The members that tell what granted a request."""
 
