@@ -8,7 +8,7 @@ from typing import Final
 _OWN_POLICIES = "a principal that can change policies can grant itself anything: limit the resources, or set a boundary"
 _CREDENTIALS = "a principal that can create credentials for another can act as it: limit the resources"
 
-ESCALATION_RISKS: Final[Mapping[str, str]] = {
+_RISKS: Final[Mapping[str, str]] = {
     "iam:PassRole": "the service that receives a role acts with its permissions: limit it by `iam:PassedToService`",
     "sts:AssumeRole": "the trust policy of the role must allow it too",
     "sts:TagSession": "session tags can widen access that depends on tags: limit them by `aws:RequestTag`",
@@ -42,11 +42,6 @@ ESCALATION_RISKS: Final[Mapping[str, str]] = {
         _CREDENTIALS,
     ),
 }
-"""Action -> advice."""
 
-_FOLDED = {action.lower(): advice for action, advice in ESCALATION_RISKS.items()}
-
-
-def escalation_risk(action: str) -> str | None:
-    """Return the advice on granting an action; None for most."""
-    return _FOLDED.get(action.lower())
+ESCALATION_RISKS: Final = {action.lower(): advice for action, advice in _RISKS.items()}
+"""Action in lower case -> advice on granting it."""

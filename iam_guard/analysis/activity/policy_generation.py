@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from iam_guard.analysis.activity.aggregation import ActionActivity, Activity
-from iam_guard.analysis.activity.escalation_risks import escalation_risk
+from iam_guard.analysis.activity.escalation_risks import ESCALATION_RISKS
 from iam_guard.analysis.activity.observations import GrantSource
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
 from iam_guard.audit.record.record import action_facts
@@ -205,7 +205,7 @@ class _Generator:
             self._note("condition", "depends on condition keys, which the policy does not limit", f"{name} by {keys}")
         if action.with_session_policies:
             self._note("session policy", "requested in sessions with session policies", name)
-        if (risk := escalation_risk(name)) is not None:
+        if (risk := ESCALATION_RISKS.get(name.lower())) is not None:
             self._note("caveat", risk, name)
 
     def notes(self, documents: tuple[PolicyDocument, ...]) -> Iterator[PolicyNote]:

@@ -107,11 +107,10 @@ def _covers_actions(wide: Statement, narrow: Statement) -> bool:
         return wide.actions == narrow.actions and wide.not_actions == narrow.not_actions
     listed = {action.lower() for action in wide.actions}
     patterns = [(literal_prefix(action), read_wildcards(action)) for action in listed if WILDCARD.search(action)]
-    return all(action.lower() in listed or _is_covered(patterns, action.lower()) for action in narrow.actions)
-
-
-def _is_covered(wide: Sequence[tuple[str, Pattern]], narrow: str) -> bool:
-    return any(narrow.startswith(begin) and covers(pattern, read_wildcards(narrow)) for begin, pattern in wide)
+    return all(
+        any(action.startswith(begin) and covers(pattern, read_wildcards(action)) for begin, pattern in patterns)
+        for action in {action.lower() for action in narrow.actions} - listed
+    )
 
 
 def _covers_resources(subject: Subject, wide: Statement, narrow: Statement) -> bool:
