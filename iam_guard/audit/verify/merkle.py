@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962 (section 2.1) over SHA-256: roots, inclusion proofs and consistency proofs.
+"""The Merkle tree of RFC 6962 (section 2.1) over SHA-256: roots and inclusion proofs.
 
 An append-only tree needs few hashes to continue: the roots of its perfect subtrees, one for each bit set in its size.
 `Tree` keeps only those. A proof needs the hashes of whole ranges: its caller passes a function from a range of leaves
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 HASH_BYTES = 32
-EMPTY_ROOT = sha256().digest()
 
 _LEAF = b"\x00"
 _NODE = b"\x01"
@@ -58,10 +57,6 @@ class Tree:
         tree.size, tree._levels = self.size, self._levels.copy()
         return tree
 
-    def append(self, leaf: bytes) -> None:
-        """Append the hash of one leaf."""
-        self.extend((leaf,))
-
     def extend(self, leaves: Sequence[bytes]) -> None:
         """Append the hashes of leaves, level by level: twice as fast as one by one."""
         self.size += len(leaves)
@@ -82,7 +77,7 @@ class Tree:
         for subtree in self._levels:
             if subtree:
                 root = node_hash(subtree, root) if root else subtree
-        return root or EMPTY_ROOT
+        return root or sha256().digest()
 
 
 # --- ranges ------------------------------------------------------------------------------------------------------
@@ -101,7 +96,7 @@ class Subtrees:
         self._prefix: dict[tuple[int, int], bytes] = {}
         begin = 0
         for root in state:
-            end = begin + _highest_bit(first - begin)
+            end = begin + (1 << (first - begin).bit_length() - 1)
             self._prefix[begin, end] = root
             begin = end
 
@@ -142,25 +137,6 @@ def inclusion_proof(index: int, size: int, hash_of: RangeHash) -> list[bytes]:
     return proof[::-1]
 
 
-def consistency_proof(old: int, new: int, hash_of: RangeHash) -> list[bytes]:
-    """Prove that the tree of size `old` is a prefix of the tree of size `new` (RFC 6962, 2.1.2)."""
-    if not 0 < old <= new:
-        raise ValueError(f"expected an old size from 1 to {new}, got {old}")
-    proof: list[bytes] = []
-    begin, end = 0, new
-    while end != old:
-        middle = begin + _split(end - begin)
-        if old <= middle:
-            proof.append(hash_of(middle, end))
-            end = middle
-        else:
-            proof.append(hash_of(begin, middle))
-            begin = middle
-    if begin > 0:
-        proof.append(hash_of(begin, end))
-    return proof[::-1]
-
-
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
     """Return whether the proof shows that the leaf is at this index of the tree with this root (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
@@ -179,36 +155,6 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and computed == root
 
 
-def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Return whether the proof shows that the old tree is a prefix of the new one (RFC 9162, 2.1.4.2)."""
-    if not 0 < old <= new or any(len(each) != HASH_BYTES for each in proof):
-        return False
-    if old == new:
-        return not proof and old_root == new_root
-    path = [old_root, *proof] if old.bit_count() == 1 else list(proof)
-    if not path:
-        return False
-    node, last = old - 1, new - 1
-    while node & 1:
-        node, last = node >> 1, last >> 1
-    first = second = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            return False
-        if node & 1 or node == last:
-            first, second = node_hash(sibling, first), node_hash(sibling, second)
-            while not node & 1 and node:
-                node, last = node >> 1, last >> 1
-        else:
-            second = node_hash(second, sibling)
-        node, last = node >> 1, last >> 1
-    return last == 0 and first == old_root and second == new_root
-
-
 def _split(size: int) -> int:
     """Return the number of leaves in the left subtree: the largest power of two below `size`."""
     return 1 << (size - 1).bit_length() - 1
-
-
-def _highest_bit(size: int) -> int:
-    return 1 << size.bit_length() - 1
