@@ -1,4 +1,4 @@
-"""Sinks for audit lines: a file, a stream, a list. A sink stores whole lines or raises; it never swallows a failure.
+"""Sinks for audit lines: a file or a stream. A sink stores whole lines or raises; it never swallows a failure.
 
 Several processes may write to one file without a lock: it is opened with `O_APPEND`, and each call is a single `write`,
 which the system performs atomically. A full disk or a killed process can leave a partial line at the end. The next
@@ -9,7 +9,6 @@ reports it. (If the check runs in the middle of another process's write, the res
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 from pathlib import Path
@@ -111,21 +110,3 @@ class StreamSink:
 
     def close(self) -> None:
         """Leave the stream open."""
-
-
-class ListSink:
-    """Collect the lines in memory, for tests."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-
-    def write(self, lines: bytes) -> None:
-        self.lines.append(lines)
-
-    def close(self) -> None:
-        """Keep the lines."""
-
-    @property
-    def records(self) -> list[dict[str, object]]:
-        """Return the lines, parsed."""
-        return [json.loads(line) for lines in self.lines for line in lines.splitlines()]

@@ -19,7 +19,6 @@ from botocore.config import Config
 from sqlalchemy import select
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
@@ -31,6 +30,7 @@ from iam_guard.store.snapshot import Snapshot
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running
 from tests.api.every_operation import ARN
 from tests.api.sample_entities import NONE_OF_IAM, create_entities, key_of, seeded_account, seeded_user
+from tests.audit.list_sink import ListSink
 from tests.serving import serving
 
 GIVEN_POLICY = f"{ARN}policy/team/given"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from iam_guard.audit.consumer.reader import read
-from iam_guard.audit.sinks import FileSink, ListSink, Sink, StreamSink, open_sink
+from iam_guard.audit.sinks import FileSink, Sink, StreamSink, open_sink
 from iam_guard.errors import ConfigurationError, InvalidInput
 
 
@@ -43,16 +43,14 @@ def numbers(file: Path) -> list[int]:
 # --- the contract of every sink ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["file", "stream", "list"])
+@pytest.fixture(params=["file", "stream"])
 def sink_and_content(request: pytest.FixtureRequest, file: Path) -> Iterator[tuple[Sink, Callable[[], bytes]]]:
     """A sink of each kind, with a function that returns its content."""
     raw = io.BytesIO()
     stream = io.BufferedWriter(raw)
-    memory = ListSink()
     sinks: dict[str, Callable[[], tuple[Sink, Callable[[], bytes]]]] = {
         "file": lambda: (FileSink(file), file.read_bytes),
         "stream": lambda: (StreamSink(stream), raw.getvalue),
-        "list": lambda: (memory, lambda: b"".join(memory.lines)),
     }
     sink, content = sinks[request.param]()
     yield sink, content
@@ -236,10 +234,3 @@ def test_unopenable_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be opened: No such file") as caught:
         open_sink(str(tmp_path / "missing" / "audit.jsonl"))
     assert caught.value.place == str(tmp_path / "missing" / "audit.jsonl")
-
-
-def test_list_sink_returns_its_records() -> None:
-    sink = ListSink()
-    sink.write(line(1) + line(2))
-    sink.write(line(3))
-    assert [record["number"] for record in sink.records] == [1, 2, 3]

@@ -25,12 +25,13 @@ from iam_guard.audit.consumer.reader import read
 from iam_guard.audit.record.otel import AUDIT_FAILURES, Telemetry
 from iam_guard.audit.record.record import Stamp, decision_record
 from iam_guard.audit.record.redaction import to_line
-from iam_guard.audit.sinks import FileSink, ListSink, Sink
+from iam_guard.audit.sinks import FileSink, Sink
 from iam_guard.audit.trail import Trail, new_id
 from iam_guard.errors import DecisionUnavailable, InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+from tests.audit.list_sink import ListSink
 
 Decide = Callable[..., Decision]
 

@@ -19,7 +19,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Principal, Service, current_principal, open_guard
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.federation.bearer_tokens import session_name_of
 from iam_guard.authn.federation.role_rules import choose_role, read_rules
@@ -41,6 +40,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import open_store
 from iam_guard.web.body_verification import EMPTY_HASH
+from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually
 from tests.authn.issuer import Issuer, SigningKey, publishing
 

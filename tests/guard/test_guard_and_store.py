@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 
 from iam_guard import Decision, Guard, GuardMiddleware, Principal, Service, open_guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.audit.sinks import ListSink, open_sink
+from iam_guard.audit.sinks import open_sink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import DecisionUnavailable, StoreUnavailable
 from iam_guard.factory import guard_on
@@ -34,6 +34,7 @@ from iam_guard.store.open_store import open_database, open_store
 from iam_guard.store.protocol import Store
 from iam_guard.store.schema import service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually
 from tests.conftest import ADA as ADA_KEY
 from tests.conftest import RITA as RITA_KEY

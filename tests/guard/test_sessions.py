@@ -23,7 +23,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Principal, Service, current_principal
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, ExpiredToken, InvalidClientTokenId, StoreUnavailable
@@ -33,6 +32,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import open_store
 from iam_guard.web.body_verification import EMPTY_HASH
+from tests.audit.list_sink import ListSink
 
 ACME = "111122223333"
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

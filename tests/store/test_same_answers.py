@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from iam_guard import Decision, Guard, Principal
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
@@ -18,6 +17,7 @@ from iam_guard.store.identifiers import derived_id
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed
 from iam_guard.store.seed.seed_values import Seed
+from tests.audit.list_sink import ListSink
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "documents" / "iam.yaml"
 ACTION = re.compile(r"\b[a-z]+:[A-Z]\w*")

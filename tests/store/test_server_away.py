@@ -8,7 +8,6 @@ from contextlib import closing
 import pytest
 
 from iam_guard import Guard, Principal
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import StoreUnavailable
 from iam_guard.settings import Settings
@@ -17,6 +16,7 @@ from iam_guard.store.engine import bump_epoch, writing
 from iam_guard.store.open_store import open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually
 from tests.store.databases import Server
 

@@ -16,7 +16,6 @@ import pytest
 from sqlalchemy import text
 
 from iam_guard import Guard, Principal
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
@@ -25,6 +24,7 @@ from iam_guard.store.engine import bump_epoch, reading, writing
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually
 from tests.store.proxy import Proxy
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from iam_guard import AccessRequest, compile_policies
 from iam_guard.analysis.activity import ArnTemplates, Generalization, aggregate_activity, generate_policy
 from iam_guard.analysis.activity.policy_generation import GeneratedPolicy
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.guard.guard import Guard
 from iam_guard.model.catalogue import Catalogue
@@ -30,6 +29,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.audit.list_sink import ListSink
 
 ACME, GLOBEX, OTHER = "111122223333", "444455556666", "777788889999"
 ROLE = f"arn:aws:iam::{ACME}:role/team/auditor"

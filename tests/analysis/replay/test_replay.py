@@ -19,7 +19,6 @@ from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.record.privacy import PrivacyRules, Treatment
 from iam_guard.audit.record.pseudonyms import PseudonymKeys, make_pseudonym_key
 from iam_guard.audit.record.redaction import to_line
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verify.signed_note import SignerKey
 from iam_guard.audit.writer.segment_writer import SegmentWriter
@@ -34,6 +33,7 @@ from iam_guard.store.schema import inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import copy_to_memory
 from iam_guard.store.sql_store import SqlStore
+from tests.audit.list_sink import ListSink
 
 SPOILT = "the caller, the action or the resource was redacted, truncated or pseudonymised"
 

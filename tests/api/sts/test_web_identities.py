@@ -16,7 +16,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.factory import guard_on
@@ -36,6 +35,7 @@ from tests.api.conftest import (
     refusal,
 )
 from tests.api.sts.sts_parts import policy, role_arn, with_session
+from tests.audit.list_sink import ListSink
 from tests.authn.issuer import Issuer, SigningKey, publishing, signed
 from tests.serving import serving
 

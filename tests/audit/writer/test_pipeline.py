@@ -20,7 +20,6 @@ from iam_guard.audit import append_file
 from iam_guard.audit.append_file import AppendFile
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.record.record_classes import ADMIN, CHANGE, DENIAL, READ, WRITE, RecordClass, lane_of
-from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verify.checkpoint import open_checkpoint, split_notes
 from iam_guard.audit.verify.shard import is_ended, shards_of
@@ -33,6 +32,7 @@ from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call
+from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually, facts_in, gaps_in, ids_in, pipeline_in
 from tests.audit.trails import NOON, RING, last_segment, only_shard, record, verdicts
 

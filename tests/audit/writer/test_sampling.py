@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from iam_guard.audit.open_trail import open_sampling
-from iam_guard.audit.sinks import FileSink, ListSink
+from iam_guard.audit.sinks import FileSink
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.audit.writer import record_queue, sampling
@@ -24,6 +24,7 @@ from iam_guard.errors import ConfigurationError, DecisionUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.settings import Settings
+from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually, facts_in, pipeline_in
 
 Decide = Callable[..., Decision]
