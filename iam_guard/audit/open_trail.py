@@ -16,7 +16,7 @@ from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import Sink, open_sink
 from iam_guard.audit.verify.signed_note import KeyRing
-from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, read_signing_keys
+from iam_guard.audit.verify.signing_keys import signing_key_and_ring
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.retention import RetentionRule
 from iam_guard.audit.writer.sampling import Sampling
@@ -64,11 +64,7 @@ def is_trail(path: str) -> bool:
 
 
 def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeline:
-    key_file = audit_key_file(settings, database)
-    if key_file is None:
-        message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
-        raise ConfigurationError(message, place="audit_key_file")
-    key, known_keys = read_signing_keys(key_file)[0], key_ring(settings, key_file)
+    key, known_keys = signing_key_and_ring(settings, database)
     folder = _folder(settings.audit)
     return Pipeline(
         TrailConfig(

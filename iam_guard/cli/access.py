@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
@@ -58,8 +59,7 @@ def who(
     Exit code 1 if no principal can.
     """
     settings = load()
-    opened = open_store(store, settings, create=False)
-    try:
+    with closing(open_store(store, settings, create=False)) as opened:
         found = who_can(
             *(opened, action, resource),
             context=_context(context),
@@ -67,8 +67,6 @@ def who(
             settings=settings,
             through_roles=through_roles,
         )
-    finally:
-        opened.close()
     listed = [access for access in found if with_denied or access.verdict is not AccessVerdict.DENIED]
     if as_json:
         click.echo(json.dumps([access.to_dict() for access in listed], indent=2))
@@ -103,8 +101,7 @@ def what(
     Exit code 1 if it can do nothing.
     """
     settings, references = load(), known_references(app, reference_files)
-    opened = open_store(store, settings, create=False)
-    try:
+    with closing(open_store(store, settings, create=False)) as opened:
         found = what_can(
             *(opened, principal),
             resource=resource,
@@ -113,8 +110,6 @@ def what(
             settings=settings,
             through_roles=through_roles,
         )
-    finally:
-        opened.close()
     if as_json:
         click.echo(json.dumps([ability.to_dict() for ability in found], indent=2))
     else:

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
 import click
 
 from iam_guard.authn.api_key import NewApiKey
-from iam_guard.cli.change_recording import recording_changes
+from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.guard.api_keys import MAX_API_KEYS_LISTED, ApiKeys, ListedApiKey
-from iam_guard.settings import load
-from iam_guard.store.open_store import open_store
+from iam_guard.guard.api_keys import ApiKeys, ListedApiKey
 
 _DAYS = click.option(
     "--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; default never."
@@ -139,16 +137,10 @@ def _all(keys: ApiKeys, principal: str | None) -> Iterator[ListedApiKey]:
     after: str | None = None
     while page := keys.list(principal, after=after):
         yield from page
-        if len(page) < MAX_API_KEYS_LISTED:
-            return
         after = page[-1].id
 
 
 @contextmanager
 def _keys(store: str) -> Iterator[ApiKeys]:
-    settings = load()
-    with (
-        recording_changes(store, settings) as change_recorder,
-        closing(open_store(store, settings, create=False)) as opened,
-    ):
+    with recorded_store(store) as (opened, change_recorder):
         yield ApiKeys(opened, change_recorder=change_recorder)

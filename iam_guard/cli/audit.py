@@ -6,18 +6,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from iam_guard.audit.verify.checkpoint import Checkpoint
 from iam_guard.audit.verify.proof import InclusionProof, latest_checkpoints, proof_problem, prove
-from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, rotate_signing_key
 from iam_guard.audit.verify.trail_verifier import read_anchors, trail_bytes, verify_trail
-from iam_guard.audit.verify.verdicts import MEANINGS, Report, ShardReport, TrailFinding, Verdict
+from iam_guard.audit.verify.verdicts import MEANINGS, Report, TrailFinding, Verdict
 from iam_guard.cli.audit_activity import feed, generate_policy_command
 from iam_guard.cli.audit_consumers import export, tail
 from iam_guard.cli.audit_drop import drop
@@ -68,7 +67,9 @@ def verify(
 ) -> None:
     """Verify every shard in FOLDER; exit code 1 if anything differs from what was signed."""
     ring = trusted_keys(keys, store)
-    since = None if since_checkpoint is None else _anchors(since_checkpoint, ring)
+    since = None
+    if since_checkpoint is not None:
+        since = read_anchors(_content(since_checkpoint), ring, place=str(since_checkpoint))
     with _progress("verifying", trail_bytes(folder), is_shown=not as_json) as progress:
         report = verify_trail(folder, ring, since=since, progress=progress)
     if as_json:
@@ -142,10 +143,6 @@ def keys_command(rotate: bool, store: str, as_json: bool) -> None:
 # --- common parts ------------------------------------------------------------------------------------------------
 
 
-def _anchors(file: Path, ring: KeyRing) -> dict[str, Checkpoint]:
-    return read_anchors(_content(file), ring, place=str(file))
-
-
 def _content(file: Path) -> bytes:
     return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
 
@@ -175,44 +172,28 @@ def _as_dict(report: Report) -> dict[str, Any]:
             }
             for shard in report.shards
         ],
-        "findings": [
-            {
-                "verdict": finding.verdict.value,
-                "shard": finding.shard,
-                "file": finding.file,
-                "line": finding.line,
-                "sequence": finding.sequence,
-                "detail": finding.detail,
-            }
-            for finding in report.findings
-        ],
+        "findings": [asdict(finding) for finding in report.findings],
     }
 
 
 def _print_report(report: Report) -> None:
     for shard in report.shards:
-        click.echo(_shard_line(shard))
+        state = "ended" if shard.has_ended else "open"
+        dropped = f", {shard.dropped} dropped" if shard.dropped else ""
+        click.echo(f"{shard.shard}: {shard.lines} lines, {shard.signed} signed{dropped}, {state}")
         for finding in shard.findings:
             click.echo(_finding_line(finding))
     for finding in report.others:
         click.echo(_finding_line(finding))
     lines = sum(shard.lines for shard in report.shards)
-    verdict = click.style("OK", fg="green") if report.is_ok else click.style(_count(len(report.findings)), fg="red")
+    count = len(report.findings)
+    found = "1 finding" if count == 1 else f"{count} findings"
+    verdict = click.style("OK", fg="green") if report.is_ok else click.style(found, fg="red")
     click.echo(f"{len(report.shards)} shards, {lines} lines: {verdict}")
     for kind in dict.fromkeys(finding.verdict for finding in report.findings):
         click.echo(f"{kind.value}: {MEANINGS[kind]}")
 
 
-def _shard_line(shard: ShardReport) -> str:
-    state = "ended" if shard.has_ended else "open"
-    dropped = f", {shard.dropped} dropped" if shard.dropped else ""
-    return f"{shard.shard}: {shard.lines} lines, {shard.signed} signed{dropped}, {state}"
-
-
 def _finding_line(finding: TrailFinding) -> str:
     sequence = "" if finding.sequence is None else f" (sequence {finding.sequence})"
     return f"  {click.style(finding.verdict.value, fg='yellow')} {finding.place}{sequence}: {finding.detail}"
-
-
-def _count(findings: int) -> str:
-    return "1 finding" if findings == 1 else f"{findings} findings"

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import datetime
 from importlib import import_module
@@ -30,7 +31,16 @@ from iam_guard.analysis.activity.attached_policies import attached_policies_of
 from iam_guard.analysis.activity.last_used_feed import GROUP, FeedResult
 from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
-from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, SINCE, keys_for, records_of, trusted_keys
+from iam_guard.cli.audit_sources import (
+    FOLDER,
+    KEYS,
+    NO_VERIFY,
+    SINCE,
+    keys_for,
+    records_of,
+    terminal_safe,
+    trusted_keys,
+)
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_database, open_store
@@ -117,11 +127,8 @@ def _catalogues(app: str | None) -> list[Any]:
 
 def _unused(activity: Activity, against: str, templates: ArnTemplates) -> UnusedAccess:
     own = import_module("iam_guard.api.service_actions").OWN_ACTIONS
-    opened = open_store(against, load(), create=False)
-    try:
+    with closing(open_store(against, load(), create=False)) as opened:
         return unused_access(activity, attached_policies_of(activity, opened), {*templates.actions, *own})
-    finally:
-        opened.close()
 
 
 # --- output ------------------------------------------------------------------------------------------------------
@@ -161,18 +168,13 @@ def _unused_as_dict(unused: UnusedAccess) -> dict[str, Any]:
 def _print(activity: Activity, generated: GeneratedPolicy, unused: UnusedAccess | None, broken: list[str]) -> None:
     for document in generated.documents:
         click.echo(document.to_json(indent=2))
-    for line in (*_activity_lines(activity), *(f"{note.about}: {note.text}" for note in generated.notes)):
-        click.echo(_clean(line), err=True)
-    for line in () if unused is None else _unused_lines(unused):
-        click.echo(_clean(line), err=True)
-    for line in broken:
-        click.echo(_clean(line), err=True)
-
-
-def _activity_lines(activity: Activity) -> Iterator[str]:
     seen, requests = activity.seen, sum(action.count for action in activity.actions.values())
     span = f", {seen.first} to {seen.last}" if seen.count else ""
-    yield f"{requests} requests of {activity.actor.name} in {seen.count} records{span}"
+    lines = [f"{requests} requests of {activity.actor.name} in {seen.count} records{span}"]
+    lines += [f"{note.about}: {note.text}" for note in generated.notes]
+    lines += [] if unused is None else _unused_lines(unused)
+    for line in lines + broken:
+        click.echo(terminal_safe(line), err=True)
 
 
 def _unused_lines(unused: UnusedAccess) -> Iterator[str]:
@@ -184,10 +186,6 @@ def _unused_lines(unused: UnusedAccess) -> Iterator[str]:
         yield f"unused actions of {service}: {', '.join(names[:_MAX_ACTIONS])}{more}"
     for grant in unused.grants:
         yield f"unused entry: {grant.action} in {grant.statement} of {grant.policy}"
-
-
-def _clean(text: str) -> str:
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 # --- feeding a store -----------------------------------------------------------------------------------------------
@@ -220,19 +218,17 @@ def feed(
         raise click.UsageError("expected --again or --since, got both")
     begin, ring = _moment(since, "--since"), trusted_keys(keys, store)
     start: Start = begin or "earliest"
-    opened = open_database(store, load(), create=False)
     total = FeedResult()
-    try:
-        with AuditReader(folder, ring=ring).subscribe(group, start, follow=False) as subscription:
-            if again or begin is not None:
-                subscription.seek(start)
-            for fed in _rounds(subscription, opened, follow=follow):
-                total.records += fed.records
-                total.uses += fed.uses
-    except KeyboardInterrupt:
-        pass
-    finally:
-        opened.close()
+    with (
+        closing(open_database(store, load(), create=False)) as opened,
+        suppress(KeyboardInterrupt),
+        AuditReader(folder, ring=ring).subscribe(group, start, follow=False) as subscription,
+    ):
+        if again or begin is not None:
+            subscription.seek(start)
+        for fed in _rounds(subscription, opened, follow=follow):
+            total.records += fed.records
+            total.uses += fed.uses
     text = f"{total.records} records read, {total.uses} uses written to the store"
     click.echo(json.dumps(asdict(total)) if as_json else text)
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from iam_guard.audit.verify.shard import shards_of
-from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, read_signing_keys
+from iam_guard.audit.verify.signing_keys import signing_key_and_ring
 from iam_guard.audit.writer.recovery import declare, recover
 from iam_guard.audit.writer.retention import DroppedSegment, KeptSegment, RetentionRule, Sweep
 from iam_guard.audit.writer.segment_writer import SegmentWriter
@@ -39,7 +39,11 @@ def drop(folder: Path, older_than: str, dry_run: bool, even_unread: bool, store:
     if not shards_of(folder):
         raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(folder))
     rule = RetentionRule(keep, timedelta(0) if even_unread else timedelta(days=settings.audit_retention_grace_days))
-    sweep = _simulate(folder, rule) if dry_run else _drop(folder, rule, settings, store)
+    if dry_run:
+        sweep = Sweep(folder, rule, None)
+        sweep.run()
+    else:
+        sweep = _drop(folder, rule, settings, store)
     if as_json:
         click.echo(json.dumps(_as_dict(sweep, is_dry_run=dry_run)))
     else:
@@ -54,18 +58,8 @@ def _age(text: str) -> timedelta:
     return timedelta(hours=int(found[1]) * _HOURS[found[2]])
 
 
-def _simulate(folder: Path, rule: RetentionRule) -> Sweep:
-    sweep = Sweep(folder, rule, None)
-    sweep.run()
-    return sweep
-
-
 def _drop(folder: Path, rule: RetentionRule, settings: Settings, store: str) -> Sweep:
-    path = audit_key_file(settings, store_file(store))
-    if path is None:
-        message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
-        raise ConfigurationError(message, place="audit_key_file")
-    key, known = read_signing_keys(path)[0], key_ring(settings, path)
+    key, known = signing_key_and_ring(settings, store_file(store))
     try:
         found = recover(folder, key, known, region=settings.region)
         writer = SegmentWriter(folder, key, known=known, region=settings.region)

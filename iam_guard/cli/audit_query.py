@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from iam_guard.cli.audit_sources import FOLDER, KEYS, trusted_keys
+from iam_guard.cli.audit_sources import FOLDER, KEYS, terminal_safe, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.testing.text_table import aligned
@@ -50,12 +51,9 @@ def query(
         raise click.UsageError("expected SQL, --who-used, --denied, --first-and-last-use or --changes")
     ring = None if no_verify else trusted_keys(keys, store)
     module = _module()
-    trail = module.open_trail(folder, ring)
-    try:
+    with closing(module.open_trail(folder, ring)) as trail:
         question, value = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
         answer = trail.ask(question, value)
-    finally:
-        trail.close()
     if as_json:
         for row in answer.rows:
             click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))
@@ -74,10 +72,6 @@ def _module() -> Any:
 
 def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Print a table, without terminal control characters."""
-    table = [columns, *(tuple("" if cell is None else _clean(str(cell)) for cell in row) for row in rows)]
+    table = [columns, *(tuple("" if cell is None else terminal_safe(str(cell)) for cell in row) for row in rows)]
     for line in aligned(table):
         click.echo(line)
-
-
-def _clean(text: str) -> str:
-    return "".join(character if character.isprintable() else "�" for character in text)

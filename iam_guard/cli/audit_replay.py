@@ -7,10 +7,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -55,17 +54,17 @@ def replay(
     ring = keys_for(files, keys, store, no_verify=no_verify)
     broken: list[str] = []
     with ExitStack() as opened:
-        present = open_store(store, settings, create=False)
-        opened.callback(present.close)
-        changed = None if change is None else _changed(change, present, settings)
-        if changed is not None:
-            opened.callback(changed.close)
+        present = opened.enter_context(closing(open_store(store, settings, create=False)))
+        changed = None if change is None else opened.enter_context(closing(_changed(change, present, settings)))
         result = compare_decisions(
             records_of(files, ring, broken),
             Replayer(present, settings),
             None if changed is None else Replayer(changed, settings),
         )
-    click.echo(json.dumps(_as_dict(result, broken)) if as_json else "\n".join(_report_lines(result, broken)))
+    if as_json:
+        click.echo(json.dumps({**asdict(result), "flipped": result.flipped, "broken": broken}))
+    else:
+        click.echo("\n".join(_report_lines(result, broken)))
     sys.exit(2 if broken or result.contradictions else 1 if result.flips else 0)
 
 
@@ -101,10 +100,6 @@ def _changed(change: str, present: SourceStore, settings: Settings) -> SourceSto
         copy.close()
         raise
     return copy
-
-
-def _as_dict(result: Comparison, broken: list[str]) -> dict[str, Any]:
-    return {**asdict(result), "flipped": result.flipped, "broken": broken}
 
 
 def _report_lines(result: Comparison, broken: list[str]) -> Iterator[str]:

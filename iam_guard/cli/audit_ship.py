@@ -167,5 +167,5 @@ class _Reporter:
 def _exit_code(usage: Mapping[str, SinkUsage], *, is_once: bool) -> int:
     if any(sink.state == "stopped" for sink in usage.values()):
         return 2
-    is_short = any(sink.state != "ended" for sink in usage.values()) if is_once else False
+    is_short = is_once and any(sink.state != "ended" for sink in usage.values())
     return 1 if is_short or any(sink.refused for sink in usage.values()) else 0

@@ -83,3 +83,8 @@ def trusted_keys(keys: Sequence[str], store: str) -> KeyRing:
     if not ring.keys:
         raise ConfigurationError("expected a public key, pass `--key` or set `IAM_GUARD_AUDIT_VERIFIER_KEYS`")
     return ring
+
+
+def terminal_safe(text: str) -> str:
+    """Replace terminal control characters: records contain text sent by clients."""
+    return "".join(character if character.isprintable() else "�" for character in text)

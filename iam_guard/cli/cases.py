@@ -15,7 +15,7 @@ from typing import Any, cast
 import click
 
 from iam_guard.cli.gc_tuning import relaxed_gc
-from iam_guard.cli.options import JSON
+from iam_guard.cli.options import JSON, coloured
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.case_answer import answer
 from iam_guard.testing.case_files import UNDECODED, buffered_lines, entries_of_text
@@ -48,7 +48,7 @@ def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
     with PolicyTests() as tests:
         decision = tests.decision(_chosen(_entries(file), case_id))
         explanation = decision.explain()
-    click.echo(json.dumps(explanation.to_dict()) if as_json else _coloured(explanation.text()))
+    click.echo(json.dumps(explanation.to_dict()) if as_json else coloured(explanation.text()))
     sys.exit(2 if decision.error is not None else int(not decision.allowed))
 
 
@@ -75,11 +75,6 @@ def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> C
     if case_id is None:
         raise InvalidInput(f"expected one case, or --id to choose one, got {len(matching)} cases")
     raise InvalidInput(f"expected one case with the id `{case_id}`, got {len(matching)} of {len(entries)} cases")
-
-
-def _coloured(text: str) -> str:
-    """Colour the marks; click removes colours if the output is no terminal."""
-    return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))
 
 
 @click.command()

@@ -9,13 +9,15 @@ import getpass
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Final
 
 from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
-from iam_guard.settings import Settings
+from iam_guard.settings import Settings, load
 from iam_guard.store.engine import database_file
+from iam_guard.store.open_store import open_store
+from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import Changes
 
 MAX_LETTERS: Final = 8192
@@ -35,6 +37,17 @@ def recording_changes(store: str, settings: Settings) -> Iterator[ChangeRecorder
         yield change_recorder_of(trail)
     finally:
         trail.close()
+
+
+@contextmanager
+def recorded_store(store: str) -> Iterator[tuple[SourceStore, ChangeRecorder]]:
+    """Yield an open store, and the recorder of its changes."""
+    settings = load()
+    with (
+        recording_changes(store, settings) as change_recorder,
+        closing(open_store(store, settings, create=False)) as opened,
+    ):
+        yield opened, change_recorder
 
 
 def change_recorder_of(trail: object) -> ChangeRecorder:

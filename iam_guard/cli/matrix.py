@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from iam_guard.cli.options import JSON
+from iam_guard.cli.options import JSON, coloured
 from iam_guard.errors import InvalidInput
 from iam_guard.factory import open_guard
 from iam_guard.testing.matrix import AccessMatrix, access_matrix, changes
@@ -66,7 +67,7 @@ def matrix(
     chosen = "json" if as_json else form or (suffix if suffix in _FORMS else "text")
     written = _FORMS[chosen](evaluated)
     if output is None:
-        click.echo(_coloured(written) if chosen == "text" else written, nl=False)
+        click.echo(coloured(written) if chosen == "text" else written, nl=False)
     else:
         output.write_text(written, encoding="utf-8")
 
@@ -80,8 +81,7 @@ def _evaluate(description: MatrixDescription, store: str | None, app: str | None
         actions = tuple(guarding_actions(load_application(app)))
     if not actions:
         raise InvalidInput("expected `actions` in the file, or --app")
-    guard = open_guard(where, audit="")
-    try:
+    with closing(open_guard(where, audit="")) as guard:
         return access_matrix(
             guard,
             principals=description.principals,
@@ -89,10 +89,3 @@ def _evaluate(description: MatrixDescription, store: str | None, app: str | None
             resources=description.resources,
             context=dict(description.context),
         )
-    finally:
-        guard.close()
-
-
-def _coloured(text: str) -> str:
-    """Colour the marks; click removes colours if the output is no terminal."""
-    return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))

@@ -1,4 +1,4 @@
-"""Options of several commands."""
+"""Options and output of several commands."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ STORE = click.option(
     help="The database URL of the store; IAM_GUARD_STORE sets it too.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
+
+
+def coloured(text: str) -> str:
+    """Colour the marks; click removes colours if the output is no terminal."""
+    return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))

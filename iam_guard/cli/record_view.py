@@ -11,6 +11,7 @@ from rich.text import Text
 from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, resource_of
 from iam_guard.audit.record.call_kinds import RESULT_KINDS
 from iam_guard.audit.record.permission_query_record import ASKED
+from iam_guard.cli.audit_sources import terminal_safe
 
 STYLES = {"Allowed": "green", "ImplicitlyDenied": "yellow", "ExplicitlyDenied": "red"}
 OWN = "magenta"
@@ -26,16 +27,16 @@ def printer() -> Callable[[dict[str, Any]], None]:
 def record_line(record: dict[str, Any]) -> Text:
     """Format a record: time, outcome, principal, action, resource, reason."""
     outcome = member(record, "iamGuard.outcome") or _without_outcome(record)
-    text = Text(_clean(member(record, "eventTime")), style="dim")
-    text.append(f" {_clean(outcome):17}", STYLES.get(outcome) or _style(record))
-    text.append(f" {_clean(principal_of(record))}", "bold")
-    text.append(f" {_clean(action_of(record))}")
+    text = Text(terminal_safe(member(record, "eventTime")), style="dim")
+    text.append(f" {terminal_safe(outcome):17}", STYLES.get(outcome) or _style(record))
+    text.append(f" {terminal_safe(principal_of(record))}", "bold")
+    text.append(f" {terminal_safe(action_of(record))}")
     if resource := resource_of(record):
-        text.append(f" {_clean(resource)}", "cyan")
+        text.append(f" {terminal_safe(resource)}", "cyan")
     if reason := member(record, "iamGuard.reason") or _failure(record):
-        text.append(f" {_clean(reason)}", "dim")
+        text.append(f" {terminal_safe(reason)}", "dim")
     if source := member(record, "sourceIPAddress"):
-        text.append(f" from {_clean(source)}", "dim")
+        text.append(f" from {terminal_safe(source)}", "dim")
     return text
 
 
@@ -55,8 +56,3 @@ def _style(record: dict[str, Any]) -> str:
 
 def _without_outcome(record: dict[str, Any]) -> str:
     return "Refused" if member(record, "iamGuard.kind") == "authentication" else member(record, "iamGuard.kind")
-
-
-def _clean(text: str) -> str:
-    """Replace terminal control characters: records contain text sent by clients."""
-    return "".join(character if character.isprintable() else "�" for character in text)

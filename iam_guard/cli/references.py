@@ -65,7 +65,7 @@ def _listed(references: Iterable[ServiceReference]) -> str:
 
 def references_of(app: str) -> tuple[ServiceReference, ...]:
     """Return the references of the services that `module:app` declares, sorted by name."""
-    return tuple(declared_catalogue.reference() for declared_catalogue in declared_catalogues(app))
+    return tuple(catalogue.reference() for catalogue in declared_catalogues(app))
 
 
 def declared_catalogues(app: str) -> list[Catalogue]:

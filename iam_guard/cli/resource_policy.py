@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import TextIO
 
 import click
 
-from iam_guard.cli.change_recording import recording_changes
+from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.settings import load
-from iam_guard.store.open_store import open_store
-from iam_guard.store.resource_policies import MAX_LISTED, ListedPolicy, ResourcePolicies
+from iam_guard.store.resource_policies import ListedPolicy, ResourcePolicies
 
 _ACCOUNT = click.option("--account", help="The account that owns the resource, if its ARN does not contain it.")
 
@@ -32,8 +29,8 @@ def resource_policy() -> None:
 @JSON
 def put(arn: str, file: TextIO, account: str | None, store: str, as_json: bool) -> None:
     """Attach the policy in FILE (JSON; `-` for standard input) to the resource ARN, replacing any other."""
-    with _policies(store) as policies:
-        policies.put(arn, file.read(), account=account)
+    with recorded_store(store) as (opened, change_recorder):
+        ResourcePolicies(opened, change_recorder).put(arn, file.read(), account=account)
     click.echo(json.dumps({"arn": arn}) if as_json else f"put the policy of {arn}")
 
 
@@ -43,8 +40,8 @@ def put(arn: str, file: TextIO, account: str | None, store: str, as_json: bool) 
 @JSON
 def get(arn: str, store: str, as_json: bool) -> None:
     """Print the policy of the resource ARN; exit code 1 if it has none."""
-    with _policies(store) as policies:
-        text = policies.get(arn)
+    with recorded_store(store) as (opened, _):
+        text = ResourcePolicies(opened).get(arn)
     if as_json:
         click.echo(json.dumps({"arn": arn, "policy": text}))
     elif text is not None:
@@ -58,8 +55,8 @@ def get(arn: str, store: str, as_json: bool) -> None:
 @JSON
 def delete(arn: str, store: str, as_json: bool) -> None:
     """Delete the policy of the resource ARN."""
-    with _policies(store) as policies:
-        policies.delete(arn)
+    with recorded_store(store) as (opened, change_recorder):
+        ResourcePolicies(opened, change_recorder).delete(arn)
     click.echo(json.dumps({"arn": arn}) if as_json else f"deleted the policy of {arn}")
 
 
@@ -69,8 +66,8 @@ def delete(arn: str, store: str, as_json: bool) -> None:
 @JSON
 def list_(account: str | None, store: str, as_json: bool) -> None:
     """List the resources that have a policy."""
-    with _policies(store) as policies:
-        listed = list(_all(policies, account))
+    with recorded_store(store) as (opened, _):
+        listed = list(_all(ResourcePolicies(opened), account))
     if as_json:
         click.echo(json.dumps([policy._asdict() for policy in listed]))
         return
@@ -82,16 +79,4 @@ def _all(policies: ResourcePolicies, account: str | None) -> Iterator[ListedPoli
     after: str | None = None
     while page := policies.list(account=account, after=after):
         yield from page
-        if len(page) < MAX_LISTED:
-            return
         after = page[-1].arn
-
-
-@contextmanager
-def _policies(store: str) -> Iterator[ResourcePolicies]:
-    settings = load()
-    with (
-        recording_changes(store, settings) as change_recorder,
-        closing(open_store(store, settings, create=False)) as opened,
-    ):
-        yield ResourcePolicies(opened, change_recorder)

@@ -86,17 +86,13 @@ def _records(source: Path, id: str, ring: KeyRing | None) -> tuple[list[Record],
     for record in records_of([source], ring, broken):
         if broken:
             break
-        if _has_id(record, id):
+        if id in (record.get("requestID"), record.get("eventID")):
             found.append(record)
         if (event_id := refused_event(record)) is not None:
             refused.add(event_id)
     if broken:
         raise InvalidInput(broken[0])
     return found, refused
-
-
-def _has_id(record: Record, id: str) -> bool:
-    return id in (record.get("requestID"), record.get("eventID"))
 
 
 # --- replay ------------------------------------------------------------------------------------------------------

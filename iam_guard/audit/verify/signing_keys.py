@@ -48,6 +48,15 @@ def read_signing_keys(path: Path) -> list[SignerKey]:
     return [SignerKey.parse(line, place=str(path)) for line in lines]
 
 
+def signing_key_and_ring(settings: Settings, database: Path | None) -> tuple[SignerKey, KeyRing]:
+    """Return the key that signs, and the trusted keys; raise `ConfigurationError` if there is no key file."""
+    path = audit_key_file(settings, database)
+    if path is None:
+        message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
+        raise ConfigurationError(message, place="audit_key_file")
+    return read_signing_keys(path)[0], key_ring(settings, path)
+
+
 def key_ring(settings: Settings, key_file: Path | None = None) -> KeyRing:
     """Return the trusted keys: those of the settings, and of the key file if there is one."""
     keys = [VerifierKey.parse(text) for text in settings.audit_verifier_keys]
