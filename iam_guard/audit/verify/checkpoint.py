@@ -8,7 +8,6 @@ A checkpoint file is a sequence of notes, each followed by an empty line.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ class Checkpoint:
         origin, size, encoded = lines[:3] if len(lines) >= 3 else ("", "", "")
         try:
             root = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             root = b""
         if not all(lines) or not _SIZE.fullmatch(size) or len(root) != HASH_BYTES:
             raise InvalidInput("expected a checkpoint: origin, size, root")

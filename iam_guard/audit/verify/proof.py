@@ -7,8 +7,6 @@ that root. Checking it needs only the public key. Creating it reads only the seg
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from iam_guard.audit.verify.peer_checkpoints import durable_checkpoint
 from iam_guard.audit.verify.segment_reader import check_checkpoint
 from iam_guard.audit.verify.shard import (
     Segment,
+    member_in,
     read_segment_start,
     segments_of,
     shard_and_sequence,
@@ -63,7 +62,7 @@ class InclusionProof:
             path = tuple(base64.b64decode(each, validate=True) for each in proof["path"])
             line, note = proof["line"].encode("ascii"), proof["checkpoint"].encode()
             return cls(str(proof["shard"]), proof["sequence"], line, path, note)
-        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidInput(f"expected a proof in the form `{FORMAT}`") from None
 
 
@@ -114,17 +113,9 @@ def _find(trail: Path, event_id: str) -> tuple[Segment, int, list[bytes]]:
         if needle in content:
             lines = whole_lines(content)
             for position, line in enumerate(lines):
-                if needle in line and _event_id(line) == event_id:
+                if needle in line and member_in(line, "eventID") == event_id:
                     return segment, position, lines
     raise InvalidInput(f"expected a record `{event_id}` in the trail, found none", place=str(trail))
-
-
-def _event_id(line: bytes) -> object:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record.get("eventID") if isinstance(record, dict) else None
 
 
 def _covering_checkpoint(segment: Segment, position: int, ring: KeyRing) -> tuple[bytes, Checkpoint] | None:

@@ -143,12 +143,18 @@ def shard_and_sequence(line: bytes) -> tuple[str, int] | None:
     return None if match is None else (match[1].decode("ascii"), int(match[2]))
 
 
+def member_in(line: bytes, name: str) -> object:
+    """Return a member of the record in a line; None if it has none, or the line is malformed."""
+    try:
+        member: object = json.loads(line)[name]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return member
+
+
 def time_in(line: bytes) -> str:
     """Return the `eventTime` of a line; empty if it has none."""
-    try:
-        time = json.loads(line)["eventTime"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
+    time = member_in(line, "eventTime")
     return time if isinstance(time, str) else ""
 
 
@@ -156,10 +162,7 @@ def trail_event_facts(line: bytes) -> dict[str, Any] | None:
     """Return `iamGuard` of a trail event; None for any other line."""
     if TRAIL_EVENT_MARK not in line:
         return None
-    try:
-        facts = json.loads(line)["iamGuard"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
+    facts = member_in(line, "iamGuard")
     return facts if isinstance(facts, dict) and str(facts.get("kind", "")).startswith("audit_") else None
 
 

@@ -11,10 +11,9 @@ Parsing is strict: only the canonical encoding is accepted, so that no byte of a
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature
@@ -146,16 +145,12 @@ class Note:
     signatures: tuple[Signature, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class KeyRing:
     """The trusted keys, found by name and id together."""
 
-    keys: tuple[VerifierKey, ...]
-    _by_id: dict[tuple[str, bytes], VerifierKey] = field(init=False, repr=False, compare=False)
-
     def __init__(self, keys: Iterable[VerifierKey]) -> None:
-        object.__setattr__(self, "keys", tuple(keys))
-        object.__setattr__(self, "_by_id", {(key.name, key.id): key for key in self.keys})
+        self.keys = tuple(keys)
+        self._by_id = {(key.name, key.id): key for key in self.keys}
 
     def trust(self, note: Note) -> Trust:
         """Check the signatures of a note."""
@@ -215,6 +210,6 @@ def _decode(text: str) -> bytes | None:
     """Decode canonical base64; return None for anything else."""
     try:
         data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return None
     return data if _encode(data) == text else None
