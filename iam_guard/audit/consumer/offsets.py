@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard.audit.append_file import replace_file
+from iam_guard.audit.verify.checkpoint import Checkpoint
 from iam_guard.audit.verify.merkle import HASH_BYTES
 from iam_guard.errors import ConfigurationError, GroupIsTaken, InvalidInput
 
@@ -35,19 +36,12 @@ _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
-    """The last checkpoint of a shard that was verified."""
-
-    size: int
-    root: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """The offset of a group in a shard."""
 
     next: int
-    anchor: Anchor | None = None
+    anchor: Checkpoint | None = None
+    """The last checkpoint of the shard that was verified."""
     is_ended: bool = False
     """Whether the shard has ended and all of it is acknowledged."""
 
@@ -157,14 +151,14 @@ def _read(path: Path) -> dict[str, Progress]:
         content = json.loads(path.read_bytes())
         if content["format"] != FORMAT:
             raise ValueError
-        return {str(shard): _progress(row) for shard, row in content["shards"].items()}
+        return {str(shard): _progress(str(shard), row) for shard, row in content["shards"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InvalidInput("expected the offsets of a consumer group", place=str(path)) from None
 
 
-def _progress(row: Mapping[str, Any]) -> Progress:
+def _progress(shard: str, row: Mapping[str, Any]) -> Progress:
     numbers = [row["next"], *([row["size"]] if "size" in row else [])]
     if any(type(number) is not int or number < 0 for number in numbers):
         raise ValueError
@@ -174,4 +168,4 @@ def _progress(row: Mapping[str, Any]) -> Progress:
     root = bytes.fromhex(row["root"])
     if len(root) != HASH_BYTES:
         raise ValueError
-    return Progress(row["next"], Anchor(row["size"], root), is_ended)
+    return Progress(row["next"], Checkpoint(f"/{shard}", row["size"], root), is_ended)

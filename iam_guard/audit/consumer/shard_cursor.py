@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-from iam_guard.audit.consumer.offsets import Anchor
 from iam_guard.audit.consumer.start_position import lines_of
 from iam_guard.audit.verify.checkpoint import Checkpoint, split_notes
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
@@ -40,7 +39,7 @@ Line = tuple[int, bytes]
 class ShardCursor:
     """Reads one shard; `position` is the sequence of the next line to return."""
 
-    def __init__(self, shard: Path, position: int, ring: KeyRing | None, anchor: Anchor | None = None) -> None:
+    def __init__(self, shard: Path, position: int, ring: KeyRing | None, anchor: Checkpoint | None = None) -> None:
         """Start at the sequence `position`; with an `anchor`, the shard must be consistent with that checkpoint."""
         self.shard = shard.name
         self.position = position
@@ -59,13 +58,13 @@ class ShardCursor:
         self._last: bytes = b""
 
     @property
-    def anchor(self) -> Anchor | None:
+    def anchor(self) -> Checkpoint | None:
         """The last verified checkpoint, with which the shard must be consistent when it is read again."""
         if self._ring is None:
             return self._anchor
         if self._unchecked_anchor is not None and self._unchecked_anchor.size > self._tree.size:
             return self._unchecked_anchor
-        return Anchor(self._tree.size, self._tree.root()) if self._tree.size else None
+        return self._verified_checkpoint()
 
     def read(self) -> list[Line]:
         """Return the next lines up to a checkpoint; none if there are no more yet. Raises `TrailDamaged`."""
@@ -83,10 +82,10 @@ class ShardCursor:
 
     def _step(self) -> list[Line] | None:
         """Return the next lines, some possibly before `position`; empty after a change of segment, None at the end."""
-        if self._segment is None and not self._begin():
+        segment = self._segment or self._first_segment()
+        if segment is None:
             return None
-        segment = self._current
-        following = self._following() if not self._pending else None
+        following = self._following(segment) if not self._pending else None
         if self._ring is None:
             lines = self._unverified(segment)
         else:
@@ -106,33 +105,27 @@ class ShardCursor:
 
     # --- segments ------------------------------------------------------------------------------------------------
 
-    @property
-    def _current(self) -> Segment:
-        if self._segment is None:
-            raise AssertionError("the cursor has not started")
-        return self._segment
-
-    def _begin(self) -> bool:
-        """Go to the first line of the segment of `position`; return False if there is no segment yet."""
+    def _first_segment(self) -> Segment | None:
+        """Go to the first line of the segment of `position` and return it; None if there is no segment yet."""
         segments = segments_of(self._path) if self._path.is_dir() else []
         candidates = [segment for segment in segments if segment.first <= self.position]
         if not candidates:
             if segments or self._anchor is not None or not self._path.is_dir():
                 self._damaged(Verdict.MISSING, "the segment of the next record is missing")
-            return False
+            return None
         segment = candidates[-1]
         opening = read_segment_start(segment)
         if not segment.lines.exists():
             if self.position < lines_of(self._path):
                 self._dropped(segment)
             self.is_ended = True  # the last segment is dropped only if the shard has ended
-            return False
+            return None
         if self._ring is not None:
             self._tree = self._signed_state(self._ring, segment)
         else:
             self._tree = Tree() if opening is None else opening.tree
         self._open(segment)
-        return True
+        return segment
 
     def _signed_state(self, ring: KeyRing, segment: Segment) -> Tree:
         opening = read_segment_start(segment)
@@ -154,9 +147,9 @@ class ShardCursor:
         self._segment, self._bytes, self._note_bytes, self._pending = segment, 0, 0, []
         self._next_line, self._is_closed = segment.first, False
 
-    def _following(self) -> Segment | None:
+    def _following(self, segment: Segment) -> Segment | None:
         segments = segments_of(self._path) if self._path.is_dir() else []
-        return next((segment for segment in segments if segment.first > self._current.first), None)
+        return next((later for later in segments if later.first > segment.first), None)
 
     def _enter(self, segment: Segment, following: Segment) -> None:
         count = self._tree.size if self._ring is not None else self._next_line
@@ -185,7 +178,7 @@ class ShardCursor:
         anchor = self._unchecked_anchor
         if anchor is not None and (following is None or anchor.size <= following.first):
             if anchor.size > self._tree.size:
-                checkpoints.append(Checkpoint(f"/{self.shard}", anchor.size, anchor.root))
+                checkpoints.append(anchor)
             self._unchecked_anchor = None
         self._note_bytes += read
         self._is_closed = following is not None
@@ -261,10 +254,11 @@ class ShardCursor:
 
     def _diagnosis(self, ring: KeyRing) -> TrailFinding | None:
         """Return the verifier's first finding since the last verified line, else since the given anchor."""
-        verified = Anchor(self._tree.size, self._tree.root()) if self._tree.size else None
-        for anchor in dict.fromkeys([verified, self._anchor]):
-            since = None if anchor is None else Checkpoint(f"/{self.shard}", anchor.size, anchor.root)
-            damage = first_damage(self._path, ring, since)
+        for anchor in dict.fromkeys([self._verified_checkpoint(), self._anchor]):
+            damage = first_damage(self._path, ring, anchor)
             if damage is not None:
                 return damage
         return None
+
+    def _verified_checkpoint(self) -> Checkpoint | None:
+        return Checkpoint(f"/{self.shard}", self._tree.size, self._tree.root()) if self._tree.size else None

@@ -67,7 +67,11 @@ def lines_of(shard: Path) -> int:
 
 def refuse_undeclared_drops(shards: Sequence[Path], ring: KeyRing) -> None:
     """Raise `TrailDamaged` if leading segments of a shard have no lines and no signed record declares the drop."""
-    dropped = [(shard, segment) for shard in shards for segment in takewhile(_has_no_lines, segments_of(shard))]
+    dropped = [
+        (shard, segment)
+        for shard in shards
+        for segment in takewhile(lambda segment: not segment.lines.exists(), segments_of(shard))
+    ]
     if not dropped:
         return
     declared: set[tuple[str, int]] = set()
@@ -80,10 +84,6 @@ def refuse_undeclared_drops(shards: Sequence[Path], ring: KeyRing) -> None:
             place = f"{shard.name}/{segment.lines.name}"
             detail = "the lines of the segment are missing, and no record declares it"
             raise TrailDamaged(detail, verdict=Verdict.MISSING.value, place=place)
-
-
-def _has_no_lines(segment: Segment) -> bool:
-    return not segment.lines.exists()
 
 
 def _first_since(shard: Path, time: str) -> int:

@@ -32,10 +32,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, Self
 
-from iam_guard.audit.consumer.offsets import FOLDER, Anchor, GroupOffsets, Progress
+from iam_guard.audit.consumer.offsets import FOLDER, GroupOffsets, Progress
 from iam_guard.audit.consumer.reader import parse_record
 from iam_guard.audit.consumer.shard_cursor import Line, ShardCursor
 from iam_guard.audit.consumer.start_position import Start, lines_of, refuse_undeclared_drops, start_in
+from iam_guard.audit.verify.checkpoint import Checkpoint
 from iam_guard.audit.verify.proof import InclusionProof, prove
 from iam_guard.audit.verify.shard import shards_of
 from iam_guard.audit.verify.signed_note import KeyRing
@@ -305,7 +306,7 @@ class Subscription:
             refuse_undeclared_drops(paths, self._ring)
         return {path.name: Progress(start_in(path, start)) for path in paths}
 
-    def _anchor_of(self, name: str) -> Anchor | None:
+    def _anchor_of(self, name: str) -> Checkpoint | None:
         shard = self._shards.get(name)
         if shard is not None:
             return shard.cursor.anchor
