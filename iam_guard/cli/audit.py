@@ -52,7 +52,7 @@ for command in (*_READING, *_KEEPING):
 @click.option(
     "--accept",
     multiple=True,
-    type=click.Choice([verdict.value for verdict in Verdict if verdict is not Verdict.OK]),
+    type=click.Choice([verdict.value for verdict in Verdict]),
     help="Report this verdict without exit code 1, such as UNSIGNED_TAIL while the trail is written.",
 )
 @STORE

@@ -160,7 +160,7 @@ def _listen(app: Any, listener: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,  # trusted proxies are a setting of the guard
     )
-    _AnnouncingServer(config, listener).run(sockets=[listener])
+    _AnnouncingServer(config).run(sockets=[listener])
 
 
 def _stop(number: int, frame: object) -> None:
@@ -170,13 +170,10 @@ def _stop(number: int, frame: object) -> None:
 class _AnnouncingServer(uvicorn.Server):
     """A server that prints its address once it listens."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
-        self._listener = listener
-
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        click.echo(f"iam-guard serves at {_address_of(self._listener)}")
+        for listener in sockets or ():
+            click.echo(f"iam-guard serves at {_address_of(listener)}")
         threading.Thread(target=_warm_up, name="iam-guard-warm-up", daemon=True).start()
 
 

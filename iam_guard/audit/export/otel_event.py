@@ -19,9 +19,6 @@ from iam_guard.audit.record.redaction import write
 SCOPE = "iam_guard.audit"
 INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
 
-_EVENT_NAMES = {"decision": "iam_guard.authorization.decision"}
-"""Kind of a record -> name of the event; all other kinds are `iam_guard.<kind>`."""
-
 _TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
 """Checked because collectors reject a whole batch for a malformed id, such as a mask."""
 
@@ -49,7 +46,7 @@ def log_event(record: Mapping[str, Any]) -> LogEvent:
     attributes = {key: value for key, value in _attributes(record, facts).items() if value is not None}
     trace_id, span_id = facts.get("traceId"), facts.get("spanId")
     return LogEvent(
-        _EVENT_NAMES.get(kind, f"iam_guard.{kind}"),
+        "iam_guard.authorization.decision" if kind == "decision" else f"iam_guard.{kind}",
         _nanoseconds(record.get("eventTime")),
         *_severity(record, facts),
         attributes,

@@ -21,14 +21,6 @@ FORMAT = 1
 
 TrailEventKind = Literal["segment", "gap", "retention", "end", "refused", "sampled"]
 RETENTION_KIND = "audit_retention"
-_EVENT_NAME: Mapping[TrailEventKind, str] = {
-    "segment": "AuditSegment",
-    "gap": "AuditGap",
-    "retention": "AuditRetention",
-    "end": "AuditEnd",
-    "refused": "AuditRefused",
-    "sampled": "AuditSampled",
-}
 
 
 def segment_line(
@@ -138,7 +130,7 @@ def _event_line(kind: TrailEventKind, stamp: Stamp, members: Mapping[str, object
         "userIdentity": {"type": "AWSService", "invokedBy": "iam-guard"},
         "eventTime": event_time(stamp.time),
         "eventSource": "iam-guard",
-        "eventName": _EVENT_NAME[kind],
+        "eventName": f"Audit{kind.capitalize()}",
         "awsRegion": stamp.region,
         "sourceIPAddress": "iam-guard",
         "userAgent": "iam-guard",

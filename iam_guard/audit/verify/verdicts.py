@@ -9,7 +9,6 @@ from enum import StrEnum
 class Verdict(StrEnum):
     """The kind of a finding; `MEANINGS` has a sentence for each."""
 
-    OK = "OK"
     MODIFIED = "MODIFIED"
     REORDERED = "REORDERED"
     MISSING = "MISSING"
@@ -22,7 +21,6 @@ class Verdict(StrEnum):
 
 
 MEANINGS = {
-    Verdict.OK: "every line is what a checkpoint signed",
     Verdict.MODIFIED: "a line is not what was signed, or was inserted",
     Verdict.REORDERED: "lines are unchanged, but out of order",
     Verdict.MISSING: "signed lines or files are missing",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from iam_guard.audit.append_file import AppendFile, append_synced, sync_folder
@@ -23,17 +24,11 @@ class OpenSegment:
         """Open the files of an existing segment; `opened` is the time that its age is measured from."""
         self.segment = segment
         self.opened = opened
-        self.lines = AppendFile(segment.lines)
-        try:
-            self.hashes = AppendFile(segment.hashes)
-            try:
-                self.checkpoints = AppendFile(segment.checkpoints)
-            except OSError:
-                self.hashes.close()
-                raise
-        except OSError:
-            self.lines.close()
-            raise
+        with ExitStack() as opened_files:  # closes them if the next one cannot be opened
+            self.lines = opened_files.enter_context(closing(AppendFile(segment.lines)))
+            self.hashes = opened_files.enter_context(closing(AppendFile(segment.hashes)))
+            self.checkpoints = opened_files.enter_context(closing(AppendFile(segment.checkpoints)))
+            opened_files.pop_all()
 
     @classmethod
     def create(cls, segment: Segment, opening: bytes, opened: float) -> OpenSegment:
