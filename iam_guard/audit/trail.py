@@ -36,7 +36,8 @@ from iam_guard.audit.record.result_record import result_record
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.verify.trail_events import refused_line
 from iam_guard.audit.writer.pipeline import NotRecordedError, Pipeline
-from iam_guard.audit.writer.sampling import Sampling, SamplingReporter
+from iam_guard.audit.writer.record_queue import Declare
+from iam_guard.audit.writer.sampling import Sampling
 from iam_guard.audit.writer.termination import END_SHARD_TIMEOUT
 from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
@@ -89,9 +90,8 @@ class Trail:
         self._new_id = new_id
         self._timer = timer
         self._durability = Durability()
-        stamp = partial(_own_stamp, clock, new_id, region)
-        self._reporter = None if sampling is None else SamplingReporter(sampling, stamp)
-        self._start_sampling_reporter()
+        self._own_stamp = partial(_own_stamp, clock, new_id, region)
+        self._declare_sampling()
 
     @property
     def is_recording(self) -> bool:
@@ -334,24 +334,24 @@ class Trail:
             return partial(self._defer, make, self._clock(), trace_ids()), None
         stamp = self._stamp()
         is_refused = record_class.is_durable and self._on_failure != "ignore"
-        correction = partial(self._correction_line, stamp.event_id) if is_refused else None
+        correction = partial(_correction_line, self._own_stamp, stamp.event_id) if is_refused else None
         return partial(make, stamp) if is_deferrable and not is_immediate else make(stamp), correction
-
-    def _correction_line(self, event_id: str) -> bytes:
-        return refused_line(_own_stamp(self._clock, self._new_id, self._region), event_id)
 
     # --- sampling ------------------------------------------------------------------------------------------------
 
-    def _start_sampling_reporter(self) -> None:
+    def _declare_sampling(self) -> None:
         """Make sure that sampled-out records are declared, even if the trail is never closed."""
         self._is_sampling = self._sampling is not None and self.is_recording
         self._report_rest: Callable[[], object] | None = None
-        if self._reporter is None:
+        if self._sampling is None:
             return
+        declare = partial(
+            self._sampling.declaration, self._own_stamp
+        )  # references no trail, so that it can be finalized
         if self._pipeline is not None:
-            self._pipeline.declare_with(self._reporter.line)
+            self._pipeline.declare_with(declare)
         elif self._sink is not None:
-            self._report_rest = weakref.finalize(self, _report_rest, self._reporter, self._sink)
+            self._report_rest = weakref.finalize(self, _report_rest, declare, self._sink)
 
     def _is_sampled_out(self) -> bool:
         sampling = self._sampling
@@ -360,7 +360,7 @@ class Trail:
         if self._pipeline is not None and not self._pipeline.may_declare():
             return False
         sampling.count(self._clock())
-        line = None if self._pipeline is not None or self._reporter is None else self._reporter.line()
+        line = sampling.declaration(self._own_stamp) if self._pipeline is None else None
         if line is not None:
             self._write(lambda _: line)
         return True
@@ -371,9 +371,13 @@ def _own_stamp(clock: Callable[[], datetime], new_id: Callable[[], str], region:
     return Stamp(clock(), new_id(), region)
 
 
-def _report_rest(reporter: SamplingReporter, sink: Sink) -> None:
+def _correction_line(own_stamp: Callable[[], Stamp], event_id: str) -> bytes:
+    return refused_line(own_stamp(), event_id)
+
+
+def _report_rest(declare: Declare, sink: Sink) -> None:
     """Write the declaration of the records that are sampled out and not declared yet."""
-    if (line := reporter.line(is_last=True)) is not None:
+    if (line := declare(is_last=True)) is not None:
         try:
             sink.write(line)
         except Exception as error:  # noqa: BLE001 - the process ends

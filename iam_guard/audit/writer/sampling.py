@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from random import random
 from typing import Final
@@ -61,28 +60,20 @@ class Sampling:
             self._first = self._first or now
             self._last = now
 
-    def due(self, *, is_last: bool = False) -> SampledOut | None:
-        """Return what is to be declared now, and reset the count."""
+    def declaration(self, stamp: Callable[[], Stamp], *, is_last: bool = False) -> bytes | None:
+        """Return the line that declares what was left out, once; None if none is due.
+
+        Raises nothing, so that the writer can continue.
+        """
         if not self._count or (not is_last and time.monotonic() - self._since < DECLARATION_INTERVAL):
             return None
         with self._lock:
             count, first, last = self._count, self._first, self._last
             self._count, self._first, self._last, self._since = 0, None, None, time.monotonic()
-        return SampledOut(self._fraction, count, first, last) if first is not None and last is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingReporter:
-    """Makes the line that declares what was left out; references no trail, so that it may outlive one."""
-
-    sampling: Sampling
-    stamp: Callable[[], Stamp]
-
-    def line(self, *, is_last: bool = False) -> bytes | None:
-        """Return the line, once; None if none is due. Raises nothing, so that the writer can continue."""
+        if first is None or last is None:
+            return None
         try:
-            due = self.sampling.due(is_last=is_last)
-            return None if due is None else sampled_line(self.stamp(), due)
+            return sampled_line(stamp(), SampledOut(self._fraction, count, first, last))
         except Exception as error:  # noqa: BLE001  the other records must still be written
             logger.error("sampled-out audit records cannot be declared: %s", type(error).__name__)
             return None
