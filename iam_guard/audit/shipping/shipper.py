@@ -5,7 +5,7 @@ is dropped, and the lag is reported. Records confirmed but not acknowledged when
 
 **A permanently refused record** must not block the others, and no record may be given up while the destination refuses
 everything. A refused batch is halved until the record is alone; that record is deferred and the next ones are sent.
-Once one of them is confirmed, the deferred record is given up: added to `refused_records`, logged and counted. If none
+Once one of them is confirmed, the deferred record is given up: listed, logged and counted. If none
 is confirmed, the destination is at fault, and all are retried with back-off.
 
 **Damage** of the trail stops the sink: no record after the damage is sent until an operator moves past it (`seek`).
@@ -13,16 +13,20 @@ is confirmed, the destination is at fault, and all are retried with back-off.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+from iam_guard.audit.append_file import append_synced
 from iam_guard.audit.consumer.subscription import Delivery, Subscription
+from iam_guard.audit.record.record import event_time
 from iam_guard.audit.shipping.destination import Gone, Refused, SinkDestination, Unreachable
 from iam_guard.audit.shipping.pace import Backoff, Pace, Stop
-from iam_guard.audit.shipping.refused_records import RefusedRecords
 from iam_guard.errors import GroupIsTaken, IamGuardError
 from iam_guard.model.usage import SinkState, SinkUsage
 
@@ -52,7 +56,7 @@ class Shipper:
         name: str,
         subscribe: Callable[[], Subscription],
         connect: Callable[[], SinkDestination],
-        refused: RefusedRecords,
+        refused_list: Path,
         *,
         options: ShipperOptions = ShipperOptions(),
         pace: Pace = Pace(),
@@ -60,7 +64,7 @@ class Shipper:
         self.name = name
         self._subscribe = subscribe
         self._connect = connect
-        self._refused = refused
+        self._refused_list = refused_list
         self._options = options
         self._pace = pace
         self._backoff = Backoff(pace.first_pause, pace.max_pause)
@@ -193,8 +197,15 @@ class Shipper:
 
     def _give_up(self, delivery: Delivery, why: str) -> None:
         """List a refused record, durably, before it is acknowledged."""
-        self._refused.add(delivery, why)
         shard, sequence = delivery.offset
+        entry = {
+            "time": event_time(datetime.now(UTC)),
+            "shard": shard,
+            "sequence": sequence,
+            "eventID": delivery.record.get("eventID"),
+            "why": why,
+        }
+        append_synced(self._refused_list, json.dumps(entry).encode("ascii") + b"\n")
         logger.error("audit sink %s refused record %s:%s permanently: %s", self.name, shard, sequence, why)
         self._set_state(self._usage.state, refused=self._usage.refused + 1)
 

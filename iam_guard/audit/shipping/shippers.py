@@ -21,7 +21,6 @@ from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
 from iam_guard.audit.shipping.destinations import ConfiguredSink
 from iam_guard.audit.shipping.pace import Pace, Stop
-from iam_guard.audit.shipping.refused_records import RefusedRecords
 from iam_guard.audit.shipping.shipper import Shipper, ShipperOptions
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.forking import on_fork
@@ -90,12 +89,11 @@ class Shippers:
             _end(self._stop, self._threads, self._pace)
 
     def _shipper(self, sink: ConfiguredSink) -> Shipper:
-        refused = RefusedRecords(self._trail / FOLDER / f"{sink.url.group}.refused.jsonl")
         return Shipper(
             sink.url.name,
             _subscriber(self._trail, self._ring, sink),
             sink.connect,
-            refused,
+            self._trail / FOLDER / f"{sink.url.group}.refused.jsonl",
             options=self._options,
             pace=self._pace,
         )
