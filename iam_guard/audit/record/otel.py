@@ -35,26 +35,8 @@ PRINCIPAL_ARN = "iam_guard.principal.arn"
 RESOURCE_ARN = "iam_guard.resource.arn"
 ERROR_TYPE = "error.type"  # OpenTelemetry's own name
 
-DECISIONS = "iam_guard.decisions"
-AUTHENTICATIONS = "iam_guard.authentications"
 AUDIT_FAILURES = "iam_guard.audit.failures"
-DECISION_DURATION = "iam_guard.decision.duration"
-CACHE_ENTRIES = "iam_guard.cache.entries"
-CACHE_REQUESTS = "iam_guard.cache.requests"
-STALENESS = "iam_guard.store.staleness"
 CACHE = "iam_guard.cache.name"
-AUDIT_WAITING = "iam_guard.audit.waiting"
-AUDIT_OLDEST = "iam_guard.audit.oldest_age"
-AUDIT_CHECKPOINT = "iam_guard.audit.checkpoint_age"
-AUDIT_DROPPED = "iam_guard.audit.dropped"
-AUDIT_REFUSED = "iam_guard.audit.refused"
-SINK = "iam_guard.audit.sink.name"
-SINK_LAG = "iam_guard.audit.sink.lag"
-SINK_DELIVERED = "iam_guard.audit.sink.delivered"
-SINK_FAILURES = "iam_guard.audit.sink.failures"
-SINK_REFUSED = "iam_guard.audit.sink.refused"
-SINK_SUCCESS = "iam_guard.audit.sink.success_age"
-SINK_STOPPED = "iam_guard.audit.sink.stopped"
 
 _BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 """Seconds: a warm decision takes microseconds, one that loads from the store takes milliseconds."""
@@ -76,14 +58,20 @@ class _Instrument(NamedTuple, Generic[_Usage]):
 
 
 _TRAIL_INSTRUMENTS: Sequence[_Instrument[AuditUsage]] = (
-    _Instrument(AUDIT_WAITING, "{record}", "Records that are not written yet", lambda at: at.waiting),
-    _Instrument(AUDIT_OLDEST, "s", "Age of the oldest record that is not written", lambda at: at.oldest_age),
-    _Instrument(AUDIT_CHECKPOINT, "s", "Age of the last checkpoint", lambda at: at.checkpoint_age),
+    _Instrument("iam_guard.audit.waiting", "{record}", "Records that are not written yet", lambda at: at.waiting),
     _Instrument(
-        AUDIT_DROPPED, "{record}", "Records that are missing from the trail", lambda at: at.dropped, is_counter=True
+        "iam_guard.audit.oldest_age", "s", "Age of the oldest record that is not written", lambda at: at.oldest_age
+    ),
+    _Instrument("iam_guard.audit.checkpoint_age", "s", "Age of the last checkpoint", lambda at: at.checkpoint_age),
+    _Instrument(
+        "iam_guard.audit.dropped",
+        "{record}",
+        "Records that are missing from the trail",
+        lambda at: at.dropped,
+        is_counter=True,
     ),
     _Instrument(
-        AUDIT_REFUSED,
+        "iam_guard.audit.refused",
         "{request}",
         "Requests refused because their record could not be written",
         lambda at: at.refused,
@@ -91,16 +79,40 @@ _TRAIL_INSTRUMENTS: Sequence[_Instrument[AuditUsage]] = (
     ),
 )
 _SINK_INSTRUMENTS: Sequence[_Instrument[SinkUsage]] = (
-    _Instrument(SINK_LAG, "{record}", "Records that a sink has not confirmed", lambda at: at.lag),
+    _Instrument("iam_guard.audit.sink.lag", "{record}", "Records that a sink has not confirmed", lambda at: at.lag),
     _Instrument(
-        SINK_DELIVERED, "{record}", "Records that a sink has confirmed", lambda at: at.delivered, is_counter=True
+        "iam_guard.audit.sink.delivered",
+        "{record}",
+        "Records that a sink has confirmed",
+        lambda at: at.delivered,
+        is_counter=True,
     ),
-    _Instrument(SINK_FAILURES, "{attempt}", "Failed deliveries of a batch", lambda at: at.failures, is_counter=True),
-    _Instrument(SINK_REFUSED, "{record}", "Records that a sink refused", lambda at: at.refused, is_counter=True),
     _Instrument(
-        SINK_SUCCESS, "s", "Time since a sink last confirmed records, or had all of them", lambda at: at.success_age
+        "iam_guard.audit.sink.failures",
+        "{attempt}",
+        "Failed deliveries of a batch",
+        lambda at: at.failures,
+        is_counter=True,
     ),
-    _Instrument(SINK_STOPPED, "1", "Whether a sink has stopped, 1 for yes", lambda at: int(at.state == "stopped")),
+    _Instrument(
+        "iam_guard.audit.sink.refused",
+        "{record}",
+        "Records that a sink refused",
+        lambda at: at.refused,
+        is_counter=True,
+    ),
+    _Instrument(
+        "iam_guard.audit.sink.success_age",
+        "s",
+        "Time since a sink last confirmed records, or had all of them",
+        lambda at: at.success_age,
+    ),
+    _Instrument(
+        "iam_guard.audit.sink.stopped",
+        "1",
+        "Whether a sink has stopped, 1 for yes",
+        lambda at: int(at.state == "stopped"),
+    ),
 )
 
 
@@ -111,15 +123,17 @@ class Telemetry:
         meter = meter or metrics.get_meter("iam_guard")
         self._meter = meter
         self._ids = ids
-        self._decisions = meter.create_counter(DECISIONS, unit="{decision}", description="Decisions by outcome")
+        self._decisions = meter.create_counter(
+            "iam_guard.decisions", unit="{decision}", description="Decisions by outcome"
+        )
         self._authentications = meter.create_counter(
-            AUTHENTICATIONS, unit="{authentication}", description="Credentials accepted or refused"
+            "iam_guard.authentications", unit="{authentication}", description="Credentials accepted or refused"
         )
         self._failures = meter.create_counter(
             AUDIT_FAILURES, unit="{record}", description="Audit records that could not be written"
         )
         self._duration = meter.create_histogram(
-            DECISION_DURATION,
+            "iam_guard.decision.duration",
             unit="s",
             description="Time from the request to the decision",
             explicit_bucket_boundaries_advisory=_BUCKETS,
@@ -140,10 +154,10 @@ class Telemetry:
             return [metrics.Observation(seconds)] if isfinite(seconds := staleness()) else []
 
         create_gauge = self._meter.create_observable_gauge
-        create_gauge(CACHE_ENTRIES, [entries], unit="{entry}", description="Entries in a cache")
-        create_gauge(STALENESS, [age], unit="s", description="Time since the store was last reached")
+        create_gauge("iam_guard.cache.entries", [entries], unit="{entry}", description="Entries in a cache")
+        create_gauge("iam_guard.store.staleness", [age], unit="s", description="Time since the store was last reached")
         self._meter.create_observable_counter(
-            CACHE_REQUESTS, [requests], unit="{request}", description="Cache lookups, by result"
+            "iam_guard.cache.requests", [requests], unit="{request}", description="Cache lookups, by result"
         )
 
     def watch_audit(self, usage: Callable[[], AuditUsage | None]) -> None:
@@ -158,7 +172,7 @@ class Telemetry:
             current = usage()
             for name, sink in () if current is None else current.sinks.items():
                 if (value := row.value(sink)) is not None:
-                    yield metrics.Observation(value, {SINK: name})
+                    yield metrics.Observation(value, {"iam_guard.audit.sink.name": name})
 
         for trail_row in _TRAIL_INSTRUMENTS:
             self._create(trail_row, partial(observe_trail, trail_row))

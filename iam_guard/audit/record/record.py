@@ -46,25 +46,9 @@ MAX_SHADOW_REASONS = 2
 """Recorded reasons of a shadow decision."""
 
 READ_ONLY_VERBS = (
-    "BatchDescribe",
-    "BatchGet",
-    "Check",
-    "Count",
-    "Describe",
-    "Download",
-    "Get",
-    "Head",
-    "List",
-    "Lookup",
-    "Preview",
-    "Query",
-    "Read",
-    "Scan",
-    "Search",
-    "Simulate",
-    "Validate",
-    "View",
-)
+    "BatchDescribe BatchGet Check Count Describe Download Get Head List Lookup Preview"
+    " Query Read Scan Search Simulate Validate View"
+).split()
 """First words of the names of read-only actions."""
 
 _READ_ONLY = re.compile(f"(?:{'|'.join(READ_ONLY_VERBS)})(?![a-z])")
