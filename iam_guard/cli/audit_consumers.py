@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import click
 
 from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.consumer.start_position import Start, moment
-from iam_guard.audit.consumer.subscription import AuditReader, Subscription
+from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.audit.export import FORMS
+from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 
@@ -50,8 +52,8 @@ def tail(
     show: Callable[[dict[str, Any]], None] = _print_json
     if not as_json:
         show = import_module("iam_guard.cli.record_view").printer()
-    with _subscription(folder, filters, start, keys, store, follow=follow, verify=not no_verify) as subscription:
-        _show_all(subscription, show)
+    ring = None if no_verify else trusted_keys(keys, store)
+    _show_all(folder, filters, start, ring, show, follow=follow)
 
 
 @click.command()
@@ -78,34 +80,30 @@ def export(
     if form is None:
         raise click.UsageError("expected --ocsf or --otel")
     start: Start = "earliest" if since is None else moment(since)
-    with _subscription(folder, filters, start, keys, store, follow=follow, verify=not no_verify) as subscription:
-        _show_all(subscription, lambda record: click.echo(FORMS[form](record)))
+    ring = None if no_verify else trusted_keys(keys, store)
+    _show_all(folder, filters, start, ring, lambda record: click.echo(FORMS[form](record)), follow=follow)
 
 
-def _subscription(
+def _show_all(
     folder: Path,
     filters: tuple[str, ...],
     start: Start,
-    keys: tuple[str, ...],
-    store: str,
+    ring: KeyRing | None,
+    show: Callable[[dict[str, Any]], None],
     *,
     follow: bool,
-    verify: bool,
-) -> Subscription:
-    ring = trusted_keys(keys, store) if verify else None
-    matches = record_filter(filters) if filters else None
-    return AuditReader(folder, ring=ring).subscribe(start=start, filter=matches, verify=verify, follow=follow)
-
-
-def _show_all(subscription: Subscription, show: Callable[[dict[str, Any]], None]) -> None:
+) -> None:
     """Show every record until the end, Ctrl-C, or a closed pipe."""
-    try:
+    matches = record_filter(filters) if filters else None
+    reader = AuditReader(folder, ring=ring)
+    with (
+        reader.subscribe(start=start, filter=matches, verify=ring is not None, follow=follow) as subscription,
+        suppress(KeyboardInterrupt),
+    ):
         for _, record in subscription:
             show(record)
             if subscription.is_idle:
                 sys.stdout.flush()
-    except KeyboardInterrupt:
-        return
 
 
 def _print_json(record: dict[str, Any]) -> None:

@@ -56,29 +56,22 @@ class GroupOffsets:
         self._path = None if folder is None else folder / f"{group}.json"
         self._lock = -1
         self._is_inherited = False
-        self._shards: dict[str, Progress] = {}
+        self.shards: dict[str, Progress] = {}
         self.is_new = True
         """Whether no offsets of this group are stored yet."""
         if self._path is not None:
             self._open(self._path)
 
-    def get(self, shard: str) -> Progress | None:
-        return self._shards.get(shard)
-
-    @property
-    def shards(self) -> Mapping[str, Progress]:
-        return self._shards
-
     def put(self, changed: Mapping[str, Progress]) -> None:
         """Store changed offsets; they are synced to disk when this returns."""
         if self._is_inherited:
             raise ConfigurationError("expected a subscription created after the fork", place=str(self._path))
-        if not self.is_new and all(self._shards.get(shard) == progress for shard, progress in changed.items()):
+        if not self.is_new and all(self.shards.get(shard) == progress for shard, progress in changed.items()):
             return
-        self._shards.update(changed)
+        self.shards.update(changed)
         self.is_new = False
         if self._path is not None:
-            replace_file(self._path, json.dumps(_as_dict(self._shards), indent=1).encode("ascii") + b"\n")
+            replace_file(self._path, json.dumps(_as_dict(self.shards), indent=1).encode("ascii") + b"\n")
 
     def close(self) -> None:
         """Release the lock of the group."""
@@ -93,7 +86,7 @@ class GroupOffsets:
             _LOCKED.add(self)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._shards = _read(path)
+            self.shards = _read(path)
             self.is_new = not path.exists()
         except BlockingIOError:
             self.close()

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from iam_guard.audit.verify.segment_reader import Progress
 from iam_guard.audit.verify.shard import COLUMNS_FOLDER, Segment, present_segments, shards_of
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_verifier import first_damage
@@ -102,13 +101,11 @@ class OpenTrail:
         self._connection.close()
 
 
-def open_trail(
-    trail: Path, ring: KeyRing | None, *, columns: Path | None = None, progress: Progress = lambda _: None
-) -> OpenTrail:
-    """Compact closed segments and open the whole trail; `columns` is an alternative folder for the compacted files."""
+def open_trail(trail: Path, ring: KeyRing | None) -> OpenTrail:
+    """Compact closed segments and open the whole trail."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     try:
-        compacted, live = _compact(connection, trail, ring, columns or trail / COLUMNS_FOLDER, progress)
+        compacted, live = _compact(connection, trail, ring)
         parts = [f"SELECT * FROM read_parquet({_texts(compacted)})"] if compacted else []  # noqa: S608 - quoted
         parts += [_lines(live)] if live else []
         parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
@@ -130,10 +127,9 @@ def _refused(connection: duckdb.DuckDBPyConnection) -> str:
     return "coalesce(event_id IN (SELECT event_id FROM refusals), false)" if row and row[0] else "false"
 
 
-def _compact(
-    connection: duckdb.DuckDBPyConnection, trail: Path, ring: KeyRing | None, columns: Path, progress: Progress
-) -> tuple[list[Path], list[Path]]:
+def _compact(connection: duckdb.DuckDBPyConnection, trail: Path, ring: KeyRing | None) -> tuple[list[Path], list[Path]]:
     """Return the compacted files, and the line files to read directly."""
+    columns = trail / COLUMNS_FOLDER
     compacted: list[Path] = []
     live: list[Path] = []
     for shard in shards_of(trail):
@@ -141,7 +137,7 @@ def _compact(
         copies = {columns / shard.name / f"{segment.name}.parquet": segment for segment in closed}
         missing = [path for path in copies if not path.exists()]
         if ring is not None and (missing or still_open):
-            damage = first_damage(shard, ring, progress=progress)
+            damage = first_damage(shard, ring)
             if damage is not None:
                 raise TrailDamaged(damage.detail, verdict=damage.verdict.value, place=damage.place)
         for path in missing:

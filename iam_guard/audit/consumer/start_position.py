@@ -76,7 +76,7 @@ def refuse_undeclared_drops(shards: Sequence[Path], ring: KeyRing) -> None:
         return
     declared: set[tuple[str, int]] = set()
     for shard in shards:
-        check = ShardCheck(shard, ring, None, lambda _: None)
+        check = ShardCheck(shard, ring)
         check.run()
         declared.update(check.declared_drops)
     for shard, segment in dropped:

@@ -25,7 +25,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
@@ -36,7 +36,6 @@ from iam_guard.audit.consumer.offsets import FOLDER, GroupOffsets, Progress
 from iam_guard.audit.consumer.reader import parse_record
 from iam_guard.audit.consumer.shard_cursor import Line, ShardCursor
 from iam_guard.audit.consumer.start_position import Start, lines_of, refuse_undeclared_drops, start_in
-from iam_guard.audit.verify.checkpoint import Checkpoint
 from iam_guard.audit.verify.proof import InclusionProof, prove
 from iam_guard.audit.verify.shard import shards_of
 from iam_guard.audit.verify.signed_note import KeyRing
@@ -267,10 +266,13 @@ class Subscription:
         if isinstance(to, Offset):
             if to.shard not in {path.name for path in shards_of(self._trail)}:
                 raise InvalidInput("expected a shard of the trail", place=to.shard)
-            moved: Mapping[str, Progress] = {to.shard: Progress(to.sequence)}
+            moved = {to.shard: Progress(to.sequence)}
         else:
             moved = self._start_positions(to)
-        self._offsets.put({name: Progress(each.next, self._anchor_of(name)) for name, each in moved.items()})
+        for name, progress in moved.items():
+            known = self._progress_of(name)
+            moved[name] = Progress(progress.next, None if known is None else known.anchor)
+        self._offsets.put(moved)
         self._ready = deque(each for each in self._ready if each.offset.shard not in moved)
         for name in moved:
             self._shards.pop(name, None)
@@ -281,8 +283,7 @@ class Subscription:
         return sum(map(self._lag_of, shards_of(self._trail)))
 
     def _lag_of(self, path: Path) -> int:
-        shard = self._shards.get(path.name)
-        progress = self._offsets.get(path.name) if shard is None else shard.progress()
+        progress = self._progress_of(path.name)
         if progress is None:
             return lines_of(path)
         return 0 if progress.is_ended else max(0, lines_of(path) - progress.next)
@@ -306,12 +307,9 @@ class Subscription:
             refuse_undeclared_drops(paths, self._ring)
         return {path.name: Progress(start_in(path, start)) for path in paths}
 
-    def _anchor_of(self, name: str) -> Checkpoint | None:
+    def _progress_of(self, name: str) -> Progress | None:
         shard = self._shards.get(name)
-        if shard is not None:
-            return shard.cursor.anchor
-        progress = self._offsets.get(name)
-        return None if progress is None else progress.anchor
+        return self._offsets.shards.get(name) if shard is None else shard.progress()
 
     def _discover(self) -> None:
         """Add cursors for new shards; raise `TrailDamaged` if a shard that was read before is missing."""
@@ -322,7 +320,7 @@ class Subscription:
             raise TrailDamaged(detail, verdict=Verdict.MISSING.value, place=missing[0])
         for name, path in paths.items():
             if name not in self._shards:
-                progress = self._offsets.get(name) or Progress(0)
+                progress = self._offsets.shards.get(name) or Progress(0)
                 cursor = ShardCursor(path, progress.next, self._ring, progress.anchor)
                 cursor.is_ended = progress.is_ended
                 self._shards[name] = _Shard(cursor)

@@ -70,8 +70,8 @@ def _collect_trail_events(read: SegmentLines, parts: list[bytes]) -> None:
             read.own.append((position, facts))
 
 
-def read_sequences(path: Path, shard: str, begin: int = 0) -> list[int | None]:
-    """Return the sequence in each line from `begin` on; None for a line without one, or of another shard."""
+def read_sequences(path: Path, shard: str) -> list[int | None]:
+    """Return the sequence in each line; None for a line without one, or of another shard."""
     sequences: list[int | None] = []
     rest = b""
     with path.open("rb") as file:
@@ -80,7 +80,7 @@ def read_sequences(path: Path, shard: str, begin: int = 0) -> list[int | None]:
             rest = parts.pop()[:MAX_INCOMPLETE_LINE]
             places = [shard_and_sequence(part + b"\n") for part in parts]
             sequences += [place[1] if place is not None and place[0] == shard else None for place in places]
-    return sequences[begin:]
+    return sequences
 
 
 def read_hashes(path: Path) -> bytes | None:

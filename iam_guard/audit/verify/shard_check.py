@@ -69,8 +69,8 @@ class ShardCheck:
         self,
         shard: Path,
         ring: KeyRing,
-        since: Checkpoint | None,
-        progress: Progress,
+        since: Checkpoint | None = None,
+        progress: Progress = lambda _: None,
         claims: Sequence[ShardClaim] = (),
     ) -> None:
         """Prepare; `claims` are the claims of other shards about this one."""

@@ -59,11 +59,9 @@ def verify_trail(
     return Report(tuple(check.report() for check in checks), (*anchored, *claimed))
 
 
-def first_damage(
-    shard: Path, ring: KeyRing, since: Checkpoint | None = None, *, progress: Progress = lambda _: None
-) -> TrailFinding | None:
+def first_damage(shard: Path, ring: KeyRing, since: Checkpoint | None = None) -> TrailFinding | None:
     """Return the first finding about a shard, except declared gaps and lines without a checkpoint yet."""
-    check = ShardCheck(shard, ring, since, progress)
+    check = ShardCheck(shard, ring, since)
     check.run()
     harmless = (Verdict.GAP, Verdict.UNSIGNED_TAIL)
     return next((finding for finding in check.report().findings if finding.verdict not in harmless), None)

@@ -134,17 +134,11 @@ class RecordQueue:
         """Add a line, waiting at most `wait` seconds for capacity; return False if full or closed."""
         with self._lock:
             queue = self.lanes[lane.number]
-            is_fair = queue.callers is not None
-            has_capacity = queue.has_capacity(caller) if is_fair else len(queue.waiting) < queue.limit
-            if not has_capacity and not self._wait_for_capacity(wait, queue, caller):
+            if not queue.has_capacity(caller) and not self._wait_for_capacity(wait, queue, caller):
                 return False
             if self.is_closed:
                 return False
-            record = QueuedRecord(line, time.monotonic(), ticket, queue, caller)
-            if is_fair:
-                queue.add(record)
-            else:
-                queue.waiting.append(record)
+            queue.add(QueuedRecord(line, time.monotonic(), ticket, queue, caller))
             if ticket is not None:
                 self._tickets += 1
                 self._wake()

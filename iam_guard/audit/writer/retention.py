@@ -180,15 +180,13 @@ class Sweep:
         reserve.allocate()
 
 
-def drop_segments(
-    trail: Path, writer: SegmentWriter, older_than: datetime, *, now: datetime | None = None
-) -> list[Segment]:
+def drop_segments(trail: Path, writer: SegmentWriter, older_than: datetime) -> list[Segment]:
     """Drop the lines of every segment whose last record is older than `older_than`; return the segments.
 
     The writer declares it in its own shard. The last segment of an open shard stays. Consumer groups are not
     considered. Raises `ConfigurationError` if another process sweeps.
     """
-    moment = now or datetime.now(UTC)
+    moment = datetime.now(UTC)
     sweep = Sweep(trail, RetentionRule(moment - older_than, timedelta(0)), lambda: writer, now=moment)
     sweep.run()
     return [dropped.segment for dropped in sweep.dropped]
