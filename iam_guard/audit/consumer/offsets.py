@@ -116,8 +116,12 @@ def _begin_in_child() -> None:
 os.register_at_fork(before=_FORKING.acquire, after_in_parent=_FORKING.release, after_in_child=_begin_in_child)
 
 
-def read_groups(folder: Path) -> dict[str, Mapping[str, Progress] | None]:
-    """Return the offsets of each group with a file in the folder; None for a group whose file can't be read."""
+Groups = Mapping[str, Mapping[str, Progress] | None]
+"""The offsets of each group; None for a group whose file can't be read."""
+
+
+def read_groups(folder: Path) -> Groups:
+    """Return the offsets of each group with a file in the folder."""
     groups: dict[str, Mapping[str, Progress] | None] = {}
     for path in sorted(folder.glob("*.json")):
         try:

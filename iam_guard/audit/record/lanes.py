@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class QueuedRecord:
     queued_at: float
     ticket: Ticket | None
     queue: LaneQueue
-    caller: str | None = None
+    caller: str | None
 
 
 class LaneQueue:
@@ -107,11 +108,10 @@ class LaneQueue:
         free = self.limit - len(self.waiting)
         return free > (0 if self.callers is None else self.callers.get(caller, 0))
 
-    def add(self, record: QueuedRecord) -> None:
-        """Append the newest record."""
-        self.waiting.append(record)
+    def add(self, line: Line, ticket: Ticket | None = None, caller: str | None = None) -> None:
+        self.waiting.append(QueuedRecord(line, time.monotonic(), ticket, self, caller))
         if self.callers is not None:
-            self.callers[record.caller] = self.callers.get(record.caller, 0) + 1
+            self.callers[caller] = self.callers.get(caller, 0) + 1
 
     def take(self, count: int) -> list[QueuedRecord]:
         """Remove and return the oldest records."""

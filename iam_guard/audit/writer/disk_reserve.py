@@ -43,7 +43,6 @@ class Reserve:
         return self.is_allocated
 
     def release(self, shard: Path) -> None:
-        """Release the reserved space."""
         self.is_allocated, self.is_released, self._retry_at = False, True, -math.inf
         (shard / RESERVE).unlink(missing_ok=True)
 

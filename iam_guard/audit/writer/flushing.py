@@ -26,7 +26,6 @@ class FlushSchedule:
         self._not_before = -math.inf
 
     def record_write(self) -> None:
-        """Record that lines were written."""
         if self._since is None:
             self._since = self._timer()
 

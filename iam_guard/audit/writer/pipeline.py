@@ -131,7 +131,6 @@ class Pipeline:
         return class_of_allow(action).is_durable or self._queue.lanes[ALLOWED.number].is_half_full
 
     def usage(self) -> AuditUsage:
-        """Return the current usage of the pipeline."""
         queue = self._queue
         return AuditUsage(
             waiting=len(queue),
@@ -185,10 +184,8 @@ class Pipeline:
     def _put_durably(self, line: Line, record_class: RecordClass, correction: Line | None) -> bool:
         if _on_event_loop():
             return self.miss(record_class, _ON_EVENT_LOOP)
-        ticket, deadline = (
-            Ticket(is_kept=record_class.on_failure is OnFailure.REPORT),
-            time.monotonic() + self._durable_wait,
-        )
+        ticket = Ticket(is_kept=record_class.on_failure is OnFailure.REPORT)
+        deadline = time.monotonic() + self._durable_wait
         if not self._start() or not self._queue.put(line, ticket, wait=self._durable_wait, lane=DURABLE):
             return self.miss(record_class, "the queue is full")
         why = "an audit record could not be written to the disk"

@@ -138,7 +138,7 @@ class RecordQueue:
                 return False
             if self.is_closed:
                 return False
-            queue.add(QueuedRecord(line, time.monotonic(), ticket, queue, caller))
+            queue.add(line, ticket, caller)
             if ticket is not None:
                 self._tickets += 1
                 self._wake()
@@ -154,7 +154,7 @@ class RecordQueue:
         """
         with self._lock:
             queue = self.lanes[DURABLE.number]
-            queue.add(QueuedRecord(line, time.monotonic(), None, queue))
+            queue.add(line)
             if queue.wake_threshold == 1:
                 self._wake()
 
@@ -238,8 +238,7 @@ class RecordQueue:
                 self._filled.wait(BATCH_DELAY)
             self._set_wake_thresholds(lambda queue: NEVER)
             if self.declare is not None and (line := self.declare(is_last=self._is_draining)) is not None:
-                queue = self.lanes[ALLOWED.number]
-                queue.add(QueuedRecord(line, time.monotonic(), None, queue))
+                self.lanes[ALLOWED.number].add(line)
             self._in_flight = batch = self._batch(max_records)
             self._tickets -= sum(record.ticket is not None for record in batch)
             if self._records_before_end is not None:

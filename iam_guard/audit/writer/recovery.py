@@ -49,7 +49,6 @@ class Recovered:
     """The result for one shard."""
 
     shard: str
-    cut_bytes: int = 0
     is_continued: bool = True
     """False if the lines do not match the checkpoints, so that nothing could be added."""
 
@@ -103,7 +102,7 @@ def _recover_shard(shard: Path, lock: int, writer: SegmentWriter, known_keys: Ke
         writer.close()
     finally:
         writer.abandon()
-    return [Recovered(shard.name, state.cut_bytes)]
+    return [Recovered(shard.name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,6 @@ def _checkpoints(segment: Segment, known_keys: KeyRing) -> tuple[list[SignedChec
 
 
 def _truncate_partial_writes(state: _State) -> None:
-    """Truncate partial writes."""
     sizes = {
         state.segment.lines: state.line_bytes,
         state.segment.hashes: state.hash_bytes,

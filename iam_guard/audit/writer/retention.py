@@ -24,15 +24,15 @@ import fcntl
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
 from iam_guard.audit.append_file import DISK_FULL_ERRORS, replace_file, sync_folder
-from iam_guard.audit.consumer.offsets import FOLDER, Progress, read_groups
+from iam_guard.audit.consumer.offsets import FOLDER, Groups, Progress, read_groups
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.segment_reader import SegmentLines, iter_line_hashes, read_hashes
 from iam_guard.audit.verify.shard import (
@@ -106,8 +106,7 @@ class Sweep:
 
     def steps(self) -> Iterator[None]:
         """Sweep in small steps. Raises `ConfigurationError` if another process sweeps."""
-        with _sweep_lock(self._trail, is_needed=self._writer is not None) as lock:
-            self._reserve = None if lock is None else LockFileReserve(lock)
+        with nullcontext() if self._writer is None else _locked_reserve(self._trail) as self._reserve:
             groups = read_groups(self._trail / FOLDER)
             for shard in shards_of(self._trail):
                 yield
@@ -115,11 +114,10 @@ class Sweep:
                     yield from self._segment(segment, groups)
 
     def run(self) -> None:
-        """Run all steps."""
         for _ in self.steps():
             pass
 
-    def _segment(self, segment: Segment, groups: Mapping[str, Mapping[str, Progress] | None]) -> Iterator[None]:
+    def _segment(self, segment: Segment, groups: Groups) -> Iterator[None]:
         last = last_line(segment.lines)
         if (moment := _time_of(last)) is None or moment >= self._before:
             return
@@ -142,9 +140,7 @@ class Sweep:
             self._drop(self._writer, self._reserve, candidate)
         self.dropped.append(candidate)
 
-    def _reason_to_keep(
-        self, segment: Segment, moment: datetime, last: bytes, groups: Mapping[str, Mapping[str, Progress] | None]
-    ) -> str | None:
+    def _reason_to_keep(self, segment: Segment, moment: datetime, last: bytes, groups: Groups) -> str | None:
         for folder in (self._trail, segment.folder):
             if _has_hold(folder):
                 return f"legal hold by `{folder / HOLD}`"
@@ -206,7 +202,7 @@ def _has_hold(folder: Path) -> bool:
     return True
 
 
-def _groups_behind(segment: Segment, last: bytes, groups: Mapping[str, Mapping[str, Progress] | None]) -> list[str]:
+def _groups_behind(segment: Segment, last: bytes, groups: Groups) -> list[str]:
     """Return the groups that have not acknowledged the last line of a segment, or whose progress cannot be read."""
     place = shard_and_sequence(last)
     end = segment.first if place is None else place[1] + 1
@@ -243,17 +239,14 @@ def _earlier_retention_lines(segment: Segment, lines: SegmentLines) -> bytes:
 
 
 @contextmanager
-def _sweep_lock(trail: Path, *, is_needed: bool) -> Iterator[int | None]:
-    """Lock the trail against sweeps by other processes; yield the descriptor of the lock."""
-    if not is_needed:
-        yield None
-        return
+def _locked_reserve(trail: Path) -> Iterator[LockFileReserve]:
+    """Lock the trail against sweeps by other processes; yield the space reserved in the lock file."""
     descriptor = os.open(trail / SWEEP_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise ConfigurationError("another process drops old segments of the trail", place=str(trail)) from None
-        yield descriptor
+        yield LockFileReserve(descriptor)
     finally:
         os.close(descriptor)

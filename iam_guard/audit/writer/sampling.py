@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from random import random
-from typing import Final
 
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.trail_events import SampledOut, sampled_line
@@ -22,7 +21,7 @@ from iam_guard.forking import on_fork
 
 logger = logging.getLogger("iam_guard.audit")
 
-DECLARATION_INTERVAL: Final = 60.0
+DECLARATION_INTERVAL = 60.0
 """Maximum seconds until left-out records are declared, while there are requests."""
 
 
@@ -50,11 +49,9 @@ class Sampling:
         self._since = time.monotonic()
 
     def is_sampled_out(self) -> bool:
-        """Return whether to leave out a record."""
         return self._chance() >= self._fraction
 
     def count(self, now: datetime) -> None:
-        """Count a record that is left out."""
         with self._lock:
             self._count += 1
             self._first = self._first or now

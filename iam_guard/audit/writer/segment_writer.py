@@ -164,11 +164,7 @@ class SegmentWriter:
     def checkpoint(self) -> str:
         """Commit, sign everything, flush it, and return the note; raise `OSError` otherwise."""
         self.commit()
-        segment = self._current_segment()
-        note = self._sign_all()
-        self._write_checkpoints(segment)
-        segment.sync()
-        return note
+        return self._sign_and_flush(self._current_segment())
 
     def declare(self, line: bytes) -> None:
         """Write a record about the trail itself immediately, signed and flushed; raise `OSError` otherwise.
@@ -231,9 +227,7 @@ class SegmentWriter:
         numbered = self._numbered(lines)
         segment.lines.append(b"".join(numbered))
         self._extend_tree(numbered)
-        self._sign_all()
-        self._write_checkpoints(segment)
-        segment.sync()
+        self._sign_and_flush(segment)
 
     def _numbered(self, lines: Sequence[bytes]) -> list[bytes]:
         return numbered_lines(lines, self.shard or "", self._tree.size)
@@ -283,6 +277,13 @@ class SegmentWriter:
             self._unsigned_since = None
         return self._note
 
+    def _sign_and_flush(self, segment: OpenSegment) -> str:
+        """Sign everything and flush it to the disk; return the last checkpoint."""
+        note = self._sign_all()
+        self._write_checkpoints(segment)
+        segment.sync()
+        return note
+
     def _write_checkpoints(self, segment: OpenSegment) -> None:
         """Write the signed checkpoints, after the hashes that they cover."""
         if self._notes:
@@ -307,7 +308,8 @@ class SegmentWriter:
         try:
             self._write_checkpoints(segment)
             if self._is_full(segment, now) and not self._is_closed:
-                self._rotate()
+                self._sign_and_flush(segment)
+                self._open_next_segment(segment)
         except OSError as error:
             logger.error("a checkpoint or a new segment of the audit trail cannot be written: %s", error.strerror)
             self._notes = self._notes[-1:]
@@ -322,21 +324,12 @@ class SegmentWriter:
         has_records = self._tree.size - segment.segment.first > 1
         return has_records and now - segment.opened >= self._limits.segment_seconds
 
-    def _rotate(self) -> None:
-        segment = self._current_segment()
-        self._sign_all()
-        self._write_checkpoints(segment)
-        segment.sync()
-        self._open_next_segment(segment)
-
     def _leave_segment(self, segment: OpenSegment, lines: list[bytes]) -> OpenSegment:
         """Continue in a new segment because the current one is unreliable; declare that in its first record."""
         reason = self._leave_reason or ""
         logger.error("a segment of the audit trail is abandoned: %s", reason)
-        self._sign_all()
         try:
-            self._write_checkpoints(segment)
-            segment.sync()
+            self._sign_and_flush(segment)
         except OSError as error:
             logger.error("the last checkpoint of the segment cannot be written: %s", error.strerror)
         try:

@@ -91,7 +91,7 @@ class TrailWriter:
         """Write one batch; return False at the end, or if the rest cannot be written."""
         batch, missing = self._queue.take(MAX_BATCH, self._due_in())
         is_last = self._queue.is_closed and not batch and missing is None
-        if not self._attempt(lambda: self._write(batch, missing), batch, missing):
+        if not self._try_to_write(batch, missing):
             if self._queue.is_closed:
                 return False
             self._queue.pause(self._retry)
@@ -110,9 +110,9 @@ class TrailWriter:
             return None
         return min((due for due in (self._writer.due_in(), self._retention.due_in()) if due is not None), default=None)
 
-    def _attempt(self, act: Callable[[], None], batch: list[QueuedRecord], missing: Missing | None) -> bool:
+    def _try_to_write(self, batch: list[QueuedRecord], missing: Missing | None) -> bool:
         try:
-            self._run_freeing_space(act)
+            self._write_freeing_space(batch, missing)
         except OSError as error:
             self._record_failure(error.strerror or "failure", batch, missing, error)
         except Exception as error:  # noqa: BLE001  if the thread died, every request would wait
@@ -122,11 +122,11 @@ class TrailWriter:
             return True
         return False
 
-    def _run_freeing_space(self, act: Callable[[], None]) -> None:
-        """Run `act`; while the disk is full, drop an old segment and run it again."""
+    def _write_freeing_space(self, batch: list[QueuedRecord], missing: Missing | None) -> None:
+        """Write a batch; while the disk is full, drop an old segment and write it again."""
         while True:
             try:
-                return act()
+                return self._write(batch, missing)
             except OSError as error:
                 if error.errno not in DISK_FULL_ERRORS or not self._retention.free_space():
                     raise

@@ -118,7 +118,7 @@ def test_gap_counts_truncated_bytes_and_unsigned_records(tmp_path: Path) -> None
     shard = written(tmp_path, 6, is_ended=False, unsigned=2)
     with last_segment(shard).lines.open("ab") as file:
         file.write(b'{"half')
-    assert recover(tmp_path, KEY, RING) == [Recovered(shard.name, cut_bytes=6)]
+    assert recover(tmp_path, KEY, RING) == [Recovered(shard.name)]
     facts = [json.loads(line)["iamGuard"] for line in lines_of(shard)]
     assert (facts[-2]["reason"], facts[-2]["cutBytes"], facts[-2]["unsigned"]) == ("ProcessEnded", 6, 2)
     assert facts[-1]["kind"] == "audit_end"
