@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,8 @@ def query(
         raise click.UsageError("expected SQL, --who-used, --denied, --first-and-last-use or --changes")
     ring = None if no_verify else trusted_keys(keys, store)
     module = _module()
-    with closing(module.open_trail(folder, ring)) as trail:
-        question, value = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
-        answer = trail.ask(question, value)
+    question, value = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
+    answer = module.query_trail(folder, ring, question, value)
     if as_json:
         for row in answer.rows:
             click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))

@@ -1,6 +1,6 @@
 """SQL queries over a trail with DuckDB; the only module that imports it (extra `query`).
 
-`open_trail` returns a trail with the view `records`, a row for each line (`COLUMNS`). Closed segments are compacted
+Queries read the view `records`, a row for each line (`COLUMNS`). Closed segments are compacted
 once into Parquet files in `.columns` next to the shards, a tenth of the size and many times faster to query. The last
 segment of an open shard is read directly. With keys, a shard is verified before it is compacted, and damage raises;
 lines without a checkpoint yet are accepted. Compacted files are only a copy for queries.
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,42 +83,37 @@ class Answer(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-class OpenTrail:
-    """A trail open for queries."""
+def query_trail(trail: Path, ring: KeyRing | None, sql: str, asked: str | None = None) -> Answer:
+    """Compact closed segments and run a query with the parameter `$asked` over the whole trail.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-
-    def ask(self, sql: str, asked: str | None = None) -> Answer:
-        """Run a query with the parameter `$asked`; raise `InvalidInput` with DuckDB's message."""
-        try:
-            result = self._connection.execute(sql, None if asked is None else {"asked": asked})
+    Raises `InvalidInput` with DuckDB's message.
+    """
+    with duckdb.connect(
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    ) as connection:
+        with _errors_about(str(trail)):
+            _create_views(connection, trail, ring)
+        with _errors_about("SQL"):
+            result = connection.execute(sql, None if asked is None else {"asked": asked})
             columns = tuple(column[0] for column in result.description or ())
             return Answer(columns, result.fetchall())
-        except duckdb.Error as error:
-            raise InvalidInput(" ".join(str(error).split()), place="SQL") from None
-
-    def close(self) -> None:
-        self._connection.close()
 
 
-def open_trail(trail: Path, ring: KeyRing | None) -> OpenTrail:
-    """Compact closed segments and open the whole trail."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+@contextmanager
+def _errors_about(place: str) -> Iterator[None]:
     try:
-        compacted, live = _compact(connection, trail, ring)
-        parts = [f"SELECT * FROM read_parquet({_texts(compacted)})"] if compacted else []  # noqa: S608 - quoted
-        parts += [_lines(live)] if live else []
-        parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
-        connection.execute(f"CREATE VIEW lines AS {' UNION ALL '.join(parts)}")
-        connection.execute(f"CREATE VIEW records AS SELECT *, {_refused(connection)} AS refused FROM lines")  # noqa: S608 - our own
+        yield
     except duckdb.Error as error:
-        connection.close()
-        raise InvalidInput(" ".join(str(error).split()), place=str(trail)) from None
-    except BaseException:
-        connection.close()
-        raise
-    return OpenTrail(connection)
+        raise InvalidInput(" ".join(str(error).split()), place=place) from None
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, trail: Path, ring: KeyRing | None) -> None:
+    compacted, live = _compact(connection, trail, ring)
+    parts = [f"SELECT * FROM read_parquet({_texts(compacted)})"] if compacted else []  # noqa: S608 - quoted
+    parts += [_lines(live)] if live else []
+    parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
+    connection.execute(f"CREATE VIEW lines AS {' UNION ALL '.join(parts)}")
+    connection.execute(f"CREATE VIEW records AS SELECT *, {_refused(connection)} AS refused FROM lines")  # noqa: S608 - our own
 
 
 def _refused(connection: duckdb.DuckDBPyConnection) -> str:
