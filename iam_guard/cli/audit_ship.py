@@ -16,7 +16,7 @@ from types import FrameType
 
 import click
 
-from iam_guard.audit.consumer.start_position import Start, moment
+from iam_guard.audit.consumer.start_position import Start, parse_start
 from iam_guard.audit.consumer.subscription import AuditReader, Offset
 from iam_guard.audit.export import FORMS
 from iam_guard.audit.shipping.destinations import ConfiguredSink, open_sinks
@@ -94,14 +94,11 @@ def _urls(texts: Sequence[str], filters: tuple[str, ...], options: Mapping[str, 
 
 
 def _place(text: str) -> Start | Offset:
-    match text:
-        case "earliest" | "latest":
-            return text
     shard, colon, sequence = text.rpartition(":")
     if colon and sequence.isascii() and sequence.isdigit() and "T" in shard and shard.endswith("Z"):
         return Offset(shard, int(sequence))
     try:
-        return moment(text, place="--seek")
+        return parse_start(text, place="--seek")
     except InvalidInput:
         message = "expected `earliest`, `latest`, a time such as `2026-11-25T04:00:00Z`, or SHARD:SEQUENCE"
         raise InvalidInput(message, place="--seek") from None

@@ -34,6 +34,14 @@ def moment(text: str, *, place: str = "--since") -> datetime:
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
+def parse_start(text: str, *, place: str) -> Start:
+    """Parse `earliest`, `latest` or a time; raise `InvalidInput` for anything else."""
+    match text:
+        case "earliest" | "latest":
+            return text
+    return moment(text, place=place)
+
+
 def start_in(shard: Path, start: Start) -> int:
     """Return the sequence to start at; raise `InvalidInput` for an invalid start."""
     match start:

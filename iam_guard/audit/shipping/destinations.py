@@ -10,8 +10,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from iam_guard.audit.shipping.destination import SinkDestination
-from iam_guard.audit.shipping.sink_url import SINK_KINDS, SinkUrl
-from iam_guard.errors import ConfigurationError
+from iam_guard.audit.shipping.sink_url import SINK_KINDS, SinkUrl, sink_error
 
 Connect = Callable[[], SinkDestination]
 """Creates a destination, in the thread that ships to it; it connects at the first batch."""
@@ -30,8 +29,7 @@ def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) 
     names = [sink.url.name for sink in sinks]
     for name in names:
         if names.count(name) > 1:
-            message = f"expected unique names, got two sinks named `{name}`: set the option `name` of one"
-            raise ConfigurationError(message, place="audit_sinks")
+            raise sink_error(f"expected unique names, got two sinks named `{name}`: set the option `name` of one")
     return sinks
 
 
@@ -42,6 +40,6 @@ def _connector(url: SinkUrl, webhook_secrets: Sequence[str]) -> Connect:
         if str(missing.name).partition(".")[0] not in SINK_KINDS[url.kind].drivers:
             raise
         message = f"a sink `{url.kind}` requires the extra `{url.kind}`: pip install 'iam-guard[{url.kind}]'"
-        raise ConfigurationError(message, place="audit_sinks") from None
+        raise sink_error(message) from None
     connect: Connect = module.connector(url, webhook_secrets) if url.kind == "webhook" else module.connector(url)
     return connect

@@ -37,20 +37,20 @@ class Pace:
     """The number of attempts in a one-off run (`is_once`)."""
 
 
+@dataclass(slots=True)
 class Backoff:
     """Exponential back-off up to a limit, with a random jitter of up to half of it."""
 
-    def __init__(self, first: float, longest: float, jitter: Callable[[], float] = random.random) -> None:
-        self._first = first
-        self._longest = longest
-        self._jitter = jitter
-        self.tries = 0
+    first: float
+    longest: float
+    jitter: Callable[[], float] = random.random
+    tries: int = 0
 
     def next(self, at_least: float = 0.0) -> float:
         """Return the seconds to wait after one more failure; `at_least` is the destination's `Retry-After`."""
-        pause = min(self._longest, self._first * 2.0 ** min(self.tries, 32))
+        pause = min(self.longest, self.first * 2.0 ** min(self.tries, 32))
         self.tries += 1
-        return max(pause * (0.5 + self._jitter() / 2), min(at_least, MAX_RETRY_AFTER))
+        return max(pause * (0.5 + self.jitter() / 2), min(at_least, MAX_RETRY_AFTER))
 
     def reset(self) -> None:
         self.tries = 0

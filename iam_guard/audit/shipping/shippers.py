@@ -80,7 +80,6 @@ class Shippers:
 
     @property
     def is_running(self) -> bool:
-        """Whether any of the threads is running."""
         return any(thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from iam_guard.audit.consumer.start_position import Start, moment
+from iam_guard.audit.consumer.start_position import Start, parse_start
 from iam_guard.audit.export import FORMS
 from iam_guard.errors import ConfigurationError
 
@@ -87,7 +87,7 @@ class SinkUrl:
         pairs = _options(fragment, COMMON | SINK_KINDS[kind].schemes[url.scheme], kind)
         options: dict[str, str] = dict(defaults or {}) | {name: value for name, value in pairs if name != "filter"}
         if kind == "otlp" and options.pop("form", "otel") != "otel":
-            raise ConfigurationError("expected the form `otel` for a sink `otlp`", place=_PLACE)
+            raise sink_error("expected the form `otel` for a sink `otlp`")
         place = _place_without_secrets(url)
         return cls(
             kind=kind,
@@ -96,14 +96,13 @@ class SinkUrl:
             url=url,
             filters=(*filters, *(value for name, value in pairs if name == "filter")),
             form=_form(options.pop("form", "record")),
-            since=_since(options.pop("since", "earliest")),
+            since=parse_start(options.pop("since", "earliest"), place=_PLACE),
             batch=whole_number(options.pop("batch", "256"), "batch", maximum=MAX_BATCH),
             options=options,
         )
 
     @property
     def group(self) -> str:
-        """The consumer group of this sink."""
         return f"ship-{self.name}"
 
     def seconds(self, option: str, default: float) -> float:
@@ -116,14 +115,19 @@ class SinkUrl:
         except ValueError:
             value = 0.0
         if not 0.0 < value <= 3600.0:
-            raise ConfigurationError(f"expected seconds for `{option}`, got `{text[:20]}`", place=_PLACE)
+            raise sink_error(f"expected seconds for `{option}`, got `{text[:20]}`")
         return value
+
+
+def sink_error(message: str) -> ConfigurationError:
+    """Return the error for an invalid sink in the settings."""
+    return ConfigurationError(message, place=_PLACE)
 
 
 def whole_number(text: str, option: str, *, maximum: int) -> int:
     """Parse an integer option; raise `ConfigurationError` unless it is from 1 to `maximum`."""
     if not re.fullmatch(r"[0-9]{1,18}", text) or not 0 < int(text) <= maximum:
-        raise ConfigurationError(f"expected a number from 1 to {maximum} for `{option}`", place=_PLACE)
+        raise sink_error(f"expected a number from 1 to {maximum} for `{option}`")
     return int(text)
 
 
@@ -135,16 +139,14 @@ def _split(text: str) -> tuple[SplitResult, str]:
         is_complete = bool(url.path) if url.scheme == "file" else url.scheme == "stdout" or bool(url.hostname)
         _ = url.port  # raises if invalid
     except ValueError:
-        raise ConfigurationError("expected the URL of a sink", place=_PLACE) from None
+        raise sink_error("expected the URL of a sink") from None
     if url.scheme not in _KIND_OF_SCHEME or not re.match(r"[a-z+]+:", address):
         schemes = ", ".join(sorted(_KIND_OF_SCHEME))
-        raise ConfigurationError(f"expected `-` or a URL with one of the schemes {schemes} for a sink", place=_PLACE)
+        raise sink_error(f"expected `-` or a URL with one of the schemes {schemes} for a sink")
     if not is_complete or not address.isascii() or re.search(r"[\x00-\x20\x7f]", address):
-        raise ConfigurationError(f"expected a complete URL of the scheme `{url.scheme}`", place=_PLACE)
+        raise sink_error(f"expected a complete URL of the scheme `{url.scheme}`")
     if url.query and url.scheme not in ("http", "https"):
-        raise ConfigurationError(
-            f"expected the options of a sink `{url.scheme}` after `#`, got them after `?`", place=_PLACE
-        )
+        raise sink_error(f"expected the options of a sink `{url.scheme}` after `#`, got them after `?`")
     return url, fragment
 
 
@@ -152,17 +154,14 @@ def _options(fragment: str, known: frozenset[str], kind: str) -> list[tuple[str,
     try:
         pairs = parse_qsl(fragment, keep_blank_values=True, strict_parsing=True) if fragment else []
     except ValueError:
-        raise ConfigurationError(
-            "expected `name=value` pairs joined by `&` after `#` in a sink", place=_PLACE
-        ) from None
+        raise sink_error("expected `name=value` pairs joined by `&` after `#` in a sink") from None
     for name, _ in pairs:
         if name not in known:
             shown = name[:40] if re.fullmatch(r"[a-z_]+", name) else "?"
-            message = f"expected options of a sink `{kind}` ({', '.join(sorted(known))}), got `{shown}`"
-            raise ConfigurationError(message, place=_PLACE)
+            raise sink_error(f"expected options of a sink `{kind}` ({', '.join(sorted(known))}), got `{shown}`")
     names = [name for name, _ in pairs if name != "filter"]
     if len(set(names)) < len(names):
-        raise ConfigurationError("expected each option of a sink once, got one twice", place=_PLACE)
+        raise sink_error("expected each option of a sink once, got one twice")
     return pairs
 
 
@@ -186,18 +185,11 @@ def _default_name(kind: str, url: SplitResult, place: str) -> str:
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise ConfigurationError("expected a sink name of letters, digits, `.`, `_` and `-`", place=_PLACE)
+        raise sink_error("expected a sink name of letters, digits, `.`, `_` and `-`")
     return text
 
 
 def _form(text: str) -> str:
     if text not in FORMS:
-        raise ConfigurationError(f"expected one of {', '.join(FORMS)} for the form of a sink", place=_PLACE)
+        raise sink_error(f"expected one of {', '.join(FORMS)} for the form of a sink")
     return text
-
-
-def _since(text: str) -> Start:
-    match text:
-        case "earliest" | "latest":
-            return text
-    return moment(text, place=_PLACE)

@@ -7,6 +7,7 @@ disk, writing continues with a line break: readers tolerate one malformed line, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,28 +15,27 @@ from iam_guard.audit.append_file import sync_folder
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import Unreachable, format_record
-from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
 from iam_guard.audit.sinks import FileSink
-from iam_guard.errors import ConfigurationError
 
 
+@dataclass(slots=True)
 class LineFile:
     """Appends to one file, opened with the first batch."""
 
-    def __init__(self, path: Path, form: Form) -> None:
-        self._path = path
-        self._form = form
-        self._file: FileSink | None = None
+    path: Path
+    form: Form
+    _file: FileSink | None = None
 
     def send(self, batch: Sequence[Delivery]) -> None:
         """Write the batch and sync it to disk."""
-        lines = "".join(f"{format_record(self._form, each.record)}\n" for each in batch).encode("ascii")
+        lines = "".join(f"{format_record(self.form, each.record)}\n" for each in batch).encode("ascii")
         try:
             if self._file is None:
-                self._file = FileSink(self._path)
+                self._file = FileSink(self.path)
             self._file.write(lines)
             self._file.sync()
-            sync_folder(self._path.parent)  # the file may be new after a rotation
+            sync_folder(self.path.parent)  # the file may be new after a rotation
         except OSError as error:
             self.close()
             raise Unreachable(f"the file cannot be written: {error.strerror or type(error).__name__}") from None
@@ -50,5 +50,5 @@ def connector(url: SinkUrl) -> Callable[[], LineFile]:
     """Return a factory of the destination; raise `ConfigurationError` if the file's folder doesn't exist."""
     path, form = Path(unquote(url.url.path)), FORMS[url.form]
     if url.url.netloc or path.is_dir() or not path.parent.is_dir():
-        raise ConfigurationError("expected `file:` and a path in an existing folder", place="audit_sinks")
+        raise sink_error("expected `file:` and a path in an existing folder")
     return lambda: LineFile(path, form)

@@ -33,7 +33,7 @@ from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record
-from iam_guard.audit.shipping.sink_url import SinkUrl, whole_number
+from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error, whole_number
 from iam_guard.errors import ConfigurationError
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
@@ -53,7 +53,6 @@ _MESSAGE_TOO_LARGE = 10054
 """The server's error code for a message above the limit of its stream."""
 
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
-_PLACE = "audit_sinks"
 
 
 class _Login(TypedDict, total=False):
@@ -243,7 +242,6 @@ def _describe(error: BaseException) -> str:
 
 
 def subject_of(prefix: str, record: Mapping[str, Any]) -> str:
-    """Return the subject of a record."""
     service, _, action = action_of(record).partition(":")
     account = member(record, "recipientAccountId") or member(record, "userIdentity.accountId")
     outcome = member(record, "iamGuard.outcome") or member(record, "iamGuard.kind")
@@ -268,13 +266,12 @@ def connector(url: SinkUrl) -> Callable[[], JetStream]:
     parts = url.url
     prefix = unquote(parts.path).strip("/") or PREFIX
     if not _SUBJECT.fullmatch(prefix) or len(prefix) > 200:
-        raise ConfigurationError("expected a subject such as `iam-guard.audit` as the path of the URL", place=_PLACE)
+        raise sink_error("expected a subject such as `iam-guard.audit` as the path of the URL")
     is_tls = parts.scheme == "nats+tls"
     trust = trusting(url.options.get("ca_file", ""), place="ca_file") if is_tls else None
     server = Server(_address(url), _login(url), trust, url.seconds("timeout", TIMEOUT))
     if server.login and not is_tls and not is_loopback(parts.hostname):
-        message = "expected `nats+tls` for NATS credentials to a server that is not on the loopback"
-        raise ConfigurationError(message, place=_PLACE)
+        raise sink_error("expected `nats+tls` for NATS credentials to a server that is not on the loopback")
     form, stream = FORMS[url.form], _stream_spec(url)
     return lambda: JetStream(server, prefix, form, stream)
 
@@ -288,7 +285,7 @@ def _login(url: SinkUrl) -> _Login:
     """Return the credentials: user and password or a token in the URL, or a file with either; at most one of them."""
     parts, creds, token_file = url.url, url.options.get("creds"), url.options.get("token_file")
     if sum(each is not None for each in (parts.username, creds, token_file)) > 1:
-        raise ConfigurationError("expected one of a user, `creds` and `token_file` for NATS, got several", place=_PLACE)
+        raise sink_error("expected one of a user, `creds` and `token_file` for NATS, got several")
     if creds is not None:
         read_private_file(Path(creds), "NATS credentials", "use the file that `nsc` created", place="creds")
         return {"user_credentials": creds}
@@ -308,11 +305,10 @@ def _stream_spec(url: SinkUrl) -> StreamSpec | None:
     options, name = url.options, url.options.get("create")
     if name is None:
         if options.keys() & {"max_bytes", "max_age", "replicas"}:
-            message = "expected `create` with a stream name for `max_bytes`, `max_age` and `replicas`"
-            raise ConfigurationError(message, place=_PLACE)
+            raise sink_error("expected `create` with a stream name for `max_bytes`, `max_age` and `replicas`")
         return None
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name):
-        raise ConfigurationError("expected a stream name of letters, digits, `_` and `-`", place=_PLACE)
+        raise sink_error("expected a stream name of letters, digits, `_` and `-`")
     return StreamSpec(
         name,
         whole_number(options.get("max_bytes", str(MAX_BYTES)), "max_bytes", maximum=2**62),

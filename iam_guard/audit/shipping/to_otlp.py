@@ -27,8 +27,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record, http_failure
-from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.errors import ConfigurationError
+from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
 from iam_guard.net.trusted_addresses import trusting
 
 TIMEOUT = 10.0
@@ -132,7 +131,7 @@ def connector(url: SinkUrl) -> Callable[[], Collector]:
     parts = url.url
     if parts.username is not None or parts.password is not None:
         message = "expected the collector's credentials in the variable `OTEL_EXPORTER_OTLP_HEADERS`, not in the URL"
-        raise ConfigurationError(message, place="audit_sinks")
+        raise sink_error(message)
     path = parts.path if parts.path not in ("", "/") else "/v1/logs"
     endpoint = parts._replace(scheme=parts.scheme.removeprefix("otlp+"), path=path).geturl()
     ca_file, timeout = url.options.get("ca_file"), url.seconds("timeout", TIMEOUT)

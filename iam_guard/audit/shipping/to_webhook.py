@@ -18,9 +18,8 @@ import httpcore2
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import Gone, Unreachable, format_record, http_failure
-from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
-from iam_guard.errors import ConfigurationError
 from iam_guard.net.connections import DeadlineBackend
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
@@ -108,9 +107,9 @@ def connector(url: SinkUrl, secrets: Sequence[str] = ()) -> Callable[[], Webhook
     """Return a factory of the destination; `secrets` are those of the settings, if the URL names no file."""
     parts = url.url
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("expected a webhook URL without user and password", place="audit_sinks")
+        raise sink_error("expected a webhook URL without user and password")
     if parts.scheme != "https" and not is_loopback(parts.hostname):
-        raise ConfigurationError("expected https for a webhook that is not on the loopback", place="audit_sinks")
+        raise sink_error("expected https for a webhook that is not on the loopback")
     file = url.options.get("secret_file")
     if file is not None:
         remedy = "write one with `whsec_` and base64 of 32 random bytes"
