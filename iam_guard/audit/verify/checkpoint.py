@@ -97,11 +97,10 @@ def split_notes(content: bytes) -> Iterator[NoteSlice]:
             start = text_begin if text else begin
             yield NoteSlice(number, start, text + block + (b"" if end < 0 else b"\n"), torn=end < 0)
             text = b""
-        elif text:
-            number += 1
-            yield NoteSlice(number, text_begin, text)
-            text, text_begin = block + _END, begin
         else:
+            if text:
+                number += 1
+                yield NoteSlice(number, text_begin, text)
             text, text_begin = block + _END, begin
         begin = next_begin
     if text:  # an incomplete note has no signature; a note with merged parts was modified

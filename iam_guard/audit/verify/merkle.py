@@ -20,12 +20,10 @@ _NODE = b"\x01"
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Return the hash of one leaf."""
     return sha256(_LEAF + data).digest()
 
 
 def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
-    """Return the hashes of many leaves."""
     return [sha256(_LEAF + data).digest() for data in entries]
 
 
@@ -80,12 +78,6 @@ class Tree:
         return root or sha256().digest()
 
 
-# --- ranges ------------------------------------------------------------------------------------------------------
-
-RangeHash = Callable[[int, int], bytes]
-"""Returns the hash of the leaves from the first index up to, not including, the second."""
-
-
 class Subtrees:
     """Hashes of ranges, computed from the leaves at `first` and after, and the tree's state before them."""
 
@@ -120,8 +112,11 @@ class Subtrees:
 # --- proofs ------------------------------------------------------------------------------------------------------
 
 
-def inclusion_proof(index: int, size: int, hash_of: RangeHash) -> list[bytes]:
-    """Prove that a leaf is in the tree of that size (RFC 6962, 2.1.1): the hashes beside its path, lowest first."""
+def inclusion_proof(index: int, size: int, hash_of: Callable[[int, int], bytes]) -> list[bytes]:
+    """Prove that a leaf is in the tree of that size (RFC 6962, 2.1.1): the hashes beside its path, lowest first.
+
+    `hash_of` returns the hash of the leaves from the first index up to, not including, the second.
+    """
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of {size}")
     proof: list[bytes] = []

@@ -40,22 +40,22 @@ class PeerCheckpoint:
     checkpoint: Checkpoint | None = None
 
 
+@dataclass(slots=True)
 class PeerCheckpoints:
     """Lists the shards of a trail for a writer, at most once every `PAUSE` seconds."""
 
-    def __init__(self, trail: Path, ring: KeyRing, timer: Callable[[], float]) -> None:
-        self._trail = trail
-        self._ring = ring
-        self._timer = timer
-        self._not_before = -math.inf
+    trail: Path
+    ring: KeyRing
+    timer: Callable[[], float]
+    _not_before: float = -math.inf
 
     def named(self, own: str) -> Sequence[PeerCheckpoint]:
         """Return the other shards; none if they were listed less than `PAUSE` seconds ago, or can't be read."""
-        if self._timer() < self._not_before:
+        if self.timer() < self._not_before:
             return ()
-        self._not_before = self._timer() + PAUSE
+        self._not_before = self.timer() + PAUSE
         try:
-            return [_peer_checkpoint(shard, self._ring) for shard in _selected_peers(self._trail, own)]
+            return [_peer_checkpoint(shard, self.ring) for shard in _selected_peers(self.trail, own)]
         except OSError as error:
             logger.error("audit writer could not list the other shards: %s", error.strerror)
             return ()

@@ -28,8 +28,6 @@ from iam_guard.audit.record.redaction import MAX_LINE
 from iam_guard.audit.verify.merkle import Tree
 
 LINES, HASHES, CHECKPOINTS = ".jsonl", ".hashes", ".checkpoints"
-RETAINED = ".retained"
-"""The unchanged lines of a dropped segment that record earlier drops (`retention`)."""
 LOCK = "lock"
 RESERVE = "reserve"
 UNFINISHED = ".new"
@@ -89,7 +87,7 @@ class Segment:
 
     @property
     def retained(self) -> Path:
-        return self.path(RETAINED)
+        return self.path(".retained")
 
 
 def shards_of(trail: Path) -> list[Path]:

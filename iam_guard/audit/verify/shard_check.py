@@ -115,7 +115,6 @@ class ShardCheck:
         return {claim for claim in self._peer_claims if claim.sequence < self._signed}
 
     def report(self) -> ShardReport:
-        """Return the result for this shard."""
         findings = self._findings
         if self._omitted:
             detail = f"and {self._omitted} more findings"

@@ -27,6 +27,7 @@ MAX_SIGNATURES = 64
 
 _ED25519 = b"\x01"
 _KEY_ID = 4
+_KEY_BYTES = 32
 _PRIVATE = "PRIVATE+KEY+"
 _SIGNATURE_MARK = "— "
 
@@ -50,26 +51,20 @@ class VerifierKey:
     @classmethod
     def parse(cls, text: str, *, place: str = "audit_verifier_keys") -> VerifierKey:
         """Parse `name+id+base64`; raise `ConfigurationError` for anything else."""
-        name, id_, encoded = ([*text.split("+", 2), "", ""])[:3]
-        key = cls._of(name, _decode(encoded) or b"")
-        if key is None or key.id.hex() != id_:
-            raise ConfigurationError("expected a verifier key such as `name+1a2b3c4d+AX…`", place=place)
-        return key
-
-    @classmethod
-    def _of(cls, name: str, encoded: bytes) -> VerifierKey | None:
-        if not is_key_name(name) or len(encoded) != 33 or not encoded.startswith(_ED25519):
-            return None
-        digest = hashlib.sha256(name.encode() + b"\n" + encoded).digest()
-        return cls(name, digest[:_KEY_ID], encoded[1:])
+        name, id_, public = _key_parts(text)
+        if public:
+            key = cls.of_public(name, public)
+            if key.id.hex() == id_:
+                return key
+        raise ConfigurationError("expected a verifier key such as `name+1a2b3c4d+AX…`", place=place)
 
     @classmethod
     def of_public(cls, name: str, public: bytes) -> VerifierKey:
         """Return the verifier key for a public key; raise `ConfigurationError` for an invalid name or length."""
-        key = cls._of(name, _ED25519 + public)
-        if key is None:
+        if not is_key_name(name) or len(public) != _KEY_BYTES:
             raise ConfigurationError("expected a name without spaces and `+` for a key of 32 bytes", place="name")
-        return key
+        digest = hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()
+        return cls(name, digest[:_KEY_ID], public)
 
     def __str__(self) -> str:
         """Return the key as `name+id+base64`."""
@@ -90,7 +85,7 @@ class SignerKey:
     __slots__ = ("_private", "_seed", "verifier")
 
     def __init__(self, name: str, seed: bytes) -> None:
-        if len(seed) != 32:
+        if len(seed) != _KEY_BYTES:
             raise ConfigurationError("expected a signing key of 32 bytes", place="audit_key_file")
         self._seed = seed
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
@@ -104,10 +99,9 @@ class SignerKey:
     @classmethod
     def parse(cls, text: str, *, place: str = "audit_key_file") -> SignerKey:
         """Parse `PRIVATE+KEY+name+id+base64`; raise `ConfigurationError`, whose message never contains the input."""
-        name, id_, encoded = ([*text.removeprefix(_PRIVATE).split("+", 2), "", ""])[:3]
-        decoded = _decode(encoded) or b""
-        if text.startswith(_PRIVATE) and is_key_name(name) and len(decoded) == 33 and decoded.startswith(_ED25519):
-            key = cls(name, decoded[1:])
+        name, id_, seed = _key_parts(text.removeprefix(_PRIVATE))
+        if seed and text.startswith(_PRIVATE):
+            key = cls(name, seed)
             if key.verifier.id.hex() == id_:
                 return key
         raise ConfigurationError("expected a signing key such as `PRIVATE+KEY+name+1a2b3c4d+…`", place=place)
@@ -161,6 +155,14 @@ class KeyRing:
         if not all(key.is_signed(text, signature) for key, signature in known):
             return Trust.BAD_SIGNATURE
         return Trust.GOOD if known else Trust.UNKNOWN_KEY
+
+
+def _key_parts(text: str) -> tuple[str, str, bytes]:
+    """Split `name+id+base64` into name, id and key; the key is empty if the text is malformed."""
+    name, id_, encoded = ([*text.split("+", 2), "", ""])[:3]
+    decoded = _decode(encoded) or b""
+    is_key = is_key_name(name) and decoded[:1] == _ED25519 and len(decoded) == 1 + _KEY_BYTES
+    return name, id_, decoded[1:] if is_key else b""
 
 
 def is_key_name(name: str) -> bool:

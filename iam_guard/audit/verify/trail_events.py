@@ -63,7 +63,6 @@ class Gap:
 
 
 def gap_line(stamp: Stamp, gap: Gap) -> bytes:
-    """Return the line that declares a gap."""
     members: dict[str, object] = {
         "reason": gap.reason,
         "lost": gap.lost,
