@@ -90,12 +90,12 @@ class Trail:
         self._new_id = new_id
         self._timer = timer
         self._durability = Durability()
-        self._own_stamp = partial(_own_stamp, clock, new_id, region)
+        self._own_stamp: Callable[[], Stamp] = lambda: Stamp(clock(), new_id(), region)
+        """Return the stamp of a record about the trail itself, which has no request trace; references no trail."""
         self._declare_sampling()
 
     @property
     def is_recording(self) -> bool:
-        """Return whether records are stored."""
         return self._pipeline is not None or self._sink is not None
 
     def record_decision(
@@ -263,10 +263,6 @@ class Trail:
         trace_id, span_id = trace_ids()
         return Stamp(self._clock(), self._new_id(), self._region, trace_id, span_id)
 
-    def _defer(self, make: Callable[[Stamp], bytes], moment: datetime, trace: tuple[str | None, str | None]) -> bytes:
-        """Make a line in the writer thread, with the time and trace of its request."""
-        return make(Stamp(moment, self._new_id(), self._region, *trace))
-
     def _write(
         self,
         make: Callable[[Stamp], bytes],
@@ -331,10 +327,11 @@ class Trail:
         if record_class.name not in pipeline.refusing_classes:
             if is_immediate:
                 return make(self._stamp()), None
-            return partial(self._defer, make, self._clock(), trace_ids()), None
+            moment, trace = self._clock(), trace_ids()
+            return lambda: make(Stamp(moment, self._new_id(), self._region, *trace)), None
         stamp = self._stamp()
         is_refused = record_class.is_durable and self._on_failure != "ignore"
-        correction = partial(_correction_line, self._own_stamp, stamp.event_id) if is_refused else None
+        correction = (lambda: refused_line(self._own_stamp(), stamp.event_id)) if is_refused else None
         return partial(make, stamp) if is_deferrable and not is_immediate else make(stamp), correction
 
     # --- sampling ------------------------------------------------------------------------------------------------
@@ -345,9 +342,7 @@ class Trail:
         self._report_rest: Callable[[], object] | None = None
         if self._sampling is None:
             return
-        declare = partial(
-            self._sampling.declaration, self._own_stamp
-        )  # references no trail, so that it can be finalized
+        declare = partial(self._sampling.declaration, self._own_stamp)
         if self._pipeline is not None:
             self._pipeline.declare_with(declare)
         elif self._sink is not None:
@@ -364,15 +359,6 @@ class Trail:
         if line is not None:
             self._write(lambda _: line)
         return True
-
-
-def _own_stamp(clock: Callable[[], datetime], new_id: Callable[[], str], region: str) -> Stamp:
-    """Return the stamp of a record about the trail itself, which has no request trace."""
-    return Stamp(clock(), new_id(), region)
-
-
-def _correction_line(own_stamp: Callable[[], Stamp], event_id: str) -> bytes:
-    return refused_line(own_stamp(), event_id)
 
 
 def _report_rest(declare: Declare, sink: Sink) -> None:

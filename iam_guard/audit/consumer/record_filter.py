@@ -13,13 +13,16 @@ from typing import Any
 
 from iam_guard.errors import InvalidInput
 
+Record = Mapping[str, Any]
+Test = Callable[[Record], bool]
 
-def action_of(record: Mapping[str, Any]) -> str:
+
+def action_of(record: Record) -> str:
     """Return the action as policies write it."""
     return f"{str(record.get('eventSource', '')).removesuffix('.amazonaws.com')}:{record.get('eventName', '')}"
 
 
-def principal_of(record: Mapping[str, Any]) -> str:
+def principal_of(record: Record) -> str:
     """Return the ARN of the caller, else the service, the id of the credential, or the type of the identity."""
     for path in ("userIdentity.arn", "userIdentity.invokedBy", "userIdentity.accessKeyId", "userIdentity.credentialId"):
         if principal := member(record, path):
@@ -27,14 +30,14 @@ def principal_of(record: Mapping[str, Any]) -> str:
     return member(record, "userIdentity.type")
 
 
-def resource_of(record: Mapping[str, Any]) -> str:
+def resource_of(record: Record) -> str:
     """Return the ARN of the resource, the first if there are several."""
     resources = record.get("resources")
     first = resources[0] if isinstance(resources, list) and resources else None
     return member(first, "ARN") if isinstance(first, dict) else ""
 
 
-def member(record: Mapping[str, Any], path: str) -> str:
+def member(record: Record, path: str) -> str:
     """Return the member at a dotted path as a string; empty if it is missing."""
     value: object = record
     for name in path.split("."):
@@ -47,7 +50,7 @@ def member(record: Mapping[str, Any], path: str) -> str:
     return str(value)
 
 
-NAMES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+NAMES: dict[str, Callable[[Record], str]] = {
     "action": action_of,
     "principal": principal_of,
     "resource": resource_of,
@@ -62,13 +65,13 @@ NAMES: dict[str, Callable[[Mapping[str, Any]], str]] = {
 _FILTER = re.compile(r"([A-Za-z][A-Za-z0-9.]*)(!?=)(.*)", re.ASCII | re.DOTALL)
 
 
-def record_filter(texts: Iterable[str]) -> Callable[[Mapping[str, Any]], bool]:
+def record_filter(texts: Iterable[str]) -> Test:
     """Return the conjunction of filters; raise `InvalidInput` for a malformed one."""
     tests = [_test(text) for text in texts]
     return lambda record: all(test(record) for test in tests)
 
 
-def _test(text: str) -> Callable[[Mapping[str, Any]], bool]:
+def _test(text: str) -> Test:
     match = _FILTER.fullmatch(text)
     if match is None:
         raise InvalidInput(f"expected a filter such as `outcome=*Denied`, got `{text[:80]}`", place="--filter")

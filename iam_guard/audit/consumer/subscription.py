@@ -301,7 +301,6 @@ class Subscription:
     # --- shards --------------------------------------------------------------------------------------------------
 
     def _start_positions(self, start: Start) -> dict[str, Progress]:
-        """Return the start position in each existing shard."""
         paths = shards_of(self._trail)
         if self._ring is not None and start == "earliest":
             refuse_undeclared_drops(paths, self._ring)

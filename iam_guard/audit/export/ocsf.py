@@ -40,9 +40,10 @@ HTTP_METHODS = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE".
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4
 
 Json = dict[str, Any]
+Record = Mapping[str, Any]
 
 
-def ocsf_event(record: Mapping[str, Any]) -> Json:
+def ocsf_event(record: Record) -> Json:
     """Return a record as an OCSF event."""
     kind = _facts(record).get("kind")
     if kind == "authentication":
@@ -53,7 +54,7 @@ def ocsf_event(record: Mapping[str, Any]) -> Json:
 # --- classes ---------------------------------------------------------------------------------------------------------
 
 
-def _api_activity(record: Mapping[str, Any]) -> Json:
+def _api_activity(record: Record) -> Json:
     activity = _activity(record)
     profiles = ["security_control", *(["trace"] if "traceId" in _facts(record) else [])]
     return present(
@@ -71,7 +72,7 @@ def _api_activity(record: Mapping[str, Any]) -> Json:
     )
 
 
-def _authentication(record: Mapping[str, Any]) -> Json:
+def _authentication(record: Record) -> Json:
     host = _http_parameters(record).get("host")
     return present(
         {
@@ -91,7 +92,7 @@ def _authentication(record: Mapping[str, Any]) -> Json:
     )
 
 
-def _authorize_session(record: Mapping[str, Any]) -> Json:
+def _authorize_session(record: Record) -> Json:
     resources = record.get("resources") or []
     roles = [_named(str(resource["ARN"])) for resource in resources if ":role/" in str(resource.get("ARN"))]
     action = f"sts:{record.get('eventName')}"
@@ -111,7 +112,7 @@ def _authorize_session(record: Mapping[str, Any]) -> Json:
 # --- parts of the classes ----------------------------------------------------------------------------------------
 
 
-def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: list[str]) -> Json:
+def _event(record: Record, class_uid: int, activity: int, profiles: list[str]) -> Json:
     facts = _facts(record)
     status = 2 if record.get("errorCode") is not None else 1 if _is_result(record) else 0
     return {
@@ -153,7 +154,7 @@ def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: l
     }
 
 
-def _unmapped(record: Mapping[str, Any]) -> Json:
+def _unmapped(record: Record) -> Json:
     """Return members that OCSF takes in other records only: an unknown method, the input of a call without an id."""
     method = _http_parameters(record).get("method")
     is_call = _is_result(record) and record.get("requestID") is None
@@ -163,7 +164,7 @@ def _unmapped(record: Mapping[str, Any]) -> Json:
     }
 
 
-def _severity(record: Mapping[str, Any]) -> int:
+def _severity(record: Record) -> int:
     facts = _facts(record)
     if facts.get("kind") == "audit_gap":
         return HIGH
@@ -172,7 +173,7 @@ def _severity(record: Mapping[str, Any]) -> int:
     return INFORMATIONAL if record.get("errorCode") is None else LOW
 
 
-def _activity(record: Mapping[str, Any]) -> int:
+def _activity(record: Record) -> int:
     if record.get("readOnly") is True:
         return READ
     name = str(record.get("eventName"))
@@ -180,13 +181,13 @@ def _activity(record: Mapping[str, Any]) -> int:
     return ACTIVITIES.get(name[:word], OTHER)
 
 
-def _actor(record: Mapping[str, Any]) -> Json:
+def _actor(record: Record) -> Json:
     issuer = _session_issuer(record)
     role = _named(issuer["arn"]) if issuer.get("type") == "Role" and isinstance(issuer.get("arn"), str) else None
     return present({"user": _user(record), "session": _session(record), "iam_role": role})
 
 
-def _user(record: Mapping[str, Any]) -> Json:
+def _user(record: Record) -> Json:
     identity = record.get("userIdentity") or {}
     kind = str(identity.get("type"))
     account = identity.get("accountId")
@@ -205,7 +206,7 @@ def _user(record: Mapping[str, Any]) -> Json:
     )
 
 
-def _session(record: Mapping[str, Any]) -> Json | None:
+def _session(record: Record) -> Json | None:
     identity = record.get("userIdentity") or {}
     context = identity.get("sessionContext")
     if not isinstance(context, dict):
@@ -222,7 +223,7 @@ def _session(record: Mapping[str, Any]) -> Json | None:
     )
 
 
-def _new_session(record: Mapping[str, Any]) -> Json:
+def _new_session(record: Record) -> Json:
     """Return the session that a call issued, as far as its response is recorded."""
     response = mapping(record.get("responseElements"))
     credentials = mapping(response.get("credentials"))
@@ -236,12 +237,12 @@ def _new_session(record: Mapping[str, Any]) -> Json:
     )
 
 
-def _session_issuer(record: Mapping[str, Any]) -> Json:
+def _session_issuer(record: Record) -> Json:
     context = (record.get("userIdentity") or {}).get("sessionContext") or {}
     return dict(context.get("sessionIssuer") or {})
 
 
-def _api(record: Mapping[str, Any]) -> Json:
+def _api(record: Record) -> Json:
     code, is_result = record.get("errorCode"), _is_result(record)
     request = record.get("requestParameters") if is_result else None
     response = record.get("responseElements") if is_result else None
@@ -256,7 +257,7 @@ def _api(record: Mapping[str, Any]) -> Json:
     )
 
 
-def _http_request(record: Mapping[str, Any]) -> Json | None:
+def _http_request(record: Record) -> Json | None:
     """Return the HTTP request; without a path it has no URL."""
     parameters = _http_parameters(record)
     method, path = parameters.get("method"), parameters.get("path")
@@ -271,7 +272,7 @@ def _http_request(record: Mapping[str, Any]) -> Json | None:
     return present(request) or None
 
 
-def _src_endpoint(record: Mapping[str, Any]) -> Json:
+def _src_endpoint(record: Record) -> Json:
     """Return the source of the call: an address, or a service if it is not one."""
     source = record.get("sourceIPAddress")
     try:
@@ -281,7 +282,7 @@ def _src_endpoint(record: Mapping[str, Any]) -> Json:
     return present({"ip": address, "interface_name": zone or None})
 
 
-def _resources(record: Mapping[str, Any]) -> list[Json] | None:
+def _resources(record: Record) -> list[Json] | None:
     rows = [
         present({"uid": each["ARN"], "owner": {"account": {"uid": each["accountId"]}} if "accountId" in each else None})
         for each in record.get("resources") or []
@@ -290,12 +291,13 @@ def _resources(record: Mapping[str, Any]) -> list[Json] | None:
     return rows or None
 
 
-def _security_control(record: Mapping[str, Any]) -> Json:
+def _security_control(record: Record) -> Json:
     """Return what the control did: allowed (1), denied and blocked (2), or denied but let pass (1, 17)."""
-    facts, outcome = _facts(record), _outcome(record)
+    facts = _facts(record)
+    outcome = facts.get("outcome")
     if _is_result(record) and record.get("eventType") == "AwsApiCall":
         return {"action_id": 1, "disposition_id": 1}  # the call was allowed, whether or not it succeeded
-    if outcome is None:
+    if not isinstance(outcome, str):
         return {"action_id": 0, "disposition_id": 0}
     if outcome == "Allowed":
         action, disposition = 1, 1
@@ -305,7 +307,7 @@ def _security_control(record: Mapping[str, Any]) -> Json:
     return {"action_id": action, "disposition_id": disposition, "authorizations": authorizations or None}
 
 
-def _authorization(reason: Mapping[str, Any], outcome: str) -> Json:
+def _authorization(reason: Record, outcome: str) -> Json:
     where = [str(reason["policyType"])] if "policyType" in reason else []
     where += [f"statement {reason['statement']}"] if "statement" in reason else []
     where += [f"`{reason['sid']}`"] if "sid" in reason else []
@@ -327,23 +329,18 @@ def _named(arn: str) -> Json:
     return {"name": arn.rpartition("/")[2], "uid": arn}
 
 
-def _facts(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _facts(record: Record) -> Record:
     return mapping(record.get("iamGuard"))
 
 
-def _is_result(record: Mapping[str, Any]) -> bool:
+def _is_result(record: Record) -> bool:
     """Return whether a record is the result of a call; then its parameters are those of the call."""
     return _facts(record).get("kind") in RESULT_KINDS
 
 
-def _http_parameters(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _http_parameters(record: Record) -> Record:
     """Return method, path and host of a request that was decided."""
     return {} if _is_result(record) else mapping(record.get("requestParameters"))
-
-
-def _outcome(record: Mapping[str, Any]) -> str | None:
-    outcome = _facts(record).get("outcome")
-    return outcome if isinstance(outcome, str) else None
 
 
 def _milliseconds(time: object) -> int | None:

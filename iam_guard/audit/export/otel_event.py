@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from iam_guard.audit.record import otel
 from iam_guard.audit.record.call_kinds import RESULT_KINDS
-from iam_guard.audit.record.identity import mapping
+from iam_guard.audit.record.identity import mapping, present
 from iam_guard.audit.record.redaction import write
 
 SCOPE = "iam_guard.audit"
@@ -25,6 +25,7 @@ _TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Json = dict[str, Any]
+Record = Mapping[str, Any]
 
 
 class LogEvent(NamedTuple):
@@ -39,43 +40,41 @@ class LogEvent(NamedTuple):
     span_id: str | None
 
 
-def log_event(record: Mapping[str, Any]) -> LogEvent:
+def log_event(record: Record) -> LogEvent:
     """Return a record as a log event."""
     facts = mapping(record.get("iamGuard"))
     kind = str(facts.get("kind", "record"))
-    attributes = {key: value for key, value in _attributes(record, facts).items() if value is not None}
     trace_id, span_id = facts.get("traceId"), facts.get("spanId")
     return LogEvent(
         "iam_guard.authorization.decision" if kind == "decision" else f"iam_guard.{kind}",
         _nanoseconds(record.get("eventTime")),
         *_severity(record, facts),
-        attributes,
+        present(_attributes(record, facts)),
         trace_id if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id) else None,
         span_id if isinstance(span_id, str) and _SPAN_ID.fullmatch(span_id) else None,
     )
 
 
-def log_record(record: Mapping[str, Any]) -> Json:
+def log_record(record: Record) -> Json:
     """Return a record as a LogRecord in OTLP JSON."""
     event = log_event(record)
     time = str(event.nanoseconds)
-    entry: Json = {
-        "timeUnixNano": time,
-        "observedTimeUnixNano": time,
-        "severityNumber": event.severity_number,
-        "severityText": event.severity_text,
-        "eventName": event.name,
-        "body": any_value(dict(record)),
-        "attributes": [{"key": key, "value": any_value(value)} for key, value in event.attributes.items()],
-    }
-    if event.trace_id is not None:
-        entry["traceId"] = event.trace_id
-    if event.span_id is not None:
-        entry["spanId"] = event.span_id
-    return entry
+    return present(
+        {
+            "timeUnixNano": time,
+            "observedTimeUnixNano": time,
+            "severityNumber": event.severity_number,
+            "severityText": event.severity_text,
+            "eventName": event.name,
+            "body": any_value(dict(record)),
+            "attributes": [{"key": key, "value": any_value(value)} for key, value in event.attributes.items()],
+            "traceId": event.trace_id,
+            "spanId": event.span_id,
+        }
+    )
 
 
-def otlp_line(record: Mapping[str, Any]) -> str:
+def otlp_line(record: Record) -> str:
     """Return a record as a line of OTLP JSON."""
     scope = {"scope": {"name": SCOPE}, "logRecords": [log_record(record)]}
     resource = {"attributes": [{"key": "service.name", "value": any_value(str(record.get("eventSource")))}]}
@@ -102,7 +101,7 @@ def any_value(value: object) -> Json:
     return {}
 
 
-def _attributes(record: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
+def _attributes(record: Record, facts: Mapping[str, Any]) -> Json:
     identity = mapping(record.get("userIdentity"))
     parameters = {} if facts.get("kind") in RESULT_KINDS else mapping(record.get("requestParameters"))
     resources = record.get("resources") or []
@@ -129,7 +128,7 @@ def _attributes(record: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
     }
 
 
-def _severity(record: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[int, str]:
+def _severity(record: Record, facts: Mapping[str, Any]) -> tuple[int, str]:
     if facts.get("kind") == "audit_gap" or facts.get("reason") == "Error":
         return ERROR
     return INFO if record.get("errorCode") is None else WARN

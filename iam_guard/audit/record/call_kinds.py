@@ -5,14 +5,12 @@ The actions of `iam-guard` are changes by the application and its operator, not 
 
 from __future__ import annotations
 
-from typing import Final
+SESSION_ISSUE = "session_issue"
+POLICY_CHANGE = "policy_change"
+ADMIN_CALL = "admin_call"
+RESULT_KINDS = (SESSION_ISSUE, POLICY_CHANGE, ADMIN_CALL)
 
-SESSION_ISSUE: Final = "session_issue"
-POLICY_CHANGE: Final = "policy_change"
-ADMIN_CALL: Final = "admin_call"
-RESULT_KINDS: Final = (SESSION_ISSUE, POLICY_CHANGE, ADMIN_CALL)
-
-SESSIONS: Final = frozenset(
+SESSIONS = frozenset(
     "AssumeRole AssumeRoleWithWebIdentity AssumeRoleWithSAML AssumeRoot GetSessionToken GetFederationToken"
     " GetWebIdentityToken".split()
 )
@@ -29,7 +27,7 @@ _OTHER_CALLS = (
     " AddUserToGroup RemoveUserFromGroup".split()
 )
 
-POLICY_CHANGES: Final = frozenset(
+POLICY_CHANGES = frozenset(
     [
         *(f"iam:{name}" for name in (*_POLICY_CALLS, *_BOUNDARY_CALLS, *_TAG_CALLS, *_OTHER_CALLS)),
         *(f"iam-guard:{name}" for name in ("PutResourcePolicy", "DeleteResourcePolicy", "ApplySeed")),

@@ -33,11 +33,11 @@ class Durability:
 
     def is_guaranteed(self, decision: Decision, call: Call | None) -> bool:
         """Return whether making the line of this decision cannot fail, except for lack of memory."""
-        record_success, principal = self._recorded, decision.request.principal
-        if record_success.get(id(principal)) is not principal or decision.error is not None:
+        recorded, principal = self._recorded, decision.request.principal
+        if recorded.get(id(principal)) is not principal or decision.error is not None:
             return False
         for reason in decision.reasons:
-            if record_success.get(id(reason)) is not reason:
+            if recorded.get(id(reason)) is not reason:
                 return False
         try:
             _ = decision.policy_set

@@ -184,7 +184,6 @@ class Telemetry:
         create(row.name, [observe], unit=row.unit, description=row.description)
 
     def record_decision(self, decision: Decision, seconds: float) -> None:
-        """Record a decision."""
         attributes = {OUTCOME: _OUTCOMES[decision.outcome], SERVICE: _masked(decision.request.action).partition(":")[0]}
         self._decisions.add(1, attributes)
         self._duration.record(seconds, attributes)

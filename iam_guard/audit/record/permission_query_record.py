@@ -7,7 +7,6 @@ attempt; separate records would bury the attempts. Pure, like `record`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from iam_guard.audit.record.identity import user_identity
 from iam_guard.audit.record.record import Stamp, envelope, extension, reason_code
@@ -16,10 +15,10 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 
-ASK_PERMISSIONS: Final = "iam-guard:AskPermissions"
-ASKED: Final = "permissions_asked"
-MAX_ANSWERS: Final = 100
-MAX_CHARACTERS: Final = 24 * 1024
+ASK_PERMISSIONS = "iam-guard:AskPermissions"
+ASKED = "permissions_asked"
+MAX_ANSWERS = 100
+MAX_CHARACTERS = 24 * 1024
 """Characters of all recorded answers; further answers are counted, so that the record never exceeds its size limit."""
 
 

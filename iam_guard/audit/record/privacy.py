@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any
 
 from iam_guard.audit.record.pseudonyms import OTHER, PseudonymKeys
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.arn import is_account_id
 
-MASK: Final = "[redacted]"
-ANY: Final = "*"
+MASK = "[redacted]"
+ANY = "*"
 
-REQUIRED_MEMBERS: Final = frozenset(
+REQUIRED_MEMBERS = frozenset(
     [
         *(
             "/eventVersion /eventTime /eventSource /eventName /eventID /eventType /eventCategory /requestID /readOnly"
@@ -76,7 +76,6 @@ class PrivacyRules:
             raise ConfigurationError(message, place="audit_pseudonym_key_file")
 
     def apply(self, record: Mapping[str, Any]) -> dict[str, object]:
-        """Return the record with the rules applied."""
         application = _RuleApplication(self._keys, _account_of(record))
         clean: dict[str, object] = application.members(record, [self._root], "", None)
         return with_marks(clean, {mark: application.places[treatment] for treatment, mark in _MARKS.items()})

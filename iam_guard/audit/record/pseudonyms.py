@@ -17,7 +17,6 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import Final
 
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.model.arn import is_account_id
@@ -26,17 +25,16 @@ from iam_guard.settings import Settings
 
 logger = logging.getLogger("iam_guard.audit")
 
-OTHER: Final = "other"
-PREFIX: Final = "pseudonym:"
-CHECK_INTERVAL: Final = 1.0
-_DIGITS: Final = 32
+OTHER = "other"
+PREFIX = "pseudonym:"
+CHECK_INTERVAL = 1.0
+_DIGITS = 32
 """Hexadecimal digits of the HMAC that are kept: 128 bits."""
-_KEY_BYTES: Final = 32
-_REMEDY: Final = "create one with `iam-guard audit pseudonym-key ACCOUNT`"
+_KEY_BYTES = 32
+_REMEDY = "create one with `iam-guard audit pseudonym-key ACCOUNT`"
 
 
 def pseudonym(key: bytes, text: str) -> str:
-    """Return the pseudonym of a string."""
     return PREFIX + hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGITS]
 
 
