@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -70,7 +70,10 @@ def verify(
     since = None
     if since_checkpoint is not None:
         since = read_anchors(_content(since_checkpoint), ring, place=str(since_checkpoint))
-    with _progress("verifying", trail_bytes(folder), is_shown=not as_json) as progress:
+    progress_bar: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
+    if not as_json and sys.stderr.isatty():
+        progress_bar = import_module("iam_guard.cli.progress").bar("verifying", trail_bytes(folder))
+    with progress_bar as progress:
         report = verify_trail(folder, ring, since=since, progress=progress)
     if as_json:
         click.echo(json.dumps(_as_dict(report)))
@@ -145,15 +148,6 @@ def keys_command(rotate: bool, store: str, as_json: bool) -> None:
 
 def _content(file: Path) -> bytes:
     return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
-
-
-@contextmanager
-def _progress(title: str, total: int, *, is_shown: bool) -> Iterator[Callable[[int], None]]:
-    if not is_shown or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with import_module("iam_guard.cli.progress").bar(title, total) as progress:
-        yield progress
 
 
 # --- reports -------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from iam_guard.analysis.activity import (
 from iam_guard.analysis.activity.attached_policies import attached_policies_of
 from iam_guard.analysis.activity.last_used_feed import GROUP, FeedResult
 from iam_guard.audit.consumer.start_position import Start, moment
-from iam_guard.audit.consumer.subscription import AuditReader, Subscription
+from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.cli.audit_sources import (
     FOLDER,
     KEYS,
@@ -226,15 +226,12 @@ def feed(
     ):
         if again or begin is not None:
             subscription.seek(start)
-        for fed in _rounds(subscription, opened, follow=follow):
+        while True:
+            fed = feed_uses(subscription, opened)
             total.records += fed.records
             total.uses += fed.uses
+            if not follow:
+                break
+            time.sleep(_POLL_SECONDS)
     text = f"{total.records} records read, {total.uses} uses written to the store"
     click.echo(json.dumps(asdict(total)) if as_json else text)
-
-
-def _rounds(subscription: Subscription, store: Any, *, follow: bool) -> Iterator[FeedResult]:
-    yield feed_uses(subscription, store)
-    while follow:
-        time.sleep(_POLL_SECONDS)
-        yield feed_uses(subscription, store)

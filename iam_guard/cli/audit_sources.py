@@ -18,7 +18,7 @@ from iam_guard.audit.consumer.start_position import Start
 from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.audit.verify.signed_note import KeyRing, VerifierKey
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring
-from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load
 from iam_guard.store.open_store import store_file
 
@@ -44,13 +44,9 @@ def records_of(
 
     `since` is where reading a trail begins. Raises `TrailDamaged` for a trail that differs from what was signed.
     """
-
-    def add_error(error: InvalidInput) -> None:
-        broken.append(str(error))
-
     for path in paths:
         if not path.is_dir():
-            yield from read(path, on_broken=add_error)
+            yield from read(path, on_broken=lambda error: broken.append(str(error)))
             continue
         reader = AuditReader(path, ring=ring)
         start: Start = "earliest" if since is None else since

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import import_module
-from typing import Final
 
 from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
 from iam_guard.settings import Settings, load
@@ -20,7 +19,7 @@ from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import Changes
 
-MAX_LETTERS: Final = 8192
+MAX_LETTERS = 8192
 """The maximum number of characters of a seed's changes that are recorded one by one; the rest is counted."""
 
 

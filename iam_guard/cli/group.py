@@ -16,71 +16,66 @@ from iam_guard.errors import IamGuardError, SeedError
 
 
 class CommandRow(NamedTuple):
-    """One command: its module in `iam_guard.cli`, its name there, and the first sentence of its help."""
+    """One command: its module in `iam_guard.cli` and name there, and the first sentence of its help."""
 
-    module: str
-    name: str
+    place: str
     about: str
 
 
 COMMANDS = {
     "init": CommandRow(
-        "store", "init", "Create the store, the key that encrypts its secrets, and the key that signs the audit trail."
+        "store.init", "Create the store, the key that encrypts its secrets, and the key that signs the audit trail."
     ),
-    "apply": CommandRow("store", "apply", "Apply a seed FILE, so that the store contains what it declares."),
+    "apply": CommandRow("store.apply", "Apply a seed FILE, so that the store contains what it declares."),
     "resource-policy": CommandRow(
-        *("resource_policy", "resource_policy"),
+        "resource_policy.resource_policy",
         "Put, get, delete and list the resource-based policies of an application's resources.",
     ),
     "api-key": CommandRow(
-        *("api_key", "keys"), "Create, list, activate, deactivate, rotate and delete API keys of users and roles."
+        "api_key.keys", "Create, list, activate, deactivate, rotate and delete API keys of users and roles."
     ),
     "revocation-list": CommandRow(
-        *("revocation_list", "revocation_list"), "Import and list the certificate revocation lists of trust anchors."
+        "revocation_list.revocation_list", "Import and list the certificate revocation lists of trust anchors."
     ),
-    "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
+    "serve": CommandRow("serve.serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
     "routes": CommandRow(
-        *("routes", "routes"),
+        "routes.routes",
         "List the endpoints of APP (`module:app`) and what guards them; exit code 1 if one is unguarded.",
     ),
     "reference": CommandRow(
-        *("references", "reference"),
+        "references.reference",
         "Write the service authorization reference of an application: actions, resource types, condition keys.",
     ),
     "lint": CommandRow(
-        *("lint", "lint"),
-        "Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input.",
+        "lint.lint", "Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input."
     ),
     "who-can": CommandRow(
-        *("access", "who"),
+        "access.who",
         "List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",
     ),
     "what-can": CommandRow(
-        *("access", "what"),
-        "List what PRINCIPAL (the ARN of a user, role or root user) can do, and on which resources.",
+        "access.what", "List what PRINCIPAL (the ARN of a user, role or root user) can do, and on which resources."
     ),
     "decide": CommandRow(
-        *("cases", "decide"),
+        "cases.decide",
         'Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.',
     ),
     "test": CommandRow(
-        *("cases", "test"),
-        "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`.",
+        "cases.test", "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`."
     ),
     "matrix": CommandRow(
-        *("matrix", "matrix"),
+        "matrix.matrix",
         "Show who may do what, as FILE describes, in several formats; compare it with an approved state.",
     ),
     "audit": CommandRow(
-        *("audit", "audit"),
-        "Verify the audit trail, prove and read its records, drop old ones, and replay its requests.",
+        "audit.audit", "Verify the audit trail, prove and read its records, drop old ones, and replay its requests."
     ),
     "explain": CommandRow(
-        *("cases", "explain_case"),
+        "cases.explain_case",
         "Explain why a case of FILE (JSON, JSON lines or YAML; default standard input) is allowed or denied.",
     ),
     "why": CommandRow(
-        *("why", "why"),
+        "why.why",
         "Explain why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 if any request was denied.",
     ),
 }
@@ -96,7 +91,8 @@ class _Commands(click.Group):
         row = COMMANDS.get(cmd_name)
         if row is None:
             return None
-        command: click.Command = getattr(import_module(f"iam_guard.cli.{row.module}"), row.name)
+        module, name = row.place.split(".")
+        command: click.Command = getattr(import_module(f"iam_guard.cli.{module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
