@@ -20,7 +20,9 @@ from benchmarks.peers.table import installed
 from benchmarks.world import typical
 from iam_guard.evaluation.authorizer import Authorizer, compile_policies
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.document_check import check
+from iam_guard.policy.document_check import CHECKS, STORED
+from iam_guard.policy.fault import Reading
+from iam_guard.policy.json_text import read_json
 from iam_guard.policy.parser import parse
 
 FORGET_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -55,7 +57,9 @@ def _check_and_compile(path: Path) -> Callable[[], object]:
     def load() -> list[Authorizer]:
         loaded = []
         for text in _texts(path):
-            check(parse(text))
+            document = parse(text)
+            reading = Reading(document, read_json(document.text))
+            assert all(fault.message for rule in (*STORED, *CHECKS) for fault in rule(reading))
             loaded.append(compile_policies(identity=[text]))
         return loaded
 

@@ -29,7 +29,6 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.builder import allow, allow_all_but, deny, deny_all_but, literal, policy
 from iam_guard.policy.document import Document
-from iam_guard.policy.document_check import check_source
 from iam_guard.policy.grammar import OPERATORS, SET_PREFIXES
 from iam_guard.policy.parser import parse
 from iam_guard.policy.saving import validate_for_write
@@ -37,6 +36,7 @@ from iam_guard.testing.case_answer import answer
 from iam_guard.testing.case_files import entries_of_file
 from iam_guard.testing.case_json import CaseDecoder
 from tests.laws.odd import ODD_VALUES, TEXTS, nearly
+from tests.policy.findings import check
 from tests.policy.strategies import documents, json_values
 
 TIMES = int(os.environ.get("IAM_GUARD_FUZZ", "1"))
@@ -132,9 +132,8 @@ def check_reading(source: Any, type: PolicyType) -> None:
     assert document is None or isinstance(document, Document)
     if document is not None:
         assert parse(document.text, type).digest == document.digest
+        assert all(finding.message for finding in check(document))
     own_errors_only(lambda: validate_for_write(source, type))
-    for finding in check_source(source, type):
-        assert finding.message
 
 
 @st.composite

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.document_check import check
 from iam_guard.policy.parser import parse
+from tests.policy.findings import check
 
 IDENTITY, SESSION, RESOURCE = PolicyType.IDENTITY, PolicyType.SESSION, PolicyType.RESOURCE
 TRUST, VPC, SCP, RCP = PolicyType.TRUST, PolicyType.VPC_ENDPOINT, PolicyType.SCP, PolicyType.RCP

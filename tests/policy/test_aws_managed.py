@@ -24,12 +24,12 @@ from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest, Document, Effect, Statement
-from iam_guard.policy.document_check import check
 from iam_guard.policy.grammar import OPERATORS, split_operator
 from iam_guard.policy.parser import parse
-from iam_guard.policy.quota import RAW_LIMIT, policy_size
+from iam_guard.policy.quota import MANAGED, RAW_LIMIT
 from iam_guard.policy.renderer import render
 from iam_guard.policy.saving import validate_for_write
+from tests.policy.findings import check
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "real-policies.md"
 
@@ -100,7 +100,7 @@ def test_managed_policies_pass_a_write_except_for_size() -> None:
         try:
             validate_for_write(text, PolicyType.IDENTITY, managed=True)
         except LimitExceeded:
-            assert policy_size(text) > 6144
+            assert MANAGED.size(text) > 6144
         except PolicyError as error:
             refused[name] = error.message
     assert refused.keys() == TOO_LONG, refused

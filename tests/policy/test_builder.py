@@ -27,10 +27,10 @@ from iam_guard.policy.builder import (
     policy,
 )
 from iam_guard.policy.document import Document, Effect, Statement
-from iam_guard.policy.document_check import check
 from iam_guard.policy.grammar import OPERATORS, SET_PREFIXES, split_operator
 from iam_guard.policy.parser import parse
 from iam_guard.policy.saving import validate_for_write
+from tests.policy.findings import check
 from tests.policy.strategies import documents
 
 IDENTITY, RESOURCE, TRUST = PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST

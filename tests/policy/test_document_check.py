@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import iam_guard.policy.checks
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Position
-from iam_guard.policy.document_check import check, check_source
 from iam_guard.policy.finding_codes import LEVELS
 from iam_guard.policy.parser import parse
+from tests.policy.findings import check
 from tests.policy.strategies import documents
 
 IDENTITY, SESSION, RESOURCE = PolicyType.IDENTITY, PolicyType.SESSION, PolicyType.RESOURCE
@@ -252,7 +252,7 @@ def test_check_reports_the_finding(type: PolicyType, document: dict[str, Any], c
 )
 def test_valid_document_has_no_findings(type: PolicyType, document: dict[str, Any]) -> None:
     """No check reports without a reason."""
-    assert check(parse(json.dumps(document), type)) == ()
+    assert check(parse(json.dumps(document), type)) == []
 
 
 def test_finding_has_the_position_of_value_or_name() -> None:
@@ -271,7 +271,7 @@ def test_storage_checks_apply_to_stored_documents_only() -> None:
     text = json.dumps(policy(Sid="größer…", Resource=f"arn:aws:s3:::{'x' * 7000}"), ensure_ascii=False)
     codes = [each.code for each in check(parse(text))]
     assert codes == ["JSON_SYNTAX_ERROR", "UNSUPPORTED_SID", "POLICY_SIZE_EXCEEDS_IDENTITY_POLICY_QUOTA"]
-    assert check(parse(text), stored=False) == ()
+    assert check(parse(text), stored=False) == []
 
 
 @pytest.mark.parametrize("resource", ["arn:aws:sqs:*:${aws:PrincipalAccount}:q", "arn:aws:s3:${a:b}:1:b:${c:d}"])
@@ -287,28 +287,7 @@ def test_own_partition_is_accepted_by_the_check() -> None:
     """A deployment can have ARNs with its own partition."""
     document = parse(policy(Resource="arn:acme:docs:::x"))
     assert [each.code for each in check(document)] == ["INVALID_PARTITION"]
-    assert check(document, partition="acme") == ()
-
-
-@pytest.mark.parametrize(
-    ("source", "code", "position"),
-    [
-        ('{"Version":\n x}', "JSON_SYNTAX_ERROR", Position(2, 1, 13)),
-        (b'{"Statement":\n\n []', "JSON_SYNTAX_ERROR", Position(3, 3, 18)),
-        (b"\xff", "JSON_SYNTAX_ERROR", None),
-        ({"Statement": 1}, "DATA_TYPE_MISMATCH", None),
-        ('{"Version": "1"}', "INVALID_VERSION", Position(1, 12, 12)),
-    ],
-)
-def test_refused_source_has_one_error_finding(source: Any, code: str, position: Position | None) -> None:
-    """The error of `parse` is reported as one finding at its place."""
-    findings = check_source(source)
-    assert [(finding.level, finding.code, finding.position) for finding in findings] == [("ERROR", code, position)]
-
-
-def test_parsed_source_has_the_findings_of_check() -> None:
-    """`check_source` is `check` for a valid policy."""
-    assert check_source(json.dumps(policy(Sid=""))) == check(parse(json.dumps(policy(Sid=""))))
+    assert check(document, partition="acme") == []
 
 
 @pytest.mark.parametrize("type", PolicyType)

@@ -7,7 +7,6 @@ import pytest
 
 from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.document_check import check_source
 from iam_guard.policy.grammar import (
     DOCUMENT_ELEMENTS,
     EXCLUSIVE_ELEMENTS,
@@ -23,6 +22,8 @@ from iam_guard.policy.grammar import (
     shown,
     split_operator,
 )
+from iam_guard.policy.parser import parse
+from tests.policy.findings import check
 
 # --- A.3 ---------------------------------------------------------------------------------------------------------
 
@@ -55,7 +56,10 @@ def is_good(type: PolicyType, **changes: Any) -> bool:
         part |= {name: value}
         if value is None:
             del part[name]
-    return not [each for each in check_source(json.dumps(document), type) if each.level == "ERROR"]
+    try:
+        return not [each for each in check(parse(json.dumps(document), type)) if each.level == "ERROR"]
+    except PolicyError:
+        return False
 
 
 def test_table_covers_every_element_and_type() -> None:

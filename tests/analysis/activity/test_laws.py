@@ -22,7 +22,6 @@ from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
-from iam_guard.policy.document_check import check
 from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import MANAGED
 from iam_guard.settings import Settings
@@ -30,6 +29,7 @@ from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.list_sink import ListSink
+from tests.policy.findings import check
 
 ACME, GLOBEX, OTHER = "111122223333", "444455556666", "777788889999"
 ROLE = f"arn:aws:iam::{ACME}:role/team/auditor"
@@ -183,7 +183,7 @@ def test_documents_pass_validation(
     generated = generate_policy(aggregate_activity(recorder.records(CALLERS[USER], requests), USER), TEMPLATES, options)
     for document in generated.documents:
         text = document.to_json()
-        assert check(parse(text, PolicyType.IDENTITY)) == ()
+        assert check(parse(text, PolicyType.IDENTITY)) == []
         assert MANAGED.size(text) <= MANAGED.characters
         for statement in document.document.statements:
             assert not any("*" in action or "?" in action for action in statement.actions or ())
