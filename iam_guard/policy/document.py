@@ -33,6 +33,8 @@ class Position:
 PrincipalEntry: TypeAlias = tuple[str, str]
 """(kind, value); kind is `AWS`, `Federated`, `Service` or `CanonicalUser`; a bare `"*"` is `("AWS", "*")`, G-45."""
 
+ANY_PRINCIPAL: Final = (("AWS", "*"),)
+
 
 @dataclass(frozen=True, slots=True)
 class ConditionTest:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.document import LEGACY, ConditionTest, Document, Effect, PrincipalEntry, Statement
+from iam_guard.policy.document import ANY_PRINCIPAL, LEGACY, ConditionTest, Document, Effect, PrincipalEntry, Statement
 from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS
 from iam_guard.policy.grammar import (
     DOCUMENT_ELEMENTS,
@@ -99,7 +99,7 @@ class _DocumentReader:
             return None
         value, path = members[element], (*path, element)
         if value == "*":
-            return (("AWS", "*"),)  # G-45
+            return ANY_PRINCIPAL  # G-45
         if isinstance(value, str):
             message = f"expected `*` or an object, got {quoted(value)}"
             raise self.source.refusal(message, path, finding="INVALID_PRINCIPAL_FORMAT")  # G-40

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from json.encoder import JSONEncoder, encode_basestring
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple, TypeAlias, final
 
 from iam_guard.errors import PolicyError
@@ -126,7 +126,7 @@ def steps_of(place: str) -> Path:
 def from_mapping(source: Mapping[str, Any], limit: int = MAX_CHARACTERS) -> JsonText:
     """Convert a decoded document; raise `PolicyError` for a value that is not JSON. Its text is the canonical JSON."""
     root = _TreeBuilder(limit).value(source, ())
-    text = _CANONICAL(source)  # cannot fail: the source was converted to a tree
+    text = canonical(root)
     if len(text) > limit:
         raise size_refusal(limit, f", got {len(text)}")
     return JsonText(text, root, {}, (0,))
@@ -196,14 +196,6 @@ def _number(value: float, path: Path) -> Number:
 
 
 # --- to canonical text -----------------------------------------------------------------------------------------------
-
-
-def _as_dict(value: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(value.items())
-
-
-_CANONICAL = JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_as_dict).encode
-"""Serializes decoded JSON to the same text as `canonical` does a tree."""
 
 
 def canonical(value: Value) -> str:

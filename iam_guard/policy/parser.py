@@ -1,23 +1,8 @@
 """Parse policy text into a Document (rules A, N-9).
 
-`parse` refuses
-
-- text that is not exactly one JSON value of at most 1,048,576 characters and 64 levels, or has a duplicate key (G-10);
-- a value that is not an object; an unknown (case-sensitive) element, statement element or principal key (G-1, G-2,
-  G-20, G-40); a wrong JSON type, null included (G-16, G-17);
-- an unknown `Version`, a missing `Statement`, a missing or unknown `Effect` (G-3, G-7, G-21);
-- both or neither of `Action` and `NotAction` (G-22); both of `Resource` and `NotResource`, both of `Principal` and
-  `NotPrincipal` (G-23); neither of `Resource` and `NotResource` where the type of policy requires one (A.3);
-- a principal in an identity-based, boundary, session or service control policy (G-30); `Resource`, `NotResource` or
-  `NotPrincipal` in a trust policy (G-32); `NotPrincipal` with `Allow` (G-34);
-- a wildcard in a `Federated` or `Service` principal (G-46), a principal string other than `*` (G-40);
-- an action that is neither `*` nor `prefix:name` with a literal prefix and one colon (G-60, G-61, G-62);
-- a resource that is neither `*` nor an ARN (G-63), has a wildcard in its service field (G-65), or has fewer than six
-  fields outside of identity-based policies and boundaries (G-64);
-- an unknown operator, `NullIfExists` (G-66, C-30); a condition key that is not `prefix:name` (G-67); two keys of one
-  operator that differ by letter case (G-11).
-
-Everything else can be evaluated; a write refuses more (`saving`).
+`parse` refuses what is not exactly one JSON value (`json_text`), what a Document cannot represent (`document_shape`),
+and what has no meaning: the rows of `document_refusals` that always apply. Everything else can be evaluated; a write
+refuses more (`saving`).
 """
 
 from __future__ import annotations

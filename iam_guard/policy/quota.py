@@ -11,6 +11,8 @@ from iam_guard.model.decision import PolicyType
 RAW_LIMIT = 131_072
 """The maximum length of a document in a request, white space included (rule G-74)."""
 
+_WHITE_SPACE = str.maketrans("", "", " \t\n\r")  # G-70, G-71
+
 EntityKind = Literal["user", "role", "group"]
 
 
@@ -24,7 +26,7 @@ class SizeQuota:
 
     def size(self, text: str) -> int:
         """Return the size of a document as this quota counts it."""
-        return len(text) if self.counts_space else policy_size(text)
+        return len(text) if self.counts_space else len(text.translate(_WHITE_SPACE))
 
     def check(self, size: int) -> None:
         """Raise `LimitExceeded` with IAM's message if `size` is over the quota."""
@@ -39,7 +41,6 @@ INLINE: dict[EntityKind, SizeQuota] = {
     "group": SizeQuota("GroupPolicySize", 5120),
 }  # G-70: all inline policies of one entity together
 TRUST = SizeQuota("ACLSizePerRole", 2048)  # G-71
-TRUST_RAISED = SizeQuota("ACLSizePerRole", 8192)  # G-71
 SCP = SizeQuota("ServiceControlPolicySize", 10240, counts_space=True)  # G-72
 RCP = SizeQuota("ResourceControlPolicySize", 5120, counts_space=True)  # G-72
 SESSION = SizeQuota("SessionPolicySize", 2048, counts_space=True)  # G-73: with the ARNs of passed managed policies
@@ -58,11 +59,3 @@ _OF_TYPE = {
 def size_quota(type: PolicyType, *, managed: bool = False) -> SizeQuota | None:
     """Return the quota for one document; None if the quota is for several together, or set by the service."""
     return MANAGED if managed else _OF_TYPE.get(type)
-
-
-_WHITE_SPACE = str.maketrans("", "", " \t\n\r")
-
-
-def policy_size(text: str) -> int:
-    """Return the number of characters of a document without white space (rules G-70, G-71)."""
-    return len(text.translate(_WHITE_SPACE))

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from iam_guard.policy.document import ConditionTest, Document, PrincipalEntry, Statement
+from iam_guard.policy.document import ANY_PRINCIPAL, ConditionTest, Document, PrincipalEntry, Statement
 
 
 def render(document: Document) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _strings(values: Iterable[str] | None) -> str | list[str] | None:
 def _principals(entries: tuple[PrincipalEntry, ...] | None) -> str | dict[str, Any] | None:
     if entries is None:
         return None
-    if entries == (("AWS", "*"),):
+    if entries == ANY_PRINCIPAL:
         return "*"  # G-45
     kinds: dict[str, list[str]] = {}
     for kind, value in entries:

@@ -12,8 +12,6 @@ from iam_guard.policy.quota import (
     SCP,
     SESSION,
     TRUST,
-    TRUST_RAISED,
-    policy_size,
     size_quota,
 )
 
@@ -22,7 +20,7 @@ def test_quotas_are_those_of_aws() -> None:
     """G-70 to G-74."""
     assert MANAGED.characters == 6144
     assert {kind: quota.characters for kind, quota in INLINE.items()} == {"user": 2048, "role": 10240, "group": 5120}
-    assert (TRUST.characters, TRUST_RAISED.characters) == (2048, 8192)
+    assert TRUST.characters == 2048
     assert (SCP.characters, RCP.characters, SESSION.characters) == (10240, 5120, 2048)
     assert RAW_LIMIT == 131_072
 
@@ -30,7 +28,6 @@ def test_quotas_are_those_of_aws() -> None:
 @pytest.mark.parametrize(("text", "size"), [("", 0), ("{ }\n", 2), ('{"a b":\t\r\n"c d"}', 11), ("\u00a0", 1)])
 def test_white_space_does_not_count(text: str, size: int) -> None:
     """G-70: space, tab, line feed and carriage return, anywhere."""
-    assert policy_size(text) == size
     assert MANAGED.size(text) == size
     assert SCP.size(text) == len(text)
 

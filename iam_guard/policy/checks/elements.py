@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.document import LATEST, Effect, Statement
+from iam_guard.policy.document import ANY_PRINCIPAL, LATEST, Effect, Statement
 from iam_guard.policy.fault import Fault, Reading, actions, place, resources
 from iam_guard.policy.grammar import (
     ACTIONS,
@@ -24,8 +24,6 @@ from iam_guard.policy.grammar import (
 )
 from iam_guard.policy.json_tree import Path, Value
 from iam_guard.policy.quota import size_quota
-
-ANY_PRINCIPAL = (("AWS", "*"),)  # G-45
 
 # --- the document ------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ def syntax(reading: Reading) -> Iterator[Fault]:
     """Report malformed variables (V-1)."""
     if reading.document.version != LATEST:
         return
-    for text, path in chain(_resource_texts(reading), _condition_texts(reading)):
+    for text, path in _texts(reading):
         for opening in _OPENING.finditer(text):
             code = _syntax_fault(opening[1], closed=bool(opening[2]))
             if code:
@@ -48,7 +48,7 @@ def unsupported_version(reading: Reading) -> Iterator[Fault]:
     """Report variables in a `Version` without variables (V-2)."""
     if reading.document.version == LATEST:
         return
-    for text, path in chain(_resource_texts(reading), _condition_texts(reading)):
+    for text, path in _texts(reading):
         if _OPENING.search(text):
             message = f"variables require the `Version` `{LATEST}`; {quoted(text)} is compared literally"
             yield Fault("VARIABLE_UNSUPPORTED_IN_VERSION", message, path)
@@ -81,12 +81,12 @@ def unsupported_operator(reading: Reading) -> Iterator[Fault]:
                 yield Fault("INVALID_VARIABLE_FOR_OPERATOR", message, path)
 
 
-def _resource_texts(reading: Reading) -> Iterator[tuple[str, Path]]:
-    return ((entry.value, entry.path) for entry in resources(reading.document))
-
-
-def _condition_texts(reading: Reading) -> Iterator[tuple[str, Path]]:
-    return chain.from_iterable(tested.values() for tested in conditions(reading.document))
+def _texts(reading: Reading) -> Iterator[tuple[str, Path]]:
+    """Yield the texts that may contain variables, with their paths."""
+    for entry in resources(reading.document):
+        yield entry.value, entry.path
+    for tested in conditions(reading.document):
+        yield from tested.values()
 
 
 def _other_texts(reading: Reading) -> Iterator[tuple[str, Path, bool]]:
