@@ -54,8 +54,7 @@ def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guards: Any, h
 
 def catalogues_of(endpoints: Iterable[Endpoint]) -> list[Catalogue]:
     """Return the distinct catalogues of the requirements of `endpoints`."""
-    requirements = (requirement for endpoint in endpoints for requirement in endpoint.requirements)
-    catalogues = [requirement.catalogue for requirement in requirements if requirement.catalogue is not None]
+    catalogues = [requirement.catalogue for endpoint in endpoints for requirement in endpoint.requirements]
     return list({id(catalogue): catalogue for catalogue in catalogues}.values())
 
 

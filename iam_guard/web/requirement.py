@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypedDict
 
 from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.model.catalogue import Catalogue
@@ -20,6 +20,17 @@ ResourceLoader: TypeAlias = Callable[..., "Resource | str | Awaitable[Resource |
 ContextLoader: TypeAlias = Callable[..., "Keys | Awaitable[Keys]"]
 ResourceSource: TypeAlias = str | ResourceLoader
 ContextSource: TypeAlias = Keys | ContextLoader | None
+
+
+class RequirementOptions(TypedDict, total=False):
+    """The options of `Service.requires`, for functions that pass them on."""
+
+    resource: ResourceSource
+    context: ContextSource
+    conceal: bool
+    unsigned_payload: bool
+    raw: Collection[str]
+
 
 MARK: Final = "__iam_guard__"
 """The attribute of an endpoint with its guard: a `Requirement`, `PUBLIC` or `OWN_GUARD`."""
@@ -45,42 +56,55 @@ class Requirement:
     loader: ResourceLoader | None
     context: ContextSource
     conceal: bool
-    unsigned_payload: bool = False
-    raw: frozenset[str] = frozenset()
+    unsigned_payload: bool
+    raw: frozenset[str]
     """The parameters whose values are data, so that any text may be part of an ARN."""
-    catalogue: Catalogue | None = field(default=None, compare=False, repr=False)
+    catalogue: Catalogue = field(compare=False, repr=False)
     """The catalogue that declares the action."""
 
     @classmethod
-    def of(
+    def declare(
         cls,
+        catalogue: Catalogue,
         action: str,
-        resource: ResourceSource,
-        context: ContextSource,
         *,
-        conceal: bool,
-        service: str,
+        resource: ResourceSource = "*",
+        context: ContextSource = None,
+        conceal: bool = False,
         unsigned_payload: bool = False,
         raw: Collection[str] = (),
-        catalogue: Catalogue | None = None,
     ) -> Requirement:
-        """Parse a declaration; raise `ConfigurationError` if it is invalid."""
-        _check_sources(resource, context, action)
+        """Parse a declaration, and add it to the catalogue. Raises `ConfigurationError` if it is invalid."""
+        name = f"{catalogue.service}:{action}"
+        _check_sources(resource, context, name)
         template = loader = None
         parameters: Collection[str] = ()
         if not isinstance(resource, str):
             loader = resource
             parameters = loader_signature(resource).names if raw else ()
         elif resource != "*":
-            template = ResourceTemplate(resource, service=service, raw=raw)
+            template = ResourceTemplate(resource, service=catalogue.service, raw=raw)
             parameters = template.parameters
-        _check_raw_names(raw, parameters, action)
-        return cls(action, template, loader, context, conceal, unsigned_payload, frozenset(raw), catalogue)
+        _check_raw_names(raw, parameters, name)
+        requirement = cls(name, template, loader, context, conceal, unsigned_payload, frozenset(raw), catalogue)
+        catalogue.declare_use(
+            action,
+            requirement.resource,
+            is_loader=loader is not None,
+            keys=list(context) if isinstance(context, Mapping) else (),
+            has_open_keys=callable(context),
+        )
+        return requirement
+
+    @property
+    def resource(self) -> str:
+        """The text of the template, or the name of the loader, for people."""
+        if self.loader is not None:
+            return f"{getattr(self.loader, '__name__', 'loader')}()"
+        return self.template.text if self.template else "*"
 
     def __str__(self) -> str:
-        if self.loader is not None:
-            return f"{self.action} on {getattr(self.loader, '__name__', 'loader')}()"
-        return f"{self.action} on {self.template.text if self.template else '*'}"
+        return f"{self.action} on {self.resource}"
 
     def check_parameter_types(self, handler: Callable[..., Any], path: str = "") -> None:
         """Raise `ConfigurationError` if a handler's annotations or its route's path can't fill the template."""

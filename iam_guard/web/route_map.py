@@ -14,16 +14,16 @@ without a route is an error, so that an outdated map is noticed. Decorators of h
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.endpoints import Endpoint, check_handler_parameters, handler_identity
 from iam_guard.web.mapped_route import MappedRoute, Mark
-from iam_guard.web.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
-from iam_guard.web.service import Service
+from iam_guard.web.requirement import PUBLIC, Requirement, RequirementOptions
+from iam_guard.web.service import Service, split_action
 
 ANY = "ANY"
 """A method of rows: all methods without their own row. Mounted applications have only this one."""
@@ -78,12 +78,8 @@ class RouteMap:
         path: str,
         action: str,
         *,
-        resource: ResourceSource = "*",
-        context: ContextSource = None,
-        conceal: bool = False,
-        unsigned_payload: bool = False,
-        raw: Collection[str] = (),
         host: str | None = None,
+        **options: Unpack[RequirementOptions],
     ) -> None:
         """Require `action` (`docs:GetDocument`) for a route; the other arguments are those of `Service.requires`.
 
@@ -91,13 +87,9 @@ class RouteMap:
         row uses that of `GET`. `host` is the host template of a route. Raises `ConfigurationError` for an invalid or
         duplicate row.
         """
-        prefix, colon, name = action.partition(":")
-        if not colon:
-            raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place=path)
+        prefix, name = split_action(action, path)
         service = self._services.get(prefix) or Service(prefix)
-        requirement = service.requirement(
-            name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw
-        )
+        requirement = service.requirement(name, **options)
         self._add(method, path, host, requirement)
         self._services[prefix] = service
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import require_allowed
@@ -20,7 +20,7 @@ from iam_guard.model.reference import AccessLevel, ServiceReference
 from iam_guard.model.request import Resource
 from iam_guard.web.call_context import recording_refusal
 from iam_guard.web.enforcement import BoundRequirement, decide_here, decide_here_async
-from iam_guard.web.requirement import MARK, PUBLIC, ContextSource, Requirement, ResourceSource
+from iam_guard.web.requirement import MARK, PUBLIC, ContextSource, Requirement, RequirementOptions, ResourceSource
 from iam_guard.web.resource_template import ResourceTemplate
 
 P = ParamSpec("P")
@@ -71,37 +71,10 @@ class Service:
         )
         return functools.partial(_guard_handler, requirement)
 
-    def requirement(
-        self,
-        action: str,
-        *,
-        resource: ResourceSource = "*",
-        context: ContextSource = None,
-        conceal: bool = False,
-        unsigned_payload: bool = False,
-        raw: Collection[str] = (),
-    ) -> Requirement:
+    def requirement(self, action: str, **options: Unpack[RequirementOptions]) -> Requirement:
         """Declare a requirement without a handler, for guards that run before handlers."""
         _check_action_name(action, self.name)
-        label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
-        requirement = Requirement.of(
-            f"{self.name}:{action}",
-            resource,
-            context,
-            conceal=conceal,
-            service=self.name,
-            unsigned_payload=unsigned_payload,
-            raw=raw,
-            catalogue=self.catalogue,
-        )
-        self.catalogue.declare_use(
-            action,
-            label,
-            is_loader=requirement.loader is not None,
-            keys=list(context) if isinstance(context, Mapping) else (),
-            has_open_keys=callable(context),
-        )
-        return requirement
+        return Requirement.declare(self.catalogue, action, **options)
 
     # --- declarations without a decorator ----------------------------------------------------------------------------
 
@@ -179,24 +152,19 @@ class Service:
             return require_allowed(self.decide(action, resource, context))
 
 
-def requires(
-    action: str,
-    *,
-    resource: ResourceSource = "*",
-    context: ContextSource = None,
-    conceal: bool = False,
-    unsigned_payload: bool = False,
-    raw: Collection[str] = (),
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def requires(action: str, **options: Unpack[RequirementOptions]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Require an action with its complete name, as `Service.requires`: `@requires("docs:GetDocument", …)`."""
     _check_action_name(action, "requires")
-    prefix, colon, name = action.partition(":")
+    service, name = split_action(action, "requires")
+    return Service(service).requires(name, **options)
+
+
+def split_action(action: str, place: str) -> tuple[str, str]:
+    """Return the service and the name of an action. Raises `ConfigurationError` for a name without a service."""
+    service, colon, name = action.partition(":")
     if not colon:
-        raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place="requires")
-    service = Service(prefix)
-    return service.requires(
-        name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw
-    )
+        raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place=place)
+    return service, name
 
 
 def public(endpoint: T) -> T:
@@ -212,10 +180,6 @@ def _check_action_name(action: object, place: str) -> None:
         raise ConfigurationError(message, place=place)
 
 
-def _first_line(handler: Callable[..., Any]) -> str:
-    return (inspect.getdoc(handler) or "").partition("\n")[0].strip()
-
-
 def _guard_handler(requirement: Requirement, handler: Callable[P, R]) -> Callable[P, R]:
     if inspect.isclass(handler) or not callable(handler):
         message = "expected a function or method; of an endpoint class, decorate each method (get, post, …)"
@@ -223,8 +187,8 @@ def _guard_handler(requirement: Requirement, handler: Callable[P, R]) -> Callabl
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise ConfigurationError("expected a handler that returns, got a generator", place=requirement.action)
     bound = BoundRequirement(requirement, handler)
-    if requirement.catalogue is not None:
-        requirement.catalogue.describe(requirement.action.partition(":")[2], _first_line(handler))
+    docstring = (inspect.getdoc(handler) or "").partition("\n")[0].strip()
+    requirement.catalogue.describe(requirement.action.partition(":")[2], docstring)
     if inspect.iscoroutinefunction(handler):
 
         @functools.wraps(handler)

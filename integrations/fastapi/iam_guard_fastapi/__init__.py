@@ -7,8 +7,8 @@ for the OpenAPI document; `public_docs` and `guard_docs` for FastAPI's documenta
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeAlias, Unpack
 
 from fastapi import Depends, FastAPI
 from fastapi.requests import HTTPConnection
@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from iam_guard import (
     Principal,
-    Resource,
     Service,
     current_principal,
     describe_openapi,
@@ -24,11 +23,10 @@ from iam_guard import (
     public,
     requires,
 )
+from iam_guard.web.requirement import RequirementOptions
 
 __all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "public_access", "public_docs"]
 
-ResourceSource: TypeAlias = str | Callable[..., Resource | str | Awaitable[Resource | str | None] | None]
-ContextSource: TypeAlias = Mapping[str, Any] | Callable[..., Any] | None
 Guarding: TypeAlias = Callable[[HTTPConnection], Awaitable[Principal]]
 
 
@@ -46,16 +44,7 @@ async def public_access() -> None:
     """Declare the unguarded handlers of a router public: `APIRouter(dependencies=[Depends(public_access)])`."""
 
 
-def guarded(
-    action: str,
-    *,
-    service: Service | None = None,
-    resource: ResourceSource = "*",
-    context: ContextSource = None,
-    conceal: bool = False,
-    unsigned_payload: bool = False,
-    raw: Collection[str] = (),
-) -> Guarding:
+def guarded(action: str, *, service: Service | None = None, **options: Unpack[RequirementOptions]) -> Guarding:
     """Return a dependency that accepts requests only of callers who are allowed `action` on `resource`.
 
     `action` is a complete name, `docs:GetDocument`; with `service`, the name without prefix. The other arguments are
@@ -64,7 +53,7 @@ def guarded(
     """
     declare = requires if service is None else service.requires
 
-    @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw)
+    @declare(action, **options)
     async def dependency(request: HTTPConnection) -> Principal:
         return current_principal()
 

@@ -11,9 +11,9 @@ the scope.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from copy import copy
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 import anyio.to_thread
 import msgspec
@@ -37,7 +37,6 @@ from iam_guard import (
     GuardMiddleware,
     IamGuardError,
     Principal,
-    Resource,
     RouteMap,
     Service,
     current_principal,
@@ -48,12 +47,11 @@ from iam_guard import (
 )
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.endpoints import check_handler_parameters, unguarded_message
+from iam_guard.web.requirement import RequirementOptions
 
 __all__ = ["Caller", "GuardPlugin", "caller", "guarded", "public_access"]
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
-ResourceSource: TypeAlias = str | Callable[..., Resource | str | Awaitable[Resource | str | None] | None]
-ContextSource: TypeAlias = Mapping[str, Any] | Callable[..., Any] | None
 
 
 class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
@@ -158,14 +156,7 @@ async def public_access(connection: Connection, handler: BaseRouteHandler) -> No
 
 
 def guarded(
-    action: str,
-    *,
-    service: Service | None = None,
-    resource: ResourceSource = "*",
-    context: ContextSource = None,
-    conceal: bool = False,
-    unsigned_payload: bool = False,
-    raw: Collection[str] = (),
+    action: str, *, service: Service | None = None, **options: Unpack[RequirementOptions]
 ) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
     """Return a Litestar guard that accepts requests only of callers who are allowed `action` on `resource`.
 
@@ -174,7 +165,7 @@ def guarded(
     """
     declare = requires if service is None else service.requires
 
-    @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw)
+    @declare(action, **options)
     async def guard(request: Connection, handler: BaseRouteHandler) -> None: ...
 
     return guard
