@@ -163,9 +163,9 @@ class Guard:
         """
         if self.trail.may_block(action):
             return None
-        if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
-            return None  # the application's loader may query its own tables
         question = self._question(principal, action, resource, context, call)
+        if not question.is_described:
+            return None  # the application's loader may query its own tables
         try:
             return self._decide_and_record(question, self._store.cache_only)
         except CacheMiss:

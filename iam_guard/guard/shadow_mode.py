@@ -8,12 +8,12 @@ with its condition keys; the caller's tags and permissions boundary are those of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
-from fnmatch import translate
+from functools import lru_cache
 
 from iam_guard.errors import CacheMiss
+from iam_guard.evaluation.matching.pattern import compile_any, read_wildcards
 from iam_guard.guard.loader import Loader, Question
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
@@ -33,8 +33,8 @@ class ShadowMode:
         self._store = store
         self._loader = Loader(store, size=size)
         self._laid_over = laid_over
-        self._patterns = [re.compile(translate(action.lower().replace("[", "[[]"))) for action in actions]
-        self._is_selected: dict[str, bool] = {}
+        selected = compile_any(read_wildcards(action.lower()) for action in actions)
+        self._selects = lru_cache(_MAX_CACHED)(lambda action: selected(action.lower()))
         self._by_name: dict[int, tuple[Principal, Principal]] = {}
 
     def difference(self, decision: Decision, question: Question, *, cache_only: bool = False) -> Decision | None:
@@ -56,15 +56,6 @@ class ShadowMode:
     def close(self) -> None:
         """Close the candidate's store."""
         self._store.close()
-
-    def _selects(self, action: str) -> bool:
-        selected = self._is_selected.get(action)
-        if selected is None:
-            if len(self._is_selected) >= _MAX_CACHED:
-                self._is_selected.clear()
-            folded = action.lower()
-            selected = self._is_selected[action] = any(pattern.fullmatch(folded) for pattern in self._patterns)
-        return selected
 
     def _is_of_another_state(self, found: Decision, decision: Decision) -> bool:
         """Return whether the policies changed in between, so that the difference may not be the candidate's."""
