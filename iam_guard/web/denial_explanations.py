@@ -11,13 +11,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final, cast
 
-from iam_guard.errors import AccessDenied, IamGuardError
+from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.explanation import Explanation, without_organization
 from iam_guard.guard.guard import Guard
 from iam_guard.guard.request_context import RequestContext
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import Resource
-from iam_guard.web.refusal import BlockingFormat, Refusal, RefusalFormat, problem_document
+from iam_guard.web.refusal import BlockingFormat, Refusal, RefusalFormat, decision_of, problem
 
 EXPLAIN_DECISION: Final = "iam:ExplainDecision"
 
@@ -48,6 +48,6 @@ def explanation_for_caller(guard: Guard, decision: Decision) -> Explanation | No
 
 
 def _explained_problem(guard: Guard, error: IamGuardError, request_id: str) -> Refusal:
-    decision = error.decision if isinstance(error, AccessDenied) else None
-    explanation = explanation_for_caller(guard, decision) if isinstance(decision, Decision) else None
-    return problem_document(error, request_id, {} if explanation is None else {"explanation": explanation.to_dict()})
+    decision = decision_of(error)
+    explanation = None if decision is None else explanation_for_caller(guard, decision)
+    return problem(error, request_id, {} if explanation is None else {"explanation": explanation.to_dict()})

@@ -44,29 +44,11 @@ class BlockingFormat:
         return self.form(error, request_id)
 
 
-def problem(error: IamGuardError, request_id: str) -> Refusal:
-    """Return an `application/problem+json` response with AWS's code and message and the request id (RFC 9457)."""
-    return problem_document(error, request_id)
+def problem(error: IamGuardError, request_id: str, extra: Mapping[str, object] = MappingProxyType({})) -> Refusal:
+    """Return an `application/problem+json` response with AWS's code and message and the request id (RFC 9457).
 
-
-def problem_with_message(guard: Guard) -> RefusalFormat:
-    """Return the format of `problem` with the member `encodedMessage` for denials of authenticated callers.
-
-    The message contains the reason, encrypted for the caller's account: STS `DecodeAuthorizationMessage` decodes it.
+    `extra` are additional members.
     """
-
-    def form(error: IamGuardError, request_id: str) -> Refusal:
-        decision = error.decision if isinstance(error, AccessDenied) else None
-        message = guard.encoded_message(decision) if isinstance(decision, Decision) else None
-        return problem_document(error, request_id, {} if message is None else {"encodedMessage": message})
-
-    return form
-
-
-def problem_document(
-    error: IamGuardError, request_id: str, extra: Mapping[str, object] = MappingProxyType({})
-) -> Refusal:
-    """Return the response of `problem` with additional members."""
     error = challenge_anonymous(error)
     document: dict[str, object] = {
         "type": "about:blank",
@@ -91,6 +73,20 @@ def problem_document(
     return Refusal(error.status, tuple(headers), json.dumps(document).encode())
 
 
+def problem_with_message(guard: Guard) -> RefusalFormat:
+    """Return the format of `problem` with the member `encodedMessage` for denials of authenticated callers.
+
+    The message contains the reason, encrypted for the caller's account: STS `DecodeAuthorizationMessage` decodes it.
+    """
+
+    def form(error: IamGuardError, request_id: str) -> Refusal:
+        decision = decision_of(error)
+        message = None if decision is None else guard.encoded_message(decision)
+        return problem(error, request_id, {} if message is None else {"encodedMessage": message})
+
+    return form
+
+
 _GENERIC_DETAILS = {
     500: "the service could not answer the request",
     503: "no decision can be made at the moment, so the request is denied",
@@ -99,12 +95,16 @@ _GENERIC_DETAILS = {
 
 def challenge_anonymous(error: IamGuardError) -> IamGuardError:
     """Return the denial of an anonymous caller as a request for credentials (design 4.5: 401, not 403)."""
-    if not isinstance(error, AccessDenied) or not isinstance(error.decision, Decision):
+    decision = decision_of(error)
+    if decision is None or decision.request.principal.type is not PrincipalType.ANONYMOUS:
         return error
-    request = error.decision.request
-    if request.principal.type is not PrincipalType.ANONYMOUS:
-        return error
-    return authentication_required(request.action)
+    return authentication_required(decision.request.action)
+
+
+def decision_of(error: IamGuardError) -> Decision | None:
+    """Return the decision that an error reports; None if it is not a denial."""
+    decision = error.decision if isinstance(error, AccessDenied) else None
+    return decision if isinstance(decision, Decision) else None
 
 
 def authentication_required(action: str) -> MissingAuthenticationToken:
