@@ -17,7 +17,7 @@ from iam_guard.guard.guard import require_allowed
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
-from iam_guard.web.call_context import CurrentCall, current_call, recording_refusal
+from iam_guard.web.call_context import CurrentCall, recording_refusal
 from iam_guard.web.loader_calls import call_loader
 from iam_guard.web.parameter_values import check_arn_segments
 from iam_guard.web.refusal import authentication_required
@@ -59,7 +59,7 @@ class BoundRequirement:
             arguments, resource = self._prepare(call, args, kwargs)
             if self._requirement.loader is not None:
                 resource = self._loaded_resource(call, call_loader(self._requirement.loader, arguments))
-            decision = _decide(call, self._requirement.action, resource, self._keys(self._context(arguments)))
+            decision = decide_in(call, self._requirement.action, resource, self._keys(self._context(arguments)))
             if not decision.allowed:
                 self._refuse(decision)
 
@@ -72,7 +72,7 @@ class BoundRequirement:
                 is_loading = not isinstance(loaded, _RESOURCE_TYPES) and inspect.isawaitable(loaded)
                 resource = self._loaded_resource(call, await loaded if is_loading else loaded)
             keys = None if self._requirement.context is None else await self._awaited_keys(arguments)
-            decision = await _decide_async(call, self._requirement.action, resource, keys)
+            decision = await decide_in_async(call, self._requirement.action, resource, keys)
             if not decision.allowed:
                 self._refuse(decision)
 
@@ -142,7 +142,7 @@ class BoundRequirement:
     def _loaded_resource(self, call: CurrentCall, resource: Any) -> str | Resource:
         """Return what the loader returned; raise for a missing resource, and for one without a complete ARN."""
         if isinstance(resource, _RESOURCE_TYPES):
-            named = _require_arn(resource, self._requirement.action)
+            named = require_arn(resource, self._requirement.action)
             if not self._requirement.raw:
                 check_arn_segments(named.arn if isinstance(named, Resource) else named)
             return named
@@ -174,17 +174,7 @@ def _is_routed(scope: Mapping[str, Any]) -> bool:
     return "path_params" in scope and any(callable(scope.get(name)) for name in _ROUTER_KEYS)
 
 
-def decide_here(action: str, resource: str | Resource, context: Keys | None) -> Decision:
-    """Return the decision of the current call's guard for its caller."""
-    return _decide(current_call(), action, _require_arn(resource, action), context)
-
-
-async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
-    """Return the decision of the current call's guard; use a thread if the store or the disk must be accessed."""
-    return await _decide_async(current_call(), action, _require_arn(resource, action), context)
-
-
-def _require_arn(resource: str | Resource, action: str) -> str | Resource:
+def require_arn(resource: str | Resource, action: str) -> str | Resource:
     """Return the resource if it has a complete ARN; raise `ConfigurationError` otherwise."""
     arn = resource.arn if isinstance(resource, Resource) else resource
     if isinstance(arn, str) and (arn.startswith("arn:") or arn == "*"):
@@ -193,12 +183,14 @@ def _require_arn(resource: str | Resource, action: str) -> str | Resource:
     raise ConfigurationError(message, place=action)
 
 
-async def _decide_async(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
+async def decide_in_async(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
+    """Decide as `decide_in` does; use a thread if the store or the disk must be accessed."""
     decision = call.guard.decide_from_cache(call.caller_for(action), action, resource, context, call=call.facts)
     if decision is None:
-        return await anyio.to_thread.run_sync(_decide, call, action, resource, context)
+        return await anyio.to_thread.run_sync(decide_in, call, action, resource, context)
     return call.record_decision(decision)
 
 
-def _decide(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
+def decide_in(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
+    """Return the decision of the call's guard for its caller, and record it in the call."""
     return call.record_decision(call.guard.decide(call.caller_for(action), action, resource, context, call=call.facts))

@@ -18,8 +18,8 @@ from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
 from iam_guard.model.reference import AccessLevel, ServiceReference
 from iam_guard.model.request import Resource
-from iam_guard.web.call_context import recording_refusal
-from iam_guard.web.enforcement import BoundRequirement, decide_here, decide_here_async
+from iam_guard.web.call_context import current_call, recording_refusal
+from iam_guard.web.enforcement import BoundRequirement, decide_in, decide_in_async, require_arn
 from iam_guard.web.requirement import MARK, PUBLIC, ContextSource, Requirement, RequirementOptions, ResourceSource
 from iam_guard.web.resource_template import ResourceTemplate
 
@@ -136,13 +136,15 @@ class Service:
 
         `resource` is an ARN or a `Resource`. Raises `ConfigurationError` outside of a call.
         """
-        return decide_here(str(self.catalogue.declare(action)), resource, context)
+        name = str(self.catalogue.declare(action))
+        return decide_in(current_call(), name, require_arn(resource, name), context)
 
     async def decide_async(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
     ) -> Decision:
         """Decide as `decide` does; use a thread if the store must be queried."""
-        return await decide_here_async(str(self.catalogue.declare(action)), resource, context)
+        name = str(self.catalogue.declare(action))
+        return await decide_in_async(current_call(), name, require_arn(resource, name), context)
 
     def authorize(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
