@@ -85,12 +85,10 @@ class HashedParts:
     `digest` and `size` cover the bytes read before; of these, `pending` was not passed on yet.
     """
 
-    def __init__(
-        self, stated: str, *, max_size: int, digest: Digest | None = None, size: int = 0, pending: bytes = b""
-    ) -> None:
+    def __init__(self, stated: str, *, max_size: int, digest: Digest, size: int, pending: bytes) -> None:
         self._stated = stated
         self._max_size = max_size
-        self._digest = hashlib.sha256() if digest is None else digest
+        self._digest = digest
         self._size = size
         self._pending = pending
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Protocol
 
@@ -41,34 +42,25 @@ class InputStream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+@dataclass(eq=False, slots=True)
 class RequestBody:
     """The body that the application reads.
 
     `hash` and `chunks` are the arguments of `Guard.authenticate`; `length` is that of the content, None if unknown.
     """
 
+    stream: io.BufferedIOBase | InputStream
+    length: int | None
+    computed: str = EMPTY_HASH
+    """The hexadecimal SHA-256 of the body; before it is read, the stated one."""
+    is_unsigned: bool = False
+    chunks: ChunkedBody | None = None
     refusal: IamGuardError | None = None
     reservation: Reservation | None = None
     """The memory that it takes, if it is buffered."""
 
-    def __init__(
-        self,
-        stream: io.BufferedIOBase | InputStream,
-        length: int | None,
-        *,
-        computed: str = EMPTY_HASH,
-        is_unsigned: bool = False,
-        chunks: ChunkedBody | None = None,
-    ) -> None:
-        self.stream = stream
-        self.length = length
-        self.is_unsigned = is_unsigned
-        self.chunks = chunks
-        self._computed = computed
-
     def hash(self) -> str:
-        """Return the hexadecimal SHA-256 of the body; before it is read, the stated one."""
-        return self._computed
+        return self.computed
 
     def install_in(self, environ: Environ) -> None:
         """Replace the body in the environ, with the headers of the decoded content."""

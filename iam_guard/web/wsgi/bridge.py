@@ -183,14 +183,10 @@ class GuardedRequest:
             self._content.reservation.release()
 
     def refuse(self, error: IamGuardError) -> Refusal:
-        """Record an error that was not recorded yet, and return its response."""
+        """Record an error that was not recorded yet, and return its response; to HEAD without a body."""
         if self._call is not None:  # authentication errors are already recorded
             is_body = self._content is not None and self._content.refusal is error
             record_failure(self._call, error, _log, is_body=is_body)
-        return self.error_response(error)
-
-    def error_response(self, error: IamGuardError) -> Refusal:
-        """Return the response to an error; to HEAD without a body."""
         refusal = self._refusal(error, self.request_id)
         size = ("content-length", str(len(refusal.body)))
         body = b"" if self._scope["method"] == "HEAD" else refusal.body
