@@ -21,10 +21,10 @@ from typing import Any, Final
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.web.parameter_values import SUPPORTED, has_text, text_of
 
-_NUMBER_TYPES: Final = (bool, float, complex, Decimal, Fraction)
-_TIME_TYPES: Final = (time, timedelta)
-_COLLECTION_TYPES: Final = (bytes, bytearray, memoryview, list, tuple, set, frozenset, dict)
-_UNSUPPORTED_TYPES: Final = (*_NUMBER_TYPES, *_TIME_TYPES, *_COLLECTION_TYPES, PureWindowsPath)
+_UNSUPPORTED_TYPES: Final = (
+    *(bool, float, complex, Decimal, Fraction, time, timedelta, PureWindowsPath),
+    *(bytes, bytearray, memoryview, list, tuple, set, frozenset, dict),
+)
 _UNSUPPORTED_CONVERTORS: Final = frozenset({"float", "decimal", "time", "timedelta"})
 """Convertors that come with the frameworks and return a value of an unsupported type."""
 _CONVERTED_PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}|<(\w+)(?:\([^<>]*\))?:(\w+)>")

@@ -31,7 +31,7 @@ class Endpoint:
     @property
     def address(self) -> str:
         """The host, if there is one, followed by the path."""
-        return f"{self.host or ''}{self.path}"
+        return route_address(self.host, self.path)
 
     @property
     def is_guarded(self) -> bool:
@@ -39,6 +39,11 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{','.join(self.methods) or 'ANY'} {self.address} ({self.name})"
+
+
+def route_address(host: str | None, path: str) -> str:
+    """Return the host of a route, if it has one, followed by its path."""
+    return f"{host or ''}{path}"
 
 
 def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guards: Any, handler: Any = None) -> Endpoint:

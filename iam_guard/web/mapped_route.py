@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from iam_guard.web.endpoints import mark_of
 from iam_guard.web.enforcement import BoundRequirement
-from iam_guard.web.requirement import MARK, Requirement, takes_unsigned
+from iam_guard.web.requirement import MARK, Requirement
 
 Mark: TypeAlias = Requirement | str
 """A requirement, or `PUBLIC`."""
@@ -21,25 +21,13 @@ class MappedRoute:
         self.mark = mark
         self.__qualname__ = name  # for messages about the endpoint
         setattr(self, MARK, mark)
+        self.is_public = not isinstance(mark, Requirement)
         self._bound = BoundRequirement(mark, _no_parameters) if isinstance(mark, Requirement) else None
         sources = (mark.loader, mark.context) if isinstance(mark, Requirement) else ()
-        self._loaders = [source for source in sources if callable(source)]
-        self._is_awaited = any(inspect.iscoroutinefunction(loader) for loader in self._loaders)
-
-    @property
-    def is_public(self) -> bool:
-        """Whether the route is public."""
-        return not isinstance(self.mark, Requirement)
-
-    @property
-    def takes_unsigned(self) -> bool:
-        """Whether the route accepts a body that the signature does not cover."""
-        return takes_unsigned(self.mark)
-
-    @property
-    def blocks(self) -> bool:
+        loaders = [source for source in sources if callable(source)]
+        self._is_awaited = any(inspect.iscoroutinefunction(loader) for loader in loaders)
+        self.blocks = bool(loaders) and not self._is_awaited
         """Whether all loaders are synchronous, and must not be called on an event loop."""
-        return bool(self._loaders) and not self._is_awaited
 
     def refuse_async_loaders(self) -> None:
         """Raise `ConfigurationError` for asynchronous loaders, which a synchronous framework can't await."""

@@ -20,9 +20,9 @@ from functools import lru_cache
 from typing import NamedTuple, Unpack
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import Endpoint, check_handler_parameters, handler_identity
+from iam_guard.web.endpoints import Endpoint, check_handler_parameters, handler_identity, route_address
 from iam_guard.web.mapped_route import MappedRoute, Mark
-from iam_guard.web.requirement import PUBLIC, Requirement, RequirementOptions
+from iam_guard.web.requirement import PUBLIC, Requirement, RequirementOptions, takes_unsigned
 from iam_guard.web.service import Service, split_action
 
 ANY = "ANY"
@@ -48,7 +48,7 @@ class _RouteKey(NamedTuple):
     host: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.method} {self.host or ''}{self.path}"
+        return f"{self.method} {route_address(self.host, self.path)}"
 
 
 class RouteMap:
@@ -70,7 +70,7 @@ class RouteMap:
     @property
     def takes_unsigned(self) -> bool:
         """Whether a row accepts a body that the signature does not cover."""
-        return any(row.takes_unsigned for row in self._rows.values())
+        return any(takes_unsigned(row.mark) for row in self._rows.values())
 
     def requires(
         self,
@@ -121,15 +121,10 @@ class RouteMap:
             row.refuse_async_loaders()
 
     def methods_of(self, path: str) -> tuple[str, ...]:
-        """Return the methods of a route's rows, by its template; with `HEAD` if there is `GET`."""
+        """Return the methods of a route's rows, by its template, with `HEAD` if there is `GET`; none without a row."""
         template = template_of(path)
         named = {row.method for row in self._rows if row.path == template}
         return tuple(sorted(named | ({"HEAD"} if "GET" in named else set())))
-
-    def has_row_of(self, path: str) -> bool:
-        """Return whether a route has a row, by its template."""
-        template = template_of(path)
-        return any(row.path == template for row in self._rows)
 
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
         """Return the inventory with the guards of the rows; methods with different guards become separate endpoints.

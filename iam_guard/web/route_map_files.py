@@ -58,7 +58,7 @@ def route_map_of(text: str, name: str = "the route map") -> RouteMap:
             _read_own(root, routes, problems)
         problems.raise_any()
     except SeedError as error:  # the parser is shared with seeds; the message starts with file and line
-        raise ConfigurationError(error.message.replace("the seed", "the route map")) from None
+        raise ConfigurationError(error.message) from None
     return routes
 
 
@@ -127,11 +127,8 @@ def _add_row(
     method, path, host = route
     action_key, resource_key, conceal_key, unsigned_key, raw_key, public_key = keys
     action, is_public = fields.text(action_key), _boolean(fields, public_key)
-    resource, conceal, unsigned = (
-        fields.text(resource_key),
-        _boolean(fields, conceal_key),
-        _boolean(fields, unsigned_key),
-    )
+    resource = fields.text(resource_key)
+    conceal, unsigned = _boolean(fields, conceal_key), _boolean(fields, unsigned_key)
     raw = [node_text(each, f"each of `{raw_key}`", problems) for each in fields.items(raw_key)]
     if is_public is (action is not None) or (is_public and (resource is not None or conceal or unsigned or raw)):
         problems.add(fields.line, f"expected either `{action_key}` with its options, or `{public_key}` alone")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from iam_guard.errors import ConfigurationError
@@ -73,7 +74,7 @@ def install_guards(app: Any, routes: RouteMap) -> None:
             _install_handler_guard(found, routes)
             continue
         if getattr(route, "app", None) is None:
-            if not has_inner_routes and routes.has_row_of(found.template):
+            if not has_inner_routes and routes.methods_of(found.template):
                 message = f"expected a route that can be guarded by a map, got `{found.template}`: decorate its handler"
                 raise ConfigurationError(message, place="routes")
             continue
@@ -115,20 +116,20 @@ class _MountProxy:
         await self.app(scope, receive, send)
 
 
+@dataclass(eq=False, slots=True)
 class _RouteRow:
     """Enforces the row of one route; `mounts` are the mount paths that lead to it."""
 
-    def __init__(self, routes: RouteMap, path: str, host: str | None = None) -> None:
-        self.route_map = routes
-        self.path = path
-        self._host = host
-        self.mounts: set[_MountPath] = set()
+    route_map: RouteMap
+    path: str
+    host: str | None = None
+    mounts: set[_MountPath] = field(default_factory=set)
 
     async def decide(self, scope: Scope) -> None:
         """Enforce the row for the mounts that the request has passed; do nothing without a row."""
         method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
         mount_path = self._mount_path(scope.get(_TEMPLATE, _MountPath()))
-        row = self.route_map.row(method, mount_path.path + self.path or "/", self._host or mount_path.host)
+        row = self.route_map.row(method, mount_path.path + self.path or "/", self.host or mount_path.host)
         if row is None:
             return
         if isinstance(row.mark, Requirement):

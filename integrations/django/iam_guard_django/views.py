@@ -62,7 +62,7 @@ def joined(routes: RouteMap) -> list[Endpoint]:
     """Return the views of the project with a route map. Raises `ConfigurationError` for invalid rows."""
     endpoints = _unmapped_inventory()
     translated = next(
-        (endpoint.path for endpoint in endpoints if _LANGUAGE in endpoint.path and routes.has_row_of(endpoint.path)),
+        (endpoint.path for endpoint in endpoints if _LANGUAGE in endpoint.path and routes.methods_of(endpoint.path)),
         None,
     )
     if translated is not None:
@@ -130,9 +130,8 @@ def _unmapped_inventory(urlconf: Any = None) -> list[Endpoint]:
 def _walk(patterns: Iterable[Any], prefix: str, namespaces: tuple[str, ...]) -> Iterator[tuple[Any, str, str]]:
     """Yield each view with its path and the `view_name` of its matches, also for unnamed patterns."""
     for pattern in patterns:
-        route = (
-            prefix + _text_of(pattern.pattern).removeprefix("^") if prefix else _text_of(pattern.pattern)
-        )  # as a match
+        text = _text_of(pattern.pattern)
+        route = prefix + text.removeprefix("^") if prefix else text  # as a match
         if isinstance(pattern, URLPattern):
             match = ResolverMatch(pattern.callback, (), {}, pattern.name, namespaces=list(namespaces))
             yield pattern.callback, f"/{route}", match.view_name

@@ -35,6 +35,7 @@ from iam_guard.web.endpoints import (
     endpoint_row,
     guards_of,
     name_of,
+    route_address,
     unguarded_message,
 )
 from iam_guard.web.mapped_route import MappedRoute, parameters_changed
@@ -133,7 +134,8 @@ class IamGuard:
         endpoint = None if rule is None else _method_of(self.endpoint_of(app, rule, request.method), request.method)
         row = None if rule is None or endpoint is _automatic_options else self._row_of(app, rule, request.method)
         found = endpoint if row is None else row.endpoint_to_report(endpoint, request.method)
-        call.matched(found, parameters, address=None if rule is None else _address_of(app, rule), app=app)
+        address = None if rule is None else route_address(_host_of(app, rule), rule.rule)
+        call.matched(found, parameters, address=address, app=app)
         if not call.has_unsigned_payload:
             g.principal = current_principal()
         if row is not None:
@@ -205,10 +207,6 @@ def _unmapped_inventory(app: Flask) -> list[Endpoint]:
 def _host_of(app: Flask, rule: Rule) -> str | None:
     """Return the host or the subdomain of a rule; None if it matches every host."""
     return (rule.host if app.url_map.host_matching else rule.subdomain) or None
-
-
-def _address_of(app: Flask, rule: Rule) -> str:
-    return f"{_host_of(app, rule) or ''}{rule.rule}"
 
 
 def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint]:

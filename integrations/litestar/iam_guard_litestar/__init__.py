@@ -46,7 +46,8 @@ from iam_guard import (
     requires,
 )
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import check_handler_parameters, unguarded_message
+from iam_guard.web.asgi.routes import unguarded
+from iam_guard.web.endpoints import unguarded_message
 from iam_guard.web.requirement import RequirementOptions
 
 __all__ = ["Caller", "GuardPlugin", "caller", "guarded", "public_access"]
@@ -93,19 +94,17 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
             _make_options_public(handler)
 
     def _endpoints(self) -> list[Endpoint]:
-        return [] if self._handler is None else self._inventory(self._handler.app)
-
-    def _inventory(self, app: Litestar) -> list[Endpoint]:
-        return inventory(app) if self._routes is None else self._routes.joined(inventory(app))
+        if self._handler is None:
+            return []
+        endpoints = inventory(self._handler.app)
+        return endpoints if self._routes is None else self._routes.joined(endpoints)
 
     async def _end_shard(self) -> None:
         """Sign the trail at shutdown; Litestar's middlewares don't get lifespan messages."""
         await anyio.to_thread.run_sync(self._guard.trail.end_shard)
 
     def _inspect(self, app: Litestar) -> None:
-        endpoints = self._inventory(app)
-        check_handler_parameters(endpoints)
-        found = [endpoint for endpoint in endpoints if not endpoint.is_guarded]
+        found = unguarded(app, self._routes)
         if found and self._check_routes:
             raise ConfigurationError(unguarded_message(found))
 
