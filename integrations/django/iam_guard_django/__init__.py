@@ -25,7 +25,7 @@ from iam_guard.errors import CacheMiss, ConfigurationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.web.call_context import CurrentCall, current_call, serving
 from iam_guard.web.refusal import Refusal
-from iam_guard.web.wsgi.bridge import GuardedRequest, WsgiBridge
+from iam_guard.web.wsgi.bridge import GuardedRequest
 from iam_guard.web.wsgi.environ import scope_of
 from iam_guard_django.lookups import canonicalize
 from iam_guard_django.mapped import MappedViews, check_unchanged
@@ -60,7 +60,7 @@ class GuardMiddleware:
         self._mapped = None if self._options.routes is None else MappedViews(self._options)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        guarded = self._bridge.begin(_scope_of(request))
+        guarded = bridge_for(self._options).begin(_scope_of(request))
         return self._serve_async(request, guarded) if self._is_async else self._serve(request, guarded)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
@@ -95,10 +95,6 @@ class GuardMiddleware:
             return await self._mapped.decide_async(request, view, parameters)
         except IamGuardError as error:
             return self.process_exception(request, error)
-
-    @property
-    def _bridge(self) -> WsgiBridge:
-        return bridge_for(self._options)
 
     def _serve(self, request: HttpRequest, guarded: GuardedRequest) -> HttpResponse:
         response = None

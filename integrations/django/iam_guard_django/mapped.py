@@ -51,8 +51,7 @@ class MappedViews:
         if row is None:
             return self._method_not_allowed(request)
         row.enforce(parameters)
-        _check_admin_field(request, row, view)
-        _record_row(request, row, parameters)
+        _record_row(request, row, view, parameters)
         return None
 
     async def decide_async(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
@@ -64,8 +63,7 @@ class MappedViews:
             await sync_to_async(row.enforce)(parameters)
         else:
             await row.enforce_async(parameters)
-        _check_admin_field(request, row, view)
-        _record_row(request, row, parameters)
+        _record_row(request, row, view, parameters)
         return None
 
     def endpoint_to_report(self, request: HttpRequest, endpoint: Any) -> Any:
@@ -86,9 +84,8 @@ class MappedViews:
 
     def _matched_row(self, request: HttpRequest, view: Any) -> MappedRoute | None:
         if request.resolver_match.func is not view:
-            raise ConfigurationError(
-                "expected the request's match to have its view, got another", place="resolver_match"
-            )
+            message = "expected the request's match to have its view, got another"
+            raise ConfigurationError(message, place="resolver_match")
         return self._row_of(request)
 
     def _row_of(self, request: HttpRequest) -> MappedRoute | None:
@@ -141,19 +138,18 @@ def _is_guard_unknown(view: Any, method: str) -> bool:
     return False
 
 
-def _record_row(request: HttpRequest, row: MappedRoute, parameters: Mapping[str, Any]) -> None:
+def _record_row(request: HttpRequest, row: MappedRoute, view: Any, parameters: Mapping[str, Any]) -> None:
+    """Record what the row has decided about.
+
+    Raises `InvalidInput` if the request makes the admin site find its object by another field than the primary key.
+    """
+    admin = getattr(view, "model_admin", None)
+    if admin is not None and not row.is_public:
+        name = request.POST.get(_TO_FIELD) or request.GET.get(_TO_FIELD)
+        if name and name not in ("pk", admin.opts.pk.name, admin.opts.pk.attname):
+            raise InvalidInput("expected an object by its primary key, got another field", place=_TO_FIELD)
     decided = {} if row.is_public else dict(parameters)
     setattr(request, _DECIDED, (request.resolver_match, request.method, parameters, decided))
-
-
-def _check_admin_field(request: HttpRequest, row: MappedRoute, view: Any) -> None:
-    """Raise `InvalidInput` if a request makes the admin site find its object by another field than the primary key."""
-    admin = getattr(view, "model_admin", None)
-    if admin is None or row.is_public:
-        return
-    name = request.POST.get(_TO_FIELD) or request.GET.get(_TO_FIELD)
-    if name and name not in ("pk", admin.opts.pk.name, admin.opts.pk.attname):
-        raise InvalidInput("expected an object by its primary key, got another field", place=_TO_FIELD)
 
 
 def _path_of(request: HttpRequest) -> str:

@@ -57,10 +57,9 @@ def load_options() -> Options:
     names = configured.get("public_views", ())
     if isinstance(names, str) or "*" in names:
         raise ConfigurationError("expected a list of view names and `namespace:*`", place="public_views")
-    refusal = configured.get("refusal", problem)
     return Options(
         configured["guard"],
-        _import(refusal) if isinstance(refusal, str) else refusal,
+        _imported(configured.get("refusal", problem)),
         frozenset(names),
         configured.get("routes"),
         configured.get("drops_underscores", False),
@@ -69,7 +68,7 @@ def load_options() -> Options:
 
 def route_map(options: Options) -> RouteMap | None:
     """Return the route map of the setting; None without one. Raises `ConfigurationError`."""
-    found: object = _import(options.routes) if isinstance(options.routes, str) else options.routes
+    found: object = _imported(options.routes)
     if found is not None and not isinstance(found, RouteMap):
         raise ConfigurationError(f"expected a route map, got `{type(found).__name__}`", place="routes")
     return found
@@ -90,7 +89,7 @@ def bridge_for(options: Options) -> WsgiBridge:
 
 
 def _open_guard(configured: Guard | Callable[[], Guard] | str) -> Guard:
-    found: object = _import(configured) if isinstance(configured, str) else configured
+    found: object = _imported(configured)
     if isinstance(found, Guard):
         return found
     guard = found() if callable(found) else found
@@ -100,8 +99,11 @@ def _open_guard(configured: Guard | Callable[[], Guard] | str) -> Guard:
     return guard
 
 
-def _import(name: str) -> Any:
+def _imported(value: Any) -> Any:
+    """Return what a name in the setting stands for; any other value as it is."""
+    if not isinstance(value, str):
+        return value
     try:
-        return import_string(name)
+        return import_string(value)
     except ImportError as error:
-        raise ConfigurationError(f"expected an importable name, got `{name}`", place=SETTING) from error
+        raise ConfigurationError(f"expected an importable name, got `{value}`", place=SETTING) from error

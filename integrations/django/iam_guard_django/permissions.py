@@ -87,11 +87,8 @@ def _routed(view: Any, view_class: Any, method: str) -> Any:
         for name, action in actions.items():
             setattr(instance, name, getattr(instance, action))
     instance.request = _UnknownRequest(method.upper())
-    instance.args, instance.kwargs, instance.format_kwarg = (
-        _Unknown("args"),
-        _Unknown("kwargs"),
-        _Unknown("format_kwarg"),
-    )
+    for name in ("args", "kwargs", "format_kwarg"):
+        setattr(instance, name, _Unknown(name))
     return instance
 
 
