@@ -189,7 +189,6 @@ class Trail:
         self,
         error: IamGuardError,
         call: Call | None,
-        *,
         kind: CredentialKind = "unknown",
         credential_id: str | None = None,
     ) -> None:

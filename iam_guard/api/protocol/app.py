@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
+from starlette.types import Receive, Scope, Send
 
 from iam_guard.api.operation import OperationRequest, OperationResult, Permission, run
 from iam_guard.api.protocol.audit_fields import audited_input, audited_output
@@ -51,16 +52,13 @@ from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from iam_guard.store.time_limits import queued_for
 from iam_guard.web.asgi.authentication import read_signed_body, verified
-from iam_guard.web.asgi.body import BufferedBody, Receive
+from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, check_content_length
 from iam_guard.web.body_verification import too_large
 from iam_guard.web.connection import Connection
 from iam_guard.web.requirement import MARK, OWN_GUARD
 
 T = TypeVar("T")
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 _log = logging.getLogger("iam_guard.api")
 

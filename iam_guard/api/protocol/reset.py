@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import anyio.to_thread
+from starlette.types import Receive, Scope, Send
 
-from iam_guard.api.protocol.app import AwsApi, Scope, Send
+from iam_guard.api.protocol.app import AwsApi
 from iam_guard.guard.guard import Guard
-from iam_guard.web.asgi.body import Receive
 
 PATH: Final = "/-/reset"
 

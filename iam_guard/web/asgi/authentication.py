@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import anyio.to_thread
+from starlette.types import Receive
 
 from iam_guard.authn.credential_verifier import AnyCredential, SigV4Credential, claimed_credential
 from iam_guard.authn.http_request import HttpRequest
@@ -18,7 +19,7 @@ from iam_guard.errors import CacheMiss, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.web.asgi.body import BufferedBody, Receive
+from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_content_length
 from iam_guard.web.body_verification import TakesUnsigned, empty_hash, payload_of, too_large
@@ -116,8 +117,7 @@ async def verified(
     try:
         return await _run_lookup(guard, credential, authenticate)
     except ServerBusy as error:
-        claim = claimed_credential(request)
-        guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
+        guard.trail.record_authentication(error, facts, *claimed_credential(request))
         raise
 
 

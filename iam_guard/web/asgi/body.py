@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import anyio
+from starlette.types import Message, Receive
 
 from iam_guard.authn.credential_verifier import ChunkedBody
 from iam_guard.authn.http_request import HttpRequest
@@ -19,10 +18,6 @@ from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, max_seconds
 from iam_guard.web.body_verification import EMPTY_HASH, Digest
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class BufferedBody:
@@ -84,7 +79,6 @@ class BufferedBody:
 
     @property
     def digest(self) -> Digest:
-        """The running hash of the bytes read so far."""
         if self._digest is None:
             self._digest = hashlib.sha256()
         return self._digest
@@ -109,7 +103,6 @@ class BufferedBody:
         return self.digest.hexdigest() if self.size else EMPTY_HASH
 
     def content(self) -> bytes:
-        """Return the bytes read so far."""
         self._flush_tail()
         if len(self._pieces) > 1:
             joined = b"".join(self._pieces)
@@ -124,7 +117,6 @@ class BufferedBody:
         return pieces
 
     def release(self) -> None:
-        """Release the buffered pieces and the reservation."""
         self._pieces.clear()
         self._tail = bytearray()
         if self.reservation is not None:

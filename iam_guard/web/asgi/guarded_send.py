@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from starlette.types import Message, Scope, Send
+
 from iam_guard.errors import IamGuardError, UndecidedEndpoint
 from iam_guard.web.asgi.authentication import Body
-from iam_guard.web.asgi.body import Message, Send
-from iam_guard.web.asgi.route_matching import ROUTER_KEYS, Scope, answering_endpoint, is_unrouted
+from iam_guard.web.asgi.route_matching import ROUTER_KEYS, answering_endpoint, is_unrouted
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.endpoints import mark_of
 from iam_guard.web.refusal import Refusal
@@ -28,7 +29,6 @@ _FAILED: Final = (1011, 4500)
 
 
 def encoded_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
-    """Return the headers in the form of ASGI."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
 
 

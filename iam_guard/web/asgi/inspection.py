@@ -12,12 +12,11 @@ from functools import partial
 from typing import Any, Final
 
 import anyio.to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard
-from iam_guard.web.asgi.body import Message, Receive, Send
-from iam_guard.web.asgi.route_mapping import App, install_guards
-from iam_guard.web.asgi.route_matching import Scope
+from iam_guard.web.asgi.route_mapping import install_guards
 from iam_guard.web.asgi.routes import has_own_guard, inventory, unguarded
 from iam_guard.web.endpoints import unguarded_message
 from iam_guard.web.route_map import RouteMap
@@ -30,7 +29,7 @@ _SHUT_DOWN: Final = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
 class AppInspection:
     """Inspects a guarded application."""
 
-    def __init__(self, app: App, guard: Guard, routes: RouteMap | None, *, check_routes: bool) -> None:
+    def __init__(self, app: ASGIApp, guard: Guard, routes: RouteMap | None, *, check_routes: bool) -> None:
         self._app = app
         self._guard = guard
         self._routes = routes

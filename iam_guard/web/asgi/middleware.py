@@ -15,17 +15,16 @@ from functools import partial
 from typing import Final
 
 import anyio.to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
 from iam_guard.model.request import Call
 from iam_guard.web.asgi.authentication import Body, authenticate_request
-from iam_guard.web.asgi.body import Receive, Send
 from iam_guard.web.asgi.guarded_send import GuardedSend, encoded_headers, send_delegated
 from iam_guard.web.asgi.inspection import AppInspection
 from iam_guard.web.asgi.parameters import ParameterReadings, declared_parameters, no_readings
-from iam_guard.web.asgi.route_mapping import App
-from iam_guard.web.asgi.route_matching import Scope, delegated_scope, may_take_unsigned
+from iam_guard.web.asgi.route_matching import delegated_scope, may_take_unsigned
 from iam_guard.web.asgi.streaming_body import DecodedBody
 from iam_guard.web.call_context import CurrentCall, serving
 from iam_guard.web.connection import Connection, headers_at_host
@@ -48,7 +47,7 @@ class GuardMiddleware:
 
     def __init__(
         self,
-        app: App,
+        app: ASGIApp,
         *,
         guard: Guard,
         refusal: RefusalFormat = problem,
@@ -120,13 +119,12 @@ class GuardMiddleware:
         if response.refusal is not None:
             raise response.refusal
 
-    def _takes_unsigned(self, app: App, scope: Scope) -> bool:
+    def _takes_unsigned(self, app: ASGIApp, scope: Scope) -> bool:
         """Return whether the route may accept an unsigned body; its requirement decides later."""
         is_mapped = self.route_map is not None and self.route_map.takes_unsigned
         return is_mapped or may_take_unsigned(app, scope, self.guard.settings.public_hosts)
 
     async def _refuse(self, error: IamGuardError, scope: Scope, send: Send, facts: Call) -> None:
-        """Send the response to an error."""
         if isinstance(self._refusal, BlockingFormat):
             refusal = await anyio.to_thread.run_sync(self._refusal, error, facts.request_id)
         else:

@@ -15,21 +15,20 @@ answers 500 like every endpoint without a decision.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.asgi.body import Receive, Send
-from iam_guard.web.asgi.route_matching import ROW_KEY, Scope
+from iam_guard.web.asgi.route_matching import ROW_KEY
 from iam_guard.web.asgi.routes import handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
 from iam_guard.web.call_context import current_call
 from iam_guard.web.endpoints import own_mark
 from iam_guard.web.requirement import MARK, Requirement
 from iam_guard.web.route_map import ANY, BY_MAP, WEBSOCKET, RouteMap, template_of
-
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _TEMPLATE: Final = "iam_guard.template"
 """The key of a scope for the mounts that its request has passed."""
@@ -103,7 +102,7 @@ def _install_handler_guard(found: _FoundRoute, routes: RouteMap) -> None:
 class _MountProxy:
     """Wraps a mounted application, and records the mount in the scope."""
 
-    def __init__(self, app: App, path: str, host: str | None) -> None:
+    def __init__(self, app: ASGIApp, path: str, host: str | None) -> None:
         self.app = app
         self._passed = path, host
 
@@ -152,7 +151,7 @@ class _RouteRow:
 class _RouteProxy:
     """Wraps the application of one route."""
 
-    def __init__(self, app: App, routes: RouteMap, path: str, host: str | None) -> None:
+    def __init__(self, app: ASGIApp, routes: RouteMap, path: str, host: str | None) -> None:
         self.app = app
         self.row = _RouteRow(routes, path, host)
         mark = own_mark(app)
@@ -173,7 +172,6 @@ class _HandlerGuard:
         self._is_fully_mapped = True
 
     def add_route(self, found: _FoundRoute) -> None:
-        """Add a route of the handler."""
         if found.has_inner_routes:
             return
         self._rows.setdefault(template_of(found.path), _RouteRow(self.route_map, found.path)).mounts.add(found.mount)

@@ -5,15 +5,15 @@ Paths are never compared: the routes are asked in their order, as the router doe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
+
+from starlette.types import Scope
 
 from iam_guard.web.asgi.routes import is_router, route_guards, routes_of
 from iam_guard.web.connection import headers_at_host
 from iam_guard.web.endpoints import mark_of, own_mark
 from iam_guard.web.requirement import OWN_GUARD, PUBLIC, takes_unsigned
-
-Scope = MutableMapping[str, Any]
 
 UNRESOLVED: Final = object()
 """Stands for an endpoint that only the router can determine."""

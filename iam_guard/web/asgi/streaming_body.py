@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from starlette.types import Message, Receive
+
 from iam_guard.authn.credential_verifier import ChunkedBody
 from iam_guard.errors import IamGuardError
-from iam_guard.web.asgi.body import BufferedBody, Message, Receive
+from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.body_budget import Reservation
-from iam_guard.web.body_verification import EMPTY_HASH, BodyParts, DecodedParts, HashedParts, codings_of_content
+from iam_guard.web.body_verification import BodyParts, DecodedParts, HashedParts, codings_of_content, empty_hash
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -73,7 +75,6 @@ class HashedBody(_VerifiedBody):
         return self._stated
 
     def release(self) -> None:
-        """Release the buffered pieces and the reservation."""
         self._buffered.clear()
         self._release_reservation()
 
@@ -96,12 +97,9 @@ class DecodedBody(_VerifiedBody):
         self.chunks = chunks
         self.release = reservation.release
 
-    def hash(self) -> str:
-        """Return a placeholder: the signature of a chunked body covers a constant instead of a hash."""
-        return EMPTY_HASH
+    hash = staticmethod(empty_hash)  # the signature covers a constant instead
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Return the headers of the decoded content."""
         kept = [(name, value) for name, value in headers if name.lower() not in _CODING_HEADERS]
         codings = [value for name, value in headers if name.lower() == b"content-encoding"]
         left = codings_of_content(value.decode("latin-1") for value in codings)
@@ -121,9 +119,7 @@ class UnsignedBody:
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
 
-    def hash(self) -> str:
-        """Return a placeholder, as `DecodedBody.hash` does."""
-        return EMPTY_HASH
+    hash = staticmethod(empty_hash)  # the signature covers a constant instead
 
     def release(self) -> None:
         """Do nothing: no memory is reserved."""
