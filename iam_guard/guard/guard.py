@@ -123,8 +123,7 @@ class Guard:
                 any_scope=any_scope,
             )
         except IamGuardError as refusal:
-            kind, credential_id = claimed_credential(request)
-            self.trail.record_authentication(refusal, call, kind=kind, credential_id=credential_id)
+            self.trail.record_authentication(refusal, call, *claimed_credential(request))
             raise
         self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
         self.uses.track_key(principal.credential)

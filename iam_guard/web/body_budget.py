@@ -43,7 +43,6 @@ os.register_at_fork(after_in_child=_reset_in_child)
 
 
 def reserved_bytes() -> int:
-    """Return the number of bytes reserved in this process."""
     return _RESERVED.size
 
 
@@ -70,7 +69,6 @@ class Reservation:
         self._size += more
 
     def release(self) -> None:
-        """Release the reserved memory."""
         self.resize(0)
 
     __del__ = release

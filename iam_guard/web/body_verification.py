@@ -135,5 +135,4 @@ def codings_of_content(values: Iterable[str]) -> str:
 
 
 def too_large(limit: int) -> RequestTooLarge:
-    """Return the error for a body over the limit."""
     return RequestTooLarge(f"expected a body of at most {limit} bytes", place="body")

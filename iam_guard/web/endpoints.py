@@ -30,7 +30,6 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """The host, if there is one, followed by the path."""
         return route_address(self.host, self.path)
 
     @property
@@ -117,5 +116,4 @@ def handler_identity(endpoint: Endpoint) -> object:
 
 
 def name_of(endpoint: Any) -> str:
-    """Return the name of an endpoint, for messages."""
     return getattr(endpoint, "__qualname__", None) or type(endpoint).__name__

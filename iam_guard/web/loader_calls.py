@@ -22,7 +22,6 @@ class LoaderSignature(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All parameters."""
         return self.required + self.optional
 
 
@@ -40,7 +39,6 @@ def loader_signature(loader: Callable[..., Any]) -> LoaderSignature:
 
 
 def call_loader(loader: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Call a loader with the arguments in its signature."""
     signature = loader_signature(loader)
     try:
         passed = {name: arguments[name] for name in signature.required}

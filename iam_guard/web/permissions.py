@@ -144,7 +144,6 @@ def _arn_of(resource: str, service: str, caller: Principal, settings: Settings) 
 
 
 def _matches_template(arn: str, template: str, service: str) -> bool:
-    """Return whether an ARN matches a template."""
     pattern = template if template.startswith("arn:") else f"arn:{{}}:{service}:{{}}:{{}}:{template}"
     template_fields, arn_fields = _PARAMETER.sub("*", pattern).split(":", 5), arn.split(":", 5)
     return len(template_fields) == len(arn_fields) and all(

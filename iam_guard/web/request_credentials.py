@@ -41,5 +41,5 @@ def reading_credential(
         yield request, credential
     except IamGuardError as error:
         claim = Claim("unknown", None) if request is None else claimed_credential(request)
-        guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
+        guard.trail.record_authentication(error, facts, *claim)
         raise

@@ -111,7 +111,7 @@ def record_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger,
     """
     trail, facts, credential = call.guard.trail, call.facts, call.principal.credential
     if is_body and credential is not None:
-        trail.record_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
+        trail.record_authentication(error, facts, credential.kind, credential.id)
         return
     if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
         log.error("%s %s: %s", *map(loggable, (facts.method, facts.path, error)))

@@ -110,8 +110,8 @@ class GuardedRequest:
         principal = self._principal(content, cache_only)
         if principal.credential is not None and principal.credential.host is not None:
             self._use_host(principal.credential.host)
-        self._call = CurrentCall(self._guard, principal, self.facts, self._scope)
-        self._call.has_unsigned_payload = content is not None and content.is_unsigned
+        is_unsigned = content is not None and content.is_unsigned
+        self._call = CurrentCall(self._guard, principal, self.facts, self._scope, has_unsigned_payload=is_unsigned)
         return self._call
 
     def _use_host(self, host: str) -> None:
@@ -141,8 +141,7 @@ class GuardedRequest:
         try:
             return self._run_lookup(self._credential, authenticate)
         except ServerBusy as error:
-            claim = claim_of(self._credential)
-            self._guard.trail.record_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
+            self._guard.trail.record_authentication(error, self.facts, *claim_of(self._credential))
             raise
 
     def _run_lookup(self, credential: AnyCredential, work: Callable[..., T]) -> T:

@@ -137,7 +137,7 @@ class _ResponseParts:
     """The parts of a response, each generated while its call is current."""
 
     def __init__(self, response: _PendingResponse, call: CurrentCall) -> None:
-        self._answer = response
+        self._response = response
         self._call = call
         self._parts: Iterator[bytes] | None = None
         self._refused: Iterator[bytes] | None = None
@@ -151,30 +151,26 @@ class _ResponseParts:
                 with serving(self._call):
                     return self._next()
             except IamGuardError as error:
-                self._refused = iter(self._answer.refused(error))
+                self._refused = iter(self._response.refused(error))
         return next(self._refused)
 
     def _next(self) -> bytes:
-        if self._answer.replacement is None:
-            part = self._next_part()
-            if part is not None:
-                return part
-        if self._answer.replacement is None:
+        """Return the next part, or the neutral response that replaces them."""
+        response = self._response
+        if response.replacement is None:
+            if self._parts is None:
+                self._parts = iter(response.parts)
+            part = next(self._parts, None)
+            response.checked_write()  # a response without parts starts at its end
+        if response.replacement is not None:
+            self._refused = iter(())
+            return response.replacement.body
+        if part is None:
             raise StopIteration
-        self._refused = iter(())
-        return self._answer.replacement.body
-
-    def _next_part(self) -> bytes | None:
-        """Return the next part; None at the end, and if a neutral response replaces it."""
-        if self._parts is None:
-            self._parts = iter(self._answer.parts)
-        part = next(self._parts, None)
-        self._answer.checked_write()  # a response without parts starts at its end
-        return part if self._answer.replacement is None else None
+        return part
 
     def close(self) -> None:
-        """Close the application's response."""
-        self._answer.close()
+        self._response.close()
 
 
 def _status_of(refusal: Refusal) -> str:
