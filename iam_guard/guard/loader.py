@@ -90,7 +90,6 @@ class LoadedQuestion(NamedTuple):
         return AccessRequest(self.caller.principal, question.action, question.resource.arn, context, owner)
 
     def decide(self, request: AccessRequest, *, stale: bool = False) -> Decision:
-        """Decide a request of this question."""
         if self.is_decidable:
             return self.authorizer.decide(request, epoch=self.epoch, stale=stale)
         reason = Reason(PolicyType.RESOURCE, note="the owner of the resource is unknown")

@@ -71,16 +71,16 @@ class RequestContext(Context):
         return supplied
 
     def known(self) -> dict[str, Value]:
-        for key in (*_SUPPLIERS, *(f"{_RESOURCE_TAG}{key}" for key in self._tags)):
+        for key in _SUPPLIERS:
             if key not in self._values:  # what the application gave wins
-                value = self.value(key)
-                if value is not None:
-                    self._values[key] = value
+                self.value(key)
+        for tag, value in self._tags.items():
+            self._values.setdefault(_RESOURCE_TAG + tag, value)
         return super().known()
 
     def __iter__(self) -> Iterator[str]:
-        known = {*self._values, *_SUPPLIERS, *(f"{_RESOURCE_TAG}{key}" for key in self._tags)}
-        return iter([key for key in sorted(known) if self.value(key) is not None])
+        self.known()
+        return iter(sorted(super().__iter__()))
 
 
 def _folded(tags: Mapping[str, str]) -> dict[str, str]:

@@ -54,7 +54,6 @@ class ShadowMode:
         return None if found.outcome is decision.outcome or self._is_of_another_state(found, decision) else found
 
     def close(self) -> None:
-        """Close the candidate's store."""
         self._store.close()
 
     def _is_of_another_state(self, found: Decision, decision: Decision) -> bool:

@@ -222,7 +222,6 @@ class PolicyDocument(Mapping[str, Any]):
         return render(self.document)
 
     def to_json(self, indent: int | None = None) -> str:
-        """Serialize to JSON text."""
         return to_json(self.document, indent)
 
     def __getitem__(self, element: str) -> Any:

@@ -159,11 +159,11 @@ class _DocumentReader:
         return tuple(strings)
 
     def optional_string(self, members: dict[str, Value], element: str, path: Path) -> str | None:
-        return self.string(members[element], (*path, element)) if element in members else None
-
-    def string(self, value: Value, path: Path) -> str:
+        if element not in members:
+            return None
+        value = members[element]
         if not isinstance(value, str):
-            raise self.mismatch("a string", value, path)  # G-16
+            raise self.mismatch("a string", value, (*path, element))  # G-16
         return value
 
     def members(

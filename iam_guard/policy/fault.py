@@ -66,7 +66,6 @@ class Entry(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """The path to the string."""
         kind = (self.kind,) if self.kind else ()
         return place(self.statement, self.element, *kind, self.index_in_list)
 

@@ -24,7 +24,6 @@ def render(document: Document) -> dict[str, Any]:
 
 
 def to_json(document: Document, indent: int | None = None) -> str:
-    """Serialize the document to JSON text."""
     return json.dumps(render(document), indent=indent, ensure_ascii=False)
 
 

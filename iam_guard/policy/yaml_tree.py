@@ -180,12 +180,10 @@ class _Builder:
 
 
 def node_as_json(node: Node, *, indented: bool = False) -> str:
-    """Return a node as JSON text."""
     return "".join(_json(node, "\n" if indented else ""))
 
 
 def scalar_as_json(text: str, *, is_plain: bool) -> str:
-    """Return a scalar as JSON."""
     if is_plain and text in _NULLS:
         return "null"
     if is_plain and text in _BOOLEANS:
