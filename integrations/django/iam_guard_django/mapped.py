@@ -12,7 +12,7 @@ Changes by the view itself are found when the response is checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -41,8 +41,6 @@ class MappedViews:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._routes: RouteMap | None = None
-        self._views: dict[str, list[Any]] = {}
         _patch_view_handlers()
 
     def decide(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
@@ -71,16 +69,17 @@ class MappedViews:
         row = self._row_of(request)
         return endpoint if row is None else row.endpoint_to_report(endpoint, request.method)
 
-    @property
+    @cached_property
     def _map(self) -> RouteMap:
-        if self._routes is None:
-            routes = route_map(self._options)
-            if routes is None:
-                raise ConfigurationError("expected a route map", place="routes")
-            joined(routes)
-            self._views = views_by_path()
-            self._routes = routes
-        return self._routes
+        routes = route_map(self._options)
+        if routes is None:
+            raise ConfigurationError("expected a route map", place="routes")
+        joined(routes)
+        return routes
+
+    @cached_property
+    def _views(self) -> dict[str, list[Any]]:
+        return views_by_path()
 
     def _matched_row(self, request: HttpRequest, view: Any) -> MappedRoute | None:
         if request.resolver_match.func is not view:

@@ -104,14 +104,10 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
         if is_options and is_of_framework(view.options):
             return True  # REST framework answers with the list of methods
         is_get = method == "head" and not hasattr(type(view), method)
-        action = (
-            None if is_options else getattr(view, "action", None)
-        )  # REST framework's action for OPTIONS is `metadata`
+        action = None if is_options else getattr(view, "action", None)  # `metadata` for OPTIONS
         name = action or ("get" if is_get else method)
         check = self.iam_guard_of(type(view), name)
-        if (
-            request.method != request._request.method
-        ):  # REST framework checks which forms to show; the method is not called
+        if request.method != request._request.method:  # a check of which forms to show; the method is not called
             return bool(guards_of(getattr(view, name, None))) if check is None else _would_allow(check, view.kwargs)
         if check is not None:
             current_call().scope[ASKED] = check

@@ -141,7 +141,6 @@ def _walk(patterns: Iterable[Any], prefix: str, namespaces: tuple[str, ...]) -> 
 
 
 def _text_of(pattern: Any) -> str:
-    """Return the text of a pattern."""
     if isinstance(pattern, LocalePrefixPattern):
         return f"{_LANGUAGE}/"
     is_translated = not all(isinstance(vars(pattern).get(name, ""), str) for name in ("_route", "_regex"))
