@@ -18,10 +18,10 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.web.call_context import CurrentCall, recording_refusal
-from iam_guard.web.loader_calls import call_loader
 from iam_guard.web.parameter_values import check_arn_segments
 from iam_guard.web.refusal import authentication_required
-from iam_guard.web.requirement import Concealed, Keys, Requirement
+from iam_guard.web.requirement import Concealed, Keys, Requirement, loader_signature
+from iam_guard.web.resource_template import describe_missing
 
 _ROUTER_KEYS: Final = ("endpoint", "route_handler", "app")
 """Keys that routers add to a scope in addition to the parameters."""
@@ -58,7 +58,7 @@ class BoundRequirement:
         with recording_refusal() as call:
             arguments, resource = self._prepare(call, args, kwargs)
             if self._requirement.loader is not None:
-                resource = self._loaded_resource(call, call_loader(self._requirement.loader, arguments))
+                resource = self._loaded_resource(call, _call_loader(self._requirement.loader, arguments))
             decision = decide_in(call, self._requirement.action, resource, self._keys(self._context(arguments)))
             if not decision.allowed:
                 self._refuse(decision)
@@ -68,7 +68,7 @@ class BoundRequirement:
         with recording_refusal() as call:
             arguments, resource = self._prepare(call, args, kwargs)
             if self._requirement.loader is not None:
-                loaded = call_loader(self._requirement.loader, arguments)
+                loaded = _call_loader(self._requirement.loader, arguments)
                 is_loading = not isinstance(loaded, _RESOURCE_TYPES) and inspect.isawaitable(loaded)
                 resource = self._loaded_resource(call, await loaded if is_loading else loaded)
             keys = None if self._requirement.context is None else await self._awaited_keys(arguments)
@@ -137,7 +137,7 @@ class BoundRequirement:
 
     def _context(self, arguments: Mapping[str, Any]) -> Any:
         context = self._requirement.context
-        return call_loader(context, arguments) if callable(context) else context
+        return _call_loader(context, arguments) if callable(context) else context
 
     def _loaded_resource(self, call: CurrentCall, resource: Any) -> str | Resource:
         """Return what the loader returned; raise for a missing resource, and for one without a complete ARN."""
@@ -164,6 +164,19 @@ class BoundRequirement:
         if self._requirement.conceal and decision.error is None:
             raise Concealed(decision)
         require_allowed(decision)
+
+
+def _call_loader(loader: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    signature = loader_signature(loader)
+    try:
+        passed = {name: arguments[name] for name in signature.required}
+    except KeyError as absent:
+        message = f"{describe_missing(absent.args[0], arguments)} for the loader"
+        raise ConfigurationError(message, place=signature.name) from None
+    for name in signature.optional:
+        if name in arguments:
+            passed[name] = arguments[name]
+    return loader(**passed)
 
 
 def _is_routed(scope: Mapping[str, Any]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypedDict
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 
 from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.model.catalogue import Catalogue
@@ -12,7 +14,6 @@ from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import Resource
 from iam_guard.web.annotations import check_convertors, check_parameter_types
-from iam_guard.web.loader_calls import loader_signature
 from iam_guard.web.resource_template import ResourceTemplate
 
 Keys: TypeAlias = Mapping[str, "Given | Lazy"]
@@ -135,3 +136,27 @@ def _check_raw_names(raw: Collection[str], parameters: Collection[str], action: 
 def takes_unsigned(mark: object) -> bool:
     """Return whether a mark is a requirement that accepts a body which the signature does not cover."""
     return isinstance(mark, Requirement) and mark.unsigned_payload
+
+
+class LoaderSignature(NamedTuple):
+    """The parameters of a loader: required ones, optional ones; and its name."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.required + self.optional
+
+
+@lru_cache(maxsize=1024)  # loaders are declared once and called with every request
+def loader_signature(loader: Callable[..., Any]) -> LoaderSignature:
+    """Return the parameters of a loader, without `*args` and `**kwargs`."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [each for each in inspect.signature(loader).parameters.values() if each.kind not in variadic]
+    return LoaderSignature(
+        tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
+        tuple(parameter.name for parameter in named if parameter.default is not parameter.empty),
+        getattr(loader, "__name__", "loader"),
+    )
