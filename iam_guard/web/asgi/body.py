@@ -17,7 +17,7 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, max_seconds
-from iam_guard.web.body_verification import EMPTY_HASH, Digest
+from iam_guard.web.body_verification import Digest
 
 
 class BufferedBody:
@@ -31,7 +31,8 @@ class BufferedBody:
         self.size = 0
         self.is_whole = False
         self.reservation: Reservation | None = None
-        self._digest: Digest | None = None
+        self.digest: Digest = hashlib.sha256()
+        """The running hash of the bytes read so far."""
         self._receive = receive
         self._settings = settings
         headers = request.by_name
@@ -77,15 +78,8 @@ class BufferedBody:
                 self.reservation = Reservation(self._settings.max_bodies)
             self.reservation.resize(self.size)
 
-    @property
-    def digest(self) -> Digest:
-        if self._digest is None:
-            self._digest = hashlib.sha256()
-        return self._digest
-
     def _append(self, part: bytes) -> None:
-        if part:
-            self.digest.update(part)
+        self.digest.update(part)
         if part and self.is_whole and not self._tail:
             self._pieces.append(part)
             return
@@ -100,7 +94,7 @@ class BufferedBody:
 
     def hash(self) -> str:
         """Return the hexadecimal SHA-256 of the bytes read so far."""
-        return self.digest.hexdigest() if self.size else EMPTY_HASH
+        return self.digest.hexdigest()
 
     def content(self) -> bytes:
         self._flush_tail()
