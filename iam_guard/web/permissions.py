@@ -9,7 +9,8 @@ queried; use the simulation operations for them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from iam_guard.errors import InvalidInput
@@ -53,21 +54,22 @@ class PermissionQuestions:
             raise authentication_required(ASK)
         if not isinstance(document, Mapping) or not document.keys() <= {"questions", "resources"}:
             raise InvalidInput("expected an object with `questions` or `resources`", place="body")
-        questions = [self._question(item, caller, settings) for item in _list_of(document, "questions")]
+        complete = partial(_arn_of, caller, settings)
+        questions = [self._question(item, complete) for item in _list_of(document, "questions")]
         resources = _list_of(document, "resources")
         forms = self._forms() if resources else []
         for resource in resources:
-            questions += _questions_about(_string(resource, "resources"), forms, caller, settings)
+            questions += _questions_about(_string(resource, "resources"), forms, complete)
             if len(questions) > MAX_QUESTIONS:  # before the next one: each resource is compared with every action
                 raise InvalidInput(f"expected at most {MAX_QUESTIONS} questions, got more", place="body")
         return questions
 
-    def _question(self, arn_fields: Any, caller: Principal, settings: Settings) -> PermissionQuestion:
+    def _question(self, arn_fields: Any, complete: _Complete) -> PermissionQuestion:
         if not isinstance(arn_fields, Mapping) or not {"action"} <= arn_fields.keys() <= {"action", "resource"}:
             raise InvalidInput("expected `action` and optionally `resource` in each question", place="questions")
         action, resource = _string(arn_fields["action"], "action"), _string(arn_fields.get("resource", "*"), "resource")
         row = self._row(action)
-        return PermissionQuestion(str(row), resource, _arn_of(resource, row.service, caller, settings))
+        return PermissionQuestion(str(row), resource, complete(resource, row.service))
 
     def _row(self, action: str) -> ActionRow:
         prefix, _, name = action.partition(":")
@@ -81,9 +83,7 @@ class PermissionQuestions:
         """Return each action with its resource templates and the ARN formats of its declared resource types."""
         found: list[_Forms] = []
         for service in self._services.values():
-            types = {
-                resource_type.name: resource_type.arn_formats for resource_type in service.reference().resource_types
-            }
+            types = {declared.name: declared.arn_formats for declared in service.reference().resource_types}
             for row in service.catalogue:
                 arn_formats = (form for name in row.types for form in types[name])
                 found.append((row, (*row.templates, *arn_formats)))
@@ -91,15 +91,15 @@ class PermissionQuestions:
 
 
 _Forms: TypeAlias = tuple[ActionRow, tuple[str, ...]]
+_Complete: TypeAlias = Callable[[str, str], str]
+"""(a resource as given, its service) -> its ARN."""
 
 
-def _questions_about(
-    resource: str, forms: list[_Forms], caller: Principal, settings: Settings
-) -> list[PermissionQuestion]:
+def _questions_about(resource: str, forms: list[_Forms], complete: _Complete) -> list[PermissionQuestion]:
     """Return a question for each action that is declared for resources of this type."""
     questions: list[PermissionQuestion] = []
     for row, templates in forms:
-        arn = _arn_of(resource, row.service, caller, settings)
+        arn = complete(resource, row.service)
         if any(_matches_template(arn, template, row.service) for template in templates):
             questions.append(PermissionQuestion(str(row), resource, arn))
     if not questions:
@@ -137,7 +137,7 @@ def _string(value: Any, place: str) -> str:
     return value
 
 
-def _arn_of(resource: str, service: str, caller: Principal, settings: Settings) -> str:
+def _arn_of(caller: Principal, settings: Settings, resource: str, service: str) -> str:
     if resource == "*" or resource.startswith("arn:"):
         return resource
     return f"arn:{settings.partition}:{service}:{settings.region}:{caller.account or ''}:{resource}"

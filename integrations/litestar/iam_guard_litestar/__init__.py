@@ -46,7 +46,7 @@ from iam_guard import (
     requires,
 )
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.asgi.routes import unguarded
+from iam_guard.web.asgi.routes import handlers_of, unguarded
 from iam_guard.web.endpoints import unguarded_message
 from iam_guard.web.requirement import RequirementOptions
 
@@ -89,7 +89,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def receive_route(self, route: BaseRoute) -> None:
         """Declare Litestar's own OPTIONS handlers public: they return the list of methods, as in a 405."""
-        for handler in _handlers_of(route):
+        for handler in handlers_of(route):
             self._handler = handler
             _make_options_public(handler)
 
@@ -109,15 +109,11 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
             raise ConfigurationError(unguarded_message(found))
 
 
-def _handlers_of(route: Any) -> list[BaseRouteHandler]:
-    return getattr(route, "route_handlers", None) or [route.route_handler]
-
-
 def _make_options_public(handler: BaseRouteHandler) -> None:
     if getattr(handler.fn, "__module__", None) == HTTPRoute.__module__:
         public(handler.fn)
     for route in handler.fn.routes if isinstance(handler.fn, Litestar) else ():  # mounted
-        for inner in _handlers_of(route):
+        for inner in handlers_of(route):
             _make_options_public(inner)
 
 
