@@ -143,4 +143,4 @@ def _all(keys: ApiKeys, principal: str | None) -> Iterator[ListedApiKey]:
 @contextmanager
 def _keys(store: str) -> Iterator[ApiKeys]:
     with recorded_store(store) as (opened, change_recorder):
-        yield ApiKeys(opened, change_recorder=change_recorder)
+        yield ApiKeys(opened, change_recorder)

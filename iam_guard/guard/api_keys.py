@@ -19,7 +19,7 @@ from iam_guard.authn.api_key import NewApiKey
 from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity
 from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
+from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.protocol import RecordStore
@@ -51,15 +51,11 @@ class ApiKeys:
     """The API keys of a store. Safe to share between threads. `clock` returns seconds since 1970."""
 
     def __init__(
-        self,
-        store: RecordStore,
-        *,
-        clock: Callable[[], float] = time.time,
-        change_recorder: ChangeRecorder | None = None,
+        self, store: RecordStore, change_recorder: ChangeRecorder, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = store
+        self._change_recorder = change_recorder
         self._clock = clock
-        self._change_recorder = change_recorder or NoChangeRecorder()
 
     def create(
         self,
@@ -75,7 +71,9 @@ class ApiKeys:
         audit record could not be written, and then the text is lost.
         """
         self._change_recorder.prepare()
-        policy = None if session_policy is None else self._checked(session_policy)
+        policy = None
+        if session_policy is not None:
+            policy = validate_for_write(session_policy, PolicyType.SESSION, partition=self._store.partition).text
         ends = self._checked_expiry(expires)
         with self._store.write_transaction() as records:
             owner = self._owner(records, principal)
@@ -90,9 +88,8 @@ class ApiKeys:
         """Return keys sorted by id, of one principal or of all; `after` is the last id of the previous page."""
         with self._store.read_transaction() as records:
             where = {} if principal is None else {"identity_id": self._owner(records, principal)["id"]}
-            rows = records.page(
-                api_keys, order=("id",), after=None if after is None else (after,), limit=limit, **where
-            )
+            start = None if after is None else (after,)
+            rows = records.page(api_keys, order=("id",), after=start, limit=limit, **where)
             ids = {row["identity_id"] for row in rows}
             owners = {owner["id"]: owner for owner in records.all(identities, id=ids)}
         return [self._described(row, owners[row["identity_id"]]) for row in rows]
@@ -218,9 +215,6 @@ class ApiKeys:
 
     def _arn(self, row: Row) -> str:
         return row_arn(self._store.partition, row)
-
-    def _checked(self, policy: Mapping[str, Any] | str) -> str:
-        return validate_for_write(policy, PolicyType.SESSION, partition=self._store.partition).text
 
     def _checked_expiry(self, expires: datetime | None) -> int | None:
         if expires is None:

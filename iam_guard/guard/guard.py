@@ -69,7 +69,7 @@ class Guard:
         change_recorder = TrailChangeRecorder(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
         self.resource_policies = ResourcePolicies(store, change_recorder)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
-        self.api_keys = ApiKeys(store, change_recorder=change_recorder)
+        self.api_keys = ApiKeys(store, change_recorder)
         """The API keys that the store holds: create, list, update, rotate, delete."""
         self.revocation_lists = RevocationLists(store, change_recorder)
         """The revocation lists of trust anchors: put, list."""

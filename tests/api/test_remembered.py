@@ -22,6 +22,7 @@ from iam_guard.api.operation import OperationRequest, run
 from iam_guard.errors import CacheMiss, IamGuardError
 from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.result import NoChangeRecorder
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
@@ -212,7 +213,7 @@ def keyed(what: str, n: int) -> Step:
     """Create an API key, or change an existing one."""
 
     def step(world: World) -> None:
-        keys = ApiKeys(world.cached)
+        keys = ApiKeys(world.cached, NoChangeRecorder())
         with suppress(IamGuardError):
             listed = keys.list()
             if what == "create" or not listed:
