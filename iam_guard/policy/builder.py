@@ -9,7 +9,7 @@ own table (`document_refusals`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, TypeAlias
@@ -81,29 +81,25 @@ class PolicyStatement:
 
         The other arguments complete `type/name` to an ARN. A statement without one literal service accepts ARNs only.
         """
-        arns = self._completed(resources, partition, region, account)
-        return self._with(resources=(*(self.content.resources or ()), *arns))
+        return self._added("resources", self._completed(resources, partition, region, account))
 
     def on_all_but(
         self, *resources: str, partition: str = "aws", region: str = "*", account: str = "*"
     ) -> PolicyStatement:
         """Exclude resources from the statement: `NotResource`. The arguments are those of `on`."""
-        arns = self._completed(resources, partition, region, account)
-        return self._with(not_resources=(*(self.content.not_resources or ()), *arns))
+        return self._added("not_resources", self._completed(resources, partition, region, account))
 
     def to(
         self, *aws: str, service: Strings = (), federated: Strings = (), canonical_user: Strings = ()
     ) -> PolicyStatement:
         """Add principals: ARNs, account ids or unique ids; `*` is every caller, also an anonymous one (rule G-45)."""
-        entries = _entries(aws, service, federated, canonical_user)
-        return self._with(principals=(*(self.content.principals or ()), *entries))
+        return self._added("principals", _entries(aws, service, federated, canonical_user))
 
     def to_all_but(
         self, *aws: str, service: Strings = (), federated: Strings = (), canonical_user: Strings = ()
     ) -> PolicyStatement:
         """Exclude principals from the statement: `NotPrincipal`, with `deny` only (rule G-34)."""
-        entries = _entries(aws, service, federated, canonical_user)
-        return self._with(not_principals=(*(self.content.not_principals or ()), *entries))
+        return self._added("not_principals", _entries(aws, service, federated, canonical_user))
 
     def when(
         self,
@@ -132,6 +128,9 @@ class PolicyStatement:
     def sid(self, sid: str) -> PolicyStatement:
         """Set the statement's id: letters and digits, or any text in a resource-based policy (rule G-24)."""
         return self._with(sid=sid)
+
+    def _added(self, field: str, values: Iterable[Any]) -> PolicyStatement:
+        return self._with(**{field: (*(getattr(self.content, field) or ()), *values)})
 
     def _with(self, **changes: Any) -> PolicyStatement:
         return _checked(replace(self.content, **changes))
@@ -239,7 +238,7 @@ def _read(
 ) -> Reading:
     draft = Document(type, version or LEGACY, tuple(statements), digest="", text="", written_version=version, id=id)
     reading = read(render(draft), type)
-    refuse(reading, {Scope.ALWAYS})
+    refuse(reading, Scope.ALWAYS)
     return reading
 
 

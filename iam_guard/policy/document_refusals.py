@@ -7,21 +7,21 @@ policies and test cases may break them and can be evaluated. Errors of structure
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
-from enum import Enum
-from functools import cache
+from enum import IntEnum
 
 from iam_guard.policy.checks import conditions, elements, forms, principals
 from iam_guard.policy.fault import Reading, Rule
 
 
-class Scope(Enum):
-    """When a rule refuses."""
+class Scope(IntEnum):
+    """When a rule refuses; each value includes those before it."""
 
-    ALWAYS = "always"
-    WRITE = "when a document is written"
-    MANAGED = "when a managed policy is written"
+    ALWAYS = 0
+    WRITE = 1
+    """When a document is written."""
+    MANAGED = 2
+    """When a managed policy is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,9 @@ REFUSALS = (
 )
 
 
-def refuse(reading: Reading, scopes: Collection[Scope]) -> None:
+def refuse(reading: Reading, scope: Scope) -> None:
     """Raise `PolicyError` for the first fault in the order of the table."""
-    for row in _rows_of(frozenset(scopes)):
-        for fault in row.rule(reading):
-            raise reading.refusal(fault if row.sentence is None else replace(fault, sentence=row.sentence))
-
-
-@cache
-def _rows_of(scopes: frozenset[Scope]) -> tuple[RefusalRow, ...]:
-    return tuple(row for row in REFUSALS if row.scope in scopes)
+    for row in REFUSALS:
+        if row.scope <= scope:
+            for fault in row.rule(reading):
+                raise reading.refusal(fault if row.sentence is None else replace(fault, sentence=row.sentence))

@@ -26,7 +26,7 @@ def parse(source: str | bytes | Mapping[str, Any], type: PolicyType = PolicyType
     the `finding`. A document from a mapping has no positions, and canonical JSON as its text.
     """
     reading = read(source, type)
-    refuse(reading, {Scope.ALWAYS})
+    refuse(reading, Scope.ALWAYS)
     return reading.document
 
 

@@ -21,7 +21,7 @@ def validate_for_write(
     document over its quota.
     """
     reading = read(source, type, partition=partition, limit=RAW_LIMIT)
-    refuse(reading, {Scope.ALWAYS, Scope.WRITE, *({Scope.MANAGED} if managed else ())})
+    refuse(reading, Scope.MANAGED if managed else Scope.WRITE)
     quota = size_quota(type, managed=managed)
     if quota is not None:
         quota.check(quota.size(reading.document.text))
