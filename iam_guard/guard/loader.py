@@ -36,6 +36,7 @@ from iam_guard.store.protocol import AccountRecord, DecisionStore, PrincipalReco
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
 _MAX_AUTHORIZERS = 64
 """Authorizers of one caller: it needs another one for each owner and each resource with a policy."""
+_SESSION_POLICY = PolicyRef("session policy", PolicyType.SESSION)
 NO_POLICIES = NoPoliciesExplainer()
 
 ResourceLoader = Callable[[str], "Resource | None"]
@@ -209,7 +210,7 @@ class Loader:
         policies = Bundle(
             identity=self._layer(record.identity),
             boundary=None if record.boundary is None else self._layer((record.boundary,)),
-            session=None if session is None else Layer(_session_policy(text) for text in session),
+            session=None if session is None else Layer(compile_policy(text, _SESSION_POLICY) for text in session),
             scps=self._levels(account.scps) if account else None,
         )
         return _Caller(principal, record.epoch, record, account, policies, {})
@@ -267,10 +268,6 @@ class Loader:
 def _owner_of(wanted: Resource, principal: Principal) -> str | None:
     """Return the account in a resource's ARN, or the caller's for `*`."""
     return principal.account if wanted.arn == "*" else wanted.account or account_of(wanted.arn)
-
-
-def _session_policy(text: str) -> CompiledPolicy:
-    return compile_policy(text, PolicyRef("session policy", PolicyType.SESSION))
 
 
 def load_resource(loader: ResourceLoader, wanted: Resource) -> Resource:

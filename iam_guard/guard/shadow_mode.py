@@ -26,9 +26,7 @@ _MAX_CACHED = 4096
 class ShadowMode:
     """Decides with a candidate. Safe to share between threads."""
 
-    def __init__(
-        self, store: CachedStore, *, size: int, actions: Iterable[str] = ("*",), laid_over: CachedStore | None = None
-    ) -> None:
+    def __init__(self, store: CachedStore, *, size: int, actions: Iterable[str], laid_over: CachedStore | None) -> None:
         """Decide `actions` (`docs:Get*`) with `store`; `laid_over` is the guard's store if they share their epochs."""
         self._store = store
         self._loader = Loader(store, size=size)
@@ -37,7 +35,7 @@ class ShadowMode:
         self._selects = lru_cache(_MAX_CACHED)(lambda action: selected(action.lower()))
         self._by_name: dict[int, tuple[Principal, Principal]] = {}
 
-    def difference(self, decision: Decision, question: Question, *, cache_only: bool = False) -> Decision | None:
+    def difference(self, decision: Decision, question: Question, *, cache_only: bool) -> Decision | None:
         """Return the candidate's decision if its outcome differs, or its error; None if the guard had an error.
 
         Raises only `CacheMiss`, if `cache_only` and the cache is not enough.

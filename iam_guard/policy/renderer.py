@@ -8,7 +8,7 @@ canonical JSON is in `json_tree`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from iam_guard.policy.document import ANY_PRINCIPAL, ConditionTest, Document, PrincipalEntry, Statement
@@ -45,11 +45,10 @@ def _without_absent(**elements: Any) -> dict[str, Any]:
     return {name: value for name, value in elements.items() if value is not None}
 
 
-def _strings(values: Iterable[str] | None) -> str | list[str] | None:
+def _strings(values: Sequence[str] | None) -> str | list[str] | None:
     if values is None:
         return None
-    listed = list(values)
-    return listed[0] if len(listed) == 1 else listed  # G-14
+    return values[0] if len(values) == 1 else list(values)  # G-14
 
 
 def _principals(entries: tuple[PrincipalEntry, ...] | None) -> str | dict[str, Any] | None:

@@ -27,18 +27,15 @@ def _typed(
             if not tested.operator.base.startswith(families):
                 continue
             for value, path in tested.values():
-                if read(value) is None and not (_supports_variables(tested) and _has_variable(value, reading)):
+                if read(value) is None and not _has_variable(value, tested, reading):
                     yield Fault(code, f"expected {expected}, got {quoted(value)}", path, sentence)
 
     return rule
 
 
-def _supports_variables(tested: ParsedCondition) -> bool:
-    return tested.operator.base.startswith(("Arn", "Bool"))  # V-3, V-5
-
-
-def _has_variable(value: str, reading: Reading) -> bool:
-    return reading.document.version == LATEST and "${" in value
+def _has_variable(value: str, tested: ParsedCondition, reading: Reading) -> bool:
+    """Return whether a value contains a variable, and its operator supports that (V-3, V-5)."""
+    return reading.document.version == LATEST and "${" in value and tested.operator.base.startswith(("Arn", "Bool"))
 
 
 def _arn(value: str) -> list[str] | None:
