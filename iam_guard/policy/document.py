@@ -44,7 +44,6 @@ class ConditionTest:
     """As written, e.g. `ForAllValues:StringLikeIfExists`; its base is always one of the known operators."""
     key: str
     values: tuple[str, ...]
-    position: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,9 +119,7 @@ class _DocumentReader:
                     finding = "DUPLICATE_KEYS_WITH_DIFFERENT_CASE"
                     raise self.source.refusal(message, (*path, operator, key), finding=finding, name=True)  # G-11
                 spellings[key.casefold()] = key
-                place = (*path, operator, key)
-                values = self.condition_values(written, place)
-                yield ConditionTest(operator, key, values, self.source.position(place, name=True))
+                yield ConditionTest(operator, key, self.condition_values(written, (*path, operator, key)))
 
     def check_operator(self, operator: str, path: Path) -> None:
         try:

@@ -16,12 +16,7 @@ from tests.policy.strategies import documents
 
 def content(document: Document) -> Document:
     """Remove what belongs to the text and not to the policy."""
-    statements = tuple(
-        replace(
-            statement, position=None, conditions=tuple(replace(test, position=None) for test in statement.conditions)
-        )
-        for statement in document.statements
-    )
+    statements = tuple(replace(statement, position=None) for statement in document.statements)
     return replace(document, statements=statements, text="", digest="")
 
 
