@@ -82,7 +82,7 @@ OF_OTHER_SERVICES = frozenset({PolicyType.RESOURCE, PolicyType.VPC_ENDPOINT})  #
 
 ACTION = re.compile(r"\*|[A-Za-z0-9.-]+:[^:]*")  # G-60, G-61
 CONDITION_KEY = re.compile(r"[^:\s]+:\S.*", re.DOTALL)  # G-67; the prefix of an OIDC key has dots and slashes
-STORABLE = re.compile(r"[\t\n\r\x20-\xff]*")  # G-12
+UNSTORABLE = re.compile(r"[^\t\n\r\x20-\xff]")  # G-12
 PARTITIONS = frozenset(
     {"aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"}
 )  # G-19

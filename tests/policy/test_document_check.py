@@ -307,7 +307,7 @@ def test_codes_are_those_of_access_analyzer() -> None:
     """AA-22: in rules and refusals alike."""
     checks = Path(iam_guard.policy.checks.__file__).parent
     written = "".join(path.read_text() for folder in (checks, checks.parent) for path in folder.glob("*.py"))
-    codes = set(re.findall(r"Fault\(\s*\"([A-Z_]+)\"", written)) | set(re.findall(r"finding=\"([A-Z_]+)\"", written))
+    codes = set(re.findall(r"(?:(?:Fault|_invalid)\(\s*|finding=)\"([A-Z_]+)\"", written))
     assert len(codes) > 20
     assert codes <= set(LEVELS)
 

@@ -14,7 +14,7 @@ from iam_guard.policy.grammar import (
     PRINCIPALS,
     RESOURCE_IS_OPTIONAL,
     RESOURCES,
-    STORABLE,
+    UNSTORABLE,
     WITH_ID,
     WITH_PRINCIPAL,
     WITH_REQUIRED_VERSION,
@@ -65,12 +65,11 @@ def no_statement(reading: Reading) -> Iterator[Fault]:
 
 def unstorable_characters(reading: Reading) -> Iterator[Fault]:
     """Report characters that IAM cannot store (G-12)."""
-    stored = STORABLE.match(reading.document.text)
-    end = stored.end() if stored else 0
-    if end < len(reading.document.text):
-        character = reading.document.text[end]
+    found = UNSTORABLE.search(reading.document.text)
+    if found:
+        character = found[0]
         path, is_name = next(_occurrences(reading.source.root, character, ()), ((), False))
-        message = f"expected characters up to U+00FF, got U+{ord(character):04X} at offset {end}"
+        message = f"expected characters up to U+00FF, got U+{ord(character):04X} at offset {found.start()}"
         yield Fault("JSON_SYNTAX_ERROR", message, path, name=is_name)
 
 

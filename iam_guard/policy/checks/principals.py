@@ -25,8 +25,9 @@ _BUILT_IN_PROVIDERS = frozenset(
 )  # G-48
 
 
-def _sentence(entry: Entry) -> str:
-    return f'Invalid principal in policy: "{entry.kind}":"{shown(entry.value)}"'  # P-8
+def _invalid(code: str, message: str, entry: Entry) -> Fault:
+    sentence = f'Invalid principal in policy: "{entry.kind}":"{shown(entry.value)}"'  # P-8
+    return Fault(code, message, entry.path, sentence)
 
 
 def wildcard_in_name(reading: Reading) -> Iterator[Fault]:
@@ -34,7 +35,7 @@ def wildcard_in_name(reading: Reading) -> Iterator[Fault]:
     for entry in principals(reading.document):
         if entry.kind in ("Federated", "Service") and WILDCARD.search(entry.value):
             message = f"expected {entry.kind} principals without wildcards, got {quoted(entry.value)}"
-            yield Fault("UNSUPPORTED_WILDCARD_IN_PRINCIPAL", message, entry.path, _sentence(entry))
+            yield _invalid("UNSUPPORTED_WILDCARD_IN_PRINCIPAL", message, entry)
 
 
 def wildcard_in_arn(reading: Reading) -> Iterator[Fault]:
@@ -42,7 +43,7 @@ def wildcard_in_arn(reading: Reading) -> Iterator[Fault]:
     for entry in principals(reading.document):
         if entry.kind in ("AWS", "CanonicalUser") and entry.value != "*" and WILDCARD.search(entry.value):
             message = f"expected `*` or a principal without wildcards, got {quoted(entry.value)}: compared literally"
-            yield Fault("UNSUPPORTED_WILDCARD_IN_PRINCIPAL", message, entry.path, _sentence(entry))
+            yield _invalid("UNSUPPORTED_WILDCARD_IN_PRINCIPAL", message, entry)
 
 
 def any_principal_in_trust(reading: Reading) -> Iterator[Fault]:
@@ -60,7 +61,7 @@ def group_or_profile(reading: Reading) -> Iterator[Fault]:
     for entry in principals(reading.document):
         if entry.kind == "AWS" and _UNSUPPORTED_ARN.match(entry.value):
             message = f"expected a principal, got the group or instance profile {quoted(entry.value)}"
-            yield Fault("UNSUPPORTED_PRINCIPAL", message, entry.path, _sentence(entry))
+            yield _invalid("UNSUPPORTED_PRINCIPAL", message, entry)
 
 
 def unknown_form(reading: Reading) -> Iterator[Fault]:
@@ -71,13 +72,13 @@ def unknown_form(reading: Reading) -> Iterator[Fault]:
         match entry.kind:
             case "AWS" if not _is_aws_principal(entry.value):
                 message = f"expected an account id, an ARN or a unique id, got {quoted(entry.value)}"
-                yield Fault("INVALID_PRINCIPAL_FORMAT", message, entry.path, _sentence(entry))
+                yield _invalid("INVALID_PRINCIPAL_FORMAT", message, entry)
             case "CanonicalUser" if not _CANONICAL_ID.fullmatch(entry.value):
                 message = f"expected 64 hexadecimal digits, got {quoted(entry.value)}"
-                yield Fault("INVALID_PRINCIPAL_FORMAT", message, entry.path, _sentence(entry))
+                yield _invalid("INVALID_PRINCIPAL_FORMAT", message, entry)
             case "Service" if not _SERVICE_NAME.fullmatch(entry.value):
                 message = f"expected the name of a service such as `events.amazonaws.com`, got {quoted(entry.value)}"
-                yield Fault("INVALID_SERVICE_PRINCIPAL_FORMAT", message, entry.path, _sentence(entry))
+                yield _invalid("INVALID_SERVICE_PRINCIPAL_FORMAT", message, entry)
 
 
 def _is_aws_principal(value: str) -> bool:
