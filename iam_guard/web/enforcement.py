@@ -20,7 +20,7 @@ from iam_guard.model.request import Resource
 from iam_guard.web.call_context import CurrentCall, recording_refusal
 from iam_guard.web.parameter_values import check_arn_segments
 from iam_guard.web.refusal import authentication_required
-from iam_guard.web.requirement import Concealed, Keys, Requirement, loader_signature
+from iam_guard.web.requirement import Concealed, Keys, Requirement, loader_parameters
 from iam_guard.web.resource_template import describe_missing
 
 _ROUTER_KEYS: Final = ("endpoint", "route_handler", "app")
@@ -167,15 +167,14 @@ class BoundRequirement:
 
 
 def _call_loader(loader: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    signature = loader_signature(loader)
-    try:
-        passed = {name: arguments[name] for name in signature.required}
-    except KeyError as absent:
-        message = f"{describe_missing(absent.args[0], arguments)} for the loader"
-        raise ConfigurationError(message, place=signature.name) from None
-    for name in signature.optional:
+    """Call a loader with the arguments in its signature."""
+    passed = {}
+    for name, is_required in loader_parameters(loader).items():
         if name in arguments:
             passed[name] = arguments[name]
+        elif is_required:
+            message = f"{describe_missing(name, arguments)} for the loader"
+            raise ConfigurationError(message, place=getattr(loader, "__name__", "loader"))
     return loader(**passed)
 
 

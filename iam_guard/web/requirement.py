@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict
 
 from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.model.catalogue import Catalogue
@@ -22,6 +22,12 @@ ContextLoader: TypeAlias = Callable[..., "Keys | Awaitable[Keys]"]
 ResourceSource: TypeAlias = str | ResourceLoader
 ContextSource: TypeAlias = Keys | ContextLoader | None
 
+MARK: Final = "__iam_guard__"
+"""The attribute of an endpoint with its guard: a `Requirement`, `PUBLIC` or `OWN_GUARD`."""
+PUBLIC: Final = "public"
+OWN_GUARD: Final = "a guard of its own"
+"""The mark of a mounted application that authenticates and authorizes by itself."""
+
 
 class RequirementOptions(TypedDict, total=False):
     """The options of `Service.requires`, for functions that pass them on."""
@@ -31,13 +37,6 @@ class RequirementOptions(TypedDict, total=False):
     conceal: bool
     unsigned_payload: bool
     raw: Collection[str]
-
-
-MARK: Final = "__iam_guard__"
-"""The attribute of an endpoint with its guard: a `Requirement`, `PUBLIC` or `OWN_GUARD`."""
-PUBLIC: Final = "public"
-OWN_GUARD: Final = "a guard of its own"
-"""The mark of a mounted application that authenticates and authorizes by itself."""
 
 
 class Concealed(NoSuchEntity):
@@ -82,7 +81,7 @@ class Requirement:
         parameters: Collection[str] = ()
         if not isinstance(resource, str):
             loader = resource
-            parameters = loader_signature(resource).names if raw else ()
+            parameters = loader_parameters(resource) if raw else ()
         elif resource != "*":
             template = ResourceTemplate(resource, service=catalogue.service, raw=raw)
             parameters = template.parameters
@@ -138,25 +137,9 @@ def takes_unsigned(mark: object) -> bool:
     return isinstance(mark, Requirement) and mark.unsigned_payload
 
 
-class LoaderSignature(NamedTuple):
-    """The parameters of a loader: required ones, optional ones; and its name."""
-
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-    name: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.required + self.optional
-
-
 @lru_cache(maxsize=1024)  # loaders are declared once and called with every request
-def loader_signature(loader: Callable[..., Any]) -> LoaderSignature:
-    """Return the parameters of a loader, without `*args` and `**kwargs`."""
+def loader_parameters(loader: Callable[..., Any]) -> dict[str, bool]:
+    """Return the parameters of a loader, without `*args` and `**kwargs`, and whether each is required."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = [each for each in inspect.signature(loader).parameters.values() if each.kind not in variadic]
-    return LoaderSignature(
-        tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
-        tuple(parameter.name for parameter in named if parameter.default is not parameter.empty),
-        getattr(loader, "__name__", "loader"),
-    )
+    parameters = inspect.signature(loader).parameters.values()
+    return {each.name: each.default is each.empty for each in parameters if each.kind not in variadic}
