@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from iam_guard.authn.credential_verifier import (
     ChunkedBody,
@@ -69,16 +69,6 @@ def empty_hash() -> str:
     return EMPTY_HASH
 
 
-class BodyParts(Protocol):
-    """Verifies a body while its parts arrive."""
-
-    def receive(self, part: bytes, /) -> bytes:
-        """Add a part, and return what the application may read."""
-
-    def finish(self) -> bytes:
-        """Return the rest at the end of the body. Raises if the body does not match its signature."""
-
-
 class HashedParts:
     """The parts of a body too long to buffer: the last part is withheld until the hash is verified.
 
@@ -126,6 +116,10 @@ class DecodedParts:
         """Return nothing. Raises `MalformedRequest` for an incomplete body."""
         self._chunks.finish()
         return b""
+
+
+BodyParts: TypeAlias = HashedParts | DecodedParts
+"""Verifies a body while its parts arrive."""
 
 
 def codings_of_content(values: Iterable[str]) -> str:

@@ -26,8 +26,6 @@ ROUTER_ANSWERS: Final = frozenset({301, 307, 308, 404})
 UNKNOWN_ENDPOINT: Final = object()
 """Stands for an endpoint when it is unknown what the router matched."""
 _METHODS: Final = re.compile(r"[A-Z]{1,32}(?: ?, ?[A-Z]{1,32}){0,31}")
-_WRONG_METHOD: Final = 405
-"""The status of a router for an endpoint without that method; the router may set the endpoint."""
 _NO_ACTION: Final = "iam-guard:UndecidedEndpoint"
 
 
@@ -51,7 +49,7 @@ def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | No
         return True
     if status >= HTTPStatus.BAD_REQUEST and (mark is not None or endpoint is None):
         return True  # an error of the framework, such as a bad parameter, before the guarded handler ran
-    if status == _WRONG_METHOD or (status in ROUTER_ANSWERS and endpoint is UNKNOWN_ENDPOINT):
+    if status == HTTPStatus.METHOD_NOT_ALLOWED or (status in ROUTER_ANSWERS and endpoint is UNKNOWN_ENDPOINT):
         return False
     if endpoint in (None, UNKNOWN_ENDPOINT):
         hint = "put CORS and similar middlewares outside of the guard"
@@ -69,7 +67,7 @@ def neutral_answer(status: int, headers: Iterable[tuple[str, str]], scope: Mappi
     received = {name.lower(): value for name, value in headers}
     kept: list[tuple[str, str]] = []
     body = HTTPStatus(status).phrase.encode()
-    if status == _WRONG_METHOD:
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
         kept += [("allow", received["allow"])] if _METHODS.fullmatch(received.get("allow", "")) else []
     elif status != HTTPStatus.NOT_FOUND:
         if not _is_own_url(received.get("location", ""), scope):

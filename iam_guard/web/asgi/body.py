@@ -98,11 +98,9 @@ class BufferedBody:
 
     def content(self) -> bytes:
         self._flush_tail()
-        if len(self._pieces) > 1:
-            joined = b"".join(self._pieces)
-            self._pieces.clear()
-            self._pieces.append(joined)
-        return self._pieces[0] if self._pieces else b""
+        joined = b"".join(self._pieces)
+        self._pieces = deque([joined] if joined else [])
+        return joined
 
     def take_pieces(self) -> deque[bytes]:
         """Return and remove the pieces read so far."""

@@ -12,7 +12,8 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
+from wsgiref.types import InputStream
 
 from iam_guard.authn.credential_verifier import ChunkedBody, SigV4Credential
 from iam_guard.authn.http_request import HttpRequest
@@ -36,12 +37,6 @@ Precheck = Callable[[str | None], None]
 """(the stated hash) -> nothing; raises if the key does not exist, or the signature does not match that hash."""
 
 
-class InputStream(Protocol):
-    """The `wsgi.input` of a server."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
 @dataclass(eq=False, slots=True)
 class RequestBody:
     """The body that the application reads.
@@ -49,7 +44,7 @@ class RequestBody:
     `hash` and `chunks` are the arguments of `Guard.authenticate`; `length` is that of the content, None if unknown.
     """
 
-    stream: io.BufferedIOBase | InputStream
+    stream: InputStream
     length: int | None
     computed: str = EMPTY_HASH
     """The hexadecimal SHA-256 of the body; before it is read, the stated one."""

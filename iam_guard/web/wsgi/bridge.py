@@ -106,11 +106,10 @@ class GuardedRequest:
 
         With `cache_only`, that is `CacheMiss` if the store or another service would have to be queried.
         """
-        content = self._content
-        principal = self._principal(content, cache_only)
+        principal = self._principal(cache_only)
         if principal.credential is not None and principal.credential.host is not None:
             self._use_host(principal.credential.host)
-        is_unsigned = content is not None and content.is_unsigned
+        is_unsigned = self._content is not None and self._content.is_unsigned
         self._call = CurrentCall(self._guard, principal, self.facts, self._scope, has_unsigned_payload=is_unsigned)
         return self._call
 
@@ -124,9 +123,10 @@ class GuardedRequest:
     def _precheck(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
         self._run_lookup(credential, partial(self._guard.precheck, request, credential, stated))
 
-    def _principal(self, content: RequestBody | None, cache_only: bool) -> Principal:
+    def _principal(self, cache_only: bool) -> Principal:
         if self._request is None or self._credential is None:
             raise ConfigurationError("expected `read` before `authenticate`")
+        content = self._content
         authenticate = partial(
             self._guard.authenticate,
             self._request,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, TypeAlias
+from wsgiref.types import StartResponse, WSGIApplication
 
 from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
 from iam_guard.guard.guard import Guard
@@ -25,8 +26,6 @@ from iam_guard.web.wsgi.environ import scope_of
 
 Headers: TypeAlias = list[tuple[str, str]]
 Write: TypeAlias = Callable[[bytes], object]
-StartResponse: TypeAlias = Callable[..., Write]
-WsgiApp: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 _REQUEST_ID = "x-amzn-requestid"
 
@@ -40,7 +39,7 @@ class GuardWsgiMiddleware:
     """
 
     def __init__(
-        self, app: WsgiApp, *, guard: Guard, refusal: RefusalFormat = problem, drops_underscores: bool = False
+        self, app: WSGIApplication, *, guard: Guard, refusal: RefusalFormat = problem, drops_underscores: bool = False
     ) -> None:
         self.app = app
         self.guard = guard
