@@ -74,6 +74,6 @@ class AppInspection:
     def install_map(self, app: Any) -> None:
         """Install the route map in the routes of an application, once."""
         if self._routes is not None and self._mapped is not app:
-            self._routes.joined(inventory(app))
+            inventory(app, self._routes)
             install_guards(app, self._routes)
             self._mapped = app

@@ -21,9 +21,10 @@ _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 _MAX_DEPTH: Final = 50
 
 
-def inventory(app: Any) -> list[Endpoint]:
-    """Return every endpoint of an application, in the order of its routes."""
-    return list(_walk(routes_of(app), ""))
+def inventory(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
+    """Return every endpoint of an application, in the order of its routes; with a map, with the guards of its rows."""
+    endpoints = list(_walk(routes_of(app), ""))
+    return endpoints if routes is None else routes.joined(endpoints)
 
 
 def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
@@ -32,7 +33,7 @@ def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
     Raises `ConfigurationError` if the map has routes that the application doesn't have, and for a handler whose
     parameters can't fill its resource template.
     """
-    endpoints = inventory(app) if routes is None else routes.joined(inventory(app))
+    endpoints = inventory(app, routes)
     check_handler_parameters(endpoints)
     return [endpoint for endpoint in endpoints if not endpoint.is_guarded]
 

@@ -61,13 +61,10 @@ def inventory(urlconf: Any = None) -> list[Endpoint]:
 def joined(routes: RouteMap) -> list[Endpoint]:
     """Return the views of the project with a route map. Raises `ConfigurationError` for invalid rows."""
     endpoints = _unmapped_inventory()
-    translated = next(
-        (endpoint.path for endpoint in endpoints if _LANGUAGE in endpoint.path and routes.methods_of(endpoint.path)),
-        None,
-    )
-    if translated is not None:
-        message = f"expected a path without translations in a route map, got `{translated}`: decorate its view"
-        raise ConfigurationError(message, place="routes")
+    for endpoint in endpoints:
+        if _LANGUAGE in endpoint.path and routes.methods_of(endpoint.path):
+            message = f"expected a path without translations in a route map, got `{endpoint.path}`: decorate its view"
+            raise ConfigurationError(message, place="routes")
     return routes.joined(endpoints)
 
 

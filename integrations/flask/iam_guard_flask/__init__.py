@@ -131,19 +131,22 @@ class IamGuard:
             self._checked.add(app)
         call, rule = current_call(), request.url_rule
         parameters = request.view_args or {}
-        endpoint = None if rule is None else _method_of(self.endpoint_of(app, rule, request.method), request.method)
-        row = None if rule is None or endpoint is _automatic_options else self._row_of(app, rule, request.method)
-        found = endpoint if row is None else row.endpoint_to_report(endpoint, request.method)
-        address = None if rule is None else route_address(_host_of(app, rule), rule.rule)
+        row: MappedRoute | None = None
+        found = address = None
+        if rule is not None:
+            host = _host_of(app, rule)
+            address = route_address(host, rule.rule)
+            found = _method_of(self.endpoint_of(app, rule, request.method), request.method)
+            if self.route_map is not None and found is not _automatic_options:
+                row = self.route_map.row(request.method, rule.rule, host)
+            if row is not None:
+                found = row.endpoint_to_report(found, request.method)
         call.matched(found, parameters, address=address, app=app)
         if not call.has_unsigned_payload:
             g.principal = current_principal()
         if row is not None:
             row.enforce(parameters)
         call.scope[_DECIDED] = (rule, request.method, {} if row is None or row.is_public else dict(parameters))
-
-    def _row_of(self, app: Flask, rule: Rule, method: str) -> MappedRoute | None:
-        return None if self.route_map is None else self.route_map.row(method, rule.rule, _host_of(app, rule))
 
     def _guard_dispatch(self, app: Flask, routes: RouteMap) -> None:
         """Check the row's loaders, and reject requests that were changed after the decision."""

@@ -94,10 +94,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
             _make_options_public(handler)
 
     def _endpoints(self) -> list[Endpoint]:
-        if self._handler is None:
-            return []
-        endpoints = inventory(self._handler.app)
-        return endpoints if self._routes is None else self._routes.joined(endpoints)
+        return [] if self._handler is None else inventory(self._handler.app, self._routes)
 
     async def _end_shard(self) -> None:
         """Sign the trail at shutdown; Litestar's middlewares don't get lifespan messages."""
