@@ -116,8 +116,8 @@ def errors_page() -> str:
 
 
 def error_family() -> Sequence[type[errors.IamGuardError]]:
-    """Return the errors in the order of their file, without the two base classes."""
-    classes = [var for var in vars(errors).values() if inspect.isclass(var)]
+    """Return the errors in the order of their file, without the base classes."""
+    classes = [var for name, var in vars(errors).items() if inspect.isclass(var) and not name.startswith("_")]
     caught_only = (errors.IamGuardError, errors.CredentialError)
     return [class_ for class_ in classes if issubclass(class_, errors.IamGuardError) and class_ not in caught_only]
 

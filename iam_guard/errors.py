@@ -31,6 +31,21 @@ class IamGuardError(Exception):
         return f"{self.message} (at {self.place})" if self.place else self.message
 
 
+class _BadRequest(IamGuardError):
+    status = wire_status = 400
+    fault = "sender"
+
+
+class _Conflict(IamGuardError):
+    status = wire_status = 409
+    fault = "sender"
+
+
+class _Unavailable(IamGuardError):
+    code = "ServiceUnavailable"
+    status = wire_status = 503
+
+
 # --- client errors: credentials ----------------------------------------------------------------------------------
 
 
@@ -40,6 +55,15 @@ class CredentialError(IamGuardError):
     status = 401
     wire_status = 403
     fault = "sender"
+
+
+class _WithAwsMessage(CredentialError):
+    """Has AWS's message unless another one is given."""
+
+    aws_message: ClassVar[str]
+
+    def __init__(self, message: str | None = None, *, place: str | None = None) -> None:
+        super().__init__(message or self.aws_message, place=place)
 
 
 class MissingAuthenticationToken(CredentialError):
@@ -55,36 +79,28 @@ class IncompleteSignature(CredentialError):
     wire_status = 400
 
 
-class InvalidClientTokenId(CredentialError):
+class InvalidClientTokenId(_WithAwsMessage):
     """The key does not exist or is not active."""
 
     code = "InvalidClientTokenId"
-
-    def __init__(self, message: str | None = None, *, place: str | None = None) -> None:
-        super().__init__(message or "The security token included in the request is invalid.", place=place)
+    aws_message = "The security token included in the request is invalid."
 
 
-class SignatureDoesNotMatch(CredentialError):
+class SignatureDoesNotMatch(_WithAwsMessage):
     """The signature, its scope, its body hash or its time is wrong."""
 
     code = "SignatureDoesNotMatch"
-
-    def __init__(self, message: str | None = None, *, place: str | None = None) -> None:
-        super().__init__(
-            message
-            or "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
-            "Access Key and signing method. Consult the service documentation for details.",
-            place=place,
-        )
+    aws_message = (
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+        "Access Key and signing method. Consult the service documentation for details."
+    )
 
 
-class ExpiredToken(CredentialError):
+class ExpiredToken(_WithAwsMessage):
     """The credential has expired."""
 
     code = "ExpiredToken"
-
-    def __init__(self, message: str | None = None, *, place: str | None = None) -> None:
-        super().__init__(message or "The security token included in the request is expired", place=place)
+    aws_message = "The security token included in the request is expired"
 
 
 class InvalidIdentityToken(CredentialError):
@@ -123,8 +139,7 @@ class AccessDenied(IamGuardError):
     """The request is denied. `decision` is the `iam_guard.model.decision.Decision`, if one was made."""
 
     code = "AccessDenied"
-    status = 403
-    wire_status = 403
+    status = wire_status = 403
     fault = "sender"
 
     def __init__(self, message: str, *, place: str | None = None, decision: object | None = None) -> None:
@@ -132,39 +147,29 @@ class AccessDenied(IamGuardError):
         self.decision = decision
 
 
-class InvalidInput(IamGuardError):
+class InvalidInput(_BadRequest):
     """A value is malformed (an ARN, a name, a path, a tag)."""
 
     code = "InvalidInput"
-    status = 400
-    wire_status = 400
-    fault = "sender"
 
 
-class ValidationError(IamGuardError):
+class ValidationError(_BadRequest):
     """A parameter of a call to our own API has a value that AWS's service does not accept."""
 
     code = "ValidationError"
-    status = 400
-    wire_status = 400
-    fault = "sender"
 
 
-class MalformedRequest(IamGuardError):
+class MalformedRequest(_BadRequest):
     """The HTTP request is malformed: truncated body, non-UTF-8 path, repeated header."""
 
     code = "MalformedRequest"
-    status = 400
-    wire_status = 400
-    fault = "sender"
 
 
 class RequestTooLarge(IamGuardError):
     """A body or header exceeds the limit of the settings."""
 
     code = "RequestEntityTooLarge"
-    status = 413
-    wire_status = 413
+    status = wire_status = 413
     fault = "sender"
 
 
@@ -172,12 +177,11 @@ class RequestTimeout(IamGuardError):
     """A body that is checked before the handler runs did not arrive within the setting `body_timeout`."""
 
     code = "RequestTimeout"
-    status = 408
-    wire_status = 408
+    status = wire_status = 408
     fault = "sender"
 
 
-class PolicyError(IamGuardError):
+class PolicyError(_BadRequest):
     """A policy document is invalid.
 
     `place` is a JSON pointer into the document; `line` and `column` start at 1 and 0 and are None if the document was
@@ -185,9 +189,6 @@ class PolicyError(IamGuardError):
     """
 
     code = "MalformedPolicyDocument"
-    status = 400
-    wire_status = 400
-    fault = "sender"
 
     def __init__(
         self,
@@ -214,8 +215,6 @@ class ContextError(IamGuardError):
     """A request context is invalid: two keys that differ by case only, or a value of an unsupported type."""
 
     code = "InvalidInput"
-    status = 500
-    wire_status = 500
 
 
 # --- stored entities ---------------------------------------------------------------------------------------------
@@ -225,79 +224,57 @@ class NoSuchEntity(IamGuardError):
     """A user, role, group, policy or key does not exist."""
 
     code = "NoSuchEntity"
-    status = 404
-    wire_status = 404
+    status = wire_status = 404
     fault = "sender"
 
 
-class EntityAlreadyExists(IamGuardError):
+class EntityAlreadyExists(_Conflict):
     """The entity to be created already exists."""
 
     code = "EntityAlreadyExists"
-    status = 409
-    wire_status = 409
-    fault = "sender"
 
 
-class DeleteConflict(IamGuardError):
+class DeleteConflict(_Conflict):
     """The entity to be deleted is still in use."""
 
     code = "DeleteConflict"
-    status = 409
-    wire_status = 409
-    fault = "sender"
 
 
-class LimitExceeded(IamGuardError):
+class LimitExceeded(_Conflict):
     """A quota would be exceeded."""
 
     code = "LimitExceeded"
-    status = 409
-    wire_status = 409
-    fault = "sender"
 
 
-class UnmodifiableEntity(IamGuardError):
+class UnmodifiableEntity(_BadRequest):
     """The entity to be changed is managed by AWS: an AWS managed policy, a service-linked role."""
 
     code = "UnmodifiableEntity"
-    status = 400
-    wire_status = 400
-    fault = "sender"
 
 
-class ConcurrentModification(IamGuardError):
+class ConcurrentModification(_Conflict):
     """The entity of a call was changed concurrently; retry the call."""
 
     code = "ConcurrentModification"
-    status = 409
-    wire_status = 409
-    fault = "sender"
 
 
-class NotSupported(IamGuardError):
+class NotSupported(_BadRequest):
     """The operation makes sense inside AWS only; the documentation lists these operations, with the reasons."""
 
     code = "NotSupported"
-    status = 400
-    wire_status = 400
-    fault = "sender"
 
 
 class StoreIsReadOnly(NotSupported):
     """The store follows a seed file and can only be changed by changing the file."""
 
 
-class SeedError(IamGuardError):
+class SeedError(_BadRequest):
     """A seed file is invalid; nothing of it was applied.
 
     The message is the first problem and starts with its `place`, `file:line`; `problems` has all of them.
     """
 
     code = "InvalidInput"
-    status = 400
-    wire_status = 400
-    fault = "sender"
 
     def __init__(
         self, message: str, *, place: str | None = None, line: int | None = None, problems: tuple[str, ...] = ()
@@ -316,8 +293,6 @@ class SeedError(IamGuardError):
 class ConfigurationError(IamGuardError):
     """The guard is misconfigured: a setting, a missing middleware, a resource template without its parameter."""
 
-    code = "InternalFailure"
-
 
 class UndecidedEndpoint(ConfigurationError):
     """An endpoint that is not public responded without an access decision."""
@@ -327,38 +302,23 @@ class GroupIsTaken(ConfigurationError):
     """Another process is already consuming for this consumer group."""
 
 
-class StoreUnavailable(IamGuardError):
+class StoreUnavailable(_Unavailable):
     """The store cannot be reached, or its contents cannot be read."""
 
-    code = "ServiceUnavailable"
-    status = 503
-    wire_status = 503
 
-
-class DecisionUnavailable(IamGuardError):
+class DecisionUnavailable(_Unavailable):
     """No decision can be made; the request is denied."""
 
-    code = "ServiceUnavailable"
-    status = 503
-    wire_status = 503
 
-
-class ServerBusy(IamGuardError):
+class ServerBusy(_Unavailable):
     """The process has reached its limit of buffered bodies or of concurrent key lookups; retry the request."""
 
-    code = "ServiceUnavailable"
-    status = 503
-    wire_status = 503
     retry_after: ClassVar[int] = 1
     """Seconds after which a client should retry."""
 
 
-class RecordUnavailable(IamGuardError):
+class RecordUnavailable(_Unavailable):
     """A call was carried out, but its audit record could not be written; the caller gets this error, not the result."""
-
-    code = "ServiceUnavailable"
-    status = 503
-    wire_status = 503
 
 
 class TrailDamaged(IamGuardError):
