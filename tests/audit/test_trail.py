@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -226,7 +225,7 @@ def test_failure_is_logged_and_counted_without_the_record(
     telemetry = Telemetry(meter=provider.get_meter("test"))
     audit = trail(BrokenSink(RuntimeError("line was: igk_hunter2")), telemetry=telemetry)
     with caplog.at_level(logging.ERROR, logger="iam_guard.audit"):
-        audit.record_decision(decide(Outcome.EXPLICITLY_DENIED), replace(call, user_agent="Bearer hunter2"), started=0)
+        audit.record_decision(decide(Outcome.EXPLICITLY_DENIED), call._replace(user_agent="Bearer hunter2"), started=0)
     assert "an audit record cannot be written" in caplog.text
     assert "RuntimeError" in caplog.text
     assert "hunter2" not in caplog.text

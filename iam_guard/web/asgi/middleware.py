@@ -10,7 +10,6 @@ breaks off. `inspection` is what happens once: at start-up, and with the first r
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -85,7 +84,7 @@ class GuardMiddleware:
             )
             if principal.credential is not None and principal.credential.host is not None:
                 host = principal.credential.host  # the application routes by the signed host
-                scope, facts = {**scope, "headers": headers_at_host(scope["headers"], host)}, replace(facts, host=host)
+                scope, facts = {**scope, "headers": headers_at_host(scope["headers"], host)}, facts._replace(host=host)
             if body is not None:
                 receive = body.receive
             if isinstance(body, DecodedBody):

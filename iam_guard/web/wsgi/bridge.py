@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -118,7 +117,7 @@ class GuardedRequest:
         self._environ["HTTP_HOST"] = host
         self._environ.pop("HTTP_X_FORWARDED_HOST", None)
         self._scope["headers"] = headers_at_host(self._scope["headers"], host)
-        self.facts = replace(self.facts, host=host)
+        self.facts = self.facts._replace(host=host)
 
     def _precheck(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
         self._run_lookup(credential, partial(self._guard.precheck, request, credential, stated))

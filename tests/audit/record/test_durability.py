@@ -73,13 +73,13 @@ def test_decision_with_new_parts_is_not_guaranteed(decision: Decision) -> None:
 @pytest.mark.parametrize("name", ["request_id", "region", "method", "path", "host", "source_ip", "user_agent"])
 @pytest.mark.parametrize("value", [7, b"x", object(), ["x"], type("Text", (str,), {})("x")])
 def test_call_with_non_string_fact_is_not_guaranteed(name: str, value: Any) -> None:
-    facts = {**vars(CALL), name: value}
+    facts = {**CALL._asdict(), name: value}
     assert not recorded().is_guaranteed(allow(), Call(**facts))
 
 
 @pytest.mark.parametrize("name", ["request_id", "region"])
 def test_call_without_required_fact_is_not_guaranteed(name: str) -> None:
-    assert not recorded().is_guaranteed(allow(), Call(**{**vars(CALL), name: None}))
+    assert not recorded().is_guaranteed(allow(), Call(**{**CALL._asdict(), name: None}))
 
 
 def test_failing_policy_set_is_not_guaranteed() -> None:
@@ -175,7 +175,7 @@ def test_change_with_failing_record_is_refused(pipeline: Pipeline) -> None:
     for _ in range(2):
         trail.record_decision(allow(), CALL, started=0.0)
         with pytest.raises(DecisionUnavailable):
-            trail.record_decision(allow(), Call(**{**vars(CALL), "user_agent": object()}), started=0.0)
+            trail.record_decision(allow(), Call(**{**CALL._asdict(), "user_agent": object()}), started=0.0)
     pipeline.close()
     assert pipeline.usage().refused == 2
 

@@ -187,7 +187,7 @@ def planted(place: str, value: str) -> tuple[Decision, Call | None, Stamp]:
     """Put a string into one of the places that a record is made from."""
     text: Any = value
     if place in IN_CALL:
-        return PLAIN, replace(CALL, **{place: text}), STAMP
+        return PLAIN, CALL._replace(**{place: text}), STAMP
     if place in IN_STAMP:
         return PLAIN, None, replace(STAMP, **{place.removesuffix(" of the trail"): text})
     return IN_DECISION[place](text), CALL, STAMP
@@ -229,9 +229,9 @@ def test_strings_that_form_a_secret_only_jointly_are_kept(call: Call) -> None:
 def test_secret_split_between_two_fields_gives_the_records_line(first: str, decide: Decide, call: Call) -> None:
     """One field ends with the start of a secret, and the next starts with its end."""
     for second in ("=hunter2", "hunter2", " hunter2", "a:pw@", KEY[20:]):
-        agree(decide(), replace(call, source_ip=first, user_agent=second))
-        agree(decide(), replace(call, method=first, path=second, host=second))
-        agree(decide(resource=first), replace(call, request_id=second))
+        agree(decide(), call._replace(source_ip=first, user_agent=second))
+        agree(decide(), call._replace(method=first, path=second, host=second))
+        agree(decide(resource=first), call._replace(request_id=second))
 
 
 @pytest.mark.parametrize("count", [0, 1, MAX_REASONS, MAX_REASONS + 1])
@@ -243,11 +243,11 @@ def test_any_number_of_reasons_gives_the_records_line(count: int) -> None:
 def test_non_string_value_gives_the_records_line(decide: Decide, call: Call) -> None:
     """A number instead of a string is written as in the record; both reject what JSON lacks."""
     number: Any = 7
-    agree(decide(), replace(call, request_id=number))
-    agree(decide(), replace(call, source_ip=number))
+    agree(decide(), call._replace(request_id=number))
+    agree(decide(), call._replace(source_ip=number))
     unserializable: Any = object()
     with pytest.raises(TypeError, match="not JSON serializable"):
-        decision_line(decide(), replace(call, host=unserializable), STAMP)
+        decision_line(decide(), call._replace(host=unserializable), STAMP)
 
 
 # --- joined lines --------------------------------------------------------------------------------------------------

@@ -161,12 +161,12 @@ RECORDS: dict[str, dict[str, object]] = {
     "undecided-endpoint": error_record(UndecidedEndpoint("the endpoint made no decision"), CALL, STAMP),
     "masked-and-cut": decision_record(
         decision(ALLOWED, ALICE, BY_IDENTITY),
-        replace(CALL, path="/x?token=1", user_agent="Bearer abc.def " + "x" * 5000, host=None),
+        CALL._replace(path="/x?token=1", user_agent="Bearer abc.def " + "x" * 5000, host=None),
         STAMP,
     ),
 }
 
-API_CALL = replace(CALL, method="POST", path="/", host="iam.example.org")
+API_CALL = CALL._replace(method="POST", path="/", host="iam.example.org")
 RECORDS |= {
     "policy-changed": result_record(
         CallResult(

@@ -51,13 +51,13 @@ SECRETS = {
 
 # Every place of a record that contains strings of the caller.
 PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
-    "user agent": lambda text, call, stamp: decision_record(_decide(), replace(call, user_agent=text), stamp),
-    "path": lambda text, call, stamp: decision_record(_decide(), replace(call, path="/" + text), stamp),
-    "method": lambda text, call, stamp: decision_record(_decide(), replace(call, method=text), stamp),
-    "host": lambda text, call, stamp: decision_record(_decide(), replace(call, host=text), stamp),
-    "source address": lambda text, call, stamp: decision_record(_decide(), replace(call, source_ip=text), stamp),
-    "request id": lambda text, call, stamp: decision_record(_decide(), replace(call, request_id=text), stamp),
-    "referer": lambda text, call, stamp: decision_record(_decide(), replace(call, referer=text), stamp),
+    "user agent": lambda text, call, stamp: decision_record(_decide(), call._replace(user_agent=text), stamp),
+    "path": lambda text, call, stamp: decision_record(_decide(), call._replace(path="/" + text), stamp),
+    "method": lambda text, call, stamp: decision_record(_decide(), call._replace(method=text), stamp),
+    "host": lambda text, call, stamp: decision_record(_decide(), call._replace(host=text), stamp),
+    "source address": lambda text, call, stamp: decision_record(_decide(), call._replace(source_ip=text), stamp),
+    "request id": lambda text, call, stamp: decision_record(_decide(), call._replace(request_id=text), stamp),
+    "referer": lambda text, call, stamp: decision_record(_decide(), call._replace(referer=text), stamp),
     "resource": lambda text, call, stamp: decision_record(_decide(resource=_arn(text)), call, stamp),
     "resource of a denial": lambda text, call, stamp: decision_record(
         _decide(Outcome.IMPLICITLY_DENIED, resource=_arn(text)), call, stamp
@@ -168,7 +168,7 @@ def test_masking_does_not_pull_in_half_a_secret(more: int, stamp: Stamp, call: C
     """A mask that shortens a long string moves unsearched text into the limit; it may contain half a secret."""
     key = secret_key(3)
     agent = "igk_" + "x" * 300 + " " + "-" * (3985 + more) + " " + key + " " + "-" * 1000
-    assert key[:8].encode() not in to_line(decision_record(_decide(), replace(call, user_agent=agent), stamp))
+    assert key[:8].encode() not in to_line(decision_record(_decide(), call._replace(user_agent=agent), stamp))
 
 
 def test_ordinary_record_is_searched_only_once(stamp: Stamp, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_ordinary_record_is_searched_only_once(stamp: Stamp, call: Call, monkeyp
 
 def test_long_string_is_truncated_at_4096_bytes(stamp: Stamp, call: Call) -> None:
     """Even if the whole line would fit."""
-    line = to_line(decision_record(_decide(), replace(call, user_agent="- " * 3000), stamp))
+    line = to_line(decision_record(_decide(), call._replace(user_agent="- " * 3000), stamp))
     record = json.loads(line)
     assert 3500 < len(record["userAgent"]) <= 4096
     assert record["iamGuard"]["truncated"] == ["/userAgent"]
@@ -233,7 +233,7 @@ def test_key_next_to_a_policy_digest_is_masked(stamp: Stamp, call: Call) -> None
     assert policy.digest is not None
     assert policy.digest.encode() in to_line(decision_record(plain, call, stamp))
     for agent in (secret_key(1), f'"digest":"{secret_key(1)}"', f'x","digest":"{secret_key(1)}'):
-        line = to_line(decision_record(plain, replace(call, user_agent=agent), stamp))
+        line = to_line(decision_record(plain, call._replace(user_agent=agent), stamp))
         assert secret_key(1).encode() not in line
         assert policy.digest.encode() in line
 

@@ -212,7 +212,7 @@ def test_trail_and_sink_get_the_same_records(
     tmp_path: Path, opened: Callable[..., Pipeline], decide: Callable[..., Decision], call: Call
 ) -> None:
     """Every kind, masked alike, whether made by the request or by the writer; the trail adds shard and sequence."""
-    with_secret = replace(call, user_agent="Bearer hunter2-hunter2")
+    with_secret = call._replace(user_agent="Bearer hunter2-hunter2")
 
     def record_all(trail: Trail) -> None:
         trail.record_decision(decide(), with_secret, started=100.0)
