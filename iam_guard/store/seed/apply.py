@@ -77,17 +77,15 @@ def _apply(run: Run) -> None:
 def _accounts(run: Run) -> None:
     table = accounts
     rows = run.connection.execute(table.select()).mappings().all() if run.whole else None
-    existing = list(rows or rows_where(run.connection, table, table.c.id, run.account_ids))
+    existing = list(rows or rows_where(run.connection, table.c.id, run.account_ids))
     desired = [
         {"id": account.id, "name": account.name, "email": account.email, "alias": account.alias, "created": run.now}
         for account in run.seed.accounts
     ]
     delta = sync(run.connection, table, desired, existing)
     deleted_ids = [id for (id,) in delta.deleted]
-    sync(run.connection, policies, (), list(rows_where(run.connection, policies, policies.c.account, deleted_ids)))
-    for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
-        for (id,) in keys:
-            run.record(verb, f"account {id}", delta.updated.get((id,), ()))
+    sync(run.connection, policies, (), list(rows_where(run.connection, policies.c.account, deleted_ids)))
+    run.record_delta(delta, lambda key: f"account {key}")
 
 
 def _resources(run: Run) -> None:
@@ -98,21 +96,13 @@ def _resources(run: Run) -> None:
             desired[resource.arn] = {
                 "arn": resource.arn,
                 "account": account.id,
-                "tags": dict(resource.tags),
                 "text": policy and policy.text,
                 "digest": policy and policy.digest,
                 "bindings": {} if policy is None else bind(run, policy, resource.policy_line),
+                "tags": dict(resource.tags),
             }
-    declared = rows_where(run.connection, resources, resources.c.arn, desired)
-    pruned = rows_where(run.connection, resources, resources.c.account, run.account_ids if run.prune else ())
+    declared = rows_where(run.connection, resources.c.arn, desired)
+    pruned = rows_where(run.connection, resources.c.account, run.account_ids if run.prune else ())
     existing = {row["arn"]: row for row in (*declared, *pruned)}
     delta = sync(run.connection, resources, desired.values(), existing.values())
-    for (arn,) in delta.created:
-        run.record("created", f"resource {arn}")
-    for (arn,), fields in delta.updated.items():
-        run.record("updated", f"resource {arn}", tuple(sorted({_PART_NAMES.get(field, "policy") for field in fields})))
-    for (arn,) in delta.deleted:
-        run.record("deleted", f"resource {arn}")
-
-
-_PART_NAMES = {"tags": "tags", "account": "account"}
+    run.record_delta(delta, lambda arn: f"resource {arn}", text="policy", digest="policy", bindings="policy")

@@ -6,10 +6,9 @@ would be valid again. It is deleted only if the seed is the complete content of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import RowMapping, Table
+from sqlalchemy import Table
 
 from iam_guard.model.certificates import read_revocation_list
 from iam_guard.store.certificate_trust import authority_of
@@ -33,26 +32,24 @@ def apply_certificates(run: Run) -> None:
     _sync(run, certificate_profiles, profiles, "certificate profile")
     declared = [anchor for account in run.seed.accounts for anchor in account.anchors]
     desired = {(row["anchor_id"], row["authority"]): row for anchor in declared for row in _lists(run, anchor)}
-    stored = list(rows_where(run.connection, revocation_lists, revocation_lists.c.anchor_id, anchors))
-    existing = [row for row in stored if run.whole or (row["anchor_id"], row["authority"]) in desired]
-    for row in existing:
-        key = (row["anchor_id"], row["authority"])
-        if not run.whole and _issued(row["text"]) > _issued(desired[key]["text"]):
-            del desired[key]  # a later one was imported
-    existing = [row for row in existing if run.whole or (row["anchor_id"], row["authority"]) in desired]
-    delta = sync(run.connection, revocation_lists, desired.values(), existing)
+    stored = rows_where(run.connection, revocation_lists.c.anchor_id, anchors)
+    existing = {(row["anchor_id"], row["authority"]): row for row in stored}
+    if not run.whole:
+        for key in existing.keys() & desired.keys():
+            if _issued(existing[key]["text"]) > _issued(desired[key]["text"]):
+                del desired[key]  # a later one was imported
+        existing = {key: row for key, row in existing.items() if key in desired}
+    delta = sync(run.connection, revocation_lists, desired.values(), existing.values())
     for anchor_id in sorted({key[0] for key in (*delta.created, *delta.updated, *delta.deleted)}):
         run.record("updated", f"trust anchor {anchor_id}", ("revocation lists",))
 
 
 def _sync(run: Run, table: Table, desired: dict[str, dict[str, Any]], what: str) -> None:
-    stored: Iterable[RowMapping] = rows_where(run.connection, table, table.c.account, run.account_ids)
+    stored = rows_where(run.connection, table.c.account, run.account_ids)
     existing = [row for row in stored if row["id"] in desired or run.prune]
     delta = sync(run.connection, table, desired.values(), existing)
     names = {row["id"]: row["name"] for row in existing} | {id: row["name"] for id, row in desired.items()}
-    for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
-        for (id,) in keys:
-            run.record(verb, f"{what} {names[id]}", delta.updated.get((id,), ()))
+    run.record_delta(delta, lambda key: f"{what} {names[key]}")
 
 
 def _anchor(run: Run, account: str, anchor: SeedAnchor) -> dict[str, Any]:

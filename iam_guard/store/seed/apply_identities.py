@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hmac
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, RowMapping, Table
+from sqlalchemy import RowMapping
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold
@@ -32,7 +31,7 @@ from iam_guard.store.sql_store import access_key_context
 
 def apply_identities(run: Run) -> None:
     """Create, change and prune identities; the policies must be registered before."""
-    existing = list(rows_where(run.connection, identities, identities.c.account, run.account_ids))
+    existing = list(rows_where(run.connection, identities.c.account, run.account_ids))
     _register(run, existing)
     declared = {id: (account, identity) for account, identity, id in run.identities()}
     desired = [_row(run, account, identity, id) for id, (account, identity) in declared.items()]
@@ -100,32 +99,23 @@ def _apply_details(run: Run, declared: dict[str, tuple[str, SeedIdentity]], part
         groups = {_group_id(run, account, ref) for ref in identity.groups}
         member += [{"user_id": id, "group_id": group} for group in groups if group is not None]
         keys += [_api_key(run, id, key) for key in identity.api_keys]
-    _sync_owned(run, inline_policies, inline_policies.c.identity_id, declared, inline, "inline policies", parts)
-    _sync_owned(run, attachments, attachments.c.identity_id, declared, attached, "attached policies", parts)
-    _sync_owned(run, memberships, memberships.c.user_id, declared, member, "groups", parts)
-    _sync_owned(run, api_keys, api_keys.c.identity_id, declared, keys, "API keys", parts)
+    for part, table, owner, desired in (
+        ("inline policies", inline_policies, inline_policies.c.identity_id, inline),
+        ("attached policies", attachments, attachments.c.identity_id, attached),
+        ("groups", memberships, memberships.c.user_id, member),
+        ("API keys", api_keys, api_keys.c.identity_id, keys),
+    ):
+        existing = list(rows_where(run.connection, owner, declared))
+        delta = sync(run.connection, table, desired, existing)
+        for row in delta.touched(table, existing, desired):
+            parts[row[owner.key]].add(part)
     _sync_access_keys(run, declared, parts)
-
-
-def _sync_owned(
-    run: Run,
-    table: Table,
-    owner: Column[str],
-    owners: Iterable[str],
-    desired: list[dict[str, Any]],
-    part: str,
-    parts: dict[str, set[str]],
-) -> None:
-    existing = list(rows_where(run.connection, table, owner, owners))
-    delta = sync(run.connection, table, desired, existing)
-    for row in delta.touched(table, existing, desired):
-        parts[row[owner.key]].add(part)
 
 
 def _sync_access_keys(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dict[str, set[str]]) -> None:
     """Write the access keys of users and root users; `parts` has a root user under its account's id."""
-    of_users = list(rows_where(run.connection, access_keys, access_keys.c.user_id, declared))
-    of_accounts = rows_where(run.connection, access_keys, access_keys.c.account, run.account_ids)
+    of_users = list(rows_where(run.connection, access_keys.c.user_id, declared))
+    of_accounts = rows_where(run.connection, access_keys.c.account, run.account_ids)
     of_roots = (row for row in of_accounts if row["user_id"] is None)
     existing: dict[str, RowMapping] = {row["id"]: row for row in (*of_users, *of_roots)}
     desired: list[dict[str, Any]] = []

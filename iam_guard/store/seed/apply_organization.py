@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Column, Table, select
 
 from iam_guard.store.builtin import FULL_ACCESS, full_access_id
 from iam_guard.store.identifiers import fold
@@ -70,18 +70,18 @@ def _apply(run: Run, declared: SeedOrganization) -> None:
 def _stored(run: Run, id: str) -> dict[Table, Rows]:
     """Return the rows of an organization, table by table."""
 
-    def rows(table: Table, column: Any, values: list[str]) -> Rows:
-        return [dict(row) for row in rows_where(run.connection, table, column, values)]
+    def rows(column: Column[Any], values: list[str]) -> Rows:
+        return [dict(row) for row in rows_where(run.connection, column, values)]
 
-    unit_rows = rows(units, units.c.organization_id, [id])
-    placed = rows(placements, placements.c.unit_id, [row["id"] for row in unit_rows])
+    unit_rows = rows(units.c.organization_id, [id])
+    placed = rows(placements.c.unit_id, [row["id"] for row in unit_rows])
     targets = [row["id"] for row in unit_rows] + [row["account"] for row in placed]
     return {
-        organizations: rows(organizations, organizations.c.id, [id]),
+        organizations: rows(organizations.c.id, [id]),
         units: unit_rows,
         placements: placed,
-        control_policies: rows(control_policies, control_policies.c.organization_id, [id]),
-        control_attachments: rows(control_attachments, control_attachments.c.target, targets),
+        control_policies: rows(control_policies.c.organization_id, [id]),
+        control_attachments: rows(control_attachments.c.target, targets),
     }
 
 
@@ -94,7 +94,7 @@ def _remove(run: Run, stored: dict[Table, Rows]) -> None:
 
 def _unplace(run: Run, account_ids: list[str]) -> None:
     """Remove accounts from their organizations."""
-    for row in list(rows_where(run.connection, placements, placements.c.account, account_ids)):
+    for row in list(rows_where(run.connection, placements.c.account, account_ids)):
         account = row["account"]
         run.connection.execute(control_attachments.delete().where(control_attachments.c.account == account))
         run.connection.execute(placements.delete().where(placements.c.account == account))
@@ -153,7 +153,7 @@ class _DeclaredRows:
         return self._rows
 
     def _existing_accounts(self, account_ids: list[str]) -> list[str]:
-        return [row["id"] for row in rows_where(self._run.connection, accounts, accounts.c.id, account_ids)]
+        return [row["id"] for row in rows_where(self._run.connection, accounts.c.id, account_ids)]
 
     def _members(self, unit: SeedUnit) -> list[SeedMember]:
         return [*unit.members, *(member for child in unit.units for member in self._members(child))]

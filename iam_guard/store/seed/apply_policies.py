@@ -6,6 +6,7 @@ by `apply_identities`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ from iam_guard.store.seed.seed_values import SeedPolicy
 def apply_policies(run: Run) -> list[str]:
     """Create and change the declared policies; return the ids of those to delete once they are detached."""
     accounts = [*run.account_ids, AWS_MANAGED]
-    existing = list(rows_where(run.connection, policies, policies.c.account, accounts))
+    existing = list(rows_where(run.connection, policies.c.account, accounts))
     before = {(row["account"], row["folded"]): row for row in existing}
     versions = _versions(run, existing)
     declared: dict[str, SeedPolicy] = {}
@@ -33,19 +34,20 @@ def apply_policies(run: Run) -> list[str]:
         id = run.id_for((account, "policy", fold(policy.name)), None if row is None else row["id"])
         run.register(account, "policy", policy.path, policy.name, id)
         declared[id] = policy
-        desired.append(_row(run, account, policy, id, _default_version(policy, row, versions.get(id, []))))
-    declared_rows = [row for row in existing if row["id"] in declared]
-    deleted = [row for row in existing if row["id"] not in declared and _is_pruned(run, row)]
+        desired.append(_row(run, account, policy, id, _default_version(policy, row, versions[id])))
+    unused: list[str] = []
     for row in existing:
-        if row["id"] not in declared and not _is_pruned(run, row):
+        if row["id"] not in declared and _is_pruned(run, row):
+            unused.append(row["id"])
+        elif row["id"] not in declared:
             run.register(row["account"], "policy", row["path"], row["name"], row["id"])
-    _write(run, desired, declared_rows, declared, versions)
-    return [row["id"] for row in deleted]
+    _write(run, desired, [row for row in existing if row["id"] in declared], declared, versions)
+    return unused
 
 
 def delete_policies(run: Run, ids: list[str]) -> None:
     """Delete the policies that `apply_policies` returned, after they were detached."""
-    rows = list(rows_where(run.connection, policies, policies.c.id, ids))
+    rows = list(rows_where(run.connection, policies.c.id, ids))
     sync(run.connection, policies, (), rows)
     for row in rows:
         run.record("deleted", f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}")
@@ -67,8 +69,8 @@ def _is_pruned(run: Run, row: RowMapping) -> bool:
 
 
 def _versions(run: Run, existing: list[RowMapping]) -> dict[str, list[RowMapping]]:
-    versions: dict[str, list[RowMapping]] = {row["id"]: [] for row in existing}
-    for row in rows_where(run.connection, policy_versions, policy_versions.c.policy_id, versions):
+    versions: dict[str, list[RowMapping]] = defaultdict(list)
+    for row in rows_where(run.connection, policy_versions.c.policy_id, [row["id"] for row in existing]):
         versions[row["policy_id"]].append(row)
     return versions
 
@@ -108,11 +110,11 @@ def _write(
     changed: list[str] = []
     for row in desired:
         document = declared[row["id"]].document
-        numbers = [version["version"] for version in versions.get(row["id"], [])]
+        numbers = [version["version"] for version in versions[row["id"]]]
         if row["default_version"] not in numbers:
             same = {"policy_id": row["id"], "version": row["default_version"], "created": run.now}
             new.append(same | {"text": document.text, "digest": document.digest})
-            _drop_oldest(run, versions.get(row["id"], []))
+            _drop_oldest(run, versions[row["id"]])
             changed.append(row["id"])
         what = f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}"
         if (row["id"],) in delta.created:

@@ -12,12 +12,10 @@ from iam_guard.store.schema import oidc_providers
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.row_sync import rows_where, sync
 
-_PART_NAMES = {"client_ids": "client ids", "tags": "tags"}
-
 
 def apply_providers(run: Run) -> None:
     """Create, change and prune providers."""
-    existing = list(rows_where(run.connection, oidc_providers, oidc_providers.c.account, run.account_ids))
+    existing = list(rows_where(run.connection, oidc_providers.c.account, run.account_ids))
     ids = {(row["account"], row["url"]): row["id"] for row in existing}
     desired: dict[str, dict[str, Any]] = {}
     for account in run.seed.accounts:
@@ -35,10 +33,6 @@ def apply_providers(run: Run) -> None:
             }
     considered = [row for row in existing if row["id"] in desired or run.prune]
     delta = sync(run.connection, oidc_providers, desired.values(), considered, once=("created", "thumbprints"))
-    urls: dict[str, tuple[str, str]] = {row["id"]: (row["account"], row["url"]) for row in existing}
-    urls |= {id: (row["account"], row["url"]) for id, row in desired.items()}
-    for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
-        for (id,) in keys:
-            owner, url = urls[id]
-            parts = tuple(sorted(_PART_NAMES[field] for field in delta.updated.get((id,), ())))
-            run.record(verb, f"OIDC provider arn:{run.store.partition}:iam::{owner}:oidc-provider/{url}", parts)
+    arns = {row["id"]: run.arn(row["account"], "oidc-provider", "/", row["url"]) for row in existing}
+    arns |= {id: run.arn(row["account"], "oidc-provider", "/", row["url"]) for id, row in desired.items()}
+    run.record_delta(delta, lambda key: f"OIDC provider {arns[key]}", client_ids="client ids")

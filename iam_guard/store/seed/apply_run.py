@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from iam_guard.policy.problems import Problems
 from iam_guard.store.identifiers import PREFIXES, fold, iam_arn
+from iam_guard.store.seed.row_sync import Delta
 from iam_guard.store.seed.seed_values import Seed, SeedIdentity
 from iam_guard.store.sql_store import SqlStore
 
@@ -60,3 +61,13 @@ class Run:
     def record(self, verb: str, what: str, parts: tuple[str, ...] = ()) -> None:
         """Record a change as text: `updated user arn:…: tags, groups`."""
         self.lines.append(f"{verb} {what}" + (f": {', '.join(parts)}" if parts else ""))
+
+    def record_delta(self, delta: Delta, describe: Callable[[str], str], **part_of_column: str) -> None:
+        """Record the changed rows of a table; a part is named like its column, unless `part_of_column` says otherwise.
+
+        `describe` returns the text for the key of a row.
+        """
+        for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
+            for (key,) in keys:
+                parts = [part_of_column.get(column, column) for column in delta.updated.get((key,), ())]
+                self.record(verb, describe(key), tuple(dict.fromkeys(parts)))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Table
+from sqlalchemy import Column, RowMapping
 
 from iam_guard.store.identifiers import fold
 from iam_guard.store.schema import access_keys, accounts, api_keys, identities, resources
@@ -17,36 +17,39 @@ def check_conflicts(run: Run) -> None:
     """Raise `SeedError` for conflicts; a seed that is the complete content of the store has none."""
     if run.whole:
         return
-    declared = [identity for account in run.seed.accounts for identity in account.identities]
-    keys = {key.id: key.line for identity in declared for key in identity.access_keys}
-    keys |= {key.id: key.line for account in run.seed.accounts for key in account.root_keys}
-    for row in _stored(run, access_keys, access_keys.c.id, keys):
+    accounts_of_seed = run.seed.accounts
+    declared = [identity for account in accounts_of_seed for identity in account.identities]
+    root_keys = [key for account in accounts_of_seed for key in account.root_keys]
+    keys = [*(key for identity in declared for key in identity.access_keys), *root_keys]
+    for row, line in _stored(run, access_keys.c.id, {key.id: key.line for key in keys}):
         if not _belongs_to_seed(run, row["user_id"], row["account"]):
-            run.problems.add(keys[row["id"]], f"the access key `{row['id']}` belongs to another principal")
+            run.problems.add(line, f"the access key `{row['id']}` belongs to another principal")
     api = {key.id: key.line for identity in declared for key in identity.api_keys}
-    for row in _stored(run, api_keys, api_keys.c.id, api):
+    for row, line in _stored(run, api_keys.c.id, api):
         if not _belongs_to_seed(run, row["identity_id"], ""):
-            run.problems.add(api[row["id"]], f"the API key `{row['id']}` belongs to another principal")
-    arns = {resource.arn: resource.line for account in run.seed.accounts for resource in account.resources}
-    for row in _stored(run, resources, resources.c.arn, arns):
+            run.problems.add(line, f"the API key `{row['id']}` belongs to another principal")
+    arns = {resource.arn: resource.line for account in accounts_of_seed for resource in account.resources}
+    for row, line in _stored(run, resources.c.arn, arns):
         if row["account"] not in run.account_ids:
-            run.problems.add(arns[row["arn"]], f"the resource `{row['arn']}` belongs to account {row['account']}")
-    aliases = {account.alias: account.line for account in run.seed.accounts if account.alias}
-    for row in _stored(run, accounts, accounts.c.alias, aliases):
+            run.problems.add(line, f"the resource `{row['arn']}` belongs to account {row['account']}")
+    aliases = {account.alias: account.line for account in accounts_of_seed if account.alias}
+    for row, line in _stored(run, accounts.c.alias, aliases):
         if row["id"] not in run.account_ids:
-            run.problems.add(aliases[row["alias"]], f"the alias `{row['alias']}` belongs to account {row['id']}")
+            run.problems.add(line, f"the alias `{row['alias']}` belongs to account {row['id']}")
     run.problems.raise_any()
 
 
-def _stored(run: Run, table: Table, column: ColumnElement[Any], lines: Mapping[str, int]) -> list[RowMapping]:
-    return list(rows_where(run.connection, table, column, lines))
+def _stored(run: Run, column: Column[Any], lines: Mapping[str, int]) -> Iterator[tuple[RowMapping, int]]:
+    """Yield the stored rows with one of these values, and the line of the seed that has it."""
+    for row in list(rows_where(run.connection, column, lines)):
+        yield row, lines[row[column.key]]
 
 
 def _belongs_to_seed(run: Run, owner: str | None, account: str) -> bool:
     """Return whether the seed declares this owner: an identity, or (None) the root user of the account."""
     if owner is None:
         return account in run.account_ids
-    row = next(rows_where(run.connection, identities, identities.c.id, [owner]))
+    row = next(rows_where(run.connection, identities.c.id, [owner]))
     if row["account"] not in run.account_ids:
         return False
     declared = next(account for account in run.seed.accounts if account.id == row["account"]).identities
