@@ -7,6 +7,7 @@ caches only and raises `CacheMiss` otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -31,7 +32,6 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.protocol import DecisionStore
 
 Decide = Callable[[Call | None, Principal, TrustQuestion], Decision]
 """Decides with a role's trust policy about a federated identity."""
@@ -48,41 +48,34 @@ class Authenticators:
         clock: Callable[[], datetime],
         signing_names: Iterable[frozenset[str]] = (),
     ) -> None:
-        self._settings = settings
         services: frozenset[str] = frozenset().union(*signing_names)
-        self._accepted = AcceptedScope((settings.region, *settings.regions), services)
         self._decide = decide
         self._clock = clock
         self._callers = CallerCache(settings.cache_size)
-        self._sessions = SessionTokenCache(store.open_session, settings.cache_size)
         self.tokens = TokenVerifier(settings)
         self._bearers = BearerTokens(store, self.tokens, settings)
         self._certificates = CertificateSessions(
             store, decide, region=settings.region, clock=clock, size=settings.cache_size
         )
-        self._replays = SignatureReplays(settings.replay_memory) if settings.replay_memory else None
-        self.waiting = self._create(store, self._token_session, self._certificates.principal)
-        self.cache_only = self._create(store.cache_only, self._cached_token_session, self._cached_certificate_session)
-
-    def _create(
-        self,
-        store: DecisionStore,
-        admit_token: Callable[[TokenCredential, HttpRequest, Call | None, datetime], Principal],
-        find_certificate_session: Callable[[CertificateCredential, Call | None], Principal],
-    ) -> Authenticator:
-        settings = self._settings
-        return Authenticator(
+        self.waiting = Authenticator(
             find_access_key=store.access_key,
             find_api_key=store.api_key,
             callers=self._callers,
             skew=settings.clock_skew,
             public_hosts=settings.public_hosts,
             max_header=settings.max_header,
-            open_session=self._sessions.session,
-            admit_token=admit_token,
-            find_certificate_session=find_certificate_session,
-            accepted=self._accepted,
-            replays=self._replays,
+            open_session=SessionTokenCache(store.open_session, settings.cache_size).session,
+            admit_token=self._token_session,
+            find_certificate_session=self._certificates.principal,
+            accepted=AcceptedScope((settings.region, *settings.regions), services),
+            replays=SignatureReplays(settings.replay_memory) if settings.replay_memory else None,
+        )
+        self.cache_only = replace(
+            self.waiting,
+            find_access_key=store.cache_only.access_key,
+            find_api_key=store.cache_only.api_key,
+            admit_token=self._cached_token_session,
+            find_certificate_session=self._cached_certificate_session,
         )
 
     def precheck(
