@@ -167,6 +167,17 @@ class Principal:
         return self.arn.rsplit("/", 1)[-1] if "/" in self.arn else self.arn.rsplit(":", 1)[-1]
 
     @property
+    def identity_arn(self) -> str:
+        """The ARN of the user or role whose policies the caller has, if its type has any; empty if it is unknown."""
+        match self.type:
+            case PrincipalType.ASSUMED_ROLE:
+                return self.role_arn or ""
+            case PrincipalType.FEDERATED_USER:
+                return self.user_arn or ""
+            case _:
+                return self.arn
+
+    @property
     def mfa_at(self) -> datetime | None:
         """When a user or root user authenticated its session with MFA; None for long-term keys and other sessions.
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeAlias
 
+from iam_guard.errors import InvalidInput
+from iam_guard.model.arn import Arn
 from iam_guard.model.credential import TEMPORARY
 
 AWS_MANAGED = "aws"
@@ -98,6 +100,18 @@ def root_arn(partition: str, account: str) -> str:
 def session_arn(partition: str, account: str, role: str, session: str) -> str:
     """Return the ARN of a role session, which contains the role's name without its path (P-2)."""
     return f"arn:{partition}:sts::{account}:assumed-role/{role}/{session}"
+
+
+def identity_of_arn(arn: str) -> tuple[str, Kind, str] | None:
+    """Return account, kind and name of the user, group or role that an ARN names; None for any other ARN."""
+    try:
+        parsed = Arn.parse(arn)
+    except InvalidInput:
+        return None
+    kind, _, name = parsed.resource.partition("/")
+    if parsed.service != "iam" or kind not in {*Kind} or not name:
+        return None
+    return parsed.account, Kind(kind), name.rpartition("/")[2]
 
 
 def control_policy_arn(partition: str, management: str | None, organization: str | None, type: str, id: str) -> str:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
-from iam_guard.store.identifiers import Kind
 
 _CONTROL = {"/service_control_policy/": PolicyType.SCP, "/resource_control_policy/": PolicyType.RCP}
 
@@ -60,15 +59,3 @@ def type_of_policy(arn: str) -> PolicyType | None:
     if is_iam_or_sts(arn):
         return PolicyType.IDENTITY if parsed.service == "iam" and parsed.resource.startswith("policy/") else None
     return PolicyType.RESOURCE
-
-
-def identity_of_arn(arn: str) -> tuple[str, Kind, str] | None:
-    """Return account, kind and name of the user, group or role that an ARN names; None for any other ARN."""
-    try:
-        parsed = Arn.parse(arn)
-    except InvalidInput:
-        return None
-    kind, _, name = parsed.resource.partition("/")
-    if parsed.service != "iam" or kind not in {*Kind} or not name:
-        return None
-    return parsed.account, Kind(kind), name.rpartition("/")[2]

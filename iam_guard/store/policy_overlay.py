@@ -16,9 +16,9 @@ from typing import TypeAlias
 from iam_guard.errors import StoreIsReadOnly
 from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.store.identifiers import fold, iam_arn
-from iam_guard.store.policy_changes import PolicyChanges, identity_of_arn
+from iam_guard.model.principal import Principal
+from iam_guard.store.identifiers import fold, iam_arn, identity_of_arn
+from iam_guard.store.policy_changes import PolicyChanges
 from iam_guard.store.protocol import (
     AccountRecord,
     DecisionRecords,
@@ -109,7 +109,7 @@ class OverlaidStore(StoreProxy):
 
     def _identity_rows(self, records: Records, record: PrincipalRecord) -> dict[str, Row]:
         """Return the rows of the caller's identity and of its groups, by ARN."""
-        row = row_of_identity(records, self.partition, _identity_arn(record.principal)) if record.exists else None
+        row = row_of_identity(records, self.partition, record.principal.identity_arn) if record.exists else None
         if row is None:
             return {}
         groups = records.values_of(memberships, "group_id", user_id=row["id"])
@@ -148,17 +148,6 @@ def row_of_identity(records: Records, partition: str, arn: str) -> Row | None:
     account, kind, name = parsed
     row = records.one(identities, account=account, kind=kind.value, folded=fold(name))
     return row if row is not None and row_arn(partition, row) == arn else None
-
-
-def _identity_arn(principal: Principal) -> str:
-    """Return the ARN of the user or role whose policies a caller has."""
-    match principal.type:
-        case PrincipalType.ASSUMED_ROLE:
-            return principal.role_arn or ""
-        case PrincipalType.FEDERATED_USER:
-            return principal.user_arn or ""
-        case _:
-            return principal.arn
 
 
 def row_of_policy(records: Records, arn: str) -> Row | None:

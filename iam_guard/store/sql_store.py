@@ -16,9 +16,7 @@ from typing import cast
 
 from sqlalchemy import Connection, Engine
 
-from iam_guard.errors import InvalidInput
 from iam_guard.forking import on_fork
-from iam_guard.model.arn import Arn
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
@@ -29,9 +27,11 @@ from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
 from iam_guard.store.engine import acquire_write_lock, bump_epoch, reading, reset_in_child, writing
 from iam_guard.store.identifiers import (
+    Kind,
     UniqueIds,
     fold,
     iam_arn,
+    identity_of_arn,
     random_id,
     root_arn,
     session_arn,
@@ -275,23 +275,11 @@ def access_key_context(access_key_id: str) -> bytes:
 
 def _identity_of(principal: Principal) -> tuple[str, str, str] | None:
     """Return account, kind and folded name of the identity whose policies the caller has."""
-    match principal.type:
-        case PrincipalType.USER:
-            arn = principal.arn
-        case PrincipalType.ASSUMED_ROLE:
-            arn = principal.role_arn or ""
-        case PrincipalType.FEDERATED_USER:
-            arn = principal.user_arn or ""
-        case _:
-            return None
-    try:
-        parsed = Arn.parse(arn)
-    except InvalidInput:
+    kind = Kind.ROLE if principal.type is PrincipalType.ASSUMED_ROLE else Kind.USER
+    parsed = identity_of_arn(principal.identity_arn)
+    if parsed is None or parsed[:2] != (principal.account, kind):
         return None
-    kind = "role" if principal.type is PrincipalType.ASSUMED_ROLE else "user"
-    if parsed.account != principal.account:
-        return None
-    return parsed.account, kind, fold(parsed.resource.rsplit("/", 1)[-1])
+    return parsed[0], kind.value, fold(parsed[2])
 
 
 def _session_id(role_id: str, session: str) -> str:
