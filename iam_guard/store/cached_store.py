@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from iam_guard.errors import CacheMiss, StoreUnavailable
@@ -36,7 +37,6 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
-from iam_guard.store.cache_only import CacheOnlyStore
 from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects
 from iam_guard.store.epoch_polling import EpochPoller
 from iam_guard.store.invalidation import InvalidatedCallers, Invalidation
@@ -80,7 +80,7 @@ class CachedStore(StoreProxy):
         self._last_good: float | None = None
         self.begin_in_child()
         on_fork(self)
-        self.cache_only = CacheOnlyStore(self._cached_epoch, self._read_cache, self._regions)
+        self.cache_only = CacheOnlyStore(self)
         """A view that never blocks: it raises `CacheMiss` instead of querying the store."""
 
     def begin_in_child(self) -> None:
@@ -360,3 +360,23 @@ class CachedStore(StoreProxy):
         elif epoch != self.cached_epoch if epoch is not None else generation != self._generation:
             return  # loaded before a change that has been adopted since
         self._regions[kind].put(key, answer)
+
+
+class CacheOnlyStore:
+    """The cached answers of a store, for callers that must not block, such as an event loop.
+
+    Every method raises `CacheMiss`, before anything has happened, where the store would have to be queried.
+    """
+
+    def __init__(self, cached: CachedStore) -> None:
+        read, regions = cached._read_cache, cached._regions
+        self.epoch = cached._cached_epoch
+        self.access_key: Callable[[str], AccessKey | None] = partial(read, regions["access_key"])
+        self.api_key: Callable[[str], ApiKey | None] = partial(read, regions["api_key"])
+        self.account: Callable[[str], AccountRecord] = partial(read, regions["account"])
+        self.resource: Callable[[str], ResourceRecord] = partial(read, regions["resource"])
+        self.certificate_trust: Callable[[], CertificateTrust] = partial(read, regions["certificate_trust"], "")
+        self._principal: Callable[[Principal], PrincipalRecord] = partial(read, regions["principal"])
+
+    def principal(self, principal: Principal) -> PrincipalRecord:
+        return self._principal(principal).of(principal)
