@@ -9,41 +9,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from iam_guard.authn.oidc_token import Token, decoded, read_members
+from iam_guard.authn.oidc_token import ALGORITHMS, Token, decoded, read_members
 
 MAX_KEYS: Final = 100
 RSA_BITS: Final = range(2048, 8192 + 1)
 
 PublicKey: TypeAlias = RSAKey | ECKey | OKPKey
 
-
-class KeyRequirements(NamedTuple):
-    """The key type and curve that an algorithm requires; `name` is joserfc's name of the algorithm."""
-
-    kind: str
-    curve: str | None
-    name: str
-
-
-ALGORITHMS: Final[Mapping[str, KeyRequirements]] = {
-    **{
-        f"{family}{bits}": KeyRequirements("RSA", None, f"{family}{bits}")
-        for family in ("RS", "PS")
-        for bits in (256, 384, 512)
-    },
-    "ES256": KeyRequirements("EC", "P-256", "ES256"),
-    "ES384": KeyRequirements("EC", "P-384", "ES384"),
-    "ES512": KeyRequirements("EC", "P-521", "ES512"),
-    "EdDSA": KeyRequirements("OKP", "Ed25519", "Ed25519"),  # RFC 9864 renames it to Ed25519
-    "Ed25519": KeyRequirements("OKP", "Ed25519", "Ed25519"),
-}
-"""The supported algorithms. None is symmetric."""
 
 _REGISTRY: Final = jws.JWSRegistry(algorithms=[each.name for each in ALGORITHMS.values()])
 _KINDS: Final[Mapping[str, type[PublicKey]]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}

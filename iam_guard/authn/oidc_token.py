@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from iam_guard.errors import ExpiredIdentityToken, InvalidIdentityToken
 
@@ -26,6 +26,29 @@ _TYPES: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+j
 _NOT_IN_HEADER: Final = frozenset({"crit", "b64", "cty", "enc", "zip", "jku", "jwk", "x5u", "x5c"})
 """Header parameters that change how a token is verified, or contain a key."""
 _NO_JWT: Final = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
+
+
+class KeyRequirements(NamedTuple):
+    """The key type and curve that an algorithm requires; `name` is joserfc's name of the algorithm."""
+
+    kind: str
+    curve: str | None
+    name: str
+
+
+ALGORITHMS: Final[Mapping[str, KeyRequirements]] = {
+    **{
+        f"{family}{bits}": KeyRequirements("RSA", None, f"{family}{bits}")
+        for family in ("RS", "PS")
+        for bits in (256, 384, 512)
+    },
+    "ES256": KeyRequirements("EC", "P-256", "ES256"),
+    "ES384": KeyRequirements("EC", "P-384", "ES384"),
+    "ES512": KeyRequirements("EC", "P-521", "ES512"),
+    "EdDSA": KeyRequirements("OKP", "Ed25519", "Ed25519"),  # RFC 9864 renames it to Ed25519
+    "Ed25519": KeyRequirements("OKP", "Ed25519", "Ed25519"),
+}
+"""The supported algorithms. None is symmetric."""
 
 
 @dataclass(frozen=True, slots=True)

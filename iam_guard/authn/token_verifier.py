@@ -10,14 +10,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol
 
-from iam_guard.authn.oidc_token import Token, check_times, read_token
+from iam_guard.authn.oidc_token import ALGORITHMS, Token, check_times, read_token
 from iam_guard.errors import ConfigurationError
 from iam_guard.forking import fork_safe_lock
 from iam_guard.settings import Settings
-
-KNOWN_ALGORITHMS = frozenset(
-    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
-)
 
 
 class _Signatures(Protocol):
@@ -35,9 +31,9 @@ class TokenVerifier:
         self._settings = settings
         self._fetch = fetch
         self._algorithms = frozenset(settings.oidc_algorithms)
-        unknown = sorted(self._algorithms - KNOWN_ALGORITHMS)
+        unknown = sorted(self._algorithms - ALGORITHMS.keys())
         if unknown:
-            expected = ", ".join(sorted(KNOWN_ALGORITHMS))
+            expected = ", ".join(sorted(ALGORITHMS))
             message = f"expected algorithms among {expected}, got `{unknown[0]}`"
             raise ConfigurationError(message, place="oidc_algorithms")
         self._addresses = dict(map(_address, settings.oidc_addresses))
