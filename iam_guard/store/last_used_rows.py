@@ -85,20 +85,31 @@ def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
 
 def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:
     stored = _stored_ids(connection, identities.c.id, (use.identity_id for use in uses))
-    counts = _action_counts(connection, stored)
-    full = {id for id in stored if counts.get(id, 0) >= MAX_ACTIONS}
-    _upsert(connection, service_uses, [use._asdict() for use in uses if use.identity_id in stored - full])
-    _update(connection, [use for use in uses if use.identity_id in full])
+    owner = service_uses.c.identity_id
+    counted = select(owner).where(owner.in_(stored)).group_by(owner).having(func.count() >= MAX_ACTIONS)
+    full = set(connection.execute(counted).scalars())
+    recorded = _recorded_actions(connection, [use for use in uses if use.identity_id in full])
+    rows = [
+        use._asdict()
+        for use in uses
+        if use.identity_id in stored - full or (use.identity_id, use.service, use.action) in recorded
+    ]
+    _upsert(connection, service_uses, rows)
+
+
+def _recorded_actions(connection: Connection, uses: Sequence[ServiceUse]) -> set[tuple[Any, ...]]:
+    """Return identity, service and action of the uses that have a row already."""
+    if not uses:
+        return set()
+    ids, actions = {use.identity_id for use in uses}, {use.action for use in uses}
+    found = select(*service_uses.primary_key).where(
+        service_uses.c.identity_id.in_(ids), service_uses.c.action.in_(actions)
+    )
+    return {tuple(row) for row in connection.execute(found)}
 
 
 def _stored_ids(connection: Connection, column: Column[Any], ids: Iterable[str]) -> set[str]:
     return set(connection.execute(select(column).where(column.in_(set(ids)))).scalars())
-
-
-def _action_counts(connection: Connection, ids: set[str]) -> dict[str, int]:
-    owner = service_uses.c.identity_id
-    counted = select(owner, func.count()).where(owner.in_(ids)).group_by(owner)
-    return {str(id): int(number) for id, number in connection.execute(counted)}
 
 
 def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -111,24 +122,3 @@ def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
         index_elements=list(table.primary_key), set_=values, where=table.c.at < insert.excluded.at
     )
     connection.execute(upsert, rows)
-
-
-def _update(connection: Connection, uses: Sequence[ServiceUse]) -> None:
-    """Update existing rows only."""
-    if not uses:
-        return
-    columns = service_uses.c
-    at: Any = bindparam("now")
-    update = service_uses.update().where(
-        columns.identity_id == bindparam("who"),
-        columns.service == bindparam("which"),
-        columns.action == bindparam("what"),
-        columns.at < at,
-    )
-    connection.execute(
-        update.values(at=at, region=bindparam("there")),
-        [
-            {"who": use.identity_id, "which": use.service, "what": use.action, "now": use.at, "there": use.region}
-            for use in uses
-        ],
-    )
