@@ -105,13 +105,14 @@ class ServiceReference:
 # --- access levels by action name ----------------------------------------------------------------------------------
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+")
-_LIST_VERBS = frozenset({"List"})
-_READ_VERBS = frozenset(
-    {"Check", "Count", "Describe", "Download", "Export", "Find", "Get", "Head", "Lookup", "Preview", "Query", "Read"}
-    | {"Scan", "Search", "Select", "Show", "Simulate", "Test", "Validate", "Verify", "View"}
-)
-_TAGGING_VERBS = frozenset({"Tag", "Untag"})
-_PERMISSION_VERBS = frozenset({"Grant", "Revoke", "Share", "Unshare"})
+_VERBS = {
+    AccessLevel.LIST: "List",
+    AccessLevel.READ: "Check Count Describe Download Export Find Get Head Lookup Preview Query Read Scan Search Select "
+    "Show Simulate Test Validate Verify View",
+    AccessLevel.TAGGING: "Tag Untag",
+    AccessLevel.PERMISSIONS_MANAGEMENT: "Grant Revoke Share Unshare",
+}
+_LEVELS = {verb: level for level, verbs in _VERBS.items() for verb in verbs.split()}
 _PERMISSION_NOUNS = frozenset({"Acl", "Permission", "Permissions", "Policies", "Policy"})
 
 
@@ -119,12 +120,6 @@ def level_of(name: str) -> AccessLevel:
     """Return the access level that an action's name implies; Write by default."""
     words = _WORD.findall(name) or [name]
     verb = words[1] if words[0] == "Batch" and len(words) > 1 else words[0]
-    if verb in _LIST_VERBS:
-        return AccessLevel.LIST
-    if verb in _READ_VERBS:
-        return AccessLevel.READ
-    if verb in _TAGGING_VERBS:
-        return AccessLevel.TAGGING
-    if verb in _PERMISSION_VERBS or _PERMISSION_NOUNS.intersection(words[1:]):
-        return AccessLevel.PERMISSIONS_MANAGEMENT
-    return AccessLevel.WRITE
+    if verb in _LEVELS:
+        return _LEVELS[verb]
+    return AccessLevel.PERMISSIONS_MANAGEMENT if _PERMISSION_NOUNS.intersection(words[1:]) else AccessLevel.WRITE
