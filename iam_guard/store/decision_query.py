@@ -19,6 +19,7 @@ from sqlalchemy import (
     CompoundSelect,
     Select,
     String,
+    Table,
     Text,
     bindparam,
     cast,
@@ -87,23 +88,23 @@ def decision_query(dialect: str, *, has_principal: bool, account_count: int, has
 
 
 def _principal_parts() -> Iterator[Select[Any]]:
-    names = ("account", "kind", "folded")
-    this = [identities.c[name] == bindparam(name, type_=String) for name in names]
+    key = _named(identities, "account", "kind", "folded")
+    this = [column == bindparam(name, type_=String) for name, column in key.items()]
     id = select(identities.c.id).where(*this).scalar_subquery()
     groups = select(memberships.c.group_id).where(memberships.c.user_id == id)
     holders = union_all(select(identities.c.id).where(*this), groups)
     attached = select(attachments.c.policy_id).where(among(attachments.c.identity_id, holders))
     boundary = select(identities.c.boundary_id).where(*this)
-    of = {name: identities.c[name] for name in ("id", "account", "kind", "path", "name", "tags")}
+    of = _named(identities, "id", "account", "kind", "path", "name", "tags")
     yield _part("holder", **of, target=identities.c.boundary_id).where(among(identities.c.id, holders))
-    inline = {name: inline_policies.c[name] for name in ("name", "text", "digest")}
+    inline = _named(inline_policies, "name", "text", "digest")
     yield _part("inline policy", id=inline_policies.c.identity_id, **inline).where(
         among(inline_policies.c.identity_id, holders)
     )
     yield _part("attachment", id=attachments.c.policy_id, target=attachments.c.identity_id).where(
         among(attachments.c.identity_id, holders)
     )
-    managed = {name: policies.c[name] for name in ("id", "account", "path", "name")}
+    managed = _named(policies, "id", "account", "path", "name")
     default_version = policy_versions.c.version == policies.c.default_version
     yield (
         _part("policy", **managed, text=policy_versions.c.text, digest=policy_versions.c.digest)
@@ -118,14 +119,13 @@ def _account_parts(count: int) -> Iterator[Select[Any]]:
     for number in range(count):
         account = bindparam(f"account{number}", type_=String)
         chain = _chain(account, f"chain{number}")
-        organization = ("management_account", "scps_enabled", "rcps_enabled")
         yield (
             _part(
                 f"account{number}",
                 id=accounts.c.id,
                 unit_id=placements.c.unit_id,
                 organization_id=organizations.c.id,
-                **{name: organizations.c[name] for name in organization},
+                **_named(organizations, "management_account", "scps_enabled", "rcps_enabled"),
             )
             .select_from(accounts)
             .outerjoin(placements, placements.c.account == accounts.c.id)
@@ -141,7 +141,7 @@ def _account_parts(count: int) -> Iterator[Select[Any]]:
         )
         attached.append(select(control_attachments.c.policy_id).where(at_targets))
     if attached:
-        columns = {name: control_policies.c[name] for name in ("id", "organization_id", "name", "text", "digest")}
+        columns = _named(control_policies, "id", "organization_id", "name", "text", "digest")
         yield _part("control policy", **columns, kind=control_policies.c.type).where(
             among(control_policies.c.id, union_all(*attached))
         )
@@ -160,13 +160,16 @@ def _chain(account: ColumnElement[str], name: str) -> CTE:
 
 def _resource_parts(dialect: str) -> Iterator[Select[Any]]:
     this = resources.c.arn == bindparam("arn", type_=String)
-    columns = ("account", "tags", "text", "digest", "bindings")
-    yield _part("resource", **{name: resources.c[name] for name in columns}).where(this)
+    yield _part("resource", **_named(resources, "account", "tags", "text", "digest", "bindings")).where(this)
     bindings = select(resources.c.bindings).where(this).scalar_subquery()
     values = func.json_each_text(bindings) if dialect == "postgresql" else func.json_each(bindings)
     bound = select(values.table_valued("value", name="bound").c.value)
-    present = {name: identities.c[name] for name in ("id", "account", "kind", "path", "name")}
+    present = _named(identities, "id", "account", "kind", "path", "name")
     yield _part("bound", **present).where(among(identities.c.id, bound))
+
+
+def _named(table: Table, *names: str) -> dict[str, ColumnElement[Any]]:
+    return {name: table.c[name] for name in names}
 
 
 def _part(part: str, **columns: ColumnElement[Any]) -> Select[Any]:
