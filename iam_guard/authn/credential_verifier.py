@@ -157,11 +157,10 @@ class Authenticator:
         if stated is not None or record is None:
             signed_hash = stated or _PLACEHOLDER_SECRET
             key = _signing_key(record, credential)
-            is_good = sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash)
-            public = None if is_good else self._public_host(key, request, credential, signed_hash)
+            host = self._signed_host(key, request, credential, signed_hash)
             if record is None:
                 raise InvalidClientTokenId()
-            if not is_good and public is None:
+            if host is None:
                 raise SignatureDoesNotMatch()
 
     def _by_signature(
@@ -179,13 +178,12 @@ class Authenticator:
         scope = credential.access_key_id, date, credential.region, credential.service
         caller = self.callers.get(scope, record, parent_key)
         key = (caller.signing_key if caller else None) or _signing_key(record, credential)
-        is_good = sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash)
-        public = None if is_good else self._public_host(key, request, credential, signed_hash)
-        if caller and not is_good and public is None:
+        host = self._signed_host(key, request, credential, signed_hash)
+        if caller and host is None:
             _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
         if record is None:
             raise InvalidClientTokenId()
-        if not is_good and public is None:
+        if host is None:
             raise SignatureDoesNotMatch()
         if stated is not None:
             _check_body(stated, payload_hash, chunks, credential, key)
@@ -195,7 +193,7 @@ class Authenticator:
             self.callers.add(scope, caller)
         if self.replays is not None and not credential.is_presigned:
             self.replays.check(credential, now=now, skew=self.skew)
-        return caller.principal if public is None else self._at_host(scope, caller, public)
+        return self._at_host(scope, caller, host) if host else caller.principal
 
     def _at_host(self, scope: Scope, caller: Caller, host: str) -> Principal:
         """Return the principal with the signed host: the same object each time, since policies are cached by it."""
@@ -208,10 +206,15 @@ class Authenticator:
             self.callers.add(scope, cached)
         return cached.principal
 
-    def _public_host(
+    def _signed_host(
         self, key: sigv4.Key, request: HttpRequest, credential: SigV4Credential, signed_hash: str
     ) -> str | None:
-        """Return the public host that was signed before a proxy rewrote it; None if none matches."""
+        """Return the public host that was signed before a proxy rewrote it, empty for the received one.
+
+        None if the signature does not match with any host.
+        """
+        if sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash):
+            return ""
         for host in self.public_hosts:
             if sigv4.is_signed_with(key, request.at_host(host), credential, payload_hash=signed_hash):
                 return host
