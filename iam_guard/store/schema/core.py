@@ -53,11 +53,6 @@ def required(type: Any, *names: str) -> list[Column[Any]]:
     return [Column(name, type, nullable=False) for name in names]
 
 
-def json_column(name: str) -> Column[Any]:
-    """Return a JSON column that is never NULL."""
-    return Column(name, JSON, nullable=False)
-
-
 meta = Table(
     "meta",
     metadata,
@@ -70,10 +65,10 @@ accounts = Table(
     "accounts",
     metadata,
     Column("id", String(12), primary_key=True),
-    Column("name", String, nullable=False),
+    *required(String, "name"),
     Column("email", String),
     Column("alias", String, unique=True),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "created"),
     # settings of the account; NULL: not set
     Column("sts_token_version", String),
     Column("outbound_issuer", String),
@@ -85,10 +80,10 @@ policies = Table(
     metadata,
     Column("id", String, primary_key=True),
     *required(String, "account", "path", "name", "folded"),
-    Column("description", Text, nullable=False),
-    Column("default_version", Integer, nullable=False),
-    json_column("tags"),
-    Column("created", BigInteger, nullable=False),
+    *required(Text, "description"),
+    *required(Integer, "default_version"),
+    *required(JSON, "tags"),
+    *required(BigInteger, "created"),
     # NULL: never updated
     Column("updated", BigInteger),
     # the highest version number ever used, NULL if no version was ever deleted: numbers are never reused
@@ -101,9 +96,9 @@ policy_versions = Table(
     metadata,
     owned_by("policies.id", "policy_id", primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("text", Text, nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(Text, "text"),
+    *required(String(64), "digest"),
+    *required(BigInteger, "created"),
 )
 
 identities = Table(
@@ -112,15 +107,15 @@ identities = Table(
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "kind", "path", "name", "folded"),
-    Column("description", Text, nullable=False),
+    *required(Text, "description"),
     # no ON DELETE: deleting a policy must not remove a boundary
     Column("boundary_id", String, ForeignKey("policies.id"), index=True),
-    json_column("tags"),
+    *required(JSON, "tags"),
     Column("trust_text", Text),
     Column("trust_digest", String(64)),
-    json_column("trust_bindings"),
+    *required(JSON, "trust_bindings"),
     Column("max_session_duration", Integer),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "created"),
     Column("max_signin_session_duration", Integer),
     UniqueConstraint("account", "kind", "folded"),
     CheckConstraint("kind IN ('user', 'group', 'role')", name="kind"),
@@ -138,9 +133,9 @@ inline_policies = Table(
     metadata,
     owned_by("identities.id", "identity_id", primary_key=True),
     Column("folded", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("digest", String(64), nullable=False),
+    *required(String, "name"),
+    *required(Text, "text"),
+    *required(String(64), "digest"),
 )
 
 attachments = Table(
@@ -157,9 +152,9 @@ access_keys = Table(
     owned_by("accounts.id", "account", index=True),
     # NULL: a key of the root user
     owned_by("identities.id", "user_id", optional=True, index=True),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("status", String, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(LargeBinary, "sealed"),
+    *required(String, "status"),
+    *required(BigInteger, "created"),
     CheckConstraint(STATUSES, name="status"),
 )
 
@@ -168,11 +163,11 @@ api_keys = Table(
     metadata,
     Column("id", String, primary_key=True),
     owned_by("identities.id", "identity_id", index=True),
-    Column("digest", LargeBinary, nullable=False),
-    Column("status", String, nullable=False),
+    *required(LargeBinary, "digest"),
+    *required(String, "status"),
     Column("expires", BigInteger),
     Column("session_policy", Text),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "created"),
     # the id of the key that this one was rotated from, which may have been deleted
     Column("replaces", String, index=True),
     # time of the last use; no decision reads it
@@ -185,10 +180,10 @@ resources = Table(
     metadata,
     Column("arn", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
-    json_column("tags"),
+    *required(JSON, "tags"),
     Column("text", Text),
     Column("digest", String(64)),
-    json_column("bindings"),
+    *required(JSON, "bindings"),
 )
 
 organizations = Table(
@@ -225,10 +220,10 @@ control_policies = Table(
     Column("id", String, primary_key=True),
     # NULL: managed by AWS
     owned_by("organizations.id", "organization_id", optional=True),
-    Column("type", String(3), nullable=False),
+    *required(String(3), "type"),
     *required(String, "name", "folded"),
     *required(Text, "description", "text"),
-    Column("digest", String(64), nullable=False),
+    *required(String(64), "digest"),
     UniqueConstraint("organization_id", "type", "folded"),
     CheckConstraint("type IN ('SCP', 'RCP')", name="type"),
 )

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from iam_guard.store.schema.core import STATUSES, json_column, metadata, owned_by, required
+from iam_guard.store.schema.core import STATUSES, metadata, owned_by, required
 
 login_profiles = Table(
     "login_profiles",
@@ -30,8 +30,8 @@ login_profiles = Table(
     Column("owner", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", optional=True, index=True),
-    Column("digest", String, nullable=False),
-    Column("reset_required", Boolean, nullable=False),
+    *required(String, "digest"),
+    *required(Boolean, "reset_required"),
     Column("max_signin_session_duration", Integer),
     *required(BigInteger, "created", "changed"),
     Column("used", BigInteger),
@@ -42,14 +42,14 @@ former_passwords = Table(
     metadata,
     owned_by("login_profiles.owner", "owner", primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("digest", String, nullable=False),
+    *required(String, "digest"),
 )
 
 password_policies = Table(
     "password_policies",
     metadata,
     owned_by("accounts.id", "account", primary_key=True),
-    json_column("policy"),
+    *required(JSON, "policy"),
 )
 
 mfa_devices = Table(
@@ -60,15 +60,15 @@ mfa_devices = Table(
     *required(String, "path", "name", "folded"),
     # the owner: a user, the root user (`for_root`), or none yet
     Column("user_id", String, ForeignKey("identities.id", ondelete="SET NULL"), index=True),
-    Column("for_root", Boolean, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    *required(Boolean, "for_root"),
+    *required(LargeBinary, "sealed"),
     Column("enabled", BigInteger),
     # the 30-second step of the last accepted code: each is valid once
     Column("last_step", BigInteger),
     # the number of steps by which the device's clock is ahead, measured when it was enabled or synchronized
     Column("drift", Integer),
-    json_column("tags"),
-    Column("created", BigInteger, nullable=False),
+    *required(JSON, "tags"),
+    *required(BigInteger, "created"),
     UniqueConstraint("account", "folded"),
 )
 
@@ -78,13 +78,13 @@ saml_providers = Table(
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "name", "folded"),
-    Column("document", Text, nullable=False),
+    *required(Text, "document"),
     Column("valid_until", BigInteger),
     Column("encryption_mode", String),
     Column("context_provider", JSON(none_as_null=True)),
     Column("identity_center", String),
-    json_column("tags"),
-    Column("created", BigInteger, nullable=False),
+    *required(JSON, "tags"),
+    *required(BigInteger, "created"),
     UniqueConstraint("account", "folded"),
 )
 
@@ -93,8 +93,8 @@ saml_private_keys = Table(
     metadata,
     Column("id", String, primary_key=True),
     owned_by("saml_providers.id", "provider_id", index=True),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(LargeBinary, "sealed"),
+    *required(BigInteger, "created"),
 )
 
 oidc_providers = Table(
@@ -103,13 +103,12 @@ oidc_providers = Table(
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     # without `https://`, as in the ARN
-    Column("url", String, nullable=False),
-    json_column("client_ids"),
-    json_column("thumbprints"),
+    *required(String, "url"),
+    *required(JSON, "client_ids", "thumbprints"),
     Column("context_provider", JSON(none_as_null=True)),
     Column("identity_center", String),
-    json_column("tags"),
-    Column("created", BigInteger, nullable=False),
+    *required(JSON, "tags"),
+    *required(BigInteger, "created"),
     UniqueConstraint("account", "url"),
 )
 
@@ -120,10 +119,10 @@ issuer_keys = Table(
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     Column("issuer", String, nullable=False, index=True),
-    Column("algorithm", String, nullable=False),
+    *required(String, "algorithm"),
     # the private and the public key: the published one must not be changed either
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(LargeBinary, "sealed"),
+    *required(BigInteger, "created"),
 )
 
 server_certificates = Table(
@@ -132,12 +131,12 @@ server_certificates = Table(
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "path", "name", "folded"),
-    Column("body", Text, nullable=False),
+    *required(Text, "body"),
     Column("chain", Text),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("expires", BigInteger, nullable=False),
-    json_column("tags"),
-    Column("created", BigInteger, nullable=False),
+    *required(LargeBinary, "sealed"),
+    *required(BigInteger, "expires"),
+    *required(JSON, "tags"),
+    *required(BigInteger, "created"),
     UniqueConstraint("account", "folded"),
 )
 
@@ -147,10 +146,10 @@ signing_certificates = Table(
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", optional=True, index=True),
-    Column("body", Text, nullable=False),
+    *required(Text, "body"),
     # SHA-256 of the certificate, in hexadecimal; unique
     *required(String, "fingerprint", "status"),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "created"),
     CheckConstraint(STATUSES, name="status"),
 )
 
@@ -160,9 +159,9 @@ ssh_keys = Table(
     Column("id", String, primary_key=True),
     owned_by("identities.id", "user_id", index=True),
     # in OpenSSH format
-    Column("body", Text, nullable=False),
+    *required(Text, "body"),
     *required(String, "fingerprint", "status"),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "created"),
     CheckConstraint(STATUSES, name="status"),
 )
 
@@ -174,9 +173,9 @@ trust_anchors = Table(
     owned_by("accounts.id", "account", index=True),
     *required(String, "name", "folded"),
     # of the certificate authorities, in PEM
-    Column("certificates", Text, nullable=False),
-    Column("enabled", Boolean, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(Text, "certificates"),
+    *required(Boolean, "enabled"),
+    *required(BigInteger, "created"),
     UniqueConstraint("account", "folded"),
 )
 
@@ -186,8 +185,8 @@ revocation_lists = Table(
     owned_by("trust_anchors.id", "anchor_id", primary_key=True),
     # SHA-256 of the authority's name and key: the latest list of each authority is kept
     Column("authority", String(64), primary_key=True),
-    Column("text", Text, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(Text, "text"),
+    *required(BigInteger, "created"),
 )
 
 certificate_profiles = Table(
@@ -196,15 +195,15 @@ certificate_profiles = Table(
     Column("id", String(36), primary_key=True),
     owned_by("accounts.id", "account", index=True),
     *required(String, "name", "folded"),
-    Column("enabled", Boolean, nullable=False),
-    json_column("roles"),
-    Column("seconds", Integer, nullable=False),
+    *required(Boolean, "enabled"),
+    *required(JSON, "roles"),
+    *required(Integer, "seconds"),
     Column("session_policy", Text),
     # unique ids of managed policies, whose default versions also limit sessions
-    json_column("policy_ids"),
+    *required(JSON, "policy_ids"),
     # the attributes that become session tags; NULL: all
     Column("mappings", JSON(none_as_null=True)),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "created"),
     UniqueConstraint("account", "folded"),
 )
 
@@ -214,12 +213,12 @@ service_credentials = Table(
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", index=True),
-    Column("service", String, nullable=False),
+    *required(String, "service"),
     # the user name for a password; NULL for a single secret, which has an alias
     Column("user_name", String),
     Column("alias", String),
     *required(String, "digest", "status"),
-    Column("created", BigInteger, nullable=False),
+    *required(BigInteger, "created"),
     Column("expires", BigInteger),
     # the session policy of an API key for a service of the application, which authenticates; NULL: for another service
     Column("session_policy", Text),

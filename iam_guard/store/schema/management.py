@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, String, Table, Text, UniqueConstraint
 
-from iam_guard.store.schema.core import json_column, metadata, owned_by, required
+from iam_guard.store.schema.core import metadata, owned_by, required
 
 instance_profiles = Table(
     "instance_profiles",
@@ -13,8 +13,8 @@ instance_profiles = Table(
     owned_by("accounts.id", "account"),
     *required(String, "path", "name", "folded"),
     Column("role_id", String, ForeignKey("identities.id", ondelete="SET NULL"), index=True),
-    json_column("tags"),
-    Column("created", BigInteger, nullable=False),
+    *required(JSON, "tags"),
+    *required(BigInteger, "created"),
     UniqueConstraint("account", "folded"),
 )
 
@@ -22,7 +22,7 @@ access_key_uses = Table(
     "access_key_uses",
     metadata,
     owned_by("access_keys.id", "access_key_id", primary_key=True),
-    Column("at", BigInteger, nullable=False),
+    *required(BigInteger, "at"),
     *required(String, "region", "service"),
 )
 
@@ -32,16 +32,16 @@ service_uses = Table(
     owned_by("identities.id", "identity_id", primary_key=True),
     Column("service", String, primary_key=True),
     Column("action", String, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("region", String, nullable=False),
+    *required(BigInteger, "at"),
+    *required(String, "region"),
 )
 
 credential_reports = Table(
     "credential_reports",
     metadata,
     owned_by("accounts.id", "account", primary_key=True),
-    Column("content", Text, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *required(Text, "content"),
+    *required(BigInteger, "created"),
 )
 
 jobs = Table(
@@ -49,8 +49,7 @@ jobs = Table(
     metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
-    Column("kind", String, nullable=False),
-    json_column("parameters"),
-    json_column("result"),
-    Column("created", BigInteger, nullable=False),
+    *required(String, "kind"),
+    *required(JSON, "parameters", "result"),
+    *required(BigInteger, "created"),
 )
