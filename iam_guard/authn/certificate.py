@@ -26,7 +26,6 @@ from cryptography.x509 import (
     AuthorityKeyIdentifier,
     Certificate,
     CertificateRevocationList,
-    ExtensionNotFound,
     KeyUsage,
     NameConstraints,
     SubjectAlternativeName,
@@ -42,7 +41,7 @@ from cryptography.x509.verification import (
 )
 
 from iam_guard.errors import InvalidInput, StoreUnavailable, UntrustedCertificate
-from iam_guard.model.certificates import UNREADABLE, is_strong, read_authorities, read_revocation_list
+from iam_guard.model.certificates import UNREADABLE, extension_of, is_strong, read_authorities, read_revocation_list
 from iam_guard.model.trust import CertificateTrust, TrustAnchor
 
 MAX_INTERMEDIATES = 4
@@ -126,26 +125,12 @@ def _check_path(path: list[Certificate], now: datetime) -> None:
             raise UntrustedCertificate("a certificate of the path is expired or not yet valid")
         if certificate.version is not Version.v3 or not is_strong(certificate):
             raise UntrustedCertificate("a certificate of the path has an old version or a weak key")
-    if not _is_for_signatures(path[0]):
+    usage = extension_of(path[0], KeyUsage)
+    if usage is None or not usage.digital_signature:
         raise UntrustedCertificate("expected a certificate with the key usage digitalSignature")
-    is_constrained = any(_has(authority, NameConstraints) for authority in path[1:])
-    if is_constrained and not _has(path[0], SubjectAlternativeName):
+    is_constrained = any(extension_of(authority, NameConstraints) is not None for authority in path[1:])
+    if is_constrained and extension_of(path[0], SubjectAlternativeName) is None:
         raise UntrustedCertificate("expected a subject alternative name, which an authority constrains")
-
-
-def _is_for_signatures(certificate: Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(KeyUsage).value.digital_signature
-    except ExtensionNotFound:
-        return False
-
-
-def _has(certificate: Certificate, kind: type[NameConstraints | SubjectAlternativeName]) -> bool:
-    try:
-        certificate.extensions.get_extension_for_class(kind)
-    except ExtensionNotFound:
-        return False
-    return True
 
 
 # --- revocation ------------------------------------------------------------------------------------------------------
@@ -196,11 +181,11 @@ def _is_signed_by(revocations: CertificateRevocationList, authority: Certificate
     if revocations.issuer != authority.subject:
         return False
     try:
-        key = revocations.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier
-        own = authority.extensions.get_extension_for_class(SubjectKeyIdentifier).value.digest
-    except (ExtensionNotFound, *UNREADABLE):
+        key, own = extension_of(revocations, AuthorityKeyIdentifier), extension_of(authority, SubjectKeyIdentifier)
+    except UNREADABLE:
         return None
-    return None if key == own else False  # another key of an authority with this name
+    is_other_key = key is not None and own is not None and key.key_identifier != own.digest
+    return False if is_other_key else None  # of an authority with this name
 
 
 _OF_CLIENTS = (

@@ -15,7 +15,6 @@ from cryptography.x509 import (
     Certificate,
     DirectoryName,
     DNSName,
-    ExtensionNotFound,
     Name,
     ObjectIdentifier,
     SubjectAlternativeName,
@@ -24,6 +23,7 @@ from cryptography.x509 import (
 from cryptography.x509.oid import NameOID
 
 from iam_guard.errors import UntrustedCertificate
+from iam_guard.model.certificates import extension_of
 
 _ATTRIBUTES: Final[Mapping[ObjectIdentifier, str]] = {
     NameOID.COMMON_NAME: "CN",
@@ -87,9 +87,8 @@ def _name_tags(field: str, name: Name, selected: frozenset[str]) -> dict[str, st
 
 
 def _alternative_name_tags(field: str, certificate: Certificate, selected: frozenset[str]) -> dict[str, str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
-    except ExtensionNotFound:
+    names = extension_of(certificate, SubjectAlternativeName)
+    if names is None:
         return {}
     tags: dict[str, str] = {}
     for specifier, values in (

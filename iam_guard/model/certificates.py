@@ -7,6 +7,7 @@ paste private keys by mistake.
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
@@ -20,6 +21,8 @@ MAX_AUTHORITIES = 20
 MAX_LIST_LENGTH = 4 * 1024 * 1024
 MIN_RSA_BITS = 2048
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+
+E = TypeVar("E", bound=x509.ExtensionType)
 
 _LIST = re.compile(r"-----BEGIN X509 CRL-----[\sA-Za-z0-9+/=]+-----END X509 CRL-----")
 
@@ -53,6 +56,14 @@ def read_revocation_list(text: str) -> x509.CertificateRevocationList:
     return revocations
 
 
+def extension_of(holder: x509.Certificate | x509.CertificateRevocationList, kind: type[E]) -> E | None:
+    """Return the value of an extension of this kind; None without one."""
+    try:
+        return holder.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
 def is_strong(certificate: x509.Certificate) -> bool:
     """Return whether a certificate's key has a secure type and size."""
     key = certificate.public_key()
@@ -62,11 +73,9 @@ def is_strong(certificate: x509.Certificate) -> bool:
 
 
 def _check_authority(certificate: x509.Certificate) -> None:
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        raise InvalidInput("expected certificates of authorities, with basic constraints and key usage") from None
+    constraints, usage = extension_of(certificate, x509.BasicConstraints), extension_of(certificate, x509.KeyUsage)
+    if constraints is None or usage is None:
+        raise InvalidInput("expected certificates of authorities, with basic constraints and key usage")
     if not constraints.ca or not usage.key_cert_sign:
         raise InvalidInput("expected certificates of authorities, which may sign certificates")
     if not is_strong(certificate):

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from cryptography.x509 import AuthorityKeyIdentifier, CertificateRevocationList, ExtensionNotFound
+from cryptography.x509 import AuthorityKeyIdentifier, CertificateRevocationList
 from sqlalchemy import Connection
 
 from iam_guard.errors import InvalidInput, NoSuchEntity
-from iam_guard.model.certificates import read_revocation_list
+from iam_guard.model.certificates import extension_of, read_revocation_list
 from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
 from iam_guard.model.trust import ALL_NAMES, CertificateProfile, CertificateTrust, TrustAnchor
 from iam_guard.store import queries
@@ -123,11 +123,9 @@ class RevocationLists:
 
 def authority_of(revocation_list: CertificateRevocationList) -> str:
     """Return the identifier of the authority that issued a list: a hash of its name and key."""
-    try:
-        key = revocation_list.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier or b""
-    except ExtensionNotFound:
-        key = b""
-    return hashlib.sha256(revocation_list.issuer.public_bytes() + key).hexdigest()
+    key = extension_of(revocation_list, AuthorityKeyIdentifier)
+    key_id = b"" if key is None else key.key_identifier or b""
+    return hashlib.sha256(revocation_list.issuer.public_bytes() + key_id).hexdigest()
 
 
 def _summary(row: Row) -> RevocationListSummary:
