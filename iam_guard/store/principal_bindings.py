@@ -112,6 +112,13 @@ def invalid_principal(text: str) -> str:
     return f'Invalid principal in policy: "AWS":"{text}"'
 
 
+def read_current_text(records: Records, partition: str, text: str, bindings: Mapping[str, str]) -> str:
+    """Return the policy text with the current ARNs of its principals in the store."""
+    bound = records.all(identities, id=list(bindings.values())) if bindings else []
+    arns = {row["id"]: row_arn(partition, row) for row in bound}
+    return current_text(text, bindings, arns.get)
+
+
 def current_text(text: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None]) -> str:
     """Return the policy text with current ARNs; `arn_of` returns the ARN of a unique id, None if it was deleted."""
     if _NAMES.search(text) is None:

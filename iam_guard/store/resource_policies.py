@@ -16,10 +16,10 @@ from iam_guard.model.result import CallResult, ChangedDocument, ChangeRecorder, 
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import ARN_BYTES
-from iam_guard.store.principal_bindings import bind_principals, current_text
+from iam_guard.store.principal_bindings import bind_principals, read_current_text
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import PRESENT, Records, Row, row_arn
-from iam_guard.store.schema import accounts, identities, resources
+from iam_guard.store.records import PRESENT
+from iam_guard.store.schema import accounts, resources
 
 MAX_LISTED = 1000
 
@@ -82,7 +82,9 @@ class ResourcePolicies:
         """Return the policy of a resource as text, or None; deleted principals appear by their unique ids."""
         with self._store.read_transaction() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
-            return None if row is None else self._current(records, row)
+            if row is None:
+                return None
+            return read_current_text(records, self._store.partition, row["text"], row["bindings"])
 
     def delete(self, arn: str) -> None:
         """Delete the policy of a resource. Raises `NoSuchEntity` if there is none, and as `put` does."""
@@ -116,11 +118,6 @@ class ResourcePolicies:
                 resources, order=("arn",), after=None if after is None else (after,), limit=limit, text=PRESENT, **where
             )
         return [ListedPolicy(row["arn"], row["account"]) for row in rows]
-
-    def _current(self, records: Records, row: Row) -> str:
-        bound = records.all(identities, id=list(row["bindings"].values())) if row["bindings"] else []
-        arns = {identity["id"]: row_arn(self._store.partition, identity) for identity in bound}
-        return current_text(row["text"], row["bindings"], arns.get)
 
 
 def _owner(arn: str, account: str | None) -> str:

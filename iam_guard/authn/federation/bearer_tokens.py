@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -24,8 +23,6 @@ from cachetools import FIFOCache
 from iam_guard.authn.federation.role_rules import choose_role, read_rules
 from iam_guard.authn.federation.role_session import (
     Decide,
-    FederatedIdentity,
-    Role,
     admit,
     find_role,
     read_role_arn,
@@ -161,16 +158,11 @@ class BearerTokens:
         until = min(expires, now + timedelta(seconds=role.max_seconds))
         if cached is not None and is_verified:
             issued, until = cached.issued, cached.until  # a new decision does not extend the session
-        principal = self._principal(credential, identity, role, issued, until)
-        return _Admitted(principal, token, epoch, issued, until)
-
-    def _principal(
-        self, credential: TokenCredential, identity: FederatedIdentity, role: Role, issued: datetime, until: datetime
-    ) -> Principal:
         terms = Issued(issued, until, identity.transitive_tag_keys, identity.source_identity)
-        principal = session_principal(identity, role, self._store.partition, issued)
         id = hashlib.sha256(credential.text.encode()).hexdigest()[: 2 * _DIGEST_DIGITS]
-        return replace(principal, credential=Credential("oidc", id, issued=terms))
+        used = Credential("oidc", id, issued=terms)
+        principal = session_principal(identity, role, self._store.partition, issued, used)
+        return _Admitted(principal, token, epoch, issued, until)
 
 
 def session_name_of(subject: str) -> str:

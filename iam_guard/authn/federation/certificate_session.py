@@ -22,7 +22,6 @@ from iam_guard.authn.certificate import TrustedAuthorities, VerifiedCertificate
 from iam_guard.authn.certificate_names import certificate_tags, common_name, session_name
 from iam_guard.authn.federation.role_session import (
     FederatedIdentity,
-    Role,
     TrustQuestion,
     admit,
     find_role,
@@ -129,7 +128,10 @@ class CertificateSessions:
         role = admit(identity, choice.role, stored, partial(self._decide, call))
         issued = now.replace(microsecond=0)
         until = min(issued + timedelta(seconds=min(choice.profile.seconds, role.max_seconds)), verified.until)
-        return _CachedSession(trust, self._principal(credential, identity, role, issued, until), issued, until)
+        terms = Issued(issued, until, source_identity=identity.source_identity)
+        used = Credential("x509", credential.fingerprint, issued=terms)
+        principal = session_principal(identity, role, self._store.partition, issued, used)
+        return _CachedSession(trust, principal, issued, until)
 
     def _trusted_authorities(self, trust: CertificateTrust) -> TrustedAuthorities:
         with self._lock:
@@ -159,18 +161,6 @@ class CertificateSessions:
         except InvalidInput as error:
             message = f"{error.message}, in the certificate or among the profile's mappings"
             raise UntrustedCertificate(message) from None
-
-    def _principal(
-        self,
-        credential: CertificateCredential,
-        identity: FederatedIdentity,
-        role: Role,
-        issued: datetime,
-        until: datetime,
-    ) -> Principal:
-        session = session_principal(identity, role, self._store.partition, issued)
-        terms = Issued(issued, until, source_identity=identity.source_identity)
-        return replace(session, credential=Credential("x509", credential.fingerprint, issued=terms))
 
 
 def _key(credential: CertificateCredential, call: Call | None) -> _Key:

@@ -19,10 +19,10 @@ from iam_guard.errors import AccessDenied, DecisionUnavailable, InvalidInput, Va
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
-from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.principal import Credential, Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind, fold, is_tag_text, session_arn
-from iam_guard.store.principal_bindings import current_text
+from iam_guard.store.principal_bindings import read_current_text
 from iam_guard.store.quotas import MAX_SESSION_DURATION, QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
 from iam_guard.store.records import Records, row_arn
 from iam_guard.store.schema import identities
@@ -105,9 +105,8 @@ def find_role(records: Records, partition: str, arn: str) -> Role | None:
     row = records.one(identities, account=account, kind=Kind.ROLE.value, folded=fold(name))
     if row is None or row_arn(partition, row) != arn:
         return None
-    bound = set(row["trust_bindings"].values())
-    arns = {record["id"]: row_arn(partition, record) for record in records.all(identities, id=bound)} if bound else {}
-    trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
+    text = row["trust_text"]
+    trust = text and read_current_text(records, partition, text, row["trust_bindings"])
     max_seconds = row["max_session_duration"] or DEFAULT_SECONDS
     return Role(arn, row["id"], account, row["name"], row["tags"], trust, max_seconds)
 
@@ -128,7 +127,9 @@ def questions(identity: FederatedIdentity, arn: str, role: Role | None) -> list[
     return [TrustQuestion(action, resource, keys) for action in actions]
 
 
-def session_principal(identity: FederatedIdentity, role: Role, partition: str, issued: datetime) -> Principal:
+def session_principal(
+    identity: FederatedIdentity, role: Role, partition: str, issued: datetime, credential: Credential | None = None
+) -> Principal:
     """Return the role session of an admitted `FederatedIdentity` (P-2, P-13, S-21)."""
     session_keys: dict[str, Given] = {"aws:TokenIssueTime": issued, **identity.session_keys}
     if identity.source_identity is not None:
@@ -142,6 +143,7 @@ def session_principal(identity: FederatedIdentity, role: Role, partition: str, i
         tags=MappingProxyType(dict(identity.tags)),
         session=MappingProxyType(session_keys),
         session_policies=identity.session_policies,
+        credential=credential,
     )
 
 
