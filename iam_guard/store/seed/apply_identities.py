@@ -39,7 +39,7 @@ def apply_identities(run: Run) -> None:
     considered = [row for row in existing if row["id"] in declared or run.prune]
     delta = sync(run.connection, identities, desired, considered)
     for (id,), fields in delta.updated.items():
-        parts[id].update(_PART_NAMES[field] for field in fields)
+        parts[id].update(_PART_NAMES.get(field, field) for field in fields)
     _apply_details(run, declared, parts)
     _record_changes(run, delta, declared, existing, parts)
 
@@ -195,12 +195,7 @@ def _record_changes(
 
 
 _PART_NAMES = {
-    "path": "path",
-    "name": "name",
-    "folded": "name",
-    "description": "description",
     "boundary_id": "permissions boundary",
-    "tags": "tags",
     "trust_text": "trust policy",
     "trust_digest": "trust policy",
     "trust_bindings": "trust policy",

@@ -145,7 +145,7 @@ class _DeclaredRows:
         management = declared.management_account
         if management not in placed and management in self._existing_accounts([management]):
             self._rows[placements].append({"account": management, "unit_id": root})
-        missing = {member.account: member for member in self._members(declared.root)}
+        missing = {member.account: member for unit in declared.root.walk() for member in unit.members}
         for account in self._existing_accounts(list(missing)):
             del missing[account]
         for account, member in missing.items():
@@ -154,9 +154,6 @@ class _DeclaredRows:
 
     def _existing_accounts(self, account_ids: list[str]) -> list[str]:
         return [row["id"] for row in rows_where(self._run.connection, accounts.c.id, account_ids)]
-
-    def _members(self, unit: SeedUnit) -> list[SeedMember]:
-        return [*unit.members, *(member for child in unit.units for member in self._members(child))]
 
     def _control_policies(self) -> None:
         for policy in self._declared.policies:
@@ -192,11 +189,11 @@ class _DeclaredRows:
 
     def _attach(self, target: str, level: SeedUnit | SeedMember, **columns: str) -> None:
         """Attach the control policies of a unit or account, for each enabled type."""
-        for type, refs in (("SCP", level.scps), ("RCP", level.rcps)):
+        for type in FULL_ACCESS:
             if not self._enabled[type]:
                 continue
-            ids = {self._policy_id(type, ref) for ref in refs or ()}
-            if refs is None or type == "RCP":
+            ids = {self._policy_id(type, ref) for ref in level.attached.get(type, ())}
+            if type not in level.attached or type == "RCP":
                 ids.add(full_access_id(type))  # E-13
             unit_or_account = {"unit_id": None, "account": None} | columns
             self._rows[control_attachments] += [
@@ -215,12 +212,7 @@ class _DeclaredRows:
 
 def _is_enabled(declared: SeedOrganization, type: str) -> bool:
     """Return whether the seed declares a policy of this type, or attachments of this type at any level (E-14)."""
-
-    def has_list(level: SeedUnit | SeedMember) -> bool:
-        if (level.scps if type == "SCP" else level.rcps) is not None:
-            return True
-        if isinstance(level, SeedMember):
-            return False
-        return any(map(has_list, level.members)) or any(map(has_list, level.units))
-
-    return any(policy.type == type for policy in declared.policies) or has_list(declared.root)
+    levels: list[SeedUnit | SeedMember] = []
+    for unit in declared.root.walk():
+        levels += [unit, *unit.members]
+    return any(policy.type == type for policy in declared.policies) or any(type in level.attached for level in levels)

@@ -120,7 +120,7 @@ def _write(
         if (row["id"],) in delta.created:
             run.record("created", what)
         elif fields := delta.updated.get((row["id"],)):
-            run.record("updated", what, tuple(_PART_NAMES[field] for field in fields if field in _PART_NAMES))
+            run.record("updated", what, tuple("document" if field == "default_version" else field for field in fields))
     if new:
         run.connection.execute(policy_versions.insert(), new)
         run.connection.execute(policies.update().where(policies.c.id.in_(changed)).values(updated=run.now))
@@ -131,12 +131,3 @@ def _drop_oldest(run: Run, versions: list[RowMapping]) -> None:
     surplus = len(versions) + 1 - QUOTAS["managed policy versions"]
     oldest = sorted(versions, key=lambda version: int(version["version"]))[: max(surplus, 0)]
     sync(run.connection, policy_versions, (), oldest)
-
-
-_PART_NAMES = {
-    "path": "path",
-    "name": "name",
-    "description": "description",
-    "default_version": "document",
-    "tags": "tags",
-}

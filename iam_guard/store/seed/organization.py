@@ -6,8 +6,6 @@ listed policies. `RCPFullAWSAccess` is always attached as well, and can't be det
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.yaml_tree import MapNode, Node, Scalar
 from iam_guard.store.builtin import FULL_ACCESS
@@ -64,8 +62,7 @@ class OrganizationReader:
         return SeedUnit(
             name,
             id,
-            scps=self._attached(fields, "scps"),
-            rcps=self._attached(fields, "rcps"),
+            attached=self._attached(fields),
             members=fields.each("accounts", self._member),
             units=fields.each("units", lambda node: self._named_unit(node, level + 1)),
             line=fields.line,
@@ -81,28 +78,30 @@ class OrganizationReader:
 
     def _member(self, node: Node) -> SeedMember:
         if isinstance(node, Scalar):
-            return SeedMember(checked_account_id(node, self._problems), None, None, node.line)
+            return SeedMember(checked_account_id(node, self._problems), {}, node.line)
         fields = Fields(node, "an account of a unit", ("id", "scps", "rcps"), self._problems)
         account = fields.account_id("id", required=isinstance(node, MapNode))
-        return SeedMember(account, self._attached(fields, "scps"), self._attached(fields, "rcps"), fields.line)
+        return SeedMember(account, self._attached(fields), fields.line)
 
-    def _attached(self, fields: Fields, key: str) -> tuple[Ref, ...] | None:
-        if not fields.has(key):
-            return None
-        refs = fields.refs(key)
-        type = key.removesuffix("s").upper()
-        implied = FULL_ACCESS["RCP"] if type == "RCP" else None
-        count = len([ref for ref in refs if ref.text != implied]) + (implied is not None)
-        fields.check_quota(key, f"{type}s per root, unit or account", count)
-        if not count:
-            fields.problem(key, f"expected at least one of `{key}`: omit the key for {FULL_ACCESS[type]}")
-        return refs
+    def _attached(self, fields: Fields) -> dict[str, tuple[Ref, ...]]:
+        """Return the listed control policies of each type; a type without the key has full access."""
+        attached: dict[str, tuple[Ref, ...]] = {}
+        for type, key in (("SCP", "scps"), ("RCP", "rcps")):
+            if not fields.has(key):
+                continue
+            refs = attached[type] = fields.refs(key)
+            implied = FULL_ACCESS["RCP"] if type == "RCP" else None
+            count = len([ref for ref in refs if ref.text != implied]) + (implied is not None)
+            fields.check_quota(key, f"{type}s per root, unit or account", count)
+            if not count:
+                fields.problem(key, f"expected at least one of `{key}`: omit the key for {FULL_ACCESS[type]}")
+        return attached
 
     def _check_duplicates(self, policies: tuple[SeedControlPolicy, ...], root: SeedUnit) -> None:
         self._check_unique(
             "control policy", [(f"{policy.type} {fold(policy.name)}", policy.line) for policy in policies]
         )
-        units = list(_walk(root))
+        units = list(root.walk())
         self._check_unique("unit id", [(unit.id, unit.line) for unit in units if unit.id is not None])
         self._check_unique("account", [(member.account, member.line) for unit in units for member in unit.members])
         for unit in units:
@@ -114,9 +113,3 @@ class OrganizationReader:
             if name and name in seen:
                 self._problems.add(line, f"the {what} `{name[:200]}` is in the organization twice")
             seen.add(name)
-
-
-def _walk(unit: SeedUnit) -> Iterator[SeedUnit]:
-    yield unit
-    for child in unit.units:
-        yield from _walk(child)

@@ -5,7 +5,7 @@ Secrets never appear in a repr.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from iam_guard.policy.document import Document
@@ -148,11 +148,10 @@ class SeedControlPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SeedMember:
-    """An account of a unit; `scps` and `rcps` are None if the seed does not define them, which means full access."""
+    """An account of a unit; `attached` has the listed control policies of each type that the seed defines here."""
 
     account: str
-    scps: tuple[Ref, ...] | None
-    rcps: tuple[Ref, ...] | None
+    attached: Mapping[str, tuple[Ref, ...]]
     line: int
 
 
@@ -162,11 +161,16 @@ class SeedUnit:
 
     name: str
     id: str | None
-    scps: tuple[Ref, ...] | None
-    rcps: tuple[Ref, ...] | None
+    attached: Mapping[str, tuple[Ref, ...]]
     members: tuple[SeedMember, ...]
     units: tuple[SeedUnit, ...]
     line: int
+
+    def walk(self) -> Iterator[SeedUnit]:
+        """Yield the unit and its descendants."""
+        yield self
+        for child in self.units:
+            yield from child.walk()
 
 
 @dataclass(frozen=True, slots=True)
