@@ -35,20 +35,32 @@ READ_ONLY_ACTIONS = (
 """The read-only actions of the services that this package implements. A service prefix can't be a wildcard (G-61), so
 there is no `*:Get*`; an application's own read-only actions need a policy of their own."""
 
-_AWS: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
-    # name: (unique id, description, statements)
-    "AdministratorAccess": (
+
+class ManagedPolicy(NamedTuple):
+    """An AWS managed policy that every store contains."""
+
+    id: str
+    path: str
+    description: str
+    statements: Sequence[Mapping[str, object]]
+
+
+MANAGED: Mapping[str, ManagedPolicy] = {
+    "AdministratorAccess": ManagedPolicy(
         "ANPAIWMBCKSKIEE64ZLYK",
+        "/",
         "Provides full access to AWS services and resources.",
         ({"Effect": "Allow", "Action": "*", "Resource": "*"},),
     ),
-    "IAMFullAccess": (
+    "IAMFullAccess": ManagedPolicy(
         "ANPAI7XKCFMBPM3QQRRVQ",
+        "/",
         "Provides full access to IAM.",
         ({"Effect": "Allow", "Action": "iam:*", "Resource": "*"},),
     ),
-    "PowerUserAccess": (
+    "PowerUserAccess": ManagedPolicy(
         "ANPAJYRXTHIB4FOVS3ZXS",
+        "/",
         "Provides full access to everything but the management of users, groups, roles and organizations.",
         (
             {
@@ -68,25 +80,12 @@ _AWS: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
             },
         ),
     ),
-    "ReadOnlyAccess": (
+    "ReadOnlyAccess": ManagedPolicy(
         "ANPAILL3HVNFSB6DCOWYQ",
+        "/",
         "Provides read-only access to AWS services and resources.",
         ({"Effect": "Allow", "Action": list(READ_ONLY_ACTIONS), "Resource": "*"},),
     ),
-}
-
-
-class ManagedPolicy(NamedTuple):
-    """An AWS managed policy that every store contains."""
-
-    id: str
-    path: str
-    description: str
-    statements: Sequence[Mapping[str, object]]
-
-
-MANAGED: Mapping[str, ManagedPolicy] = {
-    **{name: ManagedPolicy(id, "/", description, statements) for name, (id, description, statements) in _AWS.items()},
     **{
         name: ManagedPolicy(derived_id(PREFIXES["policy"], f"aws:{name}"), PATH, task.description, task.statements)
         for name, task in TASK_POLICIES.items()

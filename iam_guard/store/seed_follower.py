@@ -11,13 +11,12 @@ for `REST_SECONDS`.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Collection, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
@@ -148,10 +147,8 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def _digests(paths: Iterable[Path]) -> dict[Path, bytes | None]:
     """Return the digest of each file's content, None if it can't be read."""
-    digests: dict[Path, bytes | None] = {}
+    files = Files(None)
     for path in paths:
-        try:
-            digests[path] = hashlib.sha256(path.read_bytes()).digest()
-        except (OSError, ValueError):
-            digests[path] = None
-    return digests
+        with suppress(OSError, ValueError):
+            files.content(path)
+    return files.seen

@@ -35,7 +35,7 @@ class Files:
         """Return the text of the seed. Raises `SeedError` if it can't be read."""
         path = self._seed or Path()
         try:
-            return self._content(path).decode("utf-8-sig")
+            return self.content(path).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise SeedError(f"{path.name}: cannot be read: {reason}", place=path.name) from None
@@ -44,12 +44,13 @@ class Files:
         """Return the text of a file that the seed refers to. Raises `OSError` or `ValueError`."""
         if self._seed is None:
             raise ValueError("a seed given as text can't refer to files")
-        content = self._content(self._seed.parent / name)
+        content = self.content(self._seed.parent / name)
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(f"expected at most {MAX_FILE_BYTES} bytes")
         return content.decode("utf-8-sig")
 
-    def _content(self, path: Path) -> bytes:
+    def content(self, path: Path) -> bytes:
+        """Read a file, and keep the digest of its content. Raises `OSError` or `ValueError`."""
         self.seen[path] = None
         content = path.read_bytes()
         self.seen[path] = hashlib.sha256(content).digest()
