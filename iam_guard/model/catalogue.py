@@ -134,15 +134,13 @@ class Catalogue:
         access_level = None if level is None else _level(level, str(row))
         for what, before, now in (("access level", row.level, access_level), ("description", row.summary, summary)):
             if before and now and before != now:
-                raise ConfigurationError(
-                    f"the {what} was declared before as `{before}`, now as `{now}`", place=str(row)
-                )
+                message = f"the {what} was declared before as `{before}`, now as `{now}`"
+                raise ConfigurationError(message, place=str(row))
         for action in depends_on:
             prefix, _, rest = action.partition(":")
             if not (_SERVICE.fullmatch(prefix) and _ACTION.fullmatch(rest)):
-                raise ConfigurationError(
-                    f"expected an action such as `docs:GetDocument`, got `{action}`", place=str(row)
-                )
+                message = f"expected an action such as `docs:GetDocument`, got `{action}`"
+                raise ConfigurationError(message, place=str(row))
         return self._set(
             replace(
                 row,
@@ -164,15 +162,15 @@ class Catalogue:
             if other.name != name and _shape(self.arn_format(template)) in map(_shape, other.arn_formats):
                 message = f"the resource type `{other.name}` has the template `{template}` already"
                 raise ConfigurationError(message, place=f"{self.service} {name}")
-        declared = self._types.get(name)
-        if declared and description and declared.description not in ("", description):
+        declared = self._types.get(name) or ResourceType(name, ())
+        if description and declared.description not in ("", description):
             message = f"the description was declared before as `{declared.description}`, now as `{description}`"
             raise ConfigurationError(message, place=f"{self.service} {name}")
         resource_type = self._types[name] = ResourceType(
             name,
-            _joined(declared.arn_formats if declared else (), (self.arn_format(template),)),
-            _joined(declared.condition_keys if declared else (), self._checked_keys(keys)),
-            description or (declared.description if declared else ""),
+            _joined(declared.arn_formats, (self.arn_format(template),)),
+            _joined(declared.condition_keys, self._checked_keys(keys)),
+            description or declared.description,
         )
         return resource_type
 
@@ -194,16 +192,18 @@ class Catalogue:
         """Merge another catalogue of the same service; each `requires` with a full action name has its own."""
         self.title = self.title or other.title
         for type in other._types.values():
-            declared = self._types.get(type.name)
-            formats = _joined(declared.arn_formats if declared else (), type.arn_formats)
-            keys = _joined(declared.condition_keys if declared else (), type.condition_keys)
-            self._types[type.name] = replace(declared or type, arn_formats=formats, condition_keys=keys)
+            declared = self._types.get(type.name, type)
+            self._types[type.name] = replace(
+                declared,
+                arn_formats=_joined(declared.arn_formats, type.arn_formats),
+                condition_keys=_joined(declared.condition_keys, type.condition_keys),
+            )
         for key in other._keys.values():
             self.declare_condition_key(
                 key.name, key.type or "String", multivalued=key.multivalued, description=key.description
             )
         for row in other:
-            self.declare_action(
+            merged = self.declare_action(
                 row.name,
                 summary=row.summary,
                 level=row.level,
@@ -211,14 +211,13 @@ class Catalogue:
                 keys=row.keys,
                 depends_on=row.depends_on,
             )
-            self.describe(row.name, row.docstring)
-            merged = self.declare(row.name)
             self._set(
                 replace(
                     merged,
                     resources=_joined(merged.resources, row.resources),
                     has_loader=merged.has_loader or row.has_loader,
                     has_open_keys=merged.has_open_keys or row.has_open_keys,
+                    docstring=merged.docstring or row.docstring,
                 )
             )
 
@@ -229,9 +228,8 @@ class Catalogue:
     def _checked_keys(self, keys: Collection[str]) -> Collection[str]:
         for key in (keys,) if isinstance(keys, str) else keys:
             if isinstance(keys, str) or not _KEY.fullmatch(key):
-                raise ConfigurationError(
-                    f"expected a list of condition keys such as `docs:Kind`, got `{key}`", place=self.service
-                )
+                message = f"expected a list of condition keys such as `docs:Kind`, got `{key}`"
+                raise ConfigurationError(message, place=self.service)
         return [_family(key) for key in keys]
 
     # --- the reference -------------------------------------------------------------------------------------------
@@ -270,13 +268,11 @@ class Catalogue:
             if _shape(arn) in map(_shape, resource_type.arn_formats):
                 return resource_type.name
         last = template.split(":", 5)[-1] if template.startswith("arn:") else template
-        words = [word for word in re.split(r"[/:]", last) if _TYPE.fullmatch(word)]
-        name = (
-            words[-1] if words else _PARAMETER.sub(r"\1", re.split(r"[/:]", last)[-1]).removesuffix("_id") or "resource"
-        )
-        existing = types.get(name)
-        formats = (*existing.arn_formats, arn) if existing else (arn,)
-        types[name] = replace(existing, arn_formats=formats) if existing else ResourceType(name, formats)
+        parts = re.split(r"[/:]", last)
+        words = [part for part in parts if _TYPE.fullmatch(part)]
+        name = words[-1] if words else _PARAMETER.sub(r"\1", parts[-1]).removesuffix("_id") or "resource"
+        existing = types.get(name) or ResourceType(name, ())
+        types[name] = replace(existing, arn_formats=(*existing.arn_formats, arn))
         return name
 
     def _action(self, row: ActionRow, type_names: dict[str, str], types: dict[str, ResourceType]) -> ActionEntry:
