@@ -84,13 +84,12 @@ class LastUsedTracker:
             return
         key: Hashable = credential.id if credential.kind == "sigv4" else (credential.kind, credential.id)
         now = self._clock()
-        last = self._recorded.get(key)
-        if last is None or not 0.0 <= now - last < SPAN:
-            if credential.kind == "sigv4":
-                region, service = credential.region or self._region, credential.service or ""
-                self._note(key, KeyUse(credential.id, int(now), region, service), now)
-            else:
-                self._note(key, ApiKeyUse(credential.id, int(now)), now)
+        if self._is_recent(key, now):
+            return
+        use: Use = ApiKeyUse(credential.id, int(now))
+        if credential.kind == "sigv4":
+            use = KeyUse(credential.id, int(now), credential.region or self._region, credential.service or "")
+        self._record(key, use, now)
 
     def track_action(self, principal: Principal, action: str) -> None:
         """Record that a user or a role attempts an action, allowed or not; other principals are ignored (R-34)."""
@@ -102,14 +101,18 @@ class LastUsedTracker:
         elif principal.type is not _USER:
             return
         now = self._clock()
-        last = self._recorded.get((identity, action))
-        if last is None or not 0.0 <= now - last < SPAN:
-            signed_region = principal.credential.region if principal.credential else None
-            use = service_use(identity, action, int(now), signed_region or self._region)
-            if use is not None:
-                self._note((identity, action), use, now)
+        if self._is_recent((identity, action), now):
+            return
+        signed_region = principal.credential.region if principal.credential else None
+        use = service_use(identity, action, int(now), signed_region or self._region)
+        if use is not None:
+            self._record((identity, action), use, now)
 
-    def _note(self, key: Hashable, use: Use, now: float) -> None:
+    def _is_recent(self, key: Hashable, now: float) -> bool:
+        last = self._recorded.get(key)
+        return last is not None and 0.0 <= now - last < SPAN
+
+    def _record(self, key: Hashable, use: Use, now: float) -> None:
         with self._lock:
             if self._is_closed:
                 return

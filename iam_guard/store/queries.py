@@ -8,18 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    LargeBinary,
-    Select,
-    String,
-    and_,
-    cast,
-    null,
-    select,
-    union_all,
-)
+from sqlalchemy import CompoundSelect, LargeBinary, Select, String, cast, null, select, union_all
 
 from iam_guard.store.schema import (
     access_keys,
@@ -96,8 +85,11 @@ def profiles() -> Select[Any]:
 
 def default_texts(policy_ids: Collection[str]) -> Select[Any]:
     """Select the default documents of managed policies."""
-    found = select(policies.c.id, policy_versions.c.text).join(policy_versions, _default_version(policies.c.id))
-    return found.where(policies.c.id.in_(policy_ids))
+    is_default = policy_versions.c.version == policies.c.default_version
+    found = select(policies.c.id, policy_versions.c.text)
+    return found.join(policy_versions, (policy_versions.c.policy_id == policies.c.id) & is_default).where(
+        policies.c.id.in_(policy_ids)
+    )
 
 
 def storable(text: str) -> str:
@@ -107,8 +99,3 @@ def storable(text: str) -> str:
     except UnicodeEncodeError:
         return ""
     return "" if "\0" in text else text
-
-
-def _default_version(policy_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    same_policy = policy_versions.c.policy_id == policy_id
-    return and_(same_policy, policy_versions.c.version == policies.c.default_version)
