@@ -32,13 +32,7 @@ from cryptography.x509 import (
     SubjectKeyIdentifier,
     Version,
 )
-from cryptography.x509.verification import (
-    Criticality,
-    ExtensionPolicy,
-    PolicyBuilder,
-    Store,
-    VerificationError,
-)
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from iam_guard.errors import InvalidInput, StoreUnavailable, UntrustedCertificate
 from iam_guard.model.certificates import UNREADABLE, extension_of, is_strong, read_authorities, read_revocation_list

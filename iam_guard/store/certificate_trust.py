@@ -22,10 +22,7 @@ from iam_guard.model.trust import ALL_NAMES, CertificateProfile, CertificateTrus
 from iam_guard.store import queries
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Row
-from iam_guard.store.schema import (
-    revocation_lists,
-    trust_anchors,
-)
+from iam_guard.store.schema import revocation_lists, trust_anchors
 
 
 def read_trust(connection: Connection) -> CertificateTrust:

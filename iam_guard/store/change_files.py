@@ -26,12 +26,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.problems import Problems
 from iam_guard.policy.yaml_tree import MapNode, Node, read_tree
 from iam_guard.store.identifiers import control_policy_arn, fold, identity_of_arn
-from iam_guard.store.policy_changes import (
-    InlinePolicy,
-    PolicyAttachment,
-    PolicyChanges,
-    type_of_policy,
-)
+from iam_guard.store.policy_changes import InlinePolicy, PolicyAttachment, PolicyChanges, type_of_policy
 from iam_guard.store.policy_overlay import OverlaidStore, has_inline, is_attached, row_of_identity, row_of_policy
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records

@@ -11,14 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import Column, Connection, Table, bindparam, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from iam_guard.store.schema import (
-    access_key_uses,
-    access_keys,
-    api_keys,
-    identities,
-    service_credentials,
-    service_uses,
-)
+from iam_guard.store.schema import access_key_uses, access_keys, api_keys, identities, service_credentials, service_uses
 
 MAX_ACTIONS: Final = 5000
 """Actions recorded for one user or role; action names may come from callers and could fill the store."""

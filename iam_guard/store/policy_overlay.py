@@ -28,14 +28,7 @@ from iam_guard.store.protocol import (
     StoredPolicy,
 )
 from iam_guard.store.records import Records, Row, row_arn
-from iam_guard.store.schema import (
-    attachments,
-    identities,
-    inline_policies,
-    memberships,
-    policies,
-    policy_versions,
-)
+from iam_guard.store.schema import attachments, identities, inline_policies, memberships, policies, policy_versions
 from iam_guard.store.store_proxy import StoreProxy
 
 _Levels: TypeAlias = tuple[tuple[StoredPolicy, ...], ...] | None

@@ -21,13 +21,7 @@ from typing import Final, NamedTuple
 from cachetools import FIFOCache
 
 from iam_guard.authn.federation.role_rules import choose_role, read_rules
-from iam_guard.authn.federation.role_session import (
-    Decide,
-    admit,
-    find_role,
-    read_role_arn,
-    session_principal,
-)
+from iam_guard.authn.federation.role_session import Decide, admit, find_role, read_role_arn, session_principal
 from iam_guard.authn.federation.web_identity import audience_of, federated_identity, find_provider, flattened
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.oidc_token import Token

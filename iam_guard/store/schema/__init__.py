@@ -38,10 +38,4 @@ from iam_guard.store.schema.credentials import (
     ssh_keys,
     trust_anchors,
 )
-from iam_guard.store.schema.management import (
-    access_key_uses,
-    credential_reports,
-    instance_profiles,
-    jobs,
-    service_uses,
-)
+from iam_guard.store.schema.management import access_key_uses, credential_reports, instance_profiles, jobs, service_uses

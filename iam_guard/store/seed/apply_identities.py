@@ -14,14 +14,7 @@ from sqlalchemy import RowMapping
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold
-from iam_guard.store.schema import (
-    access_keys,
-    api_keys,
-    attachments,
-    identities,
-    inline_policies,
-    memberships,
-)
+from iam_guard.store.schema import access_keys, api_keys, attachments, identities, inline_policies, memberships
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.principals import bind
 from iam_guard.store.seed.row_sync import Delta, rows_where, sync

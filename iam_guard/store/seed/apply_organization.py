@@ -13,14 +13,7 @@ from sqlalchemy import Column, Table, select
 
 from iam_guard.store.builtin import FULL_ACCESS, full_access_id
 from iam_guard.store.identifiers import fold
-from iam_guard.store.schema import (
-    accounts,
-    control_attachments,
-    control_policies,
-    organizations,
-    placements,
-    units,
-)
+from iam_guard.store.schema import accounts, control_attachments, control_policies, organizations, placements, units
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.row_sync import rows_where
 from iam_guard.store.seed.seed_values import Ref, SeedMember, SeedOrganization, SeedUnit

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
