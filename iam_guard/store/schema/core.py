@@ -29,6 +29,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData(
     naming_convention={
@@ -43,6 +44,11 @@ metadata = MetaData(
 STATUSES = "status IN ('Active', 'Inactive', 'Expired')"  # R-30
 
 
+def table(name: str, *items: SchemaItem) -> Table:
+    """Return a table of the store with these columns and constraints."""
+    return Table(name, metadata, *items)
+
+
 def owned_by(target: str, name: str, *, optional: bool = False, **options: Any) -> Column[str]:
     """Return a foreign key to the owner of the row; deleting the owner deletes the row."""
     return Column(name, String, ForeignKey(target, ondelete="CASCADE"), nullable=optional, **options)
@@ -53,17 +59,15 @@ def required(type: Any, *names: str) -> list[Column[Any]]:
     return [Column(name, type, nullable=False) for name in names]
 
 
-meta = Table(
+meta = table(
     "meta",
-    metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     *required(BigInteger, "epoch", "created"),
     CheckConstraint("id = 1", name="single_row"),
 )
 
-accounts = Table(
+accounts = table(
     "accounts",
-    metadata,
     Column("id", String(12), primary_key=True),
     *required(String, "name"),
     Column("email", String),
@@ -75,9 +79,8 @@ accounts = Table(
     Column("properties", JSON(none_as_null=True)),
 )
 
-policies = Table(
+policies = table(
     "policies",
-    metadata,
     Column("id", String, primary_key=True),
     *required(String, "account", "path", "name", "folded"),
     *required(Text, "description"),
@@ -91,9 +94,8 @@ policies = Table(
     UniqueConstraint("account", "folded"),
 )
 
-policy_versions = Table(
+policy_versions = table(
     "policy_versions",
-    metadata,
     owned_by("policies.id", "policy_id", primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     *required(Text, "text"),
@@ -101,9 +103,8 @@ policy_versions = Table(
     *required(BigInteger, "created"),
 )
 
-identities = Table(
+identities = table(
     "identities",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "kind", "path", "name", "folded"),
@@ -121,16 +122,14 @@ identities = Table(
     CheckConstraint("kind IN ('user', 'group', 'role')", name="kind"),
 )
 
-memberships = Table(
+memberships = table(
     "memberships",
-    metadata,
     owned_by("identities.id", "user_id", primary_key=True),
     owned_by("identities.id", "group_id", primary_key=True, index=True),
 )
 
-inline_policies = Table(
+inline_policies = table(
     "inline_policies",
-    metadata,
     owned_by("identities.id", "identity_id", primary_key=True),
     Column("folded", String, primary_key=True),
     *required(String, "name"),
@@ -138,16 +137,14 @@ inline_policies = Table(
     *required(String(64), "digest"),
 )
 
-attachments = Table(
+attachments = table(
     "attachments",
-    metadata,
     owned_by("identities.id", "identity_id", primary_key=True),
     Column("policy_id", String, ForeignKey("policies.id"), primary_key=True, index=True),
 )
 
-access_keys = Table(
+access_keys = table(
     "access_keys",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     # NULL: a key of the root user
@@ -158,9 +155,8 @@ access_keys = Table(
     CheckConstraint(STATUSES, name="status"),
 )
 
-api_keys = Table(
+api_keys = table(
     "api_keys",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("identities.id", "identity_id", index=True),
     *required(LargeBinary, "digest"),
@@ -175,9 +171,8 @@ api_keys = Table(
     CheckConstraint(STATUSES, name="status"),
 )
 
-resources = Table(
+resources = table(
     "resources",
-    metadata,
     Column("arn", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     *required(JSON, "tags"),
@@ -186,9 +181,8 @@ resources = Table(
     *required(JSON, "bindings"),
 )
 
-organizations = Table(
+organizations = table(
     "organizations",
-    metadata,
     Column("id", String, primary_key=True),
     Column("management_account", String(12), nullable=False, unique=True),
     *required(Boolean, "scps_enabled", "rcps_enabled"),
@@ -196,9 +190,8 @@ organizations = Table(
     Column("root_features", JSON(none_as_null=True)),
 )
 
-units = Table(
+units = table(
     "units",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("organizations.id", "organization_id", index=True),
     # NULL: the root
@@ -207,16 +200,14 @@ units = Table(
     UniqueConstraint("parent_id", "folded"),
 )
 
-placements = Table(
+placements = table(
     "placements",
-    metadata,
     owned_by("accounts.id", "account", primary_key=True),
     owned_by("units.id", "unit_id", index=True),
 )
 
-control_policies = Table(
+control_policies = table(
     "control_policies",
-    metadata,
     Column("id", String, primary_key=True),
     # NULL: managed by AWS
     owned_by("organizations.id", "organization_id", optional=True),
@@ -228,9 +219,8 @@ control_policies = Table(
     CheckConstraint("type IN ('SCP', 'RCP')", name="type"),
 )
 
-control_attachments = Table(
+control_attachments = table(
     "control_attachments",
-    metadata,
     owned_by("control_policies.id", "policy_id", primary_key=True),
     # the id of a unit (including the root) or account: exactly one of the two columns below repeats it
     Column("target", String, primary_key=True),

@@ -16,16 +16,14 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     String,
-    Table,
     Text,
     UniqueConstraint,
 )
 
-from iam_guard.store.schema.core import STATUSES, metadata, owned_by, required
+from iam_guard.store.schema.core import STATUSES, owned_by, required, table
 
-login_profiles = Table(
+login_profiles = table(
     "login_profiles",
-    metadata,
     # the unique id of the user; of a root user, the account
     Column("owner", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
@@ -37,24 +35,21 @@ login_profiles = Table(
     Column("used", BigInteger),
 )
 
-former_passwords = Table(
+former_passwords = table(
     "former_passwords",
-    metadata,
     owned_by("login_profiles.owner", "owner", primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     *required(String, "digest"),
 )
 
-password_policies = Table(
+password_policies = table(
     "password_policies",
-    metadata,
     owned_by("accounts.id", "account", primary_key=True),
     *required(JSON, "policy"),
 )
 
-mfa_devices = Table(
+mfa_devices = table(
     "mfa_devices",
-    metadata,
     Column("serial", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "path", "name", "folded"),
@@ -72,9 +67,8 @@ mfa_devices = Table(
     UniqueConstraint("account", "folded"),
 )
 
-saml_providers = Table(
+saml_providers = table(
     "saml_providers",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "name", "folded"),
@@ -88,18 +82,16 @@ saml_providers = Table(
     UniqueConstraint("account", "folded"),
 )
 
-saml_private_keys = Table(
+saml_private_keys = table(
     "saml_private_keys",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("saml_providers.id", "provider_id", index=True),
     *required(LargeBinary, "sealed"),
     *required(BigInteger, "created"),
 )
 
-oidc_providers = Table(
+oidc_providers = table(
     "oidc_providers",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     # without `https://`, as in the ARN
@@ -112,9 +104,8 @@ oidc_providers = Table(
     UniqueConstraint("account", "url"),
 )
 
-issuer_keys = Table(
+issuer_keys = table(
     "issuer_keys",
-    metadata,
     # the `kid` of tokens
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
@@ -125,9 +116,8 @@ issuer_keys = Table(
     *required(BigInteger, "created"),
 )
 
-server_certificates = Table(
+server_certificates = table(
     "server_certificates",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "path", "name", "folded"),
@@ -140,9 +130,8 @@ server_certificates = Table(
     UniqueConstraint("account", "folded"),
 )
 
-signing_certificates = Table(
+signing_certificates = table(
     "signing_certificates",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", optional=True, index=True),
@@ -153,9 +142,8 @@ signing_certificates = Table(
     CheckConstraint(STATUSES, name="status"),
 )
 
-ssh_keys = Table(
+ssh_keys = table(
     "ssh_keys",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("identities.id", "user_id", index=True),
     # in OpenSSH format
@@ -165,9 +153,8 @@ ssh_keys = Table(
     CheckConstraint(STATUSES, name="status"),
 )
 
-trust_anchors = Table(
+trust_anchors = table(
     "trust_anchors",
-    metadata,
     # a UUID, as in the ARN
     Column("id", String(36), primary_key=True),
     owned_by("accounts.id", "account", index=True),
@@ -179,9 +166,8 @@ trust_anchors = Table(
     UniqueConstraint("account", "folded"),
 )
 
-revocation_lists = Table(
+revocation_lists = table(
     "revocation_lists",
-    metadata,
     owned_by("trust_anchors.id", "anchor_id", primary_key=True),
     # SHA-256 of the authority's name and key: the latest list of each authority is kept
     Column("authority", String(64), primary_key=True),
@@ -189,9 +175,8 @@ revocation_lists = Table(
     *required(BigInteger, "created"),
 )
 
-certificate_profiles = Table(
+certificate_profiles = table(
     "certificate_profiles",
-    metadata,
     Column("id", String(36), primary_key=True),
     owned_by("accounts.id", "account", index=True),
     *required(String, "name", "folded"),
@@ -207,9 +192,8 @@ certificate_profiles = Table(
     UniqueConstraint("account", "folded"),
 )
 
-service_credentials = Table(
+service_credentials = table(
     "service_credentials",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", index=True),

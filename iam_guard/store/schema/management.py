@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, String, Text, UniqueConstraint
 
-from iam_guard.store.schema.core import metadata, owned_by, required
+from iam_guard.store.schema.core import owned_by, required, table
 
-instance_profiles = Table(
+instance_profiles = table(
     "instance_profiles",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "path", "name", "folded"),
@@ -18,17 +17,15 @@ instance_profiles = Table(
     UniqueConstraint("account", "folded"),
 )
 
-access_key_uses = Table(
+access_key_uses = table(
     "access_key_uses",
-    metadata,
     owned_by("access_keys.id", "access_key_id", primary_key=True),
     *required(BigInteger, "at"),
     *required(String, "region", "service"),
 )
 
-service_uses = Table(
+service_uses = table(
     "service_uses",
-    metadata,
     owned_by("identities.id", "identity_id", primary_key=True),
     Column("service", String, primary_key=True),
     Column("action", String, primary_key=True),
@@ -36,17 +33,15 @@ service_uses = Table(
     *required(String, "region"),
 )
 
-credential_reports = Table(
+credential_reports = table(
     "credential_reports",
-    metadata,
     owned_by("accounts.id", "account", primary_key=True),
     *required(Text, "content"),
     *required(BigInteger, "created"),
 )
 
-jobs = Table(
+jobs = table(
     "jobs",
-    metadata,
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     *required(String, "kind"),
