@@ -22,7 +22,6 @@ from iam_guard.store.seed.apply_policies import apply_policies, delete_policies
 from iam_guard.store.seed.apply_providers import apply_providers
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.conflicts import check_conflicts
-from iam_guard.store.seed.principals import bind
 from iam_guard.store.seed.row_sync import rows_where, sync
 from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
@@ -98,7 +97,7 @@ def _resources(run: Run) -> None:
                 "account": account.id,
                 "text": policy and policy.text,
                 "digest": policy and policy.digest,
-                "bindings": {} if policy is None else bind(run, policy, resource.policy_line),
+                "bindings": {} if policy is None else run.bind(policy, resource.policy_line),
                 "tags": dict(resource.tags),
             }
     declared = rows_where(run.connection, resources.c.arn, desired)

@@ -21,7 +21,6 @@ from iam_guard.store.seed.seed_values import Ref, SeedAnchor, SeedProfile
 
 
 def apply_certificates(run: Run) -> None:
-    """Create, change and prune anchors, lists and profiles."""
     anchors = {
         anchor.id: _anchor(run, account.id, anchor) for account in run.seed.accounts for anchor in account.anchors
     }

@@ -16,7 +16,6 @@ from iam_guard.errors import StoreUnavailable
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold
 from iam_guard.store.schema import access_keys, api_keys, attachments, identities, inline_policies, memberships
 from iam_guard.store.seed.apply_run import Run
-from iam_guard.store.seed.principals import bind
 from iam_guard.store.seed.row_sync import Delta, rows_where, sync
 from iam_guard.store.seed.seed_values import Ref, SeedAccessKey, SeedApiKey, SeedIdentity
 from iam_guard.store.sql_store import access_key_context
@@ -26,7 +25,11 @@ def apply_identities(run: Run) -> None:
     """Create, change and prune identities; the policies must be registered before."""
     existing = list(rows_where(run.connection, identities.c.account, run.account_ids))
     _register(run, existing)
-    declared = {id: (account, identity) for account, identity, id in run.identities()}
+    declared = {
+        run.ids[account.id, identity.kind, fold(identity.name)]: (account.id, identity)
+        for account in run.seed.accounts
+        for identity in account.identities
+    }
     desired = [_row(run, account, identity, id) for id, (account, identity) in declared.items()]
     parts: dict[str, set[str]] = defaultdict(set)
     considered = [row for row in existing if row["id"] in declared or run.prune]
@@ -43,14 +46,8 @@ def _register(run: Run, existing: list[RowMapping]) -> None:
     for account in run.seed.accounts:
         for identity in account.identities:
             key = (account.id, identity.kind.value, fold(identity.name))
-            row = before.pop(key, None)
-            run.register(
-                account.id,
-                identity.kind,
-                identity.path,
-                identity.name,
-                run.id_for(key, None if row is None else row["id"]),
-            )
+            id = run.id_for(key, before.pop(key, None))
+            run.register(account.id, identity.kind, identity.path, identity.name, id)
     if not run.prune:
         for row in before.values():
             run.register(row["account"], row["kind"], row["path"], row["name"], row["id"])
@@ -70,7 +67,7 @@ def _row(run: Run, account: str, identity: SeedIdentity, id: str) -> dict[str, A
         "tags": dict(identity.tags),
         "trust_text": trust and trust.text,
         "trust_digest": trust and trust.digest,
-        "trust_bindings": {} if trust is None else bind(run, trust, identity.trust_line),
+        "trust_bindings": {} if trust is None else run.bind(trust, identity.trust_line),
         "max_session_duration": identity.max_session_duration,
         "created": run.now,
     }

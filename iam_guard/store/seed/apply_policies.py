@@ -31,7 +31,7 @@ def apply_policies(run: Run) -> list[str]:
     desired: list[dict[str, Any]] = []
     for account, policy in _declared(run):
         row = before.get((account, fold(policy.name)))
-        id = run.id_for((account, "policy", fold(policy.name)), None if row is None else row["id"])
+        id = run.id_for((account, "policy", fold(policy.name)), row)
         run.register(account, "policy", policy.path, policy.name, id)
         declared[id] = policy
         desired.append(_row(run, account, policy, id, _default_version(policy, row, versions[id])))

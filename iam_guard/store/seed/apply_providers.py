@@ -14,7 +14,6 @@ from iam_guard.store.seed.row_sync import rows_where, sync
 
 
 def apply_providers(run: Run) -> None:
-    """Create, change and prune providers."""
     existing = list(rows_where(run.connection, oidc_providers.c.account, run.account_ids))
     ids = {(row["account"], row["url"]): row["id"] for row in existing}
     desired: dict[str, dict[str, Any]] = {}

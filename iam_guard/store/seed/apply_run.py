@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping, and_, select
 
+from iam_guard.policy.document import Document
 from iam_guard.policy.problems import Problems
 from iam_guard.store.identifiers import PREFIXES, fold, iam_arn
-from iam_guard.store.seed.row_sync import Delta
-from iam_guard.store.seed.seed_values import Seed, SeedIdentity
+from iam_guard.store.principal_bindings import FoundIdentity, bound, invalid_principal
+from iam_guard.store.schema import accounts, identities
+from iam_guard.store.seed.row_sync import Delta, rows_where
+from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
 
 EntityKey = tuple[str, str, str]
@@ -39,24 +42,38 @@ class Run:
     def account_ids(self) -> list[str]:
         return [account.id for account in self.seed.accounts]
 
-    def identities(self) -> Iterator[tuple[str, SeedIdentity, str]]:
-        """Yield the declared identities with account and unique id; groups come before users and roles."""
-        for account in self.seed.accounts:
-            for identity in account.identities:
-                yield account.id, identity, self.ids[account.id, identity.kind, fold(identity.name)]
-
     def register(self, account: str, kind: str, path: str, name: str, id: str) -> None:
         """Register the unique id and ARN of an entity that will exist."""
         self.ids[account, kind, fold(name)] = id
         arn = self.arn(account, kind, path, name)
         self.arns[arn], self.arns_by_id[id] = id, arn
 
-    def id_for(self, key: EntityKey, stored: str | None) -> str:
-        """Return the stored unique id of an entity, or a new one."""
-        return stored or self.store.ids(PREFIXES[key[1]], "/".join(key))
+    def id_for(self, key: EntityKey, stored: RowMapping | None) -> str:
+        """Return the unique id of an entity, of its stored row or a new one."""
+        return str(stored["id"]) if stored is not None else self.store.ids(PREFIXES[key[1]], "/".join(key))
 
     def arn(self, account: str, kind: str, path: str, name: str) -> str:
         return iam_arn(self.store.partition, account, kind, path, name)
+
+    def bind(self, document: Document, line: int) -> dict[str, str]:
+        """Return the unique id of each user and role named as principal (P-5); report those that won't exist (P-8)."""
+        found = bound(document, self.store.partition, has_account=self._has_account, find=self._find)
+        for text in found.unknown:
+            self.problems.add(line, invalid_principal(text))
+        return found.bindings
+
+    def _has_account(self, account: str) -> bool:
+        if account in self.account_ids:
+            return True
+        return next(rows_where(self.connection, accounts.c.id, [account]), None) is not None
+
+    def _find(self, account: str, kind: str, name: str) -> FoundIdentity | None:
+        if account in self.account_ids:
+            id = self.ids.get((account, kind, fold(name)))
+            return None if id is None else (id, self.arns_by_id[id])
+        this = and_(identities.c.account == account, identities.c.kind == kind, identities.c.folded == fold(name))
+        row = self.connection.execute(select(identities).where(this)).mappings().one_or_none()
+        return None if row is None else (str(row["id"]), self.arn(account, kind, row["path"], row["name"]))
 
     def record(self, verb: str, what: str, parts: tuple[str, ...] = ()) -> None:
         """Record a change as text: `updated user arn:…: tags, groups`."""
