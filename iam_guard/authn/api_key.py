@@ -68,7 +68,6 @@ def parse(text: str) -> ApiKeyCredential:
 
 
 def digest_of(secret: str) -> bytes:
-    """Return the stored digest of a secret."""
     return hashlib.sha256(secret.encode("ascii")).digest()
 
 

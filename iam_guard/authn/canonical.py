@@ -44,7 +44,6 @@ class NamedHeaders(NamedTuple):
 
 @lru_cache(maxsize=128)  # clients send the same few lists
 def named_headers(signed_headers: tuple[str, ...]) -> NamedHeaders:
-    """Return the names of signed headers as bytes."""
     names = tuple([name.encode("ascii") for name in signed_headers])
     return NamedHeaders(names, frozenset(names), b";".join(names))
 

@@ -32,8 +32,6 @@ class Checksum(Protocol):
 
 
 class _Crc:
-    """An incremental cyclic redundancy check."""
-
     __slots__ = ("_add", "_size", "_value")
 
     def __init__(self, add: Callable[[bytes, int], int], size: int) -> None:

@@ -36,8 +36,6 @@ from iam_guard.authn.signed_query import (
 from iam_guard.errors import IncompleteSignature, MissingAuthenticationToken, RequestTooLarge
 
 _TOKEN_DOTS = 2
-_SEVERAL = "expected one credential in a header, the query or a client certificate, got several"
-_UNSIGNED = "expected a signature with the session token"
 _MAX_CLAIM = 64 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
 _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
@@ -56,7 +54,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     authorizations, api_keys = by_name.get(b"authorization", ()), by_name.get(b"x-api-key", ())
     in_query = bool(request.query_string) and has_signature(request.query_string)
     if len(authorizations) + len(api_keys) + in_query + bool(certificates) > 1:
-        raise IncompleteSignature(_SEVERAL)
+        raise IncompleteSignature("expected one credential in a header, the query or a client certificate, got several")
     if in_query:
         if is_too_long(request.raw_path, request.query_string):
             raise _long_target()
@@ -73,7 +71,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
         if TOKEN_HEADER not in by_name:
             return credential
     if TOKEN_HEADER in by_name:
-        raise IncompleteSignature(_UNSIGNED, place="x-amz-security-token")
+        raise IncompleteSignature("expected a signature with the session token", place="x-amz-security-token")
     if api_keys:
         return api_key.parse(printable(api_keys[0], "x-api-key"))
     if certificates:

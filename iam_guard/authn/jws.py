@@ -41,8 +41,6 @@ class IssuerKey:
 
 @dataclass(frozen=True, slots=True)
 class IssuerKeySet:
-    """A snapshot of an issuer's keys."""
-
     keys: tuple[IssuerKey, ...]
 
     def candidates(self, token: Token) -> list[IssuerKey]:
@@ -59,7 +57,6 @@ class IssuerKeySet:
 
 
 def is_signed(token: Token, keys: list[IssuerKey]) -> bool:
-    """Return whether one of the keys has signed the token."""
     return any(_is_signed_with(token, key) for key in keys)
 
 

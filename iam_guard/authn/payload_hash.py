@@ -85,7 +85,6 @@ def _other(text: str, algorithm: str, *, unsigned: bool, chunked: bool) -> str:
 
 
 def is_chunked(stated: str | None) -> bool:
-    """Return whether the body is chunked."""
     return stated in CHUNKED
 
 

@@ -106,7 +106,6 @@ class Claim(NamedTuple):
 
 
 def claim_of(credential: AnyCredential) -> Claim:
-    """Return the claim of a parsed credential."""
     match credential:
         case SigV4Credential():
             return Claim("sigv4", credential.access_key_id)

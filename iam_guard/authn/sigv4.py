@@ -142,7 +142,6 @@ _INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> SigningKey:
-    """Return the signing key of one day, region and service."""
     return SigningKey(derived_key(secret, date, region, service))
 
 

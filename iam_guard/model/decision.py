@@ -85,11 +85,9 @@ class Explained(Protocol):
 
     def text(self) -> str:
         """Return the explanation as an indented tree."""
-        ...
 
     def to_dict(self) -> dict[str, object]:
         """Return the explanation as JSON values."""
-        ...
 
 
 class Explainer(Protocol):
@@ -98,11 +96,9 @@ class Explainer(Protocol):
     @property
     def policy_set(self) -> PolicySet | None:
         """The summary of the policies; None if none was evaluated."""
-        ...
 
     def explain_decision(self, decision: Decision) -> Explained:
         """Evaluate the decision's request again and return the explanation."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,9 @@ class ChangeRecorder(Protocol):
 
     def prepare(self) -> None:
         """Raise `DecisionUnavailable` before a change if it is known that it could not be recorded."""
-        ...
 
     def record(self, result: CallResult) -> None:
         """Record a change. Raises `RecordUnavailable` if it cannot be recorded."""
-        ...
 
 
 class NoChangeRecorder:

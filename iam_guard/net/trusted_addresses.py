@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from typing import Final, TypeAlias
+from typing import Final
 
 from iam_guard.errors import ConfigurationError
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_loopback(host: str | None) -> bool:
-    """Return whether a host is the local machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
@@ -34,7 +32,7 @@ def trusting(ca_file: str, *, place: str) -> ssl.SSLContext:
 
 def is_public(address: str) -> bool:
     """Return whether an address is public: routable on the internet."""
-    ip: _Address = ipaddress.ip_address(address.partition("%")[0])
+    ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:
             return False  # embeds an IPv4 address of the sender's choice

@@ -37,8 +37,6 @@ there is no `*:Get*`; an application's own read-only actions need a policy of th
 
 
 class ManagedPolicy(NamedTuple):
-    """An AWS managed policy that every store contains."""
-
     id: str
     path: str
     description: str

@@ -186,7 +186,6 @@ class CachedStore(StoreProxy):
         return self.stale or (self._is_fresh() and self._poller.is_overdue(self._timeout / _SHORT_WAIT_DIVISOR))
 
     def usage(self) -> dict[str, CacheUsage]:
-        """Return the usage of each cache region."""
         with self._lock:
             return {kind: self._regions[kind].usage() for kind in KINDS}
 

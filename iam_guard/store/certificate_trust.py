@@ -67,8 +67,6 @@ def _profile(row: Row, texts: Mapping[str, str]) -> CertificateProfile:
 
 
 class RevocationListSummary(NamedTuple):
-    """The summary of an imported list."""
-
     anchor: str
     issuer: str
     issued: datetime
@@ -112,7 +110,6 @@ class RevocationLists:
         )
 
     def list(self) -> list[RevocationListSummary]:
-        """Return the summaries of the lists of all trust anchors."""
         with self._store.read_transaction() as records:
             rows = records.all(revocation_lists, order=("anchor_id", "authority"))
         return [_summary(row) for row in rows]

@@ -152,12 +152,10 @@ def row_of_policy(records: Records, arn: str) -> Row | None:
 
 
 def is_attached(records: Records, identity: Row, arn: str) -> bool:
-    """Return whether a managed policy is attached to a user, group or role."""
     policy = row_of_policy(records, arn)
     found = None if policy is None else records.one(attachments, identity_id=identity["id"], policy_id=policy["id"])
     return found is not None
 
 
 def has_inline(records: Records, identity: Row, name: str) -> bool:
-    """Return whether a user, group or role has an inline policy."""
     return records.one(inline_policies, identity_id=identity["id"], folded=fold(name)) is not None

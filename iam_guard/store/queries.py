@@ -74,7 +74,6 @@ def anchors() -> Select[Any]:
 
 
 def anchors_lists() -> Select[Any]:
-    """Select the revocation lists of all trust anchors."""
     return select(revocation_lists.c.anchor_id, revocation_lists.c.text)
 
 
@@ -84,7 +83,6 @@ def profiles() -> Select[Any]:
 
 
 def default_texts(policy_ids: Collection[str]) -> Select[Any]:
-    """Select the default documents of managed policies."""
     is_default = policy_versions.c.version == policies.c.default_version
     found = select(policies.c.id, policy_versions.c.text)
     return found.join(policy_versions, (policy_versions.c.policy_id == policies.c.id) & is_default).where(

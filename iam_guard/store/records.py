@@ -105,7 +105,6 @@ class Records:
         return list(self._connection.execute(found, values).mappings())
 
     def count(self, table: Table, **where: Any) -> int:
-        """Return the number of matching rows."""
         form, values = _split(where)
         return int(self._connection.execute(statements.counted(table, form), values).scalar_one())
 
@@ -127,7 +126,6 @@ class Records:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def insert(self, table: Table, **values: Any) -> None:
-        """Insert one row."""
         self.invalidation.inserted(table.name, values)
         self._change(statements.inserted(table), values)
 

@@ -75,20 +75,17 @@ def page(table: Table, where: Where, order: Order, *, is_first: bool, has_prefix
 
 @cache
 def counted(table: Table, where: Where) -> Select[Any]:
-    """Count rows."""
     return select(func.count()).select_from(table).where(*_conditions(table, where))
 
 
 @cache
 def counted_by(table: Table, column: str, where: Where) -> Select[Any]:
-    """Count rows by the value of a column."""
     by = table.c[column]
     return select(by, func.count()).where(*_conditions(table, where)).group_by(by)
 
 
 @cache
 def characters_of(table: Table, column: str, where: Where) -> Select[Any]:
-    """Count the characters of a text column."""
     return select(func.coalesce(func.sum(func.length(table.c[column])), 0)).where(*_conditions(table, where))
 
 
@@ -107,7 +104,6 @@ def updated(table: Table, columns: tuple[str, ...], where: Where) -> Update:
 
 @cache
 def deleted(table: Table, where: Where) -> Delete:
-    """Delete rows."""
     return table.delete().where(*_conditions(table, where))
 
 

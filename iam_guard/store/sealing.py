@@ -68,7 +68,6 @@ class Sealer:
 
 
 def new_key() -> bytes:
-    """Return a random key."""
     return AESGCM.generate_key(bit_length=256)
 
 

@@ -38,7 +38,6 @@ class Snapshot:
             bump_epoch(connection)
 
     def close(self) -> None:
-        """Close the copy."""
         self._copy.close()
 
     def _copy_pages(self, *, into_copy: bool) -> None:

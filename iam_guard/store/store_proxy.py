@@ -16,8 +16,6 @@ from iam_guard.store.sealing import Sealer
 
 
 class StoreProxy:
-    """Forwards to the wrapped store."""
-
     def __init__(self, inner: SourceStore) -> None:
         self.behind = inner
         """The wrapped store itself, for queries that must bypass the proxy."""

@@ -35,8 +35,6 @@ _UNLOCK_QUEUE = ("sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueues", 
 
 
 class TaskPolicy(NamedTuple):
-    """The description of a task, and the statements of its policy."""
-
     description: str
     statements: Sequence[Mapping[str, object]]
 

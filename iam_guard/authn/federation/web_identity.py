@@ -19,7 +19,6 @@ from iam_guard.store.records import Records
 from iam_guard.store.schema import oidc_providers
 
 ACTION: Final = "sts:AssumeRoleWithWebIdentity"
-SCHEME: Final = "https://"
 
 _AWS: Final = "https://aws.amazon.com/"
 _TAGS: Final = _AWS + "tags"
@@ -50,7 +49,7 @@ def find_provider(records: Records, partition: str, account: str, issuer: str) -
 
     An issuer whose name could be confused with a service or another provider in condition keys is refused too.
     """
-    name = issuer.removeprefix(SCHEME)
+    name = issuer.removeprefix("https://")
     is_name = name != issuer and "." in name.partition("/")[0] and ":" not in name
     row = records.one(oidc_providers, account=account, url=name) if is_name else None
     if row is None:

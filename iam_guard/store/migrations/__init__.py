@@ -74,11 +74,9 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _head() -> str:
-    """Return the number of the last migration."""
     return max(_revisions())
 
 
 @cache
 def _revisions() -> frozenset[str]:
-    """Return the numbers of all migrations."""
     return frozenset(path.name.partition("_")[0] for path in Path(__file__).parent.glob("versions/[0-9]*.py"))
