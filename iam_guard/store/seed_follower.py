@@ -15,26 +15,22 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
-from iam_guard.forking import on_fork
-from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import derived_id
 from iam_guard.store.migrations import upgrade
-from iam_guard.store.protocol import DecisionRecords
-from iam_guard.store.records import Records
 from iam_guard.store.sealing import load_sealer
 from iam_guard.store.seed.apply import apply_seed
 from iam_guard.store.seed.documents import Files
 from iam_guard.store.seed.seed_reader import read_seed
 from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
-from iam_guard.store.store_proxy import StoreProxy
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -45,15 +41,14 @@ TICK_SECONDS = 2.0
 """Seconds after a write during which another one may leave the same modification time."""
 
 
-class FollowedSeedStore(StoreProxy):
-    """A `Store` with the content of a seed file. `problem` is the current error in the file, or None."""
+class FollowedSeedStore(SqlStore):
+    """A store in memory with the content of a seed file. `problem` is the current error in the file, or None."""
 
     def __init__(self, path: str | os.PathLike[str], settings: Settings) -> None:
         """Read the file. Raises `SeedError` if it is invalid."""
         self.problem: str | None = None
         self._path = Path(path)
-        self.begin_in_child()
-        on_fork(self)
+        self._lock = threading.Lock()
         self._state: tuple[object, ...] = ()
         self._is_settled = False
         partition = settings.partition
@@ -63,28 +58,20 @@ class FollowedSeedStore(StoreProxy):
         engine = make_engine(IN_MEMORY)
         with closed_on_error(engine):
             upgrade(engine)
-            self._store = SqlStore(engine, sealer, partition=partition, ids=derived_id)
-            super().__init__(self._store)
+            super().__init__(engine, sealer, partition=partition, ids=derived_id)
             self._apply(seed)
         self._digests_seen = files.seen
 
     def begin_in_child(self) -> None:
-        """Replace the lock, which a thread of the parent may have."""
+        """Replace the lock too, which a thread of the parent may have."""
+        super().begin_in_child()
         self._lock = threading.Lock()
 
     def epoch(self) -> int:
         self._follow(REST_SECONDS)
-        return self._store.epoch()
+        return super().epoch()
 
-    def at_once(self) -> AbstractContextManager[None]:
-        return self._store.at_once()
-
-    def decision_records(
-        self, principal: Principal | None, account_ids: Collection[str], arn: str | None
-    ) -> DecisionRecords:
-        return self._store.decision_records(principal, account_ids, arn)
-
-    def write_transaction(self) -> AbstractContextManager[Records]:
+    def write_transaction(self) -> NoReturn:
         """Raise `StoreIsReadOnly`: the next change of the file would undo the change."""
         raise StoreIsReadOnly(f"the store follows the file `{self._path.name}`: change the file instead")
 
@@ -124,7 +111,7 @@ class FollowedSeedStore(StoreProxy):
         return read_seed(files.read_seed(), self._path.name, files, partition=partition)
 
     def _apply(self, seed: Seed) -> None:
-        changes = apply_seed(self._store, seed, whole=True)
+        changes = apply_seed(self, seed, whole=True)
         self.problem = None
         for line in changes.lines:
             logger.info("%s", line)
