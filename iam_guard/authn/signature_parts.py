@@ -21,8 +21,10 @@ TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 TIMESTAMP_LENGTH = 16
 MAX_DATE_LENGTH = 64
 
-_ASYMMETRIC_SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{WORD}/{TERMINATOR}", re.ASCII)
+_ASYMMETRIC_SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})()/{WORD}/{TERMINATOR}", re.ASCII)  # without a region
 _ASYMMETRIC_SIGNATURE = re.compile(r"(?:[0-9a-f]{2}){8,72}")  # DER of two numbers of 256 bits
+_SCOPES = {ALGORITHM: SCOPE, ASYMMETRIC: _ASYMMETRIC_SCOPE}
+_SIGNATURES = {ALGORITHM: (SIGNATURE, "64"), ASYMMETRIC: (_ASYMMETRIC_SIGNATURE, "16 to 144")}
 _ACCESS_KEY_ID = re.compile(r"\w{3,128}", re.ASCII)
 _REGIONS = re.compile(r"[A-Za-z0-9*-]{1,64}(?: ?, ?[A-Za-z0-9*-]{1,64}){0,31}")
 _ELEMENTS = {ALGORITHM: "keyid/date/region/service/term", ASYMMETRIC: "keyid/date/service/term"}
@@ -45,15 +47,10 @@ def single_value(values: Sequence[bytes], name: str) -> str:
 
 def read_scope(text: str, algorithm: str, place: str) -> tuple[str, str, str, str]:
     """Return access key id, date, region and service. For SigV4A the region is empty: it is not part of the scope."""
-    if algorithm == ASYMMETRIC:
-        match = _ASYMMETRIC_SCOPE.fullmatch(text)
-        if match is not None:
-            return match[1], match[2], "", match[3]
-    else:
-        match = SCOPE.fullmatch(text)
-        if match is not None:
-            return match[1], match[2], match[3], match[4]
-    raise _malformed_scope(text, algorithm, place)
+    match = _SCOPES[algorithm].fullmatch(text)
+    if match is None:
+        raise _malformed_scope(text, algorithm, place)
+    return match[1], match[2], match[3], match[4]
 
 
 def _malformed_scope(text: str, algorithm: str, place: str) -> CredentialError:
@@ -83,11 +80,9 @@ def read_signed_headers(text: str, place: str) -> tuple[str, ...]:
 
 def read_signature(text: str, algorithm: str, place: str) -> str:
     """Return a hexadecimal signature of the algorithm's length. Raises `IncompleteSignature`."""
-    if algorithm == ASYMMETRIC:
-        if _ASYMMETRIC_SIGNATURE.fullmatch(text) is None:
-            raise IncompleteSignature("expected a Signature of 16 to 144 hexadecimal digits", place=place)
-    elif SIGNATURE.fullmatch(text) is None:
-        raise IncompleteSignature("expected a Signature of 64 hexadecimal digits", place=place)
+    pattern, digits = _SIGNATURES[algorithm]
+    if pattern.fullmatch(text) is None:
+        raise IncompleteSignature(f"expected a Signature of {digits} hexadecimal digits", place=place)
     return text
 
 

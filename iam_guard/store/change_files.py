@@ -86,8 +86,7 @@ class _Reader:
 
     def changes(self, node: Node) -> PolicyChanges:
         fields = Fields(node, "a change file", ("version", _TOP), self._problems)
-        if fields.text("version", required=True) not in (None, "1"):
-            fields.problem("version", "expected version 1")
+        fields.check_version()
         fields.node(_TOP, required=True)
         items = fields.items(_TOP)
         if not items and fields.has(_TOP):

@@ -51,6 +51,10 @@ class Fields:
         if count > QUOTAS[quota]:
             self.problem(key, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
 
+    def check_version(self) -> None:
+        if self.text("version", required=True) not in (None, "1"):
+            self.problem("version", "expected version 1")
+
     def line_of(self, key: str) -> int:
         return self._values[key].line if key in self._values else self.line
 

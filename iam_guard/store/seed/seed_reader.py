@@ -98,8 +98,7 @@ class _Reader:
 
     def seed(self, node: Node, name: str) -> Seed:
         fields = self._fields(node, "a seed", _TOP)
-        if fields.text("version", required=True) not in (None, "1"):
-            fields.problem("version", "expected version 1")
+        fields.check_version()
         organization = fields.node("organization")
         return Seed(
             name,
