@@ -52,22 +52,19 @@ class TokenVerifier:
         Raises `InvalidIdentityToken`, `ExpiredIdentityToken`, `IdentityProviderUnavailable`.
         """
         check_times(token, now=now, leeway=self._settings.oidc_leeway)
-        self._loaded().check_signature(token)
+        self.prepare().check_signature(token)
 
-    def prepare(self) -> None:
+    def prepare(self) -> _Signatures:
         """Import the modules now. Raises `ConfigurationError` if they are not installed or configured wrongly."""
-        self._loaded()
+        with self._lock:
+            if self._signatures is None:
+                self._signatures = self._load()
+            return self._signatures
 
     def clear(self) -> None:
         """Drop the cached keys of issuers, for example after a key was compromised."""
         with self._lock:
             self._signatures = None
-
-    def _loaded(self) -> _Signatures:
-        with self._lock:
-            if self._signatures is None:
-                self._signatures = self._load()
-            return self._signatures
 
     def _load(self) -> _Signatures:
         settings = self._settings

@@ -70,7 +70,6 @@ class SqlStore:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Answer this thread's queries inside the block from one transaction, so one epoch; nested blocks share it."""
         with self._reading() as connection:
             before = getattr(self._thread_state, "connection", None)
             self._thread_state.connection = connection
@@ -105,7 +104,6 @@ class SqlStore:
                 records.epoch = bump_epoch(connection)
 
     def save_uses(self, uses: Sequence[Use]) -> None:
-        """Save last-used records; the epoch stays, since no decision depends on them."""
         with writing(self.engine) as connection:
             acquire_write_lock(connection)
             write_uses(connection, uses)

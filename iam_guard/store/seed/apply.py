@@ -22,7 +22,7 @@ from iam_guard.store.seed.apply_policies import apply_policies, delete_policies
 from iam_guard.store.seed.apply_providers import apply_providers
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.conflicts import check_conflicts
-from iam_guard.store.seed.row_sync import rows_where, sync
+from iam_guard.store.seed.row_sync import sync
 from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
 
@@ -76,14 +76,14 @@ def _apply(run: Run) -> None:
 def _accounts(run: Run) -> None:
     table = accounts
     rows = run.connection.execute(table.select()).mappings().all() if run.whole else None
-    existing = list(rows or rows_where(run.connection, table.c.id, run.account_ids))
+    existing = rows or run.rows(table.c.id, run.account_ids)
     desired = [
         {"id": account.id, "name": account.name, "email": account.email, "alias": account.alias, "created": run.now}
         for account in run.seed.accounts
     ]
     delta = sync(run.connection, table, desired, existing)
     deleted_ids = [id for (id,) in delta.deleted]
-    sync(run.connection, policies, (), list(rows_where(run.connection, policies.c.account, deleted_ids)))
+    sync(run.connection, policies, (), run.rows(policies.c.account, deleted_ids))
     run.record_delta(delta, lambda key: f"account {key}")
 
 
@@ -100,8 +100,8 @@ def _resources(run: Run) -> None:
                 "bindings": {} if policy is None else run.bind(policy, resource.policy_line),
                 "tags": dict(resource.tags),
             }
-    declared = rows_where(run.connection, resources.c.arn, desired)
-    pruned = rows_where(run.connection, resources.c.account, run.account_ids if run.prune else ())
+    declared = run.rows(resources.c.arn, desired)
+    pruned = run.rows(resources.c.account, run.account_ids if run.prune else ())
     existing = {row["arn"]: row for row in (*declared, *pruned)}
     delta = sync(run.connection, resources, desired.values(), existing.values())
     run.record_delta(delta, lambda arn: f"resource {arn}", text="policy", digest="policy", bindings="policy")

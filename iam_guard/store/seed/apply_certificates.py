@@ -16,7 +16,7 @@ from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.schema import certificate_profiles, revocation_lists, trust_anchors
 from iam_guard.store.seed.apply_identities import policy_id
 from iam_guard.store.seed.apply_run import Run
-from iam_guard.store.seed.row_sync import rows_where, sync
+from iam_guard.store.seed.row_sync import sync
 from iam_guard.store.seed.seed_values import Ref, SeedAnchor, SeedProfile
 
 
@@ -31,7 +31,7 @@ def apply_certificates(run: Run) -> None:
     _sync(run, certificate_profiles, profiles, "certificate profile")
     declared = [anchor for account in run.seed.accounts for anchor in account.anchors]
     desired = {(row["anchor_id"], row["authority"]): row for anchor in declared for row in _lists(run, anchor)}
-    stored = rows_where(run.connection, revocation_lists.c.anchor_id, anchors)
+    stored = run.rows(revocation_lists.c.anchor_id, anchors)
     existing = {(row["anchor_id"], row["authority"]): row for row in stored}
     if not run.whole:
         for key in existing.keys() & desired.keys():
@@ -44,7 +44,7 @@ def apply_certificates(run: Run) -> None:
 
 
 def _sync(run: Run, table: Table, desired: dict[str, dict[str, Any]], what: str) -> None:
-    stored = rows_where(run.connection, table.c.account, run.account_ids)
+    stored = run.rows(table.c.account, run.account_ids)
     existing = [row for row in stored if row["id"] in desired or run.prune]
     delta = sync(run.connection, table, desired.values(), existing)
     names = {row["id"]: row["name"] for row in existing} | {id: row["name"] for id, row in desired.items()}

@@ -16,14 +16,14 @@ from iam_guard.errors import StoreUnavailable
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold
 from iam_guard.store.schema import access_keys, api_keys, attachments, identities, inline_policies, memberships
 from iam_guard.store.seed.apply_run import Run
-from iam_guard.store.seed.row_sync import Delta, rows_where, sync
+from iam_guard.store.seed.row_sync import Delta, sync
 from iam_guard.store.seed.seed_values import Ref, SeedAccessKey, SeedApiKey, SeedIdentity
 from iam_guard.store.sql_store import access_key_context
 
 
 def apply_identities(run: Run) -> None:
     """Create, change and prune identities; the policies must be registered before."""
-    existing = list(rows_where(run.connection, identities.c.account, run.account_ids))
+    existing = run.rows(identities.c.account, run.account_ids)
     _register(run, existing)
     declared = {
         run.ids[account.id, identity.kind, fold(identity.name)]: (account.id, identity)
@@ -95,7 +95,7 @@ def _apply_details(run: Run, declared: dict[str, tuple[str, SeedIdentity]], part
         ("groups", memberships, memberships.c.user_id, member),
         ("API keys", api_keys, api_keys.c.identity_id, keys),
     ):
-        existing = list(rows_where(run.connection, owner, declared))
+        existing = run.rows(owner, declared)
         delta = sync(run.connection, table, desired, existing)
         for row in delta.touched(table, existing, desired):
             parts[row[owner.key]].add(part)
@@ -104,8 +104,8 @@ def _apply_details(run: Run, declared: dict[str, tuple[str, SeedIdentity]], part
 
 def _sync_access_keys(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dict[str, set[str]]) -> None:
     """Write the access keys of users and root users; `parts` has a root user under its account's id."""
-    of_users = list(rows_where(run.connection, access_keys.c.user_id, declared))
-    of_accounts = rows_where(run.connection, access_keys.c.account, run.account_ids)
+    of_users = run.rows(access_keys.c.user_id, declared)
+    of_accounts = run.rows(access_keys.c.account, run.account_ids)
     of_roots = (row for row in of_accounts if row["user_id"] is None)
     existing: dict[str, RowMapping] = {row["id"]: row for row in (*of_users, *of_roots)}
     desired: list[dict[str, Any]] = []

@@ -15,7 +15,6 @@ from iam_guard.store.builtin import FULL_ACCESS, full_access_id
 from iam_guard.store.identifiers import fold
 from iam_guard.store.schema import accounts, control_attachments, control_policies, organizations, placements, units
 from iam_guard.store.seed.apply_run import Run
-from iam_guard.store.seed.row_sync import rows_where
 from iam_guard.store.seed.seed_values import Ref, SeedMember, SeedOrganization, SeedUnit
 
 Rows = list[dict[str, Any]]
@@ -64,7 +63,7 @@ def _stored(run: Run, id: str) -> dict[Table, Rows]:
     """Return the rows of an organization, table by table."""
 
     def rows(column: Column[Any], values: list[str]) -> Rows:
-        return [dict(row) for row in rows_where(run.connection, column, values)]
+        return [dict(row) for row in run.rows(column, values)]
 
     unit_rows = rows(units.c.organization_id, [id])
     placed = rows(placements.c.unit_id, [row["id"] for row in unit_rows])
@@ -87,7 +86,7 @@ def _remove(run: Run, stored: dict[Table, Rows]) -> None:
 
 def _unplace(run: Run, account_ids: list[str]) -> None:
     """Remove accounts from their organizations."""
-    for row in list(rows_where(run.connection, placements.c.account, account_ids)):
+    for row in run.rows(placements.c.account, account_ids):
         account = row["account"]
         run.connection.execute(control_attachments.delete().where(control_attachments.c.account == account))
         run.connection.execute(placements.delete().where(placements.c.account == account))
@@ -146,7 +145,7 @@ class _DeclaredRows:
         return self._rows
 
     def _existing_accounts(self, account_ids: list[str]) -> list[str]:
-        return [row["id"] for row in rows_where(self._run.connection, accounts.c.id, account_ids)]
+        return [row["id"] for row in self._run.rows(accounts.c.id, account_ids)]
 
     def _control_policies(self) -> None:
         for policy in self._declared.policies:

@@ -17,14 +17,14 @@ from iam_guard.store.identifiers import AWS_MANAGED, fold
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import policies, policy_versions
 from iam_guard.store.seed.apply_run import Run
-from iam_guard.store.seed.row_sync import rows_where, sync
+from iam_guard.store.seed.row_sync import sync
 from iam_guard.store.seed.seed_values import SeedPolicy
 
 
 def apply_policies(run: Run) -> list[str]:
     """Create and change the declared policies; return the ids of those to delete once they are detached."""
     accounts = [*run.account_ids, AWS_MANAGED]
-    existing = list(rows_where(run.connection, policies.c.account, accounts))
+    existing = run.rows(policies.c.account, accounts)
     before = {(row["account"], row["folded"]): row for row in existing}
     versions = _versions(run, existing)
     declared: dict[str, SeedPolicy] = {}
@@ -47,7 +47,7 @@ def apply_policies(run: Run) -> list[str]:
 
 def delete_policies(run: Run, ids: list[str]) -> None:
     """Delete the policies that `apply_policies` returned, after they were detached."""
-    rows = list(rows_where(run.connection, policies.c.id, ids))
+    rows = run.rows(policies.c.id, ids)
     sync(run.connection, policies, (), rows)
     for row in rows:
         run.record("deleted", f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}")
@@ -70,7 +70,7 @@ def _is_pruned(run: Run, row: RowMapping) -> bool:
 
 def _versions(run: Run, existing: list[RowMapping]) -> dict[str, list[RowMapping]]:
     versions: dict[str, list[RowMapping]] = defaultdict(list)
-    for row in rows_where(run.connection, policy_versions.c.policy_id, [row["id"] for row in existing]):
+    for row in run.rows(policy_versions.c.policy_id, [row["id"] for row in existing]):
         versions[row["policy_id"]].append(row)
     return versions
 

@@ -10,11 +10,11 @@ from typing import Any
 from iam_guard.store.identifiers import PREFIXES
 from iam_guard.store.schema import oidc_providers
 from iam_guard.store.seed.apply_run import Run
-from iam_guard.store.seed.row_sync import rows_where, sync
+from iam_guard.store.seed.row_sync import sync
 
 
 def apply_providers(run: Run) -> None:
-    existing = list(rows_where(run.connection, oidc_providers.c.account, run.account_ids))
+    existing = run.rows(oidc_providers.c.account, run.account_ids)
     ids = {(row["account"], row["url"]): row["id"] for row in existing}
     desired: dict[str, dict[str, Any]] = {}
     for account in run.seed.accounts:

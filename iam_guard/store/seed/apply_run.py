@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, select
+from sqlalchemy import Column, Connection, RowMapping, and_, select
 
 from iam_guard.policy.document import Document
 from iam_guard.policy.problems import Problems
 from iam_guard.store.identifiers import PREFIXES, fold, iam_arn
 from iam_guard.store.principal_bindings import FoundIdentity, bound, invalid_principal
 from iam_guard.store.schema import accounts, identities
-from iam_guard.store.seed.row_sync import Delta, rows_where
+from iam_guard.store.seed.row_sync import Delta
 from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
 
 EntityKey = tuple[str, str, str]
 """Account, kind (`user`, `group`, `role`, `policy`) and folded name, which are unique together."""
+
+_MAX_PARAMETERS = 5000
 
 
 @dataclass(slots=True)
@@ -42,6 +45,15 @@ class Run:
     def account_ids(self) -> list[str]:
         return [account.id for account in self.seed.accounts]
 
+    def rows(self, column: Column[Any], values: Iterable[Any]) -> list[RowMapping]:
+        """Return the rows of the column's table in which it has one of any number of values."""
+        remaining = list(values)
+        rows: list[RowMapping] = []
+        for start in range(0, len(remaining), _MAX_PARAMETERS):
+            query = select(column.table).where(column.in_(remaining[start : start + _MAX_PARAMETERS]))
+            rows += self.connection.execute(query).mappings()
+        return rows
+
     def register(self, account: str, kind: str, path: str, name: str, id: str) -> None:
         """Register the unique id and ARN of an entity that will exist."""
         self.ids[account, kind, fold(name)] = id
@@ -65,7 +77,7 @@ class Run:
     def _has_account(self, account: str) -> bool:
         if account in self.account_ids:
             return True
-        return next(rows_where(self.connection, accounts.c.id, [account]), None) is not None
+        return bool(self.rows(accounts.c.id, [account]))
 
     def _find(self, account: str, kind: str, name: str) -> FoundIdentity | None:
         if account in self.account_ids:

@@ -10,7 +10,6 @@ from sqlalchemy import Column, RowMapping
 from iam_guard.store.identifiers import fold
 from iam_guard.store.schema import access_keys, accounts, api_keys, identities, resources
 from iam_guard.store.seed.apply_run import Run
-from iam_guard.store.seed.row_sync import rows_where
 
 
 def check_conflicts(run: Run) -> None:
@@ -41,7 +40,7 @@ def check_conflicts(run: Run) -> None:
 
 def _stored(run: Run, column: Column[Any], lines: Mapping[str, int]) -> Iterator[tuple[RowMapping, int]]:
     """Yield the stored rows with one of these values, and the line of the seed that has it."""
-    for row in list(rows_where(run.connection, column, lines)):
+    for row in run.rows(column, lines):
         yield row, lines[row[column.key]]
 
 
@@ -49,7 +48,7 @@ def _belongs_to_seed(run: Run, owner: str | None, account: str) -> bool:
     """Return whether the seed declares this owner: an identity, or (None) the root user of the account."""
     if owner is None:
         return account in run.account_ids
-    row = next(rows_where(run.connection, identities.c.id, [owner]))
+    (row,) = run.rows(identities.c.id, [owner])
     if row["account"] not in run.account_ids:
         return False
     declared = next(account for account in run.seed.accounts if account.id == row["account"]).identities

@@ -6,12 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Table, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam
 
 Key: TypeAlias = tuple[Any, ...]
 Row: TypeAlias = Mapping[Any, Any]
-
-_MAX_PARAMETERS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +25,6 @@ class Delta:
         keys = {*self.created, *self.updated, *self.deleted}
         key_of = _key_reader(table)
         return (row for row in (*existing, *desired) if key_of(row) in keys) if keys else iter(())
-
-
-def rows_where(connection: Connection, column: Column[Any], values: Iterable[Any]) -> Iterator[RowMapping]:
-    """Yield the rows of the column's table in which it has one of any number of values."""
-    remaining = list(values)
-    for start in range(0, len(remaining), _MAX_PARAMETERS):
-        batch = remaining[start : start + _MAX_PARAMETERS]
-        yield from connection.execute(select(column.table).where(column.in_(batch))).mappings()
 
 
 def sync(
