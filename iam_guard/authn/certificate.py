@@ -127,9 +127,6 @@ def _check_path(path: list[Certificate], now: datetime) -> None:
         raise UntrustedCertificate("expected a subject alternative name, which an authority constrains")
 
 
-# --- revocation ------------------------------------------------------------------------------------------------------
-
-
 def _check_revocation(anchor: _Anchor, path: list[Certificate], now: datetime) -> list[datetime]:
     """Check the path against its authorities' revocation lists; return when the next lists are due.
 

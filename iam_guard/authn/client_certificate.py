@@ -72,9 +72,6 @@ def _parse(source: str, values: tuple[bytes, ...], chain: tuple[bytes, ...]) -> 
         raise IncompleteSignature("expected a valid client certificate", place=source) from None
 
 
-# --- the forms -----------------------------------------------------------------------------------------------------
-
-
 def _from_tls(values: tuple[bytes, ...], chain: tuple[bytes, ...]) -> Chain:
     """Parse PEM, the client certificate first, as in ASGI's TLS extension."""
     return tuple(load_pem_x509_certificates(b"\n".join(values)))

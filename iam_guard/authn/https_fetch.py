@@ -69,9 +69,6 @@ def _unreachable(reason: str) -> IdentityProviderUnavailable:
     return IdentityProviderUnavailable(f"the identity provider cannot be reached: {reason}")
 
 
-# --- URL checks ---------------------------------------------------------------------------------------------------
-
-
 def _check_url(url: str, *, is_private: bool) -> None:
     """Raise `InvalidIdentityToken` unless the URL is plain HTTPS, or HTTP at loopback for an issuer of the settings."""
     try:

@@ -112,9 +112,6 @@ def _check_complete(request: HttpRequest, parts: dict[str, str], algorithm: str)
         raise IncompleteSignature(" ".join(missing), place=_PLACE)
 
 
-# --- time of signing ---------------------------------------------------------------------------------------------
-
-
 def _timestamp(request: HttpRequest) -> str:
     """Return the time of signing in ISO 8601 basic format: `X-Amz-Date`, else `Date`."""
     values = request.by_name.get(b"x-amz-date")

@@ -102,8 +102,6 @@ class ServiceReference:
         )
 
 
-# --- access levels by action name ----------------------------------------------------------------------------------
-
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+")
 _VERBS = {
     AccessLevel.LIST: "List",

@@ -63,9 +63,6 @@ def _profile(row: Row, texts: Mapping[str, str]) -> CertificateProfile:
     )
 
 
-# --- revocation lists ------------------------------------------------------------------------------------------------
-
-
 class RevocationListSummary(NamedTuple):
     anchor: str
     issuer: str

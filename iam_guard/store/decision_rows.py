@@ -32,8 +32,6 @@ class DecisionRows:
             raise StoreUnavailable("the store cannot be used: expected an epoch, got none")
         self.epoch: int = self._parts["epoch"][0]["number"]
 
-    # --- a caller ------------------------------------------------------------------------------------------------
-
     def identity(self) -> RowMapping | None:
         """Return the row of the user or role; `target` is the unique id of its boundary."""
         return next((row for row in self._parts["holder"] if row["kind"] != "group"), None)
@@ -57,8 +55,6 @@ class DecisionRows:
         found = {row["id"]: row for row in self._parts["policy"]}
         row = found[identity["target"]]
         return managed_policy(self._partition, row, row, PolicyType.BOUNDARY)
-
-    # --- an account ----------------------------------------------------------------------------------------------
 
     def account(self, id: str, number: int) -> AccountRecord:
         """Return the account that has this number in the query."""
@@ -92,8 +88,6 @@ class DecisionRows:
         owner = (row["organization_id"], row["kind"], row["id"])
         arn = control_policy_arn(self._partition, account["management_account"], *owner)
         return StoredPolicy(PolicyRef(row["name"], _CONTROL_TYPES[row["kind"]], arn, row["digest"]), row["text"])
-
-    # --- a resource ----------------------------------------------------------------------------------------------
 
     def resource(self, arn: str) -> ResourceRecord:
         row = next(iter(self._parts["resource"]), None)

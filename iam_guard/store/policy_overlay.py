@@ -41,8 +41,6 @@ class OverlaidStore(StoreProxy):
         super().__init__(inner)
         self._changes = changes
 
-    # --- with the changes applied --------------------------------------------------------------------------------
-
     def principal(self, principal: Principal) -> PrincipalRecord:
         if self._changes.identities:
             with self.at_once():
@@ -82,8 +80,6 @@ class OverlaidStore(StoreProxy):
         text = None if policy.ref.arn is None else self._changes.replaced.get(policy.ref.arn)
         return policy if text is None else StoredPolicy.of(policy.ref.name, policy.ref.type, policy.ref.arn, text)
 
-    # --- the policies of a user or role --------------------------------------------------------------------------
-
     def _identity_policies(self, records: Records, record: PrincipalRecord) -> list[StoredPolicy]:
         """Return the identity-based policies with the changes applied."""
         result, rows = list(record.identity), self._identity_rows(records, record)
@@ -118,8 +114,6 @@ class OverlaidStore(StoreProxy):
         if text is not None:
             yield StoredPolicy.of(arn.rpartition("/")[2], PolicyType.IDENTITY, arn, text)
 
-    # --- the wrapped store ---------------------------------------------------------------------------------------
-
     def at_once(self) -> AbstractContextManager[None]:
         return self.behind.at_once()
 
@@ -128,9 +122,6 @@ class OverlaidStore(StoreProxy):
 
     def close(self) -> None:
         """Do nothing: the wrapped store is closed by its owner."""
-
-
-# --- rows --------------------------------------------------------------------------------------------------------
 
 
 def row_of_identity(records: Records, partition: str, arn: str) -> Row | None:

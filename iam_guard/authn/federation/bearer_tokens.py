@@ -122,8 +122,6 @@ class BearerTokens:
         except KeyError:
             return None
 
-    # --- admission ---------------------------------------------------------------------------------------------------
-
     def _admit(
         self,
         credential: TokenCredential,

@@ -113,8 +113,6 @@ class CertificateSessions:
         is_current = session.trust.anchors is trust.anchors and session.trust.profiles is trust.profiles
         return session if is_current else None
 
-    # --- creating a session --------------------------------------------------------------------------------------
-
     def _create(
         self, credential: CertificateCredential, trust: CertificateTrust, now: datetime, call: Call | None
     ) -> _CachedSession:

@@ -176,9 +176,6 @@ def not_admitted(action: str, decision: object = None) -> AccessDenied:
     return AccessDenied(f"Not authorized to perform {action}", decision=decision)
 
 
-# --- condition keys and tags -------------------------------------------------------------------------------------
-
-
 def _condition_keys(identity: FederatedIdentity) -> dict[str, Given]:
     """Return the condition keys of the decisions (K-32, S-23)."""
     keys: dict[str, Given] = {**identity.keys, "sts:RoleSessionName": identity.session_name}
