@@ -87,19 +87,14 @@ class ServiceReference:
 
     def keys_of(self, action: ActionEntry) -> frozenset[str]:
         """Return the condition keys that an action supplies: its own and those of its resource types."""
-        type_names = {resource.name for resource in action.resources}
-        return frozenset(
-            {
-                *action.condition_keys,
-                *(key for resource in action.resources for key in resource.condition_keys),
-                *(
-                    key
-                    for resource_type in self.resource_types
-                    if resource_type.name in type_names
-                    for key in resource_type.condition_keys
-                ),
-            }
-        )
+        keys = {*action.condition_keys}
+        for target in action.resources:
+            keys.update(target.condition_keys)
+        type_names = {target.name for target in action.resources}
+        for resource_type in self.resource_types:
+            if resource_type.name in type_names:
+                keys.update(resource_type.condition_keys)
+        return frozenset(keys)
 
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+")

@@ -37,9 +37,6 @@ class SinkUsage(NamedTuple):
     problem: str | None = None
 
 
-_NO_SINKS: Mapping[str, SinkUsage] = MappingProxyType({})
-
-
 class AuditUsage(NamedTuple):
     """The state of the audit trail in this process; ages are in seconds and stay low while the trail is healthy.
 
@@ -55,6 +52,6 @@ class AuditUsage(NamedTuple):
     dropped: int
     refused: int
     is_failing: bool
-    sinks: Mapping[str, SinkUsage] = _NO_SINKS
+    sinks: Mapping[str, SinkUsage] = MappingProxyType({})
     """The sinks that follow the trail, by name."""
     dropped_unauthenticated: int = 0

@@ -13,25 +13,11 @@ from iam_guard.store.identifiers import AWS_MANAGED, PREFIXES, derived_id, fold
 from iam_guard.store.schema import control_policies, meta, policies, policy_versions
 from iam_guard.store.task_policies import PATH, TASK_POLICIES
 
-READ_ONLY_ACTIONS = (
-    "access-analyzer:Get*",
-    "access-analyzer:List*",
-    "access-analyzer:Validate*",
-    "iam:Generate*",
-    "iam:Get*",
-    "iam:List*",
-    "iam:Simulate*",
-    "identitystore:Describe*",
-    "identitystore:Get*",
-    "identitystore:List*",
-    "organizations:Describe*",
-    "organizations:List*",
-    "sso:Describe*",
-    "sso:Get*",
-    "sso:List*",
-    "sts:GetAccessKeyInfo",
-    "sts:GetCallerIdentity",
-)
+READ_ONLY_ACTIONS = """
+    access-analyzer:Get* access-analyzer:List* access-analyzer:Validate* iam:Generate* iam:Get* iam:List*
+    iam:Simulate* identitystore:Describe* identitystore:Get* identitystore:List* organizations:Describe*
+    organizations:List* sso:Describe* sso:Get* sso:List* sts:GetAccessKeyInfo sts:GetCallerIdentity
+""".split()
 """The read-only actions of the services that this package implements. A service prefix can't be a wildcard (G-61), so
 there is no `*:Get*`; an application's own read-only actions need a policy of their own."""
 
@@ -82,7 +68,7 @@ MANAGED: Mapping[str, ManagedPolicy] = {
         "ANPAILL3HVNFSB6DCOWYQ",
         "/",
         "Provides read-only access to AWS services and resources.",
-        ({"Effect": "Allow", "Action": list(READ_ONLY_ACTIONS), "Resource": "*"},),
+        ({"Effect": "Allow", "Action": READ_ONLY_ACTIONS, "Resource": "*"},),
     ),
     **{
         name: ManagedPolicy(derived_id(PREFIXES["policy"], f"aws:{name}"), PATH, task.description, task.statements)

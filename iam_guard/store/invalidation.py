@@ -14,24 +14,11 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import PREFIXES
 
 UNCACHED_TABLES: Final = frozenset(
-    {
-        "access_key_uses",
-        "credential_reports",
-        "former_passwords",
-        "instance_profiles",
-        "issuer_keys",
-        "jobs",
-        "login_profiles",
-        "mfa_devices",
-        "oidc_providers",
-        "password_policies",
-        "saml_private_keys",
-        "saml_providers",
-        "server_certificates",
-        "service_uses",
-        "signing_certificates",
-        "ssh_keys",
-    }
+    """
+    access_key_uses credential_reports former_passwords instance_profiles issuer_keys jobs login_profiles
+    mfa_devices oidc_providers password_policies saml_private_keys saml_providers server_certificates service_uses
+    signing_certificates ssh_keys
+""".split()
 )
 """No cached answer is read from these."""
 

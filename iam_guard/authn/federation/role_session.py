@@ -31,8 +31,6 @@ SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 SOURCE_IDENTITY: Final = re.compile(r"(?!aws:)[\w+=,.@-]{2,64}", re.ASCII | re.IGNORECASE)
 DEFAULT_SECONDS: Final = MAX_SESSION_DURATION[0]
 
-_NO_TAGS: Mapping[str, str] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedIdentity:
@@ -49,7 +47,7 @@ class FederatedIdentity:
     session_name: str
     keys: Mapping[str, Given] = field(default_factory=dict)
     session_keys: Mapping[str, Given] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=lambda: _NO_TAGS)
+    tags: Mapping[str, str] = field(default_factory=dict)
     transitive_tag_keys: tuple[str, ...] = ()
     source_identity: str | None = None
     session_policies: tuple[str, ...] | None = None

@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 
 from iam_guard.policy.problems import Problems
 from iam_guard.store.engine import bump_epoch, lock_epoch, writing
-from iam_guard.store.schema import accounts, policies, resources
+from iam_guard.store.identifiers import PREFIXES
+from iam_guard.store.schema import accounts, oidc_providers, policies, resources
 from iam_guard.store.seed.apply_certificates import apply_certificates
 from iam_guard.store.seed.apply_identities import apply_identities
 from iam_guard.store.seed.apply_organization import apply_organization
 from iam_guard.store.seed.apply_policies import apply_policies, delete_policies
-from iam_guard.store.seed.apply_providers import apply_providers
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.conflicts import check_conflicts
 from iam_guard.store.seed.row_sync import sync
@@ -66,7 +66,7 @@ def _apply(run: Run) -> None:
     _accounts(run)
     unused = apply_policies(run)
     apply_identities(run)
-    apply_providers(run)
+    _providers(run)
     apply_certificates(run)
     _resources(run)
     apply_organization(run)
@@ -85,6 +85,31 @@ def _accounts(run: Run) -> None:
     deleted_ids = [id for (id,) in delta.deleted]
     sync(run.connection, policies, (), run.rows(policies.c.account, deleted_ids))
     run.record_delta(delta, lambda key: f"account {key}")
+
+
+def _providers(run: Run) -> None:
+    """Apply OIDC providers (G-77, P-1); attributes that a seed can't define, such as thumbprints, stay."""
+    existing = run.rows(oidc_providers.c.account, run.account_ids)
+    ids = {(row["account"], row["url"]): row["id"] for row in existing}
+    desired: dict[str, dict[str, Any]] = {}
+    for account in run.seed.accounts:
+        for oidc_provider in account.oidc_providers:
+            names = f"{account.id}/oidc-provider/{oidc_provider.url}"
+            id = ids.get((account.id, oidc_provider.url)) or run.store.ids(PREFIXES["oidc-provider"], names)
+            desired[id] = {
+                "id": id,
+                "account": account.id,
+                "url": oidc_provider.url,
+                "client_ids": list(oidc_provider.client_ids),
+                "thumbprints": [],
+                "tags": dict(oidc_provider.tags),
+                "created": run.now,
+            }
+    considered = [row for row in existing if row["id"] in desired or run.prune]
+    delta = sync(run.connection, oidc_providers, desired.values(), considered, once=("created", "thumbprints"))
+    arns = {row["id"]: run.arn(row["account"], "oidc-provider", "/", row["url"]) for row in existing}
+    arns |= {id: run.arn(row["account"], "oidc-provider", "/", row["url"]) for id, row in desired.items()}
+    run.record_delta(delta, lambda key: f"OIDC provider {arns[key]}", client_ids="client ids")
 
 
 def _resources(run: Run) -> None:
