@@ -113,24 +113,17 @@ class _DeclaredRows:
         self._declared = declared
         self._rows: dict[Table, Rows] = {table: [] for table, _ in _PARTS}
         self._unit_ids = {(row["parent_id"], row["folded"]): row["id"] for row in stored[units]}
-        self._policy_ids: dict[tuple[str, str], str] = {
-            (row["type"], row["folded"]): row["id"] for row in stored[control_policies]
-        }
+        self._stored_policies = {(row["type"], row["folded"]): row["id"] for row in stored[control_policies]}
+        self._policy_ids: dict[tuple[str, str], str] = {}
         self._enabled = {type: _is_enabled(declared, type) for type in FULL_ACCESS}
         self._features = next((row["root_features"] for row in stored[organizations]), None)
         """Set through the API; a seed can't define them."""
 
     def rows(self) -> dict[Table, Rows]:
         declared = self._declared
-        self._rows[organizations].append(
-            {
-                "id": declared.id,
-                "management_account": declared.management_account,
-                "scps_enabled": self._enabled["SCP"],
-                "rcps_enabled": self._enabled["RCP"],
-                "root_features": self._features,
-            }
-        )
+        is_enabled = {"scps_enabled": self._enabled["SCP"], "rcps_enabled": self._enabled["RCP"]}
+        names = {"id": declared.id, "management_account": declared.management_account}
+        self._rows[organizations].append(names | is_enabled | {"root_features": self._features})
         self._control_policies()
         root = self._unit(declared.root, None, None)
         placed = {row["account"] for row in self._rows[placements]}
@@ -150,7 +143,7 @@ class _DeclaredRows:
     def _control_policies(self) -> None:
         for policy in self._declared.policies:
             key = (policy.type, fold(policy.name))
-            id = self._policy_ids.get(key) or self._run.store.ids("p-", "/".join((self._declared.id, *key)))
+            id = self._stored_policies.get(key) or self._run.store.ids("p-", "/".join((self._declared.id, *key)))
             self._policy_ids[key] = id
             self._rows[control_policies].append(
                 {
@@ -196,7 +189,7 @@ class _DeclaredRows:
         if ref.text == FULL_ACCESS[type]:
             return full_access_id(type)
         id = self._policy_ids.get((type, fold(ref.text)))
-        if id is None or not any((p.type, fold(p.name)) == (type, fold(ref.text)) for p in self._declared.policies):
+        if id is None:
             self._run.problems.add(ref.line, f"no {type} `{ref.text[:200]}` in the organization")
             return None
         return id
