@@ -1,4 +1,4 @@
-"""The base of stores that wrap a store: forwards every call that is not overridden."""
+"""The base of stores that wrap a store: forwards what not all of them do in their own way."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from iam_guard.model.credential import AccessKey, ApiKey, Session
-from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.last_used_rows import Use
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
+from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
@@ -46,15 +45,6 @@ class StoreProxy:
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self.behind.api_key(api_key_id)
 
-    def principal(self, principal: Principal) -> PrincipalRecord:
-        return self.behind.principal(principal)
-
-    def account(self, account_id: str) -> AccountRecord:
-        return self.behind.account(account_id)
-
-    def resource(self, arn: str) -> ResourceRecord:
-        return self.behind.resource(arn)
-
     def certificate_trust(self) -> CertificateTrust:
         return self.behind.certificate_trust()
 
@@ -72,6 +62,3 @@ class StoreProxy:
 
     def refresh(self) -> None:
         self.behind.refresh()
-
-    def close(self) -> None:
-        self.behind.close()
