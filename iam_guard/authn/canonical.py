@@ -48,12 +48,7 @@ def named_headers(signed_headers: tuple[str, ...]) -> NamedHeaders:
     return NamedHeaders(names, frozenset(names), b";".join(names))
 
 
-def canonical_requests(
-    request: HttpRequest,
-    credential: SigV4Credential,
-    *,
-    payload_hash: str,
-) -> Iterator[bytes]:
+def canonical_requests(request: HttpRequest, credential: SigV4Credential, *, payload_hash: str) -> Iterator[bytes]:
     """Yield every canonical request that may have been signed, the likeliest first.
 
     All signed headers must be in the request and include `host`.

@@ -41,17 +41,14 @@ class SignatureReplays:
         mark = _mark(credential)
         end = datetime.fromisoformat(credential.timestamp).timestamp() + skew + 1
         with self._lock:
-            self._expire_before(now.timestamp())
+            while self._by_end and self._by_end[0][0] < now.timestamp():
+                self._seen.discard(heapq.heappop(self._by_end)[1])
             if mark in self._seen:
                 raise SignatureDoesNotMatch("expected a new signature for each request, got one that was used before")
             if len(self._seen) >= self._maxsize:
                 raise DecisionUnavailable("the replay cache is full, so the request is denied")
             self._seen.add(mark)
             heapq.heappush(self._by_end, (end, mark))
-
-    def _expire_before(self, moment: float) -> None:
-        while self._by_end and self._by_end[0][0] < moment:
-            self._seen.discard(heapq.heappop(self._by_end)[1])
 
 
 def _mark(credential: SigV4Credential) -> bytes:

@@ -47,11 +47,7 @@ MANAGED: Mapping[str, ManagedPolicy] = {
         "/",
         "Provides full access to everything but the management of users, groups, roles and organizations.",
         (
-            {
-                "Effect": "Allow",
-                "NotAction": ["iam:*", "organizations:*", "account:*"],
-                "Resource": "*",
-            },
+            {"Effect": "Allow", "NotAction": ["iam:*", "organizations:*", "account:*"], "Resource": "*"},
             {
                 "Effect": "Allow",
                 "Action": [

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cryptography.x509 import AuthorityKeyIdentifier, CertificateRevocationList
 from sqlalchemy import Connection
@@ -90,15 +90,14 @@ class RevocationLists:
             trust_anchor = records.one(trust_anchors, id=anchor)
             if trust_anchor is None:
                 raise NoSuchEntity(f"The trust anchor {anchor[:64]} cannot be found.")
-            authority = authority_of(revocation_list)
-            stored = records.one(revocation_lists, anchor_id=anchor, authority=authority)
+            key = {"anchor_id": anchor, "authority": authority_of(revocation_list)}
+            stored = records.one(revocation_lists, **key)
             if stored is None:
-                values: dict[str, Any] = {"anchor_id": anchor, "authority": authority}
-                records.insert(revocation_lists, **values, text=text, created=int(time.time()))
+                records.insert(revocation_lists, **key, text=text, created=int(time.time()))
             elif revocation_list.last_update_utc < read_revocation_list(stored["text"]).last_update_utc:
                 raise InvalidInput("expected a revocation list that is not older than the current one")
             else:
-                records.update(revocation_lists, {"text": text}, anchor_id=anchor, authority=authority)
+                records.update(revocation_lists, {"text": text}, **key)
         issuer = revocation_list.issuer.rfc4514_string()
         parameters = {"trustAnchorId": anchor, "issuer": issuer, "revoked": len(revocation_list)}
         owner, epoch = trust_anchor["account"], records.epoch

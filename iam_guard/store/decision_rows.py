@@ -61,18 +61,21 @@ class DecisionRows:
         row = next(iter(self._parts[f"account{number}"]), None)
         if row is None or row["unit_id"] is None:
             return AccountRecord(self.epoch, id, row is not None)
-        upwards = sorted(self._parts[f"unit{number}"], key=lambda unit: int(unit["number"]))
-        path = "/".join([row["organization_id"], *(unit["id"] for unit in reversed(upwards))]) + "/"  # E.1
-        is_management = row["management_account"] == id
-        targets = [*(unit["id"] for unit in reversed(upwards)), id]
-        is_limited = not is_management
+        units = sorted(self._parts[f"unit{number}"], key=lambda unit: int(unit["number"]), reverse=True)
+        targets = [*(unit["id"] for unit in units), id]
+        path = "/".join([row["organization_id"], *targets[:-1], ""])  # E.1
+        is_management = row["management_account"] == id  # is not limited (E-10, E-11)
         return AccountRecord(
             self.epoch,
             id,
             exists=True,
             organization=Organization(row["organization_id"], path, is_management),
-            scps=self._levels("SCP", row, targets, number) if row["scps_enabled"] and is_limited else None,  # E-10
-            rcps=self._levels("RCP", row, targets, number) if row["rcps_enabled"] and is_limited else None,  # E-11
+            scps=self._levels("SCP", row, targets, number)
+            if row["scps_enabled"] and not is_management
+            else None,  # E-10
+            rcps=self._levels("RCP", row, targets, number)
+            if row["rcps_enabled"] and not is_management
+            else None,  # E-11
         )
 
     def _levels(self, type: str, account: RowMapping, targets: list[str], number: int) -> _Levels:

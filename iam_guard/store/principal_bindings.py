@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.arn import Arn, is_account_id
@@ -133,15 +133,11 @@ def current_text(text: str, bindings: Mapping[str, str], arn_of: Callable[[str],
                 before, unbound_id = principal["AWS"], _UNBOUND_ID
                 if element == "Principal" and statement["Effect"] == "Deny":
                     unbound_id = ""  # the ARN stays denied
-                principal["AWS"] = _replaced(before, bindings, arn_of, unbound_id)
+                values = before if isinstance(before, list) else [before]
+                current = [_current(value, bindings, arn_of, unbound_id) for value in values]
+                principal["AWS"] = current if isinstance(before, list) else current[0]
                 is_changed |= principal["AWS"] != before
     return json.dumps(document, indent=2, ensure_ascii=False) if is_changed else text
-
-
-def _replaced(values: Any, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], unbound_id: str) -> Any:
-    if isinstance(values, list):
-        return [_current(value, bindings, arn_of, unbound_id) for value in values]
-    return _current(values, bindings, arn_of, unbound_id)
 
 
 def _current(value: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], unbound_id: str) -> str:

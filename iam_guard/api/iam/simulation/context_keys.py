@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.attached_policies import attached_boundary, attached_policies, load_policy_source
 from iam_guard.api.iam.simulation.documents import read_for_keys, require_readable_size, stored_policies
-from iam_guard.evaluation.matching.referenced_keys import keys_of_document
+from iam_guard.evaluation.matching.referenced_keys import distinct_keys, keys_of_document
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 
@@ -36,8 +36,5 @@ def _passed_documents(parameters: Input) -> list[Document]:
 
 
 def _keys(documents: Iterable[Document]) -> Output:
-    names: dict[str, str] = {}
-    for document in documents:
-        for key in keys_of_document(document):
-            names.setdefault(key.lower(), key)
-    return {"ContextKeyNames": list(names.values())}
+    keys = distinct_keys(key for document in documents for key in keys_of_document(document))
+    return {"ContextKeyNames": list(keys)}
