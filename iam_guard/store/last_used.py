@@ -179,7 +179,7 @@ class LastUsedTracker:
             self.flush()
         except Exception as error:  # noqa: BLE001  if the thread died, nothing would be written any more
             if not self._is_failing:
-                reason = error if isinstance(error, IamGuardError) else f"unexpected {type(error).__name__}"
+                reason = str(error) if isinstance(error, IamGuardError) else f"unexpected {type(error).__name__}"
                 logger.warning("last-used records cannot be written yet: %s", reason)
             self._is_failing = True
             return min(pause * 2, MAX_PAUSE)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from iam_guard.store.protocol import SourceStore
 from iam_guard.store.schema import access_key_uses, access_keys, identities, service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.audit.pipelines import eventually
 from tests.store.conftest import SEED
 from tests.store.databases import start
 
@@ -55,7 +57,7 @@ class SavingStore:
     def save_uses(self, uses: Sequence[Use]) -> None:
         self.calls += 1
         if self.error is not None:
-            raise self.error
+            raise copy(self.error)  # which would keep its traceback
         self.saved += uses
 
 
@@ -381,16 +383,19 @@ def test_writer_thread_survives_failing_store(
 
 
 @pytest.mark.usefixtures("hasty")
-def test_unclosed_tracker_leaves_no_thread(saving_store: SavingStore, clock: Clock) -> None:
-    """The thread does not keep a tracker alive."""
+def test_unclosed_tracker_leaves_no_thread(
+    saving_store: SavingStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the thread nor a log record of its failure keeps a tracker alive."""
     saving_store.error = StoreUnavailable("away")
     tracker = tracker_of(saving_store, clock)
     tracker.track_key(KEY)
     writer = tracker._writer
     assert writer is not None
+    eventually(lambda: caplog.records)
     del tracker
     gc.collect()
-    writer.join(timeout=60)
+    writer.join(timeout=20)
     assert not writer.is_alive()
 
 
