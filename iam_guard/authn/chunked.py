@@ -89,7 +89,7 @@ class ChunkedBody:
     # --- the states --------------------------------------------------------------------------------------------
 
     def _size_line(self) -> bool:
-        line = self._line()
+        line = self._until(b"\r\n", _MAX_LINE, "expected the size of a chunk")
         if line is None:
             return False
         match = _SIZE.fullmatch(line)
@@ -132,14 +132,10 @@ class ChunkedBody:
         return True
 
     def _trailer(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n", 0, _MAX_TRAILER)
-        if end < 0:
-            if len(self._buffer) >= _MAX_TRAILER:
-                raise MalformedRequest(f"expected a trailer of at most {_MAX_TRAILER} bytes", place="body")
+        trailer = self._until(b"\r\n\r\n", _MAX_TRAILER, f"expected a trailer of at most {_MAX_TRAILER} bytes")
+        if trailer is None:
             return False
-        lines = bytes(self._buffer[:end]).decode("latin-1").split("\r\n")
-        del self._buffer[: end + 4]
-        self._check_trailer(lines)
+        self._check_trailer(trailer.decode("latin-1").split("\r\n"))
         self._step = self._end
         return True
 
@@ -150,15 +146,16 @@ class ChunkedBody:
 
     # --- helpers of the states ---------------------------------------------------------------------------------
 
-    def _line(self) -> bytes | None:
-        end = self._buffer.find(b"\r\n", 0, _MAX_LINE)
+    def _until(self, mark: bytes, limit: int, expected: str) -> bytes | None:
+        """Consume the bytes up to a mark, which must end within the limit; None if it has not arrived yet."""
+        end = self._buffer.find(mark, 0, limit)
         if end < 0:
-            if len(self._buffer) >= _MAX_LINE:
-                raise MalformedRequest("expected the size of a chunk", place="body")
+            if len(self._buffer) >= limit:
+                raise MalformedRequest(expected, place="body")
             return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
-        return line
+        content = bytes(self._buffer[:end])
+        del self._buffer[: end + len(mark)]
+        return content
 
     def _emit(self, content: bytes) -> None:
         if self._checksum is not None:

@@ -186,18 +186,12 @@ def read_members(content: bytes) -> dict[str, Any]:
     return document
 
 
-def _check_depth(document: object) -> None:
-    level = [document]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for value in level
-            if isinstance(value, (dict, list))
-            for inner in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return
-    raise ValueError(f"expected at most {MAX_DEPTH} levels")
+def _check_depth(value: object, levels: int = MAX_DEPTH) -> None:
+    if not levels:
+        raise ValueError(f"expected at most {MAX_DEPTH} levels")
+    if isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, levels - 1)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

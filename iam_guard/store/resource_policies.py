@@ -65,15 +65,13 @@ class ResourcePolicies:
             else:
                 raise InvalidInput(f"the resource `{arn}` belongs to another account", place="account")
             before = None if stored is None else stored["digest"]
-        parameters = {"resourceArn": arn, "policy": checked.text}
-        replaced = ChangedDocument(before, checked.digest)
         self._change_recorder.record(
             CallResult(
                 action="iam-guard:PutResourcePolicy",
                 resource=arn,
                 owner=owner,
-                parameters=parameters,
-                document=replaced,
+                parameters={"resourceArn": arn, "policy": checked.text},
+                document=ChangedDocument(before, checked.digest),
                 epoch=records.epoch,
             )
         )

@@ -15,20 +15,13 @@ PATH = "/root-task/"
 _ROOT_USER = "arn:*:iam::*:root"
 _QUEUES = "arn:*:sqs:*:*:*"
 _IS_NOT_ROOT = {"StringNotLike": {"aws:PrincipalArn": _ROOT_USER}}
-_READ_CREDENTIALS = (
-    "iam:GetAccessKeyLastUsed",
-    "iam:GetLoginProfile",
-    "iam:GetUser",
-    "iam:ListAccessKeys",
-    "iam:ListMFADevices",
-    "iam:ListSigningCertificates",
-)
-_DELETE_CREDENTIALS = (
-    "iam:DeactivateMFADevice",
-    "iam:DeleteAccessKey",
-    "iam:DeleteLoginProfile",
-    "iam:DeleteSigningCertificate",
-)
+_READ_CREDENTIALS = """
+    iam:GetAccessKeyLastUsed iam:GetLoginProfile iam:GetUser iam:ListAccessKeys iam:ListMFADevices
+    iam:ListSigningCertificates
+""".split()
+_DELETE_CREDENTIALS = """
+    iam:DeactivateMFADevice iam:DeleteAccessKey iam:DeleteLoginProfile iam:DeleteSigningCertificate
+""".split()
 _CREATE_PASSWORD = ("iam:CreateLoginProfile", "iam:GetLoginProfile")
 _UNLOCK_BUCKET = ("s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:ListAllMyBuckets", "s3:PutBucketPolicy")
 _UNLOCK_QUEUE = ("sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueues", "sqs:SetQueueAttributes")
