@@ -24,7 +24,7 @@ from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.certificate_session import CertificateSessions
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.presented_credentials import AnyCredential, ApiKeyCredential, SigV4Credential
+from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.errors import CacheMiss
 from iam_guard.model.decision import Decision
@@ -86,12 +86,8 @@ class Authenticators:
 
     def has_seen(self, credential: AnyCredential) -> bool:
         """Return whether a key is in the cache of verified callers; true for other kinds of credentials."""
-        match credential:
-            case SigV4Credential():
-                return self._callers.has_verified(credential.access_key_id)
-            case ApiKeyCredential():
-                return self._callers.has_verified(credential.id)
-        return True
+        claim = claim_of(credential)
+        return claim.kind not in ("sigv4", "api-key") or self._callers.has_verified(claim.id or "")
 
     def _token_session(
         self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime

@@ -15,8 +15,6 @@ from iam_guard.store.principal_bindings import current_text
 from iam_guard.store.protocol import AccountRecord, Organization, ResourceRecord, StoredPolicy
 from iam_guard.store.records import row_arn
 
-_CONTROL_TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
-
 _Levels = tuple[tuple[StoredPolicy, ...], ...]
 
 
@@ -90,7 +88,7 @@ class DecisionRows:
     def _control_policy(self, row: RowMapping, account: RowMapping) -> StoredPolicy:
         owner = (row["organization_id"], row["kind"], row["id"])
         arn = control_policy_arn(self._partition, account["management_account"], *owner)
-        return StoredPolicy(PolicyRef(row["name"], _CONTROL_TYPES[row["kind"]], arn, row["digest"]), row["text"])
+        return StoredPolicy(PolicyRef(row["name"], PolicyType[row["kind"]], arn, row["digest"]), row["text"])
 
     def resource(self, arn: str) -> ResourceRecord:
         row = next(iter(self._parts["resource"]), None)

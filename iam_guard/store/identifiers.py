@@ -47,6 +47,9 @@ UNIT_ID = re.compile(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}")
 _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 _TAG_CATEGORIES = frozenset("LNZ")
 
+CONTROL_POLICY_FOLDERS = {"SCP": "service_control_policy", "RCP": "resource_control_policy"}
+"""Type of a control policy -> the part of its ARN that names the type."""
+
 UniqueIds: TypeAlias = Callable[[str, str], str]
 """(prefix, name of the entity) -> a unique id."""
 
@@ -116,10 +119,10 @@ def identity_of_arn(arn: str) -> tuple[str, Kind, str] | None:
 
 def control_policy_arn(partition: str, management: str | None, organization: str | None, type: str, id: str) -> str:
     """Return the ARN of an SCP or RCP; without an organization, of one managed by AWS."""
-    folder = {"SCP": "service_control_policy", "RCP": "resource_control_policy"}[type]
+    path = f"{CONTROL_POLICY_FOLDERS[type]}/{id}"
     if organization is None:
-        return f"arn:{partition}:organizations::aws:policy/{folder}/{id}"
-    return f"arn:{partition}:organizations::{management}:policy/{organization}/{folder}/{id}"
+        return f"arn:{partition}:organizations::aws:policy/{path}"
+    return f"arn:{partition}:organizations::{management}:policy/{organization}/{path}"
 
 
 def is_tag_text(text: str) -> bool:

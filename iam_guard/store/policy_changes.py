@@ -8,8 +8,7 @@ from typing import NamedTuple
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
-
-_CONTROL = {"/service_control_policy/": PolicyType.SCP, "/resource_control_policy/": PolicyType.RCP}
+from iam_guard.store.identifiers import CONTROL_POLICY_FOLDERS
 
 
 class PolicyAttachment(NamedTuple):
@@ -55,7 +54,8 @@ def type_of_policy(arn: str) -> PolicyType | None:
     except InvalidInput:
         return None
     if parsed.service == "organizations":
-        return next((type for part, type in _CONTROL.items() if part in parsed.resource), None)
+        types = (type for type, folder in CONTROL_POLICY_FOLDERS.items() if f"/{folder}/" in parsed.resource)
+        return next((PolicyType[type] for type in types), None)
     if is_iam_or_sts(arn):
         return PolicyType.IDENTITY if parsed.service == "iam" and parsed.resource.startswith("policy/") else None
     return PolicyType.RESOURCE

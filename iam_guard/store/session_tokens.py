@@ -37,7 +37,6 @@ _CONTEXT = b"session-token:1"
 _PLAIN, _DEFLATED = b"J", b"Z"
 _WORTH_DEFLATING = 512
 _LEVEL = 9
-_TYPES = {kind.value: kind for kind in PrincipalType}
 _RAW = -15  # without zlib's header and checksum: the seal authenticates the content
 
 
@@ -127,7 +126,7 @@ def _session(row: list[Any]) -> Session:
     key_id, secret, issued, expires, kind, arn, account, role_arn, user_arn, userid, *more = row
     tags, context, policies, parent_key_id, parent_user_id, transitive, source_identity, mfa_at = more
     principal = Principal(
-        _TYPES[kind],
+        PrincipalType(kind),
         arn,
         account,
         role_arn,

@@ -17,7 +17,6 @@ from iam_guard.store.seed.seed_values import Ref, SeedControlPolicy, SeedMember,
 MAX_LEVELS = 5
 """The number of levels of units below the root."""
 
-_TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
 _CONTENT = ("scps", "rcps", "accounts", "units")
 _ORGANIZATION = ("id", "management_account", "root_id", "policies", *_CONTENT)
 _UNIT = ("name", "id", *_CONTENT)
@@ -42,16 +41,16 @@ class OrganizationReader:
 
     def _control_policy(self, node: Node) -> SeedControlPolicy | None:
         fields = Fields(node, "a control policy", ("name", "type", "description", "document"), self._problems)
-        type = fields.choice("type", tuple(_TYPES), "")
+        type = fields.choice("type", tuple(FULL_ACCESS), "")
         name = checked_name(fields.text("name", required=True) or "", "policy", fields.line_of("name"), self._problems)
         source = fields.node("document", required=True)
         if not type:
             fields.node("type", required=True)
-        if type not in _TYPES or source is None:
+        if type not in FULL_ACCESS or source is None:
             return None
         if name in FULL_ACCESS.values():
             fields.problem("name", f"the name `{name}` is reserved for AWS's own policy")
-        document = self._documents.read(source, _TYPES[type])
+        document = self._documents.read(source, PolicyType[type])
         if document is None:
             return None
         return SeedControlPolicy(type, name, fields.text("description") or "", document, fields.line)
