@@ -95,9 +95,7 @@ def _apply_details(run: Run, declared: dict[str, tuple[str, SeedIdentity]], part
         ("groups", memberships, memberships.c.user_id, member),
         ("API keys", api_keys, api_keys.c.identity_id, keys),
     ):
-        existing = run.rows(owner, declared)
-        delta = sync(run.connection, table, desired, existing)
-        for row in delta.touched(table, existing, desired):
+        for row in sync(run.connection, table, desired, run.rows(owner, declared)).rows:
             parts[row[owner.key]].add(part)
     _sync_access_keys(run, declared, parts)
 
@@ -114,8 +112,7 @@ def _sync_access_keys(run: Run, declared: dict[str, tuple[str, SeedIdentity]], p
     for seed_account in run.seed.accounts:
         root = seed_account.id
         desired += [_access_key(run, root, None, key, existing.get(key.id)) for key in seed_account.root_keys]
-    delta = sync(run.connection, access_keys, desired, existing.values())
-    for row in delta.touched(access_keys, existing.values(), desired):
+    for row in sync(run.connection, access_keys, desired, existing.values()).rows:
         parts[row["user_id"] or row["account"]].add("access keys")
 
 

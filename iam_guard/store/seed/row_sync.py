@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,12 +19,8 @@ class Delta:
     created: tuple[Key, ...]
     updated: Mapping[Key, tuple[str, ...]]
     deleted: tuple[Key, ...]
-
-    def touched(self, table: Table, existing: Iterable[Row], desired: Iterable[Row]) -> Iterator[Row]:
-        """Return the changed rows, as they were before and are now."""
-        keys = {*self.created, *self.updated, *self.deleted}
-        key_of = _key_reader(table)
-        return (row for row in (*existing, *desired) if key_of(row) in keys) if keys else iter(())
+    rows: tuple[Row, ...]
+    """The changed rows, as they were before and are now."""
 
 
 def sync(
@@ -36,16 +32,16 @@ def sync(
     once: Collection[str] = ("created",),
 ) -> Delta:
     """Delete, update and insert rows, from `existing` to `desired`; columns in `once` are set on creation only."""
-    key_of = _key_reader(table)
-    before = {key_of(row): row for row in existing}
-    after = {key_of(row): row for row in desired}
+    key_names = [column.name for column in table.primary_key]
+    before = {tuple(row[name] for name in key_names): row for row in existing}
+    after = {tuple(row[name] for name in key_names): row for row in desired}
     deleted = [key for key in before if key not in after]
     created = [key for key in after if key not in before]
     updated = {
         key: fields for key, row in after.items() if key in before and (fields := _changes(row, before[key], once))
     }
     if deleted:
-        names = [f"key_{column.name}" for column in table.primary_key]
+        names = [f"key_{name}" for name in key_names]
         connection.execute(
             table.delete().where(_is_key(table)), [dict(zip(names, key, strict=True)) for key in deleted]
         )
@@ -55,12 +51,8 @@ def sync(
         connection.execute(table.update().where(this).values({field: after[key][field] for field in fields}))
     if created:
         connection.execute(table.insert(), [dict(after[key]) for key in created])
-    return Delta(tuple(created), updated, tuple(deleted))
-
-
-def _key_reader(table: Table) -> Callable[[Row], Key]:
-    names = [column.name for column in table.primary_key]
-    return lambda row: tuple(row[name] for name in names)
+    rows = [*(before[key] for key in (*updated, *deleted)), *(after[key] for key in (*created, *updated))]
+    return Delta(tuple(created), updated, tuple(deleted), tuple(rows))
 
 
 def _is_key(table: Table) -> ColumnElement[bool]:
