@@ -145,10 +145,8 @@ class Decision:
     def message(self) -> str:
         """Return AWS's message: `User: … is not authorized to perform: …` (rules X-1 to X-9)."""
         request = self.request
-        sentence = f"User: {request.principal.arn} is not authorized to perform: {request.action}"
-        if self.allowed:
-            return f"User: {request.principal.arn} is authorized to perform: {request.action}" + _on(request)
-        return sentence + _on(request) + self._clause()
+        verb, clause = ("is", "") if self.allowed else ("is not", self._clause())
+        return f"User: {request.principal.arn} {verb} authorized to perform: {request.action}{_on(request)}{clause}"
 
     @property
     def policy_set(self) -> PolicySet | None:

@@ -38,7 +38,6 @@ MAX_PAUSE: Final = 60.0
 _UNIQUE_ID = re.compile(r"[A-Z0-9]{16,128}")
 _ACTION = re.compile(r"([A-Za-z0-9.-]{1,64}):([A-Za-z0-9._-]{1,128})")
 _KEYS = frozenset({"sigv4", "api-key"})
-_USER, _SESSION = PrincipalType.USER, PrincipalType.ASSUMED_ROLE
 
 
 def service_use(identity: str, action: str, at: int, region: str) -> ServiceUse | None:
@@ -96,9 +95,9 @@ class LastUsedTracker:
         identity = principal.userid
         if identity is None:
             return
-        if principal.type is _SESSION:
+        if principal.type is PrincipalType.ASSUMED_ROLE:
             identity = identity.partition(":")[0]
-        elif principal.type is not _USER:
+        elif principal.type is not PrincipalType.USER:
             return
         now = self._clock()
         if self._is_recent((identity, action), now):

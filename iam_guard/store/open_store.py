@@ -22,8 +22,6 @@ from iam_guard.store.sealing import create_key_file, default_key_file, load_seal
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.store.time_limits import BUSY_SECONDS, within
 
-SEED_SUFFIXES = (".yaml", ".yml", ".json")
-
 
 def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> SourceStore:
     """Open a store: `*.yaml`, `*.yml`, `*.json` is a seed file to follow, everything else a database URL.
@@ -112,7 +110,7 @@ def _connected_engine(url: str, settings: Settings) -> Engine:
 
 
 def is_seed_file(url_or_path: str) -> bool:
-    return "://" not in url_or_path and url_or_path.lower().endswith(SEED_SUFFIXES)
+    return "://" not in url_or_path and url_or_path.lower().endswith((".yaml", ".yml", ".json"))
 
 
 def _exists(path: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam
+from sqlalchemy import Connection, Table, and_, bindparam
 
 Key: TypeAlias = tuple[Any, ...]
 Row: TypeAlias = Mapping[Any, Any]
@@ -41,10 +41,9 @@ def sync(
         key: fields for key, row in after.items() if key in before and (fields := _changes(row, before[key], once))
     }
     if deleted:
+        this = and_(*(column == bindparam(f"key_{column.name}") for column in table.primary_key))
         names = [f"key_{name}" for name in key_names]
-        connection.execute(
-            table.delete().where(_is_key(table)), [dict(zip(names, key, strict=True)) for key in deleted]
-        )
+        connection.execute(table.delete().where(this), [dict(zip(names, key, strict=True)) for key in deleted])
     for key, fields in updated.items():
         pairs = zip(table.primary_key, key, strict=True)
         this = and_(*(column == value for column, value in pairs))
@@ -53,10 +52,6 @@ def sync(
         connection.execute(table.insert(), [dict(after[key]) for key in created])
     rows = [*(before[key] for key in (*updated, *deleted)), *(after[key] for key in (*created, *updated))]
     return Delta(tuple(created), updated, tuple(deleted), tuple(rows))
-
-
-def _is_key(table: Table) -> ColumnElement[bool]:
-    return and_(*(column == bindparam(f"key_{column.name}") for column in table.primary_key))
 
 
 def _changes(desired: Row, before: Row, once: Collection[str]) -> tuple[str, ...]:

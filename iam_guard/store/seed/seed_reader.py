@@ -44,8 +44,6 @@ _ACCOUNT = (
     *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
     *("trust_anchors", "certificate_profiles"),
 )
-_POLICY = ("name", "path", "description", "document", "tags")
-_API_KEY = ("id", "secret", "digest", "status", "expires", "session_policy")
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
     Kind.GROUP: _SHARED,
@@ -154,7 +152,7 @@ class _Reader:
     # --- policies and resources ----------------------------------------------------------------------------------
 
     def _policy(self, node: Node, what: str) -> SeedPolicy:
-        fields = self._fields(node, "a managed policy", _POLICY)
+        fields = self._fields(node, "a managed policy", ("name", "path", "description", "document", "tags"))
         name = fields.name("policy")
         fields.check_unique("name", what, name)
         document = self._documents.of_field(fields, "document", PolicyType.IDENTITY, managed=True, required=True)
@@ -251,7 +249,7 @@ class _Reader:
         return SeedAccessKey(id or "", secret or "", fields.choice("status", _STATUSES, "Active"), fields.line)
 
     def _api_key(self, node: Node) -> SeedApiKey:
-        fields = self._fields(node, "an API key", _API_KEY)
+        fields = self._fields(node, "an API key", ("id", "secret", "digest", "status", "expires", "session_policy"))
         id = fields.matching("id", API_KEY_ID, "an API key id of 4 to 32 letters and digits", required=True)
         fields.check_unique("id", "API key", id or "", folded=False)
         return SeedApiKey(
