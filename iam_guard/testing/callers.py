@@ -19,6 +19,8 @@ from functools import wraps
 from threading import Lock
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
+
 from iam_guard.authn.credential_verifier import claimed_credential
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import ConfigurationError
@@ -26,8 +28,6 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.testing.principal_names import principal_named
-from iam_guard.web.asgi.body import Receive, Send
-from iam_guard.web.asgi.route_matching import Scope
 from iam_guard.web.call_context import CurrentCall, serving
 
 _caller: ContextVar[Principal | None] = ContextVar("iam_guard_test_caller", default=None)
