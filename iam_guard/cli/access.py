@@ -24,10 +24,10 @@ from iam_guard.settings import load
 from iam_guard.store.open_store import open_store
 
 CONTEXT = click.option(
-    "--context", multiple=True, metavar="KEY=VALUE", help="A condition key of the request; repeat for more values."
+    "--context", multiple=True, metavar="KEY=VALUE", help="Set a condition key of the request; repeat for more values."
 )
 THROUGH_ROLES = click.option(
-    "--through-roles", is_flag=True, help="Include access through roles that are assumed first, one after another."
+    "--through-roles", is_flag=True, help="Include access gained by assuming roles, also in a chain."
 )
 _COLOURS = {AccessVerdict.ALLOWED: "green", AccessVerdict.CONDITIONAL: "yellow", AccessVerdict.DENIED: "red"}
 _MAX_ACTIONS = 12
@@ -38,9 +38,9 @@ _MAX_ACTIONS = 12
 @click.argument("action")
 @click.argument("resource", default="*")
 @CONTEXT
-@click.option("--resource-account", help="The account that owns the resource, if its ARN does not contain it.")
+@click.option("--resource-account", help="Set the account that owns the resource if its ARN has none.")
 @THROUGH_ROLES
-@click.option("--all", "with_denied", is_flag=True, help="Show denied principals too.")
+@click.option("--all", "with_denied", is_flag=True, help="Show denied principals, too.")
 @STORE
 @JSON
 @relaxed_gc()
@@ -78,7 +78,7 @@ def who(
 
 @click.command("what-can")
 @click.argument("principal")
-@click.option("--resource", help="One resource or pattern, instead of those that policies name.")
+@click.option("--resource", help="Check this resource or pattern only.")
 @CONTEXT
 @THROUGH_ROLES
 @APP

@@ -19,7 +19,7 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.guard.api_keys import ApiKeys, ListedApiKey
 
 _DAYS = click.option(
-    "--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; default never."
+    "--days", type=click.FloatRange(min=0, min_open=True), help="Set the days until the key expires; default: never."
 )
 
 
@@ -34,7 +34,7 @@ def keys() -> None:
 @click.option(
     "--session-policy",
     type=click.File("r", encoding="utf-8"),
-    help="A policy (JSON; `-` for standard input) that limits the permissions of the key.",
+    help="Limit the key with this session policy (JSON; `-` for standard input).",
 )
 @STORE
 @JSON
@@ -84,7 +84,9 @@ def deactivate(id: str, store: str, as_json: bool) -> None:
 @keys.command()
 @click.argument("id")
 @_DAYS
-@click.option("--overlap-hours", type=click.FloatRange(min=0), help="Hours until the old key expires; default never.")
+@click.option(
+    "--overlap-hours", type=click.FloatRange(min=0), help="Set the hours until the old key expires; default: never."
+)
 @STORE
 @JSON
 def rotate(id: str, days: float | None, overlap_hours: float | None, store: str, as_json: bool) -> None:

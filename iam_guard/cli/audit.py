@@ -31,7 +31,7 @@ from iam_guard.settings import load
 from iam_guard.store.open_store import store_file
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-_TRAIL = click.option("--trail", type=FOLDER, required=True, help="The folder of the trail.")
+_TRAIL = click.option("--trail", type=FOLDER, required=True, help="Read the trail in this folder.")
 
 
 @click.group()
@@ -48,12 +48,14 @@ for command in (*_READING, *_KEEPING):
 @audit.command()
 @click.argument("folder", type=FOLDER)
 @KEYS
-@click.option("--since-checkpoint", type=_FILE, metavar="FILE", help="Checkpoints that were stored elsewhere.")
+@click.option(
+    "--since-checkpoint", type=_FILE, metavar="FILE", help="Compare with checkpoints that you stored elsewhere."
+)
 @click.option(
     "--accept",
     multiple=True,
     type=click.Choice([verdict.value for verdict in Verdict]),
-    help="Report this verdict without exit code 1, such as UNSIGNED_TAIL while the trail is written.",
+    help="Exit with 0 despite this verdict, such as UNSIGNED_TAIL while the trail is written.",
 )
 @STORE
 @JSON

@@ -60,12 +60,12 @@ _POLL_SECONDS = 1.0
     required=True,
     type=click.Path(exists=True, path_type=Path),
     metavar="FOLDER|FILE",
-    help="The folder of a trail, which is verified, or a file of records; several are combined.",
+    help="Read this trail (a folder, which is verified) or file of records; repeat to combine.",
 )
 @SINCE
 @click.option("--until", metavar="TIME", help="End before this time.")
-@click.option("--app", metavar="MODULE:APP", help="The application, or its `Service`, whose ARN templates to use.")
-@click.option("--exact", is_flag=True, help="Name every resource individually, without templates.")
+@click.option("--app", metavar="MODULE:APP", help="Use the ARN templates of this application or `Service`.")
+@click.option("--exact", is_flag=True, help="List every resource, without ARN templates.")
 @click.option(
     "--generalise-above",
     type=click.IntRange(min=0),
@@ -73,7 +73,9 @@ _POLL_SECONDS = 1.0
     metavar="N",
     help="Use a template only if it replaces more than N resources.",
 )
-@click.option("--generalise-iam", is_flag=True, help="Use templates for write actions in IAM and similar services too.")
+@click.option(
+    "--generalise-iam", is_flag=True, help="Use templates for write actions of IAM and similar services, too."
+)
 @click.option("--against", metavar="STORE", help="Compare with the principal's policies in this store.")
 @NO_VERIFY
 @KEYS
@@ -193,9 +195,9 @@ def _unused_lines(unused: UnusedAccess) -> Iterator[str]:
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--group", default=GROUP, show_default=True, help="The consumer group; use one per store.")
+@click.option("--group", default=GROUP, show_default=True, help="Set the consumer group; use one per store.")
 @SINCE
-@click.option("--again", is_flag=True, help="Start at the earliest record, even if it was read before.")
+@click.option("--again", is_flag=True, help="Start again at the earliest record.")
 @click.option("--follow", "-f", is_flag=True, help="Wait for more records.")
 @KEYS
 @STORE

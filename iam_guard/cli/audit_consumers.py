@@ -24,7 +24,7 @@ from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, trusted_key
 from iam_guard.cli.options import JSON, STORE
 
 _UNVERIFIED = click.option(
-    "--no-verify", is_flag=True, help="Read unsigned records too, without verifying any; needs no key."
+    "--no-verify", is_flag=True, help="Skip verification, and include unsigned records; requires no key."
 )
 
 

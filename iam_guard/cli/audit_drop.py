@@ -28,9 +28,9 @@ _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--older-than", required=True, metavar="AGE", help="The age, such as `400d`, `36h` or `10w`.")
-@click.option("--dry-run", is_flag=True, help="Report what would be dropped without dropping it; needs no key.")
-@click.option("--even-unread", is_flag=True, help="Drop records that consumer groups have not read yet, too.")
+@click.option("--older-than", required=True, metavar="AGE", help="Set the minimum age, such as `400d`, `36h` or `10w`.")
+@click.option("--dry-run", is_flag=True, help="List what would be dropped, without dropping it; requires no key.")
+@click.option("--even-unread", is_flag=True, help="Drop records that a consumer group has not read yet, too.")
 @STORE
 @JSON
 def drop(folder: Path, older_than: str, dry_run: bool, even_unread: bool, store: str, as_json: bool) -> None:

@@ -22,7 +22,9 @@ from iam_guard.store.open_store import store_file
 @click.command("pseudonym-key")
 @click.argument("account")
 @click.option("--rotate", is_flag=True, help="Create another key; pseudonyms made with the old one can still be found.")
-@click.option("--destroy", is_flag=True, help="Remove all keys of the account; its pseudonyms can't be resolved then.")
+@click.option(
+    "--destroy", is_flag=True, help="Delete all keys of the account, so that its pseudonyms can't be resolved any more."
+)
 @STORE
 @JSON
 def pseudonym_key(account: str, rotate: bool, destroy: bool, store: str, as_json: bool) -> None:

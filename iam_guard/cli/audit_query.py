@@ -18,11 +18,17 @@ from iam_guard.testing.text_table import aligned
 @click.command()
 @click.argument("folder", type=FOLDER)
 @click.argument("sql", required=False)
-@click.option("--who-used", metavar="ROLE", help="List who used this role (its ARN or name), for what, first and last.")
-@click.option("--denied", is_flag=True, help="List who was denied what, why, and how often.")
-@click.option("--first-and-last-use", metavar="PRINCIPAL", help="List what a principal or role did first and last.")
-@click.option("--changes", is_flag=True, help="List who changed or issued what through our own API, and what failed.")
-@click.option("--no-verify", is_flag=True, help="Read without verifying; needs no key.")
+@click.option(
+    "--who-used", metavar="ROLE", help="List who used this role (ARN or name), for which actions, first and last."
+)
+@click.option("--denied", is_flag=True, help="List denials by caller, action and reason, with their number.")
+@click.option(
+    "--first-and-last-use",
+    metavar="PRINCIPAL",
+    help="List the first and last use of each action by a principal or role.",
+)
+@click.option("--changes", is_flag=True, help="List changes, issued sessions and failed calls of the IAM and STS API.")
+@click.option("--no-verify", is_flag=True, help="Skip verification; requires no key.")
 @KEYS
 @STORE
 @JSON

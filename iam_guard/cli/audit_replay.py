@@ -37,7 +37,7 @@ from iam_guard.store.snapshot import copy_to_memory
     "--with",
     "change",
     metavar="CHANGES|SEED|URL",
-    help="A change file, applied on top of the store; a seed, applied to a copy in memory; or another store's URL.",
+    help="Decide with this change file (on top of the store), seed (on a copy in memory) or store URL.",
 )
 @NO_VERIFY
 @KEYS

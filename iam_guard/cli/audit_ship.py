@@ -41,19 +41,19 @@ REPORT_SECONDS = 10.0
     "urls",
     multiple=True,
     metavar="URL",
-    help="A sink, can be repeated; default the setting `audit_sinks`.",
+    help="Ship to this sink; repeat for more; default: the setting `audit_sinks`.",
 )
-@click.option("--name", help="The name of the only sink, for its offsets and in reports.")
-@click.option("--form", type=click.Choice(list(FORMS)), help="The record format for sinks without one.")
+@click.option("--name", help="Name the only sink, for its offsets and reports.")
+@click.option("--form", type=click.Choice(list(FORMS)), help="Set the record format of sinks that specify none.")
 @FILTER
 @SINCE
-@click.option("--once", is_flag=True, help="Stop when all signed records were delivered.")
+@click.option("--once", is_flag=True, help="Stop when all signed records are delivered.")
 @click.option(
     "--seek",
     metavar="WHERE",
-    help="Move to another position first, such as past damage: `earliest`, `latest`, a time, or SHARD:SEQUENCE.",
+    help="Start at another position, such as after a damaged part: `earliest`, `latest`, a time, or SHARD:SEQUENCE.",
 )
-@click.option("--no-verify", is_flag=True, help="Ship unsigned records too, without verifying any; needs no key.")
+@click.option("--no-verify", is_flag=True, help="Skip verification, and ship unsigned records, too; requires no key.")
 @KEYS
 @STORE
 @JSON

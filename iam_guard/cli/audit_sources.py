@@ -28,13 +28,13 @@ KEYS = click.option(
     "keys",
     multiple=True,
     metavar="VKEY",
-    help="A trusted public key, `name+id+base64`; default those of the settings and of the store's key file.",
+    help="Trust this public key (`name+id+base64`); default: the keys of the settings and of the store's key file.",
 )
 
 FILES = click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|FOLDER..."
 )
-NO_VERIFY = click.option("--no-verify", is_flag=True, help="Read folders without verifying; needs no key.")
+NO_VERIFY = click.option("--no-verify", is_flag=True, help="Skip verification of folders; requires no key.")
 
 
 def records_of(
@@ -65,7 +65,7 @@ FILTER = click.option(
     "filters",
     multiple=True,
     metavar="NAME=PATTERN",
-    help=f"Only matching records, `!=` to negate; {', '.join(NAMES)}, or the path of a member.",
+    help=f"Select matching records (`!=` negates) by {', '.join(NAMES)}, or the path of a member.",
 )
 SINCE = click.option("--since", metavar="TIME", help="Start at this time, such as `2026-11-25T04:00:00Z`.")
 

@@ -38,7 +38,7 @@ def decide() -> None:
 
 @click.command("explain")
 @click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--id", "case_id", help="The case, if FILE has several.")
+@click.option("--id", "case_id", help="Select the case, if FILE has several.")
 @JSON
 def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
     """Explain why a case of FILE (JSON, JSON lines or YAML; default standard input) is allowed or denied.
@@ -84,10 +84,10 @@ def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> C
     "--policies",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Measure the policies in this file or folder, with --cov; default all that decide.",
+    help="Measure the policies in this file or folder; default: all policies that decide.",
 )
 @click.option("--min", "minimum", type=click.FloatRange(0, 100), help="Fail if coverage is below this percentage.")
-@click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write the coverage as an HTML page too.")
+@click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write the coverage as an HTML page, too.")
 @JSON
 @relaxed_gc()
 def test(

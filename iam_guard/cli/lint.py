@@ -28,7 +28,9 @@ _LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
-@click.option("--type", "type", type=click.Choice(list(_TYPES)), help="The type of policies that are whole files.")
+@click.option(
+    "--type", "type", type=click.Choice(list(_TYPES)), help="Set the policy type of files that are a single policy."
+)
 @APP
 @REFERENCE
 @click.option(
@@ -36,15 +38,18 @@ _LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
     type=click.Choice(list(_LEVELS)),
     default="warning",
     show_default=True,
-    help="The lowest severity to report.",
+    help="Report findings of this severity and above.",
 )
 @click.option(
-    "--ignore", multiple=True, metavar="CODE[@PATTERN]", help="Ignore a code, in the matching files, policies or Sids."
+    "--ignore",
+    multiple=True,
+    metavar="CODE[@PATTERN]",
+    help="Ignore a code, everywhere or in matching files, policies or Sids.",
 )
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True
 )
-@click.option("--json", "as_json_too", is_flag=True, help="The same as --format json.")
+@click.option("--json", "as_json_too", is_flag=True, help="Write JSON, like --format json.")
 @relaxed_gc()
 def lint(
     files: tuple[Path, ...],

@@ -38,7 +38,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--app", help="Use the actions that guard MODULE:APP, if FILE names none.")
 @click.option(
-    "--format", "form", type=click.Choice(list(_FORMS)), help="The format; default by the suffix of --output."
+    "--format", "form", type=click.Choice(list(_FORMS)), help="Set the format; default: by the suffix of --output."
 )
 @click.option("--output", type=_FILE, help="Write to this file instead of the terminal.")
 @click.option("--check", "approved", type=_FILE, help="List changes since this CSV was approved; exit code 1 if any.")

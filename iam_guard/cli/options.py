@@ -9,7 +9,7 @@ STORE = click.option(
     envvar="IAM_GUARD_STORE",
     default="sqlite:///iam-guard.db",
     show_default=True,
-    help="The database URL of the store; IAM_GUARD_STORE sets it too.",
+    help="Use the store at this database URL; IAM_GUARD_STORE sets it, too.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
 

@@ -24,13 +24,13 @@ from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.web.endpoints import catalogues_of
 from iam_guard.web.service import Service
 
-APP = click.option("--app", metavar="MODULE:APP", help="The application whose services to include.")
+APP = click.option("--app", metavar="MODULE:APP", help="Include the services of this application.")
 REFERENCE = click.option(
     "--reference",
     "reference_files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with a service authorization reference, of `iam-guard reference` or published by AWS.",
+    help="Include this service authorization reference, from `iam-guard reference` or from AWS.",
 )
 
 
@@ -38,9 +38,14 @@ REFERENCE = click.option(
 @click.argument("app", metavar="MODULE:APP", required=False)
 @click.option("--format", "form", type=click.Choice(["md", "html", "json"]), default="md", show_default=True)
 @click.option(
-    "--service", "names", multiple=True, help="Only the service with this prefix, which may be `iam` or `sts`."
+    "--service", "names", multiple=True, help="Write only the service with this prefix; `iam` and `sts` are built in."
 )
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file instead of standard output.",
+)
 def reference(app: str | None, form: str, names: tuple[str, ...], output: Path | None) -> None:
     """Write the service authorization reference of an application: actions, resource types, condition keys."""
     declared = [] if app is None else list(references_of(app))

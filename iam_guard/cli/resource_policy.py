@@ -13,7 +13,7 @@ from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.store.resource_policies import ListedPolicy, ResourcePolicies
 
-_ACCOUNT = click.option("--account", help="The account that owns the resource, if its ARN does not contain it.")
+_ACCOUNT = click.option("--account", help="Set the account that owns the resource if its ARN has none.")
 
 
 @click.group("resource-policy")

@@ -21,7 +21,7 @@ from iam_guard.web.route_map_files import read_route_map
 @click.option(
     *("--map", "route_map"),
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A route map (YAML, or OpenAPI with `x-iam-action`); default that of the application's guard.",
+    help="Use this route map (YAML, or OpenAPI with `x-iam-action`); default: that of the application's guard.",
 )
 @JSON
 def routes(app: str, route_map: Path | None, as_json: bool) -> None:

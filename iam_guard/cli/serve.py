@@ -42,27 +42,33 @@ BACKLOG = 2048
 @click.option(
     "--seed",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A seed file to apply to the store before serving.",
+    help="Apply this seed file to the store first.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
 @click.option(
-    "--port", default=8750, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for a free one."
+    "--port",
+    default=8750,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Listen on this port; 0 selects a free one.",
 )
 @click.option(
     "--root-access-key",
     envvar="IAM_GUARD_ROOT_ACCESS_KEY",
     metavar="ID:SECRET",
-    help="The key of the root user of the first account, which is created if the store is empty.",
+    help="Create the first account, if the store is empty, with this access key of its root user.",
 )
-@click.option("--account", default="123456789012", show_default=True, help="The id of that first account.")
+@click.option("--account", default="123456789012", show_default=True, help="Set the id of the first account.")
 @click.option(
     "--service",
     "services",
     multiple=True,
     metavar="PREFIX",
-    help="A service of your application (`docs`) that users can have API keys for; can be repeated.",
+    help="Allow API keys for this service of your application (`docs`); repeat for more.",
 )
-@click.option("--allow-reset", is_flag=True, help="Let `POST /-/reset` restore the initial state (only `sqlite://`).")
+@click.option(
+    "--allow-reset", is_flag=True, help="Allow `POST /-/reset` to restore the initial state (only for `sqlite://`)."
+)
 def serve(
     store: str,
     seed: Path | None,

@@ -35,7 +35,7 @@ def init(store: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--prune", is_flag=True, help="Remove what the file's accounts have and the file does not declare.")
+@click.option("--prune", is_flag=True, help="Remove entities of the file's accounts that the file does not declare.")
 @STORE
 @JSON
 @relaxed_gc()

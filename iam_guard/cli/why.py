@@ -42,7 +42,7 @@ class Replayed(NamedTuple):
 @click.option(
     *("--trail", "source"),
     type=click.Path(exists=True, path_type=Path),
-    help="The trail's folder, or a file of records; default the setting `audit`.",
+    help="Read this trail (a folder) or file of records; default: the setting `audit`.",
 )
 @NO_VERIFY
 @KEYS

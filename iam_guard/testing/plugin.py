@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         const="",
         default=[],
         metavar="PATH",
-        help="report statements and conditions of policies that were never true or never false, of the policies in "
-        "PATH (a file or folder; may be repeated), by default of all policies that decide",
+        help="report statements and conditions that were never true or never false; of the policies in PATH (a file or "
+        "folder, can be repeated), by default of all policies that decide",
     )
     group.addoption("--iam-guard-cov-fail-under", type=float, metavar="N", help="fail if coverage is below N percent")
     group.addoption("--iam-guard-cov-json", metavar="FILE", help="write policy coverage as JSON")
@@ -49,14 +49,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         metavar="MODULE:APP",
-        help="report guarded routes that were never allowed or never refused, of MODULE:APP, by default of every "
+        help="report guarded routes that were never allowed or never denied; of MODULE:APP, by default of every "
         "application that the tests call",
     )
     group.addoption(
         "--iam-guard-route-cov-fail-under", type=float, metavar="N", help="fail if coverage is below N percent"
     )
     group.addoption("--iam-guard-route-cov-json", metavar="FILE", help="write route coverage as JSON")
-    group.addoption("--iam-guard-update", action="store_true", help="write approved access matrices instead")
+    group.addoption(
+        "--iam-guard-update",
+        action="store_true",
+        help="write the approved access matrices instead of comparing with them",
+    )
     parser.addini(SEED, "the seed file of the fixture `iam_guard`, relative to the project root")
     parser.addini(POLICY_TESTS, "file name patterns of policy tests", type="args", default=list(PATTERNS))
 
