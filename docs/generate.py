@@ -210,7 +210,7 @@ def policy_types_page() -> str:
         "Callers": "The policies that apply to a caller, if there are any. *required*: without one the caller is "
         "denied; without a role trust policy it can't assume the role.\n\n"
         + table(("Caller", *PolicyType), [(who, *_weights(caller)) for who, caller in CALLERS.items()])
-        + "\nWhy not, and what else resource control policies do not reach:\n\n"
+        + "\nReasons why a type does not apply, and further exceptions for resource control policies:\n\n"
         + "".join(f"- {reason}\n" for reason in _reasons_not_to_apply()),
         "Order of reporting": "If several types deny, the message names the first; an explicit deny comes before any "
         "missing Allow. A role trust policy ranks like the resource-based policy.\n\n"

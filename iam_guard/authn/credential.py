@@ -58,7 +58,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if in_query:
         _check_target(request)
         if TOKEN_HEADER in by_name:
-            message = "expected the session token in the query, as the signature"
+            message = "expected the session token in the query, like the signature"
             raise IncompleteSignature(message, place="x-amz-security-token")
         return signed_query(request)
     if authorizations:

@@ -38,7 +38,7 @@ def pseudonym_key(account: str, rotate: bool, destroy: bool, store: str, as_json
         text = f"destroyed {count} key{plural} of {account}; destroy all copies of the file yourself"
     else:
         make_pseudonym_key(path, account, rotate=rotate)
-        text = f"{'rotated' if rotate else 'made'} the key of {account} in {path}"
+        text = f"{'rotated' if rotate else 'created'} the key of {account} in {path}"
     done = "destroyed" if destroy else "rotated" if rotate else "made"
     click.echo(json.dumps({"account": account, "file": str(path), "done": done}) if as_json else text)
 

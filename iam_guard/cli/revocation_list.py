@@ -51,4 +51,4 @@ def list_lists(store: str, as_json: bool) -> None:
         return
     for revoked in found:
         ends = "" if revoked.next_update is None else f"{revoked.next_update:%Y-%m-%dT%H:%MZ}"
-        click.echo(f"{revoked.anchor}  {revoked.revoked} revoked, good until {ends}  {revoked.issuer}")
+        click.echo(f"{revoked.anchor}  {revoked.revoked} revoked, valid until {ends}  {revoked.issuer}")

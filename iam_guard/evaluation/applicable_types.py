@@ -13,10 +13,10 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
 
 _WITHOUT_IDENTITY = {
-    PrincipalType.ROOT: "the root user has no policies of its own",
-    PrincipalType.SERVICE: "a service principal has no policies of its own",
-    PrincipalType.FEDERATED: "a caller of an identity provider has no policies of its own",
-    PrincipalType.ANONYMOUS: "an anonymous caller has no policies of its own",
+    PrincipalType.ROOT: "the root user has no attached policies",
+    PrincipalType.SERVICE: "a service principal has no attached policies",
+    PrincipalType.FEDERATED: "a caller of an identity provider has no attached policies",
+    PrincipalType.ANONYMOUS: "an anonymous caller has no attached policies",
 }
 _WITHOUT_SCPS = {
     PrincipalType.SERVICE: "service control policies do not limit service principals",
@@ -72,6 +72,6 @@ def rcp_exemption(request: AccessRequest, action: str, *, own: bool) -> str | No
     if action == "kms:retiregrant":
         return "resource control policies do not limit kms:RetireGrant"
     if is_role_trust(action, request.resource) and is_service_linked_role(request.resource):
-        return "resource control policies do not limit the trust of a service-linked role"
+        return "resource control policies do not limit who can assume a service-linked role"
     service = action.partition(":")[0]
-    return None if rcp_applies_to(service, own=own) else "resource control policies do not reach this service"
+    return None if rcp_applies_to(service, own=own) else "resource control policies do not apply to this service"

@@ -48,7 +48,7 @@ RELATIONS = {
 """The relation between the request's value and the policy's, for every base operator except `Null`."""
 
 _MAX_LISTED = 20
-_UNMEETABLE = "no request meets this condition; it would have to be written otherwise"
+_UNMEETABLE = "no request meets this condition"
 
 
 def explain_condition(test: ConditionTest, condition: Condition, request: AccessRequest, version: str) -> Element:
@@ -102,7 +102,7 @@ def _note(
         return f"{has}, and the operator takes one value; it would need ForAnyValue or ForAllValues"  # C-7
     if name.prefix == "ForAllValues" and test.values:
         meets = compile_operands(OPERATORS[name.base], test.values, version).test_for(request)
-        return f"{has}; what does not meet it is {_all([member for member in members if not meets(member)])}"
+        return f"{has}; it is not met by {_all([member for member in members if not meets(member)])}"
     if name.prefix == "ForAnyValue" and not any(members):
         return f"{has}, which counts as no value"  # C-37
     return has

@@ -95,11 +95,11 @@ def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
 def _not_principal(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> Element:
     entries = compiled.statement.not_principals or ()
     is_reached = names_caller(compiled, request, bounded=bounded)
-    note = "the caller is exempt: it is listed, with all that it belongs to"
+    note = "the caller is exempt: it is listed, and so is everything that it belongs to"
     if is_reached and bounded:
         note = "a caller with a permissions boundary is never exempt"
     elif is_reached:
-        note = "the caller is not exempt: itself and all that it belongs to would have to be listed"
+        note = "the caller is not exempt: the list would need the caller and everything that it belongs to"
     return Element(
         "NotPrincipal",
         is_reached,

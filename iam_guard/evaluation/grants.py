@@ -125,4 +125,4 @@ def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[Pol
 
 _WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
 _FEDERATED = PrincipalType.FEDERATED_USER
-_ROOT = Reason(PolicyType.IDENTITY, note="the root user has every right in its own account")
+_ROOT = Reason(PolicyType.IDENTITY, note="the root user has full access to its own account")

@@ -118,7 +118,7 @@ def _miss(request: AccessRequest, policies: Bundle, place: _Place, failing: Elem
         line=statement.line,
         effect=statement.effect,
         element=None if failing is None else failing.name,
-        change=(failing and failing.change) or "this Deny would have to be removed, or be about something else",
+        change=(failing and failing.change) or "this Deny would have to be removed or narrowed",
         outcome=decide(request, _with_the_change(policies, place, failing)).outcome,
     )
 

@@ -61,7 +61,9 @@ class Sealer:
         try:
             return key.decrypt(nonce, ciphertext, header + context)
         except (InvalidTag, ValueError):
-            raise StoreUnavailable("a stored secret does not open: it was changed, or moved from its place") from None
+            raise StoreUnavailable(
+                "a stored secret cannot be decrypted: it was changed, or copied from another row"
+            ) from None
 
     def __repr__(self) -> str:
         return f"Sealer(<{len(self._keys)} keys>)"

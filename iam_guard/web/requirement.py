@@ -25,7 +25,7 @@ ContextSource: TypeAlias = Keys | ContextLoader | None
 MARK: Final = "__iam_guard__"
 """The attribute of an endpoint with its guard: a `Requirement`, `PUBLIC` or `OWN_GUARD`."""
 PUBLIC: Final = "public"
-OWN_GUARD: Final = "a guard of its own"
+OWN_GUARD: Final = "custom guard"
 """The mark of a mounted application that authenticates and authorizes by itself."""
 
 

@@ -145,7 +145,7 @@ def test_second_shipping_process_is_an_error_with_once(run: Run, trail: Path) ->
     with AuditReader(trail, ring=RING).subscribe("ship-copy"):
         result = run(str(trail), "--to", "file:out.jsonl#name=copy", "--once", "--key", VKEY)
     assert result.exit_code == 2
-    assert "another process works for the group" in result.output
+    assert "another process consumes for this group" in result.output
 
 
 def test_ship_refuses_invalid_input(run: Run, trail: Path) -> None:

@@ -47,16 +47,16 @@ EVERYTHING_FOR_ALL, NOTHING_FOR_ALL = policy(Principal="*"), policy(action="a:B"
     ("principal", "of_its_own", "scps"),
     [
         (ADA, None, None),
-        (ROOT, "the root user has no policies of its own", None),
+        (ROOT, "the root user has no attached policies", None),
         (LINKED, None, "service control policies do not limit service-linked roles"),
         (
             SERVICE,
-            "a service principal has no policies of its own",
+            "a service principal has no attached policies",
             "service control policies do not limit service principals",
         ),
         (
             ANONYMOUS,
-            "an anonymous caller has no policies of its own",
+            "an anonymous caller has no attached policies",
             "service control policies do not limit anonymous callers",
         ),
     ],
@@ -79,10 +79,10 @@ def test_exempt_caller_has_a_reason(principal: Principal, of_its_own: str | None
             ADA,
             "sts:assumerole",
             LINKED_ROLE,
-            "resource control policies do not limit the trust of a service-linked role",
+            "resource control policies do not limit who can assume a service-linked role",
         ),
-        (ADA, "ec2:runinstances", INSTANCE, "resource control policies do not reach this service"),
-        (ADA, "iam:getrole", LINKED_ROLE, "resource control policies do not reach this service"),
+        (ADA, "ec2:runinstances", INSTANCE, "resource control policies do not apply to this service"),
+        (ADA, "iam:getrole", LINKED_ROLE, "resource control policies do not apply to this service"),
     ],
 )
 def test_request_exempt_from_rcps_has_a_reason(

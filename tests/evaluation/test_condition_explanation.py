@@ -27,8 +27,8 @@ def condition(operator: str, values: list[str], value: Any, version: str = "2012
 @pytest.mark.parametrize(
     ("version", "matched", "note"),
     [
-        ("2012-10-17", [True, False], "the request has `ada`, `bob`; what does not meet it is `bob`"),
-        ("2008-10-17", [False, False], "the request has `ada`, `bob`; what does not meet it is `ada`, `bob`"),
+        ("2012-10-17", [True, False], "the request has `ada`, `bob`; it is not met by `bob`"),
+        ("2008-10-17", [False, False], "the request has `ada`, `bob`; it is not met by `ada`, `bob`"),
     ],
 )
 def test_values_with_variables_follow_the_version(version: str, matched: list[bool], note: str) -> None:

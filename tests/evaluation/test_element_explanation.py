@@ -140,7 +140,7 @@ BOB = f"arn:aws:iam::{A}:user/bob"
             False,
             False,
             [(ADA.arn, True), (A, True), (BOB, False)],
-            "the caller is exempt: it is listed, with all that it belongs to",
+            "the caller is exempt: it is listed, and so is everything that it belongs to",
             "the caller would have to be one that is not exempt",
         ),
         (
@@ -148,7 +148,7 @@ BOB = f"arn:aws:iam::{A}:user/bob"
             False,
             True,
             [(ADA.arn, True)],
-            "the caller is not exempt: itself and all that it belongs to would have to be listed",
+            "the caller is not exempt: the list would need the caller and everything that it belongs to",
             None,
         ),
         (

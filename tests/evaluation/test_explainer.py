@@ -121,7 +121,7 @@ CONDITIONS = [
         "ForAllValues:StringLike",
         ["a*", "b"],
         ["ax", "b", "c", "d"],
-        "the request has `ax`, `b`, `c`, `d`; what does not meet it is `c`, `d`",
+        "the request has `ax`, `b`, `c`, `d`; it is not met by `c`, `d`",
         f"the request would need every value of `{KIND}` like `a*` or `b`, or no `{KIND}` at all",
     ),
     (

@@ -67,7 +67,7 @@ TYPES = (
             ExplainedLevel(2, False, (ExplainedPolicy("Part", None, (ALLOW,)),)),
         ),
     ),
-    ExplainedType(PolicyType.RCP, Standing.EXEMPT, "they do not reach this service"),
+    ExplainedType(PolicyType.RCP, Standing.EXEMPT, "they do not apply to this service"),
     ExplainedType(
         PolicyType.IDENTITY,
         Standing.DENIES,
@@ -122,7 +122,7 @@ ExplicitlyDenied: it is denied
                 ✗ Action: it lists nothing
                 ✗ StringLike docs:Kind `re*`, `${aws:username}` (${aws:username} is `ada`): the request has `memo`
 
-– resource control policy: does not apply (they do not reach this service)
+– resource control policy: does not apply (they do not apply to this service)
 
 ✗ identity-based policy: a Deny applies
     ada
@@ -180,7 +180,7 @@ def test_json_is_the_tree_itself() -> None:
             {
                 "type": "resource control policy",
                 "standing": "does not apply",
-                "why": "they do not reach this service",
+                "why": "they do not apply to this service",
                 "levels": [],
             }
         ],

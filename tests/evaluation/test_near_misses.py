@@ -79,7 +79,7 @@ def test_miss_identifies_its_statement() -> None:
     assert (miss.policy, miss.statement, miss.sid) == ("identity-based policy #1", 1, "No")
     assert miss.line == text[: text.index('"No"')].count("\n")
     assert miss.element is None
-    assert miss.change == "this Deny would have to be removed, or be about something else"
+    assert miss.change == "this Deny would have to be removed or narrowed"
 
 
 def allow(sid: str, **statement: Any) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def who(name: str, account: str = ACME) -> Principal:
     return Principal.from_arn(f"arn:aws:iam::{account}:{'root' if name == 'root' else f'user/{name}'}")
 
 
-ROOTS = "Allowed the root user has every right in its own account"
+ROOTS = "Allowed the root user has full access to its own account"
 EDITOR = Principal.from_arn(
     f"arn:aws:sts::{ACME}:assumed-role/Editor/s", role_arn=f"arn:aws:iam::{ACME}:role/team/Editor"
 )

@@ -30,7 +30,7 @@ def read_certificate(text: str) -> Certificate:
     """Parse a text with exactly one certificate. Raises `MalformedCertificate`."""
     certificates = read_certificates(text)
     if len(certificates) != 1:
-        raise MalformedCertificate("Unable to parse certificate. Please ensure that it is one certificate alone.")
+        raise MalformedCertificate("Unable to parse certificate. Please ensure that it is a single certificate.")
     return certificates[0]
 
 

@@ -16,8 +16,10 @@ ROOT_TASKS = (
     RootTask("change the name of the account", "the account's `name` in a seed"),
     RootTask("change the root user's e-mail address", "`root.email` in a seed"),
     RootTask("change the root user's password", "`CreateLoginProfile`, `UpdateLoginProfile` without a user name"),
-    RootTask("manage the root user's access keys", "`CreateAccessKey` and its like without a user name"),
-    RootTask("manage the root user's MFA devices", "`EnableMFADevice` and its like for the user name `root`"),
+    RootTask("manage the root user's access keys", "`CreateAccessKey` and similar operations, without a user name"),
+    RootTask(
+        "manage the root user's MFA devices", "`EnableMFADevice` and similar operations, for the user name `root`"
+    ),
     RootTask("close a standalone account", "remove the account from a seed that is applied with `--prune`"),
     RootTask("restore the permissions of administrators who locked themselves out", "the whole IAM API"),
     RootTask("fix a resource-based policy that denies all principals", "`iam-guard resource-policy`"),

@@ -42,11 +42,11 @@ def _delegation_keys(call: ServiceCall, parameters: Input) -> Keys:
 
 
 _DELEGATION: Final = (
-    "a delegation request is made by a partner that Amazon has onboarded, for permissions that are registered there, "
-    "and its token is issued by AWS's own console and notification service"
+    "only partners that AWS has onboarded make delegation requests, for permissions registered with AWS, and only "
+    "AWS's console and notification service issue the tokens"
 )
-_TEMPLATES: Final = "role templates are created and managed by AWS services, none of which exists here"
-_SUMMARY: Final = "the summary of a delegation request is written by a language model of AWS"
+_TEMPLATES: Final = "only AWS services create role templates"
+_SUMMARY: Final = "a language model in AWS writes the summary of a delegation request"
 _OWNER: Final = key_from_member("iam:DelegationRequestOwner", "OwnerId")
 
 _UNSUPPORTED: Final[Mapping[str, UnsupportedOperation]] = {

@@ -39,11 +39,11 @@ def decode_authorization_message(call: ServiceCall, parameters: Input) -> Output
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "AssumeRoleWithSAML": "SAML assertions are not validated here",
     "GetDelegatedAccessToken": (
-        "its token is issued by AWS's own console, for a delegation request of a partner that Amazon has onboarded"
+        "only AWS's console issues its token, for a delegation request of a partner that AWS has onboarded"
     ),
     "GetScopedCredentials": (
-        "a session has one set of session policies here, and a further set would have to be intersected with it: "
-        "pass the policies when the session is created"
+        "a session has one set of session policies, and a second set cannot be added: "
+        "pass the policies when you create the session"
     ),
 }
 """Operation -> why it is not supported."""

@@ -90,7 +90,7 @@ class GroupOffsets:
             self.is_new = not path.exists()
         except BlockingIOError:
             self.close()
-            raise GroupIsTaken("another process works for the group", place=str(path)) from None
+            raise GroupIsTaken("another process consumes for this group", place=str(path)) from None
         except BaseException:
             self.close()
             raise

@@ -69,7 +69,7 @@ class BufferedBody:
         deadline = self._started + max_seconds(self.size, self._settings.body_timeout)
         with anyio.CancelScope(deadline=deadline):
             return await self._receive()
-        raise RequestTimeout("expected the body to arrive faster", place="body")
+        raise RequestTimeout("expected the body within the time limit", place="body")
 
     def _reserve(self, more: int) -> None:
         self.size += more

@@ -149,7 +149,7 @@ class _BodySource:
             self.reservation.resize(len(self._buffered) + len(part))
             self._buffered += part
             if monotonic() > self._started + max_seconds(len(self._buffered), self._timeout) and not self.is_over:
-                raise RequestTimeout("expected the body to arrive faster", place="body")
+                raise RequestTimeout("expected the body within the time limit", place="body")
 
     def take_buffered(self) -> bytes:
         """Return and remove the bytes read so far."""

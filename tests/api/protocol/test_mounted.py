@@ -141,7 +141,7 @@ def test_mounted_api_counts_as_guarded(guard: Guard) -> None:
     """The application starts, and `iam-guard routes` lists the API."""
     app = Starlette(routes=[Mount("/iam", aws_api(guard))])
     assert unguarded(app) == []
-    assert [endpoint.guards for endpoint in inventory(app)] == [("a guard of its own",)]
+    assert [endpoint.guards for endpoint in inventory(app)] == [("custom guard",)]
 
 
 def test_route_before_the_mount_is_guarded(guard: Guard) -> None:

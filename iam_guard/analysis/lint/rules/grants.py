@@ -40,10 +40,10 @@ def negated_element(subject: Subject) -> Iterator[Fault]:
     """Report `NotAction` and `NotResource` in an Allow, which include future services and resources."""
     for statement in _allows(subject):
         if statement.not_actions is not None:
-            message = "`NotAction` with `Allow` allows every other action, also of services that are added later"
+            message = "`NotAction` with `Allow` allows every other action, including those of services added later"
             yield Fault("ALLOW_WITH_NOT_ACTION", message, place(statement, "NotAction"), name=True)
         if statement.not_resources is not None:
-            message = "`NotResource` with `Allow` allows on every other resource, also those that are added later"
+            message = "`NotResource` with `Allow` allows access to every other resource, including those added later"
             yield Fault("ALLOW_WITH_NOT_RESOURCE", message, place(statement, "NotResource"), name=True)
 
 

@@ -118,7 +118,7 @@ def build_simulation(
         has_resource_policy=policy is not None,
     )
     if simulation.cost > MAX_COST:
-        raise InvalidInput("The simulation is too large: give fewer resources, or shorter policies, in one call.")
+        raise InvalidInput("The simulation is too large: pass fewer resources or shorter policies in one call.")
     return simulation
 
 
