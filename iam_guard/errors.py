@@ -1,4 +1,4 @@
-"""The errors that iam_guard raises on purpose.
+"""The errors of iam_guard.
 
 Each error has an AWS error code (`code`), the HTTP status of a guarded application (`status`) and of our AWS-compatible
 API (`wire_status`), the side that must fix it (`fault`), and a `place`: a JSON pointer, a header name, a file with
@@ -154,13 +154,13 @@ class InvalidInput(_BadRequest):
 
 
 class ValidationError(_BadRequest):
-    """A parameter of a call to our own API has a value that AWS's service does not accept."""
+    """A parameter of a call to the IAM or STS API has a value that AWS does not accept."""
 
     code = "ValidationError"
 
 
 class MalformedRequest(_BadRequest):
-    """The HTTP request is malformed: truncated body, non-UTF-8 path, repeated header."""
+    """The HTTP request is malformed: a truncated body, a path that is not UTF-8, a repeated header."""
 
     code = "MalformedRequest"
 
@@ -174,7 +174,7 @@ class RequestTooLarge(IamGuardError):
 
 
 class RequestTimeout(IamGuardError):
-    """A body that is checked before the handler runs did not arrive within the setting `body_timeout`."""
+    """A body that is verified before the handler runs did not arrive within the setting `body_timeout`."""
 
     code = "RequestTimeout"
     status = wire_status = 408
@@ -185,7 +185,7 @@ class PolicyError(_BadRequest):
     """A policy document is invalid.
 
     `place` is a JSON pointer into the document; `line` and `column` start at 1 and 0 and are None if the document was
-    not text. `sentence` is the message of AWS's API in this case (rules G-13, G-19).
+    not text. `sentence` is the message of AWS's API in this case.
     """
 
     code = "MalformedPolicyDocument"
@@ -212,7 +212,7 @@ class PolicyError(_BadRequest):
 
 
 class ContextError(IamGuardError):
-    """A request context is invalid: two keys that differ by case only, or a value of an unsupported type."""
+    """A request context is invalid: two keys differ by letter case only, or a value has an unsupported type."""
 
     code = "InvalidInput"
 
@@ -253,13 +253,13 @@ class UnmodifiableEntity(_BadRequest):
 
 
 class ConcurrentModification(_Conflict):
-    """The entity of a call was changed concurrently; retry the call."""
+    """The entity of a call was changed by another call at the same time. Retry the call."""
 
     code = "ConcurrentModification"
 
 
 class NotSupported(_BadRequest):
-    """The operation makes sense inside AWS only; the documentation lists these operations, with the reasons."""
+    """The operation depends on services that only AWS has. The IAM API page lists these operations."""
 
     code = "NotSupported"
 
@@ -269,7 +269,7 @@ class StoreIsReadOnly(NotSupported):
 
 
 class SeedError(_BadRequest):
-    """A seed file is invalid; nothing of it was applied.
+    """A seed file is invalid. No part of it was applied.
 
     The message is the first problem and starts with its `place`, `file:line`; `problems` has all of them.
     """
@@ -299,7 +299,7 @@ class UndecidedEndpoint(ConfigurationError):
 
 
 class GroupIsTaken(ConfigurationError):
-    """Another process is already consuming for this consumer group."""
+    """Another process already consumes the trail for this consumer group."""
 
 
 class StoreUnavailable(_Unavailable):
@@ -307,22 +307,22 @@ class StoreUnavailable(_Unavailable):
 
 
 class DecisionUnavailable(_Unavailable):
-    """No decision can be made; the request is denied."""
+    """No decision can be made, so the request is denied."""
 
 
 class ServerBusy(_Unavailable):
-    """The process has reached its limit of buffered bodies or of concurrent key lookups; retry the request."""
+    """The process has reached its limit of buffered bodies or of concurrent key lookups. Retry the request."""
 
     retry_after: ClassVar[int] = 1
     """Seconds after which a client should retry."""
 
 
 class RecordUnavailable(_Unavailable):
-    """A call was carried out, but its audit record could not be written; the caller gets this error, not the result."""
+    """A call succeeded, but its audit record could not be written. The caller gets this error, not the result."""
 
 
 class TrailDamaged(IamGuardError):
-    """The audit trail does not match its signed checkpoint, so nothing after that place is read; `verdict` says why."""
+    """The audit trail does not match its signed checkpoint, so reading stops there. `verdict` is the reason."""
 
     def __init__(self, message: str, *, verdict: str, place: str | None = None) -> None:
         super().__init__(f"{verdict}: {message}", place=place)

@@ -25,122 +25,125 @@ class Settings:
     """All settings. The docstring of each field is its description in the reference."""
 
     partition: str = "aws"
-    """Partition of the ARNs of our own resources."""
+    """Partition of the ARNs of IAM entities and of the application's resources."""
     region: str = "us-east-1"
     """Region of the application, for ARNs, `aws:RequestedRegion` and the audit record."""
     regions: tuple[str, ...] = ()
-    """Further regions accepted in the scope of signatures at the application's routes. ARNs, `aws:RequestedRegion` and
+    """Further regions that signatures of requests to the application may be scoped to. ARNs, `aws:RequestedRegion` and
     the audit record always have `region`."""
     clock_skew: float = 300.0
     """Maximum difference in seconds between a signature's time and the server's clock."""
     max_body: int = 16 * 1024 * 1024
-    """Maximum bytes of a signed body, or of a signed chunk, that are buffered to verify it. A longer body is streamed
-    to the handler if the request states its hash, and its end is withheld until the hash is verified; without a stated
-    hash it is refused."""
+    """Maximum bytes of a signed body, or of a signed chunk, that are buffered to verify it. A longer body is rejected
+    unless a header of the request has its hash: then it is streamed to the handler, and its end is withheld until the
+    hash is verified."""
     max_stream: int = 5 * 1024**3
     """Maximum bytes of a signed body that is streamed: in chunks, or longer than `max_body`."""
     max_bodies: int = 256 * 1024 * 1024
     """Maximum bytes of bodies that a process buffers for all connections together, not counting the first 48 KiB of
-    each; a request that needs more gets 503. At least `max_body`."""
+    each. A request that needs more gets 503. Must be at least `max_body`."""
     body_timeout: float = 20.0
-    """Seconds within which a signed body must arrive, plus one for each 64 KiB of it; then the request gets 408. A WSGI
-    server also needs its own time-out for bodies."""
+    """Seconds within which a signed body must arrive, plus one for each 64 KiB; otherwise the request gets 408. Set a
+    timeout for bodies in a WSGI server, too."""
     max_header: int = 64 * 1024
-    """Maximum bytes of all header names and values together, of at most 256 headers."""
+    """Maximum bytes of all header names and values together. A request may have at most 256 headers."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted; none by default."""
     client_certificates: tuple[str, ...] = ()
-    """Accepted sources of client certificates: `tls` for the server's own connections, and names of headers that
-    trusted proxies set: `x-forwarded-client-cert` (Envoy), `client-cert` (RFC 9440), any other for escaped PEM."""
+    """Accepted sources of client certificates: `tls` for the server's own connections, or the name of a header that
+    trusted proxies set: `x-forwarded-client-cert` (Envoy), `client-cert` (RFC 9440), any other name for escaped PEM."""
     public_hosts: tuple[str, ...] = ()
-    """Hosts that clients sign if a proxy rewrites `Host`; tried after the received header. The application then gets
-    the signed host as its `Host`, and no `X-Forwarded-Host`."""
+    """Hosts that clients may have signed if a proxy rewrites `Host`. They are tried after the received header. The
+    application then gets the signed host as its `Host`, and no `X-Forwarded-Host`."""
     audit: str = ""
     """Destination of audit records: empty for none, `-` for standard output, a folder (or a path that ends with `/`)
-    for a verifiable trail, else a file."""
+    for a tamper-evident trail, any other path for a file."""
     audit_condition_keys: tuple[str, ...] = ("aws:*", "iam:*")
-    """Condition keys whose values are recorded if a decision read them, for example `docs:*`; for other keys only the
-    name is recorded. `aws:referer` must be named in full."""
+    """Condition keys whose values are recorded if a decision read them, for example `docs:*`. For other keys, only the
+    name is recorded. `aws:*` does not include `aws:referer`: list it by its full name."""
     audit_fail_open: tuple[str, ...] = ("read",)
     """Kinds of the application's allowed requests (`read`, `write`) that proceed if their audit record cannot be
-    queued; the gap is counted. All other requests are refused."""
+    queued; the gap is counted. All other requests are rejected."""
     audit_wait: float = 0.1
     """Seconds that a request of the application waits for space in the queue of the trail."""
     audit_durable_wait: float = 5.0
-    """Seconds that a call of the IAM and STS API waits until its record is on disk; then it is refused."""
+    """Seconds that a call of the IAM and STS API waits until its record is on disk; then it is rejected."""
     audit_queue_size: int = 10_000
-    """Maximum records in memory for the writer thread of the trail, in each lane; denials have half of it,
+    """Maximum records in each queue of the writer thread. The queue of denials has half of it, the queue of
     unauthenticated callers a quarter."""
     audit_flush_seconds: float = 1.0
-    """Maximum seconds until a record is flushed to disk if no request waits for it, which is what a power failure can
-    lose; 0 leaves flushing to the operating system."""
+    """Maximum seconds until a record is flushed to disk if no request waits for it. A power failure can lose the
+    records of this time. 0 leaves flushing to the operating system."""
     audit_retention_days: int = 0
-    """Days after which records of the trail are deleted, by whole segments; 0 keeps them forever."""
+    """Days after which records of the trail are deleted, in whole segments; 0 keeps them forever."""
     audit_retention_grace_days: int = 7
     """Additional days for records that a consumer group has not acknowledged; then they are deleted unread."""
     audit_key_file: str = ""
-    """File with the signing keys of the audit trail's checkpoints, one per line; the first signs. `iam-guard init`
-    creates it next to an SQLite store."""
+    """File with the keys that sign the checkpoints of the audit trail, one per line; the first one signs. `iam-guard
+    init` creates it next to an SQLite store."""
     audit_verifier_keys: tuple[str, ...] = ()
-    """Public keys (`name+id+base64`) that verify checkpoints of the audit trail, in addition to those of the file."""
+    """Public keys (`name+id+base64`) that verify checkpoints of the audit trail, in addition to those in the file."""
     audit_sinks: tuple[str, ...] = field(default=(), repr=False)
-    """Further sinks that the records of a trail are delivered to, at least once: URLs of `nats`, `nats+tls`, `https` (a
-    webhook), `otlp+https`, `otlp+http`, `file`, or `-` for standard output, each with its options after `#`."""
+    """Sinks that get every record of the trail at least once, as URLs of the schemes `nats`, `nats+tls`, `https` (a
+    webhook), `otlp+https`, `otlp+http` and `file`, or `-` for standard output. Options of a sink follow after `#`."""
     audit_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets (`whsec_` and base64) that sign webhooks whose URL has no `secret_file`; all of them sign."""
+    """Secrets (`whsec_` and base64) that sign webhooks whose URL has no option `secret_file`. All of them sign."""
     audit_drop: tuple[str, ...] = ()
     """Members removed from records, as JSON pointers: `/userAgent`, `/iamGuard/reasons/*/line`, where `*` matches any
     member or element."""
     audit_mask: tuple[str, ...] = ()
     """Members whose values are replaced by `[redacted]` in records, as JSON pointers."""
     audit_pseudonyms: tuple[str, ...] = ()
-    """Members whose values become pseudonyms in records, as JSON pointers; masked if the account has no key."""
+    """Members whose values are replaced by pseudonyms in records, as JSON pointers. They are masked if the account has
+    no key."""
     audit_pseudonym_key_file: str = ""
-    """File with the pseudonym keys of the accounts; next to an SQLite store by default. Created by
-    `iam-guard audit pseudonym-key`."""
+    """File with the pseudonym keys of the accounts, by default next to an SQLite store. `iam-guard audit pseudonym-key`
+    creates it."""
     audit_sample_reads: float = 1.0
-    """Fraction of records that is kept of the application's allowed read requests; omitted records are counted in the
-    trail."""
+    """Fraction of the application's allowed read requests that are recorded, above 0 and up to 1. The trail has the
+    number of omitted records."""
     store_timeout: float = 0.75
-    """Seconds within which a query to the store returns or fails, including the connection. Lists and changes have this
-    time for each connection."""
+    """Seconds within which a query to the store returns or fails, including the time to connect. For lists and changes,
+    the limit applies to connecting only."""
     epoch_poll: float = 0.5
-    """Seconds between two polls of the store's epoch."""
+    """Seconds between two polls of the store for changes."""
     max_staleness: float = 300.0
-    """Seconds to continue with cached data while the store cannot be reached; then everything is denied."""
+    """Seconds for which cached data is used while the store cannot be reached; then every request is denied."""
     shadow_actions: tuple[str, ...] = ("*",)
-    """Actions that shadow mode also decides with the candidate, for example `docs:*`."""
+    """Actions that shadow mode decides with the candidate policies, too, for example `docs:*`."""
     replay_memory: int = 0
-    """Number of signatures that each process records to refuse replayed requests; 0 turns this off. If it is full, new
-    signatures are refused."""
+    """Number of signatures that each process remembers to reject replayed requests; 0 turns this off. While the memory
+    is full, signed requests get 503."""
     cache_size: int = 10_000
     """Maximum entries of each cache of credentials, principals, accounts and resources."""
     issuer_url: str = ""
-    """Public URL of the IAM API, for example `https://iam.example.com`; the issuers of identity tokens are below it."""
+    """Public URL of the IAM API, for example `https://iam.example.com`. The issuer of each account's identity tokens is
+    a path below it."""
     sealing_keys: tuple[str, ...] = field(default=(), repr=False)
-    """Base64 AES-256 keys that encrypt secrets at rest; the first encrypts, all of them decrypt."""
+    """Keys that encrypt secrets at rest: AES-256, in base64. The first key encrypts, all of them decrypt."""
     sealing_key_file: str = ""
     """File with one sealing key per line; `iam-guard init` creates it next to an SQLite store."""
 
     oidc_roles: tuple[str, ...] = ()
-    """Rules that choose the role of an OIDC bearer token; the first match is used: `ISSUER CLAIM=PATTERN ROLE_ARN` with
-    `*` as wildcard, or `ISSUER CLAIM` for a claim that is the role's ARN."""
+    """Rules that select the role for an OIDC bearer token: `ISSUER CLAIM=PATTERN ROLE_ARN`, with `*` as wildcard, or
+    `ISSUER CLAIM` if the claim contains the role's ARN. The first match is used."""
     oidc_role_header: str = ""
-    """Header in which the client of an OIDC token may name the role instead; empty for none."""
+    """Header in which a client with an OIDC token may name the role instead; empty for none."""
     oidc_algorithms: tuple[str, ...] = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
     """Accepted signature algorithms of tokens; `PS256`, `PS384`, `PS512` and `EdDSA` can be added."""
     oidc_addresses: tuple[str, ...] = ()
-    """Addresses of issuers that are not public, `ISSUER=ADDRESS`: a private address, or `http://` at loopback."""
+    """Addresses of issuers without a public address, as `ISSUER=ADDRESS`: a private address, or `http://` at
+    loopback."""
     oidc_ca_file: str = ""
-    """File with CA certificates (PEM) that are trusted for issuers, in addition to the system's."""
+    """File with CA certificates (PEM) that are trusted for issuers, in addition to the system's certificates."""
     oidc_timeout: float = 5.0
-    """Seconds to wait for a response of an issuer."""
+    """Seconds to wait for a response from an issuer."""
     oidc_refresh: float = 900.0
     """Seconds after which an issuer's keys are fetched again."""
     oidc_cooldown: float = 15.0
     """Minimum seconds between two attempts to fetch an issuer's keys."""
     oidc_max_staleness: float = 86_400.0
-    """Seconds to continue with an issuer's cached keys while it cannot be reached; then its tokens are refused."""
+    """Seconds for which an issuer's cached keys are used while it cannot be reached; then its tokens are rejected."""
     oidc_leeway: float = 60.0
     """Maximum difference in seconds between an issuer's clock and the server's."""
 
