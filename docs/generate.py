@@ -27,6 +27,7 @@ from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.policy.finding_codes import Level
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # run as a script, and loaded by the tests
+from commands import command_line_page
 from operations import operation_rows, refused_rows
 from page import page, table
 from policy_types import policy_types_page
@@ -350,6 +351,7 @@ def import_layers() -> Sequence[str]:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "reference/command-line.md": command_line_page,
     "reference/settings.md": settings_page,
     "reference/errors.md": errors_page,
     "reference/condition-operators.md": operators_page,

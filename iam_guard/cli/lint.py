@@ -47,7 +47,12 @@ _LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
     help="Ignore a code, everywhere or in matching files, policies or Sids.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github", "sarif"]),
+    default="text",
+    show_default=True,
+    help="Write this format.",
 )
 @click.option("--json", "as_json_too", is_flag=True, help="Write JSON, like --format json.")
 @relaxed_gc()

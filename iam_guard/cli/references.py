@@ -35,8 +35,15 @@ REFERENCE = click.option(
 
 
 @click.command()
-@click.argument("app", metavar="MODULE:APP", required=False)
-@click.option("--format", "form", type=click.Choice(["md", "html", "json"]), default="md", show_default=True)
+@click.argument("app", metavar="[MODULE:APP]", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["md", "html", "json"]),
+    default="md",
+    show_default=True,
+    help="Write this format.",
+)
 @click.option(
     "--service", "names", multiple=True, help="Write only the service with this prefix; `iam` and `sts` are built in."
 )
