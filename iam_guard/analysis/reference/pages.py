@@ -67,7 +67,7 @@ def _opening(reference: ServiceReference) -> str:
 
 def _tables(reference: ServiceReference) -> Iterator[_Table]:
     actions = [_action_row(action) for action in reference.actions]
-    yield _Table("Actions", "An action without a resource type takes `*` alone.", _ACTIONS_HEAD, actions)
+    yield _Table("Actions", "Actions without a resource type require `*` as the resource.", _ACTIONS_HEAD, actions)
     if reference.resource_types:
         head, rows = ["Resource type", "ARN", "Condition keys"], []
         are_described = any(resource_type.description for resource_type in reference.resource_types)

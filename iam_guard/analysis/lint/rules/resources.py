@@ -37,7 +37,7 @@ def action_without_resource(subject: Subject) -> Iterator[Fault]:
         for index, written in enumerate(statement.actions or ()):
             matching = subject.references.matching_actions(written)
             if matching and not any(_may_take(subject, matching, entry) for entry in entries):
-                needed = _supported_arns(matching) or ", it takes `*` alone"
+                needed = _supported_arns(matching) or ", which requires the resource `*`"
                 message = f"no resource of the statement applies to {quoted(written)}{needed}"
                 yield Fault("MISSING_RESOURCE_FOR_ACTION", message, place(statement, "Action", index))
 
