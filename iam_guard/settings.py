@@ -69,7 +69,7 @@ class Settings:
     audit_durable_wait: float = 5.0
     """Seconds that a call of the IAM and STS API waits until its record is on disk; then it is rejected."""
     audit_queue_size: int = 10_000
-    """Maximum records in each queue of the writer thread. The queue of denials has half of it, the queue of
+    """Maximum records in each lane of the queue for the writer thread. The lane of denials has half of it, the lane of
     unauthenticated callers a quarter."""
     audit_flush_seconds: float = 1.0
     """Maximum seconds until a record is flushed to disk if no request waits for it. A power failure can lose the

@@ -20,10 +20,10 @@ from iam_guard.model.own_services import PREFIXES
 class OnFailure(Enum):
     """What happens to the request."""
 
-    REFUSE = "503, nothing is done"
+    REFUSE = "503; the request is not carried out"
     CONTINUE = "proceeds; a gap is counted"
     STAY_DENIED = "stays denied; a gap is counted"
-    REPORT = "503, though it is done; the record is written as soon as possible, or a gap is counted"
+    REPORT = "503, although the call was carried out; the record is written later, or a gap is counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class RecordClass:
 
 ADMIN = RecordClass(
     "admin",
-    "allowed calls to our own services, read-only or not: administration, policy changes, session issue",
+    "allowed calls of the IAM and STS API, read-only or not",
     is_durable=True,
     on_failure=OnFailure.REFUSE,
 )
 WRITE = RecordClass(
     "write",
-    "allowed actions of the application that change something, and all with an unrecognized name",
+    "allowed actions of the application whose name is not read-only",
     is_durable=False,
     on_failure=OnFailure.REFUSE,
 )
@@ -60,14 +60,14 @@ READ = RecordClass(
 )
 CHANGE = RecordClass(
     "change",
-    "completed changes and issued sessions: by calls to our own services, the application or its operator",
+    "completed changes and issued sessions, by the API, the application or its operator",
     is_durable=True,
     on_failure=OnFailure.REPORT,
 )
 DENIAL = RecordClass(
     "denial",
-    "denials, refused credentials, requests that were refused before a decision, calls to our own services that failed"
-    " or changed nothing",
+    "denials, rejected credentials, requests that were rejected before a decision, and API calls that failed or changed "
+    "nothing",
     is_durable=False,
     on_failure=OnFailure.STAY_DENIED,
 )
