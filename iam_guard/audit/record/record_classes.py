@@ -66,8 +66,8 @@ CHANGE = RecordClass(
 )
 DENIAL = RecordClass(
     "denial",
-    "denials, rejected credentials, requests that were rejected before a decision, and API calls that failed or changed "
-    "nothing",
+    "denials, rejected credentials, requests that were rejected before a decision, and API calls that failed or "
+    "changed nothing",
     is_durable=False,
     on_failure=OnFailure.STAY_DENIED,
 )
