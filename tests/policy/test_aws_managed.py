@@ -233,7 +233,7 @@ def coverage() -> str:
         + "".join(f"| {what} | {number:,} | {different} |\n" for what, number, different in _counted())
         + "\n| Operator | Conditions |\n|---|---:|\n"
         + "".join(f"| `{name}` | {number:,} |\n" for name, number in sorted(operators.items()))
-        + f"\nNot in any of them: {', '.join(f'`{name}`' for name in unused)}.\n"
+        + f"\nNo AWS managed policy uses these operators: {', '.join(f'`{name}`' for name in unused)}.\n"
     )
 
 
