@@ -17,10 +17,10 @@ export NO_MKDOCS_2_WARNING := 1
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check bench docs dist mutants clean FORCE
 
-help: ## Say what can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.installed ## Start the example service, drive it with real clients, show every decision
+demo: $(VENV)/.installed ## Start the example service, call it with real clients, show every decision
 	$(BIN)/python examples/documents/demo.py $(if $(SERVING),--serve)
 
 test: $(VENV)/.installed-dev ## Run the tests but the slow kinds; ARGS=--changed: those that a change affects
@@ -29,7 +29,7 @@ test: $(VENV)/.installed-dev ## Run the tests but the slow kinds; ARGS=--changed
 test-all: $(VENV)/.installed-dev $(CLIENTS)/.installed ## Run all tests, the slow kinds too: other programs, crashes, distributions
 	$(PYTEST) $(ARGS)
 
-check: $(VENV)/.installed-dev ## The front door: style, types, layers, names, words, docs
+check: $(VENV)/.installed-dev ## Check style, types, layers, names, words and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -41,10 +41,10 @@ check: $(VENV)/.installed-dev ## The front door: style, types, layers, names, wo
 	$(BIN)/python -m pytest --quiet -n auto tests/docs
 
 # An environment of its own: two of the peers install a package called `tests`, which would hide ours.
-bench: $(VENV)-bench/.installed ## Run the benchmarks beside the peers, into benchmarks/results/ (some minutes)
+bench: $(VENV)-bench/.installed ## Compare with other libraries, and write benchmarks/results/ (some minutes)
 	$(VENV)-bench/bin/python benchmarks/run.py $(ARGS)
 
-docs: $(VENV)/.installed-dev ## Make the reference pages and build the site into site/
+docs: $(VENV)/.installed-dev ## Generate the reference pages and build the site into site/
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs $(if $(SERVING),serve,build --quiet --strict)
 
@@ -53,12 +53,12 @@ dist: $(VENV)/.installed-dev ## Build wheels and source archives into dist/, che
 	$(BIN)/python -m tools.dist
 
 # Small numbers of generated cases: a mutant that only chance would find is a case that is missing.
-mutants: $(VENV)/.installed-dev ## Change the code that decides in 3,500 ways, and see whether the tests notice (an hour)
+mutants: $(VENV)/.installed-dev ## Change the deciding code in 3,600 ways, and list what no test detects (an hour)
 	$(INSTALL) --group mutation
 	IAM_GUARD_EXPLAINED_CASES=200 $(BIN)/mutmut run
 	$(BIN)/mutmut results
 
-clean: ## Remove what the other targets made, environments included
+clean: ## Remove everything that the other targets made, including environments
 	rm -rf .venv .venv-* build dist site mutants
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find iam_guard integrations examples tests tools docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
