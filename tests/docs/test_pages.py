@@ -144,10 +144,13 @@ def test_root_document_links_resolve(path: Path) -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_changelog_begins_with_unreleased() -> None:
-    """Keep a Changelog: newest first, with an Unreleased section."""
+def test_changelog_has_dated_versions() -> None:
+    """Keep a Changelog: each version with its date, the newest first, below the unreleased changes if there are any."""
     titles = re.findall(r"^## (.+)$", page("../CHANGELOG.md"), re.MULTILINE)
-    assert titles[0] == "[Unreleased]"
+    versions = [title for title in titles if title != "[Unreleased]"]
+    assert titles in (versions, ["[Unreleased]", *versions])
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", title) for title in versions)
+    assert versions == sorted(versions, key=lambda title: [*map(int, title.split()[0].split("."))], reverse=True)
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test"])
