@@ -331,11 +331,13 @@ def layers_picture() -> str:
     style = (
         "rect{fill:#eef1fb;stroke:#4051b5}text{font:15px monospace;text-anchor:middle;fill:#1c2350}"
         "path{fill:none;stroke:#4051b5;stroke-width:1.5}"
+        "@media(prefers-color-scheme:dark){rect{fill:#262c45;stroke:#8c9eff}text{fill:#e6e8f2}path{stroke:#8c9eff}}"
     )
     total = 16 + len(layers) * step
+    size = f'width="{width}" height="{total}" viewBox="0 0 {width} {total}"'
     title = "The layers of iam_guard; a package imports only from the layers below its own"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" role="img" aria-label="{title}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{title}">\n'
         f"<title>{title}</title>\n<style>{style}</style>\n" + "\n".join(drawn) + "\n</svg>\n"
     )
 

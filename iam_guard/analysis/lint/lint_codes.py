@@ -48,7 +48,7 @@ _DATE = "write `2026-01-31T00:00:00Z`, or epoch seconds"
 _SHORTEN = "shorten the policy, or split it"
 _VARIABLE = "write `${key}` or `${key, 'default'}`"
 _EMPTY_CONDITION = "name the values, or remove the key"
-_PRIVATE = "correct if callers come from inside your network; AWS's own services see public addresses only"
+_PRIVATE = "keep it if callers come from inside your network; AWS's own services see only public addresses"
 
 HINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -70,7 +70,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "EMPTY_ARRAY_CONDITION_IFEXISTS": _EMPTY_CONDITION,
         "EMPTY_ARRAY_PRINCIPAL": "name the principals, or remove the statement",
         "EMPTY_ARRAY_RESOURCE": "name the resources, or remove the statement",
-        "EMPTY_OBJECT_CONDITION": "remove it: it is no condition",
+        "EMPTY_OBJECT_CONDITION": "remove it: an empty object is not a condition",
         "EMPTY_OBJECT_PRINCIPAL": "name the principals: the empty object matches none",
         "EMPTY_SID_VALUE": "name the statement, or remove `Sid`",
         "EMPTY_VARIABLE": _VARIABLE,
@@ -91,11 +91,11 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "INVALID_POLICY_ELEMENT": "correct the name of the element, or remove it; letter case matters",
         "INVALID_PRINCIPAL_FORMAT": "write an account id, the ARN of a user, role or session, or a unique id",
         "INVALID_PRINCIPAL_KEY": "write `AWS`, `Service`, `Federated` or `CanonicalUser`",
-        "INVALID_SERVICE": "write the service of the ARN out",
+        "INVALID_SERVICE": "write the service of the ARN in full",
         "INVALID_SERVICE_CONDITION_KEY": "correct the key, or declare it with `Service.declare_condition_key`",
         "INVALID_SERVICE_IN_ACTION": "correct the prefix, or pass the service's reference with `--reference`",
         "INVALID_SERVICE_PRINCIPAL_FORMAT": "write a name such as `events.amazonaws.com`",
-        "INVALID_VARIABLE_FOR_OPERATOR": "use a string or ARN operator, or write the value out",
+        "INVALID_VARIABLE_FOR_OPERATOR": "use a string or ARN operator, or write the value in full",
         "INVALID_VERSION": "write `2012-10-17`",
         "JSON_SYNTAX_ERROR": "fix the syntax; the rest could not be checked",
         "MISMATCHED_ACTION_FOR_PRINCIPAL": "allow the operation of that kind of provider",
@@ -149,7 +149,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "UNSUPPORTED_SPACE_IN_VARIABLE": _VARIABLE,
         "UNSUPPORTED_WILDCARD_IN_PRINCIPAL": 'write the whole principal, or "*" alone with a condition',
         "UNTRUSTWORTHY_CONDITION_KEY": "use a condition key that the caller cannot choose",
-        "VARIABLE_UNSUPPORTED_IN_ELEMENT": "write it out: variables work in the last ARN field and in conditions",
+        "VARIABLE_UNSUPPORTED_IN_ELEMENT": "write the value: variables work only in the last ARN field and in conditions",
         "VARIABLE_UNSUPPORTED_IN_VERSION": 'write `"Version": "2012-10-17"`',
         "WILDCARD_WITHOUT_LIKE_OPERATOR": "use `StringLike`, or remove the wildcard",
         **{

@@ -39,13 +39,13 @@ _ORGANIZATION = "the account is in an organization"
 _DIRECT_SERVICE = "a service principal calls directly"
 _BEHALF = "a service principal calls directly on behalf of a resource"
 _ENDPOINT = "the request comes through a VPC endpoint"
-_FORWARDED = "a service re-uses the caller's credentials"
+_FORWARDED = "a service reuses the caller's credentials"
 _EC2 = "EC2 instance-role credentials"
 _WORKLOAD = "credentials delivered to that workload"
 _TRUSTED_IDENTITY = "the session carries a trusted identity context"
 _ASSUME = "the call assumes a role and passes it"
 _BEARER = "bearer tokens and GetWebIdentityToken"
-_FEDERATION = "the federation call, and sessions of it where AWS keeps the key"
+_FEDERATION = "the federation call, and its sessions if AWS keeps the key"
 
 KEYS: tuple[KeyRow, ...] = (
     *_rows(  # E.1
