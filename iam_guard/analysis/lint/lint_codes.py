@@ -149,7 +149,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "UNSUPPORTED_SPACE_IN_VARIABLE": _VARIABLE,
         "UNSUPPORTED_WILDCARD_IN_PRINCIPAL": 'write the whole principal, or "*" alone with a condition',
         "UNTRUSTWORTHY_CONDITION_KEY": "use a condition key that the caller cannot choose",
-        "VARIABLE_UNSUPPORTED_IN_ELEMENT": "write the value: variables work only in the last ARN field and in conditions",
+        "VARIABLE_UNSUPPORTED_IN_ELEMENT": "write the value: variables work in the last ARN field and in conditions",
         "VARIABLE_UNSUPPORTED_IN_VERSION": 'write `"Version": "2012-10-17"`',
         "WILDCARD_WITHOUT_LIKE_OPERATOR": "use `StringLike`, or remove the wildcard",
         **{

@@ -115,7 +115,7 @@ KEYS: tuple[KeyRow, ...] = (
         ("aws:ViaAWSService", "Bool", "1", _ALWAYS),
         ("aws:CalledViaAWSMCP", "String", "1", "an AWS MCP service forwards the caller's request"),
         ("aws:ViaAWSMCPService", "Bool", "1", "an AWS MCP service forwards the caller's request"),
-        ("aws:IsMcpServiceAction", "Bool", "1", "an AWS MCP service authorizes an action of its own"),
+        ("aws:IsMcpServiceAction", "Bool", "1", "an AWS MCP service authorizes its own action"),
         ("aws:CurrentTime", "Date", "1", _ALWAYS),
         ("aws:EpochTime", "Date", "1", _ALWAYS),
         ("aws:referer", "String", "1", "the header is sent"),
