@@ -59,7 +59,8 @@ def policy_types_page() -> str:
         "`NotAction`. Depending on the rule, an invalid document is rejected when it is parsed, rejected when it is "
         "saved, or only reported by `check`.\n\n"
         + table(("Element", *PolicyType), [(f"`{name}`", *uses.values()) for name, uses in USES.items()]),
-        "Callers": "Which types of policies apply to which caller. *required*: without such a policy, the request is "
+        "Callers": "Which types of policies apply to which caller, if there are such policies. "
+        "*required*: without such a policy, the request is "
         "denied; the role trust policy is required to assume the role.\n\n"
         + table(("Caller", *PolicyType), [(who, *_weights(caller)) for who, caller in CALLERS.items()])
         + "\nReasons why a type does not apply, and further exceptions for resource control policies:\n\n"
