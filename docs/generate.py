@@ -77,12 +77,12 @@ def settings_page() -> str:
     )
 
 
-_SETTINGS_HEAD = ("Argument", "Variable", "Type", "Default", "Meaning")
+_SETTINGS_HEAD = ("Argument and variable", "Type and default", "Meaning")
 
 
 def _setting_row(item: Field[Any], meaning: str) -> Sequence[str]:
-    variable = f"`{settings.PREFIX}{item.name.upper()}`"
-    return f"`{item.name}`", variable, _kind(item), _default(item), meaning
+    names = f"`{item.name}`<br>`{settings.PREFIX}{item.name.upper()}`"
+    return names, f"{_kind(item)}<br>{_default(item)}", meaning
 
 
 def field_docstrings(source: str, class_name: str) -> Mapping[str, str]:
@@ -112,10 +112,18 @@ def _default(item: Field[Any]) -> str:
             return "empty"
         case tuple(members):
             return f"`{','.join(members)}`"
+        case int(number) if number >= 1024 and number % 1024 == 0:
+            return f"`{number}` ({_binary(number)})"
         case float(number):
             return f"`{number:g}`"
         case value:
             return f"`{value}`"
+
+
+def _binary(number: int) -> str:
+    """Return a number of bytes with its unit."""
+    power = next(power for power in (3, 2, 1) if number % 1024**power == 0)
+    return f"{number // 1024**power} {('KiB', 'MiB', 'GiB')[power - 1]}"
 
 
 # --- errors ------------------------------------------------------------------------------------------------------
