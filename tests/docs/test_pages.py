@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import PAGES, error_family, field_docstrings, outdated, write
+from docs.generate import PAGES, error_family, outdated, write
 from docs.policy_types import CALLERS
+from docs.settings_reference import field_docstrings
 from iam_guard.analysis.lint.lint_codes import HINTS
 from iam_guard.cli.group import COMMANDS
 from iam_guard.evaluation.matching.condition_keys import KEYS

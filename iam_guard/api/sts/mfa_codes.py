@@ -20,7 +20,7 @@ from iam_guard.store.schema import mfa_devices
 
 _INCOMPLETE = "must provide both MFA serial number and one time pass code."
 _UNKNOWN = "unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
-_BLOCKED = "too many wrong one time pass codes were shown for this device, try again in some minutes."
+_BLOCKED = "too many wrong one time pass codes for this device, try again in some minutes."
 
 
 class MfaCode(NamedTuple):
