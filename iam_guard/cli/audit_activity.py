@@ -128,7 +128,7 @@ def _catalogues(app: str | None) -> list[Any]:
 
 
 def _unused(activity: Activity, against: str, templates: ArnTemplates) -> UnusedAccess:
-    own = import_module("iam_guard.api.service_actions").OWN_ACTIONS
+    own = import_module("iam_guard.api.protocol.dispatch").own_actions()
     with closing(open_store(against, load(), create=False)) as opened:
         return unused_access(activity, attached_policies_of(activity, opened), {*templates.actions, *own})
 

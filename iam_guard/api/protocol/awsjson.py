@@ -18,12 +18,9 @@ _GRAMMAR = JsonGrammar("unixtimestamp")
 
 @dataclass(frozen=True, slots=True)
 class JsonCodec:
-    """Parses requests to one service, and serializes its responses."""
-
     api: Api
 
     def parse(self, request: WireRequest) -> WireCall:
-        """Parse the operation and its parameters. Raises `WireFault`."""
         operation = self._operation(request)
         if request.media_type() != _JSON:
             raise MalformedBody(f"expected the content type `{_JSON}`")
@@ -38,14 +35,12 @@ class JsonCodec:
         return operation
 
     def response(self, operation: Operation, result: Parameters, request_id: str) -> WireResponse:
-        """Serialize the output of an operation."""
         body = {} if operation.output is None else write(operation.output, result, _GRAMMAR)
         return WireResponse(operation.status, _headers(request_id), write_object(body))
 
-    def error_response(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireResponse:
-        """Serialize an error; `details` are the error's further members in the model."""
+    def error_response(self, error: IamGuardError, request_id: str) -> WireResponse:
         wire = wire_error(error, self.api)
-        members = {message_name(wire, self.api): wire.message, **wire.body(details or {}, request_id)}
+        members = {message_name(wire, self.api): wire.message, **wire.body(request_id)}
         written = members if wire.shape is None else write(wire.shape, members, _GRAMMAR)
         return WireResponse(wire.status, _headers(request_id), write_object({"__type": wire.code, **written}))
 

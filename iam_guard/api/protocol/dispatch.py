@@ -7,18 +7,50 @@ service's operations and model are loaded on first use, so that a server starts 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import Protocol
 
 from iam_guard.api.operation import Service
-from iam_guard.api.protocol.messages import WireRequest
-from iam_guard.api.protocol.protocols import Codec, codec_of
+from iam_guard.api.protocol.awsjson import JsonCodec
+from iam_guard.api.protocol.messages import Parameters, WireCall, WireRequest, WireResponse
+from iam_guard.api.protocol.query import QueryCodec
+from iam_guard.api.protocol.restjson import RestJsonCodec
+from iam_guard.api.protocol.service_model import Api, Operation, load_api
 from iam_guard.authn.credential_verifier import AnyCredential, signed_service
-from iam_guard.errors import SignatureDoesNotMatch
+from iam_guard.errors import IamGuardError, SignatureDoesNotMatch
 from iam_guard.model.own_services import SERVED, SERVICES
 
 _BY_VERSION = {service.version: service.prefix for service in SERVICES if service.version}
+
+
+class Codec(Protocol):
+    """The interface of all protocols, for one service."""
+
+    @property
+    def api(self) -> Api:
+        """Return the service's model."""
+
+    def parse(self, request: WireRequest) -> WireCall:
+        """Parse the operation and its parameters. Raises `WireFault`."""
+
+    def response(self, operation: Operation, result: Parameters, request_id: str) -> WireResponse:
+        """Serialize the output of an operation."""
+
+    def error_response(self, error: IamGuardError, request_id: str) -> WireResponse:
+        """Serialize an error, with the further members that the model has for it."""
+
+
+CODECS: Mapping[str, Callable[[Api], Codec]] = {"query": QueryCodec, "json": JsonCodec, "rest-json": RestJsonCodec}
+
+
+@cache
+def codec_of(service: str) -> Codec:
+    """Return the codec of a service, by its name in boto3; the model is loaded at the first call."""
+    api = load_api(service)
+    return CODECS[api.protocol](api)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +72,11 @@ def service_of(prefix: str) -> Service:
     module, table = SERVED[prefix]
     service: Service = getattr(import_module(module), table)
     return service
+
+
+def own_actions() -> frozenset[str]:
+    """Return the actions of all served services."""
+    return frozenset(f"{prefix}:{name}" for prefix in SERVED for name in service_of(prefix).operations)
 
 
 DEFAULT = "iam"

@@ -56,10 +56,10 @@ class WireError:
     shape: Shape | None
     details: Mapping[str, object]
 
-    def body(self, details: Mapping[str, object], request_id: str) -> dict[str, object]:
+    def body(self, request_id: str) -> dict[str, object]:
         """Return the members that the model has for this error, without code and message."""
         members: Mapping[str, object] = {} if self.shape is None else self.shape.members
-        values = {"RequestId": request_id, **self.details, **details}
+        values = {"RequestId": request_id, **self.details}
         return {name: value for name, value in values.items() if name in members}
 
 

@@ -26,8 +26,6 @@ _PERCENT_ENCODED = {"iam": frozenset({"policyDocumentType"})}
 
 @dataclass(frozen=True, slots=True)
 class QueryCodec:
-    """Parses requests to one service, and serializes its responses."""
-
     api: Api
     _grammar: XmlGrammar = field(init=False, repr=False)
 
@@ -35,7 +33,6 @@ class QueryCodec:
         object.__setattr__(self, "_grammar", XmlGrammar(_PERCENT_ENCODED.get(self.api.service, ())))
 
     def parse(self, request: WireRequest) -> WireCall:
-        """Parse the operation and its parameters. Raises `WireFault`."""
         fields = read_fields(request.head.query_string, _form_of(request))
         operation = self._operation(fields)
         if operation.input is None:
@@ -54,16 +51,14 @@ class QueryCodec:
         return operation
 
     def response(self, operation: Operation, result: Parameters, request_id: str) -> WireResponse:
-        """Serialize the output of an operation."""
         content = _result(operation, result, self._grammar)
         metadata = element("ResponseMetadata", element("RequestId", xml_text(request_id)))
         body = element(f"{operation.name}Response", content + metadata, self.api.xml_namespace)
         return _xml(operation.status, body, request_id)
 
-    def error_response(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireResponse:
-        """Serialize an error; `details` are the error's further members in the model."""
+    def error_response(self, error: IamGuardError, request_id: str) -> WireResponse:
         wire = wire_error(error, self.api)
-        members = wire.body(details or {}, request_id)
+        members = wire.body(request_id)
         content = (
             element("Type", wire.fault.capitalize())
             + element("Code", xml_text(wire.code))

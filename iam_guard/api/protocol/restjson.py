@@ -54,8 +54,6 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RestJsonCodec:
-    """Parses requests to one service, and serializes its responses."""
-
     api: Api
     _routes: Sequence[Route] = field(init=False, repr=False)
 
@@ -64,7 +62,6 @@ class RestJsonCodec:
         object.__setattr__(self, "_routes", routes)
 
     def parse(self, request: WireRequest) -> WireCall:
-        """Parse the operation and its parameters. Raises `WireFault`."""
         operation, labels = self._route(request)
         if operation.input is None:
             return WireCall(operation, {})
@@ -81,13 +78,11 @@ class RestJsonCodec:
         raise UnknownOperation(f"expected the method and path of an operation of `{self.api.signing_name}`")
 
     def response(self, operation: Operation, result: Parameters, request_id: str) -> WireResponse:
-        """Serialize the output of an operation."""
         return _response(operation.output, operation.status, result, request_id)
 
-    def error_response(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireResponse:
-        """Serialize an error; `details` are the error's further members in the model."""
+    def error_response(self, error: IamGuardError, request_id: str) -> WireResponse:
         wire = wire_error(error, self.api)
-        members = {message_name(wire, self.api): wire.message, **wire.body(details or {}, request_id)}
+        members = {message_name(wire, self.api): wire.message, **wire.body(request_id)}
         return _response(wire.shape, wire.status, members, request_id, ("x-amzn-errortype", wire.code))
 
 

@@ -6,7 +6,7 @@ botocore's own data are read: models in a user's folder for the AWS CLI don't ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
@@ -55,7 +55,6 @@ class Shape:
     timestamp_format: str | None
     is_sensitive: bool
     is_union: bool
-    is_idempotency_token: bool
     required: tuple[str, ...]
     limits: Limits
     source: Any = field(repr=False)
@@ -73,7 +72,6 @@ class Shape:
             timestamp_format=wire.get("timestampFormat"),
             is_sensitive=bool(traits.get("sensitive")),
             is_union=bool(traits.get("union")),
-            is_idempotency_token=bool(traits.get("idempotencyToken")),
             required=tuple(traits.get("required", ())),
             limits=Limits(traits.get("min"), traits.get("max"), traits.get("pattern"), tuple(traits.get("enum", ()))),
             source=source,
@@ -121,26 +119,14 @@ class Shape:
 class ErrorShape:
     """An error in the model. `status` is None if the model has none."""
 
-    code: str
     status: int | None
     fault: Fault
     shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Pagination:
-    """The pagination members: `input_token` takes the last `output_token`, `limit` is the page size."""
-
-    input_token: str
-    output_token: str
-    limit: str | None
-    more_results: str | None
-    result_keys: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. `errors` are its error codes; `result_wrapper` is for the query protocol."""
+    """One operation. `result_wrapper` is for the query protocol."""
 
     name: str
     method: str
@@ -149,9 +135,7 @@ class Operation:
     input: Shape | None
     output: Shape | None
     result_wrapper: str | None
-    errors: tuple[str, ...]
     is_unsigned: bool
-    pagination: Pagination | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +160,13 @@ def load_api(service: str) -> Api:
     loader = loaders.Loader(extra_search_paths=[own_data], include_default_search_paths=False)
     try:
         description = loader.load_service_model(service, "service-2")
-        pages = loader.load_service_model(service, "paginators-1")["pagination"]
     except exceptions.UnknownServiceError:
         raise ConfigurationError(f"expected an AWS service, got `{service}`") from None
-    return api_of(service, description, pages)
+    return api_of(service, description)
 
 
-def api_of(service: str, description: Mapping[str, Any], pages: Mapping[str, Mapping[str, Any]]) -> Api:
-    """Convert a service description in botocore's format, with its paginators."""
+def api_of(service: str, description: Mapping[str, Any]) -> Api:
+    """Convert a service description in botocore's format."""
     model = import_module("botocore.model").ServiceModel(description, service)
     return Api(
         service=model.service_name,
@@ -192,12 +175,12 @@ def api_of(service: str, description: Mapping[str, Any], pages: Mapping[str, Map
         version=model.metadata["apiVersion"],
         target_prefix=model.metadata.get("targetPrefix", ""),
         xml_namespace=model.metadata.get("xmlNamespace", ""),
-        operations={name: _operation(model.operation_model(name), pages.get(name)) for name in model.operation_names},
+        operations={name: _operation(model.operation_model(name)) for name in model.operation_names},
         errors={shape.error_code: _error(shape, description["shapes"][shape.name]) for shape in model.error_shapes},
     )
 
 
-def _operation(source: Any, page: Mapping[str, Any] | None) -> Operation:
+def _operation(source: Any) -> Operation:
     output = source.output_shape
     return Operation(
         name=source.name,
@@ -207,27 +190,11 @@ def _operation(source: Any, page: Mapping[str, Any] | None) -> Operation:
         input=None if source.input_shape is None else Shape.of(source.input_shape),
         output=None if output is None else Shape.of(output),
         result_wrapper=None if output is None else output.serialization.get("resultWrapper"),
-        errors=tuple(shape.error_code for shape in source.error_shapes),
         is_unsigned=source.auth_type == "none",
-        pagination=None if page is None else _pagination(page),
     )
 
 
 def _error(source: Any, description: Mapping[str, Any]) -> ErrorShape:
     status: int | None = description.get("error", {}).get("httpStatusCode")
     is_receiver = description.get("fault") or (status or 400) >= 500  # botocore's shapes lack `fault`
-    return ErrorShape(source.error_code, status, "receiver" if is_receiver else "sender", Shape.of(source))
-
-
-def _pagination(page: Mapping[str, Any]) -> Pagination:
-    return Pagination(
-        input_token=page["input_token"],
-        output_token=page["output_token"],
-        limit=page.get("limit_key"),
-        more_results=page.get("more_results"),
-        result_keys=tuple(_as_tuple(page.get("result_key", ()))),
-    )
-
-
-def _as_tuple(value: str | Iterable[str]) -> Iterable[str]:
-    return (value,) if isinstance(value, str) else value
+    return ErrorShape(status, "receiver" if is_receiver else "sender", Shape.of(source))

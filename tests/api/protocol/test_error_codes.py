@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from iam_guard import errors
+from iam_guard.api.protocol.dispatch import codec_of
 from iam_guard.api.protocol.protocol_errors import MalformedQuery, ValidationFailure
-from iam_guard.api.protocol.protocols import codec_of
 from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.model import ServiceModel
 
+from iam_guard.api.protocol.dispatch import CODECS, codec_of
 from iam_guard.api.protocol.messages import Parameters
-from iam_guard.api.protocol.protocols import CODECS, codec_of
 from iam_guard.api.protocol.service_model import api_of, load_api
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.own_services import MODELS
@@ -71,7 +71,7 @@ def description(protocol: str) -> dict[str, Any]:
 
 def both(protocol: str) -> tuple[Any, ServiceModel]:
     """Return our codec and botocore's model of the synthetic service."""
-    return CODECS[protocol](api_of("odd", description(protocol), {})), ServiceModel(description(protocol), "odd")
+    return CODECS[protocol](api_of("odd", description(protocol))), ServiceModel(description(protocol), "odd")
 
 
 def without_empty_flat(value: Parameters) -> dict[str, Any]:
@@ -150,22 +150,10 @@ def test_result_outside_the_model_raises_configuration_error(protocol: str, resu
 
 
 def test_model_has_traits_beyond_shapes() -> None:
-    """Unsigned operations, pagination and idempotency tokens; unknown services are rejected."""
+    """Unsigned operations and signing names; unknown services are rejected."""
     sts = load_api("sts").operations
     unsigned = {name for name, operation in sts.items() if operation.is_unsigned}
     assert unsigned == {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
-    pages = load_api("iam").operations["ListUsers"].pagination
-    assert pages is not None
-    assert (pages.input_token, pages.output_token, pages.limit, pages.more_results, pages.result_keys) == (
-        "Marker",
-        "Marker",
-        "MaxItems",
-        "IsTruncated",
-        ("Users",),
-    )
-    create = load_api("accessanalyzer").operations["CreateAnalyzer"].input
-    assert create is not None
-    assert create.members["clientToken"].is_idempotency_token
     assert [load_api(service).signing_name for service in MODELS][2:5] == ["organizations", "sso", "identitystore"]
     with pytest.raises(ConfigurationError, match="expected an AWS service, got `nosuch`"):
         codec_of("nosuch")

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from iam_guard import errors
+from iam_guard.api.protocol.dispatch import codec_of
 from iam_guard.api.protocol.messages import WireRequest
 from iam_guard.api.protocol.protocol_errors import (
     MalformedBody,
@@ -19,7 +20,6 @@ from iam_guard.api.protocol.protocol_errors import (
     UnknownOperation,
     WireFault,
 )
-from iam_guard.api.protocol.protocols import codec_of
 from iam_guard.api.protocol.validation import validate
 from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received, request, sent, service_model

@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from iam_guard.api.protocol.protocols import codec_of
+from iam_guard.api.protocol.dispatch import codec_of
+from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.query import QueryCodec
 from iam_guard.api.protocol.service_model import Api, Operation, load_api
-from iam_guard.errors import IamGuardError
 from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import operation_model, received, request, sent, service_model
 from tests.api.protocol.generate import Maker
@@ -98,11 +98,12 @@ def test_botocore_parses_every_error_of_the_models(service: str, subtests: pytes
 
 def check_error(service: str, code: str) -> None:
     model = load_api(service).errors[code]
-    error = type("Raised", (IamGuardError,), {"code": code, "fault": model.fault, "wire_status": 500})
     message = "no <such> & \"entity\" '日本'"
     others = {name for name in model.shape.members if name.lower() not in ("message", "requestid")}
     details = {name: maker_of(load_api(service), (code, name)).value(model.shape.members[name]) for name in others}
-    answer = codec_of(service).error_response(error(message), REQUEST_ID, details)
+    attributes = {"code": code, "fault": model.fault, "wire_status": 500, "details": details}
+    error = type("Raised", (ValidationFailure,), attributes)
+    answer = codec_of(service).error_response(error(message), REQUEST_ID)
     parsed = received(service, answer, None)
     shape = service_model(service).shape_for_error_code(code)
     assert parsed["Error"]["Code"] == code
