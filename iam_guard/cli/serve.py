@@ -96,7 +96,7 @@ def serve(
                 for result in _fill(opened, seed, root_key, account, partition=settings.partition):
                     change_recorder_of(guard.trail).record(result)
                 snapshot = Snapshot(opened.engine) if allow_reset else None
-            _listen(api if snapshot is None else ResettableApi(api, snapshot.restore, guard), listener)
+            _listen(api if snapshot is None else ResettableApi(api, snapshot.restore), listener)
         finally:
             if snapshot is not None:
                 snapshot.close()

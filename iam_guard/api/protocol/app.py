@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -202,35 +204,22 @@ class AwsApi:
         await body.read(self.guard.settings.max_body)
 
 
+@dataclass(slots=True)
 class _ApiCall:
     """The state of one call, for its response and its audit record."""
 
-    __slots__ = (
-        "action",
-        "body",
-        "destination",
-        "facts",
-        "guard",
-        "is_audited",
-        "is_denied",
-        "primary",
-        "principal",
-        "wire_call",
-    )
-
-    def __init__(self, guard: Guard, facts: Call) -> None:
-        self.guard = guard
-        self.facts = facts
-        self.body: BufferedBody | None = None
-        self.destination: Destination = destination_of(DEFAULT)
-        self.principal: Principal | None = None
-        self.action = "iam-guard:Decide"
-        self.wire_call: WireCall | None = None
-        self.primary: Permission | None = None
-        """The permission for the operation itself, as last required."""
-        self.is_denied = False
-        """Whether the last decision was a denial, or failed; its record is then the only one."""
-        self.is_audited = False
+    guard: Guard
+    facts: Call
+    body: BufferedBody | None = None
+    destination: Destination = field(default_factory=partial(destination_of, DEFAULT))
+    principal: Principal | None = None
+    action: str = "iam-guard:Decide"
+    wire_call: WireCall | None = None
+    primary: Permission | None = None
+    """The permission for the operation itself, as last required."""
+    is_denied: bool = False
+    """Whether the last decision was a denial, or failed; its record is then the only one."""
+    is_audited: bool = False
 
     def parse(self, request: HttpRequest, body: BufferedBody, principal: Principal) -> WireCall:
         """Parse and validate the call. Raises `MissingAuthenticationToken` if it needs a signature."""

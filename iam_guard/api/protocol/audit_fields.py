@@ -8,6 +8,7 @@ model misses. Members that the model doesn't have are left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -47,12 +48,12 @@ def _redacted(shape: Shape | None, values: Mapping[str, object], pointer: str, s
     return AuditFields({} if shape is None else redactor.members(shape, values, pointer), tuple(redactor.masked))
 
 
+@dataclass
 class _Redactor:
     """Walks one input or output, and collects pointers to what it masks."""
 
-    def __init__(self, secret: frozenset[str]) -> None:
-        self._secret = secret
-        self.masked: list[str] = []
+    secret: frozenset[str]
+    masked: list[str] = field(default_factory=list)
 
     def members(self, shape: Shape, values: Mapping[str, Any], pointer: str) -> dict[str, Any]:
         members: dict[str, Any] = {}
@@ -60,7 +61,7 @@ class _Redactor:
             if value is not None and name in shape.members:
                 record_name = name[0].lower() + name[1:]
                 place = f"{pointer}/{record_name}"
-                is_secret = name in self._secret
+                is_secret = name in self.secret
                 masked_or_value = self._mask(place) if is_secret else self._value(shape.members[name], value, place)
                 members[record_name] = masked_or_value
         return members

@@ -6,28 +6,27 @@ The endpoint needs no credentials, so it exists only if requested, for a store i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from iam_guard.api.protocol.app import AwsApi
-from iam_guard.guard.guard import Guard
 
 PATH: Final = "/-/reset"
 
 
+@dataclass(frozen=True)
 class ResettableApi:
     """The API with the reset endpoint."""
 
-    def __init__(self, api: AwsApi, restore: Callable[[], None], guard: Guard) -> None:
-        self._api = api
-        self._restore = restore
-        self._guard = guard
+    api: AwsApi
+    restore: Callable[[], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:
-            await self._api(scope, receive, send)
+            await self.api(scope, receive, send)
             return
         status = 405
         if scope["method"] == "POST":
@@ -38,6 +37,6 @@ class ResettableApi:
         await send({"type": "http.response.body", "body": b""})
 
     def _reset(self) -> None:
-        self._restore()
-        self._guard.refresh()
-        self._guard.uses.forget()
+        self.restore()
+        self.api.guard.refresh()
+        self.api.guard.uses.forget()
