@@ -7,7 +7,8 @@ percent-encoded in responses.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from iam_guard.api.protocol.error_codes import wire_error
@@ -24,13 +25,13 @@ _PERCENT_ENCODED = {"iam": frozenset({"policyDocumentType"})}
 """Per service, the shapes that are percent-encoded in responses, as all clients of IAM expect."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QueryCodec:
     api: Api
-    _grammar: XmlGrammar = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_grammar", XmlGrammar(_PERCENT_ENCODED.get(self.api.service, ())))
+    @cached_property
+    def _grammar(self) -> XmlGrammar:
+        return XmlGrammar(_PERCENT_ENCODED.get(self.api.service, ()))
 
     def parse(self, request: WireRequest) -> WireCall:
         fields = read_fields(request.head.query_string, _form_of(request))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from iam_guard.api.protocol.awsjson import message_name
 from iam_guard.api.protocol.error_codes import wire_error
@@ -37,29 +38,27 @@ class _TextGrammar(JsonGrammar):
         return scalar_of("text", shape, self.timestamp_format)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One operation's method and path; the pattern matches the percent-encoded path."""
 
     operation: Operation
     pattern: re.Pattern[str]
 
-    @classmethod
-    def of(cls, operation: Operation) -> Route:
-        """Return the route for the model's URI template."""
-        pieces = _LABEL.split(operation.uri)
-        labels = [f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)]
-        return cls(operation, re.compile("".join(labels)))
+
+def _route_of(operation: Operation) -> Route:
+    """Return the route for the model's URI template."""
+    pieces = _LABEL.split(operation.uri)
+    labels = [f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)]
+    return Route(operation, re.compile("".join(labels)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RestJsonCodec:
     api: Api
-    _routes: Sequence[Route] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        routes = sorted(map(Route.of, self.api.operations.values()), key=lambda route: route.pattern.groups)
-        object.__setattr__(self, "_routes", routes)
+    @cached_property
+    def _routes(self) -> Sequence[Route]:
+        return sorted(map(_route_of, self.api.operations.values()), key=lambda route: route.pattern.groups)
 
     def parse(self, request: WireRequest) -> WireCall:
         operation, labels = self._route(request)

@@ -15,20 +15,8 @@ from typing import Any, Literal
 from iam_guard.errors import ConfigurationError, Fault
 
 Protocol = Literal["query", "json", "rest-json"]
-Kind = Literal[
-    "structure",
-    "list",
-    "map",
-    "document",
-    "string",
-    "integer",
-    "long",
-    "float",
-    "double",
-    "boolean",
-    "timestamp",
-    "blob",
-]
+Scalar = Literal["string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"]
+Kind = Literal["structure", "list", "map", "document"] | Scalar
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,18 @@ from iam_guard.errors import ConfigurationError
 Place: TypeAlias = tuple[str, ...]
 
 
-class ReadingGrammar(Protocol):
-    """The layout of values in requests. Each method raises `malformed(...)` for another layout."""
+class Grammar(Protocol):
+    """What reading and writing have in common."""
 
     def name(self, shape: Shape, member: str) -> str:
         """Return the wire name of a structure's member."""
+
+    def scalar(self, shape: Shape) -> ScalarRow:
+        """Return the conversion of a value without parts."""
+
+
+class ReadingGrammar(Grammar, Protocol):
+    """The layout of values in requests. Each method raises `malformed(...)` for another layout."""
 
     def members(self, shape: Shape, node: Any, place: Place) -> Mapping[str, Any]:
         """Return the parts of a structure by their wire names."""
@@ -33,15 +40,9 @@ class ReadingGrammar(Protocol):
     def entries(self, shape: Shape, node: Any, place: Place) -> Sequence[tuple[str, Any]]:
         """Return the parts of a map, in which every key is unique."""
 
-    def scalar(self, shape: Shape) -> ScalarRow:
-        """Return the conversion of a value without parts."""
 
-
-class WritingGrammar(Protocol):
+class WritingGrammar(Grammar, Protocol):
     """The layout of values in responses, from their written parts."""
-
-    def name(self, shape: Shape, member: str) -> str:
-        """Return the wire name of a structure's member."""
 
     def structure(self, members: Sequence[tuple[str, Shape, Any]]) -> Any:
         """Join written members: wire name, shape, written value."""
@@ -51,9 +52,6 @@ class WritingGrammar(Protocol):
 
     def map(self, entries: Sequence[tuple[Any, Any]]) -> Any:
         """Join written keys and values."""
-
-    def scalar(self, shape: Shape) -> ScalarRow:
-        """Return the conversion of a value without parts."""
 
     def finish(self, shape: Shape, written: Any) -> Any:
         """Apply what is specific to one shape, after its value was written."""

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 from iam_guard.api.protocol.audit_fields import SECRET
 from iam_guard.api.protocol.model_patterns import matches
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
-from iam_guard.api.protocol.service_model import Limits, Operation, Shape
+from iam_guard.api.protocol.service_model import Limits, Operation, Scalar, Shape
 
 MAX_FAILURES = 10
 MAX_QUOTED = 1024
 _PEM = "-----BEGIN "
-_SCALARS = frozenset({"string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"})
+_SCALARS = frozenset(get_args(Scalar))
 _NUMBERS = frozenset({"integer", "long", "float", "double"})
 
 
