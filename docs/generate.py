@@ -17,7 +17,6 @@ from iam_guard.analysis.lint.lint_codes import HINTS, NEED_REFERENCE, OWN_LEVELS
 from iam_guard.analysis.lint.report import WORDS
 from iam_guard.analysis.reference.json_form import reference_json
 from iam_guard.analysis.reference.pages import markdown
-from iam_guard.api.iam.root_tasks import ROOT_TASKS
 from iam_guard.evaluation.matching.condition_keys import KEYS
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.policy.finding_codes import Level
@@ -27,6 +26,7 @@ from commands import command_line_page
 from operations import operation_rows, refused_rows
 from page import page, table
 from policy_types import policy_types_page
+from root_tasks import ROOT_TASKS
 from service_references import iam_reference, sts_reference
 from settings_reference import settings_page
 
@@ -227,7 +227,7 @@ def root_user_page() -> str:
         "- It can have up to two access keys and up to eight MFA devices."
     )
     rows = [(row.task, row.here or "only in AWS") for row in ROOT_TASKS]
-    return page("iam_guard/api/iam/root_tasks.py", "The root user", introduction, table(("Task", "How to do it"), rows))
+    return page("docs/root_tasks.py", "The root user", introduction, table(("Task", "How to do it"), rows))
 
 
 # --- the layers --------------------------------------------------------------------------------------------------
