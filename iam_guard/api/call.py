@@ -10,8 +10,10 @@ from typing import Any, Protocol, TypeAlias
 from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.store.identifiers import PREFIXES, UniqueIds
-from iam_guard.store.records import Records
+from iam_guard.model.request import Resource
+from iam_guard.store.identifiers import PREFIXES, UniqueIds, iam_arn, root_arn
+from iam_guard.store.records import Records, Row
+from iam_guard.store.schema import accounts
 from iam_guard.store.sealing import Sealer
 
 Input: TypeAlias = Mapping[str, Any]
@@ -48,6 +50,27 @@ class ServiceCall:
     @property
     def is_root(self) -> bool:
         return self.caller.type is PrincipalType.ROOT
+
+    @property
+    def time(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
+
+    @property
+    def root_arn(self) -> str:
+        return root_arn(self.partition, self.account)
+
+    def arn(self, kind: str, path: str, name: str) -> str:
+        """Return the ARN of an entity of the account (P-1)."""
+        return iam_arn(self.partition, self.account, kind, path, name)
+
+    def resource(self, arn: str, row: Row | None = None) -> Resource:
+        """Return a resource of the account, with the tags of its row."""
+        return Resource(arn, account=self.account, tags={} if row is None else row["tags"])
+
+    def account_value(self, column: str) -> Any:
+        """Return a column of the account; None if the account was deleted."""
+        account = self.records.one(accounts, id=self.account)
+        return None if account is None else account[column]
 
     def new_id(self, kind: str, names: str) -> str:
         """Return a new unique id with the prefix of `kind` (P-4). A derived id is computed from `names`."""

@@ -73,7 +73,7 @@ Authorize: TypeAlias = Callable[[Permission], object]
 
 def all_resources(call: ServiceCall, parameters: Input) -> Resource:
     """Return `*`, for operations without a resource."""
-    return Resource("*", account=call.account)
+    return call.resource("*")
 
 
 def tag_permission(action: str, target: Target, keys: KeySource) -> Further:

@@ -45,8 +45,8 @@ class IdentityTokenKey(NamedTuple):
 
 def issuer_of(call: ServiceCall) -> str | None:
     """Return the account's issuer; None if outbound federation is disabled."""
-    account = call.records.one(accounts, id=call.account)
-    return None if account is None else account["outbound_issuer"]
+    issuer: str | None = call.account_value("outbound_issuer")
+    return issuer
 
 
 def enable_issuer(call: ServiceCall) -> str:

@@ -11,7 +11,6 @@ from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import PRESENT
 from iam_guard.store.schema import (
     access_keys,
-    accounts,
     attachments,
     identities,
     instance_profiles,
@@ -24,7 +23,6 @@ from iam_guard.store.schema import (
     signing_certificates,
 )
 
-_TOKEN_VERSIONS: Final = {"v1Token": 1, "v2Token": 2}
 _POLICY_VERSIONS_IN_USE: Final = 10_000
 """AWS's quota. It can't be reached here, where policies and attachments have quotas."""
 
@@ -91,6 +89,5 @@ def _of_the_root_user(call: ServiceCall) -> dict[str, int]:
 
 
 def _settings(call: ServiceCall) -> dict[str, int]:
-    account = call.records.one(accounts, id=call.account)
-    version = None if account is None else account["sts_token_version"]
-    return {"GlobalEndpointTokenVersion": _TOKEN_VERSIONS.get(version or "v1Token", 1)}
+    version = call.account_value("sts_token_version")
+    return {"GlobalEndpointTokenVersion": 2 if version == "v2Token" else 1}

@@ -10,17 +10,16 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import identity_arn
 from iam_guard.api.service_errors import ReportExpired, ReportNotPresent
-from iam_guard.store.identifiers import root_arn
 from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import (
     access_key_uses,
     access_keys,
-    accounts,
     credential_reports,
     identities,
     login_profiles,
@@ -95,9 +94,8 @@ def _report(call: ServiceCall) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     credentials = _load_credentials(call)
-    account = call.records.one(accounts, id=call.account)
-    created = account["created"] if account else 0
-    writer.writerow(_fields(credentials, None, _ROOT, root_arn(call.partition, call.account), created))
+    created = call.account_value("created") or 0
+    writer.writerow(_fields(credentials, None, _ROOT, call.root_arn, created))
     for user in call.records.all(identities, account=call.account, kind="user", order=("folded",)):
         writer.writerow(_fields(credentials, user["id"], user["name"], identity_arn(call, user), user["created"]))
     return file.getvalue()
@@ -187,8 +185,7 @@ def _additional(keys: Sequence[Row], certificates: Sequence[Row]) -> str:
 
 
 def _time(seconds: int) -> str:
-    time = instant(seconds)
-    return _NOTHING if time is None else time.isoformat()
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _boolean(value: bool) -> str:

@@ -32,7 +32,7 @@ def _arn(call: ServiceCall, provider: str) -> str:
 
 def new_oidc_provider(call: ServiceCall, parameters: Input) -> Resource:
     """Return the new provider."""
-    return Resource(_arn(call, parameters["Url"].removeprefix(_SCHEME)), account=call.account)
+    return call.resource(_arn(call, parameters["Url"].removeprefix(_SCHEME)))
 
 
 def find_oidc_provider(call: ServiceCall, arn: str) -> Row | None:

@@ -18,7 +18,7 @@ from iam_guard.errors import NoSuchEntity
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.records import Row
-from iam_guard.store.schema import accounts, password_policies
+from iam_guard.store.schema import password_policies
 
 DEFAULTS: Mapping[str, Any] = {
     "MinimumPasswordLength": 6,
@@ -135,8 +135,7 @@ def _default_violations(call: ServiceCall, password: str) -> Iterator[str]:
     if more > 0:
         messages = ", ".join(kind.message for kind in missing)
         yield f"Password should meet {more} more of the following requirements: {messages}"
-    account = call.records.one(accounts, id=call.account)
-    names = (account["name"], account["email"]) if account is not None else ()
+    names = call.account_value("name"), call.account_value("email")
     if password.lower() in {name.lower() for name in names if name}:
         yield "Password should not be the name or the e-mail address of the account"
 

@@ -28,7 +28,7 @@ class UnsupportedOperation(NamedTuple):
 def _delegation_request(call: ServiceCall, parameters: Input) -> Resource:
     """Return a delegation request by its id, or all of them."""
     id = parameters.get("DelegationRequestId", "*")
-    return Resource(f"arn:{call.partition}:iam::{call.account}:delegation-request/{id}", account=call.account)
+    return call.resource(f"arn:{call.partition}:iam::{call.account}:delegation-request/{id}")
 
 
 def _delegation_keys(call: ServiceCall, parameters: Input) -> Keys:

@@ -8,8 +8,8 @@ from iam_guard.api.iam.entities import is_about_root, load_user
 from iam_guard.api.iam.identities import create_identity
 from iam_guard.api.iam.output_members import describe_full_user
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.store.identifiers import Kind, root_arn
-from iam_guard.store.schema import accounts, login_profiles
+from iam_guard.store.identifiers import Kind
+from iam_guard.store.schema import login_profiles
 
 
 def create_user(call: ServiceCall, parameters: Input) -> Output:
@@ -29,13 +29,12 @@ def get_user(call: ServiceCall, parameters: Input) -> Output:
 
 def root_user(call: ServiceCall) -> Output:
     """Describe the root user, with the members of a user that it has (R-3)."""
-    account = call.records.one(accounts, id=call.account)
     profile = call.records.one(login_profiles, owner=call.account)
     return {
         "Path": "/",
-        "UserName": account["name"] if account else "",
+        "UserName": call.account_value("name") or "",
         "UserId": call.account,
-        "Arn": root_arn(call.partition, call.account),
-        "CreateDate": instant(account["created"] if account else 0),
+        "Arn": call.root_arn,
+        "CreateDate": instant(call.account_value("created") or 0),
         "PasswordLastUsed": instant(profile["used"]) if profile else None,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall
@@ -41,7 +41,7 @@ class SessionTerms(NamedTuple):
 def session_keys(call: ServiceCall, more: Mapping[str, Given]) -> dict[str, Given]:
     """Return the condition keys that are fixed in a session (K-21); None values are left out."""
     present = {key: value for key, value in more.items() if value is not None}
-    return {"aws:TokenIssueTime": datetime.fromtimestamp(call.now, UTC), **present}
+    return {"aws:TokenIssueTime": call.time, **present}
 
 
 class IssuedCredentials(NamedTuple):
@@ -54,19 +54,18 @@ class IssuedCredentials(NamedTuple):
 
 def issue(call: ServiceCall, parameters: Input, principal: Principal, terms: SessionTerms) -> IssuedCredentials:
     """Issue credentials. Raises `PackedPolicyTooLarge`."""
-    now = datetime.fromtimestamp(call.now, UTC)
-    expires = datetime.fromtimestamp(call.now + terms.seconds, UTC)
+    expires = call.time + timedelta(seconds=terms.seconds)
     session = Session(
         access_key_id=_new_key_id(principal.account or call.account),
         secret=base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii"),
         principal=principal,
-        issued=now,
+        issued=call.time,
         expires=expires,
         parent_key_id=terms.parent_key_id,
         parent_user_id=terms.parent_user_id,
         transitive_tag_keys=terms.transitive_tag_keys,
         source_identity=terms.source_identity,
-        mfa_at=now if terms.has_mfa else None,
+        mfa_at=call.time if terms.has_mfa else None,
     )
     percent = packed_size(session)
     if percent > 100:

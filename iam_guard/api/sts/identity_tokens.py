@@ -61,7 +61,7 @@ def own_identity(call: ServiceCall, parameters: Input) -> Resource:
         raise ValidationError("The calling session has no origin identity.", place="SubjectMode")
     if "Scope" in parameters:
         raise ValidationError("Scope can be specified only with the subject mode OriginIdentity.", place="Scope")
-    return Resource(f"arn:{call.partition}:sts::{call.account}:self", account=call.account)
+    return call.resource(f"arn:{call.partition}:sts::{call.account}:self")
 
 
 def identity_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:

@@ -103,7 +103,7 @@ def _manages_root_sessions(call: ServiceCall, account: str) -> bool:
 def _admission_policy(call: ServiceCall) -> str:
     statement: Mapping[str, Any] = {
         "Effect": "Allow",
-        "Principal": {"AWS": root_arn(call.partition, call.account)},
+        "Principal": {"AWS": call.root_arn},
         "Action": "sts:AssumeRoot",
         "Resource": "*",
     }

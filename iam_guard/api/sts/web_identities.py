@@ -6,8 +6,6 @@ and its audiences, which may have changed since, are loaded again with the role.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import OperationRequest, Permission
 from iam_guard.api.sts.credentials import SessionTerms, issue
@@ -61,7 +59,7 @@ def assume_role_with_web_identity(call: ServiceCall, parameters: Input) -> Outpu
     if role is None:  # INVARIANT: a missing role has no trust policy, so its call was denied
         raise not_admitted(ACTION)
     identity = _federated_identity(call, parameters, requested_policies(call, parameters))
-    principal = session_principal(identity, role, call.partition, datetime.fromtimestamp(call.now, UTC))
+    principal = session_principal(identity, role, call.partition, call.time)
     terms = SessionTerms(
         session_seconds(role, parameters.get("DurationSeconds")),
         transitive_tag_keys=identity.transitive_tag_keys,

@@ -16,7 +16,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import is_account_id
 from iam_guard.model.context import Value
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.store.identifiers import Kind, iam_arn, session_arn
+from iam_guard.store.identifiers import Kind, session_arn
 
 _SESSION = "(simulated)"
 """An invalid session name (P-11), which no policy can match."""
@@ -34,7 +34,7 @@ class SimulatedCaller:
 
 def default_caller(call: ServiceCall) -> SimulatedCaller:
     """Return an unspecified caller of the account."""
-    arn = iam_arn(call.partition, call.account, "user", "/", _DEFAULT_NAME)
+    arn = call.arn("user", "/", _DEFAULT_NAME)
     principal = Principal(PrincipalType.USER, arn, call.account, userid=_DEFAULT_NAME)
     return SimulatedCaller(principal, {"aws:principalaccount": call.account, "aws:userid": _DEFAULT_NAME})
 
