@@ -10,8 +10,8 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.errors import ValidationError
@@ -26,16 +26,10 @@ T = TypeVar("T")
 Key: TypeAlias = Sequence[str]
 
 
-class Columns(Protocol):
-    """Values by column name: a row, or a mapping computed from several rows."""
-
-    def __getitem__(self, name: str, /) -> Any: ...
-
-
+Columns: TypeAlias = Mapping[Any, Any]
+"""Values by column name: a row, or a mapping computed from several rows."""
 Fetch: TypeAlias = Callable[[Key | None, int], Sequence[Columns]]
 """(the sort key to start after, maximum number of rows) -> rows in order."""
-CountCharacters: TypeAlias = Callable[[Sequence[Any]], int]
-"""Rows -> the number of characters in their documents."""
 
 
 class Page(NamedTuple):
@@ -69,7 +63,7 @@ def page_of_rows(parameters: Input, order: Sequence[str], fetch: Fetch) -> Page:
 
 
 def page_of_heavy_rows(
-    parameters: Input, order: Sequence[str], fetch: Fetch, count_characters: CountCharacters
+    parameters: Input, order: Sequence[str], fetch: Fetch, count_characters: Callable[[Sequence[Any]], int]
 ) -> Page:
     """Return one page of rows with documents, which ends early after `MAX_CHARACTERS`.
 
@@ -126,6 +120,12 @@ def page_of_list(parameters: Input, items: Iterable[T], key: Callable[[T], Key])
     after = _parse_marker(parameters.get("Marker"), len(key(in_order[0])) if in_order else None)
     rest = [item for item in in_order if after is None or tuple(key(item)) > tuple(after)]
     return _page(rest[: limit + 1], limit, key)
+
+
+def page_of_positions(parameters: Input, items: Sequence[Any]) -> Page:
+    """Return a page of an immutable list, whose markers are list positions."""
+    page = page_of_list(parameters, enumerate(items), lambda item: (f"{item[0]:08}",))
+    return Page([item for _, item in page.rows], page.members)
 
 
 def _page(rows: Sequence[Any], limit: int, key: Callable[[Any], Key]) -> Page:

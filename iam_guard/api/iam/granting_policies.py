@@ -9,7 +9,7 @@ from iam_guard.analysis.allowed_services import reached_services
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.attached_policies import AttachedPolicy, attached_policies, load_policy_source
 from iam_guard.api.iam.simulation.documents import stored_policies
-from iam_guard.api.paging import page_of_list
+from iam_guard.api.paging import page_of_positions
 from iam_guard.model.decision import PolicyType
 
 
@@ -19,8 +19,7 @@ def list_policies_granting_service_access(call: ServiceCall, parameters: Input) 
         attached_policies(call, load_policy_source(call, parameters["Arn"])), key=lambda policy: policy.arn is None
     )
     documents = [policy.content.document for policy in stored_policies(policies, PolicyType.IDENTITY)]
-    namespaces = list(dict.fromkeys(parameters["ServiceNamespaces"]))
-    page = page_of_list(parameters, enumerate(namespaces), lambda item: [f"{item[0]:03}"])
+    page = page_of_positions(parameters, list(dict.fromkeys(parameters["ServiceNamespaces"])))
     entries = [
         {
             "ServiceNamespace": namespace,
@@ -30,7 +29,7 @@ def list_policies_granting_service_access(call: ServiceCall, parameters: Input) 
                 if namespace.lower() in reached_services([document], frozenset({namespace.lower()}))
             ],
         }
-        for _, namespace in page.rows
+        for namespace in page.rows
     ]
     return {"PoliciesGrantingServiceAccess": entries, **page.members}
 

@@ -6,13 +6,12 @@ Only the account that a job belongs to can find it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import require_row
-from iam_guard.api.paging import Page, page_of_list
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import jobs
@@ -53,9 +52,3 @@ def describe_job(job: Row) -> Output:
     """Return the members that the responses about all jobs have."""
     created = instant(job["created"])
     return {"JobStatus": "COMPLETED", "JobCreationDate": created, "JobCompletionDate": created}
-
-
-def page_of_result(parameters: Input, items: Sequence[Any]) -> Page:
-    """Return a page of an immutable list, whose markers are list positions."""
-    page = page_of_list(parameters, enumerate(items), lambda item: (f"{item[0]:08}",))
-    return Page([item for _, item in page.rows], page.members)

@@ -12,10 +12,11 @@ from typing import Any
 
 from iam_guard.analysis.allowed_services import known_services, named_services, reached_services, service_name
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.jobs import JobKind, describe_job, load_job, page_of_result, store_job
+from iam_guard.api.iam.jobs import JobKind, describe_job, load_job, store_job
 from iam_guard.api.iam.last_attempts import TRACKING_SECONDS, Attempts, add_attempt, attempts_by_service
 from iam_guard.api.iam.organization_features import own_organization, require_management
 from iam_guard.api.operation import Permission
+from iam_guard.api.paging import page_of_positions
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
@@ -45,12 +46,12 @@ _ORDERS: Mapping[str, Any] = {
 def access_report(call: ServiceCall, parameters: Input) -> Resource:
     """Return the ARN of the report."""
     arn = f"arn:{call.partition}:iam::{call.account}:access-report/{parameters['EntityPath']}"
-    return Resource(arn, account=call.account)
+    return call.resource(arn)
 
 
 def organizations_permissions(call: ServiceCall, parameters: Input) -> list[Permission]:
     """Require the permissions to view the organization."""
-    resource = Resource("*", account=call.account)
+    resource = call.resource("*")
     return [Permission(f"organizations:{action}", resource, {}) for action in _ORGANIZATIONS_ACTIONS]
 
 
@@ -78,7 +79,7 @@ def get_organizations_access_report(call: ServiceCall, parameters: Input) -> Out
     job = load_job(call, JobKind.ORGANIZATION_ACCESS, parameters)
     details = job["result"]["details"]
     key, is_reversed = _ORDERS[parameters.get("SortKey", "SERVICE_NAMESPACE_ASCENDING")]
-    page = page_of_result(parameters, sorted(details, key=key, reverse=is_reversed))
+    page = page_of_positions(parameters, sorted(details, key=key, reverse=is_reversed))
     return {
         **describe_job(job),
         "NumberOfServicesAccessible": len(details),

@@ -52,7 +52,7 @@ def list_policy_versions(call: ServiceCall, parameters: Input) -> Output:
     """List the versions of a policy without their documents, newest first."""
     policy = attachable_policy(call, parameters)
     versions = call.records.all(policy_versions, policy_id=policy["id"])
-    page = page_of_list(parameters, versions, lambda row: (_newest_first(row["version"]),))
+    page = page_of_list(parameters, versions, lambda row: (f"{10**9 - row['version']:010}",))  # newest first
     listed = [describe_version(policy, row, with_document=False) for row in page.rows]
     return {"Versions": listed, **page.members}
 
@@ -83,8 +83,3 @@ def _load_version(call: ServiceCall, policy: Row, parameters: Input) -> Row:
         version,
         f"Policy {parameters['PolicyArn']} version {parameters['VersionId']} does not exist or is not attachable.",
     )
-
-
-def _newest_first(number: int) -> str:
-    """Return a sort key that is smaller for higher numbers."""
-    return f"{10**9 - number:010}"

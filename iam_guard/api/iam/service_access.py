@@ -14,8 +14,9 @@ from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.attached_policies import attached_policies
 from iam_guard.api.iam.authorization_targets import find_by_arn
 from iam_guard.api.iam.entities import identity_arn, require_row
-from iam_guard.api.iam.jobs import JobKind, describe_job, load_job, page_of_result, store_job
+from iam_guard.api.iam.jobs import JobKind, describe_job, load_job, store_job
 from iam_guard.api.iam.last_attempts import TRACKING_SECONDS, Attempt, Attempts, attempts_by_service
+from iam_guard.api.paging import page_of_positions
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.policy.parser import parse
 from iam_guard.store.identifiers import Kind
@@ -48,7 +49,7 @@ def get_service_last_accessed(call: ServiceCall, parameters: Input) -> Output:
     if job["parameters"]["caller"] != _caller(call):
         raise NoSuchEntity(f"The job with id {parameters['JobId']} cannot be found.")
     result, granularity = job["result"], job["parameters"]["granularity"]
-    page = page_of_result(parameters, result["services"])
+    page = page_of_positions(parameters, result["services"])
     return {
         **describe_job(job),
         "JobType": granularity,
@@ -64,7 +65,7 @@ def get_service_last_accessed_with_entities(call: ServiceCall, parameters: Input
     last: Mapping[str, int] = result["attempts"].get(service, {}).get("last", {})
     entities = result["entities"] if service in result["services"] else {}
     in_order = sorted(entities, key=lambda entity_id: (-last.get(entity_id, 0), entities[entity_id]["Arn"]))
-    page = page_of_result(parameters, in_order)
+    page = page_of_positions(parameters, in_order)
     details = [{"EntityInfo": entities[id], "LastAuthenticated": instant(last.get(id))} for id in page.rows]
     return {**describe_job(job), "EntityDetailsList": details, **page.members}
 

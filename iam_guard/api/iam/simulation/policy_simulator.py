@@ -26,7 +26,7 @@ from iam_guard.api.iam.simulation.exclusions import Exclusions, read_exclusions
 from iam_guard.api.iam.simulation.results import Results
 from iam_guard.api.iam.simulation.simulated_caller import SimulatedCaller, caller_by_arn, default_caller
 from iam_guard.api.iam.simulation.simulator import MAX_PAGE_COST, Simulation, build_simulation
-from iam_guard.api.paging import DEFAULT_ITEMS, page_of_rows
+from iam_guard.api.paging import DEFAULT_ITEMS, page_of_positions
 from iam_guard.errors import InvalidInput, ValidationError
 from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.model.decision import PolicyType
@@ -89,21 +89,9 @@ def _results(parameters: Input, simulation: Simulation) -> Output:
             raise InvalidInput("The action is invalid since it is missing names", place="ActionNames")
     max_actions = max(MAX_PAGE_COST // simulation.cost, 1)
     limited = {**parameters, "MaxItems": min(parameters.get("MaxItems", DEFAULT_ITEMS), max_actions)}
-
-    def fetch(after: Sequence[str] | None, limit: int) -> list[dict[str, str]]:
-        start = 0 if after is None else _number(after[0]) + 1
-        return [{"number": str(start + n), "action": action} for n, action in enumerate(actions[start : start + limit])]
-
     try:
-        page = page_of_rows(limited, ("number",), fetch)
+        page = page_of_positions(limited, actions)
     except ValidationError:
         raise InvalidInput("Invalid marker for pagination.", place="Marker") from None
     results = Results(simulation)
-    return {"EvaluationResults": [results.of_action(row["action"]) for row in page.rows], **page.members}
-
-
-def _number(text: str) -> int:
-    """Parse the index in the list of actions, which is the marker's content."""
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ValidationError("Invalid Marker.", place="Marker")
-    return int(text)
+    return {"EvaluationResults": [results.of_action(action) for action in page.rows], **page.members}
