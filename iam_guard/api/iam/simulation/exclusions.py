@@ -91,7 +91,7 @@ def _arn_pattern(arn: str) -> Matcher:
         and f"{kind}/".startswith("policy/")
         and name != ""
     )
-    if not is_policy or _has_wildcard(arn.removesuffix(name)):
+    if not is_policy or set(arn.removesuffix(name)) & {"*", "?"}:
         raise InvalidInput(f"Invalid ARN provided in the request: {arn}", place="PolicyExclusionList")
     return _pattern(arn)
 
@@ -100,7 +100,3 @@ def _pattern(text: str) -> Matcher:
     if text.count("*") > 1:
         raise InvalidInput(f"A policy identifier may have one `*` at most, got {text}", place="PolicyExclusionList")
     return compile_glob(text)
-
-
-def _has_wildcard(text: str) -> bool:
-    return "*" in text or "?" in text

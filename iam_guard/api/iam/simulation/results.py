@@ -40,7 +40,8 @@ class Results:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self._positions: dict[int, tuple[Document, list[Output]]] = {}
+        self._positions: dict[int, list[Output]] = {}
+        """By the id of a document, which the simulation keeps alive."""
 
     def of_action(self, action: str) -> Output:
         """Simulate an action on all resources."""
@@ -84,18 +85,13 @@ class Results:
         return shown
 
     def _statement_positions(self, document: Document) -> list[Output]:
-        cached = self._positions.get(id(document))
-        if cached is None:
+        if id(document) not in self._positions:
             lines = Lines(document.text)
-            positions = [
+            self._positions[id(document)] = [
                 {"StartPosition": lines.position(span.start), "EndPosition": lines.position(span.end)}
                 for span in spans(document)
             ]
-            cached = self._positions[id(document)] = (
-                document,
-                positions,
-            )  # keeps the document alive, so its id is unique
-        return cached[1]
+        return self._positions[id(document)]
 
 
 _DECIDING = {Outcome.ALLOWED: Effect.ALLOW, Outcome.EXPLICITLY_DENIED: Effect.DENY}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from iam_guard.api.call import Output
@@ -31,20 +30,16 @@ class Span(NamedTuple):
 
 def spans(document: Document) -> list[Span]:
     """Return the span of each statement of a document that was parsed from text."""
-    return list(
-        _spans(document.text, [statement.position.offset for statement in document.statements if statement.position])
-    )
-
-
-def _spans(text: str, braces: list[int]) -> Iterator[Span]:
-    if not braces:
-        return
-    before = text[: braces[0]].rstrip(_SPACE)
-    start = len(before) if before.endswith("[") else braces[0] + 1
-    for brace in braces:
+    text, found = document.text, []
+    start: int | None = None
+    for brace in (statement.position.offset for statement in document.statements if statement.position):
+        if start is None:
+            before = text[:brace].rstrip(_SPACE)
+            start = len(before) if before.endswith("[") else brace + 1
         _, end = _DECODER.raw_decode(text, brace)
-        yield Span(start, end)
+        found.append(Span(start, end))
         start = end
+    return found
 
 
 class Lines:
