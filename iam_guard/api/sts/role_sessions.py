@@ -15,7 +15,7 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Permission, not_authorized
 from iam_guard.api.session_limits import own_source_identity
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
-from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys, verified_mfa_code
+from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys
 from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.api.sts.session_tags import inherited_tags, session_tags, tag_keys
 from iam_guard.authn.federation.role_session import Role, find_role, read_role_arn
@@ -96,9 +96,7 @@ def assume_role(call: ServiceCall, parameters: Input) -> Output:
     )
     terms = SessionTerms(_seconds(parameters, role), transitive_tag_keys=tags.transitive, source_identity=identity)
     issued = issue(call, parameters, principal, terms)
-    code = verified_mfa_code(call, parameters)
-    if code is not None:
-        consume_mfa_code(call, code)
+    consume_mfa_code(call, parameters)
     return {
         **issued.members,
         "AssumedRoleUser": {"Arn": principal.arn, "AssumedRoleId": principal.userid},

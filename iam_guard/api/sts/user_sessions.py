@@ -10,7 +10,7 @@ from typing import Final
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import all_resources
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
-from iam_guard.api.sts.mfa_codes import consume_mfa_code, verified_mfa_code
+from iam_guard.api.sts.mfa_codes import consume_mfa_code
 from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.api.sts.session_tags import passed_tags
 from iam_guard.errors import AccessDenied
@@ -30,29 +30,25 @@ def own_session(call: ServiceCall, parameters: Input) -> Resource:
 
 def get_session_token(call: ServiceCall, parameters: Input) -> Output:
     """Issue a session of the caller itself, with MFA if a code is present; no policy can deny it (E-66)."""
-    code = verified_mfa_code(call, parameters)
+    has_mfa = consume_mfa_code(call, parameters)
     caller = call.caller
     principal = Principal(
         caller.type,
         caller.arn,
         caller.account,
         userid=caller.userid,
-        session=session_keys(call, {"aws:MultiFactorAuthPresent": code is not None}),
+        session=session_keys(call, {"aws:MultiFactorAuthPresent": has_mfa}),
         session_policies=caller.session_policies,
     )
     key_id = _long_term_key(call, "GetSessionToken")
-    issued = issue(
-        call, parameters, principal, SessionTerms(_seconds(call, parameters), key_id, has_mfa=code is not None)
-    )
-    if code is not None:
-        consume_mfa_code(call, code)
-    return issued.members
+    terms = SessionTerms(_seconds(call, parameters), key_id, has_mfa=has_mfa)
+    return issue(call, parameters, principal, terms).members
 
 
 def federated_user(call: ServiceCall, parameters: Input) -> Resource:
     """Return the new federated user, by its session ARN."""
     _long_term_key(call, "GetFederationToken")
-    return Resource(_federated_arn(call, parameters), account=call.account)
+    return call.resource(_federated_arn(call, parameters))
 
 
 def get_federation_token(call: ServiceCall, parameters: Input) -> Output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iam_guard.api.sts import mfa_codes
-from iam_guard.api.sts.mfa_attempts import WrongCodes
+from iam_guard.api.sts.mfa_codes import WrongCodes
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iam_guard.api.sts.mfa_attempts import MAX_DEVICES, MAX_WRONG, WINDOW_SECONDS, WrongCodes
+from iam_guard.api.sts.mfa_codes import MAX_DEVICES, MAX_WRONG, WINDOW_SECONDS, WrongCodes
 
 
 def test_wrong_codes_block_one_device_for_a_while() -> None:
