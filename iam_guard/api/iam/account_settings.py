@@ -1,15 +1,44 @@
-"""Account settings: STS token version, outbound federation, account properties."""
+"""Account settings: alias, STS token version, outbound federation, account properties.
+
+There is at most one alias per account, unique among accounts (G-77, G-79).
+"""
 
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.paging import page_of_list
 from iam_guard.api.service_errors import FeatureDisabled, FeatureEnabled
 from iam_guard.api.token_issuer import disable_issuer, enable_issuer, issuer_of
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity, ValidationError
+from iam_guard.model.arn import is_account_id
 from iam_guard.store.schema import accounts
 
 MAX_PROPERTIES = 100
 """Properties of one account. AWS has a fixed set of keys; here every key is accepted."""
+
+
+def create_account_alias(call: ServiceCall, parameters: Input) -> None:
+    """Set or replace the account's alias. Raises `EntityAlreadyExists` if it is taken."""
+    alias: str = parameters["AccountAlias"]
+    if is_account_id(alias):
+        raise ValidationError("The account alias must not be an account ID.", place="AccountAlias")  # G-79
+    if call.records.count(accounts, alias=alias):
+        raise EntityAlreadyExists(f"The account alias {alias} already exists.")
+    call.records.update(accounts, {"alias": alias}, id=call.account)
+
+
+def delete_account_alias(call: ServiceCall, parameters: Input) -> None:
+    """Remove the alias. Raises `NoSuchEntity` if the account doesn't have it."""
+    alias: str = parameters["AccountAlias"]
+    if not call.records.update(accounts, {"alias": None}, id=call.account, alias=alias):
+        raise NoSuchEntity(f"The account alias {alias} cannot be found.")
+
+
+def list_account_aliases(call: ServiceCall, parameters: Input) -> Output:
+    """List the alias, if there is one."""
+    alias = call.account_value("alias")
+    page = page_of_list(parameters, [] if alias is None else [alias], lambda alias: (alias,))
+    return {"AccountAliases": page.rows, **page.members}
 
 
 def set_security_token_service_preferences(call: ServiceCall, parameters: Input) -> None:
@@ -73,5 +102,4 @@ def _namespace(key: str) -> str:
 
 
 def _properties(call: ServiceCall) -> dict[str, str]:
-    account = call.records.one(accounts, id=call.account)
-    return dict((account and account["properties"]) or {})
+    return dict(call.account_value("properties") or {})

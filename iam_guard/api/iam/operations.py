@@ -6,15 +6,7 @@ K-33, R-15.
 
 from __future__ import annotations
 
-from iam_guard.api.iam.table import (
-    account_rows,
-    credential_rows,
-    federation_rows,
-    identity_rows,
-    policy_rows,
-    profile_rows,
-    simulation_rows,
-)
+from iam_guard.api.iam.table import account_rows, credential_rows, federation_rows, identity_rows, policy_rows
 from iam_guard.api.operation import Service
 
 IAM = Service(
@@ -22,10 +14,8 @@ IAM = Service(
     {
         **identity_rows.ROWS,
         **policy_rows.ROWS,
-        **profile_rows.ROWS,
         **credential_rows.ROWS,
         **federation_rows.ROWS,
         **account_rows.ROWS,
-        **simulation_rows.ROWS,
     },
 )

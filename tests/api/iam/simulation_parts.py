@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from iam_guard.api.iam.table.simulation_rows import ROWS
+from iam_guard.api.iam.table.policy_rows import ROWS
 from iam_guard.api.operation import OperationRequest, Service, run
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings

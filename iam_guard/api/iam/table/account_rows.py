@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from iam_guard.api.iam import (
-    account_aliases,
     account_settings,
     account_summary,
     credential_report,
@@ -18,8 +17,8 @@ from iam_guard.api.iam.authorization_targets import key_from_member, principal_t
 from iam_guard.api.operation import Operation
 
 ROWS: Mapping[str, Operation] = {
-    "CreateAccountAlias": Operation(account_aliases.create_account_alias),
-    "DeleteAccountAlias": Operation(account_aliases.delete_account_alias),
+    "CreateAccountAlias": Operation(account_settings.create_account_alias),
+    "DeleteAccountAlias": Operation(account_settings.delete_account_alias),
     "DisableOutboundWebIdentityFederation": Operation(account_settings.disable_outbound_federation),
     "EnableOutboundWebIdentityFederation": Operation(account_settings.enable_outbound_federation),
     "GenerateCredentialReport": Operation(credential_report.generate_credential_report),
@@ -41,7 +40,7 @@ ROWS: Mapping[str, Operation] = {
     "GetServiceLastAccessedDetailsWithEntities": Operation(
         service_access.get_service_last_accessed_with_entities, reads=True
     ),
-    "ListAccountAliases": Operation(account_aliases.list_account_aliases, reads=True),
+    "ListAccountAliases": Operation(account_settings.list_account_aliases, reads=True),
     "ListOrganizationsFeatures": Operation(organization_features.list_organizations_features, reads=True),
     "PutAccountProperties": Operation(account_settings.put_account_properties),
     "SetSecurityTokenServicePreferences": Operation(account_settings.set_security_token_service_preferences),

@@ -1,19 +1,21 @@
-"""Operations on users, groups and roles."""
+"""Operations on users, groups, roles and instance profiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 
-from iam_guard.api.iam import boundaries, groups, identities, roles, service_linked_roles, users
+from iam_guard.api.iam import boundaries, groups, identities, instance_profiles, roles, service_linked_roles, users
 from iam_guard.api.iam.authorization_targets import (
     GROUP,
+    INSTANCE_PROFILE,
     ROLE,
     USER,
     current_boundary_key,
     identity_target,
     key_from_member,
     new_entity_target,
+    pass_role_permission,
     path_target,
     rename_permission,
     requested_boundary_key,
@@ -99,4 +101,23 @@ ROWS: Mapping[str, Operation] = {
     "UpdateRoleDescription": Operation(roles.update_role_description, ROLE, (_OF_ROLE,)),
     **tag_operations("Role", schema.identities, ROLE, load_role),
     **_boundary_operations(Kind.ROLE),
+    # --- instance profiles
+    "AddRoleToInstanceProfile": Operation(
+        instance_profiles.add_role_to_instance_profile,
+        INSTANCE_PROFILE,
+        further=(pass_role_permission("ec2.amazonaws.com", "ec2:*:{account}:instance/*"),),
+    ),
+    "CreateInstanceProfile": create_operation(
+        "InstanceProfile",
+        instance_profiles.create_instance_profile,
+        new_entity_target("instance-profile", "InstanceProfileName"),
+    ),
+    "DeleteInstanceProfile": Operation(instance_profiles.delete_instance_profile, INSTANCE_PROFILE),
+    "GetInstanceProfile": Operation(instance_profiles.get_instance_profile, INSTANCE_PROFILE, reads=True),
+    "ListInstanceProfiles": Operation(
+        instance_profiles.list_instance_profiles, path_target("instance-profile"), reads=True
+    ),
+    "ListInstanceProfilesForRole": Operation(instance_profiles.list_instance_profiles_for_role, ROLE, reads=True),
+    "RemoveRoleFromInstanceProfile": Operation(instance_profiles.remove_role_from_instance_profile, INSTANCE_PROFILE),
+    **tag_operations("InstanceProfile", schema.instance_profiles, INSTANCE_PROFILE, instance_profiles.load_profile),
 }

@@ -1,4 +1,4 @@
-"""Operations on policies: managed policies, versions, attachments, inline policies, authorization details."""
+"""Operations on policies: managed policies, versions, attachments, inline policies, details, simulations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from iam_guard.api.iam.authorization_targets import (
     new_entity_target,
     path_target,
     policy_arn_key,
+    principal_target,
 )
+from iam_guard.api.iam.granting_policies import list_policies_granting_service_access
 from iam_guard.api.iam.policy_digests import (
     attached_digest,
     created_digest,
@@ -28,10 +30,17 @@ from iam_guard.api.iam.policy_digests import (
     named_digest,
     newest_digest,
 )
+from iam_guard.api.iam.simulation.context_keys import (
+    get_context_keys_for_custom_policy,
+    get_context_keys_for_principal_policy,
+)
+from iam_guard.api.iam.simulation.policy_simulator import simulate_custom_policy, simulate_principal_policy
 from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Digests, KeySource, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import policies
+
+_SOURCE = principal_target("PolicySourceArn")
 
 
 def _policies_of(kind: Kind) -> dict[str, Operation]:
@@ -97,4 +106,12 @@ ROWS: Mapping[str, Operation] = {
     **_policies_of(Kind.USER),
     **_policies_of(Kind.GROUP),
     **_policies_of(Kind.ROLE),
+    # --- analysis
+    "GetContextKeysForCustomPolicy": Operation(get_context_keys_for_custom_policy, reads=True),
+    "GetContextKeysForPrincipalPolicy": Operation(get_context_keys_for_principal_policy, _SOURCE, reads=True),
+    "ListPoliciesGrantingServiceAccess": Operation(
+        list_policies_granting_service_access, principal_target("Arn"), reads=True
+    ),
+    "SimulateCustomPolicy": Operation(simulate_custom_policy, reads=True),
+    "SimulatePrincipalPolicy": Operation(simulate_principal_policy, _SOURCE, reads=True),
 }
