@@ -10,12 +10,16 @@ import base64
 import secrets
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.credential_owners import owner_id, owner_name
 from iam_guard.api.iam.entities import identity_arn, owner_of_credentials, require_quota
-from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
+from iam_guard.api.iam.user_credentials import (
+    CredentialKind,
+    describe_credential,
+    insert_credential,
+    owner_id,
+    owner_name,
+)
 from iam_guard.errors import AccessDenied
 from iam_guard.model.request import Resource
-from iam_guard.store.identifiers import root_arn
 from iam_guard.store.records import Row
 from iam_guard.store.schema import access_key_uses, access_keys, identities
 from iam_guard.store.sql_store import access_key_context
@@ -25,7 +29,7 @@ _SECRET_BYTES = 30  # 40 base-64 characters
 _NEVER = "N/A"
 
 ACCESS_KEY = CredentialKind(
-    access_keys, "AccessKeyId", "The Access Key with id {} cannot be found.", owner_of_credentials
+    access_keys, owner_of_credentials, "The Access Key with id {} cannot be found.", "AccessKeyId", "CreateDate"
 )
 
 
@@ -37,17 +41,10 @@ def create_access_key(call: ServiceCall, parameters: Input) -> Output:
     require_quota(quota, "AccessKeysPerUser", current)
     key_id = "AKIA" + base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
-    call.records.insert(
-        access_keys,
-        id=key_id,
-        account=call.account,
-        user_id=owner_id(owner),
-        sealed=call.sealer.seal(secret.encode("ascii"), access_key_context(key_id)),
-        status="Active",
-        created=call.now,
-    )
-    row = load_credential(call, ACCESS_KEY, owner, key_id)
-    return {"AccessKey": describe_access_key(row, owner_name(call, owner)) | {"SecretAccessKey": secret}}
+    sealed = call.sealer.seal(secret.encode("ascii"), access_key_context(key_id))
+    row = insert_credential(call, ACCESS_KEY, owner, key_id, sealed=sealed)
+    described = describe_credential(ACCESS_KEY, row, owner_name(call, owner))
+    return {"AccessKey": {**described, "SecretAccessKey": secret}}
 
 
 def get_access_key_last_used(call: ServiceCall, parameters: Input) -> Output:
@@ -77,22 +74,12 @@ def owner_of_key(call: ServiceCall, parameters: Input) -> Resource:
     """Return the owner of the key as the resource; `*` for an unknown key."""
     row = _key_of_account(call, parameters)
     if row is None:
-        return Resource("*", account=call.account)
+        return call.resource("*")
     owner = None if row["user_id"] is None else call.records.one(identities, id=row["user_id"])
     if owner is None:
-        return Resource(root_arn(call.partition, call.account), account=call.account)
-    return Resource(identity_arn(call, owner), account=call.account, tags=owner["tags"])
+        return call.resource(call.root_arn)
+    return call.resource(identity_arn(call, owner), owner)
 
 
 def _key_of_account(call: ServiceCall, parameters: Input) -> Row | None:
     return call.records.one(access_keys, id=parameters["AccessKeyId"], account=call.account)
-
-
-def describe_access_key(row: Row, name: str) -> Output:
-    """Describe a key without its secret."""
-    return {
-        "UserName": name,
-        "AccessKeyId": row["id"],
-        "Status": row["status"],
-        "CreateDate": instant(row["created"]),
-    }

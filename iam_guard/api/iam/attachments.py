@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, load_identity, load_policy, policy_arn, require_quota
+from iam_guard.api.iam.entities import load_identity, load_modifiable, load_policy, policy_arn, require_quota
 from iam_guard.api.iam.managed_policies import attachable_policy
-from iam_guard.api.iam.protected_entities import load_modifiable
 from iam_guard.api.paging import Columns, Key, fetch_from, page_of_rows, page_of_table
 from iam_guard.errors import NoSuchEntity
 from iam_guard.store.identifiers import Kind
@@ -21,7 +20,7 @@ from iam_guard.store.schema import attachments, identities, policies
 
 def attach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Attach a policy; attaching it twice is no error."""
-    holder = load_modifiable(call, kind, parameters)
+    holder = load_modifiable(kind, call, parameters)
     link = {"identity_id": holder["id"], "policy_id": attachable_policy(call, parameters)["id"]}
     if call.records.count(attachments, **link):
         return
@@ -32,7 +31,7 @@ def attach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
 
 def detach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Detach a policy."""
-    holder = load_modifiable(call, kind, parameters)
+    holder = load_modifiable(kind, call, parameters)
     policy = load_policy(call, parameters["PolicyArn"])
     if not call.records.delete(attachments, identity_id=holder["id"], policy_id=policy["id"]):
         raise NoSuchEntity(f"Policy {parameters['PolicyArn']} was not found.")
@@ -40,7 +39,7 @@ def detach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
 
 def list_attached_policies(kind: Kind, call: ServiceCall, parameters: Input) -> Output:
     """List an entity's attached policies, sorted by name."""
-    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    holder = load_identity(kind, call, parameters)
     order = ("folded", "account")  # AWS may have a policy with the same name
     policy_ids = call.records.values_of(attachments, "policy_id", identity_id=holder["id"])
     page = page_of_table(call, parameters, policies, order, id=policy_ids)

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, find_policy, is_about_root, policy_arn, user_name
+from iam_guard.api.iam.entities import find_identity, find_policy, is_about_root, policy_arn, requested_name
 from iam_guard.api.operation import Further, Keys, KeySource, Permission, Target
 from iam_guard.errors import InvalidInput
 from iam_guard.model.context import Given
 from iam_guard.model.request import Resource
-from iam_guard.store.identifiers import Kind, fold, iam_arn, root_arn
+from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import identities, instance_profiles, mfa_devices, policies, server_certificates
 
@@ -24,34 +24,20 @@ from iam_guard.store.schema import identities, instance_profiles, mfa_devices, p
 
 def identity_target(kind: Kind, call: ServiceCall, parameters: Input) -> Resource:
     """Return the user, group or role named by the call; without a user name, the caller."""
-    if kind is Kind.USER:
-        if is_about_root(call, parameters):
-            return Resource(root_arn(call.partition, call.account), account=call.account)
-        name = user_name(call, parameters)
-    else:
-        name = parameters[NAME_MEMBER[kind]]
+    if kind is Kind.USER and is_about_root(call, parameters):
+        return call.resource(call.root_arn)
+    name = requested_name(kind, call, parameters)
     return _entity(call, kind.value, find_identity(call, kind, name), name)
 
 
 def new_entity_target(kind: str, member: str) -> Target:
     """Return a new entity, at the requested path."""
-
-    def target(call: ServiceCall, parameters: Input) -> Resource:
-        arn = iam_arn(call.partition, call.account, kind, parameters.get("Path", "/"), parameters[member])
-        return Resource(arn, account=call.account)
-
-    return target
+    return lambda call, parameters: call.resource(call.arn(kind, parameters.get("Path", "/"), parameters[member]))
 
 
 def path_target(kind: str) -> Target:
     """Return the entities below a path, in AWS's form: an ARN that ends with the path."""
-
-    def target(call: ServiceCall, parameters: Input) -> Resource:
-        return Resource(
-            iam_arn(call.partition, call.account, kind, parameters.get("PathPrefix", "/"), ""), call.account
-        )
-
-    return target
+    return lambda call, parameters: call.resource(call.arn(kind, parameters.get("PathPrefix", "/"), ""))
 
 
 USER: Target = partial(identity_target, Kind.USER)
@@ -68,7 +54,7 @@ def find_by_arn(call: ServiceCall, arn: str) -> Row | None:
     if kind not in {known.value for known in Kind}:
         return None
     row = find_identity(call, Kind(kind), rest.rpartition("/")[2])
-    is_match = row is not None and iam_arn(call.partition, call.account, kind, row["path"], row["name"]) == arn
+    is_match = row is not None and call.arn(kind, row["path"], row["name"]) == arn
     return row if is_match else None
 
 
@@ -101,8 +87,7 @@ def arn_target(
         arn: str = parameters[member]
         if not arn.startswith("arn:") or arn.count(":") < 5:
             raise InvalidInput(invalid.format(arn), place=member)
-        row = find(call, arn)
-        return Resource(arn, account=call.account, tags={} if row is None else row["tags"])
+        return call.resource(arn, find(call, arn))
 
     return target
 
@@ -126,9 +111,8 @@ MFA_DEVICE = arn_target("SerialNumber", find_mfa_device)
 
 def _entity(call: ServiceCall, kind: str, row: Row | None, name: str) -> Resource:
     if row is None:
-        return Resource(iam_arn(call.partition, call.account, kind, "/", name), account=call.account)
-    arn = iam_arn(call.partition, call.account, kind, row["path"], row["name"])
-    return Resource(arn, account=call.account, tags=row["tags"])
+        return call.resource(call.arn(kind, "/", name))
+    return call.resource(call.arn(kind, row["path"], row["name"]), row)
 
 
 # --- condition keys ----------------------------------------------------------------------------------------------
@@ -155,8 +139,7 @@ def requested_boundary_key(call: ServiceCall, parameters: Input) -> Keys:
 
 def current_boundary_key(kind: Kind, call: ServiceCall, parameters: Input) -> Keys:
     """Return `iam:PermissionsBoundary` as the user or role has it."""
-    name = user_name(call, parameters) if kind is Kind.USER else parameters[NAME_MEMBER[kind]]
-    row = find_identity(call, kind, name)
+    row = find_identity(call, kind, requested_name(kind, call, parameters))
     boundary_id = None if row is None else row["boundary_id"]
     boundary = None if boundary_id is None else call.records.one(policies, id=boundary_id)
     return {} if boundary is None else {"iam:PermissionsBoundary": policy_arn(call, boundary)}
@@ -181,9 +164,9 @@ def rename_permission(kind: str, name_member: str, table: Table = identities) ->
         row = call.records.one(table, account=call.account, folded=fold(parameters[name_member]), **where)
         path = parameters.get("NewPath", "/" if row is None else row["path"])
         name = parameters.get(new_name_member, parameters[name_member] if row is None else row["name"])
-        arn = iam_arn(call.partition, call.account, kind, path, name)
+        arn = call.arn(kind, path, name)
         words = "".join(word.capitalize() for word in kind.split("-"))
-        return [Permission(f"iam:Update{words}", Resource(arn, account=call.account), {})]
+        return [Permission(f"iam:Update{words}", call.resource(arn), {})]
 
     return further
 

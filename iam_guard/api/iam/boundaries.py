@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.api.iam.entities import find_policy
-from iam_guard.api.iam.protected_entities import load_modifiable
+from iam_guard.api.iam.entities import find_policy, load_modifiable
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import identities
@@ -29,13 +28,13 @@ def requested_boundary(call: ServiceCall, parameters: Input) -> str | None:
 
 def put_boundary(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Set or replace a user's or role's boundary."""
-    row = load_modifiable(call, kind, parameters)
+    row = load_modifiable(kind, call, parameters)
     call.records.update(identities, {"boundary_id": requested_boundary(call, parameters)}, id=row["id"])
 
 
 def delete_boundary(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Remove a user's or role's boundary."""
-    row = load_modifiable(call, kind, parameters)
+    row = load_modifiable(kind, call, parameters)
     if row["boundary_id"] is None:
         raise NoSuchEntity(f"{kind.value.capitalize()} {row['name']} does not have a permissions boundary.")
     call.records.update(identities, {"boundary_id": None}, id=row["id"])

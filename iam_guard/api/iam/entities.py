@@ -5,16 +5,22 @@ Names are case-insensitive (P-16).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
+from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity, UnmodifiableEntity, ValidationError
 from iam_guard.model.arn import Arn
 from iam_guard.model.principal import PrincipalType
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold, iam_arn
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import identities, policies
+
+NAME_MEMBER = {Kind.USER: "UserName", Kind.GROUP: "GroupName", Kind.ROLE: "RoleName"}
+SERVICE_LINKED = "/aws-service-role/"
+RESERVED = "/aws-reserved/"
+"""Paths of service-linked roles, and of the roles of an Identity Center."""
 
 
 def require_row(row: Row | None, message: str) -> Row:
@@ -24,42 +30,49 @@ def require_row(row: Row | None, message: str) -> Row:
     return row
 
 
-NAME_MEMBER = {Kind.USER: "UserName", Kind.GROUP: "GroupName", Kind.ROLE: "RoleName"}
-
-
 def find_identity(call: ServiceCall, kind: Kind, name: str) -> Row | None:
     """Find a user, group or role of the account."""
     return call.records.one(identities, account=call.account, kind=kind.value, folded=fold(name))
 
 
-def load_identity(call: ServiceCall, kind: Kind, name: str) -> Row:
-    """Find a user, group or role. Raises `NoSuchEntity`."""
-    return require_row(find_identity(call, kind, name), f"The {kind.value} with name {name} cannot be found.")
+def requested_name(kind: Kind, call: ServiceCall, parameters: Input) -> str:
+    """Return the name of the call's user, group or role; without `UserName`, the caller's.
 
-
-def load_user(call: ServiceCall, parameters: Input) -> Row:
-    """Find the user in `UserName`, or by default the caller. Raises `NoSuchEntity`."""
-    return load_identity(call, Kind.USER, user_name(call, parameters))
-
-
-def load_group(call: ServiceCall, parameters: Input) -> Row:
-    """Find the group in `GroupName`. Raises `NoSuchEntity`."""
-    return load_identity(call, Kind.GROUP, parameters["GroupName"])
-
-
-def load_role(call: ServiceCall, parameters: Input) -> Row:
-    """Find the role in `RoleName`. Raises `NoSuchEntity`."""
-    return load_identity(call, Kind.ROLE, parameters["RoleName"])
-
-
-def user_name(call: ServiceCall, parameters: Input) -> str:
-    """Return the name of the call's user. Raises `ValidationError` if it is missing and the caller is no user."""
-    if "UserName" in parameters:
-        name: str = parameters["UserName"]
+    Raises `ValidationError` if the caller is no user.
+    """
+    if NAME_MEMBER[kind] in parameters:
+        name: str = parameters[NAME_MEMBER[kind]]
         return name
     if call.caller.type is not PrincipalType.USER:
         raise ValidationError("Must specify userName when calling with non-User credentials")
     return call.caller.name
+
+
+def load_identity(kind: Kind, call: ServiceCall, parameters: Input) -> Row:
+    """Find the call's user, group or role. Raises `NoSuchEntity`."""
+    name = requested_name(kind, call, parameters)
+    return require_row(find_identity(call, kind, name), f"The {kind.value} with name {name} cannot be found.")
+
+
+load_user = partial(load_identity, Kind.USER)
+load_group = partial(load_identity, Kind.GROUP)
+load_role = partial(load_identity, Kind.ROLE)
+
+
+def load_modifiable(kind: Kind, call: ServiceCall, parameters: Input) -> Row:
+    """Find the user, group or role that a call changes. Raises `NoSuchEntity`, `UnmodifiableEntity`."""
+    row = load_identity(kind, call, parameters)
+    if kind is Kind.ROLE:
+        require_modifiable(row)
+    return row
+
+
+def require_modifiable(role: Row) -> None:
+    """Raise `UnmodifiableEntity` for a role that only its service can change (R-14, I-7, P-14)."""
+    if role["path"].startswith((SERVICE_LINKED, RESERVED)):
+        raise UnmodifiableEntity(
+            f"Cannot perform the operation on the protected role '{role['name']}' - this role is only modifiable by AWS"
+        )
 
 
 def is_about_root(call: ServiceCall, parameters: Input) -> bool:

@@ -6,8 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, load_identity, named_columns, require_quota
-from iam_guard.api.iam.protected_entities import load_modifiable
+from iam_guard.api.iam.entities import (
+    NAME_MEMBER,
+    find_identity,
+    load_identity,
+    load_modifiable,
+    named_columns,
+    require_quota,
+)
 from iam_guard.api.operation import Handler
 from iam_guard.api.paging import Page, fetch_from, page_of_heavy_rows
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists
@@ -69,16 +75,17 @@ def create_identity(call: ServiceCall, kind: Kind, parameters: Input, **columns:
 
 def insert_identity(call: ServiceCall, kind: Kind, path: str, name: str, **columns: Any) -> Row:
     """Insert a user, group or role, and return its row."""
+    id = call.new_id(kind.value, fold(name))
     common = {"description": "", "tags": {}, "trust_bindings": {}}
     call.records.insert(
         identities,
-        id=call.new_id(kind.value, fold(name)),
+        id=id,
         kind=kind.value,
         path=path,
         **named_columns(call, name),
         **(common | columns),
     )
-    return load_identity(call, kind, name)
+    return call.records.all(identities, id=id)[0]
 
 
 def require_free(call: ServiceCall, kind: Kind, name: str) -> None:
@@ -110,7 +117,7 @@ def list_handler(kind: Kind, describe: Callable[[ServiceCall, Sequence[Row]], li
 
 def rename_identity(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Change the name or path of a user or group; the unique id stays (P-10)."""
-    row = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    row = load_identity(kind, call, parameters)
     name: str = parameters.get(f"New{NAME_MEMBER[kind]}", row["name"])
     if fold(name) != row["folded"]:
         require_free(call, kind, name)
@@ -120,7 +127,7 @@ def rename_identity(kind: Kind, call: ServiceCall, parameters: Input) -> None:
 
 def delete_identity(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Delete a user, group or role that nothing references."""
-    row = load_modifiable(call, kind, parameters)
+    row = load_modifiable(kind, call, parameters)
     for table, column, message in _IN_USE[kind]:
         if call.records.count(table, **{column: row["id"]}):
             raise DeleteConflict(message)

@@ -7,8 +7,7 @@ function takes the kind first.
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, load_identity
-from iam_guard.api.iam.protected_entities import load_modifiable
+from iam_guard.api.iam.entities import NAME_MEMBER, load_identity, load_modifiable
 from iam_guard.api.paging import page_of_table
 from iam_guard.errors import LimitExceeded, NoSuchEntity
 from iam_guard.model.decision import PolicyType
@@ -21,7 +20,7 @@ from iam_guard.store.schema import inline_policies
 
 def put_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Create or replace a policy."""
-    holder = load_modifiable(call, kind, parameters)
+    holder = load_modifiable(kind, call, parameters)
     document = validate_for_write(parameters["PolicyDocument"], PolicyType.IDENTITY, partition=call.partition)
     name: str = parameters["PolicyName"]
     _require_space(call, holder, fold(name), document.text)
@@ -45,7 +44,7 @@ def _require_space(call: ServiceCall, holder: Row, folded: str, text: str) -> No
 
 def get_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> Output:
     """Return a policy as it was written."""
-    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    holder = load_identity(kind, call, parameters)
     row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
     if row is None:
         raise _not_found(kind, parameters)
@@ -54,14 +53,14 @@ def get_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> Outpu
 
 def list_inline_policies(kind: Kind, call: ServiceCall, parameters: Input) -> Output:
     """List the names of an entity's policies."""
-    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    holder = load_identity(kind, call, parameters)
     page = page_of_table(call, parameters, inline_policies, ("folded",), identity_id=holder["id"])
     return {"PolicyNames": [row["name"] for row in page.rows], **page.members}
 
 
 def delete_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     """Delete a policy."""
-    holder = load_modifiable(call, kind, parameters)
+    holder = load_modifiable(kind, call, parameters)
     key = {"identity_id": holder["id"], "folded": fold(parameters["PolicyName"])}
     if not call.records.delete(inline_policies, **key):
         raise _not_found(kind, parameters)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.entities import load_role, named_columns, require_quota, require_row
+from iam_guard.api.iam.entities import load_role, named_columns, require_modifiable, require_quota, require_row
 from iam_guard.api.iam.output_members import describe_brief_roles, tag_list
-from iam_guard.api.iam.protected_entities import require_modifiable
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_table
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
-from iam_guard.store.identifiers import fold, iam_arn
+from iam_guard.store.identifiers import fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import identities, instance_profiles
 
@@ -73,7 +72,7 @@ def describe_profiles(call: ServiceCall, rows: Sequence[Row]) -> list[dict[str, 
             "Path": row["path"],
             "InstanceProfileName": row["name"],
             "InstanceProfileId": row["id"],
-            "Arn": iam_arn(call.partition, call.account, "instance-profile", row["path"], row["name"]),
+            "Arn": call.arn("instance-profile", row["path"], row["name"]),
             "CreateDate": instant(row["created"]),
             "Roles": [] if row["role_id"] is None else [roles[row["role_id"]]],
         }

@@ -9,10 +9,10 @@ from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
-from iam_guard.api.iam.credential_owners import owner_id, owner_name
 from iam_guard.api.iam.entities import load_user, owner_of_credentials
 from iam_guard.api.iam.password_policy import granted_to_users, require_good_password, reuse_prevention
 from iam_guard.api.iam.passwords import matches_any, matches_digest, password_digest
+from iam_guard.api.iam.user_credentials import owner_id, owner_name
 from iam_guard.api.operation import all_resources
 from iam_guard.api.service_errors import InvalidUserType, PasswordPolicyViolation
 from iam_guard.errors import AccessDenied, EntityAlreadyExists, InvalidInput, NoSuchEntity, ValidationError

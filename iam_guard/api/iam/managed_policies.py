@@ -11,10 +11,9 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import load_policy, named_columns, require_quota
 from iam_guard.api.iam.output_members import describe_policies
-from iam_guard.api.iam.protected_entities import require_customer_managed
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_table
-from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
+from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, UnmodifiableEntity
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.saving import validate_for_write
@@ -34,7 +33,8 @@ def attachable_policy(call: ServiceCall, parameters: Input) -> Row:
 def own_policy(call: ServiceCall, parameters: Input) -> Row:
     """Find the policy that a call changes. Raises `NoSuchEntity`, `UnmodifiableEntity` for an AWS managed policy."""
     row = attachable_policy(call, parameters)
-    require_customer_managed(row)
+    if row["account"] == AWS_MANAGED:
+        raise UnmodifiableEntity("Cannot perform the operation on an AWS managed policy.")
     return row
 
 

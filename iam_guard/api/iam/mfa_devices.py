@@ -10,18 +10,26 @@ import re
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.authorization_targets import find_mfa_device
-from iam_guard.api.iam.credential_owners import device_owner, owner_id, owner_name
-from iam_guard.api.iam.entities import named_columns, require_quota, require_row
+from iam_guard.api.iam.authorization_targets import USER, find_mfa_device
+from iam_guard.api.iam.entities import (
+    find_identity,
+    is_about_root,
+    load_user,
+    named_columns,
+    require_quota,
+    require_row,
+)
 from iam_guard.api.iam.one_time_codes import CodePair, check_pair, new_seed, seed_context
 from iam_guard.api.iam.output_members import describe_users, tag_list
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_code
 from iam_guard.api.iam.tags import new_tags
+from iam_guard.api.iam.user_credentials import owner_id, owner_name
 from iam_guard.api.iam.users import root_user
 from iam_guard.api.paging import page_of_table
 from iam_guard.api.service_errors import InvalidAuthenticationCode
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
-from iam_guard.store.identifiers import fold, iam_arn
+from iam_guard.model.request import Resource
+from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import PRESENT, Row
 from iam_guard.store.schema import identities, mfa_devices
 
@@ -37,7 +45,7 @@ def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
     """Create an unassigned device."""
     name: str = parameters["VirtualMFADeviceName"]
     path = parameters.get("Path", "/")
-    serial = iam_arn(call.partition, call.account, "mfa", path, name)
+    serial = call.arn("mfa", path, name)
     if _SERIAL.fullmatch(serial) is None:  # no operation could name it
         raise ValidationError(
             "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric "
@@ -161,3 +169,30 @@ def _consume_codes(call: ServiceCall, row: Row, parameters: Input, values: dict[
 
 def _describe(row: Row, name: str) -> Output:
     return {"UserName": name, "SerialNumber": row["serial"], "EnableDate": instant(row["enabled"])}
+
+
+# --- owners ------------------------------------------------------------------------------------------------------
+
+
+def device_owner(call: ServiceCall, parameters: Input) -> Row | None:
+    """Return the owner of the call's MFA device. Raises `NoSuchEntity`.
+
+    The model requires `UserName` to enable or resynchronize a device, though the root user has none. Only the root user
+    can name itself: `root`, the account's id, or its name, unless a user has that name.
+    """
+    return None if _names_root(call, parameters) else load_user(call, parameters)
+
+
+def device_owner_target(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the owner of the call's MFA device as a resource."""
+    if _names_root(call, parameters):
+        return call.resource(call.root_arn)
+    return USER(call, parameters)
+
+
+def _names_root(call: ServiceCall, parameters: Input) -> bool:
+    if not call.is_root or is_about_root(call, parameters):
+        return call.is_root
+    name: str = parameters["UserName"]
+    names = {fold(alias) for alias in ("root", call.account, owner_name(call, None))}
+    return fold(name) in names and find_identity(call, Kind.USER, name) is None

@@ -7,7 +7,7 @@ no digest.
 from __future__ import annotations
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, find_policy, load_identity
+from iam_guard.api.iam.entities import find_policy, load_identity, load_role
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, inline_policies, policies, policy_versions
@@ -15,14 +15,14 @@ from iam_guard.store.schema import attachments, inline_policies, policies, polic
 
 def inline_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of the call's inline policy."""
-    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    holder = load_identity(kind, call, parameters)
     row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
     return None if row is None else str(row["digest"])
 
 
 def attached_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of the call's managed policy if it is attached."""
-    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    holder = load_identity(kind, call, parameters)
     policy = find_policy(call, parameters["PolicyArn"])
     if policy is None or not call.records.count(attachments, identity_id=holder["id"], policy_id=policy["id"]):
         return None
@@ -31,14 +31,14 @@ def attached_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | N
 
 def boundary_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of a user's or role's permissions boundary."""
-    holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+    holder = load_identity(kind, call, parameters)
     policy = call.records.one(policies, id=holder["boundary_id"]) if holder["boundary_id"] else None
     return _default(call, policy)
 
 
 def role_trust_digest(call: ServiceCall, parameters: Input) -> str | None:
     """Return the digest of a role's trust policy."""
-    digest: str | None = load_identity(call, Kind.ROLE, parameters["RoleName"])["trust_digest"]
+    digest: str | None = load_role(call, parameters)["trust_digest"]
     return digest
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.boundaries import requested_boundary
-from iam_guard.api.iam.entities import load_role
+from iam_guard.api.iam.entities import RESERVED, SERVICE_LINKED, load_modifiable, load_role, require_modifiable
 from iam_guard.api.iam.identities import create_identity
 from iam_guard.api.iam.output_members import describe_brief_roles, describe_full_role, tags_and_boundary
-from iam_guard.api.iam.protected_entities import RESERVED, SERVICE_LINKED, load_modifiable, require_modifiable
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.iam.trust_policies import trust_columns
 from iam_guard.errors import InvalidInput
@@ -89,5 +88,5 @@ def _settings(parameters: Input) -> dict[str, Any]:
 
 def update_assume_role_policy(call: ServiceCall, parameters: Input) -> None:
     """Replace a role's trust policy."""
-    row = load_modifiable(call, Kind.ROLE, parameters)
+    row = load_modifiable(Kind.ROLE, call, parameters)
     call.records.update(identities, trust_columns(call, parameters["PolicyDocument"]), id=row["id"])

@@ -26,7 +26,7 @@ from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.saml_metadata import read_metadata
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
-from iam_guard.store.identifiers import fold, iam_arn
+from iam_guard.store.identifiers import fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import saml_private_keys, saml_providers
 
@@ -37,7 +37,7 @@ _METADATA_MEMBERS = ("SAMLMetadataDocument", "AssertionEncryptionMode", "AddPriv
 
 
 def _arn(call: ServiceCall, name: str) -> str:
-    return iam_arn(call.partition, call.account, "saml-provider", "/", name)
+    return call.arn("saml-provider", "/", name)
 
 
 def find_saml_provider(call: ServiceCall, arn: str) -> Row | None:
@@ -65,11 +65,6 @@ def requested_issuers(parameters: Input) -> list[str]:
 def stored_issuers(row: Row) -> list[str]:
     """Return the issuer in a provider's metadata."""
     return [read_metadata(row["document"]).entity_id]
-
-
-def private_key_context(key_id: str) -> bytes:
-    """Return the sealing context of a private key."""
-    return b"saml-private-key:" + key_id.encode()
 
 
 def create_saml_provider(call: ServiceCall, parameters: Input) -> Output:
@@ -182,7 +177,7 @@ def _add_key(call: ServiceCall, provider_id: str, pem: str) -> None:
         saml_private_keys,
         id=id,
         provider_id=provider_id,
-        sealed=call.sealer.seal(pem.encode(), private_key_context(id)),
+        sealed=call.sealer.seal(pem.encode(), f"saml-private-key:{id}".encode()),
         created=call.now,
     )
 

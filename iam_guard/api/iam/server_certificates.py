@@ -22,14 +22,9 @@ from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_table
 from iam_guard.api.service_errors import MalformedCertificate
 from iam_guard.errors import EntityAlreadyExists
-from iam_guard.store.identifiers import fold, iam_arn
+from iam_guard.store.identifiers import fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import server_certificates
-
-
-def server_key_context(certificate_id: str) -> bytes:
-    """Return the sealing context of a server certificate's private key."""
-    return b"server-certificate:" + certificate_id.encode()
 
 
 def upload_server_certificate(call: ServiceCall, parameters: Input) -> Output:
@@ -53,7 +48,7 @@ def upload_server_certificate(call: ServiceCall, parameters: Input) -> Output:
         path=parameters.get("Path", "/"),
         body=in_pem([certificate]),
         chain=in_pem(chain) if chain else None,
-        sealed=call.sealer.seal(key_in_pem(key), server_key_context(id)),
+        sealed=call.sealer.seal(key_in_pem(key), f"server-certificate:{id}".encode()),
         expires=int(certificate.not_valid_after_utc.timestamp()),
         tags=tags,
         **named_columns(call, name),
@@ -113,7 +108,7 @@ def _describe(call: ServiceCall, row: Row) -> Output:
         "Path": row["path"],
         "ServerCertificateName": row["name"],
         "ServerCertificateId": row["id"],
-        "Arn": iam_arn(call.partition, call.account, "server-certificate", row["path"], row["name"]),
+        "Arn": call.arn("server-certificate", row["path"], row["name"]),
         "UploadDate": instant(row["created"]),
         "Expiration": instant(row["expires"]),
     }

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
-from iam_guard.api.iam.entities import find_identity, load_user, require_quota, user_name
-from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
+from iam_guard.api.iam.entities import find_identity, load_user, requested_name, require_quota
+from iam_guard.api.iam.user_credentials import CredentialKind, describe_credential, insert_credential, load_credential
 from iam_guard.api.operation import Keys, Target, all_resources
 from iam_guard.api.paging import page_of_table
 from iam_guard.api.service_errors import NotSupportedService
@@ -35,7 +35,7 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import identities, service_credentials
 
 SERVICE_CREDENTIAL = CredentialKind(
-    service_credentials, "ServiceSpecificCredentialId", "No such credential {} exists", load_user
+    service_credentials, load_user, "No such credential {} exists", "ServiceSpecificCredentialId", "CreateDate"
 )
 _SECRET_BYTES = 45  # 60 base-64 characters
 _DAY = 24 * 60 * 60
@@ -78,22 +78,19 @@ def create_service_specific_credential(call: ServiceCall, parameters: Input) -> 
     name = _free_name(call, owner, service, form)
     days = parameters.get("CredentialAgeDays")
     id = call.new_id("service-credential", f"{service}/{name}")
-    secret = _new_secret(form, id, name)
-    call.records.insert(
-        service_credentials,
-        id=id,
-        account=call.account,
-        user_id=owner["id"],
+    secret, digest = _new_secret(form, id, name)
+    row = insert_credential(
+        call,
+        SERVICE_CREDENTIAL,
+        owner,
+        id,
         service=service,
-        digest=secret.digest,
+        digest=digest,
         session_policy=_session_policy(call, service) if form is _API_KEY else None,
-        status="Active",
-        created=call.now,
         expires=None if days is None else call.now + days * _DAY,
         **{form.column: name},
     )
-    row = load_credential(call, SERVICE_CREDENTIAL, owner, id)
-    return {"ServiceSpecificCredential": {**_describe(call, row, owner["name"]), form.secret: secret.text}}
+    return {"ServiceSpecificCredential": {**_describe(call, row, owner["name"]), form.secret: secret}}
 
 
 def list_service_specific_credentials(call: ServiceCall, parameters: Input) -> Output:
@@ -119,9 +116,9 @@ def reset_service_specific_credential(call: ServiceCall, parameters: Input) -> O
     owner = load_user(call, parameters)
     row = load_credential(call, SERVICE_CREDENTIAL, owner, parameters["ServiceSpecificCredentialId"])
     form = _form_in(row)
-    secret = _new_secret(form, row["id"], row[form.column])
-    call.records.update(service_credentials, {"digest": secret.digest}, id=row["id"])
-    return {"ServiceSpecificCredential": {**_describe(call, row, owner["name"]), form.secret: secret.text}}
+    secret, digest = _new_secret(form, row["id"], row[form.column])
+    call.records.update(service_credentials, {"digest": digest}, id=row["id"])
+    return {"ServiceSpecificCredential": {**_describe(call, row, owner["name"]), form.secret: secret}}
 
 
 # --- targets and condition keys ----------------------------------------------------------------------------------
@@ -135,7 +132,7 @@ def user_or_all(call: ServiceCall, parameters: Input) -> Resource:
 
 def service_of_credential(call: ServiceCall, parameters: Input) -> Keys:
     """Return `iam:ServiceSpecificCredentialServiceName` of the call's credential."""
-    owner = find_identity(call, Kind.USER, user_name(call, parameters))
+    owner = find_identity(call, Kind.USER, requested_name(Kind.USER, call, parameters))
     if owner is None:
         return {}
     id = parameters["ServiceSpecificCredentialId"]
@@ -144,18 +141,6 @@ def service_of_credential(call: ServiceCall, parameters: Input) -> Keys:
 
 
 # --- names and secrets -------------------------------------------------------------------------------------------
-
-
-def secret_digest(secret: str) -> str:
-    """Return the stored digest of a secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-class _Secret(NamedTuple):
-    """A new secret, and its stored digest."""
-
-    text: str
-    digest: str
 
 
 def _form_of(call: ServiceCall, service: str) -> _Form:
@@ -187,16 +172,15 @@ def _free_name(call: ServiceCall, owner: Row, service: str, form: _Form) -> str:
     raise AssertionError("unreachable: count() is infinite")
 
 
-def _new_secret(form: _Form, id: str, name: str) -> _Secret:
-    """Generate a password or an API key; AWS's contain the alias, ours the id."""
+def _new_secret(form: _Form, id: str, name: str) -> tuple[str, str]:
+    """Return a new password or API key, and its stored digest. AWS's API keys contain the alias, ours the id."""
     if form is _API_KEY:
         key = api_key.generate(secrets.token_bytes, id)
-        return _Secret(key.text, key.digest.hex())
+        return key.text, key.digest.hex()
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
-    text = secret
     if form.prefix:
-        text = form.prefix + base64.b64encode(f"{name}:{secret}".encode()).decode("ascii")
-    return _Secret(text, secret_digest(text))
+        secret = form.prefix + base64.b64encode(f"{name}:{secret}".encode()).decode("ascii")
+    return secret, hashlib.sha256(secret.encode()).hexdigest()
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
@@ -206,11 +190,9 @@ def _describe(call: ServiceCall, row: Row, name: str) -> Output:
     has_expired = row["expires"] is not None and row["expires"] <= call.now
     form = _form_in(row)
     return {
-        "UserName": name,
+        **describe_credential(SERVICE_CREDENTIAL, row, name),
         "Status": "Expired" if has_expired else row["status"],
         form.public: row[form.column],
-        "CreateDate": instant(row["created"]),
         "ExpirationDate": instant(row["expires"]),
-        "ServiceSpecificCredentialId": row["id"],
         "ServiceName": row["service"],
     }

@@ -13,14 +13,13 @@ import uuid
 from collections.abc import Mapping
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import find_identity, load_role, require_row
+from iam_guard.api.iam.entities import SERVICE_LINKED, find_identity, load_role, require_row
 from iam_guard.api.iam.identities import insert_identity
 from iam_guard.api.iam.output_members import describe_brief_roles
-from iam_guard.api.iam.protected_entities import SERVICE_LINKED
 from iam_guard.api.iam.trust_policies import trust_columns
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.request import Resource
-from iam_guard.store.identifiers import NAME_LENGTHS, Kind, iam_arn
+from iam_guard.store.identifiers import NAME_LENGTHS, Kind
 from iam_guard.store.schema import identities, jobs
 
 _TASK = re.compile(r"task/aws-service-role/(?P<service>[^/]+)/(?P<role>[^/]+)/[0-9a-f-]{36}")
@@ -77,9 +76,8 @@ _WITHOUT_SUFFIX = frozenset(_NAMES) - {"autoscaling", "connect", "lexv2"}
 
 def linked_role(call: ServiceCall, parameters: Input) -> Resource:
     """Return the new role of a service, at its reserved path."""
-    service: str = parameters["AWSServiceName"]
-    arn = iam_arn(call.partition, call.account, "role", f"{SERVICE_LINKED}{service}/", _name(parameters))
-    return Resource(arn, account=call.account)
+    path = f"{SERVICE_LINKED}{parameters['AWSServiceName']}/"
+    return call.resource(call.arn("role", path, _name(parameters)))
 
 
 def create_service_linked_role(call: ServiceCall, parameters: Input) -> Output:
@@ -135,8 +133,7 @@ def role_of_task(call: ServiceCall, parameters: Input) -> Resource:
     task = _TASK.fullmatch(parameters["DeletionTaskId"])
     if task is None:
         raise InvalidInput("Invalid deletion task id.", place="DeletionTaskId")
-    arn = iam_arn(call.partition, call.account, "role", f"{SERVICE_LINKED}{task['service']}/", task["role"])
-    return Resource(arn, account=call.account)
+    return call.resource(call.arn("role", f"{SERVICE_LINKED}{task['service']}/", task["role"]))
 
 
 def get_service_linked_role_deletion_status(call: ServiceCall, parameters: Input) -> Output:

@@ -17,14 +17,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import load_user, require_quota
-from iam_guard.api.iam.user_credentials import CredentialKind, load_credential
+from iam_guard.api.iam.user_credentials import CredentialKind, describe_credential, insert_credential, load_credential
 from iam_guard.api.service_errors import DuplicateSSHPublicKey, InvalidPublicKey, UnrecognizedPublicKeyEncoding
 from iam_guard.store.records import Row
 from iam_guard.store.schema import ssh_keys
 
-SSH_KEY = CredentialKind(ssh_keys, "SSHPublicKeyId", "The Public Key with id {} cannot be found.", load_user)
+SSH_KEY = CredentialKind(
+    ssh_keys, load_user, "The Public Key with id {} cannot be found.", "SSHPublicKeyId", "UploadDate"
+)
 RSA_BITS = range(2048, 16384 + 1)
 _LOADERS = {
     "ssh-rsa ": load_ssh_public_key,
@@ -46,16 +48,8 @@ def upload_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
         raise DuplicateSSHPublicKey("The SSH public key is already associated with the specified IAM user.")
     require_quota("SSH keys per user", "SSHPublicKeysPerUser", len(rows))
     id = call.new_id("ssh-key", body)
-    call.records.insert(
-        ssh_keys,
-        id=id,
-        user_id=owner["id"],
-        body=body,
-        fingerprint=fingerprint(body),
-        status="Active",
-        created=call.now,
-    )
-    return {"SSHPublicKey": _describe(owner, load_credential(call, SSH_KEY, owner, id), body)}
+    row = insert_credential(call, SSH_KEY, owner, id, body=body, fingerprint=fingerprint(body))
+    return {"SSHPublicKey": _describe(owner, row, body)}
 
 
 def get_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
@@ -92,15 +86,6 @@ def fingerprint(body: str) -> str:
     return digest.hex(":")
 
 
-def describe_ssh_key(row: Row, name: str) -> Output:
-    """Describe a key as lists do: without its body."""
-    return {
-        "UserName": name,
-        "SSHPublicKeyId": row["id"],
-        "Status": row["status"],
-        "UploadDate": instant(row["created"]),
-    }
-
-
 def _describe(owner: Row, row: Row, body: str) -> Output:
-    return {**describe_ssh_key(row, owner["name"]), "Fingerprint": row["fingerprint"], "SSHPublicKeyBody": body}
+    described = describe_credential(SSH_KEY, row, owner["name"])
+    return {**described, "Fingerprint": row["fingerprint"], "SSHPublicKeyBody": body}

@@ -1,27 +1,59 @@
-"""Credentials of a user or the root user that are listed, deactivated and deleted alike: one row per kind."""
+"""Credentials that are created, listed, deactivated and deleted alike: one row per kind (R-3, R-10).
+
+Their owner is a user, or the root user, which is None here: it has no row among the identities, so its credentials have
+NULL as user id.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
-from iam_guard.api.iam.credential_owners import owner_id, owner_name
 from iam_guard.api.iam.entities import require_row
-from iam_guard.api.operation import Handler, KeySource, Operation
+from iam_guard.api.operation import KeySource, Operation
 from iam_guard.api.paging import page_of_table
 from iam_guard.errors import InvalidInput
 from iam_guard.store.records import Row, Table
 
 
+def owner_id(owner: Row | None) -> str | None:
+    """Return the value for `user_id`: the user's unique id, None for the root user."""
+    return None if owner is None else owner["id"]
+
+
+def owner_name(call: ServiceCall, owner: Row | None) -> str:
+    """Return the output's `UserName`; for the root user, the account's name."""
+    name: str = (call.account_value("name") or "") if owner is None else owner["name"]
+    return name
+
+
 class CredentialKind(NamedTuple):
-    """A kind of credential: table, member with the id, AWS's message for a missing one, and how to find the owner."""
+    """A kind of credential: its table, how to find its owner, AWS's message for a missing one, and its output members.
+
+    Those are the members with the id and with the time of creation, and further ones with their columns.
+    """
 
     table: Table
-    member: str
-    missing: str
     find_owner: Callable[[ServiceCall, Input], Row | None]
+    missing: str
+    member: str
+    created: str
+    columns: Mapping[str, str] = {}
+
+
+def insert_credential(call: ServiceCall, kind: CredentialKind, owner: Row | None, id: str, **columns: Any) -> Row:
+    """Insert an active credential, and return its row."""
+    common = {**_of_owner(call, kind, owner), "status": "Active", "created": call.now}
+    call.records.insert(kind.table, id=id, **common, **columns)
+    return load_credential(call, kind, owner, id)
+
+
+def describe_credential(kind: CredentialKind, row: Row, name: str) -> Output:
+    """Describe a credential as lists do; `name` is its owner's."""
+    common = {"UserName": name, kind.member: row["id"], "Status": row["status"], kind.created: instant(row["created"])}
+    return common | {member: row[column] for member, column in kind.columns.items()}
 
 
 def load_credential(call: ServiceCall, kind: CredentialKind, owner: Row | None, id: str) -> Row:
@@ -30,16 +62,16 @@ def load_credential(call: ServiceCall, kind: CredentialKind, owner: Row | None, 
     return require_row(row, kind.missing.format(id))
 
 
-def list_credentials(kind: CredentialKind, member: str, describe: Callable[[Row, str], Output]) -> Handler:
-    """Return the handler that lists the credentials of one owner, sorted by id."""
+def list_operation(kind: CredentialKind, member: str) -> Operation:
+    """Return the operation that lists the credentials of one owner, sorted by id."""
 
     def list_credentials(call: ServiceCall, parameters: Input) -> Output:
         owner = kind.find_owner(call, parameters)
         page = page_of_table(call, parameters, kind.table, ("id",), **_of_owner(call, kind, owner))
         name = owner_name(call, owner)
-        return {member: [describe(row, name) for row in page.rows], **page.members}
+        return {member: [describe_credential(kind, row, name) for row in page.rows], **page.members}
 
-    return list_credentials
+    return Operation(list_credentials, USER, reads=True)
 
 
 def change_operations(entity: str, kind: CredentialKind, *keys: KeySource) -> dict[str, Operation]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.iam.saml_providers import private_key_context
 from iam_guard.store import quotas, schema
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
@@ -100,7 +99,7 @@ def test_private_keys_are_sealed_and_never_returned(iam: Client, server: Running
         row = records.one(schema.saml_private_keys, id=key["KeyId"])
     assert row is not None
     assert b"PRIVATE" not in row["sealed"]
-    assert server.store.sealer.open(row["sealed"], private_key_context(key["KeyId"])) == pem().encode()
+    assert server.store.sealer.open(row["sealed"], f"saml-private-key:{key['KeyId']}".encode()) == pem().encode()
 
 
 def test_private_keys_are_rotated(iam: Client) -> None:

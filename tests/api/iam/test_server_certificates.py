@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.iam.server_certificates import server_key_context
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import server_certificates
 from tests.api.conftest import ACCOUNT, Client, Running, allow, refusal
@@ -55,7 +54,7 @@ def test_server_private_key_is_sealed_and_never_returned(iam: Client, server: Ru
         row = records.one(server_certificates, account=ACCOUNT, folded="web")
     assert row is not None
     assert b"PRIVATE" not in row["sealed"]
-    assert server.store.sealer.open(row["sealed"], server_key_context(row["id"])).decode() == KEY
+    assert server.store.sealer.open(row["sealed"], f"server-certificate:{row['id']}".encode()).decode() == KEY
 
 
 @pytest.mark.parametrize(

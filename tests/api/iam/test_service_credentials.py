@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from iam_guard.api.iam.service_credentials import SERVICES, secret_digest
+from iam_guard.api.iam.service_credentials import SERVICES
 from iam_guard.store.schema import service_credentials
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, Client, Running, allow, refusal
@@ -32,6 +33,10 @@ def create(iam: Client, service: str = GIT, user: str = "jane", **more: Any) -> 
 
 def ids(answer: dict[str, Any]) -> list[str]:
     return [each["ServiceSpecificCredentialId"] for each in answer["ServiceSpecificCredentials"]]
+
+
+def secret_digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def digest_of(server: Running, id: str) -> str:

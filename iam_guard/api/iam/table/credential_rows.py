@@ -23,9 +23,9 @@ from iam_guard.api.iam.authorization_targets import (
     path_target,
     rename_permission,
 )
-from iam_guard.api.iam.credential_owners import device_owner_target
+from iam_guard.api.iam.mfa_devices import device_owner_target
 from iam_guard.api.iam.tags import create_operation, tag_operations
-from iam_guard.api.iam.user_credentials import change_operations, list_credentials
+from iam_guard.api.iam.user_credentials import change_operations, list_operation
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
@@ -43,9 +43,7 @@ ROWS: Mapping[str, Operation] = {
         password_policy.get_account_password_policy, password_policy.password_policy_target, reads=True
     ),
     "GetLoginProfile": Operation(login_profiles.get_login_profile, USER, reads=True),
-    "ListAccessKeys": Operation(
-        list_credentials(access_keys.ACCESS_KEY, "AccessKeyMetadata", access_keys.describe_access_key), USER, reads=True
-    ),
+    "ListAccessKeys": list_operation(access_keys.ACCESS_KEY, "AccessKeyMetadata"),
     **change_operations("AccessKey", access_keys.ACCESS_KEY),
     "UpdateAccountPasswordPolicy": Operation(password_policy.update_account_password_policy),
     "UpdateLoginProfile": Operation(login_profiles.update_login_profile, USER),
@@ -67,13 +65,7 @@ ROWS: Mapping[str, Operation] = {
     "ListServerCertificates": Operation(
         server_certificates.list_server_certificates, path_target("server-certificate"), reads=True
     ),
-    "ListSigningCertificates": Operation(
-        list_credentials(
-            signing_certificates.SIGNING_CERTIFICATE, "Certificates", signing_certificates.describe_signing_certificate
-        ),
-        USER,
-        reads=True,
-    ),
+    "ListSigningCertificates": list_operation(signing_certificates.SIGNING_CERTIFICATE, "Certificates"),
     **tag_operations(
         "ServerCertificate",
         schema.server_certificates,
@@ -94,9 +86,7 @@ ROWS: Mapping[str, Operation] = {
     "UploadSigningCertificate": Operation(signing_certificates.upload_signing_certificate, USER),
     # --- SSH keys
     "GetSSHPublicKey": Operation(ssh_keys.get_ssh_public_key, USER, reads=True),
-    "ListSSHPublicKeys": Operation(
-        list_credentials(ssh_keys.SSH_KEY, "SSHPublicKeys", ssh_keys.describe_ssh_key), USER, reads=True
-    ),
+    "ListSSHPublicKeys": list_operation(ssh_keys.SSH_KEY, "SSHPublicKeys"),
     **change_operations("SSHPublicKey", ssh_keys.SSH_KEY),
     "UploadSSHPublicKey": Operation(ssh_keys.upload_ssh_public_key, USER),
     # --- service-specific credentials
