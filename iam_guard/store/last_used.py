@@ -125,9 +125,10 @@ class LastUsedTracker:
                 self._start_writer()
 
     def forget(self) -> None:
-        """Clear the record of recent uses, so that all are recorded again, as after the store was restored."""
+        """Clear the queue and the record of recent uses, so that all are recorded again: the store was restored."""
         with self._lock:
             self._recorded.clear()
+            self._pending.clear()
 
     # --- writing -------------------------------------------------------------------------------------------------
 

@@ -289,6 +289,14 @@ def test_forget_records_everything_again(tracker: LastUsedTracker, saving_store:
     assert len(saving_store.saved) == 2
 
 
+def test_forget_drops_uses_that_are_not_written_yet(tracker: LastUsedTracker, saving_store: SavingStore) -> None:
+    """They belong to the state before the store was restored."""
+    tracker.track_key(KEY)
+    tracker.forget()
+    tracker.flush()
+    assert saving_store.saved == []
+
+
 def test_concurrent_uses_are_all_recorded(tracker: LastUsedTracker, saving_store: SavingStore) -> None:
     """There is one writer thread, and no use is lost."""
     before = threading.active_count()
