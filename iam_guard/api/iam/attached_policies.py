@@ -71,11 +71,11 @@ def attached_policies(call: ServiceCall, row: Row) -> list[AttachedPolicy]:
     """Return an identity's policies, then those of a user's groups, each managed policy once."""
     groups = call.records.values_of(memberships, "group_id", user_id=row["id"])
     holders = [row, *call.records.all(identities, id=groups, order=("folded",))]
-    by_id = {holder["id"]: holder for holder in holders}
+    by_id = {holder["id"]: (holder["kind"], holder["name"]) for holder in holders}
     inline = call.records.all(inline_policies, identity_id=list(by_id), order=("identity_id", "folded"))
     position = {id: number for number, id in enumerate(by_id)}
     own = [
-        AttachedPolicy(policy["name"], policy["text"], holder=_holder(by_id[policy["identity_id"]]))
+        AttachedPolicy(policy["name"], policy["text"], holder=by_id[policy["identity_id"]])
         for policy in sorted(inline, key=lambda policy: position[policy["identity_id"]])
     ]
     attached = call.records.all(
@@ -91,10 +91,6 @@ def attached_boundary(call: ServiceCall, row: Row) -> AttachedPolicy | None:
     if row["boundary_id"] is None:
         return None
     return next(iter(_managed(call, call.records.all(policies, id=row["boundary_id"]))), None)
-
-
-def _holder(row: Row) -> tuple[str, str]:
-    return row["kind"], row["name"]
 
 
 def _managed(call: ServiceCall, rows: Sequence[Row]) -> list[AttachedPolicy]:
@@ -113,10 +109,11 @@ def service_control_levels(call: ServiceCall) -> list[list[AttachedPolicy]] | No
         return None
     if position.organization["management_account"] == call.account:
         return None
-    return [_service_control_policies(call, target) for target in (*position.unit_ids, call.account)]
+    return [service_control_policies(call, target) for target in (*position.unit_ids, call.account)]
 
 
-def _service_control_policies(call: ServiceCall, target: str) -> list[AttachedPolicy]:
+def service_control_policies(call: ServiceCall, target: str) -> list[AttachedPolicy]:
+    """Return the service control policies that are attached to a root, unit or account."""
     ids = call.records.values_of(control_attachments, "policy_id", target=target)
     rows = call.records.all(control_policies, id=ids, type="SCP", order=("name",))
     return [AttachedPolicy(row["name"], row["text"]) for row in rows]

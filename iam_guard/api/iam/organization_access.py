@@ -12,6 +12,7 @@ from typing import Any
 
 from iam_guard.analysis.allowed_services import known_services, named_services, reached_services, service_name
 from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.iam.attached_policies import service_control_policies
 from iam_guard.api.iam.jobs import JobKind, describe_job, load_job, store_job
 from iam_guard.api.iam.last_attempts import TRACKING_SECONDS, Attempts, add_attempt, attempts_by_service
 from iam_guard.api.iam.organization_features import own_organization, require_management
@@ -45,8 +46,7 @@ _ORDERS: Mapping[str, Any] = {
 
 def access_report(call: ServiceCall, parameters: Input) -> Resource:
     """Return the ARN of the report."""
-    arn = f"arn:{call.partition}:iam::{call.account}:access-report/{parameters['EntityPath']}"
-    return call.resource(arn)
+    return call.resource(call.arn("access-report", "/", parameters["EntityPath"]))
 
 
 def organizations_permissions(call: ServiceCall, parameters: Input) -> list[Permission]:
@@ -58,7 +58,7 @@ def organizations_permissions(call: ServiceCall, parameters: Input) -> list[Perm
 def generate_organizations_access_report(call: ServiceCall, parameters: Input) -> Output:
     """Generate a report on an entity, or on a policy there. Raises `NoSuchEntity`, `InvalidInput`."""
     organization = _managed(call)
-    entity = _Tree(call, organization).entity(parameters["EntityPath"])
+    entity = _load_entity(call, organization, parameters["EntityPath"])
     policy_id = None if entity.is_management else parameters.get("OrganizationsPolicyId")
     accounts = entity.accounts if policy_id is None else _affected_accounts(call, entity, policy_id)
     attempts = _attempts(call, accounts)
@@ -68,7 +68,7 @@ def generate_organizations_access_report(call: ServiceCall, parameters: Input) -
     elif policy_id is None:
         services = _allowed_services(call, entity.levels, known)
     else:
-        services = reached_services([_document(_load_policy(call, organization, policy_id))], known)
+        services = reached_services([_load_document(call, organization, policy_id)], known)
     details = [_detail(service, attempts.get(service), accounts) for service in sorted(services)]
     return store_job(call, JobKind.ORGANIZATION_ACCESS, dict(parameters), {"details": details})
 
@@ -110,43 +110,33 @@ class _Entity:
     is_management: bool
 
 
-class _Tree:
-    """The units and accounts of an organization."""
+def _load_entity(call: ServiceCall, organization: Row, path: str) -> _Entity:
+    """Find an entity by its path from the organization. Raises `NoSuchEntity`."""
+    unit_rows = call.records.all(units, organization_id=organization["id"])
+    unit_ids = call.records.values_of(units, "id", organization_id=organization["id"])
+    placed = {row["account"]: row["unit_id"] for row in call.records.all(placements, unit_id=unit_ids)}
+    parents = {**{row["id"]: row["parent_id"] for row in unit_rows}, **placed}
+    levels = {id: _levels(parents, id) for id in parents}
+    paths = {id: "/".join((organization["id"], *levels[id])) for id in parents}
+    expected = path.removesuffix("/")
+    last, management = expected.rpartition("/")[2], organization["management_account"]
+    if paths.get(last) != expected:
+        raise NoSuchEntity(f"The entity with path {path} cannot be found.")
+    if last == management:
+        return _Entity(levels[last], {last: expected}, is_management=True)
+    below = {account: paths[account] for account in placed if last in levels[account]}
+    below.pop(management, None)  # control policies don't apply to it
+    return _Entity(levels[last], below, is_management=False)
 
-    def __init__(self, call: ServiceCall, organization: Row) -> None:
-        self._organization: str = organization["id"]
-        self._management: str = organization["management_account"]
-        rows = call.records.all(units, organization_id=organization["id"])
-        self._parents: dict[str, str | None] = {row["id"]: row["parent_id"] for row in rows}
-        unit_ids = call.records.values_of(units, "id", organization_id=organization["id"])
-        self._units: dict[str, str] = {
-            row["account"]: row["unit_id"] for row in call.records.all(placements, unit_id=unit_ids)
-        }
 
-    def entity(self, path: str) -> _Entity:
-        """Find an entity by its path from the organization. Raises `NoSuchEntity`."""
-        expected = path.removesuffix("/")
-        last = expected.rpartition("/")[2]
-        exists = last in self._parents or last in self._units
-        if not exists or self._path(last) != expected:
-            raise NoSuchEntity(f"The entity with path {path} cannot be found.")
-        if last == self._management:
-            return _Entity(self._levels(last), {last: self._path(last)}, is_management=True)
-        below = {account: self._path(account) for account in self._units if last in self._levels(account)}
-        below.pop(self._management, None)  # control policies don't apply to it
-        return _Entity(self._levels(last), below, is_management=False)
-
-    def _levels(self, id: str) -> tuple[str, ...]:
-        """Return the levels from the root to a unit or account."""
-        levels: list[str] = []
-        level: str | None = id
-        while level is not None and level not in levels:
-            levels.append(level)
-            level = self._units.get(level) or self._parents.get(level)
-        return tuple(reversed(levels))
-
-    def _path(self, id: str) -> str:
-        return "/".join((self._organization, *self._levels(id)))
+def _levels(parents: Mapping[str, str | None], id: str) -> tuple[str, ...]:
+    """Return the levels from the root to a unit or account."""
+    levels: list[str] = []
+    level: str | None = id
+    while level is not None and level not in levels:
+        levels.append(level)
+        level = parents.get(level)
+    return tuple(reversed(levels))
 
 
 # --- its policies ------------------------------------------------------------------------------------------------
@@ -154,31 +144,24 @@ class _Tree:
 
 def _allowed_services(call: ServiceCall, levels: Sequence[str], known: frozenset[str]) -> set[str]:
     """Return the services that the policies of every level allow (E-12)."""
-    documents = [[_document(row) for row in _attached(call, level)] for level in levels]
+    documents = [
+        [parse(policy.text, PolicyType.SCP) for policy in service_control_policies(call, level)] for level in levels
+    ]
     known |= named_services(document for level in documents for document in level)
     return set.intersection(*(reached_services(level, known) for level in documents))
 
 
-def _attached(call: ServiceCall, target: str) -> list[Row]:
-    ids = call.records.values_of(control_attachments, "policy_id", target=target)
-    return call.records.all(control_policies, id=ids, type="SCP")
-
-
-def _load_policy(call: ServiceCall, organization: Row, policy_id: str) -> Row:
+def _load_document(call: ServiceCall, organization: Row, policy_id: str) -> Document:
     row = call.records.one(control_policies, id=policy_id, type="SCP")
     if row is None or row["organization_id"] not in (None, organization["id"]):
         raise NoSuchEntity(f"The policy with id {policy_id} cannot be found.")
-    return row
+    return parse(row["text"], PolicyType.SCP)
 
 
 def _affected_accounts(call: ServiceCall, entity: _Entity, policy_id: str) -> dict[str, str]:
     """Return the accounts of an entity to which a policy applies."""
     targets = {row["target"] for row in call.records.all(control_attachments, policy_id=policy_id)}
     return {account: path for account, path in entity.accounts.items() if not targets.isdisjoint(path.split("/")[1:])}
-
-
-def _document(policy: Row) -> Document:
-    return parse(policy["text"], PolicyType.SCP)
 
 
 # --- attempts ----------------------------------------------------------------------------------------------------
