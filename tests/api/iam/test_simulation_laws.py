@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.api.iam.simulation.results import DECISIONS
-from iam_guard.api.iam.simulation.statement_positions import Lines, spans
+from iam_guard.api.iam.simulation.statement_positions import statement_positions
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.policy.parser import parse
@@ -199,11 +199,8 @@ def test_statement_positions_enclose_the_statement(policy: tuple[str, list[dict[
     """From the end of what precedes it to its closing brace."""
     text, listed = policy
     document = parse(text, PolicyType.IDENTITY)
-    places = spans(document)
-    lines = Lines(text)
-    assert len(places) == len(listed)
-    for place, statement in zip(places, listed, strict=True):
-        start, end = (offset_of(text, lines.position(offset)) for offset in place)
+    for place, statement in zip(statement_positions(document), listed, strict=True):
+        start, end = offset_of(text, place["StartPosition"]), offset_of(text, place["EndPosition"])
         between = text[start:end].lstrip(" \t\r\n,")
         assert json.loads(between if between.startswith("{") else "{" + between) == statement
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.context import Value
 from iam_guard.policy import value_parsing
 
-_LIST = "List"
-
-_Readable: TypeAlias = Callable[[str], object]
-
-_TYPES: Mapping[str, tuple[str, _Readable] | None] = {
+_TYPES: Mapping[str, tuple[str, Callable[[str], object]] | None] = {
     # type: AWS's name of the format and the parser of a request value, None if every text is valid
     "string": None,
     "boolean": None,
@@ -39,7 +35,7 @@ def read_context(entries: Iterable[Mapping[str, Any]]) -> dict[str, Value]:
 
 def _value(name: str, type: str | None, texts: Sequence[str]) -> Value:
     kind = "" if type is None else type
-    scalar, is_list = kind.removesuffix(_LIST), kind.endswith(_LIST)
+    scalar, is_list = kind.removesuffix("List"), kind.endswith("List")
     if scalar not in _TYPES:
         raise InvalidInput(f"Context key {name} has invalid type {kind or 'null'}.", place="ContextEntries")
     if not texts:

@@ -17,7 +17,6 @@ from iam_guard.policy.document import Document
 
 
 def get_context_keys_for_custom_policy(call: ServiceCall, parameters: Input) -> Output:
-    """List the keys of policies in the call."""
     return _keys(_passed_documents(parameters))
 
 

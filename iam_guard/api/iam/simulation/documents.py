@@ -24,7 +24,7 @@ def passed_policies(parameters: Mapping[str, Any], member: str) -> list[Compiled
     """Compile `PolicyInputList` or `PermissionsBoundaryPolicyInputList`. Raises `InvalidInput`."""
     type, label = _MEMBERS[member]
     return [
-        _compiled(text, PolicyRef(f"{member}.{number}", type), f"{label} {number}")
+        passed_policy(text, PolicyRef(f"{member}.{number}", type), f"{label} {number}")
         for number, text in enumerate(parameters.get(member, ()), 1)
     ]
 
@@ -43,11 +43,6 @@ def passed_boundary(parameters: Mapping[str, Any]) -> list[CompiledPolicy] | Non
     return boundaries or None
 
 
-def passed_resource_policy(text: str) -> CompiledPolicy:
-    """Compile `ResourcePolicy`. Raises `InvalidInput`."""
-    return _compiled(text, PolicyRef("ResourcePolicy", PolicyType.RESOURCE), "Resource policy")
-
-
 def passed_controls(levels: Sequence[Mapping[str, Any]]) -> list[list[CompiledPolicy]] | None:
     """Compile `OrderedOrganizationPolicyInputList`; None if empty. Raises `InvalidInput`, also for an empty level."""
     compiled = []
@@ -58,7 +53,7 @@ def passed_controls(levels: Sequence[Mapping[str, Any]]) -> list[list[CompiledPo
                 f"Organization policy at index {number} must contain at least one service control policy"
             )
         ref = PolicyRef(f"OrderedOrganizationPolicyInputList.{number}", PolicyType.SCP)
-        compiled.append([_compiled(text, ref, f"Organization policy at index {number}") for text in texts])
+        compiled.append([passed_policy(text, ref, f"Organization policy at index {number}") for text in texts])
     return compiled or None
 
 
@@ -98,7 +93,8 @@ def read_for_keys(text: str, number: int) -> Document:
         raise _unreadable(f"Policy input list item {number}", error) from None
 
 
-def _compiled(text: str, ref: PolicyRef, label: str) -> CompiledPolicy:
+def passed_policy(text: str, ref: PolicyRef, label: str) -> CompiledPolicy:
+    """Compile a policy in a call. Raises `InvalidInput`, with its label."""
     try:
         return CompiledPolicy(ref, CompiledDocument(parse(text, ref.type)))
     except PolicyError as error:

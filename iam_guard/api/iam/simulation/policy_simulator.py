@@ -34,7 +34,6 @@ from iam_guard.store.records import Row
 
 
 def simulate_custom_policy(call: ServiceCall, parameters: Input) -> Output:
-    """Simulate the policies in the call."""
     require_readable_size(parameters)
     simulation = build_simulation(
         parameters,

@@ -8,12 +8,13 @@ keys, no boundary.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.api.call import Output
 from iam_guard.api.iam.simulation.documents import DELEGATING
 from iam_guard.api.iam.simulation.simulator import ALL_RESOURCES, Simulation
-from iam_guard.api.iam.simulation.statement_positions import Lines, spans
+from iam_guard.api.iam.simulation.statement_positions import statement_positions
 from iam_guard.evaluation.decision_survey import Survey
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.policy.document import Document, Effect
@@ -35,17 +36,17 @@ SOURCES: Mapping[PolicyType, str] = {
 _RESTRICTIVE = list(DECISIONS.values())
 
 
+@dataclass(frozen=True)
 class Results:
-    """Builds the results of one simulation, and caches the positions of statements."""
+    """Builds the results of one simulation."""
 
-    def __init__(self, simulation: Simulation) -> None:
-        self._simulation = simulation
-        self._positions: dict[int, list[Output]] = {}
-        """By the id of a document, which the simulation keeps alive."""
+    simulation: Simulation
+    positions: dict[int, list[Output]] = field(default_factory=dict)
+    """Positions of statements, by the id of a document, which the simulation keeps alive."""
 
     def of_action(self, action: str) -> Output:
         """Simulate an action on all resources."""
-        simulation = self._simulation
+        simulation = self.simulation
         surveys = [(resource, simulation.survey(action, resource)) for resource in simulation.resources]
         specific = [self._of_resource(resource, survey) for resource, survey in surveys]
         shown = [_is_shown(survey) for _, survey in surveys]
@@ -61,7 +62,7 @@ class Results:
 
     def _of_resource(self, resource: str, survey: Survey) -> Output:
         outcome = survey.decision.outcome
-        crosses = self._simulation.crosses_accounts(resource)
+        crosses = self.simulation.crosses_accounts(resource)
         is_shown = _is_shown(survey)
         return {
             "EvalResourceName": resource,
@@ -85,13 +86,9 @@ class Results:
         return shown
 
     def _statement_positions(self, document: Document) -> list[Output]:
-        if id(document) not in self._positions:
-            lines = Lines(document.text)
-            self._positions[id(document)] = [
-                {"StartPosition": lines.position(span.start), "EndPosition": lines.position(span.end)}
-                for span in spans(document)
-            ]
-        return self._positions[id(document)]
+        if id(document) not in self.positions:
+            self.positions[id(document)] = statement_positions(document)
+        return self.positions[id(document)]
 
 
 _DECIDING = {Outcome.ALLOWED: Effect.ALLOW, Outcome.EXPLICITLY_DENIED: Effect.DENY}

@@ -48,32 +48,18 @@ def caller_by_arn(arn: str, *, unique_id: str | None = None) -> SimulatedCaller:
     name = name.rpartition("/")[2]
     if parsed.service != "iam" or parsed.region or not is_account_id(parsed.account) or not name:
         raise _invalid_caller(arn)
-    match kind:
-        case Kind.USER.value:
-            return _user(Principal(PrincipalType.USER, arn, parsed.account, userid=unique_id or arn))
-        case Kind.GROUP.value:
-            return _group(Principal(PrincipalType.USER, arn, parsed.account, userid=unique_id or arn))
-        case Kind.ROLE.value:
-            session = Principal(
-                PrincipalType.ASSUMED_ROLE,
-                session_arn(parsed.partition, parsed.account, name, _SESSION),
-                parsed.account,
-                role_arn=arn,
-                userid=arn if unique_id is None else f"{unique_id}:{_SESSION}",
-            )
-            return _user(session)
-    raise _invalid_caller(arn)
-
-
-def _user(principal: Principal) -> SimulatedCaller:
-    return SimulatedCaller(principal, dict(principal.condition_keys))
-
-
-def _group(principal: Principal) -> SimulatedCaller:
-    """Return a group as a caller, without user name and principal type."""
-    own = principal.condition_keys
-    names = ("aws:principalarn", "aws:principalaccount", "aws:userid")
-    return SimulatedCaller(principal, {name: own[name] for name in names})
+    if kind == Kind.ROLE:
+        session = session_arn(parsed.partition, parsed.account, name, _SESSION)
+        userid = arn if unique_id is None else f"{unique_id}:{_SESSION}"
+        principal = Principal(PrincipalType.ASSUMED_ROLE, session, parsed.account, role_arn=arn, userid=userid)
+    elif kind in (Kind.USER, Kind.GROUP):
+        principal = Principal(PrincipalType.USER, arn, parsed.account, userid=unique_id or arn)
+    else:
+        raise _invalid_caller(arn)
+    keys = dict(principal.condition_keys)
+    if kind == Kind.GROUP:  # has no user name and principal type
+        keys = {name: keys[name] for name in ("aws:principalarn", "aws:principalaccount", "aws:userid")}
+    return SimulatedCaller(principal, keys)
 
 
 def _invalid_caller(arn: str) -> InvalidInput:

@@ -16,7 +16,7 @@ from typing import Any
 
 from iam_guard.api.iam.entities import parsed_arn
 from iam_guard.api.iam.simulation.context_entries import read_context
-from iam_guard.api.iam.simulation.documents import delegating_policy, passed_resource_policy
+from iam_guard.api.iam.simulation.documents import delegating_policy, passed_policy
 from iam_guard.api.iam.simulation.simulated_caller import SimulatedCaller
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.bundle import Bundle
@@ -25,6 +25,7 @@ from iam_guard.evaluation.decision_survey import Survey, survey
 from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.context import Context, Value
+from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.request import AccessRequest
 
 MAX_COST = 20_000_000
@@ -93,10 +94,7 @@ def build_simulation(
     boundary: Sequence[CompiledPolicy] | None,
     controls: Sequence[Sequence[CompiledPolicy]] | None,
 ) -> Simulation:
-    """Build a simulation. If `caller` is None, because the call has no `CallerArn`, `fallback` is used.
-
-    Raises `InvalidInput`.
-    """
+    """Build a simulation; `fallback` is the caller if the call has no `CallerArn`. Raises `InvalidInput`."""
     policy = parameters.get("ResourcePolicy")
     if policy is not None and caller is None:
         raise InvalidInput("Invalid caller - Caller cannot be null or empty.", place="CallerArn")
@@ -124,7 +122,8 @@ def build_simulation(
 
 def _resource_layer(policy: str | None, owner: str | None, caller: SimulatedCaller) -> Layer:
     if policy is not None:
-        return Layer([passed_resource_policy(policy)])
+        ref = PolicyRef("ResourcePolicy", PolicyType.RESOURCE)
+        return Layer([passed_policy(policy, ref, "Resource policy")])
     return Layer() if owner is not None else Layer([delegating_policy(str(caller.principal.account))])
 
 
@@ -136,14 +135,11 @@ def _resources(arns: Sequence[str] | None, *, has_policy: bool) -> tuple[str, ..
     for resource in resources:
         if resource == "*" and has_policy:
             raise InvalidInput("Invalid Entity Arn: * does not clearly define entity type and name.")
-        if not _is_arn(resource) and resources != ALL_RESOURCES:
+        fields = resource.split(":", 5)
+        is_arn = len(fields) == 6 and fields[0] == "arn" and all((fields[1], fields[2], fields[5]))
+        if not is_arn and resources != ALL_RESOURCES:
             raise InvalidInput(f"ResourceNames are not in a valid ARN format: {resource}.", place="ResourceArns")
     return resources
-
-
-def _is_arn(resource: str) -> bool:
-    fields = resource.split(":", 5)
-    return len(fields) == 6 and fields[0] == "arn" and all((fields[1], fields[2], fields[5]))
 
 
 def _owner(text: str | None) -> str | None:
