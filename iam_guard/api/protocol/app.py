@@ -24,7 +24,7 @@ from iam_guard.api.operation import OperationRequest, OperationResult, Permissio
 from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
-from iam_guard.api.protocol.messages import Parameters, WireCall, WireRequest, WireResponse
+from iam_guard.api.protocol.messages import WireCall, WireRequest, WireResponse
 from iam_guard.api.protocol.protocol_errors import MalformedBody
 from iam_guard.api.protocol.validation import validate
 from iam_guard.api.protocol.xml_body import NOT_IN_XML
@@ -232,12 +232,7 @@ class _ApiCall:
         return wire_call
 
     def respond(self, wire_call: WireCall, principal: Principal) -> WireResponse:
-        """Run the operation and serialize its output, which may be long; runs in a worker thread."""
-        output = self.run(wire_call, principal)
-        return self.destination.codec.response(wire_call.operation, output, self.facts.request_id)
-
-    def run(self, wire_call: WireCall, principal: Principal) -> Parameters:
-        """Run the operation, and record its result."""
+        """Run the operation, record its result, and serialize its output; runs in a worker thread."""
         self.wire_call = wire_call
         is_recording = self.guard.trail.is_recording
         request = OperationRequest(
@@ -257,7 +252,7 @@ class _ApiCall:
         if is_recording and (row.changes(wire_call.parameters) or kind_of(self.action) == SESSION_ISSUE):
             self.is_audited = True
             self._record(wire_call, principal, result)
-        return result.output
+        return self.destination.codec.response(wire_call.operation, result.output, self.facts.request_id)
 
     def _authorize(self, principal: Principal, permission: Permission) -> None:
         if self.primary is None or permission.action == self.action:
@@ -268,16 +263,12 @@ class _ApiCall:
         self.is_denied = False
 
     def _record(
-        self,
-        wire_call: WireCall,
-        principal: Principal,
-        performed: OperationResult | None,
-        error: IamGuardError | None = None,
+        self, wire_call: WireCall, principal: Principal, performed: OperationResult, error: IamGuardError | None = None
     ) -> None:
         """Record the result of an authorized call: its changes, or its error."""
         primary = self.primary
         inputs = audited_input(wire_call.operation.input, wire_call.parameters)
-        outputs = audited_output(wire_call.operation.output, performed.output if performed else {})
+        outputs = audited_output(wire_call.operation.output, performed.output)
         result = CallResult(
             action=self.action,
             resource="*" if primary is None else primary.resource.arn,
@@ -285,9 +276,9 @@ class _ApiCall:
             parameters=inputs.members,
             elements=outputs.members,
             masked=(*inputs.masked, *outputs.masked),
-            document=performed.document if performed else None,
-            changed=performed is not None and performed.changed,
-            epoch=performed.epoch if performed else None,
+            document=performed.document,
+            changed=performed.changed,
+            epoch=performed.epoch,
             error=error,
         )
         subject = principal if primary is None else primary.principal or principal
@@ -300,7 +291,8 @@ class _ApiCall:
         if self.is_audited or self.is_denied:
             return
         if self.primary is not None and self.wire_call is not None and self.principal is not None:
-            self._record(self.wire_call, self.principal, None, error)
+            failed = OperationResult({}, changed=False, epoch=None, document=None)
+            self._record(self.wire_call, self.principal, failed, error)
         else:
             self.guard.trail.record_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
 

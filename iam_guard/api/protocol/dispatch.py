@@ -24,6 +24,8 @@ from iam_guard.errors import IamGuardError, SignatureDoesNotMatch
 from iam_guard.model.own_services import SERVED, SERVICES
 
 _BY_VERSION = {service.version: service.prefix for service in SERVICES if service.version}
+_VERSION = re.compile(rb"Version=([0-9-]{10})(?=&|\Z)")
+"""Begins with a literal, which is found without trying every byte."""
 
 
 class Codec(Protocol):
@@ -86,12 +88,12 @@ DEFAULT = "iam"
 def destination(request: WireRequest, credential: AnyCredential | None) -> Destination:
     """Return the service of a request. Raises `SignatureDoesNotMatch` if it is signed for an unknown service."""
     signed_for = signed_service(credential)
-    if signed_for is None:
-        return destination_of(_BY_VERSION.get(_version(request), DEFAULT))
-    if signed_for not in SERVED:
-        expected = _BY_VERSION.get(_version(request), DEFAULT)
+    if signed_for in SERVED:
+        return destination_of(signed_for)
+    expected = _BY_VERSION.get(_version(request), DEFAULT)
+    if signed_for is not None:
         raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{expected}'. ")
-    return destination_of(signed_for)
+    return destination_of(expected)
 
 
 def _version(request: WireRequest) -> str:
@@ -101,8 +103,3 @@ def _version(request: WireRequest) -> str:
             if found.start() == 0 or text[found.start() - 1 : found.start()] == b"&":
                 return found[1].decode("ascii")
     return ""
-
-
-_VERSION = re.compile(
-    rb"Version=([0-9-]{10})(?=&|\Z)"
-)  # begins with a literal, which is found without trying every byte

@@ -13,7 +13,7 @@ from iam_guard.api.protocol.messages import WireResponse
 from iam_guard.api.token_issuer import ALGORITHMS, published_keys
 from iam_guard.guard.guard import Guard
 
-DISCOVERY, KEYS = "openid-configuration", "jwks.json"
+KEYS = "jwks.json"
 _PATH = re.compile(
     r"(?:.*/)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\.well-known/(openid-configuration|jwks\.json)"
 )

@@ -19,8 +19,6 @@ PATH: Final = "/-/reset"
 
 @dataclass(frozen=True)
 class ResettableApi:
-    """The API with the reset endpoint."""
-
     api: AwsApi
     restore: Callable[[], None]
 

@@ -18,7 +18,6 @@ from typing import Any, Literal, TypeAlias
 
 from iam_guard.api.protocol.service_model import Shape
 
-Medium = Literal["text", "json"]
 Convert: TypeAlias = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +39,7 @@ class ScalarRow:
     write: Convert
 
 
-def scalar_of(medium: Medium, shape: Shape, timestamp_format: str) -> ScalarRow:
+def scalar_of(medium: Literal["text", "json"], shape: Shape, timestamp_format: str) -> ScalarRow:
     """Return the row of a shape; `timestamp_format` is the protocol's default."""
     kind = shape.kind if shape.kind != "timestamp" else f"timestamp {shape.timestamp_format or timestamp_format}"
     return SCALARS[medium, kind]

@@ -67,22 +67,18 @@ class Shape:
 
     @cached_property
     def members(self) -> Mapping[str, Shape]:
-        """Return the members of a structure."""
         return {name: Shape.of(member) for name, member in self.source.members.items()}
 
     @cached_property
     def element(self) -> Shape:
-        """Return the shape of a list's elements."""
         return Shape.of(self.source.member)
 
     @cached_property
     def key(self) -> Shape:
-        """Return the shape of a map's keys."""
         return Shape.of(self.source.key)
 
     @cached_property
     def value(self) -> Shape:
-        """Return the shape of a map's values."""
         return Shape.of(self.source.value)
 
     def name_on_wire(self, member: str) -> str:

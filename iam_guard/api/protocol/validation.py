@@ -37,7 +37,8 @@ def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
 def _failures(shape: Shape, value: Any, place: str, *, is_secret: bool = False) -> Iterator[str]:
     for constraint in _violations(shape, value):
         quoted = None if is_secret else _quoted(shape, value)
-        yield _message(quoted, place, constraint)
+        shown = "" if quoted is None else f" '{quoted}'"
+        yield f"Value{shown} at '{place}' failed to satisfy constraint: {constraint}"
     match shape.kind:
         case "structure":
             yield from _failures_of_members(shape, value, f"{place}." if place else "")
@@ -96,11 +97,6 @@ def _measure_of(shape: Shape) -> Any:
 def _matches_pattern(limits: Limits, value: str) -> bool:
     is_too_long = limits.maximum is not None and len(value) > limits.maximum
     return is_too_long or matches(limits.pattern or "", value)
-
-
-def _message(quoted: str | None, place: str, constraint: str) -> str:
-    value = "" if quoted is None else f" '{quoted}'"
-    return f"Value{value} at '{place}' failed to satisfy constraint: {constraint}"
 
 
 def _quoted(shape: Shape, value: Any) -> str | None:
