@@ -127,16 +127,6 @@ def request_tags(call: ServiceCall, parameters: Input) -> Keys:
     return {**keys, "aws:TagKeys": tag_keys} if tag_keys else keys
 
 
-def policy_arn_key(call: ServiceCall, parameters: Input) -> Keys:
-    """Return `iam:PolicyARN`."""
-    return {"iam:PolicyARN": parameters["PolicyArn"]}
-
-
-def requested_boundary_key(call: ServiceCall, parameters: Input) -> Keys:
-    """Return `iam:PermissionsBoundary` as the call sets it."""
-    return {"iam:PermissionsBoundary": parameters["PermissionsBoundary"]} if "PermissionsBoundary" in parameters else {}
-
-
 def current_boundary_key(kind: Kind, call: ServiceCall, parameters: Input) -> Keys:
     """Return `iam:PermissionsBoundary` as the user or role has it."""
     row = find_identity(call, kind, requested_name(kind, call, parameters))
@@ -148,6 +138,10 @@ def current_boundary_key(kind: Kind, call: ServiceCall, parameters: Input) -> Ke
 def key_from_member(key: str, member: str) -> KeySource:
     """Return a condition key with the value of an input member."""
     return lambda call, parameters: {key: parameters[member]} if member in parameters else {}
+
+
+POLICY_ARN = key_from_member("iam:PolicyARN", "PolicyArn")
+REQUESTED_BOUNDARY = key_from_member("iam:PermissionsBoundary", "PermissionsBoundary")
 
 
 # --- further permissions -----------------------------------------------------------------------------------------

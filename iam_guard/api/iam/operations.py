@@ -11,11 +11,5 @@ from iam_guard.api.operation import Service
 
 IAM = Service(
     "iam",
-    {
-        **identity_rows.ROWS,
-        **policy_rows.ROWS,
-        **credential_rows.ROWS,
-        **federation_rows.ROWS,
-        **account_rows.ROWS,
-    },
+    {**identity_rows.ROWS, **policy_rows.ROWS, **credential_rows.ROWS, **federation_rows.ROWS, **account_rows.ROWS},
 )

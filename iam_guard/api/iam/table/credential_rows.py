@@ -67,10 +67,7 @@ ROWS: Mapping[str, Operation] = {
     ),
     "ListSigningCertificates": list_operation(signing_certificates.SIGNING_CERTIFICATE, "Certificates"),
     **tag_operations(
-        "ServerCertificate",
-        schema.server_certificates,
-        SERVER_CERTIFICATE,
-        server_certificates.load_server_certificate,
+        "ServerCertificate", schema.server_certificates, SERVER_CERTIFICATE, server_certificates.load_server_certificate
     ),
     "UpdateServerCertificate": Operation(
         server_certificates.update_server_certificate,

@@ -8,12 +8,7 @@ from iam_guard.api.iam import oidc_providers, saml_providers
 from iam_guard.api.iam.authorization_targets import arn_target, new_entity_target
 from iam_guard.api.iam.context_providers import requested_propagation_keys, stored_propagation_keys
 from iam_guard.api.iam.oidc_providers import find_oidc_provider, load_oidc_provider, new_oidc_provider
-from iam_guard.api.iam.saml_providers import (
-    find_saml_provider,
-    load_saml_provider,
-    requested_issuers,
-    stored_issuers,
-)
+from iam_guard.api.iam.saml_providers import find_saml_provider, load_saml_provider, requested_issuers, stored_issuers
 from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
@@ -31,10 +26,7 @@ _OIDC_STORED = stored_propagation_keys(
 ROWS: Mapping[str, Operation] = {
     # --- SAML providers
     "CreateSAMLProvider": create_operation(
-        "SAMLProvider",
-        saml_providers.create_saml_provider,
-        new_entity_target("saml-provider", "Name"),
-        _SAML_REQUESTED,
+        "SAMLProvider", saml_providers.create_saml_provider, new_entity_target("saml-provider", "Name"), _SAML_REQUESTED
     ),
     "DeleteSAMLProvider": Operation(saml_providers.delete_saml_provider, _SAML),
     "GetSAMLProvider": Operation(saml_providers.get_saml_provider, _SAML, reads=True),

@@ -9,6 +9,7 @@ from iam_guard.api.iam import boundaries, groups, identities, instance_profiles,
 from iam_guard.api.iam.authorization_targets import (
     GROUP,
     INSTANCE_PROFILE,
+    REQUESTED_BOUNDARY,
     ROLE,
     USER,
     current_boundary_key,
@@ -18,7 +19,6 @@ from iam_guard.api.iam.authorization_targets import (
     pass_role_permission,
     path_target,
     rename_permission,
-    requested_boundary_key,
 )
 from iam_guard.api.iam.entities import load_role, load_user
 from iam_guard.api.iam.output_members import describe_groups, describe_roles, describe_users
@@ -43,7 +43,7 @@ def _boundary_operations(kind: Kind) -> dict[str, Operation]:
             digests=Digests(digest, None),
         ),
         f"Put{word}PermissionsBoundary": Operation(
-            partial(boundaries.put_boundary, kind), holder, (requested_boundary_key,), digests=Digests(digest, digest)
+            partial(boundaries.put_boundary, kind), holder, (REQUESTED_BOUNDARY,), digests=Digests(digest, digest)
         ),
     }
 
@@ -51,7 +51,7 @@ def _boundary_operations(kind: Kind) -> dict[str, Operation]:
 ROWS: Mapping[str, Operation] = {
     # --- users
     "CreateUser": create_operation(
-        "User", users.create_user, new_entity_target("user", "UserName"), requested_boundary_key
+        "User", users.create_user, new_entity_target("user", "UserName"), REQUESTED_BOUNDARY
     ),
     "DeleteUser": Operation(partial(identities.delete_identity, Kind.USER), USER),
     "GetUser": Operation(users.get_user, USER, reads=True),
@@ -77,7 +77,7 @@ ROWS: Mapping[str, Operation] = {
         "Role",
         roles.create_role,
         new_entity_target("role", "RoleName"),
-        requested_boundary_key,
+        REQUESTED_BOUNDARY,
         digests=Digests(None, role_trust_digest),
     ),
     "CreateServiceLinkedRole": Operation(

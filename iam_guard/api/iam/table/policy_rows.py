@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from iam_guard.api.iam import (
-    attachments,
-    authorization_details,
-    inline_policies,
-    managed_policies,
-    policy_versions,
-)
+from iam_guard.api.iam import attachments, authorization_details, inline_policies, managed_policies, policy_versions
 from iam_guard.api.iam.authorization_targets import (
     POLICY,
+    POLICY_ARN,
     current_boundary_key,
     identity_target,
     new_entity_target,
     path_target,
-    policy_arn_key,
     principal_target,
 )
 from iam_guard.api.iam.granting_policies import list_policies_granting_service_access
@@ -52,7 +46,7 @@ def _policies_of(kind: Kind) -> dict[str, Operation]:
         f"Attach{word}Policy": Operation(
             partial(attachments.attach_policy, kind),
             holder,
-            (policy_arn_key, *boundary),
+            (POLICY_ARN, *boundary),
             digests=Digests(attached, default_digest),
         ),
         f"Delete{word}Policy": Operation(
@@ -61,7 +55,7 @@ def _policies_of(kind: Kind) -> dict[str, Operation]:
         f"Detach{word}Policy": Operation(
             partial(attachments.detach_policy, kind),
             holder,
-            (policy_arn_key, *boundary),
+            (POLICY_ARN, *boundary),
             digests=Digests(attached, None),
         ),
         f"Get{word}Policy": Operation(partial(inline_policies.get_inline_policy, kind), holder, reads=True),
@@ -97,11 +91,7 @@ ROWS: Mapping[str, Operation] = {
         policy_versions.set_default_policy_version, POLICY, digests=Digests(default_digest, default_digest)
     ),
     **tag_operations(
-        "Policy",
-        policies,
-        POLICY,
-        managed_policies.attachable_policy,
-        find_modifiable=managed_policies.own_policy,
+        "Policy", policies, POLICY, managed_policies.attachable_policy, find_modifiable=managed_policies.own_policy
     ),
     **_policies_of(Kind.USER),
     **_policies_of(Kind.GROUP),
