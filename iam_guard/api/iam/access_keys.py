@@ -29,7 +29,11 @@ _SECRET_BYTES = 30  # 40 base-64 characters
 _NEVER = "N/A"
 
 ACCESS_KEY = CredentialKind(
-    access_keys, owner_of_credentials, "The Access Key with id {} cannot be found.", "AccessKeyId", "CreateDate"
+    access_keys,
+    owner_of_credentials,
+    "The Access Key with id {} cannot be found.",
+    member="AccessKeyId",
+    created="CreateDate",
 )
 
 

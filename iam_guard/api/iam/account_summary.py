@@ -23,9 +23,6 @@ from iam_guard.store.schema import (
     signing_certificates,
 )
 
-_POLICY_VERSIONS_IN_USE: Final = 10_000
-"""AWS's quota. It can't be reached here, where policies and attachments have quotas."""
-
 _QUOTAS: Final[Mapping[str, int]] = {
     "AccessKeysPerUserQuota": QUOTAS["access keys per user"],
     "AssumeRolePolicySizeQuota": TRUST.characters,
@@ -38,7 +35,7 @@ _QUOTAS: Final[Mapping[str, int]] = {
     "InstanceProfilesQuota": QUOTAS["instance profiles per account"],
     "PoliciesQuota": QUOTAS["policies per account"],
     "PolicySizeQuota": MANAGED.characters,
-    "PolicyVersionsInUseQuota": _POLICY_VERSIONS_IN_USE,
+    "PolicyVersionsInUseQuota": 10_000,  # AWS's; it can't be reached here
     "RolePolicySizeQuota": INLINE["role"].characters,
     "RolesQuota": QUOTAS["roles per account"],
     "ServerCertificatesQuota": QUOTAS["server certificates per account"],

@@ -43,7 +43,7 @@ class Section(NamedTuple):
 
     filter: str
     table: Table
-    where: Callable[[ServiceCall], Mapping[str, str]]
+    where: Mapping[str, str]
     member: str
     describe: Callable[[ServiceCall, Rows], list[Output]]
 
@@ -58,7 +58,7 @@ def get_account_authorization_details(call: ServiceCall, parameters: Input) -> O
         for number, section in sections.items():
             if after is None or number >= after[0]:
                 begin = after[1:] if after is not None and number == after[0] else None
-                page_limit, where = limit - len(found), section.where(call)
+                page_limit, where = limit - len(found), {"account": call.account, **section.where}
                 rows = call.records.page(section.table, order=("folded",), after=begin, limit=page_limit, **where)
                 found += [{"section": number, "folded": row["folded"], "row": row} for row in rows]
             if len(found) == limit:
@@ -171,11 +171,7 @@ def _policies(call: ServiceCall, rows: Rows) -> list[Output]:
         policy = policies[version["policy_id"]]
         versions[policy["id"]].insert(0, describe_version(policy, version, with_document=True))
     return [
-        {
-            **described,
-            "Description": row["description"] or None,
-            "PolicyVersionList": versions[row["id"]],
-        }
+        {**described, "Description": row["description"] or None, "PolicyVersionList": versions[row["id"]]}
         for row, described in zip(rows, describe_policies(call, rows), strict=True)
     ]
 
@@ -184,15 +180,11 @@ def _ids(rows: Rows) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def _of_kind(kind: str) -> Callable[[ServiceCall], Mapping[str, str]]:
-    return lambda call: {"account": call.account, "kind": kind}
-
-
 SECTIONS = (
-    Section("User", identities, _of_kind("user"), "UserDetailList", _users),
-    Section("Group", identities, _of_kind("group"), "GroupDetailList", _identities),
-    Section("Role", identities, _of_kind("role"), "RoleDetailList", _roles),
-    Section("LocalManagedPolicy", policies, lambda call: {"account": call.account}, "Policies", _policies),
-    Section("AWSManagedPolicy", policies, lambda call: {"account": AWS_MANAGED}, "Policies", _policies),
+    Section("User", identities, {"kind": "user"}, "UserDetailList", _users),
+    Section("Group", identities, {"kind": "group"}, "GroupDetailList", _identities),
+    Section("Role", identities, {"kind": "role"}, "RoleDetailList", _roles),
+    Section("LocalManagedPolicy", policies, {}, "Policies", _policies),
+    Section("AWSManagedPolicy", policies, {"account": AWS_MANAGED}, "Policies", _policies),
 )
 """In the order of the output."""

@@ -10,17 +10,13 @@ from iam_guard.store.schema import identities
 
 
 def requested_boundary(call: ServiceCall, parameters: Input) -> str | None:
-    """Return the id of the requested boundary policy; None if the call has none.
-
-    Raises `InvalidInput`, `NoSuchEntity`.
-    """
+    """Return the id of the requested boundary policy; None without one. Raises `InvalidInput`, `NoSuchEntity`."""
     if "PermissionsBoundary" not in parameters:
         return None
     arn: str = parameters["PermissionsBoundary"]
     row = find_policy(call, arn)
     if row is not None:
-        id: str = row["id"]
-        return id
+        return str(row["id"])
     if not arn.startswith("arn:") or ":policy/" not in arn:
         raise InvalidInput(f"ARN {arn} is not valid.", place="PermissionsBoundary")
     raise NoSuchEntity(f"Scope ARN: {arn} does not exist or is not attachable.")

@@ -138,7 +138,7 @@ def _fields(credentials: _Credentials, owner: str | None, name: str, arn: str, c
         *_password(credentials, owner),
         _boolean(bool(credentials.devices.get(owner))),
         *(field for number in range(_COLUMN_SETS) for field in _key(credentials, keys[number : number + 1])),
-        *(field for number in range(_COLUMN_SETS) for field in _certificate(certificates[number : number + 1])),
+        *(field for number in range(_COLUMN_SETS) for field in _status(certificates[number : number + 1])),
         _additional(keys, certificates),
     ]
 
@@ -160,15 +160,14 @@ def _password(credentials: _Credentials, owner: str | None) -> Iterator[str]:
 
 
 def _key(credentials: _Credentials, keys: Sequence[Row]) -> Iterator[str]:
-    yield _boolean(any(key["status"] == "Active" for key in keys))
-    yield _time(keys[0]["created"]) if keys else _NOTHING
+    yield from _status(keys)
     use = credentials.uses.get(keys[0]["id"]) if keys else None
     yield from (_NOTHING,) * 3 if use is None else (_time(use["at"]), use["region"], use["service"])
 
 
-def _certificate(certificates: Sequence[Row]) -> Iterator[str]:
-    yield _boolean(any(certificate["status"] == "Active" for certificate in certificates))
-    yield _time(certificates[0]["created"]) if certificates else _NOTHING
+def _status(rows: Sequence[Row]) -> Iterator[str]:
+    yield _boolean(any(row["status"] == "Active" for row in rows))
+    yield _time(rows[0]["created"]) if rows else _NOTHING
 
 
 def _additional(keys: Sequence[Row], certificates: Sequence[Row]) -> str:

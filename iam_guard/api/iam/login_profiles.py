@@ -9,13 +9,13 @@ from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
-from iam_guard.api.iam.entities import load_user, owner_of_credentials
+from iam_guard.api.iam.entities import load_user, owner_of_credentials, require_row
 from iam_guard.api.iam.password_policy import granted_to_users, require_good_password, reuse_prevention
 from iam_guard.api.iam.passwords import matches_any, matches_digest, password_digest
 from iam_guard.api.iam.user_credentials import owner_id, owner_name
 from iam_guard.api.operation import all_resources
 from iam_guard.api.service_errors import InvalidUserType, PasswordPolicyViolation
-from iam_guard.errors import AccessDenied, EntityAlreadyExists, InvalidInput, NoSuchEntity, ValidationError
+from iam_guard.errors import AccessDenied, EntityAlreadyExists, InvalidInput, ValidationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.records import Row
@@ -37,7 +37,7 @@ def create_login_profile(call: ServiceCall, parameters: Input) -> Output:
     require_good_password(call, owner, parameters["Password"])
     call.records.insert(
         login_profiles,
-        owner=_key(call, owner),
+        owner=owner_id(owner) or call.account,
         account=call.account,
         user_id=owner_id(owner),
         digest=password_digest(parameters["Password"]),
@@ -98,22 +98,12 @@ def own_password_target(call: ServiceCall, parameters: Input) -> Resource:
     return granted_to_users(call, USER(call, {}), "iam:ChangePassword")
 
 
-# --- rows --------------------------------------------------------------------------------------------------------
-
-
-def _key(call: ServiceCall, owner: Row | None) -> str:
-    return call.account if owner is None else owner["id"]
-
-
 def _find(call: ServiceCall, owner: Row | None) -> Row | None:
-    return call.records.one(login_profiles, owner=_key(call, owner))
+    return call.records.one(login_profiles, owner=owner_id(owner) or call.account)
 
 
 def _load_profile(call: ServiceCall, owner: Row | None) -> Row:
-    profile = _find(call, owner)
-    if profile is None:
-        raise NoSuchEntity(f"Login Profile for User {owner_name(call, owner)} cannot be found.")
-    return profile
+    return require_row(_find(call, owner), f"Login Profile for User {owner_name(call, owner)} cannot be found.")
 
 
 def _set_password(call: ServiceCall, owner: Row, profile: Row, password: str) -> None:

@@ -72,7 +72,7 @@ def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
             "SerialNumber": serial,
             "Base32StringSeed": seed.encode("ascii"),
             "QRCodePNG": qr_code(provisioning_uri(name, call.account, seed)),
-            "Tags": tag_list(tags) if tags else None,
+            "Tags": tag_list(tags) or None,
         }
     }
 
@@ -169,9 +169,6 @@ def _consume_codes(call: ServiceCall, row: Row, parameters: Input, values: dict[
 
 def _describe(row: Row, name: str) -> Output:
     return {"UserName": name, "SerialNumber": row["serial"], "EnableDate": instant(row["enabled"])}
-
-
-# --- owners ------------------------------------------------------------------------------------------------------
 
 
 def device_owner(call: ServiceCall, parameters: Input) -> Row | None:

@@ -22,17 +22,15 @@ from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import oidc_providers
 
-_SCHEME = "https://"
 _THUMBPRINT = re.compile(r"[0-9a-fA-F]{40}")
 
 
 def _arn(call: ServiceCall, provider: str) -> str:
-    return f"arn:{call.partition}:iam::{call.account}:oidc-provider/{provider}"
+    return call.arn("oidc-provider", "/", provider)
 
 
 def new_oidc_provider(call: ServiceCall, parameters: Input) -> Resource:
-    """Return the new provider."""
-    return call.resource(_arn(call, parameters["Url"].removeprefix(_SCHEME)))
+    return call.resource(_arn(call, parameters["Url"].removeprefix("https://")))
 
 
 def find_oidc_provider(call: ServiceCall, arn: str) -> Row | None:
@@ -50,7 +48,6 @@ def load_oidc_provider(call: ServiceCall, parameters: Input) -> Row:
 
 
 def create_oidc_provider(call: ServiceCall, parameters: Input) -> Output:
-    """Create a provider."""
     url = PROVIDER_URL.fullmatch(parameters["Url"])
     if url is None:
         raise ValidationError("Invalid Open ID Connect Provider URL", place="Url")
@@ -74,7 +71,6 @@ def create_oidc_provider(call: ServiceCall, parameters: Input) -> Output:
 
 
 def get_oidc_provider(call: ServiceCall, parameters: Input) -> Output:
-    """Describe a provider."""
     row = load_oidc_provider(call, parameters)
     return {
         "Url": row["url"],
@@ -87,7 +83,6 @@ def get_oidc_provider(call: ServiceCall, parameters: Input) -> Output:
 
 
 def list_oidc_providers(call: ServiceCall, parameters: Input) -> Output:
-    """List the providers."""
     rows = call.records.all(oidc_providers, account=call.account, order=("url",))
     return {
         "OpenIDConnectProviderList": [

@@ -31,7 +31,6 @@ def describe_identity(call: ServiceCall, row: Row) -> Output:
 
 
 def describe_groups(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
-    """Describe groups."""
     return [describe_identity(call, row) for row in rows]
 
 
@@ -43,7 +42,6 @@ def describe_users(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
 
 
 def describe_full_user(call: ServiceCall, row: Row) -> Output:
-    """Describe a user with all members."""
     return {**describe_users(call, [row])[0], **tags_and_boundary(call, row)}
 
 
@@ -67,7 +65,6 @@ def describe_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
 
 
 def describe_full_role(call: ServiceCall, row: Row) -> Output:
-    """Describe a role with all members."""
     last_use = last_uses(call, [row]).get(row["id"], {})
     return {**describe_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use}
 
@@ -96,7 +93,7 @@ def last_uses(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
 def tags_and_boundary(call: ServiceCall, row: Row) -> Output:
     """Return the members that only full descriptions of users and roles have."""
     return {
-        "Tags": tag_list(row["tags"]) if row["tags"] else None,
+        "Tags": tag_list(row["tags"]) or None,
         "PermissionsBoundary": attached_boundaries(call, [row]).get(row["id"]),
     }
 

@@ -54,7 +54,7 @@ def upload_server_certificate(call: ServiceCall, parameters: Input) -> Output:
         **named_columns(call, name),
     )
     metadata = _describe(call, load_server_certificate(call, parameters))
-    return {"ServerCertificateMetadata": metadata, "Tags": tag_list(tags) if tags else None}
+    return {"ServerCertificateMetadata": metadata, "Tags": tag_list(tags) or None}
 
 
 def get_server_certificate(call: ServiceCall, parameters: Input) -> Output:

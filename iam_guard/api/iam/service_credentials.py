@@ -35,7 +35,11 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import identities, service_credentials
 
 SERVICE_CREDENTIAL = CredentialKind(
-    service_credentials, load_user, "No such credential {} exists", "ServiceSpecificCredentialId", "CreateDate"
+    service_credentials,
+    load_user,
+    "No such credential {} exists",
+    member="ServiceSpecificCredentialId",
+    created="CreateDate",
 )
 _SECRET_BYTES = 45  # 60 base-64 characters
 _DAY = 24 * 60 * 60
@@ -181,9 +185,6 @@ def _new_secret(form: _Form, id: str, name: str) -> tuple[str, str]:
     if form.prefix:
         secret = form.prefix + base64.b64encode(f"{name}:{secret}".encode()).decode("ascii")
     return secret, hashlib.sha256(secret.encode()).hexdigest()
-
-
-# --- rows --------------------------------------------------------------------------------------------------------
 
 
 def _describe(call: ServiceCall, row: Row, name: str) -> Output:

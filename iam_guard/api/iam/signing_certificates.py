@@ -26,9 +26,9 @@ SIGNING_CERTIFICATE = CredentialKind(
     signing_certificates,
     owner_of_credentials,
     "The Certificate with id {} cannot be found.",
-    "CertificateId",
-    "UploadDate",
-    {"CertificateBody": "body"},
+    member="CertificateId",
+    created="UploadDate",
+    columns={"CertificateBody": "body"},
 )
 
 

@@ -25,7 +25,7 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import ssh_keys
 
 SSH_KEY = CredentialKind(
-    ssh_keys, load_user, "The Public Key with id {} cannot be found.", "SSHPublicKeyId", "UploadDate"
+    ssh_keys, load_user, "The Public Key with id {} cannot be found.", member="SSHPublicKeyId", created="UploadDate"
 )
 RSA_BITS = range(2048, 16384 + 1)
 _LOADERS = {
@@ -33,9 +33,6 @@ _LOADERS = {
     "-----BEGIN PUBLIC KEY-----": load_pem_public_key,
     "-----BEGIN RSA PUBLIC KEY-----": load_pem_public_key,
 }
-
-
-# --- operations --------------------------------------------------------------------------------------------------
 
 
 def upload_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
@@ -60,9 +57,6 @@ def get_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
     if parameters["Encoding"] != "SSH":
         body = read_public_key(body).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
     return {"SSHPublicKey": _describe(owner, row, body)}
-
-
-# --- keys --------------------------------------------------------------------------------------------------------
 
 
 def read_public_key(text: str) -> RSAPublicKey:

@@ -27,8 +27,7 @@ class UnsupportedOperation(NamedTuple):
 
 def _delegation_request(call: ServiceCall, parameters: Input) -> Resource:
     """Return a delegation request by its id, or all of them."""
-    id = parameters.get("DelegationRequestId", "*")
-    return call.resource(f"arn:{call.partition}:iam::{call.account}:delegation-request/{id}")
+    return call.resource(call.arn("delegation-request", "/", parameters.get("DelegationRequestId", "*")))
 
 
 def _delegation_keys(call: ServiceCall, parameters: Input) -> Keys:
