@@ -53,7 +53,6 @@ def session_issuance(caller: Principal) -> Issued | None:
 
 
 def own_source_identity(caller: Principal) -> str | None:
-    """Return the source identity of the caller's session."""
     issued = session_issuance(caller)
     return None if issued is None else issued.source_identity
 

@@ -78,7 +78,6 @@ def _load_issuer(call: ServiceCall) -> str:
 
 
 def get_account_properties(call: ServiceCall, parameters: Input) -> Output:
-    """Return all properties."""
     return {"Properties": _properties(call)}
 
 

@@ -30,7 +30,6 @@ def attach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
 
 
 def detach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
-    """Detach a policy."""
     holder = load_modifiable(kind, call, parameters)
     policy = load_policy(call, parameters["PolicyArn"])
     if not call.records.delete(attachments, identity_id=holder["id"], policy_id=policy["id"]):
@@ -47,7 +46,6 @@ def list_attached_policies(kind: Kind, call: ServiceCall, parameters: Input) -> 
 
 
 def describe_attachment(call: ServiceCall, policy: Row) -> Output:
-    """Describe a policy as an attachment."""
     return {"PolicyName": policy["name"], "PolicyArn": policy_arn(call, policy)}
 
 

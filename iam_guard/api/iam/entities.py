@@ -113,12 +113,10 @@ def load_policy(call: ServiceCall, arn: str) -> Row:
 
 
 def policy_arn(call: ServiceCall, row: Row) -> str:
-    """Return the ARN of a managed policy."""
     return iam_arn(call.partition, row["account"], "policy", row["path"], row["name"])
 
 
 def identity_arn(call: ServiceCall, row: Row) -> str:
-    """Return the ARN of a user, group or role."""
     return iam_arn(call.partition, row["account"], row["kind"], row["path"], row["name"])
 
 

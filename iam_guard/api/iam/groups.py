@@ -11,7 +11,6 @@ from iam_guard.store.schema import memberships
 
 
 def create_group(call: ServiceCall, parameters: Input) -> Output:
-    """Create a group."""
     return {"Group": describe_identity(call, create_identity(call, Kind.GROUP, parameters))}
 
 

@@ -59,7 +59,6 @@ def list_inline_policies(kind: Kind, call: ServiceCall, parameters: Input) -> Ou
 
 
 def delete_inline_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
-    """Delete a policy."""
     holder = load_modifiable(kind, call, parameters)
     key = {"identity_id": holder["id"], "folded": fold(parameters["PolicyName"])}
     if not call.records.delete(inline_policies, **key):

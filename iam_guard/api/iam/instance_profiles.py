@@ -46,7 +46,6 @@ def create_instance_profile(call: ServiceCall, parameters: Input) -> Output:
 
 
 def get_instance_profile(call: ServiceCall, parameters: Input) -> Output:
-    """Describe a profile."""
     row = load_profile(call, parameters)
     return {"InstanceProfile": {**describe_profiles(call, [row])[0], "Tags": tag_list(row["tags"])}}
 
@@ -91,7 +90,6 @@ def add_role_to_instance_profile(call: ServiceCall, parameters: Input) -> None:
 
 
 def remove_role_from_instance_profile(call: ServiceCall, parameters: Input) -> None:
-    """Remove a role from a profile."""
     profile, role = load_profile(call, parameters), load_role(call, parameters)
     if profile["role_id"] != role["id"]:
         raise NoSuchEntity(f"Role {role['name']} in Instance Profile {profile['name']} cannot be found.")

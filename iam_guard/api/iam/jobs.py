@@ -18,8 +18,6 @@ from iam_guard.store.schema import jobs
 
 
 class JobKind(StrEnum):
-    """The kind of a job."""
-
     SERVICE_ACCESS = "service-access"
     ORGANIZATION_ACCESS = "organization-access"
 

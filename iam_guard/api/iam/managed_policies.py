@@ -78,7 +78,6 @@ def create_policy(call: ServiceCall, parameters: Input) -> Output:
 
 
 def get_policy(call: ServiceCall, parameters: Input) -> Output:
-    """Describe a policy."""
     row = load_policy(call, parameters["PolicyArn"])
     return {"Policy": describe_policies(call, [row], whole=True)[0]}
 

@@ -36,7 +36,6 @@ ROWS = {**_feature_operations(CREDENTIALS), **_feature_operations(SESSIONS)}
 
 
 def list_organizations_features(call: ServiceCall, parameters: Input) -> Output:
-    """List the enabled features."""
     organization = _administered(call)
     return _describe(organization["id"], _enabled(organization))
 

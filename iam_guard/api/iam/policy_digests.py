@@ -14,7 +14,6 @@ from iam_guard.store.schema import attachments, inline_policies, policies, polic
 
 
 def inline_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | None:
-    """Return the digest of the call's inline policy."""
     holder = load_identity(kind, call, parameters)
     row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
     return None if row is None else str(row["digest"])
@@ -37,7 +36,6 @@ def boundary_digest(kind: Kind, call: ServiceCall, parameters: Input) -> str | N
 
 
 def role_trust_digest(call: ServiceCall, parameters: Input) -> str | None:
-    """Return the digest of a role's trust policy."""
     digest: str | None = load_role(call, parameters)["trust_digest"]
     return digest
 

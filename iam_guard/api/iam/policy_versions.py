@@ -58,7 +58,6 @@ def list_policy_versions(call: ServiceCall, parameters: Input) -> Output:
 
 
 def set_default_policy_version(call: ServiceCall, parameters: Input) -> None:
-    """Set the default version."""
     policy = own_policy(call, parameters)
     version = _load_version(call, policy, parameters)
     call.records.update(policies, {"default_version": version["version"]}, id=policy["id"])

@@ -24,7 +24,6 @@ _SETTINGS = {
 
 
 def create_role(call: ServiceCall, parameters: Input) -> Output:
-    """Create a role."""
     _refuse_reserved(parameters.get("Path", "/"))
     row = create_identity(
         call,
@@ -49,7 +48,6 @@ def _refuse_reserved(path: str) -> None:
 
 
 def get_role(call: ServiceCall, parameters: Input) -> Output:
-    """Describe a role."""
     return {"Role": describe_full_role(call, load_role(call, parameters))}
 
 
@@ -67,7 +65,6 @@ def update_role(call: ServiceCall, parameters: Input) -> Output:
 
 
 def update_role_description(call: ServiceCall, parameters: Input) -> Output:
-    """Change the description of a role."""
     row = load_role(call, parameters)
     _change(call, row, {"description": parameters["Description"]})
     changed = load_role(call, parameters)

@@ -68,7 +68,6 @@ def stored_issuers(row: Row) -> list[str]:
 
 
 def create_saml_provider(call: ServiceCall, parameters: Input) -> Output:
-    """Create a provider."""
     name: str = parameters["Name"]
     if call.records.one(saml_providers, account=call.account, folded=fold(name)) is not None:
         raise EntityAlreadyExists(f"SAMLProvider with name {name} already exists.")

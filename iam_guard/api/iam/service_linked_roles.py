@@ -81,7 +81,6 @@ def linked_role(call: ServiceCall, parameters: Input) -> Resource:
 
 
 def create_service_linked_role(call: ServiceCall, parameters: Input) -> Output:
-    """Create the role of a service."""
     service: str = parameters["AWSServiceName"]
     name = _name(parameters)
     if not _SERVICE.fullmatch(service) or len(name) > NAME_LENGTHS["role"]:
@@ -137,7 +136,6 @@ def role_of_task(call: ServiceCall, parameters: Input) -> Resource:
 
 
 def get_service_linked_role_deletion_status(call: ServiceCall, parameters: Input) -> Output:
-    """Return the status of a deletion."""
     task: str = parameters["DeletionTaskId"]
     row = call.records.one(jobs, id=task, account=call.account, kind=_JOB)
     return {"Status": require_row(row, f"The deletion task {task} cannot be found.")["result"]["Status"]}

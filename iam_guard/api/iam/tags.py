@@ -78,7 +78,6 @@ def create_operation(
 
 
 def _tag(table: Table, find: Find, call: ServiceCall, parameters: Input) -> None:
-    """Tag an entity."""
     row = find(call, parameters)
     call.records.update(table, {"tags": merge_tags(row["tags"], parameters)}, **_key_of(table, row))
 
@@ -94,7 +93,6 @@ def _untag(table: Table, find: Find, call: ServiceCall, parameters: Input) -> No
 
 
 def _list_tags(find: Find, call: ServiceCall, parameters: Input) -> Output:
-    """List the tags of an entity."""
     tags: list[dict[str, Any]] = tag_list(find(call, parameters)["tags"])
     page = page_of_list(parameters, tags, lambda tag: _sort_key(tag["Key"]))
     return {"Tags": page.rows, **page.members}

@@ -13,7 +13,6 @@ from iam_guard.store.schema import login_profiles
 
 
 def create_user(call: ServiceCall, parameters: Input) -> Output:
-    """Create a user."""
     row = create_identity(
         call, Kind.USER, parameters, boundary_id=requested_boundary(call, parameters), tags=new_tags(parameters)
     )

@@ -16,8 +16,6 @@ from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 
 MAX_TAGS = 50
-_DUPLICATE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
-_NOT_PASSED = "The specified transitive tag key must be included in the requested tags."
 _INHERITED = (
     "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the "
     "calling session."
@@ -39,7 +37,7 @@ def session_tags(caller: Principal, parameters: Input) -> SessionTags:
         raise InvalidParameterValue(_INHERITED)
     transitive = {key.lower() for key in parameters.get("TransitiveTagKeys", ())}
     if not transitive <= _folded(passed):
-        raise InvalidParameterValue(_NOT_PASSED)
+        raise InvalidParameterValue("The specified transitive tag key must be included in the requested tags.")
     tags = {**inherited, **passed}
     if len(tags) > MAX_TAGS:
         raise ValidationError(f"expected at most {MAX_TAGS} session tags including inherited ones, got {len(tags)}")
@@ -47,14 +45,13 @@ def session_tags(caller: Principal, parameters: Input) -> SessionTags:
 
 
 def passed_tags(parameters: Input) -> dict[str, str]:
-    """Return the tags that a call passes."""
     tags: dict[str, str] = {}
     for tag in parameters.get("Tags", ()):
         key = tag["Key"]
         if key.lower().startswith("aws:"):
             raise ValidationError("System tags cannot be added, updated or deleted by a customer.", place="Tags")
         if key.lower() in _folded(tags):
-            raise InvalidParameterValue(_DUPLICATE)
+            raise InvalidParameterValue("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
         tags[key] = tag["Value"]
     return tags
 

@@ -19,7 +19,6 @@ from iam_guard.model.request import Resource
 
 DEFAULT_SECONDS: Final = 43200
 MAX_ROOT_SECONDS: Final = 3600
-_LONG_TERM: Final = "sigv4"
 
 
 def own_session(call: ServiceCall, parameters: Input) -> Resource:
@@ -86,7 +85,7 @@ def _long_term_key(call: ServiceCall, name: str) -> str:
     """
     credential = call.caller.credential
     is_user = call.caller.type in (PrincipalType.USER, PrincipalType.ROOT)
-    if not is_user or credential is None or credential.kind != _LONG_TERM or credential.issued or not credential.id:
+    if not is_user or credential is None or credential.kind != "sigv4" or credential.issued or not credential.id:
         raise AccessDenied(f"Cannot call {name} with session credentials")
     return credential.id
 
