@@ -61,11 +61,11 @@ GUIDES: Mapping[str, str] = {
 _INTRODUCTION = (
     "`iam-guard COMMAND --help` shows the same texts.\n\n"
     "- **Exit codes**: 0 for success or yes, 1 for no or findings, 2 for wrong usage or an error.\n"
-    "- **Errors** are written to standard error, in one line.\n"
+    "- **Errors** are written to standard error, one line for each problem.\n"
     "- **`MODULE:APP`** is an application, or a function without arguments that returns one: `service.main:app`.\n\n"
     "## Common options\n\n"
-    "- `--store URL`: Use the store at this database URL. The variable `IAM_GUARD_STORE` sets it, too. Default: "
-    "`sqlite:///iam-guard.db`.\n"
+    "- `--store URL`: Use the store at this database URL; commands that only read, and those of the trail, accept "
+    "a seed file too. The variable `IAM_GUARD_STORE` sets it, too. Default: `sqlite:///iam-guard.db`.\n"
     "- `--json`: Write JSON instead of text.\n"
     "- `-h`, `--help`: Show the help text."
 )
