@@ -1,6 +1,7 @@
 # Every target works on a fresh machine that has Python >= 3.11, make and git.
 #   PYTHON=python3.12   the Python to use instead of the newest one found
 #   VENV=.venv-3.12     where its environment lives
+#   LOWEST=1            make test: the lowest version of every direct dependency, in a VENV of its own
 #   SERVE=1             make demo: leave the service running; make docs: serve the pages
 #   ARGS="-k boundary"  make test: arguments for pytest; make bench: the benchmarks to run
 
@@ -9,7 +10,8 @@ PYTHON ?=
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 ADAPTERS := $(wildcard integrations/*/pyproject.toml)
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CONSTRAINTS := constraints$(if $(LOWEST),-lowest).txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PYTEST := IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n auto
 SERVING := $(filter-out 0,$(SERVE))
 export NO_MKDOCS_2_WARNING := 1
@@ -74,9 +76,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 # Dependency groups need pip 25.1. The adapters come with their frameworks.
-$(VENV)/.installed-dev: pyproject.toml constraints.txt $(ADAPTERS) | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) $(ADAPTERS) | $(BIN)/python
 	$(INSTALL) 'pip>=25.1'
-	$(INSTALL) --editable '.[server]' $(ADAPTERS:%/pyproject.toml=--editable %) --group dev --group docs
+	$(INSTALL) --editable '.[server]' $(ADAPTERS:%/pyproject.toml=--editable %) $(if $(LOWEST),--group test,--group dev --group docs)
 	@touch $(VENV)/.installed $@
 
 $(VENV)-bench/.installed: pyproject.toml constraints.txt
