@@ -1,0 +1,39 @@
+"""Mend table cells when MkDocs builds the site, since CSS can't select by the length of a text.
+
+A cell with a sentence gets the class `prose`, and so a minimum width; code too long for one line gets the class
+`long`, and may wrap; `docs/assets/site.css` has the rules. A `\\|` in code, as GitHub requires it in a table, loses its
+backslash.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+MIN_PROSE, MAX_ON_ONE_LINE = 50, 44
+"""Characters of text in a cell that make it prose; characters of code that stay on one line."""
+_CELL = re.compile(r"<td\b([^>]*)>(.*?)</td>", re.DOTALL)
+_CODE = re.compile(r"<code>(.*?)</code>", re.DOTALL)
+_TAG = re.compile(r"<[^>]+>")
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Return the page with its cells marked; MkDocs calls it for each page."""
+    return _CELL.sub(_mark_cell, html)
+
+
+def _mark_cell(cell: re.Match[str]) -> str:
+    prose = " class=prose" if len(_text(_CODE.sub("", cell[2]))) >= MIN_PROSE else ""
+    return f"<td{cell[1]}{prose}>{_CODE.sub(_mark_code, cell[2])}</td>"
+
+
+def _mark_code(code: re.Match[str]) -> str:
+    shown = code[1].replace("\\|", "|")
+    if len(_text(shown)) <= MAX_ON_ONE_LINE:
+        return f"<code>{shown}</code>"
+    return f"<code class=long>{shown.replace('::', '::<wbr>')}</code>"
+
+
+def _text(html: str) -> str:
+    return unescape(_TAG.sub("", html)).strip()
