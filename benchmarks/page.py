@@ -1,31 +1,42 @@
-"""Generate the page of the documentation from the results: `python -m benchmarks.page`, after `make bench`.
+"""Generate the pages of the documentation from the results: `python -m benchmarks.page`, after `make bench`.
 
 The results in `benchmarks/results/` are copied to `docs/explanation/benchmarks.json`, which is in the repository. The
-page is generated from that file and from `page.md`, which has the text and a mark `[[NAME]]` for each table; so a test
-can check that it is up to date.
+pages are generated from that file and from `page.md` and `results.md`, which have the text and a mark `[[NAME]]` for
+each table; so a test can check that they are up to date.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.charts import charts
 from benchmarks.row import Row, show
+from benchmarks.tables import (
+    ADDED,
+    KINDS,
+    SIZES,
+    highlights_table,
+    in_micro,
+    peers_table,
+    quantity,
+    requests_table,
+    results_table,
+    table,
+)
 from benchmarks.targets import Target, targets_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 FOLDER = ROOT / "docs" / "explanation"
 NUMBERS = "benchmarks.json"
-PAGE = "benchmarks.md"
-NOTE = "<!-- Made by benchmarks/page.py from benchmarks.json; `python -m benchmarks.page` makes it anew. -->\n\n"
+NOTE = "\n<!-- Made by benchmarks/page.py from benchmarks.json; `python -m benchmarks.page` makes it anew. -->\n"
 
-TEMPLATE = ROOT / "benchmarks" / "page.md"
+PAGE_TEMPLATE = ROOT / "benchmarks" / "page.md"
+RESULTS_TEMPLATE = ROOT / "benchmarks" / "results.md"
 _MARK = re.compile(r"^\[\[([a-z_]+)\]\]$", re.MULTILINE)
 
 Results = Mapping[str, Any]
@@ -58,12 +69,23 @@ def rows_of(results: Results, benchmark: str) -> list[Row]:
 
 
 def pages(results: Results) -> dict[str, str]:
-    """Return the page and its charts: file name -> text."""
-    drawn = charts({name: rows_of(results, name) for name in results["benchmarks"]})
-    words = TEMPLATE.read_text(encoding="utf-8")
-    tables = {name: _results(results, name) for name in marks(words)}
-    tables |= {"summary": _summary(results, words), "machine": _machine(results)}
-    return {PAGE: NOTE + _MARK.sub(lambda mark: tables[mark[1]], words), **drawn}
+    """Return the two pages and their charts: file name -> text."""
+    rows = {name: rows_of(results, name) for name in results["benchmarks"]}
+    page, words = PAGE_TEMPLATE.read_text(encoding="utf-8"), RESULTS_TEMPLATE.read_text(encoding="utf-8")
+    first = {
+        "requests": requests_table(rows.get("guarded", [])),
+        "sizes": peers_table(rows.get("many", []), SIZES, "Statements"),
+        "kinds": peers_table(rows.get("decision", []), KINDS, "Decision"),
+        "highlights": highlights_table(rows),
+        "targets": _targets(rows, marks(words)),
+    }
+    every = {name: _results(results, name) for name in marks(words)} | {"machine": _machine(results)}
+    return {"benchmarks.md": _filled(page, first), "benchmark-results.md": _filled(words, every), **charts(rows)}
+
+
+def _filled(words: str, tables: Mapping[str, str]) -> str:
+    title, _, rest = words.partition("\n")
+    return f"{title}\n{NOTE}{_MARK.sub(lambda mark: tables[mark[1]], rest)}"
 
 
 def marks(words: str) -> dict[str, str]:
@@ -73,40 +95,41 @@ def marks(words: str) -> dict[str, str]:
         mark = _MARK.fullmatch(line)
         if line.startswith("## "):
             title = line.removeprefix("## ")
-        elif mark is not None and mark[1] not in ("summary", "machine"):
+        elif mark is not None and mark[1] != "machine":
             found[mark[1]] = title
     return found
 
 
-# --- the parts of the page ---------------------------------------------------------------------------------------
+# --- the parts of the pages --------------------------------------------------------------------------------------
 
 
-def _summary(results: Results, words: str) -> str:
+def _targets(rows: Mapping[str, Sequence[Row]], titles: Mapping[str, str]) -> str:
+    """Return how many targets of each section are met, and those that are not."""
     judged = {
         (title, row.name, target): row
-        for name, title in marks(words).items()
-        for row in rows_of(results, name)
+        for name, title in titles.items()
+        for row in rows.get(name, [])
         for target in targets_of(name, row)
     }
     missed = [
-        (title, name, _measured(row, target), target.words(row))
+        (title, name.removeprefix(ADDED), _measured(row, target), in_micro(target.words(row)))
         for (title, name, target), row in judged.items()
         if not target.is_met(row)
     ]
-    text = f"Of {len(judged)} targets, {len(judged) - len(missed)} are kept."
+    text = f"Of {len(judged)} targets, {len(judged) - len(missed)} are met"
     if not missed:
-        return text
-    return f"{text} These are not:\n\n{_table(('Where', 'What', 'Is', 'Should be'), missed)}"
+        return f"{text}."
+    return f"{text}. These are not:\n\n{table(('Where', 'What', 'Is', 'Should be'), missed)}"
 
 
 def _measured(row: Row, target: Target) -> str:
-    return f"{show(row.ratio)} × {row.peer}" if target.peer else f"{show(row.value)} {row.unit}"
+    return f"{show(row.ratio)} × {row.peer}" if target.peer else quantity(row.value, row.unit)
 
 
 def _machine(results: Results) -> str:
     days = sorted({result["when"][:10] for result in results["benchmarks"].values()})
     measured = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    return _table(("What", "Which"), [*results["machine"].items(), ("measured", measured)])
+    return table(("What", "Which"), [*results["machine"].items(), ("measured", measured)])
 
 
 def _results(results: Results, name: str) -> str:
@@ -114,27 +137,7 @@ def _results(results: Results, name: str) -> str:
     if name not in results["benchmarks"]:
         return "Not measured."
     skipped = results["benchmarks"][name]["skipped"]
-    if skipped:
-        return f"Not measured: {skipped}."
-    return _table(("What", "Ours", "Target", "Peers, ours being 1"), list(_lines(name, rows_of(results, name))))
-
-
-def _lines(benchmark: str, rows: list[Row]) -> Iterator[tuple[str, ...]]:
-    """Return a line of the table for each name; its rows differ in the peer."""
-    for name, group in groupby(rows, key=lambda row: row.name):
-        same = list(group)
-        verdicts = dict.fromkeys(_verdict(row, target) for row in same for target in targets_of(benchmark, row))
-        peers = ", ".join(f"{row.peer} {show(1 / row.ratio)}" for row in same if row.ratio)
-        yield name, f"{show(same[0].value)} {same[0].unit}", "; ".join(verdicts), peers
-
-
-def _verdict(row: Row, target: Target) -> str:
-    return f"{target.words(row)}: {'kept' if target.is_met(row) else '**missed**'}"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
-    return "\n".join(lines).replace("*a", "\\*a")  # a wildcard, and no emphasis
+    return f"Not measured: {skipped}." if skipped else results_table(name, rows_of(results, name))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Target:
 
     def words(self, row: Row) -> str:
         """Return the bound as text."""
-        unit = f"× {self.peer}" if self.peer else row.unit
+        unit = "×" if self.peer else row.unit
         return f"{'≥' if self.at_least else '≤'} {show(self.bound)} {unit}"
 
 

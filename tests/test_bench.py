@@ -17,9 +17,10 @@ from benchmarks.clock import CALIBRATION, Call, calibrate, least
 from benchmarks.decision import QUESTIONS
 from benchmarks.many import SIZES
 from benchmarks.ours import built, compiled
-from benchmarks.page import FOLDER, NUMBERS, TEMPLATE, collect, marks, pages
+from benchmarks.page import FOLDER, NUMBERS, RESULTS_TEMPLATE, collect, marks, pages
 from benchmarks.row import Row, show
 from benchmarks.run import BENCHMARKS
+from benchmarks.tables import HIGHLIGHTS
 from benchmarks.targets import TARGETS, targets_of
 from benchmarks.world import MAX_IN_ONE_DOCUMENT, Question, few, folder, one_action
 from iam_guard.model.decision import Outcome
@@ -72,7 +73,7 @@ def test_benchmark_page_equals_the_results() -> None:
 
 def test_every_benchmark_has_its_section() -> None:
     """And every section its benchmark."""
-    assert set(marks(TEMPLATE.read_text(encoding="utf-8"))) == set(BENCHMARKS)
+    assert set(marks(RESULTS_TEMPLATE.read_text(encoding="utf-8"))) == set(BENCHMARKS)
 
 
 def test_every_target_has_a_measured_row() -> None:
@@ -90,6 +91,15 @@ def test_every_target_has_a_measured_row() -> None:
         if target.benchmark not in skipped and not any(target.covers(name, row) for name, row in measured)
     ]
     assert idle == []
+
+
+def test_every_highlight_has_a_measured_row() -> None:
+    """The first page would silently lose the figure of a renamed row."""
+    benchmarks = numbers()["benchmarks"]
+    measured = {(name, row["name"], row["peer"]) for name, each in benchmarks.items() for row in each["rows"]}
+    named = {each[:2] for each in measured}
+    assert [each for each in HIGHLIGHTS if (each.benchmark, each.row) not in named] == []
+    assert [each for each in HIGHLIGHTS if each.peer and (each.benchmark, each.row, each.peer) not in measured] == []
 
 
 def test_target_is_an_upper_or_lower_bound() -> None:
