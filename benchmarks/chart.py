@@ -8,7 +8,7 @@ from html import escape
 
 from benchmarks.row import show
 
-WIDTH = 720
+WIDTH, MIN_LABELS, WIDTH_OF_LETTER = 720, 230, 6.6
 STYLE = (
     "<style>.g{fill:#f6f7fb}text{font:13px sans-serif;fill:#1c2350}.s{fill:#5b6172;font-size:12px}.e{text-anchor:end}"
     ".m{text-anchor:middle}.b{fill:#9aa3c7}.o{fill:#4051b5}.t{stroke:#d5d9e8}.l{fill:none;stroke-width:2}"
@@ -53,7 +53,8 @@ def linear(values: Collection[float]) -> Callable[[float], float]:
 def _bars(
     title: str, values: Mapping[str, float], unit: str, ours: Collection[str], share: Callable[[float], float]
 ) -> Iterator[str]:
-    left, room = 230, WIDTH - 230 - 110
+    left = max(MIN_LABELS, 20 + round(WIDTH_OF_LETTER * max(map(len, values))))
+    room = WIDTH - left - 110
     yield f'<text x="20" y="28">{escape(title)}</text>'
     for place, (name, value) in enumerate(sorted(values.items(), key=lambda each: each[1])):
         y = 44 + 30 * place

@@ -20,8 +20,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """Format a value with its unit."""
-    return in_micro(f"{show(value)} {unit}")
+    """Format a value with its unit, on one line."""
+    return in_micro(f"{show(value)}\N{NO-BREAK SPACE}{unit}")
 
 
 def in_micro(text: str) -> str:
