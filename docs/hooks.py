@@ -1,8 +1,10 @@
-"""Mend table cells when MkDocs builds the site, since CSS can't select by the length of a text.
+"""Mend pages when MkDocs builds the site.
 
-A cell with a sentence gets the class `prose`, and so a minimum width; code too long for one line gets the class
-`long`, and may wrap; `docs/assets/site.css` has the rules. A `\\|` in code, as GitHub requires it in a table, loses its
-backslash.
+A page that begins with a comment gets its title from its first heading all the same: the comment is left out.
+
+Table cells are marked, since CSS can't select by the length of a text: a cell with a sentence gets the class `prose`,
+and so a minimum width; code too long for one line gets the class `long`, and may wrap. `docs/assets/site.css` has the
+rules. A `\\|` in code, as GitHub requires it in a table, loses its backslash.
 """
 
 from __future__ import annotations
@@ -13,9 +15,15 @@ from typing import Any
 
 MIN_PROSE, MAX_ON_ONE_LINE = 50, 44
 """Characters of text in a cell that make it prose; characters of code that stay on one line."""
+_COMMENT = re.compile(r"\A<!--.*?-->\s*", re.DOTALL)
 _CELL = re.compile(r"<td\b([^>]*)>(.*?)</td>", re.DOTALL)
 _CODE = re.compile(r"<code>(.*?)</code>", re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Return the page without a comment at its beginning; MkDocs calls it for each page."""
+    return _COMMENT.sub("", markdown)
 
 
 def on_page_content(html: str, **_: Any) -> str:

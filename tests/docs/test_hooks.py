@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from docs.hooks import on_page_content
+from docs.hooks import on_page_content, on_page_markdown
 
 SENTENCE = "Maximum difference in seconds between a signature's time and the server's clock."
+
+
+def test_comment_before_the_title_is_left_out() -> None:
+    """MkDocs takes a title only from a heading that comes first."""
+    assert on_page_markdown("<!-- generated -->\n\n# Errors\n\n<!-- no-run -->\n") == "# Errors\n\n<!-- no-run -->\n"
 
 
 def test_cell_with_a_sentence_is_prose() -> None:
