@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from iam_guard.errors import IamGuardError, SeedError
 
@@ -94,6 +95,11 @@ class _Commands(click.Group):
         module, name = row.place.split(".")
         command: click.Command = getattr(import_module(f"iam_guard.cli.{module}"), name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without importing one."""
+        names = [CompletionItem(name, help=row.about) for name, row in COMMANDS.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

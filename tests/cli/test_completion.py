@@ -1,0 +1,49 @@
+"""Check the completion of commands, options and values in a shell, which Click provides."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.shell_completion import ShellComplete
+
+from iam_guard.cli.group import COMMANDS, main
+
+VARIABLE = "_IAM_GUARD_COMPLETE"
+
+
+def completed(words: list[str], incomplete: str) -> list[str]:
+    completions = ShellComplete(main, {}, "iam-guard", VARIABLE).get_completions(words, incomplete)
+    return [item.value for item in completions]
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        ([], "wh", ["who-can", "what-can", "why"]),
+        ([], "--ver", ["--version"]),
+        (["audit"], "ver", ["verify"]),
+        (["lint"], "--min", ["--min-severity"]),
+        (["lint", "--format"], "s", ["sarif"]),
+    ],
+)
+def test_word_is_completed(words: list[str], incomplete: str, expected: list[str]) -> None:
+    assert completed(words, incomplete) == expected
+
+
+def test_every_command_is_completed() -> None:
+    assert completed([], "")[: len(COMMANDS)] == list(COMMANDS)
+
+
+def test_completion_of_a_name_imports_no_command() -> None:
+    """It runs at each press of the key."""
+    program = (
+        "import sys\n"
+        "from click.shell_completion import ShellComplete\n"
+        "from iam_guard.cli.group import main\n"
+        f"ShellComplete(main, {{}}, 'iam-guard', '{VARIABLE}').get_completions([], '')\n"
+        "print(sorted(name for name in sys.modules if name.startswith('iam_guard.cli.')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['iam_guard.cli.group']"
