@@ -2,9 +2,13 @@
 
 A page that begins with a comment gets its title from its first heading all the same: the comment is left out.
 
-Table cells are marked, since CSS can't select by the length of a text: a cell with a sentence gets the class `prose`,
-and so a minimum width; code too long for one line gets the class `long`, and may wrap. `docs/assets/site.css` has the
-rules. A `\\|` in code, as GitHub requires it in a table, loses its backslash.
+Table cells and code are marked, since CSS can't select by the length of a text; `docs/assets/site.css` has the rules:
+
+    prose   a cell with a sentence; it has a minimum width
+    long    code in a cell that is too long for one line; it may wrap
+    short   any other code that should not be broken at a hyphen
+
+A `\\|` in a cell's code, as GitHub requires it there, loses its backslash.
 """
 
 from __future__ import annotations
@@ -13,11 +17,12 @@ import re
 from html import unescape
 from typing import Any
 
-MIN_PROSE, MAX_ON_ONE_LINE = 50, 44
-"""Characters of text in a cell that make it prose; characters of code that stay on one line."""
+MIN_PROSE, MAX_ON_ONE_LINE, MAX_SHORT = 50, 44, 28
+"""Characters: of text in a cell that make it prose; of code that stays on one line, in a cell and in a text."""
 _COMMENT = re.compile(r"\A<!--.*?-->\s*", re.DOTALL)
 _CELL = re.compile(r"<td\b([^>]*)>(.*?)</td>", re.DOTALL)
 _CODE = re.compile(r"<code>(.*?)</code>", re.DOTALL)
+_SHORT_CODE = re.compile(rf"(?<!<span></span>)<code>([^<\n]{{1,{MAX_SHORT}}})</code>")  # not a block, `<pre>`
 _TAG = re.compile(r"<[^>]+>")
 
 
@@ -27,8 +32,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Return the page with its cells marked; MkDocs calls it for each page."""
-    return _CELL.sub(_mark_cell, html)
+    """Return the page with its cells and its short code marked; MkDocs calls it for each page."""
+    return _SHORT_CODE.sub(r"<code class=short>\1</code>", _CELL.sub(_mark_cell, html))
 
 
 def _mark_cell(cell: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ def test_cell_with_a_sentence_is_prose() -> None:
 
 
 def test_cell_with_a_name_stays() -> None:
-    assert on_page_content("<td><code>clock_skew</code></td>") == "<td><code>clock_skew</code></td>"
+    assert on_page_content("<td><code>clock_skew</code></td>") == "<td><code class=short>clock_skew</code></td>"
 
 
 def test_long_code_may_wrap_between_its_parts() -> None:
@@ -27,9 +27,15 @@ def test_long_code_may_wrap_between_its_parts() -> None:
 
 
 def test_escaped_pipe_in_code_loses_its_backslash() -> None:
-    assert on_page_content(r"<td><code>get ARN \| list</code></td>") == "<td><code>get ARN | list</code></td>"
+    assert (
+        on_page_content(r"<td><code>get ARN \| list</code></td>") == "<td><code class=short>get ARN | list</code></td>"
+    )
 
 
 def test_text_outside_of_tables_stays() -> None:
-    page = f"<p>{SENTENCE} <code>a \\| b</code></p>"
+    page = f"<p>{SENTENCE}</p><pre><span></span><code>a \\| b</code></pre>"
     assert on_page_content(page) == page
+
+
+def test_short_code_in_a_text_is_not_broken() -> None:
+    assert on_page_content("<p><code>--format</code></p>") == "<p><code class=short>--format</code></p>"
