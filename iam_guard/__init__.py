@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from iam_guard.web.call_context import current_principal as current_principal
     from iam_guard.web.endpoints import Endpoint as Endpoint
     from iam_guard.web.openapi import describe_openapi as describe_openapi
+    from iam_guard.web.requirement import RequirementOptions as RequirementOptions
     from iam_guard.web.route_map import RouteMap as RouteMap
     from iam_guard.web.route_map_files import read_route_map as read_route_map
     from iam_guard.web.service import Service as Service
@@ -48,6 +49,7 @@ _MODULES = {
     "IamGuardError": "errors",
     "Outcome": "model.decision",
     "Principal": "model.principal",
+    "RequirementOptions": "web.requirement",
     "Resource": "model.request",
     "RouteMap": "web.route_map",
     "Service": "web.service",

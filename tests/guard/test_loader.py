@@ -85,7 +85,7 @@ class World:
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
         """Record the SQL statements and the starts of transactions."""
-        engine = self.store.inner._store.engine
+        engine = self.store.inner.engine
         found: list[str] = []
 
         def note(*arguments: Any) -> None:

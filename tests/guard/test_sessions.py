@@ -334,7 +334,7 @@ def test_record_has_neither_token_nor_secret(world: World, caplog: pytest.LogCap
 
 def test_last_use_of_temporary_key_is_not_stored(world: World) -> None:
     """R-34: it is stored for long-term keys only."""
-    with mock.patch.object(world.guard.uses, "_note") as note:
+    with mock.patch.object(world.guard.uses, "_record") as note:
         world.enter(world.role())
         world.enter(world.user())
     note.assert_not_called()

@@ -129,12 +129,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _meaning(document: Document) -> list[Statement]:
-    return [
-        replace(
-            statement, position=None, conditions=tuple(replace(test, position=None) for test in statement.conditions)
-        )
-        for statement in document.statements
-    ]
+    return [replace(statement, position=None) for statement in document.statements]
 
 
 # --- deciding ----------------------------------------------------------------------------------------------------

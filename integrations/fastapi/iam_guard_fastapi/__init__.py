@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from iam_guard import (
     Principal,
+    RequirementOptions,
     Service,
     current_principal,
     describe_openapi,
@@ -23,7 +24,6 @@ from iam_guard import (
     public,
     requires,
 )
-from iam_guard.web.requirement import RequirementOptions
 
 __all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "public_access", "public_docs"]
 

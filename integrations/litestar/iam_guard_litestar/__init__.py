@@ -37,6 +37,7 @@ from iam_guard import (
     GuardMiddleware,
     IamGuardError,
     Principal,
+    RequirementOptions,
     RouteMap,
     Service,
     current_principal,
@@ -48,7 +49,6 @@ from iam_guard import (
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.asgi.routes import handlers_of, unguarded
 from iam_guard.web.endpoints import unguarded_message
-from iam_guard.web.requirement import RequirementOptions
 
 __all__ = ["Caller", "GuardPlugin", "caller", "guarded", "public_access"]
 

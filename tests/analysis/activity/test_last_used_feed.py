@@ -198,7 +198,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def answers() -> dict[str, Any]:
     """Return the last-used data of the API; these queries are not recorded as uses."""
     guard = open_guard(STORE)
-    with mock.patch.object(LastUsedTracker, "_note"), serving(aws_api(guard)) as url:
+    with mock.patch.object(LastUsedTracker, "_record"), serving(aws_api(guard)) as url:
         iam = client(url)
         role, admin = iam.get_role(RoleName="reader")["Role"], iam.get_user(UserName="admin")["User"]
         found = {
