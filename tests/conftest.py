@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,9 @@ from iam_guard import Guard, open_guard
 from iam_guard.settings import Settings
 from iam_guard.store import sqlite
 from iam_guard.web import key_lookups
+from tests import tables
 from tests.changed import ROOT, affected_tests, changed_files
+from tests.tables import spread
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # so that its assertions are explained
 patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -86,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if any(item.path.is_relative_to(place) for place in slow):
             item.add_marker(pytest.mark.slow)
-    count = config.getoption(CASES_OF_EACH)
+    count = tables.cases_of_each = config.getoption(CASES_OF_EACH)
     if count > 0:
         cases: dict[str, list[pytest.Item]] = {}
         for item in items:
@@ -94,13 +96,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = {item.nodeid for case in cases.values() for item in spread(case, count)}
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
         items[:] = [item for item in items if item.nodeid in kept]
-
-
-def spread(cases: Sequence[Item], count: int) -> list[Item]:
-    """Return that many items at equal distances, since neighbouring cases are similar."""
-    if len(cases) <= count:
-        return list(cases)
-    return [cases[round(place * (len(cases) - 1) / max(1, count - 1))] for place in range(count)]
 
 
 ROOT_LEVEL = logging.getLogger().level

@@ -24,6 +24,7 @@ from benchmarks.tables import HIGHLIGHTS
 from benchmarks.targets import TARGETS, targets_of
 from benchmarks.world import MAX_IN_ONE_DOCUMENT, Question, few, folder, one_action
 from iam_guard.model.decision import Outcome
+from tests.tables import table
 
 ROUNDS, SECONDS_OF_A_ROUND = 60, 0.002
 
@@ -36,9 +37,7 @@ def times_the_calibration_loop(call: Call) -> float:
 # --- as fast as it was -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "most"), [("allow, 2 conditions", 8.0), ("implicit deny", 6.5), ("explicit deny", 4.5)]
-)
+@table(("kind", "most"), [("allow, 2 conditions", 8.0), ("implicit deny", 6.5), ("explicit deny", 4.5)])
 def test_small_decision_takes_few_calibration_loops(kind: str, most: float) -> None:
     """A decision among 5 policies of 15 statements."""
     question, outcome = QUESTIONS[kind]
@@ -134,7 +133,7 @@ def test_results_of_several_machines_are_refused(tmp_path: Path) -> None:
         collect(tmp_path)
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "text"),
     [(0.0, "0.0"), (0.00123, "0.00123"), (0.999, "0.999"), (4.604, "4.60"), (39.5, "39.5"), (123456.0, "123,456")],
 )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.changed import ALWAYS, ROOT, affected_tests
+from tests.tables import table
 
 EVERY_TEST = {path.relative_to(ROOT) for path in ROOT.glob("tests/**/test_*.py")}
 
 
-@pytest.mark.parametrize(
+@table(
     ("changed", "selected", "left_out"),
     [
         ("iam_guard/authn/sigv4.py", "authn/test_sigv4.py", "audit/verify/test_merkle.py"),

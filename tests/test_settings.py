@@ -8,6 +8,7 @@ import pytest
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings, load
+from tests.tables import table
 
 KEY = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="
 
@@ -24,7 +25,7 @@ def test_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert load().clock_skew == 12.5
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "expected"),
     [
         ("10.0.0.0/8", ("10.0.0.0/8",)),
@@ -62,23 +63,23 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "environment"), [({"audit_ring": 5}, {}), ({}, {"IAM_GUARD_AUDIT_RING": "5"})])
+@table(("arguments", "environment"), [({"audit_ring": 5}, {}), ({}, {"IAM_GUARD_AUDIT_RING": "5"})])
 def test_former_name_is_refused_with_the_current_one(arguments: dict[str, Any], environment: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="expected the setting `audit_queue_size`") as refused:
         load(arguments, environment)
     assert refused.value.place == next(iter(arguments or environment))
 
 
-@pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "-inf", "1,5", "0x10"])
+@table("name", NUMBERS)
+@table("text", ["", "x", "-1", "nan", "inf", "-inf", "1,5", "0x10"])
 def test_invalid_number_in_environment_is_refused(name: str, text: str) -> None:
     """NaN would never exceed a limit: no signature would be too old, no data too stale."""
     with pytest.raises(ConfigurationError, match="expected a number"):
         load({}, {f"IAM_GUARD_{name.upper()}": text})
 
 
-@pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("value", [None, "5", b"5", [], -1, float("nan"), float("inf"), True])
+@table("name", NUMBERS)
+@table("value", [None, "5", b"5", [], -1, float("nan"), float("inf"), True])
 def test_invalid_number_argument_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load({name: value}, {})
@@ -91,21 +92,21 @@ def test_fraction_for_integer_is_refused() -> None:
     assert load({"clock_skew": 5}, {}).clock_skew == 5
 
 
-@pytest.mark.parametrize("name", ["trusted_proxies", "public_hosts", "sealing_keys"])
-@pytest.mark.parametrize("value", ["10.0.0.0/8", 5, None, [5], {"a": 1}])
+@table("name", ["trusted_proxies", "public_hosts", "sealing_keys"])
+@table("value", ["10.0.0.0/8", 5, None, [5], {"a": 1}])
 def test_string_for_list_is_refused(name: str, value: Any) -> None:
     """A string is a sequence too: each letter would become a host."""
     with pytest.raises(ConfigurationError, match="expected a list of strings"):
         load({name: value}, {})
 
 
-@pytest.mark.parametrize("name", ["partition", "region", "audit", "sealing_key_file"])
+@table("name", ["partition", "region", "audit", "sealing_key_file"])
 def test_other_type_for_string_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a string"):
         load({name: None}, {})
 
 
-@pytest.mark.parametrize("network", ["proxy.example", "10.0.0.0/33", "10.0.0", "*", "10.0.0.0/8/8"])
+@table("network", ["proxy.example", "10.0.0.0/33", "10.0.0", "*", "10.0.0.0/8/8"])
 def test_trusted_proxy_must_be_a_network(network: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a network"):
         load({"trusted_proxies": [network]}, {})
@@ -120,7 +121,7 @@ def test_settings_hide_secrets() -> None:
     assert KEY not in f"{refused.value}{refused.value!r}"
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "",
@@ -135,7 +136,7 @@ def test_issuer_url_is_accepted(url: str) -> None:
     assert Settings(issuer_url=url).issuer_url == url
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "iam.example.com",

@@ -13,9 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import spread
+from tests.tables import spread, table
 from tools import words
 from tools.duplicates import ALLOWED, find
 
@@ -155,7 +153,7 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize(
+@table(
     ("graph", "expected"),
     [
         ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
@@ -233,7 +231,7 @@ def tracked_files() -> list[Path]:
     return [path for name in run.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("what", FORBIDDEN)
+@table("what", FORBIDDEN)
 def test_tracked_files_have_no_forbidden_text(what: str) -> None:
     """Nothing in the repository depends on the machine where it was written."""
     files = tracked_files()
@@ -245,7 +243,7 @@ def test_tracked_files_have_no_forbidden_text(what: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
+@table(
     ("what", "text"),
     [
         ("a path of one machine", "/" + "home/someone/project"),
@@ -258,7 +256,7 @@ def test_forbidden_text_is_found(what: str, text: str) -> None:
     assert re.search(FORBIDDEN[what], text)
 
 
-@pytest.mark.parametrize("text", ["arn:aws:s3:::bucket/home/ann/*", "/home/a", "o-1/r-root/", "documents/work/plan"])
+@table("text", ["arn:aws:s3:::bucket/home/ann/*", "/home/a", "o-1/r-root/", "documents/work/plan"])
 def test_arns_are_not_reported_as_paths(text: str) -> None:
     """An ARN with a folder's usual name is no path."""
     assert not re.search(FORBIDDEN["a path of one machine"], text)
@@ -267,7 +265,7 @@ def test_arns_are_not_reported_as_paths(text: str) -> None:
 # --- the tests themselves ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("wanted", "kept"), [(1, "a"), (2, "ak"), (3, "afk"), (10, "abcdeghijk"), (11, "abcdefghijk"), (12, "abcdefghijk")]
 )
 def test_sample_spans_all_cases(wanted: int, kept: str) -> None:

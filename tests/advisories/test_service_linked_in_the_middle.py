@@ -6,9 +6,8 @@ service-linked role is recognized by the start of its path.
 
 from __future__ import annotations
 
-import pytest
-
 from iam_guard import AccessRequest, Principal, compile_policies
+from tests.tables import table
 
 ACCOUNT = "111122223333"
 ALL = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
@@ -24,8 +23,8 @@ def session(path: str) -> Principal:
     return Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/R/s", role_arn=role)
 
 
-@pytest.mark.parametrize("kind", ["scps", "rcps"])
-@pytest.mark.parametrize("path", ["/x:role/aws-service-role/", "/x/:role/aws-service-role/y/", "/aws-service-rolex/"])
+@table("kind", ["scps", "rcps"])
+@table("path", ["/x:role/aws-service-role/", "/x/:role/aws-service-role/y/", "/aws-service-rolex/"])
 def test_organization_policies_apply_to_such_a_role(path: str, kind: str) -> None:
     """A Deny of the organization applies to all roles but service-linked ones (E-10, E-11, P-14)."""
     levels = {"scps": [[ALL, NOTHING]], "rcps": [[NOTHING_OF_OURS]]}[kind]

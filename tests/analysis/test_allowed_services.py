@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from iam_guard.analysis.allowed_services import SERVICE_NAMES, known_services, reached_services, service_name
 from iam_guard.policy.parser import parse
+from tests.tables import table
 
 KNOWN = frozenset({"iam", "docs"})
 
@@ -25,7 +24,7 @@ TEST = {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}
 OWN = "arn:aws:docs:us-east-1:111122223333:own/*"
 
 
-@pytest.mark.parametrize(
+@table(
     ("statements", "expected"),
     [
         ([allow(Action="docs:Get*")], {"docs"}),

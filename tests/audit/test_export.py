@@ -14,8 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from iam_guard.audit.export import FORMS
 from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.export.otel_event import any_value, log_record, otlp_line
@@ -25,6 +23,7 @@ from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.verify.trail_events import Gap, gap_line
 from iam_guard.errors import ConfigurationError
 from tests.audit.trails import NOON
+from tests.tables import table
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden_exports"
@@ -68,12 +67,12 @@ def at(event: Any, path: str) -> Any:
     return event
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@table("name", RECORDS)
 def test_ocsf_event_equals_its_golden_file(name: str) -> None:
     assert ocsf_event(RECORDS[name]) == json.loads((GOLDEN / f"{name}.ocsf.json").read_text())
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@table("name", RECORDS)
 def test_otel_log_record_equals_its_golden_file(name: str) -> None:
     assert log_record(RECORDS[name]) == json.loads((GOLDEN / f"{name}.otel.json").read_text())
 
@@ -83,7 +82,7 @@ def test_every_golden_file_is_used() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == used
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@table("name", RECORDS)
 def test_ocsf_event_has_the_required_attributes_of_its_class(name: str) -> None:
     event = ocsf_event(RECORDS[name])
     number = event["class_uid"]
@@ -160,7 +159,7 @@ def test_call_parameters_are_not_mapped_to_http_attributes() -> None:
     assert "url.path" not in {attribute["key"] for attribute in log["attributes"]}
 
 
-@pytest.mark.parametrize(
+@table(
     ("outcome", "enforced", "action", "disposition"),
     [
         ("Allowed", True, 1, 1),
@@ -178,7 +177,7 @@ def test_action_and_disposition_depend_on_the_outcome(
     assert (event["action_id"], event["disposition_id"]) == (action, disposition)
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "activity"),
     [
         ("CreateUser", 1), ("DeleteUser", 4), ("PutRolePolicy", 3), ("AttachRolePolicy", 3), ("Frobnicate", 99),
@@ -189,7 +188,7 @@ def test_activity_depends_on_the_first_word_of_the_action(name: str, activity: i
     assert ocsf_event(RECORDS["iam-action-allowed"] | {"eventName": name})["activity_id"] == activity
 
 
-@pytest.mark.parametrize("broken", [{}, {"iamGuard": None, "userIdentity": None}, {"iamGuard": {"reasons": None}}])
+@table("broken", [{}, {"iamGuard": None, "userIdentity": None}, {"iamGuard": {"reasons": None}}])
 def test_record_with_missing_members_is_exported(broken: dict[str, Any]) -> None:
     assert ocsf_event(broken)["class_uid"] == 6003
     assert log_record(broken)["timeUnixNano"] == "0"
@@ -254,8 +253,8 @@ def treated_variants(record: dict[str, Any], treatment: Treatment) -> Iterator[b
         yield to_line(record, rules)
 
 
-@pytest.mark.parametrize("name", RECORDS)
-@pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.DROP])
+@table("name", RECORDS)
+@table("treatment", [Treatment.MASK, Treatment.DROP])
 def test_record_under_privacy_rules_is_exported(name: str, treatment: Treatment) -> None:
     """For every selectable member: otherwise a sink would get stuck at the record."""
     for line in treated_variants(RECORDS[name], treatment):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +33,7 @@ from tests.audit.ocsf_schema import problems, schema
 from tests.audit.record.test_line import callers, calls, decisions, odd, stamps, tame
 from tests.audit.test_export import RECORDS, treated_variants
 from tests.audit.trails import NOON
+from tests.tables import table
 
 Record = dict[str, Any]
 
@@ -47,12 +47,12 @@ def check(record: object) -> dict[str, Any]:
     return event
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@table("name", RECORDS)
 def test_golden_record_is_exported_as_valid_event(name: str) -> None:
     check(RECORDS[name])
 
 
-@pytest.mark.parametrize(
+@table(
     "line",
     [
         segment_line(Stamp(NOON, "id"), [b"\x00" * 32], "note"),
@@ -129,8 +129,8 @@ def test_any_call_result_is_exported_as_valid_event(
     assert event["class_uid"] == (3003 if result.action.startswith("sts:") else 6003)
 
 
-@pytest.mark.parametrize("name", RECORDS)
-@pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.DROP])
+@table("name", RECORDS)
+@table("treatment", [Treatment.MASK, Treatment.DROP])
 def test_record_under_privacy_rules_is_exported_as_valid_event(name: str, treatment: Treatment) -> None:
     for line in treated_variants(RECORDS[name], treatment):
         check(line.decode())
@@ -145,7 +145,7 @@ def changed(name: str, **members: Any) -> list[str]:
     return problems({member: value for member, value in event.items() if member not in members} | replaced)
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "members", "message"),
     [
         ("user-allowed", {"api": None}, "'api' is a required property"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from iam_guard.authn import api_key
 from iam_guard.errors import InvalidClientTokenId, InvalidInput
+from tests.tables import table
 
 ID, SECRET = "K7Q2EXAMPLE", "s3cretS3cretS3cretS3cretS3cretS3cret"
 TEXT = api_key.format_key(ID, SECRET)
@@ -40,7 +41,7 @@ def test_api_key_generated_matches_scanner_pattern() -> None:
         assert (api_key.parse(key.text).id, api_key.parse(key.text).digest) == (key.id, key.digest)
 
 
-@pytest.mark.parametrize("byte", [0x00, 0xFF])
+@table("byte", [0x00, 0xFF])
 def test_api_key_secret_has_fixed_length(byte: int) -> None:
     """For all 256-bit values."""
     key = api_key.generate(lambda length: bytes([byte]) * length)
@@ -56,9 +57,7 @@ def test_api_key_with_one_changed_character_is_refused(position: int, character:
             api_key.parse(mistyped)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "igk_", TEXT + "\n", " " + TEXT, TEXT + "0", TEXT.upper(), "eyJhbGciOiJub25lIn0.e30.", "igk_" * 99]
-)
+@table("text", ["", "igk_", TEXT + "\n", " " + TEXT, TEXT + "0", TEXT.upper(), "eyJhbGciOiJub25lIn0.e30.", "igk_" * 99])
 def test_invalid_api_key_is_refused_without_echo(text: str) -> None:
     """Other tokens get AWS's message, which does not quote them (design 5)."""
     with pytest.raises(InvalidClientTokenId) as caught:
@@ -66,7 +65,7 @@ def test_invalid_api_key_is_refused_without_echo(text: str) -> None:
     assert str(caught.value) == "The security token included in the request is invalid."
 
 
-@pytest.mark.parametrize(
+@table(
     ("id", "secret", "place"),
     [
         ("abc", SECRET, "id"),

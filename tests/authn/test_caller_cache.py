@@ -33,6 +33,7 @@ from tests.authn.signing import (
     sign,
     with_header,
 )
+from tests.tables import table
 
 BEARER = b"Bearer " + API_TEXT.encode()
 BEARING = Received(HttpRequest("GET", b"/", b"", ((b"authorization", BEARER),)))
@@ -132,7 +133,7 @@ def test_same_scope_has_identical_principal() -> None:
 # --- caching does not change results -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     "changed",
     [
         replace(SIGNED, request=replace(SIGNED.request, raw_path=b"/documents/43")),
@@ -183,7 +184,7 @@ BAD_KEY = (InvalidClientTokenId, str(InvalidClientTokenId()))
 BAD_SIGNATURE = (SignatureDoesNotMatch, str(SignatureDoesNotMatch()))
 
 
-@pytest.mark.parametrize(
+@table(
     ("access_key", "api_key", "expected"),
     [
         (None, None, (BAD_KEY, BAD_KEY)),

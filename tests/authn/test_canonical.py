@@ -3,7 +3,6 @@ from __future__ import annotations
 from unittest import mock
 from urllib.parse import parse_qsl
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,9 +10,10 @@ from iam_guard.authn import canonical
 from iam_guard.authn.canonical import canonical_paths, canonical_queries, canonical_requests, canonical_value
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import SigV4Credential
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("wire", "forms"),
     [
         (b"", [b"/"]),
@@ -39,14 +39,14 @@ def test_path_is_encoded_again(wire: bytes, forms: list[bytes]) -> None:
     assert list(canonical_paths(wire, "docs")) == forms
 
 
-@pytest.mark.parametrize("service", ["s3", "s3express", "s3-object-lambda", "s3-outposts"])
-@pytest.mark.parametrize("wire", [b"/a%20b", b"//a/./b/..", b"/a+b", b"/"])
+@table("service", ["s3", "s3express", "s3-object-lambda", "s3-outposts"])
+@table("wire", [b"/a%20b", b"//a/./b/..", b"/a+b", b"/"])
 def test_s3_path_is_used_as_sent(service: str, wire: bytes) -> None:
     """S3's keys may contain dot segments and empty segments."""
     assert list(canonical_paths(wire, service)) == [wire]
 
 
-@pytest.mark.parametrize(
+@table(
     ("wire", "forms"),
     [
         (b"", [b""]),
@@ -73,7 +73,7 @@ def test_query_has_forms_as_sent_and_reencoded(wire: bytes, forms: list[bytes]) 
     assert list(canonical_queries(wire)) == forms
 
 
-@pytest.mark.parametrize(
+@table(
     ("values", "canonical"),
     [
         ([b"a"], b"a"),
@@ -147,7 +147,7 @@ def test_forms_of_host_path_and_query_are_combined() -> None:
     ]
 
 
-@pytest.mark.parametrize("byte", range(256))
+@table("byte", range(256))
 def test_reserved_bytes_are_encoded(byte: int) -> None:
     """Letters, digits and `-._~` are kept, as in RFC 3986; in a path the slash too."""
     text = bytes([byte, byte])

@@ -20,6 +20,7 @@ from iam_guard.errors import InvalidInput, StoreUnavailable, UntrustedCertificat
 from iam_guard.model.certificates import read_authorities, read_revocation_list
 from iam_guard.model.trust import CertificateTrust, TrustAnchor
 from tests.authn.authorities import CLIENT, DAY, NOW, SERVER, Party, authority, make, name, revocation_list
+from tests.tables import table
 
 ROOT = authority("CN=Root")
 ISSUING = authority("CN=Issuing", ROOT, path_length=0)
@@ -56,7 +57,7 @@ def test_path_to_trust_anchor_verifies() -> None:
     assert found.until == min(each.not_valid_after_utc for each in (*GOOD.chain, ROOT.certificate))
 
 
-@pytest.mark.parametrize(
+@table(
     ("party", "anchors"),
     [
         pytest.param(make("CN=x", ROOT), (ROOT,), id="signed by the root itself"),
@@ -90,7 +91,7 @@ CONSTRAINED = authority("CN=C", ROOT, constraints=x509.NameConstraints([x509.DNS
 IN_NAMES = authority("CN=D", ROOT, constraints=x509.NameConstraints([x509.DirectoryName(name("O=Acme"))], None))
 
 
-@pytest.mark.parametrize(
+@table(
     "party",
     [
         pytest.param(make("CN=x", IMPOSTOR), id="of another authority with our name"),
@@ -250,7 +251,7 @@ def distribution_point(**flags: bool) -> x509.IssuingDistributionPoint:
     return x509.IssuingDistributionPoint(None, None, only_some_reasons=None, **flags)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         pytest.param("", id="nothing"),
@@ -281,7 +282,7 @@ def test_list_for_user_certificates_is_accepted() -> None:
     assert len(read_revocation_list(text)) == 0
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         pytest.param("", id="nothing"),

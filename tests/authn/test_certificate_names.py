@@ -9,6 +9,7 @@ from iam_guard.authn.certificate_names import certificate_tags, common_name, ses
 from iam_guard.errors import UntrustedCertificate
 from iam_guard.model.trust import ALL_NAMES
 from tests.authn.authorities import authority, make, name
+from tests.tables import table
 
 ROOT = authority("CN=Root/O=Acme")
 NAMES = [
@@ -34,7 +35,7 @@ def test_certificate_has_all_tags_by_default() -> None:
     assert certificate_tags(GOOD, ALL_NAMES) == SUBJECT | ISSUER | SAN
 
 
-@pytest.mark.parametrize(
+@table(
     ("mappings", "tags"),
     [
         ({}, {}),

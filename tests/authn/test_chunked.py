@@ -29,6 +29,7 @@ from iam_guard.errors import (
 from iam_guard.model.credential import AccessKey
 from tests.authn.chunking import Chunker, by_ecdsa, by_hmac, crc32
 from tests.authn.signing import ALICE, Received, authenticated
+from tests.tables import table
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 KEY = AccessKey("AKIAIOSFODNN7EXAMPLE", SECRET, active=True, principal=ALICE)
@@ -88,7 +89,7 @@ def published(seed: str, chunks: Sequence[tuple[str, str, bytes]], *, has_traile
     return Received(request), b"".join(pieces) + end
 
 
-@pytest.mark.parametrize(
+@table(
     ("seed", "chunks", "has_trailer"),
     [(SEED, CHUNKS, False), (TRAILING_SEED, TRAILING_CHUNKS, True)],
     ids=["chunks", "with a trailer"],
@@ -169,14 +170,14 @@ def test_body_is_decoded_for_any_packet_sizes(stated: str, chunks: list[bytes], 
     assert through(decoding, parts) == b"".join(chunks)
 
 
-@pytest.mark.parametrize("stated", KINDS)
+@table("stated", KINDS)
 def test_body_is_decoded_byte_by_byte(stated: str) -> None:
     """Every state waits for the bytes it needs."""
     decoding, body = made(stated, [b"x" * MIN_CHUNK_SIZE, b"yz"])
     assert through(decoding, [bytes([byte]) for byte in body]) == b"x" * MIN_CHUNK_SIZE + b"yz"
 
 
-@pytest.mark.parametrize("stated", [kind for kind in KINDS if kind != UNSIGNED])
+@table("stated", [kind for kind in KINDS if kind != UNSIGNED])
 def test_signed_chunk_is_withheld_until_verified(stated: str) -> None:
     """It is buffered up to its last byte."""
     decoding, body = made(stated, [b"x" * MIN_CHUNK_SIZE, b"yz"])
@@ -234,7 +235,7 @@ def test_chunk_of_another_request_is_refused() -> None:
         decoding.receive(other.encode([b"x"]))
 
 
-@pytest.mark.parametrize("stated", KINDS)
+@table("stated", KINDS)
 def test_truncated_body_is_refused(stated: str) -> None:
     """At any position, by `finish`."""
     chunks = [b"x" * MIN_CHUNK_SIZE, b"yz"]
@@ -272,7 +273,7 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize(("body", "sentence"), BODIES, ids=lambda value: value[:40] if isinstance(value, bytes) else "")
+@table(("body", "sentence"), BODIES, ids=lambda value: value[:40] if isinstance(value, bytes) else "")
 def test_malformed_body_is_refused(body: bytes, sentence: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(MalformedRequest, match=sentence):
@@ -288,7 +289,7 @@ def test_signed_chunk_needs_signature_and_limited_size() -> None:
         decoder(SIGNED, MIN_CHUNK_SIZE, max_chunk=100).receive(head)
 
 
-@pytest.mark.parametrize(
+@table(
     ("headers", "stated", "error", "sentence"),
     [
         ([], SIGNED, MalformedRequest, "length of the content"),
@@ -329,7 +330,7 @@ def test_decoder_before_begin_refuses_bytes() -> None:
         ChunkedBody(request, SIGNED, max_chunk=100, max_body_size=100).receive(b"1")
 
 
-@pytest.mark.parametrize("stated", [f"STREAMING-AWS4-{each}-SHA256-PAYLOAD" for each in ("HMAC", "ECDSA-P256")])
+@table("stated", [f"STREAMING-AWS4-{each}-SHA256-PAYLOAD" for each in ("HMAC", "ECDSA-P256")])
 def test_chunks_need_the_algorithm_of_the_request(stated: str) -> None:
     """Chunked bodies are accepted only with a decoder."""
     one, _ = published(SEED, CHUNKS, has_trailer=False)

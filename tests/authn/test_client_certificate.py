@@ -15,6 +15,7 @@ from iam_guard.authn.client_certificate import read_client_certificate
 from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.errors import CredentialError, IncompleteSignature
 from tests.authn.authorities import Party, authority, make
+from tests.tables import table
 
 ROOT = authority()
 ISSUING = authority("CN=Issuing", ROOT)
@@ -40,7 +41,7 @@ SUBJECT = 'By=spiffe://a/b;Subject="CN=robot-7,O=\\"Example, Inc.\\"";URI=;DNS=a
 WHOLE = quote(pems(GOOD, ISSUING), safe="")
 
 
-@pytest.mark.parametrize(
+@table(
     ("received", "intermediates"),
     [
         pytest.param(carried("tls", GOOD.pem, ISSUING.pem), 1, id="the server: a list of PEM"),
@@ -73,7 +74,7 @@ def test_certificate_is_parsed(received: ReceivedCertificate, intermediates: int
     assert "BEGIN" not in repr(found)
 
 
-@pytest.mark.parametrize(
+@table(
     "received",
     [
         pytest.param(carried("tls", "no PEM"), id="no PEM"),

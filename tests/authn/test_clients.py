@@ -32,6 +32,7 @@ from tests.authn.signing import (
     sign,
     with_header,
 )
+from tests.tables import table
 
 methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"])
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -130,7 +131,7 @@ def test_botocore_signature_sent_by_httpx_is_accepted(method: str, path: str, qu
     assert authenticated(send_with_httpx(sign(method, url, body=body))) == ALICE
 
 
-@pytest.mark.parametrize("seconds", [-299, 0, 299])
+@table("seconds", [-299, 0, 299])
 def test_botocore_date_header_is_accepted(seconds: int) -> None:
     """`Date` instead of `X-Amz-Date`, in botocore's format."""
     received = send(sign(headers=[("Date", "any")], now=NOW + timedelta(seconds=seconds)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from unittest import mock
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.errors import CredentialError
 from tests.authn.signing import send, sign
+from tests.tables import table
 
 SIGNATURE = "0123456789abcdef" * 4
 CREDENTIAL = "Credential=AKIDEXAMPLE/20261124/us-east-1/docs/aws4_request"
@@ -71,7 +71,7 @@ def test_common_form_is_parsed_as_other_forms(text: str, name: str, stamp: str) 
     assert outcome(text, name, stamp) == part_by_part(text, name, stamp)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         GOOD,

@@ -3,13 +3,12 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
-
 import iam_guard.authn
 from iam_guard.authn.constant_time import same
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("actual", "expected", "is_same"),
     [
         ("abc", "abc", True),

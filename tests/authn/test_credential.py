@@ -16,6 +16,7 @@ from iam_guard.authn.presented_credentials import (
 )
 from iam_guard.errors import CredentialError, IamGuardError, RequestTooLarge
 from tests.effort import effort
+from tests.tables import table
 
 SIGNATURE = "0123456789abcdef" * 4
 CREDENTIAL = "Credential=AKIDEXAMPLE/20261124/us-east-1/docs/aws4_request"
@@ -49,7 +50,7 @@ def test_request_without_credential_has_none() -> None:
     assert extracted(("host", "h"), ("cookie", "a=b"), query=b"x-amz-date=1&a=x-amz-signature=") == NoCredential()
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         GOOD,
@@ -65,7 +66,7 @@ def test_signature_is_parsed_with_any_spacing(text: str) -> None:
     assert extracted(("authorization", text), STAMP) == SIGV4
 
 
-@pytest.mark.parametrize(
+@table(
     ("headers", "expected"),
     [
         ([("x-amz-date", "20261124T235959Z")], "20261124T235959Z"),
@@ -83,15 +84,13 @@ def test_time_of_signing_is_read_from_either_header(headers: list[tuple[str, str
     assert found.timestamp == expected
 
 
-@pytest.mark.parametrize(
-    "header", [("authorization", f"Bearer {KEY}"), ("authorization", f"bearer  {KEY} "), ("x-api-key", KEY)]
-)
+@table("header", [("authorization", f"Bearer {KEY}"), ("authorization", f"bearer  {KEY} "), ("x-api-key", KEY)])
 def test_api_key_is_read_from_either_header(header: tuple[str, str]) -> None:
     """A bearer credential or `X-Api-Key`."""
     assert extracted(header) == ApiKeyCredential("K7Q2EXAMPLE", api_key.digest_of(SECRET))
 
 
-@pytest.mark.parametrize("header", ["Bearer e30.e30.c2ln", "bearer  e30.e30.c2ln ", "BEARER e30.e30.c2ln"])
+@table("header", ["Bearer e30.e30.c2ln", "bearer  e30.e30.c2ln ", "BEARER e30.e30.c2ln"])
 def test_token_differs_from_api_key_by_its_dots(header: str) -> None:
     """Parsed by form only; it is never shown."""
     found = extracted(("authorization", header))
@@ -217,7 +216,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "code", "sentence"), REFUSED)
+@table(("headers", "code", "sentence"), REFUSED)
 def test_malformed_credential_is_refused(headers: list[tuple[str, str]], code: str, sentence: str) -> None:
     """With AWS's code, never as anonymous (design 5)."""
     with pytest.raises(CredentialError) as caught:
@@ -239,7 +238,7 @@ FLOODS = [
 ]
 
 
-@pytest.mark.parametrize("text", FLOODS)
+@table("text", FLOODS)
 def test_long_header_is_refused_quickly(text: str) -> None:
     """A mebibyte of Authorization costs less than 5 ms."""
     flood = request(("authorization", text))
@@ -253,7 +252,7 @@ def test_long_header_is_refused_quickly(text: str) -> None:
     assert effort(refuse) < 5
 
 
-@pytest.mark.parametrize("text", FLOODS)
+@table("text", FLOODS)
 def test_long_header_takes_linear_time(text: str) -> None:
     """Also if the limit is set high."""
 
@@ -272,7 +271,7 @@ def test_limit_applies_to_all_headers_together() -> None:
         extract(one, max_header=8)
 
 
-@pytest.mark.parametrize(
+@table(
     ("headers", "query", "expected"),
     [
         ([("authorization", GOOD)], b"", ("sigv4", "AKIDEXAMPLE")),

@@ -36,6 +36,7 @@ from tests.authn.signing import (
     sign,
     with_header,
 )
+from tests.tables import table
 
 BAD_TOKEN = "The security token included in the request is invalid."
 
@@ -69,8 +70,8 @@ def test_api_key_authenticates_its_owner() -> None:
 INACTIVE = replace(ACCESS_KEY, active=False)
 
 
-@pytest.mark.parametrize("secret", [SECRET, "another secret"])
-@pytest.mark.parametrize("stored", [None, INACTIVE], ids=["unknown", "inactive"])
+@table("secret", [SECRET, "another secret"])
+@table("stored", [None, INACTIVE], ids=["unknown", "inactive"])
 def test_unknown_and_inactive_key_have_same_error(stored: AccessKey | None, secret: str) -> None:
     """An attacker cannot find out which keys exist (rule R-31)."""
     with pytest.raises(InvalidClientTokenId) as caught:
@@ -137,7 +138,7 @@ def test_session_token_with_long_term_key_is_refused() -> None:
             authenticated(received)
 
 
-@pytest.mark.parametrize("stored", [None, replace(API_KEY, active=False), replace(API_KEY, digest=bytes(32))])
+@table("stored", [None, replace(API_KEY, active=False), replace(API_KEY, digest=bytes(32))])
 def test_invalid_api_keys_have_same_error(stored: ApiKey | None) -> None:
     """Unknown, inactive and mismatched: an attacker cannot find out which keys exist."""
     with pytest.raises(InvalidClientTokenId) as caught:
@@ -199,7 +200,7 @@ def test_caller_at_public_host_is_cached() -> None:
     assert at_received.credential.host is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "host"),
     [("http://docs.example.com/a", b"docs.example.com:80"), ("https://docs.example.com/a", b"docs.example.com:443")],
 )
@@ -222,7 +223,7 @@ def refuse(*_: object) -> None:
     raise UnexpectedCall
 
 
-@pytest.mark.parametrize(
+@table(
     "changed",
     [
         {"now": NOW + timedelta(hours=1)},

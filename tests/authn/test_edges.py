@@ -15,6 +15,7 @@ import pytest
 from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
 from tests.authn.signing import ALICE, Received, authenticated, with_header
 from tests.authn.test_vectors import ALGORITHMS, KEY, PLACES, THEN, received, signed_by_crt
+from tests.tables import table
 
 BOTH = [(algorithm, place) for algorithm in ALGORITHMS for place in PLACES]
 
@@ -35,8 +36,8 @@ def is_accepted(one: Received, **options: Any) -> bool:
 # --- hosts -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("algorithm", "place"), BOTH)
-@pytest.mark.parametrize(
+@table(("algorithm", "place"), BOTH)
+@table(
     ("signed", "sent", "public", "accepted"),
     [
         ("h:8443", "h:8443", (), True),
@@ -61,7 +62,7 @@ def test_signed_host_has_three_forms(
     assert is_accepted(one, public_hosts=public) is accepted
 
 
-@pytest.mark.parametrize("name", [b"x-forwarded-host", b"forwarded", b"x-original-host"])
+@table("name", [b"x-forwarded-host", b"forwarded", b"x-original-host"])
 def test_forwarded_host_is_ignored(name: bytes) -> None:
     """Only the settings define our hosts."""
     one = with_header(signed_by_crt(plain(host="api.example.com"), "sigv4", "header"), b"host", b"10.0.0.7")
@@ -71,11 +72,9 @@ def test_forwarded_host_is_ignored(name: bytes) -> None:
 # --- paths and queries ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("algorithm", "place"), BOTH)
-@pytest.mark.parametrize("normalise", [True, False], ids=["normalised", "as it is"])
-@pytest.mark.parametrize(
-    "path", ["/a//b", "/a/./b", "/a/../b", "//", "/%2e%2e/b", "/a%2Fb", "/a+b", "/a%20b", "/~a", "/%C3%BC"]
-)
+@table(("algorithm", "place"), BOTH)
+@table("normalise", [True, False], ids=["normalised", "as it is"])
+@table("path", ["/a//b", "/a/./b", "/a/../b", "//", "/%2e%2e/b", "/a%2Fb", "/a+b", "/a%20b", "/~a", "/%C3%BC"])
 def test_path_is_signed_normalised_or_as_sent(algorithm: str, place: str, normalise: bool, path: str) -> None:
     """Both are accepted for every service but S3's; another path is not."""
     one = signed_by_crt(plain(path), algorithm, place, normalise=normalise)
@@ -83,8 +82,8 @@ def test_path_is_signed_normalised_or_as_sent(algorithm: str, place: str, normal
     assert not is_accepted(replace(one, request=replace(one.request, raw_path=b"/elsewhere" + one.request.raw_path)))
 
 
-@pytest.mark.parametrize(("algorithm", "place"), BOTH)
-@pytest.mark.parametrize("path", ["/a//b", "/a/./b", "/a/../b", "/a%20b"])
+@table(("algorithm", "place"), BOTH)
+@table("path", ["/a//b", "/a/./b", "/a/../b", "/a%20b"])
 def test_s3_path_is_signed_as_sent_only(algorithm: str, place: str, path: str) -> None:
     """S3's keys may have such segments, and each path is another object."""
     as_it_is = {"normalise": False, "use_double_uri_encode": False, "service": "s3", "signed_body_value": EMPTY}
@@ -96,10 +95,8 @@ def test_s3_path_is_signed_as_sent_only(algorithm: str, place: str, path: str) -
 EMPTY = hashlib.sha256(b"").hexdigest()
 
 
-@pytest.mark.parametrize(("algorithm", "place"), BOTH)
-@pytest.mark.parametrize(
-    "query", ["a=1&b=2", "b=2&a=1", "a=1&a=2&a=0", "a", "a=", "A=1&a=2", "x=%2F", "x=%20", "x=~", "a=b%3Dc"]
-)
+@table(("algorithm", "place"), BOTH)
+@table("query", ["a=1&b=2", "b=2&a=1", "a=1&a=2&a=0", "a", "a=", "A=1&a=2", "x=%2F", "x=%20", "x=~", "a=b%3Dc"])
 def test_query_is_signed_sorted(algorithm: str, place: str, query: str) -> None:
     """In whichever order it was sent; added and removed parameters are detected."""
     one = signed_by_crt(plain(f"/d?{query}"), algorithm, place)
@@ -113,7 +110,7 @@ def test_query_is_signed_sorted(algorithm: str, place: str, query: str) -> None:
 # --- headers and times ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+@table(("algorithm", "place"), BOTH)
 def test_header_values_are_trimmed_folded_and_joined(algorithm: str, place: str) -> None:
     """White space becomes one space; values of one name are joined in order, with commas."""
     one = signed_by_crt(plain(further="X-Many:b\nX-Many:a\nX-Space:a b c\n"), algorithm, place)
@@ -125,7 +122,7 @@ def test_header_values_are_trimmed_folded_and_joined(algorithm: str, place: str)
     assert not is_accepted(with_header(one, b"x-space", b"abc"))
 
 
-@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+@table(("algorithm", "place"), BOTH)
 def test_repeated_unique_header_is_refused(algorithm: str, place: str) -> None:
     """Host, time, token, region set: server and verifier could use different ones."""
     one = signed_by_crt(plain(), algorithm, place)
@@ -137,7 +134,7 @@ def test_repeated_unique_header_is_refused(algorithm: str, place: str) -> None:
             authenticated(with_header(one, name.encode(), *values, *values), access_key=KEY, now=THEN)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@table("algorithm", ALGORITHMS)
 def test_unsigned_date_header_of_presigned_is_refused(algorithm: str) -> None:
     """The time is that of the query; an unsigned AWS header is refused, `Date` is ignored."""
     one = signed_by_crt(plain(), algorithm, "query")
@@ -146,8 +143,8 @@ def test_unsigned_date_header_of_presigned_is_refused(algorithm: str) -> None:
         authenticated(with_header(one, b"x-amz-date", b"20150830T123600Z"), access_key=KEY, now=THEN)
 
 
-@pytest.mark.parametrize(("algorithm", "place"), BOTH)
-@pytest.mark.parametrize("days", [1, -1, 365])
+@table(("algorithm", "place"), BOTH)
+@table("days", [1, -1, 365])
 def test_scope_of_another_day_is_refused(algorithm: str, place: str, days: int) -> None:
     """The key of another day signs nothing."""
     one = signed_by_crt(plain(), algorithm, place)

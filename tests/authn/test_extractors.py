@@ -35,6 +35,7 @@ from iam_guard.authn.presented_credentials import (
 from iam_guard.errors import CredentialError, IncompleteSignature
 from iam_guard.model.principal import PrincipalType
 from tests.authn.authorities import NOW, authority, make
+from tests.tables import table
 
 KEY = api_key.format_key("K7Q2EXAMPLE", "s3cretS3cretS3cretS3cretS3cretS3cret").encode()
 SCOPE = f"AKIAEXAMPLE/{NOW:%Y%m%d}/us-east-1/docs/aws4_request"
@@ -96,7 +97,7 @@ def test_request_without_credential_is_anonymous() -> None:
     assert who().type is PrincipalType.ANONYMOUS
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@table("kind", KINDS)
 def test_one_credential_is_never_anonymous(kind: str) -> None:
     sent = KINDS[kind]
     if sent.alone is not None:
@@ -108,7 +109,7 @@ def test_one_credential_is_never_anonymous(kind: str) -> None:
         assert not isinstance(read(sent), NoCredential)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " and ".join(sorted(pair)))
+@table("pair", PAIRS, ids=lambda pair: " and ".join(sorted(pair)))
 def test_two_credentials_are_refused(pair: frozenset[str]) -> None:
     """In any order, before either is verified."""
     first, second = (KINDS[kind] for kind in sorted(pair))
@@ -121,7 +122,7 @@ def test_two_credentials_are_refused(pair: frozenset[str]) -> None:
             read(*sent)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, sent in KINDS.items() if sent.alone or sent.headers])
+@table("kind", [kind for kind, sent in KINDS.items() if sent.alone or sent.headers])
 def test_repeated_credential_is_refused(kind: str) -> None:
     """Also two equal ones."""
     if kind == "a session token":
@@ -146,7 +147,7 @@ def who(*sent: Sent) -> Any:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@table("kind", KINDS)
 def test_invalid_credential_is_never_anonymous(kind: str) -> None:
     """Each is well-formed or nearly so, and unknown."""
     with pytest.raises(CredentialError):
@@ -166,7 +167,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+@table("kind", BROKEN)
 def test_malformed_credential_beside_valid_one_is_refused(kind: str) -> None:
     """A valid one of another kind does not replace it."""
     with pytest.raises(CredentialError):

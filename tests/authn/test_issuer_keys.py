@@ -35,6 +35,7 @@ from iam_guard.errors import ConfigurationError, IamGuardError, IdentityProvider
 from iam_guard.settings import Settings
 from tests.audit.pipelines import eventually
 from tests.authn.issuer import NAME, Issuer, SigningKey, encoded, publishing, signed
+from tests.tables import table
 
 RSA, EC, ED = SigningKey("RS256", "rsa"), SigningKey("ES256", "ec"), SigningKey("EdDSA", "ed")
 
@@ -66,7 +67,7 @@ CLAIMS = Issuer().claims(iat=1_795_521_600, exp=1_795_522_200)
 # --- signatures --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+@table("algorithm", sorted(ALGORITHMS))
 def test_every_algorithm_verifies(algorithm: str) -> None:
     """RFC 7518, 8037: signed by `cryptography`; another key is refused."""
     key, other = SigningKey(algorithm), SigningKey(algorithm)
@@ -110,14 +111,14 @@ def public_forms(key: SigningKey) -> list[bytes]:
     return [*found, json.dumps(key.jwk()).encode(), base64.urlsafe_b64decode(key.jwk()["n"] + "=="), b""]
 
 
-@pytest.mark.parametrize("algorithm", ["HS256", "hs256", "none", "RS256", "ES256"])
+@table("algorithm", ["HS256", "hs256", "none", "RS256", "ES256"])
 def test_hmac_with_public_key_is_refused(algorithm: str) -> None:
     """RFC 8725 2.1: signed by HMAC with the public key, under this name or another."""
     for secret in public_forms(RSA):
         assert not is_good(hmac_signed({"alg": algorithm, "kid": "rsa"}, secret), RSA.jwk())
 
 
-@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS.keys() - {"RS256"}))
+@table("algorithm", sorted(ALGORITHMS.keys() - {"RS256"}))
 def test_token_cannot_choose_its_algorithm(algorithm: str) -> None:
     """A signature of one algorithm is not valid for another, whatever the header says."""
     assert not is_good(signed(RSA, CLAIMS, {"alg": algorithm}), RSA.jwk(), EC.jwk(kid="rsa"), ED.jwk(kid="rsa"))
@@ -157,7 +158,7 @@ LEFT_OUT = {
 }
 
 
-@pytest.mark.parametrize(("key", "jwk"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
+@table(("key", "jwk"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
 def test_unsuitable_key_is_skipped(key: SigningKey, jwk: dict[str, Any]) -> None:
     """RFC 7517: `use`, `key_ops`, `alg`, `kid`; and malformed keys."""
     assert is_good(signed(key, CLAIMS), key.jwk())
@@ -177,7 +178,7 @@ def test_token_without_key_id_needs_a_single_key() -> None:
     assert not is_good(text, RSA.jwk(), SigningKey("RS256").jwk(kid="other"))
 
 
-@pytest.mark.parametrize(
+@table(
     "content", [b"", b"[]", b"{}", b'{"keys":{}}', b'{"keys":[1]}', b"\xff", key_set(*[RSA.jwk()] * 101), b'{"keys":1}']
 )
 def test_invalid_key_set_is_refused(content: bytes) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from iam_guard.authn.oidc_token import MAX_LENGTH, check_times, read_members, read_token
 from iam_guard.errors import ExpiredIdentityToken, IamGuardError, InvalidIdentityToken
 from tests.authn.issuer import encoded
+from tests.tables import table
 
 ALLOWED = frozenset({"RS256", "ES256"})
 HEADER = {"alg": "RS256", "typ": "JWT", "kid": "key-1"}
@@ -37,7 +38,7 @@ def test_token_is_parsed() -> None:
     assert "a@b" not in repr(token)
 
 
-@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "application/at+jwt", None])
+@table("kind", ["JWT", "jwt", "at+jwt", "application/at+jwt", None])
 def test_token_types_are_accepted(kind: str | None) -> None:
     """RFC 9068, RFC 7519: access tokens name their type; it is optional."""
     header = {**HEADER, "typ": kind} if kind else {"alg": "RS256"}
@@ -110,14 +111,14 @@ BAD_CLAIMS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
+@table("header", BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
 def test_header_that_changes_verification_is_refused(header: Any) -> None:
     """RFC 8725 3.1, 3.2, 3.10, 3.11; and ambiguous headers."""
     with pytest.raises(InvalidIdentityToken):
         read_token(written(header), algorithms=ALLOWED)
 
 
-@pytest.mark.parametrize("claims", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
+@table("claims", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
 def test_invalid_claims_are_refused(claims: Any) -> None:
     """S-30."""
     with pytest.raises(InvalidIdentityToken):
@@ -146,7 +147,7 @@ BAD_TEXTS = {
 }
 
 
-@pytest.mark.parametrize("text", BAD_TEXTS.values(), ids=BAD_TEXTS.keys())
+@table("text", BAD_TEXTS.values(), ids=BAD_TEXTS.keys())
 def test_malformed_token_is_refused(text: str) -> None:
     """S-30, RFC 7515: canonical base64url, three parts, at most 20,000 characters."""
     with pytest.raises(InvalidIdentityToken):
@@ -179,7 +180,7 @@ def test_json_object_is_parsed_unchanged(members: dict[str, Any]) -> None:
     assert read_members(content) == members
 
 
-@pytest.mark.parametrize(
+@table(
     ("now", "more", "error"),
     [
         (1500, {}, None),

@@ -29,6 +29,7 @@ from iam_guard.errors import (
 from iam_guard.model.credential import AccessKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal
 from tests.authn.signing import ACCESS_KEY, ALICE, NOW, Received, authenticated, send, sign, with_header
+from tests.tables import table
 
 ID = "ASIAIOSFODNN7EXAMPLE"
 SECRET = "c2Vzc2lvbiBzZWNyZXQgc2Vzc2lvbiBzZWNyZXQx"
@@ -86,7 +87,7 @@ def test_role_session_authenticates() -> None:
     assert principal.session_policies == ROLE.session_policies
 
 
-@pytest.mark.parametrize(
+@table(
     ("session", "access_key"),
     [(USER_SESSION, ACCESS_KEY), (FEDERATED_SESSION, ACCESS_KEY), (ROOT_SESSION, ROOT_KEY)],
     ids=["user", "federated", "root"],
@@ -125,7 +126,7 @@ def test_federated_user_survives_rename_of_its_user() -> None:
 # --- the principal of a session ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("session", "access_key", "mfa", "source_identity"),
     [
         (ROLE_SESSION, None, None, "ada@example.com"),
@@ -349,7 +350,7 @@ def test_session_token_cache_is_bounded() -> None:
         assert len(tokens) == size
 
 
-@pytest.mark.parametrize(
+@table(
     ("received", "session", "needed"),
     [
         (send(sign()), None, ACCESS_KEY.id),

@@ -19,6 +19,7 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import NoCredential, SigV4Credential
 from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
 from tests.authn.signing import ALICE, KEY_ID, NOW, SECRET, STAMP, Received, authenticated, with_header
+from tests.tables import table
 
 SIGNATURE = "0123456789abcdef" * 4
 SCOPE = f"{KEY_ID}/20261124/eu-west-1/docs/aws4_request"
@@ -77,7 +78,7 @@ def test_presigned_query_without_expires_is_parsed() -> None:
     assert found.expires is None
 
 
-@pytest.mark.parametrize("name", ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"])
+@table("name", ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"])
 def test_incomplete_presigned_query_is_refused(name: str) -> None:
     """All missing parts are named."""
     with pytest.raises(IncompleteSignature) as caught:
@@ -135,7 +136,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "code", "sentence"), REFUSED)
+@table(("text", "code", "sentence"), REFUSED)
 def test_malformed_presigned_query_is_refused(text: bytes, code: str, sentence: str) -> None:
     """Signature Version 2, repeated parameters, missing or malformed parts."""
     with pytest.raises(CredentialError) as caught:

@@ -14,6 +14,7 @@ from iam_guard.authn.payload_hash import check_payload, stated_payload
 from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.authn.sigv4 import SigningKey, check_coverage, check_time, derived_key, is_signed_with, signing_key
 from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
+from tests.tables import table
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 DATE = ("X-Amz-Date", "20150830T123600Z")
@@ -143,7 +144,7 @@ def credential_in(request: HttpRequest) -> SigV4Credential:
     return found
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "target", "headers", "body", "signature"), [row[1:] for row in VECTORS], ids=[row[0] for row in VECTORS]
 )
 def test_published_vectors_verify_with_their_secret(
@@ -177,16 +178,14 @@ def signed_at(moment: datetime) -> SigV4Credential:
     return credential_in(PLAIN)._replace(timestamp=stamp, date=stamp[:8])
 
 
-@pytest.mark.parametrize("seconds", [-300, -299, 0, 299, 300])
+@table("seconds", [-300, -299, 0, 299, 300])
 def test_time_within_clock_skew_is_accepted(seconds: int) -> None:
     """Both ends are inclusive; fractions of a second do not count."""
     check_time(signed_at(NOW + timedelta(seconds=seconds)), now=NOW + timedelta(microseconds=999_999), skew=300)
 
 
-@pytest.mark.parametrize(
-    ("skew", "early", "late"), [(0.0, 0, 0), (0.5, 0, 0), (1.0, 1, 1), (1.5, 1, 1), (2.0, 2, 2), (2.5, 2, 2)]
-)
-@pytest.mark.parametrize("microsecond", [0, 1, 500_000, 999_999])
+@table(("skew", "early", "late"), [(0.0, 0, 0), (0.5, 0, 0), (1.0, 1, 1), (1.5, 1, 1), (2.0, 2, 2), (2.5, 2, 2)])
+@table("microsecond", [0, 1, 500_000, 999_999])
 def test_narrow_clock_skew_is_exact_to_the_second(skew: float, early: int, late: int, microsecond: int) -> None:
     """Whole seconds are compared, whatever fractions clock and setting have."""
     accepted = [seconds for seconds in range(-5, 6) if _is_accepted(seconds, microsecond, skew)]
@@ -219,7 +218,7 @@ def test_future_signature_has_aws_message() -> None:
     )
 
 
-@pytest.mark.parametrize("stamp", ["00010101T000000Z", "99991231T235959Z"])
+@table("stamp", ["00010101T000000Z", "99991231T235959Z"])
 def test_extreme_dates_are_refused(stamp: str) -> None:
     """No date makes the arithmetic overflow."""
     with pytest.raises(SignatureDoesNotMatch, match="Signature"):
@@ -244,7 +243,7 @@ def covering(names: str, *headers: str) -> tuple[HttpRequest, SigV4Credential]:
     return request, credential_in(PLAIN)._replace(signed_headers=tuple(names.split(";")))
 
 
-@pytest.mark.parametrize(
+@table(
     ("names", "headers"),
     [
         ("host", ["host"]),
@@ -259,7 +258,7 @@ def test_signature_over_host_and_amz_headers_is_accepted(names: str, headers: li
     check_coverage(*covering(names, *headers))
 
 
-@pytest.mark.parametrize(
+@table(
     ("names", "headers", "error", "sentence"),
     [
         ("x-amz-date", ["host", "x-amz-date"], SignatureDoesNotMatch, "'Host' must be a 'SignedHeader'"),
@@ -293,7 +292,7 @@ def test_stated_body_hash_is_signed() -> None:
     check_payload(FORM_HASH, hashlib.sha256(b"Param1=value1").hexdigest())
 
 
-@pytest.mark.parametrize(
+@table(
     "values",
     [
         [b"UNSIGNED-PAYLOAD"],

@@ -16,6 +16,7 @@ from iam_guard.authn.signature_replays import SignatureReplays
 from iam_guard.errors import InvalidClientTokenId, SignatureDoesNotMatch
 from tests.authn.signing import ALICE, Received, authenticated, with_header
 from tests.authn.test_vectors import KEY, THEN, received, session_of, signed_by_crt
+from tests.tables import table
 
 PLAIN = received("GET /a?b=c HTTP/1.1\nHost:example.amazonaws.com\n\n")
 ORDER = sigv4a._ORDER
@@ -27,8 +28,8 @@ def parsed_credential(one: Received) -> SigV4Credential:
     return found
 
 
-@pytest.mark.parametrize("place", ["header", "query"])
-@pytest.mark.parametrize(
+@table("place", ["header", "query"])
+@table(
     ("regions", "region", "accepted"),
     [
         ("us-east-1", "us-east-1", True),

@@ -36,6 +36,7 @@ from iam_guard.authn.sigv4a import public_key
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import AccessKey, Session
 from tests.authn.signing import ALICE, Received, authenticated, with_header
+from tests.tables import table
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 THEN = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
@@ -81,7 +82,7 @@ def test_vectors_are_present() -> None:
     }
 
 
-@pytest.mark.parametrize("row", SUITE, ids=lambda row: row["name"])
+@table("row", SUITE, ids=lambda row: row["name"])
 def test_classic_suite_verifies(row: dict[str, Any]) -> None:
     """Canonical request, string to sign and signature are the published ones."""
     one = with_header(received(row["signed"]), b"authorization", row["authorization"].encode())  # one .sreq has another
@@ -96,7 +97,7 @@ def test_classic_suite_verifies(row: dict[str, Any]) -> None:
     assert verified(one).arn == ALICE.arn
 
 
-@pytest.mark.parametrize("row", CRT_SUITE, ids=lambda row: f"{row['algorithm']}-{row['placement']}-{row['name']}")
+@table("row", CRT_SUITE, ids=lambda row: f"{row['algorithm']}-{row['placement']}-{row['name']}")
 def test_newer_suite_verifies(row: dict[str, Any]) -> None:
     """SigV4A in header and query, and SigV4 in the query; no other secret verifies."""
     one = received(row["signed"])
@@ -148,8 +149,8 @@ def signed_by_crt(one: Received, algorithm: str, place: str, *, normalise: bool 
     return Received(HttpRequest(request.method, path, query, headers), one.body)
 
 
-@pytest.mark.parametrize(("algorithm", "place", "normalise"), WAYS)
-@pytest.mark.parametrize("row", SUITE, ids=lambda row: row["name"])
+@table(("algorithm", "place", "normalise"), WAYS)
+@table("row", SUITE, ids=lambda row: row["name"])
 def test_awscrt_signature_is_accepted(row: dict[str, Any], algorithm: str, place: str, normalise: bool) -> None:
     """Both algorithms, in header and query, with the path normalised and as sent."""
     one = signed_by_crt(received(row["signed"]), algorithm, place, normalise=normalise)
@@ -159,9 +160,9 @@ def test_awscrt_signature_is_accepted(row: dict[str, Any], algorithm: str, place
     assert (principal.credential.region, principal.credential.service) == ("us-east-1", "service")
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("omitted", [False, True], ids=["signed", "not signed"])
+@table("algorithm", ALGORITHMS)
+@table("place", PLACES)
+@table("omitted", [False, True], ids=["signed", "not signed"])
 def test_session_token_is_accepted_signed_or_not(algorithm: str, place: str, omitted: bool) -> None:
     """With both algorithms; some clients add the token after signing."""
     plain = received("GET /a?b=c HTTP/1.1\nHost:example.amazonaws.com\n\n")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pytest
 
 from iam_guard.errors import IamGuardError
 from iam_guard.testing.cases import decide_case, read_case
+from tests.tables import table
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.jsonl"))
@@ -41,7 +41,7 @@ def outcome(case: dict[str, Any]) -> str:
     return "error" if decision.error else decision.outcome.value
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@table("path", FILES, ids=lambda path: path.stem)
 def test_every_case_has_its_expected_outcome(path: Path) -> None:
     """N-7."""
     wrong = [f"{case['id']}: {outcome(case)}" for case in cases(path) if outcome(case) != case["expected"]]

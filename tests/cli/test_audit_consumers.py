@@ -22,6 +22,7 @@ from iam_guard.cli import main
 from iam_guard.cli.record_view import record_line
 from iam_guard.errors import InvalidInput
 from tests.audit.trails import KEY, record, writer_in, written
+from tests.tables import table
 
 Run = Callable[..., Result]
 VKEY = str(KEY.verifier)
@@ -132,7 +133,7 @@ def test_tail_follows_live_trail_until_ctrl_c(tmp_path: Path) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "word", "style", "code"),
     [
         ("policy-changed", "policy_change", "green", ""),
@@ -162,7 +163,7 @@ def test_control_characters_are_replaced() -> None:
     assert "arn:�[31m��" in line
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "is_wanted"),
     [
         ("action=docs:Get*", True), ("action!=docs:Get*", False), ("principal=*:user/staff/alice", True),
@@ -175,7 +176,7 @@ def test_filters_match_records(text: str, is_wanted: bool) -> None:
     assert record_filter([text])(json.loads((GOLDEN / "user-allowed.json").read_text())) is is_wanted
 
 
-@pytest.mark.parametrize("text", ["", "=", "outcome", "=x", "a b=c", "outcome==Allowed x", "9=1"])
+@table("text", ["", "=", "outcome", "=x", "a b=c", "outcome==Allowed x", "9=1"])
 def test_invalid_filter_is_refused(text: str) -> None:
     if text == "outcome==Allowed x":  # a pattern may have any character
         assert not record_filter([text])({})

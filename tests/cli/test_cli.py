@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from iam_guard.cli import main
 from iam_guard.cli.group import COMMANDS
+from tests.tables import table
 
 SEED = """
 version: 1
@@ -68,7 +69,7 @@ def test_help_lists_every_command(run: Run) -> None:
         assert all(f"\n  {name} " in result.output for name in ("init", "apply", "routes", "decide", "test", "explain"))
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@table("name", COMMANDS)
 def test_command_list_equals_help_of_command(name: str) -> None:
     """The list is written without importing the commands, so their first sentences are duplicated."""
     command = main.get_command(click.Context(main), name)
@@ -140,7 +141,7 @@ def test_cases_load_neither_store_nor_web(name: str, tmp_path: Path) -> None:
     assert OF_OTHER_COMMANDS & found == set()
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
+@table("option", ["--help", "--version"])
 def test_help_loads_no_command(option: str) -> None:
     """Of third-party packages, only click is imported."""
     found = loaded_packages(option)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
 from click.shell_completion import ShellComplete
 
 from iam_guard.cli.group import COMMANDS, main
+from tests.tables import table
 
 VARIABLE = "_IAM_GUARD_COMPLETE"
 
@@ -18,7 +18,7 @@ def completed(words: list[str], incomplete: str) -> list[str]:
     return [item.value for item in completions]
 
 
-@pytest.mark.parametrize(
+@table(
     ("words", "incomplete", "expected"),
     [
         ([], "wh", ["who-can", "what-can", "why"]),

@@ -6,8 +6,6 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 from docs.generate import PAGES, error_family, outdated, write
 from docs.policy_types import CALLERS
 from docs.settings_reference import field_docstrings
@@ -19,6 +17,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.grammar import DOCUMENT_ELEMENTS, STATEMENT_ELEMENTS
 from iam_guard.settings import Settings
+from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
@@ -49,7 +48,7 @@ def test_stale_page_is_reported(tmp_path: Path) -> None:
     assert sorted(outdated(docs)) == ["reference/errors.md", "reference/settings.md"]
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
+@table("name", [field.name for field in fields(Settings)])
 def test_every_setting_is_documented(name: str) -> None:
     """A setting has a line with its meaning and its environment variable."""
     names = f"| `{name}`<br>`IAM_GUARD_{name.upper()}` |"
@@ -57,20 +56,20 @@ def test_every_setting_is_documented(name: str) -> None:
     assert len(row.split(" | ")[-1]) > len("too short |")
 
 
-@pytest.mark.parametrize("error", error_family(), ids=lambda error: error.__name__)
+@table("error", error_family(), ids=lambda error: error.__name__)
 def test_every_error_is_documented(error: type) -> None:
     """An error has a docstring, and a line with its code."""
     assert error.__doc__
     assert f"| `{error.__name__}` | `{error.code}` |" in page("reference/errors.md")  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@table("name", OPERATORS)
 def test_every_operator_is_documented(name: str) -> None:
     """A condition operator has its line."""
     assert f"| `{name}` |" in page("reference/condition-operators.md")
 
 
-@pytest.mark.parametrize("name", [row.name for row in KEYS])
+@table("name", [row.name for row in KEYS])
 def test_every_context_key_is_documented(name: str) -> None:
     """A context key has its line."""
     assert f"| `{name}` |" in page("reference/context-keys.md")
@@ -138,7 +137,7 @@ def test_field_docstrings_are_read() -> None:
 # --- root documents and links ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.name)
+@table("path", PAPERS, ids=lambda path: path.name)
 def test_root_document_links_resolve(path: Path) -> None:
     """A relative link in a document at the root leads to a file. (Links inside docs/: `mkdocs build --strict`.)"""
     targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", path.read_text(encoding="utf-8"))
@@ -154,7 +153,7 @@ def test_changelog_has_dated_versions() -> None:
     assert versions == sorted(versions, key=lambda title: [*map(int, title.split()[0].split("."))], reverse=True)
 
 
-@pytest.mark.parametrize("command", ["make demo", "make test"])
+@table("command", ["make demo", "make test"])
 def test_readme_commands_run_in_ci(command: str) -> None:
     """CI runs the commands of the README."""
     assert command in page("../README.md")
@@ -175,13 +174,13 @@ def test_every_attack_has_its_test() -> None:
         assert re.search(rf"^(?:async )?def {test}\(", text, re.MULTILINE), f"{file}::{test}"
 
 
-@pytest.mark.parametrize("code", HINTS)
+@table("code", HINTS)
 def test_every_lint_code_is_documented(code: str) -> None:
     """A code has its line, with a hint."""
     assert f"| `{code}` |" in page("reference/lint-codes.md")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@table("command", COMMANDS)
 def test_every_command_is_documented(command: str) -> None:
     """A command has its section."""
     assert f"\n### iam-guard {command}\n" in page("reference/command-line.md")

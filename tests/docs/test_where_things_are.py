@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanation" / "where-things-are.md"
@@ -29,12 +29,12 @@ def test_page_covers_twelve_changes() -> None:
     assert len(SECTIONS) == 12
 
 
-@pytest.mark.parametrize("change", SECTIONS)
+@table("change", SECTIONS)
 def test_listed_files_exist(change: str) -> None:
     assert [path for path in listed_in(SECTIONS[change]) if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("change", [change for change in SECTIONS if "Example: " in SECTIONS[change]])
+@table("change", [change for change in SECTIONS if "Example: " in SECTIONS[change]])
 def test_only_listed_files_have_the_example(change: str) -> None:
     """A file that is missing on the page would be forgotten in the next such change."""
     section = SECTIONS[change]

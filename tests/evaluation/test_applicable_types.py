@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.applicable_types import (
     applicable_policies,
@@ -20,6 +18,7 @@ from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.explainer import explain
 from iam_guard.evaluation.explanation import Standing
 from iam_guard.model.decision import PolicyType
+from tests.tables import table
 
 A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -43,7 +42,7 @@ EVERYTHING, DENY = policy(), policy("Deny")
 EVERYTHING_FOR_ALL, NOTHING_FOR_ALL = policy(Principal="*"), policy(action="a:B", Principal="*")
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "of_its_own", "scps"),
     [
         (ADA, None, None),
@@ -67,7 +66,7 @@ def test_exempt_caller_has_a_reason(principal: Principal, of_its_own: str | None
     assert scp_exemption(principal) == scps
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "action", "resource", "why"),
     [
         (ADA, "s3:getobject", "*", None),
@@ -109,7 +108,7 @@ def test_bundle_that_applies_in_full_is_not_copied() -> None:
     assert applicable_policies(AccessRequest(ADA, "docs:Get", "*"), "docs:get", full) is full
 
 
-@pytest.mark.parametrize("type", ["identity", "session", "permissions_boundary"])
+@table("type", ["identity", "session", "permissions_boundary"])
 def test_identity_policies_of_exempt_callers_are_ignored(type: str) -> None:
     """F.2: identity policies passed for a root user, a service or an anonymous caller have no effect."""
     documents: dict[str, Any] = {type: DENY if type == "permissions_boundary" else [DENY]}

@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from iam_guard.evaluation.matching.pattern import compile_pattern
 from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
+from tests.tables import table
 
 ANN = Principal.from_arn("arn:aws:iam::111122223333:user/ann", tags={"team": "blue"})
 THING = "arn:aws:docs:us-east-1:111122223333:document/ann/plan"
@@ -206,7 +206,7 @@ def test_pattern_covers_all_its_resources(policies: Bundle, text: str) -> None:
             assert not allowed or found.most.allowed
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "least", "most"),
     [
         ("*", True, True),

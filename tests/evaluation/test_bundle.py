@@ -12,6 +12,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.model.decision import PolicyType
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
@@ -38,7 +39,7 @@ def test_policies_are_named_by_type_level_and_index() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("documents", "message"),
     [
         (

@@ -14,6 +14,7 @@ from iam_guard.errors import PolicyError
 from iam_guard.evaluation import compiler as compiling
 from iam_guard.evaluation.compiler import PolicySource, compile_policy
 from iam_guard.model.decision import PolicyRef, PolicyType
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 
@@ -29,7 +30,7 @@ def compiled(source: PolicySource, name: str = "one", type: PolicyType = PolicyT
     return policy.content
 
 
-@pytest.mark.parametrize("form", [json.dumps, dict], ids=["text", "decoded"])
+@table("form", [json.dumps, dict], ids=["text", "decoded"])
 def test_equal_documents_are_compiled_once(form: Any) -> None:
     """T-9: under any name, and for equal values of any origin."""
     source_document = document("docs:Once")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.explainer import explain
 from iam_guard.evaluation.explanation import Element
 from iam_guard.model.decision import PolicyType
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 KIND = "docs:Kind"
@@ -24,7 +23,7 @@ def condition(operator: str, values: list[str], value: Any, version: str = "2012
     return identity.levels[0].policies[0].statements[0].elements[-1]
 
 
-@pytest.mark.parametrize(
+@table(
     ("version", "matched", "note"),
     [
         ("2012-10-17", [True, False], "the request has `ada`, `bob`; it is not met by `bob`"),
@@ -44,14 +43,14 @@ def test_null_condition_does_not_count_values() -> None:
     assert (found.matched, found.note) == (False, "the request has `a`, `b`")
 
 
-@pytest.mark.parametrize(("count", "end"), [(20, "`19`"), (21, "`19` and 1 more")])
+@table(("count", "end"), [(20, "`19`"), (21, "`19` and 1 more")])
 def test_request_values_are_cut_after_twenty(count: int, end: str) -> None:
     """Exactly at the limit."""
     found = condition("ForAnyValue:StringEquals", ["x"], [str(number) for number in range(count)])
     assert found.note.endswith(end)
 
 
-@pytest.mark.parametrize(
+@table(
     ("operator", "filled"),
     [
         ("StringEquals", ["ada"]),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import pytest
-
 from iam_guard import AccessRequest, Principal
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bundle import bundle
@@ -14,6 +12,7 @@ from iam_guard.evaluation.decision_survey import survey
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.testing.cases import read_case
 from tests.oracle.generate import generate_case
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 PAGE = "arn:aws:docs:eu-west-1:111122223333:page/ada"
@@ -40,10 +39,8 @@ def with_principal(kind: str, document: dict[str, Any]) -> dict[str, Any]:
     return policy(*({**each, "Principal": "*"} for each in document["Statement"])) if kind == "resource" else document
 
 
-@pytest.mark.parametrize(
-    ("kind", "member"), [("identity", "identity"), ("resource", "resource"), ("permissions_boundary", "boundary")]
-)
-@pytest.mark.parametrize(("document", "outcome"), [(ALLOW, ALLOWED), (DENY, DENIED), (OTHER, IMPLICIT)])
+@table(("kind", "member"), [("identity", "identity"), ("resource", "resource"), ("permissions_boundary", "boundary")])
+@table(("document", "outcome"), [(ALLOW, ALLOWED), (DENY, DENIED), (OTHER, IMPLICIT)])
 def test_policy_type_has_its_own_outcome(kind: str, member: str, document: dict[str, Any], outcome: Outcome) -> None:
     """E-2, E-4: independent of other types."""
     source = with_principal(kind, document)
@@ -53,7 +50,7 @@ def test_policy_type_has_its_own_outcome(kind: str, member: str, document: dict[
     assert len(types) == (0 if outcome is IMPLICIT else 1)
 
 
-@pytest.mark.parametrize(
+@table(
     ("levels", "outcome"),
     [
         (None, None),
@@ -112,7 +109,7 @@ def test_survey_agrees_with_the_decision() -> None:
     assert seen == set(Outcome)
 
 
-@pytest.mark.parametrize(
+@table(
     ("statement", "missing_keys"),
     [
         (statement_with("Allow", Condition={"StringEquals": {"docs:Kind": "x", "docs:Given": "y"}}), ("docs:Kind",)),
@@ -143,7 +140,7 @@ def test_missing_keys_of_candidates_are_reported(statement: dict[str, Any], miss
     assert found.missing_keys == missing_keys
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "effect", "missing_keys"),
     [
         ({"Principal": {"AWS": ADA.arn}}, "Allow", ("docs:Kind",)),

@@ -11,6 +11,7 @@ from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.element_explanation import explain_elements
 from iam_guard.evaluation.explanation import Element, ExplainedEntry
 from iam_guard.evaluation.matching.statement import CompiledStatement
+from tests.tables import table
 
 A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada", userid="AIDAADA")
@@ -38,7 +39,7 @@ def failing(*_: object) -> Any:
     raise RuntimeError("a fault in the evaluator, with a caller's value in it")
 
 
-@pytest.mark.parametrize(
+@table(
     ("statement", "shown"),
     [
         ({"Principal": "*", "Action": "docs:*"}, ["Principal", "Action"]),
@@ -68,7 +69,7 @@ def test_identity_based_statement_has_no_principal() -> None:
     assert [each.name for each in found] == ["Action", "Resource"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("breaking", "statement", "name"),
     [
         (CompiledStatement.principal_match.__name__, {"Principal": "*", "Action": "a:B"}, "Principal"),
@@ -102,7 +103,7 @@ def test_condition_with_an_error_reports_operator_and_key() -> None:
     assert found == Element("Condition", False, operator="StringEquals", key=KIND, note=note, error="RuntimeError")
 
 
-@pytest.mark.parametrize(
+@table(
     ("statement", "results"),
     [
         ({"Resource": [DOCUMENT, "arn:aws:docs:*:*:folder/*"]}, [True, False]),
@@ -132,7 +133,7 @@ def test_each_action_entry_has_its_own_result() -> None:
 BOB = f"arn:aws:iam::{A}:user/bob"
 
 
-@pytest.mark.parametrize(
+@table(
     ("names", "bounded", "matched", "results", "note", "change"),
     [
         (

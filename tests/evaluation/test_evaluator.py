@@ -12,6 +12,7 @@ from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.decision import PolicyType
+from tests.tables import table
 
 A, B = "111122223333", "444455556666"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -51,7 +52,7 @@ LAYERS = [
 ]
 
 
-@pytest.mark.parametrize("first", range(len(LAYERS)))
+@table("first", range(len(LAYERS)))
 def test_explicit_denies_are_reported_in_the_order_of_the_rule(first: int) -> None:
     """E-90: of several explicit denies only the first type in the order is reported (X-6)."""
     policies: dict[str, Any] = {}
@@ -63,7 +64,7 @@ def test_explicit_denies_are_reported_in_the_order_of_the_rule(first: int) -> No
     assert decision.reasons[0].effect == "Deny"
 
 
-@pytest.mark.parametrize(
+@table(
     ("policies", "lacking"),
     [
         ({}, [PolicyType.IDENTITY]),
@@ -139,7 +140,7 @@ def test_statement_with_an_error_denies(policies: Any, outcome: Outcome, caplog:
     assert "caller's value" not in caplog.text
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "resource"),
     [
         ("GetDocument", DOCUMENT),
@@ -160,7 +161,7 @@ def test_invalid_request_is_denied(action: str, resource: str) -> None:
     assert decision.error is not None
 
 
-@pytest.mark.parametrize(
+@table(
     "policies",
     [{"identity": ALLOW}, {"identity": "{}"}, {"session": DENY}, {"scps": [ALLOW]}, {"rcps": ["{}"]}],
 )
@@ -170,7 +171,7 @@ def test_document_in_place_of_a_list_is_refused(policies: Any) -> None:
         compile_policies(**policies)
 
 
-@pytest.mark.parametrize("document", ["", "[]", "{", b"\xff", {"Statement": {"Effect": "allow"}}, {"a": object()}])
+@table("document", ["", "[]", "{", b"\xff", {"Statement": {"Effect": "allow"}}, {"a": object()}])
 def test_refused_document_raises(document: Any) -> None:
     """N-9: it is never skipped."""
     with pytest.raises(PolicyError):
@@ -185,14 +186,14 @@ def test_user_with_session_policies_is_always_limited() -> None:
     assert not compile_policies(resource=direct, session=[NOTHING]).decide(request).allowed
 
 
-@pytest.mark.parametrize("type", ["scps", "rcps"])
+@table("type", ["scps", "rcps"])
 def test_empty_list_of_levels_allows_nothing(type: str) -> None:
     """E-12, E-14: only None means that control policies do not apply."""
     assert not decided(identity=[ALLOW], **{type: []}).allowed
     assert decided(identity=[ALLOW], **{type: None}).allowed
 
 
-@pytest.mark.parametrize("levels", [{}, "", b"", 5, [5], [None], {1: 2}])
+@table("levels", [{}, "", b"", 5, [5], [None], {1: 2}])
 def test_levels_of_another_shape_are_refused(levels: Any) -> None:
     """They are not treated as absent."""
     with pytest.raises(InvalidInput):
@@ -208,7 +209,7 @@ def test_invalid_value_is_shortened_in_the_error() -> None:
         assert compile_policies().decide(AccessRequest(ADA, action, resource)).error == error
 
 
-@pytest.mark.parametrize("action", ["docs:GetDocument", "unreadable"])
+@table("action", ["docs:GetDocument", "unreadable"])
 def test_decision_has_the_state_of_the_policies(action: str) -> None:
     """T-9: epoch and staleness are copied into the decision, valid or not."""
     authorizer, request = compile_policies(identity=[ALLOW]), AccessRequest(ADA, action, DOCUMENT)

@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from iam_guard.cli import main
+from tests.tables import table
 
 
 def case(id: str = "one", action: str = "docs:GetDocument") -> dict[str, Any]:
@@ -24,8 +25,8 @@ def run(*arguments: str, stdin: str = "") -> Result:
     return CliRunner().invoke(main, ["explain", *arguments], input=stdin)
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize(("action", "code"), [("docs:GetDocument", 0), ("docs:PutDocument", 1), ("nonsense", 2)])
+@table("indent", [None, 2])
+@table(("action", "code"), [("docs:GetDocument", 0), ("docs:PutDocument", 1), ("nonsense", 2)])
 def test_case_from_standard_input_is_explained(action: str, code: int, indent: int | None) -> None:
     """The exit code is the outcome; the case can have several lines."""
     done = run(stdin=json.dumps(case(action=action), indent=indent))
@@ -52,7 +53,7 @@ def test_id_option_selects_a_case(tmp_path: Path, name: str) -> None:
     assert run(str(file), "--id", "two").exit_code == 1
 
 
-@pytest.mark.parametrize(
+@table(
     ("arguments", "stdin", "message"),
     [
         ((), "", "expected a case as JSON object"),

@@ -11,8 +11,6 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-import pytest
-
 from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.bundle import Bundle, Layer, bundle
 from iam_guard.evaluation.evaluator import decide
@@ -26,6 +24,7 @@ from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import WITH_PRINCIPAL
 from iam_guard.testing.cases import read_case
 from tests.oracle.generate import generate_case
+from tests.tables import table
 
 CASES = int(os.environ.get("IAM_GUARD_EXPLAINED_CASES", "2500"))
 SHARDS = 5
@@ -86,7 +85,7 @@ def is_expected_to_apply(type: PolicyType, statement: CompiledStatement, request
     return is_named and statement.applies(request, request.action.lower())
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
+@table("shard", range(SHARDS))
 def test_explanation_agrees_with_the_evaluation(shard: int) -> None:
     """F, M-1: the outcome is the decision's; a statement applies iff the compiled one does."""
     for case_json, request, policies, explanation in explained_cases(shard):
@@ -109,7 +108,7 @@ def test_explanation_agrees_with_the_evaluation(shard: int) -> None:
             assert (explained.effect == "Deny") is (decision.outcome is Outcome.EXPLICITLY_DENIED), case_json
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
+@table("shard", range(SHARDS))
 def test_standing_of_a_type_agrees_with_the_decision(shard: int) -> None:
     """E-2, E-90: the types without an Allow are the decision's reasons; a Deny is shown iff the outcome is explicit."""
     for case_json, request, policies, explanation in explained_cases(shard):
@@ -126,7 +125,7 @@ def test_standing_of_a_type_agrees_with_the_decision(shard: int) -> None:
         assert owing == expected, case_json
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
+@table("shard", range(SHARDS))
 def test_nearest_miss_is_one_change_away(shard: int) -> None:
     """With the change of a miss the statement applies, and the outcome is the one that the miss has."""
     seen = 0
@@ -174,7 +173,7 @@ def apply_change(explanation: Explanation, policies: dict[str, Any], miss: NearM
             statement[name] = "*"
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
+@table("shard", range(SHARDS))
 def test_change_to_no_key_is_correct(shard: int) -> None:
     """C-5, C-30, C-36: where a change offers `or no key at all` an absent key meets the condition, and only there."""
     for _, request, policies, explanation in explained_cases(shard):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.explainer import NoPoliciesExplainer, explain
 from iam_guard.evaluation.explanation import Explanation, Standing
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
+from tests.tables import table
 
 A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -37,7 +36,7 @@ WITHOUT = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "session"),
     [(ADA, "none was passed"), (FEDERATED, "none was passed, and without one a federated user has no permissions")],
 )

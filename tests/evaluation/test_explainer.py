@@ -26,6 +26,7 @@ from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.near_misses import MAX_MISSES
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Credential, PrincipalType
+from tests.tables import table
 
 A, B = "111122223333", "444455556666"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada", userid="AIDAADA", tags={"team": "blue"})
@@ -173,7 +174,7 @@ CONDITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("operator", "values", "value", "note", "change"), CONDITIONS)
+@table(("operator", "values", "value", "note", "change"), CONDITIONS)
 def test_unmet_condition_has_reason_and_change(operator: str, values: Any, value: Any, note: str, change: str) -> None:
     """C-1 to C-42: the request's value, and the value it would need."""
     one = statement(Condition={operator: {KIND: values}})
@@ -248,7 +249,7 @@ def test_variables_are_shown_with_their_values() -> None:
     assert "${docs:missing} has no value" in explanation.text()
 
 
-@pytest.mark.parametrize(
+@table(
     "one",
     [
         statement(Resource="arn:aws:docs:*:${aws:username}:document/*"),
@@ -270,7 +271,7 @@ def test_old_policies_have_no_variables() -> None:
 # --- the other elements ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("one", "name", "note", "change"),
     [
         (
@@ -313,7 +314,7 @@ def test_request_without_a_resource_is_explained() -> None:
     assert element(explanation, "Resource").note == "the request has no resource of its own"
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "named", "note"),
     [
         (ADA, {"AWS": ADA.arn}, "itself, or every principal"),
@@ -400,7 +401,7 @@ ALL_TYPES = {
 OWN = {PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION}
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "exempt"),
     [
         (ADA, set()),
@@ -423,7 +424,7 @@ def test_exempt_policy_types_have_a_reason(principal: Principal, exempt: set[Pol
         assert (policy_type.levels == ()) is (policy_type.type in exempt)
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "on"),
     [
         ("kms:RetireGrant", f"arn:aws:kms:us-east-1:{A}:key/1"),
@@ -669,7 +670,7 @@ def test_number_of_misses_is_limited() -> None:
 # --- words -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("texts", "words"),
     [
         ([], ""),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from iam_guard import AccessRequest, Outcome, Principal, compile_policies
+from tests.tables import table
 
 A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -18,7 +17,7 @@ def policy(**statement: Any) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", **statement}}
 
 
-@pytest.mark.parametrize(
+@table(
     ("boundary", "outcome"),
     [
         (policy(Resource=ROLE), Outcome.ALLOWED),

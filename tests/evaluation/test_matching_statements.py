@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from iam_guard import AccessRequest, Outcome, Principal, compile_policies
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 
@@ -69,7 +70,7 @@ ROLE = Principal.from_arn("arn:aws:sts::111122223333:assumed-role/Reader/s1")
 ACCOUNT, PARENT, SELF = "111122223333", str(ROLE.role_arn), ROLE.arn
 
 
-@pytest.mark.parametrize(
+@table(
     ("named", "first"),
     [
         ([ACCOUNT, PARENT, SELF, "*"], 2),

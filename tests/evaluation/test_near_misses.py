@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from iam_guard import AccessRequest, Outcome, Principal
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.explainer import explain
 from iam_guard.evaluation.explanation import NearMiss
+from tests.tables import table
 
 A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -25,7 +24,7 @@ def nearest(**policies: Any) -> tuple[NearMiss, ...]:
     return explain(AccessRequest(ADA, "docs:GetDocument", DOCUMENT), bundle(**policies)).nearest
 
 
-@pytest.mark.parametrize(
+@table(
     ("statement", "element", "change"),
     [
         ({"Action": "docs:Put*", "Resource": "*"}, "Action", "the action would have to match `docs:Put*`"),

@@ -11,6 +11,7 @@ from iam_guard import AccessRequest, Decision, Outcome, Principal, compile_polic
 from iam_guard.evaluation import compiler as compiling
 from iam_guard.evaluation import policy_layer
 from iam_guard.evaluation.bundle import bundle
+from tests.tables import table
 
 A, B = "111122223333", "444455556666"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -65,8 +66,8 @@ def decided(type: str, resource: str, *documents: list[dict[str, Any]]) -> Decis
     return compile_policies(**documents).decide(AccessRequest(ADA, "docs:Get", resource))
 
 
-@pytest.mark.parametrize("number", [2, 8, 9, 24])
-@pytest.mark.parametrize("type", ["identity", "resource"])
+@table("number", [2, 8, 9, 24])
+@table("type", ["identity", "resource"])
 def test_indexed_statements_are_decided_as_each_alone(type: str, number: int) -> None:
     """M-1, E-2, E-90: a Deny if any alone denies, else an Allow if any alone allows; the first one is reported."""
     rng = random.Random(f"{type} {number}")
@@ -105,9 +106,9 @@ NEVER_MATCHING = {"NotResource": "*"}
 """A candidate for any resource that matches none."""
 
 
-@pytest.mark.parametrize("first", [[], [NEVER_MATCHING]], ids=["", "after one that never matches"])
-@pytest.mark.parametrize("effect", ["Allow", "Deny"])
-@pytest.mark.parametrize("written", WRITTEN + SHORT)
+@table("first", [[], [NEVER_MATCHING]], ids=["", "after one that never matches"])
+@table("effect", ["Allow", "Deny"])
+@table("written", WRITTEN + SHORT)
 def test_index_finds_one_statement_among_many(written: str, effect: str, first: list[dict[str, Any]]) -> None:
     """M-10 to M-12, G-64, V-4: a lost Deny would be a wrong Allow; every form of a resource, in many positions."""
     one = {"Resource": [written, "arn:aws:docs:::filler/0"]}

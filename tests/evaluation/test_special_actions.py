@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iam_guard.evaluation.special_actions import Mandatory, mandatory, resource_policy_type
 from iam_guard.model.decision import PolicyType
+from tests.tables import table
 
 ROLE, KEY = "arn:aws:iam::111122223333:role/", "arn:aws:kms:us-east-1:111122223333:key/"
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "resource", "why"),
     [
         ("sts:assumerole", f"{ROLE}Reader", Mandatory.TRUST),

@@ -7,14 +7,13 @@ import random
 from contextlib import suppress
 from typing import Any
 
-import pytest
-
 from iam_guard import AccessRequest, Principal, compile_policies
 from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.explainer import explain
 from iam_guard.evaluation.statement_coverage import evaluate_statements
 from tests.evaluation.test_explain_laws import read_generated
 from tests.oracle.generate import generate_case
+from tests.tables import table
 
 ANN = Principal.from_arn("arn:aws:iam::111122223333:user/ann")
 DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
@@ -28,7 +27,7 @@ def of(statement: dict[str, Any], action: str = "docs:Get", resource: str = DOCU
     return found.applies, dict(found.elements)
 
 
-@pytest.mark.parametrize(
+@table(
     ("statement", "action", "context", "applies", "elements"),
     [
         ({"Action": "docs:*"}, "docs:Get", {}, True, {"Action": True, "Resource": True}),
@@ -84,7 +83,7 @@ def test_coverage_does_not_change_the_decision() -> None:
     assert decision.request.read == {}
 
 
-@pytest.mark.parametrize("shard", range(2))
+@table("shard", range(2))
 def test_coverage_agrees_with_the_explanation(shard: int) -> None:
     """On generated cases: which policies and statements apply, and each evaluated element."""
     rng = random.Random(f"exercised {shard}")

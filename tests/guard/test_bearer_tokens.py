@@ -43,6 +43,7 @@ from iam_guard.web.body_verification import EMPTY_HASH
 from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually
 from tests.authn.issuer import Issuer, SigningKey, publishing
+from tests.tables import table
 
 ACME = "111122223333"
 HOST = "id.example.com/tenant"
@@ -575,7 +576,7 @@ def test_middleware_maps_token_errors_to_status(world: World) -> None:
 # --- rules and names ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     "rule",
     [
         "",
@@ -603,7 +604,7 @@ def test_reserved_role_header_is_refused_at_start(tmp_path: Path, header: str) -
         open_guard(path, oidc_role_header=header)
 
 
-@pytest.mark.parametrize(
+@table(
     ("claims", "expected"),
     [
         ({"groups": ("ops", "dev")}, "a"),

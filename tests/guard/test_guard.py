@@ -14,6 +14,7 @@ from iam_guard.audit.consumer.reader import read
 from iam_guard.errors import ConfigurationError, DecisionUnavailable, InvalidInput
 from iam_guard.model.request import Call
 from iam_guard.web.service import Service
+from tests.tables import table
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
 
@@ -125,7 +126,7 @@ def test_questions_must_be_pairs(guard: Guard, questions: Any) -> None:
             ask(who("ada"), questions)
 
 
-@pytest.mark.parametrize("services", [["docs"], "docs", Service("docs")])
+@table("services", [["docs"], "docs", Service("docs")])
 def test_services_must_be_a_list(services: Any) -> None:
     """The usual mistakes: a name, or a single service."""
     with pytest.raises(ConfigurationError, match=r"expected a list of services such as `Service\(\"docs\"\)`, got"):

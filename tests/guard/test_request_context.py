@@ -13,6 +13,7 @@ from iam_guard.guard.request_context import SUPPLIED_KEYS, RequestContext, Reque
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.store.protocol import Organization
+from tests.tables import table
 
 NOW = datetime(2026, 11, 24, 14, 1, 46, tzinfo=UTC)
 ACME = Organization("o-example", "o-example/r-ab12/ou-ab12-11111111/", is_management=False)
@@ -44,7 +45,7 @@ def value(key: str, given: Any = None, *, principal: Principal = ADA, **around: 
     return AccessRequest(principal, "docs:Get", "*", context).value(key.lower())
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "arn", "account", "type", "userid", "username"),
     [
         (ADA, ADA.arn, "111122223333", "User", "AIDA1", "ada"),
@@ -64,7 +65,7 @@ def test_context_has_principal_keys(
     assert [value(key, principal=principal) for key in keys] == [arn, account, type, userid, username]
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "is_service", "name", "names"),
     [
         (ADA, "false", None, None),
@@ -93,16 +94,16 @@ CONNECTION = {
 }
 
 
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-@pytest.mark.parametrize("key", CONNECTION)
+@table("kind", ["http", "websocket"])
+@table("key", CONNECTION)
 def test_connection_supplies_its_keys(kind: str, key: str) -> None:
     """E.3, E.5."""
     call = Call("r", kind, source_ip="203.0.113.7", user_agent="curl/8", referer="https://a.example/", secure=True)
     assert value(key, call=call) == CONNECTION[key]
 
 
-@pytest.mark.parametrize("call", [None, Call("r", "call", source_ip="203.0.113.7", user_agent="x", referer="y")])
-@pytest.mark.parametrize("key", CONNECTION)
+@table("call", [None, Call("r", "call", source_ip="203.0.113.7", user_agent="x", referer="y")])
+@table("key", CONNECTION)
 def test_function_call_has_no_connection_keys(call: Call | None, key: str) -> None:
     """K-2: absent, not empty."""
     assert value(key, call=call) is None
@@ -131,8 +132,8 @@ def test_context_has_via_aws_service_false() -> None:
     assert [value(key) for key in ("aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast")] == [None] * 3
 
 
-@pytest.mark.parametrize("side", ["Principal", "Resource"])
-@pytest.mark.parametrize(("organization", "id", "paths"), [(ACME, ACME.id, (ACME.path,)), (None, None, None)])
+@table("side", ["Principal", "Resource"])
+@table(("organization", "id", "paths"), [(ACME, ACME.id, (ACME.path,)), (None, None, None)])
 def test_context_has_organization_keys(side: str, organization: Organization | None, id: Any, paths: Any) -> None:
     """E.1, E.4: if the account is in one, also the management account; paths are multivalued."""
     around = {f"{side.lower()}_organization": organization}
@@ -165,7 +166,7 @@ def test_tags_that_differ_by_case_are_refused() -> None:
         RequestContext({"docs:Shape": "a", "Docs:shape": "b"}, RequestFacts(NOW, ADA))
 
 
-@pytest.mark.parametrize("key", [*sorted(SUPPLIED_KEYS), "aws:resourcetag/team", "aws:principalarn", "aws:username"])
+@table("key", [*sorted(SUPPLIED_KEYS), "aws:resourcetag/team", "aws:principalarn", "aws:username"])
 def test_application_context_takes_precedence(key: str) -> None:
     """K-1: the enforcement point builds the context."""
     around: dict[str, Any] = {
@@ -184,7 +185,7 @@ def issued(principal: Principal, mfa_at: datetime | None) -> Principal:
     return replace(principal, credential=Credential("sts", "ASIAEXAMPLE", issued=moments))
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "age"),
     [(ADA, "90"), (ROOT, "90"), (SESSION, None), (FEDERATED, None)],
     ids=lambda given: given.type if isinstance(given, Principal) else "",

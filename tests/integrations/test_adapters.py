@@ -15,6 +15,7 @@ import pytest
 
 from tests.docs.test_examples import run
 from tests.integrations.contract import needed
+from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 ADAPTERS = sorted(each.parent for each in ROOT.glob("integrations/*/pyproject.toml"))
@@ -40,7 +41,7 @@ def test_there_are_adapters() -> None:
     assert len(ADAPTERS) >= 2
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
+@table("adapter", ADAPTERS, ids=lambda path: path.name)
 def test_adapter_is_named_after_its_framework(adapter: Path) -> None:
     """Distribution and import package; it depends on the core, and not vice versa."""
     framework = adapter.name
@@ -57,7 +58,7 @@ def test_adapter_is_named_after_its_framework(adapter: Path) -> None:
     assert f"iam_guard_{framework}" in forbidden
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
+@table("adapter", ADAPTERS, ids=lambda path: path.name)
 def test_dependencies_of_an_adapter_are_pinned(adapter: Path) -> None:
     """Like those of the core."""
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
@@ -74,7 +75,7 @@ def test_wheel_of_an_adapter_has_only_its_package(adapter: Path, tmp_path: Path)
     assert {top for top in tops if not top.endswith(".dist-info")} == {f"iam_guard_{adapter.name}"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("framework", "files", "allowed"),
     [
         ("fastapi", 1, PUBLIC),

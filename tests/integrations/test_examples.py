@@ -9,12 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from iam_guard import open_guard
 from iam_guard.authn.api_key import format_key
 from tests.integrations.contract import Sent, needed, over
 from tests.serving import serving
+from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
@@ -35,7 +34,7 @@ def example(framework: str) -> Any:
     return module
 
 
-@pytest.mark.parametrize("framework", ["fastapi", "litestar"])
+@table("framework", ["fastapi", "litestar"])
 def test_tenants_see_only_their_own_documents(framework: str) -> None:
     """Written by one caller, read by another of the same tenant, concealed from the other tenant."""
     needed(framework, f"iam_guard_{framework}")
@@ -72,7 +71,7 @@ def test_tenants_see_only_their_own_documents(framework: str) -> None:
     guard.close()
 
 
-@pytest.mark.parametrize("framework", ["fastapi", "litestar"])
+@table("framework", ["fastapi", "litestar"])
 def test_key_in_the_docstring_is_in_the_seed(framework: str) -> None:
     """The command in the docstring works."""
     text = (ROOT / "integrations" / framework / "example" / f"{framework}_service.py").read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.test_fastapi import by_decorators, by_dependencies  # noqa: E402
+from tests.tables import table  # noqa: E402
 
 docs = Service("docs")
 ARN = "arn:aws:docs:us-east-1:111122223333:"
@@ -442,7 +443,7 @@ def test_own_pages_are_unguarded_by_default(guard: Guard) -> None:
 # --- the OpenAPI document --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("build", [by_decorators, by_dependencies])
+@table("build", [by_decorators, by_dependencies])
 def test_document_is_valid(build: Callable[[None], FastAPI]) -> None:
     """By OpenAPI's schema, and the same the second time."""
     app = build(None)

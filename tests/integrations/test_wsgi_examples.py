@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.integrations.contract import needed
+from tests.tables import table
 
 needed("flask", "django", "iam_guard_flask", "iam_guard_django")
 
@@ -20,7 +19,7 @@ def run(program: str, *arguments: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()
 
 
-@pytest.mark.parametrize("program", ["flask/example/flask_app.py", "django/example/project.py"])
+@table("program", ["flask/example/flask_app.py", "django/example/project.py"])
 def test_each_tenant_has_its_own_documents(program: str) -> None:
     """Ada writes and reads, Rita reads, Gus of another account writes his own; anonymous callers are rejected."""
     output = run(program)

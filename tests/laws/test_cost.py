@@ -18,6 +18,7 @@ from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.model.request import AccessRequest
 from tests.effort import effort
 from tests.laws.worst import CHARACTERS, WORST, Worst
+from tests.tables import table
 
 MAX_WARM = 150
 """Maximum effort of a decision with a compiled document."""
@@ -39,7 +40,7 @@ def _effort(worst: Worst, authorizer: Authorizer, *, rounds: int) -> float:
     return effort(lambda: authorizer.decide(next(requests)), rounds)
 
 
-@pytest.mark.parametrize("name", WORST)
+@table("name", WORST)
 def test_document_at_the_size_limit_has_a_limited_cost(name: str) -> None:
     """Rules G-74, M-4: the first decision compiles, every other one is short."""
     worst = WORST[name]
@@ -48,13 +49,13 @@ def test_document_at_the_size_limit_has_a_limited_cost(name: str) -> None:
     assert _effort(worst, authorizer, rounds=3) < MAX_WARM
 
 
-@pytest.mark.parametrize("name", WORST)
+@table("name", WORST)
 def test_documents_are_near_the_size_limit(name: str) -> None:
     """Except for one, which needs a text that its pattern matches."""
     assert name == "ones that fit: *a?a?a" or 0.7 * CHARACTERS < len(WORST[name].text) <= CHARACTERS
 
 
-@pytest.mark.parametrize("pattern", ["*a", "*a?", "a?*", "*?a*", "?*"])
+@table("pattern", ["*a", "*a?", "a?*", "*?a*", "?*"])
 def test_matching_cost_is_at_most_quadratic(pattern: str) -> None:
     """Ten times the pattern with ten times the text takes at most a hundred times the work (no backtracking)."""
 

@@ -38,6 +38,7 @@ from iam_guard.testing.case_json import CaseDecoder
 from tests.laws.odd import ODD_VALUES, TEXTS, nearly
 from tests.policy.findings import check
 from tests.policy.strategies import documents, json_values
+from tests.tables import table
 
 TIMES = int(os.environ.get("IAM_GUARD_FUZZ", "1"))
 
@@ -201,8 +202,8 @@ def test_any_request_is_decided_and_explained(type: PolicyType, data: st.DataObj
             check_deciding(authorizer, request)
 
 
-@pytest.mark.parametrize("lazy", [failing, lambda: 10**4000, lambda: float("nan"), object])
-@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+@table("lazy", [failing, lambda: 10**4000, lambda: float("nan"), object])
+@table("effect", ["Allow", "Deny"])
 def test_value_that_raises_denies(lazy: Any, effect: str) -> None:
     """C-45: an Allow does not apply, a Deny does; the error of the application is not shown."""
     statement = {"Effect": effect, "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"docs:Kind": "a"}}}

@@ -7,13 +7,12 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-
 from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.model.decision import Decision, Outcome, PolicyType
 from iam_guard.testing.cases import decide_case, read_case
 from tests.oracle.generate import generate_case
+from tests.tables import table
 
 Case = dict[str, Any]
 
@@ -141,7 +140,7 @@ def _twice(document: dict[str, Any]) -> None:
     document["Statement"] = [*statements, *({**each, "Sid": ""} for each in copy.deepcopy(statements))]
 
 
-@pytest.mark.parametrize("rewrite", [_as_lists, _twice])
+@table("rewrite", [_as_lists, _twice])
 def test_equivalent_documents_have_the_same_outcome(rewrite: Callable[[dict[str, Any]], None]) -> None:
     """G-7, G-14: a scalar is a list of one; repetition changes nothing."""
     for _, case, before in generated(5):

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import random
 
-import pytest
-
 from iam_guard.errors import IamGuardError
 from iam_guard.testing.cases import decide_case, read_case
 from tests.oracle.decide import decide
 from tests.oracle.generate import generate_case
+from tests.tables import table
 
 CASES = int(os.environ.get("IAM_GUARD_ORACLE_CASES", "10000"))
 SHARDS = 10
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
+@table("shard", range(SHARDS))
 def test_both_evaluators_agree(shard: int) -> None:
     """Rules A to G: the same outcome for any policies and request."""
     rng = random.Random(shard)

@@ -8,6 +8,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.reference import AccessLevel, ActionEntry, ActionTarget, ServiceReference, level_of
 from iam_guard.web.service import Service, requires
+from tests.tables import table
 
 DOCUMENT = "arn:${Partition}:docs:${Region}:${Account}:document/${DocumentId}"
 
@@ -172,7 +173,7 @@ def test_catalogues_of_one_service_are_merged(docs: Service) -> None:
     assert requires("docs:GetDocument", resource="document/{id}") is not None
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "level"),
     [
         ("ListDocuments", "List"),

@@ -15,9 +15,10 @@ import pytest
 
 from iam_guard.errors import ContextError
 from iam_guard.model.context import Context, Given, Lazy
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "seen"),
     [
         ("x", "x"),
@@ -58,7 +59,7 @@ def test_keys_that_differ_by_case_are_refused() -> None:
         Context({"docs:Kind": "a", "DOCS:kind": "b"})
 
 
-@pytest.mark.parametrize("value", [object(), {"a": 1}, [["nested"]], [None]])
+@table("value", [object(), {"a": 1}, [["nested"]], [None]])
 def test_values_of_unsupported_type_are_refused(value: object) -> None:
     """An error, not an absent key."""
     with pytest.raises(ContextError):
@@ -68,7 +69,7 @@ def test_values_of_unsupported_type_are_refused(value: object) -> None:
 EAST = timezone(timedelta(hours=1))
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "words"),
     [
         pytest.param(10**5000, "a finite number of at most 1000 digits", id="long int"),
@@ -97,7 +98,7 @@ def test_values_without_string_form_are_refused(value: Any, words: str) -> None:
             context.value("docs:key")
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "seen"),
     [
         (10**1000 - 1, "9" * 1000),
@@ -128,7 +129,7 @@ class Loud(float):
     __str__ = __repr__
 
 
-@pytest.mark.parametrize(("value", "seen"), [(Colour.RED, "red"), (Loud(1.5), "1.5"), (HTTPStatus.OK, "200")])
+@table(("value", "seen"), [(Colour.RED, "red"), (Loud(1.5), "1.5"), (HTTPStatus.OK, "200")])
 def test_subclasses_are_formatted_as_their_base(value: Any, seen: str) -> None:
     """G-15: whatever their own `__str__`."""
     for found in (Context({"k": value})["k"], Context({"k": [value]})["k"][0], Context({"k": lambda: value})["k"]):
@@ -147,7 +148,7 @@ def test_datetimes_without_offset_are_utc() -> None:
     assert Context({"k": datetime(2026, 1, 1, tzinfo=Nowhere())})["k"] == "2026-01-01T00:00:00Z"
 
 
-@pytest.mark.parametrize("given", [{1: "a"}, {None: "a"}, {b"k": "a"}, {("k",): "a"}, [("k", "a")], 5, "text"])
+@table("given", [{1: "a"}, {None: "a"}, {b"k": "a"}, {("k",): "a"}, [("k", "a")], 5, "text"])
 def test_context_that_is_no_string_mapping_is_refused(given: Any) -> None:
     """C-3: keys have letter case."""
     with pytest.raises(ContextError, match=r"expected a (string as context key|mapping from condition key)"):

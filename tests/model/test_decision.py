@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
+from tests.tables import table
 
 A = "111122223333"
 USER = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -30,13 +29,13 @@ def refused(
     return Decision(outcome, AccessRequest(principal, action, resource), (reason,)).message()
 
 
-@pytest.mark.parametrize("outcome", Outcome)
+@table("outcome", Outcome)
 def test_decision_is_true_if_allowed(outcome: Outcome) -> None:
     """For `if decision:`."""
     assert bool(Decision(outcome, AccessRequest(USER, "docs:GetDocument", DOCUMENT), ())) is (outcome == "Allowed")
 
 
-@pytest.mark.parametrize(
+@table(
     ("policy_type", "clause"),
     [
         (PolicyType.IDENTITY, "because no identity-based policy allows the docs:GetDocument action"),
@@ -55,7 +54,7 @@ def test_implicit_denial_names_policy_type(policy_type: PolicyType, clause: str)
     assert message == f"User: {USER.arn} is not authorized to perform: docs:GetDocument{ON} {clause}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("policy_type", "clause"),
     [
         (PolicyType.IDENTITY, "with an explicit deny in an identity-based policy"),
@@ -74,7 +73,7 @@ def test_explicit_denial_names_policy_type(policy_type: PolicyType, clause: str)
     assert message == f"User: {USER.arn} is not authorized to perform: docs:GetDocument{ON} {clause}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("policy_type", "names"),
     [
         (PolicyType.SCP, True),
@@ -104,7 +103,7 @@ def test_action_without_resource_names_no_resource() -> None:
     assert "on resource" not in refused(Outcome.IMPLICITLY_DENIED, PolicyType.IDENTITY, resource="*")
 
 
-@pytest.mark.parametrize("principal", [Principal.from_arn("arn:aws:iam::444455556666:user/gus"), Principal.anonymous()])
+@table("principal", [Principal.from_arn("arn:aws:iam::444455556666:user/gus"), Principal.anonymous()])
 def test_callers_of_other_accounts_get_no_reason(principal: Principal) -> None:
     """X-7: the clause is for callers of the same account."""
     message = refused(Outcome.EXPLICITLY_DENIED, PolicyType.RESOURCE, principal=principal)

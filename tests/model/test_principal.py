@@ -8,11 +8,12 @@ import pytest
 
 from iam_guard.errors import ContextError, InvalidInput
 from iam_guard.model.principal import Principal, PrincipalType
+from tests.tables import table
 
 A = "111122223333"
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "expected"),
     [
         pytest.param(
@@ -83,7 +84,7 @@ def test_tags_that_differ_by_case_are_refused() -> None:
         Principal.from_arn(f"arn:aws:iam::{A}:user/ada", tags={"Team": "blue", "team": "red"})
 
 
-@pytest.mark.parametrize(
+@table(
     "arn",
     [
         "",
@@ -100,22 +101,22 @@ def test_arn_of_no_principal_is_refused(arn: str) -> None:
         Principal.from_arn(arn)
 
 
-@pytest.mark.parametrize("arn", [5, None, b"arn:aws:iam::111122223333:root"])
+@table("arn", [5, None, b"arn:aws:iam::111122223333:root"])
 def test_arn_that_is_no_string_is_refused(arn: Any) -> None:
     """With `InvalidInput`, like any other invalid ARN."""
     with pytest.raises(InvalidInput, match="expected a string as a principal's arn, got"):
         Principal.from_arn(arn)
 
 
-@pytest.mark.parametrize("type", [kind for kind in PrincipalType if kind not in ("Service", "Anonymous")])
-@pytest.mark.parametrize("arn", ["", "ada", "arn:aws:iam", A])
+@table("type", [kind for kind in PrincipalType if kind not in ("Service", "Anonymous")])
+@table("arn", ["", "ada", "arn:aws:iam", A])
 def test_principal_with_account_needs_an_arn(type: PrincipalType, arn: str) -> None:
     """P-1: its partition is needed to match a policy's account ARN (G-51)."""
     with pytest.raises(InvalidInput, match="expected the ARN of a principal"):
         Principal(type, arn, A)
 
 
-@pytest.mark.parametrize("field", ["account", "role_arn", "user_arn", "userid"])
+@table("field", ["account", "role_arn", "user_arn", "userid"])
 def test_field_that_is_no_string_is_refused(field: str) -> None:
     """Optional fields are strings or None."""
     facts: dict[str, Any] = {"account": A, field: 5}
@@ -123,7 +124,7 @@ def test_field_that_is_no_string_is_refused(field: str) -> None:
         Principal(PrincipalType.USER, f"arn:aws:iam::{A}:user/ada", **facts)
 
 
-@pytest.mark.parametrize("type", ["user", "", None, 5, [], "Role"])
+@table("type", ["user", "", None, 5, [], "Role"])
 def test_unknown_principal_type_is_refused(type: Any) -> None:
     """N-1."""
     with pytest.raises(InvalidInput, match="expected one of User, AssumedRole"):

@@ -11,12 +11,13 @@ from iam_guard import Guard
 from iam_guard.errors import ConfigurationError, ContextError, InvalidInput
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Resource
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 FINE: dict[str, Any] = {"principal": ADA, "action": "docs:Get", "resource": "*"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "words"),
     [
         ("principal", "expected a principal, got"),
@@ -25,14 +26,14 @@ FINE: dict[str, Any] = {"principal": ADA, "action": "docs:Get", "resource": "*"}
         ("resource_account", "expected a string as a resource's account, got"),
     ],
 )
-@pytest.mark.parametrize("value", [5, b"docs:Get", ["docs:Get"], {}, True, object()])
+@table("value", [5, b"docs:Get", ["docs:Get"], {}, True, object()])
 def test_request_field_of_wrong_type_is_refused(field: str, words: str, value: Any) -> None:
     """The error names the field."""
     with pytest.raises(InvalidInput, match=words):
         AccessRequest(**FINE | {field: value})
 
 
-@pytest.mark.parametrize("field", ["principal", "action", "resource"])
+@table("field", ["principal", "action", "resource"])
 def test_missing_request_field_is_refused(field: str) -> None:
     with pytest.raises(InvalidInput, match="got `NoneType`"):
         AccessRequest(**FINE | {field: None})
@@ -61,7 +62,7 @@ def test_resource_arn_that_is_no_string_is_refused() -> None:
         Resource(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "words"),
     [
         ({"account": 111122223333}, "expected a string as a resource's account, got `int`"),

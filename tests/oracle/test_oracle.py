@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.tables import table
+
 from .decide import decide, read_case
 from .samples import BUCKET, SESSION_OF_ROLE, allow, case, deny, doc, statement, trust
 
@@ -59,7 +61,7 @@ TAGS = {"aws:PrincipalTag/star": "*", "aws:PrincipalTag/nested": "${aws:username
 CONTEXT = {**TAGS, "aws:PrincipalTag/list": ["k"], "aws:TagKeys": ["k"]}
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "resource", "expected"), [pytest.param(*row[1:], id=f"{row[0]}-{n}") for n, row in enumerate(RESOURCES)]
 )
 def test_resource_entry_matches_as_required(entry: str, resource: str, expected: bool) -> None:
@@ -80,7 +82,7 @@ ACTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("entry", "expected"), [pytest.param(*row[1:], id=f"{row[0]}-{row[1]}") for row in ACTIONS])
+@table(("entry", "expected"), [pytest.param(*row[1:], id=f"{row[0]}-{row[1]}") for row in ACTIONS])
 def test_action_entry_matches_as_required(entry: str, expected: bool) -> None:
     """An Allow with this `Action` applies, or does not; `NotAction` is the opposite (M-2)."""
     named = decide(case(identity=[allow(Action=entry)]))
@@ -191,7 +193,7 @@ CONDITIONS: list[Row] = [
 ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("operator", "entry", "value", "expected"),
     [pytest.param(*row[1:], id=f"{row[0]}-{row[1]}-{n}") for n, row in enumerate(CONDITIONS)],
 )
@@ -231,7 +233,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("document", [pytest.param(row[1], id=f"{row[0]}-{n}") for n, row in enumerate(REFUSED)])
+@table("document", [pytest.param(row[1], id=f"{row[0]}-{n}") for n, row in enumerate(REFUSED)])
 def test_invalid_document_is_an_error(document: object) -> None:
     """A refused document makes the case an error, even next to one that allows (N-9)."""
     assert decide(case(identity=[allow(), document])) == "error"
@@ -242,7 +244,7 @@ def test_not_principal_with_allow_is_refused() -> None:
     assert decide(case(identity=[allow()], resource=allow(NotPrincipal={"AWS": "111122223333"}))) == "error"
 
 
-@pytest.mark.parametrize("place", ["identity", "permissions_boundary", "session", "resource", "scps", "rcps"])
+@table("place", ["identity", "permissions_boundary", "session", "resource", "scps", "rcps"])
 def test_short_arn_is_refused_outside_identity_based_policies(place: str) -> None:
     """G-64: a boundary is a managed policy and identity-based."""
     elements: dict[str, Any] = {"Principal": "*"} if place in ("resource", "rcps") else {}
@@ -276,13 +278,13 @@ def test_no_value_excludes_nothing_from_not_resource() -> None:
     assert decide(case(identity=[deny(**element)])) == "ExplicitlyDenied"
 
 
-@pytest.mark.parametrize("element", [{"Action": []}, {"Resource": []}])
+@table("element", [{"Action": []}, {"Resource": []}])
 def test_empty_list_matches_nothing(element: dict[str, Any]) -> None:
     """G-27."""
     assert decide(case(identity=[allow(**element)])) == "ImplicitlyDenied"
 
 
-@pytest.mark.parametrize("principal", [{}, {"AWS": []}, None])
+@table("principal", [{}, {"AWS": []}, None])
 def test_empty_or_missing_principal_matches_no_caller(principal: object) -> None:
     """G-27, G-31."""
     assert decide(case(resource=allow(Principal=principal))) == "ImplicitlyDenied"

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.tables import table
+
 from .decide import decide
 from .samples import (
     ANONYMOUS,
@@ -221,7 +223,7 @@ CASES: list[tuple[str, Doc, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("sample", "expected"), [pytest.param(*row[1:], id=row[0]) for row in CASES])
+@table(("sample", "expected"), [pytest.param(*row[1:], id=row[0]) for row in CASES])
 def test_case_is_decided_as_required(sample: Doc, expected: str) -> None:
     """The decision is that of the rule in the test's id."""
     assert decide(sample) == expected
@@ -246,9 +248,7 @@ DERIVED: list[tuple[Doc, str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("principal", "key", "value"), [pytest.param(*row, id=f"K-10-{row[0]['type']}-{row[1]}") for row in DERIVED]
-)
+@table(("principal", "key", "value"), [pytest.param(*row, id=f"K-10-{row[0]['type']}-{row[1]}") for row in DERIVED])
 def test_key_is_derived_from_the_principal(principal: Doc, key: str, value: str | None) -> None:
     """K-10: the key has this value, or is absent."""
     condition = {"Null": {key: True}} if value is None else {"StringEquals": {key: value}}

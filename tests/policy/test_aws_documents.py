@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import pytest
-
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.parser import parse
 from tests.policy.findings import check
+from tests.tables import table
 
 IDENTITY, SESSION, RESOURCE = PolicyType.IDENTITY, PolicyType.SESSION, PolicyType.RESOURCE
 TRUST, VPC, SCP, RCP = PolicyType.TRUST, PolicyType.VPC_ENDPOINT, PolicyType.SCP, PolicyType.RCP
@@ -58,9 +57,7 @@ AWS_POLICIES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("type", "text"), AWS_POLICIES, ids=lambda value: value if isinstance(value, PolicyType) else ""
-)
+@table(("type", "text"), AWS_POLICIES, ids=lambda value: value if isinstance(value, PolicyType) else "")
 def test_example_policies_of_the_user_guide_are_accepted(type: PolicyType, text: str) -> None:
     """`parse` accepts the examples of the user guide, and no finding is an error."""
     document = parse(text, type)

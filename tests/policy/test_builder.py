@@ -32,6 +32,7 @@ from iam_guard.policy.parser import parse
 from iam_guard.policy.saving import validate_for_write
 from tests.policy.findings import check
 from tests.policy.strategies import documents
+from tests.tables import table
 
 IDENTITY, RESOURCE, TRUST = PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST
 BOUNDARY, SCP = PolicyType.BOUNDARY, PolicyType.SCP
@@ -75,7 +76,7 @@ def test_policy_of_every_builder_method_renders() -> None:
     assert document.document.type is IDENTITY
 
 
-@pytest.mark.parametrize(
+@table(
     ("built", "expected"),
     [
         (allow("a:b"), {"Action": "a:b"}),
@@ -114,7 +115,7 @@ def test_every_element_can_be_built(built: PolicyStatement, expected: dict[str, 
     assert statement_of(built) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("begin", "effect"),
     [(allow, Effect.ALLOW), (allow_all_but, Effect.ALLOW), (deny, Effect.DENY), (deny_all_but, Effect.DENY)],
 )
@@ -136,7 +137,7 @@ def test_document_has_id_and_version() -> None:
 # --- resources of the application --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("built", "expected"),
     [
         (allow("docs:Get*").on("document/*"), "arn:aws:docs:*:*:document/*"),
@@ -161,7 +162,7 @@ def test_excluded_resource_can_be_relative() -> None:
     assert statement_of(built, IDENTITY)["NotResource"] == "arn:aws:docs:*:111122223333:document/*"
 
 
-@pytest.mark.parametrize(
+@table(
     ("begun", "resource"),
     [
         (allow("*"), "document/*"),
@@ -186,9 +187,9 @@ def test_resource_that_is_no_arn_or_relative_name_is_refused(begun: PolicyStatem
 # --- conditions --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
-@pytest.mark.parametrize("set_operator", [None, *SET_PREFIXES])
-@pytest.mark.parametrize("if_exists", [False, True])
+@table("operator", sorted(OPERATORS))
+@table("set_operator", [None, *SET_PREFIXES])
+@table("if_exists", [False, True])
 def test_every_operator_can_be_built(operator: Any, set_operator: Any, if_exists: bool) -> None:
     """C-30, C-35: each base with each prefix and suffix; only `Null` has no `IfExists`."""
     value = {"N": 1, "D": datetime(2026, 1, 31, tzinfo=UTC), "I": "::1", "A": "arn:aws:a:::b"}.get(
@@ -206,7 +207,7 @@ def test_every_operator_can_be_built(operator: Any, set_operator: Any, if_exists
     assert (taken.base, taken.prefix, taken.if_exists) == (operator, set_operator, if_exists)
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "text"),
     [
         ("as it is", "as it is"),
@@ -238,7 +239,7 @@ def test_condition_value_is_serialized_as_text(value: Any, text: str | list[str]
     }
 
 
-@pytest.mark.parametrize("value", [None, {"a"}, {"a": 1}, object(), [["a"]], [None], iter("ab"), range(2)])
+@table("value", [None, {"a"}, {"a": 1}, object(), [["a"]], [None], iter("ab"), range(2)])
 def test_condition_value_of_another_type_is_refused(value: Any) -> None:
     """G-16: with the place of the test. A set has no order, so the same policy would have several texts."""
     with pytest.raises(PolicyError) as refused:
@@ -296,7 +297,7 @@ REFUSED: list[tuple[Callable[[], PolicyStatement], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("step", "elements", "finding"), REFUSED)
+@table(("step", "elements", "finding"), REFUSED)
 def test_builder_step_refuses_what_the_grammar_refuses(
     step: Callable[[], PolicyStatement], elements: dict[str, Any], finding: str
 ) -> None:
@@ -310,7 +311,7 @@ def test_builder_step_refuses_what_the_grammar_refuses(
     assert refused.value.finding == finding
 
 
-@pytest.mark.parametrize(
+@table(
     ("step", "finding", "sentence"),
     [
         (lambda: allow(), "EMPTY_ARRAY_ACTION", "Policy statement must contain actions."),
@@ -341,7 +342,7 @@ def test_builder_step_refuses_empty_or_invalid_values(
     assert refused.value.sentence == (sentence or "Syntax errors in policy.")
 
 
-@pytest.mark.parametrize(
+@table(
     ("built", "type", "finding", "place"),
     [
         (START, IDENTITY, "MISSING_RESOURCE", "/Statement/1"),

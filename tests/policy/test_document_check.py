@@ -16,6 +16,7 @@ from iam_guard.policy.finding_codes import LEVELS
 from iam_guard.policy.parser import parse
 from tests.policy.findings import check
 from tests.policy.strategies import documents
+from tests.tables import table
 
 IDENTITY, SESSION, RESOURCE = PolicyType.IDENTITY, PolicyType.SESSION, PolicyType.RESOURCE
 TRUST, VPC, SCP, RCP = PolicyType.TRUST, PolicyType.VPC_ENDPOINT, PolicyType.SCP, PolicyType.RCP
@@ -212,7 +213,7 @@ FINDINGS = [
 ]
 
 
-@pytest.mark.parametrize(("type", "document", "code", "place"), FINDINGS)
+@table(("type", "document", "code", "place"), FINDINGS)
 def test_check_reports_the_finding(type: PolicyType, document: dict[str, Any], code: str, place: str) -> None:
     """AA-22 to AA-26: code, level and place, from text with a position."""
     findings = [each for each in check(parse(json.dumps(document), type)) if (each.code, each.place) == (code, place)]
@@ -223,7 +224,7 @@ def test_check_reports_the_finding(type: PolicyType, document: dict[str, Any], c
     assert [each.position for each in in_mapping] == [None]
 
 
-@pytest.mark.parametrize(
+@table(
     ("type", "document"),
     [
         *((type, policy(type)) for type in (IDENTITY, SESSION, PolicyType.BOUNDARY, RESOURCE, TRUST, VPC, SCP, RCP)),
@@ -274,7 +275,7 @@ def test_storage_checks_apply_to_stored_documents_only() -> None:
     assert check(parse(text), stored=False) == []
 
 
-@pytest.mark.parametrize("resource", ["arn:aws:sqs:*:${aws:PrincipalAccount}:q", "arn:aws:s3:${a:b}:1:b:${c:d}"])
+@table("resource", ["arn:aws:sqs:*:${aws:PrincipalAccount}:q", "arn:aws:s3:${a:b}:1:b:${c:d}"])
 def test_variable_in_a_wrong_field_is_reported_with_its_resource(resource: str) -> None:
     """V-4: the resource is not cut at the colon inside the variable; only its length is limited."""
     for shown, written in [(resource, resource), ((resource + "/" + "x" * 99)[:100] + "…", resource + "/" + "x" * 99)]:

@@ -24,6 +24,7 @@ from iam_guard.policy.grammar import (
 )
 from iam_guard.policy.parser import parse
 from tests.policy.findings import check
+from tests.tables import table
 
 # --- A.3 ---------------------------------------------------------------------------------------------------------
 
@@ -68,8 +69,8 @@ def test_table_covers_every_element_and_type() -> None:
     assert all(list(uses) == list(PolicyType) for uses in USES.values())
 
 
-@pytest.mark.parametrize("type", PolicyType)
-@pytest.mark.parametrize("name", USES)
+@table("type", PolicyType)
+@table("name", USES)
 def test_checks_enforce_the_table(name: str, type: PolicyType) -> None:
     """A.3, G-21 to G-23, G-30 to G-37: `parse` or a check of level ERROR enforces each cell."""
     use = USES[name][type]
@@ -109,7 +110,7 @@ def valid_elements(type: PolicyType) -> set[str]:
 # --- D -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "expected"),
     [
         ("StringEquals", OperatorName("StringEquals")),
@@ -135,7 +136,7 @@ def test_each_operator_but_null_has_six_forms() -> None:
             assert split_operator(prefix + base + "IfExists").if_exists
 
 
-@pytest.mark.parametrize(
+@table(
     "name",
     [
         *("", "stringEquals", "STRINGEQUALS", "StringEquals ", "ForAllValues:", "forallvalues:StringEquals"),
@@ -152,7 +153,7 @@ def test_unknown_operator_is_refused(name: str) -> None:
     assert f"`{name}`" in refused.value.message
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "suggestion"),
     [
         ("StringEqual", ", did you mean `StringEquals`?"),
@@ -170,7 +171,7 @@ def test_misspelled_operator_error_suggests_the_nearest_one(name: str, suggestio
     assert refused.value.message.partition("`")[2].partition("`")[2] == suggestion
 
 
-@pytest.mark.parametrize("name", ["NullIfExists", "ForAllValues:NullIfExists", "ForAnyValue:NullIfExists"])
+@table("name", ["NullIfExists", "ForAllValues:NullIfExists", "ForAnyValue:NullIfExists"])
 def test_null_takes_no_if_exists(name: str) -> None:
     """C-30."""
     with pytest.raises(PolicyError) as refused:

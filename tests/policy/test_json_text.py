@@ -17,6 +17,7 @@ from iam_guard.policy.document import Position
 from iam_guard.policy.json_text import read_json
 from iam_guard.policy.json_tree import MAX_CHARACTERS, MAX_DEPTH, JsonText, Number, Value, canonical, from_mapping
 from tests.policy.strategies import json_values
+from tests.tables import table
 
 
 def decoded(value: Value) -> Any:
@@ -71,7 +72,7 @@ def test_bytes_are_parsed_or_refused(source: bytes) -> None:
     assert decoded(tree.root) == json.loads(source)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "message", "place", "line", "column"),
     [
         ("", "expected a value, got the end", "", 1, 0),
@@ -153,7 +154,7 @@ def seconds(text: str) -> float:
     return thread_time() - begin
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "[" * MAX_CHARACTERS,
@@ -208,7 +209,7 @@ def test_mapping_and_its_text_have_the_same_tree(value: dict[str, Any]) -> None:
     assert taken.locate(tuple(value)[:1])[1] is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "place"),
     [
         ({"a": float("nan")}, "/a"),
@@ -238,7 +239,7 @@ def test_mapping_that_contains_itself_is_refused() -> None:
         from_mapping(endless)
 
 
-@pytest.mark.parametrize(("members", "levels"), [(2, 60), (1000, 5), (MAX_CHARACTERS + 1, 1)])
+@table(("members", "levels"), [(2, 60), (1000, 5), (MAX_CHARACTERS + 1, 1)])
 def test_mapping_with_one_list_many_times_is_refused(members: int, levels: int) -> None:
     """Without this limit the levels alone would allow 2 to the power of 64 values."""
     often: Any = "x"

@@ -13,6 +13,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import ConditionTest, Effect, Position
 from iam_guard.policy.parser import parse
 from tests.policy.strategies import documents, json_values
+from tests.tables import table
 
 IDENTITY, BOUNDARY, SESSION = PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION
 RESOURCE, TRUST, VPC = PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.VPC_ENDPOINT
@@ -173,7 +174,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("number", "type", "document", "place", "code"), REFUSED)
+@table(("number", "type", "document", "place", "code"), REFUSED)
 def test_parse_refuses_the_document(number: str, type: PolicyType, document: Any, place: str, code: str) -> None:
     """N-9: with the JSON pointer, and line and column if the source is text."""
     with pytest.raises(PolicyError) as refused:
@@ -239,7 +240,7 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.parametrize(("number", "type", "document"), ACCEPTED)
+@table(("number", "type", "document"), ACCEPTED)
 def test_parse_accepts_the_document(number: str, type: PolicyType, document: dict[str, Any]) -> None:
     """N-9: documents that can be evaluated are accepted, even if a write or a check refuses them."""
     written = document["Statement"]
@@ -318,7 +319,7 @@ def test_pointer_into_a_single_statement_has_no_index() -> None:
     assert str(refused.value).endswith("(at /Statement/Action, line 2)")
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "sentence"),
     [
         (policy(Effect="allow"), "The policy failed legacy parsing"),
@@ -379,7 +380,7 @@ def test_any_string_in_any_element_is_parsed_or_refused(text: str) -> None:
                 assert refused.finding  # noqa: PT017
 
 
-@pytest.mark.parametrize("resource", ["*" * 100_000, "a*" * 50_000 + ":", "arn:" + "*:" * 50_000, "?" * 100_000 + ":"])
+@table("resource", ["*" * 100_000, "a*" * 50_000 + ":", "arn:" + "*:" * 50_000, "?" * 100_000 + ":"])
 def test_hostile_resources_are_checked_in_linear_time(resource: str) -> None:
     """No regular expression takes time that grows with the square of a string."""
     with pytest.raises(PolicyError):

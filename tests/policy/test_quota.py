@@ -14,6 +14,7 @@ from iam_guard.policy.quota import (
     TRUST,
     size_quota,
 )
+from tests.tables import table
 
 
 def test_quotas_are_those_of_aws() -> None:
@@ -25,7 +26,7 @@ def test_quotas_are_those_of_aws() -> None:
     assert RAW_LIMIT == 131_072
 
 
-@pytest.mark.parametrize(("text", "size"), [("", 0), ("{ }\n", 2), ('{"a b":\t\r\n"c d"}', 11), ("\u00a0", 1)])
+@table(("text", "size"), [("", 0), ("{ }\n", 2), ('{"a b":\t\r\n"c d"}', 11), ("\u00a0", 1)])
 def test_white_space_does_not_count(text: str, size: int) -> None:
     """G-70: space, tab, line feed and carriage return, anywhere."""
     assert MANAGED.size(text) == size

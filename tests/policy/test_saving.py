@@ -10,6 +10,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import RAW_LIMIT
 from iam_guard.policy.saving import validate_for_write
+from tests.tables import table
 
 IDENTITY, RESOURCE, TRUST = PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST
 SCP, RCP = PolicyType.SCP, PolicyType.RCP
@@ -95,7 +96,7 @@ WRITES = [
 ]
 
 
-@pytest.mark.parametrize(("number", "type", "document", "sentence", "place"), WRITES)
+@table(("number", "type", "document", "sentence", "place"), WRITES)
 def test_write_refuses_what_parse_accepts(
     number: str, type: PolicyType, document: dict[str, Any], sentence: str, place: str
 ) -> None:
@@ -109,7 +110,7 @@ def test_write_refuses_what_parse_accepts(
     assert refused.value.line == 1
 
 
-@pytest.mark.parametrize(
+@table(
     ("type", "document"),
     [
         (IDENTITY, policy()),
@@ -135,7 +136,7 @@ def test_valid_document_passes_a_write(type: PolicyType, document: dict[str, Any
     assert validate_for_write(text, type) == parse(text, type)
 
 
-@pytest.mark.parametrize("version", ["2008-10-17", None])
+@table("version", ["2008-10-17", None])
 def test_managed_policy_needs_the_current_version(version: str | None) -> None:
     """G-18."""
     document = {"Statement": statement()} | ({"Version": version} if version else {})
@@ -156,7 +157,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("first", range(len(FAULTS)))
+@table("first", range(len(FAULTS)))
 def test_first_fault_in_the_order_of_aws_is_reported(first: int) -> None:
     """G-19: syntax, version, legacy parsing, Sid, actions present, resources, action prefixes, resources present."""
     faulty = [each for each, _ in reversed(FAULTS[first:])]
@@ -173,7 +174,7 @@ def test_own_partition_passes_a_write() -> None:
         validate_for_write(text, IDENTITY)
 
 
-@pytest.mark.parametrize(
+@table(
     ("type", "managed", "limit", "counts_space"),
     [
         (IDENTITY, True, 6144, False),
@@ -208,7 +209,7 @@ def test_inline_document_has_no_quota_of_its_own() -> None:
     validate_for_write(json.dumps(policy(Action="s3:" + "x" * 20_000)), IDENTITY)
 
 
-@pytest.mark.parametrize("type", PolicyType)
+@table("type", PolicyType)
 def test_raw_limit_applies_to_writes_only(type: PolicyType) -> None:
     """G-74: 131,072 characters, white space included, from text and from a mapping."""
     document = rcp() if type is RCP else trust(Principal="*") if type is TRUST else policy()

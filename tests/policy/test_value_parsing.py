@@ -4,14 +4,14 @@ from decimal import Decimal, localcontext
 from ipaddress import ip_address, ip_network
 from time import thread_time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.policy.value_parsing import address, block, boolean, folded, instant, instant_in_request, number, octets
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "value"),
     [
         ("2", 2),
@@ -33,7 +33,7 @@ def test_numbers(text: str, value: object) -> None:
     assert number(text) == value
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "value"),
     [
         ("0", 0),
@@ -82,7 +82,7 @@ def test_blocks_match_the_standard_library(host: object, data: st.DataObject) ->
     assert (value & found[0] == found[1]) == (other in ip_network(f"{host}/{length}", strict=False))
 
 
-@pytest.mark.parametrize(
+@table(
     "text", ["", "10.0.0", "10.0.0.256", "010.0.0.1", "10.0.0.0/33", "10.0.0.0/", "::/129", "fe80::1%eth0", "*", "a/8"]
 )
 def test_invalid_block_is_none(text: str) -> None:
@@ -104,7 +104,7 @@ def test_decimal_precision_of_the_thread_does_not_round() -> None:
         assert number("123456.789") == Decimal("123456.789")
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "9" * 100_000,

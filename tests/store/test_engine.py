@@ -16,6 +16,7 @@ from iam_guard.store.engine import bump_epoch, database_file, is_in_memory, lock
 from iam_guard.store.open_store import init_store, open_database
 from iam_guard.store.schema import meta
 from iam_guard.store.sql_store import SqlStore
+from tests.tables import table
 
 
 @pytest.fixture(params=["memory", "file", "postgresql"])
@@ -40,7 +41,7 @@ def test_postgresql_reader_cannot_write(postgresql: str, open_engine: Callable[[
         bump_epoch(connection)
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "",

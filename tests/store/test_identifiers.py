@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from iam_guard.store.identifiers import (
     ALIAS,
     PREFIXES,
@@ -16,9 +14,10 @@ from iam_guard.store.identifiers import (
     random_id,
     session_arn,
 )
+from tests.tables import table
 
 
-@pytest.mark.parametrize("prefix", PREFIXES.values())
+@table("prefix", PREFIXES.values())
 def test_unique_id_has_prefix_and_17_characters(prefix: str) -> None:
     """A unique id is its kind's prefix and 17 capitals and digits; a random one is new each time (P-4)."""
     for make in (random_id, derived_id):
@@ -43,7 +42,7 @@ def test_session_arn_has_no_path() -> None:
     assert session_arn("aws", "111122223333", "R", "s") == "arn:aws:sts::111122223333:assumed-role/R/s"
 
 
-@pytest.mark.parametrize(
+@table(
     ("alias", "is_valid"),
     [
         ("abc", True),
@@ -60,7 +59,7 @@ def test_account_alias_form(alias: str, is_valid: bool) -> None:
     assert (ALIAS.fullmatch(alias) is not None) is is_valid
 
 
-@pytest.mark.parametrize(("text", "is_valid"), [("Größe 1:_./=+-@", True), ("", True), ("<", False), ("a\nb", False)])
+@table(("text", "is_valid"), [("Größe 1:_./=+-@", True), ("", True), ("<", False), ("a\nb", False)])
 def test_tag_characters(text: str, is_valid: bool) -> None:
     """Tags have letters and digits of any script, spaces, and a few signs (G-79)."""
     assert is_tag_text(text) is is_valid

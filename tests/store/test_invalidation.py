@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from sqlalchemy import Table
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import ClauseElement
@@ -11,6 +10,7 @@ from iam_guard.store import invalidation, queries
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.invalidation import Invalidation
 from iam_guard.store.schema import metadata
+from tests.tables import table
 
 QUERIES: list[ClauseElement] = [
     queries.epoch(),
@@ -45,7 +45,7 @@ def test_uncached_tables_are_read_by_no_query() -> None:
     assert set(invalidation._OWNER_COLUMNS) <= read_tables()
 
 
-@pytest.mark.parametrize("table", sorted(metadata.tables))
+@table("table", sorted(metadata.tables))
 def test_unlisted_change_invalidates_all_callers(table: str) -> None:
     """A change in another way than the tables of `invalidation` list invalidates all callers."""
     invalidated = Invalidation()
@@ -55,7 +55,7 @@ def test_unlisted_change_invalidates_all_callers(table: str) -> None:
     assert not invalidated.new_rows
 
 
-@pytest.mark.parametrize(
+@table(
     ("table", "where", "values", "identities"),
     [
         ("attachments", {"identity_id": "AIDA1", "policy_id": "ANPA1"}, None, {"AIDA1"}),

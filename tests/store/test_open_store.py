@@ -18,11 +18,12 @@ from iam_guard.store.open_store import init_store, is_seed_file, open_database, 
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
+from tests.tables import table
 
 SEED = 'version: 1\naccounts: [{id: "111122223333", root: {access_keys: [{id: AKIA, secret: s3cret}]}}]'
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "is_seed"),
     [
         ("iam.yaml", True),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.sealing import Sealer, create_key_file, default_key_file, load_sealer, new_key
+from tests.tables import table
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 SEALER = Sealer([KEY])
@@ -59,7 +60,7 @@ def test_first_key_seals_and_all_keys_open() -> None:
         Sealer([OTHER]).open(old, b"A")
 
 
-@pytest.mark.parametrize("keys", [[], [b"short"], [KEY, b"x" * 31]])
+@table("keys", [[], [b"short"], [KEY, b"x" * 31]])
 def test_invalid_keys_are_refused(keys: list[bytes]) -> None:
     """At least one key is required, each of 32 bytes."""
     with pytest.raises(ConfigurationError):

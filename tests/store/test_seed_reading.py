@@ -15,6 +15,7 @@ from iam_guard.errors import SeedError
 from iam_guard.policy.document import Document
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.seed import Seed, load_seed, load_seed_text
+from tests.tables import table
 
 DOCUMENT = '{Version: 2012-10-17, Statement: [{Effect: Allow, Action: "docs:Get*", Resource: "*"}]}'
 TRUST = '{Statement: [{Effect: Allow, Principal: {AWS: "111122223333"}, Action: "sts:AssumeRole"}]}'
@@ -103,7 +104,7 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "line", "words"), BAD, ids=lambda value: None)
+@table(("text", "line", "words"), BAD, ids=lambda value: None)
 def test_invalid_seed_is_reported_with_its_line(text: str, line: int, words: str) -> None:
     """The message contains what was expected."""
     error = refused(text)
@@ -274,7 +275,7 @@ ORGANIZATION = [
 ]
 
 
-@pytest.mark.parametrize(("members", "words"), ORGANIZATION)
+@table(("members", "words"), ORGANIZATION)
 def test_invalid_organization_is_refused(members: str, words: str) -> None:
     """An organization's quotas, names and tree are checked (G-72, G-76)."""
     head = f'version: 1\norganization:\n  id: o-exampleorg\n  management_account: "111122223333"\n  {members}\n'
@@ -316,7 +317,7 @@ def test_any_text_is_read_or_raises_seed_error(text: str) -> None:
         assert error.problems  # noqa: PT017
 
 
-@pytest.mark.parametrize(
+@table(
     ("account", "words"),
     [
         ('name: "a\\0b"', "NUL"),

@@ -33,6 +33,7 @@ from iam_guard.store.session_tokens import (
     write_session,
 )
 from iam_guard.store.sql_store import SqlStore
+from tests.tables import table
 
 NOW = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -212,7 +213,7 @@ def test_tokens_survive_key_rotation() -> None:
     assert read_session(TOKEN, Sealer(KEYS[1:])) is None
 
 
-@pytest.mark.parametrize("context", [b"", b"session-token:0", b"session-token:2", b"access-key:ASIAIOSFODNN7EXAMPLE"])
+@table("context", [b"", b"session-token:0", b"session-token:2", b"access-key:ASIAIOSFODNN7EXAMPLE"])
 def test_value_sealed_in_other_context_is_refused(context: bytes) -> None:
     """Another format or another place: a leaked stored secret is no token."""
     content = SEALER.open(sealed_in(TOKEN), b"session-token:1")
@@ -261,7 +262,7 @@ def test_largest_session_fits_into_token_limit() -> None:
     assert len(write_session(sized(length - 10), SEALER)) < TOKEN_LIMIT
 
 
-@pytest.mark.parametrize("session", [SESSION, USER_SESSION, FEDERATED_SESSION])
+@table("session", [SESSION, USER_SESSION, FEDERATED_SESSION])
 def test_token_has_requested_length(session: Session) -> None:
     """S-17: at least the requested length, and at most three more; compressed or not."""
     usual = len(write_session(session, SEALER))

@@ -11,6 +11,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.request import Call
 from iam_guard.testing import assert_allowed, assert_denied
+from tests.tables import table
 
 RITA = "arn:aws:iam::111122223333:user/rita"
 NONE_NEEDED = "arn:aws:iam::111122223333:user/nobody"
@@ -79,7 +80,7 @@ def test_failure_has_explanation(guard: Guard) -> None:
     assert "Nearest misses" in text
 
 
-@pytest.mark.parametrize(
+@table(
     ("expected", "words"),
     [
         ({}, "expected a denial, got Allowed"),
@@ -92,7 +93,7 @@ def test_allow_is_no_denial(expected: dict[str, Any], words: str) -> None:
         assert_denied(POLICIES, RITA, "docs:GetDocument", DOCUMENT, **expected)
 
 
-@pytest.mark.parametrize(
+@table(
     ("expected", "words"),
     [
         ({"outcome": Outcome.EXPLICITLY_DENIED}, "expected ExplicitlyDenied, got ImplicitlyDenied"),
@@ -122,9 +123,7 @@ def test_undecidable_request_is_no_denial(guard: Guard) -> None:
             assert_denied(decider, RITA, "GetDocument", DOCUMENT)
 
 
-@pytest.mark.parametrize(
-    "expected", [{"outcome": "Denied"}, {"outcome": "Allowed"}, {"by": "SCP"}, {"call": Call("1")}]
-)
+@table("expected", [{"outcome": "Denied"}, {"outcome": "Allowed"}, {"by": "SCP"}, {"call": Call("1")}])
 def test_invalid_expectation_is_an_error(expected: dict[str, Any]) -> None:
     """Neither a failure nor a pass."""
     with pytest.raises(InvalidInput):

@@ -20,6 +20,7 @@ from iam_guard.testing.case_files import buffered_lines
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry
 from iam_guard.testing.cases import decide_case, read_case
 from tests.oracle.generate import generate_case
+from tests.tables import table
 
 CASES = Path(__file__).parent.parent / "cases"
 
@@ -72,7 +73,7 @@ CASE: dict[str, Any] = {
 # --- hostile cases -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "answered"),
     [
         ('{"id": "\\ud800"}', "expected an object"),
@@ -93,7 +94,7 @@ def test_answer_is_printable(line: str, answered: str) -> None:
     f"{given['id']}".encode()
 
 
-@pytest.mark.parametrize(
+@table(
     ("changes", "words"),
     [
         ({"context": {"docs:Size": 1e400}}, "(at docs:Size)"),
@@ -142,7 +143,7 @@ class Arriving(BytesIO):
         return self.parts.pop(0) if self.parts else b""
 
 
-@pytest.mark.parametrize(
+@table(
     ("parts", "batches"),
     [
         ([], []),

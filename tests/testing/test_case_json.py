@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from iam_guard.testing import case_json
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
+from tests.tables import table
 
 POLICIES = (
     "{}",
@@ -130,7 +131,7 @@ def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sum(map(len, decoder._policies)) <= 100
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "problem"),
     [
         ('{"policies": {"a": 1, "a": 2}}', "expected a case as JSON object: the key `a` is repeated"),

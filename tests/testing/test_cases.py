@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from iam_guard.errors import IamGuardError, InvalidInput
 from iam_guard.testing.cases import decide_case, read_case
+from tests.tables import table
 
 ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}
 CASE: dict[str, Any] = {
@@ -41,12 +42,12 @@ def test_case_is_decided() -> None:
     assert decide_case(read_case(CASE)).outcome == "Allowed"
 
 
-@pytest.mark.parametrize("key", ["rule", "expected", "why"])
+@table("key", ["rule", "expected", "why"])
 def test_informational_members_are_ignored(key: str) -> None:
     assert decide_case(read_case({**CASE, key: "Allowed"})).allowed
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "value", "place"),
     [
         ("id", None, "/id"),
@@ -84,8 +85,8 @@ def test_error_names_place(path: str, value: object, place: str) -> None:
     assert refused.value.place == place
 
 
-@pytest.mark.parametrize("key", ["identity", "resource", "permissions_boundary", "session", "scps", "rcps"])
-@pytest.mark.parametrize("document", [5, "text", [], {"Statement": 5}, {"statement": []}, None])
+@table("key", ["identity", "resource", "permissions_boundary", "session", "scps", "rcps"])
+@table("document", [5, "text", [], {"Statement": 5}, {"statement": []}, None])
 def test_invalid_document_is_refused(key: str, document: object) -> None:
     """N-9: in any place; None is no policy unless a list is expected."""
     wrapped = [[document]] if key in ("scps", "rcps") else [document] if key in ("identity", "session") else document

@@ -27,6 +27,7 @@ from tests.oracle.context import read_request
 from tests.oracle.generate import generate_case
 from tests.oracle.language import Kind, read_document
 from tests.oracle.statements import statement_matches
+from tests.tables import table
 
 ANN = Principal.from_arn("arn:aws:iam::111122223333:user/ann")
 DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
@@ -153,7 +154,7 @@ def test_more_tests_never_cover_less(first: Any, more: Any) -> None:
     assert less.to_plain() == both.to_plain() == covered(*more, *first).to_plain()
 
 
-@pytest.mark.parametrize("shard", range(2))
+@table("shard", range(2))
 def test_never_true_agrees_with_oracle(shard: int) -> None:
     """The independent evaluator agrees for each statement of each suite: matched once, or never."""
     rng = random.Random(f"covered {shard}")

@@ -15,6 +15,7 @@ import pytest
 from iam_guard import RouteMap, Service
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.endpoints import Endpoint, check_handler_parameters, endpoint_row
+from tests.tables import table
 
 if TYPE_CHECKING:
     pass
@@ -107,7 +108,7 @@ def test_handler_guarded_from_outside_is_checked() -> None:
         routes.joined([endpoint_row("/{document_id}", ("GET",), "handler", declared(Decimal))])
 
 
-@pytest.mark.parametrize(
+@table(
     ("resource", "raw"),
     [
         ("object/{key}", ("name",)),

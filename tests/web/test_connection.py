@@ -13,6 +13,7 @@ from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.web.connection import Connection
+from tests.tables import table
 
 PROXIES = ("10.0.0.0/8", "2001:db8:ffff::/48")
 CALLER = "203.0.113.7"
@@ -32,8 +33,8 @@ def forwarded(*values: str) -> list[tuple[str, str]]:
 # --- callers without a trusted proxy ---
 
 
-@pytest.mark.parametrize("value", ["198.51.100.1", "10.0.0.9", "127.0.0.1", "", "nonsense", "10.0.0.1, 198.51.100.1"])
-@pytest.mark.parametrize("trusted", [(), PROXIES])
+@table("value", ["198.51.100.1", "10.0.0.9", "127.0.0.1", "", "nonsense", "10.0.0.1, 198.51.100.1"])
+@table("trusted", [(), PROXIES])
 def test_forwarding_headers_count_only_from_trusted_proxies(value: str, trusted: tuple[str, ...]) -> None:
     """A caller that connects directly can send any headers."""
     headers = [*forwarded(value), ("x-forwarded-proto", "https"), ("x-real-ip", value), ("forwarded", f"for={value}")]
@@ -51,7 +52,7 @@ def test_trusted_proxy_sets_only_x_forwarded_for() -> None:
 # --- callers behind a trusted proxy ---
 
 
-@pytest.mark.parametrize(
+@table(
     ("chain", "expected"),
     [
         pytest.param([CALLER], CALLER, id="one"),
@@ -80,7 +81,7 @@ def test_forwarding_chain_is_read_from_its_end(chain: list[str], expected: str) 
     assert facts(*forwarded(*chain)).source_ip == expected
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     ["", " ", ",", f"{CALLER},", "unknown", "_hidden", "unix:", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4:",
      "1.2.3.4:x",      "1.2.3.4:99999999", "[::1", "::1]", "[1.2.3.4", "[[::1]]", "::1:", "1.2.3.4/32",
@@ -109,7 +110,7 @@ def test_facts_never_raise(written: list[str], host: str) -> None:
 # --- the connection itself ---
 
 
-@pytest.mark.parametrize(
+@table(
     ("client", "expected"),
     [
         (None, None),
@@ -131,7 +132,7 @@ def test_ipv4_mapped_proxy_is_trusted() -> None:
     assert facts(*forwarded(CALLER), client=("::ffff:10.0.0.1", 1)).source_ip == CALLER
 
 
-@pytest.mark.parametrize(
+@table(
     ("scheme", "protocols", "secure"),
     [
         ("http", [], False),
@@ -175,7 +176,7 @@ def scope(**changes: Any) -> dict[str, Any]:
     return {"type": "http", "method": "GET", "path": "/a b/ü", "query_string": b"", "headers": [], **changes}
 
 
-@pytest.mark.parametrize(
+@table(
     ("changes", "raw_path", "query"),
     [
         ({"raw_path": b"/a%20b/%C3%BC"}, b"/a%20b/%C3%BC", b""),
@@ -202,7 +203,7 @@ def test_header_names_are_lower_case() -> None:
     assert Connection(Settings()).request(scope(headers=[(b"X-Api-Key", b"k")])).by_name == {b"x-api-key": (b"k",)}
 
 
-@pytest.mark.parametrize("path", [b"/%ff", b"/\xff", b"/%C3", b"/%ed%a0%80"])
+@table("path", [b"/%ff", b"/\xff", b"/%C3", b"/%ed%a0%80"])
 def test_path_with_invalid_utf8_is_rejected(path: bytes) -> None:
     """Servers decode such a path differently."""
     with pytest.raises(MalformedRequest):

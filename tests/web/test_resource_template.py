@@ -14,6 +14,7 @@ from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.web.resource_template import ResourceTemplate
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 SETTINGS = Settings()
@@ -27,7 +28,7 @@ class Several(Enum):
     ONE = ("7", "8")
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "parameters", "arn"),
     [
         ("document/{id}", {"id": "7"}, "arn:aws:docs:us-east-1:111122223333:document/7"),
@@ -52,14 +53,14 @@ def test_template_returns_the_arn_of_the_parameters(text: str, parameters: dict[
     assert ResourceTemplate(text, service="docs").fill(parameters, ADA, SETTINGS) == arn
 
 
-@pytest.mark.parametrize("value", [None, [], ["7"], {"7": 1}, {"7"}, ("7",), b"7", Several.ONE])
+@table("value", [None, [], ["7"], {"7": 1}, {"7"}, ("7",), b"7", Several.ONE])
 def test_missing_or_collection_value_is_rejected(value: object) -> None:
     """Python has a string for each of them, which names no resource."""
     with pytest.raises(InvalidInput, match="expected one value"):
         ResourceTemplate("document/{id}", service="docs").fill({"id": value}, ADA, SETTINGS)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     ["", "document/*", "document/{}", "document/{a b}", "document/{id", "doc?", "arn:aws:docs", "arn:aws:docs:::"],
 )
@@ -91,7 +92,7 @@ def test_value_cannot_move_arn_field_boundaries(tenant: str, document: str) -> N
     assert arn.split(":", 5) == ["arn", "aws", "docs", "eu-1", tenant, f"document/{document}"]
 
 
-@pytest.mark.parametrize("name", ["account", "region", "partition"])
+@table("name", ["account", "region", "partition"])
 def test_caller_cannot_set_omitted_fields_of_short_template(name: str) -> None:
     """A parameter of that name does not change the account or the region of the resource."""
     template = ResourceTemplate("document/{id}", service="docs")

@@ -24,6 +24,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CurrentCall, current_call, serving
 from iam_guard.web.requirement import Concealed
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 RITA = Principal.from_arn("arn:aws:iam::111122223333:user/rita")
@@ -203,7 +204,7 @@ def test_requires_takes_the_complete_action_name(call: CurrentCall) -> None:
             requires(wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["", "Docs", "do cs", "docs:", "*"])
+@table("name", ["", "Docs", "do cs", "docs:", "*"])
 def test_invalid_service_prefix_is_rejected(name: str) -> None:
     """G-60."""
     with pytest.raises(ConfigurationError):

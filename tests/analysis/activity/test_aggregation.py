@@ -28,6 +28,7 @@ from tests.analysis.activity.records import (
     session,
     user,
 )
+from tests.tables import table
 
 SESSION = f"arn:aws:sts::{ACME}:assumed-role/auditor/carol"
 FEDERATED = {
@@ -56,7 +57,7 @@ def counted(activity: Activity) -> int:
     return sum(action.allowed.count + action.denied.count for action in activity.actions.values())
 
 
-@pytest.mark.parametrize(
+@table(
     ("principal", "count", "kind"),
     [
         (RITA, 2, "user"),  # and whom she federates
@@ -77,7 +78,7 @@ def test_records_of_principal_are_counted(principal: str, count: int, kind: str)
     assert sum(activity.callers.values()) == count
 
 
-@pytest.mark.parametrize(
+@table(
     "name",
     [
         "",
@@ -142,7 +143,7 @@ def test_period_excludes_its_end() -> None:
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@table(
     ("record", "gap"),
     [
         (own("audit_segment"), None),
@@ -185,7 +186,7 @@ def test_unknown_trail_records_make_it_incomplete() -> None:
     assert (activity.is_complete, activity.unknown) == (False, {"audit_novelty": 1})
 
 
-@pytest.mark.parametrize(("begins", "is_reported"), [(10, True), (11, False)])
+@table(("begins", "is_reported"), [(10, True), (11, False)])
 def test_old_retention_is_no_gap(begins: int, is_reported: bool) -> None:
     """If the shard has lines after the dropped ones and before the period, the period is complete."""
     first = decided(shard="s-1", sequence=begins)
@@ -194,7 +195,7 @@ def test_old_retention_is_no_gap(begins: int, is_reported: bool) -> None:
     assert aggregate_activity([first, dropped], RITA).gaps
 
 
-@pytest.mark.parametrize("listed", ["redacted", "truncated", "dropped", "pseudonymised"])
+@table("listed", ["redacted", "truncated", "dropped", "pseudonymised"])
 def test_altered_members_are_not_used(listed: str) -> None:
     """A record without its action or resource is unreadable, one without its caller unattributed."""
     records = [
@@ -207,20 +208,20 @@ def test_altered_members_are_not_used(listed: str) -> None:
     assert (activity.unattributed, counted(activity), activity.is_complete) == (1, 1, False)
 
 
-@pytest.mark.parametrize("place", ["/userIdentity/userName", "/userIdentity/accessKeyId", "/userIdentity/credentialId"])
+@table("place", ["/userIdentity/userName", "/userIdentity/accessKeyId", "/userIdentity/credentialId"])
 def test_altered_unneeded_members_are_ignored(place: str) -> None:
     """For example the name of a user whose ARN is present."""
     activity = aggregate_activity([decided(pseudonymised=[place])], RITA)
     assert (activity.unattributed, counted(activity), activity.is_complete) == (0, 1, True)
 
 
-@pytest.mark.parametrize("place", ["/userIdentity/sessionContext", "/userIdentity/sessionContext/sessionIssuer/arn"])
+@table("place", ["/userIdentity/sessionContext", "/userIdentity/sessionContext/sessionIssuer/arn"])
 def test_session_without_role_is_unattributed(place: str) -> None:
     activity = aggregate_activity([decided(who=session(), dropped=[place])], ROLE)
     assert (activity.unattributed, activity.is_complete) == (1, False)
 
 
-@pytest.mark.parametrize("place", ["/iamGuard/reasons", "/iamGuard/reasons/0/effect", "/iamGuard/reasons/0/policyType"])
+@table("place", ["/iamGuard/reasons", "/iamGuard/reasons/0/effect", "/iamGuard/reasons/0/policyType"])
 def test_altered_grant_source_is_unreadable(place: str) -> None:
     """A mask must not be taken for the policy of the resource."""
     reasons = [{"policyType": "[redacted]", "effect": "Allow"}]
@@ -229,7 +230,7 @@ def test_altered_grant_source_is_unreadable(place: str) -> None:
     assert aggregate_activity([decided(redacted=["/iamGuard/reasons/0/policy"])], RITA).is_complete
 
 
-@pytest.mark.parametrize(
+@table(
     ("record", "problem"),
     [
         (decided("docs:Get*"), "no policy can name the action"),
@@ -245,7 +246,7 @@ def test_malformed_records_are_counted(record: dict[str, Any], problem: str) -> 
     assert (activity.unreadable, counted(activity)) == ({problem: 1}, 0)
 
 
-@pytest.mark.parametrize(
+@table(
     "record",
     [
         {},
@@ -300,7 +301,7 @@ def counts(activity: Activity, action: str = "iam:getuser") -> tuple[int, int, i
     return found.allowed.count, found.denied.count, found.refused.count
 
 
-@pytest.mark.parametrize("is_later", [True, False])
+@table("is_later", [True, False])
 def test_rejected_request_is_attempt_not_use(is_later: bool) -> None:
     """The record that reports the rejection may be in another file, which is read first."""
     late = gotten("e2", time="2026-11-25T12:00:00Z")

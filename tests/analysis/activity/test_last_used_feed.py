@@ -41,6 +41,7 @@ from tests.analysis.activity.records import (
 )
 from tests.audit.trails import KEY, RING
 from tests.serving import serving
+from tests.tables import table
 
 ADMIN = ("AKIAADMINKEY00000001", "admin-secret")
 ROBOT = "robotexamplesecret0123456789abcdefghijklmnop"
@@ -87,7 +88,7 @@ class RecordingStore:
 # --- from a record to uses -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("record", "uses"),
     [
         (decided(), [ServiceUse(RITA_ID, "docs", "Get", NOON, "us-east-1")]),

@@ -23,6 +23,7 @@ from tests.analysis.activity.records import (
     session,
     user,
 )
+from tests.tables import table
 
 docs = Catalogue("docs")
 for name, template in {"Get": "document/{id}", "Put": "document/{id}", "List": "*"}.items():
@@ -68,7 +69,7 @@ def test_actions_with_same_resources_share_statement() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "resources"),
     [
         (Generalization(), [document("*")]),
@@ -227,7 +228,7 @@ def test_long_notes_are_cut() -> None:
     assert note.endswith("and 10 more")
 
 
-@pytest.mark.parametrize("name", [f"arn:aws:iam::{ACME}:root", "mailer.example.com"])
+@table("name", [f"arn:aws:iam::{ACME}:root", "mailer.example.com"])
 def test_principal_without_policies_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="expected a user or a role"):
         generated_policy(who=name)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iam_guard.analysis.activity import ArnTemplates
 from iam_guard.model.catalogue import Catalogue
 from tests.analysis.activity.records import ACME
+from tests.tables import table
 
 docs = Catalogue("docs")
 for name, template in [
@@ -25,7 +24,7 @@ TEMPLATES = ArnTemplates([docs])
 HEAD = f"arn:aws:docs:us-east-1:{ACME}:"
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "arn", "pattern"),
     [
         ("docs:Get", f"{HEAD}document/7", f"{HEAD}document/*"),

@@ -15,6 +15,7 @@ from iam_guard.analysis.lint.sources import sources_of_text
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.finding_codes import LEVELS
 from iam_guard.web.service import Service
+from tests.tables import table
 
 DOCUMENT = "arn:aws:docs:*:111122223333:document/7"
 
@@ -63,7 +64,7 @@ ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 PASS = "iam:PassRole"
 
 
-@pytest.mark.parametrize(
+@table(
     ("code", "statements"),
     [
         ("INVALID_SERVICE_IN_ACTION", [statement(Action="dogs:GetDocument")]),
@@ -117,7 +118,7 @@ def test_code_is_found(code: str, statements: list[dict[str, Any]]) -> None:
     assert code in codes(found(*statements))
 
 
-@pytest.mark.parametrize(
+@table(
     "statements",
     [
         [statement(Action="docs:FindDocument", Resource="arn:aws:docs:*:*:anything/7")],  # a loader finds it
@@ -171,7 +172,7 @@ def test_rules_of_resource_based_policies() -> None:
     assert codes(found(statement(Principal="*"), type=kind)) == ["ALLOW_EVERYBODY"]
 
 
-@pytest.mark.parametrize("type", [PolicyType.SCP, PolicyType.BOUNDARY, PolicyType.SESSION])
+@table("type", [PolicyType.SCP, PolicyType.BOUNDARY, PolicyType.SESSION])
 def test_limiting_policy_may_allow_everything(type: PolicyType) -> None:
     """`FullAWSAccess` grants nothing."""
     assert found(ALLOW_ALL, type=type) == []
@@ -206,7 +207,7 @@ def test_findings_below_level_are_not_reported() -> None:
         assert set(codes(found(*statements, linter=linter))) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("ignore", "is_reported"),
     [
         ("ALLOW_EVERYTHING", False),

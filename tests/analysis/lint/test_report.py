@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from iam_guard.analysis.lint.linter import Linter, LintFinding
 from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
 from iam_guard.analysis.lint.sources import sources_of_text
+from tests.tables import table
 
 TEXT = '{"Version": "2012-10-17",\n "Statement": {"Effect": "Allow", "Action": "iam:GetUsr", "Resource": "*"}}'
 
@@ -81,7 +80,7 @@ def test_sarif_has_rules_and_places() -> None:
     assert place["artifactLocation"]["uri"] == "policies/a%2Cb.json"  # a file's name is no URI yet
 
 
-@pytest.mark.parametrize("line", [0, 99])
+@table("line", [0, 99])
 def test_place_outside_of_text_has_no_excerpt(line: int) -> None:
     """The finding is reported."""
     [finding] = findings()

@@ -10,6 +10,7 @@ from iam_guard.analysis.lint.linter import Linter, LintFinding
 from iam_guard.analysis.lint.sources import guess_type, read_sources, sources_of_text
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
+from tests.tables import table
 
 SEED = """version: 1
 organization:
@@ -133,7 +134,7 @@ def test_policy_test_files_without_policies_are_valid() -> None:
     assert linted(wrong.replace("error", "Allowed")) != []
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "name", "line"),
     [
         ('{"Version": "2012-10-17",\n "Statement": [}', "x.json", 2),
@@ -167,7 +168,7 @@ def test_text_in_block_has_exact_places() -> None:
     assert places(linted(text, "x.yaml")) == [(7, 24, "JSON_SYNTAX_ERROR")]
 
 
-@pytest.mark.parametrize(
+@table(
     ("statement", "type"),
     [
         ({"Action": "s3:Get"}, PolicyType.IDENTITY),

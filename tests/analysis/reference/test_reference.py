@@ -15,6 +15,7 @@ from iam_guard.api.sts.operations import STS
 from iam_guard.errors import InvalidInput
 from iam_guard.model.reference import AccessLevel, ServiceReference
 from iam_guard.web.service import Service
+from tests.tables import table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -39,7 +40,7 @@ def declared() -> ServiceReference:
     return docs.reference()
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "text"),
     [
         ("docs.json", reference_json([declared()])),
@@ -108,7 +109,7 @@ def test_aws_file_is_read() -> None:
     assert s3.keys_of(s3.actions[1]) == {"s3:TlsVersion"}
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         *("", "[", "7", '"text"', "{}", '{"Name": ""}', '{"Name": 7}', '{"Name": "s3", "Actions": {}}'),

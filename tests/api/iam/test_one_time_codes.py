@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import pytest
-
 from iam_guard.api.iam.one_time_codes import (
     CODE_WINDOW,
     PAIR_WINDOW,
@@ -18,6 +16,7 @@ from iam_guard.api.iam.one_time_codes import (
 )
 from iam_guard.store.sealing import Sealer, new_key
 from tests.api.iam.mfa_parts import code_at
+from tests.tables import table
 
 SEALER = Sealer([new_key()])
 SERIAL = "arn:aws:iam::111122223333:mfa/phone"
@@ -36,7 +35,7 @@ def code(offset: int) -> str:
     return code_at(SEED, STEP + offset)
 
 
-@pytest.mark.parametrize(
+@table(
     ("now", "expected"),
     [
         (59, "287082"),
@@ -53,14 +52,14 @@ def test_rfc_6238_codes_are_verified(now: int, expected: str) -> None:
     assert check_code(device(), f"{(int(expected) + 1) % 10**6:06}", now, SEALER) is None
 
 
-@pytest.mark.parametrize("offset", range(-CODE_WINDOW - 2, CODE_WINDOW + 3))
+@table("offset", range(-CODE_WINDOW - 2, CODE_WINDOW + 3))
 def test_code_is_accepted_within_one_step(offset: int) -> None:
     """Neither older nor later."""
     found = check_code(device(), code(offset), NOW, SEALER)
     assert found == (STEP + offset if abs(offset) <= CODE_WINDOW else None)
 
 
-@pytest.mark.parametrize("drift", [-15, 4, 20])
+@table("drift", [-15, 4, 20])
 def test_code_window_follows_the_drift(drift: int) -> None:
     """The window moves with the device's clock."""
     row = device(drift=drift)
@@ -76,14 +75,14 @@ def test_code_is_accepted_once() -> None:
     assert check_code(row, code(1), NOW, SEALER) == STEP + 1
 
 
-@pytest.mark.parametrize("wrong", ["", "0", "abcdef", "١٢٣٤٥٦", code(0) + "0", " " + code(0)])
+@table("wrong", ["", "0", "abcdef", "١٢٣٤٥٦", code(0) + "0", " " + code(0)])
 def test_malformed_codes_are_wrong(wrong: str) -> None:
     """Without an exception."""
     assert check_code(device(), wrong, NOW, SEALER) is None
     assert check_pair(device(), (wrong, code(1)), NOW, SEALER) is None
 
 
-@pytest.mark.parametrize("first", [-PAIR_WINDOW - 1, -PAIR_WINDOW, -5, -1, 0, 5, PAIR_WINDOW, PAIR_WINDOW + 1])
+@table("first", [-PAIR_WINDOW - 1, -PAIR_WINDOW, -5, -1, 0, 5, PAIR_WINDOW, PAIR_WINDOW + 1])
 def test_consecutive_codes_are_accepted_with_drift(first: int) -> None:
     """Up to minutes away."""
     found = check_pair(device(), (code(first), code(first + 1)), NOW, SEALER)
@@ -94,15 +93,13 @@ def test_consecutive_codes_are_accepted_with_drift(first: int) -> None:
         assert found.step == STEP + first + 1
 
 
-@pytest.mark.parametrize(
-    "codes", [(0, 0), (1, 0), (0, 2), (0, -1)], ids=["the same", "backwards", "with a gap", "before"]
-)
+@table("codes", [(0, 0), (1, 0), (0, 2), (0, -1)], ids=["the same", "backwards", "with a gap", "before"])
 def test_nonconsecutive_codes_are_rejected(codes: tuple[int, int]) -> None:
     """Two codes that were observed once don't suffice."""
     assert check_pair(device(), (code(codes[0]), code(codes[1])), NOW, SEALER) is None
 
 
-@pytest.mark.parametrize(("later", "drift"), [(-5, -5), (-4, -4), (-3, 0), (0, 0), (1, 0), (2, 2), (9, 9)])
+@table(("later", "drift"), [(-5, -5), (-4, -4), (-3, 0), (0, 0), (1, 0), (2, 2), (9, 9)])
 def test_slow_typing_is_no_drift(later: int, drift: int) -> None:
     """Codes that are a minute old don't mean that the clock is late."""
     found = check_pair(device(), (code(later - 1), code(later)), NOW, SEALER)

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from iam_guard.api.iam import passwords
 from iam_guard.api.iam.passwords import matches_any, matches_digest, password_digest
 from iam_guard.errors import StoreUnavailable
+from tests.tables import table
 
 
 def test_digest_matches_only_its_password() -> None:
@@ -49,7 +50,7 @@ def test_digest_with_other_cost_is_still_compared() -> None:
         assert matches_any(password, digest, []) is False
 
 
-@pytest.mark.parametrize("damaged", ["", "$argon2id$", "plain", "$argon2i$v=19$m=64,t=1,p=1$MDAwMA$MDAwMA"])
+@table("damaged", ["", "$argon2id$", "plain", "$argon2i$v=19$m=64,t=1,p=1$MDAwMA$MDAwMA"])
 def test_damaged_digest_raises_store_unavailable(damaged: str) -> None:
     """It never matches."""
     for ask in (

@@ -20,6 +20,7 @@ from iam_guard.api.iam.pem_certificates import (
 )
 from iam_guard.api.service_errors import KeyPairMismatch, MalformedCertificate
 from tests.api.iam.certificate_parts import TODAY, certificate_pem, key_of, private_pem, rsa_key
+from tests.tables import table
 
 
 def test_certificate_is_normalized() -> None:
@@ -36,7 +37,7 @@ def test_private_key_in_the_same_file_is_dropped() -> None:
         assert "PRIVATE" not in in_pem(read_certificates(text))
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "",
@@ -69,7 +70,7 @@ def test_certificate_with_unknown_key_kind_is_rejected() -> None:
         read_certificate("\n".join([lines[0], other, lines[-1]]))
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "sentence"),
     [
         (private_pem("leaf", b"password"), "the body is encrypted"),
@@ -121,7 +122,7 @@ def test_issuer_name_without_signature_is_rejected() -> None:
         require_chain(leaf, [impostor])
 
 
-@pytest.mark.parametrize(("begins", "ends", "expected"), [(-2, 2, True), (1, 2, False), (-2, -1, False)])
+@table(("begins", "ends", "expected"), [(-2, 2, True), (1, 2, False), (-2, -1, False)])
 def test_certificate_validity_period_is_checked(begins: int, ends: int, expected: bool) -> None:
     """Neither before nor after."""
     assert (

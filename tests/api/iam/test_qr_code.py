@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import pytest
-
 from iam_guard.api.iam.one_time_codes import new_seed
 from iam_guard.api.iam.qr_code import ISSUER, provisioning_uri, qr_code
+from tests.tables import table
 
 
-@pytest.mark.parametrize("device", ["phone", "jane+1=a,b.c@d-e", "x" * 226])
+@table("device", ["phone", "jane+1=a,b.c@d-e", "x" * 226])
 def test_uri_has_label_secret_and_issuer(device: str) -> None:
     """For every device name."""
     seed = new_seed()
@@ -20,7 +19,7 @@ def test_uri_has_label_secret_and_issuer(device: str) -> None:
     assert parse_qs(parts.query) == {"secret": [seed], "issuer": [ISSUER]}
 
 
-@pytest.mark.parametrize("text", ["short", "x" * 500])
+@table("text", ["short", "x" * 500])
 def test_qr_code_is_a_png(text: str) -> None:
     """A PNG, from its first bytes to its last."""
     picture = qr_code(text)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from iam_guard.api.iam.saml_metadata import MAX_ELEMENTS, MAX_LEVELS, read_metadata
 from iam_guard.errors import InvalidInput
 from tests.api.iam.identity_parts import certificate, metadata
+from tests.tables import table
 
 
 def shown(der: bytes) -> str:
@@ -26,7 +27,7 @@ def test_metadata_has_entity_id_and_certificate() -> None:
     assert found.valid_until is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "expected"),
     [
         ("2040-02-03T04:05:06Z", datetime(2040, 2, 3, 4, 5, 6, tzinfo=UTC)),
@@ -40,7 +41,7 @@ def test_metadata_has_its_validity(text: str, expected: datetime) -> None:
     assert read_metadata(metadata(attributes=f'validUntil="{text}"')).valid_until == expected.timestamp()
 
 
-@pytest.mark.parametrize(
+@table(
     "text", ["", "soon", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1969-12-31T23:59:59Z", "9" * 400]
 )
 def test_invalid_validity_is_rejected(text: str) -> None:
@@ -87,7 +88,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("document", "reason"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+@table(("document", "reason"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_invalid_metadata_is_rejected(document: str, reason: str) -> None:
     """With one error; no entity is ever resolved."""
     with pytest.raises(InvalidInput, match=f"^Could not parse metadata: .*{reason}"):

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from iam_guard.api.protocol.audit_fields import MASKED_IN_INPUTS, SECRET, audited_input, audited_output
 from iam_guard.api.protocol.service_model import Operation, Shape, load_api
 from iam_guard.audit.record.privacy import MASK
 from iam_guard.model.own_services import SERVED
+from tests.tables import table
 
 OPERATIONS = {f"{service}:{name}": each for service in SERVED for name, each in load_api(service).operations.items()}
 
@@ -80,7 +79,7 @@ def test_members_with_secret_names_are_masked_or_reviewed() -> None:
     assert found - SECRET - HARMLESS == set()
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@table("name", OPERATIONS)
 def test_secrets_of_all_operations_are_masked(name: str) -> None:
     """Sensitive members, blobs and the table's names, at any depth."""
     operation: Operation = OPERATIONS[name]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-import pytest
-
 from iam_guard import errors
 from iam_guard.api.protocol.dispatch import codec_of
 from iam_guard.api.protocol.protocol_errors import MalformedQuery, ValidationFailure
 from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received
+from tests.tables import table
 
 SAID: list[tuple[Callable[[str], errors.IamGuardError], dict[str, tuple[str, int]]]] = [
     (
@@ -50,7 +49,7 @@ SAID: list[tuple[Callable[[str], errors.IamGuardError], dict[str, tuple[str, int
 ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("make", "service", "code", "status"),
     [(make, service, *said) for make, services in SAID for service, said in services.items()],
 )
@@ -70,7 +69,7 @@ def test_validation_failure_has_required_members() -> None:
     assert json.loads(answer.body) == {"message": "x", "reason": "fieldValidationFailed"}
 
 
-@pytest.mark.parametrize("service", MODELS)
+@table("service", MODELS)
 def test_internal_errors_have_a_general_message(service: str) -> None:
     """What happened inside stays inside."""
     for error in (errors.ConfigurationError("secret one"), errors.StoreUnavailable("secret two")):

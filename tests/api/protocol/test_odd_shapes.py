@@ -16,6 +16,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received_by, sent_by
 from tests.api.protocol.generate import Maker
+from tests.tables import table
 
 PROTOCOLS = ("query", "json", "rest-json")
 TIMES = ("iso8601", "rfc822", "unixtimestamp")
@@ -80,7 +81,7 @@ def without_empty_flat(value: Parameters) -> dict[str, Any]:
     return {name: each for name, each in value.items() if name not in flat or each}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@table("protocol", PROTOCOLS)
 def test_unusual_shapes_are_parsed(protocol: str) -> None:
     """As botocore serializes them."""
     codec, model = both(protocol)
@@ -90,7 +91,7 @@ def test_unusual_shapes_are_parsed(protocol: str) -> None:
         assert codec.parse(sent_by(model, "Try", parameters)).parameters == parameters
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@table("protocol", PROTOCOLS)
 def test_unusual_shapes_are_serialized(protocol: str) -> None:
     """As botocore parses them."""
     codec, model = both(protocol)
@@ -102,8 +103,8 @@ def test_unusual_shapes_are_serialized(protocol: str) -> None:
         assert parsed == result
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@table("protocol", PROTOCOLS)
+@table("value", [float("inf"), float("-inf"), float("nan")])
 def test_nan_and_infinity_have_names(protocol: str, value: float) -> None:
     """As in the protocols, never as bare JSON."""
     codec, model = both(protocol)
@@ -114,7 +115,7 @@ def test_nan_and_infinity_have_names(protocol: str, value: float) -> None:
     assert (b'"' + word + b'"' if protocol != "query" else b">" + word + b"<") in body
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@table("protocol", PROTOCOLS)
 def test_microseconds_survive(protocol: str) -> None:
     """If the format has them."""
     codec, model = both(protocol)
@@ -125,8 +126,8 @@ def test_microseconds_survive(protocol: str) -> None:
     assert {name: parsed[name] for name in result} == result
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize(
+@table("protocol", PROTOCOLS)
+@table(
     "result",
     [
         {"Unknown": 1},

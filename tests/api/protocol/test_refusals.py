@@ -24,6 +24,7 @@ from iam_guard.api.protocol.validation import validate
 from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received, request, sent, service_model
 from tests.api.protocol.generate import ATTACKS, Maker
+from tests.tables import table
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 TARGET = "AWSOrganizationsV20161128."
@@ -49,7 +50,7 @@ def refused(service: str, wire_request: WireRequest) -> WireFault:
 # --- query --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "fault", "expected"),
     [
         ("", MissingAction, "Missing Action"),
@@ -132,7 +133,7 @@ def test_huge_list_index_uses_no_memory() -> None:
 # --- json ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "expected"),
     [
         ("[]", "a JSON object"),
@@ -168,13 +169,13 @@ def test_malformed_json_is_rejected(body: str | bytes, expected: str) -> None:
     assert (answer.status, json.loads(answer.body)["__type"]) == (400, "SerializationException")
 
 
-@pytest.mark.parametrize("body", ['{"MaxResults": 1.0}', '{"MaxResults": "1"}', '{"MaxResults": true}'])
+@table("body", ['{"MaxResults": 1.0}', '{"MaxResults": "1"}', '{"MaxResults": true}'])
 def test_integer_rejects_other_types(body: str) -> None:
     """No fraction, no text, no boolean."""
     assert "an integer" in refused("organizations", target(f"{TARGET}ListAccounts", body)).message
 
 
-@pytest.mark.parametrize("name", ["", "Nope", "ListRoots", f"{TARGET}Nope", "Other.ListRoots", f"x{TARGET}ListRoots"])
+@table("name", ["", "Nope", "ListRoots", f"{TARGET}Nope", "Other.ListRoots", f"x{TARGET}ListRoots"])
 def test_unknown_target_is_rejected(name: str) -> None:
     """By prefix or name."""
     error = refused("organizations", target(name))
@@ -197,7 +198,7 @@ def test_json_requires_its_method_and_content_type() -> None:
 # --- rest-json ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path"),
     [
         ("GET", "/"),
@@ -224,7 +225,7 @@ def test_encoded_slash_is_part_of_a_name() -> None:
     assert call.parameters == {"resourceArn": "arn:aws:x/../a+b"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("wire_request", "fault"),
     [
         (request("GET", "/analyzer", "maxResults=ten"), MalformedBody),
@@ -253,8 +254,8 @@ def test_body_does_not_override_the_path() -> None:
 # --- attacks ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", MODELS)
-@pytest.mark.parametrize("text", [each for each in ATTACKS if each.strip()])
+@table("service", MODELS)
+@table("text", [each for each in ATTACKS if each.strip()])
 def test_error_message_is_escaped(service: str, text: str) -> None:
     """Whatever a message quotes is neither markup nor another member."""
     answer = codec_of(service).error_response(errors.AccessDenied(text), text)
@@ -263,7 +264,7 @@ def test_error_message_is_escaped(service: str, text: str) -> None:
     assert error["Code"].startswith("AccessDenied")
 
 
-@pytest.mark.parametrize("character", ["\x00", "\x08", "\x1f", "\ud800", "\ufffe", "\uffff"])
+@table("character", ["\x00", "\x08", "\x1f", "\ud800", "\ufffe", "\uffff"])
 def test_invalid_xml_characters_are_replaced(character: str) -> None:
     """One odd name does not make a list unreadable."""
     codec = codec_of("iam")
@@ -273,7 +274,7 @@ def test_invalid_xml_characters_are_replaced(character: str) -> None:
     assert [node.text for node in root.iter() if node.text] == ["a\ufffdb", "false", "r"]
 
 
-@pytest.mark.parametrize("service", ["organizations", "accessanalyzer"])
+@table("service", ["organizations", "accessanalyzer"])
 def test_lone_surrogates_are_replaced(service: str) -> None:
     """A half surrogate does not end in a traceback."""
     answer = codec_of(service).error_response(errors.AccessDenied("a\ud800b"), "r")
@@ -291,7 +292,7 @@ def test_representations_show_nothing_secret() -> None:
     assert "hunter2" not in repr(codec.response(codec.api.operations["CreateAccessKey"], key, "r"))
 
 
-@pytest.mark.parametrize("service", MODELS)
+@table("service", MODELS)
 def test_random_bytes_raise_only_our_errors(service: str) -> None:
     """Requests of all operations, with bytes changed, cut or repeated."""
     dice = random.Random(service)

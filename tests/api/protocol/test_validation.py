@@ -12,6 +12,7 @@ from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.service_model import Shape, load_api
 from iam_guard.api.protocol.validation import MAX_FAILURES, validate
 from iam_guard.model.own_services import MODELS
+from tests.tables import table
 
 NAME = r"Member must satisfy regular expression pattern: [\w+=,.@-]+"
 TAG = r"Member must satisfy regular expression pattern: [\p{L}\p{Z}\p{N}_.:/=+\-@]*"
@@ -23,7 +24,7 @@ def failure(service: str, operation: str, parameters: dict[str, Any]) -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize(
+@table(
     ("operation", "parameters", "violation"),
     [
         ("CreateUser", {}, "Value null at 'userName' failed to satisfy constraint: Member must not be null"),
@@ -90,7 +91,7 @@ def test_sensitive_values_are_not_quoted() -> None:
     assert "hunter2" not in violation
 
 
-@pytest.mark.parametrize(
+@table(
     ("service", "operation", "member", "others"),
     [
         ("iam", "EnableMFADevice", "AuthenticationCode1", {"UserName": "u", "SerialNumber": "s" * 9}),
@@ -122,7 +123,7 @@ def patterns_of(shape: Shape, seen: set[str]) -> set[str]:
     return own.union(*(patterns_of(part, seen) for part in parts))
 
 
-@pytest.mark.parametrize("service", MODELS)
+@table("service", MODELS)
 def test_all_patterns_of_the_models_compile(service: str) -> None:
     """Java's expressions, without a warning."""
     seen: set[str] = set()
@@ -134,7 +135,7 @@ def test_all_patterns_of_the_models_compile(service: str) -> None:
         assert all(compiled(pattern).fullmatch("\x00") is None or "\\S" in pattern for pattern in patterns)
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "value", "expected"),
     [
         (r"[\w]+", "a_1", True),

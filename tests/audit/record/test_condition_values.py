@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from iam_guard.audit.record.condition_values import (
     MAX_CHARACTERS,
     MAX_KEYS,
@@ -19,6 +17,7 @@ from iam_guard.audit.record.redaction import MAX_LINE
 from iam_guard.evaluation.authorizer import compile_policies
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import UNREADABLE, AccessRequest, KeysRead
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada", tags={"team": "red"})
 RESOURCE = "arn:aws:docs:us-east-1:111122223333:document/7"
@@ -66,7 +65,7 @@ def test_key_with_failing_callable_is_recorded_as_withheld() -> None:
     assert serialized(request.read, ListedKeys(["*"])) == {"conditions": [{"key": "docs:owner", "withheld": True}]}
 
 
-@pytest.mark.parametrize(
+@table(
     ("key", "patterns", "is_recorded"),
     [
         ("aws:sourceip", ["aws:*"], True),

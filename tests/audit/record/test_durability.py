@@ -24,6 +24,7 @@ from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call
 from tests.audit.pipelines import facts_in, ids_in, pipeline_in
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada", userid="AIDAEXAMPLEADA0000001")
 DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
@@ -55,7 +56,7 @@ def test_decision_of_recorded_parts_is_guaranteed() -> None:
     assert recorded().is_guaranteed(other, CALL)
 
 
-@pytest.mark.parametrize(
+@table(
     "decision",
     [
         allow(principal=replace(ADA)),
@@ -70,14 +71,14 @@ def test_decision_with_new_parts_is_not_guaranteed(decision: Decision) -> None:
     assert not recorded().is_guaranteed(decision, CALL)
 
 
-@pytest.mark.parametrize("name", ["request_id", "region", "method", "path", "host", "source_ip", "user_agent"])
-@pytest.mark.parametrize("value", [7, b"x", object(), ["x"], type("Text", (str,), {})("x")])
+@table("name", ["request_id", "region", "method", "path", "host", "source_ip", "user_agent"])
+@table("value", [7, b"x", object(), ["x"], type("Text", (str,), {})("x")])
 def test_call_with_non_string_fact_is_not_guaranteed(name: str, value: Any) -> None:
     facts = {**CALL._asdict(), name: value}
     assert not recorded().is_guaranteed(allow(), Call(**facts))
 
 
-@pytest.mark.parametrize("name", ["request_id", "region"])
+@table("name", ["request_id", "region"])
 def test_call_without_required_fact_is_not_guaranteed(name: str) -> None:
     assert not recorded().is_guaranteed(allow(), Call(**{**CALL._asdict(), name: None}))
 

@@ -21,6 +21,7 @@ from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call
+from tests.tables import table
 
 Decide = Callable[..., Decision]
 
@@ -197,10 +198,8 @@ def _with(**changes: Any) -> Decision:
     return replace(PLAIN, request=replace(PLAIN.request, **changes))
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(
-    "text", ["igk_hunter2", f"Bearer {KEY}", "x token=hunter2", KEY, "\ud800", "x" * 5000, "", "é?x"]
-)
+@table("place", PLACES)
+@table("text", ["igk_hunter2", f"Bearer {KEY}", "x token=hunter2", KEY, "\ud800", "x" * 5000, "", "é?x"])
 def test_one_unusual_string_gives_the_records_line(place: str, text: str) -> None:
     """A string that is masked or truncated in the record is treated the same in the line."""
     agree(*planted(place, text))
@@ -234,7 +233,7 @@ def test_secret_split_between_two_fields_gives_the_records_line(first: str, deci
         agree(decide(resource=first), call._replace(request_id=second))
 
 
-@pytest.mark.parametrize("count", [0, 1, MAX_REASONS, MAX_REASONS + 1])
+@table("count", [0, 1, MAX_REASONS, MAX_REASONS + 1])
 def test_any_number_of_reasons_gives_the_records_line(count: int) -> None:
     """Surplus reasons are counted in both."""
     agree(replace(PLAIN, reasons=PLAIN.reasons * count), CALL)
@@ -340,7 +339,7 @@ def test_part_cache_has_a_maximum_size(call: Call, monkeypatch: pytest.MonkeyPat
     assert len(cache._parts) <= 10
 
 
-@pytest.mark.parametrize("text", ["igk_hunter2", KEY, "Bearer hunter2", "\ud800", "- " * 3000])
+@table("text", ["igk_hunter2", KEY, "Bearer hunter2", "\ud800", "- " * 3000])
 def test_long_or_suspicious_part_is_not_cached(text: str) -> None:
     """It must be masked or truncated each time."""
     cache: line._PartCache[str] = line._PartCache(lambda thing: {"x": thing})

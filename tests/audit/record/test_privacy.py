@@ -32,6 +32,7 @@ from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from tests.audit.record.test_record import RECORDS
+from tests.tables import table
 
 ACCOUNT, OTHER_ACCOUNT = "111122223333", "444455556666"
 DROP, PSEUDONYMS = Treatment.DROP, Treatment.PSEUDONYMS
@@ -210,13 +211,13 @@ def test_required_member_cannot_be_selected(treatment: Treatment, pointer: str, 
     assert caught.value.place == f"audit_{treatment.name.lower()}"
 
 
-@pytest.mark.parametrize("pointer", ["", "userAgent", "/", "//x", "/userIdentity/", "$.userAgent"])
+@table("pointer", ["", "userAgent", "/", "//x", "/userIdentity/", "$.userAgent"])
 def test_invalid_pointer_is_rejected(pointer: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a JSON pointer"):
         PrivacyRules({Treatment.MASK: (pointer,)})
 
 
-@pytest.mark.parametrize("pointer", ["/resources/0", "/resources/*", "/requestParameters/*"])
+@table("pointer", ["/resources/0", "/resources/*", "/requestParameters/*"])
 def test_dropping_a_list_element_is_rejected(pointer: str) -> None:
     """It would shift the positions of the other elements."""
     with pytest.raises(ConfigurationError, match="elements cannot be dropped"):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -38,6 +37,7 @@ from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, R
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.model.result import CallResult, ChangedDocument
+from tests.tables import table
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STAMP = Stamp(datetime(2026, 5, 4, 3, 2, 1, 987654, tzinfo=UTC), "0b6f0f3c-0c0a-4b6e-9a57-3c1c5f1d2e3f")
@@ -271,7 +271,7 @@ ALWAYS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@table("name", RECORDS)
 def test_record_equals_its_golden_file(name: str) -> None:
     """All members and values (design 4.4)."""
     assert json.loads(to_line(RECORDS[name])) == json.loads((GOLDEN / f"{name}.json").read_text())
@@ -281,7 +281,7 @@ def test_every_golden_file_is_used() -> None:
     assert {path.stem for path in GOLDEN.glob("*.json")} == set(RECORDS)
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@table("name", RECORDS)
 def test_record_has_cloudtrail_members_and_iam_guard(name: str) -> None:
     """Top-level names are CloudTrail's and `iamGuard`; the mandatory ones are present."""
     names = set(RECORDS[name])
@@ -296,7 +296,7 @@ def test_every_kind_of_caller_has_a_golden_record() -> None:
     assert kinds == {"Root", "IAMUser", "AssumedRole", "FederatedUser", "AWSService", "AWSAccount", "Unknown"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "source", "name", "read_only", "category"),
     [
         ("docs:GetDocument", "docs", "GetDocument", True, "Data"),
@@ -319,8 +319,8 @@ def test_action_determines_source_name_read_only_and_category(
     assert record["managementEvent"] is (category == "Management")
 
 
-@pytest.mark.parametrize("policy_type", PolicyType)
-@pytest.mark.parametrize(
+@table("policy_type", PolicyType)
+@table(
     ("outcome", "effect", "verdict"),
     [(ALLOWED, "Allow", "Allow"), (IMPLICIT, None, "ImplicitDeny"), (EXPLICIT, "Deny", "ExplicitDeny")],
 )

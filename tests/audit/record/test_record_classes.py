@@ -17,11 +17,12 @@ from iam_guard.audit.record.record_classes import (
     refusing_classes,
 )
 from iam_guard.errors import ConfigurationError
+from tests.tables import table
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/explanation/audit-failures.md"
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "row"),
     [
         ("iam:CreateUser", ADMIN),
@@ -52,7 +53,7 @@ def test_fail_open_excludes_classes_from_refusal() -> None:
     assert refusing_classes(("read", "write")) == {"admin", "change"}
 
 
-@pytest.mark.parametrize("name", ["admin", "change", "denial", "reads", ""])
+@table("name", ["admin", "change", "denial", "reads", ""])
 def test_fail_open_with_other_class_is_rejected(name: str) -> None:
     """Administrative calls, above all, never proceed unrecorded."""
     with pytest.raises(ConfigurationError, match="expected classes of read, write"):

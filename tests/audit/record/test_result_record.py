@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from tests.audit.record.test_record import CALL, STAMP
+from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 RESULT = CallResult(action="iam:TagUser", resource="arn:aws:iam::111122223333:user/eve", owner="111122223333")
@@ -34,7 +34,7 @@ def parsed_record(result: CallResult, call: Call, stamp: Stamp) -> dict[str, Any
     return parsed
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "kind"),
     [
         ("sts:AssumeRole", "session_issue"),

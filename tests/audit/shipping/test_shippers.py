@@ -29,6 +29,7 @@ from tests.audit.shipping.destinations import PATIENT, QUICK, FakeDestination, s
 from tests.audit.shipping.test_to_webhook import SECRET
 from tests.audit.trails import record, written
 from tests.conftest import SEED
+from tests.tables import table
 
 DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
 
@@ -304,7 +305,7 @@ def test_missing_trail_is_waited_for(tmp_path: Path) -> None:
     shippers.close()
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "others"),
     [
         ("https://hooks.example.com/in", "nats requests google.protobuf opentelemetry.sdk opentelemetry.exporter"),

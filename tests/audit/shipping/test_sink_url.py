@@ -17,6 +17,7 @@ from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.settings import Settings, load
+from tests.tables import table
 
 SECRET = "pl4nted"
 WHSEC = "whsec_" + "bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0IGJ1dCB1cyE="
@@ -59,7 +60,7 @@ def test_default_name_ignores_password_query_and_options() -> None:
     assert all(hook.startswith("webhook-hooks.example.com-") for hook in hooks)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         f"nats://user:{SECRET}@broker:4222/audit",
@@ -76,7 +77,7 @@ def test_sink_url_shows_no_secret(text: str) -> None:
     assert SECRET not in repr(Settings(audit_sinks=(text,), audit_webhook_secrets=(SECRET,)))
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "",
@@ -208,7 +209,7 @@ def test_invalid_sink_prevents_opening_the_log(tmp_path: Path) -> None:
 # --- Retry-After -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "seconds"),
     [
         ("7", 7.0),

@@ -31,6 +31,7 @@ from tests.audit.shipping.destinations import PATIENT, ship_once, shippers_to
 from tests.audit.shipping.nats_servers import UniqueStream, private_server, query_jetstream, shared_server
 from tests.audit.shipping.test_to_webhook import self_signed
 from tests.audit.trails import record, writer_in, written
+from tests.tables import table
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def ids(target: UniqueStream, **login: Any) -> list[str]:
 # --- subjects and ids ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("members", "subject"),
     [
         (

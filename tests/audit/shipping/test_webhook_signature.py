@@ -14,6 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from iam_guard.audit.shipping.webhook_signature import TOLERANCE, WebhookSecrets, signed_headers, verify_webhook
 from iam_guard.errors import ConfigurationError, SignatureDoesNotMatch
+from tests.tables import table
 
 NEW, OLD, OTHER = ("whsec_" + base64.b64encode(bytes([number] * 32)).decode() for number in (1, 2, 3))
 BODY = b'[{"eventID":"1"}]'
@@ -32,7 +33,7 @@ def test_signature_matches_the_standards_example() -> None:
     assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-@pytest.mark.parametrize("secrets", [(NEW,), (NEW, OLD), (OLD, NEW)])
+@table("secrets", [(NEW,), (NEW, OLD), (OLD, NEW)])
 def test_reference_library_verifies_our_signatures(secrets: tuple[str, ...]) -> None:
     """During a rotation both secrets sign, so a receiver may rotate before or after the sender."""
     now = int(datetime.now(UTC).timestamp())
@@ -48,7 +49,7 @@ def test_verify_webhook_accepts_reference_library_signature() -> None:
     assert verify_webhook(received, BODY, [NEW, OLD], now=NOW) == "msg_2"
 
 
-@pytest.mark.parametrize(
+@table(
     "change",
     [
         lambda original: original | {"webhook-id": "msg_2"},
@@ -76,14 +77,14 @@ def test_verify_webhook_changed_body_raises(body: bytes) -> None:
             verify_webhook(headers(NEW), body, [NEW], now=NOW)
 
 
-@pytest.mark.parametrize("shift", [-TOLERANCE - 1, TOLERANCE + 1])
+@table("shift", [-TOLERANCE - 1, TOLERANCE + 1])
 def test_verify_webhook_outside_tolerance_raises(shift: int) -> None:
     assert verify_webhook(headers(NEW), BODY, [NEW], now=NOW + TOLERANCE)
     with pytest.raises(SignatureDoesNotMatch, match="expected a timestamp within"):
         verify_webhook(headers(NEW), BODY, [NEW], now=NOW + shift)
 
 
-@pytest.mark.parametrize("text", ["", "whsec_", "whsec_AAAA", "whsec_" + "A" * 200, "whsec_!!!", "no secret at all"])
+@table("text", ["", "whsec_", "whsec_AAAA", "whsec_" + "A" * 200, "whsec_!!!", "no secret at all"])
 def test_malformed_webhook_secret_raises_without_secret(text: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         WebhookSecrets([text])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.audit.verify.diagnosis import compare_lines
 from iam_guard.audit.verify.verdicts import Verdict
+from tests.tables import table
 
 MODIFIED, REORDERED, MISSING = Verdict.MODIFIED, Verdict.REORDERED, Verdict.MISSING
 TRUNCATED_TAIL = Verdict.TRUNCATED_TAIL
 
 
-@pytest.mark.parametrize(
+@table(
     ("found", "expected"),
     [
         ([0, 1, 2, 3, 4], []),

@@ -24,6 +24,7 @@ from iam_guard.audit.verify.merkle import (
     leaf_hashes,
     verify_inclusion,
 )
+from tests.tables import table
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "rfc6962.json").read_text("utf-8"))
 LEAVES = [bytes.fromhex(each) for each in VECTORS["leaves"]]
@@ -59,13 +60,13 @@ def test_leaf_hash_matches_published_vectors() -> None:
     assert [each.hex() for each in HASHES] == VECTORS["leaf_hashes"]
 
 
-@pytest.mark.parametrize("size", range(len(VECTORS["roots"])))
+@table("size", range(len(VECTORS["roots"])))
 def test_root_matches_published_vectors(size: int) -> None:
     """RFC 6962, 2.1: for each number of leaves, the empty tree included."""
     assert tree_of(HASHES[:size]).root().hex() == VECTORS["roots"][size]
 
 
-@pytest.mark.parametrize("vector", VECTORS["inclusion"], ids=lambda each: f"{each['index']}-of-{each['size']}")
+@table("vector", VECTORS["inclusion"], ids=lambda each: f"{each['index']}-of-{each['size']}")
 def test_inclusion_proof_matches_published_vectors(vector: dict[str, Any]) -> None:
     """RFC 6962, 2.1.1."""
     index, size = vector["index"], vector["size"]
@@ -77,7 +78,7 @@ def test_inclusion_proof_matches_published_vectors(vector: dict[str, Any]) -> No
 # --- the tree --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [*range(70), 127, 128, 129, 255, 256, 257, 300])
+@table("size", [*range(70), 127, 128, 129, 255, 256, 257, 300])
 def test_root_matches_rfc_recursion(size: int) -> None:
     assert tree_of(MANY[:size]).root() == reference(0, size)
 
@@ -110,7 +111,7 @@ def test_empty_tree_has_empty_root() -> None:
     assert Tree().root() == reference(0, 0)
 
 
-@pytest.mark.parametrize(("size", "state"), [(1, []), (0, [MANY[0]]), (3, [MANY[0]]), (1, [b"short"]), (-1, [MANY[0]])])
+@table(("size", "state"), [(1, []), (0, [MANY[0]]), (3, [MANY[0]]), (1, [b"short"]), (-1, [MANY[0]])])
 def test_tree_with_malformed_state_raises(size: int, state: list[bytes]) -> None:
     """A state has a hash for each bit of the size."""
     with pytest.raises(ValueError, match="hashes as the state"):
@@ -157,7 +158,7 @@ def test_inclusion_proof_changed_is_invalid(size: int, data: st.DataObject) -> N
         assert not verify_inclusion(MANY[index], index, size, proof[:-1], root)
 
 
-@pytest.mark.parametrize(("index", "size"), [(0, 0), (5, 5), (-1, 5)])
+@table(("index", "size"), [(0, 0), (5, 5), (-1, 5)])
 def test_inclusion_proof_of_index_outside_tree_raises(index: int, size: int) -> None:
     with pytest.raises(ValueError, match="not in a tree"):
         inclusion_proof(index, size, reference)

@@ -31,6 +31,7 @@ from iam_guard.audit.verify.signing_keys import (
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import Settings
 from tests.audit.trails import KEY, RING, UNTRUSTED_KEY
+from tests.tables import table
 
 # From the documentation of golang.org/x/mod/sumdb/note: Ed25519 is deterministic, so the note is known to the byte.
 GO_SKEY = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
@@ -57,7 +58,7 @@ def test_published_key_signs_published_note() -> None:
     assert sign_note(GO_TEXT, (key,)) == GO_NOTE
 
 
-@pytest.mark.parametrize(("vkey", "note"), [(GO_VKEY, GO_NOTE), (C2SP_VKEY, C2SP_NOTE)])
+@table(("vkey", "note"), [(GO_VKEY, GO_NOTE), (C2SP_VKEY, C2SP_NOTE)])
 def test_published_notes_are_trusted(vkey: str, note: str) -> None:
     assert KeyRing([VerifierKey.parse(vkey)]).trust(parse_note(note.encode())) is Trust.GOOD
 
@@ -103,7 +104,7 @@ def test_note_with_changed_byte_is_not_trusted(data: st.DataObject) -> None:
 LINE = KEY.signature_line("x\n")
 
 
-@pytest.mark.parametrize(
+@table(
     "note",
     [
         b"",
@@ -146,7 +147,7 @@ def test_note_text_may_have_empty_lines() -> None:
     assert parse_note(note.encode()).text == "a\n\nb\n"
 
 
-@pytest.mark.parametrize("text", ["", "x", "x\r\n", "\x7f\x01\n"])
+@table("text", ["", "x", "x\r\n", "\x7f\x01\n"])
 def test_sign_note_invalid_text_or_no_signer_raises(text: str) -> None:
     with pytest.raises(ValueError, match="expected a text"):
         sign_note(text, (KEY,))
@@ -154,7 +155,7 @@ def test_sign_note_invalid_text_or_no_signer_raises(text: str) -> None:
         sign_note("x\n", ())
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "a/b\n1\n",
@@ -199,14 +200,14 @@ def test_split_of_truncated_checkpoint_file_finds_notes(count: int, cut: int) ->
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\u00a0b", "a\nb", "a\x00"])
+@table("name", ["", "a b", "a+b", "a\u00a0b", "a\nb", "a\x00"])
 def test_key_name_with_space_or_plus_is_rejected(name: str) -> None:
     assert not is_key_name(name)
     with pytest.raises(ConfigurationError):
         SignerKey.new(name)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "",
@@ -222,9 +223,7 @@ def test_parse_verifier_key_malformed_raises(text: str) -> None:
         VerifierKey.parse(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", GO_VKEY, GO_SKEY[:-4], GO_SKEY.replace("c74f", "c74e"), GO_SKEY.replace("AYEK", "BYEK")]
-)
+@table("text", ["", GO_VKEY, GO_SKEY[:-4], GO_SKEY.replace("c74f", "c74e"), GO_SKEY.replace("AYEK", "BYEK")])
 def test_parse_signing_key_malformed_raises_without_key(text: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a signing key") as caught:
         SignerKey.parse(text)

@@ -34,6 +34,7 @@ from tests.audit.trails import (
     writer_in,
     written,
 )
+from tests.tables import table
 
 THOROUGH = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -685,7 +686,7 @@ def test_shard_shorter_than_anchor_is_truncated(tmp_path: Path) -> None:
     assert read_anchors(f"{early}\n{late}\n".encode(), RING, place="kept") == anchors
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"a\n1\nb\n\n\xe2\x80\x94 a b\n"])
+@table("content", [b"", b"x", b"a\n1\nb\n\n\xe2\x80\x94 a b\n"])
 def test_read_anchors_malformed_raises(content: bytes) -> None:
     with pytest.raises(InvalidInput):
         read_anchors(content, RING, place="kept")

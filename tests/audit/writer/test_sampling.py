@@ -26,6 +26,7 @@ from iam_guard.model.request import AccessRequest, Call
 from iam_guard.settings import Settings
 from tests.audit.list_sink import ListSink
 from tests.audit.pipelines import eventually, facts_in, pipeline_in
+from tests.tables import table
 
 Decide = Callable[..., Decision]
 
@@ -153,7 +154,7 @@ def test_sampling_is_off_by_default() -> None:
     assert open_sampling(Settings(audit_sample_reads=0.1)) is not None
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0001, 2, 100])
+@table("fraction", [0.0, 1.0001, 2, 100])
 def test_invalid_fraction_is_rejected(fraction: float) -> None:
     with pytest.raises(ConfigurationError, match="expected a fraction above 0 and up to 1") as caught:
         open_sampling(Settings(audit_sample_reads=fraction))

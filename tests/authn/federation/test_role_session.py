@@ -25,6 +25,7 @@ from iam_guard.errors import AccessDenied, DecisionUnavailable, InvalidInput, Va
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
+from tests.tables import table
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/id.example.com"
@@ -268,7 +269,7 @@ def test_session_duration_is_limited_by_role(world: Any, requested: int | None, 
         assert session_seconds(role, requested) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     "wrong",
     [
         {"session_name": "a"},

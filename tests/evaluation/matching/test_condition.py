@@ -14,6 +14,7 @@ from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST, ConditionTest
+from tests.tables import table
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice", userid="AIDAALICE", tags={"Team": "red"})
 ABSENT: Any = None
@@ -36,20 +37,20 @@ def a_value(operator: str) -> str:
 # --- the key -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["docs:Key", "DOCS:KEY", "docs:key"])
+@table("key", ["docs:Key", "DOCS:KEY", "docs:key"])
 def test_key_is_found_in_any_letter_case(key: str) -> None:
     """Rule C-3."""
     assert is_met("StringEquals", ["eng"], "eng", key)
     assert not is_met("StringEquals", ["ENG"], "eng", key)
 
 
-@pytest.mark.parametrize("key", ["aws:PrincipalTag/Team", "AWS:principaltag/tEAM"])
+@table("key", ["aws:PrincipalTag/Team", "AWS:principaltag/tEAM"])
 def test_tag_key_is_found_in_any_letter_case(key: str) -> None:
     """Rule C-3, for keys that the principal supplies."""
     assert is_met("StringEquals", ["red"], ABSENT, key)
 
 
-@pytest.mark.parametrize("operator", POSITIVE)
+@table("operator", POSITIVE)
 def test_absent_key_fails_a_positive_operator(operator: str) -> None:
     """Rules C-5, N-10: an empty list is an absent key."""
     value = a_value(operator)
@@ -57,7 +58,7 @@ def test_absent_key_fails_a_positive_operator(operator: str) -> None:
     assert not is_met(operator, [value], EMPTY)
 
 
-@pytest.mark.parametrize("operator", NEGATED)
+@table("operator", NEGATED)
 def test_absent_key_meets_a_negated_operator(operator: str) -> None:
     """Rules C-5, N-10: an empty list is an absent key."""
     value = a_value(operator)
@@ -65,7 +66,7 @@ def test_absent_key_meets_a_negated_operator(operator: str) -> None:
     assert is_met(operator, [value], EMPTY)
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@table("operator", sorted(OPERATORS))
 def test_if_exists_only_adds_a_match_for_absent_keys(operator: str) -> None:
     """Rules C-30, C-31, N-10."""
     value = a_value(operator)
@@ -75,7 +76,7 @@ def test_if_exists_only_adds_a_match_for_absent_keys(operator: str) -> None:
         assert is_met(f"{operator}IfExists", [value], present) is is_met(operator, [value], present)
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@table("operator", sorted(OPERATORS))
 def test_list_needs_a_set_operator(operator: str) -> None:
     """Rules C-7, C-8: one element is that element; two or more are false, for positive and negated alike."""
     value = a_value(operator)
@@ -93,7 +94,7 @@ def test_plain_operator_compares_the_empty_string() -> None:
     assert not is_met("StringEqualsIfExists", ["a"], "")
 
 
-@pytest.mark.parametrize("name", ["stringequals", "StringMatches", "NullIfExists", "ForAll:StringEquals", ""])
+@table("name", ["stringequals", "StringMatches", "NullIfExists", "ForAll:StringEquals", ""])
 def test_unknown_operator_is_refused(name: str) -> None:
     """Rules G-66, C-30: refused when the statement is compiled, never skipped."""
     with pytest.raises(PolicyError):
@@ -103,7 +104,7 @@ def test_unknown_operator_is_refused(name: str) -> None:
 # --- Null --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "is_null"),
     [
         (ABSENT, True),
@@ -128,8 +129,8 @@ def test_null_tests_presence(value: Any, is_null: bool) -> None:
     assert not is_met("Null", [], value)
 
 
-@pytest.mark.parametrize("value", [ABSENT, EMPTY, "a", ["a", "b"]])
-@pytest.mark.parametrize("word", ["true", "false"])
+@table("value", [ABSENT, EMPTY, "a", ["a", "b"]])
+@table("word", ["true", "false"])
 def test_null_with_a_set_prefix_is_constant(value: Any, word: str) -> None:
     """Rule C-34."""
     assert is_met("ForAllValues:Null", [word], value)
@@ -139,7 +140,7 @@ def test_null_with_a_set_prefix_is_constant(value: Any, word: str) -> None:
 # --- set prefixes ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("operator", "policy", "value", "for_all", "for_any"),
     [
         ("StringEquals", ["a", "b"], ["a", "b"], True, True),
@@ -178,9 +179,7 @@ def test_set_prefixes_combine_the_values(
     assert is_met(f"ForAnyValue:{operator}", policy, value) is for_any
 
 
-@pytest.mark.parametrize(
-    ("value", "for_any"), [(ABSENT, True), (EMPTY, True), ("", False), ([""], False), ("a", True), ("b", False)]
-)
+@table(("value", "for_any"), [(ABSENT, True), (EMPTY, True), ("", False), ([""], False), ("a", True), ("b", False)])
 def test_set_prefixes_with_if_exists(value: Any, for_any: bool) -> None:
     """Rules C-35, C-40, N-10: an empty string counts as no value, before `IfExists` is applied."""
     assert is_met("ForAnyValue:StringEqualsIfExists", ["a"], value) is for_any
@@ -202,7 +201,7 @@ def test_set_prefixes_use_the_base_operator(base: str, policy: list[str], values
 # --- no values in the policy -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@table("operator", sorted(OPERATORS))
 def test_empty_list_in_the_policy(operator: str) -> None:
     """Rule C-42."""
     is_negated = operator in NEGATED

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iam_guard.evaluation.matching.condition_keys import KEYS, is_multivalued, row_of
+from tests.tables import table
 
 
 def test_keys_are_unique() -> None:
@@ -13,7 +12,7 @@ def test_keys_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("row", KEYS, ids=lambda row: row.name)
+@table("row", KEYS, ids=lambda row: row.name)
 def test_row_is_complete_and_found_by_its_name(row: object) -> None:
     """Rules E.1 to E.5: type, source and presence."""
     (found,) = [each for each in KEYS if each is row]
@@ -39,13 +38,13 @@ accounts.google.com:amr oidc.example.com/id/EXAMPLE:amr
 """.split()
 
 
-@pytest.mark.parametrize("key", MULTIVALUED)
+@table("key", MULTIVALUED)
 def test_multivalued_key_is_marked(key: str) -> None:
     """Rules E.1 to E.5, K-32, C-43."""
     assert is_multivalued(key.lower())
 
 
-@pytest.mark.parametrize(
+@table(
     "key",
     ["aws:username", "aws:PrincipalTag/x", "aws:RequestTag/aws.x:amr", "docs:Anything", "docs:amr", "", ":", "aws:"],
 )
@@ -54,13 +53,13 @@ def test_other_keys_are_single_valued(key: str) -> None:
     assert not is_multivalued(key.lower())
 
 
-@pytest.mark.parametrize("key", ["aws:NoSuchKey", "docs:Space", "aws:PrincipalTag", "aws:PrincipalTag/", "", "amr"])
+@table("key", ["aws:NoSuchKey", "docs:Space", "aws:PrincipalTag", "aws:PrincipalTag/", "", "amr"])
 def test_unknown_key_has_no_row(key: str) -> None:
     """Rules G-67, G-68: a tag family without the tag is not a key."""
     assert row_of(key) is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("key", "kind"),
     [
         ("aws:PrincipalArn", "Arn"),

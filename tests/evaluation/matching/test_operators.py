@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy import grammar
 from iam_guard.policy.document import LATEST, LEGACY, ConditionTest
+from tests.tables import table
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice", userid="AIDAALICE", tags={"team": "red"})
 NEGATION = {
@@ -233,7 +233,7 @@ POSITIVE = [
 ]
 
 
-@pytest.mark.parametrize(("operator", "policy", "value", "expected"), POSITIVE)
+@table(("operator", "policy", "value", "expected"), POSITIVE)
 def test_operator_compares_a_value(operator: str, policy: list[str] | str, value: Any, expected: bool) -> None:
     """Rules C-10 to C-28, C-44, as marked in the table."""
     assert is_met(operator, policy, value) is expected
@@ -248,14 +248,14 @@ def _readable(operator: str, policy: list[str] | str, value: Any) -> bool:
     return row.value(str(value)) is not None and all(row.operand(each) is not None for each in values)
 
 
-@pytest.mark.parametrize(("operator", "policy", "value", "expected"), [row for row in POSITIVE if row[0] in NEGATION])
+@table(("operator", "policy", "value", "expected"), [row for row in POSITIVE if row[0] in NEGATION])
 def test_negated_operator_is_the_opposite(operator: str, policy: list[str] | str, value: Any, expected: bool) -> None:
     """Rules C-2, C-13, C-17, C-27, N-10: NOR; always false if one side is invalid."""
     opposite = not expected if _readable(operator, policy, value) else False
     assert is_met(NEGATION[operator], policy, value) is opposite
 
 
-@pytest.mark.parametrize(
+@table(
     ("operator", "policy", "value", "expected"),
     [
         ("NumericNotEquals", ["1", "two"], "3", False),  # C-13: one unreadable value spoils the list
@@ -283,7 +283,7 @@ def test_negated_operator_with_invalid_values_and_lists(
     assert is_met(operator, policy, value) is expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("operator", "policy", "value", "expected"),
     [
         ("StringEquals", "${aws:username}", "alice", True),
@@ -340,7 +340,7 @@ def test_variables_in_condition_values(operator: str, policy: list[str] | str, v
     assert is_met(operator, policy, value, **more) is expected
 
 
-@pytest.mark.parametrize("operator", ["StringEquals", "StringEqualsIgnoreCase", "StringLike"])
+@table("operator", ["StringEquals", "StringEqualsIgnoreCase", "StringLike"])
 def test_old_version_compares_variables_as_text(operator: str) -> None:
     """Rules V-2, G-5."""
     assert is_met(operator, "${aws:username}", "${aws:username}", version=LEGACY)
@@ -377,7 +377,7 @@ def test_comparison_never_raises(operator: str, policy: list[str], value: str) -
     assert is_met(operator, policy, value) is is_met(operator, policy, value)
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@table("operator", sorted(OPERATORS))
 def test_long_texts_do_not_raise(operator: str) -> None:
     """Rule C-45: numbers of many digits, long dates and addresses are parsed or invalid."""
     for value in ("9" * 20_000, "1" * 20_000 + ".5", "2026-01-01T" * 500, ":" * 5_000, "1." * 5_000, "A" * 20_001):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from iam_guard.evaluation.matching.condition import compile_condition
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST, ConditionTest
+from tests.tables import table
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice")
 
@@ -19,7 +18,7 @@ def is_met(operator: str, policy: str, value: str, **more: Any) -> bool:
     return condition(AccessRequest(ALICE, "docs:GetPage", "*", {"docs:Key": value, **more}))
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "value", "is_like"),
     [
         ("${docs:Name}*", "eng:a:b", True),
@@ -40,7 +39,7 @@ def test_wildcards_next_to_variables_match_any_character(pattern: str, value: st
     assert is_met("StringNotLike", pattern, value, **context) is not is_like
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "value", "is_like"),
     [
         ("*", "arn:aws:s3::b", False),  # C-27: five fields are no ARN
@@ -64,7 +63,7 @@ def never_fetched() -> str:
     raise AssertionError("the value was fetched")
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "value"),
     [
         ("begin${docs:Lazy}", "end"),

@@ -26,11 +26,12 @@ from iam_guard.evaluation.matching.pattern import (
     read_wildcards,
 )
 from tests.effort import effort
+from tests.tables import table
 
 # --- one pattern, one text ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "text", "expected"),
     [
         ("", "", True),
@@ -79,7 +80,7 @@ def test_star_matches_any_text_and_question_mark_one_character(pattern: str, tex
     assert compile_glob(pattern)(text) is expected
 
 
-@pytest.mark.parametrize("char", [*r".+^$[](){}|\-~&#", "\n", "é", "${a}"])
+@table("char", [*r".+^$[](){}|\-~&#", "\n", "é", "${a}"])
 def test_other_characters_match_themselves(char: str) -> None:
     """Rule M-6: only `*` and `?` are special."""
     matches = compile_glob(f"a{char}b?")
@@ -91,7 +92,7 @@ def test_other_characters_match_themselves(char: str) -> None:
 # --- wildcards and colons ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "text", "as_resource", "as_condition"),
     [
         ("arn:aws:s3:::b/*", "arn:aws:s3:::b/k:1/2", True, True),  # the sixth field crosses everything
@@ -172,8 +173,8 @@ def all_texts(alphabet: str, longest: int) -> Iterator[str]:
         yield from map("".join, product(alphabet, repeat=length))
 
 
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize(("signs", "chars", "longest"), [("ab*", "ab", 5), ("a:*?", "a:", 4)])
+@table("reading", READINGS)
+@table(("signs", "chars", "longest"), [("ab*", "ab", 5), ("a:*?", "a:", 4)])
 def test_all_short_patterns_agree_with_brute_force(reading: str, signs: str, chars: str, longest: int) -> None:
     """Rules M-4, M-12, C-25: all patterns and texts of a few characters, compiled or not."""
     texts_of_alphabet = list(all_texts(chars, 4))
@@ -213,7 +214,7 @@ def test_matching_text_starts_with_the_literal_prefix(pattern: str, text: str) -
         assert compile_glob(pattern)(text) is (pattern == text)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "prefix"), [("a", "a"), ("a*b", "a"), ("a?b", "a"), ("a${b}", "a"), ("a$b", "a$b"), ("*", ""), ("", "")]
 )
 def test_literal_prefix_ends_at_a_wildcard_or_variable(text: str, prefix: str) -> None:
@@ -230,7 +231,7 @@ def test_segments_are_anchored() -> None:
     assert not match_segments(["ab", "bc"], "abc")
 
 
-@pytest.mark.parametrize("glob", ["*", "**"])
+@table("glob", ["*", "**"])
 def test_star_alone_compiles_to_always(glob: str) -> None:
     """Rule M-10: without a comparison, alone or in a list."""
     assert compile_any([("a",), read_wildcards("*"), ("b", Wildcard.ONE)]) is always
@@ -264,7 +265,7 @@ def test_pattern_that_cannot_match_is_rejected_early(
 LONG = 2000
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "text"),
     [
         ("*a" * 20 + "b", "a" * LONG),
@@ -279,7 +280,7 @@ LONG = 2000
     ],
     ids=lambda text: text[:12],
 )
-@pytest.mark.parametrize("reading", READINGS)
+@table("reading", READINGS)
 def test_worst_patterns_take_milliseconds(reading: str, pattern: str, text: str) -> None:
     """No pattern takes exponential time: 2,000 characters take at most about 10 ms."""
     matches = compile_pattern(READINGS[reading](read_wildcards(pattern)))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from iam_guard.evaluation.matching.principal import PrincipalMatch, Principals
 from iam_guard.model.principal import Principal
+from tests.tables import table
 
 HERE, THERE = "111122223333", "444455556666"
 ROOT_ARN = f"arn:aws:iam::{HERE}:root"
@@ -37,7 +36,7 @@ CALLERS = {
 DIRECT, PARENT, ACCOUNT = PrincipalMatch.DIRECT, PrincipalMatch.PARENT, PrincipalMatch.ACCOUNT
 
 
-@pytest.mark.parametrize(
+@table(
     ("kind", "value", "expected"),
     [
         # G-45, E-61, E-62: every caller
@@ -130,7 +129,7 @@ def test_user_id_is_never_taken_for_an_account() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     ("entries", "exempt"),
     [
         # E-71: the leaf and all its parents

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.matching.referenced_keys import keys_of_document, keys_of_resource
 from iam_guard.policy.document import LATEST, LEGACY
 from iam_guard.policy.parser import parse
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "keys"),
     [
         ("*", []),
@@ -29,7 +28,7 @@ def test_resource_entry_references_its_variables(entry: str, keys: list[str]) ->
     assert keys_of_resource(entry, LEGACY) == []
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@table("operator", sorted(OPERATORS))
 def test_operators_with_variables_reference_their_keys(operator: str) -> None:
     """V-3, V-5: according to the table of operators."""
     statement = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {operator: {"a:B": "${c:D}"}}}

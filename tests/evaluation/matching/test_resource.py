@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iam_guard.evaluation.matching.resource import compile_resources
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST, LEGACY
+from tests.tables import table
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/team/alice", userid="AIDAALICE")
 
@@ -20,7 +19,7 @@ def matches(entry: str, resource: str, *, version: str = LATEST, **context: obje
     return compile_resources([entry], version)(request(resource, **context))
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "resource", "expected"),
     [
         # M-10: `*` is everything
@@ -105,7 +104,7 @@ def test_list_of_resources_matches_if_any_entry_does() -> None:
     assert not compile_resources([], LATEST)(request("*"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "resource", "expected"),
     [
         ("arn:aws:s3:::b/${aws:username}", "arn:aws:s3:::b/alice", True),

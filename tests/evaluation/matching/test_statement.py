@@ -15,6 +15,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST, LEGACY, ConditionTest, Effect, Statement
+from tests.tables import table
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice", userid="AIDAALICE")
 PAGE = "arn:aws:docs:eu-west-1:111122223333:page/7"
@@ -71,7 +72,7 @@ def test_each_element_has_its_own_matcher() -> None:
 # --- actions -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "incoming", "expected"),
     [
         ("docs:GetPage", "docs:GetPage", True),
@@ -110,7 +111,7 @@ def test_lists_of_actions() -> None:
     assert not applies(statement(resources=("*",)), request())
 
 
-@pytest.mark.parametrize(
+@table(
     ("elements", "literals"),
     [
         ({"actions": ("docs:GetPage", "Docs:PutPage")}, {"docs:getpage", "docs:putpage"}),
@@ -141,7 +142,7 @@ def test_not_resource_is_the_opposite() -> None:
     assert applies(statement(actions=("*",), not_resources=()), request())
 
 
-@pytest.mark.parametrize("type", list(PolicyType))
+@table("type", list(PolicyType))
 def test_statement_without_a_resource(type: PolicyType) -> None:
     """Rules M-26, G-27: in a resource-based policy it applies to the policy's own resource, elsewhere to nothing."""
     is_own = type in (PolicyType.RESOURCE, PolicyType.TRUST)

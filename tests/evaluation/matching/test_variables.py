@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from iam_guard.evaluation.matching.variables import compile_template, read_templ
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST, LEGACY
+from tests.tables import table
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice", userid="AIDAALICE", tags={"Team": "red"})
 CONTEXT = {
@@ -34,7 +34,7 @@ def fill(text: str, version: str = LATEST) -> Pattern | None:
     return read_template(text, version, has_wildcards=False).fill(request())
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "filled"),
     [
         # V-1, V-6: any single-valued key
@@ -93,7 +93,7 @@ def test_variable_is_filled_from_the_request(text: str, filled: str | None) -> N
     assert (None if pattern is None else "".join(map(str, pattern))) == filled
 
 
-@pytest.mark.parametrize("text", ["${aws:username}", "${*}", "${docs:Absent, 'x'}", "a${aws:username}b"])
+@table("text", ["${aws:username}", "${*}", "${docs:Absent, 'x'}", "a${aws:username}b"])
 def test_old_version_treats_variables_as_text(text: str) -> None:
     """Rules V-2, G-5."""
     assert fill(text, LEGACY) == (text,)

@@ -32,6 +32,7 @@ from iam_guard.settings import Settings
 from iam_guard.web.connection import Connection
 from tests.authn.authorities import SERVER, Party, authority, make
 from tests.serving import serving
+from tests.tables import table
 
 ACCOUNT = "111122223333"
 ROBOT = f"arn:aws:sts::{ACCOUNT}:assumed-role/Robot/beef"
@@ -294,7 +295,7 @@ def scope_of(**changes: Any) -> dict[str, Any]:
     return {**base, "client": ("203.0.113.9", 5000), "scheme": "https", **changes}
 
 
-@pytest.mark.parametrize(
+@table(
     "extensions",
     [
         {},
@@ -324,7 +325,7 @@ def test_connection_without_address_is_not_a_proxy() -> None:
     assert not found.is_trusted
 
 
-@pytest.mark.parametrize("source", ["", "X-Client-Cert", "authorization", "x-api-key", "x-amz-security-token", "a b"])
+@table("source", ["", "X-Client-Cert", "authorization", "x-api-key", "x-amz-security-token", "a b"])
 def test_unknown_certificate_source_is_rejected(source: str) -> None:
     with pytest.raises(ConfigurationError):
         Settings(client_certificates=(source,))

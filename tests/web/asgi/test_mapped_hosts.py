@@ -20,6 +20,7 @@ from iam_guard import Guard, GuardMiddleware, RouteMap, inventory, read_route_ma
 from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError
 from tests.conftest import ADA, RITA, Sign
+from tests.tables import table
 
 API, WWW, TENANT = "api.example.com", "www.example.com", "{tenant}.example.org"
 Ask = Callable[..., int]
@@ -130,7 +131,7 @@ def test_row_of_an_unknown_host_is_rejected() -> None:
         routes.joined(inventory(Starlette(routes=two_hosts())))
 
 
-@pytest.mark.parametrize("host", ["", "/x", "api.example.com/x"])
+@table("host", ["", "/x", "api.example.com/x"])
 def test_invalid_host_is_rejected(host: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a host such as"):
         RouteMap().public("GET", "/reports", host=host)

@@ -25,6 +25,7 @@ from iam_guard.audit.consumer.reader import read
 from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError
 from tests.conftest import ADA, RITA, SEED, Sign
+from tests.tables import table
 
 GET = "docs:GetDocument on document/{document_id}, by the map"
 
@@ -230,7 +231,7 @@ def test_endpoint_of_two_routes_has_two_rows(guard: Guard, sign: Sign) -> None:
         assert client.get("/closed", headers=sign(RITA, "GET", "/closed")).status_code == 403
 
 
-@pytest.mark.parametrize(
+@table(
     ("arguments", "message"),
     [
         (("GET", "/d", "GetDocument"), "expected an action"),

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from iam_guard import Guard, GuardMiddleware, Service, public, requires
 from iam_guard.web.asgi.routes import inventory, is_router, unguarded
 from iam_guard.web.endpoints import Endpoint, catalogues_of, mark_of
+from tests.tables import table
 
 docs = Service("docs")
 
@@ -98,7 +99,7 @@ def found(*routes: BaseRoute, **more: Any) -> list[tuple[str, str, tuple[str, ..
 GUARD = ("docs:GetDocument on document/{document_id}",)
 
 
-@pytest.mark.parametrize(
+@table(
     ("route", "expected"),
     [
         pytest.param(Route("/a", guarded), [("GET,HEAD", "/a", GUARD)], id="guarded"),
@@ -171,7 +172,7 @@ def test_unknown_kind_of_route_is_unguarded() -> None:
     assert len(unguarded(app)) == 1
 
 
-@pytest.mark.parametrize("app", [None, raw, object(), Starlette(), Router()])
+@table("app", [None, raw, object(), Starlette(), Router()])
 def test_application_without_routes_has_no_inventory(app: Any) -> None:
     assert inventory(app) == []
 
@@ -195,7 +196,7 @@ def test_endpoint_has_a_readable_string() -> None:
     assert str(Endpoint("/a", (), "static", ())) == "ANY /a (static)"
 
 
-@pytest.mark.parametrize(
+@table(
     ("endpoint", "method", "mark"),
     [
         (Mixed, "PUT", "public"),

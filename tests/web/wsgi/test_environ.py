@@ -13,6 +13,7 @@ from iam_guard.errors import MalformedRequest
 from iam_guard.settings import Settings
 from iam_guard.web.connection import Connection
 from iam_guard.web.wsgi.environ import content_length, scope_of
+from tests.tables import table
 
 
 def raw_path_of(served: bytes, **more: str) -> bytes:
@@ -23,8 +24,8 @@ def raw_path_of(served: bytes, **more: str) -> bytes:
 # --- the path ---
 
 
-@pytest.mark.parametrize("name", ["REQUEST_URI", "RAW_URI"])
-@pytest.mark.parametrize(
+@table("name", ["REQUEST_URI", "RAW_URI"])
+@table(
     "target",
     ["/a%2Fb", "/a%2fb", "/%61/b", "/a/b?version=%37", "http://testserver/a%2Fb?x=1", "/a/b?x?/c", "/a:b@c/%C3%A9"],
 )
@@ -34,7 +35,7 @@ def test_raw_path_is_used(name: str, target: str) -> None:
     assert raw_path_of(unquote_to_bytes(raw), **{name: target}) == raw
 
 
-@pytest.mark.parametrize(
+@table(
     "target",
     [
         "/other",
@@ -113,7 +114,7 @@ def test_header_names_are_restored() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("port", "scheme", "host"),
     [("80", "http", b"testserver"), ("443", "https", b"testserver"), ("8000", "http", b"testserver:8000")],
 )
@@ -156,7 +157,7 @@ def test_client_certificate_of_the_connection_is_read() -> None:
 # --- the length of the body ---
 
 
-@pytest.mark.parametrize(
+@table(
     ("environ", "length"),
     [
         ({}, 0),
@@ -172,7 +173,7 @@ def test_content_length_of_each_server(environ: dict[str, Any], length: int | No
     assert content_length(environ) == length
 
 
-@pytest.mark.parametrize(
+@table(
     "environ",
     [{"HTTP_TRANSFER_ENCODING": "chunked"}, {"CONTENT_LENGTH": "-1"}, {"CONTENT_LENGTH": "x"}, {"CONTENT_LENGTH": "٣"}],
 )
