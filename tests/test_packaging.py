@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_IMPORT_SECONDS = 0.150
@@ -175,9 +176,25 @@ def test_every_dependency_is_pinned() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = data["dependency-groups"]
     ours = [*data["project"]["dependencies"], *data["project"]["optional-dependencies"]["server"]]
-    ours += [line for name, group in groups.items() if name != "clients" for line in group]
+    ours += [line for name, group in groups.items() if name != "clients" for line in group if isinstance(line, str)]
     for asked, file in ((ours, "constraints.txt"), (groups["clients"], "constraints-clients.txt")):
         lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
         pinned = {line.partition("==")[0].lower() for line in lines}
         names = {line.partition(">")[0].partition("=")[0].partition("[")[0].strip().lower() for line in asked}
         assert names - pinned == set()
+
+
+def test_lowest_versions_are_the_lower_bounds() -> None:
+    """`constraints-lowest.txt`, with which a sample of the tests runs, has each bound of core, extras and adapters."""
+    pins = dict(line.split("==") for line in (ROOT / "constraints-lowest.txt").read_text().splitlines() if "==" in line)
+    bounds: dict[str, list[Version]] = {}
+    for file in (ROOT / "pyproject.toml", *ROOT.glob("integrations/*/pyproject.toml")):
+        data = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        extras = [line for extra in data.get("optional-dependencies", {}).values() for line in extra]
+        for row in map(Requirement, [*data["dependencies"], *extras]):
+            if row.name != "iam-guard":
+                [bound] = row.specifier
+                assert bound.operator == ">="
+                bounds.setdefault(row.name.lower(), []).append(Version(bound.version))
+    wrong = {name: pins.get(name) for name, found in bounds.items() if Version(pins.get(name, "0")) != max(found)}
+    assert wrong == {}
