@@ -23,6 +23,7 @@ from iam_guard.store import sqlite
 from iam_guard.web import key_lookups
 from tests import tables
 from tests.changed import ROOT, affected_tests, changed_files
+from tests.prepared_stores import use_prepared_stores
 from tests.tables import spread
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # so that its assertions are explained
@@ -43,6 +44,7 @@ def wait_longer_for_stores(seconds: float = 20.0) -> None:
 
 
 wait_longer_for_stores()
+use_prepared_stores()
 key_lookups.MAX_WAIT, key_lookups.MAX_TOTAL_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
 sqlite.BUSY_SECONDS = 60.0  # type: ignore[misc]  # and how long threads wait for the one connection to memory
 
