@@ -16,13 +16,17 @@ def test_cell_with_a_sentence_is_prose() -> None:
     assert on_page_content(f"<td>{SENTENCE}</td>") == f"<td class=prose>{SENTENCE}</td>"
 
 
+def test_cell_with_some_words_is_a_phrase() -> None:
+    assert on_page_content("<td>in your process, or in two</td>") == "<td class=phrase>in your process, or in two</td>"
+
+
 def test_cell_with_a_name_stays() -> None:
     assert on_page_content("<td><code>clock_skew</code></td>") == "<td><code class=short>clock_skew</code></td>"
 
 
 def test_long_code_may_wrap_between_its_parts() -> None:
     name = "test_published_vector_with_flipped_bit_is_refused"
-    marked = f'<td style="x"><code class=long>authn/test_vectors.py::<wbr>{name}</code></td>'
+    marked = f'<td style="x"><code class=long>authn/<wbr>test_vectors.py::<wbr>{name}</code></td>'
     assert on_page_content(f'<td style="x"><code>authn/test_vectors.py::{name}</code></td>') == marked
 
 
