@@ -22,17 +22,17 @@ SECTIONS: Mapping[str, str] = {
 GUIDES: Mapping[str, str] = {
     "init": "Upgrades the schema of an existing store. The keys are created next to an SQLite file.",
     "apply": "Prints each change, or `no changes`. See [Seed files](seed.md).",
-    "resource-policy": "See [Share resources](../how-to/share-resources.md).",
-    "api-key": "See [API keys](../how-to/api-keys.md).",
-    "revocation-list": "See [Client certificates](../how-to/client-certificates.md).",
+    "resource-policy": "See [Share resources between accounts](../how-to/share-resources.md).",
+    "api-key": "See [Issue API keys](../how-to/api-keys.md).",
+    "revocation-list": "See [Authenticate clients by certificate](../how-to/client-certificates.md).",
     "serve": "Prints one line with the address when it is ready. See "
     "[Manage identities with AWS's tools](../how-to/manage-identities-with-aws-tools.md).",
     "routes": "Shows decorators, or the rows of a [route map](../how-to/guard-untouched-handlers.md).",
-    "reference": "See [Service references](../how-to/service-reference.md).",
-    "lint": "See [Lint policies](../how-to/lint-policies.md) and the [codes](lint-codes.md).",
-    "who-can": "See [Find out who has access](../how-to/who-can.md), also "
+    "reference": "See [Write your service authorization reference](../how-to/service-reference.md).",
+    "lint": "See [Lint policies](../how-to/lint-policies.md) and [Lint codes](lint-codes.md).",
+    "who-can": "See [Find out who can do something](../how-to/who-can.md), also "
     "[through roles](../how-to/who-can.md#through-roles).",
-    "what-can": "See [Find out who has access](../how-to/who-can.md).",
+    "what-can": "See [Find out who can do something](../how-to/who-can.md).",
     "matrix": "See [Write an access matrix](../how-to/test-your-policies.md#write-an-access-matrix) and the "
     "[format of the file](testing.md#matrix-files).",
     "decide": 'Writes `{"id", "error"}` for a case that can\'t be decided. See [Cases](#cases).',
@@ -51,7 +51,7 @@ GUIDES: Mapping[str, str] = {
     "audit pseudonym": "See [Pseudonyms](../how-to/keep-personal-data-out.md#pseudonyms).",
     "audit replay": "See [Replay decisions](../how-to/replay-decisions.md).",
     "audit shadow": "See [Shadow mode](../how-to/replay-decisions.md#shadow-mode).",
-    "audit generate-policy": "See [Generate policies](../how-to/generate-policies.md).",
+    "audit generate-policy": "See [Generate policies from activity](../how-to/generate-policies.md).",
     "audit feed": "See [Last-used times](../how-to/generate-policies.md#update-last-used-times-in-the-store).",
     "audit ship": "Exit code 1 if a record has not arrived or was rejected, 2 if the trail is damaged. See "
     "[Ship the audit trail](../how-to/ship-the-audit-trail.md).",
@@ -59,7 +59,7 @@ GUIDES: Mapping[str, str] = {
 """What the page says about a command after its help text."""
 
 _INTRODUCTION = (
-    "`iam-guard COMMAND --help` shows the same texts.\n\n"
+    "The commands of `iam-guard` and their options. `iam-guard COMMAND --help` shows the same texts.\n\n"
     "- **Exit codes**: 0 for success or yes, 1 for no or findings, 2 for wrong usage or an error.\n"
     "- **Errors** are written to standard error, one line for each problem.\n"
     "- **`MODULE:APP`** is an application, or a function without arguments that returns one: `service.main:app`.\n\n"

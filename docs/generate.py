@@ -166,7 +166,7 @@ def iam_api_page() -> str:
         "\n## Unsupported operations\n\nThese operations depend on services that only AWS has. They return "
         "`NotSupported` to callers with the permission, and `AccessDenied` to all others.\n\n"
     )
-    return page("iam_guard/api/iam/table", "The IAM API", introduction, body + beyond + refused)
+    return page("iam_guard/api/iam/table", "IAM API operations", introduction, body + beyond + refused)
 
 
 # --- codes of the linter -----------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def root_user_page() -> str:
         "- It can have up to two access keys and up to eight MFA devices."
     )
     rows = [(row.task, row.here or "only in AWS") for row in ROOT_TASKS]
-    return page("docs/root_tasks.py", "The root user", introduction, table(("Task", "How to do it"), rows))
+    return page("docs/root_tasks.py", "Root user tasks", introduction, table(("Task", "How to do it"), rows))
 
 
 # --- the layers --------------------------------------------------------------------------------------------------

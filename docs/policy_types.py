@@ -73,7 +73,7 @@ def policy_types_page() -> str:
         "iam_guard/policy and iam_guard/evaluation",
         "Policy types",
         "The types of policies that the guard evaluates: what each may contain, and to which callers it applies. "
-        "[The order of evaluation](../explanation/evaluation.md) explains how they are combined.",
+        "[Order of evaluation](../explanation/evaluation.md) explains how they are combined.",
         "\n".join(f"## {title}\n\n{body}" for title, body in sections.items()),
     )
 

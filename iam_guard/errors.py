@@ -259,7 +259,7 @@ class ConcurrentModification(_Conflict):
 
 
 class NotSupported(_BadRequest):
-    """The operation depends on services that only AWS has. The IAM API page lists these operations."""
+    """The operation depends on services that only AWS has. The page of the IAM API operations lists them."""
 
     code = "NotSupported"
 
