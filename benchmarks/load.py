@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNS = 2
 OURS = {
     "read, compiled": "compile",
-    "read, compiled, every statement asked": "compile and ask",
-    "read, checked for what is unwise, compiled": "check and compile",
+    "read, compiled, every statement decided": "compile and ask",
+    "read, linted, compiled": "check and compile",
 }
 PEER = "json.loads"
 

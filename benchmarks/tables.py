@@ -163,7 +163,7 @@ HIGHLIGHTS = (
 def highlights_table(rows: Rows) -> str:
     """Return a figure of each benchmark that was run."""
     lines = [_highlight(each, rows[each.benchmark]) for each in HIGHLIGHTS if rows.get(each.benchmark)]
-    return table(("What", "iam_guard", "Beside it"), lines)
+    return table(("What", "iam_guard", "For comparison"), lines)
 
 
 def _highlight(highlight: Highlight, rows: Sequence[Row]) -> tuple[str, str, str]:
