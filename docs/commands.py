@@ -52,7 +52,8 @@ GUIDES: Mapping[str, str] = {
     "audit replay": "See [Replay decisions](../how-to/replay-decisions.md).",
     "audit shadow": "See [Shadow mode](../how-to/replay-decisions.md#shadow-mode).",
     "audit generate-policy": "See [Generate policies from activity](../how-to/generate-policies.md).",
-    "audit feed": "See [Last-used times](../how-to/generate-policies.md#update-last-used-times-in-the-store).",
+    "audit feed": "See "
+    "[Update last-used times in the store](../how-to/generate-policies.md#update-last-used-times-in-the-store).",
     "audit ship": "Exit code 1 if a record has not arrived or was rejected, 2 if the trail is damaged. See "
     "[Ship the audit trail](../how-to/ship-the-audit-trail.md).",
 }
