@@ -29,7 +29,7 @@ _NO_ISSUER_URL = (
     "Outbound web identity federation is not supported here: the setting issuer_url, the public address of this API, "
     "is not set."
 )
-_NO_LIBRARY = "Outbound web identity federation is not supported here: the extra iam-guard[oidc] is not installed."
+_NO_LIBRARY = "Outbound web identity federation is not supported here: the extra `oidc` of iam_guard is not installed."
 
 
 class IdentityTokenKey(NamedTuple):

@@ -71,8 +71,7 @@ class TokenVerifier:
         try:
             keys, fetch = (import_module(f"iam_guard.authn.{name}") for name in ("issuer_keys", "https_fetch"))
         except ModuleNotFoundError:
-            message = "OIDC tokens require the extra `oidc`: pip install iam-guard[oidc]"
-            raise ConfigurationError(message) from None
+            raise ConfigurationError("OIDC tokens require the extra `oidc` of iam_guard") from None
         get = self._fetch
         if get is None:
             get = fetch.Fetcher(self._addresses, ca_file=settings.oidc_ca_file, timeout=settings.oidc_timeout).fetch

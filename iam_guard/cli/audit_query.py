@@ -71,7 +71,7 @@ def _module() -> Any:
     except ModuleNotFoundError as missing:
         if missing.name != "duckdb":
             raise
-        raise ConfigurationError("`audit query` requires the extra `query`: pip install 'iam-guard[query]'") from None
+        raise ConfigurationError("`audit query` requires the extra `query` of iam_guard") from None
 
 
 def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

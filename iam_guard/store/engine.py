@@ -63,9 +63,7 @@ def _postgresql_engine(url: URL, timeout: float, options: dict[str, Any]) -> Eng
             execution_options=options,
         )
     except ModuleNotFoundError:
-        message = (
-            "expected the driver psycopg for a PostgreSQL store: install it with `pip install iam-guard[postgres]`"
-        )
+        message = "a PostgreSQL store requires the extra `postgres` of iam_guard, which installs its driver psycopg"
         raise ConfigurationError(message, place="store") from None
     event.listen(engine, "do_connect", lambda _dialect, _record, arguments, options: connect(*arguments, **options))
     return engine

@@ -646,6 +646,6 @@ def test_missing_oidc_extra_is_reported_at_start(tmp_path: Path, monkeypatch: py
     path = tmp_path / "iam.json"
     path.write_text(seed(*ROLES))
     monkeypatch.setattr(verifier, "import_module", missing)
-    with pytest.raises(ConfigurationError, match=r"pip install iam-guard\[oidc\]"):
+    with pytest.raises(ConfigurationError, match="require the extra `oidc` of iam_guard"):
         open_guard(path, oidc_roles=RULES)
     open_guard(path).close()  # who takes no tokens needs none of it

@@ -115,7 +115,7 @@ def test_postgresql_connection_error_names_the_reason(bare_postgresql: str) -> N
 def test_postgresql_without_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     for command in COMMANDS:
-        assert "iam-guard[postgres]" in complaint(run(command, f"postgresql://a:{SECRET}@127.0.0.1/a"))
+        assert "requires the extra `postgres`" in complaint(run(command, f"postgresql://a:{SECRET}@127.0.0.1/a"))
 
 
 def test_read_only_user_is_refused_before_seed_is_read(

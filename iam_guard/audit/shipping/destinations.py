@@ -39,7 +39,6 @@ def _connector(url: SinkUrl, webhook_secrets: Sequence[str]) -> Connect:
     except ModuleNotFoundError as missing:
         if str(missing.name).partition(".")[0] not in SINK_KINDS[url.kind].drivers:
             raise
-        message = f"a sink `{url.kind}` requires the extra `{url.kind}`: pip install 'iam-guard[{url.kind}]'"
-        raise sink_error(message) from None
+        raise sink_error(f"a sink `{url.kind}` requires the extra `{url.kind}` of iam_guard") from None
     connect: Connect = module.connector(url, webhook_secrets) if url.kind == "webhook" else module.connector(url)
     return connect

@@ -413,7 +413,7 @@ def test_outbound_federation_needs_the_extra(server: Running, iam: Client, monke
     """And is not half enabled."""
     monkeypatch.delitem(sys.modules, "iam_guard.api.token_signing", raising=False)
     monkeypatch.setitem(sys.modules, "joserfc", None)
-    with refusal("NotSupported", "the extra iam-guard[oidc] is not installed", 400):
+    with refusal("NotSupported", "the extra `oidc` of iam_guard is not installed", 400):
         iam.enable_outbound_web_identity_federation()
     with refusal("FeatureDisabled"):
         iam.get_outbound_web_identity_federation_info()
