@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
-TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
 
 
 def commands(workflow: dict[str, Any]) -> list[str]:
@@ -48,11 +48,9 @@ def test_workflows_test_supported_pythons() -> None:
 
 
 def test_hooks_run_existing_commands() -> None:
-    """Each hook runs a target of the Makefile or a command of the environment."""
+    """Each hook runs a target of the Makefile or a tool that one runs."""
     [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     for hook in repository["hooks"]:
         program, argument, *_ = hook["entry"].split()
-        installed = Path(sys.executable).with_name(Path(program).name).exists()
-        known = argument in TARGETS if program == "make" else installed
-        assert known, hook["entry"]
+        assert argument in TARGETS if program == "make" else f"$(BIN)/{Path(program).name} " in MAKEFILE, hook["entry"]
     assert "make check" in {hook["entry"] for hook in repository["hooks"]}
