@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import threading
 from collections.abc import Iterator
@@ -510,7 +511,7 @@ def test_kubernetes_and_github_tokens_are_accepted(
     path = tmp_path / "iam.yaml"
     name = "kubernetes" if url == KUBERNETES else "github"
     path.write_text(section.split(f'```yaml title="{name}.yaml"\n', 1)[1].split("```", 1)[0])
-    rule = section.split("oidc_roles=(", 1)[1].split('"', 2)[1]
+    (rule,) = ast.literal_eval("(" + section.split("oidc_roles=(", 1)[1].split(")", 1)[0] + ")")
     key = SigningKey(id=HEADERS[url]["kid"])
     with publishing(Issuer(url)) as issuer:
         issuer.keys = [key]
