@@ -142,8 +142,8 @@ class Runner:
             item = session.items[int.from_bytes(self.detecting[4 * number : 4 * number + 4])]
             self.callers[mutant.function].remove(item)
             self.callers[mutant.function].insert(0, item)
-        if len(self.results) % 100 == 0:
-            print(f"{len(self.results)} of {len(self.mutants)} mutants", file=sys.stderr, flush=True)
+        if self.results[mutant] == SURVIVED or len(self.results) % 100 == 0:
+            print(f"{len(self.results)} of {len(self.mutants)}: {mutant.name} {self.results[mutant]}", flush=True)
 
 
 def run(item: pytest.Item) -> None:
@@ -174,7 +174,7 @@ def table(results: dict[Mutant, str]) -> Iterator[str]:
         yield f"| `{file}` | {len(found):,} | {killed:,} | {timeouts or ''} | {survived or ''} |"
     found = list(results.values())
     yield f"{len(found):,} mutants, {found.count(KILLED) + found.count(TIMEOUT):,} detected"
-    yield from (f"{result}: {mutant.name}" for mutant, result in results.items() if result in (SURVIVED, UNCALLED))
+    yield from (f"{mutant.name} {result}" for mutant, result in results.items() if result in (SURVIVED, UNCALLED))
 
 
 def main(arguments: Sequence[str]) -> None:
