@@ -47,6 +47,7 @@ def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
     if match is None or len(dates) != 1 or len(dates[0]) != TIMESTAMP_LENGTH:
         return None
     access_key_id, date, region, service, names, signature = match.groups()
+    tokens = request.by_name.get(TOKEN_HEADER)
     return SigV4Credential(
         access_key_id,
         date,
@@ -55,7 +56,7 @@ def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
         read_signed_headers(names, _PLACE),
         signature,
         header_timestamp(dates[0]),
-        _session_token(request),
+        None if tokens is None else single_value(tokens, "x-amz-security-token"),
     )
 
 
@@ -67,6 +68,7 @@ def parse_signed_header(request: HttpRequest, text: str, algorithm: str = ALGORI
     if algorithm == ASYMMETRIC:
         region_set = single_value(request.values(REGION_SET_HEADER), "x-amz-region-set")
         region = read_region_set(region_set, "x-amz-region-set")
+    tokens = request.by_name.get(TOKEN_HEADER)
     return SigV4Credential(
         access_key_id,
         date,
@@ -75,14 +77,9 @@ def parse_signed_header(request: HttpRequest, text: str, algorithm: str = ALGORI
         read_signed_headers(parts["SignedHeaders"], _PLACE),
         read_signature(parts["Signature"], algorithm, _PLACE),
         _timestamp(request),
-        _session_token(request),
+        None if tokens is None else single_value(tokens, "x-amz-security-token"),
         algorithm,
     )
-
-
-def _session_token(request: HttpRequest) -> str | None:
-    tokens = request.by_name.get(TOKEN_HEADER)
-    return None if tokens is None else single_value(tokens, "x-amz-security-token")
 
 
 def _key_value_pairs(text: str) -> dict[str, str]:

@@ -61,7 +61,9 @@ def test_request_enters_few_packages_and_functions(tmp_path: Path, sign: Sign) -
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
     create_signing_key_file(tmp_path / "key")
-    guard = open_guard(seed, services=[docs], audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
+    guard = open_guard(
+        seed, services=[docs], audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key", epoch_poll=3600
+    )
     routes = [Route("/documents/{document_id}", get_document)]
     app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=guard)])
     with TestClient(app) as client:

@@ -134,11 +134,16 @@ class RecordQueue:
         """Add a line, waiting at most `wait` seconds for capacity; return False if full or closed."""
         with self._lock:
             queue = self.lanes[lane.number]
-            if not queue.has_capacity(caller) and not self._wait_for_capacity(wait, queue, caller):
+            is_fair = queue.callers is not None  # the other lanes need no calls: each allowed request passes here
+            has_capacity = queue.has_capacity(caller) if is_fair else len(queue.waiting) < queue.limit
+            if not has_capacity and not self._wait_for_capacity(wait, queue, caller):
                 return False
             if self.is_closed:
                 return False
-            queue.add(line, ticket, caller)
+            if is_fair:
+                queue.add(line, ticket, caller)
+            else:
+                queue.waiting.append(QueuedRecord(line, time.monotonic(), ticket, queue, caller))
             if ticket is not None:
                 self._tickets += 1
                 self._wake()
