@@ -162,7 +162,7 @@ HIGHLIGHTS = (
 
 def highlights_table(rows: Rows) -> str:
     """Return a figure of each benchmark that was run."""
-    lines = [_highlight(each, rows[each.benchmark]) for each in HIGHLIGHTS if rows.get(each.benchmark)]
+    lines = [_highlight(row, rows[row.benchmark]) for row in HIGHLIGHTS if rows.get(row.benchmark)]
     return table(("What", "iam_guard", "For comparison"), lines)
 
 

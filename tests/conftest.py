@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import botocore.auth
 import httpx2._config
@@ -47,8 +46,6 @@ wait_longer_for_stores()
 use_prepared_stores()
 key_lookups.MAX_WAIT, key_lookups.MAX_TOTAL_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
 sqlite.BUSY_SECONDS = 60.0  # type: ignore[misc]  # and how long threads wait for the one connection to memory
-
-Item = TypeVar("Item")
 
 CASES_OF_EACH = "--cases-of-each"
 TESTS = Path(__file__).parent

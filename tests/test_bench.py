@@ -96,9 +96,9 @@ def test_every_highlight_has_a_measured_row() -> None:
     """The first page would silently lose the figure of a renamed row."""
     benchmarks = numbers()["benchmarks"]
     measured = {(name, row["name"], row["peer"]) for name, each in benchmarks.items() for row in each["rows"]}
-    named = {each[:2] for each in measured}
-    assert [each for each in HIGHLIGHTS if (each.benchmark, each.row) not in named] == []
-    assert [each for each in HIGHLIGHTS if each.peer and (each.benchmark, each.row, each.peer) not in measured] == []
+    named = {figure[:2] for figure in measured}
+    assert [row for row in HIGHLIGHTS if (row.benchmark, row.row) not in named] == []
+    assert [row for row in HIGHLIGHTS if row.peer and (row.benchmark, row.row, row.peer) not in measured] == []
 
 
 def test_target_is_an_upper_or_lower_bound() -> None:

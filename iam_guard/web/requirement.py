@@ -142,4 +142,4 @@ def loader_parameters(loader: Callable[..., Any]) -> dict[str, bool]:
     """Return the parameters of a loader, without `*args` and `**kwargs`, and whether each is required."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(loader).parameters.values()
-    return {each.name: each.default is each.empty for each in parameters if each.kind not in variadic}
+    return {item.name: item.default is item.empty for item in parameters if item.kind not in variadic}

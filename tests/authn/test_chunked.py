@@ -330,7 +330,7 @@ def test_decoder_before_begin_refuses_bytes() -> None:
         ChunkedBody(request, SIGNED, max_chunk=100, max_body_size=100).receive(b"1")
 
 
-@table("stated", [f"STREAMING-AWS4-{each}-SHA256-PAYLOAD" for each in ("HMAC", "ECDSA-P256")])
+@table("stated", [f"STREAMING-AWS4-{kind}-SHA256-PAYLOAD" for kind in ("HMAC", "ECDSA-P256")])
 def test_chunks_need_the_algorithm_of_the_request(stated: str) -> None:
     """Chunked bodies are accepted only with a decoder."""
     one, _ = published(SEED, CHUNKS, has_trailer=False)

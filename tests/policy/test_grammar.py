@@ -58,7 +58,7 @@ def is_good(type: PolicyType, **changes: Any) -> bool:
         if value is None:
             del part[name]
     try:
-        return not [each for each in check(parse(json.dumps(document), type)) if each.level == "ERROR"]
+        return not [finding for finding in check(parse(json.dumps(document), type)) if finding.level == "ERROR"]
     except PolicyError:
         return False
 

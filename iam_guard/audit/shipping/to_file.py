@@ -29,7 +29,7 @@ class LineFile:
 
     def send(self, batch: Sequence[Delivery]) -> None:
         """Write the batch and sync it to disk."""
-        lines = "".join(f"{format_record(self.form, each.record)}\n" for each in batch).encode("ascii")
+        lines = "".join(f"{format_record(self.form, item.record)}\n" for item in batch).encode("ascii")
         try:
             if self._file is None:
                 self._file = FileSink(self.path)

@@ -22,7 +22,7 @@ class StandardOutput:
     def send(self, batch: Sequence[Delivery]) -> None:
         """Write the batch; raise `Gone` if the pipe is broken or the stream closed."""
         try:
-            self.stream.write("".join(f"{format_record(self.form, each.record)}\n" for each in batch).encode("ascii"))
+            self.stream.write("".join(f"{format_record(self.form, item.record)}\n" for item in batch).encode("ascii"))
         except (OSError, ValueError) as error:  # a broken pipe, a closed stream
             raise Gone(f"standard output is closed ({type(error).__name__})") from None
 

@@ -255,7 +255,7 @@ def test_body_does_not_override_the_path() -> None:
 
 
 @table("service", MODELS)
-@table("text", [each for each in ATTACKS if each.strip()])
+@table("text", [attack for attack in ATTACKS if attack.strip()])
 def test_error_message_is_escaped(service: str, text: str) -> None:
     """Whatever a message quotes is neither markup nor another member."""
     answer = codec_of(service).error_response(errors.AccessDenied(text), text)
