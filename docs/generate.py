@@ -236,7 +236,7 @@ def root_user_page() -> str:
 def layers_picture() -> str:
     """Draw the layers of the import contract, top to bottom."""
     layers = [layer.strip("()").split(" | ") for layer in import_layers() if layer != "(__main__)"]
-    width, step, height = 720, 58, 38
+    width, step, height = 400, 48, 32
     drawn: list[str] = []
     for number, packages in enumerate(layers):
         box = (width - 20 * (len(packages) + 1)) // len(packages)
@@ -244,10 +244,10 @@ def layers_picture() -> str:
             left, top = 20 + place * (box + 20), 16 + number * step
             drawn += [
                 f'<rect x="{left}" y="{top}" width="{box}" height="{height}" rx="6"/>',
-                f'<text x="{left + box // 2}" y="{top + 25}">{package}</text>',
+                f'<text x="{left + box // 2}" y="{top + 21}">{package}</text>',
             ]
         if number:
-            drawn.append(f'<path d="M{width // 2} {16 + number * step - 18}v12m-4 -5l4 5l4 -5"/>')
+            drawn.append(f'<path d="M{width // 2} {16 + number * step - 14}v11m-4 -5l4 5l4 -5"/>')
     style = (
         "rect{fill:#eef1fb;stroke:#4051b5}text{font:15px monospace;text-anchor:middle;fill:#1c2350}"
         "path{fill:none;stroke:#4051b5;stroke-width:1.5}"
