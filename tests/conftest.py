@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
@@ -87,6 +88,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if any(item.path.is_relative_to(place) for place in slow):
             item.add_marker(pytest.mark.slow)
+    if "faketime" in os.environ.get("LD_PRELOAD", ""):  # a forked child may inherit its lock in the locked state
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("forks")])
+        items[:] = [item for item in items if not item.get_closest_marker("forks")]
     count = tables.cases_of_each = config.getoption(CASES_OF_EACH)
     if count > 0:
         cases: dict[str, list[pytest.Item]] = {}

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,6 +18,8 @@ from iam_guard.audit.writer.recovery import recover
 from tests.audit.pipelines import ROOT, facts_in, gaps_in, ids_in
 from tests.audit.trails import KEY, RING, verdicts
 from tests.audit.writer.test_segment_writer import small_disk
+
+pytestmark = pytest.mark.forks
 
 BEGIN = """
 import json, os, random, signal, sys, threading, time
@@ -27,6 +31,14 @@ from tests.audit.pipelines import eventually, ids_in, pipeline_in
 from tests.audit.trails import record
 trail = Path(sys.argv[1])
 """
+
+
+@pytest.fixture
+def others_can_enter() -> Iterator[Path]:
+    """Return a new folder in a place that all users can enter, which pytest's own is not."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def run(
@@ -280,12 +292,9 @@ for shard in trail.iterdir():
 """
 
 
-def test_missing_permission_applies_class_rules_until_restored(tmp_path: Path) -> None:
-    trail = tmp_path / "trail"
+def test_missing_permission_applies_class_rules_until_restored(others_can_enter: Path) -> None:
+    trail = others_can_enter / "trail"
     trail.mkdir()
-    for folder in trail.parents:
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o111)
     if os.geteuid() == 0:
         os.chown(trail, 65534, -1)
     done = run(PERMISSION, trail)

@@ -131,6 +131,7 @@ def test_new_id_is_a_random_uuid(random: bytes) -> None:
     assert (uuid.version, uuid.variant) == (4, RFC_4122)
 
 
+@pytest.mark.forks
 def test_forked_processes_have_different_ids() -> None:
     """No randomness is cached."""
     script = (

@@ -27,6 +27,8 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.store.databases import SEALING_KEY
 from tests.wsgi_serving import by_gunicorn
 
+pytestmark = pytest.mark.forks
+
 ACME = "111122223333"
 USERS = 60
 DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/%d"

@@ -454,6 +454,7 @@ store.close()
 """
 
 
+@pytest.mark.forks
 def test_forked_process_has_its_own_writer_thread(tmp_path: Any, settings: Any) -> None:
     """Even while the parent has the locks; the parent writes its own queue, and the child does not."""
     url = f"sqlite:///{tmp_path}/iam-guard.db"

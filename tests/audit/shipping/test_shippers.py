@@ -138,6 +138,7 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.forks
 def test_forked_child_starts_threads_and_takes_over(tmp_path: Path, when: str) -> None:
     """Forked before the first record or while the parent ships; all records are delivered once."""
     out = tmp_path / "out.jsonl"
@@ -182,6 +183,7 @@ except GroupIsTaken:
 """
 
 
+@pytest.mark.forks
 def test_forked_child_releases_the_parents_group(tmp_path: Path) -> None:
     """A child inherits the file lock and must not keep it when the parent ends."""
     written(tmp_path, 3)

@@ -125,6 +125,7 @@ def test_gap_counts_truncated_bytes_and_unsigned_records(tmp_path: Path) -> None
     assert is_ended(shard)
 
 
+@pytest.mark.forks
 def test_shard_with_running_writer_is_not_recovered(tmp_path: Path) -> None:
     """Its lock is taken, also after a forked child of the writer has ended."""
     writer = writer_in(tmp_path)
@@ -141,6 +142,7 @@ def test_shard_with_running_writer_is_not_recovered(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
+@pytest.mark.forks
 def test_living_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
     """A forked worker does not prevent recovery of its killed parent's shard."""
     script = (

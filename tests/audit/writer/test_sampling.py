@@ -109,6 +109,7 @@ def test_sink_gets_declarations_periodically(decide: Decide, monkeypatch: pytest
     assert [record["iamGuard"]["sampledOut"] for record in sink.records] == [1, 1]
 
 
+@pytest.mark.forks
 def test_forked_child_counts_separately(decide: Decide) -> None:
     sink = ListSink()
     trail = Trail(sink, sampling=Sampling(0.5, chance=lambda: 0.99))

@@ -522,6 +522,7 @@ def test_declare_signs_and_flushes_after_pending_lines(tmp_path: Path) -> None:
 # --- forks -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.forks
 def test_forked_child_starts_its_own_shard(tmp_path: Path) -> None:
     """Lines appended by the parent belong to the parent; both shards are complete."""
     writer = writer_in(tmp_path)

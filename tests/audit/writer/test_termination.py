@@ -231,6 +231,7 @@ sys.exit(3)
 """
 
 
+@pytest.mark.forks
 def test_forked_children_sign_only_their_own_shard(tmp_path: Path) -> None:
     """A killed one has nothing to sign; one of `multiprocessing` ends its own shard and loses nothing."""
     terminated(FORKED, tmp_path, 3)
