@@ -18,7 +18,7 @@ from iam_guard.errors import ContextError, PolicyError
 from iam_guard.model.arn import Arn
 from iam_guard.model.context import Scalar, scalar_text
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.checks import conditions, elements
+from iam_guard.policy.checks import conditions, elements, forms
 from iam_guard.policy.document import LATEST, LEGACY, ConditionTest, Document, Effect, PrincipalEntry, Statement
 from iam_guard.policy.document_refusals import Scope, refuse
 from iam_guard.policy.fault import Reading, Rule, place
@@ -39,12 +39,13 @@ _STATEMENT_RULES: tuple[Rule, ...] = (
     elements.empty_action,
     elements.empty_resource,
     elements.empty_principal,
+    forms.condition_keys_form,
     conditions.dates,
     conditions.numbers,
     conditions.addresses,
     conditions.arns,
 )
-"""The rules of a write that can be checked on an unfinished statement (rules G-27, N-10)."""
+"""The rules of a write, and the form of keys, on an unfinished statement (rules G-27, G-67, N-10)."""
 
 
 # --- a statement -------------------------------------------------------------------------------------------------

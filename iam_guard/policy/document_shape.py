@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import ANY_PRINCIPAL, LEGACY, ConditionTest, Document, Effect, PrincipalEntry, Statement
-from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS
 from iam_guard.policy.grammar import (
     DOCUMENT_ELEMENTS,
     EXCLUSIVE_ELEMENTS,
@@ -26,7 +25,7 @@ from iam_guard.policy.grammar import (
 from iam_guard.policy.json_tree import JsonText, Number, Path, Value
 
 MISMATCH = "DATA_TYPE_MISMATCH"  # G-16
-_EFFECTS = {effect.value: effect for effect in Effect}  # G-21
+_EFFECTS = {effect.lower(): effect for effect in Effect}  # G-21
 
 
 def read_document(source: JsonText, type: PolicyType) -> Document:
@@ -87,12 +86,11 @@ class _DocumentReader:
         written = self.optional_string(members, "Effect", path)
         if written is None:
             raise self.source.refusal("`Effect` is missing", path, finding="MISSING_EFFECT")  # G-21
-        effect = _EFFECTS.get(written)
+        effect = _EFFECTS.get(written.lower())  # `elements.effect_letter_case` refuses other letter case
         if effect is not None:
             return effect
-        sentence = LEGACY_PARSING if written.casefold() in ("allow", "deny") else SYNTAX_ERRORS  # G-19
         message = f"expected `Effect` to be `Allow` or `Deny`, got {quoted(written)}"
-        raise self.source.refusal(message, (*path, "Effect"), finding="INVALID_EFFECT", sentence=sentence)
+        raise self.source.refusal(message, (*path, "Effect"), finding="INVALID_EFFECT")
 
     def principals(self, members: dict[str, Value], element: str, path: Path) -> tuple[PrincipalEntry, ...] | None:
         if element not in members:
@@ -111,9 +109,9 @@ class _DocumentReader:
             return
         path = (*path, "Condition")
         for operator, block in self.members(members["Condition"], path).items():
-            self.check_operator(operator, (*path, operator))
             spellings: dict[str, str] = {}
-            for key, written in self.members(block, (*path, operator)).items():
+            for key, written in self.members(block, (*path, operator)).items():  # an empty one may have any name
+                self.check_operator(operator, (*path, operator))
                 if key.casefold() in spellings:
                     message = f"{quoted(key)} and {quoted(spellings[key.casefold()])} are the same condition key"
                     finding = "DUPLICATE_KEYS_WITH_DIFFERENT_CASE"

@@ -90,6 +90,8 @@ IAM_RESOURCE_TYPES = (
     *("user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/", "policy/"),
     *("sms-mfa/", "saml-provider/", "oidc-provider/", "report/", "access-report/"),
 )  # G-65, in the order of IAM's sentence
+S3_REGIONAL_TYPES = ("accesspoint/", "access-grants/", "async-request/", "job/", "storage-lens", "*")  # G-65
+"""How the resources of S3 with a Region in their ARNs begin, and patterns that may match these."""
 TAG_KEY_PREFIXES = frozenset({"aws:resourcetag", "aws:requesttag", "aws:principaltag"})  # G-67
 WILDCARD = re.compile(r"[*?]")
 PLAIN_SID = re.compile(r"[A-Za-z0-9]*")  # G-24

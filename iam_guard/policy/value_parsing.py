@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from datetime import datetime
+from datetime import date
 from decimal import Context, Decimal
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
@@ -19,13 +19,15 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _EPOCH = re.compile(r"[0-9]+")
 _EPOCH_WITH_FRACTION = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _DATE = re.compile(
-    r"([0-9]{4}-[0-9]{2})"  # month
-    r"(?:(-[0-9]{2})"  # day
-    r"(?:[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9])(?:(:[0-5][0-9])(?:\.([0-9]{1,9}))?)?"  # minute, second, fraction
+    r"(-?[0-9]{1,9})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?"  # year, month, day
+    r"(?:[Tt](?:([01]?[0-9]|2[0-3])(?::([0-5]?[0-9])(?::([0-5]?[0-9])(?:\.([0-9]{1,9}))?)?)?)?"  # time, fraction
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3])(?::([0-5][0-9]))?)?"  # sign, hours and minutes of the zone
-    r")?)?"
+    r")?"
 )
-_BEGINNING = datetime(1970, 1, 1)  # noqa: DTZ001  both sides of the subtraction are UTC by construction
+_YEARS = range(-292_275_054, 292_278_994)
+"""The years whose milliseconds since the epoch fit into 64 bits: IAM accepts these."""
+_BEGINNING = date(1970, 1, 1).toordinal()
+_DAYS_OF_400_YEARS = 146_097
 _EXACT = Context(prec=30)
 """For sums: the decimal context of the calling thread may round."""
 _OCTETS = {str(octet): octet for octet in range(256)}
@@ -64,13 +66,16 @@ def _date(text: str) -> Number | None:
     found = _DATE.fullmatch(text)
     if found is None:
         return None
-    month, day, minute, second, fraction, sign, hours, minutes = found.groups()
+    year, month, day, hour, minute, second, fraction, sign, hours, minutes = found.groups()
+    cycles, year_of_cycle = divmod(int(year) - 2000, 400)  # the calendar repeats, and Python's has few years
     try:
-        written = f"{month}{day or '-01'}T{minute or '00:00'}{second or ':00'}"
-        since = datetime.fromisoformat(written) - _BEGINNING
+        days = date(2000 + year_of_cycle, int(month or 1), int(day or 1)).toordinal() - _BEGINNING
     except ValueError:  # no such day
         return None
-    seconds = since.days * 86400 + since.seconds
+    if int(year) not in _YEARS:
+        return None
+    days += cycles * _DAYS_OF_400_YEARS
+    seconds = days * 86400 + int(hour or 0) * 3600 + int(minute or 0) * 60 + int(second or 0)
     if sign:
         offset = int(hours) * 3600 + int(minutes or 0) * 60
         seconds += offset if sign == "-" else -offset

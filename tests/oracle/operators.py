@@ -38,8 +38,8 @@ NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 EPOCH_IN_POLICY = re.compile(r"[0-9]+")
 EPOCH_IN_CONTEXT = re.compile(r"[0-9]+(\.[0-9]+)?")
 DATE = re.compile(
-    r"([0-9]{4})-([0-9]{2})"
-    r"(?:-([0-9]{2})(?:[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?([Zz]|[+-][0-9]{2}(?::[0-9]{2})?)?)?)?"
+    r"(-?[0-9]{1,9})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?"
+    r"(?:[Tt](?:([0-9]{1,2})(?::([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,9}))?)?)?)?([Zz]|[+-][0-9]{2}(?::[0-9]{2})?)?)?"
 )
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -118,13 +118,16 @@ def _date(text: str, epoch: re.Pattern[str]) -> Decimal | None:
     if found is None:
         return UNREADABLE  # C-17
     year, month, day, hour, minute, second, fraction, zone = found.groups()
+    if not -292_275_054 <= int(year) <= 292_278_993:
+        return UNREADABLE
+    written = int(year) % 400 + 400  # the Gregorian calendar repeats after 400 years: 146,097 days
+    time = (int(part or 0) for part in (hour, minute, second))
     try:
-        whole = datetime(
-            int(year), int(month), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=_zone(zone)
-        )
+        whole = datetime(written, int(month or 1), int(day or 1), *time, tzinfo=_zone(zone))
     except ValueError:
         return UNREADABLE
-    return Decimal((whole - EPOCH) // timedelta(seconds=1)) + Decimal("0." + (fraction or "0"))
+    days = (int(year) - written) // 400 * 146_097
+    return Decimal((whole - EPOCH) // timedelta(seconds=1) + days * 86_400) + Decimal("0." + (fraction or "0"))
 
 
 def _zone(zone: str | None) -> timezone:

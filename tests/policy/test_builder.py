@@ -181,7 +181,7 @@ def test_resource_that_is_no_arn_or_relative_name_is_refused(begun: PolicyStatem
     for step in (begun.on, begun.on_all_but):
         with pytest.raises(PolicyError) as refused:
             step(resource)
-        assert refused.value.sentence == f'Resource {resource} must be in ARN format or "*".'
+        assert refused.value.finding == "INVALID_ARN_PREFIX"
 
 
 # --- conditions --------------------------------------------------------------------------------------------------
@@ -256,6 +256,7 @@ ARN = "arn:aws:a:::b"
 
 BOTH = "UNSUPPORTED_ELEMENT_COMBINATION"
 NO_OPERATOR = "INVALID_CONDITION_OPERATOR"
+VENDOR_NEEDED = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
 
 
 def condition(operator: str, key: Any = "a:x") -> dict[str, Any]:
@@ -287,7 +288,7 @@ REFUSED: list[tuple[Callable[[], PolicyStatement], dict[str, Any], str]] = [
         NO_OPERATOR,
     ),
     (lambda: START.when("Null", {"a:x": True}, if_exists=True), condition("NullIfExists"), "NULL_WITH_IF_EXISTS"),
-    (lambda: START.when("Bool", {"x": True}), condition("Bool", "x"), "INVALID_CONDITION_KEY_FORMAT"),
+    (lambda: START.when("Bool", {"x:": True}), condition("Bool", "x:"), "INVALID_CONDITION_KEY_FORMAT"),
     (lambda: START.when("Bool", {7: True}), condition("Bool", 7), "DATA_TYPE_MISMATCH"),  # type: ignore[dict-item]
     (
         lambda: START.when("Bool", {"a:x": True}).when("Bool", {"A:x": True}),
@@ -326,6 +327,7 @@ def test_builder_step_refuses_what_the_grammar_refuses(
         (lambda: START.when("NumericEquals", {"a:x": "one"}), "TYPE_MISMATCH_NUMBER", None),
         (lambda: START.when("NumericEquals", {"a:x": float("nan")}), "DATA_TYPE_MISMATCH", None),
         (lambda: START.when("NumericEquals", {"a:x": float("inf")}), "DATA_TYPE_MISMATCH", None),
+        (lambda: START.when("Bool", {"x": True}), "INVALID_CONDITION_KEY_FORMAT", VENDOR_NEEDED),
         (lambda: START.when("DateEquals", {"a:x": "soon"}), "TYPE_MISMATCH_DATE", "The policy failed legacy parsing"),
         (lambda: START.when("IpAddress", {"a:x": "10.0.0.0/33"}), "TYPE_MISMATCH_IP_RANGE", None),
         (lambda: START.when("ArnLike", {"a:x": "*"}), "TYPE_MISMATCH", None),

@@ -275,7 +275,7 @@ def test_storage_checks_apply_to_stored_documents_only() -> None:
     assert check(parse(text), stored=False) == []
 
 
-@table("resource", ["arn:aws:sqs:*:${aws:PrincipalAccount}:q", "arn:aws:s3:${a:b}:1:b:${c:d}"])
+@table("resource", ["arn:aws:sqs:*:${aws:PrincipalAccount}:q", "arn:aws:sqs:${a:b}:1:b:${c:d}"])
 def test_variable_in_a_wrong_field_is_reported_with_its_resource(resource: str) -> None:
     """V-4: the resource is not cut at the colon inside the variable; only its length is limited."""
     for shown, written in [(resource, resource), ((resource + "/" + "x" * 99)[:100] + "…", resource + "/" + "x" * 99)]:

@@ -158,7 +158,7 @@ REFUSED = [
             *("G-67", IDENTITY, condition("StringEquals", key)),
             *(f"/Statement/0/Condition/StringEquals/{key.replace('/', '~1')}", "INVALID_CONDITION_KEY_FORMAT"),
         )
-        for key in ["username", "", "aws:", ":username", "a b:c", "aws: x", "aws/x"]
+        for key in ["", "aws:", ":username", "a b:c", "aws: x", "a b"]
     ],
     *[
         (
@@ -328,15 +328,12 @@ def test_pointer_into_a_single_statement_has_no_index() -> None:
         (policy(Resource=None), "Policy statement must contain resources."),
         (policy(Action="GetObject"), "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."),
         (policy(Action="s3:Get:x"), "Actions/Condition can contain only one colon."),
-        (policy(Action="*:*"), "Vendor * is not valid"),
+        (policy(Action="*:*"), "Action vendors (e.g., aws, ec2, etc.) must not contain wildcards."),
         (policy(Resource="bucket"), 'Resource bucket must be in ARN format or "*".'),
         (policy(Resource="arn:aws:*:::b"), "Resource vendor must be fully qualified and cannot contain regexes."),
         (policy(Principal="*"), "Policy document should not specify a principal."),
         (policy(Action="GetObject", Resource="bucket"), 'Resource bucket must be in ARN format or "*".'),
-        (
-            policy(Action="GetObject", Resource=None),
-            "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ",
-        ),
+        (policy(Action="GetObject", Resource=None), "Policy statement must contain resources."),
     ],
 )
 def test_refusal_has_the_sentence_of_aws(document: dict[str, Any], sentence: str) -> None:

@@ -53,7 +53,7 @@ WRITES = [
     ("G-27", IDENTITY, policy(Resource=[]), "Policy statement must contain resources.", "/Statement/0/Resource"),
     ("G-65", IDENTITY, policy(Resource="a*:aws:s3:::b"), VENDOR, "/Statement/0/Resource"),
     ("G-65", IDENTITY, policy(Resource="arn:aws"), VENDOR, "/Statement/0/Resource"),
-    ("G-65", IDENTITY, policy(Resource="arn:aws::::b"), VENDOR, "/Statement/0/Resource"),
+    ("G-19", IDENTITY, policy(Resource="arn:aws::::b"), LEGACY, "/Statement/0/Resource"),
     (
         *("G-19", IDENTITY, policy(Resource="arn:p:s3:::b")),
         *('Partition "p" is not valid for resource "arn:p:s3:::b".', "/Statement/0/Resource"),
@@ -151,15 +151,15 @@ FAULTS = [
     (statement(Condition={"DateEquals": {"aws:x": "tomorrow"}}), LEGACY),
     (statement(Sid="Twice"), SIDS),
     (statement(Action=[]), "Policy statement must contain actions."),
+    (statement(Resource=[]), "Policy statement must contain resources."),
     (statement(Resource="bucket"), 'Resource bucket must be in ARN format or "*".'),
     (statement(Action="Get"), "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."),
-    (statement(Resource=[]), "Policy statement must contain resources."),
 ]
 
 
 @table("first", range(len(FAULTS)))
 def test_first_fault_in_the_order_of_aws_is_reported(first: int) -> None:
-    """G-19: syntax, version, legacy parsing, Sid, actions present, resources, action prefixes, resources present."""
+    """G-19: syntax, version, legacy parsing, Sid, actions present, resources present, resources, action prefixes."""
     faulty = [each for each, _ in reversed(FAULTS[first:])]
     with pytest.raises(PolicyError) as refused:
         validate_for_write(json.dumps(policy(statement(Sid="Twice"), *faulty)), IDENTITY)

@@ -8,7 +8,7 @@ from ipaddress import ip_interface, ip_network
 from iam_guard.policy.document import LATEST
 from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS, Fault, ParsedCondition, Reading, Rule, conditions
 from iam_guard.policy.grammar import WILDCARD, quoted
-from iam_guard.policy.value_parsing import block, boolean, instant, number, octets
+from iam_guard.policy.value_parsing import Number, block, boolean, instant, number, octets
 
 _PRIVATE = [ip_network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]  # C-24
 _WITHOUT_WILDCARDS = frozenset(
@@ -43,11 +43,17 @@ def _arn(value: str) -> list[str] | None:
     return fields if len(fields) == 6 else None  # C-27
 
 
+def _storable_date(value: str) -> Number | None:
+    """Parse a date that fits into 64 bits; evaluation takes more digits."""
+    parsed = instant(value)
+    return None if parsed is None or parsed >= 2**63 else parsed
+
+
 numbers = _typed("Numeric", code="TYPE_MISMATCH_NUMBER", read=number, expected="a number")  # C-13
 dates = _typed(
     "Date",
     code="TYPE_MISMATCH_DATE",
-    read=instant,
+    read=_storable_date,
     expected="a date such as `2026-01-31T00:00:00Z` or epoch seconds",
     sentence=LEGACY_PARSING,
 )  # C-15

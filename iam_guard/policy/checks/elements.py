@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import ANY_PRINCIPAL, LATEST, Effect, Statement
-from iam_guard.policy.fault import Fault, Reading, actions, place, resources
+from iam_guard.policy.fault import LEGACY_PARSING, Fault, Reading, actions, place, resources
 from iam_guard.policy.grammar import (
     ACTIONS,
     OF_OTHER_SERVICES,
@@ -144,6 +144,15 @@ def empty_sid(reading: Reading) -> Iterator[Fault]:
 
 
 # --- which elements a statement has ------------------------------------------------------------------------------
+
+
+def effect_letter_case(reading: Reading) -> Iterator[Fault]:
+    """Report an `Effect` in other letter case (G-19, G-21)."""
+    for statement in reading.document.statements:
+        written = reading.source.find(place(statement, "Effect"))
+        if written != statement.effect:
+            message = f"expected `Effect` to be `Allow` or `Deny`, got {quoted(str(written))}"
+            yield Fault("INVALID_EFFECT", message, place(statement, "Effect"), LEGACY_PARSING)
 
 
 def prohibited_principal(reading: Reading) -> Iterator[Fault]:

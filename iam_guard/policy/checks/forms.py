@@ -11,6 +11,7 @@ from iam_guard.policy.grammar import (
     CONDITION_KEY,
     IAM_RESOURCE_TYPES,
     PARTITIONS,
+    S3_REGIONAL_TYPES,
     TAG_KEY_PREFIXES,
     WILDCARD,
     WITH_SHORT_ARNS,
@@ -19,7 +20,11 @@ from iam_guard.policy.grammar import (
 )
 
 _VENDOR_NEEDED = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+_VENDOR_WILDCARD = "Action vendors (e.g., aws, ec2, etc.) must not contain wildcards."
 _VENDOR_UNQUALIFIED = "Resource vendor must be fully qualified and cannot contain regexes."
+
+
+_PLAIN_KEY = re.compile(r"[^:\s]+")
 
 
 def actions_form(reading: Reading) -> Iterator[Fault]:
@@ -37,7 +42,7 @@ def _action_fault(entry: Entry) -> tuple[str, tuple[str | int, ...], str]:
         sentence = "Actions/Condition can contain only one colon."
         return f"expected one colon in an action, got {quoted(entry.value)}", entry.path, sentence
     message = f"expected the prefix of an action to be letters, digits, `-` and `.`, got {quoted(entry.value)}"
-    return message, entry.path, f"Vendor {shown(prefix)} is not valid"
+    return message, entry.path, _VENDOR_WILDCARD if WILDCARD.search(prefix) else f"Vendor {shown(prefix)} is not valid"
 
 
 def actions_without_name(reading: Reading) -> Iterator[Fault]:
@@ -53,6 +58,11 @@ def condition_keys_form(reading: Reading) -> Iterator[Fault]:
         if not CONDITION_KEY.fullmatch(tested.test.key):
             message = f"expected a condition key `prefix:name`, got {quoted(tested.test.key)}"
             yield Fault("INVALID_CONDITION_KEY_FORMAT", message, tested.path, _VENDOR_NEEDED, name=True)
+
+
+def condition_keys_parse(reading: Reading) -> Iterator[Fault]:
+    """Report condition keys that are not even a name; IAM accepts one without prefix, which no request has (G-67)."""
+    return (fault for fault in condition_keys_form(reading) if not _PLAIN_KEY.fullmatch(str(fault.path[-1])))
 
 
 def condition_keys_without_tag(reading: Reading) -> Iterator[Fault]:
@@ -71,7 +81,9 @@ def resources_are_arns(reading: Reading) -> Iterator[Fault]:
     for entry in resources(reading.document):
         if entry.value != "*" and not _begins_like_an_arn(entry.value):
             message = f"expected `*` or an ARN, got {quoted(entry.value)}"
-            sentence = f'Resource {shown(entry.value)} must be in ARN format or "*".'
+            sentence = (
+                _partition_sentence(entry, reading) or f'Resource {shown(entry.value)} must be in ARN format or "*".'
+            )
             yield Fault("INVALID_ARN_PREFIX", message, entry.path, sentence)
 
 
@@ -87,6 +99,15 @@ def _begins_like_an_arn(value: str) -> bool:
 
 
 _WILDCARDS = {"*": ".*", "?": "."}
+
+
+def _partition_sentence(entry: Entry, reading: Reading) -> str | None:
+    """Return AWS's sentence for an unknown partition, with the missing fields as `*`; None for a known one."""
+    _, *fields = entry.value.split(":", 5)
+    if not fields or WILDCARD.search(fields[0]) or fields[0] in PARTITIONS | {reading.partition}:
+        return None
+    completed = ":".join(["arn", *fields, *"*" * (5 - len(fields))])
+    return f'Partition "{shown(fields[0])}" is not valid for resource "{shown(completed)}".'
 
 
 def resources_are_complete(reading: Reading) -> Iterator[Fault]:
@@ -109,11 +130,13 @@ def resources_name_a_service(reading: Reading) -> Iterator[Fault]:
             yield Fault("INVALID_SERVICE", message, entry.path, _VENDOR_UNQUALIFIED)
 
 
-def short_arns_with_empty_field(reading: Reading) -> Iterator[Fault]:
-    """Report `::` in an ARN of fewer than six fields (G-19)."""
+def arns_with_empty_field(reading: Reading) -> Iterator[Fault]:
+    """Report `::` in an ARN of fewer than six fields, and an empty service (G-19)."""
     for entry in resources(reading.document):
-        if "::" in entry.value and entry.value.count(":") < 5:
-            message = f"expected an ARN of six fields, got {quoted(entry.value)}"
+        fields = entry.value.split(":", 5)
+        is_short = "::" in entry.value and len(fields) < 6
+        if (is_short or fields[2:3] == [""]) and _partition_sentence(entry, reading) is None:
+            message = f"expected an ARN of six fields with a service, got {quoted(entry.value)}"
             yield Fault("MISSING_ARN_FIELD", message, entry.path, LEGACY_PARSING)
 
 
@@ -123,21 +146,24 @@ def resources_as_written(reading: Reading) -> Iterator[Fault]:
         fields = entry.value.split(":", 5)
         if entry.value == "*":
             continue
+        sentence = _partition_sentence(entry, reading)
+        if sentence is not None:
+            yield Fault("INVALID_PARTITION", f"unknown partition {quoted(fields[1])}", entry.path, sentence)
         if WILDCARD.search(fields[0]) or len(fields) < 3 or not fields[2]:
             message = f"expected `arn` and a service, got {quoted(entry.value)}"
             yield Fault("INVALID_ARN_PREFIX", message, entry.path, _VENDOR_UNQUALIFIED)
             continue
-        partition = fields[1]
-        if not WILDCARD.search(partition) and partition not in PARTITIONS | {reading.partition}:
-            message = f"unknown partition {quoted(partition)}"
-            sentence = f'Partition "{shown(partition)}" is not valid for resource "{shown(entry.value)}".'
-            yield Fault("INVALID_PARTITION", message, entry.path, sentence)
+        has_region = len(fields) > 3 and fields[3] not in ("", "*")
         if fields[2] == "iam":
-            yield from _iam_resource(entry, fields)
+            yield from _iam_resource(entry, fields, has_region=has_region)
+        if fields[2] == "s3" and has_region and not (*fields, "*", "*")[5].startswith(S3_REGIONAL_TYPES):
+            message = f"expected no Region in the ARN of an S3 bucket, got {quoted(entry.value)}"
+            sentence = f"Resource {shown(entry.value)} can not contain region information."
+            yield Fault("ARN_REGION_NOT_ALLOWED", message, entry.path, sentence)
 
 
-def _iam_resource(entry: Entry, fields: list[str]) -> Iterator[Fault]:
-    if len(fields) > 3 and fields[3] not in ("", "*"):
+def _iam_resource(entry: Entry, fields: list[str], *, has_region: bool) -> Iterator[Fault]:
+    if has_region:
         message = f"expected no Region in an IAM ARN, got {quoted(entry.value)}"
         sentence = f"IAM resource {shown(entry.value)} cannot contain region information."
         yield Fault("ARN_REGION_NOT_ALLOWED", message, entry.path, sentence)
