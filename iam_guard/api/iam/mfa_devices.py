@@ -52,7 +52,8 @@ def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
             "characters and/or / characters.",
             place="Path",
         )
-    if call.records.one(mfa_devices, account=call.account, folded=fold(name)) is not None:
+    folded = path[1:] + fold(name)  # unique per path
+    if find_mfa_device(call, serial) or call.records.count(mfa_devices, account=call.account, folded=folded):
         raise EntityAlreadyExists("MFA device already exists.")
     current = call.records.count(mfa_devices, account=call.account)
     require_quota("virtual MFA devices per account", "VirtualMFADevicesPerAccount", current)
@@ -65,7 +66,7 @@ def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
         for_root=False,
         sealed=call.sealer.seal(seed.encode("ascii"), seed_context(serial)),
         tags=tags,
-        **named_columns(call, name),
+        **(named_columns(call, name) | {"folded": folded}),
     )
     return {
         "VirtualMFADevice": {

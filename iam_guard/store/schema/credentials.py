@@ -52,7 +52,7 @@ mfa_devices = table(
     "mfa_devices",
     Column("serial", String, primary_key=True),
     owned_by("accounts.id", "account"),
-    *required(String, "path", "name", "folded"),
+    *required(String, "path", "name", "folded"),  # `folded` begins with the path, since names are unique per path
     # the owner: a user, the root user (`for_root`), or none yet
     Column("user_id", String, ForeignKey("identities.id", ondelete="SET NULL"), index=True),
     *required(Boolean, "for_root"),

@@ -77,12 +77,26 @@ def test_new_device_is_returned_once(iam: Client, server: Running) -> None:
     assert base64.b32decode(seed) not in row["sealed"]
 
 
-def test_device_name_is_unique(iam: Client) -> None:
-    """In any letter case and path."""
-    new_device(iam)
-    for again in ({"VirtualMFADeviceName": "Phone"}, {"VirtualMFADeviceName": "phone", "Path": "/a/"}):
-        with refusal("EntityAlreadyExists", "MFA device already exists.", 409):
-            iam.create_virtual_mfa_device(**again)
+def test_device_name_is_unique_per_path(iam: Client) -> None:
+    """In any letter case."""
+    for path in ("/", "/a/", "/A/", "/a/b/"):
+        new_device(iam, Path=path)
+        for again in ("phone", "Phone"):
+            with refusal("EntityAlreadyExists", "MFA device already exists.", 409):
+                iam.create_virtual_mfa_device(VirtualMFADeviceName=again, Path=path)
+    assert [device["SerialNumber"] for device in iam.list_virtual_mfa_devices()["VirtualMFADevices"]] == sorted(
+        serial_of(name) for name in ("phone", "a/phone", "A/phone", "a/b/phone")
+    )
+
+
+def test_device_of_an_earlier_release_keeps_its_serial_number(iam: Client, server: Running) -> None:
+    """Its row has the name without the path."""
+    new_device(iam, Path="/a/")
+    with server.store.write_transaction() as records:
+        records.update(mfa_devices, {"folded": "phone"}, account=ACCOUNT)
+    server.guard.refresh()
+    with refusal("EntityAlreadyExists", "MFA device already exists.", 409):
+        new_device(iam, Path="/a/")
 
 
 @pytest.mark.parametrize(
