@@ -146,11 +146,11 @@ def _fields(credentials: _Credentials, owner: str | None, name: str, arn: str, c
 def _password(credentials: _Credentials, owner: str | None) -> Iterator[str]:
     profile = next(iter(credentials.profiles.get(owner, ())), None)
     yield _boolean(profile is not None)
-    if profile is None:
-        yield from (_NOTHING, _NOTHING)
+    if profile is None and owner is not None:
+        yield _NOTHING
     else:
-        yield "no_information" if profile["used"] is None else _time(profile["used"])
-        yield _time(profile["changed"])
+        yield "no_information" if profile is None or profile["used"] is None else _time(profile["used"])
+    yield _NOTHING if profile is None else _time(profile["changed"])
     if owner is None:
         yield "not_supported"
     elif profile is None or not credentials.password_days:

@@ -172,6 +172,13 @@ def test_report_of_passwords(iam: Any, server: Running) -> None:
     assert lines["<root_account>"]["password_next_rotation"] == "not_supported"
 
 
+def test_root_user_without_password_has_no_information(iam: Any) -> None:
+    """Auditing tools parse any other value as a date."""
+    columns = ("password_enabled", "password_last_used", "password_last_changed", "password_next_rotation")
+    root = report(iam)["<root_account>"]
+    assert [root[column] for column in columns] == ["false", "no_information", "N/A", "not_supported"]
+
+
 def test_report_of_access_keys_has_last_use(iam: Any, root: Any, server: Running) -> None:
     """R-33: date, region and service of the last use; inactive keys keep their dates; oldest first."""
     iam.create_user(UserName="ada")
