@@ -15,6 +15,11 @@ NAMES = [
     ("ecs.amazonaws.com", "AWSServiceRoleForECS"),
     ("es.amazonaws.com", "AWSServiceRoleForAmazonElasticsearchService"),
     ("ecs.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_ECSService"),
+    (
+        "custom-resource.application-autoscaling.amazonaws.com",
+        "AWSServiceRoleForApplicationAutoScaling_CustomResource",
+    ),
+    ("lambda.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency"),
     ("docs.internal", "AWSServiceRoleForDocsInternal"),
     ("job-runner.example.com", "AWSServiceRoleForJobRunnerExample"),
 ]
