@@ -88,6 +88,7 @@ def _users(call: ServiceCall, rows: Rows) -> list[Output]:
     return [
         {
             **identity,
+            "UserPolicyList": identity["UserPolicyList"] or None,
             "GroupList": groups.get(row["id"], []),
             "PermissionsBoundary": boundaries.get(row["id"]),
             "Tags": tag_list(row["tags"]),
@@ -128,7 +129,7 @@ def _profiles(call: ServiceCall, roles: Rows) -> dict[str, list[Output]]:
     rows = call.records.all(instance_profiles, role_id=_ids(roles), order=("folded",))
     found: dict[str, list[Output]] = defaultdict(list)
     for row, profile in zip(rows, describe_profiles(call, rows), strict=True):
-        found[row["role_id"]].append({**profile, "Tags": tag_list(row["tags"])})
+        found[row["role_id"]].append({**profile, "Tags": tag_list(row["tags"]) or None})
     return found
 
 
@@ -171,7 +172,7 @@ def _policies(call: ServiceCall, rows: Rows) -> list[Output]:
         policy = policies[version["policy_id"]]
         versions[policy["id"]].insert(0, describe_version(policy, version, with_document=True))
     return [
-        {**described, "Description": row["description"] or None, "PolicyVersionList": versions[row["id"]]}
+        {**described, "PolicyVersionList": versions[row["id"]]}
         for row, described in zip(rows, describe_policies(call, rows), strict=True)
     ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.entities import load_policy, named_columns, require_quota
-from iam_guard.api.iam.output_members import describe_policies
+from iam_guard.api.iam.output_members import describe_policies, tag_list
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_table
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, UnmodifiableEntity
@@ -74,12 +74,14 @@ def create_policy(call: ServiceCall, parameters: Input) -> Output:
         **named_columns(call, name),
     )
     insert_version(call, id, 1, document)
-    return {"Policy": describe_policies(call, call.records.all(policies, id=id), whole=True)[0]}
+    [row] = call.records.all(policies, id=id)
+    return {"Policy": {**describe_policies(call, [row])[0], "Tags": tag_list(row["tags"]) or None}}
 
 
 def get_policy(call: ServiceCall, parameters: Input) -> Output:
     row = load_policy(call, parameters["PolicyArn"])
-    return {"Policy": describe_policies(call, [row], whole=True)[0]}
+    full = {"Description": row["description"] or None, "Tags": tag_list(row["tags"])}
+    return {"Policy": {**describe_policies(call, [row])[0], **full}}
 
 
 def list_policies(call: ServiceCall, parameters: Input) -> Output:

@@ -110,8 +110,8 @@ def attached_boundaries(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Out
     }
 
 
-def describe_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = False) -> list[dict[str, Any]]:
-    """Describe managed policies; `whole` adds tags and description, which lists leave out."""
+def describe_policies(call: ServiceCall, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Describe managed policies as lists do: without tags and description."""
     ids = [row["id"] for row in rows]
     attached = _attachment_counts(call, rows)
     bounding = call.records.counts(identities, "boundary_id", boundary_id=ids, account=call.account)
@@ -127,7 +127,6 @@ def describe_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = F
             "IsAttachable": True,
             "CreateDate": instant(row["created"]),
             "UpdateDate": instant(row["updated"] or row["created"]),
-            **({"Description": row["description"] or None, "Tags": tag_list(row["tags"])} if whole else {}),
         }
         for row in rows
     ]

@@ -115,8 +115,8 @@ def test_user_details_are_complete(account: Client) -> None:
         "PermissionsBoundary": {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": READER},
         "Tags": [{"Key": "whose", "Value": "ours"}],
     }
-    assert (admin["UserPolicyList"], admin["GroupList"], admin["Tags"]) == ([], [], [])
-    assert "PermissionsBoundary" not in admin
+    assert (admin["GroupList"], admin["Tags"]) == ([], [])
+    assert not {"PermissionsBoundary", "UserPolicyList"} & admin.keys()
 
 
 def test_group_details_are_complete(account: Client) -> None:
@@ -174,7 +174,8 @@ def test_managed_policy_details_have_all_versions(account: Client) -> None:
     reader, *of_aws = account.get_account_authorization_details(Filter=["LocalManagedPolicy", "AWSManagedPolicy"])[
         "Policies"
     ]
-    assert (reader["Arn"], reader["Path"], reader["Description"]) == (READER, "/x/", "ours")
+    assert (reader["Arn"], reader["Path"]) == (READER, "/x/")
+    assert not {"Description", "Tags"} & reader.keys()
     assert reader["PolicyId"].startswith("ANPA")
     assert (reader["DefaultVersionId"], reader["AttachmentCount"]) == ("v2", 3)
     assert reader["PermissionsBoundaryUsageCount"] == 2

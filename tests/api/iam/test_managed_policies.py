@@ -36,7 +36,7 @@ def names(iam: Client, **more: Any) -> list[str]:
 
 
 def test_policy_is_created_with_its_first_version(iam: Client) -> None:
-    """CreatePolicy and GetPolicy return the same."""
+    """Only GetPolicy returns the description, and an empty list of tags."""
     tags = [{"Key": "team", "Value": "red"}]
     made = iam.create_policy(
         PolicyName="Reader", PolicyDocument=DOCUMENT, Path="/docs/", Description="reads", Tags=tags
@@ -47,8 +47,12 @@ def test_policy_is_created_with_its_first_version(iam: Client) -> None:
     assert (made["Path"], made["DefaultVersionId"], made["IsAttachable"]) == ("/docs/", "v1", True)
     assert (made["AttachmentCount"], made["PermissionsBoundaryUsageCount"]) == (0, 0)
     assert made["CreateDate"] == made["UpdateDate"]
+    assert ("Description" in made, made["Tags"]) == (False, tags)
     got = iam.get_policy(PolicyArn=made["Arn"])["Policy"]
-    assert got == made | {"Description": "reads", "Tags": tags}
+    assert got == made | {"Description": "reads"}
+    plain = iam.create_policy(PolicyName="Plain", PolicyDocument=DOCUMENT)["Policy"]
+    assert not {"Description", "Tags"} & plain.keys()
+    assert iam.get_policy(PolicyArn=plain["Arn"])["Policy"] == plain | {"Tags": []}
 
 
 def test_document_is_returned_as_written(iam: Client, server: Running) -> None:
@@ -86,6 +90,11 @@ def test_policy_name_is_unique_in_its_account(iam: Client, other_account: Client
         ('{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}', "Policy document must be version 2012-10-17"),
         (allowing("docs"), "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."),
         (allowing("docs:*", Resource="x"), 'Resource x must be in ARN format or "*".'),
+        (allowing("docs:*", Resource="aws:s3:::x"), 'Partition "s3" is not valid for resource "arn:s3:::x:*".'),
+        (
+            allowing("s3:*", Resource="arn:aws:s3:us-east-1::x"),
+            "Resource arn:aws:s3:us-east-1::x can not contain region information.",
+        ),
         (allowing("docs:*", Principal="*"), "Policy document should not specify a principal."),
         (allowing("docs:*", Condition={"Like": {"aws:userid": "x"}}), "Syntax errors in policy."),
     ],
