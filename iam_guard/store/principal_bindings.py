@@ -6,6 +6,9 @@ has that ARN, the text is the policy. Once the principal is deleted, the id repl
 when a principal of the same name is created; once it is renamed, the new ARN replaces the old one. A federated user has
 no row, and is bound to its own ARN. An ARN without a binding was stored by an earlier version, and is replaced by an id
 that matches no caller, except in the `Principal` of a Deny. ARNs in conditions are never changed (P-9).
+
+A policy is shown with the root ARN of an account that it names by its id, as at AWS. Decisions read the id: it means
+the same.
 """
 
 from __future__ import annotations
@@ -19,14 +22,14 @@ from typing import Final, NamedTuple, TypeAlias
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.policy.document import Document
-from iam_guard.store.identifiers import fold
+from iam_guard.store.identifiers import fold, root_arn
 from iam_guard.store.records import Records, row_arn
 from iam_guard.store.schema import accounts, identities
 
 _UNBOUND_ID: Final = "AIDA00000000000000000"
 """The id of a principal that did not exist when its policy was saved; no real unique id contains a zero."""
-_NAMES: Final = re.compile(r":(?:user|role|assumed-role|federated-user)/|\\")
-"""Matches a policy that may name a principal; a backslash may be an escape of any part of the ARN."""
+_NAMES: Final = re.compile(r':(?:user|role|assumed-role|federated-user)/|"[0-9]{12}"|\\')
+"""Matches a policy that may name a principal or an account; a backslash may be an escape of any part of the ARN."""
 _BINDABLE: Final = {"iam": ("user", "role"), "sts": ("assumed-role", "federated-user")}
 
 FoundIdentity: TypeAlias = tuple[str, str]
@@ -112,11 +115,18 @@ def invalid_principal(text: str) -> str:
     return f'Invalid principal in policy: "AWS":"{text}"'
 
 
-def read_current_text(records: Records, partition: str, text: str, bindings: Mapping[str, str]) -> str:
-    """Return the policy text with the current ARNs of its principals in the store."""
+def read_current_text(
+    records: Records, partition: str, text: str, bindings: Mapping[str, str], *, shown: bool = False
+) -> str:
+    """Return the policy text with the current ARNs of its principals in the store; `shown` is not for decisions."""
     bound = records.all(identities, id=list(bindings.values())) if bindings else []
     arns = {row["id"]: row_arn(partition, row) for row in bound}
-    return current_text(text, bindings, arns.get)
+    return current_text(text, bindings, with_roots(arns, partition) if shown else arns.get)
+
+
+def with_roots(arns: Mapping[str, str], partition: str) -> Callable[[str], str | None]:
+    """Return a lookup of ARNs by unique id that has the root of each account, by its id, too."""
+    return lambda key: root_arn(partition, key) if is_account_id(key) else arns.get(key)
 
 
 def current_text(text: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None]) -> str:
@@ -144,7 +154,7 @@ def _current(value: str, bindings: Mapping[str, str], arn_of: Callable[[str], st
     """Return a principal's current ARN; its id if it was deleted; `unbound_id`, if not empty, if it is unbound."""
     arn = _principal_arn(value)
     if arn is None:
-        return value
+        return (arn_of(value) if is_account_id(value) else None) or value
     id = bindings.get(value)
     if id is None:
         return unbound_id or value

@@ -77,12 +77,15 @@ class ResourcePolicies:
         )
 
     def get(self, arn: str) -> str | None:
-        """Return the policy of a resource as text, or None; deleted principals appear by their unique ids."""
+        """Return the policy of a resource as text, or None.
+
+        Deleted principals appear by their unique ids, accounts by the ARNs of their roots.
+        """
         with self._store.read_transaction() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
             if row is None:
                 return None
-            return read_current_text(records, self._store.partition, row["text"], row["bindings"])
+            return read_current_text(records, self._store.partition, row["text"], row["bindings"], shown=True)
 
     def delete(self, arn: str) -> None:
         """Delete the policy of a resource. Raises `NoSuchEntity` if there is none, and as `put` does."""

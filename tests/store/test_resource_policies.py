@@ -72,6 +72,16 @@ def test_policy_is_stored_as_written(policies: ResourcePolicies) -> None:
     assert [tuple(each) for each in policies.list()] == [(PLAN, ACME)]
 
 
+def test_account_id_is_shown_as_the_root_of_the_account(guard: Guard) -> None:
+    """Decisions read the id: it means the same, before and after the shown policy is stored."""
+    guard.resource_policies.put(PLAN, policy_for(GLOBEX))
+    assert may(guard, EVE)
+    shown = guard.resource_policies.get(PLAN) or ""
+    assert json.loads(shown) == json.loads(policy_for(f"arn:aws:iam::{GLOBEX}:root"))
+    guard.resource_policies.put(PLAN, shown)
+    assert may(guard, EVE)
+
+
 def test_change_applies_to_next_decision(guard: Guard) -> None:
     """In the process that made the change (T-9)."""
     assert not may(guard, BOB)

@@ -7,7 +7,7 @@ from typing import Any
 
 from iam_guard.api.call import Output, ServiceCall, instant
 from iam_guard.api.iam.entities import identity_arn, policy_arn
-from iam_guard.store.principal_bindings import current_text
+from iam_guard.store.principal_bindings import current_text, with_roots
 from iam_guard.store.quotas import MAX_SESSION_DURATION
 from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, identities, login_profiles, policies, service_uses
@@ -72,15 +72,13 @@ def describe_full_role(call: ServiceCall, row: Row) -> Output:
 def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | None]:
     """Return the current trust policies of several roles, by role id; their principals are loaded all at once.
 
-    Deleted principals are shown by their unique ids (P-6).
+    Deleted principals are shown by their unique ids (P-6), accounts by their roots.
     """
     bound = {id for row in rows for id in row["trust_bindings"].values()}
-    arns = (
-        {record["id"]: identity_arn(call, record) for record in call.records.all(identities, id=bound)} if bound else {}
-    )
+    found = call.records.all(identities, id=bound) if bound else []
+    arn_of = with_roots({record["id"]: identity_arn(call, record) for record in found}, call.partition)
     return {
-        row["id"]: row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
-        for row in rows
+        row["id"]: row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arn_of) for row in rows
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.parser import parse
 from iam_guard.store.schema import identities
-from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, refusal
+from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, Client, Running, refusal
 from tests.api.iam.identity_parts import EC2, trusting, user_arn
 
 
@@ -24,6 +24,7 @@ def shown(iam: Client, name: str = "r") -> Any:
     return iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
 
 
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 INVALID_PRINCIPAL = 'Invalid principal in policy: "{}":"{}"'
 
 REFUSED: list[tuple[str, str, str]] = [
@@ -94,9 +95,9 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
 
 @pytest.mark.parametrize(("principal", "action"), [row[1:] for row in ACCEPTED], ids=[row[0] for row in ACCEPTED])
 def test_valid_principals_are_accepted(principal: Any, action: Any, iam: Client) -> None:
-    """G-33, G-42, P-8: accounts needn't exist; documents are returned as written."""
+    """G-33, G-42, P-8: accounts needn't exist; documents are returned as written, but for account ids."""
     save(iam, trusting(principal, action))
-    assert shown(iam) == principal
+    assert shown(iam) == ({"AWS": ROOT} if principal == {"AWS": ACCOUNT} else principal)
 
 
 def test_trust_policy_size_is_limited(iam: Client) -> None:
@@ -127,14 +128,41 @@ def test_deleted_principal_is_shown_by_its_id(iam: Client) -> None:
     id = iam.create_user(UserName="bob")["User"]["UserId"]
     document = trusting({"AWS": [user_arn("bob"), ACCOUNT]})
     save(iam, document)
-    assert shown(iam) == {"AWS": [user_arn("bob"), ACCOUNT]}
+    assert shown(iam) == {"AWS": [user_arn("bob"), ROOT]}
     iam.delete_user(UserName="bob")
-    assert shown(iam) == {"AWS": [id, ACCOUNT]}
+    assert shown(iam) == {"AWS": [id, ROOT]}
     assert iam.list_roles()["Roles"][0]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["AWS"][0] == id
     iam.create_user(UserName="bob")
-    assert shown(iam) == {"AWS": [id, ACCOUNT]}
+    assert shown(iam) == {"AWS": [id, ROOT]}
     iam.update_assume_role_policy(RoleName="r", PolicyDocument=document)
-    assert shown(iam) == {"AWS": [user_arn("bob"), ACCOUNT]}
+    assert shown(iam) == {"AWS": [user_arn("bob"), ROOT]}
+
+
+def test_account_id_is_shown_as_the_root_of_the_account(iam: Client, server: Running) -> None:
+    """Wherever a role is described; the stored text and its digest are those of the written document."""
+    document = trusting({"AWS": ["444455556666", ROOT], "Service": "ec2.amazonaws.com"})
+    made = iam.create_role(RoleName="r", AssumeRolePolicyDocument=document)["Role"]
+    iam.create_instance_profile(InstanceProfileName="p")
+    iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
+    described = (
+        made,
+        iam.get_role(RoleName="r")["Role"],
+        iam.list_roles()["Roles"][0],
+        iam.get_instance_profile(InstanceProfileName="p")["InstanceProfile"]["Roles"][0],
+        iam.get_account_authorization_details(Filter=["Role"])["RoleDetailList"][0],
+    )
+    for role in described:
+        principal = role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
+        assert principal == {"AWS": ["arn:aws:iam::444455556666:root", ROOT], "Service": "ec2.amazonaws.com"}
+    with server.store.read_transaction() as records:
+        row = records.one(identities, kind="role")
+    assert row is not None
+    assert (row["trust_text"], row["trust_digest"]) == (document, parse(document, PolicyType.TRUST).digest)
+    sts = server.client(OTHER_KEY, "sts")
+    assert sts.assume_role(RoleArn=made["Arn"], RoleSessionName="session")["Credentials"]
+    saved = json.dumps(iam.get_role(RoleName="r")["Role"]["AssumeRolePolicyDocument"])
+    iam.update_assume_role_policy(RoleName="r", PolicyDocument=saved)
+    assert sts.assume_role(RoleArn=made["Arn"], RoleSessionName="session")["Credentials"]
 
 
 def test_trust_policy_with_an_id_can_be_saved_again(iam: Client) -> None:
