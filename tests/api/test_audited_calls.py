@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -123,6 +124,57 @@ def test_allowed_but_failed_call_is_recorded(audited: Running, tmp_path: Path) -
     assert first["errorMessage"] == "User with name admin already exists."
     assert first["iamGuard"]["changed"] is False
     assert (second["eventName"], second["errorCode"], second["readOnly"]) == ("GetUser", "NoSuchEntity", True)
+
+
+ALLOWED = {"Effect": "Allow", "Action": "docs:Get", "Resource": "*"}
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "member"),
+    [
+        ("iam", "CreatePolicy", {"PolicyName": "p"}, "PolicyDocument"),
+        ("iam", "PutUserPolicy", {"PolicyName": "p", "UserName": "admin"}, "PolicyDocument"),
+        ("sts", "GetFederationToken", {"Name": "ada"}, "Policy"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("faulty", "place", "reason"),
+    [
+        ({"Effect": "Maybe"}, "/Statement/1/Effect", "got `Maybe`"),
+        ({"Condition": {"Bool\nERROR": {"a:b": "x"}}}, "/Statement/1/Condition/Bool", "unknown condition operator"),
+        ({"Condition": {"Bool": {"x" * 1500: {}}}}, "/Statement/1/Condition/Bool/xxx", "got an object"),
+        ({SECRET: 1}, "/Statement/1/", "expected one of"),
+    ],
+    ids=["effect", "line break", "long name", "secret"],
+)
+def test_place_of_a_policy_fault_is_recorded_and_logged(
+    audited: Running,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    service: str,
+    operation: str,
+    parameters: dict[str, str],
+    member: str,
+    faulty: dict[str, Any],
+    place: str,
+    reason: str,
+) -> None:
+    """AWS's sentence has no place; the record and one line of the log have statement, element and reason."""
+    document = json.dumps({"Version": "2012-10-17", "Statement": [ALLOWED, ALLOWED | faulty]}, indent=1)
+    client = audited.client(ADMIN_KEY, service)
+    with pytest.raises(ClientError, match=r"Syntax errors in policy\.$"):
+        getattr(client, xform_name(operation))(**parameters, **{member: document})
+    eventually(lambda: bool(results_in(tmp_path / "trail")))
+    [record] = results_in(tmp_path / "trail")
+    [line] = [entry.getMessage() for entry in caplog.records if entry.name == "iam_guard.api"]
+    for text in (record["errorMessage"], line):
+        assert place in text
+        assert reason in text
+        assert SECRET not in text
+    assert line.startswith(f"{service}:{operation} rejects a policy: ")
+    assert line.isprintable()
+    assert len(line) < 2200
 
 
 def test_denied_call_has_only_its_decision(audited: Running, tmp_path: Path) -> None:

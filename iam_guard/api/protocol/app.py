@@ -29,7 +29,7 @@ from iam_guard.api.protocol.protocol_errors import MalformedBody
 from iam_guard.api.protocol.validation import validate
 from iam_guard.api.protocol.xml_body import NOT_IN_XML
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
-from iam_guard.audit.record.redaction import loggable
+from iam_guard.audit.record.redaction import clip, loggable
 from iam_guard.authn.credential_verifier import (
     AnyCredential,
     SigV4Credential,
@@ -45,6 +45,7 @@ from iam_guard.errors import (
     DecisionUnavailable,
     IamGuardError,
     MissingAuthenticationToken,
+    PolicyError,
     ServerBusy,
     StoreUnavailable,
 )
@@ -285,7 +286,12 @@ class _ApiCall:
         self.guard.trail.record_result(result, self.facts, subject)
 
     def report(self, error: IamGuardError) -> None:
-        """Record an error that has no record yet: the call failed before a decision, or after being allowed."""
+        """Record an error that has no record yet: the call failed before a decision, or after being allowed.
+
+        An invalid policy is logged with the place of its fault, since AWS's sentences for clients have none.
+        """
+        if isinstance(error, PolicyError):
+            _log.warning("%s rejects a policy: %s", loggable(self.action), loggable(clip(str(error))))
         if error.fault == "receiver" and not isinstance(error, DecisionUnavailable | ServerBusy):
             _log.error("%s: %s", loggable(self.action), loggable(error))
         if self.is_audited or self.is_denied:

@@ -17,6 +17,7 @@ from iam_guard.audit.record.call_kinds import kind_of
 from iam_guard.audit.record.identity import present, user_identity
 from iam_guard.audit.record.record import Stamp, add_resource, envelope, extension
 from iam_guard.audit.record.redaction import MAX_TEXT, write
+from iam_guard.errors import PolicyError
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
@@ -40,7 +41,8 @@ def result_record(
         record |= {"sourceIPAddress": principal.arn, "userAgent": principal.arn, "eventType": "AwsServiceEvent"}
     if result.error is not None:
         record["errorCode"] = result.error.code
-        record["errorMessage"] = result.error.message
+        is_policy = isinstance(result.error, PolicyError)  # the response has no place
+        record["errorMessage"] = str(result.error) if is_policy else result.error.message
     add_resource(record, result.resource, result.owner, principal)
     document = result.document
     record["iamGuard"] = extension(
