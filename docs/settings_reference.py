@@ -15,7 +15,7 @@ from iam_guard import settings
 
 SETTING_GROUPS: Mapping[str, str] = {
     "Region and partition": "partition region regions",
-    "Signatures": "clock_skew replay_memory",
+    "Signatures": "clock_skew api_clock_skew replay_memory",
     "Bodies and headers": "max_body max_stream max_bodies body_timeout max_header",
     "Proxies and client certificates": "trusted_proxies public_hosts client_certificates",
     "Store and caches": "store_timeout epoch_poll max_staleness cache_size",

@@ -33,6 +33,8 @@ class Settings:
     the audit record always have `region`."""
     clock_skew: float = 300.0
     """Maximum difference in seconds between a signature's time and the server's clock."""
+    api_clock_skew: float = 900.0
+    """The same for calls of the IAM and STS API: 15 minutes, as at AWS."""
     max_body: int = 16 * 1024 * 1024
     """Maximum bytes of a signed body, or of a signed chunk, that are buffered to verify it. A longer body is rejected
     unless a header of the request has its hash: then it is streamed to the handler, and its end is withheld until the

@@ -53,6 +53,7 @@ def test_unknown_setting_is_refused() -> None:
 
 NUMBERS = [
     "clock_skew",
+    "api_clock_skew",
     "epoch_poll",
     "max_staleness",
     "max_body",

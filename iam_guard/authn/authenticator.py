@@ -62,6 +62,7 @@ class Authenticators:
             find_api_key=store.api_key,
             callers=self._callers,
             skew=settings.clock_skew,
+            api_skew=settings.api_clock_skew,
             public_hosts=settings.public_hosts,
             max_header=settings.max_header,
             open_session=SessionTokenCache(store.open_session, settings.cache_size).session,

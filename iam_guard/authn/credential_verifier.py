@@ -47,6 +47,7 @@ from iam_guard.errors import (
     UntrustedCertificate,
 )
 from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import Call
 
@@ -84,17 +85,19 @@ _PLACEHOLDER_DIGEST = bytes(32)
 class Authenticator:
     """Verifies credentials with the lookups and limits that are the same for all requests.
 
-    `skew` is in seconds. `callers` caches verified callers and never changes a result. `open_session` returns the
-    session of a session token, None for an invalid one; without it session tokens are refused. `admit_token` returns
-    the role session of an OIDC token or raises; `find_certificate_session` does so for a client certificate; without
-    them these credentials are refused. `accepted` restricts the regions and services of signatures, None accepts any.
-    `replays` refuses signatures that were used before.
+    `skew` is in seconds; `api_skew` replaces it in signatures for IAM and STS. `callers` caches verified callers and
+    never changes a result. `open_session` returns the session of a session token, None for an invalid one; without it
+    session tokens are refused. `admit_token` returns the role session of an OIDC token or raises;
+    `find_certificate_session` does so for a client certificate; without them these credentials are refused. `accepted`
+    restricts the regions and services of signatures, None accepts any. `replays` refuses signatures that were used
+    before.
     """
 
     find_access_key: Callable[[str], AccessKey | None]
     find_api_key: Callable[[str], ApiKey | None]
     callers: CallerCache
     skew: float
+    api_skew: float = 900.0
     public_hosts: Sequence[str] = ()
     max_header: int = 64 * 1024
     open_session: Callable[[str], Session | None] | None = None
@@ -127,7 +130,7 @@ class Authenticator:
         if credential is None:
             credential = extract(request, max_header=self.max_header)
         if isinstance(credential, SigV4Credential):
-            sigv4.check_time(credential, now=now, skew=self.skew)
+            sigv4.check_time(credential, now=now, skew=self._skew(credential))
             sigv4.check_coverage(request, credential)
             if self.accepted is not None and not any_scope:
                 self.accepted.check(credential)
@@ -151,7 +154,7 @@ class Authenticator:
         `stated` is the body hash that the request declares, None without one. A request that passes is not
         authenticated yet.
         """
-        sigv4.check_time(credential, now=now, skew=self.skew)
+        sigv4.check_time(credential, now=now, skew=self._skew(credential))
         sigv4.check_coverage(request, credential)
         record, _ = self._signer(credential, now)
         if stated is not None or record is None:
@@ -162,6 +165,9 @@ class Authenticator:
                 raise InvalidClientTokenId()
             if host is None:
                 raise SignatureDoesNotMatch()
+
+    def _skew(self, credential: SigV4Credential) -> float:
+        return self.api_skew if credential.service in SERVED else self.skew
 
     def _by_signature(
         self,
@@ -192,7 +198,7 @@ class Authenticator:
             caller = Caller(record, principal, key, parent_key)
             self.callers.add(scope, caller)
         if self.replays is not None and not credential.is_presigned:
-            self.replays.check(credential, now=now, skew=self.skew)
+            self.replays.check(credential, now=now, skew=self._skew(credential))
         return self._at_host(scope, caller, host) if host else caller.principal
 
     def _at_host(self, scope: Scope, caller: Caller, host: str) -> Principal:

@@ -13,6 +13,7 @@ import {
   IAMServiceException,
   ListRoleTagsCommand,
   ListUserTagsCommand,
+  ListUsersCommand,
   NoSuchEntityException,
   EntityAlreadyExistsException,
   PutUserPolicyCommand,
@@ -82,6 +83,18 @@ const SCENARIOS = {
       await failure(iam.send(new CreateUserCommand({ UserName: name })), EntityAlreadyExistsException),
       await failure(withUnknownKey.send(new GetUserCommand({})), IAMServiceException),
     ];
+  },
+
+  async clock({ minutes }) {
+    const now = Date.now;
+    Date.now = () => now() + minutes * 60_000;
+    const attempts = (maxAttempts) => new IAMClient({ endpoint: process.env.AWS_ENDPOINT_URL_IAM, maxAttempts });
+    const once = attempts(1);
+    return {
+      first: await failure(once.send(new ListUsersCommand({})), IAMServiceException),
+      later: (await once.send(new ListUsersCommand({}))).$metadata.attempts,
+      retried: (await attempts(2).send(new ListUsersCommand({}))).$metadata.attempts,
+    };
   },
 };
 

@@ -79,3 +79,13 @@ def test_errors_are_the_classes_of_the_sdk(javascript: Javascript, name: Name) -
         "status": 409,
     }
     assert (unknown_key["isKind"], unknown_key["name"], unknown_key["status"]) == (True, "InvalidClientTokenId", 403)
+
+
+@pytest.mark.parametrize(("minutes", "sentence"), [(-20, "Signature expired: "), (20, "Signature not yet current: ")])
+def test_wrong_clock_is_corrected(javascript: Javascript, minutes: int, sentence: str) -> None:
+    """From the first response; the SDK signs again with the server's time, or at the latest in the next call."""
+    result = javascript("clock", minutes=minutes)
+    assert result["first"]["name"] == "SignatureDoesNotMatch"
+    assert result["first"]["message"].startswith(sentence)
+    assert result["first"]["message"].endswith(" 15 min.)")
+    assert (result["later"], result["retried"]) == (1, 2)
