@@ -34,7 +34,8 @@ def create_role(call: ServiceCall, parameters: Input) -> Output:
         **trust_columns(call, parameters["AssumeRolePolicyDocument"]),
         **_settings(parameters),
     )
-    return {"Role": {**describe_brief_roles(call, [row])[0], **tags_and_boundary(call, row)}}
+    written = {"AssumeRolePolicyDocument": parameters["AssumeRolePolicyDocument"]}
+    return {"Role": {**describe_brief_roles(call, [row])[0], **written, **tags_and_boundary(call, row)}}
 
 
 def _refuse_reserved(path: str) -> None:

@@ -139,13 +139,13 @@ def test_deleted_principal_is_shown_by_its_id(iam: Client) -> None:
 
 
 def test_account_id_is_shown_as_the_root_of_the_account(iam: Client, server: Running) -> None:
-    """Wherever a role is described; the stored text and its digest are those of the written document."""
+    """Wherever a role is read; CreateRole, the stored text and its digest have the document as written."""
     document = trusting({"AWS": ["444455556666", ROOT], "Service": "ec2.amazonaws.com"})
     made = iam.create_role(RoleName="r", AssumeRolePolicyDocument=document)["Role"]
     iam.create_instance_profile(InstanceProfileName="p")
     iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
+    assert made["AssumeRolePolicyDocument"] == json.loads(document)
     described = (
-        made,
         iam.get_role(RoleName="r")["Role"],
         iam.list_roles()["Roles"][0],
         iam.get_instance_profile(InstanceProfileName="p")["InstanceProfile"]["Roles"][0],
