@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.clock import seconds_of_child
 from benchmarks.row import Row
 from tests.oracle.generate import generate_case
 
@@ -30,7 +29,7 @@ CASE_FILES = Path(__file__).resolve().parent.parent / "tests" / "cases"
 def measure() -> Iterator[Row]:
     """Measure the command with each input."""
     start = median(_seconds_of_command(os.devnull) for _ in range(RUNS))
-    bare = _seconds_of_child([sys.executable, "-c", ""], os.devnull)
+    bare = seconds_of_child([sys.executable, "-c", ""], os.devnull)
     yield Row("start of the command, taken off in all below", start * 1000, "ms", start / bare, "bare Python")
     with tempfile.TemporaryDirectory() as folder:
         for name, lines in INPUTS.items():
@@ -50,15 +49,7 @@ def _row(name: str, path: Path, start: float) -> Row:
 
 
 def _seconds_of_command(stdin: str | Path) -> float:
-    return _seconds_of_child([sys.executable, "-m", "iam_guard", "decide"], stdin)
-
-
-def _seconds_of_child(command: list[str], stdin: str | Path) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with open(stdin, "rb") as given:
-        subprocess.run(command, stdin=given, stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds_of_child([sys.executable, "-m", "iam_guard", "decide"], stdin)
 
 
 def _seconds_of_loads(lines: list[str]) -> float:

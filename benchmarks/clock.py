@@ -9,11 +9,14 @@ calls, and both measure wall-clock time.
 from __future__ import annotations
 
 import gc
+import resource
+import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 
 Call = Callable[[], object]
 Timer = Callable[[], float]
@@ -50,6 +53,15 @@ def seconds_of(call: Call, count: int = 1, timer: Timer = time.process_time) -> 
     for _ in repeat(None, count):
         call()
     return timer() - begun
+
+
+def seconds_of_child(command: Sequence[str], stdin: str | Path) -> float:
+    """Return the seconds of CPU time, user and system, of a process that reads this file."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with open(stdin, "rb") as given:
+        subprocess.run(command, stdin=given, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _count(call: Call, seconds: float) -> int:

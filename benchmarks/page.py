@@ -2,7 +2,8 @@
 
 The results in `benchmarks/results/` are copied to `docs/explanation/benchmarks.json`, which is in the repository. The
 pages are generated from that file and from `page.md` and `results.md`, which have the text and a mark `[[NAME]]` for
-each table; so a test can check that they are up to date.
+each table; so a test can check that they are up to date. A benchmark that was added since may be of another machine,
+which its entry in that file then names as `machine`, until the next run of all.
 """
 
 from __future__ import annotations
@@ -71,12 +72,13 @@ def rows_of(results: Results, benchmark: str) -> list[Row]:
 def pages(results: Results) -> dict[str, str]:
     """Return the two pages and their charts: file name -> text."""
     rows = {name: rows_of(results, name) for name in results["benchmarks"]}
+    elsewhere = {name for name, result in results["benchmarks"].items() if "machine" in result}
     page, words = PAGE_TEMPLATE.read_text(encoding="utf-8"), RESULTS_TEMPLATE.read_text(encoding="utf-8")
     first = {
         "requests": requests_table(rows.get("guarded", [])),
         "sizes": peers_table(rows.get("many", []), SIZES, "Statements"),
         "kinds": peers_table(rows.get("decision", []), KINDS, "Decision"),
-        "highlights": highlights_table(rows),
+        "highlights": highlights_table(rows, elsewhere),
         "targets": _targets(rows, marks(words)),
     }
     every = {name: _results(results, name) for name in marks(words)} | {"machine": _machine(results)}
@@ -136,8 +138,12 @@ def _results(results: Results, name: str) -> str:
     """Return the table of a benchmark, or the reason for its absence."""
     if name not in results["benchmarks"]:
         return "Not measured."
-    skipped = results["benchmarks"][name]["skipped"]
-    return f"Not measured: {skipped}." if skipped else results_table(name, rows_of(results, name))
+    result = results["benchmarks"][name]
+    if result["skipped"]:
+        return f"Not measured: {result['skipped']}."
+    elsewhere = result.get("machine")
+    where = f"Measured on another machine: {elsewhere['processor']}, {elsewhere['Python']}.\n\n" if elsewhere else ""
+    return where + results_table(name, rows_of(results, name))
 
 
 if __name__ == "__main__":

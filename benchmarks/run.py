@@ -43,6 +43,7 @@ BENCHMARKS = {
     "questions": "seconds of a question to a compacted trail (`IAM_GUARD_BENCH_RECORDS`: of how many records)",
     "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`)",
+    "start": "milliseconds of CPU time until a command of `iam-guard` begins",
     "trail": "records a second that the audit trail takes, and that are verified",
     "unauthenticated": "CPU time and memory of hostile requests without credentials, and a caller meanwhile",
     "where": "shares of a guarded request, by room",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -156,13 +156,18 @@ HIGHLIGHTS = (
         "SigV4, requests a second of CPU time",
         "bare Starlette",
     ),
+    Highlight("start `iam-guard decide`", "start", "iam-guard decide", "python -c pass"),
     Highlight("decide cases with `iam-guard decide`", "cases", "one set of policies for 60,000 requests"),
 )
 
 
-def highlights_table(rows: Rows) -> str:
-    """Return a figure of each benchmark that was run."""
-    lines = [_highlight(row, rows[row.benchmark]) for row in HIGHLIGHTS if rows.get(row.benchmark)]
+def highlights_table(rows: Rows, elsewhere: Container[str] = ()) -> str:
+    """Return a figure of each benchmark that was run; those of benchmarks run `elsewhere` are marked."""
+    lines = []
+    for row in HIGHLIGHTS:
+        if rows.get(row.benchmark):
+            label, ours, beside = _highlight(row, rows[row.benchmark])
+            lines.append((f"{label} (on another machine)" if row.benchmark in elsewhere else label, ours, beside))
     return table(("What", "iam_guard", "For comparison"), lines)
 
 

@@ -82,6 +82,10 @@ TARGETS = (
     Target("unauthenticated", "*: memory added", 64.0),
     Target("unauthenticated", "a signed request meanwhile*", 1.2, peer="the same without them"),
     Target("unauthenticated", "the event loop meanwhile*", 5.0),
+    Target("start", "iam-guard --help", 150.0),
+    Target("start", "iam-guard decide", 400.0),
+    Target("start", "iam-guard --help", 2.0, peer="python -c pass"),
+    Target("start", "iam-guard decide", 5.0, peer="python -c pass"),
     Target("served", "SigV4, *", 0.55, peer="bare Starlette", at_least=True),
     Target("served", "API key, *", 0.70, peer="bare Starlette", at_least=True),
 )

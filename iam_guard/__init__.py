@@ -6,7 +6,6 @@ The public names. Each is imported on first use, so that `import iam_guard` load
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ __all__ = [*sorted(_MODULES), "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return version("iam-guard")
+        return import_module("importlib.metadata").version("iam-guard")
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module `iam_guard` has no attribute `{name}`")

@@ -70,6 +70,17 @@ def test_benchmark_page_equals_the_results() -> None:
     assert {name: (FOLDER / name).read_text(encoding="utf-8") for name in pages(numbers())} == pages(numbers())
 
 
+def test_results_of_another_machine_are_marked() -> None:
+    """Of a benchmark that was added after the last run of all: its figures can't be compared with the others."""
+    results = numbers()
+    results["benchmarks"]["start"].pop("machine", None)
+    assert not [name for name, text in pages(results).items() if "on another machine" in text]
+    results["benchmarks"]["start"]["machine"] = {"processor": "another", "Python": "CPython 3.11"}
+    words = {name: text for name, text in pages(results).items() if "on another machine" in text}
+    assert "| start `iam-guard decide` (on another machine) |" in words["benchmarks.md"]
+    assert "Measured on another machine: another, CPython 3.11." in words["benchmark-results.md"]
+
+
 def test_every_benchmark_has_its_section() -> None:
     """And every section its benchmark."""
     assert set(marks(RESULTS_TEMPLATE.read_text(encoding="utf-8"))) == set(BENCHMARKS)

@@ -17,7 +17,7 @@ from iam_guard.analysis.access.what_can import what_can
 from iam_guard.analysis.access.who_can import who_can
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.cli.references import APP, REFERENCE, known_references
+from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.model.context import Given
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import load

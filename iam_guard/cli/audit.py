@@ -1,195 +1,73 @@
-"""`iam-guard audit`: verify a trail, prove a record, check a proof, print checkpoints, print and rotate the keys."""
+"""`iam-guard audit`: the commands of the audit trail, imported on use."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
-from importlib import import_module
-from pathlib import Path
-from typing import Any
-
 import click
 
-from iam_guard.audit.verify.proof import InclusionProof, latest_checkpoints, proof_problem, prove
-from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, rotate_signing_key
-from iam_guard.audit.verify.trail_verifier import read_anchors, trail_bytes, verify_trail
-from iam_guard.audit.verify.verdicts import MEANINGS, Report, TrailFinding, Verdict
-from iam_guard.cli.audit_activity import feed, generate_policy_command
-from iam_guard.cli.audit_consumers import export, tail
-from iam_guard.cli.audit_drop import drop
-from iam_guard.cli.audit_pseudonyms import pseudonym_command, pseudonym_key
-from iam_guard.cli.audit_query import query
-from iam_guard.cli.audit_replay import replay, shadow
-from iam_guard.cli.audit_ship import ship
-from iam_guard.cli.audit_sources import FOLDER, KEYS, trusted_keys
-from iam_guard.cli.options import JSON, STORE
-from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.settings import load
-from iam_guard.store.open_store import store_file
+from iam_guard.cli.group import CommandRow, LazyGroup
 
-_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-_TRAIL = click.option("--trail", type=FOLDER, required=True, help="Read the trail in this folder.")
+COMMANDS = {
+    "check-proof": CommandRow(
+        "audit_verification.check_proof",
+        "Check the proof in FILE (default standard input) and print the record; exit code 1 if the proof is invalid.",
+    ),
+    "checkpoint": CommandRow(
+        "audit_verification.checkpoint",
+        "Print the latest checkpoint of every shard; store it elsewhere for `verify --since-checkpoint`.",
+    ),
+    "drop": CommandRow(
+        "audit_drop.drop",
+        "Drop the lines of old segments from the trail in FOLDER; exit code 1 if an old segment must be kept.",
+    ),
+    "export": CommandRow(
+        "audit_consumers.export", "Convert the records of the trail in FOLDER to another format, as JSON lines."
+    ),
+    "feed": CommandRow(
+        "audit_activity.feed",
+        "Write to the store when keys, users, roles and services were last used, according to the trail in FOLDER.",
+    ),
+    "generate-policy": CommandRow(
+        "audit_activity.generate_policy_command",
+        "Generate the least-privilege policy for the activity of PRINCIPAL, a user or role by its ARN or unique id.",
+    ),
+    "keys": CommandRow(
+        "audit_verification.keys_command", "Print the public keys that verify checkpoints, the signing key first."
+    ),
+    "prove": CommandRow(
+        "audit_verification.prove_command",
+        "Prove that the record EVENT_ID is in the trail: print a JSON proof that can be checked without the trail.",
+    ),
+    "pseudonym": CommandRow(
+        "audit_pseudonyms.pseudonym_command",
+        "Print the pseudonyms of VALUE in the records of ACCOUNT, the current one first.",
+    ),
+    "pseudonym-key": CommandRow(
+        "audit_pseudonyms.pseudonym_key",
+        "Create, rotate or destroy the pseudonym key of ACCOUNT (12 digits, or `other` for callers without one).",
+    ),
+    "query": CommandRow(
+        "audit_query.query", "Query the trail in FOLDER with SQL over the view `records`, or with a predefined query."
+    ),
+    "replay": CommandRow(
+        "audit_replay.replay",
+        "Decide the requests of audit FILES again and list changed outcomes; exit code 1 if there are any.",
+    ),
+    "shadow": CommandRow(
+        "audit_replay.shadow",
+        "List what a candidate in shadow mode would have decided differently, from FILES; exit code 1 if anything.",
+    ),
+    "ship": CommandRow(
+        "audit_ship.ship",
+        "Ship the records of the trail in FOLDER to sinks, at least once each, until stopped by a signal.",
+    ),
+    "tail": CommandRow("audit_consumers.tail", "Show the records of the trail in FOLDER, ordered by time."),
+    "verify": CommandRow(
+        "audit_verification.verify",
+        "Verify every shard in FOLDER; exit code 1 if anything differs from what was signed.",
+    ),
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, rows=COMMANDS)
 def audit() -> None:
     """Verify the audit trail, prove and read its records, drop old ones, and replay its requests."""
-
-
-_READING = (tail, export, query, replay, shadow, generate_policy_command)
-_KEEPING = (feed, ship, drop, pseudonym_key, pseudonym_command)
-for command in (*_READING, *_KEEPING):
-    audit.add_command(command)
-
-
-@audit.command()
-@click.argument("folder", type=FOLDER)
-@KEYS
-@click.option(
-    "--since-checkpoint", type=_FILE, metavar="FILE", help="Compare with checkpoints that you stored elsewhere."
-)
-@click.option(
-    "--accept",
-    multiple=True,
-    type=click.Choice([verdict.value for verdict in Verdict]),
-    help="Exit with 0 despite this verdict, such as UNSIGNED_TAIL while the trail is written.",
-)
-@STORE
-@JSON
-def verify(
-    folder: Path,
-    keys: tuple[str, ...],
-    since_checkpoint: Path | None,
-    accept: tuple[str, ...],
-    store: str,
-    as_json: bool,
-) -> None:
-    """Verify every shard in FOLDER; exit code 1 if anything differs from what was signed."""
-    ring = trusted_keys(keys, store)
-    since = None
-    if since_checkpoint is not None:
-        since = read_anchors(_content(since_checkpoint), ring, place=str(since_checkpoint))
-    progress_bar: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
-    if not as_json and sys.stderr.isatty():
-        progress_bar = import_module("iam_guard.cli.progress").bar("verifying", trail_bytes(folder))
-    with progress_bar as progress:
-        report = verify_trail(folder, ring, since=since, progress=progress)
-    if as_json:
-        click.echo(json.dumps(_as_dict(report)))
-    else:
-        _print_report(report)
-    sys.exit(1 if any(finding.verdict.value not in accept for finding in report.findings) else 0)
-
-
-@audit.command("prove")
-@click.argument("event_id")
-@_TRAIL
-@KEYS
-@STORE
-def prove_command(event_id: str, trail: Path, keys: tuple[str, ...], store: str) -> None:
-    """Prove that the record EVENT_ID is in the trail: print a JSON proof that can be checked without the trail."""
-    click.echo(json.dumps(prove(trail, event_id, trusted_keys(keys, store)).to_dict()))
-
-
-@audit.command()
-@click.argument("file", default="-", type=_FILE)
-@KEYS
-@STORE
-@JSON
-def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) -> None:
-    """Check the proof in FILE (default standard input) and print the record; exit code 1 if the proof is invalid."""
-    try:
-        content = json.loads(_content(file))
-    except ValueError:
-        raise InvalidInput("expected a proof as JSON", place=str(file)) from None
-    proof = InclusionProof.from_dict(content if isinstance(content, dict) else {})
-    problem = proof_problem(proof, trusted_keys(keys, store))
-    if as_json:
-        record = json.loads(proof.line) if problem is None else None
-        click.echo(json.dumps({"proved": problem is None, "problem": problem, "record": record}))
-    elif problem is None:
-        click.echo(proof.line.decode("ascii"), nl=False)
-    else:
-        click.echo(f"iam-guard: not proved: {problem}", err=True)
-    sys.exit(0 if problem is None else 1)
-
-
-@audit.command()
-@_TRAIL
-@KEYS
-@STORE
-def checkpoint(trail: Path, keys: tuple[str, ...], store: str) -> None:
-    """Print the latest checkpoint of every shard; store it elsewhere for `verify --since-checkpoint`."""
-    notes = latest_checkpoints(trail, trusted_keys(keys, store))
-    if not notes:
-        raise InvalidInput("expected a checkpoint signed with a trusted key, found none", place=str(trail))
-    click.echo("".join(f"{note.decode()}\n" for note in notes), nl=False)
-
-
-@audit.command("keys")
-@click.option("--rotate", is_flag=True, help="Add a new signing key; it signs from the next start of the service.")
-@STORE
-@JSON
-def keys_command(rotate: bool, store: str, as_json: bool) -> None:
-    """Print the public keys that verify checkpoints, the signing key first."""
-    settings = load()
-    path = audit_key_file(settings, store_file(store))
-    if rotate:
-        if path is None:
-            raise ConfigurationError("expected a key file, set `IAM_GUARD_AUDIT_KEY_FILE`", place="audit_key_file")
-        rotate_signing_key(path)
-    lines = [str(key) for key in key_ring(settings, path).keys]
-    click.echo(json.dumps({"keys": lines}) if as_json else "\n".join(lines))
-
-
-# --- common parts ------------------------------------------------------------------------------------------------
-
-
-def _content(file: Path) -> bytes:
-    return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
-
-
-# --- reports -------------------------------------------------------------------------------------------------------
-
-
-def _as_dict(report: Report) -> dict[str, Any]:
-    return {
-        "ok": report.is_ok,
-        "shards": [
-            {
-                "shard": shard.shard,
-                "lines": shard.lines,
-                "signed": shard.signed,
-                "ended": shard.has_ended,
-                "dropped": shard.dropped,
-            }
-            for shard in report.shards
-        ],
-        "findings": [asdict(finding) for finding in report.findings],
-    }
-
-
-def _print_report(report: Report) -> None:
-    for shard in report.shards:
-        state = "ended" if shard.has_ended else "open"
-        dropped = f", {shard.dropped} dropped" if shard.dropped else ""
-        click.echo(f"{shard.shard}: {shard.lines} lines, {shard.signed} signed{dropped}, {state}")
-        for finding in shard.findings:
-            click.echo(_finding_line(finding))
-    for finding in report.others:
-        click.echo(_finding_line(finding))
-    lines = sum(shard.lines for shard in report.shards)
-    count = len(report.findings)
-    found = "1 finding" if count == 1 else f"{count} findings"
-    verdict = click.style("OK", fg="green") if report.is_ok else click.style(found, fg="red")
-    click.echo(f"{len(report.shards)} shards, {lines} lines: {verdict}")
-    for kind in dict.fromkeys(finding.verdict for finding in report.findings):
-        click.echo(f"{kind.value}: {MEANINGS[kind]}")
-
-
-def _finding_line(finding: TrailFinding) -> str:
-    sequence = "" if finding.sequence is None else f" (sequence {finding.sequence})"
-    return f"  {click.style(finding.verdict.value, fg='yellow')} {finding.place}{sequence}: {finding.detail}"

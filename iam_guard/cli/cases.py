@@ -1,4 +1,4 @@
-"""`iam-guard decide`, `test` and `explain`: decide cases. No store is opened."""
+"""`iam-guard test` and `explain`: decide the cases of files. No store is opened."""
 
 from __future__ import annotations
 
@@ -8,32 +8,19 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, coloured
 from iam_guard.errors import InvalidInput
-from iam_guard.testing.case_answer import answer
-from iam_guard.testing.case_files import UNDECODED, buffered_lines, entries_of_text
-from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
+from iam_guard.testing.case_files import entries_of_text
+from iam_guard.testing.case_json import CaseEntry, Unreadable
+from iam_guard.testing.case_lines import UNDECODED
 from iam_guard.testing.policy_measurement import PolicyMeasurement, shortfall
 from iam_guard.testing.policy_tests import EXPECTED, PolicyTests, entries_of_tests
-
-
-@click.command()
-@relaxed_gc()
-def decide() -> None:
-    """Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order."""
-    decoder = CaseDecoder()
-    for lines in buffered_lines(cast(BufferedIOBase, sys.stdin.buffer)):
-        entries = (decoder.decode(line, "stdin") for line in lines if line and not line.isspace())
-        answers = [json.dumps(answer(entry)) for entry in entries]
-        if answers:
-            click.echo("\n".join(answers))
 
 
 @click.command("explain")

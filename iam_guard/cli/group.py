@@ -6,7 +6,7 @@ a database library, and the help without any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ COMMANDS = {
         "access.what", "List what PRINCIPAL (the ARN of a user, role or root user) can do, and on which resources."
     ),
     "decide": CommandRow(
-        "cases.decide",
+        "decide.decide",
         'Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.',
     ),
     "test": CommandRow(
@@ -82,14 +82,18 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """A group that imports commands on use, and reports our errors as a message with exit code 2."""
+class LazyGroup(click.Group):
+    """A group that imports its commands on use, and reports our errors as a message with exit code 2."""
+
+    def __init__(self, *, rows: Mapping[str, CommandRow], **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.rows = rows
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        row = COMMANDS.get(cmd_name)
+        row = self.rows.get(cmd_name)
         if row is None:
             return None
         module, name = row.place.split(".")
@@ -98,12 +102,12 @@ class _Commands(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command without importing one."""
-        names = [CompletionItem(name, help=row.about) for name, row in COMMANDS.items() if name.startswith(incomplete)]
+        names = [CompletionItem(name, help=row.about) for name, row in self.rows.items() if name.startswith(incomplete)]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, row.about) for name, row in COMMANDS.items()])
+            formatter.write_dl([(name, row.about) for name, row in self.rows.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -120,7 +124,7 @@ def _report_errors(messages: Iterable[str]) -> int:
     return 2
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, rows=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="iam-guard")
 def main() -> None:
     """Manage and evaluate access as AWS does for its own services, for any Python service."""

@@ -14,7 +14,7 @@ from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
 from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.cli.gc_tuning import relaxed_gc
-from iam_guard.cli.references import APP, REFERENCE, known_references
+from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
 from iam_guard.settings import load

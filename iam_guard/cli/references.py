@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from iam_guard.analysis.reference.json_form import read_references, reference_json
+from iam_guard.analysis.reference.json_form import reference_json
 from iam_guard.analysis.reference.own_references import own_references
 from iam_guard.analysis.reference.pages import html_page, markdown
 from iam_guard.errors import InvalidInput
@@ -23,15 +23,6 @@ from iam_guard.model.reference import ServiceReference
 from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.web.endpoints import catalogues_of
 from iam_guard.web.service import Service
-
-APP = click.option("--app", metavar="MODULE:APP", help="Include the services of this application.")
-REFERENCE = click.option(
-    "--reference",
-    "reference_files",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Include this service authorization reference, from `iam-guard reference` or from AWS.",
-)
 
 
 @click.command()
@@ -89,18 +80,6 @@ def declared_catalogues(app: str) -> list[Catalogue]:
             seen.add(id(catalogue))
             joined.setdefault(catalogue.service, Catalogue(catalogue.service)).add(catalogue)
     return [joined[name] for name in sorted(joined)]
-
-
-def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceReference, ...]:
-    """Return the references that an application declares and files contain; the last one of a name wins."""
-    found = {} if app is None else {reference.name: reference for reference in references_of(app)}
-    for path in files:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InvalidInput("expected a service reference as JSON, in UTF-8", place=str(path)) from None
-        found |= {read_reference.name: read_reference for read_reference in read_references(text, str(path))}
-    return tuple(found.values())
 
 
 def _catalogues(value: Any, module: Any) -> Iterator[Catalogue]:

@@ -8,9 +8,8 @@ and the expansion of aliases is limited.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,37 +18,13 @@ import yaml
 from iam_guard.analysis.lint.sources import SEEDED_CASES
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
-
-UNDECODED = "surrogateescape"
-"""The error handler for invalid UTF-8: bytes are marked, so that only their line is refused."""
+from iam_guard.testing.case_lines import UNDECODED, entries_of_lines
 
 MAX_VALUES = 5_000_000
 """The maximum number of values in one YAML file, with aliases expanded."""
 
 _UTF_8 = "utf-8-sig"
 """Accepts the byte order mark that Windows editors and shells write."""
-
-_CHUNK = 1 << 16
-
-
-def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[CaseEntry | Unreadable]:
-    """Decode JSON lines one by one; empty lines are skipped."""
-    decoder = CaseDecoder()
-    for number, line in enumerate(lines, 1):
-        if line and not line.isspace():
-            yield replace(decoder.decode(line, f"{name}:{number}"), line=number)
-
-
-def buffered_lines(stream: BufferedIOBase) -> Iterator[list[str]]:
-    """Yield all complete lines as they arrive, so that a client that sends line by line is answered line by line."""
-    pending = bytearray()
-    while chunk := stream.read1(_CHUNK):
-        pending += chunk
-        if b"\n" in chunk:
-            complete, _, pending = pending.rpartition(b"\n")
-            yield complete.decode("utf-8", UNDECODED).split("\n")
-    if pending:
-        yield [pending.decode("utf-8", UNDECODED)]
 
 
 def entries_of_text(text: str, name: str) -> list[CaseEntry | Unreadable]:

@@ -18,8 +18,9 @@ from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import shown
 from iam_guard.testing.case_answer import ERROR, CaseVerdict, case_verdict, decide_entry
-from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text
+from iam_guard.testing.case_files import entries_of_file, entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
+from iam_guard.testing.case_lines import UNDECODED
 from iam_guard.testing.cases import read_case
 from iam_guard.testing.failure_report import failing_text, notes_without_policies
 from iam_guard.testing.principal_names import principal_named

@@ -36,14 +36,15 @@ def test_every_command_is_completed() -> None:
     assert completed([], "")[: len(COMMANDS)] == list(COMMANDS)
 
 
-def test_completion_of_a_name_imports_no_command() -> None:
+@table(("words", "modules"), [([], ["group"]), (["audit"], ["audit", "group"])])
+def test_completion_of_a_name_imports_no_command(words: list[str], modules: list[str]) -> None:
     """It runs at each press of the key."""
     program = (
         "import sys\n"
         "from click.shell_completion import ShellComplete\n"
         "from iam_guard.cli.group import main\n"
-        f"ShellComplete(main, {{}}, 'iam-guard', '{VARIABLE}').get_completions([], '')\n"
-        "print(sorted(name for name in sys.modules if name.startswith('iam_guard.cli.')))\n"
+        f"ShellComplete(main, {{}}, 'iam-guard', '{VARIABLE}').get_completions({words}, '')\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('iam_guard.cli.')))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['iam_guard.cli.group']"
+    assert done.stdout.split() == [f"iam_guard.cli.{name}" for name in modules]

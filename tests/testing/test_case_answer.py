@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from iam_guard.cli import main
 from iam_guard.errors import IamGuardError
 from iam_guard.testing.case_answer import answer
-from iam_guard.testing.case_files import buffered_lines
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry
+from iam_guard.testing.case_lines import buffered_lines
 from iam_guard.testing.cases import decide_case, read_case
 from tests.oracle.generate import generate_case
 from tests.tables import table
@@ -178,6 +178,6 @@ def test_line_is_answered_before_next_is_sent() -> None:
             process.stdin.write("\n" + json.dumps(CASE | {"id": f"c{number}"}) + "\n")
             process.stdin.flush()
             assert json.loads(process.stdout.readline()) == {"id": f"c{number}", "outcome": "Allowed"}
-        rest, _ = process.communicate("{")
+        rest, _ = process.communicate("{}")
     assert "error" in json.loads(rest)
     assert process.returncode == 0

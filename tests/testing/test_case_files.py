@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from iam_guard.errors import InvalidInput
-from iam_guard.testing.case_files import MAX_VALUES, _Loader, entries_of_file, entries_of_lines, entries_of_text
+from iam_guard.testing.case_files import MAX_VALUES, _Loader, entries_of_file, entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
+from iam_guard.testing.case_lines import entries_of_lines
 
 
 def yaml_file(tmp_path: Path, text: str | bytes) -> Path:

@@ -1,0 +1,40 @@
+"""The options that name service authorization references, of commands that judge policies by them.
+
+An application is imported only if one is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from iam_guard.analysis.reference.json_form import read_references
+from iam_guard.errors import InvalidInput
+from iam_guard.model.reference import ServiceReference
+
+APP = click.option("--app", metavar="MODULE:APP", help="Include the services of this application.")
+REFERENCE = click.option(
+    "--reference",
+    "reference_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Include this service authorization reference, from `iam-guard reference` or from AWS.",
+)
+
+
+def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceReference, ...]:
+    """Return the references that an application declares and files contain; the last one of a name wins."""
+    declared: Iterable[ServiceReference] = ()
+    if app is not None:
+        declared = import_module("iam_guard.cli.references").references_of(app)
+    found = {reference.name: reference for reference in declared}
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InvalidInput("expected a service reference as JSON, in UTF-8", place=str(path)) from None
+        found |= {read_reference.name: read_reference for read_reference in read_references(text, str(path))}
+    return tuple(found.values())
