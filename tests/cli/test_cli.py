@@ -310,7 +310,7 @@ def test_unimportable_module_is_an_error(run: Run, tmp_path: Path, text: str) ->
 
 
 def test_decide_answers_in_order_after_errors(run: Run) -> None:
-    """4.3: `expected` is ignored; an undecidable case is reported in its place."""
+    """4.3: `expected` is ignored; an undecidable case is reported in its place, an unreadable line by its number."""
     twice = json.dumps(case("twice")).replace('"id"', '"id": "once", "id"')
     refused = {**case("refused"), "policies": {"identity": [{"Statement": {"Effect": "Maybe"}}]}}
     given = lines(
@@ -326,14 +326,24 @@ def test_decide_answers_in_order_after_errors(run: Run) -> None:
         "[" * 99999,
     )
     result = run("decide", stdin=given)
-    assert result.exit_code == 0
-    answers = [json.loads(line) for line in result.output.splitlines()]
+    assert result.exit_code == 2
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == [f"stdin:{n}" for n in (3, 5, 7, 8, 10)]
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [answer["id"] for answer in answers] == ["a", "b", None, None, "refused", None, None, "é", None]
     assert [answer.get("outcome") for answer in answers] == [
         "Allowed", "ImplicitlyDenied", None, None, None, None, None, "Allowed", None,
     ]  # fmt: skip
     assert all(("error" in answer) is ("outcome" not in answer) for answer in answers)
     assert "`id` is repeated" in answers[3]["error"]
+
+
+def test_decide_names_the_unreadable_line(run: Run) -> None:
+    """Exit code 2, as for every error; a refused policy is an answer, and no error."""
+    result = run("decide", stdin=lines(case("a"), "7", case("b")))
+    assert (result.exit_code, len(result.stdout.splitlines())) == (2, 3)
+    assert result.stderr == "iam-guard: stdin:2: expected a case as JSON object\n"
+    refused = run("decide", stdin=lines(case("a", policies={"identity": [{"Statement": {"Effect": "Maybe"}}]})))
+    assert (refused.exit_code, refused.stderr) == (0, "")
 
 
 def test_decide_of_no_case_prints_nothing(run: Run) -> None:
@@ -347,11 +357,11 @@ def test_decide_as_separate_process() -> None:
     for encoding in ("utf-8:strict", "ascii:strict"):
         done = subprocess.run(
             [sys.executable, "-m", "iam_guard", "decide"],
-            input=given, capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}, timeout=300,
+            input=given, capture_output=True, check=False, env={"PYTHONIOENCODING": encoding}, timeout=300,
         )  # fmt: skip
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         assert [answer["id"] for answer in answers] == ["a", None, "ü"]
-        assert done.stderr == b""
+        assert (done.returncode, done.stderr) == (2, b"iam-guard: stdin:2: expected UTF-8\n")
 
 
 # --- test ---
