@@ -6,6 +6,7 @@ a database library, and the help without any.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -126,5 +127,8 @@ def _report_errors(messages: Iterable[str]) -> int:
 
 @click.group(cls=LazyGroup, rows=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="iam-guard")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Manage and evaluate access as AWS does for its own services, for any Python service."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False  # of every command; else click writes colours to a terminal only

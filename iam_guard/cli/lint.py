@@ -17,10 +17,12 @@ from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
+from iam_guard.policy.finding_codes import Level
 from iam_guard.settings import load
 
 STDIN = Path("-")
 _TYPES = {type.name.lower().replace("_", "-"): type for type in PolicyType}
+_COLOURS = {"ERROR": "red", "SECURITY_WARNING": "red", "WARNING": "yellow", "SUGGESTION": "cyan", None: "green"}
 _LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
 
 
@@ -110,6 +112,10 @@ def _print(findings: Sequence[LintFinding], linted: Sequence[LintedFile], form: 
             for line in github(findings):
                 click.echo(line)
         case _:
-            for line in text_report(findings, {file.name: file.text for file in linted}):
+            for line in text_report(findings, {file.name: file.text for file in linted}, _paint):
                 click.echo(line)
-            click.echo(summary(findings, policies))
+            click.echo(summary(findings, policies, _paint))
+
+
+def _paint(text: str, level: Level | None) -> str:
+    return click.style(text, fg=_COLOURS[level])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
@@ -27,34 +27,41 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s,\]}#]+')
 _MAX_SHOWN = 160
 """Characters of a line that are shown; a whole policy may be on one line."""
 
+Paint = Callable[[str, Level | None], str]
+"""Returns a text in the colour of its level; None is for no findings."""
+
+
+def _plain(text: str, level: Level | None) -> str:
+    return text
+
 
 # --- text --------------------------------------------------------------------------------------------------------
 
 
-def text_report(findings: Sequence[LintFinding], texts: Mapping[str, str]) -> Iterator[str]:
+def text_report(findings: Sequence[LintFinding], texts: Mapping[str, str], paint: Paint = _plain) -> Iterator[str]:
     """Format findings with the line of the file and a caret below; `texts` are the files' contents by name."""
     for finding in findings:
         where = f" (in {shown(finding.policy)})" if finding.policy else ""
-        head = f"{finding.file}:{finding.line}:{finding.column}: {WORDS[finding.level]} {finding.code}"
-        yield f"{head}: {shown(finding.message)}{where}"
-        yield from _excerpt(finding, texts.get(finding.file, ""))
+        what = paint(f"{WORDS[finding.level]} {finding.code}", finding.level)
+        yield f"{finding.file}:{finding.line}:{finding.column}: {what}: {shown(finding.message)}{where}"
+        yield from _excerpt(finding, texts.get(finding.file, ""), paint)
         yield f"    = help: {finding.hint}"
         yield ""
 
 
-def summary(findings: Sequence[LintFinding], policies: int) -> str:
+def summary(findings: Sequence[LintFinding], policies: int, paint: Paint = _plain) -> str:
     """Return the number of policies and of findings by level."""
     counts = Counter(finding.level for finding in findings)
     found = [
-        f"{counts[level]} {WORDS[level]}{'s' if counts[level] > 1 else ''}"
+        paint(f"{counts[level]} {WORDS[level]}{'s' if counts[level] > 1 else ''}", level)
         for level in reversed(SEVERITIES)
         if counts[level]
     ]
     checked = "1 policy" if policies == 1 else f"{policies} policies"
-    return f"{checked}: {', '.join(found) or 'no findings'}"
+    return f"{checked}: {', '.join(found) or paint('no findings', None)}"
 
 
-def _excerpt(finding: LintFinding, text: str) -> Iterator[str]:
+def _excerpt(finding: LintFinding, text: str, paint: Paint) -> Iterator[str]:
     lines = text.split("\n")
     if not 0 < finding.line <= len(lines):
         return
@@ -66,7 +73,7 @@ def _excerpt(finding: LintFinding, text: str) -> Iterator[str]:
     cut = "…" if first else ""
     number = str(finding.line)
     yield f"  {number} | {cut}{''.join(letter if letter.isprintable() else ' ' for letter in part)}"
-    carets = "^" * min(length, max(1, len(part) - (column - first)))
+    carets = paint("^" * min(length, max(1, len(part) - (column - first))), finding.level)
     yield f"  {' ' * len(number)} | {' ' * (len(cut) + column - first)}{carets}"
 
 
