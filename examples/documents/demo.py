@@ -41,7 +41,8 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--serve", action="store_true", help="leave the service running")
     serve = arguments.parse_args().serve
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if has_width else 160)
     with tempfile.TemporaryDirectory(prefix="iam-guard-demo-") as folder:
         prepare(Path(folder))
         provider = Provider()
@@ -149,7 +150,8 @@ def records_of(folder: Path) -> dict[str, dict[str, Any]]:
 def report(console: Console, answers: list[tuple[Step, AWSResponse]], records: dict[str, dict[str, Any]]) -> int:
     """Print each request with its decision and reason; return the number of unexpected results."""
     table = Table(title="iam_guard: real requests, real decisions", header_style="bold", row_styles=["", "dim"])
-    for column in ("#", "who", "request", "action", "answer", "because"):
+    is_narrow = console.width < 120
+    for column in ("#", *(["request"] if is_narrow else ["who", "request", "action"]), "answer", "because"):
         table.add_column(column, overflow="fold")
     failures, missing, reasons = [], [], set()
     for number, (step, answer) in enumerate(answers, 1):
@@ -162,7 +164,8 @@ def report(console: Console, answers: list[tuple[Step, AWSResponse]], records: d
         if answer.status_code >= 400:
             reasons.add(because)
         action = f"{record['eventSource'].split('.')[0]}:{record['eventName']}" if record else "-"
-        table.add_row(str(number), step.who, f"{step.method} {step.path}", action, colour(answer), because)
+        request = [step.who, f"{step.method} {step.path}", action]
+        table.add_row(str(number), *(["\n".join(request)] if is_narrow else request), colour(answer), because)
     console.print(table)
     refused = sum(1 for _, answer in answers if answer.status_code >= 400)
     console.print(

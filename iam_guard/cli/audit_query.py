@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import click
 from iam_guard.cli.audit_sources import FOLDER, KEYS, terminal_safe, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
-from iam_guard.testing.text_table import aligned
+from iam_guard.testing.text_table import aligned, fitted
 
 
 @click.command()
@@ -75,7 +77,12 @@ def _module() -> Any:
 
 
 def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print a table, without terminal control characters."""
-    table = [columns, *(tuple("" if cell is None else terminal_safe(str(cell)) for cell in row) for row in rows)]
-    for line in aligned(table):
+    """Print a table that fits the terminal, or whole lines into a pipe; without terminal control characters."""
+    cells = [tuple("" if cell is None else terminal_safe(str(cell)) for cell in row) for row in rows]
+    lines = whole = aligned([columns, *cells])
+    if sys.stdout.isatty():
+        lines = fitted(columns, cells, shutil.get_terminal_size().columns)
+    for line in lines:
         click.echo(line)
+    if lines != whole and any("…" in line for line in lines):
+        click.echo("iam-guard: long cells are shortened to the width of the terminal; --json shows them", err=True)

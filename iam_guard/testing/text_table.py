@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from unicodedata import east_asian_width
+
+_GAP = 2
+"""The spaces between two columns."""
+_MIN_WIDTH = 8
+"""A table with less room for a column is written as a list."""
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
@@ -12,6 +18,44 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     """
     columns = []
     for index, column in enumerate(zip(*rows, strict=True)):
-        width = max(map(len, column))
-        columns.append([cell.rjust(width) if index in right else cell.ljust(width) for cell in column])
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+        width = max(map(_width, column))
+        pads = [" " * (width - _width(cell)) for cell in column]
+        columns.append(
+            [f"{pad}{cell}" if index in right else f"{cell}{pad}" for cell, pad in zip(column, pads, strict=True)]
+        )
+    return [(" " * _GAP).join(cells).rstrip() for cells in zip(*columns, strict=True)]
+
+
+def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the lines of a table, none wider than `width`: long cells are shortened in the middle.
+
+    If the columns would get too narrow, each row becomes a list of names and values.
+    """
+    if len(head) * (_MIN_WIDTH + _GAP) > width < max(map(_width, aligned([head, *rows]))):
+        lists = [aligned(_shortened(list(zip(head, row, strict=True)), width)) for row in rows]
+        return [line for lines in lists for line in ("", *lines)][1:]
+    return aligned(_shortened([head, *rows], width))
+
+
+def _shortened(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """Shorten the widest columns equally, until the table fits."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    limit, room = max(widths, default=0), width - _GAP * (len(widths) - 1)
+    while limit > 1 and sum(min(column, limit) for column in widths) > room:
+        limit -= 1
+    return [[_cut(cell, limit) for cell in row] for row in rows]
+
+
+def _cut(text: str, limit: int) -> str:
+    """Replace the middle of a text, since ARNs differ at their ends."""
+    if _width(text) <= limit:
+        return text
+    start, end = text[: limit // 2], text[len(text) - (limit - 1) // 2 :]
+    while _width(start) + 1 + _width(end) > limit:  # wide characters
+        start, end = (start[:-1], end) if _width(start) > _width(end) else (start, end[1:])
+    return f"{start}…{end}"
+
+
+def _width(text: str) -> int:
+    """Return the columns of a terminal that a text takes; Chinese characters take two."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else 1 for char in text)

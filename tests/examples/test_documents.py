@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -233,3 +235,12 @@ def test_ambiguous_id_gets_400(caller: Caller) -> None:
     for id in ("\0", "a\nb", "a\\b"):
         for name in ("ada", "gus"):
             assert caller.send(name, "POST", f"/documents/{quote(id, safe='')}", {"text": "a"}).status_code == 400
+
+
+@pytest.mark.slow
+def test_demo_fits_the_columns() -> None:
+    """Also without a terminal, where `COLUMNS` says how wide the reader's window is."""
+    command = [sys.executable, str(FOLDER / "demo.py")]
+    demo = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"})
+    assert max(map(len, demo.stdout.splitlines())) == 80
+    assert "│ POST /documents/plan" in demo.stdout
