@@ -64,6 +64,7 @@ _INTRODUCTION = (
     "- **Exit codes**: 0 for success or yes, 1 for no or findings, 2 for wrong usage or an error.\n"
     "- **Errors** are written to standard error, one line for each problem.\n"
     "- **Colours** are for terminals only. The environment variable `NO_COLOR` turns them off.\n"
+    "- **Progress bars** appear after a second, on standard error, if that is a terminal.\n"
     "- **`MODULE:APP`** is an application, or a function without arguments that returns one: `service.main:app`.\n\n"
     "## Common options\n\n"
     "- `--store URL`: Use the store at this database URL; commands that only read, and those of the trail, accept "

@@ -17,6 +17,7 @@ from iam_guard.analysis.access.what_can import what_can
 from iam_guard.analysis.access.who_can import who_can
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.model.context import Given
 from iam_guard.policy.grammar import shown
@@ -59,7 +60,7 @@ def who(
     Exit code 1 if no principal can.
     """
     settings = load()
-    with closing(open_store(store, settings, create=False)) as opened:
+    with progress("searching"), closing(open_store(store, settings, create=False)) as opened:
         found = who_can(
             *(opened, action, resource),
             context=_context(context),
@@ -101,7 +102,7 @@ def what(
     Exit code 1 if it can do nothing.
     """
     settings, references = load(), known_references(app, reference_files)
-    with closing(open_store(store, settings, create=False)) as opened:
+    with progress("searching"), closing(open_store(store, settings, create=False)) as opened:
         found = what_can(
             *(opened, principal),
             resource=resource,

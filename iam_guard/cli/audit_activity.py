@@ -42,6 +42,7 @@ from iam_guard.cli.audit_sources import (
     trusted_keys,
 )
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_database, open_store
 
@@ -105,8 +106,8 @@ def generate_policy_command(
     templates = ArnTemplates(_catalogues(app))
     broken: list[str] = []
     ring = keys_for(trails, keys, store, no_verify=no_verify)
-    records = records_of(trails, ring, broken, since=begin)
-    activity = aggregate_activity(records, principal, since=begin, until=end, templates=templates)
+    with records_of(trails, ring, broken, since=begin) as records:
+        activity = aggregate_activity(records, principal, since=begin, until=end, templates=templates)
     generalising = Generalization(above=generalise_above, own=generalise_iam, is_off=exact)
     generated = generate_policy(activity, templates, generalising)
     unused = None if against is None else _unused(activity, against, templates)
@@ -225,6 +226,7 @@ def feed(
         closing(open_database(store, load(), create=False)) as opened,
         suppress(KeyboardInterrupt),
         AuditReader(folder, ring=ring).subscribe(group, start, follow=False) as subscription,
+        progress("reading", is_quiet=follow),
     ):
         if again or begin is not None:
             subscription.seek(start)

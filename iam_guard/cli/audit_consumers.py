@@ -20,7 +20,7 @@ from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.audit.export import FORMS
 from iam_guard.audit.verify.signed_note import KeyRing
-from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, trusted_keys
+from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, reading_bar, trusted_keys
 from iam_guard.cli.options import JSON, STORE
 
 _UNVERIFIED = click.option(
@@ -98,9 +98,11 @@ def _show_all(
     reader = AuditReader(folder, ring=ring)
     with (
         reader.subscribe(start=start, filter=matches, verify=ring is not None, follow=follow) as subscription,
+        reading_bar([folder], start, is_quiet=follow or sys.stdout.isatty()) as advance,
         suppress(KeyboardInterrupt),
     ):
         for _, record in subscription:
+            advance(1)
             show(record)
             if subscription.is_idle:
                 sys.stdout.flush()

@@ -18,6 +18,7 @@ from iam_guard.audit.writer.retention import DroppedSegment, KeptSegment, Retent
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.cli.audit_sources import FOLDER
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import Settings, load
 from iam_guard.store.open_store import store_file
@@ -39,11 +40,12 @@ def drop(folder: Path, older_than: str, dry_run: bool, even_unread: bool, store:
     if not shards_of(folder):
         raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(folder))
     rule = RetentionRule(keep, timedelta(0) if even_unread else timedelta(days=settings.audit_retention_grace_days))
-    if dry_run:
-        sweep = Sweep(folder, rule, None)
-        sweep.run()
-    else:
-        sweep = _drop(folder, rule, settings, store)
+    with progress("dropping"):
+        if dry_run:
+            sweep = Sweep(folder, rule, None)
+            sweep.run()
+        else:
+            sweep = _drop(folder, rule, settings, store)
     if as_json:
         click.echo(json.dumps(_as_dict(sweep, is_dry_run=dry_run)))
     else:

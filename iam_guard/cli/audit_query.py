@@ -13,6 +13,7 @@ import click
 
 from iam_guard.cli.audit_sources import FOLDER, KEYS, terminal_safe, trusted_keys
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError
 from iam_guard.testing.text_table import aligned, fitted
 
@@ -59,7 +60,8 @@ def query(
     ring = None if no_verify else trusted_keys(keys, store)
     module = _module()
     question, value = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
-    answer = module.query_trail(folder, ring, question, value)
+    with progress("querying"):
+        answer = module.query_trail(folder, ring, question, value)
     if as_json:
         for row in answer.rows:
             click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))

@@ -57,7 +57,7 @@ def replay(
         present = opened.enter_context(closing(open_store(store, settings, create=False)))
         changed = None if change is None else opened.enter_context(closing(_changed(change, present, settings)))
         result = compare_decisions(
-            records_of(files, ring, broken),
+            opened.enter_context(records_of(files, ring, broken)),
             Replayer(present, settings),
             None if changed is None else Replayer(changed, settings),
         )
@@ -81,7 +81,8 @@ def shadow(files: tuple[Path, ...], no_verify: bool, keys: tuple[str, ...], stor
     """
     broken: list[str] = []
     ring = keys_for(files, keys, store, no_verify=no_verify)
-    found = shadow_differences(records_of(files, ring, broken))
+    with records_of(files, ring, broken) as records:
+        found = shadow_differences(records)
     if as_json:
         click.echo(json.dumps({**asdict(found), "flipped": found.flipped, "broken": broken}))
     else:

@@ -5,7 +5,8 @@ A folder is a trail and verified while reading. A file of records has no checkpo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import click
 
 from iam_guard.audit.consumer.reader import read
 from iam_guard.audit.consumer.record_filter import NAMES
-from iam_guard.audit.consumer.start_position import Start
+from iam_guard.audit.consumer.start_position import Start, lines_of, start_in
 from iam_guard.audit.consumer.subscription import AuditReader
+from iam_guard.audit.verify.shard import shards_of
 from iam_guard.audit.verify.signed_note import KeyRing, VerifierKey
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring
+from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load
 from iam_guard.store.open_store import store_file
@@ -37,21 +40,46 @@ FILES = click.argument(
 NO_VERIFY = click.option("--no-verify", is_flag=True, help="Skip verification of folders; requires no key.")
 
 
+@contextmanager
 def records_of(
     paths: Sequence[Path], ring: KeyRing | None, broken: list[str], *, since: datetime | None = None
-) -> Iterator[dict[str, Any]]:
-    """Return the records of files and trails, one after another; errors of broken lines are added to `broken`.
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield the records of files and trails, one after another; errors of broken lines are added to `broken`.
 
     `since` is where reading a trail begins. Raises `TrailDamaged` for a trail that differs from what was signed.
     """
+    start: Start = "earliest" if since is None else since
+    with reading_bar(paths, start) as advance:
+        yield _records(paths, ring, broken, start, advance)
+
+
+def reading_bar(
+    paths: Sequence[Path], start: Start, *, is_quiet: bool = False
+) -> AbstractContextManager[Callable[[int], None]]:
+    """Show how many records of files and trails were read; yields the function that counts them."""
+    return progress("reading", lambda: _count(paths, start), unit="records", is_quiet=is_quiet)
+
+
+def _count(paths: Sequence[Path], start: Start) -> int | None:
+    """Return the number of records in trails; None if it takes reading a file."""
+    if not all(path.is_dir() for path in paths):
+        return None
+    return sum(lines_of(shard) - start_in(shard, start) for path in paths for shard in shards_of(path))
+
+
+def _records(
+    paths: Sequence[Path], ring: KeyRing | None, broken: list[str], start: Start, advance: Callable[[int], None]
+) -> Iterator[dict[str, Any]]:
     for path in paths:
         if not path.is_dir():
-            yield from read(path, on_broken=lambda error: broken.append(str(error)))
+            for record in read(path, on_broken=lambda error: broken.append(str(error))):
+                advance(1)
+                yield record
             continue
         reader = AuditReader(path, ring=ring)
-        start: Start = "earliest" if since is None else since
         with reader.subscribe(start=start, verify=ring is not None, follow=False) as subscription:
             for _, record in subscription:
+                advance(1)
                 yield record
 
 

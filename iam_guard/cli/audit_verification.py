@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from iam_guard.audit.verify.trail_verifier import read_anchors, trail_bytes, ver
 from iam_guard.audit.verify.verdicts import MEANINGS, Report, TrailFinding, Verdict
 from iam_guard.cli.audit_sources import FOLDER, KEYS, trusted_keys
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
 from iam_guard.store.open_store import store_file
@@ -54,11 +52,8 @@ def verify(
     since = None
     if since_checkpoint is not None:
         since = read_anchors(_content(since_checkpoint), ring, place=str(since_checkpoint))
-    progress_bar: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
-    if not as_json and sys.stderr.isatty():
-        progress_bar = import_module("iam_guard.cli.progress").bar("verifying", trail_bytes(folder))
-    with progress_bar as progress:
-        report = verify_trail(folder, ring, since=since, progress=progress)
+    with progress("verifying", lambda: trail_bytes(folder), unit="bytes") as advance:
+        report = verify_trail(folder, ring, since=since, progress=advance)
     if as_json:
         click.echo(json.dumps(_as_dict(report)))
     else:
@@ -73,7 +68,10 @@ def verify(
 @STORE
 def prove_command(event_id: str, trail: Path, keys: tuple[str, ...], store: str) -> None:
     """Prove that the record EVENT_ID is in the trail: print a JSON proof that can be checked without the trail."""
-    click.echo(json.dumps(prove(trail, event_id, trusted_keys(keys, store)).to_dict()))
+    ring = trusted_keys(keys, store)
+    with progress("searching"):
+        proof = prove(trail, event_id, ring)
+    click.echo(json.dumps(proof.to_dict()))
 
 
 @click.command()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import click
 
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, coloured
+from iam_guard.cli.progress import progress
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.case_files import entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
@@ -90,7 +91,9 @@ def test(
         raise click.UsageError("--policies, --min and --html need --cov")
     with ExitStack() as stack:
         measured = stack.enter_context(PolicyMeasurement(policies)) if is_measured else None
-        counts = _run(files, stack.enter_context(PolicyTests()), as_json=as_json)
+        failures = stack.enter_context(_printed_at_the_end())
+        advance = stack.enter_context(progress("testing", unit="cases"))
+        counts = _run(files, stack.enter_context(PolicyTests()), failures, advance, as_json=as_json)
     passed, failed = counts[True], counts[False]
     summary: dict[str, Any] = {"passed": passed, "failed": failed}
     missing = None
@@ -104,18 +107,32 @@ def test(
     sys.exit(1 if failed or missing else 0)
 
 
-def _run(files: Sequence[Path], tests: PolicyTests, *, as_json: bool) -> Counter[bool]:
-    """Run all cases and print failures; return the numbers of passed (True) and failed (False) cases."""
+@contextmanager
+def _printed_at_the_end() -> Iterator[list[str]]:
+    """Yield a list whose lines are printed after the block, also when it raises, and not into its progress bar."""
+    lines: list[str] = []
+    try:
+        yield lines
+    finally:
+        for line in lines:
+            click.echo(line)
+
+
+def _run(
+    files: Sequence[Path], tests: PolicyTests, failures: list[str], advance: Callable[[int], None], *, as_json: bool
+) -> Counter[bool]:
+    """Run all cases and describe failures; return the numbers of passed (True) and failed (False) cases."""
     counts: Counter[bool] = Counter()
     for file in files:
         for entry in entries_of_tests(file):
             verdict = tests.decide(entry)
+            advance(1)
             id, expected = _id_and_expected(entry)
             counts[verdict.outcome == expected] += 1
             if verdict.outcome != expected:
                 result = {"outcome": verdict.outcome} if verdict.problem is None else {"error": verdict.problem}
                 failure = {"place": entry.place, "id": id, **result, "expected": expected}
-                click.echo(json.dumps(failure) if as_json else _failure(failure, verdict.outcome))
+                failures.append(json.dumps(failure) if as_json else _failure(failure, verdict.outcome))
     return counts
 
 

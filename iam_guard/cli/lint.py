@@ -14,6 +14,7 @@ from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
 from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.cli.gc_tuning import relaxed_gc
+from iam_guard.cli.progress import progress
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
@@ -78,8 +79,9 @@ def lint(
         ignored=[_ignored(text) for text in ignore],
         partition=load().partition,
     )
-    linted = [source for file in files for source in _read(file, _TYPES[type] if type else None)]
-    findings = list(dict.fromkeys(finding for source in linted for finding in linter.lint(source)))
+    with progress("checking"):
+        linted = [source for file in files for source in _read(file, _TYPES[type] if type else None)]
+        findings = list(dict.fromkeys(finding for source in linted for finding in linter.lint(source)))
     _print(findings, linted, "json" if as_json_too else form)
     sys.exit(1 if findings else 0)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from iam_guard.cli.options import JSON, coloured
+from iam_guard.cli.progress import progress
 from iam_guard.errors import InvalidInput
 from iam_guard.factory import open_guard
 from iam_guard.testing.matrix import AccessMatrix, access_matrix, changes
@@ -81,7 +82,7 @@ def _evaluate(description: MatrixDescription, store: str | None, app: str | None
         actions = tuple(guarding_actions(load_application(app)))
     if not actions:
         raise InvalidInput("expected `actions` in the file, or --app")
-    with closing(open_guard(where, audit="")) as guard:
+    with progress("deciding"), closing(open_guard(where, audit="")) as guard:
         return access_matrix(
             guard,
             principals=description.principals,

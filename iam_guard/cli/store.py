@@ -13,6 +13,7 @@ from iam_guard.audit.verify.signing_keys import audit_key_file, create_signing_k
 from iam_guard.cli.change_recording import recording_changes, seed_applied
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file
 from iam_guard.store.open_store import check_store, init_store, open_database
@@ -25,7 +26,7 @@ from iam_guard.store.seed import apply_seed, load_seed
 def init(store: str, as_json: bool) -> None:
     """Create the store, the key that encrypts its secrets, and the key that signs the audit trail."""
     settings = load()
-    with closing(init_store(store, settings)) as opened:
+    with progress("creating"), closing(init_store(store, settings)) as opened:
         lines = [f"the store is ready at epoch {opened.epoch()}"]
     path = audit_key_file(settings, database_file(store))
     if path is not None and create_signing_key_file(path):
@@ -43,7 +44,8 @@ def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
     """Apply a seed FILE, so that the store contains what it declares. An invalid file changes nothing."""
     settings = load()
     check_store(store, settings)  # reading a seed may take minutes, so the store is checked first
-    with recording_changes(store, settings) as change_recorder:
+    is_quiet = settings.audit == "-"  # the audit record is written to standard error
+    with progress("applying", is_quiet=is_quiet), recording_changes(store, settings) as change_recorder:
         change_recorder.prepare()
         seed = load_seed(file, partition=settings.partition)
         with closing(open_database(store, settings)) as opened:

@@ -83,13 +83,14 @@ def _records(source: Path, id: str, ring: KeyRing | None) -> tuple[list[Record],
     broken: list[str] = []
     found: list[Record] = []
     refused: set[str | None] = set()
-    for record in records_of([source], ring, broken):
-        if broken:
-            break
-        if id in (record.get("requestID"), record.get("eventID")):
-            found.append(record)
-        if (event_id := refused_event(record)) is not None:
-            refused.add(event_id)
+    with records_of([source], ring, broken) as records:
+        for record in records:
+            if broken:
+                break
+            if id in (record.get("requestID"), record.get("eventID")):
+                found.append(record)
+            if (event_id := refused_event(record)) is not None:
+                refused.add(event_id)
     if broken:
         raise InvalidInput(broken[0])
     return found, refused

@@ -11,10 +11,16 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from typing import IO
 
 
-def in_terminal(*arguments: str, folder: Path, columns: int = 80, **variables: str) -> str:
-    """Return what `python ARGUMENTS` writes to a terminal of that width; its exit code must be 0 or 1."""
+def in_terminal(
+    *arguments: str, folder: Path, columns: int = 80, stdout: IO[bytes] | None = None, **variables: str
+) -> str:
+    """Return what `python ARGUMENTS` writes to a terminal of that width; its exit code must be 0 or 1.
+
+    With a file as `stdout`, only standard error is the terminal.
+    """
     reading, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
@@ -22,7 +28,7 @@ def in_terminal(*arguments: str, folder: Path, columns: int = 80, **variables: s
         [sys.executable, *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        stdout=terminal,
+        stdout=stdout or terminal,
         stderr=terminal,
         env=inherited | {"TERM": "xterm-256color"} | variables,
     )

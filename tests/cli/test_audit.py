@@ -127,24 +127,6 @@ def test_stored_checkpoint_finds_truncation(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 1
 
 
-def test_progress_bar_is_shown_on_terminal(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On standard error of a terminal, and not with `--json`."""
-    shown: list[str] = []
-    from iam_guard.cli import progress
-
-    real = progress.bar
-
-    def bar(title: str, total: int) -> object:
-        shown.append(f"{title} {total > 0}")
-        return real(title, total)
-
-    monkeypatch.setattr(progress, "bar", bar)
-    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False)
-    assert run("verify", str(trail), "--key", VKEY).exit_code == 0
-    assert run("verify", str(trail), "--key", VKEY, "--json").exit_code == 0
-    assert shown == ["verifying True"]
-
-
 # --- proofs ----------------------------------------------------------------------------------------------------------
 
 
