@@ -22,8 +22,9 @@ from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.policy.finding_codes import Level
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # run as a script, and loaded by the tests
+from api_support import api_support_page
 from commands import command_line_page
-from operations import operation_rows, refused_rows
+from operations import operation_rows
 from page import page, table
 from policy_types import policy_types_page
 from root_tasks import ROOT_TASKS
@@ -151,7 +152,8 @@ def iam_api_page() -> str:
     """Return the page of the API's operations with the resource and keys of each."""
     rows = operation_rows()
     introduction = (
-        f"The {len(rows) + len(refused_rows())} operations of the IAM API, with AWS's protocol. To use them, see "
+        f"The {len(rows)} supported operations of the IAM API, with AWS's protocol. [Supported "
+        "operations](api-support.md) lists the others. To use the API, see "
         "[Manage identities with AWS's tools](../how-to/manage-identities-with-aws-tools.md).\n\n"
         "An operation requires the permission of its name: `iam:CreateUser` for `CreateUser`.\n\n"
         "- **Resource** is the last part of the ARN that the permission is checked for. `{UserName}` is a parameter of "
@@ -160,13 +162,8 @@ def iam_api_page() -> str:
         "of every request and the tags of the resource (`aws:ResourceTag/…`, `iam:ResourceTag/…`).\n"
         "- **Further permissions** are required, too: always, or if the call uses the parameter that they name."
     )
-    refused = table(("Operation", "Why"), refused_rows())
     body = table(("Operation", "Resource", "Condition keys", "Further permissions"), rows)
-    beyond = (
-        "\n## Unsupported operations\n\nThese operations depend on services that only AWS has. They return "
-        "`NotSupported` to callers with the permission, and `AccessDenied` to all others.\n\n"
-    )
-    return page("iam_guard/api/iam/table", "IAM API operations", introduction, body + beyond + refused)
+    return page("iam_guard/api/iam/table", "IAM API operations", introduction, body)
 
 
 # --- codes of the linter -----------------------------------------------------------------------------------------
@@ -279,6 +276,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/condition-operators.md": operators_page,
     "reference/context-keys.md": keys_page,
     "reference/policy-types.md": policy_types_page,
+    "reference/api-support.md": api_support_page,
     "reference/iam-api.md": iam_api_page,
     "reference/service-authorization.md": service_references_page,
     "reference/lint-codes.md": lint_codes_page,

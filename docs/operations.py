@@ -45,11 +45,6 @@ def operation_rows() -> list[tuple[str, str, str, str]]:
     return [(f"`{name}`", resource, keys, further) for name, resource, keys, further in rows]
 
 
-def refused_rows() -> list[tuple[str, str]]:
-    """Return the operations that answer `NotSupported`, with the reason."""
-    return [(f"`{name}`", reason) for name, reason in sorted(NOT_SUPPORTED.items())]
-
-
 class Asked(NamedTuple):
     """The permissions of a row: the ARN that it is decided about, its condition keys, further permissions."""
 

@@ -21,7 +21,9 @@ ROOT_TASKS = (
         "manage the root user's MFA devices", "`EnableMFADevice` and similar operations, for the user name `root`"
     ),
     RootTask("close a standalone account", "remove the account from a seed that is applied with `--prune`"),
-    RootTask("restore the permissions of administrators who locked themselves out", "the whole IAM API"),
+    RootTask(
+        "restore the permissions of administrators who locked themselves out", "all supported operations of the IAM API"
+    ),
     RootTask("fix a resource-based policy that denies all principals", "`iam-guard resource-policy`"),
     RootTask("give IAM users access to billing", None),
     RootTask("view certain tax invoices", None),

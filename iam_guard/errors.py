@@ -259,7 +259,7 @@ class ConcurrentModification(_Conflict):
 
 
 class NotSupported(_BadRequest):
-    """The operation depends on services that only AWS has. The page of the IAM API operations lists them."""
+    """The operation or its parameter is not supported. The page of the supported operations lists them."""
 
     code = "NotSupported"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -10,10 +11,14 @@ from docs.generate import PAGES, error_family, outdated, write
 from docs.policy_types import CALLERS
 from docs.settings_reference import field_docstrings
 from iam_guard.analysis.lint.lint_codes import HINTS
+from iam_guard.api.iam.unsupported_operations import NOT_SUPPORTED as IAM_NOT_SUPPORTED
+from iam_guard.api.protocol.dispatch import service_of
+from iam_guard.api.sts.operations import STS
 from iam_guard.cli.group import COMMANDS
 from iam_guard.evaluation.matching.condition_keys import KEYS
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.model.decision import PolicyType
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.grammar import DOCUMENT_ELEMENTS, STATEMENT_ELEMENTS
 from iam_guard.settings import Settings
@@ -80,6 +85,53 @@ def rows(name: str, title: str) -> list[list[str]]:
     section = page(name).split(f"\n## {title}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+UNSUPPORTED = {f"iam:{name}" for name in IAM_NOT_SUPPORTED} | {f"sts:{name}" for name in STS.not_supported}
+
+
+def test_supported_operations_are_counted() -> None:
+    """Each operation of AWS's models is supported, or listed with the reason; other services have none."""
+    counts = {
+        row[0].split("`")[1]: [int(cell) for cell in row[1:]] for row in rows("reference/api-support.md", "Services")
+    }
+    served = {prefix: service_of(prefix) for prefix in SERVED}
+    assert {prefix: total for prefix, (total, supported, missing) in counts.items() if supported} == {
+        prefix: len(service.operations) + len(service.not_supported) for prefix, service in served.items()
+    }
+    assert all(total == supported + missing for total, supported, missing in counts.values())
+    listed = {row[0].strip("`") for row in rows("reference/api-support.md", "Unsupported operations")}
+    assert listed == UNSUPPORTED
+    assert sum(missing for prefix, (_, _, missing) in counts.items() if prefix in served) == len(listed)
+
+
+def test_every_unsupported_feature_is_documented() -> None:
+    """The API raises `NotSupported` only for what the page lists: operations, parameters, and two missing settings."""
+    places = {
+        f"{path.stem}.{function.name}"
+        for path in (ROOT / "iam_guard" / "api").rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef) and "raise NotSupported(" in ast.unparse(function)
+    }
+    assert places == {
+        "unsupported_operations._refuse",
+        "operation.operation",
+        "unsupported_features.refuse_parameters",
+        "token_issuer.enable_issuer",
+        "token_issuer.token_library",
+    }
+    parameters = rows("reference/api-support.md", "Unsupported parameters")
+    assert [row[1] for row in parameters] == ["`ProvidedContexts`", "`ProviderId`"]
+    assert "EnableOutboundWebIdentityFederation" in page("reference/api-support.md")
+
+
+def test_no_page_promises_the_whole_api() -> None:
+    """The API lacks operations, and the page above says which."""
+    for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        assert not re.search(
+            r"(?i)\b(complete|whole|entire|full) (IAM |STS |AWS )?API\b", path.read_text(encoding="utf-8")
+        ), path
+    assert "docs/reference/api-support.md" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_policy_type_is_documented() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
-
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Operation, Service, tag_permission
 from iam_guard.api.service_errors import InvalidAuthorizationMessage
@@ -14,6 +11,7 @@ from iam_guard.api.sts.mfa_codes import has_mfa_code, mfa_keys
 from iam_guard.api.sts.role_sessions import assume_role, assume_role_further, assume_role_keys, role_to_assume
 from iam_guard.api.sts.root_sessions import assume_root, root_keys, root_to_assume
 from iam_guard.api.sts.session_tags import tag_keys
+from iam_guard.api.sts.unsupported_features import NOT_SUPPORTED
 from iam_guard.api.sts.user_sessions import federated_user, get_federation_token, get_session_token, own_session
 from iam_guard.api.sts.web_identities import (
     assume_role_with_web_identity,
@@ -34,19 +32,6 @@ def decode_authorization_message(call: ServiceCall, parameters: Input) -> Output
     if message is None:
         raise InvalidAuthorizationMessage("Message is not valid")
     return {"DecodedMessage": message}
-
-
-NOT_SUPPORTED: Final[Mapping[str, str]] = {
-    "AssumeRoleWithSAML": "SAML assertions are not validated here",
-    "GetDelegatedAccessToken": (
-        "only AWS's console issues its token, for a delegation request of a partner that AWS has onboarded"
-    ),
-    "GetScopedCredentials": (
-        "a session has one set of session policies, and a second set cannot be added: "
-        "pass the policies when you create the session"
-    ),
-}
-"""Operation -> why it is not supported."""
 
 
 STS = Service(

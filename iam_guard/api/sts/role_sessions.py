@@ -18,8 +18,9 @@ from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys
 from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.api.sts.session_tags import inherited_tags, session_tags, tag_keys
+from iam_guard.api.sts.unsupported_features import refuse_parameters
 from iam_guard.authn.federation.role_session import Role, find_role, read_role_arn
-from iam_guard.errors import AccessDenied, NotSupported, ValidationError
+from iam_guard.errors import AccessDenied, ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
@@ -36,8 +37,7 @@ def role_to_assume(call: ServiceCall, parameters: Input) -> Resource:
     """
     if call.is_root:
         raise AccessDenied("Roles may not be assumed by root accounts.")  # S-12
-    if "ProvidedContexts" in parameters:
-        raise NotSupported("The parameter ProvidedContexts is not supported: no context provider is trusted here.")
+    refuse_parameters("AssumeRole", parameters)
     account = read_role_arn(parameters["RoleArn"], max_quoted=None).account
     _refuse_long_chain(call, parameters)
     role = find_role(call.records, call.partition, parameters["RoleArn"])

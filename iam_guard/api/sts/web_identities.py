@@ -10,6 +10,7 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import OperationRequest, Permission
 from iam_guard.api.sts.credentials import SessionTerms, issue
 from iam_guard.api.sts.session_policies import requested_policies
+from iam_guard.api.sts.unsupported_features import refuse_parameters
 from iam_guard.authn.federation.role_session import (
     FederatedIdentity,
     find_role,
@@ -26,7 +27,7 @@ from iam_guard.authn.federation.web_identity import (
     federated_identity,
     find_provider,
 )
-from iam_guard.errors import MissingAuthenticationToken, NotSupported
+from iam_guard.errors import MissingAuthenticationToken
 
 
 def verify_web_identity(request: OperationRequest) -> VerifiedToken | None:
@@ -34,8 +35,7 @@ def verify_web_identity(request: OperationRequest) -> VerifiedToken | None:
     parameters, tokens, store = request.parameters, request.tokens, request.store
     if tokens is None:
         return None
-    if "ProviderId" in parameters:
-        raise NotSupported("The parameter ProviderId is not supported: OAuth 2.0 access tokens are not validated here.")
+    refuse_parameters("AssumeRoleWithWebIdentity", parameters)
     account = read_role_arn(parameters["RoleArn"]).account
     token = tokens.read(parameters["WebIdentityToken"])
     with store.read_transaction() as records:

@@ -14,7 +14,7 @@ from botocore import xform_name
 
 from iam_guard import Principal
 from iam_guard.api.protocol.service_model import load_api
-from iam_guard.api.sts.operations import NOT_SUPPORTED
+from iam_guard.api.sts.unsupported_features import NOT_SUPPORTED
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, Client, Running, allow, refusal
 from tests.api.iam.organization_parts import make_organization
 from tests.api.sts.sts_parts import make_role, policy, role_arn, sts_of

@@ -11,7 +11,8 @@ from botocore import UNSIGNED, xform_name
 from botocore.config import Config
 
 from iam_guard.api.protocol.service_model import load_api
-from iam_guard.api.sts.operations import NOT_SUPPORTED, STS
+from iam_guard.api.sts.operations import STS
+from iam_guard.api.sts.unsupported_features import NOT_SUPPORTED
 from tests.api.conftest import (
     ACCOUNT,
     ADMIN_KEY,
