@@ -28,6 +28,7 @@ from operations import operation_rows
 from page import page, table
 from policy_types import policy_types_page
 from root_tasks import ROOT_TASKS
+from service_features import service_features_page
 from service_references import iam_reference, sts_reference
 from settings_reference import settings_page
 
@@ -279,6 +280,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/api-support.md": api_support_page,
     "reference/iam-api.md": iam_api_page,
     "reference/service-authorization.md": service_references_page,
+    "reference/service-features.md": service_features_page,
     "reference/lint-codes.md": lint_codes_page,
     "../iam_guard/analysis/reference/iam.json": lambda: reference_json([iam_reference()]),
     "../iam_guard/analysis/reference/sts.json": lambda: reference_json([sts_reference()]),

@@ -26,7 +26,15 @@ from iam_guard import Guard, GuardMiddleware, Resource, Service, aws_api, curren
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.saving import validate_for_write
 
-docs = Service("docs")
+docs = Service("docs", title="Documents")
+
+# --- declarations for the service authorization reference: what the decorators below leave to functions ---
+
+docs.declare_resource_type("document", "document/{document_id}", condition_keys=["aws:ResourceTag/${TagKey}"])
+for action in ("GetDocument", "UpdateDocument", "DeleteDocument", "TagDocument", "PutDocumentPolicy"):
+    docs.declare_action(action, resource_types=["document"])
+for action in ("CreateDocument", "TagDocument"):
+    docs.declare_action(action, condition_keys=["aws:RequestTag/${TagKey}", "aws:TagKeys"])
 
 
 # --- loaders: a document's owner, tags and policy for the guard ---

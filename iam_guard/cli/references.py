@@ -16,6 +16,7 @@ import click
 from iam_guard.analysis.reference.json_form import reference_json
 from iam_guard.analysis.reference.own_references import own_references
 from iam_guard.analysis.reference.pages import html_page, markdown
+from iam_guard.api.service_features import features_table
 from iam_guard.errors import InvalidInput
 from iam_guard.guard.guard import Guard
 from iam_guard.model.catalogue import Catalogue
@@ -30,10 +31,10 @@ from iam_guard.web.service import Service
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["md", "html", "json"]),
+    type=click.Choice(["md", "html", "json", "features"]),
     default="md",
     show_default=True,
-    help="Write this format.",
+    help="Write this format; `features` is a table of the features of IAM that the services support.",
 )
 @click.option(
     "--service", "names", multiple=True, help="Write only the service with this prefix; `iam` and `sts` are built in."
@@ -55,7 +56,7 @@ def reference(app: str | None, form: str, names: tuple[str, ...], output: Path |
     if missing or not chosen:
         what = f"a service `{min(missing)}`" if missing else "a service"
         raise InvalidInput(f"expected {what} in `{app or 'iam, sts'}`, got {_listed(declared)}", place="service")
-    text = {"md": markdown, "html": html_page, "json": reference_json}[form](chosen)
+    text = {"md": markdown, "html": html_page, "json": reference_json, "features": features_table}[form](chosen)
     if output is None:
         sys.stdout.write(text)
     else:

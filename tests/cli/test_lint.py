@@ -97,6 +97,16 @@ def test_reference_of_application(run: Run, tmp_path: Path) -> None:
     assert "<h1" in run("reference", "APP:app", "--format", "html", "--service", "notes").output
 
 
+def test_reference_lists_features_of_iam(run: Run) -> None:
+    written = run("reference", "APP:app", "--service", "docs", "--service", "iam", "--format", "features").output
+    head, _, *rows = written.splitlines()
+    assert head.startswith("| Service | Actions | Resource-level permissions | Resource-based policies | ABAC (tags) |")
+    assert rows == [
+        "| Documents (`docs`) | Yes | Yes | Yes | No | Yes | Yes |",
+        "| AWS Identity and Access Management (`iam`) | Yes | Yes | Partial | Partial | Partial | No |",
+    ]
+
+
 def test_reference_of_iam_and_sts_needs_no_application(run: Run) -> None:
     """By their prefix."""
     assert json.loads(run("reference", "--service", "sts", "--format", "json").output)["Name"] == "sts"

@@ -26,7 +26,7 @@ _TASK = re.compile(r"task/aws-service-role/(?P<service>[^/]+)/(?P<role>[^/]+)/[0
 _SERVICE = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")  # G-47
 _JOB = "service-linked role deletion"
 
-_NAMES: Mapping[str, str] = {
+ROLE_NAMES: Mapping[str, str] = {
     "access-analyzer": "AccessAnalyzer",
     "acm": "CertificateManager",
     "appstream.application-autoscaling": "ApplicationAutoScaling_AppStreamFleet",
@@ -81,7 +81,7 @@ _NAMES: Mapping[str, str] = {
 }
 """Role names of AWS's services, after `AWSServiceRoleFor`, by the service name without `.amazonaws.com`."""
 
-_WITHOUT_SUFFIX = frozenset(_NAMES) - {"autoscaling", "connect", "lexv2"}
+_WITHOUT_SUFFIX = frozenset(ROLE_NAMES) - {"autoscaling", "connect", "lexv2"}
 
 
 def linked_role(call: ServiceCall, parameters: Input) -> Resource:
@@ -115,7 +115,7 @@ def create_service_linked_role(call: ServiceCall, parameters: Input) -> Output:
 def _name(parameters: Input) -> str:
     """Return AWS's name of the role, or one from the service's name: `AWSServiceRoleForJobsMyAppExample`."""
     short = _short_name(parameters["AWSServiceName"])
-    words = _NAMES.get(short) or "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", short))
+    words = ROLE_NAMES.get(short) or "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", short))
     suffix = f"_{parameters['CustomSuffix']}" if "CustomSuffix" in parameters else ""
     return f"AWSServiceRoleFor{words}{suffix}"
 
