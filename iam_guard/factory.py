@@ -18,7 +18,8 @@ from iam_guard.guard.loader import ResourceLoader
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.settings import Settings, load
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.open_store import open_candidate, open_store, store_file
+from iam_guard.store.location import store_file
+from iam_guard.store.open_store import open_candidate, open_store
 from iam_guard.store.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import SourceStore
 from iam_guard.web.service import Service

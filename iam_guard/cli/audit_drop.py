@@ -21,7 +21,7 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import Settings, load
-from iam_guard.store.open_store import store_file
+from iam_guard.store.location import store_file
 
 _AGE = re.compile(r"([0-9]{1,6})([hdw])", re.ASCII)
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}

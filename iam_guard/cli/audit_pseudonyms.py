@@ -16,7 +16,7 @@ from iam_guard.audit.record.pseudonyms import (
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load
-from iam_guard.store.open_store import store_file
+from iam_guard.store.location import store_file
 
 
 @click.command("pseudonym-key")

@@ -23,7 +23,7 @@ from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring
 from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load
-from iam_guard.store.open_store import store_file
+from iam_guard.store.location import store_file
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 KEYS = click.option(

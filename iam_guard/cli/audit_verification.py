@@ -19,7 +19,7 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
-from iam_guard.store.open_store import store_file
+from iam_guard.store.location import store_file
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _TRAIL = click.option("--trail", type=FOLDER, required=True, help="Read the trail in this folder.")

@@ -27,9 +27,9 @@ from iam_guard.factory import guard_on
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
-from iam_guard.store.engine import is_in_memory
 from iam_guard.store.first_account import check_first_account, create_first_account
-from iam_guard.store.open_store import init_store, is_seed_file, open_store, store_file
+from iam_guard.store.location import is_in_memory, is_seed_file, store_file
+from iam_guard.store.open_store import init_store, open_store
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.web.service import Service

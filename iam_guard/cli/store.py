@@ -15,7 +15,7 @@ from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.settings import load
-from iam_guard.store.engine import database_file
+from iam_guard.store.location import database_file
 from iam_guard.store.open_store import check_store, init_store, open_database
 from iam_guard.store.seed import apply_seed, load_seed
 

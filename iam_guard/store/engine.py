@@ -18,14 +18,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.store import schema
+from iam_guard.store.location import is_sqlite, sqlite_database, unsupported_store
 from iam_guard.store.sqlite import ForkSafePool, sqlite_engine
 from iam_guard.store.time_limits import BUSY_SECONDS, PATIENT_SECONDS, silence, waited, within
 
@@ -44,7 +44,7 @@ def make_engine(url: str, *, timeout: float = BUSY_SECONDS) -> Engine:
     `timeout` limits the seconds for getting a connection, and for a bounded transaction as a whole. A forked process
     must call `reset_in_child` before it uses the engine.
     """
-    parsed = read_url(url)
+    parsed = _read_url(url)
     options = {_TURN: threading.Lock(), _TIMEOUT: timeout}
     if parsed.get_backend_name() == "sqlite":
         return sqlite_engine(parsed, timeout, options)
@@ -76,33 +76,17 @@ def reset_in_child(engine: Engine) -> None:
         engine.dispose(close=False)
 
 
-def read_url(url: str) -> URL:
+def _read_url(url: str) -> URL:
     """Parse a database URL. Errors don't quote the URL: it may contain a password."""
+    if is_sqlite(url):
+        return URL.create("sqlite", database=sqlite_database(url))
     try:
         parsed = make_url(url)
-        backend = "" if "\0" in url else parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        backend = ""
-    if backend == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
-        if parsed.query or (parsed.database or "").startswith("file:"):
-            raise ConfigurationError("expected an SQLite URL without parameters", place="store")
-        return parsed
-    if backend == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
-        return parsed.set(drivername="postgresql+psycopg")
-    kinds = "`sqlite:///FILE`, `sqlite://`, `postgresql+psycopg://…` or a seed file `*.yaml`"
-    raise ConfigurationError(f"expected a store of the form {kinds}", place="store")
-
-
-def database_file(url: str) -> Path | None:
-    """Return the file of an SQLite URL; None for a store in memory or on a server."""
-    parsed = read_url(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        return None
-    return Path(str(parsed.database))
-
-
-def is_in_memory(url: str) -> bool:
-    return read_url(url).get_backend_name() == "sqlite" and database_file(url) is None
+    except (ArgumentError, ValueError):
+        raise unsupported_store() from None
+    if "\0" in url or parsed.drivername not in ("postgresql", "postgresql+psycopg"):
+        raise unsupported_store()
+    return parsed.set(drivername="postgresql+psycopg")
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
-from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine, reading
+from iam_guard.store.engine import closed_on_error, make_engine, reading
+from iam_guard.store.location import database_file, is_in_memory, is_seed_file
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.sealing import create_key_file, default_key_file, load_sealer
 from iam_guard.store.sql_store import SqlStore
@@ -46,11 +47,6 @@ def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -
             candidate: SourceStore = change_files.open_overlay(present, url_or_path)
             return candidate
     return open_store(url_or_path, settings, create=False)
-
-
-def store_file(url_or_path: str) -> Path | None:
-    """Return the file of an SQLite store; None for every other store."""
-    return None if is_seed_file(url_or_path) else database_file(url_or_path)
 
 
 def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlStore:
@@ -107,10 +103,6 @@ def _connected_engine(url: str, settings: Settings) -> Engine:
     engine = make_engine(url, timeout=settings.store_timeout)
     with closed_on_error(engine), within(BUSY_SECONDS), reading(engine):
         return engine
-
-
-def is_seed_file(url_or_path: str) -> bool:
-    return "://" not in url_or_path and url_or_path.lower().endswith((".yaml", ".yml", ".json"))
 
 
 def _exists(path: Path) -> bool:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.net.private_files import create_private_file, read_private_file
 from iam_guard.settings import Settings
-from iam_guard.store.engine import database_file, is_in_memory
+from iam_guard.store.location import database_file, is_in_memory
 
 _FORM = b"\x01"
 _KEY_NAME = 8

@@ -47,9 +47,9 @@ def imported(*arguments: str) -> frozenset[str]:
         ("lint --help", STORE | WEB | TRAIL | {"asyncio", "rich"}),
         ("who-can --help", WEB | TRAIL | {"alembic", "rich"}),
         ("what-can --help", WEB | TRAIL | {"alembic", "rich"}),
-        ("audit verify --help", WEB | {"alembic", "rich", "opentelemetry", "iam_guard.analysis"}),
-        ("audit tail --help", WEB | {"alembic", "rich", "iam_guard.analysis"}),
-        ("audit query --help", WEB | {"alembic", "rich", "duckdb", "opentelemetry", "iam_guard.analysis"}),
+        ("audit verify --help", WEB | {"sqlalchemy", "rich", "opentelemetry", "iam_guard.analysis"}),
+        ("audit tail --help", WEB | {"sqlalchemy", "rich", "iam_guard.analysis"}),
+        ("audit query --help", WEB | {"sqlalchemy", "rich", "duckdb", "opentelemetry", "iam_guard.analysis"}),
         ("apply --help", WEB | {"alembic", "rich", "opentelemetry", "iam_guard.evaluation"}),
     ],
 )

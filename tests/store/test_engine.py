@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
-from iam_guard.store.engine import bump_epoch, database_file, is_in_memory, lock_epoch, make_engine, reading, writing
+from iam_guard.store.engine import bump_epoch, lock_epoch, make_engine, reading, writing
 from iam_guard.store.open_store import init_store, open_database
 from iam_guard.store.schema import meta
 from iam_guard.store.sql_store import SqlStore
@@ -59,15 +59,6 @@ def test_unsupported_url_is_refused_without_quoting_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a") as caught:
         make_engine(url)
     assert "hunter2" not in str(caught.value)
-
-
-def test_only_sqlite_files_have_a_path() -> None:
-    """A store in memory has no file; one on a server has none either and is not in memory."""
-    assert database_file("sqlite:///a/b.db") == Path("a/b.db")
-    assert [database_file(url) for url in ("sqlite://", "sqlite:///:memory:")] == [None, None]
-    assert is_in_memory("sqlite://")
-    assert not is_in_memory("sqlite:///a.db")
-    assert not is_in_memory("postgresql://host/db")
 
 
 def test_sqlite_file_is_durable_and_checks_foreign_keys(file: SqlStore) -> None:

@@ -14,7 +14,8 @@ from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.open_store import init_store, is_seed_file, open_database, open_store
+from iam_guard.store.location import is_seed_file
+from iam_guard.store.open_store import init_store, open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore

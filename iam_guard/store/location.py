@@ -1,0 +1,64 @@
+"""Where a store is: a file of SQLite, memory, a database server, or a seed file. No database library is imported.
+
+So commands that only need the keys beside a store, such as those that read a trail, start without one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from iam_guard.errors import ConfigurationError
+
+_SQLITE = re.compile(r"sqlite(?:\+pysqlite)?://(?:/(?P<database>[^\0]*))?")
+_POSTGRESQL = re.compile(r"postgresql(?:\+psycopg)?://[^\0]*")
+_IN_MEMORY = (None, "", ":memory:")
+
+
+def is_seed_file(url_or_path: str) -> bool:
+    return "://" not in url_or_path and url_or_path.lower().endswith((".yaml", ".yml", ".json"))
+
+
+def store_file(url_or_path: str) -> Path | None:
+    """Return the file of an SQLite store; None for every other store."""
+    return None if is_seed_file(url_or_path) else database_file(url_or_path)
+
+
+def database_file(url: str) -> Path | None:
+    """Return the file of an SQLite URL; None for a store in memory or on a server."""
+    database = sqlite_database(url)
+    return None if database in _IN_MEMORY else Path(database)
+
+
+def is_in_memory(url: str) -> bool:
+    return is_sqlite(url) and database_file(url) is None
+
+
+def is_sqlite(url: str) -> bool:
+    return _SQLITE.fullmatch(url) is not None
+
+
+def sqlite_database(url: str) -> str | None:
+    """Return the database in an SQLite URL; None for a server's.
+
+    Raises `ConfigurationError` for an unsupported URL, without quoting it: it may contain a password.
+    """
+    found = _SQLITE.fullmatch(url)
+    if found is None:
+        if _POSTGRESQL.fullmatch(url):
+            return None
+        raise unsupported_store()
+    if found["database"] is None:
+        return None
+    database = unquote(found["database"])  # as SQLAlchemy does since 2.1, here for each version
+    if "?" in found["database"] or database.startswith("file:"):
+        raise ConfigurationError("expected an SQLite URL without parameters", place="store")
+    if "\0" in database:
+        raise unsupported_store()
+    return database
+
+
+def unsupported_store() -> ConfigurationError:
+    kinds = "`sqlite:///FILE`, `sqlite://`, `postgresql+psycopg://…` or a seed file `*.yaml`"
+    return ConfigurationError(f"expected a store of the form {kinds}", place="store")
