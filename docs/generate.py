@@ -10,6 +10,7 @@ import inspect
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from iam_guard import errors
@@ -29,7 +30,7 @@ from page import page, table
 from policy_types import policy_types_page
 from root_tasks import ROOT_TASKS
 from service_features import service_features_page
-from service_references import iam_reference, sts_reference
+from service_references import OWN_REFERENCES
 from settings_reference import settings_page
 
 DOCS = Path(__file__).resolve().parent
@@ -207,8 +208,12 @@ def service_references_page() -> str:
         "iam_guard/api/iam/table and docs/service_references.py",
         "Service authorization reference",
         introduction,
-        "\n".join(markdown([each], level=2) for each in (iam_reference(), sts_reference())),
+        "\n".join(markdown([reference()], level=2) for reference in OWN_REFERENCES.values()),
     )
+
+
+def _reference_json(name: str) -> str:
+    return reference_json([OWN_REFERENCES[name]()])
 
 
 # --- the root user -----------------------------------------------------------------------------------------------
@@ -282,8 +287,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/service-authorization.md": service_references_page,
     "reference/service-features.md": service_features_page,
     "reference/lint-codes.md": lint_codes_page,
-    "../iam_guard/analysis/reference/iam.json": lambda: reference_json([iam_reference()]),
-    "../iam_guard/analysis/reference/sts.json": lambda: reference_json([sts_reference()]),
+    **{f"../iam_guard/analysis/reference/{name}.json": partial(_reference_json, name) for name in OWN_REFERENCES},
     "reference/root-user.md": root_user_page,
     "explanation/layers.svg": layers_picture,
 }

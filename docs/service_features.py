@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from page import page
-from service_references import iam_reference, sts_reference
+from service_references import OWN_REFERENCES
 
 from iam_guard.api.service_features import features_table
 
@@ -45,7 +45,7 @@ _APPLICATIONS = (
 
 def service_features_page() -> str:
     """Return the page of the features."""
-    own = features_table([iam_reference(), sts_reference()])
+    own = features_table(reference() for reference in OWN_REFERENCES.values())
     body = f"## Services of iam_guard\n\n{own}{_OWN}\n## Services of applications\n\n{_APPLICATIONS}{_of_example()}"
     source = "iam_guard/api/service_features.py"
     return page(source, "Services and IAM features", _INTRODUCTION, body)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 from botocore.loaders import Loader
@@ -205,6 +205,10 @@ def sts_reference() -> ServiceReference:
         for name, level, targets, keys in STS_ACTIONS
     ]
     return _reference("sts", "AWS Security Token Service", actions, _STS_TYPES)
+
+
+OWN_REFERENCES: Mapping[str, Callable[[], ServiceReference]] = {"iam": iam_reference, "sts": sts_reference}
+"""Prefix of each served service -> the function that returns its reference."""
 
 
 # --- both --------------------------------------------------------------------------------------------------------

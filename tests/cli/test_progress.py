@@ -58,6 +58,7 @@ def bars(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Bar]:
     ("command", "bar"),
     [
         ("init --store sqlite:///new.db", ("creating", None, "")),
+        (f"audit feed trail --store sqlite:///new.db --key {KEY.verifier}", ("reading", None, "")),
         ("apply iam.yaml --store sqlite:///applied.db", ("applying", None, "")),
         ("lint policy.json", ("checking", None, "")),
         ("who-can docs:Get --store iam.yaml", ("searching", None, "")),

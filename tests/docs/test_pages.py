@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docs.generate import PAGES, error_family, outdated, write
 from docs.policy_types import CALLERS
+from docs.service_references import OWN_REFERENCES
 from docs.settings_reference import field_docstrings
 from iam_guard.analysis.lint.lint_codes import HINTS
 from iam_guard.api.iam.unsupported_operations import NOT_SUPPORTED as IAM_NOT_SUPPORTED
@@ -103,6 +104,16 @@ def test_supported_operations_are_counted() -> None:
     listed = {row[0].strip("`") for row in rows("reference/api-support.md", "Unsupported operations")}
     assert listed == UNSUPPORTED
     assert sum(missing for prefix, (_, _, missing) in counts.items() if prefix in served) == len(listed)
+
+
+def test_every_own_service_has_its_features() -> None:
+    """A served service has a row on the page, and its service authorization reference."""
+    assert OWN_REFERENCES.keys() == SERVED.keys()
+    named = [row[0].split("`")[1] for row in rows("reference/service-features.md", "Services of iam_guard")]
+    assert named == list(SERVED)
+    assert [row[0] for row in rows("reference/service-features.md", "Services of applications")] == [
+        "Documents (`docs`)"
+    ]
 
 
 def test_every_unsupported_feature_is_documented() -> None:
