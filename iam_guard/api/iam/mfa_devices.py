@@ -54,7 +54,7 @@ def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
         )
     folded = path[1:] + fold(name)  # unique per path
     if find_mfa_device(call, serial) or call.records.count(mfa_devices, account=call.account, folded=folded):
-        raise EntityAlreadyExists("MFA device already exists.")
+        raise EntityAlreadyExists("MFADevice entity at the same path and name already exists.")
     current = call.records.count(mfa_devices, account=call.account)
     require_quota("virtual MFA devices per account", "VirtualMFADevicesPerAccount", current)
     seed = new_seed()
@@ -143,7 +143,7 @@ def list_virtual_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
 def load_mfa_device(call: ServiceCall, parameters: Input) -> Row:
     """Find a device of the account. Raises `NoSuchEntity`."""
     serial: str = parameters["SerialNumber"]
-    return require_row(find_mfa_device(call, serial), f"MFA Device with serial number {serial} does not exist.")
+    return require_row(find_mfa_device(call, serial), f"VirtualMFADevice with serial number {serial} doesn't exist.")
 
 
 def _device_of(call: ServiceCall, owner: Row | None, parameters: Input) -> Row:

@@ -15,7 +15,7 @@ from iam_guard.api.iam.context_providers import changed_propagation, describe_pr
 from iam_guard.api.iam.entities import require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, ValidationError
+from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import PROVIDER_URL
 from iam_guard.store.quotas import QUOTAS
@@ -120,10 +120,13 @@ def remove_client_id(call: ServiceCall, parameters: Input) -> None:
 
 
 def delete_oidc_provider(call: ServiceCall, parameters: Input) -> None:
-    """Delete a provider; roles that trust it stay unchanged."""
+    """Delete a provider of the account, if it exists; roles that trust it stay unchanged."""
     arn: str = parameters["OpenIDConnectProviderArn"]
-    row = require_row(find_oidc_provider(call, arn), f"OpenId connect Provider {arn} cannot be found.")
-    call.records.delete(oidc_providers, id=row["id"])
+    row = find_oidc_provider(call, arn)
+    if row is not None:
+        call.records.delete(oidc_providers, id=row["id"])
+    elif not arn.startswith(_arn(call, "")):
+        raise NoSuchEntity(f"OpenId connect Provider {arn} cannot be found.")
 
 
 def _update(call: ServiceCall, row: Row, values: dict[str, Any]) -> None:

@@ -82,7 +82,7 @@ def test_device_name_is_unique_per_path(iam: Client) -> None:
     for path in ("/", "/a/", "/A/", "/a/b/"):
         new_device(iam, Path=path)
         for again in ("phone", "Phone"):
-            with refusal("EntityAlreadyExists", "MFA device already exists.", 409):
+            with refusal("EntityAlreadyExists", "MFADevice entity at the same path and name already exists.", 409):
                 iam.create_virtual_mfa_device(VirtualMFADeviceName=again, Path=path)
     assert [device["SerialNumber"] for device in iam.list_virtual_mfa_devices()["VirtualMFADevices"]] == sorted(
         serial_of(name) for name in ("phone", "a/phone", "A/phone", "a/b/phone")
@@ -95,7 +95,7 @@ def test_device_of_an_earlier_release_keeps_its_serial_number(iam: Client, serve
     with server.store.write_transaction() as records:
         records.update(mfa_devices, {"folded": "phone"}, account=ACCOUNT)
     server.guard.refresh()
-    with refusal("EntityAlreadyExists", "MFA device already exists.", 409):
+    with refusal("EntityAlreadyExists", "MFADevice entity at the same path and name already exists.", 409):
         new_device(iam, Path="/a/")
 
 
@@ -128,7 +128,7 @@ def test_deleted_device_is_gone(iam: Client) -> None:
     """Its name is free again, and a new device has another seed."""
     seed = new_device(iam)
     iam.delete_virtual_mfa_device(SerialNumber=ARN)
-    with refusal("NoSuchEntity", f"MFA Device with serial number {ARN} does not exist.", 404):
+    with refusal("NoSuchEntity", f"VirtualMFADevice with serial number {ARN} doesn't exist.", 404):
         iam.delete_virtual_mfa_device(SerialNumber=ARN)
     assert new_device(iam) != seed
 
