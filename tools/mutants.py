@@ -102,22 +102,26 @@ class Runner:
         sender.close()
         calls = receiver.recv()
         process.join()
-        if calls is None:
-            raise pytest.UsageError("expected tests that pass without mutants")
-        ranked = sorted(zip(items, calls, strict=True), key=lambda row: row[1][0] * len(row[1][1]))
+        passed = [row for row in zip(items, calls, strict=True) if row[1] is not None]
+        ranked = sorted(passed, key=lambda row: row[1][0] * len(row[1][1]))
         for item, (_, functions) in ranked:
             for function in functions:
                 self.callers[function].append(item)
 
     def run_all(self, items: list[pytest.Item], sender: Connection) -> None:
-        """Send the seconds that each test takes, and the functions that it calls; None if a test fails."""
-        calls = []
+        """Send the seconds that each test takes, and the functions that it calls; None for one that fails."""
+        calls: list[tuple[float, set[str]] | None] = []
+        failed = 0
         for item in items:
             self.called.clear()
             start = time.perf_counter()
             run(item)
             calls.append((time.perf_counter() - start, set(self.called)))
-        sender.send(None if items and items[0].session.testsfailed else calls)
+            if item.session.testsfailed > failed:
+                failed = item.session.testsfailed
+                calls[-1] = None
+                print(f"left out, since it fails without a mutant: {item.nodeid}", flush=True)
+        sender.send(calls)
 
     def fork(self, session: pytest.Session, number: int) -> int:
         """Start a process that runs the tests of a mutant, and return its id."""
