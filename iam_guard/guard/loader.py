@@ -1,7 +1,9 @@
-"""Load a question: everything that deciding it needs from the store, compiled, of one epoch (rule T-9).
+"""Load a question: everything that deciding it needs from the store, compiled, of one state (rule T-9).
 
-A caller's part (its record, its account, its policies compiled and indexed) is prepared once and cached until the epoch
-changes; so is the authorizer that joins it with the policies of the owner and the resource. Callers with the same
+A caller's part (its record, its account, its policies compiled and indexed) is prepared once and cached until a change
+of the store names it; so is the authorizer that joins it with the policies of the owner and the resource. A question is
+of the state at which all its parts are current: the state before they were read, if it still is the present one after.
+ Callers with the same
 policies share their index. The caches are keyed by the identity of the `Principal` object, which they keep alive:
 other credentials make another object.
 """
@@ -30,12 +32,15 @@ from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, R
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cached_store import CachedStore, CacheOnlyStore
+from iam_guard.store.generations import are_current
 from iam_guard.store.protocol import AccountRecord, DecisionStore, PrincipalRecord, ResourceRecord, StoredPolicy
 
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
 _MAX_AUTHORIZERS = 64
 """Authorizers of one caller: it needs another one for each owner and each resource with a policy."""
+_TRIES = 3
+"""Attempts to load a question from the cache, before it is loaded in one transaction."""
 _SESSION_POLICY = PolicyRef("session policy", PolicyType.SESSION)
 NO_POLICIES = NoPoliciesExplainer()
 
@@ -105,14 +110,17 @@ class LoadedQuestion(NamedTuple):
 
 
 class _Caller(NamedTuple):
-    """A caller's part. `epoch` is None where the store has none."""
+    """A caller's part; valid as long as the generations of its record and its account are current."""
 
     principal: Principal
-    epoch: int | None
     record: PrincipalRecord
     account: AccountRecord | None
     policies: Bundle
     authorizers: dict[tuple[int, int, bool, bool], tuple[AccountRecord | None, StoredPolicy | None, Authorizer]]
+
+    @property
+    def is_current(self) -> bool:
+        return are_current(self.record.generations) and _is_current(self.account)
 
 
 class Loader:
@@ -129,17 +137,21 @@ class Loader:
         self._misses = Counter[str]()
 
     def load(self, question: Question, store: DecisionStore) -> LoadedQuestion:
-        """Load a question at one epoch; if a write came in between, again in one transaction.
+        """Load a question at one state of the store; if the store keeps changing meanwhile, in one transaction.
 
         `store` is the caching store, its cache alone, or the store behind it. Raises `StoreUnavailable`, `PolicyError`
         for a policy that cannot be parsed, and `CacheMiss` if the cache alone is not enough.
         """
-        loaded = self._load(question, store)
-        if loaded is None:
-            if store is self._store.cache_only:
+        if isinstance(store, CachedStore | CacheOnlyStore):
+            for _ in range(_TRIES):
+                state = store.state()
+                loaded = self._load(question, store, state.epoch)
+                if loaded is not None and self._store.is_at(state):
+                    return loaded
+            if isinstance(store, CacheOnlyStore):
                 raise CacheMiss
-            with self._behind.at_once():  # cached answers may be of another epoch than the transaction
-                loaded = self._load(question, self._behind)
+        with self._behind.at_once() as epoch:
+            loaded = self._load(question, self._behind, epoch)
         if loaded is None:
             raise StoreUnavailable("the policies change faster than they can be read")
         return loaded
@@ -150,24 +162,19 @@ class Loader:
             held = {"caller": len(self._callers), "layer": len(self._layers)}
         return {name: CacheUsage(held[name], self._size, self._hits[name], self._misses[name]) for name in held}
 
-    # --- one epoch -----------------------------------------------------------------------------------------------
+    # --- one state -----------------------------------------------------------------------------------------------
 
-    def _load(self, question: Question, store: DecisionStore) -> LoadedQuestion | None:
-        """Load a question; None if the answers are of several epochs."""
+    def _load(self, question: Question, store: DecisionStore, epoch: int) -> LoadedQuestion | None:
+        """Load a question; None if an answer has changed since it was loaded."""
         wanted = question.resource
         arn = wanted.arn if wanted.arn != "*" and not is_iam_or_sts(wanted.arn) else None
         caller = self._caller(question.principal, wanted, arn, store)
-        if caller is None:
-            return None
         resource = None if arn is None else store.resource(arn)
         owner_id = wanted.account or (resource and resource.account) or _owner_of(wanted, question.principal)
-        owner, epoch = caller.account, caller.epoch
+        owner = caller.account
         if owner is None or owner_id != owner.id:
             owner = store.account(owner_id) if owner_id else None
-        if epoch is None:
-            record = resource or owner
-            epoch = store.epoch() if record is None else record.epoch
-        if (resource is not None and epoch != resource.epoch) or (owner is not None and epoch != owner.epoch):
+        if not (caller.is_current and _is_current(resource) and _is_current(owner)):
             return None
         return LoadedQuestion(
             question,
@@ -179,11 +186,11 @@ class Loader:
             self._authorizer(caller, question, resource, owner),
         )
 
-    def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: DecisionStore) -> _Caller | None:
+    def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: DecisionStore) -> _Caller:
         if store is self._behind:
             return self._prepare(principal, store)
         known = self._callers.get(id(principal))
-        if known is not None and known.principal is principal and (known.epoch is None or known.epoch == store.epoch()):
+        if known is not None and known.principal is principal and known.is_current:
             self._hits["caller"] += 1
             return known
         self._misses["caller"] += 1
@@ -191,21 +198,17 @@ class Loader:
             accounts = dict.fromkeys(filter(None, (principal.account, _owner_of(wanted, principal))))
             self._store.load_decision(principal, tuple(accounts), arn)
         caller = self._prepare(principal, store)
-        if caller is not None:
-            with self._lock:
-                self._callers[id(principal)] = caller
-                if len(self._callers) > self._size:
-                    del self._callers[next(iter(self._callers))]  # first in, first out
+        with self._lock:
+            self._callers[id(principal)] = caller
+            if len(self._callers) > self._size:
+                del self._callers[next(iter(self._callers))]  # first in, first out
         return caller
 
-    def _prepare(self, principal: Principal, store: DecisionStore) -> _Caller | None:
+    def _prepare(self, principal: Principal, store: DecisionStore) -> _Caller:
         if principal.type not in _STORED:
-            record = PrincipalRecord(0, exists=True, principal=principal)
-            return _Caller(principal, None, record, None, Bundle(), {})
+            return _Caller(principal, PrincipalRecord(0, exists=True, principal=principal), None, Bundle(), {})
         record = store.principal(principal)
         account = store.account(principal.account) if principal.account else None
-        if account is not None and account.epoch != record.epoch:
-            return None
         session = record.principal.session_policies
         policies = Bundle(
             identity=self._layer(record.identity),
@@ -213,7 +216,7 @@ class Loader:
             session=None if session is None else Layer(compile_policy(text, _SESSION_POLICY) for text in session),
             scps=self._levels(account.scps) if account else None,
         )
-        return _Caller(principal, record.epoch, record, account, policies, {})
+        return _Caller(principal, record, account, policies, {})
 
     # --- compiled ------------------------------------------------------------------------------------------------
 
@@ -263,6 +266,10 @@ class Loader:
             if known is None:
                 known = self._layers[compiled] = Layer(compiled)
         return known
+
+
+def _is_current(record: AccountRecord | ResourceRecord | None) -> bool:
+    return record is None or are_current(record.generations)
 
 
 def _owner_of(wanted: Resource, principal: Principal) -> str | None:

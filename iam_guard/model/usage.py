@@ -8,12 +8,32 @@ from typing import Literal, NamedTuple
 
 
 class CacheUsage(NamedTuple):
-    """A cache has `entries` of at most `limit`. `hits` and `misses` count since the guard was opened."""
+    """A cache has `entries` of at most `limit`. The other numbers count since the guard was opened.
+
+    `dropped` are the entries that a change of the store has invalidated, counted when they are next asked for.
+    """
 
     entries: int
     limit: int
     hits: int
     misses: int
+    dropped: int = 0
+
+
+class FeedUsage(NamedTuple):
+    """How this process follows the changes of the store (`change_feed`).
+
+    `epoch` is None before the store was reached. `lag` is the time in seconds from the oldest change of the last batch
+    to its arrival here, by the clocks of both processes. `followed` counts the changes that dropped only what they
+    name, `cleared` those after which everything was dropped, by reason: `change`, `gap` or `history`. `is_notified` is
+    whether the store sends notifications now; without, it is polled only.
+    """
+
+    epoch: int | None = None
+    lag: float | None = None
+    followed: int = 0
+    cleared: Mapping[str, int] = MappingProxyType({})
+    is_notified: bool = False
 
 
 SinkState = Literal["waiting", "standby", "shipping", "failing", "stopped", "ended"]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from iam_guard.store.change_feed import add_row
 from iam_guard.store.identifiers import AWS_MANAGED, PREFIXES, derived_id, fold
 from iam_guard.store.schema import control_policies, meta, policies, policy_versions
 from iam_guard.store.task_policies import PATH, TASK_POLICIES
@@ -89,6 +90,7 @@ def full_access_id(type: str) -> str:
 def insert_initial_rows(connection: Connection, *, now: int) -> None:
     """Insert the initial rows into an empty schema."""
     connection.execute(meta.insert().values(id=1, epoch=1, created=now))
+    add_row(connection, 1)
     for type, name in FULL_ACCESS.items():
         text, digest = _document((_CONTROL[type],))
         shared = {"id": full_access_id(type), "type": type, "name": name, "folded": fold(name)}

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
+from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.principal import PrincipalType
 from iam_guard.model.usage import CacheUsage
-from iam_guard.store.invalidation import InvalidatedCallers
+from iam_guard.store.generations import Held, are_current
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, StoredPolicy
 
 ABSENT: Final[Any] = object()
@@ -24,58 +26,56 @@ _NEGATIVE_SHARE: Final = 10
 
 
 class CacheRegion:
-    """Caches the answers of one kind; negative ones, which any client can provoke, are kept apart.
+    """Caches the answers of one kind, each with its generations; negative ones are kept apart: any client can provoke
+    them.
 
     Each part evicts the least recently used answer. (`cachetools` takes half a microsecond for each of the several
     answers that a request needs.)
     """
 
-    __slots__ = ("_invalidated", "_max_negative", "_max_positive", "_negative", "_positive", "epoch", "hits", "misses")
+    __slots__ = ("_max_negative", "_max_positive", "_negative", "_positive", "dropped", "hits", "misses")
 
-    def __init__(self, size: int, invalidated: InvalidatedCallers | None = None) -> None:
-        self._invalidated = invalidated or InvalidatedCallers()
-        self.epoch: int | None = None
-        """The current epoch; answers of earlier ones are valid unless a change since then invalidated them."""
-        self._positive: OrderedDict[Hashable, Any] = OrderedDict()
-        self._negative: OrderedDict[Hashable, Any] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._positive: OrderedDict[Hashable, tuple[Any, Held]] = OrderedDict()
+        self._negative: OrderedDict[Hashable, tuple[Any, Held]] = OrderedDict()
         self._max_positive = max(size, 1)
         self._max_negative = max(size // _NEGATIVE_SHARE, 1)
         self.hits = 0
         self.misses = 0
+        self.dropped = 0
 
     def usage(self) -> CacheUsage:
-        entries = len(self._positive) + len(self._negative)
-        return CacheUsage(entries, self._max_positive + self._max_negative, self.hits, self.misses)
+        limit = self._max_positive + self._max_negative
+        return CacheUsage(len(self._positive) + len(self._negative), limit, self.hits, self.misses, self.dropped)
 
     def get(self, key: Hashable) -> Any:
         """Return the answer if it is valid now, and mark it as the most recently used; else `ABSENT`."""
         answers = self._positive
-        found = answers.get(key, ABSENT)
-        if found is ABSENT:
+        found = answers.get(key)
+        if found is None:
             answers = self._negative
-            found = answers.get(key, ABSENT)
-            if found is ABSENT:
+            found = answers.get(key)
+            if found is None:
                 return ABSENT
+        answer, generations = found
+        if not are_current(generations):
+            del answers[key]
+            self.dropped += 1
+            return ABSENT
         answers.move_to_end(key)
-        if self.epoch is not None and getattr(found, "epoch", self.epoch) != self.epoch:
-            if isinstance(found, PrincipalRecord) and self._invalidated.last_epoch(found.principal) > found.epoch:
-                return ABSENT  # T-9
-            found = answers[key] = replace(found, epoch=self.epoch)
-        return found
+        return answer
 
-    def put(self, key: Hashable, answer: object) -> None:
+    def put(self, key: Hashable, answer: object, generations: Held) -> None:
         is_positive = _is_positive(answer)
         answers = self._positive if is_positive else self._negative
-        answers[key] = answer
+        answers[key] = answer, generations
         answers.move_to_end(key)
         if len(answers) > (self._max_positive if is_positive else self._max_negative):
             answers.popitem(last=False)
 
     def clear(self) -> None:
+        self.dropped += len(self._positive) + len(self._negative)
         self._positive.clear()
-        self._negative.clear()
-
-    def clear_negative(self) -> None:
         self._negative.clear()
 
 
@@ -92,6 +92,30 @@ class PolicyObjects:
 
     def _shared(self, policy: StoredPolicy) -> StoredPolicy:
         return self._policies.setdefault(policy, policy)
+
+
+def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
+    """Return the names that an answer depends on (`invalidation`); `kind` is the store's method, `key` its argument."""
+    match answer:
+        case PrincipalRecord():
+            account = answer.principal.account
+            if answer.identity_id is not None:
+                return f"identity:{answer.identity_id}", f"callers:{account}"
+            return f"newcomers:{account}", f"callers:{account}", f"account:{account}"
+        case AccessKey() | ApiKey():
+            owner = answer.principal
+            if owner.type is PrincipalType.ROOT:
+                return f"credential:{key}", f"callers:{owner.account}"
+            return f"credential:{key}", f"identity:{(owner.userid or '').partition(':')[0]}"  # P-13
+    match kind:
+        case "access_key" | "api_key":
+            return (f"credential:{key}",)
+        case "certificate_trust":
+            return ("certificates",)
+        case "resource":
+            return f"resource:{key}", "resources"
+        case _:
+            return (f"account:{key}",)
 
 
 def _is_positive(answer: object) -> bool:

@@ -1,10 +1,10 @@
-"""A proxy around a store that caches its answers while the epoch stays the same (rules T-1 to T-5, T-9).
+"""A proxy around a store that caches its answers and follows the store's changes (rules T-1 to T-5, T-9).
 
-The cache polls the epoch on a request when the last poll is `epoch_poll` seconds old. A new epoch clears the cache, so
-changes are seen within `epoch_poll`, and an idle guard sends the store no queries. A change made through this proxy
-names what it invalidates (`invalidation`): if it is the only one since the last poll, only those answers are dropped.
-An answer of a newer epoch clears the cache; one of an older epoch is returned, but not cached. Concurrent requests for
-the same answer query the store once.
+The cache reads the change feed (`change_feed`) on a request when the last poll is `epoch_poll` seconds old, and when
+the store sends a notification (`change_listener`). Each answer is valid until a change names what it depends on; only a
+feed that does not lead from the known state to the present one clears the cache. So all cached answers are those of the
+present state, and an idle guard sends the store no queries. An answer that was loaded before a change that names it is
+returned, but not cached. Concurrent requests for the same answer query the store once.
 
 A store that is down or hangs delays no caller. One poll runs at a time, against a server in a thread (`epoch_polling`):
 
@@ -24,26 +24,32 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock, on_fork
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
-from iam_guard.model.usage import CacheUsage
+from iam_guard.model.usage import CacheUsage, FeedUsage
 from iam_guard.settings import Settings
-from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects
+from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects, names_of
+from iam_guard.store.change_feed import EVERYTHING, Changes, DropReason, State, Step
 from iam_guard.store.epoch_polling import EpochPoller
-from iam_guard.store.invalidation import InvalidatedCallers, Invalidation
+from iam_guard.store.generations import ENDED, Generations, Held
 from iam_guard.store.last_used_rows import Use
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.records import Records
 from iam_guard.store.store_proxy import StoreProxy
+
+if TYPE_CHECKING:
+    from iam_guard.store.change_listener import ChangeListener
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -56,8 +62,17 @@ _DECISION = "decision"
 _SHORT_WAIT_DIVISOR = 4
 """A due poll delays callers for the store's timeout divided by this, while the cached answers are still fresh."""
 
+_RECENT: Final = 1_000
+"""The number of latest changes against which answers are checked that were loaded meanwhile."""
+
 K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
+
+_REASONS: Final[dict[DropReason, str]] = {
+    "change": "a change of the store affects everything",
+    "gap": "the store's changes cannot be followed: rows of the feed are missing",
+    "history": "the store has another history: it was restored, or a replica is behind",
+}
 
 
 class CachedStore(StoreProxy):
@@ -71,12 +86,19 @@ class CachedStore(StoreProxy):
         self._clock = clock
         self._lock = fork_safe_lock()
         self._poller = EpochPoller(self._poll, every=settings.epoch_poll, in_background=self.is_remote)
-        self._invalidated = InvalidatedCallers()
-        self._regions = {kind: CacheRegion(settings.cache_size, self._invalidated) for kind in (*KINDS, _DECISION)}
+        self._regions = {kind: CacheRegion(settings.cache_size) for kind in (*KINDS, _DECISION)}
         self._policies = PolicyObjects(settings.cache_size)
-        self._generation = 0
-        self.cached_epoch: int | None = None
-        """The epoch of the cached answers; None before the first poll."""
+        self._generations = Generations()
+        self._state: State | None = None
+        """The state at which all cached answers are valid; None before the first poll. INVARIANT: generations end
+        before it is replaced. So what is current is valid at it, as long as this is the same object."""
+        self._recent: deque[tuple[int, frozenset[str]]] = deque(maxlen=_RECENT)
+        self._recent_since = 0
+        """`_recent` has all changes after this epoch: the epoch that each led to, and what it named."""
+        self._history = 0
+        self._lag: float | None = None
+        self._followed = 0
+        self._cleared = Counter[str]()
         self._last_good: float | None = None
         self.begin_in_child()
         on_fork(self)
@@ -85,20 +107,40 @@ class CachedStore(StoreProxy):
 
     def begin_in_child(self) -> None:
         """Drop the parent's loads and poll state; cached answers are used again after a poll in this process."""
-        self._pending: dict[tuple[int, str, Hashable], Future[Any]] = {}
+        self._pending: dict[tuple[State | None, str, Hashable], Future[Any]] = {}
         self._due = -math.inf
-        """When the epoch is to be polled next; always over while polls fail."""
+        """When the feed is to be polled next; always over while polls fail."""
+        self._listener: ChangeListener | None = None
+        self._is_asked = False
+        """Whether the state was asked for since the last notification."""
         self.stale = False
         """Whether the last poll failed."""
 
     # --- the Store -----------------------------------------------------------------------------------------------
 
     def epoch(self) -> int:
+        return self.state().epoch
+
+    def state(self) -> State:
+        """Return the present state, after a poll if one is due."""
         if self._clock() >= self._due:
             self._follow()
-        if self.cached_epoch is None:
+        if self._state is None:
             raise StoreUnavailable("the store has not been reached yet")
-        return self.cached_epoch
+        self._is_asked = True
+        return self._state
+
+    def is_at(self, state: State) -> bool:
+        """Return whether nothing has changed since `state` returned this object."""
+        return self._state is state
+
+    def hold(self, names: Iterable[str]) -> Held:
+        """Return the generations of names (`invalidation`), for what is about to be derived from rows of the store.
+
+        Whatever is read after this call is valid as long as they are current.
+        """
+        with self._lock:
+            return self._generations.of(names)
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
         return self._answer("access_key", access_key_id, self.behind.access_key)
@@ -108,12 +150,7 @@ class CachedStore(StoreProxy):
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         """Return the principal's record; callers that differ only in session keys or credential share an entry."""
-        return self._answer("principal", principal, self._load_principal).of(principal)
-
-    def _load_principal(self, principal: Principal) -> PrincipalRecord:
-        record = self.behind.principal(principal)
-        with self._lock:
-            return self._policies.with_shared_policies(record)
+        return self._answer("principal", principal, self.behind.principal).of(principal)
 
     def account(self, account_id: str) -> AccountRecord:
         return self._answer("account", account_id, self.behind.account)
@@ -130,21 +167,23 @@ class CachedStore(StoreProxy):
             missing = tuple(id for id in account_ids if self._regions["account"].get(id) is ABSENT)
             if arn is not None and self._regions["resource"].get(arn) is not ABSENT:
                 arn = None
+            self._regions["principal"].misses += 1
+            self._regions["account"].misses += len(missing)
+            self._regions["resource"].misses += arn is not None
         self._answer(_DECISION, (principal, missing, arn), self._load_decision)
 
     def _load_decision(self, query: tuple[Principal, tuple[str, ...], str | None]) -> None:
         """Load a decision's records and cache each under its own kind."""
         principal, account_ids, arn = query
+        history = self._history
         loaded = self.behind.decision_records(principal, account_ids, arn)
-        with self._lock:
-            answers: list[tuple[str, Hashable, Any]] = [("account", id, loaded.accounts[id]) for id in account_ids]
-            if loaded.principal is not None:
-                answers.append(("principal", principal, self._policies.with_shared_policies(loaded.principal)))
-            if arn is not None:
-                answers.append(("resource", arn, loaded.resource))
-            for kind, key, answer in answers:
-                self._regions[kind].misses += 1
-                self._store_answer((self._generation, kind, key), answer)
+        answers: list[tuple[str, Hashable, Any]] = [("account", id, loaded.accounts[id]) for id in account_ids]
+        if loaded.principal is not None:
+            answers.append(("principal", principal, loaded.principal))
+        if arn is not None:
+            answers.append(("resource", arn, loaded.resource))
+        for kind, key, answer in answers:
+            self._keep(kind, key, answer, history, answer.epoch)
 
     def certificate_trust(self) -> CertificateTrust:
         return self._answer("certificate_trust", "", lambda _: self.behind.certificate_trust())
@@ -161,8 +200,8 @@ class CachedStore(StoreProxy):
         self._require_reachable()
         with self.behind.write_transaction() as records:
             yield records
-        if records.epoch is not None:
-            self._follow_change(records.epoch, records.invalidation)
+        if records.step is not None:
+            self._follow_change(records.step, frozenset(records.invalidation.names))
 
     def save_uses(self, uses: Sequence[Use]) -> None:
         self._require_reachable()
@@ -174,6 +213,8 @@ class CachedStore(StoreProxy):
             self._fail("no answer in time")
 
     def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
         self._poller.close(self._timeout)
         self.behind.close()
 
@@ -188,6 +229,12 @@ class CachedStore(StoreProxy):
     def usage(self) -> dict[str, CacheUsage]:
         with self._lock:
             return {kind: self._regions[kind].usage() for kind in KINDS}
+
+    def feed_usage(self) -> FeedUsage:
+        with self._lock:
+            epoch = None if self._state is None else self._state.epoch
+            is_notified = self._listener is not None and self._listener.is_listening
+            return FeedUsage(epoch, self._lag, self._followed, dict(self._cleared), is_notified)
 
     def staleness(self) -> float:
         """Return the seconds since the last successful poll; infinite before the first."""
@@ -219,19 +266,28 @@ class CachedStore(StoreProxy):
         if self.stale:
             raise StoreUnavailable("the store cannot be reached")
 
+    def _read_feed(self) -> None:
+        """Read the change feed after a notification: at once if the cache is in use, else on the next request."""
+        if self._is_asked:
+            self._is_asked = False
+            self._poller.poll_now(self._timeout)
+        else:
+            self._due = -math.inf
+
     def _poll(self) -> bool:
-        """Poll the epoch; return whether the store answered. Called by one thread at a time."""
-        started, generation = self._clock(), self._generation
+        """Read the change feed; return whether the store answered. Called by one thread at a time."""
+        started, known = self._clock(), self._state
         try:
-            epoch = self.behind.epoch()
+            changes = self.behind.changes(known)
         except Exception as error:  # noqa: BLE001  any failed poll must start the `max_staleness` limit
             self._fail(str(error) if isinstance(error, StoreUnavailable) else f"unexpected {type(error).__name__}")
             return False
         with self._lock:
-            before = self.cached_epoch
-            is_overtaken = generation != self._generation and before is not None and epoch < before
-            if not is_overtaken:  # by a change made through this proxy during the poll
-                self._adopt(epoch)
+            is_overtaken = self._state is not known  # by a change made through this proxy during the poll
+            if not is_overtaken or self._state is None or changes.state.epoch > self._state.epoch:
+                self._adopt(changes)
+        if self._last_good is not None and self._listener is None and self.is_remote:
+            self._listener = self.behind.listen(self._read_feed)  # processes that soon end are spared the connection
         if self.stale:
             logger.warning("store reachable again")
         self._last_good = started
@@ -246,39 +302,48 @@ class CachedStore(StoreProxy):
         self._due = -math.inf
         self._poller.keep_polling()
 
-    def _adopt(self, epoch: int) -> None:
-        """Clear the cache if the epoch is a new one. The caller must hold the lock."""
-        if epoch != self.cached_epoch:
-            self.cached_epoch = epoch
-            self._generation += 1
-            self._invalidated.clear()
-            for region in self._regions.values():
-                region.clear()
-                region.epoch = epoch
+    def _adopt(self, changes: Changes) -> None:
+        """Drop what changes invalidate, and go to the state that they led to. The caller must hold the lock."""
+        if changes.state == self._state:
+            return
+        if changes.names is None:
+            self._clear(changes.reason or "change", changes.state.epoch)
+        else:
+            self._generations.end(changes.names)
+            if len(self._recent) == _RECENT:
+                self._recent_since = self._recent[0][0]
+            self._recent.append((changes.state.epoch, changes.names))
+            self._followed += 1
+        if changes.committed is not None:
+            self._lag = max(0.0, time.time() - changes.committed)
+        self._state = changes.state
 
-    def _follow_change(self, epoch: int, invalidation: Invalidation) -> None:
-        """Invalidate what a change made through this proxy affects, and adopt its epoch."""
+    def _clear(self, reason: DropReason, epoch: int) -> None:
+        """Drop everything. The caller must hold the lock."""
+        self._generations.end_all()
+        for region in self._regions.values():
+            region.clear()
+        self._recent.clear()
+        self._recent_since = epoch
+        self._history += 1
+        if reason != "first":
+            self._cleared[reason] += 1
+            before = None if self._state is None else self._state.epoch
+            level = logging.INFO if reason == "change" else logging.WARNING
+            logger.log(level, "%s: all cached answers are dropped (epoch %s, now %d)", _REASONS[reason], before, epoch)
+
+    def _follow_change(self, step: Step, names: frozenset[str]) -> None:
+        """Drop what a change made through this proxy invalidates; with changes of others before it, read the feed."""
         with self._lock:
-            if self.cached_epoch is None or epoch > self.cached_epoch:
-                if epoch - 1 == self.cached_epoch and not invalidation.all_callers and not self._invalidated.is_full:
-                    self._invalidate(epoch, invalidation)
-                else:
-                    self._adopt(epoch)
+            is_next = self._state == step.before
+            if is_next:
+                everything = EVERYTHING in names
+                self._adopt(Changes(step.after, None, "change") if everything else Changes(step.after, names))
                 self._last_good = self._clock()
                 if not self.stale:
                     self._due = self._last_good + self._poll_every
-                return
-        self.refresh()  # there were later changes, or the store was restored to an earlier state
-
-    def _invalidate(self, epoch: int, invalidation: Invalidation) -> None:
-        """Drop the answers that the only change since the previous epoch affects. The caller must hold the lock."""
-        self.cached_epoch = epoch
-        self._generation += 1
-        self._invalidated.add(invalidation.identities, epoch)
-        for region in self._regions.values():
-            region.epoch = epoch
-            if invalidation.new_rows:
-                region.clear_negative()
+        if not is_next:
+            self.refresh()
 
     # --- answering from the cache only ---------------------------------------------------------------------------
 
@@ -293,13 +358,13 @@ class CachedStore(StoreProxy):
             region.hits += 1
         return answer
 
-    def _cached_epoch(self) -> int:
-        epoch = self.cached_epoch
+    def _cached_state(self) -> State:
         if self._clock() >= self._due:
             self._follow_from_cache()
-        if epoch is None:
+        if self._state is None:
             raise CacheMiss
-        return epoch
+        self._is_asked = True
+        return self._state
 
     def _follow_from_cache(self) -> None:
         """Use the cache while the store fails or is slow to answer. Raises `CacheMiss` if a poll is due."""
@@ -319,23 +384,27 @@ class CachedStore(StoreProxy):
                 region.hits += 1
                 return answer  # type: ignore[no-any-return]
             region.misses += 1
-            generation = self._generation
-            pending = self._pending.get((generation, kind, key))
+            name = self._state, kind, key
+            pending = self._pending.get(name)
             leads = pending is None
             if pending is None:
                 self._require_reachable()
-                pending = self._pending[generation, kind, key] = Future()
+                pending = self._pending[name] = Future()
         if leads:
-            self._load(pending, (generation, kind, key), lambda: load(key))
+            self._load(pending, name, lambda: load(key))
         try:
             return pending.result(self._timeout)  # type: ignore[no-any-return]
         except TimeoutError:
             raise StoreUnavailable("the store did not answer another caller's query in time") from None
 
-    def _load(self, pending: Future[Any], name: tuple[int, str, Hashable], load: Callable[[], A]) -> None:
+    def _load(self, pending: Future[Any], name: tuple[State | None, str, Hashable], load: Callable[[], A]) -> None:
         """Query the store, for all threads that wait for the answer."""
+        state, kind, key = name
+        history = self._history
         try:
-            answer = load()
+            answer: Any = load()
+            if kind != _DECISION:
+                answer = self._keep(kind, key, answer, history, state.epoch if state else 0)
         except BaseException as error:  # noqa: BLE001  the waiting threads must get the error too
             with self._lock:
                 self._pending.pop(name, None)
@@ -345,20 +414,38 @@ class CachedStore(StoreProxy):
             return
         with self._lock:
             self._pending.pop(name, None)
-            self._store_answer(name, answer)
         pending.set_result(answer)
 
-    def _store_answer(self, name: tuple[int, str, Hashable], answer: object) -> None:
-        """Cache an answer if it is of the current epoch. The caller must hold the lock."""
-        generation, kind, key = name
-        if kind == _DECISION:
-            return
-        epoch = getattr(answer, "epoch", None)
-        if epoch is not None and self.cached_epoch is not None and epoch > self.cached_epoch:
-            self._adopt(epoch)
-        elif epoch != self.cached_epoch if epoch is not None else generation != self._generation:
-            return  # loaded before a change that has been adopted since
-        self._regions[kind].put(key, answer)
+    def _keep(self, kind: str, key: Hashable, answer: Any, history: int, since: int) -> Any:
+        """Return an answer with its generations, and cache it unless it was changed while it was loaded.
+
+        It was loaded at its epoch or, if it has none, at epoch `since` or later.
+        """
+        epoch = getattr(answer, "epoch", since)
+        if self._state is not None and epoch > self._state.epoch:
+            self._poller.poll_now(self._timeout)  # the changes up to it must be followed first
+        names = names_of(kind, key, answer)
+        with self._lock:
+            is_valid = history == self._history and self._is_unchanged(names, epoch)
+            held = self._generations.of(names) if is_valid else (ENDED,)
+            if isinstance(answer, PrincipalRecord):
+                answer = self._policies.with_shared_policies(answer)
+            if isinstance(answer, PrincipalRecord | AccountRecord | ResourceRecord):
+                answer = replace(answer, generations=held)
+            if is_valid:
+                self._regions[kind].put(key, answer, held)
+        return answer
+
+    def _is_unchanged(self, names: Iterable[str], since: int) -> bool:
+        """Return whether no change since an epoch has named any of these. The caller must hold the lock."""
+        if self._state is None or not self._recent_since <= since <= self._state.epoch:
+            return False
+        for epoch, changed in reversed(self._recent):
+            if epoch <= since:
+                return True
+            if not changed.isdisjoint(names):
+                return False
+        return True
 
 
 class CacheOnlyStore:
@@ -369,7 +456,7 @@ class CacheOnlyStore:
 
     def __init__(self, cached: CachedStore) -> None:
         read, regions = cached._read_cache, cached._regions
-        self.epoch = cached._cached_epoch
+        self.state = cached._cached_state
         self.access_key: Callable[[str], AccessKey | None] = partial(read, regions["access_key"])
         self.api_key: Callable[[str], ApiKey | None] = partial(read, regions["api_key"])
         self.account: Callable[[str], AccountRecord] = partial(read, regions["account"])

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -130,6 +130,17 @@ def _connected(engine: Engine, options: dict[str, dict[str, Any]]) -> Iterator[C
         yield connection
 
 
+@contextmanager
+def lone_connection(engine: Engine) -> Iterator[Any]:
+    """Open a connection of the driver that does not count in the pool, and close it at the end."""
+    with _as_store_errors(), within(_timeout_of(engine)):
+        pooled = engine.raw_connection()
+        connection = pooled.driver_connection
+        pooled.detach()
+    with closing(connection):  # type: ignore[type-var]
+        yield connection
+
+
 def _timeout_of(engine: Engine) -> float:
     return float(engine.get_execution_options()[_TIMEOUT])
 
@@ -165,7 +176,6 @@ def closed_on_error(engine: Engine) -> Iterator[None]:
 
 
 _LOCKED = select(schema.meta.c.epoch).with_for_update()
-_RAISED = schema.meta.update().values(epoch=schema.meta.c.epoch + 1).returning(schema.meta.c.epoch)
 
 
 def lock_epoch(connection: Connection) -> int:
@@ -177,11 +187,6 @@ def acquire_write_lock(connection: Connection) -> None:
     """Lock out other writers until the transaction ends; in SQLite, `BEGIN IMMEDIATE` has done so."""
     if connection.dialect.name != "sqlite":
         lock_epoch(connection)
-
-
-def bump_epoch(connection: Connection) -> int:
-    """Increment and return the epoch; every transaction that changes something ends with this (T-9)."""
-    return int(connection.execute(_RAISED).scalar_one())
 
 
 @contextmanager

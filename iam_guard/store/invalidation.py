@@ -1,99 +1,303 @@
-"""Which cached answers a change of rows invalidates (rule T-9).
+"""What changes what: which cached answers a change of rows invalidates (rule T-9).
 
-A change of a table that is not listed below, or of a listed one in another way, invalidates all answers. INVARIANT: an
-answer that stays cached is the same before and after the change. The sets below must agree with `queries`.
+A name stands for something that answers depend on:
+
+    identity:ID       a user or role, by unique id: its policies, boundary and tags, and those of its groups
+    callers:ACCOUNT   all users, roles and root of an account
+    newcomers:ACCOUNT users and roles that did not exist, or not by that ARN
+    account:ACCOUNT   an account: its organization path, SCPs and RCPs
+    resource:ARN      a resource: its owner, tags and policy; `resources`: all of them
+    credential:ID     an access key or API key
+    trust:ACCOUNT     the trust policies of an account's roles, and its OIDC providers; `trust`: those of all accounts
+    certificates      trust anchors, revocation lists and profiles
+    policy:ID         a managed policy, by unique id
+    *                 everything
+
+`RULES` has a row for each table that answers are read from. INVARIANT: an answer whose names no change names is the
+same before and after the change. A change that names more than `MAX_NAMES` invalidates everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from iam_guard.model.principal import Principal, PrincipalType
+from sqlalchemy import Table
+
+from iam_guard.store import schema
+from iam_guard.store.change_feed import EVERYTHING
 from iam_guard.store.identifiers import PREFIXES
+
+if TYPE_CHECKING:
+    from iam_guard.store.records import Records
+
+MAX_NAMES: Final = 1_000
+"""The number of names from which on a change invalidates an account's callers, or everything, instead."""
 
 UNCACHED_TABLES: Final = frozenset(
     """
-    access_key_uses credential_reports former_passwords instance_profiles issuer_keys jobs login_profiles
-    mfa_devices oidc_providers password_policies saml_private_keys saml_providers server_certificates service_uses
+    access_key_uses changes credential_reports former_passwords instance_profiles issuer_keys jobs login_profiles
+    meta mfa_devices password_policies saml_private_keys saml_providers server_certificates service_uses
     signing_certificates ssh_keys
 """.split()
 )
-"""No cached answer is read from these."""
+"""No cached answer is read from these, except for the epoch."""
 
-_NEGATIVE_ONLY: Final = frozenset(
-    {"access_keys", "api_keys", "identities", "policies", "policy_versions", "resources", "service_credentials"}
-)
-"""A new row of these invalidates negative answers only. A policy is attached by a separate row, and a new version
-becomes the default by a change of the policy's row."""
-
-_OWNER_COLUMNS: Final = {"attachments": "identity_id", "inline_policies": "identity_id", "memberships": "user_id"}
-"""Tables whose rows belong to one identity -> the column with its unique id."""
-
-_CALLER_PREFIXES: Final = (PREFIXES["user"], PREFIXES["role"])
-"""The prefixes of the unique ids of users and roles; a change of a group affects its members."""
-
-MAX_INVALIDATED: Final = 1_000
-"""The number of individually invalidated identities after which a change invalidates all callers."""
+Names: TypeAlias = Iterable[str]
+_Row: TypeAlias = Mapping[str, Any]
+_Rule: TypeAlias = "Callable[[Records, _Row], Names]"
 
 
-@dataclass(slots=True)
+def trust_names(account: str | None) -> tuple[str, ...]:
+    """Return what admitting a federated session to a role of the account depends on."""
+    return f"trust:{account}", "trust", f"account:{account}"
+
+
+# --- the names that a change invalidates ---------------------------------------------------------------------------
+
+
+class _Change(NamedTuple):
+    """How changes of a table's rows invalidate. `columns` of a row are passed to the rules; None: nothing depends.
+
+    An update that sets only columns outside of `read` invalidates nothing; None: all columns count.
+    """
+
+    columns: tuple[str, ...]
+    insert: _Rule | None
+    update: _Rule | None
+    delete: _Rule | None
+    read: frozenset[str] | None = None
+
+
+def _everything(_records: Records, _row: _Row) -> Names:
+    return (EVERYTHING,)
+
+
+def _certificates(_records: Records, _row: _Row) -> Names:
+    return ("certificates",)
+
+
+def _credential(_records: Records, row: _Row) -> Names:
+    return (f"credential:{row['id']}",)
+
+
+def _resource(_records: Records, row: _Row) -> Names:
+    return (f"resource:{row['arn']}",)
+
+
+def _placed_account(_records: Records, row: _Row) -> Names:
+    return (f"account:{row['account']}",)
+
+
+def _new_account(_records: Records, row: _Row) -> Names:
+    return f"account:{row['id']}", f"callers:{row['id']}"
+
+
+def _trust_of_account(_records: Records, row: _Row) -> Names:
+    return (f"trust:{row['account']}",)
+
+
+def _member(_records: Records, row: _Row) -> Names:
+    return (f"identity:{row['user_id']}",)
+
+
+def _holder(records: Records, row: _Row) -> Names:
+    return _users_of(records, row["identity_id"])
+
+
+def _new_identity(_records: Records, row: _Row) -> Names:
+    yield f"newcomers:{row['account']}"
+    if row["kind"] == "role":
+        yield f"trust:{row['account']}"
+
+
+def _identity(records: Records, row: _Row) -> Names:
+    """A role's tags and trust policy count for who may assume it."""
+    yield from _users_of(records, row["id"])
+    if row["kind"] == "role":
+        yield f"trust:{row['account']}"
+
+
+def _renamed_identity(records: Records, row: _Row) -> Names:
+    """Resource-based policies, trust policies too, name identities by their present ARNs (P-5)."""
+    yield from _identity(records, row)
+    yield from (f"newcomers:{row['account']}", "resources", "trust")
+
+
+def _new_policy(_records: Records, row: _Row) -> Names:
+    return (f"policy:{row['id']}",)
+
+
+def _policy(records: Records, row: _Row) -> Names:
+    return _policy_by_id(records, row["id"])
+
+
+def _version(records: Records, row: _Row) -> Names:
+    return _policy_by_id(records, row["policy_id"])
+
+
+def _policy_by_id(records: Records, id: str) -> Iterator[str]:
+    """Name all that the policy is attached to, as a policy or as a boundary."""
+    yield f"policy:{id}"
+    if records.count(schema.certificate_profiles):
+        yield "certificates"
+    holders = records.all(schema.attachments, columns=("identity_id",), policy_id=id)
+    bounded = records.all(schema.identities, columns=("id",), boundary_id=id)
+    if len(holders) + len(bounded) > MAX_NAMES:
+        policy = records.one(schema.policies, id=id)
+        yield EVERYTHING if policy is None or not policy["account"].isdigit() else f"callers:{policy['account']}"
+        return
+    for row in holders:
+        yield from _users_of(records, row["identity_id"])
+    for row in bounded:
+        yield f"identity:{row['id']}"
+
+
+def _control_policy(records: Records, row: _Row) -> Names:
+    for attached in records.all(schema.control_attachments, columns=("target",), policy_id=row["id"]):
+        yield from _accounts_below(records, attached["target"])
+
+
+def _control_target(records: Records, row: _Row) -> Names:
+    return _accounts_below(records, row["target"])
+
+
+def _unit(records: Records, row: _Row) -> Names:
+    return _accounts_below(records, row["id"])
+
+
+def _users_of(records: Records, id: str) -> Iterator[str]:
+    """Name a user or role, or the members of a group."""
+    if not id.startswith(PREFIXES["group"]):
+        yield f"identity:{id}"
+        return
+    members = records.all(schema.memberships, columns=("user_id",), group_id=id)
+    if len(members) <= MAX_NAMES:
+        yield from (f"identity:{row['user_id']}" for row in members)
+    elif (group := records.one(schema.identities, id=id)) is not None:
+        yield f"callers:{group['account']}"
+
+
+def _accounts_below(records: Records, target: str) -> Iterator[str]:
+    """Name an account, or the accounts in a unit and in the units below it."""
+    if target.isdigit():
+        yield f"account:{target}"
+        return
+    units = [target]
+    while units:
+        for row in records.all(schema.placements, columns=("account",), unit_id=units):
+            yield f"account:{row['account']}"
+        units = [row["id"] for row in records.all(schema.units, columns=("id",), parent_id=units)]
+
+
+_NAME_COLUMNS: Final = frozenset({"account", "kind", "path", "name", "folded"})
+
+RULES: Final[Mapping[str, _Change]] = {
+    "accounts": _Change(("id",), _new_account, _everything, _everything, frozenset({"id"})),
+    "identities": _Change(
+        ("id", "account", "kind"),
+        _new_identity,
+        _identity,
+        _renamed_identity,
+        _NAME_COLUMNS
+        | {"id", "boundary_id", "tags", "trust_text", "trust_digest", "trust_bindings", "max_session_duration"},
+    ),
+    "memberships": _Change(("user_id",), _member, _member, _member),
+    "inline_policies": _Change(("identity_id",), _holder, _holder, _holder),
+    "attachments": _Change(("identity_id",), _holder, _holder, _holder),
+    "policies": _Change(
+        ("id",), _new_policy, _policy, _policy, frozenset({"id", "account", "path", "name", "default_version"})
+    ),
+    # a new version becomes the default by a change of the policy's row
+    "policy_versions": _Change(("policy_id",), None, _version, _version),
+    "access_keys": _Change(("id",), _credential, _credential, _credential),
+    "api_keys": _Change(
+        ("id",),
+        _credential,
+        _credential,
+        _credential,
+        frozenset({"id", "identity_id", "digest", "status", "expires", "session_policy"}),
+    ),
+    "service_credentials": _Change(("id",), _credential, _credential, _credential),
+    "resources": _Change(("arn",), _resource, _resource, _resource),
+    # accounts are placed into units by rows of their own
+    "organizations": _Change(
+        ("id",),
+        None,
+        _everything,
+        _everything,
+        frozenset({"id", "management_account", "scps_enabled", "rcps_enabled"}),
+    ),
+    "units": _Change(("id",), None, _unit, _unit, frozenset({"id", "organization_id", "parent_id"})),
+    "placements": _Change(("account",), _placed_account, _placed_account, _placed_account),
+    "control_policies": _Change(
+        ("id",),
+        None,
+        _control_policy,
+        _control_policy,
+        frozenset({"id", "organization_id", "type", "name", "text", "digest"}),
+    ),
+    "control_attachments": _Change(("target",), _control_target, _control_target, _control_target),
+    "oidc_providers": _Change(("account",), _trust_of_account, _trust_of_account, _trust_of_account),
+    "trust_anchors": _Change((), _certificates, _certificates, _certificates),
+    "revocation_lists": _Change((), _certificates, _certificates, _certificates),
+    "certificate_profiles": _Change((), _certificates, _certificates, _certificates),
+}
+"""Table -> what its changes invalidate."""
+
+
 class Invalidation:
-    """What the changes of one transaction invalidate."""
+    """Collects the names that the changes of one transaction invalidate.
 
-    all_callers: bool = False
-    new_rows: bool = False
-    """Whether negative answers are invalid."""
-    identities: set[str] = field(default_factory=set)
-    """Unique ids of users and roles whose policies have changed."""
-
-    def inserted(self, table: str, values: Mapping[str, Any]) -> None:
-        """Record a new row."""
-        if table in _NEGATIVE_ONLY:
-            self.new_rows = True
-        else:
-            self.changed(table, values)
-
-    def changed(self, table: str, where: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> None:
-        """Record that rows were changed, or removed if `values` is None."""
-        if table in UNCACHED_TABLES:
-            return
-        column = _OWNER_COLUMNS.get(table)
-        owner = None if column is None or column in (values or ()) else where.get(column)
-        if isinstance(owner, str) and owner.startswith(_CALLER_PREFIXES):
-            self.identities.add(owner)
-        else:
-            self.all_callers = True
-
-
-class InvalidatedCallers:
-    """The epochs at which single principals were last invalidated. Not thread-safe: its owner holds a lock."""
-
-    __slots__ = ("_epochs", "_last")
+    Its methods are called before the change: the rows that will be changed are still there.
+    """
 
     def __init__(self) -> None:
-        self._epochs: dict[str, int] = {}
-        self._last = 0
+        self.names: set[str] = set()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the limit is reached, so that the next change must invalidate all callers."""
-        return len(self._epochs) >= MAX_INVALIDATED
+    def add_insert(self, records: Records, table: Table, values: _Row) -> None:
+        """Add the names that a new row invalidates."""
+        rule = self._rule_of(table)
+        if rule is not None and rule.insert is not None:
+            self._add(rule.insert(records, values))
 
-    def clear(self) -> None:
-        """Remove all, after a change that invalidated all callers."""
-        self._epochs.clear()
-        self._last = 0
+    def add_update(self, records: Records, table: Table, values: _Row, where: _Row) -> None:
+        """Add the names that an update of these rows to these values invalidates."""
+        rule = self._rule_of(table)
+        if rule is None or rule.update is None or (rule.read is not None and rule.read.isdisjoint(values)):
+            return
+        moved = {column: values[column] for column in rule.columns if column in values}
+        is_renamed = table is schema.identities and not _NAME_COLUMNS.isdisjoint(values)
+        for row in self._rows(records, table, rule, where):
+            self._add((_renamed_identity if is_renamed else rule.update)(records, row))
+            if moved:
+                self._add(rule.update(records, {**row, **moved}))
 
-    def add(self, identities: Collection[str], epoch: int) -> None:
-        """Add the identities, by unique id, that the change to this epoch invalidated."""
-        if identities:
-            self._epochs.update(dict.fromkeys(identities, epoch))
-            self._last = epoch
+    def add_delete(self, records: Records, table: Table, where: _Row) -> None:
+        """Add the names that the deletion of these rows invalidates."""
+        rule = self._rule_of(table)
+        if rule is not None and rule.delete is not None:
+            for row in self._rows(records, table, rule, where):
+                self._add(rule.delete(records, row))
 
-    def last_epoch(self, principal: Principal) -> int:
-        """Return the epoch of the last change that invalidated the principal; 0 if none did since the last `clear`."""
-        if principal.type is PrincipalType.FEDERATED_USER:
-            return self._last  # its policies are those of a user; the user's unique id is not part of the session's
-        return self._epochs.get((principal.userid or "").partition(":")[0], 0)  # P-13
+    def _rule_of(self, table: Table) -> _Change | None:
+        """Return how changes of a table invalidate; None if no answer depends on it, or all are invalid already."""
+        if EVERYTHING in self.names or table.name in UNCACHED_TABLES:
+            return None
+        return RULES.get(table.name, _UNKNOWN)
+
+    @staticmethod
+    def _rows(records: Records, table: Table, rule: _Change, where: _Row) -> Iterable[Any]:
+        """Return the changed rows, without a query if the conditions contain all that the rules read of them."""
+        if all(isinstance(where.get(column), str) for column in rule.columns):
+            return (where,)
+        return records.all(table, columns=rule.columns, **where)
+
+    def _add(self, names: Names) -> None:
+        self.names.update(names)
+        if len(self.names) > MAX_NAMES or EVERYTHING in self.names:
+            self.names = {EVERYTHING}
+
+
+_UNKNOWN: Final = _Change((), _everything, _everything, _everything)
+"""A table without a rule: any change invalidates everything."""

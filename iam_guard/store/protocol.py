@@ -1,25 +1,32 @@
 """The interface of the store, and the records that it returns.
 
 Every record comes from one transaction and carries the epoch it was read at, so that a decision can be computed from
-one state of all policy types (rule T-9). Reading methods raise `StoreUnavailable` when the store cannot be reached.
+one state of all policy types (rule T-9). Those of a cache carry the `generations` of what they depend on: while these
+are current, the record is valid at the cache's present state, whatever its epoch. Reading methods raise
+`StoreUnavailable` when the store cannot be reached.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
+from iam_guard.store.change_feed import Changes, State
+from iam_guard.store.generations import Held
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.last_used_rows import Use
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
+
+if TYPE_CHECKING:
+    from iam_guard.store.change_listener import ChangeListener
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class AccountRecord:
     organization: Organization | None = None
     scps: tuple[tuple[StoredPolicy, ...], ...] | None = None
     rcps: tuple[tuple[StoredPolicy, ...], ...] | None = None
+    generations: Held = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,9 @@ class PrincipalRecord:
     principal: Principal
     identity: tuple[StoredPolicy, ...] = ()
     boundary: StoredPolicy | None = None
+    identity_id: str | None = None
+    """The unique id of the user or role whose policies these are; None for the root user and where none exists."""
+    generations: Held = field(default=(), compare=False, repr=False)
 
     def of(self, caller: Principal) -> PrincipalRecord:
         """Return the record for a caller of the same identity, with that caller's own session keys and credential."""
@@ -92,6 +103,7 @@ class ResourceRecord:
     account: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     policy: StoredPolicy | None = None
+    generations: Held = field(default=(), compare=False, repr=False)
 
 
 class DecisionRecords(NamedTuple):
@@ -104,9 +116,6 @@ class DecisionRecords(NamedTuple):
 
 class DecisionStore(Protocol):
     """What authentication by key and decisions read."""
-
-    def epoch(self) -> int:
-        """Return the current epoch; every write raises it."""
 
     def access_key(self, access_key_id: str) -> AccessKey | None: ...
 
@@ -125,6 +134,9 @@ class DecisionStore(Protocol):
 
 class Store(DecisionStore, Protocol):
     """The narrow protocol; a cache is a Store around a Store."""
+
+    def epoch(self) -> int:
+        """Return the current epoch; every write raises it."""
 
     def certificate_trust(self) -> CertificateTrust:
         """Return the trust anchors and profiles for client certificates, of all accounts."""
@@ -169,10 +181,16 @@ class RecordStore(Protocol):
 class SourceStore(Store, RecordStore, Protocol):
     """A store without a cache, which can answer several queries from one snapshot."""
 
-    def at_once(self) -> AbstractContextManager[None]:
-        """Answer this thread's queries inside the block from one snapshot, which nested blocks share.
+    def changes(self, since: State | None) -> Changes:
+        """Return what has changed since a state; None: no state is known."""
 
-        `epoch` must not be called there.
+    def listen(self, wake: Callable[[], object]) -> ChangeListener | None:
+        """Call a method, in another thread, after each change by any process; None if the store can't notify."""
+
+    def at_once(self) -> AbstractContextManager[int]:
+        """Answer this thread's queries inside the block from one snapshot, of the epoch that the block gets.
+
+        Nested blocks share it. `epoch` and `changes` must not be called there.
         """
 
     def decision_records(

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, RowMapping, Table
 
 from iam_guard.store import row_statements as statements
+from iam_guard.store.change_feed import Step
 from iam_guard.store.identifiers import iam_arn
 from iam_guard.store.invalidation import Invalidation
 from iam_guard.store.queries import storable
@@ -49,8 +50,13 @@ class Records:
         self._rows: dict[Hashable, Row | None] = {}
         self.changed = False
         self.invalidation = Invalidation()
-        self.epoch: int | None = None
-        """The epoch of the changes, once they are committed."""
+        self.step: Step | None = None
+        """What the changes did to the state of the store, once they are committed."""
+
+    @property
+    def epoch(self) -> int | None:
+        """Return the epoch of the changes, once they are committed."""
+        return None if self.step is None else self.step.after.epoch
 
     @property
     def _connection(self) -> Connection:
@@ -126,19 +132,19 @@ class Records:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def insert(self, table: Table, **values: Any) -> None:
-        self.invalidation.inserted(table.name, values)
+        self.invalidation.add_insert(self, table, values)
         self._change(statements.inserted(table), values)
 
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
         """Update the matching rows; return their number."""
-        self.invalidation.changed(table.name, where, values)
+        self.invalidation.add_update(self, table, values, where)
         form, conditions = _split(where)
         new = {f"new_{name}": value for name, value in values.items()}
         return self._change(statements.updated(table, tuple(values), form), conditions | new)
 
     def delete(self, table: Table, **where: Any) -> int:
         """Delete the matching rows; return their number."""
-        self.invalidation.changed(table.name, where)
+        self.invalidation.add_delete(self, table, where)
         form, values = _split(where)
         return self._change(statements.deleted(table, form), values)
 

@@ -1,8 +1,9 @@
 """A store in memory that follows a seed file (design, section 4.2).
 
-Every `epoch()` checks the file and the files that it refers to; when their content has changed, the store is brought to
-that state. An invalid file changes nothing: the last valid state is kept, a warning is logged once, and `problem`
-describes the error. Unique ids are derived from names, so that all processes that follow one file agree on them.
+Every `epoch()` and `changes()` checks the file and the files that it refers to; when their content has changed, the
+store is brought to that state. An invalid file changes nothing: the last valid state is kept, a warning is logged once,
+and `problem` describes the error. Unique ids are derived from names, so that all processes that follow one file agree
+on them.
 
 A file is read again when its time, size or inode changes, and for a while after a write, because two writes within one
 tick of the file system's clock have the same time. A file that was just written is read only when it has not changed
@@ -22,6 +23,7 @@ from typing import NoReturn
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.settings import Settings
+from iam_guard.store.change_feed import Changes, State
 from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import derived_id
 from iam_guard.store.migrations import upgrade
@@ -70,6 +72,10 @@ class FollowedSeedStore(SqlStore):
     def epoch(self) -> int:
         self._follow(REST_SECONDS)
         return super().epoch()
+
+    def changes(self, since: State | None) -> Changes:
+        self._follow(REST_SECONDS)
+        return super().changes(since)
 
     def write_transaction(self) -> NoReturn:
         """Raise `StoreIsReadOnly`: the next change of the file would undo the change."""

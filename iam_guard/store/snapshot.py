@@ -11,7 +11,8 @@ from typing import cast
 from sqlalchemy import Engine
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.store.engine import bump_epoch, closed_on_error, lock_epoch, make_engine, writing
+from iam_guard.store.change_feed import EVERYTHING, record_change
+from iam_guard.store.engine import closed_on_error, lock_epoch, make_engine, writing
 from iam_guard.store.migrations import upgrade
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.schema import meta, metadata
@@ -35,7 +36,7 @@ class Snapshot:
         self._copy_pages(into_copy=False)
         with writing(self._engine) as connection:
             connection.execute(meta.update().values(epoch=epoch))
-            bump_epoch(connection)
+            record_change(connection, (EVERYTHING,))
 
     def close(self) -> None:
         self._copy.close()

@@ -7,12 +7,13 @@ Rules P-1 to P-16, S-21, R-1, T-9.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine
 
@@ -23,9 +24,10 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
 from iam_guard.store.certificate_trust import read_trust
+from iam_guard.store.change_feed import Changes, State, read_changes, record_change
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
-from iam_guard.store.engine import acquire_write_lock, bump_epoch, reading, reset_in_child, writing
+from iam_guard.store.engine import acquire_write_lock, reading, reset_in_child, writing
 from iam_guard.store.identifiers import (
     Kind,
     UniqueIds,
@@ -42,6 +44,9 @@ from iam_guard.store.queries import storable
 from iam_guard.store.records import Records, Row
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
+
+if TYPE_CHECKING:
+    from iam_guard.store.change_listener import ChangeListener
 
 _FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _ALL_OF_ROOT = StoredPolicy.of("root user", PolicyType.IDENTITY, None, _FULL_ACCESS)
@@ -69,12 +74,13 @@ class SqlStore:
         return self.engine.dialect.name != "sqlite"
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> Iterator[int]:
         with self._reading() as connection:
+            epoch = int(connection.execute(queries.epoch()).scalar_one())
             before = getattr(self._thread_state, "connection", None)
             self._thread_state.connection = connection
             try:
-                yield
+                yield epoch
             finally:
                 self._thread_state.connection = before
 
@@ -95,13 +101,13 @@ class SqlStore:
 
     @contextmanager
     def write_transaction(self) -> Iterator[Records]:
-        """Change rows in one transaction, which increments the epoch; it is rolled back when the block raises."""
+        """Change rows in one transaction, which is recorded in the change feed; rolled back when the block raises."""
         with writing(self.engine) as connection:
             acquire_write_lock(connection)
             records = Records(lambda: connection, writes=True)
             yield records
             if records.changed:
-                records.epoch = bump_epoch(connection)
+                records.step = record_change(connection, records.invalidation.names)
 
     def save_uses(self, uses: Sequence[Use]) -> None:
         with writing(self.engine) as connection:
@@ -111,6 +117,16 @@ class SqlStore:
     def epoch(self) -> int:
         with self._reading() as connection:
             return int(connection.execute(queries.epoch()).scalar_one())
+
+    def changes(self, since: State | None) -> Changes:
+        with self._reading() as connection:
+            return read_changes(connection, since)
+
+    def listen(self, wake: Callable[[], object]) -> ChangeListener | None:
+        if not self.is_remote:
+            return None
+        listener: type[ChangeListener] = import_module("iam_guard.store.change_listener").ChangeListener
+        return listener(self.engine, wake)
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
         with self._reading() as connection:
@@ -207,7 +223,7 @@ class SqlStore:
         if row is None or not self._is(principal, row):
             return PrincipalRecord(rows.epoch, False, principal)
         identity, boundary = rows.identity_policies(), rows.boundary(row)
-        return PrincipalRecord(rows.epoch, True, self._completed(principal, row), identity, boundary)
+        return PrincipalRecord(rows.epoch, True, self._completed(principal, row), identity, boundary, row["id"])
 
     def _of_root(self, principal: Principal, account: AccountRecord) -> PrincipalRecord:
         """Return the record of a root user, or of its federated user, whose session policies limit it (R-1, S-32)."""

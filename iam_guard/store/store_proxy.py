@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.trust import CertificateTrust
+from iam_guard.store.change_feed import Changes, State
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.last_used_rows import Use
 from iam_guard.store.protocol import SourceStore
@@ -38,6 +39,12 @@ class StoreProxy:
 
     def epoch(self) -> int:
         return self.behind.epoch()
+
+    def changes(self, since: State | None) -> Changes:
+        return self.behind.changes(since)
+
+    def listen(self, _wake: Callable[[], object]) -> None:
+        """Return None: a proxy around a store is polled."""
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
         return self.behind.access_key(access_key_id)

@@ -16,7 +16,8 @@ from iam_guard.api.protocol.app import WRITERS, aws_api
 from iam_guard.errors import StoreUnavailable
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
-from iam_guard.store.engine import bump_epoch, make_engine, writing
+from iam_guard.store.change_feed import record_change
+from iam_guard.store.engine import make_engine, writing
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.time_limits import queued_for, waited
@@ -68,7 +69,7 @@ def test_blocked_writers_fail_and_readers_do_not_wait(database: str, monkeypatch
         client.get_user(UserName="admin")
         engine = make_engine(database)
         with writing(engine) as connection:
-            bump_epoch(connection)
+            record_change(connection, ())
             writers = [threads.submit(refusal_of, client, f"user{number}") for number in range(10)]
             while not any(writer.done() for writer in writers):
                 assert client.get_user(UserName="admin")["User"]["UserName"] == "admin"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import KINDS, CachedStore
+from iam_guard.store.change_feed import Changes, State, Step
+from iam_guard.store.generations import are_current
 from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord
 from tests.audit.pipelines import eventually
 
@@ -28,6 +31,7 @@ class ScriptedStore:
     now: int = 1
     fails: bool = False
     unknown: set[str] = field(default_factory=set)
+    named: dict[int, set[str]] = field(default_factory=dict)
     queries: list[str] = field(default_factory=list)
     before_answer: Callable[[str], None] = lambda query: None
     is_remote: bool = True
@@ -41,7 +45,18 @@ class ScriptedStore:
         return epoch
 
     def epoch(self) -> int:
-        return self._query("epoch")
+        return self.now
+
+    def changes(self, since: State | None) -> Changes:
+        """Return the names in `named` by epoch; a change without names there invalidates everything."""
+        now = self._query("epoch")
+        epochs = range(since.epoch + 1, now + 1) if since is not None and since.epoch <= now else ()
+        if since is not None and now >= since.epoch and all(epoch in self.named for epoch in epochs):
+            return Changes(State(now), frozenset().union(*(self.named[epoch] for epoch in epochs)))
+        return Changes(State(now), None, "first" if since is None else "change")
+
+    def listen(self, wake: Callable[[], object]) -> None:
+        self.wake = wake
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
         epoch = self._query(f"key {access_key_id}")
@@ -143,7 +158,7 @@ def test_refresh_polls_at_once(cached: CachedStore, inner: ScriptedStore) -> Non
     assert cached.account("1").epoch == 2
 
 
-def test_answer_of_newer_epoch_clears_cache(cached: CachedStore, inner: ScriptedStore) -> None:
+def test_answer_after_an_unknown_change_clears_cache(cached: CachedStore, inner: ScriptedStore) -> None:
     """So that all answers for a decision are of one epoch (T-9)."""
     assert cached.account("1").epoch == 1
     inner.now = 2
@@ -342,18 +357,126 @@ def test_wait_for_another_callers_query_is_limited(inner: ScriptedStore) -> None
     assert cached.account("1").exists
 
 
-def test_poll_overtaken_by_newer_epoch_is_ignored(cached: CachedStore, inner: ScriptedStore) -> None:
-    """A poll that was running while a newer epoch was seen does not restore the older one."""
+def test_poll_overtaken_by_own_change_is_ignored(cached: CachedStore, inner: ScriptedStore) -> None:
+    """A poll that was running during a change through this cache does not restore the state before it."""
     assert cached.account("1").epoch == 1
 
     def change_meanwhile(query: str) -> None:
         inner.before_answer = lambda _: None
         inner.now = 2
-        assert cached.account("2").epoch == 2
+        cached._follow_change(Step(State(1), State(2)), frozenset({"account:1"}))
 
     inner.before_answer = change_meanwhile
     cached.refresh()
     assert cached.account("1").epoch == cached.epoch() == 2
+
+
+# --- following the changes -------------------------------------------------------------------------------------------
+
+
+def test_change_drops_what_it_names(cached: CachedStore, inner: ScriptedStore) -> None:
+    """All other answers stay, and are valid at the new state."""
+    for each in "123":
+        cached.account(each)
+    first, state = cached.account("1"), cached.state()
+    inner.now, inner.named = 3, {2: {"account:2"}, 3: {"account:3", "resource:x"}}
+    inner.take_queries()
+    cached.refresh()
+    assert not cached.is_at(state)
+    assert cached.epoch() == 3
+    assert cached.account("1") is first
+    assert [cached.account(each).epoch for each in "23"] == [3, 3]
+    assert inner.take_queries() == ["refresh", "account 2", "account 3"]
+    assert cached.usage()["account"].dropped == 2
+    usage = cached.feed_usage()
+    assert (usage.epoch, usage.followed, usage.cleared, usage.is_notified) == (3, 1, {}, False)
+
+
+def test_answer_of_a_later_state_is_cached_after_following(cached: CachedStore, inner: ScriptedStore) -> None:
+    """Loading what is newer than the cached answers reads the changes up to it, and drops only those."""
+    first = cached.account("1")
+    cached.account("2")
+    inner.now, inner.named = 2, {2: {"account:2"}}
+    assert cached.account("3").epoch == 2
+    assert cached.epoch() == 2
+    assert cached.account("1") is first
+    assert is_cached(cached, "account", "3")
+    assert not is_cached(cached, "account", "2")
+
+
+@pytest.mark.parametrize(("named", "kept"), [("account:1", False), ("account:2", True)])
+def test_change_during_a_load_counts_if_it_names_the_answer(
+    cached: CachedStore, inner: ScriptedStore, named: str, kept: bool
+) -> None:
+    """The answer is of the state before; it is returned to who asked before the change."""
+
+    def change_meanwhile(query: str) -> None:
+        if query == "account 1":
+            inner.before_answer = lambda _: None
+            inner.now, inner.named = 2, {2: {named}}
+            cached.refresh()
+
+    cached.epoch()
+    inner.before_answer = change_meanwhile
+    record = cached.account("1")
+    assert (record.epoch, cached.epoch()) == (1, 2)
+    assert are_current(record.generations) == kept
+    assert is_cached(cached, "account", "1") == kept
+
+
+def test_held_names_end_with_a_change(cached: CachedStore, inner: ScriptedStore) -> None:
+    """What is derived from rows lives as long as the names that were held before reading."""
+    cached.epoch()
+    held = cached.hold(["trust:1", "trust"])
+    inner.now, inner.named = 3, {2: {"trust:2"}, 3: {"trust"}}
+    inner.now = 2
+    cached.refresh()
+    assert are_current(held)
+    inner.now = 3
+    cached.refresh()
+    assert not are_current(held)
+
+
+@pytest.mark.parametrize("reason", ["gap", "history"])
+def test_unknown_changes_drop_everything_once(
+    cached: CachedStore,
+    inner: ScriptedStore,
+    reason: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With one warning, and counted."""
+    cached.account("1")
+    held = cached.hold(["trust"])
+    inner.now = 7
+    monkeypatch.setattr(inner, "changes", lambda _since: Changes(State(7), None, reason))
+    with caplog.at_level(logging.INFO, "iam_guard.store"):
+        cached.refresh()
+        cached.refresh()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "(epoch 1, now 7)" in caplog.text
+    assert not are_current(held)
+    assert not is_cached(cached, "account", "1")
+    assert cached.feed_usage().cleared == {reason: 1}
+
+
+def test_notification_is_followed_at_once_by_a_cache_in_use(
+    cached: CachedStore, inner: ScriptedStore, clock: Clock
+) -> None:
+    """An idle cache reads the feed at its next request."""
+    cached.epoch()
+    clock.now += 1
+    cached.epoch()
+    eventually(lambda: cached._listener is None and hasattr(inner, "wake"))
+    inner.now, inner.named = 2, {2: {"account:2"}, 3: set()}
+    inner.wake()
+    assert cached._state == State(2)
+    inner.now = 3
+    inner.wake()
+    assert cached._state == State(2)
+    with pytest.raises(CacheMiss):
+        cached.cache_only.state()
+    assert cached.epoch() == 3
 
 
 def test_failed_query_triggers_poll(inner: ScriptedStore, clock: Clock) -> None:
@@ -380,7 +503,7 @@ def is_cached(cached: CachedStore, kind: str, key: object) -> bool:
 def test_cache_only_store_never_queries(cached: CachedStore, inner: ScriptedStore, clock: Clock) -> None:
     """It returns what needs no poll, and does not poll to find out."""
     with pytest.raises(CacheMiss):
-        cached.cache_only.epoch()
+        cached.cache_only.state()
     assert not is_cached(cached, "account", "1")
     assert inner.queries == []
     cached.account("1")
@@ -389,12 +512,12 @@ def test_cache_only_store_never_queries(cached: CachedStore, inner: ScriptedStor
     assert is_cached(cached, "principal", ALICE)
     assert not is_cached(cached, "account", "2")
     assert not is_cached(cached, "resource", "1")
-    assert cached.cache_only.epoch() == cached.epoch()
+    assert cached.cache_only.state() is cached.state()
     inner.queries.clear()
     clock.now += 1
     assert not is_cached(cached, "account", "1")
     with pytest.raises(CacheMiss):
-        cached.cache_only.epoch()
+        cached.cache_only.state()
     assert inner.queries == []
 
 
@@ -452,7 +575,7 @@ def test_decision_records_are_cached_as_single_answers(cached: CachedStore, inne
     assert set(cached.usage()) == set(KINDS)
 
 
-def test_decision_records_of_newer_epoch_clear_the_cache(cached: CachedStore, inner: ScriptedStore) -> None:
+def test_decision_records_after_unknown_change_clear_cache(cached: CachedStore, inner: ScriptedStore) -> None:
     """All answers are of one epoch (T-9)."""
     assert cached.account("1").epoch == 1
     inner.now = 2

@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
-from iam_guard.store.engine import bump_epoch, lock_epoch, make_engine, reading, writing
+from iam_guard.store.change_feed import record_change
+from iam_guard.store.engine import lock_epoch, make_engine, reading, writing
 from iam_guard.store.open_store import init_store, open_database
 from iam_guard.store.schema import meta
 from iam_guard.store.sql_store import SqlStore
@@ -38,7 +39,7 @@ def test_postgresql_reader_cannot_write(postgresql: str, open_engine: Callable[[
     """SQLite has no read-only transactions."""
     refused = pytest.raises(StoreUnavailable, match="ReadOnlySqlTransaction")
     with refused, reading(open_engine(postgresql)) as connection:
-        bump_epoch(connection)
+        record_change(connection, ())
 
 
 @table(
@@ -83,7 +84,7 @@ def test_failed_write_is_rolled_back(store: SqlStore) -> None:
     """A writing transaction that raises changes nothing."""
 
     def write_and_fail(connection: Connection) -> None:
-        assert bump_epoch(connection) == 2
+        assert record_change(connection, ()).after.epoch == 2
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), writing(store.engine) as connection:
@@ -97,7 +98,7 @@ def test_reader_sees_one_snapshot(database: str, open_engine: Callable[[str], En
     with reading(own) as reader:
         assert reader.execute(select(meta.c.epoch)).scalar_one() == 1
         with writing(other) as writer:
-            assert bump_epoch(writer) == 2
+            assert record_change(writer, ()).after.epoch == 2
         assert reader.execute(select(meta.c.epoch)).scalar_one() == 1
     with reading(own) as reader:
         assert reader.execute(select(meta.c.epoch)).scalar_one() == 2
@@ -110,7 +111,7 @@ def test_writers_take_turns(store: SqlStore) -> None:
         for _ in range(20):
             with writing(store.engine) as connection:
                 before = lock_epoch(connection)
-                assert bump_epoch(connection) == before + 1
+                assert record_change(connection, ()).after.epoch == before + 1
 
     def read() -> None:
         seen = 0
@@ -184,4 +185,4 @@ def test_writer_gives_up_after_timeout(file: SqlStore, monkeypatch: pytest.Monke
         other.join(60)
     assert [str(error) for error in caught] == ["the store cannot be used: database is locked"]
     with writing(file.engine) as connection:
-        bump_epoch(connection)
+        record_change(connection, ())

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Table
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import Engine, Table
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import ClauseElement
 
 from iam_guard.store import invalidation, queries
 from iam_guard.store.decision_query import decision_query
-from iam_guard.store.invalidation import Invalidation
-from iam_guard.store.schema import metadata
+from iam_guard.store.engine import make_engine, reading, writing
+from iam_guard.store.migrations import upgrade
+from iam_guard.store.records import Records
+from iam_guard.store.schema import (
+    accounts,
+    api_keys,
+    attachments,
+    control_attachments,
+    control_policies,
+    identities,
+    inline_policies,
+    login_profiles,
+    memberships,
+    metadata,
+    oidc_providers,
+    organizations,
+    placements,
+    policies,
+    policy_versions,
+    resources,
+    trust_anchors,
+    units,
+)
 from tests.tables import table
 
+ACME, UMBRELLA = "111122223333", "444455556666"
 QUERIES: list[ClauseElement] = [
     queries.epoch(),
     decision_query("sqlite", has_principal=True, account_count=2, has_resource=True),
@@ -39,40 +64,145 @@ def test_every_query_is_in_the_list() -> None:
 
 def test_uncached_tables_are_read_by_no_query() -> None:
     """All other tables are known, so that their changes invalidate something."""
-    assert invalidation.UNCACHED_TABLES & read_tables() == set()
-    assert invalidation.UNCACHED_TABLES | read_tables() == set(metadata.tables)
-    assert read_tables() >= invalidation._NEGATIVE_ONLY
-    assert set(invalidation._OWNER_COLUMNS) <= read_tables()
+    assert invalidation.UNCACHED_TABLES & read_tables() == {"meta"}  # the epoch
+    assert read_tables() - {"meta"} <= invalidation.RULES.keys()
 
 
-@table("table", sorted(metadata.tables))
-def test_unlisted_change_invalidates_all_callers(table: str) -> None:
-    """A change in another way than the tables of `invalidation` list invalidates all callers."""
-    invalidated = Invalidation()
-    invalidated.changed(table, {"id": "AIDA1"})
-    assert invalidated.all_callers == (table not in invalidation.UNCACHED_TABLES)
-    assert not invalidated.identities
-    assert not invalidated.new_rows
+def test_every_table_has_a_row() -> None:
+    """A new table needs a row in `RULES`, or it is among those that no answer is read from."""
+    assert invalidation.RULES.keys() | invalidation.UNCACHED_TABLES == set(metadata.tables)
+    assert invalidation.RULES.keys().isdisjoint(invalidation.UNCACHED_TABLES)
+    for name, rule in invalidation.RULES.items():
+        columns = set(metadata.tables[name].c.keys())
+        assert set(rule.columns) <= columns
+        assert (rule.read or set()) <= columns
 
 
-@table(
-    ("table", "where", "values", "identities"),
-    [
-        ("attachments", {"identity_id": "AIDA1", "policy_id": "ANPA1"}, None, {"AIDA1"}),
-        ("inline_policies", {"identity_id": "AROA1", "folded": "x"}, {"text": "{}"}, {"AROA1"}),
-        ("memberships", {"user_id": "AIDA1"}, None, {"AIDA1"}),
-        ("attachments", {"identity_id": "AGPA1"}, None, None),
-        ("attachments", {"identity_id": ["AIDA1"]}, None, None),
-        ("attachments", {"policy_id": "ANPA1"}, None, None),
-        ("attachments", {"identity_id": "AIDA1"}, {"identity_id": "AIDA2"}, None),
-        ("memberships", {"group_id": "AGPA1"}, None, None),
-    ],
-)
-def test_change_of_one_identity_invalidates_it_alone(
-    table: str, where: dict[str, object], values: dict[str, object] | None, identities: set[str] | None
-) -> None:
-    """Any other change invalidates all callers."""
-    invalidated = Invalidation()
-    invalidated.changed(table, where, values)
-    assert invalidated.all_callers == (identities is None)
-    assert invalidated.identities == (identities or set())
+WRITES: dict[str, tuple[Callable[[Records], object], set[str]]] = {
+    "user's policy": (lambda r: r.delete(attachments, identity_id="AIDA1", policy_id="ANPA1"), {"identity:AIDA1"}),
+    "group's policy": (
+        lambda r: r.update(inline_policies, {"text": "{}"}, identity_id="AGPA1", folded="x"),
+        {"identity:AIDA1", "identity:AIDA2"},
+    ),
+    "all of a policy's attachments": (lambda r: r.delete(attachments, policy_id="ANPA1"), {"identity:AIDA1"}),
+    "moved attachment": (
+        lambda r: r.update(attachments, {"identity_id": "AIDA2"}, identity_id="AIDA1"),
+        {"identity:AIDA1", "identity:AIDA2"},
+    ),
+    "membership": (
+        lambda r: r.insert(memberships, user_id="AIDA3", group_id="AGPA1"),
+        {"identity:AIDA3"},
+    ),
+    "emptied group": (lambda r: r.delete(memberships, group_id="AGPA1"), {"identity:AIDA1", "identity:AIDA2"}),
+    "deleted group": (
+        lambda r: r.delete(identities, id="AGPA1"),
+        {"identity:AIDA1", "identity:AIDA2", f"newcomers:{ACME}", "resources", "trust"},
+    ),
+    "default version": (
+        lambda r: r.update(policies, {"default_version": 2}, id="ANPA1"),
+        {"policy:ANPA1", "identity:AIDA1", "identity:AROA1"},
+    ),
+    "tags of a policy": (lambda r: r.update(policies, {"tags": {"a": "b"}}, id="ANPA1"), set()),
+    "new version": (
+        lambda r: r.insert(policy_versions, policy_id="ANPA1", version=3, text="{}", digest="", created=0),
+        set(),
+    ),
+    "tags of a user": (lambda r: r.update(identities, {"tags": {}}, id="AIDA1"), {"identity:AIDA1"}),
+    "renamed user": (
+        lambda r: r.update(identities, {"name": "x", "folded": "x"}, id="AIDA1"),
+        {"identity:AIDA1", f"newcomers:{ACME}", "resources", "trust"},
+    ),
+    "description of a role": (lambda r: r.update(identities, {"description": "x"}, id="AROA1"), set()),
+    "trust policy": (
+        lambda r: r.update(identities, {"trust_text": "{}"}, id="AROA1"),
+        {"identity:AROA1", f"trust:{ACME}"},
+    ),
+    "resource": (lambda r: r.update(resources, {"text": "{}"}, arn="arn:x"), {"resource:arn:x"}),
+    "an account's resources": (lambda r: r.delete(resources, account=ACME), {"resource:arn:x", "resource:arn:y"}),
+    "use of an API key": (lambda r: r.update(api_keys, {"used": 7}, id="key"), set()),
+    "state of an API key": (lambda r: r.update(api_keys, {"status": "Inactive"}, id="key"), {"credential:key"}),
+    "control policy": (
+        lambda r: r.update(control_policies, {"text": "{}"}, id="p-1"),
+        {f"account:{ACME}", f"account:{UMBRELLA}"},
+    ),
+    "attachment to a unit": (
+        lambda r: r.delete(control_attachments, policy_id="p-1", target="r-1"),
+        {f"account:{ACME}", f"account:{UMBRELLA}"},
+    ),
+    "attachment to an account": (
+        lambda r: r.insert(control_attachments, policy_id="p-1", target=ACME, account=ACME),
+        {f"account:{ACME}"},
+    ),
+    "moved unit": (lambda r: r.update(units, {"parent_id": "r-1"}, id="ou-1"), {f"account:{UMBRELLA}"}),
+    "placed account": (lambda r: r.update(placements, {"unit_id": "r-1"}, account=UMBRELLA), {f"account:{UMBRELLA}"}),
+    "alias": (lambda r: r.update(accounts, {"alias": "x"}, id=ACME), set()),
+    "deleted account": (lambda r: r.delete(accounts, id=UMBRELLA), {"*"}),
+    "provider": (lambda r: r.delete(oidc_providers, account=ACME), {f"trust:{ACME}"}),
+    "anchor": (lambda r: r.delete(trust_anchors, account=ACME), {"certificates"}),
+    "login profile": (lambda r: r.delete(login_profiles, account=ACME), set()),
+}
+"""A change of rows -> the names that it invalidates."""
+
+
+@table(("write", "names"), WRITES.values(), ids=list(WRITES))
+def test_change_names_what_it_invalidates(rows: Engine, write: Callable[[Records], object], names: set[str]) -> None:
+    with reading(rows) as connection:
+        records = Records(lambda: connection, writes=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(records, "_change", lambda *_: 0)  # a change of what is read next would need other rows
+            write(records)
+        assert records.invalidation.names == names
+
+
+def test_many_names_are_replaced_by_wider_ones(rows: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All callers of the account; in the end, everything."""
+    monkeypatch.setattr(invalidation, "MAX_NAMES", 1)
+    for write, names in (
+        (WRITES["group's policy"][0], {f"callers:{ACME}"}),
+        (WRITES["default version"][0], {"*"}),
+        (WRITES["control policy"][0], {"*"}),
+    ):
+        with reading(rows) as connection, monkeypatch.context() as patch:
+            records = Records(lambda connection=connection: connection, writes=True)
+            patch.setattr(records, "_change", lambda *_: 0)
+            write(records)
+            assert records.invalidation.names == names
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[Engine]:
+    """A store with two accounts in an organization, users, a group, a role and their policies."""
+    engine = make_engine("sqlite://")
+    upgrade(engine)
+    shared = {"tags": {}, "created": 0}
+    with writing(engine) as connection:
+        records = Records(lambda: connection, writes=True)
+        for id in (ACME, UMBRELLA):
+            records.insert(accounts, id=id, name="x", created=0)
+        policy = {"account": ACME, "path": "/", "name": "p", "folded": "p", "description": "", "default_version": 1}
+        records.insert(policies, id="ANPA1", **policy, **shared)
+        for id, kind in (
+            ("AIDA1", "user"),
+            ("AIDA2", "user"),
+            ("AIDA3", "user"),
+            ("AGPA1", "group"),
+            ("AROA1", "role"),
+        ):
+            named = {"account": ACME, "kind": kind, "path": "/", "name": id, "folded": id, "description": ""}
+            boundary = "ANPA1" if kind == "role" else None
+            records.insert(identities, id=id, **named, **shared, trust_bindings={}, boundary_id=boundary)
+        for user in ("AIDA1", "AIDA2"):
+            records.insert(memberships, user_id=user, group_id="AGPA1")
+        records.insert(attachments, identity_id="AIDA1", policy_id="ANPA1")
+        for arn in ("arn:x", "arn:y"):
+            records.insert(resources, arn=arn, account=ACME, tags={}, bindings={})
+        records.insert(organizations, id="o-1", management_account=ACME, scps_enabled=True, rcps_enabled=True)
+        records.insert(units, id="r-1", organization_id="o-1", parent_id=None, name="Root", folded="root")
+        records.insert(units, id="ou-1", organization_id="o-1", parent_id="r-1", name="Unit", folded="unit")
+        records.insert(placements, account=ACME, unit_id="r-1")
+        records.insert(placements, account=UMBRELLA, unit_id="ou-1")
+        control = {"type": "SCP", "name": "x", "folded": "x", "description": "", "text": "{}", "digest": ""}
+        records.insert(control_policies, id="p-1", organization_id="o-1", **control)
+        records.insert(control_attachments, policy_id="p-1", target="r-1", unit_id="r-1")
+    yield engine
+    engine.dispose()

@@ -28,7 +28,7 @@ from tests.store.databases import SEALING_KEY
 
 STORES = Path(__file__).parent / "stores"
 """Stores of the tests' seed as each released schema wrote them: `SCHEMA-DATABASE.sql`."""
-BASELINE = "0004"
+BASELINE, LATEST, NEXT = "0004", "0005", "0006"
 
 
 @pytest.fixture(params=["memory", "postgresql"])
@@ -82,7 +82,7 @@ def test_created_schema_equals_declared_schema(engine: Engine) -> None:
     with reading(engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, schema.metadata) == []
-        assert context.get_current_revision() == BASELINE
+        assert context.get_current_revision() == LATEST
         assert connection.execute(select(schema.meta.c.epoch)).scalar_one() == 1
 
 
@@ -132,15 +132,15 @@ def test_next_migration_runs_once(engine: Engine, tmp_path: Path, monkeypatch: p
     """Here with one that adds a table; a store that has it already is left as it is."""
     versions = tmp_path / "versions"
     versions.mkdir()
-    baseline = next((Path(migrations.__file__).parent / "versions").glob("0004_*.py"))
-    (versions / baseline.name).write_text(baseline.read_text(encoding="utf-8"), encoding="utf-8")
-    (versions / "0005_next.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = '0005', '0004'\n"
+    for path in (Path(migrations.__file__).parent / "versions").glob("0*.py"):
+        (versions / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    (versions / f"{NEXT}_next.py").write_text(
+        f"import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = '{NEXT}', '{LATEST}'\n"
         "def upgrade(): op.create_table('added', sa.Column('id', sa.Integer(), primary_key=True))\n",
         encoding="utf-8",
     )
     upgrade(engine)
-    monkeypatch.setattr(migrations, "_revisions", lambda: frozenset({"0004", "0005"}))
+    monkeypatch.setattr(migrations, "_revisions", lambda: frozenset({BASELINE, LATEST, NEXT}))
     monkeypatch.setattr(steps, "_script", lambda: ScriptDirectory(str(tmp_path)))
     assert not is_current(engine)
     assert upgrade(engine)

@@ -12,7 +12,8 @@ from iam_guard.audit.trail import Trail
 from iam_guard.errors import StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.engine import bump_epoch, writing
+from iam_guard.store.change_feed import record_change
+from iam_guard.store.engine import writing
 from iam_guard.store.open_store import open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -60,7 +61,7 @@ def test_write_cut_off_changes_nothing(server: Server, postgresql: str, store: S
 
     def write_and_be_cut() -> None:
         with writing(store.engine) as connection:
-            bump_epoch(connection)
+            record_change(connection, ())
             server.cut(postgresql)
 
     epoch = store.epoch()
@@ -68,7 +69,7 @@ def test_write_cut_off_changes_nothing(server: Server, postgresql: str, store: S
         write_and_be_cut()
     assert store.epoch() == epoch
     with writing(store.engine) as connection:
-        assert bump_epoch(connection) == epoch + 1
+        assert record_change(connection, ()).after.epoch == epoch + 1
 
 
 def test_unreachable_server_is_bridged_by_cached_decisions(

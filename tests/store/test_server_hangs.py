@@ -20,7 +20,8 @@ from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.engine import bump_epoch, reading, writing
+from iam_guard.store.change_feed import record_change
+from iam_guard.store.engine import reading, writing
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -115,12 +116,12 @@ def test_wait_for_hanging_server_ends(
 
     def commit() -> None:
         with writing(store.engine) as connection:
-            bump_epoch(connection)
+            record_change(connection, ())
             proxy.hang()
 
     def roll_back() -> None:
         with writing(store.engine) as connection:
-            bump_epoch(connection)
+            record_change(connection, ())
             proxy.hang()
             raise StoreUnavailable("it is rolled back")
 
@@ -157,7 +158,7 @@ def test_lock_of_other_session_ends_write(
     """Writers give up while another session has the lock; readers don't wait, however many write."""
     monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", TIMEOUT)
     with closing(open_database(postgresql, hanging)) as other, writing(other.engine) as connection:
-        bump_epoch(connection)
+        record_change(connection, ())
         with ThreadPoolExecutor(20) as threads:
             writes = [threads.submit(seconds_of, lambda: store.write_transaction().__enter__()) for _ in range(20)]
             assert store.account(ACME).exists

@@ -3,8 +3,9 @@
 The settings' rules or a header choose the role of a token. Then the token is treated as in AssumeRoleWithWebIdentity:
 its provider must be registered in the role's account, and the role must trust it.
 
-INVARIANT: a cached session is used only with a decision of the current epoch. After a change of the store, the trust
-policy is evaluated again with the current provider and role; the signature is not verified again. A session ends with
+INVARIANT: a cached session is used only as long as the decision that admitted it is that of the present state. After a
+change of the role's account that may concern it, the trust policy is evaluated again with the current provider and
+role; the signature is not verified again. A session ends with
 its token or after the role's maximum session duration; then the whole token is verified again. Its issue time is the
 token's, so that revoking a role's sessions (`aws:TokenIssueTime`, S-50) ends it for good.
 
@@ -32,6 +33,8 @@ from iam_guard.forking import fork_safe_lock
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.generations import Held, are_current
+from iam_guard.store.invalidation import trust_names
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
 _RESERVED_HEADERS: Final = frozenset({"authorization", "x-api-key", "x-amz-security-token", "host", "cookie"})
@@ -43,11 +46,11 @@ _Key = tuple[bytes, str]
 
 
 class _Admitted(NamedTuple):
-    """A session that was admitted at an epoch, and until when it is valid."""
+    """An admitted session, the generations that its admission depends on, and until when it is valid."""
 
     principal: Principal
     token: Token
-    epoch: int
+    generations: Held
     issued: datetime
     until: datetime
 
@@ -81,12 +84,12 @@ class BearerTokens:
         if not self._is_enabled:
             raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
         key = self._key(credential, request)
-        epoch = self._store.epoch()  # read before loading: a concurrent change is seen by the next request
+        self._store.state()  # follows the store
         cached = self._cached(key)
-        if cached is not None and cached.epoch == epoch and now < cached.until:
+        if cached is not None and are_current(cached.generations) and now < cached.until:
             return cached.principal
         try:
-            admitted = self._admit(credential, key[1], cached, epoch, now, decide)
+            admitted = self._admit(credential, key[1], cached, now, decide)
         except IamGuardError:
             with self._lock:
                 self._admitted.pop(key, None)
@@ -103,7 +106,7 @@ class BearerTokens:
             cached = self._cached(self._key(credential, request))
         except InvalidIdentityToken:
             return True
-        if cached is None or cached.epoch != self._store.cached_epoch or now >= cached.until:
+        if cached is None or not are_current(cached.generations) or now >= cached.until:
             return False
         return self._store.can_answer_from_cache()
 
@@ -127,7 +130,6 @@ class BearerTokens:
         credential: TokenCredential,
         requested_role: str,
         cached: _Admitted | None,
-        epoch: int,
         now: datetime,
         decide: Decide,
     ) -> _Admitted:
@@ -137,6 +139,7 @@ class BearerTokens:
         if not arn:
             raise InvalidIdentityToken("no rule chooses a role for the token")
         account = read_role_arn(arn).account
+        generations = self._store.hold(trust_names(account))  # before reading: a concurrent change ends them
         with self._store.read_transaction() as records:
             provider = find_provider(records, self._store.partition, account, token.issuer)
             audience_of(token, provider)
@@ -154,7 +157,7 @@ class BearerTokens:
         id = hashlib.sha256(credential.text.encode()).hexdigest()[: 2 * _DIGEST_DIGITS]
         used = Credential("oidc", id, issued=terms)
         principal = session_principal(identity, role, self._store.partition, issued, used)
-        return _Admitted(principal, token, epoch, issued, until)
+        return _Admitted(principal, token, generations, issued, until)
 
 
 def session_name_of(subject: str) -> str:

@@ -5,7 +5,7 @@ and their terms. The role's trust policy decides, with the principal `rolesanywh
 `aws:SourceArn`, and the certificate's attributes as tags. If several roles are possible, the caller must name one.
 
 Sessions are cached by certificate fingerprint, requested role and source address, until the session, the certificate or
-a revocation list expires, or the store's trust changes. Refusals are not cached.
+a revocation list expires, or a change concerns the trust in certificates or in the role. Refusals are not cached.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ from iam_guard.authn.federation.role_session import (
 from iam_guard.authn.presented_credentials import CertificateCredential
 from iam_guard.errors import CacheMiss, InvalidInput, UntrustedCertificate
 from iam_guard.forking import fork_safe_lock
+from iam_guard.model.arn import account_of
 from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import Call
 from iam_guard.model.trust import ROLES_ANYWHERE, CertificateProfile, CertificateTrust, TrustAnchor
 from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.generations import Held, are_current
+from iam_guard.store.invalidation import trust_names
 
 _Key: TypeAlias = tuple[str, str | None, str | None]
 """The certificate's fingerprint, the requested role, the source address (a trust policy may use it)."""
@@ -43,9 +46,10 @@ _Key: TypeAlias = tuple[str, str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class _CachedSession:
-    """A session, the trust it was made with, and its validity."""
+    """A session, the trust it was made with, the generations its admission depends on, and its validity."""
 
     trust: CertificateTrust
+    generations: Held
     principal: Principal
     since: datetime
     until: datetime
@@ -109,9 +113,8 @@ class CertificateSessions:
             session = self._sessions.get(key)
         if session is None or not session.since <= now < session.until:
             return None
-        # INVARIANT: the store returns the same objects until a change invalidates them (`store/invalidation`).
-        is_current = session.trust.anchors is trust.anchors and session.trust.profiles is trust.profiles
-        return session if is_current else None
+        # INVARIANT: the store returns the same object until a change invalidates it (`store/invalidation`).
+        return session if session.trust is trust and are_current(session.generations) else None
 
     def _create(
         self, credential: CertificateCredential, trust: CertificateTrust, now: datetime, call: Call | None
@@ -121,6 +124,9 @@ class CertificateSessions:
         if not choice.profile.is_whole:
             raise UntrustedCertificate("a session policy of the profile no longer exists")
         identity = self._federated_identity(verified, choice)
+        generations = self._store.hold(
+            trust_names(account_of(choice.role))
+        )  # before reading: a concurrent change ends them
         with self._store.read_transaction() as records:
             stored = find_role(records, self._store.partition, choice.role)
         role = admit(identity, choice.role, stored, partial(self._decide, call))
@@ -129,12 +135,12 @@ class CertificateSessions:
         terms = Issued(issued, until, source_identity=identity.source_identity)
         used = Credential("x509", credential.fingerprint, issued=terms)
         principal = session_principal(identity, role, self._store.partition, issued, used)
-        return _CachedSession(trust, principal, issued, until)
+        return _CachedSession(trust, generations, principal, issued, until)
 
     def _trusted_authorities(self, trust: CertificateTrust) -> TrustedAuthorities:
         with self._lock:
             authorities = self._authorities
-        if authorities is None or authorities.record.anchors is not trust.anchors:
+        if authorities is None or authorities.record is not trust:
             authorities = TrustedAuthorities(trust)
             with self._lock:
                 self._authorities = authorities

@@ -7,6 +7,7 @@ from iam_guard.store.schema.core import (
     accounts,
     api_keys,
     attachments,
+    changes,
     control_attachments,
     control_policies,
     identities,

@@ -66,6 +66,18 @@ meta = table(
     CheckConstraint("id = 1", name="single_row"),
 )
 
+# the change feed
+changes = table(
+    "changes",
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    # random, to tell histories apart
+    Column("mark", String(16), nullable=False),
+    # what the change invalidates
+    Column("names", JSON, nullable=False),
+    # milliseconds since 1970
+    Column("time", BigInteger, nullable=False),
+)
+
 accounts = table(
     "accounts",
     Column("id", String(12), primary_key=True),

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from iam_guard.policy.problems import Problems
-from iam_guard.store.engine import bump_epoch, lock_epoch, writing
+from iam_guard.store.change_feed import EVERYTHING, record_change
+from iam_guard.store.engine import lock_epoch, writing
 from iam_guard.store.identifiers import PREFIXES
 from iam_guard.store.schema import accounts, oidc_providers, policies, resources
 from iam_guard.store.seed.apply_certificates import apply_certificates
@@ -58,7 +59,9 @@ def apply_seed(store: SqlStore, seed: Seed, *, prune: bool = False, whole: bool 
         except IntegrityError:
             raise problems.fatal(1, "the seed conflicts with other content of the store") from None
         problems.raise_any()
-        return Changes(tuple(run.lines), bump_epoch(connection) if run.lines else epoch)
+        if run.lines:
+            epoch = record_change(connection, (EVERYTHING,)).after.epoch
+        return Changes(tuple(run.lines), epoch)
 
 
 def _apply(run: Run) -> None:

@@ -1,0 +1,111 @@
+"""The change feed: each transaction that changes the store records its epoch and what it invalidates (rule T-9).
+
+A process reads the feed from the state it knows, and forgets only what the changes since then name (`invalidation`). It
+has to forget everything if the feed does not lead from that state to the present one: rows are missing (the feed is
+trimmed), or the store has another history (a restored backup, a replica that is behind). Each change has a random mark,
+so that an epoch that occurs in both histories is not mistaken for the same state.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from sqlalchemy import BigInteger, Connection, bindparam, func, select
+
+from iam_guard.store.schema import changes, meta
+
+KEPT: Final = 10_000
+"""The number of latest changes that the feed keeps; a process that is further behind forgets everything."""
+_TRIM_EVERY: Final = 256
+CHANNEL: Final = "iam_guard_changes"
+"""PostgreSQL's channel of notifications: one for each transaction that changes a store of the database."""
+EVERYTHING: Final = "*"
+"""The name of all that can be cached."""
+
+DropReason: TypeAlias = Literal["first", "change", "gap", "history"]
+"""Why everything is forgotten: nothing was known before, a change affects everything, rows of the feed are missing, or
+the store has another history than the known state."""
+
+
+class State(NamedTuple):
+    """A state of the store. `mark` is that of the change that led to it; None without a row in the feed."""
+
+    epoch: int
+    mark: str | None = None
+
+
+class Changes(NamedTuple):
+    """What has changed since a known state: the present state, and the names of what is invalid.
+
+    `names` is None if everything is, for `reason`. `committed` is the time of the first of these changes, in seconds
+    since 1970 by the clock of the process that made it; None without changes.
+    """
+
+    state: State
+    names: frozenset[str] | None = frozenset()
+    reason: DropReason | None = None
+    committed: float | None = None
+
+
+_RAISED = meta.update().values(epoch=meta.c.epoch + 1).returning(meta.c.epoch)
+_MARK = select(changes.c.mark).where(changes.c.epoch == bindparam("epoch", type_=BigInteger))
+_NOTIFY = select(func.pg_notify(CHANNEL, ""))
+_SINCE = func.coalesce(bindparam("since", type_=BigInteger), meta.c.epoch)
+_READ = (
+    select(meta.c.epoch.label("present"), changes)
+    .select_from(meta.outerjoin(changes, changes.c.epoch >= _SINCE))
+    .order_by(changes.c.epoch)
+)
+
+
+class Step(NamedTuple):
+    """A change of the store: the states before and after it."""
+
+    before: State
+    after: State
+
+
+def add_row(connection: Connection, epoch: int, names: Collection[str] = (EVERYTHING,)) -> State:
+    """Add the row of an epoch, and return its state."""
+    state = State(epoch, secrets.token_hex(8))
+    values = {"epoch": epoch, "mark": state.mark, "names": sorted(names), "time": time.time_ns() // 1_000_000}
+    connection.execute(changes.insert(), values)
+    return state
+
+
+def record_change(connection: Connection, names: Collection[str]) -> Step:
+    """Raise the epoch and record what the transaction invalidates; every transaction that changes something ends so."""
+    epoch = int(connection.execute(_RAISED).scalar_one())
+    before = State(epoch - 1, connection.execute(_MARK, {"epoch": epoch - 1}).scalar())
+    after = add_row(connection, epoch, names)
+    if epoch % _TRIM_EVERY == 0:
+        connection.execute(changes.delete().where(changes.c.epoch <= epoch - KEPT))
+    if connection.dialect.name == "postgresql":
+        connection.execute(_NOTIFY)
+    return Step(before, after)
+
+
+def read_changes(connection: Connection, since: State | None) -> Changes:
+    """Return the changes since a state, with one statement; None: no state is known."""
+    values = {"since": None if since is None else since.epoch}
+    rows = connection.execute(_READ, values).mappings().all()
+    present = int(rows[0]["present"])
+    marks: dict[int, Any] = {row["epoch"]: row["mark"] for row in rows if row["epoch"] is not None}
+    state = State(present, marks.get(present))
+    if since is None:
+        return Changes(state, None, "first")
+    if state == since:
+        return Changes(since)
+    new = [row for row in rows if row["epoch"] is not None and row["epoch"] > since.epoch]
+    committed = new[0]["time"] / 1000 if new else None
+    if present <= since.epoch or marks.get(since.epoch, since.mark) != since.mark:
+        return Changes(state, None, "history", committed)
+    if since.mark is None or since.epoch not in marks or len(new) != present - since.epoch:
+        return Changes(state, None, "gap", committed)
+    names = frozenset[str]().union(*(row["names"] for row in new))
+    if EVERYTHING in names:
+        return Changes(state, None, "change", committed)
+    return Changes(state, names, committed=committed)

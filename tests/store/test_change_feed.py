@@ -1,0 +1,172 @@
+"""The change feed in both databases: what a process learns from it, and when it has to forget everything (T-9)."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import text
+
+from iam_guard.settings import Settings
+from iam_guard.store import change_feed
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.change_feed import Changes, State
+from iam_guard.store.engine import writing
+from iam_guard.store.open_store import open_database
+from iam_guard.store.schema import accounts, changes, meta
+from iam_guard.store.sql_store import SqlStore
+from tests.audit.pipelines import eventually
+
+Open = Callable[[str], SqlStore]
+
+
+@pytest.fixture
+def change(empty: SqlStore) -> Callable[[str], State]:
+    """Return a function that creates an account in a transaction, and returns the state after it."""
+
+    def create(account_id: str) -> State:
+        with empty.write_transaction() as records:
+            records.insert(accounts, id=account_id, name="new", created=0)
+        assert records.step is not None
+        return records.step.after
+
+    return create
+
+
+def named(*account_ids: str) -> frozenset[str]:
+    return frozenset(name for id in account_ids for name in (f"account:{id}", f"callers:{id}"))
+
+
+def test_changes_since_a_state_are_named(empty: SqlStore, change: Callable[[str], State]) -> None:
+    """Each transaction adds its names; a transaction that changes nothing adds none."""
+    began = empty.changes(None)
+    assert (began.names, began.reason, began.committed) == (None, "first", None)
+    assert empty.changes(began.state) == Changes(began.state)
+    first, second = change("111111111111"), change("222222222222")
+    with empty.write_transaction() as records:
+        assert not records.update(accounts, {"name": "x"}, id="333333333333")
+        records.changed = False
+    assert (first.epoch, second.epoch) == (began.state.epoch + 1, began.state.epoch + 2)
+    found = empty.changes(began.state)
+    assert (found.state, found.names, found.reason) == (second, named("111111111111", "222222222222"), None)
+    assert found.committed == pytest.approx(time.time(), abs=3600)
+    assert empty.changes(first).names == named("222222222222")
+
+
+def test_transaction_knows_the_state_before_it(empty: SqlStore, change: Callable[[str], State]) -> None:
+    """So that a process follows its own change only if it knows all earlier ones."""
+    first = change("111111111111")
+    with empty.write_transaction() as records:
+        records.insert(accounts, id="222222222222", name="new", created=0)
+    assert records.step is not None
+    assert records.step.before == first
+    assert records.step.after == empty.changes(None).state
+
+
+def test_missing_rows_invalidate_everything(empty: SqlStore, change: Callable[[str], State]) -> None:
+    """A version that knows no feed may write to the store as well."""
+    before = change("111111111111")
+    with writing(empty.engine) as connection:
+        connection.execute(meta.update().values(epoch=meta.c.epoch + 1))
+    for _ in range(2):
+        found = empty.changes(before)
+        assert (found.names, found.reason) == (None, "gap")
+    lost = found.state
+    assert lost.mark is None
+    change("222222222222")
+    assert empty.changes(before).reason == empty.changes(lost).reason == "gap"
+
+
+def test_feed_is_trimmed(empty: SqlStore, change: Callable[[str], State], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is further behind forgets everything."""
+    monkeypatch.setattr(change_feed, "KEPT", 3)
+    monkeypatch.setattr(change_feed, "_TRIM_EVERY", 1)
+    states = [change(f"{number:012}") for number in range(6)]
+    with empty.read_transaction() as records:
+        assert [row["epoch"] for row in records.all(changes, order=("epoch",))] == [each.epoch for each in states[3:]]
+    assert [empty.changes(state).reason for state in states] == ["gap"] * 3 + [None] * 3
+
+
+def test_other_history_invalidates_everything(empty: SqlStore, change: Callable[[str], State]) -> None:
+    """A restored backup, or a replica that is behind: before, at and after the known epoch."""
+    first, known = change("111111111111"), change("222222222222")
+    with writing(empty.engine) as connection:
+        connection.execute(changes.delete().where(changes.c.epoch == known.epoch))
+        connection.execute(meta.update().values(epoch=first.epoch))
+    assert empty.changes(known).reason == "history"
+    assert empty.changes(first).names == frozenset()
+    other = change("333333333333")
+    assert other.epoch == known.epoch
+    assert empty.changes(known).reason == "history"
+    change("444444444444")
+    assert empty.changes(known).reason == "history"
+    assert empty.changes(other).names == named("444444444444")
+
+
+@pytest.fixture
+def open_store(settings: Settings) -> Iterator[Open]:
+    stores: list[SqlStore] = []
+
+    def opened(url: str) -> SqlStore:
+        stores.append(open_database(url, settings))
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def listening(postgresql: str, open_store: Open) -> Iterator[CachedStore]:
+    """Return a cache that polls once a day, and is notified."""
+    cached = CachedStore(open_store(postgresql), Settings(epoch_poll=0.01, max_staleness=200_000, store_timeout=20.0))
+    eventually(lambda: cached.epoch() > 0 and cached.feed_usage().is_notified)
+    cached._poll_every = 86_400.0
+    cached.refresh()
+    yield cached
+    cached.close()
+    eventually(lambda: not is_running("iam-guard-changes"))
+
+
+def is_running(name: str) -> bool:
+    return any(thread.name == name for thread in threading.enumerate())
+
+
+def test_notified_process_sees_a_change_without_a_poll(
+    listening: CachedStore, postgresql: str, open_store: Open
+) -> None:
+    assert not listening.account("111111111111").exists
+    with open_store(postgresql).write_transaction() as records:
+        records.insert(accounts, id="111111111111", name="new", created=0)
+    eventually(lambda: listening.account("111111111111").exists)
+    usage = listening.feed_usage()
+    assert usage.followed >= 1
+    assert usage.cleared == {}
+    assert usage.lag is not None
+
+
+def test_listener_connects_again(
+    listening: CachedStore, postgresql: str, open_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its connection was closed by the server, it reads what it has missed."""
+    monkeypatch.setattr("iam_guard.store.change_listener.RETRY_SECONDS", 0.05)
+    store = open_store(postgresql)
+    listeners = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+    kill = f"SELECT pg_terminate_backend(pid) {listeners}"
+    with writing(store.engine) as connection:
+        assert connection.execute(text(kill)).all() == [(True,)]
+    with store.write_transaction() as records:
+        records.insert(accounts, id="111111111111", name="new", created=0)
+    eventually(lambda: listening.account("111111111111").exists)
+    eventually(lambda: listening.feed_usage().is_notified)
+
+
+def test_cache_without_owner_leaves_no_listener(postgresql: str, open_store: Open) -> None:
+    caches = [CachedStore(open_store(postgresql), Settings(epoch_poll=0.01))]
+    eventually(lambda: caches[0].epoch() > 0 and caches[0].feed_usage().is_notified)
+    caches.clear()
+    gc.collect()
+    eventually(lambda: not is_running("iam-guard-changes"))
