@@ -8,8 +8,8 @@ PgBouncer between transactions, none ever arrives.
 
 from __future__ import annotations
 
-import os
 import select
+import socket
 import threading
 import weakref
 from collections.abc import Callable
@@ -33,17 +33,20 @@ class ChangeListener:
     def __init__(self, engine: Engine, wake: Callable[[], object]) -> None:
         self.is_listening = False
         self._engine = engine
-        self._receiver, self._sender = os.pipe()
+        self._receiver, self._sender = socket.socketpair()
         self._is_closed = threading.Event()
         self._wake = weakref.WeakMethod(wake, lambda _: self.close())
-        with suppress(RuntimeError):  # the interpreter ends, or there are too many threads: the owner polls
+        try:
             threading.Thread(target=self._run, name="iam-guard-changes", daemon=True).start()
+        except RuntimeError:  # the interpreter ends, or there are too many threads: the owner polls
+            self._close_sockets()
 
     def close(self) -> None:
         """End the thread."""
         if not self._is_closed.is_set():
             self._is_closed.set()
-            os.write(self._sender, b"!")  # ends the wait
+            with suppress(OSError):  # the thread has ended
+                self._sender.send(b"!")
 
     def _run(self) -> None:
         try:
@@ -53,8 +56,11 @@ class ChangeListener:
                 self.is_listening = False
                 self._is_closed.wait(RETRY_SECONDS)
         finally:
-            os.close(self._receiver)
-            os.close(self._sender)
+            self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        self._receiver.close()
+        self._sender.close()
 
     def _listen(self) -> None:
         """Listen until the connection fails. Raises `StoreUnavailable` or an error of psycopg."""
