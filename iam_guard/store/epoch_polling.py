@@ -70,12 +70,12 @@ class EpochPoller:
         return answered is not None and not answered.is_set() and time.monotonic() - self._started >= seconds
 
     def poll_now(self, seconds: float) -> bool:
-        """Poll in the caller's thread, after a running poll ends; False without an answer or after `seconds`."""
+        """Poll in the caller's thread, after a running poll ends; False without an answer, or when closed."""
         poll = self._poll()
         if poll is None or not self._polling.acquire(timeout=seconds):
             return False
         try:
-            return poll()
+            return not self._is_closed and poll()
         finally:
             self._polling.release()
 
