@@ -16,7 +16,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -44,7 +44,7 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.principal import CredentialKind, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
-from iam_guard.model.usage import AuditUsage, CacheUsage
+from iam_guard.model.usage import AuditUsage, GuardUsage
 
 logger = logging.getLogger("iam_guard.audit")
 
@@ -226,8 +226,8 @@ class Trail:
             call=call,
         )
 
-    def watch(self, usage: Callable[[], Mapping[str, CacheUsage]], staleness: Callable[[], float]) -> None:
-        """Report the guard's cache usage and the age of its data to OpenTelemetry whenever metrics are collected."""
+    def watch(self, usage: Callable[[], GuardUsage], staleness: Callable[[], float]) -> None:
+        """Report the guard's usage and the age of its data to OpenTelemetry whenever metrics are collected."""
         self._telemetry.watch(usage, staleness)
         if self._pipeline is not None:
             reference = weakref.ref(self._pipeline)  # metric callbacks outlive trails

@@ -32,7 +32,7 @@ from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource
-from iam_guard.model.usage import AuditUsage, CacheUsage
+from iam_guard.model.usage import AuditUsage, GuardUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.certificate_trust import RevocationLists
@@ -85,7 +85,7 @@ class Guard:
         self.uses = LastUsedTracker(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
-            lambda: guard.usage() if (guard := this()) else {},
+            lambda: guard.usage() if (guard := this()) else GuardUsage(),
             lambda: guard._store.staleness() if (guard := this()) else float("inf"),
         )
 
@@ -244,9 +244,9 @@ class Guard:
         """Return the state of this process's audit trail; None if it is not in a folder."""
         return self.trail.usage()
 
-    def usage(self) -> dict[str, CacheUsage]:
-        """Return the usage of each cache: entries, maximum, hits and misses since the guard was opened."""
-        return self._store.usage() | self._loader.usage()
+    def usage(self) -> GuardUsage:
+        """Return the usage of each cache, by name, and how this process follows the changes of the store."""
+        return GuardUsage(self._store.usage() | self._loader.usage(), self._store.feed_usage())
 
     @property
     def store(self) -> RecordStore:

@@ -36,6 +36,13 @@ class FeedUsage(NamedTuple):
     is_notified: bool = False
 
 
+class GuardUsage(NamedTuple):
+    """The state of a guard's caches, by name, and how they follow the store."""
+
+    caches: Mapping[str, CacheUsage] = MappingProxyType({})
+    changes: FeedUsage = FeedUsage()
+
+
 SinkState = Literal["waiting", "standby", "shipping", "failing", "stopped", "ended"]
 
 

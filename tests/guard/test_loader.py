@@ -112,10 +112,10 @@ def test_cached_decision_queries_nothing(world: World) -> None:
     """Every further decision is a cache hit."""
     assert world.allows(ADA)
     world.store.calls.clear()
-    before = world.guard.usage()["caller"].hits
+    before = world.guard.usage().caches["caller"].hits
     assert all(world.allows(ADA) for _ in range(5))
     assert world.store.calls == []
-    assert world.guard.usage()["caller"].hits == before + 5
+    assert world.guard.usage().caches["caller"].hits == before + 5
     assert world.guard.decide_from_cache(ADA, "docs:Get", DOCUMENT) is not None
 
 
@@ -130,15 +130,15 @@ def test_cold_principal_costs_one_statement(world: World) -> None:
 def test_callers_with_same_policies_share_an_index(world: World) -> None:
     """Memory per principal stays small if groups and roles define permissions."""
     assert world.allows(ADA)
-    layers = world.guard.usage()["layer"]
+    layers = world.guard.usage().caches["layer"]
     assert world.allows(RITA)
-    after = world.guard.usage()["layer"]
+    after = world.guard.usage().caches["layer"]
     assert (after.entries, after.hits) == (layers.entries, layers.hits + 1)
     first, second = (world.cached.principal(each).identity for each in (ADA, RITA))
     assert first
     assert all(one is other for one, other in zip(first, second, strict=True))
     assert not world.allows(replace(ADA, arn=f"arn:aws:iam::{ACME}:user/zoe"))
-    assert world.guard.usage()["layer"].entries == layers.entries + 1
+    assert world.guard.usage().caches["layer"].entries == layers.entries + 1
 
 
 def test_prepared_policies_end_with_the_epoch(world: World) -> None:

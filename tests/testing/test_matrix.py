@@ -48,9 +48,9 @@ def test_every_cell_is_decided(matrix: AccessMatrix, audit_file: Path) -> None:
 
 def test_matrix_loads_each_principal_once(guard: Guard) -> None:
     """Twenty thousand cells took a minute when each loaded its principal."""
-    before = guard.usage()["caller"].misses
+    before = guard.usage().caches["caller"].misses
     access_matrix(guard, principals=PRINCIPALS, actions=[f"docs:Get{number}" for number in range(20)])
-    assert guard.usage()["caller"].misses - before == len(PRINCIPALS)
+    assert guard.usage().caches["caller"].misses - before == len(PRINCIPALS)
 
 
 def test_actions_default_to_declared_ones(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ masked as in a record. If a span covers several decisions, the last one wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from math import isfinite
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -20,7 +20,7 @@ from iam_guard.audit.record.redaction import mask
 from iam_guard.errors import IamGuardError
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import CredentialKind
-from iam_guard.model.usage import AuditUsage, CacheUsage, SinkUsage
+from iam_guard.model.usage import AuditUsage, GuardUsage, SinkUsage
 
 ACTION = "iam_guard.action"
 OUTCOME = "iam_guard.outcome"
@@ -37,6 +37,7 @@ ERROR_TYPE = "error.type"  # OpenTelemetry's own name
 
 AUDIT_FAILURES = "iam_guard.audit.failures"
 CACHE = "iam_guard.cache.name"
+CLEARED_FOR = "iam_guard.cache.cleared_for"
 
 _BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 """Seconds: a warm decision takes microseconds, one that loads from the store takes milliseconds."""
@@ -139,26 +140,37 @@ class Telemetry:
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
 
-    def watch(self, usage: Callable[[], Mapping[str, CacheUsage]], staleness: Callable[[], float]) -> None:
-        """Register instruments for cache usage and for the age of the last successful poll of the store."""
+    def watch(self, usage: Callable[[], GuardUsage], staleness: Callable[[], float]) -> None:
+        """Register instruments for caches, for following changes, and for the age of the last successful poll."""
+        observed = metrics.Observation
 
         def entries(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            return [metrics.Observation(cache.entries, {CACHE: name}) for name, cache in usage().items()]
+            return [observed(cache.entries, {CACHE: name}) for name, cache in usage().caches.items()]
 
         def requests(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            for name, cache in usage().items():
-                yield metrics.Observation(cache.hits, {CACHE: name, RESULT: "hit"})
-                yield metrics.Observation(cache.misses, {CACHE: name, RESULT: "miss"})
+            for name, cache in usage().caches.items():
+                yield observed(cache.hits, {CACHE: name, RESULT: "hit"})
+                yield observed(cache.misses, {CACHE: name, RESULT: "miss"})
+
+        def dropped(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            return [observed(cache.dropped, {CACHE: name}) for name, cache in usage().caches.items()]
+
+        def cleared(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            return [observed(count, {CLEARED_FOR: reason}) for reason, count in usage().changes.cleared.items()]
+
+        def lag(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            return [observed(seconds)] if (seconds := usage().changes.lag) is not None else []
 
         def age(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            return [metrics.Observation(seconds)] if isfinite(seconds := staleness()) else []
+            return [observed(seconds)] if isfinite(seconds := staleness()) else []
 
-        create_gauge = self._meter.create_observable_gauge
-        create_gauge("iam_guard.cache.entries", [entries], unit="{entry}", description="Entries in a cache")
-        create_gauge("iam_guard.store.staleness", [age], unit="s", description="Time since the store was last reached")
-        self._meter.create_observable_counter(
-            "iam_guard.cache.requests", [requests], unit="{request}", description="Cache lookups, by result"
-        )
+        gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
+        gauge("iam_guard.cache.entries", [entries], unit="{entry}", description="Entries in a cache")
+        gauge("iam_guard.store.staleness", [age], unit="s", description="Time since the store was last reached")
+        gauge("iam_guard.store.lag", [lag], unit="s", description="Time from a change of the store to its arrival here")
+        counter("iam_guard.cache.requests", [requests], unit="{request}", description="Cache lookups, by result")
+        counter("iam_guard.cache.dropped", [dropped], unit="{entry}", description="Entries that a change invalidated")
+        counter("iam_guard.cache.cleared", [cleared], unit="{time}", description="Times that all entries were dropped")
 
     def watch_audit(self, usage: Callable[[], AuditUsage | None]) -> None:
         """Register instruments for the usage of the audit trail; they report nothing once the trail is closed."""

@@ -19,7 +19,7 @@ from iam_guard.audit.record.otel import Telemetry, trace_ids
 from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
-from iam_guard.model.usage import AuditUsage, CacheUsage, SinkUsage
+from iam_guard.model.usage import AuditUsage, CacheUsage, FeedUsage, GuardUsage, SinkUsage
 
 Decide = Callable[..., Decision]
 Metrics = tuple[InMemoryMetricReader, MeterProvider]
@@ -145,12 +145,19 @@ def test_cache_usage_and_staleness_are_observed(metric_reader: Metrics) -> None:
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
     age = inf
-    telemetry.watch(lambda: {"principal": CacheUsage(entries=3, limit=10, hits=7, misses=4)}, lambda: age)
+    caches = {"principal": CacheUsage(entries=3, limit=10, hits=7, misses=4, dropped=5)}
+    usage = GuardUsage(caches, FeedUsage(epoch=9, lag=0.25, followed=8, cleared={"gap": 1}))
+    telemetry.watch(lambda: usage, lambda: age)
     assert [(attributes, point.value) for attributes, point in points(reader, "iam_guard.cache.requests")] == [
         ({"iam_guard.cache.name": "principal", "iam_guard.result": "hit"}, 7),
         ({"iam_guard.cache.name": "principal", "iam_guard.result": "miss"}, 4),
     ]
     assert [point.value for _, point in points(reader, "iam_guard.cache.entries")] == [3]
+    assert [point.value for _, point in points(reader, "iam_guard.cache.dropped")] == [5]
+    assert [(attributes, point.value) for attributes, point in points(reader, "iam_guard.cache.cleared")] == [
+        ({"iam_guard.cache.cleared_for": "gap"}, 1)
+    ]
+    assert [point.value for _, point in points(reader, "iam_guard.store.lag")] == [0.25]
     age = 2.5
     assert [point.value for _, point in points(reader, "iam_guard.store.staleness")] == [2.5]
 
