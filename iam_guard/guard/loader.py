@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from iam_guard.errors import CacheMiss, ConfigurationError, StoreUnavailable
+from iam_guard.errors import CacheMiss, ConfigurationError
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
@@ -145,16 +145,13 @@ class Loader:
         if isinstance(store, CachedStore | CacheOnlyStore):
             for _ in range(_TRIES):
                 state = store.state()
-                loaded = self._load(question, store, state.epoch)
-                if loaded is not None and self._store.is_at(state):
+                loaded, is_current = self._load(question, store, state.epoch)
+                if is_current and self._store.is_at(state):
                     return loaded
             if isinstance(store, CacheOnlyStore):
                 raise CacheMiss
         with self._behind.at_once() as epoch:
-            loaded = self._load(question, self._behind, epoch)
-        if loaded is None:
-            raise StoreUnavailable("the policies change faster than they can be read")
-        return loaded
+            return self._load(question, self._behind, epoch)[0]
 
     def usage(self) -> dict[str, CacheUsage]:
         """Return how the caches of callers and of layers are used; the store's are its own."""
@@ -164,8 +161,8 @@ class Loader:
 
     # --- one state -----------------------------------------------------------------------------------------------
 
-    def _load(self, question: Question, store: DecisionStore, epoch: int) -> LoadedQuestion | None:
-        """Load a question; None if an answer has changed since it was loaded."""
+    def _load(self, question: Question, store: DecisionStore, epoch: int) -> tuple[LoadedQuestion, bool]:
+        """Load a question, and whether all its parts are current."""
         wanted = question.resource
         arn = wanted.arn if wanted.arn != "*" and not is_iam_or_sts(wanted.arn) else None
         caller = self._caller(question.principal, wanted, arn, store)
@@ -174,9 +171,7 @@ class Loader:
         owner = caller.account
         if owner is None or owner_id != owner.id:
             owner = store.account(owner_id) if owner_id else None
-        if not (caller.is_current and _is_current(resource) and _is_current(owner)):
-            return None
-        return LoadedQuestion(
+        loaded = LoadedQuestion(
             question,
             epoch,
             caller.record,
@@ -185,6 +180,7 @@ class Loader:
             wanted.tags or (resource.tags if resource else {}),
             self._authorizer(caller, question, resource, owner),
         )
+        return loaded, caller.is_current and _is_current(resource) and _is_current(owner)
 
     def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: DecisionStore) -> _Caller:
         if store is self._behind:

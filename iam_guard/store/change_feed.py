@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
 from iam_guard.store.schema import changes, meta
 
-KEPT: Final = 10_000
+KEPT: Final = 5_000
 """The number of latest changes that the feed keeps; a process that is further behind forgets everything."""
 _TRIM_EVERY: Final = 256
 CHANNEL: Final = "iam_guard_changes"

@@ -31,7 +31,7 @@ from iam_guard.store.identifiers import PREFIXES
 if TYPE_CHECKING:
     from iam_guard.store.records import Records
 
-MAX_NAMES: Final = 1_000
+MAX_NAMES: Final = 256
 """The number of names from which on a change invalidates an account's callers, or everything, instead."""
 
 UNCACHED_TABLES: Final = frozenset(
