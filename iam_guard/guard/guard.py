@@ -37,7 +37,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.last_used import LastUsedTracker
-from iam_guard.store.protocol import DecisionStore, RecordStore
+from iam_guard.store.protocol import RecordStore, StatedStore
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.sealed_messages import write_message
 
@@ -222,9 +222,8 @@ class Guard:
         For administrators: it shows policies and condition values. Nothing is recorded. When no decision can be made,
         `error` says why.
         """
-        store = self._store.behind
-        store.refresh()
-        decision, _ = self._decide(self._question(principal, action, resource, context, call), store)
+        self._store.behind.refresh()
+        decision, _ = self._decide(self._question(principal, action, resource, context, call), None)
         return replace(cast(Explanation, decision.explain()), stale=False)
 
     def encoded_message(self, decision: Decision) -> str | None:
@@ -284,7 +283,7 @@ class Guard:
         is_described = described is resource or self._resources is None or described.arn == "*"
         return Question(principal, action, described, own_service, context, call, is_described)
 
-    def _decide_and_record(self, question: Question, store: DecisionStore) -> Decision:
+    def _decide_and_record(self, question: Question, store: StatedStore) -> Decision:
         """Decide and record. Raises `CacheMiss` before anything is recorded, if `store` is the cache alone."""
         started = time.perf_counter()
         decision, question = self._decide(question, store)
@@ -296,7 +295,7 @@ class Guard:
         self.trail.record_decision(decision, question.call, started=started, shadow=shadow)
         return decision
 
-    def _decide(self, question: Question, store: DecisionStore) -> tuple[Decision, Question]:
+    def _decide(self, question: Question, store: StatedStore | None) -> tuple[Decision, Question]:
         """Decide a question; return it with its resource as the application's loader describes it."""
         try:
             if not question.is_described and self._resources is not None:

@@ -32,9 +32,16 @@ from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, R
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
-from iam_guard.store.cached_store import CachedStore, CacheOnlyStore
-from iam_guard.store.generations import are_current
-from iam_guard.store.protocol import AccountRecord, DecisionStore, PrincipalRecord, ResourceRecord, StoredPolicy
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.generations import STALE, Held, are_current
+from iam_guard.store.protocol import (
+    AccountRecord,
+    DecisionStore,
+    PrincipalRecord,
+    ResourceRecord,
+    StatedStore,
+    StoredPolicy,
+)
 
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
 _MAX_AUTHORIZERS = 64
@@ -110,17 +117,14 @@ class LoadedQuestion(NamedTuple):
 
 
 class _Caller(NamedTuple):
-    """A caller's part; valid as long as the generations of its record and its account are current."""
+    """A caller's part; valid as long as the generations that it holds, of its record and its account, are current."""
 
     principal: Principal
+    held: Held
     record: PrincipalRecord
     account: AccountRecord | None
     policies: Bundle
     authorizers: dict[tuple[int, int, bool, bool], tuple[AccountRecord | None, StoredPolicy | None, Authorizer]]
-
-    @property
-    def is_current(self) -> bool:
-        return are_current(self.record.generations) and _is_current(self.account)
 
 
 class Loader:
@@ -136,19 +140,20 @@ class Loader:
         self._hits = Counter[str]()
         self._misses = Counter[str]()
 
-    def load(self, question: Question, store: DecisionStore) -> LoadedQuestion:
+    def load(self, question: Question, store: StatedStore | None) -> LoadedQuestion:
         """Load a question at one state of the store; if the store keeps changing meanwhile, in one transaction.
 
-        `store` is the caching store, its cache alone, or the store behind it. Raises `StoreUnavailable`, `PolicyError`
-        for a policy that cannot be parsed, and `CacheMiss` if the cache alone is not enough.
+        `store` is the caching store, its cache alone, or answers of one transaction; None: past every cache. Raises
+        `StoreUnavailable`, `PolicyError` for a policy that cannot be parsed, and `CacheMiss` if the cache alone is not
+        enough.
         """
-        if isinstance(store, CachedStore | CacheOnlyStore):
+        if store is not None:
             for _ in range(_TRIES):
                 state = store.state()
-                loaded, is_current = self._load(question, store, state.epoch)
-                if is_current and self._store.is_at(state):
+                loaded, is_valid = self._load(question, store, state.epoch)
+                if is_valid and store.is_at(state):
                     return loaded
-            if isinstance(store, CacheOnlyStore):
+            if store is self._store.cache_only:
                 raise CacheMiss
         with self._behind.at_once() as epoch:
             return self._load(question, self._behind, epoch)[0]
@@ -162,7 +167,7 @@ class Loader:
     # --- one state -----------------------------------------------------------------------------------------------
 
     def _load(self, question: Question, store: DecisionStore, epoch: int) -> tuple[LoadedQuestion, bool]:
-        """Load a question, and whether all its parts are current."""
+        """Load a question, and whether all its parts were valid when they were returned."""
         wanted = question.resource
         arn = wanted.arn if wanted.arn != "*" and not is_iam_or_sts(wanted.arn) else None
         caller = self._caller(question.principal, wanted, arn, store)
@@ -180,13 +185,14 @@ class Loader:
             wanted.tags or (resource.tags if resource else {}),
             self._authorizer(caller, question, resource, owner),
         )
-        return loaded, caller.is_current and _is_current(resource) and _is_current(owner)
+        is_valid = caller.held is not STALE and (owner is None or owner.generations is not STALE)
+        return loaded, is_valid and (resource is None or resource.generations is not STALE)
 
     def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: DecisionStore) -> _Caller:
         if store is self._behind:
             return self._prepare(principal, store)
         known = self._callers.get(id(principal))
-        if known is not None and known.principal is principal and known.is_current:
+        if known is not None and known.principal is principal and are_current(known.held):
             self._hits["caller"] += 1
             return known
         self._misses["caller"] += 1
@@ -202,7 +208,7 @@ class Loader:
 
     def _prepare(self, principal: Principal, store: DecisionStore) -> _Caller:
         if principal.type not in _STORED:
-            return _Caller(principal, PrincipalRecord(0, exists=True, principal=principal), None, Bundle(), {})
+            return _Caller(principal, (), PrincipalRecord(0, exists=True, principal=principal), None, Bundle(), {})
         record = store.principal(principal)
         account = store.account(principal.account) if principal.account else None
         session = record.principal.session_policies
@@ -212,7 +218,8 @@ class Loader:
             session=None if session is None else Layer(compile_policy(text, _SESSION_POLICY) for text in session),
             scps=self._levels(account.scps) if account else None,
         )
-        return _Caller(principal, record, account, policies, {})
+        held = record.generations + (account.generations if account else ())
+        return _Caller(principal, held if are_current(held) else STALE, record, account, policies, {})
 
     # --- compiled ------------------------------------------------------------------------------------------------
 
@@ -262,10 +269,6 @@ class Loader:
             if known is None:
                 known = self._layers[compiled] = Layer(compiled)
         return known
-
-
-def _is_current(record: AccountRecord | ResourceRecord | None) -> bool:
-    return record is None or are_current(record.generations)
 
 
 def _owner_of(wanted: Resource, principal: Principal) -> str | None:

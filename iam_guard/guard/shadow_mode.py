@@ -18,7 +18,7 @@ from iam_guard.guard.loader import Loader, Question
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.protocol import DecisionStore
+from iam_guard.store.protocol import StatedStore
 
 _MAX_CACHED = 4096
 
@@ -59,7 +59,7 @@ class ShadowMode:
         return self._laid_over is not None and found.epoch != decision.epoch
 
     def _decide(self, decision: Decision, question: Question, cache_only: bool) -> Decision:
-        store: DecisionStore = self._store.cache_only if cache_only else self._store
+        store: StatedStore = self._store.cache_only if cache_only else self._store
         loaded = self._loader.load(question, store)
         if self._laid_over is not None and loaded.epoch != decision.epoch:
             if cache_only:

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.usage import CacheUsage
-from iam_guard.store.generations import Held, are_current
+from iam_guard.store.generations import Held
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, StoredPolicy
 
 ABSENT: Final[Any] = object()
@@ -58,10 +58,11 @@ class CacheRegion:
             if found is None:
                 return ABSENT
         answer, generations = found
-        if not are_current(generations):
-            del answers[key]
-            self.dropped += 1
-            return ABSENT
+        for generation in generations:
+            if not generation.is_current:
+                del answers[key]
+                self.dropped += 1
+                return ABSENT
         answers.move_to_end(key)
         return answer
 

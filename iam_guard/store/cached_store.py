@@ -42,7 +42,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects, names_of
 from iam_guard.store.change_feed import EVERYTHING, Changes, DropReason, State, Step
 from iam_guard.store.epoch_polling import EpochPoller
-from iam_guard.store.generations import ENDED, Generations, Held
+from iam_guard.store.generations import STALE, Generations, Held
 from iam_guard.store.last_used_rows import Use
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.records import Records
@@ -427,7 +427,7 @@ class CachedStore(StoreProxy):
         names = names_of(kind, key, answer)
         with self._lock:
             is_valid = history == self._history and self._is_unchanged(names, epoch)
-            held = self._generations.of(names) if is_valid else (ENDED,)
+            held = self._generations.of(names) if is_valid else STALE
             if isinstance(answer, PrincipalRecord):
                 answer = self._policies.with_shared_policies(answer)
             if isinstance(answer, PrincipalRecord | AccountRecord | ResourceRecord):
@@ -457,6 +457,7 @@ class CacheOnlyStore:
     def __init__(self, cached: CachedStore) -> None:
         read, regions = cached._read_cache, cached._regions
         self.state = cached._cached_state
+        self.is_at = cached.is_at
         self.access_key: Callable[[str], AccessKey | None] = partial(read, regions["access_key"])
         self.api_key: Callable[[str], ApiKey | None] = partial(read, regions["api_key"])
         self.account: Callable[[str], AccountRecord] = partial(read, regions["account"])

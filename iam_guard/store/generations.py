@@ -35,9 +35,10 @@ def are_current(held: Held) -> bool:
     return True
 
 
-ENDED: Final = Generation()
-"""The generation of an answer that is valid in no known state."""
-ENDED.is_current = False
+_ENDED: Final = Generation()
+_ENDED.is_current = False
+STALE: Final[Held] = (_ENDED,)
+"""What an answer holds that is valid in no known state: it changed while it was loaded."""
 
 
 class Generations:

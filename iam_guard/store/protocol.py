@@ -132,6 +132,16 @@ class DecisionStore(Protocol):
     def resource(self, arn: str) -> ResourceRecord: ...
 
 
+class StatedStore(DecisionStore, Protocol):
+    """A store that knows its state: a cache, or answers of one transaction."""
+
+    def state(self) -> State:
+        """Return the state at which what it answers now is valid."""
+
+    def is_at(self, state: State) -> bool:
+        """Return whether that is still the object that `state` returned."""
+
+
 class Store(DecisionStore, Protocol):
     """The narrow protocol; a cache is a Store around a Store."""
 

@@ -27,6 +27,7 @@ from iam_guard.model.request import AccessRequest, Resource
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.change_feed import State
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals, read_principals
 
@@ -108,8 +109,11 @@ class AccessEvaluator:
 
     # --- the store protocol that the loader reads --------------------------------------------------------------------
 
-    def epoch(self) -> int:
-        return self.at
+    def state(self) -> State:
+        return State(self.at)
+
+    def is_at(self, _state: State) -> bool:
+        return True
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         return self._records[principal.arn]

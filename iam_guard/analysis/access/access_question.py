@@ -123,7 +123,7 @@ def outside_principal_answer(
     evaluator: AccessEvaluator, outsider: OutsidePrincipal, question: AccessQuestion
 ) -> AccessAnswer:
     """Return the access of a principal outside the store."""
-    record = replace(outsider.record, epoch=evaluator.epoch())
+    record = replace(outsider.record, epoch=evaluator.at)
     bounds = evaluator.bounds(
         *(record, question.action, question.resource, question.context),
         trust=None if outsider.role is None else outsider.role.trust,
