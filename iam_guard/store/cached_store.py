@@ -40,7 +40,7 @@ from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage, FeedUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects, names_of
-from iam_guard.store.change_feed import EVERYTHING, Changes, DropReason, State, Step
+from iam_guard.store.change_feed import EVERYTHING, ChangesSince, DropReason, State, Step
 from iam_guard.store.epoch_polling import EpochPoller
 from iam_guard.store.generations import STALE, Generations, Held
 from iam_guard.store.last_used_rows import Use
@@ -302,7 +302,7 @@ class CachedStore(StoreProxy):
         self._due = -math.inf
         self._poller.keep_polling()
 
-    def _adopt(self, changes: Changes) -> None:
+    def _adopt(self, changes: ChangesSince) -> None:
         """Drop what changes invalidate, and go to the state that they led to. The caller must hold the lock."""
         if changes.state == self._state:
             return
@@ -338,7 +338,7 @@ class CachedStore(StoreProxy):
             is_next = self._state == step.before
             if is_next:
                 everything = EVERYTHING in names
-                self._adopt(Changes(step.after, None, "change") if everything else Changes(step.after, names))
+                self._adopt(ChangesSince(step.after, None, "change") if everything else ChangesSince(step.after, names))
                 self._last_good = self._clock()
                 if not self.stale:
                     self._due = self._last_good + self._poll_every

@@ -37,7 +37,7 @@ class State(NamedTuple):
     mark: str | None = None
 
 
-class Changes(NamedTuple):
+class ChangesSince(NamedTuple):
     """What has changed since a known state: the present state, and the names of what is invalid.
 
     `names` is None if everything is, for `reason`. `committed` is the time of the first of these changes, in seconds
@@ -88,7 +88,7 @@ def record_change(connection: Connection, names: Collection[str]) -> Step:
     return Step(before, after)
 
 
-def read_changes(connection: Connection, since: State | None) -> Changes:
+def read_changes(connection: Connection, since: State | None) -> ChangesSince:
     """Return the changes since a state, with one statement; None: no state is known."""
     values = {"since": None if since is None else since.epoch}
     rows = connection.execute(_READ, values).mappings().all()
@@ -96,16 +96,16 @@ def read_changes(connection: Connection, since: State | None) -> Changes:
     marks: dict[int, Any] = {row["epoch"]: row["mark"] for row in rows if row["epoch"] is not None}
     state = State(present, marks.get(present))
     if since is None:
-        return Changes(state, None, "first")
+        return ChangesSince(state, None, "first")
     if state == since:
-        return Changes(since)
+        return ChangesSince(since)
     new = [row for row in rows if row["epoch"] is not None and row["epoch"] > since.epoch]
     committed = new[0]["time"] / 1000 if new else None
     if present <= since.epoch or marks.get(since.epoch, since.mark) != since.mark:
-        return Changes(state, None, "history", committed)
+        return ChangesSince(state, None, "history", committed)
     if since.mark is None or since.epoch not in marks or len(new) != present - since.epoch:
-        return Changes(state, None, "gap", committed)
+        return ChangesSince(state, None, "gap", committed)
     names = frozenset[str]().union(*(row["names"] for row in new))
     if EVERYTHING in names:
-        return Changes(state, None, "change", committed)
-    return Changes(state, names, committed=committed)
+        return ChangesSince(state, None, "change", committed)
+    return ChangesSince(state, names, committed=committed)

@@ -17,7 +17,7 @@ from iam_guard.errors import StoreIsReadOnly
 from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal
-from iam_guard.store.change_feed import Changes, State
+from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.identifiers import fold, iam_arn, identity_of_arn
 from iam_guard.store.policy_changes import PolicyChanges
 from iam_guard.store.protocol import (
@@ -115,7 +115,7 @@ class OverlaidStore(StoreProxy):
         if text is not None:
             yield StoredPolicy.of(arn.rpartition("/")[2], PolicyType.IDENTITY, arn, text)
 
-    def changes(self, since: State | None) -> Changes:
+    def changes(self, since: State | None) -> ChangesSince:
         """Return the wrapped store's changes. A changed policy may be attached here only: then all is invalid."""
         found = self.behind.changes(since)
         is_known = found.names is None or not any(name.startswith("policy:") for name in found.names)

@@ -18,7 +18,7 @@ from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
-from iam_guard.store.change_feed import Changes, State
+from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.generations import Held
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.last_used_rows import Use
@@ -191,7 +191,7 @@ class RecordStore(Protocol):
 class SourceStore(Store, RecordStore, Protocol):
     """A store without a cache, which can answer several queries from one snapshot."""
 
-    def changes(self, since: State | None) -> Changes:
+    def changes(self, since: State | None) -> ChangesSince:
         """Return what has changed since a state; None: no state is known."""
 
     def listen(self, wake: Callable[[], object]) -> ChangeListener | None:

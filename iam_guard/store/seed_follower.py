@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.settings import Settings
-from iam_guard.store.change_feed import Changes, State
+from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import derived_id
 from iam_guard.store.migrations import upgrade
@@ -73,7 +73,7 @@ class FollowedSeedStore(SqlStore):
         self._follow(REST_SECONDS)
         return super().epoch()
 
-    def changes(self, since: State | None) -> Changes:
+    def changes(self, since: State | None) -> ChangesSince:
         self._follow(REST_SECONDS)
         return super().changes(since)
 

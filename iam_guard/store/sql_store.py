@@ -24,7 +24,7 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
 from iam_guard.store.certificate_trust import read_trust
-from iam_guard.store.change_feed import Changes, State, read_changes, record_change
+from iam_guard.store.change_feed import ChangesSince, State, read_changes, record_change
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
 from iam_guard.store.engine import acquire_write_lock, reading, reset_in_child, writing
@@ -118,7 +118,7 @@ class SqlStore:
         with self._reading() as connection:
             return int(connection.execute(queries.epoch()).scalar_one())
 
-    def changes(self, since: State | None) -> Changes:
+    def changes(self, since: State | None) -> ChangesSince:
         with self._reading() as connection:
             return read_changes(connection, since)
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.trust import CertificateTrust
-from iam_guard.store.change_feed import Changes, State
+from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.last_used_rows import Use
 from iam_guard.store.protocol import SourceStore
@@ -40,7 +40,7 @@ class StoreProxy:
     def epoch(self) -> int:
         return self.behind.epoch()
 
-    def changes(self, since: State | None) -> Changes:
+    def changes(self, since: State | None) -> ChangesSince:
         return self.behind.changes(since)
 
     def listen(self, _wake: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import KINDS, CachedStore
-from iam_guard.store.change_feed import Changes, State, Step
+from iam_guard.store.change_feed import ChangesSince, State, Step
 from iam_guard.store.generations import are_current
 from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord
 from tests.audit.pipelines import eventually
@@ -47,13 +47,13 @@ class ScriptedStore:
     def epoch(self) -> int:
         return self.now
 
-    def changes(self, since: State | None) -> Changes:
+    def changes(self, since: State | None) -> ChangesSince:
         """Return the names in `named` by epoch; a change without names there invalidates everything."""
         now = self._query("epoch")
         epochs = range(since.epoch + 1, now + 1) if since is not None and since.epoch <= now else ()
         if since is not None and now >= since.epoch and all(epoch in self.named for epoch in epochs):
-            return Changes(State(now), frozenset().union(*(self.named[epoch] for epoch in epochs)))
-        return Changes(State(now), None, "first" if since is None else "change")
+            return ChangesSince(State(now), frozenset().union(*(self.named[epoch] for epoch in epochs)))
+        return ChangesSince(State(now), None, "first" if since is None else "change")
 
     def listen(self, wake: Callable[[], object]) -> None:
         self.wake = wake
@@ -376,8 +376,8 @@ def test_poll_overtaken_by_own_change_is_ignored(cached: CachedStore, inner: Scr
 
 def test_change_drops_what_it_names(cached: CachedStore, inner: ScriptedStore) -> None:
     """All other answers stay, and are valid at the new state."""
-    for each in "123":
-        cached.account(each)
+    for account_id in "123":
+        cached.account(account_id)
     first, state = cached.account("1"), cached.state()
     inner.now, inner.named = 3, {2: {"account:2"}, 3: {"account:3", "resource:x"}}
     inner.take_queries()
@@ -449,7 +449,7 @@ def test_unknown_changes_drop_everything_once(
     cached.account("1")
     held = cached.hold(["trust"])
     inner.now = 7
-    monkeypatch.setattr(inner, "changes", lambda _since: Changes(State(7), None, reason))
+    monkeypatch.setattr(inner, "changes", lambda _since: ChangesSince(State(7), None, reason))
     with caplog.at_level(logging.INFO, "iam_guard.store"):
         cached.refresh()
         cached.refresh()

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from iam_guard.settings import Settings
 from iam_guard.store import change_feed
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.change_feed import Changes, State
+from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.engine import writing
 from iam_guard.store.open_store import open_database
 from iam_guard.store.schema import accounts, changes, meta
@@ -44,7 +44,7 @@ def test_changes_since_a_state_are_named(empty: SqlStore, change: Callable[[str]
     """Each transaction adds its names; a transaction that changes nothing adds none."""
     began = empty.changes(None)
     assert (began.names, began.reason, began.committed) == (None, "first", None)
-    assert empty.changes(began.state) == Changes(began.state)
+    assert empty.changes(began.state) == ChangesSince(began.state)
     first, second = change("111111111111"), change("222222222222")
     with empty.write_transaction() as records:
         assert not records.update(accounts, {"name": "x"}, id="333333333333")
