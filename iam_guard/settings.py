@@ -108,7 +108,8 @@ class Settings:
     """Seconds within which a query to the store returns or fails, including the time to connect. For lists and changes,
     the limit applies to connecting only."""
     epoch_poll: float = 0.5
-    """Seconds between two polls of the store for changes."""
+    """Seconds between two polls of the store for changes by other processes. PostgreSQL also announces changes at once,
+    unless a connection pooler in transaction mode is in between."""
     max_staleness: float = 300.0
     """Seconds for which cached data is used while the store cannot be reached; then every request is denied."""
     shadow_actions: tuple[str, ...] = ("*",)

@@ -24,13 +24,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock, on_fork
@@ -40,9 +39,10 @@ from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage, FeedUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects, names_of
-from iam_guard.store.change_feed import EVERYTHING, ChangesSince, DropReason, State, Step
+from iam_guard.store.change_feed import State, Step
 from iam_guard.store.epoch_polling import EpochPoller
-from iam_guard.store.generations import STALE, Generations, Held
+from iam_guard.store.followed_changes import FollowedChanges
+from iam_guard.store.generations import STALE, Held
 from iam_guard.store.last_used_rows import Use
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.records import Records
@@ -62,17 +62,8 @@ _DECISION = "decision"
 _SHORT_WAIT_DIVISOR = 4
 """A due poll delays callers for the store's timeout divided by this, while the cached answers are still fresh."""
 
-_RECENT: Final = 1_000
-"""The number of latest changes against which answers are checked that were loaded meanwhile."""
-
 K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
-
-_REASONS: Final[dict[DropReason, str]] = {
-    "change": "a change of the store affects everything",
-    "gap": "the store's changes cannot be followed: rows of the feed are missing",
-    "history": "the store has another history: it was restored, or a replica is behind",
-}
 
 
 class CachedStore(StoreProxy):
@@ -88,17 +79,7 @@ class CachedStore(StoreProxy):
         self._poller = EpochPoller(self._poll, every=settings.epoch_poll, in_background=self.is_remote)
         self._regions = {kind: CacheRegion(settings.cache_size) for kind in (*KINDS, _DECISION)}
         self._policies = PolicyObjects(settings.cache_size)
-        self._generations = Generations()
-        self._state: State | None = None
-        """The state at which all cached answers are valid; None before the first poll. INVARIANT: generations end
-        before it is replaced. So what is current is valid at it, as long as this is the same object."""
-        self._recent: deque[tuple[int, frozenset[str]]] = deque(maxlen=_RECENT)
-        self._recent_since = 0
-        """`_recent` has all changes after this epoch: the epoch that each led to, and what it named."""
-        self._history = 0
-        self._lag: float | None = None
-        self._followed = 0
-        self._cleared = Counter[str]()
+        self._changes = FollowedChanges(self._clear)
         self._last_good: float | None = None
         self.begin_in_child()
         on_fork(self)
@@ -125,14 +106,15 @@ class CachedStore(StoreProxy):
         """Return the present state, after a poll if one is due."""
         if self._clock() >= self._due:
             self._follow()
-        if self._state is None:
+        state = self._changes.state
+        if state is None:
             raise StoreUnavailable("the store has not been reached yet")
         self._is_asked = True
-        return self._state
+        return state
 
     def is_at(self, state: State) -> bool:
         """Return whether nothing has changed since `state` returned this object."""
-        return self._state is state
+        return self._changes.state is state
 
     def hold(self, names: Iterable[str]) -> Held:
         """Return the generations of names (`invalidation`), for what is about to be derived from rows of the store.
@@ -140,7 +122,7 @@ class CachedStore(StoreProxy):
         Whatever is read after this call is valid as long as they are current.
         """
         with self._lock:
-            return self._generations.of(names)
+            return self._changes.generations.of(names)
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
         return self._answer("access_key", access_key_id, self.behind.access_key)
@@ -175,15 +157,14 @@ class CachedStore(StoreProxy):
     def _load_decision(self, query: tuple[Principal, tuple[str, ...], str | None]) -> None:
         """Load a decision's records and cache each under its own kind."""
         principal, account_ids, arn = query
-        history = self._history
+        history = self._changes.history
         loaded = self.behind.decision_records(principal, account_ids, arn)
-        answers: list[tuple[str, Hashable, Any]] = [("account", id, loaded.accounts[id]) for id in account_ids]
+        for id in account_ids:
+            self._keep("account", id, loaded.accounts[id], history)
         if loaded.principal is not None:
-            answers.append(("principal", principal, loaded.principal))
-        if arn is not None:
-            answers.append(("resource", arn, loaded.resource))
-        for kind, key, answer in answers:
-            self._keep(kind, key, answer, history, answer.epoch)
+            self._keep("principal", principal, loaded.principal, history)
+        if loaded.resource is not None:
+            self._keep("resource", arn, loaded.resource, history)
 
     def certificate_trust(self) -> CertificateTrust:
         return self._answer("certificate_trust", "", lambda _: self.behind.certificate_trust())
@@ -232,9 +213,7 @@ class CachedStore(StoreProxy):
 
     def feed_usage(self) -> FeedUsage:
         with self._lock:
-            epoch = None if self._state is None else self._state.epoch
-            is_notified = self._listener is not None and self._listener.is_listening
-            return FeedUsage(epoch, self._lag, self._followed, dict(self._cleared), is_notified)
+            return self._changes.usage(is_notified=bool(self._listener and self._listener.is_listening))
 
     def staleness(self) -> float:
         """Return the seconds since the last successful poll; infinite before the first."""
@@ -276,16 +255,16 @@ class CachedStore(StoreProxy):
 
     def _poll(self) -> bool:
         """Read the change feed; return whether the store answered. Called by one thread at a time."""
-        started, known = self._clock(), self._state
+        started, known = self._clock(), self._changes.state
         try:
             changes = self.behind.changes(known)
         except Exception as error:  # noqa: BLE001  any failed poll must start the `max_staleness` limit
             self._fail(str(error) if isinstance(error, StoreUnavailable) else f"unexpected {type(error).__name__}")
             return False
         with self._lock:
-            is_overtaken = self._state is not known  # by a change made through this proxy during the poll
-            if not is_overtaken or self._state is None or changes.state.epoch > self._state.epoch:
-                self._adopt(changes)
+            now = self._changes.state  # which a change made through this proxy during the poll may have overtaken
+            if now is known or now is None or changes.state.epoch > now.epoch:
+                self._changes.follow(changes)
         if self._last_good is not None and self._listener is None and self.is_remote:
             self._listener = self.behind.listen(self._read_feed)  # processes that soon end are spared the connection
         if self.stale:
@@ -302,48 +281,19 @@ class CachedStore(StoreProxy):
         self._due = -math.inf
         self._poller.keep_polling()
 
-    def _adopt(self, changes: ChangesSince) -> None:
-        """Drop what changes invalidate, and go to the state that they led to. The caller must hold the lock."""
-        if changes.state == self._state:
-            return
-        if changes.names is None:
-            self._clear(changes.reason or "change", changes.state.epoch)
-        else:
-            self._generations.end(changes.names)
-            if len(self._recent) == _RECENT:
-                self._recent_since = self._recent[0][0]
-            self._recent.append((changes.state.epoch, changes.names))
-            self._followed += 1
-        if changes.committed is not None:
-            self._lag = max(0.0, time.time() - changes.committed)
-        self._state = changes.state
-
-    def _clear(self, reason: DropReason, epoch: int) -> None:
-        """Drop everything. The caller must hold the lock."""
-        self._generations.end_all()
+    def _clear(self) -> None:
         for region in self._regions.values():
             region.clear()
-        self._recent.clear()
-        self._recent_since = epoch
-        self._history += 1
-        if reason != "first":
-            self._cleared[reason] += 1
-            before = None if self._state is None else self._state.epoch
-            level = logging.INFO if reason == "change" else logging.WARNING
-            logger.log(level, "%s: all cached answers are dropped (epoch %s, now %d)", _REASONS[reason], before, epoch)
 
     def _follow_change(self, step: Step, names: frozenset[str]) -> None:
         """Drop what a change made through this proxy invalidates; with changes of others before it, read the feed."""
         with self._lock:
-            is_next = self._state == step.before
-            if is_next:
-                everything = EVERYTHING in names
-                self._adopt(ChangesSince(step.after, None, "change") if everything else ChangesSince(step.after, names))
+            if self._changes.follow_step(step, names):
                 self._last_good = self._clock()
                 if not self.stale:
                     self._due = self._last_good + self._poll_every
-        if not is_next:
-            self.refresh()
+                return
+        self.refresh()
 
     # --- answering from the cache only ---------------------------------------------------------------------------
 
@@ -361,10 +311,11 @@ class CachedStore(StoreProxy):
     def _cached_state(self) -> State:
         if self._clock() >= self._due:
             self._follow_from_cache()
-        if self._state is None:
+        state = self._changes.state
+        if state is None:
             raise CacheMiss
         self._is_asked = True
-        return self._state
+        return state
 
     def _follow_from_cache(self) -> None:
         """Use the cache while the store fails or is slow to answer. Raises `CacheMiss` if a poll is due."""
@@ -384,7 +335,7 @@ class CachedStore(StoreProxy):
                 region.hits += 1
                 return answer  # type: ignore[no-any-return]
             region.misses += 1
-            name = self._state, kind, key
+            name = self._changes.state, kind, key
             pending = self._pending.get(name)
             leads = pending is None
             if pending is None:
@@ -400,7 +351,7 @@ class CachedStore(StoreProxy):
     def _load(self, pending: Future[Any], name: tuple[State | None, str, Hashable], load: Callable[[], A]) -> None:
         """Query the store, for all threads that wait for the answer."""
         state, kind, key = name
-        history = self._history
+        history = self._changes.history
         try:
             answer: Any = load()
             if kind != _DECISION:
@@ -416,36 +367,24 @@ class CachedStore(StoreProxy):
             self._pending.pop(name, None)
         pending.set_result(answer)
 
-    def _keep(self, kind: str, key: Hashable, answer: Any, history: int, since: int) -> Any:
+    def _keep(self, kind: str, key: Hashable, answer: Any, history: int, since: int = 0) -> Any:
         """Return an answer with its generations, and cache it unless it was changed while it was loaded.
 
         It was loaded at its epoch or, if it has none, at epoch `since` or later.
         """
-        epoch = getattr(answer, "epoch", since)
-        if self._state is not None and epoch > self._state.epoch:
+        epoch, state = getattr(answer, "epoch", since), self._changes.state
+        if state is not None and epoch > state.epoch:
             self._poller.poll_now(self._timeout)  # the changes up to it must be followed first
         names = names_of(kind, key, answer)
         with self._lock:
-            is_valid = history == self._history and self._is_unchanged(names, epoch)
-            held = self._generations.of(names) if is_valid else STALE
+            held = self._changes.hold(names, history=history, since=epoch)
             if isinstance(answer, PrincipalRecord):
                 answer = self._policies.with_shared_policies(answer)
             if isinstance(answer, PrincipalRecord | AccountRecord | ResourceRecord):
                 answer = replace(answer, generations=held)
-            if is_valid:
+            if held is not STALE:
                 self._regions[kind].put(key, answer, held)
         return answer
-
-    def _is_unchanged(self, names: Iterable[str], since: int) -> bool:
-        """Return whether no change since an epoch has named any of these. The caller must hold the lock."""
-        if self._state is None or not self._recent_since <= since <= self._state.epoch:
-            return False
-        for epoch, changed in reversed(self._recent):
-            if epoch <= since:
-                return True
-            if not changed.isdisjoint(names):
-                return False
-        return True
 
 
 class CacheOnlyStore:

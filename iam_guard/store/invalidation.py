@@ -19,17 +19,14 @@ same before and after the change. A change that names more than `MAX_NAMES` inva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from sqlalchemy import Table
 
 from iam_guard.store import schema
 from iam_guard.store.change_feed import EVERYTHING
 from iam_guard.store.identifiers import PREFIXES
-
-if TYPE_CHECKING:
-    from iam_guard.store.records import Records
 
 MAX_NAMES: Final = 256
 """The number of names from which on a change invalidates an account's callers, or everything, instead."""
@@ -45,7 +42,19 @@ UNCACHED_TABLES: Final = frozenset(
 
 Names: TypeAlias = Iterable[str]
 _Row: TypeAlias = Mapping[str, Any]
-_Rule: TypeAlias = "Callable[[Records, _Row], Names]"
+
+
+class _Records(Protocol):
+    """The rows of the transaction (`records.Records`)."""
+
+    def all(self, table: Table, *, columns: Sequence[str] = (), **where: Any) -> Sequence[Any]: ...
+
+    def one(self, table: Table, **where: Any) -> Any: ...
+
+    def count(self, table: Table, **where: Any) -> int: ...
+
+
+_Rule: TypeAlias = Callable[[_Records, _Row], Names]
 
 
 def trust_names(account: str | None) -> tuple[str, ...]:
@@ -69,74 +78,74 @@ class _Change(NamedTuple):
     read: frozenset[str] | None = None
 
 
-def _everything(_records: Records, _row: _Row) -> Names:
+def _everything(_records: _Records, _row: _Row) -> Names:
     return (EVERYTHING,)
 
 
-def _certificates(_records: Records, _row: _Row) -> Names:
+def _certificates(_records: _Records, _row: _Row) -> Names:
     return ("certificates",)
 
 
-def _credential(_records: Records, row: _Row) -> Names:
+def _credential(_records: _Records, row: _Row) -> Names:
     return (f"credential:{row['id']}",)
 
 
-def _resource(_records: Records, row: _Row) -> Names:
+def _resource(_records: _Records, row: _Row) -> Names:
     return (f"resource:{row['arn']}",)
 
 
-def _placed_account(_records: Records, row: _Row) -> Names:
+def _placed_account(_records: _Records, row: _Row) -> Names:
     return (f"account:{row['account']}",)
 
 
-def _new_account(_records: Records, row: _Row) -> Names:
+def _new_account(_records: _Records, row: _Row) -> Names:
     return f"account:{row['id']}", f"callers:{row['id']}"
 
 
-def _trust_of_account(_records: Records, row: _Row) -> Names:
+def _trust_of_account(_records: _Records, row: _Row) -> Names:
     return (f"trust:{row['account']}",)
 
 
-def _member(_records: Records, row: _Row) -> Names:
+def _member(_records: _Records, row: _Row) -> Names:
     return (f"identity:{row['user_id']}",)
 
 
-def _holder(records: Records, row: _Row) -> Names:
+def _holder(records: _Records, row: _Row) -> Names:
     return _users_of(records, row["identity_id"])
 
 
-def _new_identity(_records: Records, row: _Row) -> Names:
+def _new_identity(_records: _Records, row: _Row) -> Names:
     yield f"newcomers:{row['account']}"
     if row["kind"] == "role":
         yield f"trust:{row['account']}"
 
 
-def _identity(records: Records, row: _Row) -> Names:
+def _identity(records: _Records, row: _Row) -> Names:
     """A role's tags and trust policy count for who may assume it."""
     yield from _users_of(records, row["id"])
     if row["kind"] == "role":
         yield f"trust:{row['account']}"
 
 
-def _renamed_identity(records: Records, row: _Row) -> Names:
+def _renamed_identity(records: _Records, row: _Row) -> Names:
     """Resource-based policies, trust policies too, name identities by their present ARNs (P-5)."""
     yield from _identity(records, row)
     yield from (f"newcomers:{row['account']}", "resources", "trust")
 
 
-def _new_policy(_records: Records, row: _Row) -> Names:
+def _new_policy(_records: _Records, row: _Row) -> Names:
     return (f"policy:{row['id']}",)
 
 
-def _policy(records: Records, row: _Row) -> Names:
+def _policy(records: _Records, row: _Row) -> Names:
     return _policy_by_id(records, row["id"])
 
 
-def _version(records: Records, row: _Row) -> Names:
+def _version(records: _Records, row: _Row) -> Names:
     return _policy_by_id(records, row["policy_id"])
 
 
-def _policy_by_id(records: Records, id: str) -> Iterator[str]:
+def _policy_by_id(records: _Records, id: str) -> Iterator[str]:
     """Name all that the policy is attached to, as a policy or as a boundary."""
     yield f"policy:{id}"
     if records.count(schema.certificate_profiles):
@@ -153,20 +162,20 @@ def _policy_by_id(records: Records, id: str) -> Iterator[str]:
         yield f"identity:{row['id']}"
 
 
-def _control_policy(records: Records, row: _Row) -> Names:
+def _control_policy(records: _Records, row: _Row) -> Names:
     for attached in records.all(schema.control_attachments, columns=("target",), policy_id=row["id"]):
         yield from _accounts_below(records, attached["target"])
 
 
-def _control_target(records: Records, row: _Row) -> Names:
+def _control_target(records: _Records, row: _Row) -> Names:
     return _accounts_below(records, row["target"])
 
 
-def _unit(records: Records, row: _Row) -> Names:
+def _unit(records: _Records, row: _Row) -> Names:
     return _accounts_below(records, row["id"])
 
 
-def _users_of(records: Records, id: str) -> Iterator[str]:
+def _users_of(records: _Records, id: str) -> Iterator[str]:
     """Name a user or role, or the members of a group."""
     if not id.startswith(PREFIXES["group"]):
         yield f"identity:{id}"
@@ -178,7 +187,7 @@ def _users_of(records: Records, id: str) -> Iterator[str]:
         yield f"callers:{group['account']}"
 
 
-def _accounts_below(records: Records, target: str) -> Iterator[str]:
+def _accounts_below(records: _Records, target: str) -> Iterator[str]:
     """Name an account, or the accounts in a unit and in the units below it."""
     if target.isdigit():
         yield f"account:{target}"
@@ -255,13 +264,13 @@ class Invalidation:
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def add_insert(self, records: Records, table: Table, values: _Row) -> None:
+    def add_insert(self, records: _Records, table: Table, values: _Row) -> None:
         """Add the names that a new row invalidates."""
         rule = self._rule_of(table)
         if rule is not None and rule.insert is not None:
             self._add(rule.insert(records, values))
 
-    def add_update(self, records: Records, table: Table, values: _Row, where: _Row) -> None:
+    def add_update(self, records: _Records, table: Table, values: _Row, where: _Row) -> None:
         """Add the names that an update of these rows to these values invalidates."""
         rule = self._rule_of(table)
         if rule is None or rule.update is None or (rule.read is not None and rule.read.isdisjoint(values)):
@@ -273,7 +282,7 @@ class Invalidation:
             if moved:
                 self._add(rule.update(records, {**row, **moved}))
 
-    def add_delete(self, records: Records, table: Table, where: _Row) -> None:
+    def add_delete(self, records: _Records, table: Table, where: _Row) -> None:
         """Add the names that the deletion of these rows invalidates."""
         rule = self._rule_of(table)
         if rule is not None and rule.delete is not None:
@@ -287,7 +296,7 @@ class Invalidation:
         return RULES.get(table.name, _UNKNOWN)
 
     @staticmethod
-    def _rows(records: Records, table: Table, rule: _Change, where: _Row) -> Iterable[Any]:
+    def _rows(records: _Records, table: Table, rule: _Change, where: _Row) -> Iterable[Any]:
         """Return the changed rows, without a query if the conditions contain all that the rules read of them."""
         if all(isinstance(where.get(column), str) for column in rule.columns):
             return (where,)

@@ -470,10 +470,10 @@ def test_notification_is_followed_at_once_by_a_cache_in_use(
     eventually(lambda: cached._listener is None and hasattr(inner, "wake"))
     inner.now, inner.named = 2, {2: {"account:2"}, 3: set()}
     inner.wake()
-    assert cached._state == State(2)
+    assert cached._changes.state == State(2)
     inner.now = 3
     inner.wake()
-    assert cached._state == State(2)
+    assert cached._changes.state == State(2)
     with pytest.raises(CacheMiss):
         cached.cache_only.state()
     assert cached.epoch() == 3
