@@ -1,11 +1,10 @@
-"""Load a question: everything that deciding it needs from the store, compiled, of one state (rule T-9).
+"""Load a question: everything from the store that its decision needs, compiled, and valid at one state (rule T-9).
 
 A caller's part (its record, its account, its policies compiled and indexed) is prepared once and cached until a change
-of the store names it; so is the authorizer that joins it with the policies of the owner and the resource. A question is
-of the state at which all its parts are current: the state before they were read, if it still is the present one after.
- Callers with the same
-policies share their index. The caches are keyed by the identity of the `Principal` object, which they keep alive:
-other credentials make another object.
+of the store names it; so is the authorizer that joins it with the policies of the owner and the resource. A loaded
+question has the epoch of the state at which all its parts are current: the state that was read before them, if it is
+still the present one afterwards. Callers with the same policies share their index. The caches are keyed by the identity
+of the `Principal` object, which they keep alive: other credentials make another object.
 """
 
 from __future__ import annotations
@@ -159,7 +158,7 @@ class Loader:
             return self._load(question, self._behind, epoch)[0]
 
     def usage(self) -> dict[str, CacheUsage]:
-        """Return how the caches of callers and of layers are used; the store's are its own."""
+        """Return the usage of the caches of callers and of layers."""
         with self._lock:
             held = {"caller": len(self._callers), "layer": len(self._layers)}
         return {name: CacheUsage(held[name], self._size, self._hits[name], self._misses[name]) for name in held}
@@ -259,7 +258,7 @@ class Loader:
         return None if levels is None else tuple(self._layer(level) for level in levels)
 
     def _layer(self, policies: tuple[StoredPolicy, ...]) -> Layer:
-        """Return the layer of these policies, the same one to all who have the same."""
+        """Return the layer of these policies; callers with the same policies get the same one."""
         if not policies:
             return NO_POLICY
         compiled = tuple(compile_policy(policy.text, policy.ref) for policy in policies)

@@ -24,9 +24,9 @@ class FeedUsage(NamedTuple):
     """How this process follows the changes of the store (`change_feed`).
 
     `epoch` is None before the store was reached. `lag` is the time in seconds from the oldest change of the last batch
-    to its arrival here, by the clocks of both processes. `followed` counts the changes that dropped only what they
-    name, `cleared` those after which everything was dropped, by reason: `change`, `gap` or `history`. `is_notified` is
-    whether the store sends notifications now; without, it is polled only.
+    to its arrival here, by the clocks of both processes. `followed` counts the batches of changes that dropped only
+    what they name, `cleared` those that dropped everything, by reason: `change`, `gap` or `history`. `is_notified` is
+    whether this process listens for notifications, which a pooler may withhold; without them, it polls only.
     """
 
     epoch: int | None = None

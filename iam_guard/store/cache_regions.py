@@ -26,11 +26,10 @@ _NEGATIVE_SHARE: Final = 10
 
 
 class CacheRegion:
-    """Caches the answers of one kind, each with its generations; negative ones are kept apart: any client can provoke
-    them.
+    """Caches the answers of one kind, each with its generations.
 
-    Each part evicts the least recently used answer. (`cachetools` takes half a microsecond for each of the several
-    answers that a request needs.)
+    Negative answers have a separate part, because any client can cause them. Each part evicts the least recently used
+    answer. (`cachetools` takes half a microsecond for each of the several answers that a request needs.)
     """
 
     __slots__ = ("_max_negative", "_max_positive", "_negative", "_positive", "dropped", "hits", "misses")
@@ -49,7 +48,7 @@ class CacheRegion:
         return CacheUsage(len(self._positive) + len(self._negative), limit, self.hits, self.misses, self.dropped)
 
     def get(self, key: Hashable) -> Any:
-        """Return the answer if it is valid now, and mark it as the most recently used; else `ABSENT`."""
+        """Return a cached answer that is still valid, and mark it as the most recently used; else `ABSENT`."""
         answers = self._positive
         found = answers.get(key)
         if found is None:

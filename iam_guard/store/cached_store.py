@@ -1,10 +1,10 @@
 """A proxy around a store that caches its answers and follows the store's changes (rules T-1 to T-5, T-9).
 
 The cache reads the change feed (`change_feed`) on a request when the last poll is `epoch_poll` seconds old, and when
-the store sends a notification (`change_listener`). Each answer is valid until a change names what it depends on; only a
-feed that does not lead from the known state to the present one clears the cache. So all cached answers are those of the
-present state, and an idle guard sends the store no queries. An answer that was loaded before a change that names it is
-returned, but not cached. Concurrent requests for the same answer query the store once.
+the store sends a notification (`change_listener`). Each answer is valid until a change names what it depends on. The
+cache is cleared only if a change names everything, or the feed does not lead from the known state to the present one.
+So all cached answers are valid at the known state, and an idle guard sends no queries. An answer that was loaded before
+a change that names it is returned, but not cached. Concurrent requests for the same answer query the store once.
 
 A store that is down or hangs delays no caller. One poll runs at a time, against a server in a thread (`epoch_polling`):
 
@@ -28,7 +28,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iam_guard.errors import CacheMiss, StoreUnavailable
@@ -38,6 +37,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage, FeedUsage
 from iam_guard.settings import Settings
+from iam_guard.store.cache_only_store import CacheOnlyStore
 from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects, names_of
 from iam_guard.store.change_feed import State, Step
 from iam_guard.store.epoch_polling import EpochPoller
@@ -83,17 +83,17 @@ class CachedStore(StoreProxy):
         self._last_good: float | None = None
         self.begin_in_child()
         on_fork(self)
-        self.cache_only = CacheOnlyStore(self)
+        self.cache_only = CacheOnlyStore(self._cached_state, self.is_at, self._read_cache, self._regions)
         """A view that never blocks: it raises `CacheMiss` instead of querying the store."""
 
     def begin_in_child(self) -> None:
         """Drop the parent's loads and poll state; cached answers are used again after a poll in this process."""
         self._pending: dict[tuple[State | None, str, Hashable], Future[Any]] = {}
         self._due = -math.inf
-        """When the feed is to be polled next; always over while polls fail."""
+        """When the next poll is due; always in the past while polls fail."""
         self._listener: ChangeListener | None = None
         self._is_asked = False
-        """Whether the state was asked for since the last notification."""
+        """Whether the state was requested since the last notification."""
         self.stale = False
         """Whether the last poll failed."""
 
@@ -117,9 +117,9 @@ class CachedStore(StoreProxy):
         return self._changes.state is state
 
     def hold(self, names: Iterable[str]) -> Held:
-        """Return the generations of names (`invalidation`), for what is about to be derived from rows of the store.
+        """Return the generations of names (`invalidation`), before rows of the store are read.
 
-        Whatever is read after this call is valid as long as they are current.
+        What is derived from rows that are read after this call is valid as long as they are current.
         """
         with self._lock:
             return self._changes.generations.of(names)
@@ -202,7 +202,7 @@ class CachedStore(StoreProxy):
     # --- state of the cache --------------------------------------------------------------------------------------
 
     def can_answer_from_cache(self) -> bool:
-        """Return whether a request would be answered without an epoch poll."""
+        """Return whether a request would be answered without a poll."""
         if self._clock() < self._due:
             return True
         return self.stale or (self._is_fresh() and self._poller.is_overdue(self._timeout / _SHORT_WAIT_DIVISOR))
@@ -219,10 +219,10 @@ class CachedStore(StoreProxy):
         """Return the seconds since the last successful poll; infinite before the first."""
         return math.inf if self._last_good is None else max(0.0, self._clock() - self._last_good)
 
-    # --- following the epoch -------------------------------------------------------------------------------------
+    # --- following the changes -----------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        """Poll the epoch if a poll is due; wait only briefly while the cached answers are still fresh."""
+        """Poll the store if a poll is due; wait only briefly while the cached answers are still fresh."""
         if not self.stale and self._clock() >= self._due:
             is_fresh = self._is_fresh()
             is_over = self._poller.wait(self._timeout / _SHORT_WAIT_DIVISOR if is_fresh else self._timeout)
@@ -265,8 +265,9 @@ class CachedStore(StoreProxy):
             now = self._changes.state  # which a change made through this proxy during the poll may have overtaken
             if now is known or now is None or changes.state.epoch > now.epoch:
                 self._changes.follow(changes)
-        if self._last_good is not None and self._listener is None and self.is_remote:
-            self._listener = self.behind.listen(self._read_feed)  # processes that soon end are spared the connection
+        needs_listener = self._listener is None or self._listener.is_replaceable
+        if self.is_remote and self._last_good is not None and needs_listener:
+            self._listener = self.behind.listen(self._read_feed)  # from the second poll: short processes need none
         if self.stale:
             logger.warning("store reachable again")
         self._last_good = started
@@ -286,7 +287,7 @@ class CachedStore(StoreProxy):
             region.clear()
 
     def _follow_change(self, step: Step, names: frozenset[str]) -> None:
-        """Drop what a change made through this proxy invalidates; with changes of others before it, read the feed."""
+        """Invalidate what a change through this proxy names, or read the feed if other changes precede it."""
         with self._lock:
             if self._changes.follow_step(step, names):
                 self._last_good = self._clock()
@@ -298,7 +299,7 @@ class CachedStore(StoreProxy):
     # --- answering from the cache only ---------------------------------------------------------------------------
 
     def _read_cache(self, region: CacheRegion, key: Hashable) -> Any:
-        """Return a cached answer. Raises `CacheMiss` where a query or an epoch poll would be needed."""
+        """Return a cached answer. Raises `CacheMiss` where a query or a poll would be needed."""
         if self._clock() >= self._due:
             self._follow_from_cache()
         with self._lock:
@@ -368,7 +369,7 @@ class CachedStore(StoreProxy):
         pending.set_result(answer)
 
     def _keep(self, kind: str, key: Hashable, answer: Any, history: int, since: int = 0) -> Any:
-        """Return an answer with its generations, and cache it unless it was changed while it was loaded.
+        """Return an answer with its generations, and cache it unless a change since it was loaded names it.
 
         It was loaded at its epoch or, if it has none, at epoch `since` or later.
         """
@@ -385,24 +386,3 @@ class CachedStore(StoreProxy):
             if held is not STALE:
                 self._regions[kind].put(key, answer, held)
         return answer
-
-
-class CacheOnlyStore:
-    """The cached answers of a store, for callers that must not block, such as an event loop.
-
-    Every method raises `CacheMiss`, before anything has happened, where the store would have to be queried.
-    """
-
-    def __init__(self, cached: CachedStore) -> None:
-        read, regions = cached._read_cache, cached._regions
-        self.state = cached._cached_state
-        self.is_at = cached.is_at
-        self.access_key: Callable[[str], AccessKey | None] = partial(read, regions["access_key"])
-        self.api_key: Callable[[str], ApiKey | None] = partial(read, regions["api_key"])
-        self.account: Callable[[str], AccountRecord] = partial(read, regions["account"])
-        self.resource: Callable[[str], ResourceRecord] = partial(read, regions["resource"])
-        self.certificate_trust: Callable[[], CertificateTrust] = partial(read, regions["certificate_trust"], "")
-        self._principal: Callable[[Principal], PrincipalRecord] = partial(read, regions["principal"])
-
-    def principal(self, principal: Principal) -> PrincipalRecord:
-        return self._principal(principal).of(principal)

@@ -1,7 +1,7 @@
 """The change feed: each transaction that changes the store records its epoch and what it invalidates (rule T-9).
 
-A process reads the feed from the state it knows, and forgets only what the changes since then name (`invalidation`). It
-has to forget everything if the feed does not lead from that state to the present one: rows are missing (the feed is
+A process reads the changes since its last known state, and invalidates only what they name (`invalidation`). It must
+invalidate everything if the feed does not lead from that state to the present one: rows are missing (the feed is
 trimmed), or the store has another history (a restored backup, a replica that is behind). Each change has a random mark,
 so that an epoch that occurs in both histories is not mistaken for the same state.
 """
@@ -18,30 +18,30 @@ from sqlalchemy import BigInteger, Connection, bindparam, func, select
 from iam_guard.store.schema import changes, meta
 
 KEPT: Final = 5_000
-"""The number of latest changes that the feed keeps; a process that is further behind forgets everything."""
+"""Number of latest changes that the feed keeps; a process that is further behind invalidates everything."""
 _TRIM_EVERY: Final = 256
 CHANNEL: Final = "iam_guard_changes"
-"""PostgreSQL's channel of notifications: one for each transaction that changes a store of the database."""
+"""PostgreSQL's channel for notifications: each transaction that changes a store of the database sends one."""
 EVERYTHING: Final = "*"
-"""The name of all that can be cached."""
+"""The name of everything that can be cached."""
 
 DropReason: TypeAlias = Literal["first", "change", "gap", "history"]
-"""Why everything is forgotten: nothing was known before, a change affects everything, rows of the feed are missing, or
+"""Why everything is invalid: no state was known before, a change affects everything, rows of the feed are missing, or
 the store has another history than the known state."""
 
 
 class State(NamedTuple):
-    """A state of the store. `mark` is that of the change that led to it; None without a row in the feed."""
+    """A state of the store. `mark` is that of the change that led to it; None if the feed has no row for it."""
 
     epoch: int
     mark: str | None = None
 
 
 class ChangesSince(NamedTuple):
-    """What has changed since a known state: the present state, and the names of what is invalid.
+    """The changes since a known state: the present state, and the names of what they invalidate.
 
-    `names` is None if everything is, for `reason`. `committed` is the time of the first of these changes, in seconds
-    since 1970 by the clock of the process that made it; None without changes.
+    `names` is None if everything is invalid; `reason` is why. `committed` is the time of the first of these changes, in
+    seconds since 1970 by the clock of the process that made it; None without changes.
     """
 
     state: State
@@ -77,7 +77,7 @@ def add_row(connection: Connection, epoch: int, names: Collection[str] = (EVERYT
 
 
 def record_change(connection: Connection, names: Collection[str]) -> Step:
-    """Raise the epoch and record what the transaction invalidates; every transaction that changes something ends so."""
+    """Raise the epoch, and record what the transaction invalidates; called last in each that changes the store."""
     epoch = int(connection.execute(_RAISED).scalar_one())
     before = State(epoch - 1, connection.execute(_MARK, {"epoch": epoch - 1}).scalar())
     after = add_row(connection, epoch, names)
@@ -89,7 +89,7 @@ def record_change(connection: Connection, names: Collection[str]) -> Step:
 
 
 def read_changes(connection: Connection, since: State | None) -> ChangesSince:
-    """Return the changes since a state, with one statement; None: no state is known."""
+    """Return the changes since a state (None: no state is known), with one statement."""
     values = {"since": None if since is None else since.epoch}
     rows = connection.execute(_READ, values).mappings().all()
     present = int(rows[0]["present"])

@@ -1,9 +1,10 @@
-"""Listens for PostgreSQL's notifications of changes, so that a process reads the change feed at once.
+"""Listens for PostgreSQL's notifications of changes, so that a process need not wait for its next poll.
 
-One thread with one connection of its own. It only wakes the owner, which reads the feed; notifications that come within
-`PAUSE_SECONDS` are taken together. A lost notification costs nothing but time, since the owner polls anyway: the thread
-connects again after `RETRY_SECONDS` when the connection fails. Behind a pooler that passes no notifications on, as
-PgBouncer between transactions, none ever arrives.
+A thread with its own connection calls a method of its owner, which reads the change feed; notifications within
+`PAUSE_SECONDS` cause one call. A lost notification only causes a delay, because the owner polls anyway. If the
+connection fails, the thread ends; the owner starts another one when it polls for a request, so that an idle process
+does not connect. A pooler may withhold all notifications, as PgBouncer does in transaction mode: then the owner only
+polls.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,21 +26,24 @@ from iam_guard.store.change_feed import CHANNEL
 from iam_guard.store.engine import lone_connection
 
 PAUSE_SECONDS: Final = 0.02
-RETRY_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 5.0
+"""Seconds after which a listener whose connection failed may be replaced, once its owner polls the store again."""
 
 
 class ChangeListener:
-    """Calls `wake` after notifications, in a thread of its own, as long as the owner of that method exists."""
+    """Calls the method `wake` after notifications, in its own thread, as long as the method's object exists."""
 
     def __init__(self, engine: Engine, wake: Callable[[], object]) -> None:
         self.is_listening = False
+        self._is_running = True
+        self._started = time.monotonic()
         self._engine = engine
         self._receiver, self._sender = socket.socketpair()
         self._is_closed = threading.Event()
         self._wake = weakref.WeakMethod(wake, lambda _: self.close())
         try:
             threading.Thread(target=self._run, name="iam-guard-changes", daemon=True).start()
-        except RuntimeError:  # the interpreter ends, or there are too many threads: the owner polls
+        except RuntimeError:  # the interpreter is shutting down, or there are too many threads
             self._close_sockets()
 
     def close(self) -> None:
@@ -48,14 +53,16 @@ class ChangeListener:
             with suppress(OSError):  # the thread has ended
                 self._sender.send(b"!")
 
+    @property
+    def is_replaceable(self) -> bool:
+        return not self._is_running and time.monotonic() >= self._started + RETRY_SECONDS
+
     def _run(self) -> None:
         try:
-            while not self._is_closed.is_set():
-                with suppress(StoreUnavailable, psycopg.Error):
-                    self._listen()
-                self.is_listening = False
-                self._is_closed.wait(RETRY_SECONDS)
+            with suppress(StoreUnavailable, psycopg.Error):
+                self._listen()
         finally:
+            self.is_listening = self._is_running = False
             self._close_sockets()
 
     def _close_sockets(self) -> None:
@@ -63,12 +70,12 @@ class ChangeListener:
         self._sender.close()
 
     def _listen(self) -> None:
-        """Listen until the connection fails. Raises `StoreUnavailable` or an error of psycopg."""
+        """Listen until the connection fails or `close` is called. Raises `StoreUnavailable` or `psycopg.Error`."""
         with lone_connection(self._engine) as connection:
             connection.autocommit = True
             connection.execute(f"LISTEN {CHANNEL}")
             self.is_listening = True
-            self._call()  # changes before this point were not notified
+            self._call()  # there were no notifications of earlier changes
             poller = select.poll()
             poller.register(connection.fileno(), select.POLLIN)
             poller.register(self._receiver, select.POLLIN)
@@ -84,7 +91,7 @@ class ChangeListener:
 
 
 def _take(connection: psycopg.Connection) -> bool:
-    """Take the notifications that have arrived; return whether there were any."""
+    """Consume the notifications that have arrived; return whether there were any."""
     connection.pgconn.consume_input()
     found = False
     while connection.pgconn.notifies() is not None:

@@ -18,7 +18,7 @@ from iam_guard.store.generations import STALE, Generations, Held
 logger = logging.getLogger("iam_guard.store")
 
 _RECENT: Final = 1_000
-"""The number of latest changes against which answers are checked that were loaded meanwhile."""
+"""Number of latest changes with which a loaded answer is compared before it is cached."""
 _REASONS: Final[dict[DropReason, str]] = {
     "change": "a change of the store affects everything",
     "gap": "the store's changes cannot be followed: rows of the feed are missing",
@@ -55,7 +55,7 @@ class FollowedChanges:
         return FeedUsage(epoch, self._lag, self._followed, dict(self._cleared), is_notified)
 
     def follow(self, changes: ChangesSince) -> None:
-        """Invalidate what changes name, and go to the state that they led to."""
+        """Invalidate what changes name, and move to the state that they led to."""
         if changes.state == self.state:
             return
         if changes.names is None:

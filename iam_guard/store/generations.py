@@ -1,8 +1,8 @@
-"""Generations: objects that tell whether what was derived from the store is still valid.
+"""Generations: objects that record whether what was derived from the store is still valid.
 
-An answer of the store holds the generations of the names that it depends on (`invalidation.names_of`), and so does
-everything derived from it: prepared callers, admitted sessions. A change ends the generations of what it names. So it
-costs time by what has changed, not by what is cached.
+A cached answer has the generations of the names that it depends on (`cache_regions.names_of`), and so has everything
+derived from it: prepared callers, admitted sessions. A change ends the generations of the names that it invalidates. So
+its cost depends on the number of these names, not on the size of the caches.
 
 Not thread-safe: the caller must hold a lock. `is_current` may be read without it.
 """
@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 
 class Generation:
-    """Current until a change names what it stands for."""
+    """The validity of what depends on one name: current until a change invalidates that name."""
 
     __slots__ = ("__weakref__", "is_current")
 
@@ -28,7 +28,7 @@ Held: TypeAlias = tuple[Generation, ...]
 
 
 def are_current(held: Held) -> bool:
-    """Return whether nothing has changed in what these generations stand for; True without any."""
+    """Return whether all of these generations are current; True for none."""
     for generation in held:  # noqa: SIM110  `all` takes three times as long
         if not generation.is_current:
             return False
@@ -38,11 +38,11 @@ def are_current(held: Held) -> bool:
 _ENDED: Final = Generation()
 _ENDED.is_current = False
 STALE: Final[Held] = (_ENDED,)
-"""What an answer holds that is valid in no known state: it changed while it was loaded."""
+"""The generations of an answer that must not be used again: it changed while it was loaded."""
 
 
 class Generations:
-    """The current generations that something holds, by name."""
+    """The current generations by name, each as long as something refers to it."""
 
     def __init__(self) -> None:
         self._current: WeakValueDictionary[str, Generation] = WeakValueDictionary()

@@ -1,10 +1,10 @@
-"""What changes what: which cached answers a change of rows invalidates (rule T-9).
+"""Which cached answers a change of rows invalidates (rule T-9).
 
 A name stands for something that answers depend on:
 
     identity:ID       a user or role, by unique id: its policies, boundary and tags, and those of its groups
     callers:ACCOUNT   all users, roles and root of an account
-    newcomers:ACCOUNT users and roles that did not exist, or not by that ARN
+    newcomers:ACCOUNT users and roles that do not exist, or not with that ARN
     account:ACCOUNT   an account: its organization path, SCPs and RCPs
     resource:ARN      a resource: its owner, tags and policy; `resources`: all of them
     credential:ID     an access key or API key
@@ -13,8 +13,8 @@ A name stands for something that answers depend on:
     policy:ID         a managed policy, by unique id
     *                 everything
 
-`RULES` has a row for each table that answers are read from. INVARIANT: an answer whose names no change names is the
-same before and after the change. A change that names more than `MAX_NAMES` invalidates everything.
+`RULES` has a row for each table that answers are read from; `cache_regions.names_of` returns the names of an answer.
+INVARIANT: an answer stays the same after a change that invalidates none of its names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from iam_guard.store.change_feed import EVERYTHING
 from iam_guard.store.identifiers import PREFIXES
 
 MAX_NAMES: Final = 256
-"""The number of names from which on a change invalidates an account's callers, or everything, instead."""
+"""Maximum names of a change; one with more invalidates all callers of an account, or everything, instead."""
 
 UNCACHED_TABLES: Final = frozenset(
     """
@@ -58,7 +58,7 @@ _Rule: TypeAlias = Callable[[_Records, _Row], Names]
 
 
 def trust_names(account: str | None) -> tuple[str, ...]:
-    """Return what admitting a federated session to a role of the account depends on."""
+    """Return the names that the admission of a federated session to a role of the account depends on."""
     return f"trust:{account}", "trust", f"account:{account}"
 
 
@@ -66,9 +66,9 @@ def trust_names(account: str | None) -> tuple[str, ...]:
 
 
 class _Change(NamedTuple):
-    """How changes of a table's rows invalidate. `columns` of a row are passed to the rules; None: nothing depends.
+    """What changes of a table's rows invalidate. The rules get `columns` of a row; without a rule, nothing is invalid.
 
-    An update that sets only columns outside of `read` invalidates nothing; None: all columns count.
+    An update that sets no column in `read` invalidates nothing. None: all columns are read.
     """
 
     columns: tuple[str, ...]
@@ -121,14 +121,14 @@ def _new_identity(_records: _Records, row: _Row) -> Names:
 
 
 def _identity(records: _Records, row: _Row) -> Names:
-    """A role's tags and trust policy count for who may assume it."""
+    """Name an identity or a group's members; a role's tags and trust policy also affect who can assume it."""
     yield from _users_of(records, row["id"])
     if row["kind"] == "role":
         yield f"trust:{row['account']}"
 
 
 def _renamed_identity(records: _Records, row: _Row) -> Names:
-    """Resource-based policies, trust policies too, name identities by their present ARNs (P-5)."""
+    """Name also what names identities by their present ARNs: resource-based policies and trust policies (P-5)."""
     yield from _identity(records, row)
     yield from (f"newcomers:{row['account']}", "resources", "trust")
 
@@ -146,7 +146,7 @@ def _version(records: _Records, row: _Row) -> Names:
 
 
 def _policy_by_id(records: _Records, id: str) -> Iterator[str]:
-    """Name all that the policy is attached to, as a policy or as a boundary."""
+    """Name everything that the policy is attached to, as a policy or as a boundary."""
     yield f"policy:{id}"
     if records.count(schema.certificate_profiles):
         yield "certificates"
@@ -217,7 +217,7 @@ RULES: Final[Mapping[str, _Change]] = {
     "policies": _Change(
         ("id",), _new_policy, _policy, _policy, frozenset({"id", "account", "path", "name", "default_version"})
     ),
-    # a new version becomes the default by a change of the policy's row
+    # a new version becomes the default when the policy's row changes
     "policy_versions": _Change(("policy_id",), None, _version, _version),
     "access_keys": _Change(("id",), _credential, _credential, _credential),
     "api_keys": _Change(
@@ -229,7 +229,7 @@ RULES: Final[Mapping[str, _Change]] = {
     ),
     "service_credentials": _Change(("id",), _credential, _credential, _credential),
     "resources": _Change(("arn",), _resource, _resource, _resource),
-    # accounts are placed into units by rows of their own
+    # separate rows place accounts into units
     "organizations": _Change(
         ("id",),
         None,
@@ -258,7 +258,7 @@ RULES: Final[Mapping[str, _Change]] = {
 class Invalidation:
     """Collects the names that the changes of one transaction invalidate.
 
-    Its methods are called before the change: the rows that will be changed are still there.
+    Call its methods before the change, while the old rows can be read.
     """
 
     def __init__(self) -> None:
@@ -290,14 +290,14 @@ class Invalidation:
                 self._add(rule.delete(records, row))
 
     def _rule_of(self, table: Table) -> _Change | None:
-        """Return how changes of a table invalidate; None if no answer depends on it, or all are invalid already."""
+        """Return what changes of a table invalidate; None if no answer depends on it, or all are invalid already."""
         if EVERYTHING in self.names or table.name in UNCACHED_TABLES:
             return None
         return RULES.get(table.name, _UNKNOWN)
 
     @staticmethod
     def _rows(records: _Records, table: Table, rule: _Change, where: _Row) -> Iterable[Any]:
-        """Return the changed rows, without a query if the conditions contain all that the rules read of them."""
+        """Return the changed rows, without a query if the conditions contain all columns that the rules need."""
         if all(isinstance(where.get(column), str) for column in rule.columns):
             return (where,)
         return records.all(table, columns=rule.columns, **where)

@@ -48,6 +48,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._process = os.getpid()
+        self.add_notify_handler(_ignore)
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Drive an operation of the connection to its end. Raises `ServerSilent` when that takes too long."""
@@ -63,6 +64,10 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Close the connection, in the process that opened it."""
         if os.getpid() == self._process:
             super().close()
+
+
+def _ignore(_notification: psycopg.Notify) -> None:
+    """Take a notification that a pooler passes to a connection that does not listen; psycopg would collect them."""
 
 
 def _limited(steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:

@@ -195,7 +195,7 @@ class SourceStore(Store, RecordStore, Protocol):
         """Return what has changed since a state; None: no state is known."""
 
     def listen(self, wake: Callable[[], object]) -> ChangeListener | None:
-        """Call a method, in another thread, after each change by any process; None if the store can't notify."""
+        """Call a method in another thread after changes by any process; return None if the store can't notify."""
 
     def at_once(self) -> AbstractContextManager[int]:
         """Answer this thread's queries inside the block from one snapshot, of the epoch that the block gets.

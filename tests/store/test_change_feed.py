@@ -1,4 +1,4 @@
-"""The change feed in both databases: what a process learns from it, and when it has to forget everything (T-9)."""
+"""The change feed in both databases: what a process reads from it, and when everything is invalid (T-9)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_changes_since_a_state_are_named(empty: SqlStore, change: Callable[[str]
 
 
 def test_transaction_knows_the_state_before_it(empty: SqlStore, change: Callable[[str], State]) -> None:
-    """So that a process follows its own change only if it knows all earlier ones."""
+    """So that a process follows its own change only if it has followed all earlier ones."""
     first = change("111111111111")
     with empty.write_transaction() as records:
         records.insert(accounts, id="222222222222", name="new", created=0)
@@ -67,7 +67,7 @@ def test_transaction_knows_the_state_before_it(empty: SqlStore, change: Callable
 
 
 def test_missing_rows_invalidate_everything(empty: SqlStore, change: Callable[[str], State]) -> None:
-    """A version that knows no feed may write to the store as well."""
+    """A version without the feed may write to the store as well."""
     before = change("111111111111")
     with writing(empty.engine) as connection:
         connection.execute(meta.update().values(epoch=meta.c.epoch + 1))
@@ -81,7 +81,7 @@ def test_missing_rows_invalidate_everything(empty: SqlStore, change: Callable[[s
 
 
 def test_feed_is_trimmed(empty: SqlStore, change: Callable[[str], State], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is further behind forgets everything."""
+    """A process that is further behind invalidates everything."""
     monkeypatch.setattr(change_feed, "KEPT", 3)
     monkeypatch.setattr(change_feed, "_TRIM_EVERY", 1)
     states = [change(f"{number:012}") for number in range(6)]
@@ -151,8 +151,10 @@ def test_notified_process_sees_a_change_without_a_poll(
 def test_listener_connects_again(
     listening: CachedStore, postgresql: str, open_store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After its connection was closed by the server, it reads what it has missed."""
+    """When the store is polled, after its connection was closed by the server."""
     monkeypatch.setattr("iam_guard.store.change_listener.RETRY_SECONDS", 0.05)
+    listening._poll_every = 0.05
+    listening.refresh()
     store = open_store(postgresql)
     listeners = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
     kill = f"SELECT pg_terminate_backend(pid) {listeners}"
@@ -161,7 +163,7 @@ def test_listener_connects_again(
     with store.write_transaction() as records:
         records.insert(accounts, id="111111111111", name="new", created=0)
     eventually(lambda: listening.account("111111111111").exists)
-    eventually(lambda: listening.feed_usage().is_notified)
+    eventually(lambda: listening.epoch() > 0 and listening.feed_usage().is_notified)
 
 
 def test_cache_without_owner_leaves_no_listener(postgresql: str, open_store: Open) -> None:

@@ -3,11 +3,11 @@
 The settings' rules or a header choose the role of a token. Then the token is treated as in AssumeRoleWithWebIdentity:
 its provider must be registered in the role's account, and the role must trust it.
 
-INVARIANT: a cached session is used only as long as the decision that admitted it is that of the present state. After a
-change of the role's account that may concern it, the trust policy is evaluated again with the current provider and
-role; the signature is not verified again. A session ends with
-its token or after the role's maximum session duration; then the whole token is verified again. Its issue time is the
-token's, so that revoking a role's sessions (`aws:TokenIssueTime`, S-50) ends it for good.
+INVARIANT: a cached session is used only while the decision that admitted it is valid at the present state. After a
+change in the role's account that may affect the decision, the trust policy is evaluated again with the current provider
+and role; the signature is not verified again. A session ends with its token or after the role's maximum session
+duration; then the whole token is verified again. Its issue time is the token's, so that revoking a role's sessions
+(`aws:TokenIssueTime`, S-50) ends it for good.
 
 Only admitted tokens are cached, by digest, so that unauthenticated clients cannot fill the cache.
 """

@@ -5,7 +5,7 @@ and their terms. The role's trust policy decides, with the principal `rolesanywh
 `aws:SourceArn`, and the certificate's attributes as tags. If several roles are possible, the caller must name one.
 
 Sessions are cached by certificate fingerprint, requested role and source address, until the session, the certificate or
-a revocation list expires, or a change concerns the trust in certificates or in the role. Refusals are not cached.
+a revocation list expires, or a change affects the trust in certificates or the role. Refusals are not cached.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ meta = table(
 changes = table(
     "changes",
     Column("epoch", BigInteger, primary_key=True, autoincrement=False),
-    # random, to tell histories apart
+    # random, to distinguish histories
     Column("mark", String(16), nullable=False),
     # what the change invalidates
     Column("names", JSON, nullable=False),
