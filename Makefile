@@ -59,7 +59,7 @@ dist: $(VENV)/.installed-dev ## Build wheels and source archives into dist/, che
 # Small numbers of generated cases: a mutant that only chance would find is a case that is missing.
 mutants: $(VENV)/.installed-dev ## Change the code in small ways, and list what no test detects; ARGS="policy 5": a fifth of one package
 	$(INSTALL) --group mutation
-	IAM_GUARD_EXPLAINED_CASES=200 $(BIN)/python -m tools.mutants $(ARGS)
+	IAM_GUARD_TEST_EXPLAINED_CASES=200 $(BIN)/python -m tools.mutants $(ARGS)
 
 clean: ## Remove everything that the other targets made, including environments
 	rm -rf .venv .venv-* build dist site mutants

@@ -1,7 +1,7 @@
 """The time of a query of a trail: which actions did a role use in the last 90 days, on compacted data.
 
 A trail of one year, of 1,000 roles and 500 actions. By default it has a million records and the figure for ten million
-is extrapolated, since the time grows with the number of compacted files; `IAM_GUARD_BENCH_RECORDS=10000000` writes a
+is extrapolated, since the time grows with the number of compacted files; `BENCH_RECORDS=10000000` writes a
 trail of that size (a quarter of an hour, 16 GB), and verifies and queries all of it. CPU time of all threads: DuckDB
 uses two for a query, so an idle machine answers in half of it. The peers are an SQLite table of the same columns with
 an index over role and time, and plain Python that searches every line for the role and parses the matching ones.
@@ -26,7 +26,7 @@ from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 
-RECORDS = int(os.environ.get("IAM_GUARD_BENCH_RECORDS", "1000000"))
+RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 TEN_MILLION = 10_000_000
 ROLES, ACTIONS, PORTION, ROUNDS = 1000, 500, 1000, 15
 YEAR = 365 * 86_400

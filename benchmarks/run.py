@@ -40,7 +40,7 @@ BENCHMARKS = {
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
     "pipeline": "microseconds that a request pays for its record in a trail",
-    "questions": "seconds of a question to a compacted trail (`IAM_GUARD_BENCH_RECORDS`: of how many records)",
+    "questions": "seconds of a question to a compacted trail (`BENCH_RECORDS`: of how many records)",
     "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`)",
     "start": "milliseconds of CPU time until a command of `iam-guard` begins",

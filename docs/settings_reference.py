@@ -41,12 +41,15 @@ def settings_page() -> str:
         f"## {title}\n\n" + table(_SETTINGS_HEAD, [_setting_row(items[name], words[name]) for name in names.split()])
         for title, names in SETTING_GROUPS.items()
     ]
+    others = [(f"`{name}`", meaning) for name, meaning in settings.OTHER_VARIABLES.items()]
+    sections.append("## Other variables\n\n" + table(("Variable", "Meaning"), others))
     return page(
         "iam_guard/settings.py",
         "Settings",
         "Set an option as an argument of `open_guard(…)` or as an environment variable. The argument takes precedence "
         "over the variable, and the variable over the default. In a variable, separate the members of a list with "
-        "commas. An unknown argument or an invalid value raises `ConfigurationError`.",
+        "commas. An invalid value raises `ConfigurationError`, and so does an unknown argument or a variable that "
+        "begins with `IAM_GUARD_` and is not listed here.",
         "\n".join(sections),
     )
 

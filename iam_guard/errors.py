@@ -9,9 +9,21 @@ Messages are lower case, without full stop or line break, unless AWS has its own
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 Fault = Literal["sender", "receiver"]
+
+_MAX_NAME = 200
+"""The maximum length of a name for which a similar one is searched; the search takes longer for longer names."""
+
+
+def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the end of a message that suggests the most similar name; empty if none is similar enough."""
+    by_lower_case = {known.lower(): known for known in names}
+    close = get_close_matches(name.lower(), by_lower_case, 1, cutoff) if len(name) <= _MAX_NAME else ()
+    return f", did you mean `{by_lower_case[close[0]]}`?" if close else ""
 
 
 class IamGuardError(Exception):

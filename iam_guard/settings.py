@@ -9,11 +9,12 @@ import ipaddress
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, did_you_mean
 
 PREFIX = "IAM_GUARD_"
 _SOURCE = re.compile(r"(?!authorization|x-api-key|x-amz-security-token)[a-z][a-z0-9-]{1,62}")
@@ -176,10 +177,23 @@ class Settings:
 
 
 RENAMED: Final = {"audit_ring": "audit_queue_size"}
+OTHER_VARIABLES: Final = {
+    "IAM_GUARD_STORE": "The store of the command `iam-guard`, instead of `--store`.",
+    "IAM_GUARD_ROOT_ACCESS_KEY": "The access key of `iam-guard serve`, instead of `--root-access-key`.",
+    "IAM_GUARD_TEST_*": "Reserved for tests.",
+    "IAM_GUARD*_SERVICE_HOST": "Ignored: Kubernetes sets it for a service whose name begins with `iam-guard`.",
+    "IAM_GUARD*_SERVICE_PORT*": "Ignored, as above.",
+    "IAM_GUARD*_PORT": "Ignored, as above.",
+    "IAM_GUARD*_PORT_[0-9]*": "Ignored, as above.",
+}
+"""Environment variables that begin as those of the settings do: name or pattern -> meaning."""
 
 
 def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings. Raises `ConfigurationError` for an unknown name or an invalid value."""
+    """Return the settings. Raises `ConfigurationError` for an unknown name or an invalid value.
+
+    An unknown name may be an argument, or a variable that begins with `IAM_GUARD_` and is not in `OTHER_VARIABLES`.
+    """
     environment = os.environ if environment is None else environment
     for former, current in RENAMED.items():
         for names, place in ((arguments or {}, former), (environment, PREFIX + former.upper())):
@@ -189,15 +203,28 @@ def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, s
     values: dict[str, Any] = dict(arguments or {})
     for name in values:
         if name not in settings:
-            expected = ", ".join(sorted(settings))
-            raise ConfigurationError(f"unknown setting `{name}`, expected one of {expected}", place=name)
-    for name, item in settings.items():
-        text = environment.get(PREFIX + name.upper())
-        if text is not None and name not in values:
-            values[name] = _parse(text, item.type, PREFIX + name.upper())
+            hint = did_you_mean(name, settings) or f", expected one of {', '.join(sorted(settings))}"
+            raise ConfigurationError(f"unknown setting `{name}`{hint}", place=name)
+    variables = {PREFIX + name.upper(): item for name, item in settings.items()}
+    _check_variables(environment, variables)
+    for variable, item in variables.items():
+        text = environment.get(variable)
+        if text is not None and item.name not in values:
+            values[item.name] = _parse(text, item.type, variable)
     for name, value in values.items():
         values[name] = tuple(value) if isinstance(value, list) else value
     return Settings(**values)
+
+
+def _check_variables(environment: Iterable[str], settings: Collection[str]) -> None:
+    """Refuse a misspelt variable, which would leave a default in force."""
+    for name in environment:
+        if not name.startswith(PREFIX) or name in settings:
+            continue
+        if not any(fnmatchcase(name, pattern) for pattern in OTHER_VARIABLES):
+            names = (*settings, *(pattern for pattern in OTHER_VARIABLES if "*" not in pattern))
+            hint = did_you_mean(name, names, 0.85) or f", expected `{PREFIX}` and the name of a setting"
+            raise ConfigurationError(f"unknown environment variable `{name}`{hint}", place=name)
 
 
 def _check_issuer(url: str) -> None:

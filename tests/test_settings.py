@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from click import Context
 
+from iam_guard.cli import main
+from iam_guard.cli.group import COMMANDS
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings, load
 from tests.tables import table
@@ -47,8 +50,49 @@ def test_list_argument_is_accepted() -> None:
 
 def test_unknown_setting_is_refused() -> None:
     """A typing error must not leave a default in force."""
-    with pytest.raises(ConfigurationError, match=r"unknown setting `max_boddy`, expected one of .*max_body"):
+    with pytest.raises(ConfigurationError, match=r"unknown setting `max_boddy`, did you mean `max_body`\?"):
         load({"max_boddy": 1}, {})
+    with pytest.raises(ConfigurationError, match=r"unknown setting `colour`, expected one of .*max_body"):
+        load({"colour": 1}, {})
+
+
+@table(
+    ("variable", "hint"),
+    [
+        ("IAM_GUARD_EPOCH_POL", "did you mean `IAM_GUARD_EPOCH_POLL`?"),
+        ("IAM_GUARD_AUDT", "did you mean `IAM_GUARD_AUDIT`?"),
+        ("IAM_GUARD_Region", "did you mean `IAM_GUARD_REGION`?"),
+        ("IAM_GUARD_STOER", "did you mean `IAM_GUARD_STORE`?"),
+        ("IAM_GUARD_ROOT_ACCES_KEY", "did you mean `IAM_GUARD_ROOT_ACCESS_KEY`?"),
+        ("IAM_GUARD_XYLOPHONE_QUARTZ", "expected `IAM_GUARD_` and the name of a setting"),
+        ("IAM_GUARD_", "expected `IAM_GUARD_` and the name of a setting"),
+    ],
+)
+def test_unknown_variable_is_refused(variable: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load({}, {variable: "3"})
+    assert f"unknown environment variable `{variable}`, {hint}" in str(refused.value)
+
+
+def test_other_variables_are_accepted() -> None:
+    """Those of the commands, of tests, of other programs, and of Kubernetes for a service named `iam-guard`."""
+    kubernetes = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8750_TCP_ADDR", "API_PORT"]
+    names = ["STORE", "ROOT_ACCESS_KEY", "TEST_POSTGRES", *kubernetes]
+    environment = {f"IAM_GUARD_{name}": "x" for name in names} | {"_IAM_GUARD_COMPLETE": "x", "IAM_GUARDIAN": "x"}
+    assert load({}, environment) == Settings()
+
+
+def test_variables_of_commands_are_accepted() -> None:
+    """Each option's variable is in the one table."""
+    variables = {
+        str(option.envvar)
+        for name in COMMANDS
+        if (command := main.get_command(Context(main), name)) is not None
+        for option in command.params
+        if option.envvar
+    }
+    assert variables == {"IAM_GUARD_STORE", "IAM_GUARD_ROOT_ACCESS_KEY"}
+    assert load({}, dict.fromkeys(variables, "x")) == Settings()
 
 
 NUMBERS = [

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
-from iam_guard.errors import PolicyError
+from iam_guard.errors import PolicyError, did_you_mean
 from iam_guard.model.decision import PolicyType
 
 PolicyVersion: TypeAlias = Literal["2008-10-17", "2012-10-17"]
@@ -158,9 +157,6 @@ _OPERATOR_NAMES = MappingProxyType(
 )
 
 
-_MAX_TYPO_LENGTH = max(map(len, _OPERATOR_NAMES)) + 2
-
-
 def split_operator(name: str) -> OperatorName:
     """Split an operator name; raise `PolicyError` for an unknown one. Names are case-sensitive (rule G-66)."""
     operator = _OPERATOR_NAMES.get(name)
@@ -168,18 +164,8 @@ def split_operator(name: str) -> OperatorName:
         return operator
     if name in {f"{prefix}Null{IF_EXISTS}" for prefix in ("", *(f"{each}:" for each in SET_PREFIXES))}:
         raise PolicyError(f"the operator `Null` does not take `{IF_EXISTS}`", finding="NULL_WITH_IF_EXISTS")  # C-30
-    nearest = _nearest_operator(name)
-    hint = "" if nearest is None else f", did you mean {quoted(nearest)}?"
+    hint = did_you_mean(name, _OPERATOR_NAMES, 0.8)
     raise PolicyError(f"unknown condition operator {quoted(name)}{hint}", finding="INVALID_CONDITION_OPERATOR")  # G-66
-
-
-def _nearest_operator(name: str) -> str | None:
-    """Return the operator that a misspelled name is closest to; None for a name too long to be a typo."""
-    if len(name) > _MAX_TYPO_LENGTH:
-        return None
-    by_lower_case = {operator.lower(): operator for operator in _OPERATOR_NAMES}
-    nearest = get_close_matches(name.lower(), by_lower_case, 1, 0.8)
-    return by_lower_case[nearest[0]] if nearest else None
 
 
 def quoted(text: str) -> str:

@@ -209,8 +209,8 @@ def test_every_problem_of_seed_is_printed(run: Run, tmp_path: Path) -> None:
     refused = run("apply", "bad.yaml")
     assert refused.exit_code == 2
     assert [line.split(": ")[:3] for line in refused.stderr.splitlines()] == [
-        ["iam-guard", "bad.yaml:7", "unknown key `tag`, did you mean `tags`"],
-        ["iam-guard", "bad.yaml:8", "unknown key `nmae`, did you mean `name`"],
+        ["iam-guard", "bad.yaml:7", "unknown key `tag`, did you mean `tags`?"],
+        ["iam-guard", "bad.yaml:8", "unknown key `nmae`, did you mean `name`?"],
         ["iam-guard", "bad.yaml:8", "expected the key `name` in a user"],
     ]
 

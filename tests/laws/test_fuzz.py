@@ -1,7 +1,7 @@
 """Any input returns a result or raises an error of `iam_guard`: documents, requests, cases, YAML, the builder.
 
 Each law draws nearly valid input, because plainly invalid input is refused early. The examples are the same on each
-run; `IAM_GUARD_FUZZ=20` runs twenty times as many, and different ones each time.
+run; `IAM_GUARD_TEST_FUZZ=20` runs twenty times as many, and different ones each time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tests.policy.findings import check
 from tests.policy.strategies import documents, json_values
 from tests.tables import table
 
-TIMES = int(os.environ.get("IAM_GUARD_FUZZ", "1"))
+TIMES = int(os.environ.get("IAM_GUARD_TEST_FUZZ", "1"))
 
 
 def fuzz(examples: int) -> settings:

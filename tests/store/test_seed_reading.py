@@ -118,7 +118,7 @@ def test_invalid_seed_is_reported_with_its_line(text: str, line: int, words: str
 def test_message_has_first_problem_and_number_of_others() -> None:
     """The error contains all problems in the order of the file."""
     error = refused("version: 1\nacounts: []\naccounts:\n  - id: 1\n    user: []\n")
-    assert str(error) == "iam.yaml:2: unknown key `acounts`, did you mean `accounts` (and 2 more)"
+    assert str(error) == "iam.yaml:2: unknown key `acounts`, did you mean `accounts`? (and 2 more)"
     assert [problem.split(": ")[0] for problem in error.problems] == ["iam.yaml:2", "iam.yaml:4", "iam.yaml:5"]
 
 

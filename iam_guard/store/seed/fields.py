@@ -7,12 +7,12 @@ defined in `seed_reader`.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from iam_guard.errors import did_you_mean
 from iam_guard.model.arn import is_account_id
 from iam_guard.policy.problems import Problems
 from iam_guard.policy.yaml_tree import ListNode, MapNode, Node, Scalar
@@ -226,9 +226,8 @@ def described(node: Node) -> str:
 
 
 def _unknown(key: str, keys: Collection[str]) -> str:
-    nearest = difflib.get_close_matches(key.lower(), keys, n=1, cutoff=0.6)
-    hint = f"did you mean `{nearest[0]}`" if nearest else f"known are {', '.join(f'`{name}`' for name in keys)}"
-    return f"unknown key `{key[:200]}`, {hint}"
+    hint = did_you_mean(key, keys) or f", known are {', '.join(f'`{name}`' for name in keys)}"
+    return f"unknown key `{key[:200]}`{hint}"
 
 
 def _tag_error(key: str, value: str) -> str | None:

@@ -1,6 +1,6 @@
 """Recovery: the shard of a killed process is continued, and no acknowledged record is lost.
 
-`IAM_GUARD_KILLS` is the number of kills (default 20).
+`IAM_GUARD_TEST_KILLS` is the number of kills (default 20).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from iam_guard.audit.writer.shard_files import lock_shard
 from tests.audit.trails import KEY, RING, last_segment, lines_of, only_shard, record, verdicts, writer_in, written
 
 ROOT = Path(__file__).resolve().parents[3]
-KILLS = int(os.environ.get("IAM_GUARD_KILLS", "20"))
+KILLS = int(os.environ.get("IAM_GUARD_TEST_KILLS", "20"))
 GAP, UNSIGNED_TAIL, TRUNCATED_TAIL = Verdict.GAP, Verdict.UNSIGNED_TAIL, Verdict.TRUNCATED_TAIL
 
 WRITER = """
