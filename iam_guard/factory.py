@@ -31,6 +31,7 @@ def open_guard(
     services: Iterable[Service] = (),
     resources: ResourceLoader | None = None,
     shadow: str | os.PathLike[str] | None = None,
+    create: bool = False,
     **settings: Any,
 ) -> Guard:
     """Open a guard on a database URL, or on a seed file (`iam.yaml`: in memory, following the file's edits).
@@ -41,13 +42,15 @@ def open_guard(
     `shadow` is a candidate: a second store, or a change file on top of the first. Each request is also decided with it
     and the audit record reports a different outcome; the response does not change (`iam_guard.guard.shadow_mode`).
 
+    `create` creates a missing database, as `iam-guard init` does; one in memory (`sqlite://`) is always created.
+
     `settings` are those of `iam_guard.settings.Settings`; the defaults are environment variables `IAM_GUARD_…`.
-    Raises `ConfigurationError` for an invalid setting, `SeedError` for an invalid seed file, `StoreUnavailable` if the
-    database cannot be reached.
+    Raises `ConfigurationError` for an invalid setting and for a missing store, `SeedError` for an invalid seed file,
+    `StoreUnavailable` if the database cannot be reached.
     """
     loaded, location, services = load(settings), os.fspath(store), _checked(services)
     with ExitStack() as cleanup:
-        opened = open_store(location, loaded)
+        opened = open_store(location, loaded, create=create)
         cleanup.callback(opened.close)
         candidate = None if shadow is None else open_candidate(os.fspath(shadow), opened, loaded)
         if candidate is not None:

@@ -60,7 +60,7 @@ def who(
     Exit code 1 if no principal can.
     """
     settings = load()
-    with progress("searching"), closing(open_store(store, settings, create=False)) as opened:
+    with progress("searching"), closing(open_store(store, settings)) as opened:
         found = who_can(
             *(opened, action, resource),
             context=_context(context),
@@ -102,7 +102,7 @@ def what(
     Exit code 1 if it can do nothing.
     """
     settings, references = load(), known_references(app, reference_files)
-    with progress("searching"), closing(open_store(store, settings, create=False)) as opened:
+    with progress("searching"), closing(open_store(store, settings)) as opened:
         found = what_can(
             *(opened, principal),
             resource=resource,

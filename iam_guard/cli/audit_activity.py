@@ -130,7 +130,7 @@ def _catalogues(app: str | None) -> list[Any]:
 
 def _unused(activity: Activity, against: str, templates: ArnTemplates) -> UnusedAccess:
     own = import_module("iam_guard.api.protocol.dispatch").own_actions()
-    with closing(open_store(against, load(), create=False)) as opened:
+    with closing(open_store(against, load())) as opened:
         return unused_access(activity, attached_policies_of(activity, opened), {*templates.actions, *own})
 
 
@@ -223,7 +223,7 @@ def feed(
     start: Start = begin or "earliest"
     total = FeedResult()
     with (
-        closing(open_database(store, load(), create=False)) as opened,
+        closing(open_database(store, load())) as opened,
         suppress(KeyboardInterrupt),
         AuditReader(folder, ring=ring).subscribe(group, start, follow=False) as subscription,
         progress("reading", is_quiet=follow),

@@ -55,7 +55,7 @@ def replay(
     ring = keys_for(files, keys, store, no_verify=no_verify)
     broken: list[str] = []
     with ExitStack() as opened:
-        present = opened.enter_context(closing(open_store(store, settings, create=False)))
+        present = opened.enter_context(closing(open_store(store, settings)))
         changed = None if change is None else opened.enter_context(closing(_changed(change, present, settings)))
         result = compare_decisions(
             opened.enter_context(records_of(files, ring, broken)),

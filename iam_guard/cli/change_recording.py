@@ -44,7 +44,7 @@ def recorded_store(store: str) -> Iterator[tuple[SourceStore, ChangeRecorder]]:
     settings = load()
     with (
         recording_changes(store, settings) as change_recorder,
-        closing(open_store(store, settings, create=False)) as opened,
+        closing(open_store(store, settings)) as opened,
     ):
         yield opened, change_recorder
 

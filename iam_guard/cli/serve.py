@@ -79,7 +79,10 @@ def serve(
     services: tuple[str, ...],
     allow_reset: bool,
 ) -> None:
-    """Serve the AWS-compatible API, IAM and STS, on one endpoint."""
+    """Serve the AWS-compatible API, IAM and STS, on one endpoint.
+
+    Creates a missing store if it gets a seed or an account.
+    """
     root_key = None if root_access_key is None else _root_key(root_access_key, account)
     declared = [Service(prefix) for prefix in services]
     if allow_reset and (is_seed_file(store) or not is_in_memory(store)):
@@ -88,7 +91,8 @@ def serve(
         raise ConfigurationError("a store that follows a seed file can only be changed through the file", place="store")
     with _bound(host, port) as listener:
         settings = _with_issuer(load(), listener)
-        opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
+        is_filled = seed is not None or root_key is not None
+        opened = init_store(store, settings) if is_filled else open_store(store, settings)
         guard = guard_on(opened, settings, services=declared, database=store_file(store))
         api, snapshot = aws_api(guard), None
         try:

@@ -48,7 +48,7 @@ def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
     with progress("applying", is_quiet=is_quiet), recording_changes(store, settings) as change_recorder:
         change_recorder.prepare()
         seed = load_seed(file, partition=settings.partition)
-        with closing(open_database(store, settings)) as opened:
+        with closing(open_database(store, settings, create=True)) as opened:
             changes = apply_seed(opened, seed, prune=prune)
         if changes:
             change_recorder.record(seed_applied(changes, file, prune=prune))

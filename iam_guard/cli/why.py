@@ -101,7 +101,7 @@ def _records(source: Path, id: str, ring: KeyRing | None) -> tuple[list[Record],
 
 def _replay_all(records: Sequence[Record], store: str, settings: Settings) -> list[Replayed]:
     try:
-        opened = open_store(store, settings, create=False)
+        opened = open_store(store, settings)
     except IamGuardError as error:
         return [Replayed(problem=str(error))] * len(records)
     with closing(opened):

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
-from iam_guard.store.engine import closed_on_error, make_engine, reading
+from iam_guard.store.engine import closed_on_error, make_engine, read_url, reading
 from iam_guard.store.location import database_file, is_in_memory, is_seed_file
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.sealing import create_key_file, default_key_file, load_sealer
@@ -24,11 +24,11 @@ from iam_guard.store.sql_store import SqlStore
 from iam_guard.store.time_limits import BUSY_SECONDS, within
 
 
-def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> SourceStore:
+def open_store(url_or_path: str, settings: Settings, *, create: bool = False) -> SourceStore:
     """Open a store: `*.yaml`, `*.yml`, `*.json` is a seed file to follow, everything else a database URL.
 
-    `create` creates a missing SQLite file and its sealing key; databases on a server are created with `init_store`.
-    Raises `ConfigurationError` for a store that is not ready, `SeedError`, `StoreUnavailable`.
+    `create` creates a missing database as `init_store` does; a store in memory always is. Raises `ConfigurationError`
+    for a store that is not ready, `SeedError`, `StoreUnavailable`.
     """
     if is_seed_file(url_or_path):
         followed: SourceStore = import_module("iam_guard.store.seed_follower").FollowedSeedStore(url_or_path, settings)
@@ -46,32 +46,53 @@ def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -
         if change_files.is_change_file(url_or_path):
             candidate: SourceStore = change_files.open_overlay(present, url_or_path)
             return candidate
-    return open_store(url_or_path, settings, create=False)
+    return open_store(url_or_path, settings)
 
 
-def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlStore:
+def open_database(url: str, settings: Settings, *, create: bool = False) -> SqlStore:
     """Open a database. Raises `ConfigurationError` if it is missing or has another schema, `StoreUnavailable`."""
-    path = database_file(url)
-    if is_in_memory(url) or (create and path is not None and _is_new(path)):
+    opened = None if is_in_memory(url) else _existing_store(url, settings)
+    if opened is not None:
+        return opened
+    if create or is_in_memory(url):
         return init_store(url, settings)
-    if path is not None and not _exists(path):
-        raise ConfigurationError(f"expected a store at `{path}`, got none: run `iam-guard init`", place="store")
+    path = database_file(url)
+    name, option = f"the database `{read_url(url).database}`", ""  # not the URL, which may contain a password
+    if path is not None:
+        name, option = f"`{path.absolute()}`", f" --store {url}"
+    remedy = f"run `iam-guard init{option}` to create it, or pass `create=True` in Python"
+    raise ConfigurationError(f"expected a store in {name}, got none: {remedy}", place="store")
+
+
+def _existing_store(url: str, settings: Settings) -> SqlStore | None:
+    """Open a database; None if there is no file, or none of our tables."""
+    path = database_file(url)
+    if path is not None and _is_new(path):
+        return None
     sealer = load_sealer(settings, url)
     engine = _connected_engine(url, settings)
     with closed_on_error(engine):
-        if not migrations.is_current(engine):
+        if migrations.is_current(engine):
+            return SqlStore(engine, sealer, partition=settings.partition)
+        if migrations.has_store(engine):
             raise ConfigurationError("expected a store with the current schema: run `iam-guard init`", place="store")
-    return SqlStore(engine, sealer, partition=settings.partition)
+    engine.dispose()
+    return None
 
 
 def check_store(url: str, settings: Settings) -> None:
-    """Check that a store can be opened and written to, without creating anything. Raises as `open_database` does."""
+    """Check that a store can be opened and written to, or created, without creating anything.
+
+    Raises as `open_database` does.
+    """
     path = database_file(url)
     if path is None or not _is_new(path):
-        with closing(open_database(url, settings)) as store:
-            store.epoch()
-            with store.write_transaction():
-                pass  # raises for a read-only store, at its lock
+        opened = _existing_store(url, settings)
+        if opened is not None:
+            with closing(opened):
+                opened.epoch()
+                with opened.write_transaction():
+                    pass  # raises for a read-only store, at its lock
         return
     key_file = default_key_file(url)
     if settings.sealing_keys or settings.sealing_key_file or (key_file is not None and _exists(key_file)):

@@ -117,6 +117,15 @@ def test_first_account_is_created_once(serve: Serve, tmp_path: Path) -> None:
         second.client(("AKIAOTHER", "other")).get_user()
 
 
+def test_missing_store_is_served_only_with_an_account(serve: Serve, tmp_path: Path) -> None:
+    """A misspelt file would be an empty store, which rejects every credential."""
+    served = serve("--store", f"sqlite:///{tmp_path}/typo.db")
+    _, errors = served.process.communicate(timeout=300)
+    assert served.process.returncode == 2
+    assert f"expected a store in `{tmp_path}/typo.db`, got none: run `iam-guard init --store" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_root_key_comes_from_environment(serve: Serve) -> None:
     """So that other users of the machine can't read it in the process list."""
     served = serve("--store", "sqlite://", environment={"IAM_GUARD_ROOT_ACCESS_KEY": ":".join(KEY)})

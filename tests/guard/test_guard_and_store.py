@@ -260,7 +260,7 @@ def test_http_allow_that_cannot_be_recorded_is_503(guard: Guard, sign: Sign) -> 
 def test_last_used_is_written_on_close(tmp_path: Path) -> None:
     """R-34: if not before; the epoch does not change."""
     settings = Settings(sealing_keys=("dGhlIHRlc3RzIG9mIHRoZSBzdG9yZSBzZWFsIGl0IDs=",))
-    store = open_database(f"sqlite:///{tmp_path}/iam-guard.db", settings)
+    store = open_database(f"sqlite:///{tmp_path}/iam-guard.db", settings, create=True)
     apply_seed(store, load_seed_text(seed("docs:Get")))
     guard = guard_on(store, settings)
     before = store.epoch()

@@ -218,7 +218,7 @@ def test_audit_file_is_still_a_file(tmp_path: Path) -> None:
 def test_key_next_to_the_store_is_found(tmp_path: Path) -> None:
     """As `iam-guard init` creates it."""
     create_signing_key_file(tmp_path / "iam-guard.db.audit-key")
-    guard = open_guard(f"sqlite:///{tmp_path}/iam-guard.db", audit=f"{tmp_path}/trail/")
+    guard = open_guard(f"sqlite:///{tmp_path}/iam-guard.db", create=True, audit=f"{tmp_path}/trail/")
     assert guard.audit_usage() is not None
     guard.close()
 

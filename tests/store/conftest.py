@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.engine import make_engine
-from iam_guard.store.open_store import open_database
+from iam_guard.store.open_store import init_store, open_database
 from iam_guard.store.policy_changes import InlinePolicy, PolicyChanges
 from iam_guard.store.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import Store
@@ -188,7 +188,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings)
     if request.param == "postgresql":
         return str(request.getfixturevalue("postgresql"))
     url = f"sqlite:///{tmp_path}/iam-guard.db"
-    open_database(url, settings).close()
+    init_store(url, settings).close()
     return url
 
 
@@ -223,7 +223,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings
 @pytest.fixture(params=["memory", "postgresql"])
 def empty(request: pytest.FixtureRequest, settings: Settings) -> Iterator[SqlStore]:
     """An empty store."""
-    store = open_database(_url(request, request.param), settings)
+    store = open_database(_url(request, request.param), settings, create=True)
     yield store
     store.close()
 
@@ -239,7 +239,7 @@ def _url(request: pytest.FixtureRequest, kind: str) -> str:
 
 
 def _seeded(url: str, settings: Settings) -> SqlStore:
-    store = open_database(url, settings)
+    store = open_database(url, settings, create=True)
     apply_seed(store, load_seed_text(SEED))
     return store
 

@@ -23,7 +23,7 @@ from tests.tables import table
 @pytest.fixture(params=["memory", "file", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Iterator[SqlStore]:
     kinds = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path}/a.db"}
-    store = open_database(kinds.get(request.param) or request.getfixturevalue(request.param), settings)
+    store = open_database(kinds.get(request.param) or request.getfixturevalue(request.param), settings, create=True)
     yield store
     store.close()
 

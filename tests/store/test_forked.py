@@ -211,7 +211,7 @@ def test_fork_waits_for_transactions_in_a_file(
 ) -> None:
     """SQLite's in-memory locks must be free in a child, so no thread may be in a transaction during a fork."""
     monkeypatch.setattr(sqlite, "_FORK_SECONDS", 30.0)
-    with closing(open_database(f"sqlite:///{tmp_path}/store.db", settings)) as store:
+    with closing(open_database(f"sqlite:///{tmp_path}/store.db", settings, create=True)) as store:
         inside, is_over = threading.Event(), threading.Event()
 
         def read() -> None:

@@ -458,7 +458,7 @@ store.close()
 def test_forked_process_has_its_own_writer_thread(tmp_path: Any, settings: Any) -> None:
     """Even while the parent has the locks; the parent writes its own queue, and the child does not."""
     url = f"sqlite:///{tmp_path}/iam-guard.db"
-    store = open_database(url, settings)
+    store = open_database(url, settings, create=True)
     apply_seed(store, load_seed_text(SEED))
     with start(FORKING, url) as process:
         assert process.wait(timeout=300) == 0

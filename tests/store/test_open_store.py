@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from iam_guard import open_guard
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.location import is_seed_file
-from iam_guard.store.open_store import init_store, open_database, open_store
+from iam_guard.store.open_store import check_store, init_store, open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
+from tests.store.databases import SEALING_KEY
 from tests.tables import table
 
 SEED = 'version: 1\naccounts: [{id: "111122223333", root: {access_keys: [{id: AKIA, secret: s3cret}]}}]'
@@ -40,10 +42,55 @@ def test_seed_file_is_recognized_by_suffix(name: str, is_seed: bool) -> None:
     assert is_seed_file(name) is is_seed
 
 
-def test_first_open_creates_store_and_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_empty_file", [False, True])
+def test_missing_store_is_created_only_on_request(tmp_path: Path, is_empty_file: bool) -> None:
+    """The error names the file and both ways to create it; no file and no sealing key is written."""
+    path = tmp_path / "typo.db"
+    if is_empty_file:
+        path.touch()
+    for opened in (lambda: open_store(f"sqlite:///{path}", Settings()), lambda: open_guard(f"sqlite:///{path}")):
+        with pytest.raises(ConfigurationError) as refused:
+            opened()
+        message = f"expected a store in `{path}`, got none: run `iam-guard init --store sqlite:///{path}` to create it"
+        assert str(refused.value) == f"{message}, or pass `create=True` in Python (at store)"
+    assert {found.name: found.stat().st_size for found in tmp_path.iterdir()} == (
+        {"typo.db": 0} if is_empty_file else {}
+    )
+    open_guard(f"sqlite:///{path}", create=True).close()
+    open_guard(f"sqlite:///{path}").close()
+
+
+def test_relative_path_is_completed_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual mistake is another working directory."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"expected a store in `{tmp_path}/iam-guard.db`"):
+        open_guard("sqlite:///iam-guard.db")
+
+
+def test_database_in_memory_and_seed_need_no_create(tmp_path: Path) -> None:
+    (tmp_path / "iam.yaml").write_text(SEED)
+    open_guard("sqlite://").close()
+    open_guard(tmp_path / "iam.yaml").close()
+
+
+def test_empty_postgresql_database_is_a_missing_store(bare_postgresql: str) -> None:
+    """The error names the database, not the URL with its password."""
+    settings = Settings(sealing_keys=(SEALING_KEY,))
+    name = bare_postgresql.rpartition("/")[2]
+    with pytest.raises(
+        ConfigurationError, match=f"expected a store in the database `{name}`, got none: run"
+    ) as refused:
+        open_store(bare_postgresql, settings)
+    assert "postgresql" not in str(refused.value)
+    check_store(bare_postgresql, settings)
+    open_store(bare_postgresql, settings, create=True).close()
+    open_store(bare_postgresql, settings).close()
+
+
+def test_created_store_and_key_are_private(tmp_path: Path) -> None:
     """Both files are readable by their owner only, and the second run opens the same store."""
     url = f"sqlite:///{tmp_path}/iam-guard.db"
-    first = open_store(url, Settings())
+    first = open_store(url, Settings(), create=True)
     assert isinstance(first, SqlStore)
     apply_seed(first, load_seed_text(SEED))
     first.close()
@@ -93,13 +140,9 @@ def test_exchanged_key_opens_store_but_no_secret(tmp_path: Path) -> None:
     assert key.secret == "s3cret"
 
 
-def test_missing_store_is_not_created_without_create(tmp_path: Path) -> None:
-    """Without `create`, a missing database is refused."""
-    with pytest.raises(ConfigurationError, match="run `iam-guard init`"):
-        open_store(f"sqlite:///{tmp_path}/a.db", Settings(), create=False)
-    assert list(tmp_path.iterdir()) == []
+def test_folder_of_store_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot create"):
-        open_store(f"sqlite:///{tmp_path}/none/a.db", Settings())
+        open_store(f"sqlite:///{tmp_path}/none/a.db", Settings(), create=True)
 
 
 def test_older_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +178,7 @@ print(apply_seed(store, load_seed_text(sys.argv[2])).epoch)
 def test_write_of_another_process_is_seen(tmp_path: Path) -> None:
     """Within `epoch_poll` (T-1)."""
     url, settings = f"sqlite:///{tmp_path}/a.db", Settings(epoch_poll=0.05)
-    cached = CachedStore(open_store(url, settings), settings)
+    cached = CachedStore(open_store(url, settings, create=True), settings)
     assert (cached.epoch(), cached.account("111122223333").exists) == (1, False)
     subprocess.run([sys.executable, "-c", WRITER, url, SEED], check=True, capture_output=True)
     time.sleep(settings.epoch_poll)

@@ -48,7 +48,7 @@ def requests(seed: Seed) -> list[tuple[Principal, str, str]]:
 
 
 def decisions(url: str, settings: Settings, seed: Seed) -> list[Decision]:
-    store = open_database(url, settings)
+    store = open_database(url, settings, create=True)
     store.ids = derived_id
     apply_seed(store, seed)
     with closing(Guard(CachedStore(store, settings), Trail(ListSink()), settings)) as guard:

@@ -46,8 +46,14 @@ def upgrade(engine: Engine) -> bool:
     return True
 
 
+def has_store(engine: Engine) -> bool:
+    """Return whether the database has the tables of a store, of whatever schema."""
+    with reading(engine) as connection:
+        return inspect(connection).has_table(schema.meta.name)
+
+
 def is_current(engine: Engine) -> bool:
-    """Return whether the store has the current schema; False for an empty database too."""
+    """Return whether the store has the current schema."""
     with reading(engine) as connection:
         return _revision(connection) == _head()
 
