@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import click
 
 from iam_guard.analysis.replay import Replayer
-from iam_guard.analysis.replay.recorded_requests import describe_recorded_reason, read_decision
+from iam_guard.analysis.replay.recorded_requests import RecordedDecision, describe_recorded_reason, read_decision
 from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, resource_of
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_events import refused_event
@@ -20,6 +21,8 @@ from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, IamGuardError, InvalidInput
 from iam_guard.evaluation.explanation import Explanation
+from iam_guard.evaluation.matching.condition_keys import spelled
+from iam_guard.model.decision import Decision
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import Settings, load
 from iam_guard.store.open_store import open_store
@@ -30,11 +33,17 @@ _NOT_RECORDED = "then rejected: the audit record could not be written, and nothi
 
 
 class Replayed(NamedTuple):
-    """The decision of a store now; `problem` says why there is none."""
+    """The decision of a store now; `problem` says why there is none, or why it is not reliable.
+
+    `unknown` has the condition keys whose values were missing, each with the reason. `difference` says why the outcome
+    is not that of the record.
+    """
 
     explanation: Explanation | None = None
     is_same_policies: bool = False
     problem: str | None = None
+    unknown: Mapping[str, str] = MappingProxyType({})
+    difference: str | None = None
 
 
 @click.command()
@@ -116,10 +125,28 @@ def _replay(record: Record, replayer: Replayer) -> Replayed:
     if isinstance(recorded, str):
         return Replayed(problem=recorded)
     replayed = replayer.decide(recorded)
-    if replayed.decision is None or replayed.problem is not None:
+    decision = replayed.decision
+    if decision is None or decision.error is not None:
         return Replayed(problem=replayed.problem)
-    explanation = cast(Explanation, replayed.decision.explain())
-    return Replayed(explanation, is_same_policies=replayed.decision.policy_set == recorded.policies)
+    is_same = decision.policy_set == recorded.policies
+    difference = None
+    if decision.outcome is not recorded.outcome:
+        difference = _difference(recorded, decision, is_same=is_same, is_certain=not replayed.unknown)
+    explanation = cast(Explanation, decision.explain())
+    return Replayed(explanation, is_same, replayed.problem, replayed.unknown, difference)
+
+
+def _difference(recorded: RecordedDecision, decision: Decision, *, is_same: bool, is_certain: bool) -> str:
+    """Return why the outcome is not that of the record."""
+    reasons = []
+    if not is_same:
+        epochs = "" if recorded.epoch == decision.epoch else f" (epoch {recorded.epoch} then, {decision.epoch} now)"
+        reasons.append(f"the policies have changed since{epochs}")
+    if not is_certain:
+        reasons.append("values were not recorded")
+    if not reasons:
+        reasons.append("the record was changed, or the request had data that the record lacks")
+    return f"{decision.outcome}, not {recorded.outcome} as recorded: {', and '.join(reasons)}"
 
 
 # --- output --------------------------------------------------------------------------------------------------------
@@ -132,6 +159,8 @@ def _as_dict(record: Record, replayed: Replayed, is_refused: bool) -> dict[str, 
         "now": None if replayed.explanation is None else replayed.explanation.to_dict(),
         "samePolicies": replayed.is_same_policies,
         "problem": replayed.problem,
+        "unknown": dict(replayed.unknown),
+        "difference": replayed.difference,
     }
 
 
@@ -148,6 +177,10 @@ def _lines(record: Record, replayed: Replayed, is_refused: bool) -> Iterator[str
     yield ""
     state = "are the same" if replayed.is_same_policies else "have changed"
     yield f"With the current policies of the store, which {state}:"
+    for key, how in replayed.unknown.items():
+        yield f"    {shown(spelled(key))} counts as missing: its value was {how}"
+    if replayed.difference is not None:
+        yield f"    {replayed.difference}"
     yield replayed.explanation.text()
 
 

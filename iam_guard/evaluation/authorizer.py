@@ -53,12 +53,12 @@ class Authorizer:
 
         The explanation uses a copy of the request, so that the keys it reads are not recorded as read by the decision.
         """
-        return replace(self.explain(_copy(decision.request)), epoch=decision.epoch, stale=decision.stale)
+        return replace(self.explain(decision.request.copy()), epoch=decision.epoch, stale=decision.stale)
 
     def evaluated_statements(self, decision: Decision) -> Iterator[StatementResult]:
         """Return the result of every statement of the policies for the request of a decision."""
         if decision.error is None:
-            yield from evaluate_statements(_copy(decision.request), self._policies)
+            yield from evaluate_statements(decision.request.copy(), self._policies)
 
     def statement_of(self, reason: Reason) -> Statement | None:
         """Return the statement of a decision's reason; None if it is in none of the policies."""
@@ -69,10 +69,6 @@ class Authorizer:
                     if (statement.index, statement.effect.value, statement.sid) == identity:
                         return statement
         return None
-
-
-def _copy(request: AccessRequest) -> AccessRequest:
-    return AccessRequest(request.principal, request.action, request.resource, request.context, request.resource_account)
 
 
 def compile_policies(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from iam_guard.evaluation.explanation import Element, ExplainedEntry, FilledVariable, either
 from iam_guard.evaluation.matching.condition import Condition, compile_condition
 from iam_guard.evaluation.matching.operators import OPERATORS, compile_operands
-from iam_guard.evaluation.matching.variables import read_template
+from iam_guard.evaluation.matching.variables import Template, read_template
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest
 from iam_guard.policy.grammar import OperatorName, quoted, split_operator
@@ -56,6 +56,7 @@ def explain_condition(test: ConditionTest, condition: Condition, request: Access
     name = split_operator(test.operator)
     value = request.value(test.key.lower())
     members = value if isinstance(value, tuple) else () if value is None else (value,)
+    is_unknown = request.is_unknown(test.key.lower())
     is_met = condition(request)
     explained = Element(
         "Condition",
@@ -64,7 +65,8 @@ def explain_condition(test: ConditionTest, condition: Condition, request: Access
         members,
         operator=test.operator,
         key=test.key,
-        missing=not members,  # N-10: an empty list is an absent key
+        missing=not members and not is_unknown,  # N-10: an empty list is an absent key
+        unknown=is_unknown,
         note=_note(test, name, members, is_met, request, version),
     )
     return explained if is_met else replace(explained, change=_change(test, name, members))
@@ -78,8 +80,15 @@ def _entry(test: ConditionTest, name: OperatorName, value: str, request: AccessR
 def _filled(name: OperatorName, value: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:
     if name.base == "Null" or not OPERATORS[name.base].variables:
         return ()
-    template = read_template(value, version)
-    return tuple(FilledVariable(f"${{{variable.key}}}", variable.value(request)) for variable in template.variables)
+    return fill_variables(read_template(value, version), request)
+
+
+def fill_variables(template: Template, request: AccessRequest) -> tuple[FilledVariable, ...]:
+    """Return the variables of a template with the request's values."""
+    return tuple(
+        FilledVariable(f"${{{variable.key}}}", variable.value(request), request.is_unknown(variable.key))
+        for variable in template.variables
+    )
 
 
 # --- what the request has ----------------------------------------------------------------------------------------
@@ -94,7 +103,10 @@ def _note(
     version: str,
 ) -> str:
     if not members:
-        return "the key is missing from the request" + (", which meets the condition" if is_met else "")
+        state = "the key is missing from the request"
+        if request.is_unknown(test.key.lower()):
+            state = "the value was not recorded, and counts as missing"
+        return state + (", which meets the condition" if is_met else "")
     has = f"the request has {_all(members)}"
     if name.base == "Null" or is_met:
         return has

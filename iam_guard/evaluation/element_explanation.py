@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from iam_guard.evaluation.compiler import CompiledPolicy
-from iam_guard.evaluation.condition_explanation import explain_condition
+from iam_guard.evaluation.condition_explanation import explain_condition, fill_variables
 from iam_guard.evaluation.explanation import Element, ExplainedEntry, FilledVariable, either
 from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.evaluation.matching.principal import PrincipalMatch, Principals
@@ -173,5 +173,4 @@ def _required_change(word: str, entries: Sequence[ExplainedEntry], *, is_negated
 
 
 def _filled(entry: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:
-    as_written = read_resource(entry, version)[0]
-    return tuple(FilledVariable(f"${{{variable.key}}}", variable.value(request)) for variable in as_written.variables)
+    return fill_variables(read_resource(entry, version)[0], request)

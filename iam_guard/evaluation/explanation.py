@@ -32,10 +32,11 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FilledVariable:
-    """A policy variable and its value; None for no value (rules V-8, V-9)."""
+    """A policy variable and its value; None for no value (rules V-8, V-9), or if the value is `unknown`."""
 
     name: str
     value: str | None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class Element:
     """One element of a statement, or one condition of it.
 
     `name` is the element's; a condition has the name `Condition`, and `operator` and `key`. `wanted` are the policy's
-    entries, `seen` the request's values; `missing`: the request lacks the condition key. `error` is the class of an
-    evaluation error. `change` is the change that would make the element match; None if it matches.
+    entries, `seen` the request's values; `missing`: the request lacks the condition key; `unknown`: the record of the
+    request lacks its value, which counts as missing. `error` is the class of an evaluation error. `change` is the
+    change that would make the element match; None if it matches.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Element:
     note: str = ""
     change: str | None = None
     error: str | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +250,14 @@ def _list(entries: Sequence[ExplainedEntry]) -> str:
 
 
 def _variables(variables: Sequence[FilledVariable]) -> str:
-    filled = [f"{shown(variable.name)} {_value(variable.value)}" for variable in variables]
+    filled = [f"{shown(variable.name)} {_value(variable)}" for variable in variables]
     return f" ({', '.join(filled)})" if filled else ""
 
 
-def _value(value: str | None) -> str:
-    return "has no value" if value is None else f"is {quoted(value)}"
+def _value(variable: FilledVariable) -> str:
+    if variable.value is None:
+        return "was not recorded" if variable.unknown else "has no value"
+    return f"{'was not recorded, and counts as' if variable.unknown else 'is'} {quoted(variable.value)}"
 
 
 def _miss(number: int, miss: NearMiss) -> Iterator[str]:

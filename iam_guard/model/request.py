@@ -74,6 +74,14 @@ class AccessRequest:
         self.read[folded_key] = value
         return value
 
+    def is_unknown(self, folded_key: str) -> bool:
+        """Return whether `value` returns None because the value is unknown, as a recorded request's may be."""
+        return False
+
+    def copy(self) -> AccessRequest:
+        """Return the same request, of which no condition key was read."""
+        return AccessRequest(self.principal, self.action, self.resource, self.context, self.resource_account)
+
     @property
     def owner(self) -> str | None:
         """The account that owns the resource; None if unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -70,7 +71,93 @@ def test_changed_policies_are_reported(run: Run) -> None:
     assert CliRunner().invoke(main, ["apply", "iam.yaml", "--store", "sqlite:///iam.db"]).exit_code == 0
     result = run("request-2", "--trail", "trail", "--store", "sqlite:///iam.db")
     assert result.exit_code == 1, "the exit code is about what was recorded"
-    assert "which have changed:\nAllowed" in result.output
+    assert "which have changed:\n    Allowed, not ImplicitlyDenied as recorded: the policies have changed since" in (
+        result.output
+    )
+    assert "(epoch 2 then, 3 now)\nAllowed: " in result.output
+
+
+CONDITIONS = """
+version: 1
+accounts:
+  - id: "{account}"
+    users:
+      - name: rita
+        tags: {{team: red}}
+        inline:
+          Read:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: docs:GetDocument
+                Resource: "*"
+                Condition:
+                  IpAddress: {{"aws:SourceIp": 203.0.113.0/24}}
+                  StringEquals: {{"docs:Kind": report, "aws:RequestTag/team": "${{aws:PrincipalTag/team}}"}}
+"""
+
+
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Callable[..., tuple[str, Any]]:
+    """Record an allowed request with conditions; return `why` as text and as JSON."""
+    monkeypatch.chdir(tmp_path)
+    Path("iam.yaml").write_text(CONDITIONS.format(account=ACME))
+    guard = open_guard("iam.yaml", audit="audit.jsonl", **settings)
+    call = Call("request-1", "http", "GET", "/documents/7", "docs.example.com", "203.0.113.7")
+    context = {"docs:Kind": "report", "aws:RequestTag/team": "red"}
+    rita = Principal.from_arn(RITA)
+    assert guard.decide(rita, "docs:GetDocument", f"arn:aws:docs::{ACME}:document/7", context, call=call).allowed
+    guard.close()
+
+    def why() -> tuple[str, Any]:
+        arguments = ["why", "request-1", "--trail", "audit.jsonl", "--store", "iam.yaml"]
+        text, data = CliRunner().invoke(main, arguments), CliRunner().invoke(main, [*arguments, "--json"])
+        assert text.exit_code == data.exit_code == 0, text.output
+        return text.output, json.loads(data.output)[0]
+
+    return why
+
+
+def test_explanation_has_the_recorded_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Source address, tags and the application's keys: the same outcome as the recorded one, and no contradiction."""
+    why = recorded(tmp_path, monkeypatch, audit_condition_keys=["aws:*", "docs:*"])
+    text, entry = why()
+    assert "which are the same:\nAllowed: " in text
+    for value in ("203.0.113.7", "report", "red"):
+        assert f": the request has `{value}`" in text
+    assert (entry["now"]["outcome"], entry["problem"], entry["unknown"], entry["difference"]) == (
+        "Allowed",
+        None,
+        {},
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "how"),
+    [
+        ({}, "docs:kind", "withheld"),
+        ({"audit_mask": ["/iamGuard/conditions/*/value"]}, "aws:SourceIp", "redacted"),
+        ({"audit_drop": ["/iamGuard/conditions"]}, "docs:kind", "not recorded"),
+    ],
+)
+def test_value_that_is_not_recorded_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], key: str, how: str
+) -> None:
+    """With the reason, and as the reason of another outcome."""
+    text, entry = recorded(tmp_path, monkeypatch, **settings)()
+    assert f"    {key} counts as missing: its value was {how}\n" in text
+    assert "    ImplicitlyDenied, not Allowed as recorded: values were not recorded\n" in text
+    assert entry["unknown"][key.lower()] == how
+    assert entry["difference"] == "ImplicitlyDenied, not Allowed as recorded: values were not recorded"
+    assert entry["problem"].startswith("it depends on `")
+
+
+def test_contradicting_record_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same policies and all values, but another outcome: the file was edited."""
+    why = recorded(tmp_path, monkeypatch, audit_condition_keys=["aws:*", "docs:*"])
+    file = Path("audit.jsonl")
+    file.write_text(file.read_text().replace('"outcome":"Allowed"', '"outcome":"ImplicitlyDenied"'))
+    assert "Allowed, not ImplicitlyDenied as recorded: the record was changed, or the request had data" in why()[0]
 
 
 def test_file_without_store_shows_record_only(run: Run) -> None:

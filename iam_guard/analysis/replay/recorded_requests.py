@@ -35,8 +35,8 @@ class RecordedDecision:
     """One recorded decision. Condition keys are in lower case.
 
     `condition_values` has the keys that were read, None for an absent one; `unrecorded_keys` were read or sent, but
-    their values are not in the record. `policies` is None if none were loaded. `credential_id` identifies a bearer
-    credential.
+    their values are not in the record, with the reason: `withheld`, `redacted`, … `policies` is None if none were
+    loaded. `credential_id` identifies a bearer credential.
     """
 
     event_id: str
@@ -48,8 +48,10 @@ class RecordedDecision:
     owner: str | None
     call: Call | None
     condition_values: Mapping[str, Value | None]
-    unrecorded_keys: frozenset[str]
+    unrecorded_keys: Mapping[str, str]
     policies: PolicySet | None
+    epoch: int | None
+    region: str
     credential_id: str | None
     reasons: tuple[str, ...]
 
@@ -88,8 +90,9 @@ def _problem(record: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _altered(extension: Mapping[str, Any]) -> list[str]:
-    return [place for name in _ALTERED_LISTS for place in extension.get(name, ())]
+def _altered(extension: Mapping[str, Any]) -> dict[str, str]:
+    """Return JSON pointers to altered members, with what was done to each: `redacted`, `truncated`, …"""
+    return {place: name for name in _ALTERED_LISTS for place in extension.get(name, ())}
 
 
 def _decision(record: Mapping[str, Any]) -> RecordedDecision:
@@ -97,9 +100,11 @@ def _decision(record: Mapping[str, Any]) -> RecordedDecision:
     values, unrecorded = _keys(extension)
     values = _session_keys(identity) | values
     altered = _altered(extension)
-    unrecorded |= {key for place, key in _CALL_KEYS.items() if place in altered and key not in values}
-    if identity["type"] == "AWSService":  # the source address of the record is the service's name
-        unrecorded |= {"aws:sourceip"} - values.keys()
+    for place, key in _CALL_KEYS.items():
+        if place in altered and key not in values:
+            unrecorded.setdefault(key, altered[place])
+    if identity["type"] == "AWSService" and "aws:sourceip" not in values:  # the record has the service's name instead
+        unrecorded.setdefault("aws:sourceip", "not recorded")
     service, resources = record["eventSource"].removesuffix(_AMAZON), record.get("resources")
     return RecordedDecision(
         event_id=record["eventID"],
@@ -111,22 +116,28 @@ def _decision(record: Mapping[str, Any]) -> RecordedDecision:
         owner=resources[0].get("accountId") if resources else None,
         call=_call(record),
         condition_values=values,
-        unrecorded_keys=frozenset(unrecorded),
+        unrecorded_keys=unrecorded,
         policies=_policies(extension.get("policySet")),
+        epoch=extension.get("epoch"),
+        region=record.get("awsRegion") or "",
         credential_id=identity.get("credentialId"),
         reasons=tuple(describe_recorded_reason(reason) for reason in extension["reasons"]),
     )
 
 
-def _keys(extension: Mapping[str, Any]) -> tuple[dict[str, Value | None], set[str]]:
+def _keys(extension: Mapping[str, Any]) -> tuple[dict[str, Value | None], dict[str, str]]:
     """Return the recorded values of the keys that were read, and the keys without a recorded value."""
     values: dict[str, Value | None] = {}
-    unrecorded: set[str] = set()
-    altered = {int(place.split("/")[3]) for place in _altered(extension) if place.startswith("/iamGuard/conditions/")}
+    unrecorded: dict[str, str] = {}
+    altered = {
+        int(place.split("/")[3]): how
+        for place, how in _altered(extension).items()
+        if place.startswith("/iamGuard/conditions/")
+    }
     for number, condition in enumerate(extension.get("conditions", ())):
         key = condition["key"].lower()
         if condition.get("withheld") or number in altered:
-            unrecorded.add(key)
+            unrecorded[key] = altered.get(number, "withheld")
         elif condition.get("missing"):
             values[key] = None
         else:

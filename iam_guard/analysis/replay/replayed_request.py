@@ -53,15 +53,17 @@ class ReplayedRequest(AccessRequest):
     def __init__(
         self, recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None = None
     ) -> None:
-        request = loaded.request(loaded.context(recorded.time))
+        request = loaded.request(loaded.context(recorded.time, recorded.region))
         super().__init__(request.principal, request.action, request.resource, request.context, request.resource_account)
         fields = self.__dict__
         fields["unknown"] = set()
         fields["_recorded"] = recorded
+        fields["_loaded"] = loaded
         fields["_before"] = before
 
     unknown: set[str]
     _recorded: RecordedDecision
+    _loaded: LoadedQuestion
     _before: ReplayedRequest | None
 
     def value(self, folded_key: str) -> Value | None:
@@ -79,6 +81,12 @@ class ReplayedRequest(AccessRequest):
                 return stored.value
         self.unknown.add(folded_key)
         return None
+
+    def is_unknown(self, folded_key: str) -> bool:
+        return folded_key in self.unknown
+
+    def copy(self) -> ReplayedRequest:
+        return ReplayedRequest(self._recorded, self._loaded, self._before)
 
     def _store_value(self, key: str) -> _StoreValue | None:
         """Return the store's own value; None for a key that does not come from the store."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision
 from iam_guard.analysis.replay.replayed_request import ReplayedRequest
@@ -20,11 +21,16 @@ from iam_guard.store.protocol import SourceStore
 
 @dataclass(frozen=True, slots=True)
 class ReplayedDecision:
-    """A request decided again. With a `problem`, the decision is missing or not reliable."""
+    """A request decided again. With a `problem`, the decision is missing or not reliable.
+
+    `unknown` has the condition keys that the decision read as missing since their values are unknown, each with what
+    happened to the value in the record.
+    """
 
     decision: Decision | None = None
     request: ReplayedRequest | None = None
     problem: str | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 class Replayer:
@@ -99,5 +105,8 @@ def _decide(recorded: RecordedDecision, loaded: LoadedQuestion, before: Replayed
         return ReplayedDecision(decision, request)
     if decision.error is not None:
         return ReplayedDecision(decision, request, "the action or the resource cannot be parsed")
-    keys = ", ".join(f"`{key}`" for key in sorted(request.unknown))
-    return ReplayedDecision(decision, request, f"it depends on {keys}, whose value was not recorded" if keys else None)
+    unknown = {key: recorded.unrecorded_keys.get(key, "not recorded") for key in sorted(request.unknown)}
+    if not unknown:
+        return ReplayedDecision(decision, request)
+    keys = ", ".join(f"`{key}`" for key in unknown)
+    return ReplayedDecision(decision, request, f"it depends on {keys}, whose value was not recorded", unknown)

@@ -208,6 +208,66 @@ def test_unchanged_store_gives_recorded_decisions(deployment: Deployment) -> Non
     assert result.drifted == 0
 
 
+def test_explanation_of_replayed_decision_has_its_outcome(deployment: Deployment) -> None:
+    """It evaluates the recorded request again, with the values that the record has."""
+    fill(deployment)
+    present = Replayer(deployment.store, SETTINGS)
+    for record in deployment.records:
+        recorded = read_decision(record)
+        assert isinstance(recorded, RecordedDecision)
+        decision = present.decide(recorded).decision
+        assert decision is not None
+        explanation: Any = decision.explain()
+        assert (explanation.outcome, explanation.message) == (recorded.outcome, decision.message())
+        conditions = [
+            element
+            for type in explanation.types
+            for level in type.levels
+            for policy in level.policies
+            for statement in policy.statements
+            for element in statement.elements
+            if element.key is not None
+        ]
+        for element in conditions:
+            if element.seen and element.key.lower() in recorded.condition_values:
+                assert element.seen == (recorded.condition_values[element.key.lower()],)
+
+
+def test_unknown_value_is_marked_in_the_explanation(deployment: Deployment) -> None:
+    """Neither as a key that the request lacked, nor as a variable without a value."""
+    tests = {"StringEquals": {"docs:Owner": "${docs:Folder}"}, "StringNotLike": {"docs:Kind": "${docs:Shelf, 'x'}"}}
+    policy = document(statement("Allow", "docs:Any", "A", **tests))
+    apply_seed(deployment.store, load_seed_text(json.dumps(users({"name": "ada", "inline": {"A": policy}}))))
+    context = {"docs:Owner": "a", "docs:Folder": "a", "docs:Kind": "k", "docs:Shelf": "s"}
+    assert deployment.ask("ada", "docs:Any", context=context)
+    [record] = deployment.records
+    recorded = read_decision(record)
+    assert isinstance(recorded, RecordedDecision)
+    replayed = Replayer(deployment.store, SETTINGS).decide(recorded)
+    assert set(replayed.unknown.values()) == {"withheld"}
+    assert replayed.decision is not None
+    explanation: Any = replayed.decision.explain()
+    text = explanation.text()
+    assert "docs:Owner `${docs:Folder}` (${docs:folder} was not recorded): the value was not recorded, and" in text
+    assert "(${docs:shelf} was not recorded, and counts as `x`): the value was not recorded, and counts as" in text
+    assert "missing from the request" not in text
+
+
+def test_region_of_plain_call_comes_from_the_record() -> None:
+    """Also if no policy read it at the time."""
+    store = init_store("sqlite://", SETTINGS)
+    apply_seed(store, load_seed_text(json.dumps(SEED)))
+    settings, sink = Settings(epoch_poll=0, region="eu-west-1"), ListSink()
+    guard = Guard(CachedStore(store, settings), Trail(sink, region="eu-west-1"), settings)
+    ada = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
+    assert not guard.decide(ada, "docs:Any", f"arn:aws:docs:eu-west-1:{ACME}:document/7").allowed
+    near = document(statement("Allow", "docs:Any", "Near", StringEquals={"aws:RequestedRegion": "eu-west-1"}))
+    apply_seed(store, load_seed_text(json.dumps(users({"name": "ada", "inline": {"A": near}}))))
+    [flip] = compare_decisions([json.loads(sink.lines[0])], Replayer(store, SETTINGS)).flips
+    assert flip.becomes == "Allowed"
+    guard.close()
+
+
 def test_copy_in_memory_decides_like_original(deployment: Deployment) -> None:
     """A change that declares the present state changes no outcome."""
     fill(deployment)
