@@ -177,6 +177,8 @@ class Settings:
 
 
 RENAMED: Final = {"audit_ring": "audit_queue_size"}
+_OTHER_ARGUMENTS: Final = ("services", "resources", "shadow", "create")
+"""The arguments of `open_guard` that are no settings, for suggestions."""
 OTHER_VARIABLES: Final = {
     "IAM_GUARD_STORE": "The store of the command `iam-guard`, instead of `--store`.",
     "IAM_GUARD_ROOT_ACCESS_KEY": "The access key of `iam-guard serve`, instead of `--root-access-key`.",
@@ -203,7 +205,9 @@ def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, s
     values: dict[str, Any] = dict(arguments or {})
     for name in values:
         if name not in settings:
-            hint = did_you_mean(name, settings) or f", expected one of {', '.join(sorted(settings))}"
+            hint = (
+                did_you_mean(name, (*settings, *_OTHER_ARGUMENTS)) or f", expected one of {', '.join(sorted(settings))}"
+            )
             raise ConfigurationError(f"unknown setting `{name}`{hint}", place=name)
     variables = {PREFIX + name.upper(): item for name, item in settings.items()}
     _check_variables(environment, variables)

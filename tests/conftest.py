@@ -17,7 +17,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from iam_guard import Guard, open_guard
+from iam_guard import Guard, Service, open_guard
 from iam_guard.settings import Settings
 from iam_guard.store import sqlite
 from iam_guard.web import key_lookups
@@ -148,7 +148,7 @@ def guard(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
     """Open a guard on the seed above, in memory, with an audit file."""
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED)
-    opened = open_guard(str(seed), audit=str(audit_file))
+    opened = open_guard(str(seed), services=[Service("docs")], audit=str(audit_file))
     yield opened
     opened.close()
 

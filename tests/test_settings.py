@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 from click import Context
 
+from iam_guard import open_guard
 from iam_guard.cli import main
 from iam_guard.cli.group import COMMANDS
 from iam_guard.errors import ConfigurationError
@@ -52,6 +54,10 @@ def test_unknown_setting_is_refused() -> None:
     """A typing error must not leave a default in force."""
     with pytest.raises(ConfigurationError, match=r"unknown setting `max_boddy`, did you mean `max_body`\?"):
         load({"max_boddy": 1}, {})
+    for name, parameter in inspect.signature(open_guard).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            with pytest.raises(ConfigurationError, match=rf"unknown setting `{name}_`, did you mean `{name}`\?"):
+                open_guard("sqlite://", **{f"{name}_": []})
     with pytest.raises(ConfigurationError, match=r"unknown setting `colour`, expected one of .*max_body"):
         load({"colour": 1}, {})
 

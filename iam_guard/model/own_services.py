@@ -32,6 +32,8 @@ SERVICES: Final = (
 )
 
 PREFIXES: Final = frozenset(service.prefix for service in SERVICES)
+RESERVED: Final = PREFIXES | {"aws", "iam-guard"}
+"""Prefixes that no application can have: our own, that of the global condition keys, and that of our audit records."""
 SERVED: Final = {service.prefix: service.operations for service in SERVICES if service.operations is not None}
 """Prefix of a service that is served -> the module and name of its table of operations."""
 MODELS: Final = tuple(service.model for service in SERVICES if service.model is not None)

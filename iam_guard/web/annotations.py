@@ -29,6 +29,8 @@ _UNSUPPORTED_CONVERTORS: Final = frozenset({"float", "decimal", "time", "timedel
 """Convertors that come with the frameworks and return a value of an unsupported type."""
 _CONVERTED_PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}|<(\w+)(?:\([^<>]*\))?:(\w+)>")
 """A path parameter: `{name:convertor}` of Starlette and Litestar, `<convertor:name>` of Flask and Django."""
+_ROUTE_PARAMETER: Final = re.compile(r"\{(\w+)[:}]|\?P<(\w+)>|<(?:\w+(?:\([^<>]*\))?:)?(\w+)>")
+"""A path parameter, with or without convertor, or as a group in a regular expression of Django."""
 
 
 def check_parameter_types(handler: Callable[..., Any], names: Collection[str], *, place: str) -> None:
@@ -43,6 +45,22 @@ def check_parameter_types(handler: Callable[..., Any], names: Collection[str], *
         parameter = parameters.get(name)
         if parameter is not None and parameter.annotation is not Parameter.empty:
             _refuse(name, _first_unsupported(_resolve(parameter.annotation, handler)), place)
+
+
+def handler_parameters(handler: Callable[..., Any]) -> list[str] | None:
+    """Return the names of a handler's parameters; None if they are unknown, or may have any name."""
+    if not callable(handler) or isclass(handler):
+        return None
+    try:
+        parameters = signature(handler).parameters.values()
+    except (ValueError, TypeError, NameError):
+        return None
+    return None if any(item.kind is item.VAR_KEYWORD for item in parameters) else [item.name for item in parameters]
+
+
+def route_parameters(route: str) -> list[str]:
+    """Return the names of the parameters in the template of a route."""
+    return [next(filter(None, match.groups())) for match in _ROUTE_PARAMETER.finditer(route)]
 
 
 def check_convertors(path: str, names: Collection[str], *, place: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from iam_guard.errors import ConfigurationError
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.web.requirement import MARK, Requirement
 
@@ -63,10 +64,25 @@ def catalogues_of(endpoints: Iterable[Endpoint]) -> list[Catalogue]:
 
 
 def check_handler_parameters(endpoints: Iterable[Endpoint]) -> None:
-    """Raise `ConfigurationError` for a handler whose annotations or path can't fill its resource template."""
+    """Raise `ConfigurationError` for a handler whose parameters and path can't fill its resource template."""
     for endpoint in endpoints:
         for requirement in endpoint.requirements:
             requirement.check_parameter_types(endpoint.handler, endpoint.path)
+            requirement.check_parameter_names(endpoint.handler, endpoint.address)
+
+
+def check_services(endpoints: Iterable[Endpoint], passed: Collection[str]) -> None:
+    """Raise `ConfigurationError` for an action of a service that was not passed to the guard.
+
+    The guard would not apply resource control policies to it, nor accept the service's other signing names.
+    """
+    for catalogue in catalogues_of(endpoints):
+        name = catalogue.service
+        if name not in passed:
+            names = ", ".join(f"`{other}`" for other in passed) or "none"
+            message = f"expected the service `{name}` of the handlers among the guard's services, got {names}"
+            remedy = f'pass it as in `open_guard(…, services=[Service("{name}")])`'
+            raise ConfigurationError(f"{message}; {remedy}", place="services")
 
 
 def unguarded_message(endpoints: Iterable[Endpoint]) -> str:

@@ -13,8 +13,13 @@ from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import Resource
-from iam_guard.web.annotations import check_convertors, check_parameter_types
-from iam_guard.web.resource_template import ResourceTemplate
+from iam_guard.web.annotations import (
+    check_convertors,
+    check_parameter_types,
+    handler_parameters,
+    route_parameters,
+)
+from iam_guard.web.resource_template import ResourceTemplate, describe_missing
 
 Keys: TypeAlias = Mapping[str, "Given | Lazy"]
 ResourceLoader: TypeAlias = Callable[..., "Resource | str | Awaitable[Resource | str | None] | None"]
@@ -111,6 +116,27 @@ class Requirement:
         if self.template is not None:
             check_parameter_types(handler, self.template.parameters, place=self.action)
             check_convertors(path, self.template.parameters, place=self.action)
+
+    def check_parameter_names(self, handler: Callable[..., Any], route: str) -> None:
+        """Raise `ConfigurationError` if neither the handler nor its route has a parameter of the template or loaders.
+
+        `route` is the template of the host and the path. A handler with `**kwargs` may have every parameter, and what
+        guards a route before its handler has `request`.
+        """
+        names = handler_parameters(handler)
+        if names is None:
+            return
+        known = dict.fromkeys((*route_parameters(route), *names, "request"))
+        if self.template is not None:
+            for name in self.template.parameters:
+                if name not in known and name not in self.template.defaults:
+                    message = f"{describe_missing(name, known)} for the resource template `{self.template.text}`"
+                    raise ConfigurationError(message, place=self.action)
+        for loader in filter(callable, (self.loader, self.context)):
+            for name, is_required in loader_parameters(loader).items():
+                if is_required and name not in known:
+                    kind = getattr(loader, "__name__", "loader")
+                    raise ConfigurationError(f"{describe_missing(name, known)} for `{kind}()`", place=self.action)
 
 
 def _check_sources(resource: object, context: object, action: str) -> None:

@@ -9,7 +9,7 @@ their parameter is `raw`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from iam_guard.errors import ConfigurationError, InvalidInput
@@ -22,9 +22,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_SCOPE: Final[Mapping[str, Any]] = {}
 
 
-def describe_missing(name: str, parameters: Mapping[str, object]) -> str:
+def describe_missing(name: str, parameters: Iterable[str]) -> str:
     """Return an error message with a missing parameter and the existing ones."""
-    names = ", ".join(f"`{parameter}`" for parameter in parameters) or "none"
+    names = ", ".join(f"`{parameter}`" for parameter in dict.fromkeys(parameters)) or "none"
     return f"expected the parameter `{name}` of the route or the handler, got {names}"
 
 
@@ -32,6 +32,9 @@ class ResourceTemplate:
     """A parsed template. Raises `ConfigurationError` for an invalid one."""
 
     __slots__ = ("_fields", "_is_short", "_raw", "_rest", "_service", "parameters", "text")
+
+    defaults: Final = ("partition", "region", "account")
+    """Parameters with a value if neither the route nor the handler has them."""
 
     def __init__(self, text: str, *, service: str, raw: Collection[str] = ()) -> None:
         """Parse a template. `raw` names the parameters whose values may be any text."""

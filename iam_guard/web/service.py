@@ -16,6 +16,7 @@ from iam_guard.guard.guard import require_allowed
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
+from iam_guard.model.own_services import RESERVED
 from iam_guard.model.reference import AccessLevel, ServiceReference
 from iam_guard.model.request import Resource
 from iam_guard.web.call_context import current_call, recording_refusal
@@ -33,10 +34,13 @@ class Service:
 
     `title` is the name in its service authorization reference. `signing_names` are the service names accepted in
     signatures, if not only its own: `("docs", "s3")` for uploads by S3 clients. They apply to services passed to
-    `open_guard`.
+    `open_guard`. Raises `ConfigurationError` for an invalid name, and for the name of a service of iam_guard (`iam`).
     """
 
     def __init__(self, name: str, *, title: str = "", signing_names: Collection[str] = ()) -> None:
+        if name in RESERVED:
+            message = f"expected the name of a service of the application, got `{name}`, which iam_guard itself uses"
+            raise ConfigurationError(message, place="Service")
         self.catalogue = Catalogue(name, title, frozenset(signing_names))
 
     @property

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from iam_guard import Guard, Principal, open_guard
+from iam_guard import Guard, Principal, open_guard, public
 from iam_guard.audit import append_file
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.signing_keys import create_signing_key_file, read_signing_keys
@@ -28,6 +28,8 @@ from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.record_queue import Line
 from iam_guard.errors import ConfigurationError, DecisionUnavailable
 from iam_guard.web.asgi.middleware import GuardMiddleware
+from iam_guard.web.call_context import current_call
+from iam_guard.web.enforcement import decide_in_async
 from iam_guard.web.service import Service
 from tests.audit.pipelines import eventually, facts_in
 
@@ -153,7 +155,7 @@ def test_coroutines_do_not_wait_for_the_disk(guard: Guard, tmp_path: Path, monke
         return put(self, line, row, **more)
 
     monkeypatch.setattr(Pipeline, "put", watched)
-    docs, iam = Service("docs"), Service("iam")
+    docs = Service("docs")
     loops = []
 
     @docs.requires("GetDocument", resource=DOCUMENT)
@@ -161,8 +163,9 @@ def test_coroutines_do_not_wait_for_the_disk(guard: Guard, tmp_path: Path, monke
         loops.append(threading.get_ident())
         return JSONResponse({})
 
-    @iam.requires("CreateUser", resource=f"arn:aws:iam::{ACME}:user/eve")
+    @public
     async def administer(request: Request) -> JSONResponse:
+        assert await decide_in_async(current_call(), "iam:CreateUser", f"arn:aws:iam::{ACME}:user/eve", None)
         loops.append(threading.get_ident())
         return JSONResponse({})
 

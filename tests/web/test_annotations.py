@@ -108,6 +108,50 @@ def test_handler_guarded_from_outside_is_checked() -> None:
         routes.joined([endpoint_row("/{document_id}", ("GET",), "handler", declared(Decimal))])
 
 
+def plain(request: Any) -> None: ...
+def with_argument(document_id: str) -> None: ...
+def with_any_arguments(**arguments: Any) -> None: ...
+def with_request_loader(request: Any, document_id: str, page: int = 1) -> None: ...
+
+
+@table(
+    ("resource", "route", "handler"),
+    [
+        ("document/{id}", "/{document_id}", plain),
+        ("document/{id}", "/", with_argument),
+        ("arn:aws:docs:::{tenant}/{document_id}", "/{document_id:path}", plain),
+        (with_request_loader, "/{id}", plain),
+        (with_request_loader, "/<int:id>", plain),
+        (with_argument, r"/(?P<id>\d+)", plain),
+    ],
+)
+def test_parameter_that_nothing_supplies_is_refused(resource: Any, route: str, handler: Any) -> None:
+    """The message has the parameters of the route and of the handler."""
+    requirement = docs.requirement("GetDocument", resource=resource)
+    with pytest.raises(ConfigurationError, match=r"expected the parameter `\w+` of the route or the handler, got `"):
+        requirement.check_parameter_names(handler, route)
+
+
+@table(
+    ("resource", "route", "handler"),
+    [
+        ("document/{document_id}", "/{document_id:path}", plain),
+        ("document/{document_id}", "/<document_id>", plain),
+        ("document/{document_id}", "/<string(length=2):document_id>", plain),
+        ("document/{document_id}", r"/(?P<document_id>\d+)", plain),
+        ("document/{tenant}", "{tenant}.example.com/", plain),
+        ("document/{document_id}", "/", with_argument),
+        ("document/{document_id}", "/", with_any_arguments),
+        ("document/{document_id}", "/", type("View", (), {})),
+        ("arn:{partition}:docs:{region}:{account}:all", "/", plain),
+        (with_request_loader, "/{document_id}", with_argument),
+    ],
+)
+def test_parameter_of_route_or_handler_is_accepted(resource: Any, route: str, handler: Any) -> None:
+    """Of the path or the host, in the forms of all frameworks; an unknown signature may have every parameter."""
+    docs.requirement("GetDocument", resource=resource).check_parameter_names(handler, route)
+
+
 @table(
     ("resource", "raw"),
     [

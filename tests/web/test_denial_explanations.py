@@ -92,7 +92,7 @@ def ask(tmp_path: Path, trail: Path, sign: Sign) -> Iterator[Ask]:
     seed, key = tmp_path / "iam.yaml", tmp_path / "audit-key"
     seed.write_text(SEED)
     create_signing_key_file(key)
-    guard = open_guard(seed, audit=f"{trail}/", audit_key_file=str(key))
+    guard = open_guard(seed, services=[Service("docs")], audit=f"{trail}/", audit_key_file=str(key))
     with asking(guard, sign) as ask:
         yield ask
     guard.close()
@@ -129,7 +129,7 @@ def test_other_callers_get_no_explanation(ask: Ask, path: str, key: tuple[str, s
 def test_explain_decision_is_recorded(tmp_path: Path, sign: Sign) -> None:
     """With the same request id, and the caller's ARN as the resource."""
     (tmp_path / "iam.yaml").write_text(SEED)
-    guard = open_guard(tmp_path / "iam.yaml", audit=str(tmp_path / "audit.jsonl"))
+    guard = open_guard(tmp_path / "iam.yaml", services=[Service("docs")], audit=str(tmp_path / "audit.jsonl"))
     with asking(guard, sign) as ask:
         ask("/documents/7", EVA)
         ask("/documents/7", NED)

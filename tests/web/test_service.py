@@ -21,6 +21,7 @@ from iam_guard import (
     requires,
 )
 from iam_guard.errors import ConfigurationError
+from iam_guard.model.own_services import PREFIXES
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CurrentCall, current_call, serving
 from iam_guard.web.requirement import Concealed
@@ -39,6 +40,15 @@ def docs() -> Service:
 def call(guard: Guard) -> Iterator[CurrentCall]:
     with serving(CurrentCall(guard, RITA, Call("request-1"))) as call:
         yield call
+
+
+@table("name", [*sorted(PREFIXES), "aws", "iam-guard"])
+def test_name_of_own_service_is_refused(name: str) -> None:
+    """Its policies, its audit records and the signatures for it would mix with those of the application."""
+    for declare in (Service, lambda name: requires(f"{name}:GetUser")):
+        with pytest.raises(ConfigurationError, match=f"service of the application, got `{name}`, which iam_guard"):
+            declare(name)
+    assert Service(f"{name}-docs").name == f"{name}-docs"
 
 
 def test_handler_keeps_its_name_and_signature(docs: Service) -> None:

@@ -49,7 +49,7 @@ class AppInspection:
         An exception alone is not enough: some servers take it for an application without lifespan support, and serve.
         """
         try:
-            found = unguarded(app, self._routes)
+            found = unguarded(app, self._routes, self._guard.signing_names)
             if found and self._check_routes:
                 raise ConfigurationError(unguarded_message(found))
         except ConfigurationError as error:

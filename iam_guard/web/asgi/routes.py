@@ -8,11 +8,11 @@ them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from iam_guard.web.endpoints import Endpoint, check_handler_parameters, endpoint_row, name_of, own_mark
+from iam_guard.web.endpoints import Endpoint, check_handler_parameters, check_services, endpoint_row, name_of, own_mark
 from iam_guard.web.requirement import OWN_GUARD
 from iam_guard.web.route_map import BY_MAP, RouteMap
 
@@ -27,14 +27,16 @@ def inventory(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
     return endpoints if routes is None else routes.joined(endpoints)
 
 
-def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
+def unguarded(app: Any, routes: RouteMap | None = None, services: Collection[str] | None = None) -> list[Endpoint]:
     """Return the endpoints that are neither guarded nor public, nor in the route map.
 
-    Raises `ConfigurationError` if the map has routes that the application doesn't have, and for a handler whose
-    parameters can't fill its resource template.
+    Raises `ConfigurationError` if the map has routes that the application doesn't have, for a handler whose parameters
+    can't fill its resource template, and for an action of none of the guard's `services`.
     """
     endpoints = inventory(app, routes)
     check_handler_parameters(endpoints)
+    if services is not None:
+        check_services(endpoints, services)
     return [endpoint for endpoint in endpoints if not endpoint.is_guarded]
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from flask import Flask, Response, current_app, g, request
 from flask.views import MethodView
@@ -32,6 +32,7 @@ from iam_guard.web.call_context import current_call, recording_refusal
 from iam_guard.web.endpoints import (
     Endpoint,
     check_handler_parameters,
+    check_services,
     endpoint_row,
     guards_of,
     name_of,
@@ -75,6 +76,7 @@ class IamGuard:
         self.route_map = routes
         self._drops_underscores = drops_underscores
         self._checked: WeakSet[Flask] = WeakSet()
+        self._guards: WeakKeyDictionary[Flask, Guard] = WeakKeyDictionary()
         if app is not None:
             self.init_app(app)
 
@@ -86,6 +88,7 @@ class IamGuard:
         if _EXTENSION in app.extensions:
             raise ConfigurationError("expected an application without a guard, got a guarded one", place="IamGuard")
         app.extensions[_EXTENSION] = self
+        self._guards[app] = guard
         middleware = GuardWsgiMiddleware(
             app.wsgi_app, guard=guard, refusal=self._refusal, drops_underscores=self._drops_underscores
         )
@@ -98,11 +101,13 @@ class IamGuard:
     def check(self, app: Flask) -> None:
         """Raise `ConfigurationError` with the endpoints that are neither guarded nor public, if there are any.
 
-        Also raised for a row of the map without a route, and for a view whose parameters can't fill its resource
-        template.
+        Also raised for a row of the map without a route, for a view whose parameters can't fill its resource template,
+        and for an action of a service that was not passed to the guard.
         """
         endpoints = inventory(app)
         check_handler_parameters(endpoints)
+        if (guard := self._guards.get(app)) is not None:
+            check_services(endpoints, guard.signing_names)
         found = [endpoint for endpoint in endpoints if not endpoint.is_guarded]
         if found:
             raise ConfigurationError(unguarded_message(found))

@@ -101,7 +101,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         await anyio.to_thread.run_sync(self._guard.trail.end_shard)
 
     def _inspect(self, app: Litestar) -> None:
-        found = unguarded(app, self._routes)
+        found = unguarded(app, self._routes, self._guard.signing_names)
         if found and self._check_routes:
             raise ConfigurationError(unguarded_message(found))
 

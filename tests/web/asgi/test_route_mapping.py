@@ -334,7 +334,7 @@ async def whole_text() -> str:
 def test_decision_uses_the_value_parsed_by_fastapi(tmp_path: Path, sign: Sign) -> None:
     """`/documents/007` is document 7 for a handler with an integer parameter."""
     fastapi = pytest.importorskip("fastapi")
-    guard = open_guard(with_seven_denied(tmp_path))
+    guard = open_guard(with_seven_denied(tmp_path), services=[Service("docs")])
     app = fastapi.FastAPI(openapi_url=None)
 
     @app.get("/documents/{document_id}")
@@ -392,7 +392,7 @@ def test_decision_uses_the_values_of_a_model(tmp_path: Path, sign: Sign) -> None
     app.get("/documents/{document_id}")(get)
     routes = RouteMap()
     routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource="document/{document_id}")
-    guard = open_guard(with_seven_denied(tmp_path))
+    guard = open_guard(with_seven_denied(tmp_path), services=[Service("docs")])
     app.add_middleware(GuardMiddleware, guard=guard, routes=routes)
     with TestClient(app) as client:
         statuses = {path: client.get(path, headers=sign(RITA, "GET", path)).status_code for path in AS_NUMBERS}
