@@ -96,6 +96,12 @@ _PERMISSIONS_ALONE = (
         (ActionTarget("role", required=True),),
         ("iam:AssociatedResourceArn", "iam:PassedToService"),
     ),
+    ActionEntry(
+        "ExplainDecision",
+        "Permission to get the explanation of an own denial with the response; AWS does not have this action",
+        AccessLevel.READ,
+        (ActionTarget("role"), ActionTarget("user")),
+    ),
     *(
         ActionEntry(name, _ELSEWHERE, level_of(name))
         for name in (

@@ -41,6 +41,8 @@ _MAX_ACTIONS = 12
 @CONTEXT
 @click.option("--resource-account", help="Set the account that owns the resource if its ARN has none.")
 @THROUGH_ROLES
+@APP
+@REFERENCE
 @click.option("--all", "with_denied", is_flag=True, help="Show denied principals, too.")
 @STORE
 @JSON
@@ -51,20 +53,23 @@ def who(
     context: tuple[str, ...],
     resource_account: str | None,
     through_roles: bool,
+    app: str | None,
+    reference_files: tuple[Path, ...],
     with_denied: bool,
     store: str,
     as_json: bool,
 ) -> None:
     """List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.
 
-    Exit code 1 if no principal can.
+    Exit code 1 if no principal can. An unknown action of IAM, of STS or of the given services is an error.
     """
-    settings = load()
+    settings, references = load(), known_references(app, reference_files)
     with progress("searching"), closing(open_store(store, settings)) as opened:
         found = who_can(
             *(opened, action, resource),
             context=_context(context),
             resource_account=resource_account,
+            references=references,
             settings=settings,
             through_roles=through_roles,
         )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from iam_guard.errors import IamGuardError, SeedError
+from iam_guard.errors import IamGuardError, SeedError, did_you_mean
 
 
 class CommandRow(NamedTuple):
@@ -100,6 +100,14 @@ class LazyGroup(click.Group):
         module, name = row.place.split(".")
         command: click.Command = getattr(import_module(f"iam_guard.cli.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest a similar name for an unknown command; click suggests only commands that are imported."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"no command `{args[0]}`{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command without importing one."""

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 
+from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.cli.options import JSON, coloured
 from iam_guard.cli.progress import progress
+from iam_guard.cli.reference_options import known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.factory import open_guard
 from iam_guard.testing.matrix import AccessMatrix, access_matrix, changes
@@ -82,6 +84,9 @@ def _evaluate(description: MatrixDescription, store: str | None, app: str | None
         actions = tuple(guarding_actions(load_application(app)))
     if not actions:
         raise InvalidInput("expected `actions` in the file, or --app")
+    index = ReferenceIndex(known_references(app, ()), is_all=False)
+    for action in actions:
+        index.check_action(action)
     with progress("deciding"), closing(open_guard(where, audit="")) as guard:
         return access_matrix(
             guard,

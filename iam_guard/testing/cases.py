@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import InvalidInput, did_you_mean
 from iam_guard.evaluation.authorizer import Authorizer, compile_policies
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal, PrincipalType
@@ -99,7 +99,8 @@ def _object(members: object, place: str, known: set[str]) -> Mapping[str, Any]:
         raise InvalidInput("expected an object", place=place or "/")
     if not members.keys() <= known:
         key = next(key for key in members if key not in known)
-        raise InvalidInput(f"unknown key `{key}`, expected one of {', '.join(sorted(known))}", place=place or "/")
+        hint = did_you_mean(key, known) or f", expected one of {', '.join(sorted(known))}"
+        raise InvalidInput(f"unknown key `{key}`{hint}", place=place or "/")
     return members
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import InvalidInput, did_you_mean
 from iam_guard.model.decision import Outcome
 from iam_guard.testing.matrix import AccessMatrix, Cell, changes
 from iam_guard.testing.yaml_nodes import YamlNode, compose
@@ -41,7 +41,8 @@ def read_description(path: Path) -> MatrixDescription:
         found = {} if root is None else dict(root.items())
         for key, node in found.items():
             if key not in _KEYS:
-                raise _error(node, f"unknown key `{key[:80]}`, expected one of {', '.join(_KEYS)}")
+                hint = did_you_mean(key, _KEYS) or f", expected one of {', '.join(_KEYS)}"
+                raise _error(node, f"unknown key `{key[:80]}`{hint}")
         if root is None or "principals" not in found:
             raise InvalidInput("expected a mapping with `principals`", place="1:1")
         seed = found.get("seed")

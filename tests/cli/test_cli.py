@@ -203,6 +203,33 @@ def test_invalid_seed_changes_nothing_and_names_line(run: Run, tmp_path: Path) -
     assert run("apply", "iam.yaml", "--prune").output == "no changes\n"
 
 
+def test_unknown_command_suggests_a_similar_one(run: Run) -> None:
+    for command, hint in (("whocan", ", did you mean `who-can`?"), ("xyzzy", "")):
+        refused = run(command)
+        assert refused.exit_code == 2
+        assert refused.stderr.splitlines()[-1] == f"Error: no command `{command}`{hint}"
+
+
+def test_unknown_action_is_refused(run: Run, tmp_path: Path) -> None:
+    """By who-can, with the references that it is given, and by matrix."""
+    (tmp_path / "iam.yaml").write_text(SEED)
+    reference = {"Name": "docs", "Actions": [{"Name": "GetDocument"}], "Resources": [], "ConditionKeys": []}
+    (tmp_path / "docs.json").write_text(json.dumps(reference))
+    (tmp_path / "matrix.yaml").write_text("seed: iam.yaml\nprincipals: [anonymous]\nactions: [iam:CreatUser]\n")
+    given = ("--store", "iam.yaml", "--reference", "docs.json")
+    assert run("who-can", "docs:GetDocument", *given).exit_code == 0
+    for arguments, hint in (
+        (("who-can", "docs:GetDocumnt", *given), "did you mean `docs:GetDocument`?"),
+        (("who-can", "iam:CreatUser", "--store", "iam.yaml"), "did you mean `iam:CreateUser`?"),
+        (("matrix", "matrix.yaml"), "did you mean `iam:CreateUser`?"),
+    ):
+        refused = run(*arguments)
+        assert refused.exit_code == 2
+        assert hint in refused.stderr
+    (tmp_path / "matrix.yaml").write_text("sed: iam.yaml\n")
+    assert "unknown key `sed`, did you mean `seed`?" in run("matrix", "matrix.yaml").stderr
+
+
 def test_every_problem_of_seed_is_printed(run: Run, tmp_path: Path) -> None:
     """One line each, so that all of them can be corrected at once."""
     (tmp_path / "bad.yaml").write_text(SEED + "      - {name: eve, tag: {}}\n      - {nmae: bob}\n")

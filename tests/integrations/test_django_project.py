@@ -413,7 +413,7 @@ def test_guard_is_opened_with_the_first_request(guard: Guard, sign: Sign) -> Non
     [
         (None, "expected a setting"),
         ({}, "expected a setting"),
-        ({"guard": "x.y", "guards": 1}, "expected the keys .* got `guards`"),
+        ({"guard": "x.y", "guards": 1}, "unknown key `guards`, did you mean `guard`"),
         ({"guard": "x.y", "refusal": "no.such"}, "expected an importable name, got `no.such`"),
         ({"guard": "x.y", "public_views": "page"}, "expected a list of view names"),
         ({"guard": "x.y", "public_views": ["*"]}, "expected a list of view names"),

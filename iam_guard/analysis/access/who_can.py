@@ -5,7 +5,7 @@ A role represents its sessions, without session policies. Role chains are search
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from iam_guard.analysis.access.access_answers import Access
@@ -18,7 +18,10 @@ from iam_guard.analysis.access.access_question import (
 )
 from iam_guard.analysis.access.resource_exceptions import statements_within
 from iam_guard.analysis.access.role_chains import RoleChains
+from iam_guard.analysis.lint.reference_index import ReferenceIndex
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.model.context import Given
+from iam_guard.model.reference import ServiceReference
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
 
@@ -30,6 +33,7 @@ def who_can(
     *,
     context: Mapping[str, Given] | None = None,
     resource_account: str | None = None,
+    references: Sequence[ServiceReference] = (),
     settings: Settings | None = None,
     now: datetime | None = None,
     through_roles: bool = False,
@@ -37,11 +41,13 @@ def who_can(
     """Return for each principal whether it may perform `action` on `resource`: an ARN, `*`, or a pattern of ARNs.
 
     `context` are known condition keys; answers name the others that they depend on. `resource_account` owns the
-    resource when neither its ARN nor the store has the owner. `through_roles` also searches principals that can assume
-    a role with access, directly or through other roles: `Access.steps`. Allowed principals come first.
-    Raises `InvalidInput`.
+    resource when neither its ARN nor the store has the owner. `references` describe the application's services: with
+    any given, only their actions and those of IAM and STS are known. `through_roles` also searches principals that can
+    assume a role with access, directly or through other roles: `Access.steps`. Allowed principals come first.
+    Raises `InvalidInput`, also for an unknown action.
     """
     check_question(action, resource, resource_account)
+    ReferenceIndex(with_own_references(references), is_all=bool(references)).check_action(action)
     with open_evaluator(store, settings, now) as evaluator:
         question = build_question(evaluator, action, resource, context or {}, resource_account)
         within = statements_within(evaluator, action, question.pattern)

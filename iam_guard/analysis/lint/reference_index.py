@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.condition_keys import KEYS, row_of
 from iam_guard.evaluation.matching.pattern import Pattern, compile_glob
 from iam_guard.evaluation.matching.pattern_coverage import arn_pattern, overlaps
@@ -80,6 +81,19 @@ class ReferenceIndex:
             found = tuple(KnownAction(service, entry) for entry in service.actions if matches(entry.name.lower()))
             self._matching[folded] = found
         return self._matching[folded]
+
+    def check_action(self, action: str) -> None:
+        """Raise `InvalidInput` for an action that its service doesn't have.
+
+        An unknown service is an error only if all services are known.
+        """
+        prefix, _, name = action.partition(":")
+        service = self.services.get(prefix.lower())
+        if service is not None and not self.matching_actions(action):
+            hint = self.suggest_action(service, name)
+            raise InvalidInput(f"the service {quoted(service.name)} has no action {quoted(name)}{hint}", place="action")
+        if service is None and self.is_all:
+            raise InvalidInput(f"unknown service {quoted(prefix)}{self.suggest_service(prefix)}", place="action")
 
     def suggest_service(self, prefix: str) -> str:
         """Suggest the service with the most similar prefix."""

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from iam_guard import Guard, RouteMap
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, did_you_mean
 from iam_guard.web.refusal import RefusalFormat, problem
 from iam_guard.web.wsgi.bridge import WsgiBridge
 
@@ -53,7 +53,8 @@ def load_options() -> Options:
         raise ConfigurationError('expected a setting such as `IAM_GUARD = {"guard": "project.iam.guard"}`')
     unknown = sorted(str(key) for key in configured if key not in _KEYS)
     if unknown:
-        raise ConfigurationError(f"expected the keys {', '.join(_KEYS)}, got `{unknown[0]}`", place=SETTING)
+        hint = did_you_mean(unknown[0], _KEYS) or f", expected one of {', '.join(_KEYS)}"
+        raise ConfigurationError(f"unknown key `{unknown[0]}`{hint}", place=SETTING)
     names = configured.get("public_views", ())
     if isinstance(names, str) or "*" in names:
         raise ConfigurationError("expected a list of view names and `namespace:*`", place="public_views")

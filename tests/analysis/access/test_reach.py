@@ -14,11 +14,13 @@ from iam_guard.analysis.access.what_can import what_can
 from iam_guard.analysis.access.who_can import who_can
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.principal import Principal
+from iam_guard.model.reference import ServiceReference
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.web.service import Service
+from tests.tables import table
 
 ALLOWED, CONDITIONAL, DENIED = AccessVerdict
 ACME, GLOBEX, ELSEWHERE = "111122223333", "444455556666", "777788889999"
@@ -419,6 +421,50 @@ def test_root_user_can_do_everything(store: SourceStore) -> None:
     found = what_can(store, f"arn:aws:iam::{ACME}:root", references=[services().reference()], now=NOW)
     actions = {action for each in found for action in each.actions if each.verdict is ALLOWED}
     assert {"docs:GetFolder", "iam:CreateUser", "sts:GetCallerIdentity"} <= actions
+
+
+def docs_reference() -> ServiceReference:
+    docs = Service("docs")
+    docs.declare_action("GetDocument", resource_types=[])
+    return docs.reference()
+
+
+@table(
+    ("action", "references", "message"),
+    [
+        ("iam:CreatUser", (), "the service `iam` has no action `CreatUser`, did you mean `iam:CreateUser`?"),
+        ("STS:AsumeRole", (), "the service `sts` has no action `AsumeRole`, did you mean `sts:AssumeRole`?"),
+        (
+            "docs:GetDocumnt",
+            ("docs",),
+            "the service `docs` has no action `GetDocumnt`, did you mean `docs:GetDocument`?",
+        ),
+        ("docs:Xyz", ("docs",), "the service `docs` has no action `Xyz`"),
+        ("dosc:GetDocument", ("docs",), "unknown service `dosc`, did you mean `docs`?"),
+    ],
+)
+def test_unknown_action_is_refused(store: SourceStore, action: str, references: tuple[str, ...], message: str) -> None:
+    """Instead of the answer that only the root user can do it."""
+    with pytest.raises(InvalidInput) as refused:
+        who_can(store, action, references=[docs_reference() for _ in references], now=NOW)
+    assert str(refused.value) == f"{message} (at action)"
+
+
+@table(
+    ("action", "references"),
+    [
+        ("iam:createuser", ()),
+        ("iam:PassRole", ()),
+        ("iam:ExplainDecision", ()),
+        ("docs:Anything", ()),
+        ("s3:GetObject", ()),
+        ("docs:getdocument", ("docs",)),
+        ("sts:AssumeRole", ("docs",)),
+    ],
+)
+def test_known_action_is_accepted(store: SourceStore, action: str, references: tuple[str, ...]) -> None:
+    """And any action of a service whose reference is unknown."""
+    assert who_can(store, action, references=[docs_reference() for _ in references], now=NOW)
 
 
 def test_actions_without_permission_are_listed(store: SourceStore) -> None:
