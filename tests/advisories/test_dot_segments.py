@@ -97,7 +97,7 @@ def guard_with(folder: Path, allowed: list[str], denied: list[str]) -> Guard:
     }
     seed = folder / "iam.json"
     seed.write_text(json.dumps({"version": 1, "accounts": [{"id": "111122223333", "name": "acme", "users": [user]}]}))
-    return open_guard(seed)
+    return open_guard(seed, services=[docs])
 
 
 def content(file_path: str | Path) -> str:
