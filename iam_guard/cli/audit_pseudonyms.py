@@ -16,7 +16,7 @@ from iam_guard.audit.record.pseudonyms import (
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load
-from iam_guard.store.location import store_file
+from iam_guard.store.location import missing_store, store_file
 
 
 @click.command("pseudonym-key")
@@ -55,7 +55,10 @@ def pseudonym_command(account: str, value: str, store: str, as_json: bool) -> No
 
 
 def _file(store: str) -> Path:
-    path = pseudonym_key_file(load(), store_file(store))
+    settings, database = load(), store_file(store)
+    path = pseudonym_key_file(settings, database)
+    if database is not None and not settings.audit_pseudonym_key_file and not database.exists():
+        raise missing_store(store)
     if path is None:
         message = "expected a file of pseudonym keys, set `IAM_GUARD_AUDIT_PSEUDONYM_KEY_FILE`"
         raise ConfigurationError(message, place="audit_pseudonym_key_file")

@@ -44,7 +44,7 @@ def make_engine(url: str, *, timeout: float = BUSY_SECONDS) -> Engine:
     `timeout` limits the seconds for getting a connection, and for a bounded transaction as a whole. A forked process
     must call `reset_in_child` before it uses the engine.
     """
-    parsed = read_url(url)
+    parsed = _read_url(url)
     options = {_TURN: threading.Lock(), _TIMEOUT: timeout}
     if parsed.get_backend_name() == "sqlite":
         return sqlite_engine(parsed, timeout, options)
@@ -76,7 +76,7 @@ def reset_in_child(engine: Engine) -> None:
         engine.dispose(close=False)
 
 
-def read_url(url: str) -> URL:
+def _read_url(url: str) -> URL:
     """Parse a database URL. Errors don't quote the URL: it may contain a password."""
     if is_sqlite(url):
         return URL.create("sqlite", database=sqlite_database(url))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from iam_guard.errors import ConfigurationError
 
@@ -62,3 +62,13 @@ def sqlite_database(url: str) -> str | None:
 def unsupported_store() -> ConfigurationError:
     kinds = "`sqlite:///FILE`, `sqlite://`, `postgresql+psycopg://…` or a seed file `*.yaml`"
     return ConfigurationError(f"expected a store of the form {kinds}", place="store")
+
+
+def missing_store(url: str) -> ConfigurationError:
+    """Return the error for a missing store, which names it and says how to create it."""
+    path = database_file(url)
+    name, option = f"the database `{urlsplit(url).path[1:]}`", ""  # not the URL, which may contain a password
+    if path is not None:
+        name, option = f"`{path.absolute()}`", f" --store {url}"
+    remedy = f"run `iam-guard init{option}` to create it, or pass `create=True` in Python"
+    return ConfigurationError(f"expected a store in {name}, got none: {remedy}", place="store")

@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
-from iam_guard.store.engine import closed_on_error, make_engine, read_url, reading
-from iam_guard.store.location import database_file, is_in_memory, is_seed_file
+from iam_guard.store.engine import closed_on_error, make_engine, reading
+from iam_guard.store.location import database_file, is_in_memory, is_seed_file, missing_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.sealing import create_key_file, default_key_file, load_sealer
 from iam_guard.store.sql_store import SqlStore
@@ -56,12 +56,7 @@ def open_database(url: str, settings: Settings, *, create: bool = False) -> SqlS
         return opened
     if create or is_in_memory(url):
         return init_store(url, settings)
-    path = database_file(url)
-    name, option = f"the database `{read_url(url).database}`", ""  # not the URL, which may contain a password
-    if path is not None:
-        name, option = f"`{path.absolute()}`", f" --store {url}"
-    remedy = f"run `iam-guard init{option}` to create it, or pass `create=True` in Python"
-    raise ConfigurationError(f"expected a store in {name}, got none: {remedy}", place="store")
+    raise missing_store(url)
 
 
 def _existing_store(url: str, settings: Settings) -> SqlStore | None:

@@ -231,6 +231,16 @@ def test_pseudonym_commands_create_find_rotate_and_destroy(run: Run, tmp_path: P
     assert run("audit", "pseudonym", ACME, ADA, "--store", STORE).exit_code == 2
 
 
+def test_pseudonym_key_of_missing_store_is_not_created(run: Run, tmp_path: Path) -> None:
+    """No guard would find it. A file of the settings needs no store."""
+    refused = run("audit", "pseudonym-key", ACME, "--store", "sqlite:///typo.db")
+    assert refused.exit_code == 2
+    assert f"expected a store in `{tmp_path}/typo.db`, got none" in refused.output
+    assert not list(tmp_path.glob("typo*"))
+    given = {"audit_pseudonym_key_file": "keys"}
+    assert run("audit", "pseudonym-key", ACME, "--store", "sqlite:///typo.db", **given).exit_code == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
