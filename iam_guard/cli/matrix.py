@@ -11,8 +11,6 @@ from pathlib import Path
 
 import click
 
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
-from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.cli.options import JSON, coloured
 from iam_guard.cli.progress import progress
 from iam_guard.cli.reference_options import known_references
@@ -85,9 +83,6 @@ def _evaluate(description: MatrixDescription, store: str | None, app: str | None
         actions = tuple(guarding_actions(load_application(app)))
     if not actions:
         raise InvalidInput("expected `actions` in the file, or --app")
-    index = ReferenceIndex(with_own_references(known_references(app, ())), is_all=False)
-    for action in actions:
-        index.check_action(action)
     with progress("deciding"), closing(open_guard(where, audit="")) as guard:
         return access_matrix(
             guard,
@@ -95,4 +90,5 @@ def _evaluate(description: MatrixDescription, store: str | None, app: str | None
             actions=actions,
             resources=description.resources,
             context=dict(description.context),
+            references=known_references(app, ()),
         )

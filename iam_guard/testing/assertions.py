@@ -6,8 +6,11 @@ A denial counts only if policies made it: an undecidable request or an unknown p
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TypeAlias
 
+from iam_guard.analysis.lint.reference_index import ReferenceIndex
+from iam_guard.analysis.reference.own_references import own_references
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.guard.guard import Guard
@@ -35,7 +38,8 @@ def assert_allowed(
 ) -> Decision:
     """Assert that `principal` may do `action` on `resource`, and return the decision; fail with the explanation.
 
-    `principal` is one, or a name for `principal_named`. `call` has the facts of a connection, for a guard.
+    `principal` is one, or a name for `principal_named`. `call` has the facts of a connection, for a guard. Raises
+    `InvalidInput` for an unknown action of IAM or STS.
     """
     __tracebackhide__ = True
     decision = _decide(decider, principal, action, resource, context, call)
@@ -62,7 +66,7 @@ def assert_denied(
     `outcome` distinguishes an explicit from an implicit denial. `by` is the type of policy that denies, or lacks an
     Allow; `sid` is the Sid of the denying statement. A denial without policies (unknown principal, resource without
     owner) counts only if `because` is part of its reason. An undecidable request never counts.
-    Raises `InvalidInput` for an unknown outcome or policy type.
+    Raises `InvalidInput` for an unknown outcome or policy type, and for an unknown action of IAM or STS.
     """
     __tracebackhide__ = True
     expected = _outcome(outcome), _policy_type(by)
@@ -82,6 +86,7 @@ def _decide(
     call: Call | None,
 ) -> Decision:
     caller = principal_named(principal)
+    _own_actions().check_action(action)
     if isinstance(decider, Guard):
         return decider.decide(caller, action, resource, context, call=call)
     if not isinstance(decider, Authorizer):
@@ -96,6 +101,11 @@ def _decide(
     else:
         request = AccessRequest(caller, action, resource, context)
     return decider.decide(request)
+
+
+@cache
+def _own_actions() -> ReferenceIndex:
+    return ReferenceIndex(own_references(), is_all=False)
 
 
 def _outcome(outcome: Outcome | str | None) -> Outcome | None:

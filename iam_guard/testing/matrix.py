@@ -6,15 +6,18 @@ the question, not a cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
+from iam_guard.analysis.lint.reference_index import ReferenceIndex
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.errors import InvalidInput
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Outcome
 from iam_guard.model.principal import Principal
+from iam_guard.model.reference import ServiceReference
 from iam_guard.model.request import AccessRequest
 from iam_guard.testing.assertions import Decider, Keys
 from iam_guard.testing.failure_report import notes_without_policies
@@ -64,18 +67,23 @@ def access_matrix(
     actions: Iterable[str] | None = None,
     resources: Mapping[str, str] | Iterable[str] = ("*",),
     context: Keys | None = None,
+    references: Sequence[ServiceReference] = (),
 ) -> AccessMatrix:
     """Decide about all principals, actions and resources.
 
     Principals are those of `principal_named`; principals and resources may be mappings with names. `actions` defaults
     to those declared by the guard's services. `context` has condition keys for all cells. Raises `InvalidInput` for an
-    unknown principal, an undecidable request, and more than 100,000 cells.
+    unknown principal, an unknown action of IAM, STS and the services of `references`, an undecidable request, and more
+    than 100,000 cells.
     """
     if any(isinstance(argument, str) for argument in (principals, actions, resources)):
         raise InvalidInput("expected lists or mappings of principals, actions and resources, got one string")
     callers = {name: principal_named(principal) for name, principal in _named(principals).items()}
     things = _named(resources)
     names = tuple(dict.fromkeys(_declared(decider) if actions is None else actions))
+    index = ReferenceIndex(with_own_references(references), is_all=False)
+    for action in names:
+        index.check_action(action)
     if not callers or not names or not things:
         raise InvalidInput("expected at least one principal, one action and one resource")
     if len(callers) * len(names) * len(things) > MAX_CELLS:

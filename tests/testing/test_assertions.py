@@ -70,6 +70,15 @@ def test_resource_may_have_tags_and_owner() -> None:
         assert_allowed(POLICIES, RITA, "docs:GetDocument", Resource(DOCUMENT, policy={"Statement": []}))
 
 
+def test_unknown_action_is_a_mistake_in_the_test() -> None:
+    """A denial of it would prove nothing. The actions of other services are unknown."""
+    for expect in (assert_allowed, assert_denied):
+        with pytest.raises(InvalidInput, match="the service `iam` has no action `CreatUser`, did you mean"):
+            expect(POLICIES, RITA, "iam:CreatUser")
+    assert_denied(POLICIES, RITA, "iam:CreateUser")
+    assert_denied(POLICIES, RITA, "wiki:CreatPage")
+
+
 def test_failure_has_explanation(guard: Guard) -> None:
     """The output of `iam-guard explain`."""
     with pytest.raises(AssertionError) as failed:

@@ -78,6 +78,7 @@ def test_matrix_of_policies_without_guard() -> None:
     [
         ({"principals": [f"{ACCOUNT}:user/nobody"]}, "does not exist"),
         ({"actions": ["GetDocument"]}, "no decision could be made"),
+        ({"actions": ["docs:Get", "iam:CreatUser"]}, "the service `iam` has no action `CreatUser`, did you mean"),
         ({"resources": ["arn:aws:s3:::bucket"]}, "the owner of the resource is unknown"),
         ({"actions": "docs:Get"}, "got one string"),
         ({"resources": DOCUMENT}, "got one string"),
