@@ -29,7 +29,7 @@ from iam_guard_django.options import load_options  # noqa: E402
 from iam_guard_django.views import inventory  # noqa: E402
 
 import tests.integrations.django_project as urls  # noqa: E402  before what needs Django's settings
-from iam_guard import Guard, current_principal, open_guard  # noqa: E402
+from iam_guard import Guard, current_principal, open_guard, requires  # noqa: E402
 from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.authn.chunked import MIN_CHUNK_SIZE  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
@@ -452,6 +452,22 @@ def test_check_reports_unguarded_views(guard: Guard) -> None:
         assert found() == []
     with project(None, IAM_GUARD={"guard": guard}, ROOT_URLCONF=tuple(guarded)):
         assert found() == ["iam_guard.E002 the views have no guard middleware"]
+
+
+def test_check_reports_misspelt_declarations(guard: Guard) -> None:
+    """A parameter that the route and the view don't have, and a service that the guard doesn't have."""
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse()
+
+    for service, template, message in (
+        ("docs", "document/{id}", "expected the parameter `id` of the route or the handler, got `document_id`"),
+        ("dosc", "document/{document_id}", "expected the service `dosc` of the handlers among the guard's services"),
+    ):
+        patterns = (path("<int:document_id>", requires(f"{service}:GetDocument", resource=template)(view)),)
+        with project(guard, ROOT_URLCONF=patterns):
+            [error] = [found for found in run_checks() if found.id == "iam_guard.E001"]
+        assert message in error.msg
 
 
 def test_inventory_has_the_guards_of_views(guard: Guard) -> None:

@@ -89,6 +89,12 @@ def bridge_for(options: Options) -> WsgiBridge:
     return bridge
 
 
+def existing_guard(options: Options) -> Guard | None:
+    """Return the guard of the setting; None if it is a function, which opens the guard with the first request."""
+    found = _imported(options.guard)
+    return found if isinstance(found, Guard) else None
+
+
 def _open_guard(configured: Guard | Callable[[], Guard] | str) -> Guard:
     found: object = _imported(configured)
     if isinstance(found, Guard):

@@ -17,8 +17,15 @@ from django.urls import LocalePrefixPattern, ResolverMatch, URLPattern, URLResol
 
 from iam_guard import RouteMap, public
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import Endpoint, endpoint_row, guards_of, name_of
-from iam_guard_django.options import Options, load_options, route_map
+from iam_guard.web.endpoints import (
+    Endpoint,
+    check_handler_parameters,
+    check_services,
+    endpoint_row,
+    guards_of,
+    name_of,
+)
+from iam_guard_django.options import Options, existing_guard, load_options, route_map
 from iam_guard_django.permissions import PermissionsUnknown, all_needed, chain_overrides, permissions_of
 
 MIDDLEWARE: Final = "iam_guard_django.GuardMiddleware"
@@ -88,6 +95,10 @@ def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Report views that would answer 500, and invalid settings or a missing middleware."""
     try:
         endpoints = inventory()
+        check_handler_parameters(endpoints)
+        guard = existing_guard(load_options())
+        if guard is not None:
+            check_services(endpoints, guard.signing_names)
     except ConfigurationError as error:
         return [Error(str(error), id="iam_guard.E001")]
     found: list[CheckMessage] = []
