@@ -158,9 +158,13 @@ class Settings:
             if not _SOURCE.fullmatch(source):
                 message = f"expected `tls` or the name of a header in lower case, got `{source[:64]}`"
                 raise ConfigurationError(message, place="client_certificates")
-        for name in self.regions:
+        for place, name in (("region", self.region), *(("regions", name) for name in self.regions)):
             if not _REGION.fullmatch(name):
-                raise ConfigurationError(f"expected the name of a region, got `{name[:64]}`", place="regions")
+                raise ConfigurationError(f"expected the name of a region, got `{name[:64]}`", place=place)
+        for pattern in self.shadow_actions:
+            if pattern != "*" and ":" not in pattern:
+                message = f"expected `*` or an action or pattern such as `docs:*`, got `{pattern[:64]}`"
+                raise ConfigurationError(message, place="shadow_actions")
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network, strict=False)

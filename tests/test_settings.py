@@ -101,6 +101,21 @@ def test_variables_of_commands_are_accepted() -> None:
     assert load({}, dict.fromkeys(variables, "x")) == Settings()
 
 
+@table(
+    ("arguments", "message"),
+    [
+        ({"region": "eu west"}, "expected the name of a region, got `eu west` \\(at region"),
+        ({"region": ""}, "expected the name of a region, got `` \\(at region"),
+        ({"regions": ["eu-*"]}, "expected the name of a region, got `eu-\\*` \\(at regions"),
+        ({"shadow_actions": ["docs"]}, "expected `\\*` or an action or pattern such as `docs:\\*`, got `docs`"),
+    ],
+)
+def test_invalid_text_is_refused(arguments: dict[str, Any], message: str) -> None:
+    """A region without a signature could match, and a pattern that no action matches."""
+    with pytest.raises(ConfigurationError, match=message):
+        load(arguments, {})
+
+
 NUMBERS = [
     "clock_skew",
     "api_clock_skew",

@@ -25,6 +25,7 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
+from iam_guard.web.service import Service
 from tests.api.clock import CLOCK
 from tests.serving import serving
 
@@ -90,7 +91,7 @@ def running() -> Iterator[Running]:
     store = init_store("sqlite://", settings)
     apply_seed(store, load_seed_text(SEED))
     snapshot = Snapshot(store.engine)
-    guard = guard_on(store, settings)
+    guard = guard_on(store, settings, services=[Service("docs")])
     guard.clock = CLOCK
     with serving(aws_api(guard)) as url:
         guard.settings = replace(settings, issuer_url=url)
