@@ -105,8 +105,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest a similar name for an unknown command; click suggests only commands that are imported."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"no command `{args[0]}`{did_you_mean(args[0], COMMANDS)}")
+        if args and args[0] not in self.rows and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"no command `{args[0]}`{did_you_mean(args[0], self.rows)}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

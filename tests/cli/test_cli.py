@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard.cli import main
+from iam_guard.cli.audit import COMMANDS as AUDIT_COMMANDS
 from iam_guard.cli.group import COMMANDS
 from tests.tables import table
 
@@ -204,10 +205,22 @@ def test_invalid_seed_changes_nothing_and_names_line(run: Run, tmp_path: Path) -
 
 
 def test_unknown_command_suggests_a_similar_one(run: Run) -> None:
-    for command, hint in (("whocan", ", did you mean `who-can`?"), ("xyzzy", "")):
-        refused = run(command)
+    """Of its own group: `audit` has commands that `iam-guard` doesn't have."""
+    for arguments, hint in (
+        (["whocan"], ", did you mean `who-can`?"),
+        (["xyzzy"], ""),
+        (["audit", "verfy"], ", did you mean `verify`?"),
+    ):
+        refused = run(*arguments)
         assert refused.exit_code == 2
-        assert refused.stderr.splitlines()[-1] == f"Error: no command `{command}`{hint}"
+        assert refused.stderr.splitlines()[-1] == f"Error: no command `{arguments[-1]}`{hint}"
+
+
+def test_subcommand_of_audit_is_found(run: Run) -> None:
+    for name in AUDIT_COMMANDS:
+        shown = run("audit", name, "--help")
+        assert (shown.exit_code, shown.stderr) == (0, "")
+        assert shown.stdout.startswith(f"Usage: main audit {name} ")
 
 
 def test_unknown_action_is_refused(run: Run, tmp_path: Path) -> None:
