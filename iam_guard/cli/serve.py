@@ -120,6 +120,8 @@ def _fill(
     if root_key is not None and create_first_account(opened, account, *root_key):
         parameters = {"accountId": account, "rootAccessKeyId": root_key[0]}
         done.append(CallResult(action="iam-guard:CreateAccount", owner=account, parameters=parameters))
+    elif root_key is not None and opened.access_key(root_key[0]) is None:
+        click.echo("iam-guard: --root-access-key has no effect: the store has accounts; use one of its keys", err=True)
     return done
 
 

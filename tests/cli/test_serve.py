@@ -106,15 +106,18 @@ def test_interrupt_ends_server(serve: Serve) -> None:
 
 
 def test_first_account_is_created_once(serve: Serve, tmp_path: Path) -> None:
-    """A store with accounts is not changed, whatever key is passed; users outlive the server."""
+    """A store with accounts is not changed, whatever key is passed, and a warning says so; users outlive the server."""
     url = f"sqlite:///{tmp_path}/iam.db"
     first = serve(*root(url))
     first.client().create_user(UserName="zoe")
     first.end()
+    assert serve(*root(url)).end() == (0, "", "")
     second = serve("--store", url, "--root-access-key", "AKIAOTHER:other", "--account", "999999999999")
     assert [user["UserName"] for user in second.client().list_users()["Users"]] == ["zoe"]
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         second.client(("AKIAOTHER", "other")).get_user()
+    ignored = "iam-guard: --root-access-key has no effect: the store has accounts; use one of its keys\n"
+    assert second.end() == (0, "", ignored)
 
 
 def test_missing_store_is_served_only_with_an_account(serve: Serve, tmp_path: Path) -> None:
