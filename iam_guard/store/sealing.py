@@ -116,7 +116,7 @@ def read_keys(lines: Iterable[str], *, place: str) -> list[bytes]:
 
 
 def _read_key_file(path: Path) -> list[bytes]:
-    remedy = "run `iam-guard init`, or set `IAM_GUARD_SEALING_KEYS` or `IAM_GUARD_SEALING_KEY_FILE`"
+    remedy = "restore it, or set `IAM_GUARD_SEALING_KEYS` or `IAM_GUARD_SEALING_KEY_FILE` to the keys of this store"
     return read_keys(read_private_file(path, "sealing key", remedy, place="sealing_key_file"), place=str(path))
 
 

@@ -6,6 +6,7 @@ Rules P-1 to P-16, S-21, R-1, T-9.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine
 
+from iam_guard.errors import StoreUnavailable
 from iam_guard.forking import on_fork
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyType
@@ -47,6 +49,8 @@ from iam_guard.store.session_tokens import read_session, write_session
 
 if TYPE_CHECKING:
     from iam_guard.store.change_listener import ChangeListener
+
+logger = logging.getLogger("iam_guard.store")
 
 _FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _ALL_OF_ROOT = StoredPolicy.of("root user", PolicyType.IDENTITY, None, _FULL_ACCESS)
@@ -133,7 +137,11 @@ class SqlStore:
             row = connection.execute(queries.access_key(access_key_id)).mappings().one_or_none()
         if row is None:
             return None
-        secret = self.sealer.open(row["sealed"], access_key_context(access_key_id)).decode()
+        try:
+            secret = self.sealer.open(row["sealed"], access_key_context(access_key_id)).decode()
+        except StoreUnavailable as error:  # which no retry can fix
+            logger.error("access key %s cannot be used: %s", access_key_id, error)
+            raise
         account = row["key_account"]
         if row["identity_id"] is None:
             principal = Principal.from_arn(root_arn(self.partition, account), userid=account)

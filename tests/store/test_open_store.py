@@ -119,13 +119,14 @@ def test_lost_key_file_is_not_replaced(tmp_path: Path) -> None:
     init_store(url, Settings()).close()
     (tmp_path / "a.db.key").unlink()
     for opened in (open_store, init_store):
-        with pytest.raises(ConfigurationError, match=r"cannot read the sealing key file .* run `iam-guard init`"):
+        with pytest.raises(ConfigurationError, match=r"cannot read the sealing key file .*: restore it, or set ") as caught:
             opened(url, Settings())
+        assert "iam-guard init" not in str(caught.value)  # which raises the same error
     assert not (tmp_path / "a.db.key").exists()
 
 
-def test_exchanged_key_opens_store_but_no_secret(tmp_path: Path) -> None:
-    """Applying the seed again seals the secrets with the new key."""
+def test_exchanged_key_opens_store_but_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says why; applying the seed again seals the secrets with the new key."""
     url = f"sqlite:///{tmp_path}/a.db"
     store = init_store(url, Settings())
     apply_seed(store, load_seed_text(SEED))
@@ -133,6 +134,8 @@ def test_exchanged_key_opens_store_but_no_secret(tmp_path: Path) -> None:
     other = open_database(url, Settings(sealing_keys=("b" * 43 + "=",)))
     with pytest.raises(StoreUnavailable, match="not among the sealing keys"):
         other.access_key("AKIA")
+    sealed = "a stored secret was sealed with a key that is not among the sealing keys"
+    assert caplog.messages == [f"access key AKIA cannot be used: {sealed}"]
     assert apply_seed(other, load_seed_text(SEED)).lines == ("updated root user of account 111122223333: access keys",)
     key = other.access_key("AKIA")
     other.close()
