@@ -60,7 +60,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "ALLOW_WITH_NOT_PRINCIPAL": "name the allowed principals in `Principal`; use `NotPrincipal` only with `Deny`",
         "ALLOW_WITH_NOT_RESOURCE": "name the resources in `Resource`",
         "ARN_REGION_NOT_ALLOWED": "leave the Region empty: `arn:aws:iam::111122223333:…`",
-        "CONDITION_KEY_NOT_SUPPLIED": "use a key that the action supplies, or move the action to a separate statement",
+        "CONDITION_KEY_NOT_SUPPLIED": "use or declare a key of the action, or move the action to a separate statement",
         "DATA_TYPE_MISMATCH": "write the expected JSON type",
         "DUPLICATE_KEYS_WITH_DIFFERENT_CASE": "write the key once, with all values in a list",
         "EMPTY_ARRAY_ACTION": "name the actions, or remove the statement",

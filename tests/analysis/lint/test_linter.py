@@ -148,6 +148,21 @@ def test_uncertain_fault_is_not_reported(statements: list[dict[str, Any]]) -> No
     assert codes(found(*statements)) == []
 
 
+def test_loader_may_supply_tags_of_its_resource() -> None:
+    """But no other key: the reference knows the keys of `context=`."""
+    notes = Service("notes")
+    notes.declare_condition_key("notes:Kind")
+    notes.requires("GetNote", resource=lambda: None)
+    linter = Linter([notes.reference()])
+    for key, expected in (
+        ("aws:ResourceTag/team", []),
+        ("aws:RequestTag/team", ["CONDITION_KEY_NOT_SUPPLIED"]),
+        ("notes:Kind", ["CONDITION_KEY_NOT_SUPPLIED"]),
+    ):
+        tested = statement(Action="notes:GetNote", Resource="*", Condition={"StringEquals": {key: "x"}})
+        assert codes(found(tested, linter=linter)) == expected
+
+
 def test_unknown_services_are_not_checked() -> None:
     """Without a reference `s3:GetObjekt` may exist; the actions of IAM are known."""
     alone = Linter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iam_guard.analysis.lint.reference_index import KnownKey
+from iam_guard.analysis.lint.reference_index import KnownAction, KnownKey
 from iam_guard.analysis.lint.subject import Subject
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.referenced_keys import keys_of_resource
@@ -72,9 +72,17 @@ def key_not_supplied(subject: Subject) -> Iterator[Fault]:
         if subject.references.key(key) is None or _is_of_every_request(key):
             continue
         known = subject.actions_of(tested.statement)
-        if known and not any(action.entry.open_keys or subject.references.supplies(action, key) for action in known):
+        if known and not any(_may_supply(subject, action, key) for action in known):
             message = f"none of the statement's actions supplies {quoted(key)}, so the condition is never met"
             yield Fault("CONDITION_KEY_NOT_SUPPLIED", message, tested.path, name=True)
+
+
+def _may_supply(subject: Subject, action: KnownAction, key: str) -> bool:
+    """Return whether an action supplies a key, or may: code that finds its resource may return tags with it."""
+    is_tag = key.lower().startswith("aws:resourcetag/")
+    return (
+        action.entry.open_keys or (is_tag and action.entry.open_resources) or subject.references.supplies(action, key)
+    )
 
 
 def _requiring_a_value(subject: Subject) -> Iterator[ParsedCondition]:
