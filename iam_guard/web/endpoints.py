@@ -86,9 +86,12 @@ def check_services(endpoints: Iterable[Endpoint], passed: Collection[str]) -> No
 
 
 def unguarded_message(endpoints: Iterable[Endpoint]) -> str:
-    """Return the error message for unguarded endpoints, with a hint for a decorator in the wrong place."""
-    listing = ", ".join(str(endpoint) for endpoint in endpoints)
-    return f"endpoints that are neither guarded nor public: {listing}; put `@requires` below the route decorator"
+    """Return the error message for unguarded endpoints, with hints for the usual causes."""
+    names = [str(endpoint) for endpoint in endpoints]
+    message = f"endpoints that are neither guarded nor public: {', '.join(names)}"
+    if any("(FastAPI.setup." in name for name in names):
+        message += "; call `public_docs(app)` of iam_guard_fastapi for FastAPI's own pages, or turn them off"
+    return f"{message}; put `@requires` or `@public` below the route decorator"
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:

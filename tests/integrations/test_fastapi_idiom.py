@@ -435,8 +435,10 @@ def test_route_with_the_path_of_an_own_page_is_unchanged(guard: Guard) -> None:
 
 
 def test_own_pages_are_unguarded_by_default(guard: Guard) -> None:
-    """Deny on doubt: they show the actions."""
-    with pytest.raises(ConfigurationError, match=r"/openapi\.json"), client_of(guard, FastAPI(), check_routes=True):
+    """Deny on doubt: they show the actions. The message says what to do about them, and about other endpoints."""
+    app = FastAPI()
+    remedy = r"/openapi\.json .*; call `public_docs\(app\)` .*; put `@requires` or `@public` below the route decorator"
+    with pytest.raises(ConfigurationError, match=remedy), client_of(guard, app, check_routes=True):
         pass
 
 

@@ -119,7 +119,9 @@ def test_lost_key_file_is_not_replaced(tmp_path: Path) -> None:
     init_store(url, Settings()).close()
     (tmp_path / "a.db.key").unlink()
     for opened in (open_store, init_store):
-        with pytest.raises(ConfigurationError, match=r"cannot read the sealing key file .*: restore it, or set ") as caught:
+        with pytest.raises(
+            ConfigurationError, match=r"cannot read the sealing key file .*: restore it, or set "
+        ) as caught:
             opened(url, Settings())
         assert "iam-guard init" not in str(caught.value)  # which raises the same error
     assert not (tmp_path / "a.db.key").exists()
