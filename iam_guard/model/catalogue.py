@@ -91,7 +91,7 @@ class Catalogue:
         if declared is not None and declared.name == name and (resource is None or resource in declared.resources):
             return declared
         if not _ACTION.fullmatch(name):
-            message = f"expected the name of an action, letters and digits without wildcards, got `{name}`"
+            message = f"expected the name of an action, letters and digits without wildcards or prefix, got `{name}`"
             raise ConfigurationError(message, place=self.service)
         if declared is not None and declared.name != name:
             message = f"action `{name}` differs from `{declared.name}` by letter case only"

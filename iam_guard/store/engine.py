@@ -83,9 +83,9 @@ def _read_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise unsupported_store() from None
+        raise unsupported_store(url) from None
     if "\0" in url or parsed.drivername not in ("postgresql", "postgresql+psycopg"):
-        raise unsupported_store()
+        raise unsupported_store(url)
     return parsed.set(drivername="postgresql+psycopg")
 
 

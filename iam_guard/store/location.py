@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, did_you_mean
 
 _SQLITE = re.compile(r"sqlite(?:\+pysqlite)?://(?:/(?P<database>[^\0]*))?")
 _POSTGRESQL = re.compile(r"postgresql(?:\+psycopg)?://[^\0]*")
@@ -48,20 +48,28 @@ def sqlite_database(url: str) -> str | None:
     if found is None:
         if _POSTGRESQL.fullmatch(url):
             return None
-        raise unsupported_store()
+        raise unsupported_store(url)
     if found["database"] is None:
         return None
     database = unquote(found["database"])  # as SQLAlchemy does since 2.1, here for each version
     if "?" in found["database"] or database.startswith("file:"):
         raise ConfigurationError("expected an SQLite URL without parameters", place="store")
     if "\0" in database:
-        raise unsupported_store()
+        raise unsupported_store(url)
     return database
 
 
-def unsupported_store() -> ConfigurationError:
+def unsupported_store(url: str) -> ConfigurationError:
+    """Return the error for an unsupported store, without quoting it: a URL may contain a password."""
     kinds = "`sqlite:///FILE`, `sqlite://`, `postgresql+psycopg://…` or a seed file `*.yaml`"
-    return ConfigurationError(f"expected a store of the form {kinds}", place="store")
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        hint = ", got no URL"
+    elif scheme == "sqlite":
+        hint = ", got an SQLite URL with a host: put three slashes before the file"
+    else:
+        hint = f", got another scheme{did_you_mean(scheme, ('sqlite', 'postgresql+psycopg'))}"
+    return ConfigurationError(f"expected a store of the form {kinds}{hint}", place="store")
 
 
 def missing_store(url: str) -> ConfigurationError:

@@ -96,7 +96,7 @@ def _principal(members: Mapping[str, Any]) -> Principal:
 
 def _object(members: object, place: str, known: set[str]) -> Mapping[str, Any]:
     if not isinstance(members, dict):
-        raise InvalidInput("expected an object", place=place or "/")
+        raise InvalidInput(f"expected an object with {', '.join(sorted(known))}", place=place or "/")
     if not members.keys() <= known:
         key = next(key for key in members if key not in known)
         hint = did_you_mean(key, known) or f", expected one of {', '.join(sorted(known))}"

@@ -115,6 +115,7 @@ def test_declared_type_matches_its_template(docs: Service) -> None:
     [
         (lambda docs: docs.declare_action("Get", level="Reading"), "access level"),
         (lambda docs: docs.declare_action("Get*"), "without wildcards"),
+        (lambda docs: docs.declare_action("docs:GetNote"), "without wildcards or prefix"),
         (lambda docs: docs.declare_action("Get", depends_on=["Put"]), "docs:GetDocument"),
         (lambda docs: docs.declare_action("Get", condition_keys=["kind"]), "condition keys"),
         (lambda docs: docs.declare_action("Get", condition_keys="docs:Kind"), "list of condition keys"),

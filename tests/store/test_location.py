@@ -48,6 +48,21 @@ def test_file_is_decoded() -> None:
     assert make_engine("sqlite:///a%20b%3F.db").url.database == "a b?.db"
 
 
+@table(
+    ("url", "hint"),
+    [
+        ("iam-guard.db", "got no URL"),
+        ("sqlite://iam-guard.db", "got an SQLite URL with a host: put three slashes before the file"),
+        ("sqllite:///iam-guard.db", "got another scheme, did you mean `sqlite`?"),
+        ("postgres+psycopg2://root:hunter2@host/db", "got another scheme, did you mean `postgresql+psycopg`?"),
+    ],
+)
+def test_mistake_in_a_url_is_named(url: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        database_file(url)
+    assert str(caught.value).endswith(f"{hint} (at store)")
+
+
 @table("url", ["iam.yaml", "IAM.YML", "postgresql://host/a.db", "postgresql+psycopg://u:p@host/a.db?x=1"])
 def test_other_stores_have_no_file(url: str) -> None:
     assert store_file(url) is None
