@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
@@ -103,9 +103,15 @@ def read_changes(connection: Connection, since: State | None) -> ChangesSince:
     committed = new[0]["time"] / 1000 if new else None
     if present <= since.epoch or marks.get(since.epoch, since.mark) != since.mark:
         return ChangesSince(state, None, "history", committed)
-    if since.mark is None or since.epoch not in marks or len(new) != present - since.epoch:
+    if since.mark is None or list(marks) != [*range(since.epoch, present + 1)]:
         return ChangesSince(state, None, "gap", committed)
-    names = frozenset[str]().union(*(row["names"] for row in new))
+    names = frozenset[str]().union(*(_names_in(row["names"]) for row in new))
     if EVERYTHING in names:
         return ChangesSince(state, None, "change", committed)
     return ChangesSince(state, names, committed=committed)
+
+
+def _names_in(value: object) -> Collection[str]:
+    """Return the names in a row; for any value but a list of strings, that of everything."""
+    is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return cast(list[str], value) if is_list else (EVERYTHING,)

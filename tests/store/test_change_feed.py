@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from iam_guard.store.open_store import open_database
 from iam_guard.store.schema import accounts, changes, meta
 from iam_guard.store.sql_store import SqlStore
 from tests.audit.pipelines import eventually
+from tests.tables import table
 
 Open = Callable[[str], SqlStore]
 
@@ -104,6 +106,29 @@ def test_other_history_invalidates_everything(empty: SqlStore, change: Callable[
     change("444444444444")
     assert empty.changes(known).reason == "history"
     assert empty.changes(other).names == named("444444444444")
+
+
+@table("names", ["account:1", {"account:1": 1}, ["account:1", None], [["account:1"]], None, 7])
+def test_names_of_an_unknown_form_invalidate_everything(
+    empty: SqlStore, change: Callable[[str], State], names: object
+) -> None:
+    """They may name anything: no row of the feed is ignored."""
+    known = change(secrets.token_hex(6))
+    change(secrets.token_hex(6))
+    with writing(empty.engine) as connection:
+        connection.execute(changes.update().where(changes.c.epoch > known.epoch).values(names=names))
+    found = empty.changes(known)
+    assert (found.names, found.reason) == (None, "change")
+
+
+def test_rows_after_the_present_epoch_fill_no_gap(empty: SqlStore, change: Callable[[str], State]) -> None:
+    """A missing row counts, even if the feed has as many rows as there were changes."""
+    known = change("111111111111")
+    second = change("222222222222")
+    with writing(empty.engine) as connection:
+        connection.execute(changes.update().where(changes.c.epoch == second.epoch).values(epoch=second.epoch + 1))
+    found = empty.changes(known)
+    assert (found.names, found.reason) == (None, "gap")
 
 
 @pytest.fixture
