@@ -22,6 +22,7 @@ import psycopg
 from sqlalchemy import Engine
 
 from iam_guard.errors import StoreUnavailable
+from iam_guard.forking import on_fork
 from iam_guard.store.change_feed import CHANNEL
 from iam_guard.store.engine import lone_connection
 
@@ -45,6 +46,13 @@ class ChangeListener:
             threading.Thread(target=self._run, name="iam-guard-changes", daemon=True).start()
         except RuntimeError:  # the interpreter is shutting down, or there are too many threads
             self._close_sockets()
+        on_fork(self)
+
+    def begin_in_child(self) -> None:
+        """Release the parent's sockets: what the child sent would wake the parent's thread."""
+        self._is_closed = threading.Event()
+        self._is_closed.set()
+        self._close_sockets()
 
     def close(self) -> None:
         """End the thread."""

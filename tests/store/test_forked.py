@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import select
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from iam_guard.store import sqlite
 from iam_guard.store.engine import writing
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.audit.pipelines import eventually
 from tests.store.databases import SEALING_KEY
 from tests.wsgi_serving import by_gunicorn
 
@@ -261,6 +263,21 @@ def test_multiprocessing_decides_right(postgresql_filled: str, subtests: pytest.
                     process.join(60)
                 assert [process.exitcode for process in processes] == [0] * count
         assert wrong_decisions(guard, 0) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_child_leaves_the_listener_of_its_parent_alone(postgresql: str, settings: Settings) -> None:
+    """A child that drops the store neither ends nor wakes the thread, which would otherwise never wait again."""
+    with closing(open_database(postgresql, settings)) as store:
+        owners = [threading.Event()]
+        listener = store.listen(owners[0].set)
+        assert listener is not None
+        eventually(lambda: listener.is_listening)
+        assert statuses([in_child(owners.clear)]) == [0]
+        assert statuses([in_child(listener.close)]) == [0]
+        assert select.select([listener._receiver], [], [], 0)[0] == []
+        owners.clear()
+        eventually(lambda: not listener._is_running)
 
 
 def test_preloaded_application_decides_right(postgresql_filled: str) -> None:
