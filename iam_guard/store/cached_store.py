@@ -194,9 +194,9 @@ class CachedStore(StoreProxy):
             self._fail("no answer in time")
 
     def close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
         self._poller.close(self._timeout)
+        if self._listener is not None:  # which the last poll may have started
+            self._listener.close()
         self.behind.close()
 
     # --- state of the cache --------------------------------------------------------------------------------------

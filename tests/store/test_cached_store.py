@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -553,6 +554,25 @@ def test_close_closes_wrapped_store(cached: CachedStore, inner: ScriptedStore) -
     """Closing the cache closes the wrapped store."""
     cached.close()
     assert inner.queries == ["close"]
+
+
+def test_close_ends_a_listener_of_the_last_poll(cached: CachedStore, inner: ScriptedStore, clock: Clock) -> None:
+    """A poll that is running when the cache is closed may still start one."""
+    cached.epoch()
+    started, listener = threading.Event(), Mock(is_listening=True, is_replaceable=False)
+
+    def listen(_wake: Callable[[], object]) -> Any:
+        started.set()
+        eventually(lambda: cached._poller._is_closed)
+        return listener
+
+    inner.listen = listen  # type: ignore[method-assign,assignment]
+    polling = threading.Thread(target=cached.refresh)
+    polling.start()
+    assert started.wait(60)
+    cached.close()
+    polling.join()
+    listener.close.assert_called_once()
 
 
 # --- the records of a decision ---------------------------------------------------------------------------------------
