@@ -22,6 +22,8 @@ class AccessKey:
     principal: Principal
     """The owner, without a `credential`. Without tags too, since they would count as session tags and be cached with
     the key: `Store.principal` adds the current ones for each decision."""
+    epoch: int | None = field(default=None, compare=False, repr=False)
+    """The epoch of the store that it was read at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class ApiKey:
     principal: Principal
     """The owner, with `session_policies` if the key is restricted."""
     expires: datetime | None = None
+    epoch: int | None = field(default=None, compare=False, repr=False)
+    """The epoch of the store that it was read at."""
 
 
 @dataclass(frozen=True, slots=True)

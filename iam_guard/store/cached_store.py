@@ -373,7 +373,7 @@ class CachedStore(StoreProxy):
 
         It was loaded at its epoch or, if it has none, at epoch `since` or later.
         """
-        epoch, state = getattr(answer, "epoch", since), self._changes.state
+        epoch, state = getattr(answer, "epoch", None) or since, self._changes.state
         if state is not None and epoch > state.epoch:
             self._poller.poll_now(self._timeout)  # the changes up to it must be followed first
         names = names_of(kind, key, answer)

@@ -31,6 +31,7 @@ _IDENTITY = (
     identities.c.name,
     identities.c.tags,
     identities.c.boundary_id,
+    select(meta.c.epoch).scalar_subquery().label("epoch"),
 )
 
 

@@ -147,7 +147,7 @@ class SqlStore:
             principal = Principal.from_arn(root_arn(self.partition, account), userid=account)
         else:
             principal = self._user(row)
-        return AccessKey(access_key_id, secret, row["status"] == "Active", principal)
+        return AccessKey(access_key_id, secret, row["status"] == "Active", principal, row["epoch"])
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         with self._reading() as connection:
@@ -160,7 +160,7 @@ class SqlStore:
         if row["session_policy"] is not None:
             principal = replace(principal, session_policies=(row["session_policy"],))
         expires = None if row["expires"] is None else datetime.fromtimestamp(row["expires"], UTC)
-        return ApiKey(api_key_id, digest, row["status"] == "Active", principal, expires)
+        return ApiKey(api_key_id, digest, row["status"] == "Active", principal, expires, row["epoch"])
 
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
         return write_session(session, self.sealer, at_least=at_least)

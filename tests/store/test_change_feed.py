@@ -17,8 +17,8 @@ from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.engine import writing
 from iam_guard.store.open_store import open_database
-from iam_guard.store.schema import accounts, changes, meta
-from iam_guard.store.sql_store import SqlStore
+from iam_guard.store.schema import access_keys, accounts, api_keys, changes, identities, meta
+from iam_guard.store.sql_store import SqlStore, access_key_context
 from tests.audit.pipelines import eventually
 from tests.tables import table
 
@@ -129,6 +129,33 @@ def test_rows_after_the_present_epoch_fill_no_gap(empty: SqlStore, change: Calla
         connection.execute(changes.update().where(changes.c.epoch == second.epoch).values(epoch=second.epoch + 1))
     found = empty.changes(known)
     assert (found.names, found.reason) == (None, "gap")
+
+
+@table("kind", ["access_key", "api_key"])
+def test_key_of_a_lost_change_is_not_kept(empty: SqlStore, change: Callable[[str], State], kind: str) -> None:
+    """A process that has loaded it before it read the change follows the feed of the restored backup without a gap."""
+    account = f"{secrets.randbelow(10**12):012}"
+    change(account)
+    cached = CachedStore(empty, Settings(), clock=lambda: 0.0)
+    known = cached.state()
+    with empty.write_transaction() as records:
+        user = f"AIDA{account}"
+        shared = {"account": account, "created": 0}
+        named = {"kind": "user", "path": "/", "name": "a", "folded": "a", "description": ""}
+        records.insert(identities, id=user, **named, **shared, tags={}, trust_bindings={})
+        sealed = empty.sealer.seal(b"secret", access_key_context(account))
+        records.insert(access_keys, id=account, user_id=user, sealed=sealed, status="Active", **shared)
+        records.insert(api_keys, id=account, identity_id=user, digest=b"", status="Active", created=0)
+    load = getattr(cached, kind)
+    assert load(account) is not None
+    with writing(empty.engine) as connection:
+        connection.execute(identities.delete().where(identities.c.id == user))
+        connection.execute(changes.delete().where(changes.c.epoch > known.epoch))
+        connection.execute(meta.update().values(epoch=known.epoch))
+    cached.refresh()
+    assert cached.epoch() == known.epoch
+    assert load(account) is None
+    cached._poller.close(1.0)
 
 
 @pytest.fixture
