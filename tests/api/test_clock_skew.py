@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
+from iam_guard.store.snapshot import copy_to_memory
 from tests.api.clock import CLOCK
 from tests.api.conftest import ADMIN_KEY, Running, refusal
 from tests.serving import serving
@@ -82,7 +83,7 @@ def test_response_beyond_15_minutes_has_the_time_of_the_server(server: Running, 
 
 def test_allowed_skew_of_the_api_is_a_setting(server: Running) -> None:
     """The one of the application does not count."""
-    guard = guard_on(server.store, Settings(clock_skew=5.0, api_clock_skew=60.0))
+    guard = guard_on(copy_to_memory(server.store), Settings(clock_skew=5.0, api_clock_skew=60.0))
     guard.clock = CLOCK
     with serving(aws_api(guard)) as url:
         client = replace(server, url=url).client(ADMIN_KEY)
