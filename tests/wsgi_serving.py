@@ -9,7 +9,7 @@ import sys
 import threading
 import wsgiref.simple_server
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ def by_waitress(app: Any, *, threads: int = 100) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.trigger.pull_trigger(server.close)  # in its own thread, which may be waiting for these sockets
+        with suppress(OSError):  # the thread ran it before it was woken up for it
+            server.trigger.pull_trigger(server.close)  # in its own thread, which may be waiting for these sockets
         thread.join()
         server.task_dispatcher.shutdown()
 
