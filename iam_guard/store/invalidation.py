@@ -277,10 +277,11 @@ class Invalidation:
             return
         moved = {column: values[column] for column in rule.columns if column in values}
         is_renamed = table is schema.identities and not _NAME_COLUMNS.isdisjoint(values)
+        update = _renamed_identity if is_renamed else rule.update
         for row in self._rows(records, table, rule, where):
-            self._add((_renamed_identity if is_renamed else rule.update)(records, row))
+            self._add(update(records, row))
             if moved:
-                self._add(rule.update(records, {**row, **moved}))
+                self._add(update(records, {**row, **moved}))
 
     def add_delete(self, records: _Records, table: Table, where: _Row) -> None:
         """Add the names that the deletion of these rows invalidates."""

@@ -112,6 +112,10 @@ WRITES: dict[str, tuple[Callable[[Records], object], set[str]]] = {
         lambda r: r.update(identities, {"name": "x", "folded": "x"}, id="AIDA1"),
         {"identity:AIDA1", f"newcomers:{ACME}", "resources", "trust"},
     ),
+    "user of another account": (
+        lambda r: r.update(identities, {"account": UMBRELLA}, id="AIDA1"),
+        {"identity:AIDA1", f"newcomers:{ACME}", f"newcomers:{UMBRELLA}", "resources", "trust"},
+    ),
     "description of a role": (lambda r: r.update(identities, {"description": "x"}, id="AROA1"), set()),
     "trust policy": (
         lambda r: r.update(identities, {"trust_text": "{}"}, id="AROA1"),
