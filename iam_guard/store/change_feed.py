@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, case, func, select
 
 from iam_guard.store.schema import changes, meta
 
@@ -53,7 +53,8 @@ class ChangesSince(NamedTuple):
 _RAISED = meta.update().values(epoch=meta.c.epoch + 1).returning(meta.c.epoch)
 _MARK = select(changes.c.mark).where(changes.c.epoch == bindparam("epoch", type_=BigInteger))
 _NOTIFY = select(func.pg_notify(CHANNEL, ""))
-_SINCE = func.coalesce(bindparam("since", type_=BigInteger), meta.c.epoch)
+_KNOWN: ColumnElement[int] = bindparam("since", type_=BigInteger)
+_SINCE = case((meta.c.epoch > _KNOWN, _KNOWN), else_=meta.c.epoch)  # the present epoch, if none or a later one is known
 _READ = (
     select(meta.c.epoch.label("present"), changes)
     .select_from(meta.outerjoin(changes, changes.c.epoch >= _SINCE))
