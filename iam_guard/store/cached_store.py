@@ -247,7 +247,7 @@ class CachedStore(StoreProxy):
 
     def _read_feed(self) -> None:
         """Read the change feed after a notification: at once if the cache is in use, else on the next request."""
-        if self._is_asked:
+        if self._is_asked or self._poller.is_polling:  # a running poll may have read the feed before the change
             self._is_asked = False
             self._poller.poll_now(self._timeout)
         else:

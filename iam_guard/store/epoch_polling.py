@@ -69,6 +69,10 @@ class EpochPoller:
         answered = self._answered
         return answered is not None and not answered.is_set() and time.monotonic() - self._started >= seconds
 
+    @property
+    def is_polling(self) -> bool:
+        return self._polling.locked()
+
     def poll_now(self, seconds: float) -> bool:
         """Poll in the caller's thread, after a running poll ends; False without an answer, or when closed."""
         poll = self._poll()

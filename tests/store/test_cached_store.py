@@ -480,6 +480,28 @@ def test_notification_is_followed_at_once_by_a_cache_in_use(
     assert cached.epoch() == 3
 
 
+def test_notification_during_a_poll_is_followed(cached: CachedStore, inner: ScriptedStore, clock: Clock) -> None:
+    """That poll may have read the feed before the change."""
+    cached.epoch()
+    clock.now += 1
+    cached.epoch()
+    eventually(lambda: hasattr(inner, "wake"))
+    inner.wake()
+    notified = threading.Thread(target=inner.wake)
+
+    def change_meanwhile(_: str) -> None:
+        inner.before_answer = lambda _: None
+        inner.now, inner.named = 2, {2: set()}
+        notified.start()
+        notified.join(0.1)
+
+    inner.before_answer = change_meanwhile
+    clock.now += 1
+    cached.epoch()
+    notified.join()
+    assert cached.epoch() == 2
+
+
 def test_failed_query_triggers_poll(inner: ScriptedStore, clock: Clock) -> None:
     """A store that fails between two polls is detected by the first failed query."""
     cached = CachedStore(inner, Settings(epoch_poll=1000.0, max_staleness=10_000.0), clock=clock)
