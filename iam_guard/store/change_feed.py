@@ -51,8 +51,13 @@ class ChangesSince(NamedTuple):
 
 
 _RAISED = meta.update().values(epoch=meta.c.epoch + 1).returning(meta.c.epoch)
-_MARK = select(changes.c.mark).where(changes.c.epoch == bindparam("epoch", type_=BigInteger))
-_NOTIFY = select(func.pg_notify(CHANNEL, ""))
+_EARLIER = changes.alias()
+_MARK = select(_EARLIER.c.mark).where(_EARLIER.c.epoch == bindparam("before", type_=BigInteger)).scalar_subquery()
+_ADDED = {
+    "sqlite": changes.insert().returning(_MARK),
+    "postgresql": changes.insert().returning(_MARK, func.pg_notify(CHANNEL, "")),
+}
+"""Adds a row, and returns the mark of the one before; PostgreSQL notifies when the transaction commits."""
 _KNOWN: ColumnElement[int] = bindparam("since", type_=BigInteger)
 _SINCE = case((meta.c.epoch > _KNOWN, _KNOWN), else_=meta.c.epoch)  # the present epoch, if none or a later one is known
 _READ = (
@@ -69,24 +74,21 @@ class Step(NamedTuple):
     after: State
 
 
-def add_row(connection: Connection, epoch: int, names: Collection[str] = (EVERYTHING,)) -> State:
-    """Add the row of an epoch, and return its state."""
-    state = State(epoch, secrets.token_hex(8))
-    values = {"epoch": epoch, "mark": state.mark, "names": sorted(names), "time": time.time_ns() // 1_000_000}
-    connection.execute(changes.insert(), values)
-    return state
+def add_row(connection: Connection, epoch: int, names: Collection[str] = (EVERYTHING,)) -> Step:
+    """Add the row of an epoch, and notify the processes that listen."""
+    after = State(epoch, secrets.token_hex(8))
+    values = {"epoch": epoch, "mark": after.mark, "names": sorted(names), "time": time.time_ns() // 1_000_000}
+    added = connection.execute(_ADDED[connection.dialect.name], values | {"before": epoch - 1})
+    return Step(State(epoch - 1, added.one()[0]), after)
 
 
 def record_change(connection: Connection, names: Collection[str]) -> Step:
     """Raise the epoch, and record what the transaction invalidates; called last in each that changes the store."""
     epoch = int(connection.execute(_RAISED).scalar_one())
-    before = State(epoch - 1, connection.execute(_MARK, {"epoch": epoch - 1}).scalar())
-    after = add_row(connection, epoch, names)
+    step = add_row(connection, epoch, names)
     if epoch % _TRIM_EVERY == 0:
         connection.execute(changes.delete().where(changes.c.epoch <= epoch - KEPT))
-    if connection.dialect.name == "postgresql":
-        connection.execute(_NOTIFY)
-    return Step(before, after)
+    return step
 
 
 def read_changes(connection: Connection, since: State | None) -> ChangesSince:
