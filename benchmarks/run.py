@@ -31,6 +31,7 @@ BENCHMARKS = {
     "audit": "microseconds of noting a decision",
     "authn": "microseconds to find out who sent a request",
     "cases": "cases a second of `iam-guard decide`",
+    "changes": "milliseconds until other processes use a change, and what following changes costs",
     "cold": "milliseconds of a decision for which nothing is cached, in a store of 200,000 users",
     "control_plane": "requests a second of the IAM API, beside moto's server",
     "decision": "microseconds of one small warm decision",
