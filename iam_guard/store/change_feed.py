@@ -58,13 +58,19 @@ _ADDED = {
     "postgresql": changes.insert().returning(_MARK, func.pg_notify(CHANNEL, "")),
 }
 """Adds a row, and returns the mark of the one before; PostgreSQL notifies when the transaction commits."""
+_PRESENT = select(meta.c.epoch.label("present")).limit(1).subquery()
 _KNOWN: ColumnElement[int] = bindparam("since", type_=BigInteger)
-_SINCE = case((meta.c.epoch > _KNOWN, _KNOWN), else_=meta.c.epoch)  # the present epoch, if none or a later one is known
+_SINCE = case((_PRESENT.c.present > _KNOWN, _KNOWN), else_=_PRESENT.c.present)
 _READ = (
-    select(meta.c.epoch.label("present"), changes)
-    .select_from(meta.outerjoin(changes, changes.c.epoch >= _SINCE))
+    select(_PRESENT, changes)
+    .select_from(_PRESENT.outerjoin(changes, changes.c.epoch.between(_SINCE, _PRESENT.c.present)))
     .order_by(changes.c.epoch)
 )
+"""The present epoch and the rows since a state; the present row alone, if none or a later state is known.
+
+Without statistics, PostgreSQL expects many rows of `meta` without a limit, and a third of the feed without an upper
+bound; then it scans the feed, and compiles the query each time.
+"""
 
 
 class Step(NamedTuple):

@@ -6,7 +6,7 @@ Also without table statistics, as right after a large insert.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -23,9 +23,10 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.engine import reading
+from iam_guard.store.change_feed import KEPT
+from iam_guard.store.engine import reading, writing
 from iam_guard.store.open_store import init_store
-from iam_guard.store.schema import metadata
+from iam_guard.store.schema import changes, meta, metadata
 from iam_guard.store.sql_store import SqlStore
 from tests.serving import serving
 from tests.store.bulk_rows import (
@@ -42,6 +43,8 @@ from tests.store.databases import SEALING_KEY, Server, do_without
 USERS = 10_000
 LARGE = 5_000
 """The number of rows from which a table must not be scanned."""
+JIT_ABOVE_COST = 100_000
+"""The estimated cost from which PostgreSQL compiles a query, by default."""
 
 Statement = tuple[str, Any]
 DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"docs:Get*","Resource":"*"}]}'
@@ -101,12 +104,17 @@ def large_tables(store: SqlStore) -> set[str]:
 
 def scanned_tables(store: SqlStore, statement: Statement) -> set[str]:
     """Return the tables that the plan of a statement scans."""
-    explain = "EXPLAIN (FORMAT JSON) " if store.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
-    with reading(store.engine) as connection:
-        rows = connection.exec_driver_sql(explain + statement[0], statement[1]).all()
+    rows = explained(store, statement)
     if store.engine.dialect.name == "postgresql":
         return set(_scans(rows[0][0][0]["Plan"]))
     return {found[1] for row in rows if (found := re.match(r"SCAN (\w+)", row[-1]))}
+
+
+def explained(store: SqlStore, statement: Statement) -> Sequence[Any]:
+    """Return the plan of a statement, in the form of its database."""
+    explain = "EXPLAIN (FORMAT JSON) " if store.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+    with reading(store.engine) as connection:
+        return connection.exec_driver_sql(explain + statement[0], statement[1]).all()
 
 
 def _scans(plan: dict[str, Any]) -> Iterator[str]:
@@ -190,6 +198,25 @@ OPERATIONS: list[tuple[str, dict[str, Any]]] = [
 
 
 RESOURCES = (resource_arn(77), resource_arn(10**9), f"arn:aws:docs:us-east-1:{account_of(5_000)}:document/none", "*")
+
+
+def test_long_feed_is_read_by_index(filled: SqlStore) -> None:
+    """And PostgreSQL does not compile the query, which would take it longer than all the rest."""
+    state = filled.changes(None).state
+    with writing(filled.engine) as connection:
+        connection.execute(changes.insert(), [row_of_feed(state.epoch + number) for number in range(1, KEPT + 1)])
+        connection.execute(meta.update().values(epoch=state.epoch + KEPT))
+    for since in (state._replace(epoch=state.epoch + KEPT - 5), None):
+        with recorded(filled) as statements:
+            filled.changes(since)
+        (statement,) = statements
+        assert "changes" not in scanned_tables(filled, statement)
+        if filled.is_remote:
+            assert explained(filled, statement)[0][0][0]["Plan"]["Total Cost"] < JIT_ABOVE_COST
+
+
+def row_of_feed(epoch: int) -> dict[str, Any]:
+    return {"epoch": epoch, "mark": f"{epoch:016}", "names": ["*"], "time": 0}
 
 
 def test_decision_on_filled_store_scans_no_table(filled: SqlStore, subtests: pytest.Subtests) -> None:
