@@ -29,7 +29,7 @@ from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.change_feed import ChangesSince, State, read_changes, record_change
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
-from iam_guard.store.engine import acquire_write_lock, reading, reset_in_child, writing
+from iam_guard.store.engine import acquire_write_lock, reading, reading_once, reset_in_child, writing
 from iam_guard.store.identifiers import (
     Kind,
     UniqueIds,
@@ -123,7 +123,7 @@ class SqlStore:
             return int(connection.execute(queries.epoch()).scalar_one())
 
     def changes(self, since: State | None) -> ChangesSince:
-        with self._reading() as connection:
+        with reading_once(self.engine) as connection:
             return read_changes(connection, since)
 
     def listen(self, wake: Callable[[], object]) -> ChangeListener | None:
