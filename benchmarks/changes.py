@@ -10,10 +10,10 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.changes_child import (
     AS_IT_IS,
@@ -41,13 +41,17 @@ USERS = 2_000
 WRITES_A_SECOND, MARKER_EVERY = 100.0, 10
 OFTEN = 0.05
 PROPAGATION_ROUNDS, PROPAGATION_SECONDS = 3, 8.0
+MARGIN_SECONDS = 3.0
+"""For the last change of a round."""
 WRITERS = (1, 4)
-WRITER_ROUNDS, WRITER_SECONDS = 15, 1.0
+WRITER_ROUNDS, WRITER_SECONDS = 11, 1.0
 WRITE_RATES = (0.0, 1.0, 10.0, 50.0)
 PACES = (0.0, 1_000.0)
 """Decisions a second; 0 is as many as possible."""
-LOAD_ROUNDS, LOAD_SECONDS = 5, 4.0
+LOAD_ROUNDS, LOAD_SECONDS = 5, 2.0
 WITHOUT = "without changes"
+STORE_TIMEOUT = 5.0
+"""Seconds, so that no decision fails on a busy machine."""
 _MAX_SECONDS = 60.0
 """For the answer of a process, beyond the time of its task."""
 
@@ -84,7 +88,7 @@ def _started(
     url: str, count: int, *, is_notified: bool = True, epoch_poll: float = Settings().epoch_poll
 ) -> Iterator[Sequence[Process]]:
     """Start processes, and wait until their guards have decided something."""
-    settings = Settings(sealing_keys=(SEALING_KEY,), epoch_poll=epoch_poll)
+    settings = Settings(sealing_keys=(SEALING_KEY,), epoch_poll=epoch_poll, store_timeout=STORE_TIMEOUT)
     with ExitStack() as stack:
         processes = [Process(url, settings, is_notified=is_notified) for _ in range(count)]
         for process in processes:
@@ -146,34 +150,58 @@ def _propagation(database: str, url: str, *, is_notified: bool) -> Iterator[Row]
     }
     if is_notified:
         variants = {"notified": {"is_notified": True}} | variants
-    delays: dict[str, list[float]] = {name: [] for name in variants}
-    cpu_seconds: dict[str, list[float]] = {name: [] for name in variants}
+    rounds: dict[str, list[_Followed]] = {name: [] for name in variants}
     for _ in range(PROPAGATION_ROUNDS):
         for name, options in variants.items():
-            found, cpu = _delays(url, options)
-            delays[name] += found
-            cpu_seconds[name].append(cpu)
+            rounds[name].append(_followed(url, options))
     ours, *peers = variants
-    for percent in (50, 99):
-        percentile = {name: quantiles(found, n=100)[percent - 1] * 1e3 for name, found in delays.items()}
+    for what, unit, of in _FOLLOWED:
+        values = {name: of(_joined(found)) for name, found in rounds.items()}
         for peer in peers:
-            name = f"{database}: {percent} % use a change within"
-            yield Row(name, percentile[ours], "ms", percentile[ours] / percentile[peer], peer)
-    for peer in peers:
-        cpu, beside = median(cpu_seconds[ours]), median(cpu_seconds[peer])
-        yield Row(f"{database}: CPU time of a process in a second", cpu * 1e3, "ms", cpu / beside, peer)
+            yield Row(f"{database}: {what}", values[ours], unit, values[ours] / values[peer], peer)
 
 
-def _delays(url: str, options: Mapping[str, Any]) -> tuple[list[float], float]:
-    """Return the seconds from each marker to its use in each process, and the CPU time of a process in a second."""
+class _Followed(NamedTuple):
+    """How processes followed: seconds from each change to its use, seconds by which decisions began late."""
+
+    delays: Sequence[float]
+    lates: Sequence[float]
+    cpu_seconds: Sequence[float]
+    """Of each process, in a second."""
+    changes: Sequence[float]
+    """In a second."""
+
+
+def _joined(rounds: Sequence[_Followed]) -> _Followed:
+    return _Followed(*([value for values in part for value in values] for part in zip(*rounds, strict=True)))
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    return quantiles(values, n=100)[percent - 1] * 1e3
+
+
+_FOLLOWED: Sequence[tuple[str, str, Callable[[_Followed], float]]] = (
+    ("50 % use a change within", "ms", lambda found: _percentile(found.delays, 50)),
+    ("99 % use a change within", "ms", lambda found: _percentile(found.delays, 99)),
+    ("99 % of the decisions begin late by at most", "ms", lambda found: _percentile(found.lates, 99)),
+    ("CPU time of a process in a second", "ms", lambda found: median(found.cpu_seconds) * 1e3),
+    ("changes made in a second", "1/s", lambda found: median(found.changes)),
+)
+
+
+def _followed(url: str, options: Mapping[str, Any]) -> _Followed:
     with _started(url, 1) as (writer,), _started(url, FOLLOWERS, **options) as followers:
         for follower in followers:
-            follower.start(follow, PROPAGATION_SECONDS + 2.0)
+            follower.start(follow, PROPAGATION_SECONDS + MARGIN_SECONDS)
         writer.start(write, PROPAGATION_SECONDS, WRITES_A_SECOND, MARKER_EVERY)
         markers: list[Marker] = writer.result()
         results: list[tuple[list[Use], float]] = [follower.result() for follower in followers]
-    delays = [delay for uses, _ in results for delay in _delays_of(markers, uses)]
-    return delays, median(cpu for _, cpu in results)
+    return _Followed(
+        [delay for uses, _ in results for delay in _delays_of(markers, uses)],
+        [use.late for uses, _ in results for use in uses],
+        [cpu_seconds for _, cpu_seconds in results],
+        [len(markers) * MARKER_EVERY / PROPAGATION_SECONDS],
+    )
 
 
 def _delays_of(markers: Sequence[Marker], uses: Sequence[Use]) -> Iterator[float]:
@@ -185,6 +213,8 @@ def _delays_of(markers: Sequence[Marker], uses: Sequence[Use]) -> Iterator[float
             raise SystemExit("expected a decision by the policies of its epoch, got another one")
     for marker in markers:
         first = bisect_left(uses, marker.epoch, key=lambda use: use.epoch)
+        if first == len(uses):
+            raise SystemExit(f"expected each process to use a change within {MARGIN_SECONDS:g} s")
         yield max(0.0, uses[first].time - marker.time)
 
 

@@ -119,7 +119,7 @@ class Marker(NamedTuple):
 def write(participant: Participant, seconds: float, rate: float, marker_every: int = 0) -> list[Marker]:
     """Make unrelated changes at a rate, each `marker_every`th of them a marker; return the markers."""
     markers: list[Marker] = []
-    for number in _paced(seconds, rate):
+    for number, _ in enumerate(_paced(seconds, rate)):
         if marker_every and number % marker_every == 0:
             is_allowed = len(markers) % 2 == 1
             epoch = _commit(participant, _inline_policy(CALLERS[0], "Allow" if is_allowed else "Deny"))
@@ -129,8 +129,8 @@ def write(participant: Participant, seconds: float, rate: float, marker_every: i
     return markers
 
 
-def _paced(seconds: float, rate: float, offset: float = 0.0) -> Iterator[int]:
-    """Yield the numbers from 0 at a rate, or without pauses if it is 0, until the time is over."""
+def _paced(seconds: float, rate: float, offset: float = 0.0) -> Iterator[float]:
+    """Yield the planned times at a rate, or without pauses if it is 0, each when it comes, until the end."""
     begun = time.monotonic()
     for number in count():
         now = time.monotonic()
@@ -138,7 +138,7 @@ def _paced(seconds: float, rate: float, offset: float = 0.0) -> Iterator[int]:
         if due >= begun + seconds:
             return
         time.sleep(due - now)
-        yield number
+        yield due
 
 
 class Writes(NamedTuple):
@@ -178,8 +178,9 @@ def _commit(participant: Participant, change: Change) -> int:
 
 
 class Use(NamedTuple):
-    """A decision about the first caller: when it was made, of which epoch, and whether it was an Allow."""
+    """A decision about the first caller: how late it began, when it was made, of which epoch, and if it allows."""
 
+    late: float
     time: float
     epoch: int
     is_allowed: bool
@@ -189,9 +190,10 @@ def follow(participant: Participant, seconds: float) -> tuple[list[Use], float]:
     """Decide about the first caller at a pace; return the decisions, and the process's CPU time for each second."""
     uses: list[Use] = []
     cpu_begun = time.process_time()
-    for _ in _paced(seconds, DECISIONS_A_SECOND, random.random()):
+    for due in _paced(seconds, DECISIONS_A_SECOND, random.random()):
+        late = time.monotonic() - due
         epoch, is_allowed = participant.decide(CALLERS[0])
-        uses.append(Use(time.monotonic(), epoch, is_allowed))
+        uses.append(Use(late, time.monotonic(), epoch, is_allowed))
     return uses, (time.process_time() - cpu_begun) / seconds
 
 
