@@ -141,6 +141,12 @@ HIGHLIGHTS = (
     Highlight("open a session token", "session_tokens", "open a role session"),
     Highlight("decide about a caller not in the cache, SQLite", "cold", "SQLite, 200,000 users: a first decision"),
     Highlight("the same, PostgreSQL", "cold", "PostgreSQL on the same machine, 200,000 users: a first decision"),
+    Highlight(
+        "use another process's change, PostgreSQL, 99 %",
+        "changes",
+        "PostgreSQL: 99 % use a change within",
+        "polled every 0.5 s",
+    ),
     Highlight("memory for each user with a decision", "memory", "a user with 5 of 50 policies"),
     Highlight("load 10,000 policies of 3 statements", "load", "10,000 policies of 3 statements: read, compiled"),
     Highlight("decide with the slowest valid policy", "worst", "ones between letters"),
