@@ -61,6 +61,9 @@ def sqlite_database(url: str) -> str | None:
 
 def unsupported_store(url: str) -> ConfigurationError:
     """Return the error for an unsupported store, without quoting it: a URL may contain a password."""
+    if is_seed_file(url):
+        message = "expected a database, got a seed file, which is its own store: edit the file instead"
+        return ConfigurationError(message, place="store")
     kinds = "`sqlite:///FILE`, `sqlite://`, `postgresql+psycopg://…` or a seed file `*.yaml`"
     scheme, separator, _ = url.partition("://")
     if not separator:

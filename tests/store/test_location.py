@@ -51,6 +51,7 @@ def test_file_is_decoded() -> None:
 @table(
     ("url", "hint"),
     [
+        ("iam.yaml", "expected a database, got a seed file, which is its own store: edit the file instead"),
         ("iam-guard.db", "got no URL"),
         ("sqlite://iam-guard.db", "got an SQLite URL with a host: put three slashes before the file"),
         ("sqllite:///iam-guard.db", "got another scheme, did you mean `sqlite`?"),

@@ -14,7 +14,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.net.private_files import create_private_file, read_private_file, replace_private_file
 from iam_guard.settings import Settings
 
-_REMEDY = "run `iam-guard init`, or set `IAM_GUARD_AUDIT_KEY_FILE`"
+_REMEDY = "run `iam-guard init` (for a seed file with `--store sqlite://`), or set `IAM_GUARD_AUDIT_KEY_FILE`"
 
 
 def audit_key_file(settings: Settings, database: Path | None) -> Path | None:

@@ -281,7 +281,9 @@ def test_malformed_key_file_raises(tmp_path: Path, content: str) -> None:
     path.chmod(0o600)
     with pytest.raises(ConfigurationError):
         read_signing_keys(path)
-    with pytest.raises(ConfigurationError, match=r"cannot read the audit key file .* run `iam-guard init`"):
+    with pytest.raises(
+        ConfigurationError, match=r"cannot read the audit key file .* run `iam-guard init` .*`--store sqlite://`"
+    ):
         read_signing_keys(tmp_path / "none")
 
 
