@@ -88,6 +88,8 @@ _CASES = """## Cases
 - `policies` may have the members `identity`, `resource`, `permissions_boundary`, `session`, `scps`, `rcps` (lists of
   levels, root first) and `vpc_endpoint`.
 - `expected` is an outcome (`Allowed`, `ImplicitlyDenied`, `ExplicitlyDenied`), or `error` for an invalid case.
+- In a file, not in a stream, `principal` may also be an ARN, and a policy `{"file": path}`. See [Test your
+  policies](../how-to/test-your-policies.md).
 """
 
 

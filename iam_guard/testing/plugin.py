@@ -224,7 +224,7 @@ def iam_guard_seed(request: pytest.FixtureRequest) -> str | Path | Mapping[str, 
     named = request.config.getini(SEED)
     if not named:
         raise pytest.UsageError(
-            f"the fixture `iam_guard` needs a seed: `@pytest.mark.iam_guard(seed)`, the option `{SEED}`, "
+            f"the fixture `iam_guard` needs a seed: `@pytest.mark.iam_guard(seed)`, the ini option `{SEED}`, "
             f"or a fixture `{SEED}` of your own"
         )
     return request.config.rootpath / str(named)
