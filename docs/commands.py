@@ -27,7 +27,8 @@ GUIDES: Mapping[str, str] = {
     "revocation-list": "See [Authenticate clients by certificate](../how-to/client-certificates.md).",
     "serve": "Prints one line with the address when it is ready. See "
     "[Manage identities with AWS's tools](../how-to/manage-identities-with-aws-tools.md).",
-    "routes": "Shows decorators, or the rows of a [route map](../how-to/guard-untouched-handlers.md).",
+    "routes": "Shows decorators, or the rows of a [route map](../how-to/guard-untouched-handlers.md). "
+    "A parameter that neither the route nor the handler has is an error.",
     "reference": "See [Write your service authorization reference](../how-to/service-reference.md).",
     "lint": "See [Lint policies](../how-to/lint-policies.md) and [Lint codes](lint-codes.md).",
     "who-can": "See [Find out who can do something](../how-to/who-can.md), also "

@@ -12,7 +12,7 @@ import click
 from iam_guard.cli.options import JSON
 from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.testing.text_table import aligned
-from iam_guard.web.endpoints import Endpoint
+from iam_guard.web.endpoints import Endpoint, check_handler_parameters
 from iam_guard.web.route_map_files import read_route_map
 
 
@@ -34,6 +34,7 @@ def routes(app: str, route_map: Path | None, as_json: bool) -> None:
         click.echo(json.dumps([_as_row(endpoint) for endpoint in endpoints]))
     else:
         _print_endpoints(endpoints)
+    check_handler_parameters(endpoints)  # as the start-up does, after the list that helps to find the mistake
     sys.exit(0 if all(endpoint.is_guarded for endpoint in endpoints) else 1)
 
 

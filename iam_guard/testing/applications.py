@@ -79,7 +79,7 @@ def load_app(name: str) -> Any:
         raise
     except Exception as error:  # the module may raise anything
         problem = f"{type(error).__name__}: {error}"
-        raise InvalidInput(f"expected module:app, got `{name[:200]}`: {problem}") from error
+        raise InvalidInput(f"cannot import `{name[:200]}`: {problem}") from error
 
 
 def _is_factory(found: Any) -> bool:

@@ -100,6 +100,15 @@ def test_endpoints_are_listed_and_an_unguarded_one_fails(tmp_path: Path, package
     assert opened.returncode != 0
 
 
+def test_misspelt_parameter_is_an_error(tmp_path: Path) -> None:
+    """Which would stop the start-up."""
+    needed("iam_guard_fastapi")
+    listed = routes(tmp_path, FASTAPI.replace('{document_id}")\nasync', '{documentid}")\nasync'))
+    assert listed.returncode == 2
+    assert ", 0 unguarded" in listed.stdout
+    assert "expected the parameter `documentid` of the route or the handler, got `document_id`" in listed.stderr
+
+
 @pytest.mark.parametrize(
     ("package", "program"), [("iam_guard_flask", FLASK), ("iam_guard_django", DJANGO)], ids=["Flask", "Django"]
 )
@@ -119,3 +128,5 @@ def test_unknown_application_is_reported(tmp_path: Path) -> None:
     nothing = routes(tmp_path, "class Nothing:\n    pass\n\napp = Nothing()\n")
     assert nothing.returncode == 2
     assert "expected an application with endpoints, found none" in nothing.stderr
+    broken = command_in(tmp_path, "routes", "nowhere:app")
+    assert broken.stderr == "iam-guard: cannot import `nowhere:app`: ModuleNotFoundError: No module named 'nowhere'\n"
