@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from iam_guard.audit.verify.shard import shards_of
+from iam_guard.audit.verify.shard import require_shards
 from iam_guard.audit.verify.signing_keys import signing_key_and_ring
 from iam_guard.audit.writer.recovery import declare, recover
 from iam_guard.audit.writer.retention import DroppedSegment, KeptSegment, RetentionRule, Sweep
@@ -37,8 +37,7 @@ _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 def drop(folder: Path, older_than: str, dry_run: bool, even_unread: bool, store: str, as_json: bool) -> None:
     """Drop the lines of old segments from the trail in FOLDER; exit code 1 if an old segment must be kept."""
     settings, keep = load(), _age(older_than)
-    if not shards_of(folder):
-        raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(folder))
+    require_shards(folder)
     rule = RetentionRule(keep, timedelta(0) if even_unread else timedelta(days=settings.audit_retention_grace_days))
     with progress("dropping"):
         if dry_run:

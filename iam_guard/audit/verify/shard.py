@@ -26,6 +26,7 @@ from typing import Any
 
 from iam_guard.audit.record.redaction import MAX_LINE
 from iam_guard.audit.verify.merkle import Tree
+from iam_guard.errors import InvalidInput
 
 LINES, HASHES, CHECKPOINTS = ".jsonl", ".hashes", ".checkpoints"
 LOCK = "lock"
@@ -96,6 +97,14 @@ def shards_of(trail: Path) -> list[Path]:
         return []
     finished = (path for path in trail.iterdir() if not path.name.endswith(UNFINISHED))
     return sorted(path for path in finished if _SHARD.fullmatch(path.name) and path.is_dir())
+
+
+def require_shards(trail: Path) -> list[Path]:
+    """List the shards of a trail. Raises `InvalidInput` for a folder without segments, such as the one around it."""
+    shards = shards_of(trail)
+    if not any(map(segments_of, shards)):
+        raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(trail))
+    return shards
 
 
 def segments_of(shard: Path) -> list[Segment]:

@@ -95,7 +95,7 @@ class ShardCheck:
     def run(self) -> None:
         """Verify the shard's segments in order."""
         segments = self._skip_to_anchor(segments_of(self._path))
-        for segment, following in zip(segments, [*segments[1:], None], strict=True):
+        for segment, following in zip(segments, [*segments, None][1:], strict=True):
             self._check_segment(segment, following)
         if self._since is not None and self._since.size > self._next and not segments:
             self._report(Verdict.TRUNCATED_TAIL, "a checkpoint signs lines, and there are none")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from iam_guard.audit.verify.checkpoint import Checkpoint, open_checkpoint, split_notes
 from iam_guard.audit.verify.segment_reader import Progress
-from iam_guard.audit.verify.shard import segments_of, shards_of
+from iam_guard.audit.verify.shard import require_shards, segments_of, shards_of
 from iam_guard.audit.verify.shard_check import ShardCheck
 from iam_guard.audit.verify.shard_claims import ShardClaim, missing_shards, read_claims
 from iam_guard.audit.verify.signed_note import KeyRing, Trust
@@ -39,9 +39,7 @@ def verify_trail(
     claims: dict[str, list[ShardClaim]] = {}
     for claim in read_claims(trail):
         claims.setdefault(claim.shard, []).append(claim)
-    shards = shards_of(trail)
-    if not shards and not anchors:
-        raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(trail))
+    shards = shards_of(trail) if anchors else require_shards(trail)
     checks = []
     for shard in shards:
         check = ShardCheck(shard, ring, anchors.pop(shard.name, None), progress, claims.get(shard.name, ()))

@@ -125,6 +125,27 @@ def test_folder_without_shards_raises(tmp_path: Path) -> None:
             verify_trail(folder, RING)
 
 
+def test_folder_around_a_trail_raises(tmp_path: Path) -> None:
+    """It has folders, but none of them is a shard."""
+    written(tmp_path / "trail", 10)
+    with pytest.raises(InvalidInput, match="found no shard"):
+        verify_trail(tmp_path, RING)
+
+
+def test_shard_without_files_is_verified(tmp_path: Path) -> None:
+    """A process has just created it, or all its files were removed: then other shards claim its lines."""
+    written(tmp_path, 10)
+    emptied = tmp_path / "docs-web1-1-20260504T030201.000000Z"
+    emptied.mkdir()
+    assert verdicts(tmp_path) == []
+    emptied.rmdir()
+    [first] = shards_of(tmp_path)
+    written(tmp_path, 10)
+    for path in first.iterdir():
+        path.unlink()
+    assert verdicts(tmp_path) == [Verdict.TRUNCATED_TAIL]
+
+
 def test_every_verdict_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Verdict)
 
