@@ -206,7 +206,7 @@ def invite(console: Console, address: str, folder: Path) -> None:
     console.print(f"  {signed} {address}/documents", soft_wrap=True)
     console.print(f"  {signed} {address}/documents/plan", soft_wrap=True)
     console.print(
-        f"  AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret} \\\n"
+        f"  AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret} \\\n"
         f"    aws --endpoint-url {address}/iam sts get-caller-identity",
         soft_wrap=True,
     )
