@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from iam_guard.cli.progress import progress
 from iam_guard.settings import load
 from iam_guard.store.location import database_file
 from iam_guard.store.open_store import check_store, init_store, open_database
+from iam_guard.store.sealing import default_key_file
 from iam_guard.store.seed import apply_seed, load_seed
 
 
@@ -25,9 +27,12 @@ from iam_guard.store.seed import apply_seed, load_seed
 @JSON
 def init(store: str, as_json: bool) -> None:
     """Create the store, the key that encrypts its secrets, and the key that signs the audit trail."""
-    settings = load()
+    settings, key_file = load(), default_key_file(store)
+    had_key = key_file is None or os.path.exists(key_file)  # no error for an impossible name: `init_store` reports it
     with progress("creating"), closing(init_store(store, settings)) as opened:
         lines = [f"the store is ready at epoch {opened.epoch()}"]
+    if key_file is not None and not had_key and os.path.exists(key_file):
+        lines.append(f"its secrets are encrypted with the key in {key_file}: back it up")
     path = audit_key_file(settings, database_file(store))
     if path is not None and create_signing_key_file(path):
         lines.append(f"the audit trail is verified with the key {read_signing_keys(path)[0].verifier}")

@@ -162,6 +162,8 @@ def test_init_creates_store_once(run: Run, tmp_path: Path) -> None:
     first, second = run("init"), run("init")
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "ready at epoch" in first.output
+    created = "its secrets are encrypted with the key in iam-guard.db.key: back it up\n"
+    assert (created in first.output, created in second.output) == (True, False)
     assert (tmp_path / "iam-guard.db").stat().st_mode & 0o077 == 0
     assert json.loads(run("init", "--json").output)["changes"]
 
