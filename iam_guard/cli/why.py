@@ -15,6 +15,7 @@ import click
 from iam_guard.analysis.replay import Replayer
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision, describe_recorded_reason, read_decision
 from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, resource_of
+from iam_guard.audit.verify.shard import require_shards
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_events import refused_event
 from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
@@ -63,11 +64,12 @@ def why(
     """Explain why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 if any request was denied."""
     settings = load()
     trail = source or _configured(settings)
+    if trail.is_dir():
+        require_shards(trail)
     found, refused = _records(trail, request_id, keys_for([trail], keys, store, no_verify=no_verify))
     if not found:
-        raise click.UsageError(
-            f"the trail has no record of `{shown(request_id)}`; the last second may not be signed yet"
-        )
+        unsigned = "; the last second may not be signed yet" if trail.is_dir() else ""
+        raise click.UsageError(f"the trail has no record of `{shown(request_id)}`{unsigned}")
     answers = _replay_all(found, store, settings)
     rows = [(record, now, record.get("eventID") in refused) for record, now in zip(found, answers, strict=True)]
     if as_json:
