@@ -15,16 +15,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Final
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Final, TypeAlias
 
 import psycopg
-from sqlalchemy import Engine
+from psycopg.pq.abc import PGconn
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.forking import on_fork
 from iam_guard.store.change_feed import CHANNEL
-from iam_guard.store.engine import lone_connection
+
+Connect: TypeAlias = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
+"""Opens a connection without transactions, for the calling thread."""
 
 PAUSE_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 5.0
@@ -32,19 +34,23 @@ RETRY_SECONDS: Final = 5.0
 
 
 class ChangeListener:
-    """Calls the method `wake` after notifications, in its own thread, as long as the method's object exists."""
+    """Calls the method `wake` after notifications, in its own thread, as long as the method's object exists.
 
-    def __init__(self, engine: Engine, wake: Callable[[], object]) -> None:
-        self.is_listening = False
+    The connection belongs to that thread, and `wake` may use it.
+    """
+
+    def __init__(self, connect: Connect, wake: Callable[[], object]) -> None:
+        self.is_listening = self._is_notified = False
         self._is_running = True
         self._started = time.monotonic()
-        self._engine = engine
+        self._connect = connect
         self._receiver, self._sender = socket.socketpair()
         self._is_closed = threading.Event()
         self._wake = weakref.WeakMethod(wake, lambda _: self.close())
         try:
             threading.Thread(target=self._run, name="iam-guard-changes", daemon=True).start()
         except RuntimeError:  # the interpreter is shutting down, or there are too many threads
+            self._is_running = False
             self._close_sockets()
         on_fork(self)
 
@@ -79,29 +85,31 @@ class ChangeListener:
 
     def _listen(self) -> None:
         """Listen until the connection fails or `close` is called. Raises `StoreUnavailable` or `psycopg.Error`."""
-        with lone_connection(self._engine) as connection:
-            connection.autocommit = True
+        with self._connect() as connection:
+            connection.add_notify_handler(self._notice)
             connection.execute(f"LISTEN {CHANNEL}")
-            self.is_listening = True
-            self._call()  # there were no notifications of earlier changes
+            self.is_listening = self._is_notified = True  # there were no notifications of earlier changes
             poller = select.poll()
             poller.register(connection.fileno(), select.POLLIN)
             poller.register(self._receiver, select.POLLIN)
             while not self._is_closed.is_set():
-                poller.poll()
-                if _take(connection):
+                if not self._is_notified:  # during the last call, which may use the connection
+                    poller.poll()
+                    self._take(connection.pgconn)
+                if self._is_notified:
+                    self._is_notified = False
                     self._call()
                     self._is_closed.wait(PAUSE_SECONDS)
+
+    def _take(self, connection: PGconn) -> None:
+        """Consume the notifications that have arrived."""
+        connection.consume_input()
+        while connection.notifies() is not None:
+            self._is_notified = True
+
+    def _notice(self, _notification: psycopg.Notify) -> None:
+        self._is_notified = True
 
     def _call(self) -> None:
         if (wake := self._wake()) is not None:
             wake()
-
-
-def _take(connection: psycopg.Connection) -> bool:
-    """Consume the notifications that have arrived; return whether there were any."""
-    connection.pgconn.consume_input()
-    found = False
-    while connection.pgconn.notifies() is not None:
-        found = True
-    return found

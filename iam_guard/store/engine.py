@@ -100,9 +100,13 @@ def reading(engine: Engine, *, bounded: bool = False) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading_once(engine: Engine) -> Iterator[Connection]:
-    """Open a connection for one bounded statement, which needs no transaction: two round trips less in PostgreSQL."""
-    with _as_store_errors(), within(_timeout_of(engine)), _connected(engine, _ONCE_OPTIONS) as connection:
+def reading_once(engine: Engine, kept: Connection | None = None) -> Iterator[Connection]:
+    """Open a connection for one bounded statement, which needs no transaction: two round trips less in PostgreSQL.
+
+    A kept connection, of `lone_connection`, saves another one and the time of the pool.
+    """
+    connected = _connected(engine, _ONCE_OPTIONS) if kept is None else nullcontext(kept)
+    with _as_store_errors(), within(_timeout_of(engine)), connected as connection:
         yield connection
 
 
@@ -139,14 +143,14 @@ def _connected(engine: Engine, options: dict[str, dict[str, Any]]) -> Iterator[C
 
 
 @contextmanager
-def lone_connection(engine: Engine) -> Iterator[Any]:
-    """Open a connection of the driver that does not count in the pool, and close it at the end."""
+def lone_connection(engine: Engine) -> Iterator[Connection]:
+    """Open a connection without transactions that does not count in the pool, and close it at the end."""
     with _as_store_errors(), within(_timeout_of(engine)):
-        pooled = engine.raw_connection()
-        connection = pooled.driver_connection
-        pooled.detach()
-    with closing(connection):  # type: ignore[type-var]
+        connection = engine.connect().execution_options(**_ONCE_OPTIONS.get(engine.dialect.name, {}))
+        connection.detach()
+    with closing(connection.connection.dbapi_connection):  # type: ignore[type-var]
         yield connection
+        connection.close()
 
 
 def _timeout_of(engine: Engine) -> float:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine
 
@@ -29,7 +29,7 @@ from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.change_feed import ChangesSince, State, read_changes, record_change
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
-from iam_guard.store.engine import acquire_write_lock, reading, reading_once, reset_in_child, writing
+from iam_guard.store.engine import acquire_write_lock, lone_connection, reading, reading_once, reset_in_child, writing
 from iam_guard.store.identifiers import (
     Kind,
     UniqueIds,
@@ -123,6 +123,11 @@ class SqlStore:
             return int(connection.execute(queries.epoch()).scalar_one())
 
     def changes(self, since: State | None) -> ChangesSince:
+        kept = getattr(self._thread_state, "feed_connection", None)
+        if kept is not None:
+            with suppress(StoreUnavailable), reading_once(self.engine, kept) as connection:
+                return read_changes(connection, since)
+            self._thread_state.feed_connection = None  # it has failed
         with reading_once(self.engine) as connection:
             return read_changes(connection, since)
 
@@ -130,7 +135,17 @@ class SqlStore:
         if not self.is_remote:
             return None
         listener: type[ChangeListener] = import_module("iam_guard.store.change_listener").ChangeListener
-        return listener(self.engine, wake)
+        return listener(self._feed_connection, wake)
+
+    @contextmanager
+    def _feed_connection(self) -> Iterator[Any]:
+        """Open a connection with which this thread reads the change feed, too; yield that of the driver."""
+        with lone_connection(self.engine) as connection:
+            self._thread_state.feed_connection = connection
+            try:
+                yield connection.connection.dbapi_connection
+            finally:
+                self._thread_state.feed_connection = None
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
         with self._reading() as connection:
