@@ -62,9 +62,15 @@ class Participant:
 
 
 def serve(pipe: Pipe, url: str, settings: Settings, is_notified: bool) -> None:
-    """Run the tasks that come through the pipe, and send their results, until None comes."""
+    """Run the tasks that come through the pipe, and send their results, until None comes.
+
+    They begin when the process listens, which it does after its second poll.
+    """
     participant = Participant(url, settings, is_notified=is_notified)
     participant.decide(CALLERS[0])
+    while is_notified and participant.store.is_remote and not participant.guard.usage().changes.is_notified:
+        time.sleep(0.01)
+        participant.decide(CALLERS[0])
     pipe.send(None)
     while (received := pipe.recv()) is not None:
         task, arguments = received
