@@ -25,6 +25,10 @@ _NEGATIVE_SHARE: Final = 10
 """Negative answers ("not found") get a tenth of the entries, and can't evict positive ones."""
 
 
+_MAX_BOUND: Final = 16
+"""A resource-based policy that names more users and roles depends on the ARNs of all that there are."""
+
+
 class CacheRegion:
     """Caches the answers of one kind, each with its generations.
 
@@ -107,13 +111,14 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
             if owner.type is PrincipalType.ROOT:
                 return f"credential:{key}", f"callers:{owner.account}"
             return f"credential:{key}", f"identity:{(owner.userid or '').partition(':')[0]}"  # P-13
+        case ResourceRecord():
+            bound = answer.bound
+            return f"resource:{key}", *([f"bound:{id}" for id in bound] if len(bound) <= _MAX_BOUND else ["bound"])
     match kind:
         case "access_key" | "api_key":
             return (f"credential:{key}",)
         case "certificate_trust":
             return ("certificates",)
-        case "resource":
-            return f"resource:{key}", "resources"
         case _:
             return (f"account:{key}",)
 

@@ -94,9 +94,8 @@ class DecisionRows:
         row = next(iter(self._parts["resource"]), None)
         if row is None:
             return ResourceRecord(self.epoch, arn)
-        return ResourceRecord(
-            self.epoch, arn, row["account"], MappingProxyType(row["tags"]), self._resource_policy(arn, row)
-        )
+        policy, bound = self._resource_policy(arn, row), tuple((row["bindings"] or {}).values())
+        return ResourceRecord(self.epoch, arn, row["account"], MappingProxyType(row["tags"]), policy, bound)
 
     def _resource_policy(self, arn: str, row: RowMapping) -> StoredPolicy | None:
         """Return the policy of a resource, with the current ARNs of the principals that it names (P-5)."""

@@ -6,7 +6,9 @@ A name stands for something that answers depend on:
     callers:ACCOUNT   all users, roles and root of an account
     newcomers:ACCOUNT users and roles that do not exist, or not with that ARN
     account:ACCOUNT   an account: its organization path, SCPs and RCPs
-    resource:ARN      a resource: its owner, tags and policy; `resources`: all of them
+    resource:ARN      a resource: its owner, tags and policy
+    bound:ID          the present ARN of a user or role in the resource-based policies that name it, by unique id;
+                      `bound`: that of any
     credential:ID     an access key or API key
     trust:ACCOUNT     the trust policies of an account's roles, and its OIDC providers; `trust`: those of all accounts
     certificates      trust anchors, revocation lists and profiles
@@ -130,7 +132,7 @@ def _identity(records: _Records, row: _Row) -> Names:
 def _renamed_identity(records: _Records, row: _Row) -> Names:
     """Name also what names identities by their present ARNs: resource-based policies and trust policies (P-5)."""
     yield from _identity(records, row)
-    yield from (f"newcomers:{row['account']}", "resources", "trust")
+    yield from (f"newcomers:{row['account']}", f"bound:{row['id']}", "bound", "trust")
 
 
 def _new_policy(_records: _Records, row: _Row) -> Names:

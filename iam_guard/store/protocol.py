@@ -103,6 +103,8 @@ class ResourceRecord:
     account: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     policy: StoredPolicy | None = None
+    bound: tuple[str, ...] = ()
+    """The unique ids of the users and roles that the policy names (P-5)."""
     generations: Held = field(default=(), compare=False, repr=False)
 
 

@@ -44,7 +44,7 @@ def family(account: str, name: str) -> Iterator[Write]:
     yield Write(
         "CreatePolicy",
         {"PolicyName": name, "PolicyDocument": text, "Description": f"of {name}", **path, **tags},
-        ("policy", arn, "v1", text, f"of {name}"),
+        ("policy", arn, "v1", text),
     )
     yield Write(
         "CreateUser",
@@ -80,7 +80,7 @@ def facts(client: Any) -> set[Fact]:
             (version,) = (each for each in policy["PolicyVersionList"] if each["IsDefaultVersion"])
             assert version["VersionId"] == policy["DefaultVersionId"]
             text = json.dumps(version["Document"])
-            found.add(("policy", policy["Arn"], version["VersionId"], text, policy["Description"]))
+            found.add(("policy", policy["Arn"], version["VersionId"], text))
     return found
 
 

@@ -96,7 +96,7 @@ WRITES: dict[str, tuple[Callable[[Records], object], set[str]]] = {
     "emptied group": (lambda r: r.delete(memberships, group_id="AGPA1"), {"identity:AIDA1", "identity:AIDA2"}),
     "deleted group": (
         lambda r: r.delete(identities, id="AGPA1"),
-        {"identity:AIDA1", "identity:AIDA2", f"newcomers:{ACME}", "resources", "trust"},
+        {"identity:AIDA1", "identity:AIDA2", f"newcomers:{ACME}", "bound:AGPA1", "bound", "trust"},
     ),
     "default version": (
         lambda r: r.update(policies, {"default_version": 2}, id="ANPA1"),
@@ -110,11 +110,11 @@ WRITES: dict[str, tuple[Callable[[Records], object], set[str]]] = {
     "tags of a user": (lambda r: r.update(identities, {"tags": {}}, id="AIDA1"), {"identity:AIDA1"}),
     "renamed user": (
         lambda r: r.update(identities, {"name": "x", "folded": "x"}, id="AIDA1"),
-        {"identity:AIDA1", f"newcomers:{ACME}", "resources", "trust"},
+        {"identity:AIDA1", f"newcomers:{ACME}", "bound:AIDA1", "bound", "trust"},
     ),
     "user of another account": (
         lambda r: r.update(identities, {"account": UMBRELLA}, id="AIDA1"),
-        {"identity:AIDA1", f"newcomers:{ACME}", f"newcomers:{UMBRELLA}", "resources", "trust"},
+        {"identity:AIDA1", f"newcomers:{ACME}", f"newcomers:{UMBRELLA}", "bound:AIDA1", "bound", "trust"},
     ),
     "description of a role": (lambda r: r.update(identities, {"description": "x"}, id="AROA1"), set()),
     "trust policy": (
