@@ -231,9 +231,9 @@ def _writers(database: str, url: str, *, is_notified: bool) -> Iterator[Row]:
             for _ in range(WRITER_ROUNDS):
                 for way in ways:
                     results: list[Writes] = _run(writers[:count], write_steadily, WRITER_SECONDS, way)
-                    written = sum(each.count for each in results)
-                    rates[way].append(sum(each.count / each.seconds for each in results))
-                    cpu_times[way].append(sum(each.cpu_seconds for each in results) / written * 1e6)
+                    written = sum(writes.count for writes in results)
+                    rates[way].append(sum(writes.count / writes.seconds for writes in results))
+                    cpu_times[way].append(sum(writes.cpu_seconds for writes in results) / written * 1e6)
             name = f"{database}, {count} writing"
             yield from _compared(f"{name}: writes a second", "1/s", rates, ways[1:])
             yield from _compared(f"{name}: CPU time of a write", "us", cpu_times, ways[1:])

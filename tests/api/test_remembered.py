@@ -176,8 +176,8 @@ class World:
         for kind, keys in (("access_key", self.keys), ("api_key", self.api_keys)):
             yield from ((kind, (key,)) for key in sorted(keys))
         yield from (("principal", (principal,)) for principal in self.principals())
-        yield from (("account", (each,)) for each in (ACCOUNT, PLACED, "444455556666"))
-        yield from (("resource", (each,)) for each in RESOURCES)
+        yield from (("account", (id,)) for id in (ACCOUNT, PLACED, "444455556666"))
+        yield from (("resource", (arn,)) for arn in RESOURCES)
 
     def principals(self) -> Iterator[Principal]:
         yield ROOT

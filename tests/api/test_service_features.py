@@ -52,7 +52,7 @@ def test_features_follow_from_declarations(
 )
 def test_features_of_own_services(name: str, expected: str) -> None:
     """IAM has trust policies only; groups have no tags; H.1: some sessions can't call some operations."""
-    [reference] = [each for each in own_references() if each.name == name]
+    [reference] = [found for found in own_references() if found.name == name]
     title, *found = service_features(reference)
     assert title == f"{reference.title} (`{name}`)"
     assert " ".join(found) == expected

@@ -203,5 +203,5 @@ def test_concurrent_requests_load_a_caller_once(world: World, sign: Sign) -> Non
     world.store.seconds = 0.05
     anyio.run(all_at_once)
     assert statuses == [200] * 1000
-    calls = [each for each in world.store.calls if each not in ("changes", "refresh", "save_uses")]
+    calls = [call for call in world.store.calls if call not in ("changes", "refresh", "save_uses")]
     assert sorted(calls) == ["access_key", "decision_records"]

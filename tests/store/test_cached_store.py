@@ -386,7 +386,7 @@ def test_change_drops_what_it_names(cached: CachedStore, inner: ScriptedStore) -
     assert not cached.is_at(state)
     assert cached.epoch() == 3
     assert cached.account("1") is first
-    assert [cached.account(each).epoch for each in "23"] == [3, 3]
+    assert [cached.account(id).epoch for id in "23"] == [3, 3]
     assert inner.take_queries() == ["refresh", "account 2", "account 3"]
     assert cached.usage()["account"].dropped == 2
     usage = cached.feed_usage()

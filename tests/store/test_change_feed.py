@@ -88,7 +88,7 @@ def test_feed_is_trimmed(empty: SqlStore, change: Callable[[str], State], monkey
     monkeypatch.setattr(change_feed, "_TRIM_EVERY", 1)
     states = [change(f"{number:012}") for number in range(6)]
     with empty.read_transaction() as records:
-        assert [row["epoch"] for row in records.all(changes, order=("epoch",))] == [each.epoch for each in states[3:]]
+        assert [row["epoch"] for row in records.all(changes, order=("epoch",))] == [state.epoch for state in states[3:]]
     assert [empty.changes(state).reason for state in states] == ["gap"] * 3 + [None] * 3
 
 
