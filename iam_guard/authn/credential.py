@@ -56,8 +56,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if len(authorizations) + len(api_keys) + in_query + bool(certificates) > 1:
         raise IncompleteSignature("expected one credential in a header, the query or a client certificate, got several")
     if in_query:
-        if is_too_long(request.raw_path, request.query_string):
-            raise _long_target()
+        _check_target(request)
         if TOKEN_HEADER in by_name:
             message = "expected the session token in the query, like the signature"
             raise IncompleteSignature(message, place="x-amz-security-token")
@@ -65,8 +64,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if authorizations:
         credential = signed_header(request, authorizations[0]) or _authorization(request, authorizations[0])
         if isinstance(credential, SigV4Credential):
-            if is_too_long(request.raw_path, request.query_string):
-                raise _long_target()
+            _check_target(request)
             return credential
         if TOKEN_HEADER not in by_name:
             return credential
@@ -79,10 +77,11 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     return NoCredential()
 
 
-def _long_target() -> RequestTooLarge:
-    """Return the error for a long path and query: canonicalizing them costs time before the caller is authenticated."""
-    message = f"expected a signed path and query of at most {MAX_TARGET} bytes and {MAX_PARAMETERS} parameters"
-    return RequestTooLarge(message, place="query")
+def _check_target(request: HttpRequest) -> None:
+    """Refuse a long path and query: canonicalizing them costs time before the caller is authenticated."""
+    if is_too_long(request.raw_path, request.query_string):
+        message = f"expected a signed path and query of at most {MAX_TARGET} bytes and {MAX_PARAMETERS} parameters"
+        raise RequestTooLarge(message, place="query")
 
 
 def claimed_credential(request: HttpRequest) -> Claim:
