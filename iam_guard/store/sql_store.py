@@ -79,14 +79,16 @@ class SqlStore:
 
     @contextmanager
     def at_once(self) -> Iterator[int]:
+        if getattr(self._thread_state, "connection", None) is not None:
+            yield self._thread_state.epoch
+            return
         with self._reading() as connection:
-            epoch = int(connection.execute(queries.epoch()).scalar_one())
-            before = getattr(self._thread_state, "connection", None)
+            self._thread_state.epoch = int(connection.execute(queries.epoch()).scalar_one())
             self._thread_state.connection = connection
             try:
-                yield epoch
+                yield self._thread_state.epoch
             finally:
-                self._thread_state.connection = before
+                self._thread_state.connection = None
 
     @contextmanager
     def _reading(self, *, bounded: bool = True) -> Iterator[Connection]:
