@@ -117,24 +117,25 @@ def _with_casbin() -> dict[str, Asked]:
 
 def calls_of(loop: asyncio.AbstractEventLoop, app: App, headers: Mapping[str, str]) -> Callable[[], object]:
     """Return a call that sends so many requests to the application; the response to the first must be 200."""
-    scope = _scope(headers)
+    scope = scope_of(headers)
     statuses: list[int] = []
 
     async def remember(message: Mapping[str, Any]) -> None:
         statuses.extend([message["status"]] if message["type"] == "http.response.start" else [])
 
-    loop.run_until_complete(app(dict(scope), _receive, remember))
+    loop.run_until_complete(app(dict(scope), receive, remember))
     if statuses != [200]:
         raise SystemExit(f"expected the status 200, got {statuses}")
 
     async def serve() -> None:
         for _ in repeat(None, REQUESTS):
-            await app(dict(scope), _receive, _send)
+            await app(dict(scope), receive, send)
 
     return lambda: loop.run_until_complete(serve())
 
 
-def _scope(headers: Mapping[str, str]) -> dict[str, Any]:
+def scope_of(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the scope of a request as a server makes it."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -152,9 +153,10 @@ def _scope(headers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-async def _receive() -> dict[str, Any]:
+async def receive() -> dict[str, Any]:
+    """Receive an empty body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def _send(message: Mapping[str, Any]) -> None:
-    pass
+async def send(message: Mapping[str, Any]) -> None:
+    """Drop the answer."""

@@ -30,6 +30,7 @@ RESULTS = HERE / "results"
 BENCHMARKS = {
     "audit": "microseconds of noting a decision",
     "authn": "microseconds to find out who sent a request",
+    "bytecodes": "instructions and calls that a guard adds to a request",
     "cases": "cases a second of `iam-guard decide`",
     "changes": "milliseconds until other processes use a change, and what following changes costs",
     "cold": "milliseconds of a decision for which nothing is cached, in a store of 200,000 users",
