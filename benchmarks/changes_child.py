@@ -32,11 +32,12 @@ COLLEAGUES: Final = range(CALLERS.stop, USERS_OF_AN_ACCOUNT)
 """Other users of their account."""
 OTHERS: Final = range(USERS_OF_AN_ACCOUNT, 2 * USERS_OF_AN_ACCOUNT)
 """Users, policies, API keys and resources of another account."""
-DECISIONS_A_SECOND: Final = 20
+DECISIONS_A_SECOND: Final = 100
 """Of each process that waits for a change."""
 
 AS_IT_IS, WITHOUT_NOTIFICATIONS, WITHOUT_FEED = "as it is", "without notifications", "without a feed"
 _ADDED: Final = change_feed._ADDED["postgresql"]
+_UNNOTIFIED: Final = schema.changes.insert().values(time=change_feed._MILLISECONDS).returning(change_feed._MARK)
 
 Change = Callable[[Records], object]
 Task = Callable[..., Any]
@@ -157,7 +158,7 @@ class Writes(NamedTuple):
 
 def write_steadily(participant: Participant, seconds: float, way: str) -> Writes:
     """Change policies one after the other, as it is, without notifications, or without a feed."""
-    change_feed._ADDED["postgresql"] = _ADDED if way == AS_IT_IS else change_feed._ADDED["sqlite"]
+    change_feed._ADDED["postgresql"] = _ADDED if way == AS_IT_IS else _UNNOTIFIED
     sql_store.record_change = _raise_epoch if way == WITHOUT_FEED else record_change
     begun, cpu_begun = time.monotonic(), time.process_time()
     written = 0

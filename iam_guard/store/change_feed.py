@@ -13,7 +13,8 @@ import time
 from collections.abc import Collection
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, case, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, case, extract, func, select
+from sqlalchemy import cast as cast_to
 
 from iam_guard.store.schema import changes, meta
 
@@ -41,7 +42,7 @@ class ChangesSince(NamedTuple):
     """The changes since a known state: the present state, and the names of what they invalidate.
 
     `names` is None if everything is invalid; `reason` is why. `committed` is the time of the first of these changes, in
-    seconds since 1970 by the clock of the process that made it; None without changes.
+    seconds since 1970 by the clock of PostgreSQL, or of the process that changed an SQLite file; None without changes.
     """
 
     state: State
@@ -53,9 +54,22 @@ class ChangesSince(NamedTuple):
 _RAISED = meta.update().values(epoch=meta.c.epoch + 1).returning(meta.c.epoch)
 _EARLIER = changes.alias()
 _MARK = select(_EARLIER.c.mark).where(_EARLIER.c.epoch == bindparam("before", type_=BigInteger)).scalar_subquery()
+NOTIFY_MILLISECONDS: Final = 25
+"""One notification is sent for the changes in each such interval of the server's clock; a notified process reads the
+feed after the interval is over (`change_listener`).
+
+PostgreSQL takes a lock of the whole instance for a notification, and wakes each connection that listens.
+"""
+_MILLISECONDS = cast_to(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
+_INTERVAL_BEFORE = (
+    select(_EARLIER.c.time // NOTIFY_MILLISECONDS)
+    .where(_EARLIER.c.epoch == bindparam("before", type_=BigInteger))
+    .scalar_subquery()
+)
+_NOTIFIED = case((changes.c.time // NOTIFY_MILLISECONDS == _INTERVAL_BEFORE, None), else_=func.pg_notify(CHANNEL, ""))
 _ADDED = {
     "sqlite": changes.insert().returning(_MARK),
-    "postgresql": changes.insert().returning(_MARK, func.pg_notify(CHANNEL, "")),
+    "postgresql": changes.insert().values(time=_MILLISECONDS).returning(_MARK, _NOTIFIED),
 }
 """Adds a row, and returns the mark of the one before; PostgreSQL notifies when the transaction commits."""
 _PRESENT = select(meta.c.epoch.label("present")).limit(1).subquery()
@@ -83,8 +97,11 @@ class Step(NamedTuple):
 def add_row(connection: Connection, epoch: int, names: Collection[str] = (EVERYTHING,)) -> Step:
     """Add the row of an epoch, and notify the processes that listen."""
     after = State(epoch, secrets.token_hex(8))
-    values = {"epoch": epoch, "mark": after.mark, "names": sorted(names), "time": time.time_ns() // 1_000_000}
-    added = connection.execute(_ADDED[connection.dialect.name], values | {"before": epoch - 1})
+    dialect = connection.dialect.name
+    values: dict[str, Any] = {"before": epoch - 1, "epoch": epoch, "mark": after.mark, "names": sorted(names)}
+    if dialect == "sqlite":
+        values["time"] = time.time_ns() // 1_000_000
+    added = connection.execute(_ADDED[dialect], values)
     return Step(State(epoch - 1, added.one()[0]), after)
 
 

@@ -1,10 +1,11 @@
 """Listens for PostgreSQL's notifications of changes, so that a process need not wait for its next poll.
 
-A thread with its own connection calls a method of its owner, which reads the change feed; notifications within
-`PAUSE_SECONDS` cause one call. A lost notification only causes a delay, because the owner polls anyway. If the
-connection fails, the thread ends; the owner starts another one when it polls for a request, so that an idle process
-does not connect. A pooler may withhold all notifications, as PgBouncer does in transaction mode: then the owner only
-polls.
+A thread with its own connection calls a method of its owner, which reads the change feed, `PAUSE_SECONDS` after a
+notification: by then the other changes of its interval are committed, which send none of their own
+(`change_feed.NOTIFY_MILLISECONDS`). Notifications that arrive meanwhile cause one more call. A lost notification only
+causes a delay, because the owner polls anyway. If the connection fails, the thread ends; the owner starts another one
+when it polls for a request, so that an idle process does not connect. A pooler may withhold all notifications, as
+PgBouncer does in transaction mode: then the owner only polls.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from iam_guard.store.change_feed import CHANNEL
 Connect: TypeAlias = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
 """Opens a connection without transactions, for the calling thread."""
 
-PAUSE_SECONDS: Final = 0.02
+PAUSE_SECONDS: Final = 0.04
 RETRY_SECONDS: Final = 5.0
 """Seconds after which a listener whose connection failed may be replaced, once its owner polls the store again."""
 
@@ -98,8 +99,9 @@ class ChangeListener:
                     self._take(connection.pgconn)
                 if self._is_notified:
                     self._is_notified = False
-                    self._call()
                     self._is_closed.wait(PAUSE_SECONDS)
+                    self._take(connection.pgconn)
+                    self._call()
 
     def _take(self, connection: PGconn) -> None:
         """Consume the notifications that have arrived."""

@@ -7,9 +7,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from iam_guard.settings import Settings
 from iam_guard.store import change_feed
@@ -198,6 +200,26 @@ def test_notified_process_sees_a_change_without_a_poll(
     assert usage.followed >= 1
     assert usage.cleared == {}
     assert usage.lag is not None
+
+
+def test_burst_of_changes_is_notified_once_in_an_interval(
+    listening: CachedStore, postgresql: str, open_store: Open
+) -> None:
+    """The last change of a burst is used too, although a notification of its own may be missing."""
+    store = open_store(postgresql)
+    dsn = make_url(postgresql).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(f"LISTEN {change_feed.CHANNEL}")
+        before = store.epoch()
+        for number in range(60):
+            with store.write_transaction() as records:
+                records.insert(accounts, id=f"{number:012}", name="new", created=0)
+        eventually(lambda: listening.account("000000000059").exists)
+        received = sum(1 for _ in connection.notifies(timeout=0.5))
+    with store.read_transaction() as records:
+        rows = sorted(records.all(changes), key=lambda row: row["epoch"])
+    intervals = [row["time"] // change_feed.NOTIFY_MILLISECONDS for row in rows if row["epoch"] >= before]
+    assert received == sum(later != earlier for earlier, later in pairwise(intervals))
 
 
 def test_listener_connects_again(
