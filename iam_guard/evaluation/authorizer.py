@@ -24,29 +24,29 @@ class Authorizer:
     """A set of compiled policies. Immutable; safe to share between threads."""
 
     def __init__(self, policies: Bundle) -> None:
-        self._policies = policies
+        self.policies = policies
 
     @cached_property
     def policy_set(self) -> PolicySet:
         """The description of the policies."""
-        return policy_set(self._policies)
+        return policy_set(self.policies)
 
     def decide(self, request: AccessRequest, *, epoch: int | None = None, stale: bool = False) -> Decision:
         """Decide one request; never raises for a denial. The decision can explain itself.
 
         `epoch` and `stale` describe the store state of the policies; they are copied into the decision.
         """
-        return decide(request, self._policies, self, epoch, stale)
+        return decide(request, self.policies, self, epoch, stale)
 
     def bounds(
         self, request: AccessRequest, evaluator: PartialEvaluator, is_known: IsKnown, *, asked: Pattern | None = None
     ) -> Bounds:
         """Return the bounds of the decision while some condition keys are open; `asked` is a pattern of resources."""
-        return evaluator.bounds(request, self._policies, is_known, resources=asked)
+        return evaluator.bounds(request, self.policies, is_known, resources=asked)
 
     def explain(self, request: AccessRequest) -> Explanation:
         """Decide one request and explain the decision statement by statement."""
-        return explain(request, self._policies)
+        return explain(request, self.policies)
 
     def explain_decision(self, decision: Decision) -> Explanation:
         """Explain a decision of this authorizer by deciding its request again with the same policies.
@@ -58,12 +58,12 @@ class Authorizer:
     def evaluated_statements(self, decision: Decision) -> Iterator[StatementResult]:
         """Return the result of every statement of the policies for the request of a decision."""
         if decision.error is None:
-            yield from evaluate_statements(decision.request.copy(), self._policies)
+            yield from evaluate_statements(decision.request.copy(), self.policies)
 
     def statement_of(self, reason: Reason) -> Statement | None:
         """Return the statement of a decision's reason; None if it is in none of the policies."""
         identity = (reason.statement, reason.effect, reason.sid)
-        for policy in self._policies:
+        for policy in self.policies:
             if policy.ref == reason.policy:
                 for statement in policy.content.document.statements:
                     if (statement.index, statement.effect.value, statement.sid) == identity:

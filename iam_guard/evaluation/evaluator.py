@@ -89,7 +89,7 @@ _IMPLICIT_ORDER = [
 
 def _problem(request: AccessRequest) -> str | None:
     """Return why a request is invalid, and so denied: a `*` in a policy would match any text."""
-    if not _is_action(request.action):
+    if not is_action(request.action):
         return f"expected an action such as `service:Name`, got `{request.action[:200]}`"
     if request.resource != "*" and (request.resource.count(":") < 5 or not request.resource.startswith("arn:")):
         return f"expected a resource ARN or `*`, got `{request.resource[:200]}`"
@@ -97,7 +97,8 @@ def _problem(request: AccessRequest) -> str | None:
 
 
 @lru_cache(maxsize=4096)  # an application has a few hundred
-def _is_action(text: str) -> bool:
+def is_action(text: str) -> bool:
+    """Return whether a text has the form of an action, `service:Name`."""
     prefix, _, name = text.partition(":")
     return bool(prefix and name) and ":" not in name
 

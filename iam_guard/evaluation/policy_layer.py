@@ -71,6 +71,10 @@ class Layer(tuple[CompiledPolicy, ...]):
         self.has_denies = any(statement.denies for policy in self for statement in policy.content.statements)
         self._by_action = {}
 
+    def about(self, action: str) -> MatchingStatements:
+        """Return the statements that are about an action in lower case."""
+        return self._by_action.get(action) or self._resolve(action)
+
     def denies(self, action: str, resource: str) -> Candidates:
         """Return the Deny statements that can apply, in order; `action` is in lower case."""
         denies = (self._by_action.get(action) or self._resolve(action)).denies

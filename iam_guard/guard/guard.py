@@ -73,8 +73,13 @@ class Guard:
         """The API keys that the store holds: create, list, update, rotate, delete."""
         self.revocation_lists = RevocationLists(store, change_recorder)
         """The revocation lists of trust anchors: put, list."""
-        self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
+        self._loader = Loader(
+            store,
+            size=settings.cache_size,
+            region=settings.region,
+            own_services=self._own_services,
+        )
         self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
         self._authenticators = Authenticators(
             store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values()
@@ -146,6 +151,9 @@ class Guard:
         those that call, principal, resource and clock supply. When no decision can be made the answer is a denial with
         `error` set. Raises `DecisionUnavailable` only when an Allow could not be written to the audit trail.
         """
+        decision = self._allow(principal, action, resource, context, call, self._store)
+        if decision is not None:
+            return decision
         return self._decide_and_record(self._question(principal, action, resource, context, call), self._store)
 
     def decide_from_cache(
@@ -162,11 +170,15 @@ class Guard:
         """
         if self.trail.may_block(action):
             return None
-        question = self._question(principal, action, resource, context, call)
-        if not question.is_described:
-            return None  # the application's loader may query its own tables
+        store = self._store.cache_only
         try:
-            return self._decide_and_record(question, self._store.cache_only)
+            decision = self._allow(principal, action, resource, context, call, store)
+            if decision is not None:
+                return decision
+            question = self._question(principal, action, resource, context, call)
+            if not question.is_described:
+                return None  # the application's loader may query its own tables
+            return self._decide_and_record(question, store)
         except CacheMiss:
             return None
 
@@ -282,6 +294,33 @@ class Guard:
         own_service = isinstance(action, str) and action.partition(":")[0].lower() in self._own_services
         is_described = described is resource or self._resources is None or described.arn == "*"
         return Question(principal, action, described, own_service, context, call, is_described)
+
+    def _allow(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        context: Mapping[str, Given | Lazy] | None,
+        call: Call | None,
+        store: StatedStore,
+    ) -> Decision | None:
+        """Return the recorded decision of a request that a plan allows; None for every other, without effect.
+
+        Raises `CacheMiss` if `store` is the cache alone and not enough.
+        """
+        started = time.perf_counter()
+        if self._shadow is not None or (self._resources is not None and type(resource) is str and resource != "*"):
+            return None
+        try:
+            decision = self._loader.allow(principal, action, resource, context, call, store, self.clock())
+        except CacheMiss:
+            raise
+        except Exception:  # noqa: BLE001  `_decide` meets and reports the same error
+            return None
+        if decision is not None:
+            self.uses.track_action(decision.request.principal, action)
+            self.trail.record_decision(decision, call, started=started)
+        return decision
 
     def _decide_and_record(self, question: Question, store: StatedStore) -> Decision:
         """Decide and record. Raises `CacheMiss` before anything is recorded, if `store` is the cache alone."""

@@ -10,10 +10,11 @@ of the `Principal` object, which they keep alive: other credentials make another
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, cast
 
 from cachetools import LRUCache
 
@@ -22,16 +23,19 @@ from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
 from iam_guard.evaluation.explainer import NoPoliciesExplainer
+from iam_guard.evaluation.plan import Plan, make_plan
 from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
 from iam_guard.forking import fork_safe_lock
 from iam_guard.guard.request_context import RequestContext, RequestFacts
 from iam_guard.model.arn import account_of, is_iam_or_sts
 from iam_guard.model.context import Context, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.change_feed import State
 from iam_guard.store.generations import STALE, Held, are_current
 from iam_guard.store.protocol import (
     AccountRecord,
@@ -45,9 +49,13 @@ from iam_guard.store.protocol import (
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
 _MAX_AUTHORIZERS = 64
 """Authorizers of one caller: it needs another one for each owner and each resource with a policy."""
+_MAX_PLANS = 256
+"""Plans of one caller: it needs another one for each action."""
 _TRIES = 3
 """Attempts to load a question from the cache, before it is loaded in one transaction."""
 _SESSION_POLICY = PolicyRef("session policy", PolicyType.SESSION)
+_NO_RESOURCE = Resource("*")
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 NO_POLICIES = NoPoliciesExplainer()
 
 ResourceLoader = Callable[[str], "Resource | None"]
@@ -115,7 +123,8 @@ class LoadedQuestion(NamedTuple):
         return self.caller.exists and (self.owner is not None or self.question.resource.arn == "*")
 
 
-class _Caller(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Caller:
     """A caller's part; valid as long as the generations that it holds, of its record and its account, are current."""
 
     principal: Principal
@@ -123,21 +132,40 @@ class _Caller(NamedTuple):
     record: PrincipalRecord
     account: AccountRecord | None
     policies: Bundle
-    authorizers: dict[tuple[int, int, bool, bool], tuple[AccountRecord | None, StoredPolicy | None, Authorizer]]
+    authorizers: dict[tuple[int, int, bool, bool], tuple[AccountRecord | None, StoredPolicy | None, Authorizer]] = (
+        field(default_factory=dict)
+    )
+    plans: dict[str, tuple[Plan | None, Authorizer]] = field(default_factory=dict)
+    """Action -> its plan, and the authorizer for resources of the caller's own account without a policy."""
+    state: State | None = None
+    """The last state at which the caller was found valid."""
 
 
 class Loader:
     """Loads for one guard. Safe to share between threads."""
 
-    def __init__(self, store: CachedStore, *, size: int) -> None:
+    def __init__(
+        self,
+        store: CachedStore,
+        *,
+        size: int,
+        region: str = "us-east-1",
+        own_services: Collection[str] = frozenset(),
+    ) -> None:
+        """Load from a store. The rest is for `allow`: `own_services` are those that the application declares."""
         self._store = store
         self._behind = store.behind
         self._lock = fork_safe_lock()
         self._size = max(size, 1)
+        self._has_plans = size > 0
+        self._region = region
+        self._own_services = own_services
         self._callers: dict[int, _Caller] = {}
         self._layers: LRUCache[tuple[CompiledPolicy, ...], Layer] = LRUCache(self._size)
         self._hits = Counter[str]()
         self._misses = Counter[str]()
+        self._planned = 0
+        """Decisions of plans, which are hits of the cache of callers too."""
 
     def load(self, question: Question, store: StatedStore | None) -> LoadedQuestion:
         """Load a question at one state of the store; if the store keeps changing meanwhile, in one transaction.
@@ -157,11 +185,66 @@ class Loader:
         with self._behind.at_once() as epoch:
             return self._load(question, self._behind, epoch)[0]
 
+    def allow(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        given: Mapping[str, Given | Lazy] | None,
+        call: Call | None,
+        store: StatedStore,
+        now: datetime,
+    ) -> Decision | None:
+        """Return the decision of a request that a plan allows; None for every other, which `load` is for.
+
+        Raises what `store` raises, and what a condition raises that cannot be evaluated.
+        """
+        caller = self._callers.get(id(principal))
+        if caller is None or caller.principal is not principal or not self._has_plans:
+            return None
+        state = store.state()
+        if caller.state is not state:
+            if not are_current(caller.held):
+                return None
+            caller.state = state
+        plan, authorizer = caller.plans.get(action) or self._plan(caller, action)
+        if plan is None:
+            return None
+        account = cast(AccountRecord, caller.account)
+        if type(resource) is str:
+            arn, owner, tags = resource, None, _NO_TAGS
+        elif type(resource) is Resource and resource.policy is None and not resource.policy_required:
+            arn, owner, tags = resource.arn, resource.account, resource.tags
+        else:
+            return None
+        if arn == "*":
+            owner = owner or account.id
+        else:
+            fields = arn.split(":", 5)
+            if len(fields) != 6 or fields[0] != "arn" or fields[2] in SERVED:
+                return None
+            stored = store.resource(arn)
+            if stored.policy is not None or stored.generations is STALE:
+                return None
+            owner = owner or stored.account or fields[4]
+            tags = tags or stored.tags
+        if owner != account.id:
+            return None
+        principal, organization = caller.record.principal, account.organization
+        facts = RequestFacts(now, principal, call, organization, owner, organization, tags, self._region)
+        request = AccessRequest(principal, action, arn, RequestContext(given, facts), owner)
+        reason = plan.allow(request)
+        if reason is None or not store.is_at(state):
+            return None
+        self._planned += 1
+        return Decision(Outcome.ALLOWED, request, (reason,), state.epoch, self._store.stale, None, authorizer)
+
     def usage(self) -> dict[str, CacheUsage]:
         """Return the usage of the caches of callers and of layers."""
         with self._lock:
             held = {"caller": len(self._callers), "layer": len(self._layers)}
-        return {name: CacheUsage(held[name], self._size, self._hits[name], self._misses[name]) for name in held}
+        hits = self._hits + Counter(caller=self._planned)
+        return {name: CacheUsage(held[name], self._size, hits[name], self._misses[name]) for name in held}
 
     # --- one state -----------------------------------------------------------------------------------------------
 
@@ -207,7 +290,7 @@ class Loader:
 
     def _prepare(self, principal: Principal, store: DecisionStore) -> _Caller:
         if principal.type not in _STORED:
-            return _Caller(principal, (), PrincipalRecord(0, exists=True, principal=principal), None, Bundle(), {})
+            return _Caller(principal, (), PrincipalRecord(0, exists=True, principal=principal), None, Bundle())
         record = store.principal(principal)
         account = store.account(principal.account) if principal.account else None
         session = record.principal.session_policies
@@ -218,7 +301,19 @@ class Loader:
             scps=self._levels(account.scps) if account else None,
         )
         held = record.generations + (account.generations if account else ())
-        return _Caller(principal, held if are_current(held) else STALE, record, account, policies, {})
+        return _Caller(principal, held if are_current(held) else STALE, record, account, policies)
+
+    def _plan(self, caller: _Caller, action: str) -> tuple[Plan | None, Authorizer]:
+        """Return the plan of an action for resources of the caller's own account without a policy."""
+        own_service = action.partition(":")[0].lower() in self._own_services
+        question = Question(caller.principal, action, _NO_RESOURCE, own_service)
+        authorizer = self._authorizer(caller, question, None, caller.account)
+        is_possible = caller.record.exists and caller.account is not None
+        plan = make_plan(authorizer.policies, caller.record.principal, action) if is_possible else None
+        if len(caller.plans) >= _MAX_PLANS:  # actions may come from callers: bound the cache
+            caller.plans.clear()
+        caller.plans[action] = plan, authorizer
+        return plan, authorizer
 
     # --- compiled ------------------------------------------------------------------------------------------------
 
