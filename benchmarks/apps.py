@@ -10,7 +10,7 @@ import atexit
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,35 +66,37 @@ def guarded_with_trail() -> Starlette:
     return behind(guard)
 
 
-def behind(guard: Guard) -> Starlette:
-    """Return the application with a guard."""
-    endpoint: Callable[..., Any] = docs.requires("Get40", resource=find_document)(get_document)
+def behind(guard: Guard, action: str = "Get40", resource: Callable[..., Resource] | str = find_document) -> Starlette:
+    """Return the application with a guard; `resource` is a loader or a template."""
+    endpoint: Callable[..., Any] = docs.requires(action, resource=resource)(get_document)
     return Starlette(
         routes=[Route("/documents/{folder}/{name}", endpoint)],
         middleware=[Middleware(GuardMiddleware, guard=guard)],
     )
 
 
-def make_guard(**settings: Any) -> Guard:
-    """Open a guard on a store in memory that contains the caller."""
+def make_guard(content: Mapping[str, Any] | None = None, **settings: Any) -> Guard:
+    """Open a guard on a store in memory that has the content of a seed, by default the caller."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     path = Path(folder.name, "iam.json")
-    path.write_text(json.dumps(_seed()), encoding="utf-8")
+    path.write_text(json.dumps(content or seed()), encoding="utf-8")
     return open_guard(os.fspath(path), services=[docs], **settings)
 
 
-def guard_with_trail(**settings: Any) -> Guard:
+def guard_with_trail(content: Mapping[str, Any] | None = None, **settings: Any) -> Guard:
     """Open a guard with a trail in a folder; its queue is large enough for a round of a benchmark."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     key_file = Path(folder.name, "audit-key")
     create_signing_key_file(key_file)
     trail = Path(folder.name, "trail")
-    return make_guard(audit=f"{trail}/", audit_key_file=os.fspath(key_file), audit_queue_size=1_000_000, **settings)
+    audit = {"audit": f"{trail}/", "audit_key_file": os.fspath(key_file), "audit_queue_size": 1_000_000}
+    return make_guard(content, **audit, **settings)
 
 
-def _seed() -> dict[str, Any]:
+def seed() -> dict[str, Any]:
+    """Return the content of the store: the caller, and policies with the 75 statements."""
     text = json.dumps(list(documents(few(), 15))).replace(NETWORK, CLIENTS)
     policies = [{"name": f"Policy{number}", "document": each} for number, each in enumerate(json.loads(text))]
     ada = {
@@ -106,13 +108,19 @@ def _seed() -> dict[str, Any]:
     return {"version": 1, "accounts": [{"id": ACCOUNT, "policies": policies, "users": [ada]}]}
 
 
-# --- who asks ----------------------------------------------------------------------------------------------------
+# --- callers -----------------------------------------------------------------------------------------------------
 
 
-def signed(host: str) -> dict[str, str]:
-    """Return the headers of a request signed by botocore; valid within the allowed clock skew."""
-    request = AWSRequest(method="GET", url=f"http://{host}{PATH}", data=b"", headers={"host": host})
-    botocore.auth.SigV4Auth(Credentials(*ACCESS_KEY), "docs", "us-east-1").add_auth(request)
+def signed(
+    host: str, path: str = PATH, key: tuple[str, ...] = ACCESS_KEY, *, method: str = "GET", body: bytes = b""
+) -> dict[str, str]:
+    """Return the headers of a request signed by botocore; valid within the allowed clock skew.
+
+    `key` is an access key id, its secret, and the session token of temporary credentials.
+    """
+    typed = {"content-type": "application/json"} if body else {}
+    request = AWSRequest(method=method, url=f"http://{host}{path}", data=body, headers={"host": host, **typed})
+    botocore.auth.SigV4Auth(Credentials(*key), "docs", "us-east-1").add_auth(request)
     return {str(name).lower(): str(value) for name, value in request.headers.items()}
 
 

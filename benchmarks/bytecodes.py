@@ -1,7 +1,8 @@
 """The bytecode instructions and calls that a guard adds to one warm request: the same number on every machine.
 
-Each application is called as in `guarded`, without a server; all code of the request's thread counts, that of Starlette
-and of the standard library too. The count depends on the version of Python.
+The applications and the peers are those of `guarded`, called without a server; all Python code of the request's thread
+counts, that of Starlette and of the standard library too, and no compiled code. The count depends on the
+version of Python.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
 
 import iam_guard
-from benchmarks.apps import bare, behind, guard_with_trail, make_guard, signed, with_api_key
-from benchmarks.guarded import BARE, HOST, TRAIL, App, receive, scope_of, send
+from benchmarks.guarded import PYJWT_IN_THREAD, App, applications, receive, scope_of, send
 from benchmarks.row import Row, Skipped
 
 WARM_UP = 20
 """Requests before the counted one: caches are filled, and CPython specializes its instructions."""
+UNITS = ("instructions", "calls")
 _OWN = f"{Path(iam_guard.__file__).parent}/"
 
 
@@ -82,22 +83,16 @@ def package_of(code: CodeType) -> str:
 
 
 def measure() -> Iterator[Row]:
-    """Count what ours adds to Starlette, and what it and PyJWT's dependency add to FastAPI."""
+    """Count what ours and the peers add to Starlette and FastAPI."""
     if not hasattr(sys, "monitoring"):
         raise Skipped("counting instructions needs Python 3.12")
-    alone = counted(bare(), {"host": HOST})
-    with closing(make_guard()) as guard, closing(guard_with_trail()) as recording:
-        by_signature, by_key = signed(HOST), with_api_key(HOST)
-        asked = {
-            "SigV4": (behind(guard), by_signature),
-            TRAIL: (behind(recording), by_signature),
-            "API key": (behind(guard), by_key),
-            "API key, audit to a trail": (behind(recording), by_key),
-        }
-        for name, (app, headers) in asked.items():
-            yield from _rows(name, counted(app, headers), alone, BARE)
-
-
-def _rows(name: str, ours: Counts, alone: Counts, peer: str) -> Iterator[Row]:
-    for unit, our, their in zip(("instructions", "calls"), ours.total, alone.total, strict=True):
-        yield Row(f"{unit} added to a request: {name}", our - their, "", (our - their) / their, peer)
+    with ExitStack() as stack:
+        ours, peers = applications(stack)
+        peers.pop(PYJWT_IN_THREAD, None)  # the other thread's instructions do not count
+        asked = ours | peers
+        counts = {name: counted(each.app, each.headers).total for name, each in asked.items()}
+    for name, each in asked.items():
+        if each.without:
+            for unit, total, alone in zip(UNITS, counts[name], counts[each.without], strict=True):
+                added = total - alone
+                yield Row(f"{unit} added to a request: {name}", added, "", added / alone, each.without)

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.aws_requests import Ask, signed_requests
 from benchmarks.row import Row, Skipped
-from benchmarks.servers import ROOT, Server, running
+from benchmarks.servers import IAM_GUARD, ROOT, Server, running
 from benchmarks.world import ACCOUNT
 
 OURS, PEER = "iam_guard", "moto"
@@ -141,7 +141,7 @@ def _seconds_to_start(run: Callable[[], AbstractContextManager[Server]]) -> floa
 
 
 def _ours(*options: str) -> AbstractContextManager[Server]:
-    return running([sys.executable, "-m", "iam_guard", "serve", "--port", "PORT", *options])
+    return running([*IAM_GUARD, "serve", "--port", "PORT", *options])
 
 
 def _motos() -> AbstractContextManager[Server]:

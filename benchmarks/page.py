@@ -22,6 +22,7 @@ from benchmarks.tables import (
     SIZES,
     highlights_table,
     in_micro,
+    interpreters_table,
     peers_table,
     quantity,
     requests_table,
@@ -76,8 +77,10 @@ def pages(results: Results) -> dict[str, str]:
     page, words = PAGE_TEMPLATE.read_text(encoding="utf-8"), RESULTS_TEMPLATE.read_text(encoding="utf-8")
     first = {
         "requests": requests_table(rows.get("guarded", [])),
+        "bodies": requests_table(rows["bodies"]) if rows.get("bodies") else _results(results, "bodies"),
         "sizes": peers_table(rows.get("many", []), SIZES, "Statements"),
         "kinds": peers_table(rows.get("decision", []), KINDS, "Decision"),
+        "pythons": interpreters_table(rows["pythons"]) if rows.get("pythons") else _results(results, "pythons"),
         "highlights": highlights_table(rows, elsewhere),
         "targets": _targets(rows, marks(words)),
     }
@@ -135,15 +138,16 @@ def _machine(results: Results) -> str:
 
 
 def _results(results: Results, name: str) -> str:
-    """Return the table of a benchmark, or the reason for its absence."""
+    """Return the table of a benchmark, and the reason for the absence of rows."""
     if name not in results["benchmarks"]:
         return "Not measured."
     result = results["benchmarks"][name]
-    if result["skipped"]:
-        return f"Not measured: {result['skipped']}."
+    skipped = f"Not measured: {result['skipped']}." if result["skipped"] else ""
+    if not result["rows"]:
+        return skipped
     elsewhere = result.get("machine")
     where = f"Measured on another machine: {elsewhere['processor']}, {elsewhere['Python']}.\n\n" if elsewhere else ""
-    return where + results_table(name, rows_of(results, name))
+    return f"{where}{results_table(name, rows_of(results, name))}\n\n{skipped}".rstrip()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ RESULTS = HERE / "results"
 BENCHMARKS = {
     "audit": "microseconds of noting a decision",
     "authn": "microseconds to find out who sent a request",
+    "bodies": "microseconds that a guard adds to a request of FastAPI with a JSON body",
     "bytecodes": "instructions and calls that a guard adds to a request",
     "cases": "cases a second of `iam-guard decide`",
     "changes": "milliseconds until other processes use a change, and what following changes costs",
@@ -42,12 +43,14 @@ BENCHMARKS = {
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
     "pipeline": "microseconds that a request pays for its record in a trail",
+    "pythons": "microseconds of one small warm decision on the oldest and newest other Python of this machine",
     "questions": "seconds of a question to a compacted trail (`BENCH_RECORDS`: of how many records)",
     "session_tokens": "microseconds to open a session token",
-    "served": "requests a second under uvicorn (needs `wrk`)",
+    "served": "requests a second under uvicorn (needs `wrk`), 16 clients and one",
     "start": "milliseconds of CPU time until a command of `iam-guard` begins",
     "trail": "records a second that the audit trail takes, and that are verified",
     "unauthenticated": "CPU time and memory of hostile requests without credentials, and a caller meanwhile",
+    "variety": "microseconds that the whole guard adds when documents, callers and their kinds vary",
     "where": "shares of a guarded request, by room",
     "worst": "milliseconds of a decision with documents contrived to be slow",
 }

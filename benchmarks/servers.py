@@ -1,13 +1,15 @@
-"""Run servers in separate processes: start them, wait for them, stop them, and read their CPU time."""
+"""Run servers in separate processes: their commands, start, wait for them, stop, and their CPU time."""
 
 from __future__ import annotations
 
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,33 @@ ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "127.0.0.1"
 MAX_SECONDS_TO_START = 30.0
 SECONDS_BETWEEN_TRIES = 0.002
+
+
+IAM_GUARD = (sys.executable, "-c", "import sys; sys.modules['uvloop'] = None; from iam_guard.cli import main; main()")
+"""The command `iam-guard` without uvloop, which the extra `server` does not install."""
+
+
+class Uvicorn(NamedTuple):
+    """How uvicorn is installed. `words` are those in the names of rows."""
+
+    words: str
+    parser: str
+    loop: str
+
+    def missing(self) -> str:
+        """Return what is not installed of parser and loop, or nothing."""
+        names = [name for name in (self.parser, self.loop) if find_spec(name) is None]
+        return f"{' and '.join(names)} not installed" if names else ""
+
+
+PLAIN, FAST = Uvicorn("", "h11", "asyncio"), Uvicorn(", httptools and uvloop", "httptools", "uvloop")
+
+
+def command_of(factory: str, server: Uvicorn = PLAIN) -> list[str]:
+    """Return the command that serves an application of the benchmarks, `module:function`."""
+    serve = [sys.executable, "-m", "uvicorn", "--factory", f"benchmarks.{factory}", "--host", ADDRESS, "--port", "PORT"]
+    quiet = ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
+    return [*serve, *quiet, "--http", server.parser, "--loop", server.loop]
 
 
 class Server(NamedTuple):

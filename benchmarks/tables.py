@@ -21,7 +21,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """Format a value with its unit, on one line."""
-    return in_micro(f"{show(value)}\N{NO-BREAK SPACE}{unit}")
+    return in_micro(f"{show(value)}\N{NO-BREAK SPACE}{unit}").rstrip()
 
 
 def in_micro(text: str) -> str:
@@ -33,6 +33,7 @@ def in_micro(text: str) -> str:
 
 _CELL_NAMES = {
     "control_plane": re.compile(r"(?P<row>\w+, \d at a time): (?P<column>.+)"),
+    "bytecodes": re.compile(r"(?P<column>instructions|calls) added to a request: (?P<row>.+)"),
     "unauthenticated": re.compile(r"(?P<row>.+), (?P<column>(?:application|IAM and STS API): .+)"),
 }
 """Benchmarks whose row names have two parts: the line of the table, and its column."""
@@ -79,17 +80,21 @@ class Work(NamedTuple):
     records: str = ""
 
 
-_SIGNED = Work("the signature", "75 statements of IAM policies")
+_STATEMENTS = "75 statements of IAM policies"
+_SIGNED = Work("the signature", _STATEMENTS)
 _WORK = {
     "SigV4": _SIGNED,
-    "API key": Work("the key", "75 statements of IAM policies"),
+    "API key": Work("the key", _STATEMENTS),
     "SigV4, audit to a trail": _SIGNED._replace(records="a signed trail"),
+    "API key, audit to a trail": Work("the key", _STATEMENTS, "a signed trail"),
     "FastAPI, decorator, SigV4, audit to a trail": _SIGNED._replace(records="a signed trail"),
     "FastAPI, dependency, SigV4, audit to a trail": _SIGNED._replace(records="a signed trail"),
     "PyJWT RS256, async dependency": Work("the token"),
     "PyJWT RS256, dependency in a thread": Work("the token"),
     "casbin's middleware, 9 lines of policy": Work(decides="9 rules"),
     "pycasbin in a middleware, our 75 rules": Work(decides="75 rules"),
+    "PyJWT and pycasbin, 9 lines of policy": Work("the token", "9 rules"),
+    "PyJWT and pycasbin, our 75 rules": Work("the token", "75 rules"),
 }
 
 
@@ -123,6 +128,19 @@ KINDS = {f"{kind}, question built": kind for kind in ("allow, 2 conditions", "im
 SIZES = {f"{size:,} statements, 1 action": f"{size:,}" for size in (10, 100, 1_000, 10_000, 100_000)}
 
 
+def interpreters_table(rows: Sequence[Row]) -> str:
+    """Return the times of each decision on each Python; the rows have the Python at the end of their name."""
+    times: dict[str, dict[str, str]] = {}
+    for row in rows:
+        kind, _, python = row.name.rpartition(", ")
+        if row.peer != CALIBRATION:
+            line = times.setdefault(KINDS[kind], {})
+            line |= {row.peer: quantity(row.value / row.ratio, row.unit), python: quantity(row.value, row.unit)}
+    pythons = sorted({python for line in times.values() for python in line})
+    lines = [(kind, *(line[python] for python in pythons)) for kind, line in times.items()]
+    return table(("Decision", *pythons), lines)
+
+
 # --- one figure of each benchmark ----------------------------------------------------------------------------------
 
 
@@ -146,6 +164,12 @@ HIGHLIGHTS = (
         "changes",
         "PostgreSQL: 99 % use a change within",
         "polled every 0.5 s",
+    ),
+    Highlight(
+        "add to a request, 10,000 documents in turn",
+        "variety",
+        "added to a request: 10,000 documents in turn, a loader, no records",
+        "one document",
     ),
     Highlight("memory for each user with a decision", "memory", "a user with 5 of 50 policies"),
     Highlight("load 10,000 policies of 3 statements", "load", "10,000 policies of 3 statements: read, compiled"),

@@ -22,8 +22,7 @@ from statistics import median, quantiles
 from benchmarks.apps import PATH, signed
 from benchmarks.hostile_shapes import SHAPES
 from benchmarks.row import Row, Skipped
-from benchmarks.served import command_of
-from benchmarks.servers import ADDRESS, ROOT, Server, running
+from benchmarks.servers import ADDRESS, IAM_GUARD, ROOT, Server, command_of, running
 from benchmarks.unauthenticated_child import send
 
 ROUNDS, REQUESTS, WARM_UP = 3, 25, 5
@@ -40,7 +39,7 @@ def measure() -> Iterator[Row]:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2 or not Path("/proc/self/schedstat").exists():
         raise Skipped("it takes two cores, and Linux that counts the time of threads")
-    serve = [sys.executable, "-m", "iam_guard", "serve", "--port", "PORT", "--store", "sqlite://"]
+    serve = [*IAM_GUARD, "serve", "--port", "PORT", "--store", "sqlite://"]
     with ExitStack() as stack:
         servers = {
             BARE: stack.enter_context(running(command_of("apps:bare"), quiet=True)),

@@ -18,7 +18,7 @@ import starlette
 
 import iam_guard
 from benchmarks.apps import behind, make_guard, signed
-from benchmarks.guarded import HOST, REQUESTS, calls_of
+from benchmarks.guarded import HOST, REQUESTS, calls_of, scope_of
 from benchmarks.row import Row
 
 HOUSE = Path(iam_guard.__file__).resolve().parent
@@ -34,7 +34,7 @@ def measure() -> Iterator[Row]:
     looks: Counter[str] = Counter()
     loop = asyncio.new_event_loop()
     with closing(loop), closing(make_guard()) as guard:
-        call = calls_of(loop, behind(guard), signed(HOST))
+        call = calls_of(loop, behind(guard), [scope_of(signed(HOST))])
         call()
         signal.signal(signal.SIGPROF, lambda _, frame: looks.update([_room(frame)]))
         signal.setitimer(signal.ITIMER_PROF, SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LOOKS)

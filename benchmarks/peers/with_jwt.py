@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from fastapi import Depends, FastAPI
-from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from benchmarks import fastapi_apps
 
 KEY_VARIABLE = "BENCHMARK_JWT_KEY"
 """The environment variable with the private key as PEM, for a server that checks what another process signs."""
@@ -47,7 +48,8 @@ def _claims(token: str) -> dict[str, Any]:
     return claims
 
 
-async def _on_the_loop(credentials: Bearer) -> dict[str, Any]:
+async def on_the_loop(credentials: Bearer) -> dict[str, Any]:
+    """Verify the token on the event loop; a dependency."""
     return _claims(credentials.credentials)
 
 
@@ -57,28 +59,12 @@ def _in_a_thread(credentials: Bearer) -> dict[str, Any]:
 
 def guarded() -> FastAPI:
     """Return the application with the dependency on the event loop."""
-    app = FastAPI()
-
-    @app.get("/documents/{folder}/{name}")
-    async def get_document(
-        folder: str, name: str, claims: Annotated[dict[str, Any], Depends(_on_the_loop)]
-    ) -> PlainTextResponse:
-        return PlainTextResponse("ok")
-
-    return app
+    return fastapi_apps.application(dependencies=[on_the_loop])
 
 
 def guarded_in_thread() -> FastAPI:
     """Return the application with the dependency in a thread."""
-    app = FastAPI()
-
-    @app.get("/documents/{folder}/{name}")
-    async def get_document(
-        folder: str, name: str, claims: Annotated[dict[str, Any], Depends(_in_a_thread)]
-    ) -> PlainTextResponse:
-        return PlainTextResponse("ok")
-
-    return app
+    return fastapi_apps.application(dependencies=[_in_a_thread])
 
 
 def pem() -> str:
