@@ -45,7 +45,7 @@ BODY = Document(
     author="ada",
     year=2026,
     keywords=["policies", "signatures", "records"],
-    sections=[Section(heading=f"Section {number}", text="word " * 44, pages=[number, 40]) for number in range(3)],
+    sections=[Section(heading=f"Section {number}", text="word " * 50, pages=[number, 40]) for number in range(3)],
 )
 """About 1 KiB as JSON."""
 

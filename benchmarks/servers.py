@@ -31,9 +31,9 @@ class Uvicorn(NamedTuple):
     loop: str
 
     def missing(self) -> str:
-        """Return what is not installed of parser and loop, or nothing."""
+        """Return why this server can't be measured; empty if parser and loop are installed."""
         names = [name for name in (self.parser, self.loop) if find_spec(name) is None]
-        return f"{' and '.join(names)} not installed" if names else ""
+        return f"{self.parser} and {self.loop}, since `{names[0]}` is not installed" if names else ""
 
 
 PLAIN, FAST = Uvicorn("", "h11", "asyncio"), Uvicorn(", httptools and uvloop", "httptools", "uvloop")

@@ -102,11 +102,11 @@ def test_results_of_another_machine_are_marked() -> None:
 def test_partly_skipped_benchmark_shows_its_rows() -> None:
     """Such as that with a server which is not installed."""
     results = numbers()
-    results["benchmarks"]["served"]["skipped"] = "uvloop not installed"
+    results["benchmarks"]["served"]["skipped"] = "httptools and uvloop"
     (added,) = set(pages(results)["benchmark-results.md"].splitlines()) - set(
         pages(numbers())["benchmark-results.md"].splitlines()
     )
-    assert added == "Not measured: uvloop not installed."
+    assert added == "Not measured: httptools and uvloop."
 
 
 def test_interpreters_are_compared() -> None:
