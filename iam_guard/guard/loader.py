@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -156,8 +156,8 @@ class Loader:
         self._store = store
         self._behind = store.behind
         self._lock = fork_safe_lock()
+        self._has_cache = size > 0
         self._size = max(size, 1)
-        self._has_plans = size > 0
         self._region = region
         self._own_services = own_services
         self._callers: dict[int, _Caller] = {}
@@ -200,7 +200,7 @@ class Loader:
         Raises what `store` raises, and what a condition raises that cannot be evaluated.
         """
         caller = self._callers.get(id(principal))
-        if caller is None or caller.principal is not principal or not self._has_plans:
+        if caller is None or caller.principal is not principal:
             return None
         state = store.state()
         if caller.state is not state:
@@ -208,9 +208,9 @@ class Loader:
                 return None
             caller.state = state
         plan, authorizer = caller.plans.get(action) or self._plan(caller, action)
-        if plan is None:
+        account = caller.account
+        if plan is None or account is None:
             return None
-        account = cast(AccountRecord, caller.account)
         if type(resource) is str:
             arn, owner, tags = resource, None, _NO_TAGS
         elif type(resource) is Resource and resource.policy is None and not resource.policy_required:
@@ -308,7 +308,7 @@ class Loader:
         own_service = action.partition(":")[0].lower() in self._own_services
         question = Question(caller.principal, action, _NO_RESOURCE, own_service)
         authorizer = self._authorizer(caller, question, None, caller.account)
-        is_possible = caller.record.exists and caller.account is not None
+        is_possible = caller.record.exists and self._has_cache
         plan = make_plan(authorizer.policies, caller.record.principal, action) if is_possible else None
         if len(caller.plans) >= _MAX_PLANS:  # actions may come from callers: bound the cache
             caller.plans.clear()
