@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Self
 
 from iam_guard.evaluation.authorizer import Authorizer
+from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.testing.coverage_html import coverage_html
 from iam_guard.testing.coverage_report import coverage_json, coverage_text
@@ -29,6 +30,11 @@ def replaced(owner: type, name: str, method: object) -> Iterator[None]:
         setattr(owner, name, original)
 
 
+def without_plans() -> AbstractContextManager[None]:
+    """Let guards decide every request by the evaluator inside the block, which can be watched."""
+    return replaced(Guard, "_allow", lambda *_: None)
+
+
 @contextmanager
 def watching_evaluations(record: Callable[[Authorizer, Decision], None]) -> Iterator[None]:
     """Call `record` with every decision of policies inside the block.
@@ -44,7 +50,7 @@ def watching_evaluations(record: Callable[[Authorizer, Decision], None]) -> Iter
         record(self, decision)
         return decision
 
-    with replaced(Authorizer, "decide", watched):
+    with replaced(Authorizer, "decide", watched), without_plans():
         yield
 
 

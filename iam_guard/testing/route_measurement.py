@@ -16,7 +16,7 @@ from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.testing.applications import endpoints_of, load_app
-from iam_guard.testing.policy_measurement import replaced, write_json
+from iam_guard.testing.policy_measurement import replaced, without_plans, write_json
 from iam_guard.testing.route_coverage import RouteCoverage
 from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.call_context import CurrentCall, current_call
@@ -89,6 +89,7 @@ def watching_calls(
         return leave(self, status, headers)
 
     with (
+        without_plans(),
         replaced(Guard, "_decide_and_record", watched_answer),
         replaced(GuardMiddleware, "__call__", watched_serve),
         replaced(GuardedRequest, "leave", watched_leave),
