@@ -15,7 +15,8 @@ method with neither is rejected before it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -129,7 +130,8 @@ def _is_guarded_elsewhere(request: HttpRequest, view: APIView) -> bool:
 def _would_allow(check: Callable[..., None], parameters: Mapping[str, Any]) -> bool:
     """Return whether a method would be allowed, without recording an attempt in the current call."""
     call = current_call()
-    query_call = replace(call, guard=cast("Guard", _QueryGuard(call.guard)), decisions=[], refusal=None)
+    query_call = copy(call)
+    query_call.guard, query_call.decisions, query_call.refusal = cast("Guard", _QueryGuard(call.guard)), [], None
     with serving(query_call):
         try:
             check(**parameters)
