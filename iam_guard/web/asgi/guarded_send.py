@@ -6,6 +6,7 @@ the framework is sent, not even one to that refusal. The same holds for a body t
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import Message, Scope, Send
@@ -19,7 +20,9 @@ from iam_guard.web.refusal import Refusal
 from iam_guard.web.requirement import OWN_GUARD
 from iam_guard.web.response_guard import ROUTER_ANSWERS, UNKNOWN_ENDPOINT, check_answer, neutral_answer
 
-_STARTS: Final = ("http.response.start", "websocket.http.response.start")
+_START: Final = "http.response.start"
+_STARTS: Final = (_START, "websocket.http.response.start")
+_REQUEST_ID: Final = b"x-amzn-requestid"
 _EARLY_HINT: Final = "http.response.early_hint"
 """A message before the start of the response."""
 _TEST_CLIENT_DEBUG: Final = "http.response.debug"
@@ -42,22 +45,53 @@ async def send_delegated(scope: Scope, send: Send, message: Message) -> None:
 class GuardedSend:
     """Checks the response of one call, and replaces it if only its status may be sent."""
 
-    __slots__ = ("_body", "_call", "_instead", "_is_answered", "_scope", "_send", "_was_routed", "refusal", "started")
+    refusal: IamGuardError | None = None
+    _is_started = False
+    _is_open = False
+    """Whether the response of the application has started, so that its rest is sent as it is."""
+    _is_checked = False
+    """Whether a message was one that had to be checked, as an early hint."""
+    _is_answered = False
+    """Whether a neutral response was sent instead of the application's."""
+    _instead: Refusal | None = None
 
-    def __init__(self, call: CurrentCall, send: Send, body: Body | None) -> None:
+    def __init__(self, call: CurrentCall, scope: Scope, send: Send, body: Body | None) -> None:
         self._call = call
-        self._scope = call.scope  # a route map may set another one in the call
+        self._scope = scope  # a route map may set another one in the call
         self._send = send
         self._body = body
-        self.refusal: IamGuardError | None = None
-        self.started = False
-        self._is_answered = False
-        """Whether a neutral response was sent instead of the application's."""
-        self._instead: Refusal | None = None
-        self._was_routed = not call.scope.keys().isdisjoint(ROUTER_KEYS)
+        self._was_routed = not scope.keys().isdisjoint(ROUTER_KEYS)
 
-    async def send(self, message: Message) -> None:
-        """Send a message of the application. Raises the refusal if the response must not be sent."""
+    @property
+    def started(self) -> bool:
+        """Whether the response has started, so that no other one can be sent."""
+        return self._is_started or self._is_open
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send a message of the application. Raises the refusal if the response must not be sent.
+
+        A response to an allowed call passes without a coroutine of ours: this returns what the server's `send` returns.
+        """
+        body = self._body
+        if body is None or body.refusal is None:
+            if self._is_open:
+                return self._send(message)
+            call = self._call
+            if (
+                call.refused_by is None
+                and call.refusal is None
+                and call.decisions
+                and message["type"] == _START
+                and not self._is_checked
+            ):
+                self._is_open = True
+                request_id = (_REQUEST_ID, call.facts.request_id.encode("ascii"))
+                message["headers"] = [*message.get("headers", ()), request_id]
+                return self._send(message)
+        return self._send_checked(message)
+
+    async def _send_checked(self, message: Message) -> None:
+        self._is_checked = True
         if self._is_answered:
             return  # drop the rest of the application's response
         if not self.started or self.refusal is not None or (self._body is not None and self._body.refusal is not None):
@@ -65,9 +99,11 @@ class GuardedSend:
                 self._check(message)
             except IamGuardError as refusal:
                 self.refusal = refusal
+                self._is_started, self._is_open = self.started, False
                 raise
         instead = self._instead
         if instead is None:
+            self._is_open = self.started
             await self._send(message)
             return
         self._is_answered = True  # set before the first await: the application may send more meanwhile
@@ -95,8 +131,7 @@ class GuardedSend:
         if not check_answer(call, status, endpoint, self._scope.get("method")):
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
             self._instead = neutral_answer(status, headers, self._scope)
-        self.started = kind != _EARLY_HINT
+        self._is_started = kind != _EARLY_HINT
         if kind in _STARTS:
-            request_id = (b"x-amzn-requestid", call.facts.request_id.encode("ascii"))
             headers = message.get("headers", ()) if self._instead is None else encoded_headers(self._instead)
-            message["headers"] = [*headers, request_id]
+            message["headers"] = [*headers, (_REQUEST_ID, call.facts.request_id.encode("ascii"))]

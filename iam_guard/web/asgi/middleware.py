@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,7 +25,7 @@ from iam_guard.web.asgi.inspection import AppInspection
 from iam_guard.web.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.web.asgi.route_matching import delegated_scope, may_take_unsigned
 from iam_guard.web.asgi.streaming_body import DecodedBody
-from iam_guard.web.call_context import CurrentCall, serving
+from iam_guard.web.call_context import CURRENT_CALL, CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.refusal import BlockingFormat, RefusalFormat, problem
 from iam_guard.web.response_guard import record_failure
@@ -63,38 +63,48 @@ class GuardMiddleware:
         self.route_map = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":
+            if kind != "lifespan":
+                raise ConfigurationError(f"expected an http or websocket scope, got `{kind}`")
             await self._inspection.serve_lifespan(scope, receive, send)
             return
-        if scope["type"] not in ("http", "websocket"):
-            raise ConfigurationError(f"expected an http or websocket scope, got `{scope['type']}`")
-        app = scope.get("app") or self.app
         facts = self._connection.facts(scope)
-        if self._inspection.has_own_guard is not False and self._inspection.find_own_guard(app):
-            delegated = delegated_scope(app, scope)
+        if self._inspection.has_own_guard is not False:
+            delegated = self._delegated(scope)
             if delegated is not None:
                 await self.app(delegated, receive, partial(send_delegated, delegated, send))
                 return
         body: Body | None = None
         response: GuardedSend | None = None
         try:
-            takes_unsigned = partial(self._takes_unsigned, app, scope)
             principal, body = await authenticate_request(
-                self.guard, self._connection, scope, receive, facts, takes_unsigned
+                self.guard, self._connection, scope, receive, facts, partial(self._takes_unsigned, scope)
             )
-            if principal.credential is not None and principal.credential.host is not None:
-                host = principal.credential.host  # the application routes by the signed host
+            credential = principal.credential
+            if credential is not None and credential.host is not None:
+                host = credential.host  # the application routes by the signed host
                 scope, facts = {**scope, "headers": headers_at_host(scope["headers"], host)}, facts._replace(host=host)
+            call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             if body is not None:
                 receive = body.receive
-            if isinstance(body, DecodedBody):
-                scope = {**scope, "headers": body.headers(scope["headers"])}
-            call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
-            call.has_unsigned_payload = body is not None and body.is_unsigned
-            response = GuardedSend(call, send, body)
+                if isinstance(body, DecodedBody):
+                    call.scope = scope = {**scope, "headers": body.headers(scope["headers"])}
+                call.has_unsigned_payload = body.is_unsigned
+            response = GuardedSend(call, scope, send, body)
             if self.route_map is not None:
-                self._inspection.install_map(app)
-            await self._serve(call, receive, response)
+                self._inspection.install_map(_app_of(scope, self.app))
+            token = CURRENT_CALL.set(call)
+            try:
+                await self.app(scope, receive, response.send)
+            except Exception:
+                if response.refusal is None:
+                    raise
+            finally:
+                call.is_over = True
+                CURRENT_CALL.reset(token)
+            if response.refusal is not None:
+                raise response.refusal  # even if the framework caught it
         except IamGuardError as error:
             if response is not None:  # authentication errors are already recorded
                 record_failure(call, error, _log, is_body=body is not None and body.refusal is error)
@@ -105,23 +115,15 @@ class GuardMiddleware:
             if body is not None:
                 body.release()
 
-    async def _serve(self, call: CurrentCall, receive: Receive, response: GuardedSend) -> None:
-        """Run the application, and raise a refusal even if the framework caught it."""
-        try:
-            with serving(call):
-                await self.app(call.scope, receive, response.send)
-        except Exception:
-            if response.refusal is None:
-                raise
-        finally:
-            call.is_over = True
-        if response.refusal is not None:
-            raise response.refusal
+    def _delegated(self, scope: Scope) -> Scope | None:
+        """Return the scope of a request for a mounted application with its own guard, or None."""
+        app = _app_of(scope, self.app)
+        return delegated_scope(app, scope) if self._inspection.find_own_guard(app) else None
 
-    def _takes_unsigned(self, app: ASGIApp, scope: Scope) -> bool:
+    def _takes_unsigned(self, scope: Scope) -> bool:
         """Return whether the route may accept an unsigned body; its requirement decides later."""
         is_mapped = self.route_map is not None and self.route_map.takes_unsigned
-        return is_mapped or may_take_unsigned(app, scope, self.guard.settings.public_hosts)
+        return is_mapped or may_take_unsigned(_app_of(scope, self.app), scope, self.guard.settings.public_hosts)
 
     async def _refuse(self, error: IamGuardError, scope: Scope, send: Send, facts: Call) -> None:
         if isinstance(self._refusal, BlockingFormat):
@@ -139,3 +141,8 @@ class GuardMiddleware:
         await send({"type": f"{prefix}.response.start", "status": refusal.status, "headers": headers})
         body = b"" if scope.get("method") == "HEAD" else refusal.body
         await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _app_of(scope: Scope, inner: ASGIApp) -> Any:
+    """Return the application whose routes are guarded: the one that the server calls, if it is in the scope."""
+    return scope.get("app") or inner
