@@ -199,7 +199,9 @@ def _guard_handler(requirement: Requirement, handler: Callable[P, R]) -> Callabl
 
         @functools.wraps(handler)
         async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            await bound.enforce_async(args, kwargs)
+            pending = bound.begin(args, kwargs)
+            if pending is not None:
+                await pending
             return await handler(*args, **kwargs)
 
         guarded = cast("Callable[P, R]", guarded_async)
