@@ -27,9 +27,12 @@ from iam_guard.settings import Settings
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_HEADERS: Final = 256
+_READ_BACKWARDS: Final = slice(MAX_HEADERS - 1, None, -1)
+"""The headers of a request up to the limit, from the last; a request with more is rejected."""
 MAX_PROXIES: Final = 32
 """Addresses read from a forwarding chain; if all of them are trusted proxies, the caller's address is unknown."""
 _MAX_ADDRESS_LENGTH: Final = 128
+_CACHED_ADDRESSES: Final = 4096
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 _SECURE_SCHEMES = ("https", "wss")
 
@@ -37,28 +40,29 @@ _SECURE_SCHEMES = ("https", "wss")
 class Connection:
     """Reads ASGI scopes according to the settings; created once."""
 
-    __slots__ = ("_certificate_sources", "_region", "_trusted")
+    __slots__ = ("_certificate_sources", "_is_trusted", "_region", "_trusted")
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = tuple(
             ipaddress.ip_network(trusted_proxy, strict=False) for trusted_proxy in settings.trusted_proxies
         )
+        self._is_trusted = lru_cache(maxsize=_CACHED_ADDRESSES)(self._is_in_trusted_network)
         self._certificate_sources = settings.client_certificates
         self._region = settings.region
 
     def facts(self, scope: Mapping[str, Any]) -> Call:
         """Return the facts of a call; never raises."""
-        sent = list(scope["headers"])[:MAX_HEADERS]  # a request with more headers is rejected
-        first: dict[bytes, bytes] = dict(sent[::-1])  # of duplicates, the first
+        headers = scope["headers"]
+        first: dict[bytes, bytes] = dict(headers[_READ_BACKWARDS])  # of duplicates, the first
         host, agent, referer = first.get(b"host"), first.get(b"user-agent"), first.get(b"referer")
         client = scope.get("client")
         peer = _address(client[0]) if client else None
         secure = scope.get("scheme", "http") in _SECURE_SCHEMES
         if self._trusted and peer is not None and self._is_trusted(peer):
-            headers: Headers = tuple(sent)
-            protocol = _last(headers, b"x-forwarded-proto")
+            sent: Headers = tuple(headers[:MAX_HEADERS])
+            protocol = _last(sent, b"x-forwarded-proto")
             secure = secure if protocol is None else protocol.lower() in _SECURE_SCHEMES
-            peer = self._origin(headers, peer)
+            peer = self._origin(sent, peer)
         return Call(
             new_id(),
             scope["type"],
@@ -82,8 +86,9 @@ class Connection:
             raise RequestTooLarge(f"expected at most {MAX_HEADERS} headers")
         certificates = self._certificates(scope) if self._certificate_sources else ()
         raw_path = scope.get("raw_path")
-        path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
-        path = path.partition(b"?")[0]  # some servers include the query
+        path: bytes = raw_path if type(raw_path) is bytes else quote(scope["path"]).encode("ascii")
+        if b"?" in path:
+            path = path.partition(b"?")[0]  # some servers include the query
         try:
             if b"%" in path or not path.isascii():
                 _decoded(path).decode("utf-8")
@@ -129,7 +134,7 @@ class Connection:
                 return address
         return address if len(parts) <= MAX_PROXIES else None
 
-    def _is_trusted(self, address: str) -> bool:
+    def _is_in_trusted_network(self, address: str) -> bool:
         ip = ipaddress.ip_address(address)
         return any(ip.version == network.version and ip in network for network in self._trusted)
 
@@ -156,7 +161,7 @@ def _address(text: str) -> str | None:
     )  # long values are neither parsed nor cached
 
 
-@lru_cache(maxsize=4096)  # callers repeat
+@lru_cache(maxsize=_CACHED_ADDRESSES)  # callers repeat
 def _read_address(text: str) -> str | None:
     found = _WITH_PORT.fullmatch(text)
     try:
