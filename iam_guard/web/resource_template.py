@@ -19,6 +19,8 @@ from iam_guard.web.parameter_values import check_text, is_plain, text_of
 
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COLONS: Final = 4
+"""The colons between the first five fields of an ARN."""
 _NO_SCOPE: Final[Mapping[str, Any]] = {}
 
 
@@ -65,22 +67,22 @@ class ResourceTemplate:
 
         `scope` is that of the route; it shows how the router handles a leading slash.
         """
-        defaults = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
         if self._is_short:  # the omitted fields never come from parameters with these names
-            filled = ["arn", defaults["partition"], self._service, defaults["region"], defaults["account"]]
+            fields = ["arn", settings.partition, self._service, settings.region, principal.account or ""]
         else:
-            filled = [self._fill(parts, parameters, defaults, scope) for parts in self._fields]
-        beginning = ":".join(filled)
-        if beginning.count(":") != len(filled) - 1:
-            number = next(number for number, part in enumerate(filled, 1) if ":" in part)
+            fields = [self._fill(parts, parameters, principal, settings, scope) for parts in self._fields]
+        beginning = ":".join(fields)
+        if beginning.count(":") != _COLONS:
+            number = next(number for number, part in enumerate(fields, 1) if ":" in part)
             raise InvalidInput("expected a value without a colon in the resource's ARN", place=f"ARN field {number}")
-        return f"{beginning}:{self._fill(self._rest, parameters, defaults, scope)}"
+        return f"{beginning}:{self._fill(self._rest, parameters, principal, settings, scope)}"
 
     def _fill(
         self,
         parts: tuple[str, ...],
         parameters: Mapping[str, object],
-        defaults: Mapping[str, str],
+        principal: Principal,
+        settings: Settings,
         scope: Mapping[str, Any],
     ) -> str:
         filled = list(parts)
@@ -91,8 +93,8 @@ class ResourceTemplate:
                 filled[place] = text = value if type(value) is str else text_of(value)
                 if not is_plain(text) and name not in self._raw:
                     check_text(text[1:] if text.startswith("/") and _is_rooted(name, scope) else text, name)
-            elif name in defaults:
-                filled[place] = defaults[name]
+            elif name in self.defaults:
+                filled[place] = (principal.account or "") if name == "account" else getattr(settings, name)
             else:
                 message = f"{describe_missing(name, parameters)} for the resource template `{self.text}`"
                 raise ConfigurationError(message, place="resource")
