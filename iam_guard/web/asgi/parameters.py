@@ -16,6 +16,7 @@ from iam_guard.web.parameter_values import text_of
 
 ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[Any]]
 """(the scope, the name of a path parameter, the router's value) -> its value in each declaration."""
+_STRINGS: Final = {str}
 _BY_NAME: Final = ("populate_by_name", "validate_by_name")
 """Settings of a pydantic model that accept a field with an alias by its name too."""
 
@@ -26,14 +27,21 @@ def declared_parameters(
     """Return the path parameters of a call, converted as declared; `readings` returns an adapter's conversions.
 
     The guarded function already has the parameters in `named`: if these are all, and no dependency declares one,
-    nothing is converted again. A value that can't be converted stays as it is: the framework rejects it, and no handler
-    runs. Raises `InvalidInput` for a parameter with two different values, as it is unknown which one is used.
+    nothing is converted again. The same holds if all declarations are unrestricted strings. A value that can't be
+    converted stays as it is: the framework rejects it, and no handler runs. Raises `InvalidInput` for a parameter with
+    two different values, as it is unknown which one is used.
     """
     found: Mapping[str, Any] = scope.get("path_params") or {}
-    included = (scope.get("fastapi") or {}).get("effective_route_context")
-    dependant = getattr(included, "dependant", None) or getattr(scope.get("route"), "dependant", None)
-    if readings is no_readings and (dependant is None or not (dependant.dependencies or found.keys() - named)):
-        return found  # Starlette's routes have no declarations
+    dependant = getattr(scope.get("route"), "dependant", None)  # Starlette's routes have no declarations
+    included = scope.get("fastapi")
+    if included:
+        dependant = getattr(included.get("effective_route_context"), "dependant", None) or dependant
+    if readings is no_readings and (
+        dependant is None
+        or not (dependant.dependencies or found.keys() - named)
+        or (set(map(type, found.values())) == _STRINGS and _declares_strings(dependant))
+    ):
+        return found
     read: dict[str, dict[str, Any]] = {name: {} for name in found}
     for name, value in _readings(dependant, found):
         read[name][_reading(value)] = value
@@ -42,6 +50,15 @@ def declared_parameters(
         if len(read[name]) > 1:
             raise InvalidInput("expected a value that is read in one way", place=f"path parameter {name}")
     return {name: next(iter(values.values()), found[name]) for name, values in read.items()}
+
+
+def _declares_strings(dependant: Any) -> bool:
+    """Return whether each declaration of FastAPI is a `str` without restrictions, as which a string stays as it is."""
+    for field in dependant.path_params:
+        info = getattr(field, "field_info", None)
+        if info is None or info.annotation is not str or info.metadata or getattr(field, "config", None):
+            return False
+    return all(map(_declares_strings, dependant.dependencies))
 
 
 def _reading(value: Any) -> str:
