@@ -84,6 +84,8 @@ def read_body(
     """
     stated, unsigned, chunks = payload_of(request, credential, settings, lambda: True)
     stream, length = environ["wsgi.input"], content_length(environ)
+    if length == 0 and chunks is None and not unsigned:
+        return RequestBody(io.BytesIO(), 0)
     source = _BodySource(stream, length, settings)
     if chunks is not None:
         content = RequestBody(stream, chunks.length, is_unsigned=unsigned, chunks=chunks)
