@@ -21,7 +21,7 @@ from fastapi import Path as PathParameter  # noqa: E402
 from fastapi.responses import Response  # noqa: E402
 from iam_guard_fastapi import Caller, describe, guard_docs, guarded, public_access, public_docs  # noqa: E402
 from openapi_spec_validator import validate  # noqa: E402
-from pydantic import BaseModel  # noqa: E402
+from pydantic import AfterValidator, BaseModel, StringConstraints  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from iam_guard import Guard, GuardMiddleware, Principal, Resource, Service, current_decision, inventory, public  # noqa: E402
@@ -59,6 +59,14 @@ def load_number(number: int) -> int:
     return number
 
 
+def load_text(number: str) -> str:
+    return number
+
+
+def load_changed(number: Annotated[str, StringConstraints(to_lower=True)]) -> str:
+    return number
+
+
 def conversions(app: FastAPI | APIRouter) -> None:
     """Add routes whose handlers convert their path parameters."""
 
@@ -80,6 +88,22 @@ def conversions(app: FastAPI | APIRouter) -> None:
 
     @app.get("/stripped/{number}", dependencies=by_number)
     async def of_stripped(number: Annotated[str, PathParameter(pattern="^[a-z]+$")]) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/lower/{number}", dependencies=by_number)
+    async def of_lower(number: Annotated[str, StringConstraints(to_lower=True, strip_whitespace=True)]) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/changed/{number}", dependencies=by_number)
+    async def of_changed(number: Annotated[str, AfterValidator(lambda text: text.lstrip("0"))]) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/changed-inside/{number}", dependencies=by_number)
+    async def of_changed_inside(number: Annotated[str, Depends(load_changed)]) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/text/{number}", dependencies=by_number)
+    async def of_text(number: str, same: Annotated[str, Depends(load_text)]) -> list[Any]:
         return [number, decided()]
 
     @app.get("/inside/{number}", dependencies=by_number)
@@ -118,6 +142,10 @@ ID = "0A000000-0000-4000-8000-000000000001"
         ("/enum/red", "red"),
         ("/alias/007", 7),
         ("/stripped/abc", "abc"),
+        ("/lower/%20ABC", "abc"),
+        ("/changed/007", "7"),
+        ("/changed-inside/ABC", "abc"),
+        ("/text/007", "007"),
         ("/inside/007", 7),
         ("/raw/007", "007"),
         ("/starlette/007", 7),

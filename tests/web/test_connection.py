@@ -12,7 +12,7 @@ from iam_guard.audit.record.record import request_parameters
 from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.web.connection import Connection
+from iam_guard.web.connection import MAX_HEADERS, Connection
 from tests.tables import table
 
 PROXIES = ("10.0.0.0/8", "2001:db8:ffff::/48")
@@ -161,6 +161,17 @@ def test_user_agent_and_referer_come_from_their_headers() -> None:
     assert (call.user_agent, call.referer) == ("curl/8", "https://a.example/\xe9")
     bare = facts()
     assert (bare.user_agent, bare.referer, bare.host) == (None, None, None)
+
+
+def test_first_of_repeated_headers_counts() -> None:
+    assert facts(("host", "a.example"), ("user-agent", "curl/8"), ("host", "b.example")).host == "a.example"
+
+
+def test_headers_over_the_limit_are_not_read() -> None:
+    """Their request is rejected, and its audit record has nothing of them."""
+    padding = [(f"x-{number}", "") for number in range(MAX_HEADERS - 1)]
+    call = facts(*padding, ("host", "a.example"), ("user-agent", "curl/8"), ("host", "b.example"))
+    assert (call.host, call.user_agent) == ("a.example", None)
 
 
 def test_encoded_question_mark_stays_in_the_path() -> None:
