@@ -90,23 +90,22 @@ def _path_in(target: object) -> bytes | None:
     return b"/" + rest.partition(b"/")[2] if separator else None
 
 
-def _headers(environ: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+def _headers(environ: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    headers = []
     for key, value in environ.items():
-        if key.startswith(_PREFIX):
-            name = _name_of(key)
-            if name not in _WITHOUT_PREFIX.values():
-                yield name, _bytes(value)
-        elif key in _WITHOUT_PREFIX and value:
-            yield _WITHOUT_PREFIX[key], _bytes(value)
+        name = _header_of(key) if len(key) <= _MAX_CACHED_LENGTH else _header_of.__wrapped__(key)
+        if name is not None and (value or key not in _WITHOUT_PREFIX):
+            headers.append((name, value.encode("latin-1", "replace")))
+    return headers
 
 
-def _name_of(key: str) -> bytes:
-    return _read_name(key) if len(key) <= _MAX_CACHED_LENGTH else _read_name.__wrapped__(key)
-
-
-@lru_cache(maxsize=1024)  # header names repeat
-def _read_name(key: str) -> bytes:
-    return _bytes(key[len(_PREFIX) :].replace("_", "-").lower())
+@lru_cache(maxsize=1024)  # keys repeat
+def _header_of(key: str) -> bytes | None:
+    """Return the name of the header that a key of an environ stands for, or None."""
+    if not key.startswith(_PREFIX):
+        return _WITHOUT_PREFIX.get(key)
+    name = _bytes(key[len(_PREFIX) :].replace("_", "-").lower())
+    return None if name in _WITHOUT_PREFIX.values() else name
 
 
 def _host(environ: Mapping[str, Any], scheme: str) -> Iterator[tuple[bytes, bytes]]:

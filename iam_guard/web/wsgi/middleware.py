@@ -19,7 +19,7 @@ from wsgiref.types import StartResponse, WSGIApplication
 
 from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
 from iam_guard.guard.guard import Guard
-from iam_guard.web.call_context import CurrentCall, serving
+from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, serving
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
 from iam_guard.web.wsgi.bridge import GuardedRequest, WsgiBridge
 from iam_guard.web.wsgi.environ import scope_of
@@ -147,8 +147,11 @@ class _ResponseParts:
     def __next__(self) -> bytes:
         if self._refused is None:
             try:
-                with serving(self._call):
+                token = CURRENT_CALL.set(self._call)
+                try:
                     return self._next()
+                finally:
+                    CURRENT_CALL.reset(token)
             except IamGuardError as error:
                 self._refused = iter(self._response.refused(error))
         return next(self._refused)
