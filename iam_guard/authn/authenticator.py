@@ -24,6 +24,7 @@ from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.certificate_session import CertificateSessions
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.known_credentials import known_credentials
 from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.errors import CacheMiss
@@ -52,6 +53,8 @@ class Authenticators:
         self._decide = decide
         self._clock = clock
         self._callers = CallerCache(settings.cache_size)
+        self.known = known_credentials(store, settings)
+        """The callers of earlier requests, which are accepted again without the authenticators; None if not enabled."""
         self.tokens = TokenVerifier(settings)
         self._bearers = BearerTokens(store, self.tokens, settings)
         self._certificates = CertificateSessions(
@@ -70,6 +73,7 @@ class Authenticators:
             find_certificate_session=self._certificates.principal,
             accepted=AcceptedScope((settings.region, *settings.regions), services),
             replays=SignatureReplays(settings.replay_memory) if settings.replay_memory else None,
+            known=self.known,
         )
         self.cache_only = replace(
             self.waiting,

@@ -60,7 +60,7 @@ def canonical_requests(request: HttpRequest, credential: SigV4Credential, *, pay
     method = request.method.encode()
     paths = canonical_paths(request.raw_path, credential.service)
     query = _without(request.query_string, _SIGNATURE) if credential.is_presigned else request.query_string
-    sent = _joined([part.partition(b"=") for part in query.split(b"&")]) if query else b""
+    sent = query_as_sent(query) if query else b""
     yield b"\n".join((method, paths[0], sent, *headers, *end))
 
     at = names.index(b"host")
@@ -128,6 +128,11 @@ def _reencoded(component: bytes) -> bytes:
     if not component.rstrip(_UNRESERVED):
         return component
     return quote_from_bytes(unescaped(component.replace(b"+", b" ")), safe="-_.~").encode("ascii")
+
+
+def query_as_sent(query: bytes) -> bytes:
+    """Return the first form of a query: its parameters as sent, sorted by key and value."""
+    return _joined([part.partition(b"=") for part in query.split(b"&")])
 
 
 def _joined(pairs: list[tuple[bytes, bytes, bytes]]) -> bytes:

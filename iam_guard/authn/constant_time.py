@@ -6,6 +6,10 @@ The duration depends on the lengths alone. Authentication uses neither `==` nor 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
+
+same_bytes: Callable[[bytes, bytes], bool] = hmac.compare_digest
+"""Compare bytes in constant time."""
 
 
 def same(actual: str | bytes, expected: str | bytes) -> bool:

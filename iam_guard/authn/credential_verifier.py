@@ -25,6 +25,7 @@ from iam_guard.authn.chunked import ChunkedBody
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.credential import claimed_credential, extract
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.known_credentials import KnownCredentials
 from iam_guard.authn.payload_hash import UNSIGNED, check_payload, is_chunked, is_unsigned, stated_payload
 from iam_guard.authn.presented_credentials import (
     ASYMMETRIC,
@@ -90,7 +91,7 @@ class Authenticator:
     session tokens are refused. `admit_token` returns the role session of an OIDC token or raises;
     `find_certificate_session` does so for a client certificate; without them these credentials are refused. `accepted`
     restricts the regions and services of signatures, None accepts any. `replays` refuses signatures that were used
-    before.
+    before. `known` gets the verified callers, whose next requests it may accept without this class.
     """
 
     find_access_key: Callable[[str], AccessKey | None]
@@ -105,6 +106,7 @@ class Authenticator:
     find_certificate_session: Callable[[CertificateCredential, Call | None], Principal] | None = None
     accepted: AcceptedScope | None = None
     replays: SignatureReplays | None = None
+    known: KnownCredentials | None = None
 
     def authenticate(
         self,
@@ -135,9 +137,15 @@ class Authenticator:
             if self.accepted is not None and not any_scope:
                 self.accepted.check(credential)
             stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
-            return self._by_signature(request, credential, stated, payload_hash, now, chunks)
+            caller = self._by_signature(request, credential, stated, payload_hash, now, chunks)
+            if self.known is not None:
+                self.known.add_signer(request, credential, caller, skew=self._skew(credential), any_scope=any_scope)
+            return caller.principal
         if isinstance(credential, ApiKeyCredential):
-            return _by_api_key(credential, self.find_api_key(credential.id), now, self.callers)
+            caller = _by_api_key(credential, self.find_api_key(credential.id), now, self.callers)
+            if self.known is not None:
+                self.known.api_keys.add(request, caller)
+            return caller.principal
         if isinstance(credential, NoCredential):
             return _ANONYMOUS
         if isinstance(credential, TokenCredential):
@@ -177,7 +185,7 @@ class Authenticator:
         payload_hash: Callable[[], str],
         now: datetime,
         chunks: ChunkedBody | None,
-    ) -> Principal:
+    ) -> Caller:
         record, parent_key = self._signer(credential, now)
         signed_hash = stated or payload_hash()
         date = ASYMMETRIC if credential.algorithm == ASYMMETRIC else credential.date
@@ -199,10 +207,10 @@ class Authenticator:
             self.callers.add(scope, caller)
         if self.replays is not None and not credential.is_presigned:
             self.replays.check(credential, now=now, skew=self._skew(credential))
-        return self._at_host(scope, caller, host) if host else caller.principal
+        return self._at_host(scope, caller, host) if host else caller
 
-    def _at_host(self, scope: Scope, caller: Caller, host: str) -> Principal:
-        """Return the principal with the signed host: the same object each time, since policies are cached by it."""
+    def _at_host(self, scope: Scope, caller: Caller, host: str) -> Caller:
+        """Return the caller with the signed host: the same object each time, since policies are cached by it."""
         scope = (*scope, host)
         cached = self.callers.get(scope, caller.record, caller.parent_key)
         if cached is None:
@@ -210,7 +218,7 @@ class Authenticator:
             signed = None if credential is None else replace(credential, host=host)
             cached = replace(caller, principal=replace(caller.principal, credential=signed))
             self.callers.add(scope, cached)
-        return cached.principal
+        return cached
 
     def _signed_host(
         self, key: sigv4.Key, request: HttpRequest, credential: SigV4Credential, signed_hash: str
@@ -301,7 +309,7 @@ def _authenticated(
     return replace(principal, credential=credential)
 
 
-def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: CallerCache) -> Principal:
+def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: CallerCache) -> Caller:
     is_good = same(credential.digest, api_key.digest if api_key else _PLACEHOLDER_DIGEST)
     if api_key is None or not is_good or not api_key.active:
         raise InvalidClientTokenId()
@@ -312,4 +320,4 @@ def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datet
     if caller is None:
         caller = Caller(api_key, replace(api_key.principal, credential=Credential("api-key", credential.id)))
         callers.add(scope, caller)
-    return caller.principal
+    return caller

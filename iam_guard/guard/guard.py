@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import cast
 
 from iam_guard.audit.change_recorder import TrailChangeRecorder
@@ -87,6 +88,8 @@ class Guard:
         self.tokens = self._authenticators.tokens
         """Verifies tokens of OIDC providers."""
         self.precheck, self.has_seen = self._authenticators.precheck, self._authenticators.has_seen
+        self.known_credentials = self._authenticators.known
+        """Accepts repeated requests of verified callers; None if every request is verified in full."""
         self.uses = LastUsedTracker(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
@@ -116,11 +119,18 @@ class Guard:
         Raises a `CredentialError` for bad credentials, `StoreUnavailable`; both are recorded in the audit trail. With
         `cache_only` it raises `CacheMiss`, without effect, instead of waiting for the store or an identity provider.
         """
+        now, known = self.clock(), self.known_credentials
+        if known is not None and chunks is None and not unsigned_payload:
+            payload_hash = cache(payload_hash)
+            principal = known.principal(request, payload_hash, now, any_scope=any_scope)
+            if principal is not None:
+                self.count_authenticated(principal)
+                return principal
         try:
             principal = (self._authenticators.cache_only if cache_only else self._authenticators.waiting).authenticate(
                 request,
                 payload_hash=payload_hash,
-                now=self.clock(),
+                now=now,
                 call=call,
                 credential=credential,
                 unsigned_payload=unsigned_payload,
@@ -130,9 +140,14 @@ class Guard:
         except IamGuardError as refusal:
             self.trail.record_authentication(refusal, call, *claimed_credential(request))
             raise
-        self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
-        self.uses.track_key(principal.credential)
+        self.count_authenticated(principal)
         return principal
+
+    def count_authenticated(self, principal: Principal) -> None:
+        """Count an authenticated request, and record the last use of its key."""
+        credential = principal.credential
+        self.trail.count_authentication(credential.kind if credential is not None else "none")
+        self.uses.track_key(credential)
 
     # --- authorize ---------------------------------------------------------------------------------------------------
 

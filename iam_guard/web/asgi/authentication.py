@@ -2,6 +2,8 @@
 
 The order limits what an unknown caller costs: first the headers are read, then `MAX_UNVERIFIED` bytes of the body. The
 rest is read once the key is known to exist and, if the request states the hash of its body, the signature is correct.
+
+A request of a known caller (`known_credentials`) is accepted before all of this, if its body is empty or not covered.
 """
 
 from __future__ import annotations
@@ -15,20 +17,24 @@ from starlette.types import Receive
 
 from iam_guard.authn.credential_verifier import AnyCredential, SigV4Credential, claimed_credential
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.known_signers import SIGNED
 from iam_guard.errors import CacheMiss, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.web.asgi.body import BufferedBody
+from iam_guard.web.asgi.body import EMPTY_BODIES, BufferedBody, PeekedBody
 from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_content_length
-from iam_guard.web.body_verification import TakesUnsigned, empty_hash, payload_of, too_large
+from iam_guard.web.body_verification import EMPTY_HASH, TakesUnsigned, empty_hash, payload_of, too_large
 from iam_guard.web.connection import Connection
 from iam_guard.web.key_lookups import look_up_async
 from iam_guard.web.request_credentials import reading_credential
 
-Body: TypeAlias = BufferedBody | HashedBody | DecodedBody | UnsignedBody
+ReadBody: TypeAlias = BufferedBody | HashedBody | DecodedBody | UnsignedBody
+Body: TypeAlias = PeekedBody | ReadBody
 T = TypeVar("T")
+
+_EMPTY_HASH = EMPTY_HASH.encode("ascii")
 
 
 async def authenticate_request(
@@ -44,7 +50,25 @@ async def authenticate_request(
     `takes_unsigned` is called if the signature does not cover the body. Raises what `Guard.authenticate` raises, and
     errors about the request itself; all of them are recorded.
     """
-    body: Body | None = None
+    known = guard.known_credentials
+    headers = None if known is None else _headers_by_name(scope)
+    if known is not None and headers is not None:
+        path, query = scope["raw_path"], scope.get("query_string", b"")
+        if not headers.get(b"authorization", b"").startswith(SIGNED):
+            principal = known.api_keys.principal(path, query, headers, guard.clock())
+            if principal is not None:
+                guard.count_authenticated(principal)
+                return principal, None
+        elif headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
+            message = await receive()  # before the signature is verified, since it may be late
+            peeked = PeekedBody(message, receive)
+            if message in EMPTY_BODIES:
+                principal = known.signers.principal(scope["method"], path, query, headers, _EMPTY_HASH, guard.clock())
+                if principal is not None:
+                    guard.count_authenticated(principal)
+                    return principal, peeked
+            receive = peeked.receive
+    body: ReadBody | None = None
     with reading_credential(guard, connection, scope, facts) as (request, credential):
         if isinstance(credential, SigV4Credential) and scope["type"] == "http":
             body = await _read_body(guard, request, credential, receive, takes_unsigned)
@@ -56,9 +80,17 @@ async def authenticate_request(
         raise
 
 
+def _headers_by_name(scope: Mapping[str, Any]) -> dict[bytes, bytes] | None:
+    """Return the headers of an HTTP request; None if one is repeated, or the path as received is unknown."""
+    if scope["type"] != "http" or type(scope.get("raw_path")) is not bytes:
+        return None
+    headers = dict(scope["headers"])
+    return headers if len(headers) == len(scope["headers"]) else None
+
+
 async def _read_body(
     guard: Guard, request: HttpRequest, credential: SigV4Credential, receive: Receive, takes_unsigned: TakesUnsigned
-) -> Body:
+) -> ReadBody:
     """Read the body, or wrap it if it is verified while the application reads it."""
     settings = guard.settings
     stated, unsigned, chunks = payload_of(request, credential, settings, takes_unsigned)
@@ -98,7 +130,7 @@ async def verified(
     guard: Guard,
     request: HttpRequest,
     credential: AnyCredential,
-    body: Body | None,
+    body: ReadBody | None,
     facts: Call,
     *,
     any_scope: bool = False,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from typing import Final
 
 import anyio
 from starlette.types import Message, Receive
@@ -18,6 +19,40 @@ from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, max_seconds
 from iam_guard.web.body_verification import Digest
+
+EMPTY_BODIES: Final[tuple[Message, ...]] = (
+    {"type": "http.request", "body": b"", "more_body": False},
+    {"type": "http.request", "body": b""},
+    {"type": "http.request"},
+)
+"""The messages of servers for a request without a body."""
+
+
+class PeekedBody:
+    """A body whose first message was received, and a `receive` that replays it.
+
+    For the middleware it has what every body has: `receive`, `refusal`, `is_unsigned` and `release`.
+    """
+
+    __slots__ = ("_message", "_receive")
+
+    is_unsigned = False
+    refusal: IamGuardError | None = None
+
+    def __init__(self, message: Message, receive: Receive) -> None:
+        self._message: Message | None = message
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        """Return the message received first, then the server's messages."""
+        message = self._message
+        if message is None:
+            return await self._receive()
+        self._message = None
+        return message
+
+    def release(self) -> None:
+        """Do nothing: no memory is reserved."""
 
 
 class BufferedBody:
