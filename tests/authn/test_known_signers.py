@@ -1,0 +1,346 @@
+"""Known signers: the result is that of the authenticator for every request, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iam_guard.authn.credential_verifier import AcceptedScope
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.errors import IamGuardError
+from iam_guard.model.credential import AccessKey, Session
+from iam_guard.model.principal import Credential, Principal
+from tests.authn.known_records import KnownFirst, MemoryRecords
+from tests.authn.signing import ACCESS_KEY, ALICE, EMPTY_HASH, KEY_ID, NOW, Received, send, sign, with_header
+from tests.tables import table
+
+URL = "http://127.0.0.1:8000/documents/42"
+PLAIN = send(sign())
+WITH_QUERY = send(sign(url=f"{URL}?b=2&a-b=3&a=1"))
+WITH_BODY = send(sign("PUT", headers=[("X-Custom", "a b"), ("Content-Type", "text/plain")], body=b"some text"))
+WITH_HASH = send(sign(headers=[("X-Amz-Content-SHA256", EMPTY_HASH)]))
+
+TOKEN, SESSION_ID, SECRET = "token-of-the-session", "ASIAIOSFODNN7EXAMPLE", "secret-of-the-session"
+ROLE = Principal.from_arn(
+    "arn:aws:sts::123456789012:assumed-role/Auditor/ada",
+    role_arn="arn:aws:iam::123456789012:role/Auditor",
+    userid="AROAEXAMPLE:ada",
+)
+ROLE_SESSION = Session(SESSION_ID, SECRET, ROLE, NOW, NOW + timedelta(seconds=60))
+USER_SESSION = replace(ROLE_SESSION, principal=ALICE, parent_key_id=KEY_ID)
+IN_SESSION = send(sign(key_id=SESSION_ID, secret=SECRET, token=TOKEN))
+
+TITLE_CASE = tuple((name.title(), value) for name, value in PLAIN.request.headers)
+SIGNED = [PLAIN, WITH_QUERY, WITH_BODY, WITH_HASH, IN_SESSION]
+
+
+def knowing(session: Session = ROLE_SESSION) -> KnownFirst:
+    return KnownFirst(MemoryRecords(ACCESS_KEY), open_session=lambda token: session if token == TOKEN else None)
+
+
+def outcome(verify: Callable[[], Principal]) -> object:
+    try:
+        principal = verify()
+    except IamGuardError as error:
+        return type(error), str(error)
+    return principal, principal.credential
+
+
+# --- known -------------------------------------------------------------------------------------------------------
+
+
+@table("received", SIGNED, ids=["plain", "query", "body", "hash", "session"])
+def test_repeated_request_has_identical_principal(received: Received) -> None:
+    """Policies are cached by its identity."""
+    verifier = knowing()
+    principal = verifier.learn(received)
+    assert principal.credential is not None
+    assert verifier.attempt(received) is principal
+    assert verifier.verify(received) is principal
+
+
+def test_values_of_next_request_may_differ() -> None:
+    """Method, path, query, body, values and time are those of each request."""
+    verifier = knowing()
+    principal = verifier.learn(WITH_BODY)
+    headers = [("X-Custom", "other"), ("Content-Type", "application/json")]
+    later = NOW + timedelta(seconds=10)
+    other = send(sign("POST", f"{URL}/lines/7?z=1&y", headers=headers, body=b"other text", now=later))
+    assert verifier.attempt(other, later) is principal
+
+
+def test_unrelated_change_of_store_keeps_signer_known() -> None:
+    """The generations of its records are current."""
+    records = MemoryRecords(ACCESS_KEY)
+    verifier = KnownFirst(records)
+    principal = verifier.learn(PLAIN)
+    records.touch()
+    assert verifier.attempt(PLAIN) is principal
+
+
+# --- left to the authenticator -----------------------------------------------------------------------------------
+
+
+@table(
+    "received",
+    [
+        send(sign(url="http://127.0.0.1:8000/a%20b")),
+        send(sign(url="http://127.0.0.1:8000/a//b")),
+        send(sign(url="http://127.0.0.1:8000/.well-known/a")),
+        send(sign(url="http://127.0.0.1:8000/a:b")),
+        send(sign(url="http://127.0.0.1:8000/" + "a" * 8192)),
+        with_header(PLAIN, b"x-amz-date", b" 20261124T123015Z"),
+        with_header(PLAIN, b"host", b" 127.0.0.1:8000"),
+        Received(HttpRequest("GET", PLAIN.request.raw_path, b"", TITLE_CASE)),
+    ],
+)
+def test_unusual_form_is_left_to_authenticator(received: Received) -> None:
+    """Even if it is good, and was verified before."""
+    verifier = knowing()
+    verifier.learn(PLAIN)
+    before = len(verifier.known.signers)
+    outcome(lambda: verifier.verify(received))
+    assert verifier.attempt(received) is None
+    assert len(verifier.known.signers) <= before + 1
+
+
+def test_due_poll_leaves_all_to_authenticator() -> None:
+    """The store's freshness is its own matter."""
+    records = MemoryRecords(ACCESS_KEY)
+    verifier = KnownFirst(records)
+    principal = verifier.learn(PLAIN)
+    records.is_due = True
+    assert verifier.attempt(PLAIN) is None
+    records.is_due = False
+    assert verifier.attempt(PLAIN) is principal
+
+
+def test_headers_over_the_limit_are_left_to_authenticator() -> None:
+    """The names count too."""
+    size = sum(len(name) + len(value) for name, value in PLAIN.request.headers)
+    padded = with_header(PLAIN, b"x-padding", b"p")
+    for limit, is_known in ((size + len("x-padding") + 1, True), (size + len("x-padding"), False)):
+        verifier = KnownFirst(MemoryRecords(ACCESS_KEY), max_header=limit)
+        verifier.verify(padded)
+        assert (verifier.attempt(padded) is not None) is is_known
+
+
+def test_signer_for_any_scope_is_unknown_to_others() -> None:
+    """The IAM API accepts services that the application does not; a later check serves both."""
+    verifier = KnownFirst(MemoryRecords(ACCESS_KEY), accepted=AcceptedScope(("eu-west-1",), frozenset({"docs"})))
+    other = send(sign(service="iam"))
+    principal = verifier.verify(other, any_scope=True)
+    assert verifier.attempt(other, any_scope=True) is principal
+    assert verifier.attempt(other) is None
+    accepted = verifier.verify(PLAIN, any_scope=True)
+    assert verifier.attempt(PLAIN) is None
+    assert verifier.verify(PLAIN) is accepted
+    assert verifier.attempt(PLAIN) is verifier.attempt(PLAIN, any_scope=True) is accepted
+    verifier.verify(PLAIN, any_scope=True)
+    assert verifier.attempt(PLAIN) is accepted
+
+
+# --- the law: as the authenticator, or None -----------------------------------------------------------------------
+
+BYTES = st.sampled_from([*b"0aZ/=;,. \t%+&?-_~.\n\xff"])
+
+
+@st.composite
+def changed_bytes(draw: st.DrawFn, text: bytes) -> bytes:
+    """Replace, insert or remove one byte, or flip one bit."""
+    at = draw(st.integers(0, max(len(text) - 1, 0)))
+    match draw(st.sampled_from(["replace", "insert", "remove", "flip"])):
+        case "replace":
+            return text[:at] + bytes([draw(BYTES)]) + text[at + 1 :]
+        case "insert":
+            return text[:at] + bytes([draw(BYTES)]) + text[at:]
+        case "remove":
+            return text[:at] + text[at + 1 :]
+        case _:
+            return text[:at] + bytes([text[at] ^ (1 << draw(st.integers(0, 7)))]) + text[at + 1 :] if text else b"x"
+
+
+@st.composite
+def changed_headers(draw: st.DrawFn, headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    items = list(headers)
+    at = draw(st.integers(0, len(items) - 1))
+    name, value = items[at]
+    match draw(st.sampled_from(["value", "name", "case", "remove", "repeat", "order", "add", "swap"])):
+        case "value":
+            items[at] = name, draw(changed_bytes(value))
+        case "name":
+            items[at] = draw(changed_bytes(name)), value
+        case "case":
+            items[at] = name.upper(), value
+        case "remove":
+            del items[at]
+        case "repeat":
+            items.insert(draw(st.integers(0, len(items))), (name, draw(st.sampled_from([value, b"", b"other"]))))
+        case "order":
+            items = draw(st.permutations(items))
+        case "add":
+            further = [
+                (b"x-api-key", b"igk_K7Q2EXAMPLE_x"),
+                (b"authorization", value),
+                (b"x-amz-security-token", TOKEN.encode()),
+                (b"x-amz-content-sha256", EMPTY_HASH.encode()),
+                (b"x-amz-content-sha256", b"UNSIGNED-PAYLOAD"),
+                (b"x-amz-target", b"a"),
+                (b"X-Amz-Target", b"a"),
+                (b"date", b"Tue, 24 Nov 2026 12:30:15 GMT"),
+                (b"x-free", b"  anything "),
+            ]
+            items.insert(draw(st.integers(0, len(items))), draw(st.sampled_from(further)))
+        case _:
+            other = draw(st.integers(0, len(items) - 1))
+            items[at], items[other] = (name, items[other][1]), (items[other][0], value)
+    return tuple(items)
+
+
+@st.composite
+def changed(draw: st.DrawFn, received: Received) -> Received:
+    request, body = received.request, received.body
+    method, path, query, headers = request.method, request.raw_path, request.query_string, request.headers
+    for part in draw(st.lists(st.sampled_from(["method", "path", "query", "headers", "headers", "body"]), max_size=2)):
+        match part:
+            case "method":
+                method = draw(st.sampled_from(["GET", "HEAD", "PUT", "get", ""]))
+            case "path":
+                path = draw(changed_bytes(path))
+            case "query":
+                further = [b"a=1&a-b=3&b=2", b"X-Amz-Signature=a", b"x-amz-%63redential", b"&", b"a=1&b=2&a-b=3"]
+                query = draw(st.sampled_from(further) | changed_bytes(query))
+            case "body":
+                body = draw(changed_bytes(body))
+            case _:
+                headers = draw(changed_headers(headers))
+    return Received(HttpRequest(method, path, query, tuple(headers)), body)
+
+
+@settings(max_examples=800)
+@given(st.data(), st.sampled_from(range(len(SIGNED))), st.sampled_from([0, 0, 0, 59, 60, -299, -300, 298, 299, 300]))
+def test_attempt_is_as_authenticator_or_none(data: st.DataObject, which: int, seconds: int) -> None:
+    """Whatever was changed, added, moved or removed, and whenever it arrives."""
+    verifier = knowing()
+    for one in SIGNED:
+        verifier.learn(one)
+    received, now = data.draw(changed(SIGNED[which])), NOW + timedelta(seconds=seconds)
+    attempted = verifier.attempt(received, now)
+    in_full = outcome(lambda: knowing().verify(received, now))
+    if attempted is not None:
+        assert (attempted, attempted.credential) == in_full
+    assert outcome(lambda: verifier.verify(received, now)) == in_full
+    again = verifier.attempt(received, now)
+    if again is not None:
+        assert (again, again.credential) == in_full
+
+
+@table("seconds", [0, 59, 60, -299, -300, 298.5, 299, 300, 301])
+@table("received", [PLAIN, IN_SESSION], ids=["key", "session"])
+def test_time_is_checked_for_each_request(received: Received, seconds: float) -> None:
+    """Known until the session expires, or the signature is too old to be valid however it is rounded."""
+    verifier, now = knowing(), NOW + timedelta(seconds=seconds)
+    principal = verifier.learn(received)
+    is_over = received is IN_SESSION and seconds >= 60
+    assert verifier.attempt(received, now) is (principal if abs(seconds) < 299 and not is_over else None)
+
+
+# --- it ends with the record --------------------------------------------------------------------------------------
+
+
+@table("record", [None, replace(ACCESS_KEY, active=False), replace(ACCESS_KEY, secret="new"), replace(ACCESS_KEY)])
+@table("received", [PLAIN, IN_SESSION], ids=["key", "session of the user"])
+def test_changed_record_ends_known_signer(received: Received, record: AccessKey | None) -> None:
+    """A deleted, deactivated, rotated and recreated key, also the parent key of a session (S-51)."""
+    records = MemoryRecords(ACCESS_KEY)
+    verifier = KnownFirst(records, open_session=lambda _: USER_SESSION)
+    principal = verifier.learn(received)
+    records.change(KEY_ID, record)
+    assert verifier.attempt(received) is None
+    assert len(verifier.known.signers) == 0
+    records.change(KEY_ID, ACCESS_KEY)
+    assert verifier.learn(received) == principal
+
+
+def test_renamed_user_has_new_principal() -> None:
+    """P-10: also in a session."""
+    records = MemoryRecords(ACCESS_KEY)
+    verifier = KnownFirst(records, open_session=lambda _: USER_SESSION)
+    for received in (PLAIN, IN_SESSION):
+        verifier.learn(received)
+    renamed = replace(ALICE, arn=f"{ALICE.arn}-renamed")
+    records.change(KEY_ID, replace(ACCESS_KEY, principal=renamed))
+    for received in (PLAIN, IN_SESSION):
+        assert verifier.attempt(received) is None
+        assert verifier.learn(received).arn == renamed.arn
+
+
+def test_record_that_changed_meanwhile_is_not_added() -> None:
+    """The caller was derived from a record that is no longer the current one."""
+    records = MemoryRecords(ACCESS_KEY)
+    verifier = KnownFirst(records)
+    old = replace(verifier.in_full, find_access_key=lambda _: replace(ACCESS_KEY))
+    assert old.authenticate(PLAIN.request, payload_hash=lambda: EMPTY_HASH, now=NOW) == ALICE
+    assert len(verifier.known.signers) == 0
+
+
+# --- the cache ----------------------------------------------------------------------------------------------------
+
+
+def test_only_verified_signers_are_added() -> None:
+    """Clients without a key cannot fill the cache."""
+    verifier = knowing()
+    for number in range(20):
+        with pytest.raises(IamGuardError):
+            verifier.verify(send(sign(region=f"region-{number}", secret="guess")))
+    assert len(verifier.known.signers) == 0
+
+
+def test_cache_is_bounded() -> None:
+    """The oldest entry leaves first; long names are not kept at all."""
+    verifier = KnownFirst(MemoryRecords(ACCESS_KEY), size=2)
+    variants = [with_header(PLAIN, f"x-{number}".encode(), b"a") for number in range(3)]
+    for variant in variants:
+        verifier.learn(variant)
+    assert [verifier.attempt(variant) is not None for variant in variants] == [False, True, True]
+    long = with_header(PLAIN, b"x" * 4096, b"a")
+    verifier.verify(long)
+    assert verifier.attempt(long) is None
+    assert len(verifier.known.signers) == 2
+
+
+def test_entries_do_not_show_secrets() -> None:
+    """An entry can be logged (design 5)."""
+    verifier = knowing()
+    verifier.learn(IN_SESSION)
+    shown = repr(vars(verifier.known.signers))
+    assert TOKEN not in shown
+    assert SECRET not in shown
+
+
+def test_threads_are_not_confused() -> None:
+    """Threads that add and evict each other's signers get their own principal, or none."""
+    keys = [
+        replace(ACCESS_KEY, id=f"AKIAEXAMPLE{number}", principal=replace(ALICE, userid=f"AIDA{number}"))
+        for number in range(5)
+    ]
+    verifier = KnownFirst(MemoryRecords(*keys), size=3)
+    requests = [send(sign(key_id=key.id)) for key in keys]
+
+    def hammer(number: int) -> bool:
+        at = number % len(keys)
+        attempted = verifier.attempt(requests[at])
+        principal = verifier.verify(requests[at]) if attempted is None else attempted
+        return principal.userid == f"AIDA{at}" and principal.credential == Credential(
+            "sigv4", keys[at].id, "eu-west-1", "docs"
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(hammer, range(3000)))
+    assert len(verifier.known.signers) <= 3
