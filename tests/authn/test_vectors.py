@@ -35,6 +35,7 @@ from iam_guard.authn.sigv4 import signing_key, string_to_sign
 from iam_guard.authn.sigv4a import public_key
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import AccessKey, Session
+from tests.authn.known_records import KnownFirst, MemoryRecords
 from tests.authn.signing import ALICE, Received, authenticated, with_header
 from tests.tables import table
 
@@ -227,6 +228,30 @@ def test_published_vector_with_flipped_bit_is_refused(one: Received, data: st.Da
     with pytest.raises(IamGuardError) as caught:
         verified(changed)
     assert caught.value.fault == "sender"
+
+
+KNOWN = KnownFirst(MemoryRecords(KEY), open_session=session_of, size=1000)
+for _one in SIGNED:
+    KNOWN.verify(_one, THEN)
+IS_KNOWN = [one for one in SIGNED if KNOWN.attempt(one, THEN) is not None]
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.sampled_from(IS_KNOWN), st.data())
+def test_known_signer_of_vector_with_flipped_bit_is_refused(one: Received, data: st.DataObject) -> None:
+    """The fast path leaves it to the authenticator, which refuses it."""
+    changed = tampered(data, one)
+    assume(_said(changed) != _said(one))
+    assert KNOWN.attempt(changed, THEN) is None
+    with pytest.raises(IamGuardError):
+        KNOWN.verify(changed, THEN)
+
+
+def test_vectors_in_plain_form_are_known() -> None:
+    """Otherwise the test above would check nothing; the others are encoded, repeated, presigned or asymmetric."""
+    assert len(IS_KNOWN) > 10
+    for one in IS_KNOWN:
+        assert KNOWN.attempt(one, THEN) == KNOWN.verify(one, THEN)
 
 
 def _said(one: Received) -> object:
