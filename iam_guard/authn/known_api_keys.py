@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from iam_guard.authn.caller_cache import Caller
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.known_callers import MAX_NAME, KnownCaller, KnownCallerCache
+from iam_guard.authn.known_callers import KnownCaller, KnownCallerCache
 from iam_guard.authn.signed_query import has_signature
 from iam_guard.model.principal import Principal
 
@@ -49,12 +49,9 @@ class KnownApiKeys(KnownCallerCache[_Name, KnownCaller]):
 
     def add(self, request: HttpRequest, caller: Caller) -> None:
         """Add the API key of a request that was verified in full."""
-        headers = dict(request.headers)
-        names = b"".join(headers)
-        presented = headers.get(b"authorization", headers.get(b"x-api-key"))
-        if presented is None or len(headers) != len(request.headers) or not names.islower():
-            return
-        if len(names) > MAX_NAME or len(presented) >= _MAX_PRESENTED:
+        headers = self._headers(request)
+        presented = None if headers is None else headers.get(b"authorization", headers.get(b"x-api-key"))
+        if headers is None or presented is None or len(presented) >= _MAX_PRESENTED:
             return
         name = _hash(presented), *headers
         before = self._known.get(name)
@@ -62,7 +59,7 @@ class KnownApiKeys(KnownCallerCache[_Name, KnownCaller]):
             return
         generations = self._hold(caller)
         if generations is not None:
-            self._add(name, KnownCaller(caller, generations, self._max_header - len(names)))
+            self._add(name, KnownCaller(caller, generations, self._room(headers)))
 
 
 def _hash(presented: bytes) -> bytes:

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
 from iam_guard.authn.caller_cache import Caller
+from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock
 from iam_guard.model.credential import AccessKey, ApiKey, Session
@@ -31,7 +32,9 @@ from iam_guard.store.generations import Held, are_current
 
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 MAX_NAME = 4096
-"""Maximum bytes of what an entry is found by, so that long headers cannot fill the memory."""
+"""Maximum bytes of the names of headers, and of another header, that an entry is found by."""
+MAX_HEADERS = 100
+"""Maximum number of headers that an entry is found by."""
 
 
 class _CachedRecords(Protocol):
@@ -106,6 +109,19 @@ class KnownCallerCache(Generic[K, C]):
         with self._lock:
             self._known.pop(key, None)
         return None
+
+    @staticmethod
+    def _headers(request: HttpRequest) -> dict[bytes, bytes] | None:
+        """Return the headers of a request by name; None if an entry is not found by such names."""
+        headers, names = dict(request.headers), b"".join([name for name, _ in request.headers])
+        is_repeated = len(headers) != len(request.headers)
+        if is_repeated or not names.islower() or len(names) > MAX_NAME or len(headers) > MAX_HEADERS:
+            return None
+        return headers
+
+    def _room(self, headers: Iterable[bytes]) -> int:
+        """Return how many bytes the values of headers with these names may have."""
+        return self._max_header - sum(map(len, headers))
 
     def _add(self, key: K, known: C) -> None:
         with self._lock:

@@ -190,15 +190,11 @@ class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
         self, request: HttpRequest, credential: SigV4Credential, caller: Caller, *, skew: float, any_scope: bool
     ) -> None:
         """Add the signer of a request that was verified in full."""
-        headers, key = dict(request.headers), caller.signing_key
-        authorization, names = headers.get(b"authorization", b""), b"".join(headers)
-        if (
-            len(headers) != len(request.headers)
-            or not names.islower()
-            or len(names) + len(authorization) > MAX_NAME
-            or not isinstance(key, SigningKey)
-            or signed_header(request, authorization) != credential
-        ):
+        headers, key = self._headers(request), caller.signing_key
+        if headers is None or not isinstance(key, SigningKey):
+            return
+        authorization = headers.get(b"authorization", b"")
+        if len(authorization) > MAX_NAME or signed_header(request, authorization) != credential:
             return
         name = authorization[:-_SIGNATURE_LENGTH], *headers
         before = self._known.get(name)
@@ -206,7 +202,7 @@ class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
             return
         generations = self._hold(caller)
         if generations is not None:
-            room = self._max_header - len(names)
+            room = self._room(headers)
             known = _KnownSigner(
                 caller, key, generations, credential, headers, room=room, skew=skew, any_scope=any_scope
             )

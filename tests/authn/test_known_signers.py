@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 
 from iam_guard.authn.credential_verifier import AcceptedScope
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.sigv4 import signing_key
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import AccessKey, Session
 from iam_guard.model.principal import Credential, Principal
 from tests.authn.known_records import KnownFirst, MemoryRecords
-from tests.authn.signing import ACCESS_KEY, ALICE, EMPTY_HASH, KEY_ID, NOW, Received, send, sign, with_header
+from tests.authn.signing import ACCESS_KEY, ALICE, EMPTY_HASH, KEY_ID, NOW, STAMP, Received, send, sign, with_header
+from tests.authn.signing import SECRET as SECRET_KEY
 from tests.tables import table
 
 URL = "http://127.0.0.1:8000/documents/42"
@@ -95,6 +98,10 @@ def test_unrelated_change_of_store_keeps_signer_known() -> None:
         send(sign(url="http://127.0.0.1:8000/.well-known/a")),
         send(sign(url="http://127.0.0.1:8000/a:b")),
         send(sign(url="http://127.0.0.1:8000/" + "a" * 8192)),
+        send(sign(url=f"{URL}?X-Amz-Signature=a")),
+        send(sign(url=f"{URL}?a=1&AWSAccessKeyId=a")),
+        send(sign(url=f"{URL}?a={'a' * 8192}")),
+        send(sign(url=f"{URL}?{'a&' * 250}")),
         with_header(PLAIN, b"x-amz-date", b" 20261124T123015Z"),
         with_header(PLAIN, b"host", b" 127.0.0.1:8000"),
         Received(HttpRequest("GET", PLAIN.request.raw_path, b"", TITLE_CASE)),
@@ -108,6 +115,44 @@ def test_unusual_form_is_left_to_authenticator(received: Received) -> None:
     outcome(lambda: verifier.verify(received))
     assert verifier.attempt(received) is None
     assert len(verifier.known.signers) <= before + 1
+
+
+def signed_by_hand(received: Received, *lines: bytes, payload_hash: str = EMPTY_HASH) -> Received:
+    """Sign other lines of headers, or another hash of the body, than those of the request."""
+    request = received.request
+    [authorization] = request.values(b"authorization")
+    names = authorization.partition(b"SignedHeaders=")[2].partition(b",")[0]
+    canonical = [request.method.encode(), request.raw_path, b"", *lines, b"", names, payload_hash.encode()]
+    digest = hashlib.sha256(b"\n".join(canonical)).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{STAMP}\n20261124/eu-west-1/docs/aws4_request\n{digest}"
+    signature = signing_key(SECRET_KEY, "20261124", "eu-west-1", "docs").signature(text.encode())
+    return in_place(received, b"authorization", authorization[:-64] + signature.encode())
+
+
+def test_signature_of_another_form_is_left_to_authenticator() -> None:
+    """A client with the key that signs header values as sent, no path, or two hashes of the body is refused."""
+    host, date = b"host:127.0.0.1:8000", b"x-amz-date:" + STAMP.encode()
+    verifier = knowing()
+    principal = verifier.learn(PLAIN)
+    assert verifier.attempt(signed_by_hand(PLAIN, host, date)) is principal
+    verifier.learn(WITH_HASH)
+    other_hash, without_path = b"0" * 64, replace(PLAIN.request, raw_path=b"")
+    for wrong in (
+        signed_by_hand(in_place(PLAIN, b"host", b"127.0.0.1:8000 "), host + b" ", date),
+        signed_by_hand(replace(PLAIN, request=without_path), host, date),
+        signed_by_hand(
+            in_place(WITH_HASH, b"x-amz-content-sha256", other_hash), host, b"x-amz-content-sha256:" + other_hash, date
+        ),
+    ):
+        assert verifier.attempt(wrong) is None
+        with pytest.raises(IamGuardError):
+            verifier.verify(wrong)
+
+
+def in_place(received: Received, name: bytes, value: bytes) -> Received:
+    """Replace the value of a header, which keeps its place."""
+    headers = tuple([(each, value if each == name else old) for each, old in received.request.headers])
+    return replace(received, request=replace(received.request, headers=headers))
 
 
 def test_due_poll_leaves_all_to_authenticator() -> None:
@@ -303,15 +348,17 @@ def test_only_verified_signers_are_added() -> None:
 
 
 def test_cache_is_bounded() -> None:
-    """The oldest entry leaves first; long names are not kept at all."""
+    """The oldest entry leaves first; long and many names are not kept at all."""
     verifier = KnownFirst(MemoryRecords(ACCESS_KEY), size=2)
     variants = [with_header(PLAIN, f"x-{number}".encode(), b"a") for number in range(3)]
     for variant in variants:
         verifier.learn(variant)
     assert [verifier.attempt(variant) is not None for variant in variants] == [False, True, True]
-    long = with_header(PLAIN, b"x" * 4096, b"a")
-    verifier.verify(long)
-    assert verifier.attempt(long) is None
+    numbered = tuple([(f"x-{number}".encode(), b"a") for number in range(100)])
+    many = replace(PLAIN, request=HttpRequest("GET", PLAIN.request.raw_path, b"", PLAIN.request.headers + numbered))
+    for large in (with_header(PLAIN, b"x" * 4096, b"a"), many):
+        verifier.verify(large)
+        assert verifier.attempt(large) is None
     assert len(verifier.known.signers) == 2
 
 

@@ -269,7 +269,7 @@ def test_refused_signatures_take_the_same_work(world: World) -> None:
     )
     authenticate(world.guard, signed())
     assert is_known(world.guard, signed())
-    ids = (KEY, UNUSED, "AKIATESTOLD000000001", "AKIATESTNOBODY000001")
+    ids = (KEY, UNUSED, "AKIATESTOLD000000001", "AKIATESTMISSING00001")
     requests = [signed(id, "guess") for id in ids]
     assert len({work_of(world.guard, request) for request in requests}) == 1
     assert len({work_of(world.guard, request, cache_only=True) for request in requests}) == 1
@@ -297,7 +297,7 @@ def test_refused_api_keys_take_the_same_work(world: World) -> None:
     """A known key, one that was never used, and an unknown one, each with a wrong secret."""
     authenticate(world.guard, bearing())
     assert is_known(world.guard, bearing())
-    requests = [bearing(id, API_SECRET[::-1]) for id in (API_ID, UNUSED_API_ID, "NOBODYSKEY")]
+    requests = [bearing(id, API_SECRET[::-1]) for id in (API_ID, UNUSED_API_ID, "MISSINGKEY")]
     assert len({work_of(world.guard, request) for request in requests}) == 1
     assert len({work_of(world.guard, request, cache_only=True) for request in requests}) == 1
 
@@ -307,7 +307,7 @@ def test_known_key_that_was_deactivated_takes_the_same_work(world: World) -> Non
     for request in (signed(), bearing()):
         authenticate(world.guard, request)
     world.edit(seed(INACTIVE))
-    for request in (signed("AKIATESTNOBODY000001"), bearing("NOBODYSKEY")):
+    for request in (signed("AKIATESTMISSING00001"), bearing("MISSINGKEY")):
         work_of(world.guard, request)
-    assert work_of(world.guard, signed()) == work_of(world.guard, signed("AKIATESTNOBODY000001"))
-    assert work_of(world.guard, bearing()) == work_of(world.guard, bearing("NOBODYSKEY"))
+    assert work_of(world.guard, signed()) == work_of(world.guard, signed("AKIATESTMISSING00001"))
+    assert work_of(world.guard, bearing()) == work_of(world.guard, bearing("MISSINGKEY"))

@@ -176,9 +176,9 @@ def test_refused_requests_take_the_same_work(guard: Guard, sign: Sign) -> None:
     known = sign(ADA, "GET", PATH), {"x-api-key": API_KEY}
     for headers in known:
         assert server.answer(headers, EMPTY, GONE)[0] == 200
-    nobody = "AKIATESTNOBODY000001"
-    signed = [sign((id, "guess"), "GET", PATH) for id in (ADA[0], nobody)]
-    keys = [{"x-api-key": format_key(id, "guess" * 8)} for id in ("ADASKEY1", "NOBODYSKEY")]
+    missing = "AKIATESTMISSING00001"
+    signed = [sign((id, "guess"), "GET", PATH) for id in (ADA[0], missing)]
+    keys = [{"x-api-key": format_key(id, "guess" * 8)} for id in ("ADASKEY1", "MISSINGKEY")]
     for pair in (signed, keys):
         server.answer(pair[1], EMPTY, GONE)  # so that the store's answer is cached
         counts = []
