@@ -124,7 +124,8 @@ def signed_by_hand(received: Received, *lines: bytes, payload_hash: str = EMPTY_
     names = authorization.partition(b"SignedHeaders=")[2].partition(b",")[0]
     canonical = [request.method.encode(), request.raw_path, b"", *lines, b"", names, payload_hash.encode()]
     digest = hashlib.sha256(b"\n".join(canonical)).hexdigest()
-    text = f"AWS4-HMAC-SHA256\n{STAMP}\n20261124/eu-west-1/docs/aws4_request\n{digest}"
+    [stamp] = request.values(b"x-amz-date")
+    text = f"AWS4-HMAC-SHA256\n{stamp.decode()}\n20261124/eu-west-1/docs/aws4_request\n{digest}"
     signature = signing_key(SECRET_KEY, "20261124", "eu-west-1", "docs").signature(text.encode())
     return in_place(received, b"authorization", authorization[:-64] + signature.encode())
 
@@ -147,6 +148,18 @@ def test_signature_of_another_form_is_left_to_authenticator() -> None:
         assert verifier.attempt(wrong) is None
         with pytest.raises(IamGuardError):
             verifier.verify(wrong)
+
+
+def test_scope_of_another_day_is_left_to_authenticator() -> None:
+    """Around midnight, the time of a signature is valid in a scope of its own day only."""
+    now = NOW.replace(hour=23, minute=59, second=58)
+    verifier, late = knowing(), send(sign(now=now))
+    verifier.learn(late, now)
+    tomorrow = in_place(late, b"x-amz-date", b"20261125T000003Z")
+    wrong = signed_by_hand(tomorrow, b"host:127.0.0.1:8000", b"x-amz-date:20261125T000003Z")
+    assert verifier.attempt(wrong, now) is None
+    with pytest.raises(IamGuardError, match="Date in Credential scope does not match"):
+        verifier.verify(wrong, now)
 
 
 def in_place(received: Received, name: bytes, value: bytes) -> Received:
