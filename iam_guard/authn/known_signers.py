@@ -119,13 +119,11 @@ class _KnownSigner(KnownCaller):
     def may_sign(self, headers: Mapping[bytes, bytes], date: bytes, payload_hash: bytes, now: datetime) -> bool:
         """Return whether all but the signature is good."""
         first, last = _window(date, self.day, self.skew)
-        return (
-            first < now < last
-            and now < self.expires
-            and len(b"".join(headers.values())) <= self.room
-            and (self.token is None or same_bytes(headers[TOKEN_HEADER], self.token))
-            and (not self.states_hash or same_bytes(headers[_HASH_HEADER], payload_hash))
-        )
+        if not first < now < last or now >= self.expires or len(b"".join(headers.values())) > self.room:
+            return False
+        if self.token is not None and not same_bytes(headers[TOKEN_HEADER], self.token):
+            return False
+        return not self.states_hash or same_bytes(headers[_HASH_HEADER], payload_hash)
 
 
 class _UnknownSigner:
