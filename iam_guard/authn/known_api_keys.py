@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain
 from typing import TypeAlias
 
 from iam_guard.authn.caller_cache import Caller
@@ -42,10 +43,10 @@ class KnownApiKeys(KnownCallerCache[_Name, KnownCaller]):
             return None
         if presented is None or b"%" in path or not path.isascii() or (query and has_signature(query)):
             return None
-        known = self._current((_hash(presented), *headers))
-        if known is None or known.expires <= now or len(b"".join(headers.values())) > known.room:
+        if len(b"".join(chain(headers, headers.values()))) > self._max_header:
             return None
-        return known.principal
+        known = self._current((_hash(presented), *headers))
+        return None if known is None or known.expires <= now else known.principal
 
     def add(self, request: HttpRequest, caller: Caller) -> None:
         """Add the API key of a request that was verified in full."""
@@ -59,7 +60,7 @@ class KnownApiKeys(KnownCallerCache[_Name, KnownCaller]):
             return
         generations = self._hold(caller)
         if generations is not None:
-            self._add(name, KnownCaller(caller, generations, self._room(headers)))
+            self._add(name, KnownCaller(caller, generations))
 
 
 def _hash(presented: bytes) -> bytes:

@@ -7,8 +7,8 @@ the callers of the requests that it accepted. `known_signers` and `known_api_key
 A caller is known while the records of the store that it was derived from are current: their generations say so, and
 they need no look while the store is at the same state. When a poll of the store is due, no caller is known.
 
-Timing reveals nothing about a key: whether it is known or not, an attempt executes the same number of hashes and does
-not query the store.
+Timing reveals nothing about a key: whether it is known or not, an attempt hashes as many bytes as often, and does not
+query the store.
 
     request ──> attempt ──> principal
                    │ None
@@ -57,18 +57,14 @@ class CallerStore(Protocol):
 
 
 class KnownCaller:
-    """A caller whose credential was verified.
+    """A caller whose credential was verified."""
 
-    `room` is the number of bytes that the values of the headers may have; the names are those of the earlier request.
-    """
+    __slots__ = ("expires", "generations", "principal", "state")
 
-    __slots__ = ("expires", "generations", "principal", "room", "state")
-
-    def __init__(self, caller: Caller, generations: Held, room: int) -> None:
+    def __init__(self, caller: Caller, generations: Held) -> None:
         self.principal = caller.principal
         self.expires = _end_of(caller.record)
         self.generations = generations
-        self.room = room
         self.state: object = None
         """The state of the store at which the generations were last found to be current."""
 
@@ -118,10 +114,6 @@ class KnownCallerCache(Generic[K, C]):
         if is_repeated or not names.islower() or len(names) > MAX_NAME or len(headers) > MAX_HEADERS:
             return None
         return headers
-
-    def _room(self, headers: Iterable[bytes]) -> int:
-        """Return how many bytes the values of headers with these names may have."""
-        return self._max_header - sum(map(len, headers))
 
     def _add(self, key: K, known: C) -> None:
         with self._lock:

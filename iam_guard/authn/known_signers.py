@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -39,7 +40,6 @@ SIGNED = f"{ALGORITHM} ".encode("ascii")
 
 _SIGNATURE_LENGTH = 64
 _MAX_DATE_LENGTH = TIMESTAMP_LENGTH + 1  # one more than valid
-_MAX_HOST_LENGTH = 255
 _DATE_HEADER, _HASH_HEADER = b"x-amz-date", b"x-amz-content-sha256"
 _is_plain_path = re.compile(rb"(?!.{%d})(?:(?:/[\w~-][\w.~-]*)+/?|/)" % (MAX_TARGET + 1)).fullmatch
 """Matches a path that has one form: without encoded bytes, empty segments, and segments that begin with a dot."""
@@ -100,11 +100,10 @@ class _KnownSigner(KnownCaller):
         credential: SigV4Credential,
         headers: Mapping[bytes, bytes],
         *,
-        room: int,
         skew: float,
         any_scope: bool,
     ) -> None:
-        super().__init__(caller, generations, room)
+        super().__init__(caller, generations)
         names, _, line = named_headers(credential.signed_headers)
         self.key = key
         self.values_of: Callable[[Mapping[bytes, bytes]], tuple[bytes, ...]] = itemgetter(*names)
@@ -119,7 +118,7 @@ class _KnownSigner(KnownCaller):
     def may_sign(self, headers: Mapping[bytes, bytes], date: bytes, payload_hash: bytes, now: datetime) -> bool:
         """Return whether all but the signature is good."""
         first, last = _window(date, self.day, self.skew)
-        if not first < now < last or now >= self.expires or len(b"".join(headers.values())) > self.room:
+        if not first < now < last or now >= self.expires:
             return False
         if self.token is not None and not same_bytes(headers[TOKEN_HEADER], self.token):
             return False
@@ -127,19 +126,21 @@ class _KnownSigner(KnownCaller):
 
 
 class _UnknownSigner:
-    """Takes the place of a signer who is not known: the same hashes are computed, and no signature is accepted."""
+    """Takes the place of a signer who is not known: as many bytes are hashed, and no signature is accepted."""
 
     principal = None
 
     def __init__(self) -> None:
         self.key = SigningKey(os.urandom(32))
-        self.canonical_form = _canonical_form((b"host", _DATE_HEADER), b"host;x-amz-date")
+        self.canonical_form = b"%b\n%b\n%b\n%b\n\n%b\n%b"
         self.signed_form = _signed_form(f"20000101/region/service/{TERMINATOR}")
 
     @staticmethod
     def values_of(headers: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
-        """Return values as long as those of most signers: long ones must not be hashed for unknown clients."""
-        return headers.get(b"host", b"")[:_MAX_HOST_LENGTH], headers.get(_DATE_HEADER, b"")[:_MAX_DATE_LENGTH]
+        """Return the lines of the headers that the signature claims to cover, each once, and of their names."""
+        line = headers[b"authorization"][:MAX_NAME].partition(b"SignedHeaders=")[2].partition(b",")[0]
+        lines = [name + b":" + headers.get(name, b"") for name in {*line.split(b";")}]
+        return b"\n".join(lines), line
 
 
 class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
@@ -164,7 +165,8 @@ class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
         algorithm `ALGORITHM` for `authorization`. `payload_hash` is the SHA-256 of the body in lower-case hexadecimal.
         `any_scope` accepts a signature for any region and service.
         """
-        if _is_plain_path(path) is None:
+        size = len(b"".join(chain(headers, headers.values())))
+        if size > self._max_header or _is_plain_path(path) is None:
             return None
         if query:
             if is_too_long(path, query) or has_signature(query):
@@ -200,8 +202,5 @@ class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
             return
         generations = self._hold(caller)
         if generations is not None:
-            room = self._room(headers)
-            known = _KnownSigner(
-                caller, key, generations, credential, headers, room=room, skew=skew, any_scope=any_scope
-            )
+            known = _KnownSigner(caller, key, generations, credential, headers, skew=skew, any_scope=any_scope)
             self._add(name, known)

@@ -99,6 +99,19 @@ def test_due_poll_leaves_key_to_authenticator() -> None:
     assert verifier.attempt(BEARING) is None
 
 
+@table("received", BOTH, ids=["bearer", "header"])
+def test_headers_over_the_limit_are_left_to_authenticator(received: Received) -> None:
+    """The names count too."""
+    size = sum(len(name) + len(value) for name, value in received.request.headers)
+    longer = Received(
+        replace(received.request, headers=(*received.request.headers[:-1], (b"user-agent", b"curl/8.5.00")))
+    )
+    verifier = KnownFirst(MemoryRecords(API_KEY), max_header=size)
+    principal = verifier.learn(received)
+    assert verifier.attempt(longer) is None
+    assert verifier.attempt(received) is principal
+
+
 def test_text_of_key_is_not_stored() -> None:
     """Neither in the name of an entry nor in its values."""
     verifier = knowing()

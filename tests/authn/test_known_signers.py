@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -166,6 +167,17 @@ def in_place(received: Received, name: bytes, value: bytes) -> Received:
     """Replace the value of a header, which keeps its place."""
     headers = tuple([(each, value if each == name else old) for each, old in received.request.headers])
     return replace(received, request=replace(received.request, headers=headers))
+
+
+def test_signer_with_header_of_another_form_is_not_added() -> None:
+    """The signature must be the end of the header."""
+    [authorization] = PLAIN.request.values(b"authorization")
+    verifier = knowing()
+    for other in (authorization.replace(b", ", b","), authorization + b" "):
+        received = in_place(PLAIN, b"authorization", other)
+        assert verifier.verify(received) == ALICE
+        assert verifier.attempt(received) is None
+    assert len(verifier.known.signers) == 0
 
 
 def test_due_poll_leaves_all_to_authenticator() -> None:
@@ -346,6 +358,21 @@ def test_record_that_changed_meanwhile_is_not_added() -> None:
     old = replace(verifier.in_full, find_access_key=lambda _: replace(ACCESS_KEY))
     assert old.authenticate(PLAIN.request, payload_hash=lambda: EMPTY_HASH, now=NOW) == ALICE
     assert len(verifier.known.signers) == 0
+
+
+def test_attempt_hashes_as_much_for_unknown_signer() -> None:
+    """A client without a key can guess the headers of one, and send long values of them."""
+    headers = [("Content-Type", "text/plain"), ("X-Custom", "a" * 50_000)]
+    verifier, known, unknown = knowing(), sign(headers=headers), sign(headers=headers, key_id=KEY_ID[::-1])
+    verifier.learn(send(known))
+    sizes, sha256 = [], hashlib.sha256
+    for signed in (known, unknown):
+        wrong = send(signed)
+        wrong = in_place(wrong, b"content-type", b"text/other")
+        with mock.patch.object(hashlib, "sha256", lambda data: sizes.append(len(data)) or sha256(data)):
+            assert verifier.known.signers.principal("GET", b"/", b"", dict(wrong.request.headers), b"", NOW) is None
+    assert len(sizes) == 2
+    assert sizes[0] == sizes[1] > 50_000
 
 
 # --- the cache ----------------------------------------------------------------------------------------------------

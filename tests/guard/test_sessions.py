@@ -90,11 +90,11 @@ def seed(*users: dict[str, Any], roles: tuple[dict[str, Any], ...] = (EDITOR,)) 
 class World:
     """A guard on a seed file, whose time is `now`, with its records in memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: Settings | None = None) -> None:
         self.path = path
         self.now = NOW
         path.write_text(seed(ADA))
-        settings = Settings()
+        settings = Settings() if settings is None else settings
         self.inner = open_store(str(path), settings)
         self.store = CachedStore(self.inner, settings)
         self.sink = ListSink()
