@@ -45,7 +45,7 @@ USER = {
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "iam.json", Settings(epoch_poll=3600))  # polls only when told, however slow the machine is
+    made = World(tmp_path / "iam.json", Settings(epoch_poll=3600))  # no poll, however slow the machine is
     made.edit(seed(USER))
     yield made
     made.guard.close()

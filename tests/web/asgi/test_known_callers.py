@@ -121,6 +121,14 @@ def test_known_api_key_leaves_body_alone(guard: Guard, headers: Mapping[str, str
         assert server.answer(headers, text, GONE, method="PUT") == (200, "text|http.disconnect")
 
 
+@table("raw_path", [b"/documents/%ff", b"/documents/\xff"])
+def test_known_api_key_with_invalid_path_is_refused(guard: Guard, raw_path: bytes) -> None:
+    """The path must be UTF-8."""
+    server, headers = Server(guard), {"x-api-key": API_KEY}
+    assert server.answer(headers, EMPTY, GONE)[0] == 200
+    assert server.answer(headers, EMPTY, GONE, raw_path=raw_path)[0] == 400
+
+
 def test_known_signer_sends_body(guard: Guard, sign: Sign) -> None:
     """The hash of what was received is verified."""
     server = Server(guard)
