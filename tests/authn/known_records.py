@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from iam_guard.authn.caller_cache import CallerCache
@@ -71,6 +71,7 @@ class KnownFirst:
         *,
         open_session: Callable[[str], Session | None] | None = None,
         accepted: AcceptedScope | None = None,
+        public_hosts: Sequence[str] = (),
         size: int = 100,
         **settings: int,
     ) -> None:
@@ -80,6 +81,7 @@ class KnownFirst:
             find_api_key=records.api_key,
             callers=CallerCache(),
             skew=300,
+            public_hosts=public_hosts,
             open_session=open_session,
             accepted=accepted,
             known=self.known,

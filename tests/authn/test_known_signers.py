@@ -169,6 +169,21 @@ def in_place(received: Received, name: bytes, value: bytes) -> Received:
     return replace(received, request=replace(received.request, headers=headers))
 
 
+def test_signed_public_host_is_left_to_authenticator() -> None:
+    """The application routes by it, so its principal is not that of the received host."""
+    verifier = KnownFirst(MemoryRecords(ACCESS_KEY), public_hosts=("docs.example.com",))
+    rewritten = in_place(send(sign(url="http://docs.example.com/documents/42")), b"host", b"127.0.0.1:8000")
+    assert [name for name, _ in rewritten.request.headers] == [name for name, _ in PLAIN.request.headers]
+    for _ in range(2):
+        assert verifier.attempt(rewritten) is None
+        public = verifier.verify(rewritten).credential
+        assert public is not None
+        assert public.host == "docs.example.com"
+        received = verifier.learn(PLAIN).credential
+        assert received is not None
+        assert received.host is None
+
+
 def test_signer_with_header_of_another_form_is_not_added() -> None:
     """The signature must be the end of the header."""
     [authorization] = PLAIN.request.values(b"authorization")
