@@ -179,6 +179,8 @@ def test_signed_public_host_is_left_to_authenticator() -> None:
         public = verifier.verify(rewritten).credential
         assert public is not None
         assert public.host == "docs.example.com"
+        known = verifier.attempt(PLAIN)
+        assert known is None or known is verifier.verify(PLAIN)
         received = verifier.learn(PLAIN).credential
         assert received is not None
         assert received.host is None
