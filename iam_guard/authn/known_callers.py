@@ -4,8 +4,8 @@ A fast path that only says yes. It returns the principal that the `Authenticator
 identical object; or None, and then the authenticator decides. So every refusal comes from the authenticator, which adds
 the callers of the requests that it accepted. `known_signers` and `known_api_keys` say what a repeated request needs.
 
-A caller is known while the records of the store that it was derived from are current: their generations say so, and
-they need no look while the store is at the same state. When a poll of the store is due, no caller is known.
+A caller is known while the generations of the records that it was derived from are current; they are not compared again
+while the store is at the same state. When a poll of the store is due, no caller is known.
 
 Timing reveals nothing about a key: whether it is known or not, an attempt hashes as many bytes as often, and does not
 query the store.

@@ -34,7 +34,7 @@ class KnownCredentials:
         `payload_hash` is called for a signature only.
         """
         headers = dict(request.headers)
-        if len(headers) != len(request.headers):
+        if len(headers) != len(request.headers) or request.certificates:
             return None
         if headers.get(b"authorization", b"").startswith(SIGNED):
             digest = payload_hash().encode("ascii")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from iam_guard.authn.credential_verifier import AcceptedScope
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.authn.sigv4 import signing_key
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import AccessKey, Session
@@ -195,6 +196,17 @@ def test_signer_with_header_of_another_form_is_not_added() -> None:
         assert verifier.verify(received) == ALICE
         assert verifier.attempt(received) is None
     assert len(verifier.known.signers) == 0
+
+
+def test_client_certificate_is_left_to_authenticator() -> None:
+    """It is a second credential."""
+    verifier = knowing()
+    verifier.learn(PLAIN)
+    certificates = (ReceivedCertificate("tls", (b"certificate",)),)
+    both = replace(PLAIN, request=replace(PLAIN.request, certificates=certificates))
+    assert verifier.attempt(both) is None
+    with pytest.raises(IamGuardError, match="expected one credential"):
+        verifier.verify(both)
 
 
 def test_due_poll_leaves_all_to_authenticator() -> None:
