@@ -54,6 +54,11 @@ def guard(seed: Path) -> Iterator[Guard]:
     opened.close()
 
 
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return [(b"host", b"testserver"), *pairs]
+
+
 class Server:
     """Calls the application as a server does, with these messages of the client."""
 
@@ -65,8 +70,7 @@ class Server:
         self, headers: Mapping[str, str], *messages: Mapping[str, Any], method: str = "GET", **more: Any
     ) -> tuple[int, str]:
         """Return the status, and the body of a success or the error code."""
-        pairs = [(b"host", b"testserver")]
-        pairs += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        pairs = encoded(headers)
         scope = {
             "type": "http",
             "method": method,
@@ -176,6 +180,17 @@ def test_other_request_with_known_headers_is_refused(guard: Guard, sign: Sign, c
     assert server.answer(headers, EMPTY, GONE)[0] == 200
     change = change | ({"raw_path": change["path"].encode()} if "path" in change else {})
     assert server.answer(headers, EMPTY, GONE, **change) == (401, "SignatureDoesNotMatch")
+
+
+@table("first", [True, False], ids=["before", "after"])
+def test_repeated_header_of_known_caller_is_refused(guard: Guard, sign: Sign, first: bool) -> None:
+    """The application may read another one than was verified."""
+    server, signed, key = Server(guard), sign(ADA, "GET", PATH), {"x-api-key": API_KEY}
+    for headers, name in ((signed, b"host"), (signed, b"x-amz-date"), (key, b"x-api-key")):
+        assert server.answer(headers, EMPTY, GONE)[0] == 200
+        pairs = encoded(headers)
+        pairs.insert(0 if first else len(pairs), (name, b"other"))
+        assert server.answer(headers, EMPTY, GONE, headers=pairs)[0] in (400, 401)
 
 
 def test_refused_requests_take_the_same_work(guard: Guard, sign: Sign) -> None:
