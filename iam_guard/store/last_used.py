@@ -27,6 +27,8 @@ logger = logging.getLogger("iam_guard.store")
 
 SPAN: Final = 15 * 60
 """Seconds for which a use is not recorded again (R-33)."""
+_NEVER: Final = float("-inf")
+"""When a use that is not recorded was recorded: not less than a span ago."""
 MAX_RECORDED: Final = 16_384
 MAX_PENDING: Final = 16_384
 BATCH: Final = 200
@@ -37,7 +39,6 @@ MAX_PAUSE: Final = 60.0
 
 _UNIQUE_ID = re.compile(r"[A-Z0-9]{16,128}")
 _ACTION = re.compile(r"([A-Za-z0-9.-]{1,64}):([A-Za-z0-9._-]{1,128})")
-_KEYS = frozenset({"sigv4", "api-key"})
 
 
 def service_use(identity: str, action: str, at: int, region: str) -> ServiceUse | None:
@@ -79,37 +80,35 @@ class LastUsedTracker:
 
     def track_key(self, credential: Credential | None) -> None:
         """Record the use of an access key or an API key; other credentials are ignored."""
-        if credential is None or credential.id is None or credential.kind not in _KEYS:
+        if credential is None:
             return
-        key: Hashable = credential.id if credential.kind == "sigv4" else (credential.kind, credential.id)
-        now = self._clock()
-        if self._is_recent(key, now):
+        now, key = self._clock(), (credential.kind, credential.id)
+        if not (now - self._recorded.get(key, _NEVER)) // SPAN or credential.id is None:
             return
-        use: Use = ApiKeyUse(credential.id, int(now))
         if credential.kind == "sigv4":
-            use = KeyUse(credential.id, int(now), credential.region or self._region, credential.service or "")
-        self._record(key, use, now)
+            region, service = credential.region or self._region, credential.service or ""
+            self._record(key, KeyUse(credential.id, int(now), region, service), now)
+        elif credential.kind == "api-key":
+            self._record(key, ApiKeyUse(credential.id, int(now)), now)
 
     def track_action(self, principal: Principal, action: str) -> None:
         """Record that a user or a role attempts an action, allowed or not; other principals are ignored (R-34)."""
-        identity = principal.userid
-        if identity is None:
+        userid = principal.userid
+        if userid is None:
+            return
+        now, key = self._clock(), (userid.partition(":")[0], action)
+        if not (now - self._recorded.get(key, _NEVER)) // SPAN:
             return
         if principal.type is PrincipalType.ASSUMED_ROLE:
-            identity = identity.partition(":")[0]
-        elif principal.type is not PrincipalType.USER:
-            return
-        now = self._clock()
-        if self._is_recent((identity, action), now):
+            identity = key[0]
+        elif principal.type is PrincipalType.USER:
+            identity = userid
+        else:
             return
         signed_region = principal.credential.region if principal.credential else None
         use = service_use(identity, action, int(now), signed_region or self._region)
         if use is not None:
-            self._record((identity, action), use, now)
-
-    def _is_recent(self, key: Hashable, now: float) -> bool:
-        last = self._recorded.get(key)
-        return last is not None and 0.0 <= now - last < SPAN
+            self._record(key, use, now)
 
     def _record(self, key: Hashable, use: Use, now: float) -> None:
         with self._lock:
