@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from math import isfinite
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, format_span_id, format_trace_id
+from opentelemetry import metrics
+from opentelemetry.trace import INVALID_SPAN, Span, format_span_id, format_trace_id, get_current_span
 
 from iam_guard.audit.record.record import reason_code
 from iam_guard.audit.record.redaction import mask
@@ -41,10 +41,6 @@ CLEARED_FOR = "iam_guard.cache.cleared_for"
 
 _BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 """Seconds: a warm decision takes microseconds, one that loads from the store takes milliseconds."""
-_OUTCOMES = {outcome: outcome.value for outcome in Outcome}
-"""Outcome -> its value; faster than reading `value` from the member on every decision."""
-
-
 _Usage = TypeVar("_Usage")
 
 
@@ -195,29 +191,35 @@ class Telemetry:
         create = self._meter.create_observable_counter if row.is_counter else self._meter.create_observable_gauge
         create(row.name, [observe], unit=row.unit, description=row.description)
 
-    def record_decision(self, decision: Decision, seconds: float) -> None:
-        attributes = {OUTCOME: _OUTCOMES[decision.outcome], SERVICE: _masked(decision.request.action).partition(":")[0]}
+    def record_decision(self, decision: Decision, seconds: float) -> Span | None:
+        """Record a decision; return the current span, for the ids of its trace, or None outside of spans."""
+        attributes = _decision_attributes(decision.request.action, decision.outcome).copy()  # exporters may change it
         self._decisions.add(1, attributes)
         self._duration.record(seconds, attributes)
-        span = trace.get_current_span()
+        span = get_current_span()
+        if span is INVALID_SPAN:
+            return None
         if span.is_recording():
             self._describe(span, decision)
+        return span
 
     def record_error(self, error: IamGuardError, action: str) -> None:
         """Record a request that was refused because no decision could be made."""
         outcome, action = Outcome.IMPLICITLY_DENIED.value, _masked(action)
         self._decisions.add(1, {OUTCOME: outcome, SERVICE: action.partition(":")[0], ERROR_TYPE: error.code})
-        span = trace.get_current_span()
+        span = get_current_span()
         if span.is_recording():
             span.set_attributes({ACTION: action, OUTCOME: outcome, REASON: "Error", ERROR_TYPE: error.code})
 
     def record_authentication(self, kind: CredentialKind, error: IamGuardError | None = None) -> None:
         """Record credentials that were accepted, or refused with `error`."""
-        self._authentications.add(1, {CREDENTIAL_KIND: kind, RESULT: "Accepted" if error is None else error.code})
-        if error is not None:
-            span = trace.get_current_span()
-            if span.is_recording():
-                span.set_attributes({CREDENTIAL_KIND: kind, ERROR_TYPE: error.code})
+        if error is None:
+            self._authentications.add(1, {CREDENTIAL_KIND: kind, RESULT: "Accepted"})
+            return
+        self._authentications.add(1, {CREDENTIAL_KIND: kind, RESULT: error.code})
+        span = get_current_span()
+        if span.is_recording():
+            span.set_attributes({CREDENTIAL_KIND: kind, ERROR_TYPE: error.code})
 
     def record_failure(self) -> None:
         """Count an audit record that could not be written."""
@@ -245,9 +247,19 @@ _masked = lru_cache(maxsize=4096)(mask)
 """Mask an action, which an application may derive from the caller's input."""
 
 
-def trace_ids() -> tuple[str, str] | tuple[None, None]:
-    """Return the trace id and span id of the current span in hexadecimal; None twice without a trace."""
-    context = trace.get_current_span().get_span_context()
+@lru_cache(maxsize=4096)
+def _decision_attributes(action: str, outcome: Outcome) -> dict[str, str]:
+    return {OUTCOME: outcome.value, SERVICE: mask(action).partition(":")[0]}
+
+
+TraceIds: TypeAlias = tuple[str, str] | tuple[None, None]
+"""The trace id and span id in hexadecimal, or None twice."""
+NO_TRACE: TraceIds = (None, None)
+
+
+def trace_ids(span: Span | None = None) -> TraceIds:
+    """Return the ids of a span, by default the current one; None twice without a trace."""
+    context = (span or get_current_span()).get_span_context()
     if not context.is_valid:
-        return None, None
+        return NO_TRACE
     return format_trace_id(context.trace_id), format_span_id(context.span_id)
