@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
-from iam_guard.audit.trail import new_id
+from iam_guard.audit.record.random_ids import new_id
 from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
