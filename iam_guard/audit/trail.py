@@ -35,6 +35,7 @@ from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.record.result_record import result_record
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.verify.trail_events import refused_line
+from iam_guard.audit.writer.deferral import Deferral, LineSettings
 from iam_guard.audit.writer.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.writer.record_queue import Declare
 from iam_guard.audit.writer.sampling import Sampling
@@ -68,9 +69,12 @@ class Trail:
     ) -> None:
         self._sink = None if isinstance(sink, Pipeline) else sink
         self._pipeline = sink if isinstance(sink, Pipeline) else None
+        self._is_recording = sink is not None
         self._telemetry = telemetry or Telemetry()
         self.count_authentication = self._telemetry.record_authentication
         """Count accepted credentials, by kind; the decision records that follow identify the caller."""
+        self.may_block: Callable[[str], bool] = _never_blocks if self._pipeline is None else self._pipeline.may_block
+        """Return whether recording an Allow of this action may block, which is not permitted on an event loop."""
         self._on_failure = on_failure
         self._region = region
         self._keys = keys
@@ -80,13 +84,18 @@ class Trail:
         self._new_id = new_id
         self._timer = timer
         self._durability = Durability()
+        self._deferral: Deferral | None = None
+        """The shortest way of usual records; they are the same on the long way."""
+        if self._pipeline is not None and rules is None and sampling is None:
+            settings = LineSettings(keys, region, new_id)
+            self._deferral = Deferral(self._pipeline, settings, self._durability, clock)
         self._own_stamp: Callable[[], Stamp] = lambda: Stamp(clock(), new_id(), region)
         """Return the stamp of a record about the trail itself, which has no request trace; references no trail."""
         self._declare_sampling()
 
     @property
     def is_recording(self) -> bool:
-        return self._pipeline is not None or self._sink is not None
+        return self._is_recording
 
     def record_decision(
         self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None
@@ -97,7 +106,14 @@ class Trail:
         candidate policies, if its outcome differs. Raises `DecisionUnavailable` if an Allow cannot be recorded.
         """
         duration = self._timer() - started
-        self._telemetry.record_decision(decision, duration)
+        span = self._telemetry.record_decision(decision, duration)
+        deferral = self._deferral
+        if deferral is not None and shadow is None and deferral.put(decision, call, duration, span):
+            return
+        if self._is_recording:
+            self._record_decision(decision, call, duration, shadow)
+
+    def _record_decision(self, decision: Decision, call: Call | None, duration: float, shadow: Decision | None) -> None:
         record_class = class_of_allow(decision.request.action) if decision.allowed else DENIAL
         if self._is_sampling and record_class is READ and shadow is None and self._is_sampled_out():
             return
@@ -227,10 +243,6 @@ class Trail:
         """Return the usage of this process's pipeline; None if the trail is not a folder."""
         return None if self._pipeline is None else self._pipeline.usage()
 
-    def may_block(self, action: str) -> bool:
-        """Return whether recording an Allow of this action may block, which is not permitted on an event loop."""
-        return self._pipeline is not None and self._pipeline.may_block(action)
-
     def close(self) -> None:
         """Write pending lines and close; a later Allow is refused because it cannot be recorded."""
         self._is_sampling = False
@@ -348,6 +360,10 @@ class Trail:
         if line is not None:
             self._write(lambda _: line)
         return True
+
+
+def _never_blocks(action: str) -> bool:
+    return False
 
 
 def _report_rest(declare: Declare, sink: Sink) -> None:

@@ -21,11 +21,12 @@ from starlette.testclient import TestClient
 
 from iam_guard import Guard, Principal, open_guard, public
 from iam_guard.audit import append_file
+from iam_guard.audit.record.lanes import Line, QueuedRecord
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.signing_keys import create_signing_key_file, read_signing_keys
 from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.writer.pipeline import Pipeline
-from iam_guard.audit.writer.record_queue import Line
+from iam_guard.audit.writer.record_queue import RecordQueue
 from iam_guard.errors import ConfigurationError, DecisionUnavailable
 from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.call_context import current_call
@@ -148,13 +149,18 @@ def test_record_that_cannot_be_made_counts_as_missing(guard: Guard, monkeypatch:
 
 def test_coroutines_do_not_wait_for_the_disk(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decision that must be durable runs in a worker thread; others stay on the loop."""
-    put, threads = Pipeline.put, []
+    put, put_allowed, threads = Pipeline.put, RecordQueue.put_allowed, []
 
     def watched(self: Pipeline, line: Line, row: Any, **more: Any) -> bool:
         threads.append((row.name, threading.get_ident()))
         return put(self, line, row, **more)
 
+    def watched_allowed(self: RecordQueue, record: QueuedRecord) -> bool:
+        threads.append(("allowed", threading.get_ident()))
+        return put_allowed(self, record)
+
     monkeypatch.setattr(Pipeline, "put", watched)
+    monkeypatch.setattr(RecordQueue, "put_allowed", watched_allowed)
     docs = Service("docs")
     loops = []
 

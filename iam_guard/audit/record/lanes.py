@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,24 +76,54 @@ class Ticket:
         return self._answered.wait(seconds)
 
 
-@dataclass(slots=True, eq=False)
-class QueuedRecord:
-    """A queued record: its line, or the function that makes it."""
+class QueuedRecord(ABC):
+    """A record in the queue. If its request did not make the line, the writer thread does."""
 
-    line: Line
+    __slots__ = ("queued_at",)
+
     queued_at: float
-    ticket: Ticket | None
-    queue: LaneQueue
-    caller: str | None
+    line: bytes | None = None
+    lane: Lane = ALLOWED
+    ticket: Ticket | None = None
+    caller: str | None = None
+
+    @abstractmethod
+    def make_line(self) -> bytes:
+        """Make the line, from values that no longer change."""
+
+    def with_line(self, line: bytes) -> LineRecord:
+        """Return the same record with its line, and without what that was made from."""
+        record = LineRecord(line, self.lane, self.ticket, self.caller)
+        record.queued_at = self.queued_at
+        return record
+
+
+class LineRecord(QueuedRecord):
+    """A record whose line, or a function that makes it, was passed to the queue."""
+
+    __slots__ = ("_make", "caller", "lane", "line", "ticket")
+
+    def __init__(self, line: Line, lane: Lane, ticket: Ticket | None = None, caller: str | None = None) -> None:
+        if isinstance(line, bytes):
+            self.line = line
+        else:
+            self.line, self._make = None, line
+        self.lane = lane
+        self.ticket = ticket
+        self.caller = caller
+
+    def make_line(self) -> bytes:
+        return self._make()
 
 
 class LaneQueue:
     """The records of one lane, oldest first. Guarded by the lock of its `RecordQueue`."""
 
-    __slots__ = ("callers", "limit", "waiting", "wake_threshold")
+    __slots__ = ("callers", "half", "limit", "waiting", "wake_threshold")
 
     def __init__(self, lane: Lane, places: int) -> None:
         self.limit = max(1, places // lane.part)
+        self.half = (self.limit + 1) // 2
         self.waiting: deque[QueuedRecord] = deque()
         self.wake_threshold = NEVER
         """Number of records that wakes the writer."""
@@ -101,17 +132,18 @@ class LaneQueue:
 
     @property
     def is_half_full(self) -> bool:
-        return len(self.waiting) * 2 >= self.limit
+        return len(self.waiting) >= self.half
 
     def has_capacity(self, caller: str | None) -> bool:
         """Return whether the lane has capacity for another record of the caller."""
         free = self.limit - len(self.waiting)
         return free > (0 if self.callers is None else self.callers.get(caller, 0))
 
-    def add(self, line: Line, ticket: Ticket | None = None, caller: str | None = None) -> None:
-        self.waiting.append(QueuedRecord(line, time.monotonic(), ticket, self, caller))
+    def add(self, record: QueuedRecord) -> None:
+        record.queued_at = time.monotonic()
+        self.waiting.append(record)
         if self.callers is not None:
-            self.callers[caller] = self.callers.get(caller, 0) + 1
+            self.callers[record.caller] = self.callers.get(record.caller, 0) + 1
 
     def take(self, count: int) -> list[QueuedRecord]:
         """Remove and return the oldest records."""

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from iam_guard.audit.record.lanes import ALLOWED, DURABLE, Line, Ticket
+from iam_guard.audit.record.lanes import DURABLE, Line, Ticket
 from iam_guard.audit.record.record_classes import OnFailure, RecordClass, class_of_allow, lane_of, refusing_classes
 from iam_guard.audit.verify.shard import is_line
 from iam_guard.audit.writer.record_queue import Declare, RecordQueue
@@ -77,6 +77,8 @@ class Pipeline:
         self._queue.declare = self._declare
         self._writer = TrailWriter(self._place, self._queue)
         self._thread: threading.Thread | None = None
+        self.running_queue: RecordQueue | None = None
+        """The queue, once its writer thread runs; it may be closed."""
         self._start_lock = threading.Lock()
 
     # --- records -------------------------------------------------------------------------------------------------
@@ -128,7 +130,10 @@ class Pipeline:
 
     def may_block(self, action: str) -> bool:
         """Return whether recording an Allow of this action may block: for the disk, or for queue capacity."""
-        return class_of_allow(action).is_durable or self._queue.lanes[ALLOWED.number].is_half_full
+        if class_of_allow(action).is_durable:
+            return True
+        lane = self._queue.allowed
+        return len(lane.waiting) >= lane.half
 
     def usage(self) -> AuditUsage:
         queue = self._queue
@@ -218,6 +223,7 @@ class Pipeline:
                 self._finalizer = weakref.finalize(self, _end, self._queue, thread)
                 _end_with_multiprocessing(self._queue, thread)
                 self._thread = thread
+                self.running_queue = self._queue
                 end_shards_on_sigterm()  # again: a server may have set its own handler, or forked
         return self._thread is not None
 
@@ -227,7 +233,8 @@ class Pipeline:
         if self._thread is not None:
             self._finalizer.detach()
         self._reset()
-        self._queue.is_closed = was_closed
+        if was_closed:
+            self._queue.close()
 
 
 def _end(queue: RecordQueue, thread: threading.Thread | None) -> None:

@@ -15,16 +15,27 @@ Records that do not fit are counted until a gap record in the trail declares the
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from operator import attrgetter
+from time import monotonic
 from typing import Protocol
 
-from iam_guard.audit.record.lanes import ALLOWED, DURABLE, LANES, NEVER, Lane, LaneQueue, Line, QueuedRecord, Ticket
+from iam_guard.audit.record.lanes import (
+    ALLOWED,
+    DURABLE,
+    LANES,
+    NEVER,
+    Lane,
+    LaneQueue,
+    Line,
+    LineRecord,
+    QueuedRecord,
+    Ticket,
+)
 from iam_guard.audit.verify.trail_events import Gap
 
 BATCH_DELAY = 0.01
@@ -81,6 +92,7 @@ class RecordQueue:
 
     def __init__(self, limit: int) -> None:
         self.lanes = tuple(LaneQueue(lane, limit) for lane in LANES)
+        self.allowed = self.lanes[ALLOWED.number]
         self.limit = sum(queue.limit for queue in self.lanes)
         self.is_closed = False
         self.is_failing = False
@@ -99,6 +111,9 @@ class RecordQueue:
         """Whether the process may end at any moment: set once, by other threads."""
         self._records_before_end: int | None = None
         self._ended = 0
+        self._quiet_places = 0
+        """Number of records in the allowed lane below which adding one neither fails nor wakes the writer."""
+        self._update_quiet_places()
 
     def __len__(self) -> int:
         """Return the number of pending records, without those being written."""
@@ -113,7 +128,7 @@ class RecordQueue:
         """Return the age in seconds of the oldest unwritten record."""
         with self._lock:
             heads = self._in_flight[:1] + [queue.waiting[0] for queue in self.lanes if queue.waiting]
-        return time.monotonic() - min(record.queued_at for record in heads) if heads else 0.0
+        return monotonic() - min(record.queued_at for record in heads) if heads else 0.0
 
     # --- request threads -----------------------------------------------------------------------------------------
 
@@ -134,21 +149,28 @@ class RecordQueue:
         """Add a line, waiting at most `wait` seconds for capacity; return False if full or closed."""
         with self._lock:
             queue = self.lanes[lane.number]
-            is_fair = queue.callers is not None  # the other lanes need no calls: each allowed request passes here
-            has_capacity = queue.has_capacity(caller) if is_fair else len(queue.waiting) < queue.limit
-            if not has_capacity and not self._wait_for_capacity(wait, queue, caller):
+            if not queue.has_capacity(caller) and not self._wait_for_capacity(wait, queue, caller):
                 return False
             if self.is_closed:
                 return False
-            if is_fair:
-                queue.add(line, ticket, caller)
-            else:
-                queue.waiting.append(QueuedRecord(line, time.monotonic(), ticket, queue, caller))
+            queue.add(LineRecord(line, lane, ticket, caller))
             if ticket is not None:
                 self._tickets += 1
                 self._wake()
             elif len(queue.waiting) >= queue.wake_threshold:
                 self._wake()
+            return True
+
+    def put_allowed(self, record: QueuedRecord) -> bool:
+        """Add the record of an allowed request without waiting; return False if its lane is full, or all are closed."""
+        with self._lock:
+            waiting = self.allowed.waiting
+            if len(waiting) >= self._quiet_places:
+                if self.is_closed or len(waiting) >= self.allowed.limit:
+                    return False
+                self._wake()  # it takes the lock after this record is added
+            record.queued_at = monotonic()
+            waiting.append(record)
             return True
 
     def correct(self, line: Line) -> None:
@@ -159,7 +181,7 @@ class RecordQueue:
         """
         with self._lock:
             queue = self.lanes[DURABLE.number]
-            queue.add(line)
+            queue.add(LineRecord(line, DURABLE))
             if queue.wake_threshold == 1:
                 self._wake()
 
@@ -168,7 +190,7 @@ class RecordQueue:
         with self._lock:
             waiting = self.lanes[DURABLE.number].waiting
             for record in waiting:
-                if record.ticket is ticket:
+                if isinstance(record, LineRecord) and record.ticket is ticket:
                     self._tickets -= 1
                     if ticket.is_kept:
                         record.ticket = None
@@ -194,6 +216,7 @@ class RecordQueue:
         """Accept no more records; pending records are still written."""
         with self._lock:
             self.is_closed = True
+            self._update_quiet_places()
             self._filled.notify_all()
             self._emptied.notify_all()
 
@@ -217,6 +240,11 @@ class RecordQueue:
     def _set_wake_thresholds(self, count: Callable[[LaneQueue], int]) -> None:
         for queue in self.lanes:
             queue.wake_threshold = count(queue)
+        self._update_quiet_places()
+
+    def _update_quiet_places(self) -> None:
+        allowed = self.allowed
+        self._quiet_places = 0 if self.is_closed else min(allowed.limit, allowed.wake_threshold - 1)
 
     def _wait_for_capacity(self, seconds: float, queue: LaneQueue, caller: str | None) -> bool:
         if seconds <= 0.0 or self.is_failing:
@@ -239,11 +267,11 @@ class RecordQueue:
                 self._filled.wait(MAX_SLEEP if timeout is None else timeout)
             is_urgent = self._tickets or self.is_half_full or self._is_draining or self.is_terminating
             if len(self) and not is_urgent:
-                self._set_wake_thresholds(lambda queue: (queue.limit + 1) // 2)
+                self._set_wake_thresholds(lambda queue: queue.half)
                 self._filled.wait(BATCH_DELAY)
             self._set_wake_thresholds(lambda queue: NEVER)
             if self.declare is not None and (line := self.declare(is_last=self._is_draining)) is not None:
-                self.lanes[ALLOWED.number].add(line)
+                self.allowed.add(LineRecord(line, ALLOWED))
             self._in_flight = batch = self._batch(max_records)
             self._tickets -= sum(record.ticket is not None for record in batch)
             if self._records_before_end is not None:
@@ -278,8 +306,8 @@ class RecordQueue:
         if len(filled) == 1 and not batch:
             return filled[0].take(min(left, len(filled[0].waiting)))
         heads = sorted((record for queue in filled for record in islice(queue.waiting, left)), key=_QUEUED_AT)
-        for queue, records in Counter(record.queue for record in heads[:left]).items():
-            batch += queue.take(records)
+        for number, records in Counter(record.lane.number for record in heads[:left]).items():
+            batch += self.lanes[number].take(records)
         batch.sort(key=_QUEUED_AT)
         return batch
 
@@ -295,10 +323,10 @@ class RecordQueue:
             self._in_flight = []
             self.is_failing = True
             for record in reversed(batch):
-                record.queue.put_back(record)
+                self.lanes[record.lane.number].put_back(record)
             durable = self.lanes[DURABLE.number]
             for record in durable.waiting:
-                if record.ticket is not None:
+                if isinstance(record, LineRecord) and record.ticket is not None:
                     record.ticket.is_withdrawn = not record.ticket.is_kept
                     record.ticket.answer(error)
                     record.ticket = None if record.ticket.is_kept else record.ticket

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,19 +140,19 @@ class TrailWriter:
 
     def _lines_of(self, batch: list[QueuedRecord]) -> list[bytes]:
         """Make the lines that are not made yet, once; a record that fails is removed and counted as missing."""
-        lines = []
-        for record in list(batch):
-            line = record.line if isinstance(record.line, bytes) else self._make_line(record.line)
-            if line is None:
-                batch.remove(record)
-            else:
-                record.line = line
+        lines, complete = [], []
+        for record in batch:
+            if (line := record.line) is None and (line := self._make_line(record)) is not None:
+                record = record.with_line(line)
+            if line is not None:
                 lines.append(line)
+                complete.append(record)
+        batch[:] = complete
         return lines
 
-    def _make_line(self, make: Callable[[], bytes]) -> bytes | None:
+    def _make_line(self, record: QueuedRecord) -> bytes | None:
         try:
-            line = make()
+            line = record.make_line()
         except Exception as error:  # noqa: BLE001  the other records must still be written
             # without the error's message, which may contain record data
             logger.error("an audit record cannot be made: %s", type(error).__name__)

@@ -18,6 +18,7 @@ from iam_guard.audit.record.durability import MAX_CACHED, Durability
 from iam_guard.audit.record.line import decision_line
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.trail import Trail
+from iam_guard.audit.writer import deferral
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.errors import DecisionUnavailable
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
@@ -141,7 +142,8 @@ def makers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         thread_names.append(threading.current_thread().name)
         return decision_line(*arguments, **options)
 
-    monkeypatch.setattr(trail_module, "decision_line", make)
+    for module in (trail_module, deferral):
+        monkeypatch.setattr(module, "decision_line", make)
     return thread_names
 
 

@@ -1,0 +1,105 @@
+"""The shortest way of a record into the trail: one object in the queue, whose line the writer thread makes.
+
+It is for the usual record: a plain decision allows an authenticated caller to read or write, the line is not long, and
+making it cannot fail, or the request may proceed without it. `Deferral.put` only accepts; whatever it returns False
+for, a full queue included, is decided and recorded by `Trail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from opentelemetry.trace import Span
+
+from iam_guard.audit.record.condition_values import ListedKeys
+from iam_guard.audit.record.durability import Durability
+from iam_guard.audit.record.lanes import QueuedRecord
+from iam_guard.audit.record.line import decision_line
+from iam_guard.audit.record.otel import NO_TRACE, TraceIds, trace_ids
+from iam_guard.audit.record.record import Stamp
+from iam_guard.audit.record.record_classes import READ, WRITE, class_of_allow
+from iam_guard.audit.record.redaction import MAX_TEXT
+from iam_guard.audit.writer.pipeline import Pipeline
+from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.principal import PrincipalType
+from iam_guard.model.request import Call
+
+_ALLOWED, _ANONYMOUS = Outcome.ALLOWED, PrincipalType.ANONYMOUS
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """What all lines of one trail have in common."""
+
+    keys: ListedKeys
+    region: str
+    new_id: Callable[[], str]
+
+
+class DeferredDecision(QueuedRecord):
+    """A decision and the facts of its moment, in the lane of allowed requests.
+
+    The fields are assigned one by one, since an `__init__` would cost each request as much again.
+    """
+
+    __slots__ = ("call", "decision", "duration", "event_id", "settings", "time", "trace")
+
+    settings: LineSettings
+    decision: Decision
+    call: Call | None
+    time: datetime
+    event_id: str | None
+    """None if the writer may make it, since the request proceeds without its record."""
+    trace: TraceIds | None
+    duration: float
+
+    def make_line(self) -> bytes:
+        settings = self.settings
+        event_id = settings.new_id() if self.event_id is None else self.event_id
+        stamp = Stamp(self.time, event_id, settings.region, *(self.trace or NO_TRACE))
+        return decision_line(self.decision, self.call, stamp, duration=self.duration, keys=settings.keys)
+
+
+class Deferral:
+    """Queues the usual records of one trail. Safe to share between threads."""
+
+    def __init__(
+        self, pipeline: Pipeline, settings: LineSettings, durability: Durability, clock: Callable[[], datetime]
+    ) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._durability = durability
+        self._clock = clock
+        self._classes = {row.name: row.name in pipeline.refusing_classes for row in (READ, WRITE)}
+        """Name of a class whose requests do not wait for the disk -> whether its requests require a record."""
+
+    def put(self, decision: Decision, call: Call | None, duration: float, span: Span | None) -> bool:
+        """Queue the record of a decision if it is usual; return whether that was done. Raises nothing."""
+        if decision.outcome is not _ALLOWED:
+            return False
+        request = decision.request
+        is_required = self._classes.get(class_of_allow(request.action).name)
+        queue = self._pipeline.running_queue
+        if is_required is None or queue is None or request.principal.type is _ANONYMOUS:
+            return False
+        try:
+            if call is not None and sum(map(len, filter(None, call[2:8]))) > MAX_TEXT:  # counts more than `is_long`
+                return False
+            event_id = None
+            if is_required:
+                if not self._durability.is_guaranteed(decision, call):
+                    return False
+                event_id = self._settings.new_id()
+            record = DeferredDecision()
+            record.settings = self._settings
+            record.decision = decision
+            record.call = call
+            record.time = self._clock()
+            record.event_id = event_id
+            record.trace = None if span is None else trace_ids(span)
+            record.duration = duration
+        except Exception:  # noqa: BLE001 - it happens again on the long way, which reports it
+            return False
+        return queue.put_allowed(record)
