@@ -69,7 +69,7 @@ class Trail:
     ) -> None:
         self._sink = None if isinstance(sink, Pipeline) else sink
         self._pipeline = sink if isinstance(sink, Pipeline) else None
-        self._is_recording = sink is not None
+        self.is_recording = sink is not None
         self._telemetry = telemetry or Telemetry()
         self.count_authentication = self._telemetry.record_authentication
         """Count accepted credentials, by kind; the decision records that follow identify the caller."""
@@ -93,10 +93,6 @@ class Trail:
         """Return the stamp of a record about the trail itself, which has no request trace; references no trail."""
         self._declare_sampling()
 
-    @property
-    def is_recording(self) -> bool:
-        return self._is_recording
-
     def record_decision(
         self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None
     ) -> None:
@@ -110,7 +106,7 @@ class Trail:
         deferral = self._deferral
         if deferral is not None and shadow is None and deferral.put(decision, call, duration, span):
             return
-        if self._is_recording:
+        if self.is_recording:
             self._record_decision(decision, call, duration, shadow)
 
     def _record_decision(self, decision: Decision, call: Call | None, duration: float, shadow: Decision | None) -> None:

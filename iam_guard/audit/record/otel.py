@@ -259,7 +259,7 @@ NO_TRACE: TraceIds = (None, None)
 
 def trace_ids(span: Span | None = None) -> TraceIds:
     """Return the ids of a span, by default the current one; None twice without a trace."""
-    context = (span or get_current_span()).get_span_context()
+    context = (get_current_span() if span is None else span).get_span_context()
     if not context.is_valid:
         return NO_TRACE
     return format_trace_id(context.trace_id), format_span_id(context.span_id)

@@ -212,5 +212,31 @@ def test_metric_attributes_have_low_cardinality(metric_reader: Metrics, decide: 
     assert len(points(reader, "iam_guard.decision.duration")) == 1
 
 
+def test_exporter_that_changes_attributes_changes_no_later_decision(metric_reader: Metrics, decide: Decide) -> None:
+    """The SDK keeps the attributes of a measurement, and exporters get the same object."""
+    reader, provider = metric_reader
+    telemetry = Telemetry(meter=provider.get_meter("test"))
+    telemetry.record_decision(decide(), 0.1)
+    for _, point in points(reader, "iam_guard.decisions"):
+        point.attributes.clear()
+    telemetry.record_decision(decide(), 0.1)
+    assert [point.value for _, point in points(reader, "iam_guard.decisions")] == [2]
+    fresh = Telemetry(meter=provider.get_meter("fresh"))
+    fresh.record_decision(decide(), 0.1)
+    data = reader.get_metrics_data()
+    assert data is not None
+    [scope] = [scope for scope in data.resource_metrics[0].scope_metrics if scope.scope.name == "fresh"]
+    attributes = [dict(point.attributes or {}) for metric in scope.metrics for point in metric.data.data_points]
+    assert attributes == [{"iam_guard.outcome": "Allowed", "iam_guard.service": "docs"}] * 2
+
+
+def test_decision_returns_the_current_span(spans: Spans, decide: Decide) -> None:
+    """So that its trace needs no second lookup; None outside of spans."""
+    assert Telemetry().record_decision(decide(), 0.1) is None
+    with spans.provider.get_tracer("test").start_as_current_span("request") as span:
+        assert Telemetry().record_decision(decide(), 0.1) is span
+        assert trace_ids(span) == trace_ids() != (None, None)
+
+
 def test_trace_ids_outside_a_trace_are_none() -> None:
     assert trace_ids() == (None, None)
