@@ -119,14 +119,12 @@ class LineRecord(QueuedRecord):
 class LaneQueue:
     """The records of one lane, oldest first. Guarded by the lock of its `RecordQueue`."""
 
-    __slots__ = ("callers", "half", "limit", "waiting", "wake_threshold")
+    __slots__ = ("callers", "half", "limit", "waiting")
 
     def __init__(self, lane: Lane, places: int) -> None:
         self.limit = max(1, places // lane.part)
         self.half = (self.limit + 1) // 2
         self.waiting: deque[QueuedRecord] = deque()
-        self.wake_threshold = NEVER
-        """Number of records that wakes the writer."""
         self.callers: dict[str | None, int] | None = {} if lane.is_fair else None
         """Number of records of each caller; None if the lane is not fair."""
 

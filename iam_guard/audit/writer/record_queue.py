@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -111,9 +110,14 @@ class RecordQueue:
         """Whether the process may end at any moment: set once, by other threads."""
         self._records_before_end: int | None = None
         self._ended = 0
+        self._never = (NEVER,) * len(self.lanes)
+        self._at_first = (1,) * len(self.lanes)
+        self._at_half = tuple(queue.half for queue in self.lanes)
+        self._wake_counts = self._never
+        """Number of records in each lane that wakes the writer: one of the three above."""
         self._quiet_places = 0
         """Number of records in the allowed lane below which adding one neither fails nor wakes the writer."""
-        self._update_quiet_places()
+        self._set_wake_counts(self._never)
 
     def __len__(self) -> int:
         """Return the number of pending records, without those being written."""
@@ -157,7 +161,7 @@ class RecordQueue:
             if ticket is not None:
                 self._tickets += 1
                 self._wake()
-            elif len(queue.waiting) >= queue.wake_threshold:
+            elif len(queue.waiting) >= self._wake_counts[lane.number]:
                 self._wake()
             return True
 
@@ -182,7 +186,7 @@ class RecordQueue:
         with self._lock:
             queue = self.lanes[DURABLE.number]
             queue.add(LineRecord(line, DURABLE))
-            if queue.wake_threshold == 1:
+            if self._wake_counts is self._at_first:
                 self._wake()
 
     def withdraw(self, ticket: Ticket) -> None:
@@ -209,14 +213,14 @@ class RecordQueue:
             self.dropped_unauthenticated += unauthenticated
             one = Missing(int(not is_refused), int(is_refused), unauthenticated, now, now)
             self._missing = one if self._missing is None else self._missing.merge(one)
-            if self.lanes[0].wake_threshold == 1:
+            if self._wake_counts is self._at_first:
                 self._wake()
 
     def close(self) -> None:
         """Accept no more records; pending records are still written."""
         with self._lock:
             self.is_closed = True
-            self._update_quiet_places()
+            self._set_wake_counts(self._wake_counts)
             self._filled.notify_all()
             self._emptied.notify_all()
 
@@ -234,17 +238,12 @@ class RecordQueue:
             return self._ended > before
 
     def _wake(self) -> None:
-        self._set_wake_thresholds(lambda queue: NEVER)
+        self._set_wake_counts(self._never)
         self._filled.notify()
 
-    def _set_wake_thresholds(self, count: Callable[[LaneQueue], int]) -> None:
-        for queue in self.lanes:
-            queue.wake_threshold = count(queue)
-        self._update_quiet_places()
-
-    def _update_quiet_places(self) -> None:
-        allowed = self.allowed
-        self._quiet_places = 0 if self.is_closed else min(allowed.limit, allowed.wake_threshold - 1)
+    def _set_wake_counts(self, counts: tuple[int, ...]) -> None:
+        self._wake_counts = counts
+        self._quiet_places = 0 if self.is_closed else min(self.allowed.limit, counts[ALLOWED.number] - 1)
 
     def _wait_for_capacity(self, seconds: float, queue: LaneQueue, caller: str | None) -> bool:
         if seconds <= 0.0 or self.is_failing:
@@ -263,13 +262,13 @@ class RecordQueue:
         """Wait at most `timeout` seconds for records, then briefly for more, and return the oldest."""
         with self._lock:
             if not len(self) and self._missing is None and not self._is_draining:
-                self._set_wake_thresholds(lambda queue: 1)
+                self._set_wake_counts(self._at_first)
                 self._filled.wait(MAX_SLEEP if timeout is None else timeout)
             is_urgent = self._tickets or self.is_half_full or self._is_draining or self.is_terminating
             if len(self) and not is_urgent:
-                self._set_wake_thresholds(lambda queue: queue.half)
+                self._set_wake_counts(self._at_half)
                 self._filled.wait(BATCH_DELAY)
-            self._set_wake_thresholds(lambda queue: NEVER)
+            self._set_wake_counts(self._never)
             if self.declare is not None and (line := self.declare(is_last=self._is_draining)) is not None:
                 self.allowed.add(LineRecord(line, ALLOWED))
             self._in_flight = batch = self._batch(max_records)
