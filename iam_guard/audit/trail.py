@@ -13,6 +13,7 @@ Safe to use from several threads.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -28,7 +29,6 @@ from iam_guard.audit.record.line import decision_line, is_long
 from iam_guard.audit.record.otel import Telemetry, trace_ids
 from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.privacy import PrivacyRules
-from iam_guard.audit.record.random_ids import new_id
 from iam_guard.audit.record.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.record.record_classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
 from iam_guard.audit.record.redaction import to_line
@@ -48,6 +48,16 @@ from iam_guard.model.result import CallResult
 from iam_guard.model.usage import AuditUsage, GuardUsage
 
 logger = logging.getLogger("iam_guard.audit")
+
+
+def new_id() -> str:
+    """Return a random UUID (version 4); three times as fast as `uuid.uuid4`."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+
+
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""Random hex digit -> one that starts with the bits 10 (RFC 9562)."""
 
 
 class Trail:

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
-from iam_guard.audit.record.random_ids import new_id
 from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
@@ -23,6 +22,7 @@ from iam_guard.authn.signed_query import MAX_TARGET
 from iam_guard.errors import MalformedRequest, RequestTooLarge
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
+from iam_guard.web.request_ids import new_request_id
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -64,7 +64,7 @@ class Connection:
             secure = secure if protocol is None else protocol.lower() in _SECURE_SCHEMES
             peer = self._origin(sent, peer)
         return Call(
-            new_id(),
+            new_request_id(),
             scope["type"],
             scope.get("method", "GET"),
             scope.get("path", "").replace("?", "%3F"),  # audit records contain the URL up to the first `?`

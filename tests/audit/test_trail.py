@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
+from uuid import RFC_4122, UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -19,7 +25,7 @@ from iam_guard.audit.record.otel import AUDIT_FAILURES, Telemetry
 from iam_guard.audit.record.record import Stamp, decision_record
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.sinks import FileSink, Sink
-from iam_guard.audit.trail import Trail
+from iam_guard.audit.trail import Trail, new_id
 from iam_guard.errors import DecisionUnavailable, InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
@@ -113,6 +119,31 @@ def test_every_record_has_a_different_id(decide: Decide, call: Call) -> None:
     for _ in range(100):
         audit.record_decision(decide(), call, started=0)
     assert len({record["eventID"] for record in sink.records}) == 100
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_new_id_is_a_random_uuid(random: bytes) -> None:
+    """122 random bits in the form of a version 4 UUID (RFC 9562)."""
+    with patch("os.urandom", return_value=random) as urandom:
+        uuid = UUID(new_id())
+    urandom.assert_called_once_with(16)
+    assert str(uuid) == str(UUID(bytes=random, version=4))
+    assert (uuid.version, uuid.variant) == (4, RFC_4122)
+
+
+@pytest.mark.forks
+def test_forked_processes_have_different_ids() -> None:
+    """No randomness is cached."""
+    script = (
+        "import os\n"
+        "from iam_guard.audit.trail import new_id\n"
+        "new_id()\n"
+        "child = os.fork()\n"
+        "os.write(1, new_id().encode() + b'\\n')\n"
+        "child and os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=300)
+    assert len(set(done.stdout.split())) == 2
 
 
 def test_recorded_line_is_the_line_of_the_record(decide: Decide, call: Call) -> None:
