@@ -191,12 +191,12 @@ def test_shard_not_matching_its_checkpoints_stays_unchanged(tmp_path: Path, dama
     """Nothing is signed over it; the recovering process declares the gap in its own shard."""
     shard = written(tmp_path, 20, is_ended=False)
     segment = last_segment(shard)
-    content = segment.lines.read_bytes()
+    content, hashes = segment.lines.read_bytes(), segment.hashes.read_bytes()
     changes = {
         "line": (segment.lines, content.replace(b"id-19", b"id-xx")),
         "tail": (segment.lines, content[: content.rfind(b"\n", 0, -1) + 1]),
         "checkpoint": (segment.checkpoints, segment.checkpoints.read_bytes().replace(b"trail", b"trial")),
-        "hash": (segment.hashes, b"x" + segment.hashes.read_bytes()[1:]),
+        "hash": (segment.hashes, bytes([hashes[0] ^ 1]) + hashes[1:]),
         "opening": (segment.lines, content.replace(b"audit_segment", b"audit_segmenx")),
         "lines file": (segment.lines, b""),
     }
