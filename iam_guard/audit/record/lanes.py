@@ -79,29 +79,24 @@ class Ticket:
 class QueuedRecord(ABC):
     """A record in the queue. If its request did not make the line, the writer thread does."""
 
-    __slots__ = ("queued_at",)
+    __slots__ = ("line", "queued_at")
 
+    line: bytes | None
+    """The line; None until the writer thread makes it."""
     queued_at: float
-    line: bytes | None = None
     lane: Lane = ALLOWED
     ticket: Ticket | None = None
     caller: str | None = None
 
     @abstractmethod
     def make_line(self) -> bytes:
-        """Make the line, from values that no longer change."""
-
-    def with_line(self, line: bytes) -> LineRecord:
-        """Return the same record with its line, and without what that was made from."""
-        record = LineRecord(line, self.lane, self.ticket, self.caller)
-        record.queued_at = self.queued_at
-        return record
+        """Make the line, from values that no longer change; called once, in the writer thread."""
 
 
 class LineRecord(QueuedRecord):
     """A record whose line, or a function that makes it, was passed to the queue."""
 
-    __slots__ = ("_make", "caller", "lane", "line", "ticket")
+    __slots__ = ("_make", "caller", "lane", "ticket")
 
     def __init__(self, line: Line, lane: Lane, ticket: Ticket | None = None, caller: str | None = None) -> None:
         if isinstance(line, bytes):
@@ -113,7 +108,9 @@ class LineRecord(QueuedRecord):
         self.caller = caller
 
     def make_line(self) -> bytes:
-        return self._make()
+        line = self._make()
+        del self._make  # with the values that it refers to
+        return line
 
 
 class LaneQueue:

@@ -59,7 +59,9 @@ class DeferredDecision(QueuedRecord):
         settings = self.settings
         event_id = settings.new_id() if self.event_id is None else self.event_id
         stamp = Stamp(self.time, event_id, settings.region, *(self.trace or NO_TRACE))
-        return decision_line(self.decision, self.call, stamp, duration=self.duration, keys=settings.keys)
+        line = decision_line(self.decision, self.call, stamp, duration=self.duration, keys=settings.keys)
+        del self.decision, self.call  # if the batch cannot be written, the line stays in the queue, and they do not
+        return line
 
 
 class Deferral:
@@ -93,6 +95,7 @@ class Deferral:
                     return False
                 event_id = self._settings.new_id()
             record = DeferredDecision()
+            record.line = None
             record.settings = self._settings
             record.decision = decision
             record.call = call

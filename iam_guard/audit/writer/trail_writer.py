@@ -142,9 +142,9 @@ class TrailWriter:
         """Make the lines that are not made yet, once; a record that fails is removed and counted as missing."""
         lines, complete = [], []
         for record in batch:
-            if (line := record.line) is None and (line := self._make_line(record)) is not None:
-                record = record.with_line(line)
-            if line is not None:
+            if record.line is None:
+                record.line = self._make_line(record)
+            if (line := record.line) is not None:
                 lines.append(line)
                 complete.append(record)
         batch[:] = complete
