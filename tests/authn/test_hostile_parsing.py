@@ -174,7 +174,7 @@ def test_long_path_costs_few_calls() -> None:
 
 def test_long_texts_are_not_cached() -> None:
     """Clients could fill the caches: four thousand addresses of 60 KB each."""
-    address, name = connection._read_address.cache_info, environ._read_name.cache_info
+    address, name = connection._read_address.cache_info, environ._header_of.cache_info
     PROXY.facts(scope())  # the peer's own address is kept
     before = address().currsize, name().currsize
     PROXY.facts(scope((b"x-forwarded-for", b"1" * 60_000)))
