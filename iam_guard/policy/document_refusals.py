@@ -70,10 +70,11 @@ REFUSALS = (
     RefusalRow("N-10", Scope.WRITE, conditions.arns),
 )
 
+_ROWS = {scope: tuple(row for row in REFUSALS if row.scope <= scope) for scope in Scope}
+
 
 def refuse(reading: Reading, scope: Scope) -> None:
     """Raise `PolicyError` for the first fault in the order of the table."""
-    for row in REFUSALS:
-        if row.scope <= scope:
-            for fault in row.rule(reading):
-                raise reading.refusal(fault if row.sentence is None else replace(fault, sentence=row.sentence))
+    for row in _ROWS[scope]:
+        for fault in row.rule(reading):
+            raise reading.refusal(fault if row.sentence is None else replace(fault, sentence=row.sentence))

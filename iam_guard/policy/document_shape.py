@@ -110,8 +110,10 @@ class _DocumentReader:
         path = (*path, "Condition")
         for operator, block in self.members(members["Condition"], path).items():
             spellings: dict[str, str] = {}
-            for key, written in self.members(block, (*path, operator)).items():  # an empty one may have any name
+            keys = self.members(block, (*path, operator))
+            if keys:  # an empty one may have any name
                 self.check_operator(operator, (*path, operator))
+            for key, written in keys.items():
                 if key.casefold() in spellings:
                     message = f"{quoted(key)} and {quoted(spellings[key.casefold()])} are the same condition key"
                     finding = "DUPLICATE_KEYS_WITH_DIFFERENT_CASE"
@@ -126,6 +128,8 @@ class _DocumentReader:
             raise self.source.refusal(error.message, path, finding=error.finding or MISMATCH, name=True) from None
 
     def condition_values(self, value: Value, path: Path) -> tuple[str, ...]:
+        if isinstance(value, str):
+            return (value,)
         if not isinstance(value, list):
             return (self.condition_value(value, path),)  # G-14
         return tuple(self.condition_value(element, (*path, index)) for index, element in enumerate(value))

@@ -73,22 +73,26 @@ class Entry(NamedTuple):
 def actions(document: Document) -> Iterator[Entry]:
     """Iterate over the values of `Action` and `NotAction`."""
     for statement in document.statements:
-        for element, values in (("Action", statement.actions), ("NotAction", statement.not_actions)):
-            for index, value in enumerate(values or ()):
-                yield Entry(value, statement, element, index)
+        for index, value in enumerate(statement.actions or ()):
+            yield Entry(value, statement, "Action", index)
+        for index, value in enumerate(statement.not_actions or ()):
+            yield Entry(value, statement, "NotAction", index)
 
 
 def resources(document: Document) -> Iterator[Entry]:
     """Iterate over the values of `Resource` and `NotResource`."""
     for statement in document.statements:
-        for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
-            for index, value in enumerate(values or ()):
-                yield Entry(value, statement, element, index)
+        for index, value in enumerate(statement.resources or ()):
+            yield Entry(value, statement, "Resource", index)
+        for index, value in enumerate(statement.not_resources or ()):
+            yield Entry(value, statement, "NotResource", index)
 
 
 def principals(document: Document) -> Iterator[Entry]:
     """Iterate over the entries of `Principal` and `NotPrincipal`."""
     for statement in document.statements:
+        if statement.principals is None and statement.not_principals is None:
+            continue
         for element, entries in (("Principal", statement.principals), ("NotPrincipal", statement.not_principals)):
             counts: dict[str, int] = {}
             for kind, value in entries or ():
@@ -103,17 +107,20 @@ class ParsedCondition(NamedTuple):
     operator: OperatorName
     test: ConditionTest
     statement: Statement
-    path: Path
+
+    @property
+    def path(self) -> Path:
+        return place(self.statement, "Condition", self.test.operator, self.test.key)
 
     def values(self) -> Iterator[tuple[str, Path]]:
         """Iterate over the values and their paths."""
+        path = self.path
         for index, value in enumerate(self.test.values):
-            yield value, (*self.path, index)
+            yield value, (*path, index)
 
 
 def conditions(document: Document) -> Iterator[ParsedCondition]:
     """Iterate over the condition tests."""
     for statement in document.statements:
         for test in statement.conditions:
-            path = place(statement, "Condition", test.operator, test.key)
-            yield ParsedCondition(split_operator(test.operator), test, statement, path)
+            yield ParsedCondition(split_operator(test.operator), test, statement)

@@ -1,13 +1,20 @@
 """A strict JSON parser that records the position of every value (rule G-10).
 
-The standard library's parser is not used: it keeps the last of two equal keys, accepts NaN and unpaired surrogates, and
-drops positions. There is one regular expression per kind of token, with possessive repeats, so that each character is
-scanned once; nesting, and with it recursion, is limited.
+`_Reader` is the specification. The standard library's parser keeps the last of two equal keys, accepts NaN and unpaired
+surrogates, and drops positions. `_Reader` has one regular expression per kind of token, with possessive repeats, so
+that each character is scanned once; nesting, and with it recursion, is limited.
+
+Most documents have nothing that the two would read differently. `_read_top` reads these with the standard library, one
+member of the root, or one element of a list there, at a time: so it knows the places of statements. Everything else,
+every refused text included, is read by `_Reader`, and so are the other places when an error or a report needs them.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from iam_guard.errors import PolicyError
 from iam_guard.policy.grammar import quoted
@@ -46,8 +53,7 @@ def read_json(source: str | bytes, limit: int = MAX_CHARACTERS) -> JsonText:
     text = _decode(source, limit) if isinstance(source, bytes) else source
     if len(text) > limit:
         raise size_refusal(limit, f", got {len(text)}")
-    reader = _Reader(text)
-    return JsonText(text, reader.whole(), reader.places, line_starts(text))
+    return _read_plain(text) or read_strictly(text)
 
 
 def _decode(source: bytes, limit: int) -> str:
@@ -60,9 +66,118 @@ def _decode(source: bytes, limit: int) -> str:
         raise PolicyError(message, place="", finding=SYNTAX) from None
 
 
-def line_starts(text: str) -> tuple[int, ...]:
-    """Return the offset of each line."""
-    return (0, *(match.end() for match in re.finditer("\n", text)))
+def read_strictly(text: str) -> JsonText:
+    """Parse a text of any length as the specification does, with the places of all values."""
+    reader = _Reader(text)
+    return JsonText(text, reader.whole(), reader.places)
+
+
+# --- with the standard library -----------------------------------------------------------------------------------
+
+
+class _Unusual(ValueError):
+    """Raised for a value that the standard library would accept or read differently."""
+
+
+def _members(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _Unusual  # duplicate key
+    return members
+
+
+def _number(text: str) -> Number:
+    if not NUMBER.fullmatch(text):
+        raise _Unusual  # NaN, Infinity
+    return Number(text)
+
+
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_number, parse_float=_number, parse_constant=_number
+).scan_once  # type: ignore[attr-defined]  # an attribute since Python 2.6 that typeshed lacks
+"""Reads the value at an offset, and returns it with the offset after it."""
+_FIRST_NAME = re.compile(r"[ \t\n\r]*+\{[ \t\n\r]*+(?=\")")
+_FIRST_ELEMENT = re.compile(r"\[[ \t\n\r]*+(?![\] \t\n\r])")
+_END_OF_LIST = re.compile(r"[ \t\n\r]*+\]")
+_END = re.compile(r"[ \t\n\r]*+\}[ \t\n\r]*+")
+
+
+def _read_plain(text: str) -> JsonText | None:
+    """Parse an object that `_Reader` certainly reads to the same tree; None if that is not certain."""
+    if "\\u" in text or not (text.isascii() or SURROGATE.search(text) is None):
+        return None
+    places: dict[Path, Place] = {}
+    try:
+        root = _read_top(text, places)
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    if root is None or (text.count("{") + text.count("[") > MAX_DEPTH and _is_deep(root)):
+        return None
+    return JsonText(text, root, places, _find_places)
+
+
+def _find_places(text: str) -> Mapping[Path, Place]:
+    return read_strictly(text).places
+
+
+def _read_top(text: str, places: dict[Path, Place]) -> dict[str, Value] | None:
+    """Parse an object with at least one member; None if it is something else, or no JSON."""
+    begin = _FIRST_NAME.match(text)
+    if begin is None:
+        return None
+    places[()] = Place(text.index("{"))
+    root: dict[str, Value] = {}
+    name_at = begin.end()
+    while True:
+        found = _NAME.match(text, name_at)
+        if found is None:
+            return None
+        name, value_at = found[1], found.end()
+        if name in root or "\\" in name:
+            return None
+        places[(name,)] = Place(value_at, name_at)
+        elements = _FIRST_ELEMENT.match(text, value_at)
+        if elements is None:
+            root[name], end = _scan(text, value_at)
+        else:
+            root[name], end = _read_elements(text, name, elements.end(), places)
+        comma = _COMMA.match(text, end)
+        if comma is None:
+            break
+        name_at = comma.end()
+    return root if _END.fullmatch(text, end) else None
+
+
+def _read_elements(text: str, name: str, at: int, places: dict[Path, Place]) -> tuple[list[Value], int]:
+    elements: list[Value] = []
+    while True:
+        places[name, len(elements)] = Place(at)
+        value, end = _scan(text, at)
+        elements.append(value)
+        comma = _COMMA.match(text, end)
+        if comma is None:
+            break
+        at = comma.end()
+    closed = _END_OF_LIST.match(text, end)
+    if closed is None:
+        raise _Unusual
+    return elements, closed.end()
+
+
+def _is_deep(root: Value) -> bool:
+    """Return whether a tree is nested deeper than `_Reader` accepts."""
+    level: list[Value] = [root]
+    for _ in range(MAX_DEPTH):
+        level = [
+            member
+            for value in level
+            for member in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+            if isinstance(member, (dict, list))
+        ]
+    return bool(level)
+
+
+# --- the specification -------------------------------------------------------------------------------------------
 
 
 class _Reader:

@@ -6,10 +6,12 @@ digest. A number keeps its source text: `1.50` is not `1.5`.
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple, TypeAlias, final
 
@@ -45,17 +47,28 @@ class Place(NamedTuple):
     name: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JsonText:
     """A JSON text, its tree, and the places of its values.
 
-    A tree that was not parsed from text has no places, and canonical JSON as its text.
+    `places` has at least the places that were found while parsing; `all_places` finds those of all values. A tree that
+    was not parsed from text has no places, and canonical JSON as its text.
     """
 
     text: str
     root: Value
-    places: Mapping[Path, Place]
-    line_starts: tuple[int, ...]
+    places: Mapping[Path, Place] = field(compare=False)
+    find_places: Callable[[str], Mapping[Path, Place]] | None = field(default=None, compare=False)
+    """Finds the places in the text; None if `places` is complete."""
+
+    @cached_property
+    def all_places(self) -> Mapping[Path, Place]:
+        """The places of all values."""
+        return self.places if self.find_places is None else self.find_places(self.text)
+
+    @cached_property
+    def _line_starts(self) -> tuple[int, ...]:
+        return line_starts(self.text)
 
     def locate(self, path: Path, *, name: bool = False) -> tuple[str, Position | None]:
         """Return the JSON pointer and the position of the value at `path`, or of its name.
@@ -68,7 +81,9 @@ class JsonText:
 
     def position(self, path: Path, *, name: bool = False) -> Position | None:
         """Return the position of the value at `path`, or of its name (rule AA-26)."""
-        return self._position(self._walk(path)[1], name=name) if self.places else None
+        if path not in self.places:
+            path = self._walk(path)[1] if self.places else path
+        return self._position(path, name=name)
 
     def find(self, path: Path) -> Value:
         """Return the value at `path`; None if its last step does not exist."""
@@ -82,23 +97,24 @@ class JsonText:
     def _walk(self, path: Path) -> tuple[Value, Path]:
         value, steps = self.root, list[str | int]()
         for step in path:
-            match value:
-                case dict() if step in value and isinstance(step, str):
-                    value = value[step]
-                case list() if isinstance(step, int) and 0 <= step < len(value):
-                    value = value[step]
-                case _:
+            if isinstance(step, str):
+                if not isinstance(value, dict) or step not in value:
                     continue
+                value = value[step]
+            elif isinstance(value, list) and 0 <= step < len(value):
+                value = value[step]
+            else:
+                continue
             steps.append(step)
         return value, tuple(steps)
 
     def _position(self, steps: Path, *, name: bool) -> Position | None:
-        place = self.places.get(steps)
+        place = self.places.get(steps) or self.all_places.get(steps)
         if place is None:
             return None
         offset = place.name if name and place.name is not None else place.value
-        line = bisect_right(self.line_starts, offset)
-        return Position(line, offset - self.line_starts[line - 1], offset)
+        line = bisect_right(self._line_starts, offset)
+        return Position(line, offset - self._line_starts[line - 1], offset)
 
     def refusal(
         self, message: str, path: Path, *, finding: str, sentence: str = "Syntax errors in policy.", name: bool = False
@@ -107,6 +123,11 @@ class JsonText:
         place, position = self.locate(path, name=name)
         line, column = (position.line, position.column) if position else (None, None)
         return PolicyError(message, place=place, line=line, column=column, sentence=sentence, finding=finding)
+
+
+def line_starts(text: str) -> tuple[int, ...]:
+    """Return the offset of each line."""
+    return (0, *(match.end() for match in re.finditer("\n", text)))
 
 
 def pointer(steps: Sequence[str | int]) -> str:
@@ -129,7 +150,7 @@ def from_mapping(source: Mapping[str, Any], limit: int = MAX_CHARACTERS) -> Json
     text = canonical(root)
     if len(text) > limit:
         raise size_refusal(limit, f", got {len(text)}")
-    return JsonText(text, root, {}, (0,))
+    return JsonText(text, root, {})
 
 
 def size_refusal(limit: int, got: str = "") -> PolicyError:
@@ -198,16 +219,26 @@ def _number(value: float, path: Path) -> Number:
 # --- to canonical text -----------------------------------------------------------------------------------------------
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")).encode
+
+
 def canonical(value: Value) -> str:
     """Serialize a tree as canonical JSON: keys sorted, no white space, numbers as their source text."""
+    try:
+        return _encode(value)
+    except TypeError:  # it has a `Number`, whose text the standard library cannot write
+        return _canonical(value)
+
+
+def _canonical(value: Value) -> str:
     match value:
         case str() as text:
             return encode_basestring(text)
         case list() as elements:
-            return "[" + ",".join(map(canonical, elements)) + "]"
+            return "[" + ",".join(map(_canonical, elements)) + "]"
         case dict() as members:
             names = sorted(members)
-            return "{" + ",".join(f"{encode_basestring(name)}:{canonical(members[name])}" for name in names) + "}"
+            return "{" + ",".join(f"{encode_basestring(name)}:{_canonical(members[name])}" for name in names) + "}"
         case Number(text):
             return text
         case True:

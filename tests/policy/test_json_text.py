@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import StrEnum
 from http import HTTPStatus
 from time import thread_time
@@ -9,14 +10,15 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.errors import PolicyError
+from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Position
-from iam_guard.policy.json_text import read_json
+from iam_guard.policy.json_text import read_json, read_strictly
 from iam_guard.policy.json_tree import MAX_CHARACTERS, MAX_DEPTH, JsonText, Number, Value, canonical, from_mapping
-from tests.policy.strategies import json_values
+from tests.policy.strategies import documents, json_values
 from tests.tables import table
 
 
@@ -60,6 +62,67 @@ def test_accepted_text_is_json_for_the_standard_library(text: str) -> None:
     except PolicyError:
         return
     assert decoded(tree.root) == json.loads(text)
+
+
+TOKENS = '{ } [ ] " , : \\ "a" "Statement" "a":1, 1.50 -0 1e400 01 NaN -Infinity \\ud83d\\ude00 \\ud83d \\u0061 \\/'
+CHARACTERS = " \n\t\ufeff\u00a0\ud800\x00\x7fä\u0661"
+NESTED = ["9" * 5000, "[" * MAX_DEPTH, '{"a":' * MAX_DEPTH, "]" * MAX_DEPTH, "}" * MAX_DEPTH, "[{}]" * 40]
+PIECES = st.sampled_from([*TOKENS.split(), *CHARACTERS, *NESTED])
+
+
+@st.composite
+def odd_texts(draw: st.DrawFn) -> str:
+    """Draw the JSON text of a policy or of another value, with some pieces inserted, replaced or removed."""
+    value = draw(documents(draw(st.sampled_from(PolicyType))) | json_values() | st.lists(json_values()))
+    text = json.dumps(value, indent=draw(st.sampled_from([None, 0, 2])), ensure_ascii=draw(st.booleans()))
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(text)))
+        end = start + draw(st.sampled_from([0, 0, 1, 5]))
+        text = text[:start] + draw(PIECES | st.just("")) + text[end:]
+    return text
+
+
+def reading(read: Callable[[str], JsonText], text: str) -> object:
+    """Return all that a reader finds in a text, or why it refuses it."""
+    try:
+        tree = read(text)
+    except PolicyError as error:
+        return error.message, error.place, error.line, error.column, error.finding, error.sentence
+    paths = list(read_strictly(text).places)
+    return repr(tree.root), [(tree.locate(path), tree.position(path, name=True)) for path in paths]
+
+
+@settings(max_examples=200)
+@given(odd_texts())
+@example('{"a": [1, 2,]}')
+@example('{"a": 1, "a": 2}')
+@example('{"a": 1, "\\u0061": 2}')
+@example('{"Statement": [{"a": 1, "a": 2}]}')
+@example('{"a": [NaN]}')
+@example('{"a": "\\ud800"}')
+@example('{"a": [' + "[" * MAX_DEPTH + "]" * MAX_DEPTH + "]}")
+@example('{"a": {"b":' + '{"a":' * (MAX_DEPTH - 2) + "1" + "}" * MAX_DEPTH)
+@example('{"a": {"b":' + '{"a":' * (MAX_DEPTH - 1) + "1" + "}" * (MAX_DEPTH + 1))
+@example('\ufeff{"a": 1}')
+@example('{"a": 1}\u00a0')
+@example('{"a": 1}}')
+@example('{"a": [1]')
+@example('{"a": \u0661}')
+@example(' \n{ "a" :\n [ 1 ,\n {"b": [ ] } ] , "c": [ [ ], 2 ] } \n')
+def test_every_text_is_read_as_specified(text: str) -> None:
+    """The standard library's parser is used only where it finds the same tree and the same places."""
+    assert reading(read_json, text) == reading(read_strictly, text)
+
+
+@given(st.sampled_from(PolicyType).flatmap(documents), st.sampled_from([None, 0, 2]))
+def test_policies_are_read_with_the_standard_library(value: dict[str, Any], indent: int | None) -> None:
+    """The places of statements are known, and equal those of the specification."""
+    tree = read_json(json.dumps(value, indent=indent, ensure_ascii=False))
+    statements = [("Statement",), *(("Statement", index) for index in range(len(value["Statement"])))]
+    specified = read_strictly(tree.text).places
+    listed = statements if isinstance(value["Statement"], list) else statements[:1]
+    assert tree.find_places is not None
+    assert [tree.places[path] for path in listed] == [specified[path] for path in listed]
 
 
 @given(st.binary(max_size=40))

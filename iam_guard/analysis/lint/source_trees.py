@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from iam_guard.errors import PolicyError, SeedError
 from iam_guard.policy.document import Position
-from iam_guard.policy.json_text import line_starts, read_json
-from iam_guard.policy.json_tree import JsonText, Path, Place
+from iam_guard.policy.json_text import read_json
+from iam_guard.policy.json_tree import JsonText, Path, Place, line_starts
 from iam_guard.policy.problems import Problems
 from iam_guard.policy.yaml_tree import MAX_CHARACTERS, ListNode, MapNode, Node, Scalar, node_as_json, read_tree
 
@@ -60,7 +60,7 @@ def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
         places[path] = Place(begins, None if name is None else starts[name.line - 1] + name.column)
         if isinstance(child, Scalar) and child.literal:
             blocks[path] = child.line + 1, _indent(lines, child.line)
-    return FileTree(JsonText(text, root, places, starts), blocks)
+    return FileTree(JsonText(text, root, places), blocks)
 
 
 def _walk(node: Node, path: Path, name: Scalar | None) -> Iterator[tuple[Path, Scalar | None, Node]]:

@@ -8,7 +8,6 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import ANY_PRINCIPAL, LATEST, Effect, Statement
 from iam_guard.policy.fault import LEGACY_PARSING, Fault, Reading, actions, place, resources
 from iam_guard.policy.grammar import (
-    ACTIONS,
     OF_OTHER_SERVICES,
     PLAIN_SID,
     PRINCIPALS,
@@ -162,6 +161,8 @@ def prohibited_principal(reading: Reading) -> Iterator[Fault]:
     code = "SCP_SYNTAX_ERROR_PRINCIPAL" if reading.document.type is PolicyType.SCP else "UNSUPPORTED_PRINCIPAL"
     sentence = "Policy document should not specify a principal."
     for statement in reading.document.statements:
+        if statement.principals is None and statement.not_principals is None:
+            continue
         for element in _present(statement, PRINCIPALS):
             message = f"`{element}` is not supported in a policy of the type {reading.document.type}"
             yield Fault(code, message, place(statement, element), sentence, name=True)
@@ -199,7 +200,7 @@ def allow_with_not_principal(reading: Reading) -> Iterator[Fault]:
 def missing_action(reading: Reading) -> Iterator[Fault]:
     """Report a statement without actions (G-22)."""
     for statement in reading.document.statements:
-        if not _present(statement, ACTIONS):
+        if statement.actions is None and statement.not_actions is None:
             message, sentence = "`Action` or `NotAction` is missing", "Policy statement must contain actions."
             yield Fault("MISSING_ACTION", message, place(statement), sentence)
 
@@ -209,7 +210,7 @@ def missing_resource(reading: Reading) -> Iterator[Fault]:
     if reading.document.type in RESOURCE_IS_OPTIONAL:
         return
     for statement in reading.document.statements:
-        if not _present(statement, RESOURCES):
+        if statement.resources is None and statement.not_resources is None:
             message, sentence = "`Resource` or `NotResource` is missing", "Policy statement must contain resources."
             yield Fault("MISSING_RESOURCE", message, place(statement), sentence)
 
