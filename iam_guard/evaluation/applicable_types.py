@@ -12,12 +12,13 @@ from iam_guard.model.arn import is_service_linked_role
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
 
-_WITHOUT_IDENTITY = {
+WITHOUT_IDENTITY = {
     PrincipalType.ROOT: "the root user has no attached policies",
     PrincipalType.SERVICE: "a service principal has no attached policies",
     PrincipalType.FEDERATED: "a caller of an identity provider has no attached policies",
     PrincipalType.ANONYMOUS: "an anonymous caller has no attached policies",
 }
+"""The types of callers without identity-based policies, and why."""
 _WITHOUT_SCPS = {
     PrincipalType.SERVICE: "service control policies do not limit service principals",
     PrincipalType.FEDERATED: "service control policies do not limit callers of identity providers",
@@ -28,8 +29,10 @@ _WITHOUT_SCPS = {
 def applicable_policies(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
     """Return the bundle without the policy types that do not apply to this caller; `action` is in lower case."""
     principal = request.principal
-    has_identity = principal.type not in _WITHOUT_IDENTITY
+    has_identity = principal.type not in WITHOUT_IDENTITY
     scps, rcps = policies.scps, policies.rcps
+    if has_identity and scps is None and rcps is None:
+        return policies
     if scps is not None and scp_exemption(principal) is not None:
         scps = None
     if rcps is not None and rcp_exemption(request, action, own=policies.own_service) is not None:
@@ -50,12 +53,12 @@ def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
 
 def identity_exemption(principal: Principal) -> str | None:
     """Return why a caller cannot have identity-based policies or a boundary; None if it can."""
-    return _WITHOUT_IDENTITY.get(principal.type)
+    return WITHOUT_IDENTITY.get(principal.type)
 
 
 def session_exemption(principal: Principal) -> str | None:
     """Return why a caller cannot have session policies; None if it can, as an AssumeRoot session (S-35)."""
-    return None if principal.is_assumed_root else _WITHOUT_IDENTITY.get(principal.type)
+    return None if principal.is_assumed_root else WITHOUT_IDENTITY.get(principal.type)
 
 
 def scp_exemption(principal: Principal) -> str | None:

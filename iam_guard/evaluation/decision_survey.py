@@ -17,8 +17,8 @@ from iam_guard.evaluation.matching.referenced_keys import distinct_keys, keys_of
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.matching.variables import NoValue, Template, TemplatePiece, Variable, join
-from iam_guard.evaluation.matching_statements import Hit, find_allow, find_deny, hit_of, names_caller
-from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.evaluation.matching_statements import find_allow, find_deny, hit_of, names_caller
+from iam_guard.evaluation.policy_layer import Hit, Layer
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import WITH_PRINCIPAL

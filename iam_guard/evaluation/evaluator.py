@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from iam_guard.evaluation.applicable_types import applicable_policies, is_bounded
+from iam_guard.evaluation.applicable_types import WITHOUT_IDENTITY, applicable_policies
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.grants import Grant, grant
 from iam_guard.evaluation.matching_statements import find_allow, find_deny
-from iam_guard.evaluation.special_actions import needs_no_permission
+from iam_guard.evaluation.special_actions import NO_PERMISSION, needs_no_permission
 from iam_guard.model.decision import Decision, Explainer, Outcome, PolicyType, Reason
 from iam_guard.model.request import AccessRequest
 
@@ -32,25 +32,26 @@ def decide(
 
     `explainer`, `epoch` and `stale` are copied into the decision.
     """
-    problem = _problem(request)
-    if problem is not None:
-        return Decision(Outcome.IMPLICITLY_DENIED, request, (), epoch, stale, problem, explainer)
-    outcome, reasons = _outcome(request, request.action.lower(), policies)  # M-3
-    return Decision(outcome, request, reasons, epoch, stale, None, explainer)
-
-
-def _outcome(request: AccessRequest, action: str, policies: Bundle) -> tuple[Outcome, tuple[Reason, ...]]:
-    if needs_no_permission(action, request.principal):
-        return Outcome.ALLOWED, (_NO_PERMISSION_NEEDED,)  # E-66
-    policies = applicable_policies(request, action, policies)
-    for layer in policies.layers_with_denies:  # in the order of E-90
-        denial = find_deny(layer, request, action, bounded=is_bounded(request, policies))
-        if denial is not None:
-            return Outcome.EXPLICITLY_DENIED, (denial.reason,)  # E-2
-    granted, missing = evaluate_allows(request, action, policies)
+    action, resource, principal = _folded(request.action), request.resource, request.principal
+    is_valid = resource == "*" or (resource.startswith("arn:") and resource.count(":") >= 5)
+    if action is None or not is_valid:
+        return Decision(_IMPLICITLY_DENIED, request, (), epoch, stale, _problem(request), explainer)
+    if action in NO_PERMISSION and needs_no_permission(action, principal):
+        return Decision(_ALLOWED, request, (_NO_PERMISSION_NEEDED,), epoch, stale, None, explainer)  # E-66
+    has_filters = policies.scps is not None or policies.rcps is not None or policies.vpc_endpoint is not None
+    if has_filters or principal.type in WITHOUT_IDENTITY:
+        policies = applicable_policies(request, action, policies)
+    if policies.layers_with_denies:
+        bounded = policies.boundary is not None or principal.has_boundary  # E-74
+        for layer in policies.layers_with_denies:  # in the order of E-90
+            denial = find_deny(layer, request, action, bounded=bounded)
+            if denial is not None:
+                return Decision(_EXPLICITLY_DENIED, request, (denial.reason,), epoch, stale, None, explainer)  # E-2
+    granted, missing = (evaluate_allows if has_filters else grant)(request, action, policies)
     if granted and not missing:
-        return Outcome.ALLOWED, granted
-    return Outcome.IMPLICITLY_DENIED, tuple(map(_MISSING_ALLOW.__getitem__, missing))  # E-1, E-5
+        return Decision(_ALLOWED, request, granted, epoch, stale, None, explainer)
+    reasons = tuple(map(_MISSING_ALLOW.__getitem__, missing))
+    return Decision(_IMPLICITLY_DENIED, request, reasons, epoch, stale, None, explainer)  # E-1, E-5
 
 
 def evaluate_allows(request: AccessRequest, action: str, policies: Bundle) -> Grant:
@@ -65,12 +66,15 @@ def evaluate_allows(request: AccessRequest, action: str, policies: Bundle) -> Gr
         blocking.append(PolicyType.SCP)  # E-12
     if policies.vpc_endpoint is not None and find_allow(policies.vpc_endpoint, request, action) is None:
         blocking.append(PolicyType.VPC_ENDPOINT)  # E-80
-    granted = grant(request, action, policies)
-    if not blocking and len(granted.missing) <= 1:
-        return granted
-    return Grant(granted.reasons, tuple(sorted({*blocking, *granted.missing}, key=_IMPLICIT_ORDER.index)))
+    reasons, missing = grant(request, action, policies)
+    if blocking:
+        missing = tuple(sorted({*blocking, *missing}, key=_IMPLICIT_ORDER.index))
+    return reasons, missing
 
 
+_ALLOWED = Outcome.ALLOWED  # an attribute of an enumeration is slow in Python 3.11
+_IMPLICITLY_DENIED = Outcome.IMPLICITLY_DENIED
+_EXPLICITLY_DENIED = Outcome.EXPLICITLY_DENIED
 _MISSING_ALLOW = {type: Reason(type) for type in PolicyType}
 _NO_PERMISSION_NEEDED = Reason(PolicyType.IDENTITY, note="no permission is needed, and no policy can deny it")
 
@@ -87,13 +91,11 @@ _IMPLICIT_ORDER = [
 """E-90. The VPC endpoint policy, which the rule does not list, is last."""
 
 
-def _problem(request: AccessRequest) -> str | None:
+def _problem(request: AccessRequest) -> str:
     """Return why a request is invalid, and so denied: a `*` in a policy would match any text."""
     if not is_action(request.action):
         return f"expected an action such as `service:Name`, got `{request.action[:200]}`"
-    if request.resource != "*" and (request.resource.count(":") < 5 or not request.resource.startswith("arn:")):
-        return f"expected a resource ARN or `*`, got `{request.resource[:200]}`"
-    return None
+    return f"expected a resource ARN or `*`, got `{request.resource[:200]}`"
 
 
 @lru_cache(maxsize=4096)  # an application has a few hundred
@@ -101,6 +103,12 @@ def is_action(text: str) -> bool:
     """Return whether a text has the form of an action, `service:Name`."""
     prefix, _, name = text.partition(":")
     return bool(prefix and name) and ":" not in name
+
+
+@lru_cache(maxsize=4096)
+def _folded(action: str) -> str | None:
+    """Return an action in lower case (rule M-3); None if it has not the form of one."""
+    return action.lower() if is_action(action) else None
 
 
 def _each_level_allows(levels: Levels, request: AccessRequest, action: str) -> bool:

@@ -32,9 +32,9 @@ from iam_guard.evaluation.explanation import (
 )
 from iam_guard.evaluation.matching.principal import PrincipalMatch
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.evaluation.matching_statements import Hit, hit_of
+from iam_guard.evaluation.matching_statements import hit_of
 from iam_guard.evaluation.near_misses import nearest
-from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.evaluation.policy_layer import Hit, Layer
 from iam_guard.evaluation.special_actions import needs_no_permission, resource_policy_type
 from iam_guard.model.decision import Decision, PolicyType, Reason
 from iam_guard.model.principal import PrincipalType
@@ -112,7 +112,8 @@ class _TreeBuilder:
         self._all_policies = policies
         self._policies = applicable_policies(request, action, policies)
         self._bounded = is_bounded(request, self._policies)
-        self._missing = frozenset(evaluate_allows(request, action, self._policies).missing)
+        _, missing = evaluate_allows(request, action, self._policies)
+        self._missing = frozenset(missing)
         self._deciding = {(reason.policy, reason.statement, reason.effect) for reason in decision.reasons}
 
     def types(self) -> tuple[ExplainedType, ...]:

@@ -5,22 +5,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.matching.principal import PrincipalMatch
-from iam_guard.evaluation.matching_statements import Hit, find_allow
-from iam_guard.evaluation.special_actions import Mandatory, mandatory, resource_policy_type
+from iam_guard.evaluation.matching_statements import find_allow
+from iam_guard.evaluation.policy_layer import Hit
+from iam_guard.evaluation.special_actions import WITH_RULES, Mandatory, mandatory, resource_policy_type
+from iam_guard.model.arn import account_of
 from iam_guard.model.decision import PolicyType, Reason
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
 
-
-class Grant(NamedTuple):
-    """The reasons of a grant, and the policy types that lack a needed Allow: allowed only if none is missing."""
-
-    reasons: tuple[Reason, ...]
-    missing: tuple[PolicyType, ...]
+Grant: TypeAlias = tuple[tuple[Reason, ...], tuple[PolicyType, ...]]
+"""The reasons of a grant, and the policy types that lack a needed Allow: allowed only if none is missing."""
 
 
 def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
@@ -29,38 +27,41 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     resource_side = find_allow(policies.resource, request, action) if policies.resource else None
     if principal.type in _WITHOUT_POLICIES:
         return _by_resource_alone(request, action, resource_side)
-    owner = request.owner
+    owner = request.resource_account or account_of(request.resource)
     if owner is not None and owner != principal.account:
         return _across_accounts(request, action, policies, resource_side)
-    why = mandatory(action, request.resource, declared=policies.policy_required)
-    if why is not None:
-        return _mandatory(request, action, policies, resource_side, why)
+    if policies.policy_required or action.startswith(WITH_RULES):
+        why = mandatory(action, request.resource, declared=policies.policy_required)
+        if why is not None:
+            return _mandatory(request, action, policies, resource_side, why)
+    if resource_side is None:
+        return _caller_side(request, action, policies)
     return _within_account(request, action, policies, resource_side)
 
 
 def _by_resource_alone(request: AccessRequest, action: str, resource_side: Hit | None) -> Grant:
     """Grant to services, federated and anonymous callers, which have no own policies (rules E-60, E-62, G-48)."""
     if resource_side is None:
-        return Grant((), (resource_policy_type(action, request.resource),))
-    return Grant((resource_side.reason,), ())
+        return (), (resource_policy_type(action, request.resource),)
+    return (resource_side.reason,), ()
 
 
 def _across_accounts(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
     """Grant if both sides allow; a direct grant bypasses nothing (rules E-50 to E-53, E-44)."""
     identity, missing = _caller_side(request, action, policies)
     if resource_side is None:
-        return Grant((), (resource_policy_type(action, request.resource), *missing))
-    return Grant((resource_side.reason, *identity), missing)
+        return (), (resource_policy_type(action, request.resource), *missing)
+    return (resource_side.reason, *identity), missing
 
 
-def _within_account(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
-    """Grant within the caller's account (rules E-30 to E-36, E-63)."""
-    if request.principal.type is PrincipalType.ROOT:
-        return Grant((_ROOT,), _session(request, action, policies))  # E-63, S-35
-    if resource_side is not None and _grants_directly(request, policies, resource_side):
-        return Grant((resource_side.reason,), ())  # E-30.1
-    if resource_side is not None and resource_side.principal_match is not PrincipalMatch.ACCOUNT:
-        return Grant((resource_side.reason,), _limits(request, action, policies))  # E-30.2, PARENT
+def _within_account(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit) -> Grant:
+    """Grant within the caller's account if the resource's policy allows (rules E-30 to E-36, E-63)."""
+    if request.principal.type is _ROOT_USER:
+        return (_ROOT,), _session(request, action, policies)  # E-63, S-35
+    if _grants_directly(request, policies, resource_side):
+        return (resource_side.reason,), ()  # E-30.1
+    if resource_side.principal_match is not PrincipalMatch.ACCOUNT:
+        return (resource_side.reason,), _limits(request, action, policies)  # E-30.2, PARENT
     return _caller_side(request, action, policies)  # E-30.2; ACCOUNT only delegates, E-30.3
 
 
@@ -69,17 +70,17 @@ def _mandatory(
 ) -> Grant:
     """Grant if the resource's own policy allows the caller or its account, even root (rules E-40 to E-48)."""
     if resource_side is None:
-        return Grant((), (resource_policy_type(action, request.resource),))
+        return (), (resource_policy_type(action, request.resource),)
     reason = resource_side.reason
-    if request.principal.type is PrincipalType.ROOT:
-        return Grant((reason,), _session(request, action, policies))  # E-40: root needs no identity policy
+    if request.principal.type is _ROOT_USER:
+        return (reason,), _session(request, action, policies)  # E-40: root needs no identity policy
     if _grants_directly(request, policies, resource_side):
         missing = _boundary(request, action, policies) if why is Mandatory.TRUST else ()  # E-48
-        return Grant((reason,), missing)
+        return (reason,), missing
     if resource_side.principal_match is not PrincipalMatch.ACCOUNT:
-        return Grant((reason,), _limits(request, action, policies))
+        return (reason,), _limits(request, action, policies)
     identity, missing = _caller_side(request, action, policies)
-    return Grant((reason, *identity), missing)
+    return (reason, *identity), missing
 
 
 def _grants_directly(request: AccessRequest, policies: Bundle, resource_side: Hit) -> bool:
@@ -94,19 +95,18 @@ def _grants_directly(request: AccessRequest, policies: Bundle, resource_side: Hi
 
 def _caller_side(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     """Grant if identity, boundary and session policies all allow; root is always allowed (E-32, E-50, E-55)."""
-    if request.principal.type is PrincipalType.ROOT:
-        return Grant((_ROOT,), _session(request, action, policies))
+    if request.principal.type is _ROOT_USER:
+        return (_ROOT,), _session(request, action, policies)
     identity = find_allow(policies.identity, request, action)
-    limits = _limits(request, action, policies)
+    has_limits = policies.boundary is not None or policies.session is not None
+    limits = _limits(request, action, policies) if has_limits or request.principal.type is _FEDERATED else ()
     if identity is None:
-        return Grant((), (PolicyType.IDENTITY, *limits))
-    return Grant((identity.reason,), limits)
+        return (), (PolicyType.IDENTITY, *limits)
+    return (identity.reason,), limits
 
 
 def _limits(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:
     """Return which of boundary and session policies do not allow."""
-    if policies.boundary is None and policies.session is None and request.principal.type is not _FEDERATED:
-        return ()
     return (*_boundary(request, action, policies), *_session(request, action, policies))
 
 
@@ -125,4 +125,5 @@ def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[Pol
 
 _WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
 _FEDERATED = PrincipalType.FEDERATED_USER
+_ROOT_USER = PrincipalType.ROOT  # an attribute of an enumeration is slow in Python 3.11
 _ROOT = Reason(PolicyType.IDENTITY, note="the root user has full access to its own account")

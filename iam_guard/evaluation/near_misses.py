@@ -93,14 +93,15 @@ def _near_allows(
 ) -> Iterator[tuple[_Place, Element | None]]:
     """Yield the Allow statements one change away that would supply a missing Allow, or make it unnecessary."""
     action = request.action.lower()
-    missing = evaluate_allows(request, action, applicable_policies(request, action, policies)).missing
+    _, missing = evaluate_allows(request, action, applicable_policies(request, action, policies))
     for place, failing in _one_step_away(types, Effect.ALLOW):
         if place.type in missing:
             if not place.level_allows:
                 yield place, failing
         elif _LAYERS.get(place.type) == "resource" and _BYPASSED.intersection(missing):
             changed = applicable_policies(request, action, _with_the_change(policies, place, failing))
-            if len(evaluate_allows(request, action, changed).missing) < len(missing):
+            _, still_missing = evaluate_allows(request, action, changed)
+            if len(still_missing) < len(missing):
                 yield place, failing
 
 

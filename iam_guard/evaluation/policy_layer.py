@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from iam_guard.evaluation.compiler import MAX_ACTIONS, CompiledPolicy
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, is_literal, literal_prefix
+from iam_guard.evaluation.matching.principal import PrincipalMatch
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.decision import Reason
 from iam_guard.policy.grammar import WITH_PRINCIPAL
@@ -49,6 +50,22 @@ class Candidate:
             line=None if written.position is None else written.position.line,
         )
 
+    @cached_property
+    def hit(self) -> Hit:
+        """The hit if the statement applies, without how it names the caller."""
+        return Hit(self, self.reason)
+
+
+class Hit(NamedTuple):
+    """A statement that applies, the decision's reason if it decides, and how it names the caller.
+
+    `principal_match` is None for a policy type without principals, and for every Deny.
+    """
+
+    candidate: Candidate
+    reason: Reason
+    principal_match: PrincipalMatch | None = None
+
 
 Candidates: TypeAlias = tuple[Candidate, ...]
 
@@ -77,12 +94,12 @@ class Layer(tuple[CompiledPolicy, ...]):
 
     def denies(self, action: str, resource: str) -> Candidates:
         """Return the Deny statements that can apply, in order; `action` is in lower case."""
-        denies = (self._by_action.get(action) or self._resolve(action)).denies
+        denies, _ = self._by_action.get(action) or self._resolve(action)
         return denies if isinstance(denies, tuple) else denies.find(resource)
 
     def allows(self, action: str, resource: str) -> Candidates:
         """Return the Allow statements that can apply, in order; `action` is in lower case."""
-        allows = (self._by_action.get(action) or self._resolve(action)).allows
+        _, allows = self._by_action.get(action) or self._resolve(action)
         return allows if isinstance(allows, tuple) else allows.find(resource)
 
     def _resolve(self, action: str) -> MatchingStatements:

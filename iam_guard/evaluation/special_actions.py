@@ -7,7 +7,10 @@ from enum import Enum
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 
-_NO_PERMISSION = frozenset({"sts:getcalleridentity", "sts:getsessiontoken"})
+NO_PERMISSION = frozenset({"sts:getcalleridentity", "sts:getsessiontoken"})
+"""The actions that need no permission (rule E-66)."""
+WITH_RULES = ("kms:", "sts:")
+"""The prefixes of the actions that can need the resource's own policy (rule E-42)."""
 _TRUST_ACTIONS = frozenset({"sts:tagsession", "sts:setsourceidentity"})
 
 
@@ -21,7 +24,7 @@ class Mandatory(Enum):
 
 def needs_no_permission(action: str, principal: Principal) -> bool:
     """Return whether the action (lower case) is always allowed, even with an explicit deny (rule E-66)."""
-    return action in _NO_PERMISSION and principal.type is not PrincipalType.ANONYMOUS
+    return action in NO_PERMISSION and principal.type is not PrincipalType.ANONYMOUS
 
 
 def is_role_trust(action: str, resource: str) -> bool:

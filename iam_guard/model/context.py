@@ -38,21 +38,21 @@ class Context(Mapping[str, Value]):
     """
 
     __slots__ = ("_values",)
+    _values: dict[str, object]
+    """Maps a lower-case key to its value or a function; a string is final, in subclasses too."""
 
     def __init__(self, items: Mapping[str, Given | Lazy] | None = None) -> None:
-        values: dict[str, object] = {}
-        for key, value in () if items is None else _items(items):
-            if type(key) is str and type(value) is str and (folded := key.lower()) not in values:
-                values[folded] = value  # the common case
-                continue
-            if not isinstance(key, str):
-                raise ContextError(f"expected a string as context key, got `{type(key).__name__}`")
-            folded = key.lower()
-            if folded in values:
-                raise ContextError(f"two context keys differ by letter case only: `{key[:200]}`", place=key[:200])
-            if value is not None:
-                values[folded] = value if callable(value) else normalise(value, key)
-        self._values = values
+        self._values = values = {}
+        if type(items) is dict:
+            for key, value in items.items():
+                if type(value) is not str or type(key) is not str:
+                    break
+                values[key.lower()] = value
+            else:
+                if len(values) == len(items):
+                    return  # the common case: strings only
+        if items is not None:
+            self._values = _checked(items)
 
     def value(self, folded_key: str) -> Value | None:
         """Return the value of a lower-case key; None if absent."""
@@ -88,6 +88,19 @@ class Context(Mapping[str, Value]):
 
     def __repr__(self) -> str:
         return f"Context({', '.join(sorted(self._values))})"
+
+
+def _checked(items: object) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in _items(items):
+        if not isinstance(key, str):
+            raise ContextError(f"expected a string as context key, got `{type(key).__name__}`")
+        folded = key.lower()
+        if folded in values:
+            raise ContextError(f"two context keys differ by letter case only: `{key[:200]}`", place=key[:200])
+        if value is not None:
+            values[folded] = value if callable(value) else normalise(value, key)
+    return values
 
 
 def _items(mapping: object) -> Iterable[tuple[object, Any]]:

@@ -25,6 +25,9 @@ class Outcome(StrEnum):
     __hash__ = str.__hash__  # faster than `Enum.__hash__`, which is Python code; used by every decision
 
 
+_ALLOWED = Outcome.ALLOWED  # an attribute of an enumeration is slow in Python 3.11
+
+
 class PolicyType(StrEnum):
     """The types of policies, as AWS names them (rule X-3)."""
 
@@ -139,7 +142,7 @@ class Decision:
 
     @property
     def allowed(self) -> bool:
-        return self.outcome is Outcome.ALLOWED
+        return self.outcome is _ALLOWED
 
     def __bool__(self) -> bool:
         return self.allowed

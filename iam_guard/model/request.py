@@ -55,7 +55,7 @@ class AccessRequest:
         fields["principal"] = principal
         fields["action"] = action if type(action) is str else _string(action, "an action")
         fields["resource"] = resource if type(resource) is str else _string(resource, "a resource")
-        is_context = Context in type(context).__mro__  # faster than `isinstance` with an abstract base class
+        is_context = type(context) is not dict and Context in type(context).__mro__  # faster than `isinstance`
         fields["context"] = context if is_context else Context(context)
         if resource_account is not None and type(resource_account) is not str:
             resource_account = _string(resource_account, "a resource's account")
@@ -64,6 +64,10 @@ class AccessRequest:
 
     def value(self, folded_key: str) -> Value | None:
         """Return the value of a condition key (lower case) from the context, else from the principal (rule N-3)."""
+        text = self.context._values.get(folded_key)  # the common case; a string is what `Context.value` returns
+        if type(text) is str:
+            self.read[folded_key] = text
+            return text
         try:
             value = self.context.value(folded_key)
             if value is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iam_guard.evaluation.special_actions import Mandatory, mandatory, resource_policy_type
+from iam_guard.evaluation.special_actions import WITH_RULES, Mandatory, mandatory, resource_policy_type
 from iam_guard.model.decision import PolicyType
 from tests.tables import table
 
@@ -31,5 +31,6 @@ def test_keys_and_roles_need_their_own_policy(action: str, resource: str, why: M
     """E-42, X-3: the sixth field can contain colons; an application can declare other actions so."""
     assert mandatory(action, resource, declared=False) is why
     assert mandatory(action, resource, declared=True) is (why or Mandatory.DECLARED)
+    assert why is None or action.startswith(WITH_RULES)  # others are not asked about
     is_trust = why is Mandatory.TRUST
     assert resource_policy_type(action, resource) is (PolicyType.TRUST if is_trust else PolicyType.RESOURCE)

@@ -50,12 +50,13 @@ def _single(key: str, operands: Operands, *, when_absent: bool) -> Condition:
 
     def is_met(request: AccessRequest) -> bool:
         value = request.value(key)
-        if isinstance(value, tuple):
-            if len(value) > 1:
-                return False  # C-7
-            value = value[0] if value else None  # C-8, N-10
-        if value is None:
-            return when_absent  # C-5, C-30
+        if type(value) is not str:
+            if isinstance(value, tuple):
+                if len(value) > 1:
+                    return False  # C-7
+                value = value[0] if value else None  # C-8, N-10
+            if value is None:
+                return when_absent  # C-5, C-30
         return test_for(request)(value) if test is None else test(value)
 
     return is_met

@@ -85,6 +85,9 @@ def _inside(operands: Sequence[tuple[int, int]]) -> Callable[[Any], bool]:
     for mask, network in operands:
         networks.setdefault(mask, set()).add(network)
     by_mask = tuple(networks.items())
+    if len(by_mask) == 1:
+        [(only_mask, only)] = by_mask
+        return lambda address: address & only_mask in only
 
     def is_inside(address: int) -> bool:
         for mask, inside in by_mask:  # noqa: SIM110  a generator would double the cost

@@ -34,6 +34,8 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
         else:
             filled.append(compile_template(template))
     is_fixed = compile_any(fixed)
+    if not filled and not is_fixed(EVERYTHING):
+        return lambda request: is_fixed(request.resource)
     if not filled:
         return lambda request: request.resource != EVERYTHING and is_fixed(request.resource)  # M-11
 

@@ -122,6 +122,9 @@ def _resources(statement: Statement, version: str, policy_type: PolicyType) -> R
 def _all_of(conditions: Sequence[Condition]) -> Callable[[AccessRequest], bool]:
     if len(conditions) <= 1:
         return conditions[0] if conditions else always  # C-6
+    if len(conditions) == 2:
+        first, second = conditions
+        return lambda request: first(request) and second(request)
 
     def are_met(request: AccessRequest) -> bool:
         for condition in conditions:  # noqa: SIM110  a generator would double the cost
