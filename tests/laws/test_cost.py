@@ -23,7 +23,7 @@ from tests.tables import table
 MAX_WARM = 150
 """Maximum effort of a decision with a compiled document."""
 
-MAX_COLD = 3000
+MAX_COLD = 400
 """Maximum effort of a decision that compiles the document."""
 
 

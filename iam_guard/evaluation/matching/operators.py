@@ -10,16 +10,29 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from iam_guard.evaluation.matching.pattern import (
     ARN_FIELDS,
     Pattern,
     compile_any,
+    compile_pattern,
+    compile_texts,
     keep_in_fields,
     never,
+    read_wildcards,
 )
-from iam_guard.evaluation.matching.variables import Template, compile_template, read_template
+from iam_guard.evaluation.matching.variables import (
+    FilledTest,
+    Template,
+    compile_filled,
+    compile_template,
+    has_variables,
+    literal_parts,
+    read_template,
+    reads_keys,
+)
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy import value_parsing
 
@@ -162,33 +175,42 @@ def fixed(test: Test) -> Operands:
 def compile_operands(row: Operator, written: Iterable[str], version: str) -> Operands:
     """Compile the values of a condition; without variables the test is the same for every request."""
     if not row.variables:
-        return fixed(_test(row, [(text,) if text else () for text in written]))  # V-5
-    templates = [read_template(text, version, has_wildcards=row.wildcards) for text in written]
-    patterns = [template.pattern for template in templates if template.pattern is not None]
-    with_variables = [template for template in templates if template.pattern is None]
-    fixed_test = _test(row, patterns)
-    if not with_variables:
+        return fixed(_test(row, list(written)))  # V-5
+    texts = list(written)
+    plain = [text for text in texts if not has_variables(text, version)]
+    others = sorted([text for text in texts if has_variables(text, version)], key=reads_keys)
+    fixed_test = _test_texts(row, plain) if row.wildcards else _test(row, plain)
+    if not others:
         return fixed(fixed_test)
     if row.wildcards or row.value is _as_written:
-        return Operands(_compare_text(row, fixed_test, with_variables))
-    return Operands(lambda request: _joined(row, fixed_test, _test(row, _fill(with_variables, request))))
+        return Operands(_compare_text(row, fixed_test, others, version))
+    templates = [read_template(text, version, has_wildcards=False) for text in others]
+    return Operands(lambda request: _joined(row, fixed_test, _test(row, _fill(templates, request))))
 
 
-def _compare_text(row: Operator, fixed_test: Test, templates: Sequence[Template]) -> TestFor:
-    """Test texts without parsing, so that nothing is compiled per request."""
+def _compare_text(row: Operator, fixed_test: Test, texts: Sequence[str], version: str) -> TestFor:
+    """Test texts without parsing values, so that nothing is compiled per request."""
     read = _arn_pattern if row.operand is _arn_pattern else None
-    tests = [compile_template(template, read) for template in templates]
+
+    def compile_one(text: str) -> FilledTest:
+        template = read_template(text, version, has_wildcards=row.wildcards)
+        pattern = template.pattern
+        if pattern is None:
+            return compile_template(template, read)
+        is_match = compile_pattern(read(pattern) if read else pattern)
+        return lambda _, value: is_match(value)
+
+    passes = compile_filled(texts, compile_one, partial(literal_parts, has_wildcards=row.wildcards))
 
     def test_for(request: AccessRequest) -> Test:
-        meets_filled = _read(row, lambda value: any(test(request, value) for test in tests))
-        return _joined(row, fixed_test, meets_filled)
+        return _joined(row, fixed_test, _read(row, lambda value: passes(request, value)))
 
     return test_for
 
 
-def _fill(templates: Sequence[Template], request: AccessRequest) -> list[Pattern]:
+def _fill(templates: Sequence[Template], request: AccessRequest) -> list[str]:
     patterns = [template.fill(request) for template in templates]
-    return [pattern for pattern in patterns if pattern is not None]  # V-9, V-11: no value matches nothing
+    return ["".join(map(str, pattern)) for pattern in patterns if pattern is not None]  # V-9, V-11
 
 
 def _joined(row: Operator, one: Test, other: Test) -> Test:
@@ -197,8 +219,12 @@ def _joined(row: Operator, one: Test, other: Test) -> Test:
     return lambda value: one(value) or other(value)  # C-1
 
 
-def _test(row: Operator, patterns: Sequence[Pattern]) -> Test:
-    written = patterns if row.wildcards else [pattern[0] if pattern else "" for pattern in patterns]
+def _test_texts(row: Operator, written: Sequence[str]) -> Test:
+    """Test for an operator with wildcards."""
+    return _read(row, compile_texts(written, lambda text: row.operand(read_wildcards(text))))
+
+
+def _test(row: Operator, written: Sequence[str]) -> Test:
     operands = [row.operand(text) for text in written]
     readable = [operand for operand in operands if operand is not None]
     if row.negated and len(readable) < len(operands):

@@ -17,9 +17,10 @@ as the bits of one integer: one step per character of the pattern, without backt
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain, zip_longest
 from typing import TypeAlias
 
 ARN_FIELDS = 6
@@ -33,6 +34,8 @@ class Wildcard(Enum):
     RUN_IN_FIELD = "*, but no colon"
     ONE_IN_FIELD = "?, but no colon"
 
+    __hash__ = object.__hash__  # faster than `Enum.__hash__`, which is Python code
+
 
 Piece: TypeAlias = str | Wildcard
 Pattern: TypeAlias = tuple[Piece, ...]
@@ -43,15 +46,23 @@ Matcher: TypeAlias = Callable[[str], bool]
 _RUN, _ONE, _RUN_IN_FIELD, _ONE_IN_FIELD = Wildcard
 
 _WILDCARD = re.compile(r"([*?])")
-_READ = {"*": Wildcard.RUN, "?": Wildcard.ONE}
+_RUNS = re.compile(r"\*{2,}+")
+_READ: dict[str, Piece] = {"*": Wildcard.RUN, "?": Wildcard.ONE}
+_EARLY = re.compile(r"(\*(?=:|\Z))|([*?])")
+"""Splits at the wildcards of the first five fields: a run at the end of a field, and others."""
 _IN_FIELD = {Wildcard.RUN: Wildcard.RUN_IN_FIELD, Wildcard.ONE: Wildcard.ONE_IN_FIELD}
+_READ_IN_FIELD: dict[str, Piece] = {"*": Wildcard.RUN_IN_FIELD, "?": Wildcard.ONE_IN_FIELD}
+_NOT_SEGMENTS = frozenset(Wildcard) - {Wildcard.RUN}
 
 
 def read_wildcards(text: str) -> Pattern:
     """Parse `*` and `?` as wildcards that match every character, and everything else as literal text."""
     if "*" not in text and "?" not in text:
         return (text,) if text else ()
-    return tuple(_READ.get(part, part) for part in _WILDCARD.split(text) if part)
+    if "**" in text:
+        text = _RUNS.sub("*", text)  # runs in a row match what one does
+    parts = [*filter(None, _WILDCARD.split(text))]
+    return tuple(map(_READ.get, parts, parts))
 
 
 def is_literal(text: str) -> bool:
@@ -69,20 +80,44 @@ def keep_in_fields(pattern: Pattern, *, final_run_is_free: bool) -> Pattern:
 
     With `final_run_is_free` a `*` that is the last character of its field is not restricted (rule M-12).
     """
-    kept: list[Piece] = []
+    kept = [*pattern]
     colons = 0
-    for piece, following in zip(pattern, (*pattern[1:], ":"), strict=False):
+    for index, piece in enumerate(pattern):
         if isinstance(piece, str):
             colons += piece.count(":")
-            kept.append(piece)
-            continue
-        ends_field = isinstance(following, str) and following.startswith(":")
-        is_free = final_run_is_free and ends_field and piece is Wildcard.RUN
-        kept.append(piece if is_free or colons >= ARN_FIELDS - 1 else _IN_FIELD.get(piece, piece))
+            if colons >= ARN_FIELDS - 1:
+                break
+        elif not (final_run_is_free and piece is _RUN and _ends_field(pattern, index)):
+            kept[index] = _IN_FIELD.get(piece, piece)
     return tuple(kept)
 
 
+def _ends_field(pattern: Pattern, index: int) -> bool:
+    return index + 1 == len(pattern) or str(pattern[index + 1]).startswith(":")
+
+
 # --- choosing the matcher ----------------------------------------------------------------------------------------
+
+
+def read_arn(text: str, *, final_run_is_free: bool) -> Pattern:
+    """Parse `*` and `?` like `keep_in_fields(read_wildcards(text), …)`, in one step for many short texts."""
+    if "**" in text:
+        text = _RUNS.sub("*", text)
+    *early, last = text.split(":", ARN_FIELDS - 1)
+    if len(early) < ARN_FIELDS - 1:
+        return tuple(_read_early(text, final_run_is_free))
+    sixth = read_wildcards(last)
+    pieces = [*_read_early(":".join((*early, "")), final_run_is_free)]
+    if sixth and isinstance(sixth[0], str):
+        pieces[-1] = f"{pieces[-1]}{sixth[0]}"  # the piece before ends with a colon
+        sixth = sixth[1:]
+    return (*pieces, *sixth)
+
+
+def _read_early(text: str, final_run_is_free: bool) -> Iterator[Piece]:
+    parts = _EARLY.split(text)
+    ends = map((_READ if final_run_is_free else _READ_IN_FIELD).get, parts[1::3])
+    return filter(None, chain.from_iterable(zip_longest(parts[::3], ends, map(_READ_IN_FIELD.get, parts[2::3]))))
 
 
 def always(_: object) -> bool:
@@ -124,17 +159,71 @@ def compile_any(patterns: Iterable[Pattern]) -> Matcher:
         matchers.insert(0, _starts_with(tuple(prefixes)))
     if literals:
         matchers.insert(0, frozenset(literals).__contains__)
-    return _first_of(matchers)
+    return first_of(matchers)
+
+
+def compile_texts(texts: Iterable[str], read: Callable[[str], Pattern]) -> Matcher:
+    """Compile policy texts into one matcher that matches if any of them does; `read` parses a text.
+
+    A text with wildcards is parsed once the matcher gets a value that has all its literal parts. Most never do.
+    """
+    simple: list[Pattern] = []
+    others: list[str] = []
+    for text in dict.fromkeys(texts):
+        if "?" not in text and text.find("*") in (-1, len(text) - 1):
+            simple.append(read(text))
+        else:
+            others.append(text)
+    if not others:
+        return compile_any(simple)
+    matches_others = _compile_on_demand(others, read)
+    return first_of([compile_any(simple), matches_others]) if simple else matches_others
+
+
+def _compile_on_demand(texts: Sequence[str], read: Callable[[str], Pattern]) -> Matcher:
+    entries = tuple([(text, *_needs(text)) for text in texts])
+    compiled: dict[str, Matcher] = {}
+
+    def matches(value: str) -> bool:
+        length = len(value)
+        for text, min_length, part, end in entries:
+            if min_length <= length and part in value and value.endswith(end):
+                matcher = compiled.get(text)
+                if matcher is None:
+                    if not all(map(value.__contains__, _literals(text))):
+                        continue
+                    matcher = compiled[text] = _compile_passing(read(text))
+                if matcher(value):
+                    return True
+        return False
+
+    return matches
+
+
+def _needs(text: str) -> tuple[int, str, str]:
+    """Return what a value needs to match: its minimum length, a part that it must have, and its end."""
+    literals = _literals(text)
+    return len(text) - text.count("*"), max(reversed(literals[1:]), key=len), literals[-1]
+
+
+def _literals(text: str) -> list[str]:
+    return text.replace("?", "*").split("*")
+
+
+def _compile_passing(pattern: Pattern) -> Matcher:
+    """Compile a pattern that is only asked about texts with what it needs."""
+    return compile_pattern(pattern) if _NOT_SEGMENTS.isdisjoint(pattern) else partial(match_pattern, pattern)
 
 
 def compile_pattern(pattern: Pattern) -> Matcher:
     """Compile one pattern into the cheapest exact matcher."""
-    if all(piece is Wildcard.RUN or isinstance(piece, str) for piece in pattern):
+    if _NOT_SEGMENTS.isdisjoint(pattern):
         return _compile_segments(_segments(pattern))
     return _compile_pieces(pattern)
 
 
-def _first_of(matchers: Sequence[Matcher]) -> Matcher:
+def first_of(matchers: Sequence[Matcher]) -> Matcher:
+    """Return the matcher that matches if any of them does."""
     if len(matchers) <= 1:
         return matchers[0] if matchers else never
 
@@ -244,7 +333,7 @@ def _starts_with_colon(pattern: Pattern, index: int) -> bool:
 
 def _match_rest(pattern: Pattern, text: str, position: int) -> bool:
     """Match the rest of a pattern, which starts with a run, with the text from `position` on."""
-    if all(piece is Wildcard.RUN or isinstance(piece, str) for piece in pattern):
+    if _NOT_SEGMENTS.isdisjoint(pattern):
         return match_segments(_segments(pattern), text[position:])
     return _match_all_positions(pattern, text, 1 << position)
 

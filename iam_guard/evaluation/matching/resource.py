@@ -3,54 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from iam_guard.evaluation.matching.pattern import (
     ARN_FIELDS,
-    Pattern,
     always,
-    compile_any,
+    compile_pattern,
+    compile_texts,
     keep_in_fields,
+    read_arn,
     read_wildcards,
 )
-from iam_guard.evaluation.matching.variables import FilledTest, Template, compile_template, join, read_pieces
+from iam_guard.evaluation.matching.variables import (
+    FilledTest,
+    Template,
+    compile_filled,
+    compile_template,
+    has_variables,
+    join,
+    literal_parts,
+    read_pieces,
+    reads_keys,
+)
 from iam_guard.model.request import AccessRequest
 
 ResourceMatcher: TypeAlias = Callable[[AccessRequest], bool]
 
 EVERYTHING = "*"
+_READ_FIXED = partial(read_arn, final_run_is_free=True)
+"""Parses an entry without variables as `read_resource` does."""
 
 
 def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
     """Compile the entries into one matcher that matches if any of them does; without entries it matches nothing."""
     if EVERYTHING in entries:
         return always  # M-10
-    fixed: list[Pattern] = []
-    filled: list[FilledTest] = []
-    for template in (reading for entry in dict.fromkeys(entries) for reading in read_resource(entry, version)):
-        pattern = template.pattern
-        if pattern is not None:
-            fixed.append(pattern)
-        else:
-            filled.append(compile_template(template))
-    is_fixed = compile_any(fixed)
-    if not filled and not is_fixed(EVERYTHING):
+    plain = [text for entry in entries if not has_variables(entry, version) for text in _completed(entry)]
+    others = [text for entry in entries if has_variables(entry, version) for text in _completed(entry)]
+    others.sort(key=_reads_keys)
+    is_fixed = compile_texts(plain, _READ_FIXED)
+    if not others and not is_fixed(EVERYTHING):
         return lambda request: is_fixed(request.resource)
-    if not filled:
-        return lambda request: request.resource != EVERYTHING and is_fixed(request.resource)  # M-11
+    is_filled = compile_filled(others, partial(_compile_filled, version=version), _literal_parts)
 
     def matches(request: AccessRequest) -> bool:
         resource = request.resource
-        if resource == EVERYTHING:
-            return False  # M-11
-        if is_fixed(resource):
-            return True
-        for test in filled:  # noqa: SIM110  a generator would double the cost
-            if test(request, resource):
-                return True
-        return False
+        return resource != EVERYTHING and (is_fixed(resource) or is_filled(request, resource))  # M-11
 
     return matches
+
+
+def _reads_keys(text: str) -> bool:
+    fields = text.split(":", ARN_FIELDS - 1)
+    return len(fields) == ARN_FIELDS and reads_keys(fields[-1])  # V-4
+
+
+def _literal_parts(text: str) -> Sequence[str]:
+    *early, _ = text.split(":", ARN_FIELDS - 1)
+    return ("",) if "${" in "".join(early) else literal_parts(text)  # V-4: literal text before the sixth field
+
+
+def _compile_filled(text: str, version: str) -> FilledTest:
+    template = _read(text, version)
+    pattern = template.pattern
+    if pattern is None:
+        return compile_template(template)
+    is_match = compile_pattern(pattern)
+    return lambda _, resource: is_match(resource)
 
 
 def read_resource(entry: str, version: str) -> list[Template]:
@@ -58,9 +78,12 @@ def read_resource(entry: str, version: str) -> list[Template]:
 
     An entry with a final `*` is not completed: the `*` matches colons, and so everything that the completion would.
     """
+    return [_read(text, version) for text in _completed(entry)]
+
+
+def _completed(entry: str) -> list[str]:
     missing = ARN_FIELDS - 1 - entry.count(":")
-    completed = [entry + ":*" * missing] if missing > 0 and not entry.endswith("*") else []
-    return [_read(text, version) for text in (entry, *completed)]
+    return [entry, entry + ":*" * missing] if missing > 0 and not entry.endswith("*") else [entry]
 
 
 def _read(entry: str, version: str) -> Template:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from iam_guard.evaluation.matching.condition import Condition, compile_condition
-from iam_guard.evaluation.matching.pattern import Matcher, always, compile_any, is_literal, never, read_wildcards
+from iam_guard.evaluation.matching.pattern import Matcher, always, compile_texts, is_literal, never, read_wildcards
 from iam_guard.evaluation.matching.principal import PrincipalMatch, Principals
 from iam_guard.evaluation.matching.resource import ResourceMatcher, compile_resources
 from iam_guard.model.decision import PolicyType
@@ -107,7 +107,7 @@ def _actions(statement: Statement) -> Matcher:
 
 
 def _any_action(actions: Sequence[str]) -> Matcher:
-    return compile_any(read_wildcards(action.lower()) for action in actions)  # M-3, M-7
+    return compile_texts([action.lower() for action in actions], read_wildcards)  # M-3, M-7
 
 
 def _resources(statement: Statement, version: str, policy_type: PolicyType) -> ResourceMatcher:

@@ -23,6 +23,10 @@ from iam_guard.evaluation.matching.pattern import (
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST
 
+_ANY_VARIABLE = r"\$\{(?:[*?$]|[^\s{}',]+(?:, '[^']*')?)\}"
+_WITH_KEY = re.compile(r"\$\{(?![*?$]\})[^\s{}',]+(?:, '[^']*')?\}")
+_BETWEEN_VARIABLES = re.compile(_ANY_VARIABLE)
+_BETWEEN_WILDCARDS = re.compile(rf"{_ANY_VARIABLE}|[*?]")
 _VARIABLE = re.compile(r"\$\{(?:(?P<special>[*?$])|(?P<key>[^\s{}',]+)(?:, '(?P<default>[^']*)')?)\}")  # V-1
 
 
@@ -53,6 +57,7 @@ class NoValue:
 
 Part: TypeAlias = str | Variable | NoValue
 TemplatePiece: TypeAlias = Part | Wildcard
+_VARIABLES: frozenset[type] = frozenset({Variable, NoValue})
 
 FilledTest: TypeAlias = Callable[[AccessRequest, str], bool]
 """Return whether a text matches with the variables filled from the request."""
@@ -67,8 +72,8 @@ class Template:
     @property
     def pattern(self) -> Pattern | None:
         """The pattern; None if the template has variables."""
-        pieces = tuple([piece for piece in self.pieces if isinstance(piece, (str, Wildcard))])
-        return pieces if len(pieces) == len(self.pieces) else None
+        has_variables = not _VARIABLES.isdisjoint(map(type, self.pieces))
+        return None if has_variables else tuple([piece for piece in self.pieces if isinstance(piece, (str, Wildcard))])
 
     @property
     def variables(self) -> tuple[Variable | NoValue, ...]:
@@ -94,19 +99,59 @@ def compile_template(template: Template, read: Callable[[Pattern], Pattern] | No
 
     `read` is applied to the filled pattern, for restrictions that depend on the values (rule C-25).
     """
-    begin, end = (piece if isinstance(piece, str) else "" for piece in (template.pieces[0], template.pieces[-1]))
-    longest = max((piece for piece in template.pieces[1:] if isinstance(piece, str)), key=len, default="")
-    segments = _segments(template)
+    first, last = template.pieces[0], template.pieces[-1]
+    begin, end = first if isinstance(first, str) else "", last if isinstance(last, str) else ""
+    longest = max([piece for piece in template.pieces[1:] if isinstance(piece, str)], key=len, default="")
+    segments: list[list[Part]] | None = None
+    is_split = False
 
     def matches(request: AccessRequest, text: str) -> bool:
+        nonlocal segments, is_split
         if not (text.startswith(begin) and text.endswith(end) and longest in text):
             return False  # for any values of the variables
+        if not is_split:  # on demand: most templates never get here
+            segments, is_split = _segments(template), True
         if segments is not None and read is None:
             return _matches_segments(segments, request, text)
         pattern = template.fill(request)
         return pattern is not None and match_pattern(read(pattern) if read else pattern, text)
 
     return matches
+
+
+def compile_filled(
+    texts: Iterable[str], compile: Callable[[str], FilledTest], literals: Callable[[str], Sequence[str]]
+) -> FilledTest:
+    """Compile policy texts with variables into one test that passes if that of any text does.
+
+    A text is compiled once the test gets a value that its literal parts allow, as `literals` returns them. These are
+    the conditions under which `compile_template` reads a variable, so the same keys are read.
+    """
+    entries = tuple([(text, *_needs(literals(text))) for text in dict.fromkeys(texts)])
+    compiled: dict[str, FilledTest] = {}
+
+    def passes(request: AccessRequest, value: str) -> bool:
+        for text, begin, part, end in entries:
+            if part in value and value.startswith(begin) and value.endswith(end):
+                test = compiled.get(text)
+                if test is None:
+                    test = compiled[text] = compile(text)
+                if test(request, value):
+                    return True
+        return False
+
+    return passes
+
+
+def _needs(parts: Sequence[str]) -> tuple[str, str, str]:
+    return parts[0], max(parts[1:], key=len, default=""), parts[-1]
+
+
+def literal_parts(text: str, *, has_wildcards: bool = True) -> Sequence[str]:
+    """Return the texts between variables and wildcards; only an empty one if variables for special characters join."""
+    if "${*}" in text or "${?}" in text or "${$}" in text:
+        return ("",)
+    return (_BETWEEN_WILDCARDS if has_wildcards else _BETWEEN_VARIABLES).split(text)
 
 
 def _segments(template: Template) -> list[list[Part]] | None:
@@ -135,6 +180,16 @@ def _matches_segments(segments: Sequence[Sequence[Part]], request: AccessRequest
     return match_segments(filled, text)
 
 
+def has_variables(text: str, version: str) -> bool:
+    """Return whether a policy text may have variables."""
+    return version == LATEST and "${" in text
+
+
+def reads_keys(text: str) -> bool:
+    """Return whether a policy text has a variable with a key, where variables are supported."""
+    return _WITH_KEY.search(text) is not None
+
+
 def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Template:
     """Parse a policy text. Variables are supported in version 2012-10-17 only (rules V-2, G-5)."""
     return join(read_pieces(text, version, has_wildcards=has_wildcards))
@@ -157,9 +212,11 @@ def join(pieces: Iterable[TemplatePiece]) -> Template:
     """Create a template from pieces; adjacent literal texts are joined."""
     joined: list[TemplatePiece] = []
     for piece in pieces:
-        if isinstance(piece, str) and joined and isinstance(before := joined[-1], str):
+        if not isinstance(piece, str):
+            joined.append(piece)
+        elif joined and isinstance(before := joined[-1], str):
             joined[-1] = before + piece
-        elif piece != "":
+        elif piece:
             joined.append(piece)
     return Template(tuple(joined))
 

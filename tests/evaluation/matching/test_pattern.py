@@ -18,11 +18,13 @@ from iam_guard.evaluation.matching.pattern import (
     compile_any,
     compile_glob,
     compile_pattern,
+    compile_texts,
     is_literal,
     keep_in_fields,
     literal_prefix,
     match_pattern,
     match_segments,
+    read_arn,
     read_wildcards,
 )
 from tests.effort import effort
@@ -203,6 +205,24 @@ def test_list_of_patterns_matches_if_any_does(patterns: Sequence[str], text: str
     expected = any(compile_glob(pattern)(text) for pattern in patterns)
     assert compile_any(map(read_wildcards, patterns))(text) is expected
     assert compile_any(map(read_wildcards, reversed(patterns)))(text) is expected
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@given(written=st.lists(globs | fields, max_size=6), values=st.lists(texts | fields, min_size=1, max_size=6))
+@example(written=["*a?:b*", "**", "a**:b"], values=["xaa:bx", "", "a:b"])
+def test_list_of_texts_matches_if_any_does(reading: str, written: Sequence[str], values: Sequence[str]) -> None:
+    """Rule M-2: parsed on demand or not, and for any values before."""
+    patterns = [READINGS[reading](read_wildcards(text)) for text in written]
+    matches = compile_texts(written, lambda text: READINGS[reading](read_wildcards(text)))
+    for value in values:
+        assert matches(value) is any(compile_pattern(pattern)(value) for pattern in patterns)
+
+
+@given(text=globs | fields | st.text(alphabet="a:*", max_size=14), is_free=st.booleans())
+@example(text="a*:*b:::*:*", is_free=True)
+def test_arn_is_read_as_its_fields_require(text: str, is_free: bool) -> None:
+    """Rules M-12, C-25: the fast reader of a text returns the same pattern."""
+    assert read_arn(text, final_run_is_free=is_free) == keep_in_fields(read_wildcards(text), final_run_is_free=is_free)
 
 
 @given(pattern=globs, text=texts)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, compile_pattern, read_wildcards
-from iam_guard.evaluation.matching.variables import compile_template, read_template
+from iam_guard.evaluation.matching.variables import (
+    FilledTest,
+    compile_filled,
+    compile_template,
+    literal_parts,
+    read_template,
+    reads_keys,
+)
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST, LEGACY
@@ -112,6 +120,16 @@ def test_text_without_variables_has_a_fixed_pattern() -> None:
     assert read_template("", LATEST).pattern == ()
 
 
+@given(
+    text=st.lists(st.sampled_from(["a", "${", "}", "*", "docs:V", ", '", "'", " ", "${*}", "$"]), max_size=8).map(
+        "".join
+    )
+)
+def test_only_texts_that_read_keys_have_no_fixed_pattern(text: str) -> None:
+    """Rules V-1, V-15: so texts that read nothing can be tested first."""
+    assert reads_keys(text) is (read_template(text, LATEST).pattern is None)
+
+
 pieces = st.lists(st.sampled_from(["a", "b", "*", "?", "${docs:V}", "${docs:W}", "${*}"]), max_size=7)
 
 
@@ -131,3 +149,27 @@ def test_text_without_variables_is_equal_in_both_versions(text: str) -> None:
     """Rule V-15."""
     if "${" not in text:
         assert read_template(text, LATEST).pattern == read_template(text, LEGACY).pattern == read_wildcards(text)
+
+
+@given(
+    texts=st.lists(pieces.map("".join), max_size=4),
+    value=st.text("ab*", max_size=3),
+    tested=st.lists(st.text("ab*", max_size=8), min_size=1, max_size=4),
+    has_wildcards=st.booleans(),
+)
+def test_list_of_texts_with_variables_passes_if_any_does(
+    texts: list[str], value: str, tested: list[str], has_wildcards: bool
+) -> None:
+    """Rule C-1: compiled on demand or not, for any values before; and the same keys are read."""
+
+    def compile_one(text: str) -> FilledTest:
+        return compile_template(read_template(f"{text}${{docs:V}}", LATEST, has_wildcards=has_wildcards))
+
+    def parts(text: str) -> Sequence[str]:
+        return literal_parts(f"{text}${{docs:V}}", has_wildcards=has_wildcards)
+
+    passes = compile_filled(texts, compile_one, parts)
+    for text in tested:
+        one, other = request({"docs:V": value, "docs:W": "b"}), request({"docs:V": value, "docs:W": "b"})
+        assert passes(one, text) is any(compile_one(each)(other, text) for each in dict.fromkeys(texts))
+        assert one.read == other.read
