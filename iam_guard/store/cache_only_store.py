@@ -12,6 +12,7 @@ from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.cache_regions import CacheRegion
 from iam_guard.store.change_feed import State
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
+from iam_guard.store.stored_arns import StoredArns
 
 
 class CacheOnlyStore:
@@ -23,15 +24,23 @@ class CacheOnlyStore:
         is_at: Callable[[State], bool],
         read: Callable[[CacheRegion, Hashable], Any],
         regions: Mapping[str, CacheRegion],
+        arns: StoredArns,
     ) -> None:
         self.state = state
         self.is_at = is_at
         self.access_key: Callable[[str], AccessKey | None] = partial(read, regions["access_key"])
         self.api_key: Callable[[str], ApiKey | None] = partial(read, regions["api_key"])
         self.account: Callable[[str], AccountRecord] = partial(read, regions["account"])
-        self.resource: Callable[[str], ResourceRecord] = partial(read, regions["resource"])
+        self._arns = arns
+        self._resource: Callable[[str], ResourceRecord] = partial(read, regions["resource"])
         self.certificate_trust: Callable[[], CertificateTrust] = partial(read, regions["certificate_trust"], "")
         self._principal: Callable[[Principal], PrincipalRecord] = partial(read, regions["principal"])
+
+    def resource(self, arn: str) -> ResourceRecord:
+        """Return the resource's record, which is valid at what `state` returned before, unless that has changed."""
+        arns = self._arns
+        absent = arns.absent  # as in `absent_for`, without another call
+        return absent if arn not in arns.may_have else self._resource(arn)
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         return self._principal(principal).of(principal)

@@ -37,6 +37,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage, FeedUsage
 from iam_guard.settings import Settings
+from iam_guard.store.arn_loader import ArnLoader
 from iam_guard.store.cache_only_store import CacheOnlyStore
 from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects, names_of
 from iam_guard.store.change_feed import State, Step
@@ -80,10 +81,12 @@ class CachedStore(StoreProxy):
         self._regions = {kind: CacheRegion(settings.cache_size) for kind in (*KINDS, _DECISION)}
         self._policies = PolicyObjects(settings.cache_size)
         self._changes = FollowedChanges(self._clear)
+        self._arns = self._changes.arns
+        self.arn_loader = ArnLoader(self._changes, self._lock, inner.resource_arns)
         self._last_good: float | None = None
         self.begin_in_child()
         on_fork(self)
-        self.cache_only = CacheOnlyStore(self._cached_state, self.is_at, self._read_cache, self._regions)
+        self.cache_only = CacheOnlyStore(self._cached_state, self.is_at, self._read_cache, self._regions, self._arns)
         """A view that never blocks: it raises `CacheMiss` instead of querying the store."""
 
     def begin_in_child(self) -> None:
@@ -106,11 +109,8 @@ class CachedStore(StoreProxy):
         """Return the present state, after a poll if one is due."""
         if self._clock() >= self._due:
             self._follow()
-        state = self._changes.state
-        if state is None:
-            raise StoreUnavailable("the store has not been reached yet")
         self._is_asked = True
-        return state
+        return self._changes.state  # type: ignore[return-value]  # known, since polls are due until one has succeeded
 
     def is_at(self, state: State) -> bool:
         """Return whether nothing has changed since `state` returned this object."""
@@ -138,11 +138,20 @@ class CachedStore(StoreProxy):
         return self._answer("account", account_id, self.behind.account)
 
     def resource(self, arn: str) -> ResourceRecord:
-        return self._answer("resource", arn, self.behind.resource)
+        """Return the resource's record; one for all ARNs that have none in the store (`stored_arns`)."""
+        if self._clock() >= self._due:
+            self._follow()
+        return self._arns.absent_for(arn) or self._answer("resource", arn, self._load_resource)
+
+    def _load_resource(self, arn: str) -> ResourceRecord:
+        self.arn_loader.load()
+        return self._arns.absent_for(arn) or self.behind.resource(arn)
 
     def load_decision(self, principal: Principal, account_ids: Collection[str], arn: str | None) -> None:
         """Cache what a decision reads, loaded with one query, unless the principal is cached."""
         self.epoch()
+        if arn is not None and self._arns.absent_for(arn) is not None:
+            arn = None
         with self._lock:
             if self._regions["principal"].get(principal) is not ABSENT:
                 return
@@ -197,6 +206,7 @@ class CachedStore(StoreProxy):
         self._poller.close(self._timeout)
         if self._listener is not None:  # which the last poll may have started
             self._listener.close()
+        self.arn_loader.close(self._timeout)
         self.behind.close()
 
     # --- state of the cache --------------------------------------------------------------------------------------
@@ -235,7 +245,7 @@ class CachedStore(StoreProxy):
         return self.staleness() < min(self._poll_every + self._timeout, self._max_staleness)
 
     def _require_usable(self) -> None:
-        if self.stale and self._last_good is None:
+        if self._changes.state is None:
             raise StoreUnavailable("the store has not been reached yet")
         if self.stale and self.staleness() > self._max_staleness:
             raise StoreUnavailable("the store cannot be reached, and the cached answers are too old")
@@ -266,10 +276,14 @@ class CachedStore(StoreProxy):
             if now is known or now is None or changes.state.epoch > now.epoch:
                 self._changes.follow(changes)
         needs_listener = self._listener is None or self._listener.is_replaceable
-        if self.is_remote and self._last_good is not None and needs_listener:
-            self._listener = self.behind.listen(self._read_feed)  # from the second poll: short processes need none
+        if self._last_good is not None:  # from the second poll: short processes need neither
+            if self.is_remote and needs_listener:
+                self._listener = self.behind.listen(self._read_feed)
+            if self._regions["resource"].misses:
+                self.arn_loader.load()
         if self.stale:
             logger.warning("store reachable again")
+            self._arns.retry()
         self._last_good = started
         self._due = self._clock() + self._poll_every
         self.stale = False
@@ -312,11 +326,8 @@ class CachedStore(StoreProxy):
     def _cached_state(self) -> State:
         if self._clock() >= self._due:
             self._follow_from_cache()
-        state = self._changes.state
-        if state is None:
-            raise CacheMiss
         self._is_asked = True
-        return state
+        return self._changes.state  # type: ignore[return-value]  # as in `state`
 
     def _follow_from_cache(self) -> None:
         """Use the cache while the store fails or is slow to answer. Raises `CacheMiss` if a poll is due."""

@@ -14,6 +14,7 @@ from typing import Final
 from iam_guard.model.usage import FeedUsage
 from iam_guard.store.change_feed import EVERYTHING, ChangesSince, DropReason, State, Step
 from iam_guard.store.generations import STALE, Generations, Held
+from iam_guard.store.stored_arns import StoredArns
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -37,12 +38,14 @@ class FollowedChanges:
         self.state: State | None = None
         """The state at which everything current is valid; None before the first poll.
 
-        INVARIANT: generations end before it is replaced. So what is current is valid at it, as long as this is the same
-        object.
+        INVARIANT: generations end, and ARNs are added, before it is replaced. So what is current is valid at it, as
+        long as this is the same object.
         """
         self.history = 0
         """The number of times that everything was invalidated."""
         self.generations = Generations()
+        self.arns = StoredArns()
+        """The resources that may have a record at `state`."""
         self._recent: deque[tuple[int, frozenset[str]]] = deque(maxlen=_RECENT)
         self._recent_since = 0
         """`_recent` has all changes after this epoch: the epoch that each led to, and what it named."""
@@ -62,6 +65,7 @@ class FollowedChanges:
             self._end_all(changes.reason or "change", changes.state.epoch)
         else:
             self.generations.end(changes.names)
+            self.arns.add(changes.names)
             if len(self._recent) == _RECENT:
                 self._recent_since = self._recent[0][0]
             self._recent.append((changes.state.epoch, changes.names))
@@ -100,6 +104,7 @@ class FollowedChanges:
 
     def _end_all(self, reason: DropReason, epoch: int) -> None:
         self.generations.end_all()
+        self.arns.drop()
         self._clear()
         self._recent.clear()
         self._recent_since = epoch

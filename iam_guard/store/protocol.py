@@ -116,6 +116,13 @@ class DecisionRecords(NamedTuple):
     resource: ResourceRecord | None
 
 
+class ArnsPage(NamedTuple):
+    """ARNs of resources that have a record, and the changes since a state, of one snapshot."""
+
+    changes: ChangesSince
+    arns: Sequence[str]
+
+
 class DecisionStore(Protocol):
     """What authentication by key and decisions read."""
 
@@ -209,6 +216,9 @@ class SourceStore(Store, RecordStore, Protocol):
         self, principal: Principal | None, account_ids: Collection[str], arn: str | None
     ) -> DecisionRecords:
         """Load a principal, accounts and a resource in one query, each as the method of that name does."""
+
+    def resource_arns(self, since: State, after: str | None, limit: int) -> ArnsPage:
+        """Load the next ARNs after one, in any fixed order; fewer than `limit` if there are no more."""
 
     def save_uses(self, uses: Sequence[Use]) -> None:
         """Save last-used records; the epoch stays, since no decision depends on them."""

@@ -18,6 +18,7 @@ from iam_guard.store.schema import (
     meta,
     policies,
     policy_versions,
+    resources,
     revocation_lists,
     service_credentials,
     trust_anchors,
@@ -67,6 +68,12 @@ def api_key(key_id: str) -> CompoundSelect[Any]:
         .join(identities, identities.c.id == credentials.user_id)
         .where(credentials.id == storable(key_id), credentials.session_policy.is_not(None)),
     )
+
+
+def resource_arns(after: str | None, limit: int) -> Select[Any]:
+    """Select the ARNs of resources with a record, in the order of their index, after one of them."""
+    found = select(resources.c.arn).order_by(resources.c.arn).limit(limit)
+    return found if after is None else found.where(resources.c.arn > after)
 
 
 def anchors() -> Select[Any]:

@@ -41,7 +41,14 @@ from iam_guard.store.identifiers import (
     session_arn,
 )
 from iam_guard.store.last_used_rows import Use, write_uses
-from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord, StoredPolicy
+from iam_guard.store.protocol import (
+    AccountRecord,
+    ArnsPage,
+    DecisionRecords,
+    PrincipalRecord,
+    ResourceRecord,
+    StoredPolicy,
+)
 from iam_guard.store.queries import storable
 from iam_guard.store.records import Records, Row
 from iam_guard.store.sealing import Sealer
@@ -220,6 +227,11 @@ class SqlStore:
             accounts,
             None if arn is None else rows.resource(arn),
         )
+
+    def resource_arns(self, since: State, after: str | None, limit: int) -> ArnsPage:
+        with self._reading() as connection:
+            changes = read_changes(connection, since)
+            return ArnsPage(changes, connection.execute(queries.resource_arns(after, limit)).scalars().all())
 
     def certificate_trust(self) -> CertificateTrust:
         with self._reading() as connection:

@@ -10,7 +10,7 @@ from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.last_used_rows import Use
-from iam_guard.store.protocol import SourceStore
+from iam_guard.store.protocol import ArnsPage, SourceStore
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
@@ -54,6 +54,9 @@ class StoreProxy:
 
     def certificate_trust(self) -> CertificateTrust:
         return self.behind.certificate_trust()
+
+    def resource_arns(self, since: State, after: str | None, limit: int) -> ArnsPage:
+        return self.behind.resource_arns(since, after, limit)
 
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
         return self.behind.seal_session(session, at_least=at_least)

@@ -30,6 +30,7 @@ from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.change_feed import State
 from iam_guard.store.engine import writing
 from iam_guard.store.open_store import init_store
+from iam_guard.store.protocol import ResourceRecord
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.schema import (
     access_keys,
@@ -119,7 +120,9 @@ def choices() -> list[tuple[str, dict[str, Any]]]:
 
 
 def plain(answer: Any) -> Any:
-    """Return an answer without the epoch that it was loaded at."""
+    """Return an answer without the epoch that it was loaded at; resources without a record share one without ARN."""
+    if isinstance(answer, ResourceRecord):
+        return replace(answer, epoch=0, arn="")
     return replace(answer, epoch=0) if hasattr(answer, "epoch") else answer
 
 
@@ -134,6 +137,8 @@ class World:
     keys: set[str] = field(default_factory=lambda: {"AKIANEVERTHERE000000"})
     api_keys: set[str] = field(default_factory=lambda: {"NEVERTHERE"})
     answers: dict[State, dict[tuple[str, Any], Any]] = field(default_factory=dict)
+    absent: int = 0
+    """How often a cache knew that a resource has no record."""
 
     @property
     def cached(self) -> CachedStore:
@@ -168,6 +173,9 @@ class World:
             for (kind, key), answer in self.answers[known].items():
                 found = cache._regions[kind].get(key[0] if key else "")
                 assert found is ABSENT or plain(found) == answer, (kind, key)
+                if kind == "resource" and (absent := cache._arns.absent_for(*key)) is not None:
+                    assert plain(absent) == answer, key
+                    self.absent += 1
                 if known == state:
                     assert plain(getattr(cache, kind)(*key)) == answer, (kind, key)
 

@@ -19,7 +19,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import KINDS, CachedStore
 from iam_guard.store.change_feed import ChangesSince, State, Step
 from iam_guard.store.generations import are_current
-from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord
+from iam_guard.store.protocol import AccountRecord, ArnsPage, DecisionRecords, PrincipalRecord, ResourceRecord
 from tests.audit.pipelines import eventually
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice")
@@ -85,6 +85,10 @@ class ScriptedStore:
             {id: AccountRecord(epoch, id, True) for id in account_ids},
             None if arn is None else ResourceRecord(epoch, arn),
         )
+
+    def resource_arns(self, since: State, after: str | None, limit: int) -> ArnsPage:
+        """Return a page that can't be used, so that each resource is queried."""
+        return ArnsPage(ChangesSince(since, None, "gap"), ())
 
     def refresh(self) -> None:
         self.queries.append("refresh")

@@ -46,6 +46,7 @@ QUERIES: list[ClauseElement] = [
     queries.anchors_lists(),
     queries.profiles(),
     queries.default_texts(["ANPA1"]),
+    queries.resource_arns("arn:aws:docs:::1", 10),
 ]
 
 
@@ -59,6 +60,7 @@ def test_every_query_is_in_the_list() -> None:
     names = {name for name, value in vars(queries).items() if getattr(value, "__module__", "") == queries.__name__}
     assert {name for name in names if name[0] != "_"} - {"storable"} == {
         "epoch", "access_key", "api_key", "anchors", "anchors_lists", "profiles", "default_texts",
+        "resource_arns",
     }  # fmt: skip
 
 
