@@ -141,6 +141,8 @@ class Guard:
             self.trail.record_authentication(refusal, call, *claimed_credential(request))
             raise
         self.count_authenticated(principal)
+        if not cache_only:
+            self._loader.prefetch(principal)
         return principal
 
     def count_authenticated(self, principal: Principal) -> None:

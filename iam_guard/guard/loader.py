@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -238,6 +239,13 @@ class Loader:
             return None
         self._planned += 1
         return Decision(Outcome.ALLOWED, request, (reason,), state.epoch, self._store.stale, None, authorizer)
+
+    def prefetch(self, principal: Principal) -> None:
+        """Cache what decisions about an authenticated principal read, so that the next one needs no thread."""
+        if principal.type in _STORED and principal.account is not None:
+            with suppress(Exception):  # the decision meets it again, and is a denial
+                self._store.load_decision(principal, (principal.account,), None)
+                self._store.arn_loader.load()
 
     def usage(self) -> dict[str, CacheUsage]:
         """Return the usage of the caches of callers and of layers."""
