@@ -27,11 +27,12 @@ _TYPES: Final = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, Princ
 class Plan:
     """The selected policies, in the order in which `evaluator.decide` evaluates them. Immutable."""
 
-    __slots__ = ("_action", "_allows", "_denying", "_filters", "_is_bounded", "_limits")
+    __slots__ = ("_action", "_allows", "_denying", "_filters", "_is_bounded", "_limits", "action")
 
     def __init__(self, action: str, policies: Bundle, *, is_bounded: bool) -> None:
-        """Select from the policies that apply to an action, which is in lower case."""
-        self._action = action
+        """Select from the policies that apply to an action."""
+        self.action = action
+        self._action = action = action.lower()  # M-3
         self._is_bounded = is_bounded
         self._denying = tuple([layer for layer in policies.layers_with_denies if layer.about(action).denies])
         self._filters: Levels = (*(policies.rcps or ()), *(policies.scps or ()))
@@ -68,7 +69,7 @@ def make_plan(policies: Bundle, principal: Principal, action: str) -> Plan | Non
 
     `policies` are those of the caller and its account.
     """
-    folded = action.lower()  # M-3
+    folded = action.lower()
     if principal.type not in _TYPES or not is_action(action) or folded.partition(":")[0] in _SPECIAL:
         return None
     if policies.resource or policies.policy_required or policies.vpc_endpoint is not None:
@@ -79,4 +80,4 @@ def make_plan(policies: Bundle, principal: Principal, action: str) -> Plan | Non
     if () in (applicable.rcps, applicable.scps):
         return None  # no levels allow nothing
     is_bounded = policies.boundary is not None or principal.has_boundary  # E-74
-    return Plan(folded, applicable, is_bounded=is_bounded)
+    return Plan(action, applicable, is_bounded=is_bounded)

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import cast
 
 from iam_guard.audit.change_recorder import TrailChangeRecorder
@@ -57,7 +57,7 @@ class Guard:
         catalogues: Iterable[Catalogue] = (),
         resources: ResourceLoader | None = None,
         shadow: ShadowMode | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = partial(datetime.now, UTC),
     ) -> None:
         self.settings = settings
         self.catalogues = tuple(catalogues)

@@ -41,6 +41,7 @@ from iam_guard.store.generations import STALE, Held, are_current
 from iam_guard.store.protocol import (
     AccountRecord,
     DecisionStore,
+    Organization,
     PrincipalRecord,
     ResourceRecord,
     StatedStore,
@@ -124,6 +125,16 @@ class LoadedQuestion(NamedTuple):
         return self.caller.exists and (self.owner is not None or self.question.resource.arn == "*")
 
 
+class _Planned(NamedTuple):
+    """The plan of an action for resources of the caller's own account, which have no policy."""
+
+    plan: Plan
+    authorizer: Authorizer
+    principal: Principal
+    account: str
+    organization: Organization | None
+
+
 @dataclass(slots=True, eq=False)
 class _Caller:
     """A caller's part; valid as long as the generations that it holds, of its record and its account, are current."""
@@ -136,8 +147,8 @@ class _Caller:
     authorizers: dict[tuple[int, int, bool, bool], tuple[AccountRecord | None, StoredPolicy | None, Authorizer]] = (
         field(default_factory=dict)
     )
-    plans: dict[str, tuple[Plan | None, Authorizer]] = field(default_factory=dict)
-    """Action -> its plan, and the authorizer for resources of the caller's own account without a policy."""
+    plans: dict[str, _Planned | None] = field(default_factory=dict)
+    """Action -> its plan; None if only the evaluator can decide."""
     state: State | None = None
     """The last state at which the caller was found valid."""
 
@@ -208,10 +219,10 @@ class Loader:
             if not are_current(caller.held):
                 return None
             caller.state = state
-        plan, authorizer = caller.plans.get(action) or self._plan(caller, action)
-        account = caller.account
-        if plan is None or account is None:
+        planned = caller.plans.get(action) or self._plan(caller, action)
+        if planned is None:
             return None
+        plan, authorizer, principal, account, organization = planned
         if type(resource) is str:
             arn, owner, tags = resource, None, _NO_TAGS
         elif type(resource) is Resource and resource.policy is None and not resource.policy_required:
@@ -219,7 +230,7 @@ class Loader:
         else:
             return None
         if arn == "*":
-            owner = owner or account.id
+            owner = owner or account
         else:
             fields = arn.split(":", 5)
             if len(fields) != 6 or fields[0] != "arn" or fields[2] in SERVED:
@@ -229,11 +240,10 @@ class Loader:
                 return None
             owner = owner or stored.account or fields[4]
             tags = tags or stored.tags
-        if owner != account.id:
+        if owner != account:
             return None
-        principal, organization = caller.record.principal, account.organization
-        facts = RequestFacts(now, principal, call, organization, owner, organization, tags, self._region)
-        request = AccessRequest(principal, action, arn, RequestContext(given, facts), owner)
+        facts = RequestFacts(now, principal, call, organization, account, organization, tags, self._region)
+        request = AccessRequest.checked(principal, plan.action, arn, RequestContext(given, facts), account)
         reason = plan.allow(request)
         if reason is None or not store.is_at(state):
             return None
@@ -311,17 +321,25 @@ class Loader:
         held = record.generations + (account.generations if account else ())
         return _Caller(principal, held if are_current(held) else STALE, record, account, policies)
 
-    def _plan(self, caller: _Caller, action: str) -> tuple[Plan | None, Authorizer]:
-        """Return the plan of an action for resources of the caller's own account without a policy."""
+    def _plan(self, caller: _Caller, action: str) -> _Planned | None:
+        if action in caller.plans:
+            return None
+        action = str.__str__(action)  # not of a subclass, such as an enumeration
         own_service = action.partition(":")[0].lower() in self._own_services
         question = Question(caller.principal, action, _NO_RESOURCE, own_service)
-        authorizer = self._authorizer(caller, question, None, caller.account)
-        is_possible = caller.record.exists and self._has_cache
-        plan = make_plan(authorizer.policies, caller.record.principal, action) if is_possible else None
+        authorizer, record, account = (
+            self._authorizer(caller, question, None, caller.account),
+            caller.record,
+            caller.account,
+        )
+        plan = make_plan(authorizer.policies, record.principal, action) if record.exists and self._has_cache else None
+        planned = None
+        if plan is not None and account is not None:
+            planned = _Planned(plan, authorizer, record.principal, account.id, account.organization)
         if len(caller.plans) >= _MAX_PLANS:  # actions may come from callers: bound the cache
             caller.plans.clear()
-        caller.plans[action] = plan, authorizer
-        return plan, authorizer
+        caller.plans[action] = planned
+        return planned
 
     # --- compiled ------------------------------------------------------------------------------------------------
 

@@ -86,9 +86,10 @@ class RequestContext(Context):
 def _folded(tags: Mapping[str, str]) -> dict[str, str]:
     folded: dict[str, str] = {}
     for key, value in tags.items():
-        if key.lower() in folded:
+        name = key.lower()
+        if name in folded:
             raise ContextError(f"two resource tags differ by letter case only: `{key}`", place="aws:ResourceTag")  # C-4
-        folded[key.lower()] = value
+        folded[name] = value
     return folded
 
 

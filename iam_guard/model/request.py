@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from iam_guard.errors import ConfigurationError, InvalidInput
@@ -62,6 +63,22 @@ class AccessRequest:
         fields["resource_account"] = resource_account
         fields["read"] = {}
 
+    @classmethod
+    def checked(
+        cls, principal: Principal, action: str, resource: str, context: Context, resource_account: str | None
+    ) -> AccessRequest:
+        """Return a request of values that are known to have these types: no strings of subclasses, for example."""
+        request = object.__new__(cls)
+        request.__dict__.update(
+            principal=principal,
+            action=action,
+            resource=resource,
+            context=context,
+            resource_account=resource_account,
+            read={},
+        )
+        return request
+
     def value(self, folded_key: str) -> Value | None:
         """Return the value of a condition key (lower case) from the context, else from the principal (rule N-3)."""
         text = self.context._values.get(folded_key)  # the common case; a string is what `Context.value` returns
@@ -99,7 +116,10 @@ def _string(value: object, what: str) -> str:
     raise InvalidInput(f"expected a string as {what}, got `{type(value).__name__}`")
 
 
-@dataclass(frozen=True, slots=True)
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
 class Resource:
     """A resource of the application, as returned by its loader.
 
@@ -115,13 +135,25 @@ class Resource:
     policy: Mapping[str, Any] | str | None = None
     policy_required: bool = False
 
-    def __post_init__(self) -> None:
-        if type(self.arn) is not str:
-            object.__setattr__(self, "arn", _string(self.arn, "a resource"))
-        if self.account is not None and not isinstance(self.account, str):
-            raise ConfigurationError(f"expected a string as a resource's account, got `{type(self.account).__name__}`")
-        if type(self.tags) is not dict and not isinstance(self.tags, Mapping):
-            raise ConfigurationError(f"expected a mapping as a resource's tags, got `{type(self.tags).__name__}`")
+    def __init__(
+        self,
+        arn: str,
+        account: str | None = None,
+        tags: Mapping[str, str] = _NO_TAGS,
+        policy: Mapping[str, Any] | str | None = None,
+        policy_required: bool = False,
+    ) -> None:
+        # Created for every request, as `AccessRequest`.
+        if account is not None and not isinstance(account, str):
+            raise ConfigurationError(f"expected a string as a resource's account, got `{type(account).__name__}`")
+        if type(tags) is not dict and not isinstance(tags, Mapping):
+            raise ConfigurationError(f"expected a mapping as a resource's tags, got `{type(tags).__name__}`")
+        fields = self.__dict__
+        fields["arn"] = arn if type(arn) is str else _string(arn, "a resource")
+        fields["account"] = account
+        fields["tags"] = {} if tags is _NO_TAGS else tags
+        fields["policy"] = policy
+        fields["policy_required"] = policy_required
 
 
 ActionOnResource = tuple[str, str | Resource]

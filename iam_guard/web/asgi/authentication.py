@@ -50,10 +50,10 @@ async def authenticate_request(
     `takes_unsigned` is called if the signature does not cover the body. Raises what `Guard.authenticate` raises, and
     errors about the request itself; all of them are recorded.
     """
-    known = guard.known_credentials
-    headers = None if known is None else _headers_by_name(scope)
-    if known is not None and headers is not None:
-        path, query = scope["raw_path"], scope.get("query_string", b"")
+    known, sent, path = guard.known_credentials, scope["headers"], scope.get("raw_path")
+    headers: dict[bytes, bytes] = dict(sent)
+    if known is not None and len(headers) == len(sent) and type(path) is bytes and scope["type"] == "http":
+        query = scope.get("query_string", b"")
         if not headers.get(b"authorization", b"").startswith(SIGNED):
             principal = known.api_keys.principal(path, query, headers, guard.clock())
             if principal is not None:
@@ -78,14 +78,6 @@ async def authenticate_request(
         if body is not None:
             body.release()
         raise
-
-
-def _headers_by_name(scope: Mapping[str, Any]) -> dict[bytes, bytes] | None:
-    """Return the headers of an HTTP request; None if one is repeated, or the path as received is unknown."""
-    if scope["type"] != "http" or type(scope.get("raw_path")) is not bytes:
-        return None
-    headers = dict(scope["headers"])
-    return headers if len(headers) == len(scope["headers"]) else None
 
 
 async def _read_body(
