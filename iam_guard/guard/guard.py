@@ -26,7 +26,8 @@ from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGu
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.guard.api_keys import ApiKeys
-from iam_guard.guard.loader import NO_POLICIES, Loader, Question, ResourceLoader, load_resource
+from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
+from iam_guard.guard.question import NO_POLICIES, Question
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy

@@ -23,14 +23,14 @@ from iam_guard.errors import CacheMiss, ConfigurationError
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
-from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.evaluation.plan import Plan, make_plan
 from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
 from iam_guard.forking import fork_safe_lock
+from iam_guard.guard.question import LoadedQuestion, Question
 from iam_guard.guard.request_context import RequestContext, RequestFacts
 from iam_guard.model.arn import account_of, is_iam_or_sts
-from iam_guard.model.context import Context, Given, Lazy
-from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
+from iam_guard.model.context import Given, Lazy
+from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
@@ -58,71 +58,9 @@ _TRIES = 3
 _SESSION_POLICY = PolicyRef("session policy", PolicyType.SESSION)
 _NO_RESOURCE = Resource("*")
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
-NO_POLICIES = NoPoliciesExplainer()
 
 ResourceLoader = Callable[[str], "Resource | None"]
 """Returns the application's own data of a resource, such as its policy, by ARN, or None."""
-
-
-class Question(NamedTuple):
-    """May the principal do the action on the resource?
-
-    `own_service`: the application declares the action's service (rule E-16). `context` adds condition keys to those
-    that call, principal, resource and clock supply. `is_described`: the resource needs no loader of the application.
-    """
-
-    principal: Principal
-    action: str
-    resource: Resource
-    own_service: bool
-    context: Mapping[str, Given | Lazy] | None = None
-    call: Call | None = None
-    is_described: bool = True
-
-
-class LoadedQuestion(NamedTuple):
-    """A question with everything that deciding it needs. `owner` owns the resource; None if its owner is unknown."""
-
-    question: Question
-    epoch: int
-    caller: PrincipalRecord
-    account: AccountRecord | None
-    owner: AccountRecord | None
-    tags: Mapping[str, str]
-    authorizer: Authorizer
-
-    def context(self, now: datetime, region: str = "us-east-1") -> RequestContext:
-        """Return the condition keys of the request, those of the question and those that are derived from it."""
-        owner = self.owner
-        facts = RequestFacts(
-            now=now,
-            principal=self.caller.principal,
-            call=self.question.call,
-            principal_organization=self.account.organization if self.account else None,
-            resource_account=owner.id if owner else None,
-            resource_organization=owner.organization if owner else None,
-            resource_tags=self.tags,
-            region=region,
-        )
-        return RequestContext(self.question.context, facts)
-
-    def request(self, context: Context) -> AccessRequest:
-        """Return the request that the evaluator decides."""
-        question, owner = self.question, self.owner.id if self.owner else None
-        return AccessRequest(self.caller.principal, question.action, question.resource.arn, context, owner)
-
-    def decide(self, request: AccessRequest, *, stale: bool = False) -> Decision:
-        if self.is_decidable:
-            return self.authorizer.decide(request, epoch=self.epoch, stale=stale)
-        reason = Reason(PolicyType.RESOURCE, note="the owner of the resource is unknown")
-        if not self.caller.exists:
-            reason = Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
-        return Decision(Outcome.IMPLICITLY_DENIED, request, (reason,), self.epoch, stale, explainer=NO_POLICIES)
-
-    @property
-    def is_decidable(self) -> bool:
-        """Whether policies count at all: not for a deleted principal, nor for a resource of unknown owner."""
-        return self.caller.exists and (self.owner is not None or self.question.resource.arn == "*")
 
 
 class _Planned(NamedTuple):

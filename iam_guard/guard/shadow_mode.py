@@ -14,7 +14,8 @@ from functools import lru_cache
 
 from iam_guard.errors import CacheMiss
 from iam_guard.evaluation.matching.pattern import compile_any, read_wildcards
-from iam_guard.guard.loader import Loader, Question
+from iam_guard.guard.loader import Loader
+from iam_guard.guard.question import Question
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.store.cached_store import CachedStore

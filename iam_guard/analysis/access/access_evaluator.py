@@ -17,7 +17,8 @@ from iam_guard.evaluation.bounds import Bounds, PartialEvaluator
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.matching.pattern import Pattern
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.guard.loader import Loader, Question
+from iam_guard.guard.loader import Loader
+from iam_guard.guard.question import Question
 from iam_guard.model.context import Given
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType

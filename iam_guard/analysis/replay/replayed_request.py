@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision
-from iam_guard.guard.loader import LoadedQuestion
+from iam_guard.guard.question import LoadedQuestion
 from iam_guard.model.context import Value
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest

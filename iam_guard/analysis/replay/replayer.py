@@ -10,7 +10,8 @@ from iam_guard.analysis.replay.replayed_request import ReplayedRequest
 from iam_guard.authn.federation.role_session import Role, find_role
 from iam_guard.errors import PolicyError, ValidationError
 from iam_guard.evaluation.special_actions import is_role_trust
-from iam_guard.guard.loader import LoadedQuestion, Loader, Question
+from iam_guard.guard.loader import Loader
+from iam_guard.guard.question import LoadedQuestion, Question
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource

@@ -1,0 +1,79 @@
+"""A question to the guard, and the question with everything from the store that its decision needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from iam_guard.evaluation.authorizer import Authorizer
+from iam_guard.evaluation.explainer import NoPoliciesExplainer
+from iam_guard.guard.request_context import RequestContext, RequestFacts
+from iam_guard.model.context import Context, Given, Lazy
+from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest, Call, Resource
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord
+
+NO_POLICIES = NoPoliciesExplainer()
+
+
+class Question(NamedTuple):
+    """May the principal do the action on the resource?
+
+    `own_service`: the application declares the action's service (rule E-16). `context` adds condition keys to those
+    that call, principal, resource and clock supply. `is_described`: the resource needs no loader of the application.
+    """
+
+    principal: Principal
+    action: str
+    resource: Resource
+    own_service: bool
+    context: Mapping[str, Given | Lazy] | None = None
+    call: Call | None = None
+    is_described: bool = True
+
+
+class LoadedQuestion(NamedTuple):
+    """A question with everything that deciding it needs. `owner` owns the resource; None if its owner is unknown."""
+
+    question: Question
+    epoch: int
+    caller: PrincipalRecord
+    account: AccountRecord | None
+    owner: AccountRecord | None
+    tags: Mapping[str, str]
+    authorizer: Authorizer
+
+    def context(self, now: datetime, region: str = "us-east-1") -> RequestContext:
+        """Return the condition keys of the request, those of the question and those that are derived from it."""
+        owner = self.owner
+        facts = RequestFacts(
+            now=now,
+            principal=self.caller.principal,
+            call=self.question.call,
+            principal_organization=self.account.organization if self.account else None,
+            resource_account=owner.id if owner else None,
+            resource_organization=owner.organization if owner else None,
+            resource_tags=self.tags,
+            region=region,
+        )
+        return RequestContext(self.question.context, facts)
+
+    def request(self, context: Context) -> AccessRequest:
+        """Return the request that the evaluator decides."""
+        question, owner = self.question, self.owner.id if self.owner else None
+        return AccessRequest(self.caller.principal, question.action, question.resource.arn, context, owner)
+
+    def decide(self, request: AccessRequest, *, stale: bool = False) -> Decision:
+        if self.is_decidable:
+            return self.authorizer.decide(request, epoch=self.epoch, stale=stale)
+        reason = Reason(PolicyType.RESOURCE, note="the owner of the resource is unknown")
+        if not self.caller.exists:
+            reason = Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
+        return Decision(Outcome.IMPLICITLY_DENIED, request, (reason,), self.epoch, stale, explainer=NO_POLICIES)
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether policies count at all: not for a deleted principal, nor for a resource of unknown owner."""
+        return self.caller.exists and (self.owner is not None or self.question.resource.arn == "*")
