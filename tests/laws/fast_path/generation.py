@@ -20,6 +20,7 @@ _PATHS: Final[tuple[tuple[str, str], ...]] = (
     *(("GET", "/tagged/{}"), ("GET", "/shared/{}"), ("GET", f"/accounts/{THERE}/documents/{{}}"), ("GET", "/public")),
     *(("GET", f"/accounts/{HERE}/documents/{{}}"), ("GET", "/open"), ("GET", "/nowhere"), ("HEAD", "/documents/{}")),
     *(("GET", "/numbers/7"), ("GET", "/numbers/x"), ("GET", "/documents/%2e%2e"), ("GET", "/documents/a%2fb")),
+    *(("GET", "/documents/x/../{}"), ("GET", "/./documents/{}")),  # signed as sent, and refused nevertheless
 )
 _QUESTIONS: Final = (
     *((f"docs:{action}Document", f"arn:aws:docs:us-east-1:{HERE}:document/{{}}") for action in ("Get", "Put", "Get")),
@@ -72,7 +73,9 @@ def generate(rng: random.Random, focus: Focus, now: datetime) -> Wire:
         entry,
         method,
         path.encode(),
-        rng.choice((b"", b"", b"", b"b=2&a=1", b"a=1&a=0", b"q=a%20b", b"flag", b"x=%7e", b"a=1&&b=")),
+        rng.choice(
+            (b"", b"", b"", b"b=2&a=1", b"a=1&a=0", b"q=a%20b", b"flag", b"x=%7e", b"a=1&&b=", b"X-Amz-Signature=0")
+        ),
         headers,
         body,
         rng.choice(("10.1.2.3", "203.0.113.7", "::ffff:10.1.2.3")),

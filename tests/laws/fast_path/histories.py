@@ -15,6 +15,7 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.laws.fast_path.application import SeenLines, set_loaded
 from tests.laws.fast_path.generation import Focus, generate
 from tests.laws.fast_path.guards import Asked, Clock, SharedStore, Specification, settings
+from tests.laws.fast_path.tampering import tampered
 from tests.laws.fast_path.wires import Wire, callers
 from tests.laws.fast_path.world import Changes, seed
 
@@ -81,12 +82,15 @@ class History:
         return generate(self.rng, Focus.draw(self.rng, self._callers), self.clock.now)
 
     def requests(self, count: int) -> list[Wire]:
-        """Return requests, half of them from earlier rounds; most others have the same caller, action and resource."""
+        """Return requests: half are from earlier rounds, others are like these, or about the same as each other."""
         rng, pool = self.rng, self._pool
         again = rng.sample(pool, min(len(pool), count // 2))
         focus = [Focus.draw(rng, self._callers) for _ in range(2)]
         made = []
         for _ in range(count - len(again)):
+            if pool and rng.random() < 0.25:
+                made.append(tampered(rng, rng.choice(pool)))
+                continue
             chosen = rng.choice(focus) if rng.random() < 0.6 else Focus.draw(rng, self._callers)
             made.append(generate(rng, chosen, self.clock.now))
         for wire in made:

@@ -114,8 +114,9 @@ def _more_headers(rng: random.Random, wire: Wire) -> Wire:
 
 def _long_header(rng: random.Random, wire: Wire) -> Wire:
     """Add a header, so that all together are just within the limit, or just above it."""
-    used = sum(len(name) + len(value) for name, value in wire.headers) + len(b"x-long")
-    return replace(wire, headers=(*wire.headers, (b"x-long", b"x" * (MAX_HEADER - used + rng.choice((-1, 0, 1))))))
+    headers = tuple(header for header in wire.headers if header[0] != b"x-long")
+    used = sum(len(name) + len(value) for name, value in headers) + len(b"x-long")
+    return replace(wire, headers=(*headers, (b"x-long", b"x" * (MAX_HEADER - used + rng.choice((-1, 0, 1))))))
 
 
 def _many_headers(rng: random.Random, wire: Wire) -> Wire:
@@ -150,3 +151,9 @@ TAMPERINGS = (
     *(_path, _path, _path, _query, _body, _order, _twice, _missing, _name_in_capitals, _value, _more_headers),
     *(_long_header, _many_headers, _proxied, _host),
 )
+
+
+def tampered(rng: random.Random, wire: Wire) -> Wire:
+    """Return a request that differs from another one, which may be known by now."""
+    tamper = rng.choice(TAMPERINGS)
+    return replace(tamper(rng, wire), label=f"{wire.label.partition(': ')[0]}: {tamper.__name__.strip('_')}")
