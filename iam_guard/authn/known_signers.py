@@ -182,7 +182,8 @@ class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
         digest = hashlib.sha256(canonical).hexdigest().encode()
         signature = signer.key.signature(signer.signed_form % (date, digest))
         line = b" ".join(values)
-        if line == b" ".join(line.split()) and same_bytes(authorization[-_SIGNATURE_LENGTH:], signature.encode()):
+        is_signed = same_bytes(authorization[-_SIGNATURE_LENGTH:], signature.encode())  # compared for every request
+        if is_signed and line == b" ".join(line.split()):
             return signer.principal
         return None
 
