@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
+from logging.handlers import QueueHandler
 from pathlib import Path
 
 import botocore.auth
@@ -105,8 +106,15 @@ ROOT_LEVEL = logging.getLogger().level
 
 
 def pytest_runtest_teardown() -> None:
-    """Reset the level of the root logger: Litestar's applications lower it for the whole process."""
-    logging.getLogger().setLevel(ROOT_LEVEL)
+    """Reset the root logger: Litestar's applications change it for the whole process.
+
+    They lower its level, and add a handler that writes to this test's standard error in a thread.
+    """
+    root = logging.getLogger()
+    root.setLevel(ROOT_LEVEL)
+    for handler in root.handlers[:]:
+        if isinstance(handler, QueueHandler):
+            root.removeHandler(handler)
 
 
 def pytest_collection_finish() -> None:

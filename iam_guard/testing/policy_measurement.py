@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.guard.guard import Guard
+from iam_guard.evaluation.plan import Plan
 from iam_guard.model.decision import Decision
 from iam_guard.testing.coverage_html import coverage_html
 from iam_guard.testing.coverage_report import coverage_json, coverage_text
@@ -32,7 +32,7 @@ def replaced(owner: type, name: str, method: object) -> Iterator[None]:
 
 def without_plans() -> AbstractContextManager[None]:
     """Let guards decide every request by the evaluator inside the block, which can be watched."""
-    return replaced(Guard, "_allow", lambda *_: None)
+    return replaced(Plan, "allow", lambda *_: None)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tests.conftest import ADA, SEED, Sign
 
 ROOT = f"{Path(iam_guard.__file__).parent}/"
 PACKAGES = {"web", "authn", "guard", "store", "evaluation", "audit", "model"}
-MAX_FUNCTIONS = 121
+MAX_FUNCTIONS = 45
 
 docs = Service("docs")
 
