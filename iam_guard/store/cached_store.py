@@ -6,7 +6,7 @@ cache is cleared only if a change names everything, or the feed does not lead fr
 So all cached answers are valid at the known state, and an idle guard sends no queries. An answer that was loaded before
 a change that names it is returned, but not cached. Concurrent requests for the same answer query the store once.
 
-A store that is down or hangs delays no caller. One poll runs at a time, against a server in a thread (`epoch_polling`):
+A store that is down or hangs delays no caller. One poll runs at a time, against a server in a thread (`change_poller`):
 
     state       cached                                        not cached                polls
     reachable   answered; once per `epoch_poll` after a       queried, within the       when due
@@ -41,7 +41,7 @@ from iam_guard.store.arn_loader import ArnLoader
 from iam_guard.store.cache_only_store import CacheOnlyStore
 from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects, names_of
 from iam_guard.store.change_feed import State, Step
-from iam_guard.store.epoch_polling import EpochPoller
+from iam_guard.store.change_poller import ChangePoller
 from iam_guard.store.followed_changes import FollowedChanges
 from iam_guard.store.generations import STALE, Held
 from iam_guard.store.last_used_rows import Use
@@ -77,7 +77,7 @@ class CachedStore(StoreProxy):
         self._timeout = settings.store_timeout
         self._clock = clock
         self._lock = fork_safe_lock()
-        self._poller = EpochPoller(self._poll, every=settings.epoch_poll, in_background=self.is_remote)
+        self._poller = ChangePoller(self._poll, every=settings.epoch_poll, in_background=self.is_remote)
         self._regions = {kind: CacheRegion(settings.cache_size) for kind in (*KINDS, _DECISION)}
         self._policies = PolicyObjects(settings.cache_size)
         self._changes = FollowedChanges(self._clear)

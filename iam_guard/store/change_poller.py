@@ -20,7 +20,7 @@ RETRY_SECONDS: Final = 0.5
 _MIN_RETRY_SECONDS: Final = 0.05
 
 
-class EpochPoller:
+class ChangePoller:
     """Polls a store; `poll` returns whether it answered. Thread-safe."""
 
     def __init__(self, poll: Callable[[], bool], *, every: float, in_background: bool) -> None:
@@ -137,7 +137,7 @@ class EpochPoller:
         return is_over
 
 
-def _poll_in_thread(reference: weakref.ref[EpochPoller], wake: threading.Event, delay: float, pause: float) -> None:
+def _poll_in_thread(reference: weakref.ref[ChangePoller], wake: threading.Event, delay: float, pause: float) -> None:
     if delay and wake.wait(delay):
         wake.clear()
     while (poller := reference()) is not None and not poller.poll_once():
