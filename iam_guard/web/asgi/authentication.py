@@ -8,12 +8,12 @@ A request of a known caller (`known_credentials`) is accepted before all of this
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import anyio.to_thread
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from iam_guard.authn.credential_verifier import AnyCredential, SigV4Credential, claimed_credential
 from iam_guard.authn.http_request import HttpRequest
@@ -30,8 +30,7 @@ from iam_guard.web.connection import Connection
 from iam_guard.web.key_lookups import look_up_async
 from iam_guard.web.request_credentials import reading_credential
 
-ReadBody: TypeAlias = BufferedBody | HashedBody | DecodedBody | UnsignedBody
-Body: TypeAlias = PeekedBody | ReadBody
+Body: TypeAlias = BufferedBody | HashedBody | DecodedBody | UnsignedBody
 T = TypeVar("T")
 
 _EMPTY_HASH = EMPTY_HASH.encode("ascii")
@@ -40,15 +39,16 @@ _EMPTY_HASH = EMPTY_HASH.encode("ascii")
 async def authenticate_request(
     guard: Guard,
     connection: Connection,
-    scope: Mapping[str, Any],
+    scope: Scope,
     receive: Receive,
     facts: Call,
-    takes_unsigned: TakesUnsigned,
-) -> tuple[Principal, Body | None]:
+    takes_unsigned: Callable[[Scope], bool],
+) -> tuple[Principal, Receive, Body | None]:
     """Authenticate a request; read or wrap the body if the credential covers it.
 
-    `takes_unsigned` is called if the signature does not cover the body. Raises what `Guard.authenticate` raises, and
-    errors about the request itself; all of them are recorded.
+    Returns the caller, the `receive` for the application, and the body if it was read or wrapped. `takes_unsigned` is
+    called if the signature does not cover the body. Raises what `Guard.authenticate` raises, and errors about the
+    request itself; all of them are recorded.
     """
     known, sent, path = guard.known_credentials, scope["headers"], scope.get("raw_path")
     headers: dict[bytes, bytes] = dict(sent)
@@ -58,31 +58,31 @@ async def authenticate_request(
             principal = known.api_keys.principal(path, query, headers, guard.clock())
             if principal is not None:
                 guard.count_authenticated(principal)
-                return principal, None
+                return principal, receive, None
         elif headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
             message = await receive()  # before the signature is verified, since it may be late
-            peeked = PeekedBody(message, receive)
+            receive = PeekedBody(message, receive).receive
             if message in EMPTY_BODIES:
                 principal = known.signers.principal(scope["method"], path, query, headers, _EMPTY_HASH, guard.clock())
                 if principal is not None:
                     guard.count_authenticated(principal)
-                    return principal, peeked
-            receive = peeked.receive
-    body: ReadBody | None = None
+                    return principal, receive, None
+    body: Body | None = None
     with reading_credential(guard, connection, scope, facts) as (request, credential):
         if isinstance(credential, SigV4Credential) and scope["type"] == "http":
-            body = await _read_body(guard, request, credential, receive, takes_unsigned)
+            body = await _read_body(guard, request, credential, receive, partial(takes_unsigned, scope))
     try:
-        return await verified(guard, request, credential, body, facts), body
+        principal = await verified(guard, request, credential, body, facts)
     except BaseException:
         if body is not None:
             body.release()
         raise
+    return principal, receive if body is None else body.receive, body
 
 
 async def _read_body(
     guard: Guard, request: HttpRequest, credential: SigV4Credential, receive: Receive, takes_unsigned: TakesUnsigned
-) -> ReadBody:
+) -> Body:
     """Read the body, or wrap it if it is verified while the application reads it."""
     settings = guard.settings
     stated, unsigned, chunks = payload_of(request, credential, settings, takes_unsigned)
@@ -122,7 +122,7 @@ async def verified(
     guard: Guard,
     request: HttpRequest,
     credential: AnyCredential,
-    body: ReadBody | None,
+    body: Body | None,
     facts: Call,
     *,
     any_scope: bool = False,

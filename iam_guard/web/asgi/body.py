@@ -29,15 +29,9 @@ EMPTY_BODIES: Final[tuple[Message, ...]] = (
 
 
 class PeekedBody:
-    """A body whose first message was received, and a `receive` that replays it.
-
-    For the middleware it has what every body has: `receive`, `refusal`, `is_unsigned` and `release`.
-    """
+    """A body whose first message was received, and a `receive` that replays it."""
 
     __slots__ = ("_message", "_receive")
-
-    is_unsigned = False
-    refusal: IamGuardError | None = None
 
     def __init__(self, message: Message, receive: Receive) -> None:
         self._message: Message | None = message
@@ -50,9 +44,6 @@ class PeekedBody:
             return await self._receive()
         self._message = None
         return message
-
-    def release(self) -> None:
-        """Do nothing: no memory is reserved."""
 
 
 class BufferedBody:

@@ -78,8 +78,8 @@ class GuardMiddleware:
         body: Body | None = None
         response: GuardedSend | None = None
         try:
-            principal, body = await authenticate_request(
-                self.guard, self._connection, scope, receive, facts, partial(self._takes_unsigned, scope)
+            principal, receive, body = await authenticate_request(
+                self.guard, self._connection, scope, receive, facts, self._takes_unsigned
             )
             credential = principal.credential
             if credential is not None and credential.host is not None:
@@ -87,7 +87,6 @@ class GuardMiddleware:
                 scope, facts = {**scope, "headers": headers_at_host(scope["headers"], host)}, facts._replace(host=host)
             call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             if body is not None:
-                receive = body.receive
                 if isinstance(body, DecodedBody):
                     call.scope = scope = {**scope, "headers": body.headers(scope["headers"])}
                 call.has_unsigned_payload = body.is_unsigned
