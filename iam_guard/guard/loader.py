@@ -27,7 +27,7 @@ from iam_guard.evaluation.plan import Plan, make_plan
 from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
 from iam_guard.forking import fork_safe_lock
 from iam_guard.guard.question import LoadedQuestion, Question
-from iam_guard.guard.request_context import RequestContext, RequestFacts
+from iam_guard.guard.request_context import Parties, RequestContext
 from iam_guard.model.arn import account_of, is_iam_or_sts
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
@@ -41,7 +41,6 @@ from iam_guard.store.generations import STALE, Held, are_current
 from iam_guard.store.protocol import (
     AccountRecord,
     DecisionStore,
-    Organization,
     PrincipalRecord,
     ResourceRecord,
     StatedStore,
@@ -68,9 +67,8 @@ class _Planned(NamedTuple):
 
     plan: Plan
     authorizer: Authorizer
-    principal: Principal
     account: str
-    organization: Organization | None
+    parties: Parties
 
 
 @dataclass(slots=True, eq=False)
@@ -160,7 +158,7 @@ class Loader:
         planned = caller.plans.get(action) or self._plan(caller, action)
         if planned is None:
             return None
-        plan, authorizer, principal, account, organization = planned
+        plan, authorizer, account, parties = planned
         if type(resource) is str:
             arn, owner, tags = resource, None, _NO_TAGS
         elif type(resource) is Resource and resource.policy is None and not resource.policy_required:
@@ -180,8 +178,8 @@ class Loader:
             tags = tags or stored.tags
         if owner != account:
             return None
-        facts = RequestFacts(now, principal, call, organization, account, organization, tags, self._region)
-        request = AccessRequest.checked(principal, plan.action, arn, RequestContext(given, facts), account)
+        context = RequestContext(given, parties, now, call, tags)
+        request = AccessRequest.checked(parties.principal, plan.action, arn, context, account)
         reason = plan.allow(request)
         if reason is None or not store.is_at(state):
             return None
@@ -273,7 +271,8 @@ class Loader:
         plan = make_plan(authorizer.policies, record.principal, action) if record.exists and self._has_cache else None
         planned = None
         if plan is not None and account is not None:
-            planned = _Planned(plan, authorizer, record.principal, account.id, account.organization)
+            parties = Parties(record.principal, account.organization, account.id, account.organization, self._region)
+            planned = _Planned(plan, authorizer, account.id, parties)
         if len(caller.plans) >= _MAX_PLANS:  # actions may come from callers: bound the cache
             caller.plans.clear()
         caller.plans[action] = planned

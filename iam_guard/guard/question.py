@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.explainer import NoPoliciesExplainer
-from iam_guard.guard.request_context import RequestContext, RequestFacts
+from iam_guard.guard.request_context import Parties, RequestContext
 from iam_guard.model.context import Context, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.principal import Principal
@@ -48,17 +48,14 @@ class LoadedQuestion(NamedTuple):
     def context(self, now: datetime, region: str = "us-east-1") -> RequestContext:
         """Return the condition keys of the request, those of the question and those that are derived from it."""
         owner = self.owner
-        facts = RequestFacts(
-            now=now,
+        parties = Parties(
             principal=self.caller.principal,
-            call=self.question.call,
             principal_organization=self.account.organization if self.account else None,
             resource_account=owner.id if owner else None,
             resource_organization=owner.organization if owner else None,
-            resource_tags=self.tags,
             region=region,
         )
-        return RequestContext(self.question.context, facts)
+        return RequestContext(self.question.context, parties, now, self.question.call, self.tags)
 
     def request(self, context: Context) -> AccessRequest:
         """Return the request that the evaluator decides."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import NamedTuple
 
 from iam_guard.errors import ContextError
@@ -24,36 +23,39 @@ _RESOURCE_TAG = "aws:resourcetag/"
 _NO_TAGS: dict[str, str] = {}
 
 
-class RequestFacts(NamedTuple):
-    """Everything that the supplied keys are made from."""
+class Parties(NamedTuple):
+    """What supplied keys are made from in every request of a principal for resources of an account."""
 
-    now: datetime
     principal: Principal
-    call: Call | None = None
     principal_organization: Organization | None = None
     resource_account: str | None = None
     resource_organization: Organization | None = None
-    resource_tags: Mapping[str, str] = MappingProxyType({})
     region: str = "us-east-1"
+    """The region of requests without a call."""
 
 
 class RequestContext(Context):
     """A request context that asks the table below for what was not given by hand."""
 
-    __slots__ = ("_around", "_tags")
+    __slots__ = ("_tags", "call", "now", "parties")
 
-    def __init__(self, given: Mapping[str, Given | Lazy] | None, around: RequestFacts) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, Given | Lazy] | None,
+        parties: Parties,
+        now: datetime,
+        call: Call | None = None,
+        resource_tags: Mapping[str, str] | None = None,
+    ) -> None:
         if given is None:
             self._values = {}
         else:
             super().__init__(given)
-        self._around = around
-        self._tags = _folded(around.resource_tags) if around.resource_tags else _NO_TAGS
-
-    @property
-    def call(self) -> Call | None:
+        self.parties = parties
+        self.now = now
+        self.call = call
         """The call that the request came with; None for a question of the application's own."""
-        return self._around.call
+        self._tags = _keys_of(resource_tags) if resource_tags else _NO_TAGS
 
     def value(self, folded_key: str) -> Value | None:
         if folded_key in self._values:
@@ -62,8 +64,8 @@ class RequestContext(Context):
                 return found if isinstance(found, str) else _as_many_as_it_has(found, folded_key)
         supplier = _SUPPLIERS.get(folded_key)
         if supplier is None:
-            return self._tags.get(folded_key[len(_RESOURCE_TAG) :]) if folded_key.startswith(_RESOURCE_TAG) else None
-        given = supplier(self._around)
+            return self._tags.get(folded_key)
+        given = supplier(self)
         if given is None:
             return None  # K-2: absent, not empty
         supplied = normalise(given, folded_key)
@@ -74,8 +76,8 @@ class RequestContext(Context):
         for key in _SUPPLIERS:
             if key not in self._values:  # what the application gave wins
                 self.value(key)
-        for tag, value in self._tags.items():
-            self._values.setdefault(_RESOURCE_TAG + tag, value)
+        for key, value in self._tags.items():
+            self._values.setdefault(key, value)
         return super().known()
 
     def __iter__(self) -> Iterator[str]:
@@ -83,14 +85,15 @@ class RequestContext(Context):
         return iter(sorted(super().__iter__()))
 
 
-def _folded(tags: Mapping[str, str]) -> dict[str, str]:
-    folded: dict[str, str] = {}
-    for key, value in tags.items():
-        name = key.lower()
-        if name in folded:
-            raise ContextError(f"two resource tags differ by letter case only: `{key}`", place="aws:ResourceTag")  # C-4
-        folded[name] = value
-    return folded
+def _keys_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of a resource's tags by condition key."""
+    values: dict[str, str] = {}
+    for tag, value in tags.items():
+        key = _RESOURCE_TAG + tag.lower()
+        if key in values:
+            raise ContextError(f"two resource tags differ by letter case only: `{tag}`", place="aws:ResourceTag")  # C-4
+        values[key] = value
+    return values
 
 
 def _as_many_as_it_has(members: tuple[str, ...], folded_key: str) -> tuple[str, ...]:
@@ -101,17 +104,17 @@ def _as_many_as_it_has(members: tuple[str, ...], folded_key: str) -> tuple[str, 
     return members
 
 
-def _is_service(around: RequestFacts) -> bool | None:
-    kind = around.principal.type
+def _is_service(context: RequestContext) -> bool | None:
+    kind = context.parties.principal.type
     return None if kind is PrincipalType.ANONYMOUS else kind is PrincipalType.SERVICE
 
 
-def _service_name(around: RequestFacts) -> str | None:
-    return around.principal.arn if around.principal.type is PrincipalType.SERVICE else None
+def _service_name(context: RequestContext) -> str | None:
+    return context.parties.principal.arn if context.parties.principal.type is PrincipalType.SERVICE else None
 
 
-def _service_names(around: RequestFacts) -> list[str] | None:
-    return [around.principal.arn] if around.principal.type is PrincipalType.SERVICE else None
+def _service_names(context: RequestContext) -> list[str] | None:
+    return [context.parties.principal.arn] if context.parties.principal.type is PrincipalType.SERVICE else None
 
 
 def _organization_id(organization: Organization | None) -> str | None:
@@ -122,34 +125,34 @@ def _organization_paths(organization: Organization | None) -> list[str] | None:
     return None if organization is None else [organization.path]
 
 
-def _of_call(read: Callable[[Call], Given]) -> Callable[[RequestFacts], Given]:
-    return lambda around: None if around.call is None or around.call.kind == "call" else read(around.call)
+def _of_call(read: Callable[[Call], Given]) -> Callable[[RequestContext], Given]:
+    return lambda context: None if context.call is None or context.call.kind == "call" else read(context.call)
 
 
-def _mfa_age(around: RequestFacts) -> int | None:
+def _mfa_age(context: RequestContext) -> int | None:
     """Count at each decision: one principal serves all the requests of its credentials."""
-    mfa_at = around.principal.mfa_at
-    return None if mfa_at is None else max(0, int((around.now - mfa_at).total_seconds()))
+    mfa_at = context.parties.principal.mfa_at
+    return None if mfa_at is None else max(0, int((context.now - mfa_at).total_seconds()))
 
 
-_SUPPLIERS: dict[str, Callable[[RequestFacts], Given]] = {
-    "aws:currenttime": lambda around: around.now,
-    "aws:epochtime": lambda around: int(around.now.timestamp()),
+_SUPPLIERS: dict[str, Callable[[RequestContext], Given]] = {
+    "aws:currenttime": lambda context: context.now,
+    "aws:epochtime": lambda context: int(context.now.timestamp()),
     "aws:principalisawsservice": _is_service,
     "aws:principalservicename": _service_name,
     "aws:principalservicenameslist": _service_names,
-    "aws:principalorgid": lambda around: _organization_id(around.principal_organization),
-    "aws:principalorgpaths": lambda around: _organization_paths(around.principal_organization),
+    "aws:principalorgid": lambda context: _organization_id(context.parties.principal_organization),
+    "aws:principalorgpaths": lambda context: _organization_paths(context.parties.principal_organization),
     "aws:multifactorauthage": _mfa_age,
     "aws:referer": _of_call(lambda call: call.referer),
-    "aws:requestedregion": lambda around: around.region if around.call is None else around.call.region,
-    "aws:resourceaccount": lambda around: around.resource_account,
-    "aws:resourceorgid": lambda around: _organization_id(around.resource_organization),
-    "aws:resourceorgpaths": lambda around: _organization_paths(around.resource_organization),
+    "aws:requestedregion": lambda context: context.parties.region if context.call is None else context.call.region,
+    "aws:resourceaccount": lambda context: context.parties.resource_account,
+    "aws:resourceorgid": lambda context: _organization_id(context.parties.resource_organization),
+    "aws:resourceorgpaths": lambda context: _organization_paths(context.parties.resource_organization),
     "aws:securetransport": _of_call(lambda call: call.secure),
     "aws:sourceip": _of_call(lambda call: call.source_ip),
     "aws:useragent": _of_call(lambda call: call.user_agent),
-    "aws:viaawsservice": lambda around: False,
+    "aws:viaawsservice": lambda context: False,
 }
 """Condition key in lower case -> what supplies it. A plain function call has no connection, hence none of its keys."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from iam_guard.errors import ContextError
-from iam_guard.guard.request_context import SUPPLIED_KEYS, RequestContext, RequestFacts
+from iam_guard.guard.request_context import SUPPLIED_KEYS, Parties, RequestContext
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.store.protocol import Organization
@@ -39,9 +40,17 @@ SERVICE = Principal.service("cloudtrail.amazonaws.com")
 ANONYMOUS = Principal.anonymous()
 
 
-def value(key: str, given: Any = None, *, principal: Principal = ADA, **around: Any) -> Any:
+def value(
+    key: str,
+    given: Any = None,
+    *,
+    principal: Principal = ADA,
+    call: Call | None = None,
+    resource_tags: Mapping[str, str] | None = None,
+    **others: Any,
+) -> Any:
     """Return the value of `key` in a condition."""
-    context = RequestContext(given, RequestFacts(NOW, principal, **around))
+    context = RequestContext(given, Parties(principal, **others), NOW, call, resource_tags)
     return AccessRequest(principal, "docs:Get", "*", context).value(key.lower())
 
 
@@ -161,9 +170,9 @@ def test_context_has_tag_keys() -> None:
 def test_tags_that_differ_by_case_are_refused() -> None:
     """C-4: otherwise decisions would depend on which one is read."""
     with pytest.raises(ContextError, match="letter case"):
-        RequestContext(None, RequestFacts(NOW, ADA, resource_tags={"Team": "a", "team": "b"}))
+        RequestContext(None, Parties(ADA), NOW, resource_tags={"Team": "a", "team": "b"})
     with pytest.raises(ContextError, match="letter case"):
-        RequestContext({"docs:Shape": "a", "Docs:shape": "b"}, RequestFacts(NOW, ADA))
+        RequestContext({"docs:Shape": "a", "Docs:shape": "b"}, Parties(ADA), NOW)
 
 
 @table("key", [*sorted(SUPPLIED_KEYS), "aws:resourcetag/team", "aws:principalarn", "aws:username"])
@@ -211,7 +220,7 @@ def test_context_values_are_computed_once_on_first_use() -> None:
         computed.append("shape")
         return "round"
 
-    context = RequestContext({"docs:Shape": expensive}, RequestFacts(NOW, ADA))
+    context = RequestContext({"docs:Shape": expensive}, Parties(ADA), NOW)
     assert context.value("aws:currenttime") == "2026-11-24T14:01:46Z"
     assert computed == []
     assert [context.value("docs:shape"), context.value("docs:shape"), context["DOCS:SHAPE"]] == ["round"] * 3
@@ -219,14 +228,14 @@ def test_context_values_are_computed_once_on_first_use() -> None:
 
 
 def test_unsupported_value_is_refused_on_use() -> None:
-    context = RequestContext({"docs:Shape": lambda: object()}, RequestFacts(NOW, ADA))  # type: ignore[dict-item,return-value]
+    context = RequestContext({"docs:Shape": lambda: object()}, Parties(ADA), NOW)  # type: ignore[dict-item,return-value]
     with pytest.raises(ContextError):
         context.value("docs:shape")
 
 
 def test_context_lists_present_keys() -> None:
     """For explanations: all keys of the tables that are present."""
-    context = RequestContext({"docs:Shape": "round"}, RequestFacts(NOW, ADA, resource_tags={"Team": "blue"}))
+    context = RequestContext({"docs:Shape": "round"}, Parties(ADA), NOW, resource_tags={"Team": "blue"})
     assert list(context) == [
         "aws:currenttime", "aws:epochtime", "aws:principalisawsservice", "aws:requestedregion",
         "aws:resourcetag/team", "aws:viaawsservice", "docs:shape",
