@@ -38,7 +38,8 @@ from iam_guard.store.generations import Held
 SIGNED = f"{ALGORITHM} ".encode("ascii")
 """What an Authorization header with a signature of known signers starts with."""
 
-_SIGNATURE_LENGTH = 64
+_SIGNATURE, _UNSIGNED = slice(-64, None), slice(-64)
+"""The signature in an Authorization header, and the header without it."""
 _MAX_DATE_LENGTH = TIMESTAMP_LENGTH + 1  # one more than valid
 _DATE_HEADER, _HASH_HEADER = b"x-amz-date", b"x-amz-content-sha256"
 _is_plain_path = re.compile(rb"(?!.{%d})(?:(?:/[\w~-][\w.~-]*)+/?|/)" % (MAX_TARGET + 1)).fullmatch
@@ -118,7 +119,7 @@ class _KnownSigner(KnownCaller):
     def may_sign(self, headers: Mapping[bytes, bytes], date: bytes, payload_hash: bytes, now: datetime) -> bool:
         """Return whether all but the signature is good."""
         first, last = _window(date, self.day, self.skew)
-        if not first < now < last or now >= self.expires:
+        if now <= first or now >= last or now >= self.expires:
             return False
         if self.token is not None and not same_bytes(headers[TOKEN_HEADER], self.token):
             return False
@@ -173,16 +174,18 @@ class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
                 return None
             query = query_as_sent(query)
         authorization, date = headers[b"authorization"], headers.get(_DATE_HEADER, b"")[:_MAX_DATE_LENGTH]
-        signer: _KnownSigner | _UnknownSigner = self._unknown
-        known = self._current((authorization[:-_SIGNATURE_LENGTH], *headers))
+        signer: _KnownSigner | _UnknownSigner
+        known = self._current((authorization[_UNSIGNED], *headers))
         if known is not None and known.any_scope <= any_scope and known.may_sign(headers, date, payload_hash, now):
             signer = known
+        else:
+            signer = self._unknown
         values = signer.values_of(headers)
         canonical = signer.canonical_form % (method.encode(), path, query, *values, payload_hash)
         digest = hashlib.sha256(canonical).hexdigest().encode()
         signature = signer.key.signature(signer.signed_form % (date, digest))
         line = b" ".join(values)
-        is_signed = same_bytes(authorization[-_SIGNATURE_LENGTH:], signature.encode())  # compared for every request
+        is_signed = same_bytes(authorization[_SIGNATURE], signature.encode())  # compared for every request
         if is_signed and line == b" ".join(line.split()):
             return signer.principal
         return None
@@ -197,7 +200,7 @@ class KnownSigners(KnownCallerCache[_Name, _KnownSigner]):
         authorization = headers.get(b"authorization", b"")
         if len(authorization) > MAX_NAME or signed_header(request, authorization) != credential:
             return
-        name = authorization[:-_SIGNATURE_LENGTH], *headers
+        name = authorization[_UNSIGNED], *headers
         before = self._known.get(name)
         if before is not None and before.principal is caller.principal and before.any_scope <= any_scope:
             return

@@ -155,27 +155,31 @@ class Loader:
             if not are_current(caller.held):
                 return None
             caller.state = state
-        planned = caller.plans.get(action) or self._plan(caller, action)
-        if planned is None:
+        planned = caller.plans.get(action)
+        if planned is None and (planned := self._plan(caller, action)) is None:
             return None
         plan, authorizer, account, parties = planned
-        if type(resource) is str:
-            arn, owner, tags = resource, None, _NO_TAGS
-        elif type(resource) is Resource and resource.policy is None and not resource.policy_required:
+        if type(resource) is Resource:
+            if resource.policy is not None or resource.policy_required:
+                return None
             arn, owner, tags = resource.arn, resource.account, resource.tags
+        elif type(resource) is str:
+            arn, owner, tags = resource, None, _NO_TAGS
         else:
             return None
-        if arn == "*":
-            owner = owner or account
-        else:
-            fields = arn.split(":", 5)
-            if len(fields) != 6 or fields[0] != "arn" or fields[2] in SERVED:
+        fields = arn.split(":", 5)
+        if len(fields) == 6:
+            if fields[0] != "arn" or fields[2] in SERVED:
                 return None
             stored = store.resource(arn)
             if stored.policy is not None or stored.generations is STALE:
                 return None
             owner = owner or stored.account or fields[4]
             tags = tags or stored.tags
+        elif arn == "*":
+            owner = owner or account
+        else:
+            return None
         if owner != account:
             return None
         context = RequestContext(given, parties, now, call, tags)

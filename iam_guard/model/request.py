@@ -81,12 +81,13 @@ class AccessRequest:
 
     def value(self, folded_key: str) -> Value | None:
         """Return the value of a condition key (lower case) from the context, else from the principal (rule N-3)."""
-        text = self.context._values.get(folded_key)  # the common case; a string is what `Context.value` returns
+        context = self.context
+        text = context._values.get(folded_key)  # the common case; a string is what `Context.value` returns
         if type(text) is str:
             self.read[folded_key] = text
             return text
         try:
-            value = self.context.value(folded_key)
+            value = context.value(folded_key)
             if value is None:
                 value = self.principal.key(folded_key)
         except Exception:
@@ -146,12 +147,16 @@ class Resource:
         # Created for every request, as `AccessRequest`.
         if account is not None and not isinstance(account, str):
             raise ConfigurationError(f"expected a string as a resource's account, got `{type(account).__name__}`")
-        if type(tags) is not dict and not isinstance(tags, Mapping):
+        if tags is _NO_TAGS:
+            tags = {}
+        elif type(tags) is not dict and not isinstance(tags, Mapping):
             raise ConfigurationError(f"expected a mapping as a resource's tags, got `{type(tags).__name__}`")
+        if type(arn) is not str:
+            arn = _string(arn, "a resource")
         fields = self.__dict__
-        fields["arn"] = arn if type(arn) is str else _string(arn, "a resource")
+        fields["arn"] = arn
         fields["account"] = account
-        fields["tags"] = {} if tags is _NO_TAGS else tags
+        fields["tags"] = tags
         fields["policy"] = policy
         fields["policy_required"] = policy_required
 

@@ -29,6 +29,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 MAX_HEADERS: Final = 256
 _READ_BACKWARDS: Final = slice(MAX_HEADERS - 1, None, -1)
 """The headers of a request up to the limit, from the last; a request with more is rejected."""
+_DESCRIBING: Final = (b"host", b"user-agent", b"referer")
 MAX_PROXIES: Final = 32
 """Addresses read from a forwarding chain; if all of them are trusted proxies, the caller's address is unknown."""
 _MAX_ADDRESS_LENGTH: Final = 128
@@ -54,7 +55,7 @@ class Connection:
         """Return the facts of a call; never raises."""
         headers = scope["headers"]
         first: dict[bytes, bytes] = dict(headers[_READ_BACKWARDS])  # of duplicates, the first
-        host, agent, referer = first.get(b"host"), first.get(b"user-agent"), first.get(b"referer")
+        host, agent, referer = map(first.get, _DESCRIBING)
         client = scope.get("client")
         peer = _address(client[0]) if client else None
         secure = scope.get("scheme", "http") in _SECURE_SCHEMES

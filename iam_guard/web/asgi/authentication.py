@@ -52,7 +52,7 @@ async def authenticate_request(
     """
     known, sent, path = guard.known_credentials, scope["headers"], scope.get("raw_path")
     headers: dict[bytes, bytes] = dict(sent)
-    if known is not None and len(headers) == len(sent) and type(path) is bytes and scope["type"] == "http":
+    if known is not None and len(headers) == len(sent) and type(path) is bytes and facts.kind == "http":
         query = scope.get("query_string", b"")
         if not headers.get(b"authorization", b"").startswith(SIGNED):
             principal = known.api_keys.principal(path, query, headers, guard.clock())

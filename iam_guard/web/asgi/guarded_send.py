@@ -60,7 +60,7 @@ class GuardedSend:
         self._scope = scope  # a route map may set another one in the call
         self._send = send
         self._body = body
-        self._was_routed = not scope.keys().isdisjoint(ROUTER_KEYS)
+        self._was_unrouted = scope.keys().isdisjoint(ROUTER_KEYS)
 
     @property
     def started(self) -> bool:
@@ -126,7 +126,7 @@ class GuardedSend:
         status, endpoint = message.get("status", 0), UNKNOWN_ENDPOINT
         if not call.decisions or call.refused_by is not None:
             endpoint = answering_endpoint(self._scope) or UNKNOWN_ENDPOINT
-            if endpoint is UNKNOWN_ENDPOINT and status in ROUTER_ANSWERS and not self._was_routed:
+            if endpoint is UNKNOWN_ENDPOINT and status in ROUTER_ANSWERS and self._was_unrouted:
                 endpoint = None if is_unrouted(self._scope) else UNKNOWN_ENDPOINT
         if not check_answer(call, status, endpoint, self._scope.get("method")):
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
