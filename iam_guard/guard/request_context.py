@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from iam_guard.errors import ContextError
@@ -125,7 +126,8 @@ def _organization_paths(organization: Organization | None) -> list[str] | None:
     return None if organization is None else [organization.path]
 
 
-def _of_call(read: Callable[[Call], Given]) -> Callable[[RequestContext], Given]:
+def _of_call(field: str) -> Callable[[RequestContext], Given]:
+    read = attrgetter(field)
     return lambda context: None if context.call is None or context.call.kind == "call" else read(context.call)
 
 
@@ -144,14 +146,14 @@ _SUPPLIERS: dict[str, Callable[[RequestContext], Given]] = {
     "aws:principalorgid": lambda context: _organization_id(context.parties.principal_organization),
     "aws:principalorgpaths": lambda context: _organization_paths(context.parties.principal_organization),
     "aws:multifactorauthage": _mfa_age,
-    "aws:referer": _of_call(lambda call: call.referer),
+    "aws:referer": _of_call("referer"),
     "aws:requestedregion": lambda context: context.parties.region if context.call is None else context.call.region,
     "aws:resourceaccount": lambda context: context.parties.resource_account,
     "aws:resourceorgid": lambda context: _organization_id(context.parties.resource_organization),
     "aws:resourceorgpaths": lambda context: _organization_paths(context.parties.resource_organization),
-    "aws:securetransport": _of_call(lambda call: call.secure),
-    "aws:sourceip": _of_call(lambda call: call.source_ip),
-    "aws:useragent": _of_call(lambda call: call.user_agent),
+    "aws:securetransport": _of_call("secure"),
+    "aws:sourceip": _of_call("source_ip"),
+    "aws:useragent": _of_call("user_agent"),
     "aws:viaawsservice": lambda context: False,
 }
 """Condition key in lower case -> what supplies it. A plain function call has no connection, hence none of its keys."""

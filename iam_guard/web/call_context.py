@@ -41,7 +41,7 @@ class CurrentCall:
     principal: Principal
     facts: Call
     scope: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
-    decisions: list[Decision] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list, init=False)
     attempted_action: str | None = field(default=None, init=False)
     """The action that a decorator is about to authorize; it is recorded if no decision could be made."""
     refused_by: object = field(default=None, init=False, repr=False)
