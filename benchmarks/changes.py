@@ -41,6 +41,8 @@ USERS = 2_000
 WRITES_A_SECOND, MARKER_EVERY = 100.0, 10
 OFTEN = 0.05
 PROPAGATION_ROUNDS, PROPAGATION_SECONDS = 3, 8.0
+WARM_UP_SECONDS = 1.0
+"""For the first changes of a round, after which processes and server run code for the first time."""
 MARGIN_SECONDS = 3.0
 """For the last change of a round."""
 WRITERS = (1, 4)
@@ -196,8 +198,9 @@ def _followed(url: str, options: Mapping[str, Any]) -> _Followed:
         writer.start(write, PROPAGATION_SECONDS, WRITES_A_SECOND, MARKER_EVERY)
         markers: list[Marker] = writer.result()
         results: list[tuple[list[Use], float]] = [follower.result() for follower in followers]
+    warm = [marker for marker in markers if marker.time >= markers[0].time + WARM_UP_SECONDS]
     return _Followed(
-        [delay for uses, _ in results for delay in _delays_of(markers, uses)],
+        [delay for uses, _ in results for delay in _delays_of(warm, uses)],
         [use.late for uses, _ in results for use in uses],
         [cpu_seconds for _, cpu_seconds in results],
         [len(markers) * MARKER_EVERY / PROPAGATION_SECONDS],

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from benchmarks import own_tests  # noqa: F401  before `tests`
 from iam_guard.audit.trail import Trail
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal

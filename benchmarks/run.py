@@ -15,13 +15,11 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 if __name__ == "__main__":
-    sys.path[0] = str(HERE.parent)  # for `benchmarks` and `tests`, which are never installed
-    sys.modules["tests"] = tests = ModuleType("tests")
-    tests.__path__ = [str(HERE.parent / "tests")]  # two peers install a package `tests`, which would win
+    sys.path[0] = str(HERE.parent)  # for `benchmarks`, which is never installed
+    import benchmarks.own_tests  # noqa: F401
 
 from benchmarks.machine import describe  # noqa: E402
 from benchmarks.row import Skipped, show  # noqa: E402

@@ -29,7 +29,7 @@ from iam_guard.store.change_feed import CHANNEL
 Connect: TypeAlias = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
 """Opens a connection without transactions, for the calling thread."""
 
-PAUSE_SECONDS: Final = 0.04
+PAUSE_SECONDS: Final = 0.06
 RETRY_SECONDS: Final = 5.0
 """Seconds after which a listener whose connection failed may be replaced, once its owner polls the store again."""
 
