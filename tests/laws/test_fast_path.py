@@ -73,7 +73,7 @@ def test_threads_get_the_answers_of_a_new_guard(tmp_path: Path) -> None:
 def test_changes_meanwhile_give_the_answers_of_an_epoch(tmp_path: Path) -> None:
     """T-9: a decision names an epoch, and equals that of a store at this epoch; with threads, while others write."""
     with closing(history_in(tmp_path, FIRST + 1, epoch_poll=0.005)) as history:
-        concurrent = Concurrent(history, 8)
+        concurrent = Concurrent(history, 24)  # some of them are refused without a decision
         concurrent.run(epochs=min(400, max(10, REQUESTS // 1000)), threads=3)
         assert concurrent.compared > 50
         assert len(concurrent.epochs) > 2
