@@ -31,8 +31,6 @@ def applicable_policies(request: AccessRequest, action: str, policies: Bundle) -
     principal = request.principal
     has_identity = principal.type not in WITHOUT_IDENTITY
     scps, rcps = policies.scps, policies.rcps
-    if has_identity and scps is None and rcps is None:
-        return policies
     if scps is not None and scp_exemption(principal) is not None:
         scps = None
     if rcps is not None and rcp_exemption(request, action, own=policies.own_service) is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from iam_guard.evaluation.applicable_types import WITHOUT_IDENTITY, applicable_policies
+from iam_guard.evaluation.applicable_types import WITHOUT_IDENTITY, applicable_policies, is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.grants import Grant, grant
 from iam_guard.evaluation.matching_statements import find_allow, find_deny
@@ -42,7 +42,7 @@ def decide(
     if has_filters or principal.type in WITHOUT_IDENTITY:
         policies = applicable_policies(request, action, policies)
     if policies.layers_with_denies:
-        bounded = policies.boundary is not None or principal.has_boundary  # E-74
+        bounded = is_bounded(request, policies)
         for layer in policies.layers_with_denies:  # in the order of E-90
             denial = find_deny(layer, request, action, bounded=bounded)
             if denial is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from iam_guard.evaluation.applicable_types import applicable_policies
+from iam_guard.evaluation.applicable_types import applicable_policies, is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.evaluator import is_action
 from iam_guard.evaluation.matching_statements import find_allow, find_deny
@@ -76,8 +76,8 @@ def make_plan(policies: Bundle, principal: Principal, action: str) -> Plan | Non
         return None
     if principal.type is PrincipalType.FEDERATED_USER and policies.session is None:
         return None  # S-32
-    applicable = applicable_policies(AccessRequest(principal, action, "*"), folded, policies)
+    request = AccessRequest(principal, action, "*")
+    applicable = applicable_policies(request, folded, policies)
     if () in (applicable.rcps, applicable.scps):
         return None  # no levels allow nothing
-    is_bounded = policies.boundary is not None or principal.has_boundary  # E-74
-    return Plan(action, applicable, is_bounded=is_bounded)
+    return Plan(action, applicable, is_bounded=is_bounded(request, applicable))
