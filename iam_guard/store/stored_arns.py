@@ -18,7 +18,7 @@ Not thread-safe: the caller must hold a lock, except for `absent_for`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from iam_guard.store.change_feed import State
@@ -77,15 +77,15 @@ class ArnsLoad:
         self.found: set[str] | ArnFilter = set()
         self.count = 0
 
-    def collect(self, arns: Collection[str]) -> None:
+    def collect(self, arns: Sequence[str]) -> None:
         """Add a page. Only the loading thread calls this, without a lock."""
         self.count += len(arns)
         if self.count >= MAX_EXACT and isinstance(self.found, set):
             found, self.found = self.found, ArnFilter()
             self.found.update(found)
         self.found.update(arns)
-        for self.last in arns:
-            pass
+        if arns:
+            self.last = arns[-1]
 
 
 class StoredArns:

@@ -144,7 +144,7 @@ class BoundRequirement:
     ) -> tuple[Mapping[str, Any], str | Resource]:
         """Return the arguments for a loader, and the resource of the template; `*` without a template."""
         call.attempted_action = self._action
-        if not call.decisions or self._action not in [each.request.action for each in call.decisions if each.allowed]:
+        if not call.decisions or self._action not in [made.request.action for made in call.decisions if made.allowed]:
             call.refused_by = self._requirement  # until it allows; an allowed handler may call itself
         if call.has_unsigned_payload:
             call.check_unsigned_payload(is_accepted=self._requirement.unsigned_payload)

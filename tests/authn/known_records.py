@@ -9,7 +9,7 @@ from datetime import datetime
 from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential_verifier import AcceptedScope, Authenticator
 from iam_guard.authn.known_credentials import KnownCredentials
-from iam_guard.errors import CacheMiss
+from iam_guard.errors import CacheMiss, IamGuardError
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -102,6 +102,15 @@ class KnownFirst:
         principal = self.verify(received, now)
         assert self.attempt(received, now) is principal
         return principal
+
+
+def outcome(verify: Callable[[], Principal]) -> object:
+    """Return the principal and its credential, or the error, for comparisons."""
+    try:
+        principal = verify()
+    except IamGuardError as error:
+        return type(error), str(error)
+    return principal, principal.credential
 
 
 def _hash(received: Received) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,8 +12,7 @@ from hypothesis import strategies as st
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import ApiKey
-from iam_guard.model.principal import Principal
-from tests.authn.known_records import KnownFirst, MemoryRecords
+from tests.authn.known_records import KnownFirst, MemoryRecords, outcome
 from tests.authn.signing import API_KEY, API_TEXT, NOW, Received
 from tests.tables import table
 
@@ -34,14 +32,6 @@ BOTH = [BEARING, IN_HEADER]
 
 def knowing(api_key: ApiKey = EXPIRING) -> KnownFirst:
     return KnownFirst(MemoryRecords(api_key))
-
-
-def outcome(verify: Callable[[], Principal]) -> object:
-    try:
-        principal = verify()
-    except IamGuardError as error:
-        return type(error), str(error)
-    return principal, principal.credential
 
 
 @table("received", BOTH, ids=["bearer", "header"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +19,7 @@ from iam_guard.authn.sigv4 import signing_key
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import AccessKey, Session
 from iam_guard.model.principal import Credential, Principal
-from tests.authn.known_records import KnownFirst, MemoryRecords
+from tests.authn.known_records import KnownFirst, MemoryRecords, outcome
 from tests.authn.signing import ACCESS_KEY, ALICE, EMPTY_HASH, KEY_ID, NOW, STAMP, Received, send, sign, with_header
 from tests.authn.signing import SECRET as SECRET_KEY
 from tests.tables import table
@@ -47,14 +46,6 @@ SIGNED = [PLAIN, WITH_QUERY, WITH_BODY, WITH_HASH, IN_SESSION]
 
 def knowing(session: Session = ROLE_SESSION) -> KnownFirst:
     return KnownFirst(MemoryRecords(ACCESS_KEY), open_session=lambda token: session if token == TOKEN else None)
-
-
-def outcome(verify: Callable[[], Principal]) -> object:
-    try:
-        principal = verify()
-    except IamGuardError as error:
-        return type(error), str(error)
-    return principal, principal.credential
 
 
 # --- known -------------------------------------------------------------------------------------------------------

@@ -289,7 +289,7 @@ def test_filter_has_all_its_arns(arns: list[str]) -> None:
     """A filter is never wrong about an ARN that was added."""
     found = ArnFilter()
     found.update(arns)
-    assert all(each in found for each in arns)
+    assert all(arn in found for arn in arns)
 
 
 # --- law: histories, a cache, and pages in any order -----------------------------------------------------------------
@@ -336,7 +336,7 @@ class Histories:
 
     def resource_arns(self, since: State, after: str | None, limit: int) -> ArnsPage:
         arns = sorted(arn(number) for number in self.line[-1][1])
-        return ArnsPage(self.changes(since), [each for each in arns if after is None or each > after][:limit])
+        return ArnsPage(self.changes(since), [arn for arn in arns if after is None or arn > after][:limit])
 
 
 ACTIONS = st.tuples(

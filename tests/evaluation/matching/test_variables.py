@@ -171,5 +171,5 @@ def test_list_of_texts_with_variables_passes_if_any_does(
     passes = compile_filled(texts, compile_one, parts)
     for text in tested:
         one, other = request({"docs:V": value, "docs:W": "b"}), request({"docs:V": value, "docs:W": "b"})
-        assert passes(one, text) is any(compile_one(each)(other, text) for each in dict.fromkeys(texts))
+        assert passes(one, text) is any(compile_one(written)(other, text) for written in dict.fromkeys(texts))
         assert one.read == other.read
