@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -29,7 +28,7 @@ from iam_guard.forking import fork_safe_lock
 from iam_guard.guard.question import LoadedQuestion, Question
 from iam_guard.guard.request_context import Parties, RequestContext
 from iam_guard.model.arn import account_of, is_iam_or_sts
-from iam_guard.model.context import Given, Lazy
+from iam_guard.model.context import NO_KEYS, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Principal, PrincipalType
@@ -56,7 +55,6 @@ _TRIES = 3
 """Attempts to load a question from the cache, before it is loaded in one transaction."""
 _SESSION_POLICY = PolicyRef("session policy", PolicyType.SESSION)
 _NO_RESOURCE = Resource("*")
-_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 ResourceLoader = Callable[[str], "Resource | None"]
 """Returns the application's own data of a resource, such as its policy, by ARN, or None."""
@@ -162,9 +160,9 @@ class Loader:
         if type(resource) is Resource:
             if resource.policy is not None or resource.policy_required:
                 return None
-            arn, owner, tags = resource.arn, resource.account, resource.tags
+            arn, owner, tags, keys = resource.arn, resource.account, resource.tags, resource.keys
         elif type(resource) is str:
-            arn, owner, tags = resource, None, _NO_TAGS
+            arn, owner, tags, keys = resource, None, NO_KEYS, NO_KEYS
         else:
             return None
         fields = arn.split(":", 5)
@@ -182,7 +180,7 @@ class Loader:
             return None
         if owner != account:
             return None
-        context = RequestContext(given, parties, now, call, tags)
+        context = RequestContext(given, parties, now, call, tags, keys)
         request = AccessRequest.checked(parties.principal, plan.action, arn, context, account)
         reason = plan.allow(request)
         if reason is None or not store.is_at(state):

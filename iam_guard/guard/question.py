@@ -47,7 +47,7 @@ class LoadedQuestion(NamedTuple):
 
     def context(self, now: datetime, region: str = "us-east-1") -> RequestContext:
         """Return the condition keys of the request, those of the question and those that are derived from it."""
-        owner = self.owner
+        question, owner = self.question, self.owner
         parties = Parties(
             principal=self.caller.principal,
             principal_organization=self.account.organization if self.account else None,
@@ -55,7 +55,7 @@ class LoadedQuestion(NamedTuple):
             resource_organization=owner.organization if owner else None,
             region=region,
         )
-        return RequestContext(self.question.context, parties, now, self.question.call, self.tags)
+        return RequestContext(question.context, parties, now, question.call, self.tags, question.resource.keys)
 
     def request(self, context: Context) -> AccessRequest:
         """Return the request that the evaluator decides."""

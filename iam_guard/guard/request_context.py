@@ -1,5 +1,5 @@
 """Who supplies the condition keys of a request: the call, the principal's and the resource's accounts, the clock (rules
-E).
+E), and the resource with its tags and keys.
 
 A table of key -> function, asked lazily: a decision computes only the keys that its candidate statements name. The
 caller never supplies one (rule K-1), but for the two header-derived keys. What the enforcement point gives by hand
@@ -15,13 +15,10 @@ from typing import NamedTuple
 
 from iam_guard.errors import ContextError
 from iam_guard.evaluation.matching.condition_keys import row_of, spelled
-from iam_guard.model.context import Context, Given, Lazy, Value, normalise
+from iam_guard.model.context import NO_KEYS, Context, Given, Lazy, Value, laid_over, normalise, resource_values
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.store.protocol import Organization
-
-_RESOURCE_TAG = "aws:resourcetag/"
-_NO_TAGS: dict[str, str] = {}
 
 
 class Parties(NamedTuple):
@@ -38,7 +35,7 @@ class Parties(NamedTuple):
 class RequestContext(Context):
     """A request context that asks the table below for what was not given by hand."""
 
-    __slots__ = ("_tags", "call", "now", "parties")
+    __slots__ = ("call", "now", "parties")
 
     def __init__(
         self,
@@ -46,17 +43,18 @@ class RequestContext(Context):
         parties: Parties,
         now: datetime,
         call: Call | None = None,
-        resource_tags: Mapping[str, str] | None = None,
+        resource_tags: Mapping[str, str] = NO_KEYS,
+        resource_keys: Mapping[str, Given | Lazy] = NO_KEYS,
     ) -> None:
-        if given is None:
-            self._values = {}
-        else:
+        values = resource_values(resource_tags, resource_keys) if resource_tags or resource_keys else {}
+        if given is not None:
             super().__init__(given)
+            values = laid_over(values, self._values) if values else self._values
+        self._values = values
         self.parties = parties
         self.now = now
         self.call = call
         """The call that the request came with; None for a question of the application's own."""
-        self._tags = _keys_of(resource_tags) if resource_tags else _NO_TAGS
 
     def value(self, folded_key: str) -> Value | None:
         if folded_key in self._values:
@@ -65,7 +63,7 @@ class RequestContext(Context):
                 return found if isinstance(found, str) else _as_many_as_it_has(found, folded_key)
         supplier = _SUPPLIERS.get(folded_key)
         if supplier is None:
-            return self._tags.get(folded_key)
+            return None
         given = supplier(self)
         if given is None:
             return None  # K-2: absent, not empty
@@ -77,24 +75,11 @@ class RequestContext(Context):
         for key in _SUPPLIERS:
             if key not in self._values:  # what the application gave wins
                 self.value(key)
-        for key, value in self._tags.items():
-            self._values.setdefault(key, value)
         return super().known()
 
     def __iter__(self) -> Iterator[str]:
         self.known()
         return iter(sorted(super().__iter__()))
-
-
-def _keys_of(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of a resource's tags by condition key."""
-    values: dict[str, str] = {}
-    for tag, value in tags.items():
-        key = _RESOURCE_TAG + tag.lower()
-        if key in values:
-            raise ContextError(f"two resource tags differ by letter case only: `{tag}`", place="aws:ResourceTag")  # C-4
-        values[key] = value
-    return values
 
 
 def _as_many_as_it_has(members: tuple[str, ...], folded_key: str) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from iam_guard.errors import ContextError
+from iam_guard.errors import ConfigurationError, ContextError
 
 Value: TypeAlias = str | tuple[str, ...]
 """A value as the evaluator gets it."""
@@ -26,8 +27,13 @@ Given: TypeAlias = Scalar | Iterable[Scalar] | None
 
 Lazy: TypeAlias = Callable[[], Given]
 
+NO_KEYS: Mapping[str, Any] = MappingProxyType({})
+
 _MAX_DIGITS = 1000
 _TOO_LARGE = 10**_MAX_DIGITS
+_RESOURCE_TAG = "aws:resourcetag/"
+_NOT_OF_RESOURCES = ("aws:", "iam:", "sts:")
+"""Prefixes of keys that an application's resource cannot have."""
 
 
 class Context(Mapping[str, Value]):
@@ -53,6 +59,22 @@ class Context(Mapping[str, Value]):
                     return  # the common case: strings only
         if items is not None:
             self._values = _checked(items)
+
+    @classmethod
+    def of_resource(
+        cls,
+        given: Mapping[str, Given | Lazy] | None,
+        tags: Mapping[str, str],
+        keys: Mapping[str, Given | Lazy],
+        account: str | None,
+    ) -> Context:
+        """Return what is given by hand, then the keys of a resource: of its tags, its own, its owner's account."""
+        context = Context(given)
+        values = resource_values(tags, keys)
+        if account is not None:
+            values.setdefault("aws:resourceaccount", account)
+        context._values = laid_over(values, context._values)
+        return context
 
     def value(self, folded_key: str) -> Value | None:
         """Return the value of a lower-case key; None if absent."""
@@ -81,13 +103,113 @@ class Context(Mapping[str, Value]):
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter([key for key in list(self._values) if self.value(key) is not None])
+        return iter([key for key in list(self._values) if self._is_present(key)])
+
+    def _is_present(self, folded_key: str) -> bool:
+        """Return whether a key has a value. A key of a resource that cannot be read is left out."""
+        try:
+            return self.value(folded_key) is not None
+        except Exception:
+            if type(self._values[folded_key]) is _ResourceValue:
+                return False
+            raise
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
         return f"Context({', '.join(sorted(self._values))})"
+
+
+# --- of a resource -----------------------------------------------------------------------------------------------
+
+
+def resource_values(tags: Mapping[str, str], keys: Mapping[str, Given | Lazy]) -> dict[str, object]:
+    """Return the values of a resource's tags (`aws:ResourceTag/*`) and own keys, by key in lower case.
+
+    A value that cannot be used is a function that raises: `ContextError` for names that differ by letter case only
+    (rule C-4), a tag that is not a string and an unsupported value, `ConfigurationError` for a key of AWS, IAM or STS.
+    So these affect only the decisions that read them. Raises `ConfigurationError` for a key that is not a string.
+    """
+    values: dict[str, object] = {}
+    for tag, text in tags.items():
+        key = _RESOURCE_TAG + tag.lower()
+        if type(text) is not str or key in values:
+            _add_unusual_tag(values, key, tag, text)
+        else:
+            values[key] = text
+    if keys:
+        _add_keys(values, keys)
+    return values
+
+
+def _add_keys(values: dict[str, object], keys: Mapping[str, Given | Lazy]) -> None:
+    for name, value in keys.items():
+        if not isinstance(name, str):
+            raise ConfigurationError(f"expected a string as a resource's key, got `{type(name).__name__}`")
+        folded = name.lower()
+        if folded.startswith(_NOT_OF_RESOURCES):
+            message = "expected a condition key of the application among a resource's keys"
+            values[folded] = _ResourceValue(folded, error=ConfigurationError(message, place=name[:200]))
+        elif folded in values:
+            message = f"two keys of the resource differ by letter case only: `{name[:200]}`"
+            values[folded] = _ResourceValue(folded, error=ContextError(message, place=name[:200]))
+        elif value is not None:
+            values[folded] = value if type(value) is str else _ResourceValue(folded, value).if_known()
+
+
+def laid_over(values: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    """Return a resource's values, with those given by hand; a function that returns None leaves the resource's."""
+    for key, value in given.items():
+        has_fallback = callable(value) and key in values
+        values[key] = _ResourceValue(key, values[key], given=value) if has_fallback else value
+    return values
+
+
+def _add_unusual_tag(values: dict[str, object], key: str, tag: str, text: object) -> None:
+    if text is None:
+        return
+    message = f"two resource tags differ by letter case only: `{tag[:200]}`"  # C-4
+    if key not in values:
+        if isinstance(text, str):
+            values[key] = str.__str__(text)
+            return
+        message = f"expected a string as the resource tag `{tag[:200]}`, got `{type(text).__name__}`"
+    values[key] = _ResourceValue(key, error=ContextError(message, place="aws:ResourceTag"))
+
+
+class _ResourceValue:
+    """A function that returns a value of a resource; once it raised, it always raises."""
+
+    __slots__ = ("_error", "_given", "_key", "_value")
+
+    def __init__(self, key: str, value: Any = None, *, given: Any = None, error: Exception | None = None) -> None:
+        self._key, self._value, self._given, self._error = key, value, given, error
+
+    def if_known(self) -> object:
+        """Return the value if that takes no function of the application and raises nothing; else this."""
+        if callable(self._value):
+            return self
+        try:
+            return self()
+        except Exception:  # noqa: BLE001  each decision that reads the key raises it
+            return self
+
+    def __call__(self) -> Value | None:
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        given = None if self._given is None else self._given()
+        if given is not None:
+            return normalise(given, self._key)
+        try:
+            value = self._value() if callable(self._value) else self._value
+            return None if value is None else normalise(value, self._key)
+        except Exception as error:
+            self._error = error
+            raise
+
+
+# --- conversion --------------------------------------------------------------------------------------------------
 
 
 def _checked(items: object) -> dict[str, object]:

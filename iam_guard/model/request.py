@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.model.arn import account_of
-from iam_guard.model.context import Context, Given, Lazy, Value
+from iam_guard.model.context import NO_KEYS, Context, Given, Lazy, Value
 from iam_guard.model.principal import Principal
 
 
@@ -79,6 +78,27 @@ class AccessRequest:
         )
         return request
 
+    @classmethod
+    def for_resource(
+        cls,
+        principal: Principal,
+        action: str,
+        resource: Resource,
+        context: Mapping[str, Given | Lazy] | None = None,
+    ) -> AccessRequest:
+        """Return the request about a resource, for policies of `compile_policies` that decide without a guard.
+
+        The condition keys are those of `context`, which take precedence, then `aws:ResourceAccount` (the resource's
+        account, else that of its ARN), the resource's `keys` and its tags. Its `policy` and `policy_required` belong to
+        the policies, not to the request, and are ignored. Raises `InvalidInput` for fields of the wrong type, and
+        `ContextError` for an invalid `context`.
+        """
+        if not isinstance(resource, Resource):
+            raise InvalidInput(f"expected a `Resource`, got `{type(resource).__name__}`")
+        owner = resource.account or account_of(resource.arn)
+        keys = Context.of_resource(context, resource.tags, resource.keys, owner)
+        return cls(principal, action, resource.arn, keys, resource.account)
+
     def value(self, folded_key: str) -> Value | None:
         """Return the value of a condition key (lower case) from the context, else from the principal (rule N-3)."""
         context = self.context
@@ -117,17 +137,17 @@ def _string(value: object, what: str) -> str:
     raise InvalidInput(f"expected a string as {what}, got `{type(value).__name__}`")
 
 
-_NO_TAGS: Mapping[str, str] = MappingProxyType({})
-
-
 @dataclass(frozen=True)
 class Resource:
     """A resource of the application, as returned by its loader.
 
     `policy` is its resource-based policy (dict or JSON text), None if it has none or if the guard's store has it.
-    `tags` become `aws:ResourceTag/*`. `policy_required`: identity policies apply only if the resource policy allows the
-    account (rule E-42). Raises `InvalidInput` for an ARN that is not a string, `ConfigurationError` for an account or
-    tags of the wrong type, since clients do not choose these.
+    `tags` become `aws:ResourceTag/*`, and `keys` are condition keys of the application, such as `docs:Class`, from the
+    resource's own data: values as in `context`, which takes precedence. A tag or key that is ambiguous, a value that is
+    no condition value, and a key that begins with `aws:`, `iam:` or `sts:` raise only in a decision that reads the key:
+    an Allow that reads it does not apply, a Deny does (rule C-45). `policy_required`: identity policies apply only if
+    the resource policy allows the account (rule E-42). Raises `InvalidInput` for an ARN that is not a string,
+    `ConfigurationError` for an account, tags or keys of the wrong type, since clients do not choose these.
     """
 
     arn: str
@@ -135,22 +155,28 @@ class Resource:
     tags: Mapping[str, str] = field(default_factory=dict)
     policy: Mapping[str, Any] | str | None = None
     policy_required: bool = False
+    keys: Mapping[str, Given | Lazy] = field(default_factory=dict)
 
     def __init__(
         self,
         arn: str,
         account: str | None = None,
-        tags: Mapping[str, str] = _NO_TAGS,
+        tags: Mapping[str, str] = NO_KEYS,
         policy: Mapping[str, Any] | str | None = None,
         policy_required: bool = False,
+        keys: Mapping[str, Given | Lazy] = NO_KEYS,
     ) -> None:
         # Created for every request, as `AccessRequest`.
         if account is not None and not isinstance(account, str):
             raise ConfigurationError(f"expected a string as a resource's account, got `{type(account).__name__}`")
-        if tags is _NO_TAGS:
+        if tags is NO_KEYS:
             tags = {}
         elif type(tags) is not dict and not isinstance(tags, Mapping):
             raise ConfigurationError(f"expected a mapping as a resource's tags, got `{type(tags).__name__}`")
+        if keys is NO_KEYS:
+            keys = {}
+        elif type(keys) is not dict and not isinstance(keys, Mapping):
+            raise ConfigurationError(f"expected a mapping as a resource's keys, got `{type(keys).__name__}`")
         if type(arn) is not str:
             arn = _string(arn, "a resource")
         fields = self.__dict__
@@ -159,6 +185,7 @@ class Resource:
         fields["tags"] = tags
         fields["policy"] = policy
         fields["policy_required"] = policy_required
+        fields["keys"] = keys
 
 
 ActionOnResource = tuple[str, str | Resource]

@@ -96,8 +96,7 @@ def _decide(
     if isinstance(resource, Resource):
         if resource.policy is not None or resource.policy_required:
             raise InvalidInput("expected a resource without policy, an authorizer has its policy compiled in")
-        tags = {f"aws:ResourceTag/{key}": value for key, value in resource.tags.items()}
-        request = AccessRequest(caller, action, resource.arn, {**tags, **(context or {})}, resource.account)
+        request = AccessRequest.for_resource(caller, action, resource, context)
     else:
         request = AccessRequest(caller, action, resource, context)
     return decider.decide(request)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from iam_guard.errors import ContextError
+from iam_guard.errors import ConfigurationError, ContextError
 from iam_guard.guard.request_context import SUPPLIED_KEYS, Parties, RequestContext
+from iam_guard.model.context import NO_KEYS
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.store.protocol import Organization
@@ -46,7 +47,7 @@ def value(
     *,
     principal: Principal = ADA,
     call: Call | None = None,
-    resource_tags: Mapping[str, str] | None = None,
+    resource_tags: Mapping[str, str] = NO_KEYS,
     **others: Any,
 ) -> Any:
     """Return the value of `key` in a condition."""
@@ -167,12 +168,122 @@ def test_context_has_tag_keys() -> None:
     assert value("aws:PrincipalTag/team", principal=ANONYMOUS) is None
 
 
-def test_tags_that_differ_by_case_are_refused() -> None:
-    """C-4: otherwise decisions would depend on which one is read."""
-    with pytest.raises(ContextError, match="letter case"):
-        RequestContext(None, Parties(ADA), NOW, resource_tags={"Team": "a", "team": "b"})
+def test_ambiguous_key_raises_only_when_read() -> None:
+    """C-4, C-45: otherwise decisions would depend on which one is read; those that read neither are not affected."""
+    tags = {"Team": "a", "team": "b", "level": "1"}
+    context = RequestContext(None, Parties(ADA), NOW, resource_tags=tags)
+    assert context.value("aws:resourcetag/level") == "1"
+    for _ in range(2):
+        with pytest.raises(ContextError, match="letter case"):
+            context.value("aws:resourcetag/team")
     with pytest.raises(ContextError, match="letter case"):
         RequestContext({"docs:Shape": "a", "Docs:shape": "b"}, Parties(ADA), NOW)
+
+
+def of_resource(**keys: Any) -> RequestContext:
+    return RequestContext(None, Parties(ADA), NOW, resource_keys={f"docs:{name}": keys[name] for name in keys})
+
+
+@table(
+    ("given", "expected"),
+    [
+        ("secret", "secret"),
+        (7, "7"),
+        (True, "true"),
+        (NOW, "2026-11-24T14:01:46Z"),
+        (["a", "b"], ("a", "b")),
+        (lambda: "lazy", "lazy"),
+        (lambda: None, None),
+        (None, None),
+    ],
+)
+def test_context_has_keys_of_the_resource(given: Any, expected: Any) -> None:
+    """Values as in the context that is given by hand, case-insensitive."""
+    context = of_resource(Class=given)
+    assert [context.value("docs:class") for _ in range(2)] == [expected] * 2
+    assert list(context) == sorted([*RequestContext(None, Parties(ADA), NOW), *(["docs:class"] if expected else [])])
+
+
+class Broken(Exception):
+    """A loader's own error."""
+
+
+def broken() -> str:
+    raise Broken
+
+
+@table(
+    ("given", "error"),
+    [
+        ({"docs:Class": float("nan")}, ContextError),
+        ({"docs:Class": object()}, ContextError),
+        ({"docs:Class": {"a": "b"}}, ContextError),
+        ({"docs:Class": iter(["a", None])}, ContextError),
+        ({"docs:Class": lambda: float("inf")}, ContextError),
+        ({"docs:Class": broken}, Broken),
+        ({"docs:Class": "a", "DOCS:class": "a"}, ContextError),
+    ],
+)
+def test_unusable_key_of_resource_raises_at_each_read(given: Any, error: type[Exception]) -> None:
+    """Never absent, which would meet the negated operators (C-45); listing the keys leaves it out."""
+    context = RequestContext(None, Parties(ADA), NOW, resource_tags={"team": "a"}, resource_keys=given)
+    assert "docs:class" not in context.known()
+    assert "docs:class" not in list(context)
+    assert context.known()["aws:resourcetag/team"] == "a"
+    for _ in range(3):
+        with pytest.raises(error):
+            context.value("docs:class")
+        with pytest.raises(error):
+            AccessRequest(ADA, "docs:Get", "*", context).value("docs:class")
+    assert "docs:class" not in list(context)
+
+
+def test_resource_function_that_failed_is_not_called_again() -> None:
+    """One decision and its explanation see one value."""
+    answers = iter([Broken(), None])
+
+    def flaky() -> str | None:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+        return answer
+
+    context = of_resource(Class=flaky)
+    for _ in range(2):
+        with pytest.raises(Broken):
+            context.value("docs:class")
+
+
+@table("key", ["aws:SourceIp", "aws:PrincipalArn", "aws:ResourceTag/team", "iam:PolicyARN", "STS:ExternalId"])
+def test_resource_cannot_have_keys_of_aws(key: str) -> None:
+    """It would override what the guard knows of the caller: reading it raises, unless the application gives it."""
+    context = RequestContext(None, Parties(ADA), NOW, resource_tags={"team": "a"}, resource_keys={key: "x"})
+    with pytest.raises(ConfigurationError, match="condition key of the application"):
+        AccessRequest(ADA, "docs:Get", "*", context).value(key.lower())
+    given = RequestContext({key: "by hand"}, Parties(ADA), NOW, resource_keys={key: "x"})
+    assert given.value(key.lower()) == "by hand"
+
+
+@table(
+    ("by_hand", "expected"),
+    [("b", "b"), (lambda: "b", "b"), (lambda: None, "a"), (None, "a"), ([], ())],
+)
+@table("key", ["docs:Class", "aws:ResourceTag/class"])
+def test_key_given_by_hand_precedes_that_of_resource(key: str, by_hand: Any, expected: Any) -> None:
+    """In any order of reading; None is no value."""
+    for first in ("docs:other", key.lower()):
+        context = RequestContext({key.upper(): by_hand}, Parties(ADA), NOW, None, {"Class": "a"}, {"docs:Class": "a"})
+        context.value(first)
+        assert context.value(key.lower()) == expected
+
+
+@table("tag", [5, ["a"], ("a",), True, {}])
+def test_tag_that_is_no_string_raises_when_read(tag: Any) -> None:
+    """Neither absent nor converted: tags are text. None is an absent tag."""
+    context = RequestContext(None, Parties(ADA), NOW, resource_tags={"level": tag, "none": None, "team": "a"})
+    assert [context.value(f"aws:resourcetag/{name}") for name in ("team", "none")] == ["a", None]
+    with pytest.raises(ContextError, match="expected a string as the resource tag `level`"):
+        context.value("aws:resourcetag/level")
 
 
 @table("key", [*sorted(SUPPLIED_KEYS), "aws:resourcetag/team", "aws:principalarn", "aws:username"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
 import pytest
 
-from iam_guard import Guard
+from iam_guard import Guard, compile_policies
 from iam_guard.errors import ConfigurationError, ContextError, InvalidInput
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Resource
@@ -68,12 +70,75 @@ def test_resource_arn_that_is_no_string_is_refused() -> None:
         ({"account": 111122223333}, "expected a string as a resource's account, got `int`"),
         ({"tags": [{"Key": "team", "Value": "blue"}]}, "expected a mapping as a resource's tags, got `list`"),
         ({"tags": None}, "expected a mapping as a resource's tags, got `NoneType`"),
+        ({"keys": [("docs:Class", "a")]}, "expected a mapping as a resource's keys, got `list`"),
+        ({"keys": None}, "expected a mapping as a resource's keys, got `NoneType`"),
     ],
 )
 def test_resource_field_of_wrong_type_is_configuration_error(given: Any, words: str) -> None:
     """The loader made it, not the client: neither 400 nor an unexplained 503."""
     with pytest.raises(ConfigurationError, match=words):
         Resource("arn:aws:docs:us-east-1:111122223333:document/7", **given)
+
+
+DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
+
+
+def test_request_for_resource_has_its_keys_and_tags() -> None:
+    """What a guard would set of a resource, for policies without a guard."""
+    resource = Resource(DOCUMENT, "444455556666", {"Team": "blue"}, keys={"docs:Class": "secret", "docs:Size": 7})
+    request = AccessRequest.for_resource(ADA, "docs:Get", resource, {"docs:Class": "open"})
+    assert dict(request.context) == {
+        "aws:resourcetag/team": "blue",
+        "aws:resourceaccount": "444455556666",
+        "docs:class": "open",
+        "docs:size": "7",
+    }
+    assert (request.resource, request.resource_account, request.owner) == (DOCUMENT, "444455556666", "444455556666")
+    assert (request.principal, request.action) == (ADA, "docs:Get")
+
+
+@table(
+    ("resource", "by_hand", "account"),
+    [
+        (Resource(DOCUMENT), None, "111122223333"),
+        (Resource("arn:aws:docs:::document/7"), None, None),
+        (Resource("*"), None, None),
+        (Resource(DOCUMENT), {"aws:ResourceAccount": "444455556666"}, "444455556666"),
+        (Resource(DOCUMENT), {"aws:ResourceAccount": lambda: None}, "111122223333"),
+    ],
+)
+def test_request_for_resource_has_account_of_its_owner(resource: Resource, by_hand: Any, account: str | None) -> None:
+    request = AccessRequest.for_resource(ADA, "docs:Get", resource, by_hand)
+    assert request.value("aws:resourceaccount") == account
+
+
+def test_unusable_key_affects_only_statements_that_read_it() -> None:
+    """C-45: an Allow that reads it does not apply, a Deny does."""
+    tags, keys = {"Team": "a", "team": "b"}, {"docs:Size": float("nan")}
+    request = AccessRequest.for_resource(ADA, "docs:Get", Resource(DOCUMENT, tags=tags, keys=keys))
+    for key in ("aws:ResourceTag/team", "docs:Size"):
+        reading = {"Condition": {"StringNotEquals": {key: "c"}}}
+        for allow, deny, allowed in (({}, None, True), (reading, None, False), ({}, reading, False)):
+            statements = [{"Effect": "Allow", "Action": "docs:*", "Resource": "*", **allow}]
+            if deny is not None:
+                statements.append({"Effect": "Deny", "Action": "docs:*", "Resource": "*", **deny})
+            authorizer = compile_policies([{"Version": "2012-10-17", "Statement": statements}])
+            assert authorizer.decide(request.copy()).allowed is allowed
+
+
+def test_request_for_resource_refuses_an_arn() -> None:
+    with pytest.raises(InvalidInput, match="expected a `Resource`, got `str`"):
+        AccessRequest.for_resource(ADA, "docs:Get", DOCUMENT)  # type: ignore[arg-type]
+    with pytest.raises(ContextError):
+        AccessRequest.for_resource(ADA, "docs:Get", Resource(DOCUMENT), {"docs:Size": float("nan")})
+
+
+def test_resource_keys_are_part_of_its_value() -> None:
+    """Two resources with other keys differ; a resource can be copied and changed."""
+    resource = Resource(DOCUMENT, keys={"docs:Class": "a"})
+    assert resource == deepcopy(resource) != Resource(DOCUMENT)
+    assert replace(resource, account="444455556666").keys == {"docs:Class": "a"}
+    assert Resource(DOCUMENT).keys == {}
 
 
 @pytest.mark.parametrize(
