@@ -118,10 +118,13 @@ class ReferenceIndex:
     # --- condition keys ------------------------------------------------------------------------------------------
 
     def supplies(self, action: KnownAction, key: str) -> bool:
-        """Return whether an action supplies a condition key."""
+        """Return whether an action supplies a condition key, or a resource type that its loader may return does."""
         mine = (action.service.name, action.entry.name)
         if mine not in self._supplied:
-            self._supplied[mine] = frozenset(map(_folded, action.service.keys_of(action.entry)))
+            keys = {*action.service.keys_of(action.entry)}
+            if action.entry.open_resources:
+                keys.update(*(resource_type.condition_keys for resource_type in action.service.resource_types))
+            self._supplied[mine] = frozenset(map(_folded, keys))
         folded = key.lower()
         return folded in self._supplied[mine] or _family(folded) in self._supplied[mine]
 

@@ -163,6 +163,56 @@ def test_loader_may_supply_tags_of_its_resource() -> None:
         assert codes(found(tested, linter=linter)) == expected
 
 
+@table("loads_itself", [True, False])
+@table(
+    ("declared", "key", "expected"),
+    [
+        ("aws:ResourceTag/team", "aws:ResourceTag/team", []),
+        ("aws:ResourceTag/${TagKey}", "aws:ResourceTag/team", []),
+        ("notes:Kind", "notes:Kind", []),
+        ("notes:Kind", "NOTES:kind", []),
+        ("notes:Kind", "notes:Size", ["CONDITION_KEY_NOT_SUPPLIED"]),
+        ("notes:Kind", "aws:RequestTag/team", ["CONDITION_KEY_NOT_SUPPLIED"]),
+    ],
+)
+def test_key_declared_with_resource_type_is_supplied(
+    loads_itself: bool, declared: str, key: str, expected: list[str]
+) -> None:
+    """By the loader of the route or of the guard; also if the route's loader may return any type of the service."""
+    notes = Service("notes")
+    notes.declare_condition_key("notes:Size")
+    notes.declare_resource_type("note", "note/{id}", condition_keys=[declared])
+    notes.requires("GetNote", resource=(lambda: None) if loads_itself else "note/{id}")
+    tested = statement(Action="notes:GetNote", Resource="*", Condition={"StringEquals": {key: "x"}})
+    assert codes(found(tested, linter=Linter([notes.reference()]))) == expected
+
+
+@table(
+    ("action", "key", "hint"),
+    [
+        (
+            "notes:GetNote",
+            "aws:ResourceTag/team",
+            'declare_resource_type("note", …, condition_keys=["aws:ResourceTag/team"])',
+        ),
+        ("notes:GetNote", "notes:Size", 'declare_resource_type("note", …, condition_keys=["notes:Size"])'),
+        ("notes:FindNote", "notes:Size", 'declare_action("FindNote", condition_keys=["notes:Size"])'),
+        ("notes:GetNote", "aws:RequestTag/team", 'declare_action("GetNote", condition_keys=["aws:RequestTag/team"])'),
+        ("iam:GetUser", "aws:RequestTag/team", ""),
+    ],
+)
+def test_finding_tells_how_to_declare_the_key(action: str, key: str, hint: str) -> None:
+    """As code to copy, and none for services that the application cannot change."""
+    notes = Service("notes")
+    notes.declare_condition_key("notes:Size")
+    notes.requires("GetNote", resource="note/{id}")
+    notes.requires("FindNote", resource=lambda: None)
+    tested = statement(Action=action, Resource="*", Condition={"StringEquals": {key: "x"}})
+    [finding] = found(tested, linter=Linter([notes.reference()]))
+    message = f"none of the statement's actions supplies `{key}`, so the condition is never met"
+    assert finding.message == message + (f"; if the application supplies it, declare it: `{hint}`" if hint else "")
+
+
 def test_unknown_services_are_not_checked() -> None:
     """Without a reference `s3:GetObjekt` may exist; the actions of IAM are known."""
     alone = Linter()

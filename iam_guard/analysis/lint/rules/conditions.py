@@ -13,7 +13,7 @@ from iam_guard.model.own_services import SERVED
 from iam_guard.model.reference import KeyType
 from iam_guard.policy.document import Document, Effect
 from iam_guard.policy.fault import Fault, ParsedCondition, conditions, resources
-from iam_guard.policy.grammar import TAG_KEY_PREFIXES, WILDCARD, quoted
+from iam_guard.policy.grammar import TAG_KEY_PREFIXES, WILDCARD, quoted, shown
 from iam_guard.policy.json_tree import Path
 
 _FAMILIES: dict[str, KeyType] = {
@@ -74,7 +74,20 @@ def key_not_supplied(subject: Subject) -> Iterator[Fault]:
         known = subject.actions_of(tested.statement)
         if known and not any(_may_supply(subject, action, key) for action in known):
             message = f"none of the statement's actions supplies {quoted(key)}, so the condition is never met"
-            yield Fault("CONDITION_KEY_NOT_SUPPLIED", message, tested.path, name=True)
+            yield Fault("CONDITION_KEY_NOT_SUPPLIED", message + _declaration(known, key), tested.path, name=True)
+
+
+def _declaration(actions: list[KnownAction], key: str) -> str:
+    """Return the end of a message that shows how an application declares a key; empty for actions of IAM and STS."""
+    action = next((action for action in actions if action.service.name not in SERVED), None)
+    if action is None:
+        return ""
+    is_of_request = key.lower().startswith(("aws:requesttag/", "aws:tagkeys"))
+    if action.entry.resources and not is_of_request:
+        code = f'declare_resource_type("{action.entry.resources[0].name}", …, condition_keys=["{shown(key)}"])'
+    else:
+        code = f'declare_action("{action.entry.name}", condition_keys=["{shown(key)}"])'
+    return f"; if the application supplies it, declare it: `{code}`"
 
 
 def _may_supply(subject: Subject, action: KnownAction, key: str) -> bool:
