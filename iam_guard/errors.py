@@ -306,6 +306,25 @@ class ConfigurationError(IamGuardError):
     """The guard is misconfigured: a setting, a missing middleware, a resource template without its parameter."""
 
 
+class NotFilterable(IamGuardError):
+    """A policy cannot be translated into a condition of a query, so a list would not be exact.
+
+    `policy` is its name, `statement` its number from 1 or its Sid, `reason` what cannot be translated; None if the
+    reason is not in a statement.
+    """
+
+    def __init__(self, reason: str, *, policy: str | None = None, statement: str | None = None) -> None:
+        where = f"statement {statement} of {policy}" if policy else None
+        super().__init__(f"cannot filter a list: {reason}", place=where)
+        self.reason = reason
+        self.policy = policy
+        self.statement = statement
+
+    def of(self, policy: str, statement: str) -> NotFilterable:
+        """Return the same error about a statement of a policy."""
+        return NotFilterable(self.reason, policy=policy, statement=statement)
+
+
 class UndecidedEndpoint(ConfigurationError):
     """An endpoint that is not public responded without an access decision."""
 

@@ -83,6 +83,10 @@ class Context(Mapping[str, Value]):
             return value
         return self._compute(folded_key, value)
 
+    def has(self, folded_key: str) -> bool:
+        """Return whether a lower-case key was given, without computing its value."""
+        return folded_key in self._values
+
     def known(self) -> dict[str, Value]:
         """Return the values that are available without calling a function."""
         return {key: value for key, value in self._values.items() if isinstance(value, (str, tuple))}
