@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from iam_guard.api.protocol.app import aws_api as aws_api
     from iam_guard.errors import AccessDenied as AccessDenied
     from iam_guard.errors import IamGuardError as IamGuardError
+    from iam_guard.errors import NotFilterable as NotFilterable
     from iam_guard.evaluation.authorizer import Authorizer as Authorizer
     from iam_guard.evaluation.authorizer import compile_policies as compile_policies
     from iam_guard.factory import open_guard as open_guard
+    from iam_guard.filters.statement_filter import filter_statement as filter_statement
+    from iam_guard.filters.tags import TagRows as TagRows
     from iam_guard.guard.guard import Guard as Guard
     from iam_guard.model.decision import Decision as Decision
     from iam_guard.model.decision import Outcome as Outcome
@@ -46,17 +49,20 @@ _MODULES = {
     "GuardMiddleware": "web.asgi.middleware",
     "GuardWsgiMiddleware": "web.wsgi.middleware",
     "IamGuardError": "errors",
+    "NotFilterable": "errors",
     "Outcome": "model.decision",
     "Principal": "model.principal",
     "RequirementOptions": "web.requirement",
     "Resource": "model.request",
     "RouteMap": "web.route_map",
     "Service": "web.service",
+    "TagRows": "filters.tags",
     "aws_api": "api.protocol.app",
     "compile_policies": "evaluation.authorizer",
     "current_decision": "web.call_context",
     "current_principal": "web.call_context",
     "describe_openapi": "web.openapi",
+    "filter_statement": "filters.statement_filter",
     "inventory": "web.asgi.routes",
     "open_guard": "factory",
     "permissions_endpoint": "web.asgi.permissions_endpoint",

@@ -144,3 +144,13 @@ _SUPPLIERS: dict[str, Callable[[RequestContext], Given]] = {
 """Condition key in lower case -> what supplies it. A plain function call has no connection, hence none of its keys."""
 
 SUPPLIED_KEYS = frozenset(_SUPPLIERS)
+_LASTING = {
+    "principalisawsservice",
+    "principalservicename",
+    "principalservicenameslist",
+    "principalorgid",
+    "viaawsservice",
+}
+_LASTING |= {"principalorgpaths", "resourceaccount", "resourceorgid", "resourceorgpaths"}
+KEYS_OF_CALLS = SUPPLIED_KEYS - {f"aws:{name}" for name in _LASTING}
+"""Keys whose value depends on the call or the time."""

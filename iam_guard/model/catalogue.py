@@ -73,6 +73,8 @@ class Catalogue:
     _rows: dict[str, ActionRow] = field(default_factory=dict)
     _types: dict[str, ResourceType] = field(default_factory=dict)
     _keys: dict[str, ConditionKey] = field(default_factory=dict)
+    mappings: dict[str, object] = field(default_factory=dict)
+    """Resource types whose resources are rows of a model, by name."""
 
     def __post_init__(self) -> None:
         if not _SERVICE.fullmatch(self.service):

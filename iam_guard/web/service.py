@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from iam_guard.errors import ConfigurationError
+from iam_guard.filters.attributes import Absent
+from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.guard.guard import require_allowed
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -117,6 +119,34 @@ class Service:
         """
         ResourceTemplate(template, service=self.name)
         self.catalogue.declare_resource_type(name, template, keys=condition_keys, description=description)
+
+    def resource_type(
+        self,
+        name: str,
+        template: str,
+        *,
+        model: Any,
+        account: Any,
+        tags: Any = None,
+        keys: Mapping[str, Any] | None = None,
+        absent: Mapping[str, Absent] | None = None,
+        description: str = "",
+    ) -> ResourceMapping:
+        """Declare a resource type whose resources are rows of a model of SQLAlchemy; lists of these can be filtered.
+
+        The parameters of `template` are attributes of the model, such as `document/{id}`. `account` is that of each
+        resource: 12 digits, a column, or an SQL expression. `tags` is a JSON column, an object of strings, or
+        `TagRows`. `keys` are condition keys, each with its column: text, number, boolean, datetime, or an IP address
+        as text. `absent` says per key what an absent key is: NULL (`null`, the default), NULL and the empty string
+        (`empty`), or nothing (`never`). Raises `ConfigurationError` for a declaration that can't be compared exactly.
+        """
+        ResourceTemplate(template, service=self.name)
+        mapping = ResourceMapping(
+            self.name, name, template, model=model, account=account, tags=tags, keys=keys, absent=absent
+        )
+        self.catalogue.declare_resource_type(name, template, keys=mapping.condition_keys, description=description)
+        self.catalogue.mappings[name] = mapping
+        return mapping
 
     def declare_condition_key(
         self, name: str, type: str = "String", *, multivalued: bool = False, description: str = ""

@@ -1,0 +1,93 @@
+"""Columns of datetimes and of UUIDs."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import and_, func, or_
+
+from iam_guard.evaluation.matching.operators import OPERATORS
+from iam_guard.evaluation.partial.formula import Atom, Compares, Formula
+from iam_guard.filters.attributes import ADDRESSES, DATES, NEVER, NUMBERS, Attribute, Clause, choose, unreadable
+from iam_guard.filters.number_columns import loosest
+from iam_guard.model.context import Given, Lazy, scalar_text
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class DateAttribute(Attribute):
+    """A column of datetimes, in UTC if without time zone. `is_aware`: with one."""
+
+    kind: ClassVar[str] = "a datetime"
+    never: ClassVar[frozenset[str]] = ADDRESSES | NUMBERS | {"Bool"}
+    is_aware: bool = False
+
+    def _given(self, value: Any) -> Given | Lazy:
+        return value if isinstance(value, datetime) else unreadable(self.name, "a datetime")
+
+    def readable(self, dialect: str) -> Clause | None:
+        if dialect != "sqlite":
+            return super().readable(dialect)
+        complete = func.length(self.expression) == 26  # as SQLAlchemy stores it; others sort differently
+        return complete if self.absent == "never" else or_(self.expression.is_(None), complete)
+
+    def _bound(self, text: str) -> datetime | None:
+        try:
+            moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            return None
+        is_canonical = moment.tzinfo is not None and scalar_text(moment, self.name) == text
+        return self._stored(moment.astimezone(UTC)) if is_canonical else None
+
+    def _stored(self, moment: datetime) -> datetime:
+        return moment if self.is_aware else moment.replace(tzinfo=None)
+
+    def _simplified(self, atom: Atom, dialect: str) -> Formula:
+        if isinstance(atom, Compares) and atom.operator.startswith("Date"):
+            return loosest(atom, [Decimal(OPERATORS[atom.operator].operand(each)) for each in atom.operands])
+        return super()._simplified(atom, dialect)
+
+    def _clause(self, atom: Atom, dialect: str) -> Clause:
+        if not isinstance(atom, Compares):
+            return super()._clause(atom, dialect)
+        compared = or_(*(self._compared(atom.operator, Decimal(each)) for each in atom.operands))
+        return choose(compared, atom.wanted, self)
+
+    def _compared(self, sign: str, seconds: Decimal) -> Clause:
+        never = and_(self.expression.is_not(None), NEVER)
+        floor = (seconds * 1_000_000).to_integral_value(ROUND_FLOOR)
+        is_exact = floor == seconds * 1_000_000
+        try:
+            moment = self._stored(_EPOCH + timedelta(microseconds=int(floor)))
+        except OverflowError:  # years that no column can hold
+            is_below = (seconds > 0) == (sign in ("<", "<="))
+            return self.expression.is_not(None) if is_below and sign != "=" else never
+        if sign == "=":
+            return self.expression == moment if is_exact else never
+        if sign in ("<", "<="):
+            return self.expression < moment if sign == "<" and is_exact else self.expression <= moment
+        return self.expression >= moment if sign == ">=" and is_exact else self.expression > moment
+
+
+@dataclass(frozen=True)
+class UuidAttribute(Attribute):
+    """A column of UUIDs."""
+
+    kind: ClassVar[str] = "a UUID"
+    never: ClassVar[frozenset[str]] = ADDRESSES | NUMBERS | DATES | {"Bool", "BinaryEquals"}
+    as_uuid: bool = True
+
+    def _given(self, value: Any) -> Given | Lazy:
+        return str(value)
+
+    def _bound(self, text: str) -> Any:
+        try:
+            value = uuid.UUID(text)
+        except ValueError:
+            return None
+        return (value if self.as_uuid else text) if str(value) == text else None

@@ -1,0 +1,45 @@
+"""A condition that is compiled for the database that its statement is executed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Boolean, ColumnElement, false
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.visitors import InternalTraversal
+
+from iam_guard.errors import NotFilterable
+from iam_guard.filters.attributes import Clause
+
+DIALECTS: Final = ("sqlite", "postgresql")
+
+
+class DialectCondition(ColumnElement[bool]):
+    """A condition in a form for each dialect. Compiling one that can't be translated raises its `NotFilterable`."""
+
+    __visit_name__ = "dialect_condition"
+    _traverse_internals = [  # noqa: RUF012  SQLAlchemy reads it for its cache of compiled statements
+        ("sqlite", InternalTraversal.dp_clauseelement),
+        ("postgresql", InternalTraversal.dp_clauseelement),
+    ]
+    inherit_cache = None
+
+    def __init__(self, forms: Mapping[str, Clause | NotFilterable]) -> None:
+        self.type = Boolean()
+        self.refusals = {name: form for name, form in forms.items() if isinstance(form, NotFilterable)}
+        self.sqlite, self.postgresql = (_form(forms[name]) for name in DIALECTS)
+
+
+def _form(form: Clause | NotFilterable) -> Clause:
+    return false() if isinstance(form, NotFilterable) else form
+
+
+@compiles(DialectCondition)
+def _compile(element: DialectCondition, compiler: Any, **options: Any) -> str:
+    name = compiler.dialect.name
+    if name not in DIALECTS:
+        raise NotFilterable(f"lists of `{name}` are not filtered, only those of {' and '.join(DIALECTS)}")
+    if name in element.refusals:
+        raise element.refusals[name]
+    return f"({compiler.process(getattr(element, name), **options)})"

@@ -1,0 +1,147 @@
+"""A formula as a condition of a query: atoms are rendered by the attributes that they are about.
+
+Everything above the atoms is AND and OR, so an atom that is unknown where it should be false changes nothing: WHERE
+keeps the rows for which the whole is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import FromClause, and_, exists, false, literal_column, or_, select, true
+
+from iam_guard.errors import NotFilterable
+from iam_guard.evaluation.matching.pattern import Wildcard
+from iam_guard.evaluation.matching.statement import CompiledStatement
+from iam_guard.evaluation.partial.formula import (
+    AllOf,
+    AnyOf,
+    Atom,
+    Formula,
+    Matches,
+    MatchesArn,
+    Open,
+    Text,
+    TextPiece,
+    all_of,
+    any_of,
+    atoms_of,
+    names_in,
+)
+from iam_guard.evaluation.partial.open_decision import StatementResult
+from iam_guard.filters.arn_fields import arn_clause
+from iam_guard.filters.attributes import Attribute, Clause
+from iam_guard.filters.hints import choice_clause, implied_choice
+from iam_guard.filters.tags import TAG, JsonTags, TagTable, complete_tags, read_tags, tag_attribute
+from iam_guard.filters.texts import TextAttribute, is_storable, pattern_clause
+
+_MAX_CLAUSES: Final = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The attributes of a resource type in queries from one table, for one dialect. Safe to share between threads."""
+
+    attributes: Mapping[str, Attribute]
+    tags: JsonTags | TagTable | None
+    table: FromClause
+    dialect: str
+    statements: dict[tuple[CompiledStatement, Text], StatementResult] = field(default_factory=dict)
+    """Formulas of statements that depend on nothing but the resource, with the ARN that they are about."""
+    _clauses: dict[Atom, Clause] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+    """Tag, as condition key in lower case -> its number in the query."""
+
+    def simplify(self, atom: Atom) -> Formula:
+        """Return an atom that can be rendered, or a constant. Raises `NotFilterable`."""
+        for name in names_in(atom):
+            self._attribute(name)
+        if isinstance(atom, Matches):
+            return self._simplified_match(atom)
+        return self._attribute(names_in(atom)[0]).simplify(atom, self.dialect)
+
+    def simplified(self, formula: Formula) -> Formula:
+        """Return a formula of simplified atoms."""
+        if isinstance(formula, AllOf):
+            return all_of(map(self.simplified, formula.parts))
+        if isinstance(formula, AnyOf):
+            return any_of(map(self.simplified, formula.parts))
+        return formula if isinstance(formula, bool) else self.simplify(formula)
+
+    def _attribute(self, name: str) -> Attribute:
+        attribute = self.attributes.get(name)
+        if attribute is not None:
+            return attribute
+        if self.tags is not None and name.startswith(TAG):
+            return tag_attribute(name, self._number(name))
+        raise NotFilterable(f"no column gives `{name}`")
+
+    def _simplified_match(self, atom: Matches) -> Formula:
+        texts = [piece for piece in (*atom.subject, *atom.pattern) if isinstance(piece, str)]
+        if not all(is_storable(text, self.dialect) for text in texts):
+            return not atom.wanted
+        if len(atom.subject) == 1 and isinstance(atom.subject[0], Open):
+            attribute = self._attribute(atom.subject[0].name)
+            is_closed = not any(isinstance(piece, Open) for piece in atom.pattern)
+            if not isinstance(attribute, TextAttribute) and is_closed:
+                return attribute.simplify(atom, self.dialect)
+        return atom
+
+    def condition(self, formula: Formula) -> Clause:
+        """Return the condition of the rows for which a formula is true."""
+        if isinstance(formula, bool):
+            return true() if formula else false()
+        parts = formula.parts if isinstance(formula, AllOf) else (formula,)
+        plain = [part for part in parts if not _tags_of(part)]
+        tagged = [part for part in parts if _tags_of(part)]
+        clauses = [*map(self._clause, plain)]
+        if tagged:
+            clauses.append(self._with_tags(tagged))
+        return and_(*clauses)
+
+    def _with_tags(self, parts: Sequence[Formula]) -> Clause:
+        """Return the condition of formulas about tags: whether the row of a resource's tags is one that meets them."""
+        if self.tags is None:
+            raise RuntimeError("expected tags")
+        names = {name: self._number(name) for part in parts for name in _tags_of(part)}
+        found = read_tags(self.tags, names, self.table, self.dialect)
+        choice = implied_choice(all_of(parts))
+        hint = None if choice is None else choice_clause(choice, self.attributes, self.tags, self.dialect)
+        conditions = [*complete_tags(self.tags, self.dialect), *map(self._clause, parts)]
+        met = exists(select(literal_column("1")).select_from(found).where(*conditions).correlate(self.table))
+        return met if hint is None else and_(hint, met)
+
+    def _number(self, name: str) -> int:
+        return self._numbers.setdefault(name, len(self._numbers))
+
+    def _clause(self, formula: Formula) -> Clause:
+        if isinstance(formula, AllOf):
+            return and_(*map(self._clause, formula.parts))
+        if isinstance(formula, AnyOf):
+            return or_(*map(self._clause, formula.parts))
+        if isinstance(formula, bool):
+            return true() if formula else false()
+        known = self._clauses.get(formula)
+        if known is None:
+            if len(self._clauses) >= _MAX_CLAUSES:
+                self._clauses.clear()
+            known = self._clauses[formula] = self._atom(formula)
+        return known
+
+    def _atom(self, atom: Atom) -> Clause:
+        def resolve(piece: TextPiece) -> str | Wildcard | Attribute:
+            return self._attribute(piece.name) if isinstance(piece, Open) else piece
+
+        if isinstance(atom, Matches):
+            subject = [self._attribute(piece.name) if isinstance(piece, Open) else str(piece) for piece in atom.subject]
+            return pattern_clause(subject, [*map(resolve, atom.pattern)], atom.wanted, self.dialect)
+        if isinstance(atom, MatchesArn):
+            pattern = [*map(resolve, atom.pattern)]
+            return arn_clause(self._attribute(atom.name), pattern, atom.wanted, self.dialect)
+        return self._attribute(atom.name).clause(atom, self.dialect)
+
+
+def _tags_of(formula: Formula) -> list[str]:
+    return [name for atom in atoms_of(formula) for name in names_in(atom) if name.startswith(TAG)]

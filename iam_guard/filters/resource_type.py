@@ -1,0 +1,217 @@
+"""The declaration of a resource type: its ARN, its condition keys and its tags, from the columns of a model.
+
+From one declaration come the resource of a loaded object, which is decided about, and the columns of a filter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, FromClause, Table, inspect
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.util import ClauseAdapter
+
+from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.evaluation.partial.formula import Formula, Open, Text
+from iam_guard.evaluation.partial.text_matching import ACCOUNT, match, text
+from iam_guard.filters.attributes import Absent, Attribute
+from iam_guard.filters.columns import ModelColumn, attribute_of, column_of, read_attribute
+from iam_guard.filters.date_columns import UuidAttribute
+from iam_guard.filters.number_columns import IntegerAttribute
+from iam_guard.filters.rendering import Columns
+from iam_guard.filters.tag_declaration import TagSource, tag_source
+from iam_guard.filters.texts import AccountAttribute, TextAttribute
+from iam_guard.model.arn import is_account_id
+from iam_guard.model.own_services import PREFIXES
+from iam_guard.model.request import Resource
+
+_PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
+_FIXED: Final = frozenset({"partition", "region", "account"})
+
+
+class ResourceMapping:
+    """A resource type whose resources are rows of a model. `Service.resource_type` makes one."""
+
+    def __init__(
+        self,
+        service: str,
+        name: str,
+        template: str,
+        *,
+        model: Any,
+        account: Any,
+        tags: Any = None,
+        keys: Mapping[str, Any] | None = None,
+        absent: Mapping[str, Absent] | None = None,
+    ) -> None:
+        """Read a declaration. Raises `ConfigurationError`; the template is checked by `Service`."""
+        self.service = service
+        self.name = name
+        self.model = model
+        self.table = _table_of(model, self._place)
+        self.region, self.partition = "us-east-1", "aws"
+        """Those of the ARNs; a guard sets them to its own."""
+        self._columns: dict[str, Columns] = {}
+        self._pieces = _pieces(template, service)
+        self._account = _account_of(account, self)
+        self._parameters = {
+            piece.name: self._parameter(piece.name)
+            for piece in self._pieces
+            if isinstance(piece, Open) and piece.name[1:-1] not in _FIXED
+        }
+        self._keys = {key.lower(): self._key(key, source, absent or {}) for key, source in (keys or {}).items()}
+        self._names = {key.lower(): key for key in keys or {}}
+        unknown = [key for key in absent or {} if key.lower() not in self._keys]
+        if unknown or len(self._keys) < len(keys or {}):
+            raise ConfigurationError("expected each condition key once, and `absent` for these only", place=self._place)
+        self._tags: TagSource | None = None if tags is None else tag_source(tags, self.model, self.table, self._place)
+
+    @property
+    def _place(self) -> str:
+        return f"{self.service} {self.name}"
+
+    def __repr__(self) -> str:
+        return f"ResourceMapping({self._place!r})"
+
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        """The condition keys that resources have, with the family of their tags."""
+        families = () if self._tags is None else ("aws:ResourceTag/${TagKey}",)
+        return (*self._names.values(), *families)
+
+    @property
+    def account(self) -> str | None:
+        """The account of all resources; None if each has its own."""
+        return self._account if isinstance(self._account, str) else None
+
+    # --- of a loaded object --------------------------------------------------------------------------------------
+
+    def resource_of(self, item: Any) -> Resource:
+        """Return the resource of a loaded object: an instance of the model, a row, or a mapping of its columns.
+
+        Raises `InvalidInput` for an object without a key or an account, which no query lists.
+        """
+        account = self._account if isinstance(self._account, str) else self._account.read(item)
+        if not isinstance(account, str) or not is_account_id(account):
+            raise InvalidInput("expected the account of the resource, as 12 digits", place=self._place)
+        parts = [self._arn_part(piece, item, account) for piece in self._pieces]
+        keys = {
+            self._names[name]: given
+            for name, column in self._keys.items()
+            if (given := column.attribute.given(column.read(item))) is not None
+        }
+        tags = {} if self._tags is None else self._tags.of(item)
+        return Resource("".join(parts), account=account, tags=tags, keys=keys)
+
+    def _arn_part(self, piece: object, item: Any, account: str) -> str:
+        if isinstance(piece, str):
+            return piece
+        name = piece.name if isinstance(piece, Open) else ""
+        fixed = {"{partition}": self.partition, "{region}": self.region, "{account}": account}.get(name)
+        if fixed is not None:
+            return fixed
+        column = self._parameters[name]
+        value = column.read(item)
+        if value is None or (isinstance(column.attribute, IntegerAttribute) and not isinstance(value, int)):
+            raise InvalidInput(f"expected {column.attribute.kind} as `{name}` of the resource", place=self._place)
+        return str(value)
+
+    # --- of a query ----------------------------------------------------------------------------------------------
+
+    def arn(self, account: str | None, *, region: str, partition: str) -> Text:
+        """Return the ARN of each resource of an account, or of any account: its parameters are open."""
+        known = {"{partition}": partition, "{region}": region, "{account}": account}
+        return text([known.get(piece.name) or piece if isinstance(piece, Open) else piece for piece in self._pieces])
+
+    def named(self, arn: str) -> Formula:
+        """Return the formula of the resources that have an ARN: one, unless the model's parameters aren't a key."""
+        return match(self.arn(self.account, region=self.region, partition=self.partition), (arn,), wanted=True)
+
+    def can_be(self, arn: str) -> bool:
+        """Return whether a resource of the type can have an ARN."""
+        return self.named(arn) is not False
+
+    @property
+    def open_keys(self) -> frozenset[str]:
+        """The condition keys that each resource has its own value of, in lower case, without those of tags."""
+        return frozenset(self._keys)
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether resources have tags."""
+        return self._tags is not None
+
+    def columns(self, dialect: str, source: FromClause) -> Columns:
+        """Return the columns of a query from `source`: the table of the model, or an alias of it."""
+        known = self._columns.get(dialect) if source is self.table else None
+        if known is not None:
+            return known
+        adapt: Callable[[Any], Any] = _same if source is self.table else ClauseAdapter(source).traverse
+        attributes: dict[str, Attribute] = {
+            name: replace(column.attribute, expression=adapt(column.attribute.expression))
+            for name, column in (self._keys | self._parameters).items()
+        }
+        if not isinstance(self._account, str):
+            expression = adapt(self._account.attribute.expression)
+            attributes[ACCOUNT.name] = AccountAttribute(ACCOUNT.name, expression, "never")
+            attributes["aws:resourceaccount"] = AccountAttribute("aws:resourceaccount", expression, "never")
+        tags = None if self._tags is None else self._tags.columns(adapt)
+        columns = Columns(attributes, tags, source, dialect)
+        if source is self.table:
+            self._columns[dialect] = columns
+        return columns
+
+    # --- declarations --------------------------------------------------------------------------------------------
+
+    def _parameter(self, name: str) -> ModelColumn:
+        source = column_of(self.model, name[1:-1], self._place)
+        attribute = attribute_of(name, source, "never", self._place)
+        if not isinstance(attribute, (TextAttribute, IntegerAttribute, UuidAttribute)):
+            message = f"expected text, integers or UUIDs for the parameter `{name}` of the ARN, got {attribute.kind}"
+            raise ConfigurationError(message, place=self._place)
+        return ModelColumn(attribute, read_attribute(source, self._place))
+
+    def _key(self, key: str, source: Any, absent: Mapping[str, Absent]) -> ModelColumn:
+        if key.partition(":")[0].lower() in PREFIXES | {"aws", "iam-guard"} or ":" not in key:
+            message = f"expected a condition key of the application, `{self.service}:…`, got `{key}`"
+            raise ConfigurationError(message, place=self._place)
+        modes = {name.lower(): mode for name, mode in absent.items()}
+        mode = modes.get(key.lower(), "null")
+        attribute = attribute_of(key.lower(), source, mode, self._place)
+        return ModelColumn(attribute, read_attribute(source, self._place))
+
+
+def _same(expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    return expression
+
+
+def _table_of(model: Any, place: str) -> Table:
+    """Return the table of a model. Raises `ConfigurationError` for one that is stored in several tables."""
+    if isinstance(model, Table):
+        return model
+    mapper = inspect(model, raiseerr=False)
+    if isinstance(mapper, Mapper) and isinstance(mapper.persist_selectable, Table):
+        return mapper.persist_selectable
+    message = f"expected a table or a model of one table, got `{getattr(model, '__name__', type(model).__name__)}`"
+    raise ConfigurationError(message, place=place)
+
+
+def _pieces(template: str, service: str) -> Text:
+    arn = template if template.startswith("arn:") else f"arn:{{partition}}:{service}:{{region}}:{{account}}:{template}"
+    parts = _PARAMETER.split(arn)
+    return text(Open(f"{{{part}}}") if number % 2 else part for number, part in enumerate(parts))
+
+
+def _account_of(account: Any, mapping: ResourceMapping) -> str | ModelColumn:
+    place = f"{mapping.service} {mapping.name}"
+    if isinstance(account, str):
+        if not is_account_id(account):
+            raise ConfigurationError(f"expected an account of 12 digits, got `{account}`", place=place)
+        return account
+    attribute = attribute_of(ACCOUNT.name, account, "never", place)
+    if not isinstance(attribute, TextAttribute):
+        raise ConfigurationError(f"expected text as the account of resources, got {attribute.kind}", place=place)
+    return ModelColumn(attribute, read_attribute(account, place))
