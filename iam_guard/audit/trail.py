@@ -26,6 +26,7 @@ from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.record.durability import Durability
 from iam_guard.audit.record.lanes import Line, caller_of
 from iam_guard.audit.record.line import decision_line, is_long
+from iam_guard.audit.record.list_record import list_record
 from iam_guard.audit.record.otel import Telemetry, trace_ids
 from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.privacy import PrivacyRules
@@ -42,6 +43,7 @@ from iam_guard.audit.writer.sampling import Sampling
 from iam_guard.audit.writer.termination import END_SHARD_TIMEOUT
 from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
+from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import CredentialKind, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
@@ -83,7 +85,7 @@ class Trail:
         self._telemetry = telemetry or Telemetry()
         self.count_authentication = self._telemetry.record_authentication
         """Count accepted credentials, by kind; the decision records that follow identify the caller."""
-        self.may_block: Callable[[str], bool] = _never_blocks if self._pipeline is None else self._pipeline.may_block
+        self.may_block: Callable[[str], bool] = sink.may_block if isinstance(sink, Pipeline) else lambda _: False
         """Return whether recording an Allow of this action may block, which is not permitted on an event loop."""
         self._on_failure = on_failure
         self._region = region
@@ -97,8 +99,7 @@ class Trail:
         self._deferral: Deferral | None = None
         """The shortest way of usual records; they are the same on the long way."""
         if self._pipeline is not None and rules is None and sampling is None:
-            settings = LineSettings(keys, region, new_id)
-            self._deferral = Deferral(self._pipeline, settings, self._durability, clock)
+            self._deferral = Deferral(self._pipeline, LineSettings(keys, region, new_id), self._durability, clock)
         self._own_stamp: Callable[[], Stamp] = lambda: Stamp(clock(), new_id(), region)
         """Return the stamp of a record about the trail itself, which has no request trace; references no trail."""
         self._declare_sampling()
@@ -123,11 +124,10 @@ class Trail:
         record_class = class_of_allow(decision.request.action) if decision.allowed else DENIAL
         if self._is_sampling and record_class is READ and shadow is None and self._is_sampled_out():
             return
-        durability = self._durability
         refusing_classes = frozenset() if self._pipeline is None else self._pipeline.refusing_classes
         is_required = record_class.name in refusing_classes and not record_class.is_durable
         is_plain = shadow is None and self._rules is None
-        is_deferrable = is_required and is_plain and durability.is_guaranteed(decision, call)
+        is_deferrable = is_required and is_plain and self._durability.is_guaranteed(decision, call)
         principal = decision.request.principal
         is_brief = principal.type is PrincipalType.ANONYMOUS
         failure = self._write(
@@ -148,7 +148,7 @@ class Trail:
             call=call,
         )
         if is_required and not is_deferrable and failure is None:
-            durability.record_success(decision)
+            self._durability.record_success(decision)
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
@@ -161,6 +161,22 @@ class Trail:
             lambda stamp: to_line(permission_query_record(principal, decisions, call, stamp), self._rules),
             READ,
             principal=principal,
+            call=call,
+        )
+        if failure is not None and self._on_failure != "ignore":
+            raise DecisionUnavailable("the audit record cannot be written") from failure
+
+    def record_list(self, list_filter: ListFilter, call: Call | None) -> None:
+        """Record a filtered list: one record, whatever its number of rows.
+
+        Raises `DecisionUnavailable` if it cannot be recorded and an Allow of its action requires a record.
+        """
+        is_brief = list_filter.principal.type is PrincipalType.ANONYMOUS
+        failure = self._write(
+            lambda stamp: to_line(list_record(list_filter, call, stamp), self._rules, is_brief=is_brief),
+            class_of_allow(list_filter.action),
+            is_immediate=is_brief or (call is not None and is_long(call)),
+            principal=list_filter.principal,
             call=call,
         )
         if failure is not None and self._on_failure != "ignore":
@@ -366,10 +382,6 @@ class Trail:
         if line is not None:
             self._write(lambda _: line)
         return True
-
-
-def _never_blocks(action: str) -> bool:
-    return False
 
 
 def _report_rest(declare: Declare, sink: Sink) -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, resource_of
 from iam_guard.audit.record.call_kinds import RESULT_KINDS
+from iam_guard.audit.record.list_record import FILTERED
 from iam_guard.audit.record.permission_query_record import ASKED
 from iam_guard.cli.audit_sources import terminal_safe
 
@@ -49,8 +50,8 @@ def _style(record: dict[str, Any]) -> str:
     """Return the style of a record without a decision."""
     if member(record, "iamGuard.kind") in RESULT_KINDS:
         return "red" if member(record, "errorCode") else "green"
-    if member(record, "iamGuard.kind") == ASKED:
-        return "dim"  # a query denies nothing
+    if member(record, "iamGuard.kind") in (ASKED, FILTERED):
+        return "dim"  # neither refuses a request
     return OWN if member(record, "eventType") != "AwsApiCall" else "red"
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.audit.export.ocsf import ocsf_event
+from iam_guard.audit.record.list_record import list_record
 from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.privacy import Treatment
 from iam_guard.audit.record.record import Stamp, authentication_record, decision_record, error_record
@@ -26,6 +27,7 @@ from iam_guard.audit.verify.trail_events import (
 )
 from iam_guard.errors import InvalidClientTokenId, NoSuchEntity, StoreUnavailable
 from iam_guard.model.decision import Decision
+from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
@@ -97,6 +99,27 @@ def test_any_refusal_or_permission_query_is_exported_as_valid_event(
     check(error_record(StoreUnavailable("away"), call, stamp, principal=principal, action="docs:X"))
     check(error_record(StoreUnavailable("away"), call, stamp))
     check(permission_query_record(principal, answers, call, stamp))
+
+
+list_filters = st.builds(
+    ListFilter,
+    principal=callers(texts),
+    action=texts,
+    resource_type=texts,
+    digest=st.just("3d" * 32),
+    outcome=st.sampled_from(("all", "none", "some")),
+    rows=st.none() | st.integers(0, 10**9),
+    epoch=st.none() | st.integers(0),
+    stale=st.booleans(),
+    is_superset=st.booleans(),
+)
+
+
+@given(list_filters, any_calls, stamps(texts))
+def test_any_filtered_list_is_exported_as_valid_event(list_filter: ListFilter, call: Call | None, stamp: Stamp) -> None:
+    """Its control is unknown: a filter neither allows nor blocks the request."""
+    event = check(list_record(list_filter, call, stamp))
+    assert (event["class_uid"], event["action_id"], event["disposition_id"]) == (6003, 0, 0)
 
 
 results = st.builds(

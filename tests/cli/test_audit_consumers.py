@@ -149,10 +149,11 @@ def test_result_of_call_has_its_colour(name: str, word: str, style: str, code: s
     assert style in [str(span.style) for span in line.spans]
 
 
-def test_permission_query_is_not_shown_as_refusal() -> None:
-    line = record_line(json.loads((GOLDEN / "permissions-asked.json").read_text()))
-    assert "permissions_asked" in line.plain
-    assert "red" not in [str(span.style) for span in line.spans]
+@table(("name", "word"), [("permissions-asked", "permissions_asked"), ("list-filtered", "list_filtered")])
+def test_query_and_filtered_list_are_not_shown_as_refusal(name: str, word: str) -> None:
+    line = record_line(json.loads((GOLDEN / f"{name}.json").read_text()))
+    assert word in line.plain
+    assert "dim" in [str(span.style) for span in line.spans if line.plain[span.start : span.end].strip() == word]
 
 
 def test_control_characters_are_replaced() -> None:

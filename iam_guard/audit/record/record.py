@@ -35,7 +35,7 @@ from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
 EVENT_VERSION = "1.11"
-IAM_GUARD_VERSION = "1.2"
+IAM_GUARD_VERSION = "1.3"
 AUTHENTICATE = "iam-guard:Authenticate"
 """The action in records of refused credentials."""
 UNDECIDED = "iam-guard:Decide"

@@ -48,13 +48,13 @@ ADMIN = RecordClass(
 )
 WRITE = RecordClass(
     "write",
-    "allowed actions of the application whose name is not read-only",
+    "allowed actions of the application whose name is not read-only, and lists filtered by one",
     is_durable=False,
     on_failure=OnFailure.REFUSE,
 )
 READ = RecordClass(
     "read",
-    "allowed actions of the application with a read-only name, and permission queries",
+    "allowed actions of the application with a read-only name, lists filtered by one, and permission queries",
     is_durable=False,
     on_failure=OnFailure.CONTINUE,
 )

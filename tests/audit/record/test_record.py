@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from iam_guard.audit.record.list_record import list_record
 from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.record import (
     MAX_REASONS,
@@ -34,6 +35,7 @@ from iam_guard.errors import (
 )
 from iam_guard.evaluation.authorizer import compile_policies
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
+from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.model.result import CallResult, ChangedDocument
@@ -254,6 +256,21 @@ RECORDS["permissions-asked"] = permission_query_record(
     [decision(ALLOWED, ALICE, BY_IDENTITY), decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/of/alice")],
     CALL,
     STAMP,
+)
+
+LIST = ListFilter(
+    principal=ALICE,
+    action="docs:GetDocument",
+    resource_type="docs document",
+    digest="3d" * 32,
+    outcome="some",
+    rows=50,
+    epoch=42,
+    is_superset=True,
+)
+RECORDS["list-filtered"] = list_record(LIST, CALL, TRACED)
+RECORDS["list-denied"] = list_record(
+    replace(LIST, principal=Principal.anonymous(), outcome="none", rows=None, epoch=None, stale=True), None, STAMP
 )
 
 CLOUDTRAIL_1_11 = {

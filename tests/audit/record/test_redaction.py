@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iam_guard.audit.record.list_record import list_record
 from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.record import Stamp, authentication_record, decision_record, error_record
 from iam_guard.audit.record.redaction import MAX_LINE, mask, to_line
 from iam_guard.audit.record.result_record import result_record
 from iam_guard.errors import InvalidInput, MalformedRequest
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
+from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.model.result import CallResult
@@ -84,6 +86,9 @@ PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
     "permission query": lambda text, call, stamp: permission_query_record(
         _tagged(""), [_decide(action=f"docs:{text}", resource=_arn(text))], call, stamp
     ),
+    "action of a list": lambda text, call, stamp: list_record(_list(action=f"docs:{text}"), call, stamp),
+    "resource type of a list": lambda text, call, stamp: list_record(_list(resource_type=text), call, stamp),
+    "caller of a list": lambda text, call, stamp: list_record(_list(principal=_session(text)), call, stamp),
     "context": lambda text, call, stamp: decision_record(_decide(context={"aws:RequestTag/x": text}), call, stamp),
     "condition key that was read": lambda text, call, stamp: decision_record(
         _having_read({"aws:RequestTag/x": text}), call, stamp
@@ -113,6 +118,11 @@ def _decide(outcome: Outcome = Outcome.ALLOWED, *, action: str = "docs:GetDocume
     principal = changes.pop("principal", Principal.from_arn("arn:aws:iam::111122223333:user/alice"))
     resource = changes.pop("resource", _arn("7"))
     return Decision(outcome, AccessRequest(principal, action, resource, **changes), (Reason(PolicyType.IDENTITY),))
+
+
+def _list(**changes: Any) -> ListFilter:
+    members = {"principal": _tagged(""), "action": "docs:GetDocument", "resource_type": "docs document"}
+    return ListFilter(**members | changes, digest="3d" * 32, outcome="some")
 
 
 def _having_read(context: dict[str, Any]) -> Decision:
