@@ -167,7 +167,7 @@ def _as_dict(record: Record, replayed: Replayed, is_refused: bool) -> dict[str, 
 
 
 def _lines(record: Record, replayed: Replayed, is_refused: bool) -> Iterator[str]:
-    outcome = member(record, "iamGuard.outcome") or "Refused"
+    outcome = member(record, "iamGuard.outcome") or _without_outcome(record)
     message = _NOT_RECORDED if is_refused else member(record, "errorMessage")
     yield shown(f"{outcome}: {message}" if message else outcome)
     yield shown(f"    {member(record, 'eventTime')} {principal_of(record)} {action_of(record)} {resource_of(record)}")
@@ -184,6 +184,11 @@ def _lines(record: Record, replayed: Replayed, is_refused: bool) -> Iterator[str
     if replayed.difference is not None:
         yield f"    {replayed.difference}"
     yield replayed.explanation.text()
+
+
+def _without_outcome(record: Record) -> str:
+    """Return what to show of a record without a decision; only one with an error refuses the request."""
+    return "Refused" if member(record, "errorCode") else member(record, "iamGuard.kind")
 
 
 def _reasons(record: Record) -> list[str]:

@@ -19,6 +19,9 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from tests.audit.trails import NOON
 from tests.conftest import ACME, SEED
+from tests.tables import table
+
+GOLDEN = Path(__file__).parents[1] / "audit" / "golden"
 
 RITA = f"arn:aws:iam::{ACME}:user/rita"
 Run = Callable[..., Result]
@@ -208,6 +211,23 @@ def test_refused_credential_is_reported(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "Refused: the key is not known" in result.output
     assert "\x1b" not in result.output
+
+
+@table(
+    ("name", "kind"),
+    [
+        ("list-filtered", "list_filtered"),
+        ("permissions-asked", "permissions_asked"),
+        ("policy-changed", "policy_change"),
+    ],
+)
+def test_record_without_decision_is_not_shown_as_refusal(run: Run, name: str, kind: str) -> None:
+    """Its kind is shown instead; the exit code is that of an allowed request."""
+    record = json.loads((GOLDEN / f"{name}.json").read_text())
+    Path("records.jsonl").write_text(json.dumps(record) + "\n")
+    result = run(record["requestID"], "--trail", "records.jsonl", "--store", "sqlite:///iam.db")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[0] == kind
 
 
 def test_rejected_request_is_reported(run: Run) -> None:
