@@ -12,9 +12,10 @@ from iam_guard.model.principal import Principal
 class ListFilter:
     """A filtered list. `action` is `prefix:name`, `resource_type` the service and name of the type (`docs document`).
 
-    `digest` is the SHA-256 of the condition, in hexadecimal; the values in it are not here. `outcome` is whether the
-    condition allows every row, no row, or depends on the row. `rows` is the number of returned rows, None if unknown.
-    `epoch` and `stale` are those of the policies. If `is_superset`, each row is decided again in memory.
+    `digest` is the SHA-256 of the condition, in hexadecimal, empty for a list that was decided in memory; the values in
+    the condition are not here. `outcome` is whether every row is allowed, no row, or it depends on the row. `rows` is
+    the number of returned rows, None if unknown. `epoch` and `stale` are those of the policies. If `is_superset`, each
+    row is decided again in memory.
     """
 
     principal: Principal

@@ -24,7 +24,7 @@ def list_record(list_filter: ListFilter, call: Call | None, stamp: Stamp) -> dic
     condition: dict[str, object] = {
         "action": list_filter.action,
         "resourceType": list_filter.resource_type,
-        "digest": list_filter.digest,
+        "digest": list_filter.digest or None,
         "outcome": list_filter.outcome,
         "rows": list_filter.rows,
         "superset": list_filter.is_superset,
