@@ -165,9 +165,10 @@ class Guard:
     ) -> Decision:
         """Decide whether `principal` may do `action` on `resource`, and record it; never raises for a denial.
 
-        `resource` is an ARN, `*`, or a `Resource` with owner account, tags and policy. `context` adds condition keys to
-        those that call, principal, resource and clock supply. When no decision can be made the answer is a denial with
-        `error` set. Raises `DecisionUnavailable` only when an Allow could not be written to the audit trail.
+        `resource` is an ARN, `*`, or a `Resource` with owner account, tags, condition keys and policy. `context` adds
+        condition keys to those that call, principal, resource and clock supply, and overrides them. When no decision
+        can be made the answer is a denial with `error` set. Raises `DecisionUnavailable` only when an Allow could not
+        be written to the audit trail.
         """
         decision = self._allow(principal, action, resource, context, call, self._store)
         if decision is not None:

@@ -164,6 +164,8 @@ def _add_keys(values: dict[str, object], keys: Mapping[str, Given | Lazy]) -> No
 
 def laid_over(values: dict[str, object], given: dict[str, object]) -> dict[str, object]:
     """Return a resource's values, with those given by hand; a function that returns None leaves the resource's."""
+    if values.keys().isdisjoint(given):
+        return values | given
     for key, value in given.items():
         has_fallback = callable(value) and key in values
         values[key] = _ResourceValue(key, values[key], given=value) if has_fallback else value

@@ -169,23 +169,21 @@ class Resource:
         # Created for every request, as `AccessRequest`.
         if account is not None and not isinstance(account, str):
             raise ConfigurationError(f"expected a string as a resource's account, got `{type(account).__name__}`")
-        if tags is NO_KEYS:
-            tags = {}
-        elif type(tags) is not dict and not isinstance(tags, Mapping):
-            raise ConfigurationError(f"expected a mapping as a resource's tags, got `{type(tags).__name__}`")
-        if keys is NO_KEYS:
-            keys = {}
-        elif type(keys) is not dict and not isinstance(keys, Mapping):
-            raise ConfigurationError(f"expected a mapping as a resource's keys, got `{type(keys).__name__}`")
         if type(arn) is not str:
             arn = _string(arn, "a resource")
         fields = self.__dict__
         fields["arn"] = arn
         fields["account"] = account
-        fields["tags"] = tags
+        fields["tags"] = {} if tags is NO_KEYS else tags if type(tags) is dict else _mapping(tags, "tags")
         fields["policy"] = policy
         fields["policy_required"] = policy_required
-        fields["keys"] = keys
+        fields["keys"] = {} if keys is NO_KEYS else keys if type(keys) is dict else _mapping(keys, "keys")
+
+
+def _mapping(value: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise ConfigurationError(f"expected a mapping as a resource's {what}, got `{type(value).__name__}`")
 
 
 ActionOnResource = tuple[str, str | Resource]

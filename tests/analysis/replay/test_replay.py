@@ -385,6 +385,28 @@ def test_unrecorded_value_is_not_compared(deployment: Deployment) -> None:
     unlisted.guard.close()
 
 
+def test_key_of_resource_is_replayed_from_record() -> None:
+    """The store has no keys of resources: like any key of the application it counts if its value was recorded."""
+    deployment = Deployment(keys=("docs:*", "aws:*"))
+    assert deployment.ask("ada", "docs:Share", of={"keys": {"docs:owner": "ada"}})
+    assert not deployment.ask("ada", "docs:Share", of={"keys": {"docs:owner": lambda: "bob"}})
+    result = deployment.replayed()
+    assert (result.compared, dict(result.incomparable), list(result.flips)) == (2, {}, [])
+    deployment.guard.close()
+
+
+def test_unusable_key_of_resource_is_not_compared() -> None:
+    """It was read, and had no value: the record withholds it, and replay does not take it for absent."""
+    deployment = Deployment(keys=("docs:*", "aws:*"))
+    assert not deployment.ask("ada", "docs:Get", of={"tags": {"team": "red", "Team": "red"}})
+    assert not deployment.ask("ada", "docs:Share", of={"keys": {"docs:owner": float("nan")}})
+    assert dict(deployment.replayed().incomparable) == {
+        "it depends on `aws:resourcetag/team`, whose value was not recorded": 1,
+        "it depends on `docs:owner`, whose value was not recorded": 1,
+    }
+    deployment.guard.close()
+
+
 def test_redacted_value_is_not_compared(deployment: Deployment) -> None:
     """A secret in a value that was read is redacted."""
     secret = "eyJhbGciOiJIUzI1NiJ9.hunter2hunter2.x"

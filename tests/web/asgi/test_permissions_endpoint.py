@@ -30,6 +30,7 @@ from tests.conftest import ACME, ADA, RITA, Sign
 
 docs = Service("docs")
 OTHER = "999999999999"
+ARN = "arn:aws:docs:us-east-1:111122223333:document/{}"
 COMMENT = "arn:aws:docs:{region}:{owner}:document/{document_id}/comment/{comment_id}"
 
 
@@ -214,6 +215,51 @@ def test_undecidable_question_is_denied(tmp_path: Path) -> None:
     (found,) = guard.ask(rita, [("docs:GetDocument", f"arn:aws:docs:us-east-1:{ACME}:document/7")])
     guard.close()
     assert (found.allowed, found.error) == (False, "unexpected RuntimeError")
+
+
+OF_CLASS = """
+version: 1
+accounts:
+  - id: "111122223333"
+    users:
+      - name: rita
+        inline:
+          Read:
+            Version: "2012-10-17"
+            Statement:
+              - {Effect: Allow, Action: "docs:Get*", Resource: "*", Condition: {StringEquals: {"docs:Class": open}}}
+              - {Effect: Allow, Action: "docs:Put*", Resource: "*", Condition: {StringEquals: {"aws:ResourceTag/t": x}}}
+        access_keys: [{id: AKIATESTRITA00000001, secret: rita-secret-0123456789abcdefghijklmnopqr}]
+"""
+
+
+def described(arn: str) -> Resource:
+    """Return the resource with the keys and tags of its row."""
+    is_open = arn.endswith("/7")
+    return Resource(arn, tags={"t": "x" if is_open else "y"}, keys={"docs:Class": "open" if is_open else "secret"})
+
+
+def test_keys_of_resource_count_for_questions_and_attempts(tmp_path: Path, sign: Sign) -> None:
+    """From the guard's loader for ARNs and templates, and from that of a route."""
+
+    @docs.requires("GetLoaded", resource=lambda document_id: described(ARN.format(document_id)))
+    async def get_loaded(request: Request) -> Response:
+        return PlainTextResponse("seen")
+
+    (tmp_path / "iam.yaml").write_text(OF_CLASS)
+    guard = open_guard(tmp_path / "iam.yaml", services=[docs], resources=described, audit="")
+    routes = [*ROUTES, Route("/loaded/{document_id}", get_loaded)]
+    body = json.dumps({"resources": ["document/7", "document/8"]}).encode()
+    with TestClient(Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=guard)])) as client:
+        answers = client.post("/permissions", content=body, headers=sign(RITA, "POST", "/permissions", body=body))
+        for answer in answers.json()["answers"]:
+            path = f"/{answer['resource'].replace('document', 'documents')}"
+            method = "GET" if answer["action"] == "docs:GetDocument" else "PUT"
+            attempt = client.request(method, path, headers=sign(RITA, method, path))
+            assert (attempt.status_code == 200) is answer["allowed"] is path.endswith("7"), answer
+        loaded = [client.get(path, headers=sign(RITA, "GET", path)).status_code for path in ("/loaded/7", "/loaded/8")]
+    guard.close()
+    assert (len(answers.json()["answers"]), loaded) == (4, [200, 403])
 
 
 def broken(arn: str) -> Resource | None:

@@ -84,9 +84,9 @@ def _declaration(actions: list[KnownAction], key: str) -> str:
         return ""
     is_of_request = key.lower().startswith(("aws:requesttag/", "aws:tagkeys"))
     if action.entry.resources and not is_of_request:
-        code = f'declare_resource_type("{action.entry.resources[0].name}", …, condition_keys=["{shown(key)}"])'
+        code = f'declare_resource_type("{action.entry.resources[0].name}", …, condition_keys=["{shown(key, 100)}"])'
     else:
-        code = f'declare_action("{action.entry.name}", condition_keys=["{shown(key)}"])'
+        code = f'declare_action("{action.entry.name}", condition_keys=["{shown(key, 100)}"])'
     return f"; if the application supplies it, declare it: `{code}`"
 
 
