@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, String, and_, case, false, func, not_, or_
 
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Wildcard
-from iam_guard.filters.attributes import Attribute, Clause
-from iam_guard.filters.texts import TextAttribute, bound_text, pattern_clause
+from iam_guard.filters.attributes import Attribute, Clause, bound_text
+from iam_guard.filters.texts import TextAttribute, pattern_clause
 
 _Pieces: TypeAlias = list[str | Wildcard | Attribute]
 

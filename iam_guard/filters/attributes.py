@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, String, bindparam, cast, literal, literal_column, not_, or_, true
+from sqlalchemy import ColumnElement, String, bindparam, cast, literal, literal_column, not_, or_, true, type_coerce
 from sqlalchemy import types as sqltypes
 
 from iam_guard.errors import ContextError, NotFilterable
@@ -60,6 +60,8 @@ class Attribute(ABC):
     kind: ClassVar[str] = "a value"
     never: ClassVar[frozenset[str]] = frozenset()
     """Operators whose form no value of the kind has, so that they are never met."""
+    always: ClassVar[frozenset[str]] = frozenset()
+    """Operators whose form every value of the kind has."""
     name: str
     expression: ColumnElement[Any]
     absent: Absent = "null"
@@ -139,10 +141,17 @@ class Attribute(ABC):
         operator = getattr(atom, "operator", "StringLike" if isinstance(atom, Matches) else "ArnLike")
         if operator in self.never and not isinstance(atom, (Matches, Readable)):
             return not atom.wanted
+        if isinstance(atom, Parses) and operator in self.always:
+            return self.simplify(Presence(self.name, atom.wanted), dialect)
         raise NotFilterable(f"`{operator}` on `{self.name}`, which is {self.kind}")
 
     def _clause(self, atom: Atom, dialect: str) -> Clause:
         raise NotFilterable(f"no translation of {type(atom).__name__}")
+
+
+def bound_text(text: str) -> ColumnElement[str]:
+    """Return a text as a parameter, of a type without length, which a database would shorten it to."""
+    return literal(text, String())
 
 
 def unreadable(name: str, expected: str) -> Lazy:
@@ -166,6 +175,13 @@ class ChoiceAttribute(Attribute):
 
     kind: ClassVar[str] = "a choice"
     choices: tuple[tuple[str, Any], ...] = ()
+
+    def _member(self, values: list[Any], wanted: bool, dialect: str) -> Clause:
+        if dialect != "sqlite" or not isinstance(values[0], bool):
+            return super()._member(values, wanted, dialect)
+        number: ColumnElement[int] = type_coerce(self.expression, sqltypes.Integer())  # a value but 0 is true
+        chosen = [number != 0 if value else number == 0 for value in values]
+        return choose(or_(*chosen), wanted, self)
 
     def _bound(self, text: str) -> Any:
         return next((value for choice, value in self.choices if choice == text), None)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import and_, func, or_
+from sqlalchemy import Boolean, ColumnElement, String, and_, func, literal_column, or_, type_coerce
 
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.partial.formula import Atom, Compares, Formula
@@ -17,6 +17,9 @@ from iam_guard.filters.number_columns import loosest
 from iam_guard.model.context import Given, Lazy, scalar_text
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+_LENGTHS: Final = (10, 19, 23, 26)
+"""Lengths of the texts that are datetimes in SQLite: a day, and a time with a fraction of 0, 3 or 6 digits."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class DateAttribute(Attribute):
 
     kind: ClassVar[str] = "a datetime"
     never: ClassVar[frozenset[str]] = ADDRESSES | NUMBERS | {"Bool"}
+    always: ClassVar[frozenset[str]] = DATES
     is_aware: bool = False
 
     def _given(self, value: Any) -> Given | Lazy:
@@ -33,8 +37,17 @@ class DateAttribute(Attribute):
     def readable(self, dialect: str) -> Clause | None:
         if dialect != "sqlite":
             return super().readable(dialect)
-        complete = func.length(self.expression) == 26  # as SQLAlchemy stores it; others sort differently
-        return complete if self.absent == "never" else or_(self.expression.is_(None), complete)
+        day = self.expression.op("GLOB", return_type=Boolean())(literal_column(f"'{_DAY}*'"))
+        known = and_(day, func.length(self.expression).in_(_LENGTHS))
+        return known if self.absent == "never" else or_(self.expression.is_(None), known)
+
+    def _compared_value(self, dialect: str) -> ColumnElement[Any]:
+        """Return the text of SQLite with all digits, as SQLAlchemy writes it; `CURRENT_TIMESTAMP` has no fraction."""
+        if dialect != "sqlite":
+            return self.expression
+        text = func.replace(type_coerce(self.expression, String()), "T", " ")
+        completed = func.substr(text.op("||")(func.substr(" 00:00:00.000000", func.length(text) - 9)), 1, 26)
+        return type_coerce(completed, self.expression.type)
 
     def _bound(self, text: str) -> datetime | None:
         try:
@@ -55,10 +68,11 @@ class DateAttribute(Attribute):
     def _clause(self, atom: Atom, dialect: str) -> Clause:
         if not isinstance(atom, Compares):
             return super()._clause(atom, dialect)
-        compared = or_(*(self._compared(atom.operator, Decimal(each)) for each in atom.operands))
+        compared = or_(*(self._compared(atom.operator, Decimal(each), dialect) for each in atom.operands))
         return choose(compared, atom.wanted, self)
 
-    def _compared(self, sign: str, seconds: Decimal) -> Clause:
+    def _compared(self, sign: str, seconds: Decimal, dialect: str) -> Clause:
+        value = self._compared_value(dialect)
         never = and_(self.expression.is_not(None), NEVER)
         floor = (seconds * 1_000_000).to_integral_value(ROUND_FLOOR)
         is_exact = floor == seconds * 1_000_000
@@ -68,10 +82,10 @@ class DateAttribute(Attribute):
             is_below = (seconds > 0) == (sign in ("<", "<="))
             return self.expression.is_not(None) if is_below and sign != "=" else never
         if sign == "=":
-            return self.expression == moment if is_exact else never
+            return value == moment if is_exact else never
         if sign in ("<", "<="):
-            return self.expression < moment if sign == "<" and is_exact else self.expression <= moment
-        return self.expression >= moment if sign == ">=" and is_exact else self.expression > moment
+            return value < moment if sign == "<" and is_exact else value <= moment
+        return value >= moment if sign == ">=" and is_exact else value > moment
 
 
 @dataclass(frozen=True)

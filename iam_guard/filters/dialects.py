@@ -30,6 +30,10 @@ class DialectCondition(ColumnElement[bool]):
         self.refusals = {name: form for name, form in forms.items() if isinstance(form, NotFilterable)}
         self.sqlite, self.postgresql = (_form(forms[name]) for name in DIALECTS)
 
+    def self_group(self, against: Any = None) -> DialectCondition:
+        """Return the condition itself: it has parentheses, and is no number to be compared with 1."""
+        return self
+
 
 def _form(form: Clause | NotFilterable) -> Clause:
     return false() if isinstance(form, NotFilterable) else form

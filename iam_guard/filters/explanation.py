@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sqlalchemy import Select, literal_column, select
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
-from sqlalchemy.sql.elements import ClauseElement
 
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.pattern import Wildcard
 from iam_guard.evaluation.partial.formula import Atom, Formula, Matches, MatchesArn, Open, atoms_of, names_in
 from iam_guard.evaluation.partial.open_decision import StatementFormula
+from iam_guard.filters.attributes import Clause
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tags import TAG, JsonTags, is_jsonb
 
@@ -64,23 +65,26 @@ def explain_filter(
     refusals: Sequence[NotFilterable] = (),
 ) -> FilterExplanation:
     """Return the explanation of a filter in the dialect of its columns."""
-    condition = _compiled(columns.condition(formula), columns.dialect)
+    sql, parameters = _compiled(columns.condition(formula), columns)
     parts = tuple(
         FilterPart(
             part.policy.ref.name,
             part.statement.index,
             part.statement.sid,
             part.statement.effect.value,
-            str(_compiled(columns.condition(part.formula), columns.dialect)),
+            _compiled(columns.condition(part.formula), columns)[0],
             tuple(dict.fromkeys(_notes(part.formula, columns))),
         )
         for part in statements
     )
-    return FilterExplanation(str(condition), dict(condition.params), parts, tuple(refusals))
+    return FilterExplanation(sql, parameters, parts, tuple(refusals))
 
 
-def _compiled(clause: ClauseElement, dialect: str) -> Any:
-    return clause.compile(dialect=_DIALECTS[dialect], compile_kwargs={"render_postcompile": True})
+def _compiled(clause: Clause, columns: Columns) -> tuple[str, Mapping[str, Any]]:
+    """Return a condition as it is in a query from the table, and its parameters."""
+    query: Select[Any] = select(literal_column("1")).select_from(columns.table).where(clause)
+    compiled = query.compile(dialect=_DIALECTS[columns.dialect], compile_kwargs={"render_postcompile": True})
+    return str(compiled).partition("WHERE ")[2], dict(compiled.params)
 
 
 def _notes(formula: Formula, columns: Columns) -> Iterator[str]:

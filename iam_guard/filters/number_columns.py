@@ -12,7 +12,7 @@ from sqlalchemy import types as sqltypes
 
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.partial.formula import Atom, Compares, Formula, Matches, MatchesArn, OneOf
-from iam_guard.filters.attributes import ADDRESSES, COMPARISONS, NEVER, Attribute, Clause, choose, unreadable
+from iam_guard.filters.attributes import ADDRESSES, COMPARISONS, NEVER, NUMBERS, Attribute, Clause, choose, unreadable
 from iam_guard.model.context import Given, Lazy
 
 _INTEGERS: Final = range(-(2**63), 2**63)
@@ -24,6 +24,7 @@ class IntegerAttribute(Attribute):
 
     kind: ClassVar[str] = "an integer"
     never: ClassVar[frozenset[str]] = ADDRESSES | {"Bool"}
+    always: ClassVar[frozenset[str]] = NUMBERS
     is_row_id: bool = False
 
     def _bound_type(self) -> sqltypes.TypeEngine[Any]:
@@ -50,7 +51,7 @@ class IntegerAttribute(Attribute):
 
     def _simplified(self, atom: Atom, dialect: str) -> Formula:
         match atom:
-            case Compares(name, operator, operands, wanted) if operator.startswith("Numeric"):
+            case Compares(_, operator, operands, _) if operator in NUMBERS:
                 return loosest(atom, [Decimal(each) for each in operands])
             case Compares(name, "StringEqualsIgnoreCase", operands, wanted):
                 return self.simplify(OneOf(name, frozenset(operands), wanted), dialect)
@@ -97,6 +98,7 @@ class FloatAttribute(Attribute):
 
     kind: ClassVar[str] = "a floating-point number"
     never: ClassVar[frozenset[str]] = ADDRESSES | {"Bool"}
+    always: ClassVar[frozenset[str]] = NUMBERS
 
     def _given(self, value: Any) -> Given | Lazy:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
@@ -113,7 +115,7 @@ class FloatAttribute(Attribute):
         raise NotFilterable(f"a comparison of texts on `{self.name}`, which is {self.kind}")
 
     def _simplified(self, atom: Atom, dialect: str) -> Formula:
-        if isinstance(atom, Compares) and atom.operator.startswith("Numeric"):
+        if isinstance(atom, Compares) and atom.operator in NUMBERS:
             return loosest(atom, [Decimal(each) for each in atom.operands])
         return super()._simplified(atom, dialect)
 

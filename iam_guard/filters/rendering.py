@@ -35,7 +35,7 @@ from iam_guard.filters.arn_fields import arn_clause
 from iam_guard.filters.attributes import Attribute, Clause
 from iam_guard.filters.hints import choice_clause, implied_choice
 from iam_guard.filters.tags import TAG, JsonTags, TagTable, complete_tags, read_tags, tag_attribute
-from iam_guard.filters.texts import TextAttribute, is_storable, pattern_clause
+from iam_guard.filters.texts import IN_FIELD, TextAttribute, is_storable, pattern_clause
 
 _MAX_CLAUSES: Final = 20_000
 
@@ -82,6 +82,8 @@ class Columns:
         texts = [piece for piece in (*atom.subject, *atom.pattern) if isinstance(piece, str)]
         if not all(is_storable(text, self.dialect) for text in texts):
             return not atom.wanted
+        if any(piece in IN_FIELD for piece in atom.pattern):
+            raise NotFilterable("a wildcard of the first five fields of an ARN, behind one that matches several fields")
         if len(atom.subject) == 1 and isinstance(atom.subject[0], Open):
             attribute = self._attribute(atom.subject[0].name)
             is_closed = not any(isinstance(piece, Open) for piece in atom.pattern)

@@ -25,6 +25,7 @@ from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tag_declaration import TagSource, tag_source
 from iam_guard.filters.texts import AccountAttribute, TextAttribute
 from iam_guard.model.arn import is_account_id
+from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.own_services import PREFIXES
 from iam_guard.model.request import Resource
 
@@ -37,7 +38,7 @@ class ResourceMapping:
 
     def __init__(
         self,
-        service: str,
+        catalogue: Catalogue,
         name: str,
         template: str,
         *,
@@ -48,14 +49,13 @@ class ResourceMapping:
         absent: Mapping[str, Absent] | None = None,
     ) -> None:
         """Read a declaration. Raises `ConfigurationError`; the template is checked by `Service`."""
-        self.service = service
+        self.service = catalogue.service
         self.name = name
         self.model = model
         self.table = _table_of(model, self._place)
-        self.region, self.partition = "us-east-1", "aws"
-        """Those of the ARNs; a guard sets them to its own."""
+        self._catalogue = catalogue
         self._columns: dict[str, Columns] = {}
-        self._pieces = _pieces(template, service)
+        self._pieces = _pieces(template, catalogue.service)
         self._account = _account_of(account, self)
         self._parameters = {
             piece.name: self._parameter(piece.name)
@@ -110,7 +110,7 @@ class ResourceMapping:
         if isinstance(piece, str):
             return piece
         name = piece.name if isinstance(piece, Open) else ""
-        fixed = {"{partition}": self.partition, "{region}": self.region, "{account}": account}.get(name)
+        fixed = self._fixed(account).get(name)
         if fixed is not None:
             return fixed
         column = self._parameters[name]
@@ -118,6 +118,9 @@ class ResourceMapping:
         if value is None or (isinstance(column.attribute, IntegerAttribute) and not isinstance(value, int)):
             raise InvalidInput(f"expected {column.attribute.kind} as `{name}` of the resource", place=self._place)
         return str(value)
+
+    def _fixed(self, account: str | None) -> dict[str, str | None]:
+        return {"{partition}": self._catalogue.partition, "{region}": self._catalogue.region, "{account}": account}
 
     # --- of a query ----------------------------------------------------------------------------------------------
 
@@ -128,7 +131,8 @@ class ResourceMapping:
 
     def named(self, arn: str) -> Formula:
         """Return the formula of the resources that have an ARN: one, unless the model's parameters aren't a key."""
-        return match(self.arn(self.account, region=self.region, partition=self.partition), (arn,), wanted=True)
+        own = self.arn(self.account, region=self._catalogue.region, partition=self._catalogue.partition)
+        return match(own, (arn,), wanted=True)
 
     def can_be(self, arn: str) -> bool:
         """Return whether a resource of the type can have an ARN."""

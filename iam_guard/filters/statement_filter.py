@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Delete, FromClause, Select, Table, Update
 from sqlalchemy.sql.selectable import Alias, Join
@@ -23,13 +23,14 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 
 _RESOURCE_ACCOUNT: Final = "aws:resourceaccount"
-S = TypeVar("S", bound="Select[Any] | Update | Delete")
+Source: TypeAlias = FromClause
+ListStatement = TypeVar("ListStatement", bound="Select[Any] | Update | Delete")
 
 
 def filter_statement(
     authorizer: Authorizer,
     principal: Principal,
-    statement: S,
+    statement: ListStatement,
     action: str,
     *,
     resource_type: ResourceMapping,
@@ -37,7 +38,7 @@ def filter_statement(
     dialect: str,
     region: str = "us-east-1",
     partition: str = "aws",
-) -> S:
+) -> ListStatement:
     """Return the statement for the rows that the authorizer's policies allow the principal to do the action on.
 
     `statement` is a SELECT, UPDATE or DELETE of SQLAlchemy with the resource type's model, `dialect` is `sqlite` or
@@ -57,7 +58,7 @@ def filter_statement(
         region=region,
         partition=partition,
     )
-    return statement if formula is True else cast(S, statement.where(columns.condition(formula)))
+    return statement if formula is True else cast(ListStatement, statement.where(columns.condition(formula)))
 
 
 def checked_dialect(dialect: str) -> str:
@@ -115,6 +116,8 @@ def source_of(statement: Any, resource_type: ResourceMapping) -> FromClause:
     if isinstance(statement, (Update, Delete)):
         froms: list[FromClause] = [statement.table]
     elif isinstance(statement, Select):
+        if _is_plain(statement) and resource_type.table in statement.columns_clause_froms:
+            return resource_type.table
         froms = list(statement.get_final_froms())
     else:
         message = f"expected a SELECT, UPDATE or DELETE of SQLAlchemy, got `{type(statement).__name__}`"
@@ -123,7 +126,13 @@ def source_of(statement: Any, resource_type: ResourceMapping) -> FromClause:
     if len(found) != 1:
         message = f"expected a statement with the table `{resource_type.table.name}` once, got it {len(found)} times"
         raise ConfigurationError(message, place="filter")
-    return found[0]
+    return found[0] if isinstance(found[0], Alias) else resource_type.table
+
+
+def _is_plain(statement: Select[Any]) -> bool:
+    """Return whether a statement selects from nothing but what its columns are of: then it need not be compiled."""
+    joins, sources = getattr(statement, "_setup_joins", None), getattr(statement, "_from_obj", None)
+    return joins == () and sources == () and len(statement.columns_clause_froms) == 1
 
 
 def _sources(part: FromClause) -> list[FromClause]:
@@ -132,4 +141,4 @@ def _sources(part: FromClause) -> list[FromClause]:
 
 def _is_of(source: FromClause, table: Table) -> bool:
     element = source.element if isinstance(source, Alias) else source
-    return element is table
+    return bool(element == table)  # one of the ORM is annotated, and equal

@@ -29,8 +29,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from iam_guard.errors import NotFilterable
-from iam_guard.filters.attributes import Clause
-from iam_guard.filters.texts import TextAttribute, bound_text, is_storable
+from iam_guard.filters.attributes import Clause, bound_text
+from iam_guard.filters.texts import TextAttribute, is_storable
 
 TAG: Final = "aws:resourcetag/"
 _EMPTY: Final[ColumnElement[Any]] = literal_column("'{}'")

@@ -13,15 +13,14 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import ColumnElement, String, and_, case, collate, false, func, literal, literal_column, not_, or_
 from sqlalchemy import types as sqltypes
 
-from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Wildcard
 from iam_guard.evaluation.partial.formula import Atom, Compares, Formula, MatchesArn, OneOf, Parses, Presence
 from iam_guard.filters.addresses import is_address, is_inside
-from iam_guard.filters.attributes import Attribute, Clause
+from iam_guard.filters.attributes import Attribute, Clause, bound_text, unreadable
 from iam_guard.model.context import Given, Lazy
 
-_IN_FIELD: Final = frozenset({Wildcard.RUN_IN_FIELD, Wildcard.ONE_IN_FIELD})
+IN_FIELD: Final = frozenset({Wildcard.RUN_IN_FIELD, Wildcard.ONE_IN_FIELD})
 _ESCAPE: Final = "!"
 _MAX_GLOB: Final = 10_000
 """SQLite refuses patterns above 50,000 bytes; a text of a row in a pattern is limited to this many characters."""
@@ -69,11 +68,6 @@ def concatenated(parts: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
     return joined
 
 
-def bound_text(text: str) -> ColumnElement[str]:
-    """Return a text as a parameter, of a type without length, which a database would shorten it to."""
-    return literal(text, String())
-
-
 def pattern_clause(
     subject: Sequence[str | Attribute], pattern: Sequence[str | Wildcard | Attribute], wanted: bool, dialect: str
 ) -> Clause:
@@ -84,8 +78,6 @@ def pattern_clause(
     subject_text = concatenated(
         [bound_text(part) if isinstance(part, str) else part.as_text(dialect) for part in subject]
     )
-    if any(piece in _IN_FIELD for piece in pattern if isinstance(piece, Wildcard)):
-        raise NotFilterable("a wildcard of the first five fields of an ARN, behind one that can match several fields")
     values = [piece for piece in pattern if isinstance(piece, Attribute)]
     if any(isinstance(piece, Wildcard) for piece in pattern):
         clause = like(subject_text, _pattern_text(pattern, dialect), dialect)
@@ -139,6 +131,15 @@ class TextAttribute(Attribute):
 
     def given(self, value: Any) -> Given | Lazy:
         return super().given(None if value == "" and self.absent == "empty" else value)
+
+    def _given(self, value: Any) -> Given | Lazy:
+        return value if isinstance(value, str) else unreadable(self.name, "text")
+
+    def readable(self, dialect: str) -> Clause | None:
+        if dialect != "sqlite":
+            return super().readable(dialect)
+        is_text = func.typeof(self.expression) == literal_column("'text'")  # a column of SQLite may hold bytes
+        return is_text if self.absent == "never" else or_(self.expression.is_(None), is_text)
 
     def as_text(self, dialect: str) -> ColumnElement[str]:
         return self.expression

@@ -22,12 +22,14 @@ from iam_guard.authn.authenticator import Authenticators
 from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, claimed_credential
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGuardError, InvalidInput, StoreUnavailable
+from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.guard.api_keys import ApiKeys
+from iam_guard.guard.list_queries import ListFilters
+from iam_guard.guard.lists import GuardLists
 from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
-from iam_guard.guard.question import NO_POLICIES, Question
+from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -82,6 +84,17 @@ class Guard:
             region=settings.region,
             own_services=self._own_services,
         )
+        lists = GuardLists(
+            ListFilters(store, self._loader, settings),
+            trail,
+            catalogues=self.catalogues,
+            resources=resources,
+            clock=lambda: self.clock(),
+            decide=lambda question: self._decide(question, self._store)[0],
+            explain=self.explain,
+        )
+        self.filter, self.permitted = lists.filter, lists.permitted
+        self.explain_filter, self.why_not = lists.explain_filter, lists.why_not
         self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
         self._authenticators = Authenticators(
             store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values()
@@ -222,7 +235,7 @@ class Guard:
         call: Call | None = None,
     ) -> list[Decision]:
         """Decide several (action, resource) pairs, each on its own (rule M-28); each is recorded."""
-        asked = _pairs(questions)
+        asked = checked_pairs(questions)
         return [self.decide(principal, action, resource, context, call=call) for action, resource in asked]
 
     def ask(
@@ -234,7 +247,9 @@ class Guard:
         call: Call | None = None,
     ) -> list[Decision]:
         """Decide actions that are not attempted: one audit record, and no last use. Raises `DecisionUnavailable`."""
-        asked = [self._question(principal, action, resource, context, call) for action, resource in _pairs(questions)]
+        asked = [
+            self._question(principal, action, resource, context, call) for action, resource in checked_pairs(questions)
+        ]
         decisions = [self._decide(question, self._store)[0] for question in asked]
         self.trail.record_permission_queries(principal, decisions, call)
         return decisions
@@ -375,14 +390,6 @@ class Guard:
             stale = self._store.stale
             decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), error=text, stale=stale, explainer=NO_POLICIES)
         return decision, question
-
-
-def _pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
-    """Return questions back. Raises `InvalidInput`, before anything is decided, for what is no pair."""
-    asked = list(questions)
-    if any(not isinstance(each, (tuple, list)) or len(each) != 2 for each in asked):
-        raise InvalidInput("expected questions as a list of pairs, each an action and a resource")
-    return asked
 
 
 def require_allowed(decision: Decision) -> Decision:

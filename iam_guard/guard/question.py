@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.guard.request_context import Parties, RequestContext
 from iam_guard.model.context import Context, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.principal import Principal
-from iam_guard.model.request import AccessRequest, Call, Resource
+from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord
 
 NO_POLICIES = NoPoliciesExplainer()
@@ -74,3 +75,11 @@ class LoadedQuestion(NamedTuple):
     def is_decidable(self) -> bool:
         """Whether policies count at all: not for a deleted principal, nor for a resource of unknown owner."""
         return self.caller.exists and (self.owner is not None or self.question.resource.arn == "*")
+
+
+def checked_pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
+    """Return questions back. Raises `InvalidInput`, before anything is decided, for what is no pair."""
+    asked = list(questions)
+    if any(not isinstance(each, (tuple, list)) or len(each) != 2 for each in asked):
+        raise InvalidInput("expected questions as a list of pairs, each an action and a resource")
+    return asked

@@ -75,6 +75,9 @@ class Catalogue:
     _keys: dict[str, ConditionKey] = field(default_factory=dict)
     mappings: dict[str, object] = field(default_factory=dict)
     """Resource types whose resources are rows of a model, by name."""
+    region: str = "us-east-1"
+    partition: str = "aws"
+    """The region and partition in the ARNs of resources; a guard sets them to those of its settings."""
 
     def __post_init__(self) -> None:
         if not _SERVICE.fullmatch(self.service):

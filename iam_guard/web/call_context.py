@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapp
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from iam_guard.authn.credential_verifier import wrong_service
 from iam_guard.errors import ConfigurationError, IamGuardError, IncompleteSignature
+from iam_guard.guard.current_call import SERVED_CALL
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
@@ -108,7 +109,7 @@ class CurrentCall:
         self.address, self.app = address, app
 
 
-CURRENT_CALL: Final[ContextVar[CurrentCall | None]] = ContextVar("iam_guard_current_call", default=None)
+CURRENT_CALL: Final = cast("ContextVar[CurrentCall | None]", SERVED_CALL)
 
 
 def current_call() -> CurrentCall:

@@ -142,7 +142,7 @@ class Service:
         """
         ResourceTemplate(template, service=self.name)
         mapping = ResourceMapping(
-            self.name, name, template, model=model, account=account, tags=tags, keys=keys, absent=absent
+            self.catalogue, name, template, model=model, account=account, tags=tags, keys=keys, absent=absent
         )
         self.catalogue.declare_resource_type(name, template, keys=mapping.condition_keys, description=description)
         self.catalogue.mappings[name] = mapping

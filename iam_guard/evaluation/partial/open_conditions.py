@@ -37,8 +37,8 @@ _ARNS: Final = frozenset({"ArnEquals", "ArnLike"})
 _WITHOUT_NEGATION: Final = {
     name: name.replace("Not", "", 1) if row.negated else name for name, row in OPERATORS.items()
 }
-_PARSED: Final = frozenset({"ArnEquals", "ArnLike", "IpAddress"})
-"""Operators whose text values may not be of the form that they compare."""
+_UNPARSED: Final = frozenset({"StringEquals", "StringLike", "StringEqualsIgnoreCase"})
+"""Operators that compare every text."""
 
 
 class Operand(NamedTuple):
@@ -78,7 +78,7 @@ def condition_formula(test: ConditionTest, version: str, request: OpenRequest, *
     met, not_met = _is_met(tested, Open(key), wanted=True), _is_met(tested, Open(key), wanted=False)
     if not row.negated:
         return _of_open_key(key, name, row, met, not_met, wanted=wanted)
-    if tested.operator in _PARSED:
+    if tested.operator not in _UNPARSED:
         not_met = all_of((Parses(key, tested.operator, wanted=True), not_met))
         met = any_of((Parses(key, tested.operator, wanted=False), met))
     return _of_open_key(key, name, row, not_met, met, wanted=wanted)

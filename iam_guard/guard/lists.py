@@ -1,0 +1,186 @@
+"""The methods of `Guard` for lists: filter a query, decide about loaded objects, explain both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from iam_guard.audit.trail import Trail
+from iam_guard.errors import ConfigurationError, InvalidInput, NotFilterable
+from iam_guard.evaluation.explanation import Explanation
+from iam_guard.filters.explanation import FilterExplanation, explain_filter
+from iam_guard.filters.mapped_resources import MappedResources
+from iam_guard.filters.resource_type import ResourceMapping
+from iam_guard.filters.statement_filter import ListStatement, checked_dialect
+from iam_guard.guard.current_call import served_call
+from iam_guard.guard.list_formulas import ListQuestion
+from iam_guard.guard.list_queries import ListFilters, filtered, mapping_of, resource_type_of
+from iam_guard.guard.loader import ResourceLoader
+from iam_guard.guard.question import Question
+from iam_guard.model.catalogue import Catalogue
+from iam_guard.model.context import Given, Lazy
+from iam_guard.model.decision import Decision
+from iam_guard.model.list_filter import ListFilter
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+
+T = TypeVar("T")
+Keys = Mapping[str, "Given | Lazy"]
+
+
+class GuardLists:
+    """Filters lists for one guard. `decide` returns its decision of a question, which is not recorded."""
+
+    def __init__(
+        self,
+        filters: ListFilters,
+        trail: Trail,
+        *,
+        catalogues: Sequence[Catalogue],
+        resources: ResourceLoader | None,
+        clock: Callable[[], datetime],
+        decide: Callable[[Question], Decision],
+        explain: Callable[..., Explanation],
+    ) -> None:
+        self._filters = filters
+        self._trail = trail
+        self._catalogues = catalogues
+        self._resources = resources
+        self._clock = clock
+        self._decide = decide
+        self._explain = explain
+        for catalogue in catalogues:
+            catalogue.region, catalogue.partition = filters.settings.region, filters.settings.partition
+
+    def filter(
+        self,
+        statement: ListStatement,
+        action: str,
+        *,
+        principal: Principal | None = None,
+        context: Keys | None = None,
+        call: Call | None = None,
+        dialect: str | None = None,
+        residual: Literal["recheck"] | None = None,
+    ) -> ListStatement:
+        """Return a statement for the rows that the principal may do the action on, and record the list.
+
+        `statement` is a SELECT, UPDATE or DELETE with the model of one resource type (`Service.resource_type`).
+        Without a principal, the caller of the current request is meant. `context` adds condition keys, as in `decide`.
+        The condition takes the form of the database that executes the statement; with `dialect`, of that one. Rows are
+        exactly those that `decide` allows; a policy that can't be translated raises `NotFilterable`, or when the
+        statement is executed, if only its database can't have it. With `residual="recheck"` such a policy allows, and
+        the rows must be decided again: `permitted`. Raises `ConfigurationError` for a statement without a resource
+        type, `StoreUnavailable`, and `DecisionUnavailable` if the list can't be recorded.
+        """
+        resource_type, source = resource_type_of(statement, self._resource_types())
+        question = self._list_question(action, resource_type, principal, context, call)
+        question = question._replace(is_superset=residual == "recheck")
+        found = self._filters.filter(question, source, self._clock(), dialect)
+        self._record(question, found.digest, found.outcome)
+        return filtered(statement, found)
+
+    def permitted(
+        self,
+        items: Iterable[T],
+        action: str,
+        *,
+        resource_type: ResourceMapping | None = None,
+        principal: Principal | None = None,
+        context: Keys | None = None,
+        call: Call | None = None,
+    ) -> list[T]:
+        """Return the loaded objects that the principal may do the action on, in order, and record the list.
+
+        The resource type is that of the objects' class unless it is given. Raises as `filter`; an object that is no
+        resource, or about which no decision can be made, is left out.
+        """
+        found = list(items)
+        if not found:
+            return []
+        resource_type = resource_type or mapping_of(found[0], self._resource_types())
+        question = self._list_question(action, resource_type, principal, context, call)
+        allowed = [item for item in found if self._may(question, item)]
+        outcome: Literal["all", "none", "some"] = "some" if allowed else "none"
+        self._record(question, "", "all" if len(allowed) == len(found) else outcome, rows=len(allowed))
+        return allowed
+
+    def explain_filter(
+        self,
+        statement: ListStatement,
+        action: str,
+        *,
+        dialect: str,
+        principal: Principal | None = None,
+        context: Keys | None = None,
+        call: Call | None = None,
+    ) -> FilterExplanation:
+        """Return the SQL of a filter, with the statement behind each part; for administrators. Nothing is recorded."""
+        resource_type, source = resource_type_of(statement, self._resource_types())
+        question = self._list_question(action, resource_type, principal, context, call)._replace(is_superset=True)
+        columns = resource_type.columns(checked_dialect(dialect), source)
+        computation = self._filters.compute(question, columns, self._clock())
+        return explain_filter(computation.formula, computation.statements, columns, computation.refusals)
+
+    def why_not(
+        self,
+        item: Any,
+        action: str,
+        *,
+        principal: Principal | None = None,
+        context: Keys | None = None,
+        call: Call | None = None,
+    ) -> Explanation:
+        """Return what `decide` answers about a loaded object and why: why a list has it, or has it not."""
+        resource_type = mapping_of(item, self._resource_types())
+        question = self._list_question(action, resource_type, principal, context, call)
+        resource = resource_type.resource_of(item)
+        return self._explain(question.principal, action, resource, context, call=question.call)
+
+    def _may(self, question: ListQuestion, item: Any) -> bool:
+        try:
+            resource = question.resource_type.resource_of(item)
+        except InvalidInput:
+            return False
+        principal, action, _, own_service, context, call, _ = question
+        return self._decide(Question(principal, action, resource, own_service, context, call)).allowed
+
+    def _resource_types(self) -> Sequence[ResourceMapping]:
+        types = (mapping for catalogue in self._catalogues for mapping in catalogue.mappings.values())
+        return [mapping for mapping in types if isinstance(mapping, ResourceMapping)]
+
+    def _list_question(
+        self,
+        action: str,
+        resource_type: ResourceMapping,
+        principal: Principal | None,
+        context: Keys | None,
+        call: Call | None,
+    ) -> ListQuestion:
+        if self._resources is not None and not isinstance(self._resources, MappedResources):
+            raise NotFilterable("the guard's resource loader may give resources policies, which no column has")
+        if principal is None:
+            served = served_call()
+            principal, call = served.caller_for(action), call or served.facts
+        if not isinstance(action, str):
+            raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{type(action).__name__}`")
+        own_service = action.partition(":")[0].lower() in {catalogue.service for catalogue in self._catalogues}
+        return ListQuestion(principal, action, resource_type, own_service, context, call)
+
+    def _record(
+        self, question: ListQuestion, digest: str, outcome: Literal["all", "none", "some"], rows: int | None = None
+    ) -> None:
+        state = self._filters.state()
+        record = ListFilter(
+            principal=question.principal,
+            action=question.action,
+            resource_type=f"{question.resource_type.service} {question.resource_type.name}",
+            digest=digest,
+            outcome=outcome,
+            rows=rows,
+            epoch=state.epoch,
+            stale=self._filters.is_stale,
+            is_superset=question.is_superset,
+        )
+        self._trail.record_list(record, question.call)
