@@ -1,0 +1,194 @@
+"""Compare a filter with decisions about each row, and reduce a difference to what it needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from iam_guard import (
+    AccessRequest,
+    Authorizer,
+    IamGuardError,
+    NotFilterable,
+    Resource,
+    compile_policies,
+    filter_statement,
+)
+
+from .databases import loaded
+from .generate import ACTION, Case
+from .models import Kind
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A case in which the filter is wrong about a row; `problem` says how."""
+
+    case: Case
+    number: int
+    problem: str
+
+
+class Comparison:
+    """The rows of one kind in a database, with what `decide` takes for each.
+
+    A row whose tags have keys that differ in letter case only has several readings; one without a resource has none.
+    """
+
+    def __init__(self, session: Session, kind: Kind, **options: Any) -> None:
+        self.session, self.kind = session, kind
+        self.dialect = session.get_bind().dialect.name
+        self.declared = kind.declare(**options)
+        self.rows = {row.number: row for row in session.scalars(sa.select(kind.model))}
+        self.readings = {number: self._readings(row) for number, row in self.rows.items()}
+        self.ambiguous = {number for number, row in self.rows.items() if _variants(_tags_of(row))}
+
+    def _readings(self, row: Any) -> list[Resource]:
+        variants = _variants(_tags_of(row))
+        rows = [row] if not variants else [*self._unambiguous(row, variants)]
+        try:
+            return [self.declared.resource_of(reading) for reading in rows]
+        except IamGuardError:
+            return []
+
+    def _unambiguous(self, row: Any, variants: list[list[str]]) -> Iterator[Any]:
+        """Yield copies of a row, each with one tag of those whose keys differ in letter case only."""
+        columns = {column.key: getattr(row, column.key) for column in sa.inspect(type(row)).column_attrs}
+        others = {key: value for key, value in _tags_of(row).items() if not any(key in keys for keys in variants)}
+        for keys in product(*variants):
+            yield loaded(self.kind, columns | {"tags": others | {key: _tags_of(row)[key] for key in keys}})
+
+    def allows(self, authorizer: Authorizer, case: Case, number: int) -> bool:
+        """Return whether every reading of the row is allowed."""
+        readings = self.readings[number]
+        try:
+            requests = [AccessRequest.for_resource(case.principal, ACTION, row, case.context) for row in readings]
+        except IamGuardError:
+            return False
+        return bool(requests) and all(authorizer.decide(request).allowed for request in requests)
+
+    def listed(self, authorizer: Authorizer, case: Case, only: int | None = None) -> set[int]:
+        """Return the numbers of the rows that the filter lists. Raises `NotFilterable`."""
+        statement = sa.select(self.kind.model.number)
+        if only is not None:
+            statement = statement.where(self.kind.model.number == only)
+        filtered = filter_statement(
+            authorizer,
+            case.principal,
+            statement,
+            ACTION,
+            resource_type=self.declared,
+            context=case.context,
+            dialect=self.dialect,
+        )
+        try:
+            return set(self.session.scalars(filtered))
+        except sa.exc.SQLAlchemyError:
+            self.session.rollback()
+            raise
+
+    def compare(self, case: Case) -> tuple[set[int], list[Difference]]:
+        """Return the listed rows, and what is wrong with them. Raises `NotFilterable`."""
+        authorizer = compile_policies(**case.policies)
+        try:
+            listed = self.listed(authorizer, case)
+        except sa.exc.SQLAlchemyError as error:
+            return set(), [Difference(case, 0, f"the database refuses the query: {str(error)[:300]}")]
+        allowed = {number for number in self.rows if self.allows(authorizer, case, number)}
+        wrong = [Difference(case, number, "listed, not allowed") for number in sorted(listed - allowed)]
+        missing = sorted(allowed - listed - self.ambiguous)
+        return listed, wrong + [Difference(case, number, "allowed, not listed") for number in missing]
+
+    def is_wrong(self, difference: Difference) -> bool:
+        """Return whether the filter is still wrong in the same way, perhaps with fewer policies."""
+        case, number = difference.case, difference.number
+        try:
+            authorizer = compile_policies(**case.policies)
+            listed = number in self.listed(authorizer, case, number or None)
+        except sa.exc.SQLAlchemyError:
+            return number == 0
+        except (IamGuardError, TypeError):
+            return False
+        if number == 0 or self.allows(authorizer, case, number) is listed:
+            return False
+        return listed == (difference.problem == "listed, not allowed")
+
+    def reduce(self, difference: Difference) -> Difference:
+        """Remove parts of the policies and the context while the filter stays wrong."""
+        is_reduced = True
+        while is_reduced:
+            is_reduced = False
+            for smaller in _smaller(difference):
+                if self.is_wrong(smaller):
+                    difference, is_reduced = smaller, True
+                    break
+        return difference
+
+    def describe(self, difference: Difference) -> str:
+        """Return a reproduction of a difference."""
+        reduced = self.reduce(difference)
+        case, row = reduced.case, self.rows.get(reduced.number)
+        columns = {} if row is None else {key: value for key, value in vars(row).items() if not key.startswith("_")}
+        if row is not None:
+            columns["tags"] = _tags_of(row)
+        return "\n".join(
+            [
+                f"{reduced.problem} ({self.kind.name}, {self.dialect})",
+                f"  principal: {case.principal.arn} {case.principal.role_arn or ''} {dict(case.principal.tags)}",
+                f"  context: {case.context}",
+                f"  policies: {json.dumps(case.policies, ensure_ascii=False, default=str)}",
+                f"  row: {columns}",
+            ]
+        )
+
+
+def check_refusal(error: NotFilterable) -> None:
+    """Assert that a refusal says which statement could not be translated, and why."""
+    assert error.policy, error
+    assert error.statement is not None, error
+    assert error.reason, error
+
+
+def _tags_of(row: Any) -> Any:
+    """Return the tags of a loaded row: a mapping, or another JSON value."""
+    if isinstance(row.tags, list) and row.tags and hasattr(row.tags[0], "key"):
+        return {tag.key: tag.value for tag in row.tags}
+    return row.tags
+
+
+def _variants(tags: Any) -> list[list[str]]:
+    """Return the groups of keys that differ in letter case only."""
+    groups: dict[str, list[str]] = {}
+    for key in tags if isinstance(tags, Mapping) else ():
+        groups.setdefault(key.lower(), []).append(key)
+    return [keys for keys in groups.values() if len(keys) > 1]
+
+
+def _smaller(difference: Difference) -> Iterator[Difference]:
+    """Yield the same difference without one part of the policies or the context, large parts first."""
+    case = difference.case
+    for path in sorted(_paths(case.policies), key=len):
+        policies = deepcopy(case.policies)
+        parent: Any = policies
+        for step in path[:-1]:
+            parent = parent[step]
+        del parent[path[-1]]
+        yield replace(difference, case=replace(case, policies=policies))
+    for key in case.context:
+        context = {name: value for name, value in case.context.items() if name != key}
+        yield replace(difference, case=replace(case, context=context))
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Collection[tuple[Any, ...]]:
+    found = [path] if path else []
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        found += _paths(member, (*path, key))
+    return found

@@ -1,0 +1,66 @@
+"""Databases with the hostile rows: SQLite in memory, and a PostgreSQL database that is dropped afterwards.
+
+`IAM_GUARD_TEST_POSTGRES` is the URL of the server, as in the tests of the store.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from tests.store.databases import do_without, find_server
+
+from .models import KINDS, Base, Kind, Record, RecordTag
+from .rows import Row, make_rows
+
+DIALECTS = ["sqlite", "postgresql"]
+
+
+@contextmanager
+def opened_engine(dialect: str) -> Iterator[sa.Engine]:
+    """Open an empty database. Skips the test without a server."""
+    if dialect == "sqlite":
+        engine = sa.create_engine("sqlite://")
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+        return
+    server = find_server()
+    if isinstance(server, str):
+        do_without(server)
+        return
+    url = server.create()
+    options = {"options": f"-c timezone=UTC -c application_name=filters_{secrets.token_hex(4)}"}
+    engine = sa.create_engine(url, connect_args=options)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+        server.close()
+
+
+@contextmanager
+def database(dialect: str, rows: Mapping[str, Sequence[Row]] | None = None) -> Iterator[Session]:
+    """Open a database with rows for each model, by default the hostile ones, and yield a session."""
+    with opened_engine(dialect) as engine:
+        Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            for kind in KINDS:
+                session.add_all(loaded(kind, row) for row in (make_rows(kind) if rows is None else rows[kind.name]))
+            session.commit()
+        with Session(engine) as session:
+            yield session
+
+
+def loaded(kind: Kind, row: Mapping[str, Any]) -> Any:
+    """Return the object of a row; a mapping of tags becomes tag rows where the model has these."""
+    values = dict(row)
+    if kind.model is Record:
+        values["tags"] = [RecordTag(key=key, value=value) for key, value in row["tags"].items()]
+    return kind.model(**values)
