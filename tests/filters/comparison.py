@@ -59,11 +59,16 @@ class Comparison:
             return []
 
     def _unambiguous(self, row: Any, variants: list[list[str]]) -> Iterator[Any]:
-        """Yield copies of a row, each with one tag of those whose keys differ in letter case only."""
+        """Yield copies of a row, each with one tag of those whose keys differ in letter case only.
+
+        A value that is no text is no tag.
+        """
+        tags = _tags_of(row)
         columns = {column.key: getattr(row, column.key) for column in sa.inspect(type(row)).column_attrs}
-        others = {key: value for key, value in _tags_of(row).items() if not any(key in keys for keys in variants)}
-        for keys in product(*variants):
-            yield loaded(self.kind, columns | {"tags": others | {key: _tags_of(row)[key] for key in keys}})
+        others = {key: value for key, value in tags.items() if not any(key in keys for keys in variants)}
+        choices = [[key for key in keys if isinstance(tags[key], str)] or keys[:1] for keys in variants]
+        for keys in product(*choices):
+            yield loaded(self.kind, columns | {"tags": others | {key: tags[key] for key in keys}})
 
     def allows(self, authorizer: Authorizer, case: Case, number: int) -> bool:
         """Return whether every reading of the row is allowed."""

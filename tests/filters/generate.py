@@ -137,7 +137,7 @@ def resource_pattern(scene: Scene, type: str) -> str:
     """Draw a pattern that often matches the ARN of some row, and nearly otherwise."""
     if scene.chance(0.12):
         return "*"
-    account = str(scene.choice(scene.rows)["account"] or HERE)
+    account = str(scene.kind.account or scene.choice(scene.rows)["account"] or HERE)
     fields = ["arn", "aws", "docs", "us-east-1", account, _last_field(scene)]
     if scene.chance(0.6):
         fields[4] = scene.choice(["*", "*", "*", f"{account[:4]}*", "?" * 12, f"*{account[-4:]}", f"{account}*", ""])

@@ -6,8 +6,7 @@ and tags in plain JSON; `Record` a text id, and a table of tags.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -67,20 +66,6 @@ class RecordTag(Base):
     value: Mapped[str | None] = mapped_column(sa.Text)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A model with its resource type; `template` is that of the ARN's last field."""
-
-    model: Any
-    template: str
-    declare: Callable[..., Any]
-    """Declare the resource type; `absent` is passed on."""
-
-    @property
-    def name(self) -> str:
-        return str(self.model.__tablename__)
-
-
 KEYS = {
     "docs:Class": "classification",
     "docs:Owner": "owner",
@@ -94,18 +79,37 @@ KEYS = {
 """Maps the condition keys to the columns."""
 
 
-def _kind(model: Any, template: str, tags: Any) -> Kind:
-    def declare(**options: Any) -> Any:
-        keys = {key: getattr(model, column) for key, column in KEYS.items()}
-        declared = {"model": model, "account": model.account, "tags": tags, "keys": keys} | options
-        return Service("docs").resource_type(model.__tablename__, template, **declared)
+@dataclass(frozen=True)
+class Kind:
+    """A model and the declaration of its resource type; `account` is its account column if it is None."""
 
-    return Kind(model, template, declare)
+    model: Any
+    template: str
+    tags: Any
+    account: str | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.model.__tablename__)
+
+    def declare(self, **options: Any) -> Any:
+        """Declare the resource type."""
+        keys = {key: getattr(self.model, column) for key, column in KEYS.items()}
+        account = self.model.account if self.account is None else self.account
+        return Service("docs").resource_type(
+            self.name, self.template, model=self.model, account=account, tags=self.tags, keys=keys, **options
+        )
 
 
 RECORD_TAGS = TagRows(RecordTag, owner=RecordTag.record_number, key=RecordTag.key, value=RecordTag.value)
-KINDS = [
-    _kind(Document, "document/{id}", Document.tags),
-    _kind(Paper, "folder/{folder}/document/{id}", Paper.tags),
-    _kind(Record, "record/{id}", RECORD_TAGS),
+DOCUMENTS = Kind(Document, "document/{id}", Document.tags)
+PAPERS = Kind(Paper, "folder/{folder}/document/{id}", Paper.tags)
+RECORDS = Kind(Record, "record/{id}", RECORD_TAGS)
+KINDS = [DOCUMENTS, PAPERS, RECORDS]
+"""One for each model."""
+OTHER_KINDS = [
+    replace(PAPERS, template="a_[b]%^\\/{folder}-{id}/x"),
+    replace(RECORDS, account="111122223333"),
+    replace(DOCUMENTS, template="{id}"),
 ]
+"""Other declarations for the same models."""

@@ -16,7 +16,7 @@ from iam_guard import NotFilterable
 from tests.filters.comparison import Comparison, check_refusal
 from tests.filters.databases import DIALECTS, database
 from tests.filters.generate import generate_case
-from tests.filters.models import KINDS
+from tests.filters.models import KINDS, OTHER_KINDS
 from tests.filters.rows import make_rows
 
 CASES = int(os.environ.get("IAM_GUARD_TEST_FILTER_CASES", "1000"))
@@ -29,9 +29,9 @@ REPORTED = 5
 
 @pytest.fixture(scope="module", params=DIALECTS)
 def comparisons(request: pytest.FixtureRequest) -> Iterator[list[Comparison]]:
-    """Return the hostile rows of each model."""
+    """Return the hostile rows for each declaration; most cases are about the usual ones."""
     with database(request.param) as session:
-        yield [Comparison(session, kind) for kind in KINDS]
+        yield [Comparison(session, kind) for kind in [*KINDS * 2, *OTHER_KINDS]]
 
 
 def test_filter_lists_what_decide_allows(comparisons: list[Comparison]) -> None:
