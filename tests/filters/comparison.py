@@ -16,7 +16,6 @@ from iam_guard import (
     AccessRequest,
     Authorizer,
     IamGuardError,
-    NotFilterable,
     Resource,
     compile_policies,
     filter_statement,
@@ -25,6 +24,9 @@ from iam_guard import (
 from .databases import loaded
 from .generate import ACTION, Case
 from .models import Kind
+
+
+WIDER, NARROWER = "listed, not allowed", "allowed, not listed"
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ class Comparison:
         except sa.exc.SQLAlchemyError as error:
             return set(), [Difference(case, 0, f"the database refuses the query: {str(error)[:300]}")]
         allowed = {number for number in self.rows if self.allows(authorizer, case, number)}
-        wrong = [Difference(case, number, "listed, not allowed") for number in sorted(listed - allowed)]
+        wrong = [Difference(case, number, WIDER) for number in sorted(listed - allowed)]
         missing = sorted(allowed - listed - self.ambiguous)
-        return listed, wrong + [Difference(case, number, "allowed, not listed") for number in missing]
+        return listed, wrong + [Difference(case, number, NARROWER) for number in missing]
 
     def is_wrong(self, difference: Difference) -> bool:
         """Return whether the filter is still wrong in the same way, perhaps with fewer policies."""
@@ -123,7 +125,7 @@ class Comparison:
             return False
         if number == 0 or self.allows(authorizer, case, number) is listed:
             return False
-        return listed == (difference.problem == "listed, not allowed")
+        return listed == (difference.problem == WIDER)
 
     def reduce(self, difference: Difference) -> Difference:
         """Remove parts of the policies and the context while the filter stays wrong."""
@@ -152,13 +154,6 @@ class Comparison:
                 f"  row: {columns}",
             ]
         )
-
-
-def check_refusal(error: NotFilterable) -> None:
-    """Assert that a refusal says which statement could not be translated, and why."""
-    assert error.policy, error
-    assert error.statement is not None, error
-    assert error.reason, error
 
 
 def _tags_of(row: Any) -> Any:

@@ -20,7 +20,7 @@ from tests.tables import table
 MARK = "zq"
 """All values below contain it, or are these numbers, dates and addresses."""
 NUMBERS = ["86420", "864209753", "8642.5"]
-OTHERS = ["1987", "198.51.100", "3325256704", "888877776666"]
+OTHERS = ["1987", "198.51.100", "3325256704", "203.0.113", "888877776666"]
 ANN = Principal.from_arn(f"arn:aws:iam::{HERE}:user/zq-ann", userid="AIDAZQ", tags={"team": "zq-team"})
 RESOURCES = [
     "arn:aws:docs:*:888877776666:document/zq*",
@@ -35,7 +35,7 @@ CONDITION = {
     "NumericEquals": {"docs:Size": NUMBERS[0]},
     "NumericLessThan": {"docs:Size": NUMBERS[1], "docs:Price": NUMBERS[2]},
     "DateGreaterThan": {"docs:Created": "1987-06-05T04:03:02Z"},
-    "IpAddress": {"docs:Address": ["198.51.100.0/24", "2001:db8:a2b::/48"]},
+    "IpAddress": {"docs:Address": ["198.51.100.0/24", "203.0.113.77"]},
     "Null": {"aws:ResourceTag/zq-none": "true"},
     "ForAllValues:StringLike": {"aws:ResourceTag/zq-all": ["zq*", "*zq"]},
 }

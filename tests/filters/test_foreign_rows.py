@@ -5,6 +5,7 @@ SQLite keeps texts in columns of numbers and dates without microseconds; JSON ma
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from iam_guard import NotFilterable, Principal
-from tests.filters.comparison import Comparison
+from tests.filters.comparison import WIDER, Comparison
 from tests.filters.databases import DIALECTS, database
 from tests.filters.generate import Case
 from tests.filters.models import KINDS
@@ -50,6 +51,10 @@ ON_SQLITE["tags"] += [
     '\'{"team": "r\\u00e9d"}\'',
 ]
 ON_POSTGRESQL["tags"] += ['\'{"te\\u0061m": "red"}\'', '\' {"team":"red"}\'', '\'{"team": "r\\u00e9d"}\'']
+INEXACT = [literal for values in ON_SQLITE.values() for literal in values if "char(0)" in literal or "u0000" in literal]
+INEXACT += [literal for literal in ON_SQLITE["tags"] if literal.count('"team"') > 1]
+INEXACT += ["'2026-01-01'", "'2026-01-01 00:00:00.5'", "'2026-01-01 00:00:00.0000001'"]
+"""What the databases read in another way than Python does: such rows may be missing in a list."""
 CONDITIONS: dict[str, list[dict[str, Any]]] = {
     "size": [{f"Numeric{order}": {"docs:Size": "10"}} for order in ("Equals", "NotEquals", "LessThan", "GreaterThan")],
     "price": [{f"Numeric{order}": {"docs:Price": "1"}} for order in ("Equals", "NotEquals", "LessThan", "GreaterThan")],
@@ -74,11 +79,22 @@ CONDITIONS["tags"] += [{"Null": {"aws:ResourceTag/team": value}} for value in ("
 CONDITIONS["size"].append({"Null": {"docs:Size": "true"}})
 
 
+def _changes(dialect: str) -> list[tuple[str, str]]:
+    """Return the columns and literals of the rows."""
+    literals = ON_SQLITE if dialect == "sqlite" else ON_POSTGRESQL
+    return [(column, literal) for column, values in literals.items() for literal in values]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Suppress the log of rows that cannot be decided."""
+    caplog.set_level(logging.CRITICAL, "iam_guard")
+
+
 @pytest.fixture(scope="module", params=DIALECTS)
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """Return a database whose rows were changed by SQL."""
-    literals = ON_SQLITE if request.param == "sqlite" else ON_POSTGRESQL
-    changes = [(column, literal) for column, values in literals.items() for literal in values]
+    changes = _changes(request.param)
     common = {"account": HERE, "owner": "ann", "tags": {}}
     rows = [common | {"number": number} for number, _ in enumerate(changes, 1)]
     paths: list[dict[str, Any]] = [{"id": 1}, {"id": "1", "folder": "a"}, {"id": "1"}]
@@ -93,8 +109,13 @@ def session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 @pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.name)
 def test_row_of_another_program_is_decided_equally(session: Session, kind: Any, subtests: pytest.Subtests) -> None:
-    """A filter lists such a row as `decide` allows it, or refuses; a row that cannot be decided is in no list."""
+    """A filter lists such a row as `decide` allows it, or refuses; it is never wider.
+
+    A row that cannot be decided is in no list.
+    """
     comparison = Comparison(session, kind)
+    literals = [literal for _, literal in _changes(comparison.dialect)]
+    inexact = {number for number, literal in enumerate(literals, 1) if literal in INEXACT}
     for condition, effect in product(
         [one for of_column in CONDITIONS.values() for one in of_column], ["Allow", "Deny"]
     ):
@@ -102,12 +123,13 @@ def test_row_of_another_program_is_decided_equally(session: Session, kind: Any, 
         case = Case(kind, ANN, {"identity": [{"Version": "2012-10-17", "Statement": statements}]}, {})
         with suppress(NotFilterable), subtests.test(f"{effect} {condition}"):
             _, differences = comparison.compare(case)
-            assert not differences, comparison.describe(differences[0])
+            wrong = [found for found in differences if found.problem == WIDER or found.number not in inexact]
+            assert not wrong, comparison.describe(wrong[0])
 
 
 def test_rows_of_another_program_are_read(session: Session) -> None:
     """The rows have the values that the statements above wrote."""
     dialect = session.get_bind().dialect.name
-    rows = {row.number: row for row in session.scalars(sa.select(KINDS[1].model))}
-    assert len(rows) == sum(map(len, (ON_SQLITE if dialect == "sqlite" else ON_POSTGRESQL).values()))
-    assert {"team": "blue"} in [row.tags for row in rows.values()]
+    rows = session.scalars(sa.select(KINDS[1].model)).all()
+    assert len(rows) == len(_changes(dialect))
+    assert {"team": "blue"} in [row.tags for row in rows]
