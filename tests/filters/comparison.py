@@ -25,7 +25,6 @@ from .databases import loaded
 from .generate import ACTION, Case
 from .models import Kind
 
-
 WIDER, NARROWER = "listed, not allowed", "allowed, not listed"
 
 
