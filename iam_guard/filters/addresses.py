@@ -110,7 +110,7 @@ def _number(value: ColumnElement[Any]) -> ColumnElement[int]:
 
 def _has_only(value: ColumnElement[Any], characters: str) -> ColumnElement[bool]:
     other = value.op("GLOB", return_type=Boolean())(bound_text(f"*[^{characters}]*"))
-    return and_(not_(other), func.instr(value, func.char(0)) == 0)
+    return and_(not_(other), func.instr(value, literal_column("char(0)")) == literal_column("0"))
 
 
 def _is_ipv4(value: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -6,11 +6,12 @@ keeps the rows for which the whole is true.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import FromClause, and_, exists, false, literal_column, or_, select, true
+from sqlalchemy import FromClause, and_, exists, false, func, literal_column, or_, select, true
 
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.pattern import Wildcard
@@ -36,8 +37,10 @@ from iam_guard.filters.attributes import Attribute, Clause
 from iam_guard.filters.hints import choice_clause, implied_choice
 from iam_guard.filters.tags import TAG, JsonTags, TagTable, complete_tags, read_tags, tag_attribute
 from iam_guard.filters.texts import IN_FIELD, TextAttribute, is_storable, pattern_clause
+from iam_guard.forking import fork_safe_lock
 
 _MAX_CLAUSES: Final = 20_000
+_MAX_PARTS: Final = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,7 @@ class Columns:
     _clauses: dict[Atom, Clause] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     """Tag, as condition key in lower case -> its number in the query."""
+    _lock: threading.Lock = field(default_factory=fork_safe_lock)
 
     def simplify(self, atom: Atom) -> Formula:
         """Return an atom that can be rendered, or a constant. Raises `NotFilterable`."""
@@ -101,7 +105,7 @@ class Columns:
         clauses = [*map(self._clause, plain)]
         if tagged:
             clauses.append(self._with_tags(tagged))
-        return and_(*clauses)
+        return _joined(and_, clauses)
 
     def _with_tags(self, parts: Sequence[Formula]) -> Clause:
         """Return the condition of formulas about tags: whether the row of a resource's tags is one that meets them."""
@@ -111,18 +115,22 @@ class Columns:
         found = read_tags(self.tags, names, self.table, self.dialect)
         choice = implied_choice(all_of(parts))
         hint = None if choice is None else choice_clause(choice, self.attributes, self.tags, self.dialect)
-        conditions = [*complete_tags(self.tags, self.dialect), *map(self._clause, parts)]
-        met = exists(select(literal_column("1")).select_from(found).where(*conditions).correlate(self.table))
+        condition = _joined(and_, [*complete_tags(self.tags, self.dialect), *map(self._clause, parts)])
+        met = exists(select(literal_column("1")).select_from(found).where(condition).correlate(self.table))
         return met if hint is None else and_(hint, met)
 
     def _number(self, name: str) -> int:
-        return self._numbers.setdefault(name, len(self._numbers))
+        number = self._numbers.get(name)
+        if number is None:
+            with self._lock:  # two names must never have one number
+                number = self._numbers.setdefault(name, len(self._numbers))
+        return number
 
     def _clause(self, formula: Formula) -> Clause:
         if isinstance(formula, AllOf):
-            return and_(*map(self._clause, formula.parts))
+            return _joined(and_, [*map(self._clause, formula.parts)])
         if isinstance(formula, AnyOf):
-            return or_(*map(self._clause, formula.parts))
+            return _joined(or_, [*map(self._clause, formula.parts)])
         if isinstance(formula, bool):
             return true() if formula else false()
         known = self._clauses.get(formula)
@@ -143,6 +151,14 @@ class Columns:
             pattern = [*map(resolve, atom.pattern)]
             return arn_clause(self._attribute(atom.name), pattern, atom.wanted, self.dialect)
         return self._attribute(atom.name).clause(atom, self.dialect)
+
+
+def _joined(join: Callable[..., Clause], parts: list[Clause]) -> Clause:
+    """Join conditions, many of them in groups that are values: SQLite limits the depth of an expression to 1,000."""
+    while len(parts) > _MAX_PARTS:
+        groups = [parts[start : start + _MAX_PARTS] for start in range(0, len(parts), _MAX_PARTS)]
+        parts = [func.coalesce(join(*group), false()) for group in groups]
+    return join(*parts)
 
 
 def _tags_of(formula: Formula) -> list[str]:

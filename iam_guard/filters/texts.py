@@ -83,9 +83,7 @@ def pattern_clause(
         clause = like(subject_text, _pattern_text(pattern, dialect), dialect)
         if dialect == "sqlite":
             limits = [func.length(value.as_text(dialect)) <= _MAX_GLOB for value in values]
-            complete = [
-                func.instr(part.as_text(dialect), func.char(0)) == 0 for part in subject if isinstance(part, Attribute)
-            ]
+            complete = [_ends_nowhere(part.as_text(dialect)) for part in subject if isinstance(part, Attribute)]
             clause = case((and_(*limits, *complete), clause), else_=None if wanted else literal_column("1"))
     else:
         parts = [
@@ -116,6 +114,11 @@ def _pattern_text(pattern: Sequence[str | Wildcard | Attribute], dialect: str) -
         else:
             written += _ANYTHING[dialect] if piece is Wildcard.RUN else _ONE[dialect]
     return concatenated([*parts, bound_text(written)] if written or not parts else parts)
+
+
+def _ends_nowhere(text: ColumnElement[str]) -> Clause:
+    """Return whether a text has no U+0000, which GLOB ends at."""
+    return func.instr(text, literal_column("char(0)")) == literal_column("0")
 
 
 def binary(value: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:

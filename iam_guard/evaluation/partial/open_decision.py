@@ -96,7 +96,9 @@ class OpenDecision:
                 granted,
             )
         )
-        return False if allowed is False else all_of((*map(Readable, self._read), allowed))
+        if allowed is False or self.is_superset:
+            return allowed
+        return all_of((*map(Readable, self._read), allowed))
 
     # --- the evaluation, as in `evaluator` and `grants` ----------------------------------------------------------
 

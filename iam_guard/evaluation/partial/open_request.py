@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.variables import NoValue, Variable, variable_keys
 from iam_guard.evaluation.partial.formula import Text
 from iam_guard.model.context import Value
@@ -38,6 +39,8 @@ class OpenRequest:
         if self.request.context.has(key):  # given by hand
             self.has_read_known = True
             return False
+        if self.request.principal.key(key) is not None:  # where the resource has no value, the principal's counts
+            raise NotFilterable(f"`{key}` is a key of the principal too")
         self.visited[key] = None
         return True
 
