@@ -80,11 +80,11 @@ class Comparison:
             return False
         return bool(requests) and all(authorizer.decide(request).allowed for request in requests)
 
-    def listed(self, authorizer: Authorizer, case: Case, only: int | None = None) -> set[int]:
-        """Return the numbers of the rows that the filter lists. Raises `NotFilterable`."""
+    def listed(self, authorizer: Authorizer, case: Case, only: Collection[int] | None = None) -> set[int]:
+        """Return the numbers of the rows, all or some, that the filter lists. Raises `NotFilterable`."""
         statement = sa.select(self.kind.model.number)
         if only is not None:
-            statement = statement.where(self.kind.model.number == only)
+            statement = statement.where(self.kind.model.number.in_(only))
         filtered = filter_statement(
             authorizer,
             case.principal,
@@ -100,14 +100,15 @@ class Comparison:
             self.session.rollback()
             raise
 
-    def compare(self, case: Case) -> tuple[set[int], list[Difference]]:
-        """Return the listed rows, and what is wrong with them. Raises `NotFilterable`."""
+    def compare(self, case: Case, numbers: Collection[int] | None = None) -> tuple[set[int], list[Difference]]:
+        """Return the listed rows, all or those of the numbers, and what is wrong with them. Raises `NotFilterable`."""
         authorizer = compile_policies(**case.policies)
         try:
-            listed = self.listed(authorizer, case)
+            listed = self.listed(authorizer, case, numbers)
         except sa.exc.SQLAlchemyError as error:
             return set(), [Difference(case, 0, f"the database refuses the query: {str(error)[:300]}")]
-        allowed = {number for number in self.rows if self.allows(authorizer, case, number)}
+        compared = self.rows if numbers is None else numbers
+        allowed = {number for number in compared if self.allows(authorizer, case, number)}
         wrong = [Difference(case, number, WIDER) for number in sorted(listed - allowed)]
         missing = sorted(allowed - listed - self.ambiguous)
         return listed, wrong + [Difference(case, number, NARROWER) for number in missing]
@@ -117,7 +118,7 @@ class Comparison:
         case, number = difference.case, difference.number
         try:
             authorizer = compile_policies(**case.policies)
-            listed = number in self.listed(authorizer, case, number or None)
+            listed = number in self.listed(authorizer, case, [number] if number else None)
         except sa.exc.SQLAlchemyError:
             return number == 0
         except (IamGuardError, TypeError):
