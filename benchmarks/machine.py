@@ -10,6 +10,7 @@ from pathlib import Path
 PACKAGES = (
     *("vakt", "moto", "cedarpy", "pycasbin", "py-abac", "fastapi", "pyjwt", "starlette", "uvicorn", "botocore"),
     *("httptools", "uvloop"),
+    *("sqlalchemy", "psycopg", "cerbos", "cerbos-sqlalchemy"),
     *("structlog", "orjson", "opentelemetry-sdk", "duckdb"),
 )
 """The distributions whose versions affect a figure."""

@@ -37,6 +37,7 @@ BENCHMARKS = {
     "decision": "microseconds of one small warm decision",
     "guarded": "microseconds that the whole guard adds to a request",
     "latency": "microseconds that a guard adds to a request under uvicorn, one client",
+    "lists": "milliseconds of a page of the rows that a caller may see (needs PostgreSQL, and Cerbos for its rows)",
     "load": "seconds and MiB to load policies",
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
