@@ -11,7 +11,21 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, String, bindparam, cast, literal, literal_column, not_, or_, true, type_coerce
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    String,
+    all_,
+    any_,
+    bindparam,
+    cast,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    true,
+    type_coerce,
+)
 from sqlalchemy import types as sqltypes
 
 from iam_guard.errors import ContextError, NotFilterable
@@ -119,8 +133,7 @@ class Attribute(ABC):
             value = self._literal(values[0])
             clause = compared == value if wanted else compared != value
         else:
-            listed = bindparam(None, values, self._bound_type(), expanding=True)
-            clause = compared.in_(listed) if wanted else compared.not_in(listed)
+            clause = one_of(compared, values, self._bound_type(), wanted, dialect)
         return clause if wanted or self.absent == "never" else or_(self.expression.is_(None), clause)
 
     def _compared_value(self, dialect: str) -> ColumnElement[Any]:
@@ -147,6 +160,17 @@ class Attribute(ABC):
 
     def _clause(self, atom: Atom, dialect: str) -> Clause:
         raise NotFilterable(f"no translation of {type(atom).__name__}")
+
+
+def one_of(
+    value: ColumnElement[Any], values: list[Any], type: sqltypes.TypeEngine[Any], wanted: bool, dialect: str
+) -> Clause:
+    """Return whether a value is one of several, or none of them. PostgreSQL gets them as one parameter."""
+    if dialect == "postgresql":
+        array = literal(values, ARRAY(type))
+        return value == any_(array) if wanted else value != all_(array)
+    listed = bindparam(None, values, type, expanding=True)
+    return value.in_(listed) if wanted else value.not_in(listed)
 
 
 def bound_text(text: str) -> ColumnElement[str]:
@@ -178,7 +202,7 @@ class ChoiceAttribute(Attribute):
 
     def _member(self, values: list[Any], wanted: bool, dialect: str) -> Clause:
         if dialect != "sqlite" or not isinstance(values[0], bool):
-            return super()._member(values, wanted, dialect)
+            return super()._member(values, wanted, "")  # few values: no array of an enumeration
         number: ColumnElement[int] = type_coerce(self.expression, sqltypes.Integer())  # a value but 0 is true
         chosen = [number != 0 if value else number == 0 for value in values]
         return choose(or_(*chosen), wanted, self)

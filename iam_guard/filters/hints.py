@@ -7,6 +7,8 @@ condition that the table can be searched by; it admits some more rows, which the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from string import ascii_uppercase
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, cast, func, literal, or_, select
@@ -14,11 +16,13 @@ from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import JSONB
 
 from iam_guard.evaluation.partial.formula import AllOf, AnyOf, Formula, OneOf
-from iam_guard.filters.attributes import Attribute, Clause
+from iam_guard.filters.attributes import Attribute, Clause, one_of
 from iam_guard.filters.tags import KELVIN, TAG, JsonTags, TagTable, folded_key, is_jsonb
 
-_MAX_NAMES: Final = 4
+_MAX_NAMES: Final = 16
 """Maximum number of values in one condition: each needs another search of an index."""
+
+_LOWER: Final = {ord(char): char.lower() for char in ascii_uppercase}
 
 Choice = Mapping[str, frozenset[str]]
 """Names of values -> texts; one of the values has one of its texts."""
@@ -66,16 +70,16 @@ def choice_clause(
 
 def _in_rows(tags: TagTable, name: str, values: frozenset[str], dialect: str) -> Clause:
     key = folded_key(tags.key, name, dialect) == literal(name, sqltypes.String())
-    return tags.resource.in_(
-        select(tags.owner).where(key, tags.value.in_([literal(value, sqltypes.String()) for value in sorted(values)]))
-    )
+    value = one_of(tags.value, sorted(values), sqltypes.String(), True, dialect)
+    return tags.resource.in_(select(tags.owner).where(key, value))
 
 
 def _in_json(tags: JsonTags, name: str, values: frozenset[str]) -> Clause:
     texts = sorted({_lower(value, name) for value in values})
-    return folded_tag(tags, name).in_([literal(text, sqltypes.Text()) for text in texts])
+    return one_of(folded_tag(tags, name), texts, sqltypes.Text(), True, "postgresql")
 
 
+@lru_cache(maxsize=1024)
 def folded_tag(tags: JsonTags, name: str) -> ColumnElement[Any]:
     """Return the value of a tag of a JSONB column, with the ASCII letters of keys and values in lower case."""
     text: ColumnElement[Any] = cast(tags.column, sqltypes.Text)
@@ -88,4 +92,4 @@ def folded_tag(tags: JsonTags, name: str) -> ColumnElement[Any]:
 def _lower(value: str, name: str) -> str:
     """Return a value as `folded_tag` has it."""
     value = value.replace(KELVIN, "k") if "k" in name else value
-    return "".join(char.lower() if char.isascii() else char for char in value)
+    return value.translate(_LOWER)

@@ -64,15 +64,15 @@ class IntegerAttribute(Attribute):
 
     def _clause(self, atom: Atom, dialect: str) -> Clause:
         if isinstance(atom, Compares):
-            return choose(self._compared(atom), atom.wanted, self)
+            return choose(self._compared(atom, dialect), atom.wanted, self)
         return super()._clause(atom, dialect)
 
-    def _compared(self, atom: Compares) -> Clause:
+    def _compared(self, atom: Compares, dialect: str) -> Clause:
         sign, bound = atom.operator, Decimal(atom.operands[0])
         if sign == "=":
             whole = [int(each) for each in map(Decimal, atom.operands) if each == each.to_integral_value()]
             whole = [value for value in whole if value in _INTEGERS]
-            return self._member(whole, True, "") if whole else and_(self.expression.is_not(None), NEVER)
+            return self._member(whole, True, dialect) if whole else and_(self.expression.is_not(None), NEVER)
         floor = bound.to_integral_value(ROUND_FLOOR)
         below = int(floor) if sign == "<=" or bound != floor else int(floor) - 1  # values up to it are below
         if sign in ("<", "<="):

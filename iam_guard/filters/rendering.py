@@ -111,8 +111,8 @@ class Columns:
         """Return the condition of formulas about tags: whether the row of a resource's tags is one that meets them."""
         if self.tags is None:
             raise RuntimeError("expected tags")
-        names = {name: self._number(name) for part in parts for name in _tags_of(part)}
-        found = read_tags(self.tags, names, self.table, self.dialect)
+        names = sorted({name for part in parts for name in _tags_of(part)})
+        found = read_tags(self.tags, tuple((name, self._number(name)) for name in names), self.table, self.dialect)
         choice = implied_choice(all_of(parts))
         hint = None if choice is None else choice_clause(choice, self.attributes, self.tags, self.dialect)
         condition = _joined(and_, [*complete_tags(self.tags, self.dialect), *map(self._clause, parts)])

@@ -6,7 +6,6 @@ cannot be read (rule C-4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -87,13 +86,14 @@ def tag_attribute(name: str, number: int) -> TagAttribute:
     return TagAttribute(name, column(f"tag_{number}", String()), count=column(f"tag_count_{number}", Integer()))
 
 
+@lru_cache(maxsize=1024)  # lists of one application ask for few combinations
 def read_tags(
-    tags: JsonTags | TagTable, names: Mapping[str, int], resource_table: FromClause, dialect: str
+    tags: JsonTags | TagTable, names: tuple[tuple[str, int], ...], resource_table: FromClause, dialect: str
 ) -> FromClause:
-    """Return a subquery of one row with the named tags of a resource: condition key in lower case -> its number."""
+    """Return a subquery of one row with the named tags of a resource: condition keys in lower case, and numbers."""
     source, key, value = _elements(tags, dialect)
     columns: list[ColumnElement[Any]] = []
-    for name, number in names.items():
+    for name, number in names:
         is_named = folded_key(key, name.removeprefix(TAG), dialect) == bound_text(name.removeprefix(TAG))
         columns.append(func.max(case((is_named, value))).label(f"tag_{number}"))
         columns.append(func.count(case((is_named, value))).label(f"tag_count_{number}"))  # of values that are texts
