@@ -78,12 +78,8 @@ class Guard:
         self.revocation_lists = RevocationLists(store, change_recorder)
         """The revocation lists of trust anchors: put, list."""
         self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
-        self._loader = Loader(
-            store,
-            size=settings.cache_size,
-            region=settings.region,
-            own_services=self._own_services,
-        )
+        size, region = settings.cache_size, settings.region
+        self._loader = Loader(store, size=size, region=region, own_services=self._own_services)
         lists = GuardLists(
             ListFilters(store, self._loader, settings),
             trail,
