@@ -18,7 +18,7 @@ from sqlalchemy import (
     all_,
     any_,
     bindparam,
-    cast,
+    case,
     literal,
     literal_column,
     not_,
@@ -118,8 +118,8 @@ class Attribute(ABC):
         return self._clause(atom, dialect)
 
     def as_text(self, dialect: str) -> ColumnElement[str]:
-        """Return the value as text, for the concatenation of an ARN."""
-        return cast(self.expression, String)
+        """Return the value as the text that a decision compares. Raises `NotFilterable` if a database has another."""
+        raise NotFilterable(f"`{self.name}`, which is {self.kind}, as a part of a text")
 
     def _may_be_blank(self, atom: Presence) -> bool:
         return False
@@ -214,6 +214,9 @@ class ChoiceAttribute(Attribute):
         met = frozenset(text for text, _ in self.choices if _holds(atom, text))
         wanted = getattr(atom, "wanted", True)
         return self.simplify(OneOf(self.name, met, wanted), dialect)
+
+    def as_text(self, dialect: str) -> ColumnElement[str]:
+        return case(*((self._member([value], True, dialect), text) for text, value in self.choices))
 
     def _given(self, value: Any) -> Given | Lazy:
         for text, choice in self.choices:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Boolean, ColumnElement, String, and_, func, literal_column, or_, type_coerce
+from sqlalchemy import Boolean, ColumnElement, String, and_, cast, func, literal_column, or_, type_coerce
 
 from iam_guard.evaluation.matching.operators import OPERATORS
-from iam_guard.evaluation.partial.formula import Atom, Compares, Formula
+from iam_guard.evaluation.partial.formula import Atom, Compares, Formula, Matches
 from iam_guard.filters.attributes import ADDRESSES, DATES, NEVER, NUMBERS, Attribute, Clause, choose, unreadable
 from iam_guard.filters.number_columns import loosest
 from iam_guard.model.context import Given, Lazy, scalar_text
@@ -105,3 +105,16 @@ class UuidAttribute(Attribute):
         except ValueError:
             return None
         return (value if self.as_uuid else text) if str(value) == text else None
+
+    def as_text(self, dialect: str) -> ColumnElement[str]:
+        if dialect == "postgresql":
+            return cast(self.expression, String)
+        digits = type_coerce(self.expression, String())  # 32 without hyphens
+        parts = [func.substr(digits, start, length) for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))]
+        joined: ColumnElement[str] = parts[0]
+        for part in parts[1:]:
+            joined = joined.op("||", return_type=String())(literal_column("'-'")).op("||", return_type=String())(part)
+        return joined
+
+    def _simplified(self, atom: Atom, dialect: str) -> Formula:
+        return atom if isinstance(atom, Matches) else super()._simplified(atom, dialect)

@@ -82,7 +82,7 @@ def _in_json(tags: JsonTags, name: str, values: frozenset[str]) -> Clause:
 @lru_cache(maxsize=1024)
 def folded_tag(tags: JsonTags, name: str) -> ColumnElement[Any]:
     """Return the value of a tag of a JSONB column, with the ASCII letters of keys and values in lower case."""
-    text: ColumnElement[Any] = cast(tags.column, sqltypes.Text)
+    text: ColumnElement[Any] = cast(func.jsonb_strip_nulls(tags.column), sqltypes.Text)
     if "k" in name:
         text = func.replace(text, KELVIN, "k")
     folded = cast(func.lower(text.collate("C")), JSONB)

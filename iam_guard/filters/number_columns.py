@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 from math import inf, isfinite
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import String, and_, cast, func, literal, or_
+from sqlalchemy import ColumnElement, String, and_, cast, func, literal, or_
 from sqlalchemy import types as sqltypes
 
 from iam_guard.errors import NotFilterable
@@ -26,6 +26,9 @@ class IntegerAttribute(Attribute):
     never: ClassVar[frozenset[str]] = ADDRESSES | {"Bool"}
     always: ClassVar[frozenset[str]] = NUMBERS
     is_row_id: bool = False
+
+    def as_text(self, dialect: str) -> ColumnElement[str]:
+        return cast(self.expression, String)
 
     def _bound_type(self) -> sqltypes.TypeEngine[Any]:
         return sqltypes.BigInteger()
@@ -148,6 +151,8 @@ class DecimalAttribute(FloatAttribute):
         return value if is_finite else unreadable(self.name, "a finite number")
 
     def readable(self, dialect: str) -> Clause | None:
+        if dialect == "sqlite":
+            return super().readable(dialect)
         odd = [cast(literal(text, String), sqltypes.Numeric) for text in ("NaN", "Infinity", "-Infinity")]
         finite = self.expression.not_in(odd)
         return finite if self.absent == "never" else or_(self.expression.is_(None), finite)

@@ -88,11 +88,12 @@ class Columns:
             return not atom.wanted
         if any(piece in IN_FIELD for piece in atom.pattern):
             raise NotFilterable("a wildcard of the first five fields of an ARN, behind one that matches several fields")
-        if len(atom.subject) == 1 and isinstance(atom.subject[0], Open):
-            attribute = self._attribute(atom.subject[0].name)
-            is_closed = not any(isinstance(piece, Open) for piece in atom.pattern)
-            if not isinstance(attribute, TextAttribute) and is_closed:
-                return attribute.simplify(atom, self.dialect)
+        values = [*map(self._attribute, names_in(atom))]
+        if len(values) == len(atom.subject) == 1 and isinstance(atom.subject[0], Open):
+            attribute = values[0]
+            return atom if isinstance(attribute, TextAttribute) else attribute.simplify(atom, self.dialect)
+        for value in values:
+            value.as_text(self.dialect)  # raises for a value whose text is another one in a database
         return atom
 
     def condition(self, formula: Formula) -> Clause:

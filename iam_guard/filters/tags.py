@@ -92,11 +92,13 @@ def read_tags(
 ) -> FromClause:
     """Return a subquery of one row with the named tags of a resource: condition keys in lower case, and numbers."""
     source, key, value = _elements(tags, dialect)
+    is_indexed = isinstance(tags, JsonTags) and dialect == "postgresql" and is_jsonb(tags.column)
+    counted = _ONE if is_indexed else value  # `hints.folded_tag` finds one member of a name only
     columns: list[ColumnElement[Any]] = []
     for name, number in names:
         is_named = folded_key(key, name.removeprefix(TAG), dialect) == bound_text(name.removeprefix(TAG))
         columns.append(func.max(case((is_named, value))).label(f"tag_{number}"))
-        columns.append(func.count(case((is_named, value))).label(f"tag_count_{number}"))  # of values that are texts
+        columns.append(func.count(case((is_named, counted))).label(f"tag_count_{number}"))
     query = select(*columns).select_from(source).correlate(resource_table)
     if isinstance(tags, TagTable):
         query = query.where(tags.owner == tags.resource)
@@ -114,7 +116,8 @@ def _elements(tags: JsonTags | TagTable, dialect: str) -> tuple[FromClause, Colu
         element = func.json_each(whole).table_valued("key", "value", "type")
         return element, element.c.key, case((element.c.type == literal_column("'text'"), element.c.value))
     if is_jsonb(document):
-        whole = case((func.jsonb_typeof(document) == _OBJECT, document), else_=literal_column("'{}'::jsonb"))
+        present = func.jsonb_strip_nulls(document)
+        whole = case((func.jsonb_typeof(document) == _OBJECT, present), else_=literal_column("'{}'::jsonb"))
     else:
         is_object = and_(_is_complete(document, dialect), func.json_typeof(document) == _OBJECT)
         whole = case((is_object, cast(document, JSONB)), else_=literal_column("'{}'::jsonb"))
