@@ -17,8 +17,10 @@ from iam_guard.evaluation.explanation import (
     NearMiss,
     Standing,
     either,
+    without_organization,
 )
 from iam_guard.model.decision import Outcome, PolicyType
+from tests.tables import table
 
 CONDITION = Element(
     "Condition",
@@ -222,3 +224,34 @@ def test_json_has_only_plain_values() -> None:
 def test_enumeration_of_five_is_not_shortened() -> None:
     """Only a longer one is."""
     assert either(list("abcde")) == "`a`, `b`, `c`, `d` or `e`"
+
+
+@table("type", [PolicyType.SCP, PolicyType.RCP, PolicyType.VPC_ENDPOINT])
+@table(
+    ("standing", "reasons"),
+    [
+        (Standing.DENIES, ()),
+        (Standing.LACKS_ALLOW, ()),
+        (Standing.ALLOWS, WHOLE.reasons),
+        (Standing.NEUTRAL, WHOLE.reasons),
+    ],
+)
+def test_explanation_without_organization(type: PolicyType, standing: Standing, reasons: tuple[str, ...]) -> None:
+    """Their policies, and the reasons if they decide, are omitted; their standing is kept, and all of other types."""
+    own = TYPES[2]
+    theirs = ExplainedType(type, standing, "why", TYPES[0].levels)
+    whole = replace(WHOLE, types=(own, theirs), nearest=(MISSES[0], replace(MISSES[1], type=type)))
+    assert without_organization(whole) == replace(
+        whole, types=(own, replace(theirs, levels=())), nearest=MISSES[:1], reasons=reasons
+    )
+    assert own.standing is Standing.DENIES
+
+
+def test_unrecorded_value_is_shown_as_such() -> None:
+    """A value that a record lacks differs from no value, and its default from a value."""
+    variables = (FilledVariable("${docs:n}", None, unknown=True), FilledVariable("${docs:m}", "7", unknown=True))
+    element = Element("Resource", False, (ExplainedEntry("${docs:n}${docs:m}", False, variables),), ("*",))
+    statement = replace(DENY, elements=(element,))
+    levels = (ExplainedLevel(None, True, (ExplainedPolicy("p", None, (statement,)),)),)
+    text = replace(WHOLE, types=(ExplainedType(PolicyType.IDENTITY, Standing.DENIES, None, levels),)).text()
+    assert "(${docs:n} was not recorded, ${docs:m} was not recorded, and counts as `7`)" in text

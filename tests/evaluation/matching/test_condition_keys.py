@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iam_guard.evaluation.matching.condition_keys import KEYS, is_multivalued, row_of
+from iam_guard.evaluation.matching.condition_keys import KEYS, is_multivalued, row_of, spelled
 from tests.tables import table
 
 
@@ -81,3 +81,18 @@ def test_key_has_its_type(key: str, kind: str) -> None:
 def test_claim_of_a_provider_follows_the_last_colon() -> None:
     """Rules K-32, K-34: the provider's host can have a port."""
     assert row_of("idp.example.com:8443:amr") is row_of("idp.example.com:amr") is not None
+
+
+@table(
+    ("key", "spelling"),
+    [
+        ("aws:principalarn", "aws:PrincipalArn"),
+        ("aws:resourcetag/team/x", "aws:ResourceTag/team/x"),
+        ("docs:kind", "docs:kind"),
+        ("aws:nosuchkey", "aws:nosuchkey"),
+        ("idp.example.com:amr", "idp.example.com:amr"),
+    ],
+)
+def test_key_is_spelled_as_aws_does(key: str, spelling: str) -> None:
+    """Rule C-3: a tag, an application's key and the host of a provider have no spelling of AWS."""
+    assert spelled(key) == spelling
