@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from iam_guard.evaluation.applicable_types import is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy
 from iam_guard.evaluation.evaluator import decide
@@ -107,7 +108,7 @@ class PartialEvaluator:
         self, policies: Bundle, request: AccessRequest, open_of: dict[int, frozenset[str]], resources: Pattern | None
     ) -> Iterator[str]:
         """Yield the open keys of the statements about the action that apply for some values of these keys."""
-        action = request.action.lower()
+        action, bounded = request.action.lower(), is_bounded(request, policies)
         for layer in policies.layers:
             keys = open_of[id(layer)]
             for policy in layer if keys else ():
@@ -115,24 +116,18 @@ class PartialEvaluator:
                 for compiled in policy.content.about(action):
                     statement = compiled.statement
                     open_keys = [key for key in keys_of_statement(statement, version) if key.lower() in keys]
-                    if open_keys and _could_apply(policy, statement, request, keys, resources):
+                    loose = _PolicyChange(keys, statement.effect is Effect.ALLOW, request, resources)
+                    if open_keys and _could_apply(policy, statement, loose, bounded=bounded):
                         yield from open_keys
 
 
-def _could_apply(
-    policy: CompiledPolicy,
-    statement: Statement,
-    request: AccessRequest,
-    keys: frozenset[str],
-    resources: Pattern | None,
-) -> bool:
-    permissive = statement.effect is Effect.ALLOW
-    changed = _PolicyChange(keys, permissive, request, resources).statement(statement, policy.content.document.version)
+def _could_apply(policy: CompiledPolicy, statement: Statement, loose: _PolicyChange, *, bounded: bool) -> bool:
+    changed, request = loose.statement(statement, policy.content.document.version), loose.request
     if changed is None:
         return False
     document = replace(policy.content.document, statements=(changed,))
     [compiled] = CompiledDocument(document).statements
-    return hit_of(policy, compiled, request, request.action.lower(), bounded=False) is not None
+    return hit_of(policy, compiled, request, request.action.lower(), bounded=bounded) is not None
 
 
 # --- the change of one policy ------------------------------------------------------------------------------------

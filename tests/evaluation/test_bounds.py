@@ -100,10 +100,96 @@ def test_open_keys_count_in_every_policy_type() -> None:
         bundle(identity=[plain], permissions_boundary=open_one),
         bundle(identity=[plain], scps=[[plain], [open_one]]),
         bundle(identity=[plain], session=[open_one]),
+        bundle(identity=[plain], vpc_endpoint=shared),
         bundle(resource=shared),
     ):
         found = bounds_of(policies)
         assert (found.least.allowed, found.most.allowed, found.open_keys) == (False, True, ("docs:Kind",))
+
+
+@table(
+    ("condition", "least", "most", "open_keys"),
+    [
+        ({"StringEquals": {"aws:PrincipalTag/team": "${docs:Kind}"}}, False, True, ("docs:Kind",)),
+        ({"StringEquals": {"aws:PrincipalTag/team": ["blue", "${docs:Kind}"]}}, False, True, ("docs:Kind",)),
+        ({"StringLike": {"aws:PrincipalTag/team": "*${aws:username}"}}, False, False, ()),
+        ({"StringLike": {"aws:PrincipalTag/team": "b*"}}, True, True, ()),
+        ({"NumericEquals": {"aws:PrincipalTag/team": "${docs:Kind}"}}, False, False, ()),  # V-5
+    ],
+)
+def test_condition_with_a_variable_of_an_open_key(
+    condition: dict[str, Any], least: bool, most: bool, open_keys: tuple[str, ...]
+) -> None:
+    """V-3: the condition's own key is known, but the value in the policy is not."""
+    found = bounds_of(bundle(identity=[policy(statement(Condition=condition))]))
+    assert (found.least.allowed, found.most.allowed, found.open_keys) == (least, most, open_keys)
+
+
+def test_deny_for_a_bounded_caller_has_its_open_keys() -> None:
+    """E-74: `NotPrincipal` exempts no caller with a permissions boundary, wherever the boundary comes from."""
+    deny = {**statement(Condition={"StringEquals": {"docs:Kind": "a"}}), "Effect": "Deny"}
+    deny["NotPrincipal"] = {"AWS": [ANN.arn, "111122223333"]}
+    policies = {"identity": [policy(statement())], "resource": policy(deny)}
+    assert bounds_of(bundle(**policies)).least.allowed
+    found = bounds_of(bundle(**policies, permissions_boundary=policy(statement())))
+    assert (found.least.allowed, found.most.allowed, found.open_keys) == (False, True, ("docs:Kind",))
+
+
+@table(
+    "changes",
+    [
+        {"Condition": {"StringEquals": {"aws:PrincipalTag/team": "${docs:Kind}"}}},
+        {"Resource": "arn:aws:docs:*:*:document/${docs:Kind}/plan"},
+    ],
+)
+def test_variable_in_an_old_version_is_literal_text(changes: dict[str, Any]) -> None:
+    """V-2: nothing depends on the key, so the request is decided once."""
+    open_one = statement(Condition={"StringEquals": {"docs:Other": "a"}})
+    found = bounds_of(bundle(identity=[{**policy(statement(**changes), open_one), "Version": "2008-10-17"}]))
+    assert (found.least.allowed, found.most.allowed, found.open_keys) == (False, True, ("docs:Other",))
+    assert not bounds_of(bundle(identity=[{**policy(statement(**changes)), "Version": "2008-10-17"}])).most.allowed
+
+
+def test_variable_before_the_sixth_field_is_literal_text() -> None:
+    """V-4: only the sixth field of a resource has variables."""
+    entry = "arn:aws:docs:${docs:Kind}:*:document/${docs:Kind}/plan"
+    assert not bounds_of(bundle(identity=[policy(statement(Resource=entry))])).most.allowed
+
+
+def test_multivalued_key_does_not_open_a_resource() -> None:
+    """V-6: it never fills a variable, so the entry matches nothing for any values."""
+    found = bounds_of(bundle(identity=[policy(statement(Resource="arn:aws:docs:*:*:document/${aws:TagKeys}*"))]))
+    assert (found.most.allowed, found.open_keys) == (False, ())
+
+
+@table(("action", "open_keys"), [("docs:Get", ("docs:Kind",)), ("docs:Put", ())])
+def test_open_keys_are_those_of_statements_about_the_action(action: str, open_keys: tuple[str, ...]) -> None:
+    """In any policy; the order is that of the policies."""
+    other = statement(Condition={"StringEquals": {"docs:Other": "a"}})
+    also = statement(Action=action, Condition={"StringEquals": {"docs:Kind": "a"}})
+    found = bounds_of(bundle(identity=[policy(also), policy(statement(Action="docs:Put")), policy(other)]))
+    assert found.open_keys == (*open_keys, "docs:Other")
+
+
+@table(
+    ("resource", "open_keys"),
+    [
+        ({"Resource": "arn:aws:docs:*:*:folder/*"}, ()),
+        ({"Resource": "arn:aws:docs:*:*:document/*"}, ("docs:Kind",)),
+        ({"Resource": "arn:aws:docs:*:*:folder/${docs:Kind}"}, ()),
+        ({"Resource": "arn:aws:docs:*:*:document/${docs:Kind}"}, ("docs:Kind",)),
+    ],
+)
+def test_open_keys_are_those_of_statements_that_could_apply(
+    resource: dict[str, Any], open_keys: tuple[str, ...]
+) -> None:
+    """For some values of the keys, an Allow and a Deny."""
+    condition = {"StringEquals": {"docs:Kind": "a"}}
+    uncertain = statement(Condition={"StringEquals": {"docs:Other": "a"}})
+    allowed = bounds_of(bundle(identity=[policy(uncertain, statement(**resource, Condition=condition))]))
+    assert allowed.open_keys == ("docs:Other", *open_keys)
+    deny = {**statement(**resource, Condition=condition), "Effect": "Deny"}
+    assert bounds_of(bundle(identity=[policy(uncertain, deny)])).open_keys == ("docs:Other", *open_keys)
 
 
 # --- the law -----------------------------------------------------------------------------------------------------
@@ -222,4 +308,47 @@ def test_entry_matches_all_some_or_no_resources_of_a_pattern(entry: str, least: 
     request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
     policies = bundle(identity=[policy(statement(Resource=entry))])
     found = PartialEvaluator().bounds(request, policies, lambda _: True, resources=arn_pattern(text))
+    assert (found.least.allowed, found.most.allowed) == (least, most)
+
+
+@table(
+    ("entry", "least", "most", "open_keys"),
+    [
+        ("arn:aws:docs:*:*:document/${aws:username}/*", True, True, ()),
+        ("arn:aws:docs:*:*:document/${aws:username}/p*", False, True, ()),
+        ("arn:aws:docs:us-east-1:111122223333:document/${aws:username}x/*", False, False, ()),
+        ("arn:aws:docs:*:*:document/${docs:Kind}/*", False, True, ("docs:Kind",)),
+        ("arn:aws:docs:*:*:document/${docs:Kind}*", False, True, ("docs:Kind",)),
+        ("arn:aws:docs:*:*:folder/${docs:Kind}", False, True, ("docs:Kind",)),  # M-12
+        ("arn:aws:docs:us-east-1:111122223333:folder/${docs:Kind}", False, False, ()),
+        ("arn:aws:docs:us-east-1:111122223333:document/${aws:username}x/${docs:Kind}", False, False, ()),
+    ],
+)
+def test_variable_in_an_entry_and_a_pattern_of_resources(
+    entry: str, least: bool, most: bool, open_keys: tuple[str, ...]
+) -> None:
+    """A known variable is filled; an open one matches any text loosely, and none strictly."""
+    text = "arn:aws:docs:*:111122223333:document/ann/*"
+    request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
+    policies = bundle(identity=[policy(statement(Resource=entry))])
+    found = PartialEvaluator().bounds(request, policies, lambda key: key == "aws:username", resources=arn_pattern(text))
+    assert (found.least.allowed, found.most.allowed, found.open_keys) == (least, most, open_keys)
+
+
+@table(
+    ("entry", "least", "most"),
+    [
+        ("arn:aws:docs:*:*:document/*", False, False),
+        ("arn:aws:docs:*:*:document/a*", False, True),
+        ("arn:aws:docs:us-east-1:111122223333:folder/*", True, True),
+    ],
+)
+def test_excluded_resources_of_a_pattern(entry: str, least: bool, most: bool) -> None:
+    """`NotResource` excludes all, some or none of them."""
+    text = "arn:aws:docs:*:111122223333:document/*"
+    request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
+    allow = {"Effect": "Allow", "Action": "docs:Get", "NotResource": entry}
+    found = PartialEvaluator().bounds(
+        request, bundle(identity=[policy(allow)]), lambda _: True, resources=arn_pattern(text)
+    )
     assert (found.least.allowed, found.most.allowed) == (least, most)
