@@ -146,7 +146,8 @@ def test_session_policies_limit_assume_root_with_resource_policies() -> None:
                 decide(request, bundle(session=[policy(action="c:D")], resource=EVERYTHING_FOR_ALL)).allowed
                 is not limited
             )
-            assert decide(request, bundle(session=[EVERYTHING], resource=EVERYTHING_FOR_ALL)).allowed
+            for allowing in (EVERYTHING, policy(action="kms:Decrypt")):
+                assert decide(request, bundle(session=[allowing], resource=EVERYTHING_FOR_ALL)).allowed
 
 
 def test_explanation_shows_the_session_policies_of_assume_root() -> None:

@@ -74,3 +74,28 @@ def test_variable_without_a_value_is_shown_by_its_name() -> None:
         ("${aws:tagkeys}", None),
         ("${docs:none}", None),
     ]
+
+
+class Recorded(AccessRequest):
+    """A request of which one value was not recorded."""
+
+    def is_unknown(self, folded_key: str) -> bool:
+        return folded_key == "docs:kind"
+
+
+@table(
+    ("operator", "note"),
+    [
+        ("StringEquals", "the value was not recorded, and counts as missing"),
+        ("StringNotEquals", "the value was not recorded, and counts as missing, which meets the condition"),
+    ],
+)
+def test_value_that_was_not_recorded_is_not_missing(operator: str, note: str) -> None:
+    """In any letter case of the key."""
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {operator: {KIND: "x"}}}
+    policies = bundle(identity=[{"Version": "2012-10-17", "Statement": statement}])
+    (identity,) = (
+        each for each in explain(Recorded(ADA, "docs:Get", "*"), policies).types if each.type is PolicyType.IDENTITY
+    )
+    found = identity.levels[0].policies[0].statements[0].elements[-1]
+    assert (found.note, found.missing, found.unknown) == (note, False, True)

@@ -156,3 +156,36 @@ def test_statement_about_another_caller_reports_no_keys(
     statement = {**statement_with(effect, Condition={"StringEquals": {"docs:Kind": "x"}}), **principal}
     found = survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(resource=policy(statement)))
     assert found.missing_keys == missing_keys
+
+
+@table(
+    ("statement", "missing_keys"),
+    [
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${docs:Owner}"), ()),
+        (
+            statement_with("Allow", Resource="arn:aws:docs:*:*:page/x", Condition={"Bool": {"docs:Kind": "true"}}),
+            (),
+        ),
+        (statement_with("Allow", Condition={"Bool": {"docs:Kind": "true"}}), ("docs:Kind",)),
+    ],
+)
+def test_missing_keys_of_a_request_without_a_resource(statement: dict[str, Any], missing_keys: tuple[str, ...]) -> None:
+    """M-11: only a `*` matches, for any values of the keys; other statements before it change nothing."""
+    first = statement_with("Allow", Resource="arn:aws:docs:*:*:page/x", Condition={"Bool": {"docs:Never": "true"}})
+    found = survey(AccessRequest(ADA, "docs:Get", "*"), bundle(identity=[policy(first, statement)]))
+    assert found.missing_keys == missing_keys
+
+
+def test_statements_for_other_resources_have_no_missing_keys() -> None:
+    """M-1: a condition counts only if the resource matches."""
+    for resource in ("arn:aws:docs:*:*:page/x", "arn:aws:docs:*:*:page/${aws:username}x"):
+        statement = statement_with("Allow", Resource=resource, Condition={"Bool": {"docs:Kind": "true"}})
+        assert survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(identity=[policy(statement)])).missing_keys == ()
+
+
+@table("effect", ["Allow", "Deny"])
+def test_hits_among_many_statements(effect: str) -> None:
+    """Of many statements, which are found by resource, those that apply."""
+    many = [statement_with(effect, Resource=f"{PAGE}{number}") for number in range(20)]
+    found = survey(AccessRequest(ADA, "docs:Get", f"{PAGE}7"), bundle(identity=[policy(*many)]))
+    assert [hit.reason.statement for hit in found.hits] == [7]

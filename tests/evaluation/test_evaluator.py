@@ -209,11 +209,23 @@ def test_invalid_value_is_shortened_in_the_error() -> None:
         assert compile_policies().decide(AccessRequest(ADA, action, resource)).error == error
 
 
-@table("action", ["docs:GetDocument", "unreadable"])
-def test_decision_has_the_state_of_the_policies(action: str) -> None:
-    """T-9: epoch and staleness are copied into the decision, valid or not."""
-    authorizer, request = compile_policies(identity=[ALLOW]), AccessRequest(ADA, action, DOCUMENT)
+@table(
+    ("action", "resource", "policies"),
+    [
+        ("docs:GetDocument", DOCUMENT, {"identity": [ALLOW]}),
+        ("docs:GetDocument", DOCUMENT, {"identity": [DENY]}),
+        ("docs:GetDocument", DOCUMENT, {}),
+        ("unreadable", DOCUMENT, {"identity": [ALLOW]}),
+        ("sts:GetCallerIdentity", "*", {}),  # E-66
+    ],
+)
+def test_decision_has_the_state_of_the_policies(action: str, resource: str, policies: Any) -> None:
+    """T-9: epoch, staleness and what explains it are copied into the decision, whatever its outcome."""
+    authorizer, request = compile_policies(**policies), AccessRequest(ADA, action, resource)
     with_state, without_state = authorizer.decide(request, epoch=7, stale=True), authorizer.decide(request)
     assert (with_state.epoch, with_state.stale, without_state.epoch, without_state.stale) == (7, True, None, False)
-    bare = decide(request, bundle(identity=[ALLOW]))
-    assert (bare.epoch, bare.stale, bare.outcome) == (None, False, with_state.outcome)
+    assert with_state.explainer is without_state.explainer is authorizer
+    assert with_state.request is request
+    bare = decide(request, bundle(**policies))
+    assert (bare.epoch, bare.stale, bare.explainer) == (None, False, None)
+    assert (bare.outcome, bare.reasons) == (with_state.outcome, with_state.reasons)

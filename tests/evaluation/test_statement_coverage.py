@@ -50,6 +50,42 @@ def test_element_is_evaluated_if_those_before_it_matched(
     assert of(statement, action, **context) == (applies, elements)
 
 
+BEN = "arn:aws:iam::111122223333:user/ben"
+
+
+@table(
+    ("principal", "action", "elements"),
+    [
+        ({"Principal": {"AWS": ANN.arn}}, "docs:*", {"Principal": True, "Action": True, "Resource": True}),
+        ({"Principal": {"AWS": ANN.arn}}, "mail:*", {"Principal": True, "Action": False}),
+        ({"Principal": {"AWS": BEN}}, "mail:*", {"Principal": False}),
+        ({"NotPrincipal": {"AWS": BEN}}, "docs:*", {"NotPrincipal": True, "Action": True, "Resource": True}),
+    ],
+)
+def test_principal_is_evaluated_first(principal: dict[str, Any], action: str, elements: dict[str, bool]) -> None:
+    """Of a resource-based policy; a statement has the reference of its policy."""
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*", **principal}
+    authorizer = compile_policies(
+        identity=[{"Statement": {"Effect": "Allow", "Action": "mail:*", "Resource": "*"}}],
+        resource={"Version": "2012-10-17", "Statement": [statement]},
+    )
+    shared, own = authorizer.evaluated_statements(authorizer.decide(AccessRequest(ANN, "docs:Get", DOCUMENT)))
+    assert (shared.applies, dict(shared.elements)) == (all(elements.values()), elements)
+    [share], [mine] = authorizer.policies.resource, authorizer.policies.identity
+    assert (shared.policy, shared.content, shared.statement) == (share.ref, share.content, 0)
+    assert (own.policy, own.content, own.elements) == (mine.ref, mine.content, (("Action", False),))
+
+
+def test_bounded_caller_is_never_exempt() -> None:
+    """E-74."""
+    allow = {"Statement": {"Effect": "Allow", "Action": "docs:*", "Resource": "*"}}
+    exempt = {"Effect": "Deny", "NotPrincipal": {"AWS": [ANN.arn, "111122223333"]}, "Action": "*", "Resource": "*"}
+    for more, applies in (({}, False), ({"permissions_boundary": allow}, True)):
+        authorizer = compile_policies(identity=[allow], resource={"Version": "2012-10-17", "Statement": exempt}, **more)
+        first, *_ = authorizer.evaluated_statements(authorizer.decide(AccessRequest(ANN, "docs:Get", DOCUMENT)))
+        assert (first.applies, first.elements[0]) == (applies, ("NotPrincipal", applies))
+
+
 def test_condition_with_an_error_has_no_result() -> None:
     """C-45."""
     document = {

@@ -80,3 +80,34 @@ def test_value_that_cannot_matter_is_not_fetched(pattern: str, value: str) -> No
     context = {"docs:Lazy": never_fetched}
     assert not is_met("StringLike", pattern, value, **context)
     assert is_met("StringNotLike", pattern, value, **context)
+
+
+@table("operator", ["StringEquals", "StringEqualsIgnoreCase", "StringLike", "Bool"])
+def test_text_of_a_variable_is_not_its_value(operator: str) -> None:
+    """Rule V-3: a request cannot meet a condition by repeating the policy."""
+    assert not is_met(operator, "${docs:Name}", "${docs:Name}", **{"docs:Name": "true"})
+    assert not is_met(operator, "${docs:Name}", "${docs:Name}")
+    assert is_met(operator, "${docs:Name}", "true", **{"docs:Name": "true"})
+
+
+@table(("value", "is_equal"), [("ENG*", True), ("eng*", True), ("eng", False), ("english", False)])
+def test_wildcard_next_to_a_variable_is_literal_without_wildcards(value: str, is_equal: bool) -> None:
+    """Rule C-10: this operator has variables, but no wildcards."""
+    assert is_met("StringEqualsIgnoreCase", "${docs:Name}*", value, **{"docs:Name": "eng"}) is is_equal
+    assert is_met("StringNotEqualsIgnoreCase", "${docs:Name}*", value, **{"docs:Name": "eng"}) is not is_equal
+
+
+@table(
+    ("pattern", "value", "is_like"),
+    [
+        ("arn:aws:s3:::${*}", "arn:aws:s3:::*", True),
+        ("arn:aws:s3:::${*}", "arn:aws:s3:::b", False),
+        ("arn:aws:${?}*:::x", "arn:aws:?3:::x", True),
+        ("arn:aws:${?}*:::x", "arn:aws:?:3:::x", False),  # C-25: a run stays in its field
+        ("arn:aws:${?}*:::x", "arn:aws:s3:::x", False),
+    ],
+)
+def test_escaped_wildcard_in_an_arn_is_literal(pattern: str, value: str, is_like: bool) -> None:
+    """Rule M-20: such a pattern is the same for every request."""
+    assert is_met("ArnLike", pattern, value) is is_like
+    assert is_met("ArnNotEquals", pattern, value) is not is_like

@@ -94,3 +94,5 @@ def test_intended_pattern_stays_within_its_fields() -> None:
     assert intended_patterns("arn:aws:docs:a*b", LATEST) == open_patterns("arn:aws:docs:a*b", LATEST)
     [twice] = intended_patterns("arn:aws:do*cs:*:*:folder/*", LATEST)
     assert not compile_pattern(twice)(odd)
+    assert compile_pattern(twice)("arn:aws:do-cs:r:1:folder/a:b")
+    assert not compile_pattern(twice)("arn:aws:do:cs:1:folder/a")

@@ -147,3 +147,20 @@ def test_old_version_has_no_variables() -> None:
     assert matches(entry, entry, version=LEGACY)
     assert not matches(entry, "arn:aws:s3:::b/alice", version=LEGACY)
     assert matches("arn:aws:s3:::b/${*}", "arn:aws:s3:::b/${x}", version=LEGACY)
+
+
+@table(
+    ("entry", "resource"),
+    [
+        ("arn:aws:s3:::${*}", "arn:aws:s3:::*"),
+        ("arn:aws:s3:::b/${?}x", "arn:aws:s3:::b/?x"),
+        ("arn:aws:${docs:Lazy}:::x", "arn:aws:${docs:Lazy}:::x"),
+        ("arn:aws:s3:::b", "arn:aws:s3:::b"),
+    ],
+)
+def test_key_is_not_read_if_an_entry_without_keys_matches(entry: str, resource: str) -> None:
+    """Rules K-2, V-4: entries that need no value are first, in any order of the policy."""
+    for entries in ([entry, "arn:${docs:Lazy}", "arn:aws:*:::${docs:Lazy}"], ["arn:aws:*:::${docs:Lazy}", entry]):
+        asked = request(resource, **{"docs:Lazy": "x"})
+        assert compile_resources(entries, LATEST)(asked)
+        assert asked.read == {}
