@@ -25,7 +25,7 @@ from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard
 from iam_guard.evaluation.matching.pattern_coverage import covers, open_patterns, overlaps
 from iam_guard.evaluation.matching.referenced_keys import (
     distinct_keys,
-    keys_of_conditions,
+    keys_of_condition,
     keys_of_document,
     keys_of_resource,
     keys_of_statement,
@@ -164,12 +164,7 @@ class _PolicyChange:
         return self._with_resources(changed, version, loose=loose)
 
     def _is_open(self, test: ConditionTest, version: str) -> bool:
-        if test.key.lower() in self.keys:
-            return True
-        if not any("${" in value for value in test.values):
-            return False
-        alone = Statement(0, Effect.ALLOW, conditions=(test,))
-        return any(key.lower() in self.keys for key in keys_of_conditions(alone, version))
+        return any(key.lower() in self.keys for key in keys_of_condition(test, version))
 
     def _with_resources(self, statement: Statement, version: str, *, loose: bool) -> Statement | None:
         if statement.resources is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -101,6 +102,7 @@ def test_open_keys_count_in_every_policy_type() -> None:
         bundle(identity=[plain], scps=[[plain], [open_one]]),
         bundle(identity=[plain], session=[open_one]),
         bundle(identity=[plain], vpc_endpoint=shared),
+        replace(bundle(identity=[plain], rcps=[[shared]]), own_service=True),
         bundle(resource=shared),
     ):
         found = bounds_of(policies)
@@ -150,9 +152,10 @@ def test_variable_in_an_old_version_is_literal_text(changes: dict[str, Any]) -> 
     assert not bounds_of(bundle(identity=[{**policy(statement(**changes)), "Version": "2008-10-17"}])).most.allowed
 
 
-def test_variable_before_the_sixth_field_is_literal_text() -> None:
+@table("start", ["arn:${docs:Kind}:docs:*:*", "arn:aws:docs:${docs:Kind}:*", "arn:aws:docs:*:${docs:Kind}"])
+def test_variable_before_the_sixth_field_is_literal_text(start: str) -> None:
     """V-4: only the sixth field of a resource has variables."""
-    entry = "arn:aws:docs:${docs:Kind}:*:document/${docs:Kind}/plan"
+    entry = f"{start}:document/${{docs:Kind}}/plan"
     assert not bounds_of(bundle(identity=[policy(statement(Resource=entry))])).most.allowed
 
 
@@ -160,6 +163,14 @@ def test_multivalued_key_does_not_open_a_resource() -> None:
     """V-6: it never fills a variable, so the entry matches nothing for any values."""
     found = bounds_of(bundle(identity=[policy(statement(Resource="arn:aws:docs:*:*:document/${aws:TagKeys}*"))]))
     assert (found.most.allowed, found.open_keys) == (False, ())
+
+
+def test_statement_without_open_keys_is_not_changed() -> None:
+    """Beside one with open keys, in the same policy."""
+    uncertain = statement(Effect="Deny", Condition={"StringEquals": {"docs:Kind": "a"}}, Resource=f"{THING}/x")
+    for certain in (statement(Resource=THING), statement(Resource="arn:aws:docs:*:*:document/${aws:username}/plan")):
+        found = bounds_of(bundle(identity=[policy(certain, uncertain)]))
+        assert (found.least.allowed, found.most.allowed, found.open_keys) == (True, True, ())
 
 
 @table(("action", "open_keys"), [("docs:Get", ("docs:Kind",)), ("docs:Put", ())])
@@ -352,3 +363,25 @@ def test_excluded_resources_of_a_pattern(entry: str, least: bool, most: bool) ->
         request, bundle(identity=[policy(allow)]), lambda _: True, resources=arn_pattern(text)
     )
     assert (found.least.allowed, found.most.allowed) == (least, most)
+
+
+@table(
+    ("resource", "open_keys"),
+    [
+        ({"Resource": "arn:aws:docs:*:*:document/a*"}, ("docs:Kind",)),
+        ({"Resource": "arn:aws:docs:us-east-1:111122223333:folder/*"}, ()),
+        ({"NotResource": "arn:aws:docs:us-east-1:111122223333:folder/*"}, ("docs:Kind",)),
+        ({"NotResource": "arn:aws:docs:*:*:document/*"}, ()),
+    ],
+)
+def test_open_keys_for_a_pattern_are_those_of_its_statements(
+    resource: dict[str, Any], open_keys: tuple[str, ...]
+) -> None:
+    """Of an Allow that matches some of the resources."""
+    text = "arn:aws:docs:*:111122223333:document/*"
+    request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
+    uncertain = statement(Condition={"StringEquals": {"docs:Other": "a"}})
+    allow = {"Effect": "Allow", "Action": "docs:Get", "Condition": {"StringEquals": {"docs:Kind": "a"}}, **resource}
+    policies = bundle(identity=[policy(uncertain, allow)])
+    found = PartialEvaluator().bounds(request, policies, lambda _: False, resources=arn_pattern(text))
+    assert found.open_keys == ("docs:Other", *open_keys)

@@ -99,3 +99,16 @@ def test_value_that_was_not_recorded_is_not_missing(operator: str, note: str) ->
     )
     found = identity.levels[0].policies[0].statements[0].elements[-1]
     assert (found.note, found.missing, found.unknown) == (note, False, True)
+
+
+@table(("key", "unknown"), [("docs:Kind", True), ("docs:Other", False), ("aws:username", False)])
+def test_variable_that_was_not_recorded_is_marked(key: str, unknown: bool) -> None:
+    """In a condition and in a resource."""
+    condition = {"StringEquals": {"docs:X": f"${{{key}}}"}}
+    statement = {"Effect": "Allow", "Action": "*", "Resource": f"arn:aws:docs:::${{{key}}}", "Condition": condition}
+    policies = bundle(identity=[{"Version": "2012-10-17", "Statement": statement}])
+    explained = explain(Recorded(ADA, "docs:Get", "arn:aws:docs:::x", {"docs:X": "x"}), policies)
+    (identity,) = (each for each in explained.types if each.type is PolicyType.IDENTITY)
+    elements = identity.levels[0].policies[0].statements[0].elements
+    variables = [variable for element in elements for entry in element.wanted for variable in entry.variables]
+    assert [variable.unknown for variable in variables] == [unknown, unknown]

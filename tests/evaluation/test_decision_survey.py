@@ -79,6 +79,8 @@ def test_invalid_request_matches_nothing() -> None:
     assert found.decision.error
     assert (found.identity, found.resource, found.boundary, found.organization) == (IMPLICIT,) * 4
     assert (found.hits, found.missing_keys) == ((), ())
+    without = survey(AccessRequest(ADA, "docs:", PAGE), bundle(identity=[ALLOW]))
+    assert (without.identity, without.boundary, without.organization) == (IMPLICIT, None, None)
 
 
 def test_survey_agrees_with_the_decision() -> None:
@@ -122,6 +124,7 @@ def test_survey_agrees_with_the_decision() -> None:
         (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${aws:TagKeys}${docs:Owner}"), ()),
         (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${docs:Empty}${docs:Owner}"), ()),
         (statement_with("Allow", "other:*", Condition={"StringEquals": {"docs:Kind": "x"}}), ()),
+        (statement_with("Allow", Condition={"StringEquals": {"docs:Given": "${docs:Owner}"}}), ("docs:Owner",)),
         (
             {
                 "Effect": "Deny",
@@ -154,8 +157,22 @@ def test_statement_about_another_caller_reports_no_keys(
 ) -> None:
     """M-1: the principal must match too."""
     statement = {**statement_with(effect, Condition={"StringEquals": {"docs:Kind": "x"}}), **principal}
-    found = survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(resource=policy(statement)))
+    other = {**statement_with("Deny"), "Principal": {"AWS": "arn:aws:iam::111122223333:user/rita"}}
+    found = survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(resource=policy(other, statement)))
     assert found.missing_keys == missing_keys
+
+
+@table(("boundary", "outcome", "missing_keys"), [(ALLOW, DENIED, ("docs:Kind",)), (None, IMPLICIT, ())])
+def test_survey_of_a_caller_that_a_deny_exempts(
+    boundary: dict[str, Any] | None, outcome: Outcome, missing_keys: tuple[str, ...]
+) -> None:
+    """E-74: a caller with a permissions boundary is not exempt."""
+    exempting = {**statement_with("Deny"), "NotPrincipal": {"AWS": [ADA.arn, "111122223333"]}}
+    uncertain = {**exempting, "Condition": {"Bool": {"docs:Kind": "true"}}}
+    policies = bundle(resource=policy(exempting, uncertain), permissions_boundary=boundary)
+    found = survey(AccessRequest(ADA, "docs:Get", PAGE), policies)
+    assert (found.resource, found.missing_keys) == (outcome, missing_keys)
+    assert len([hit for hit in found.hits if hit.reason.effect == "Deny"]) == len(missing_keys)
 
 
 @table(

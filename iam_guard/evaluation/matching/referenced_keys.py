@@ -34,12 +34,17 @@ def keys_of_resource(entry: str, version: str) -> list[str]:
 
 
 def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
-    """Yield the keys of the conditions of a statement, and of the variables in their values (V-3, V-5)."""
+    """Yield the keys of the conditions of a statement, and of the variables in their values."""
     for test in statement.conditions:
-        yield test.key
-        if _has_variables(test):
-            for value in test.values:
-                yield from variable_keys(value, version)
+        yield from keys_of_condition(test, version)
+
+
+def keys_of_condition(test: ConditionTest, version: str) -> Iterator[str]:
+    """Yield the key of a condition, and those of the variables in its values (V-3, V-5)."""
+    yield test.key
+    if _has_variables(test):
+        for value in test.values:
+            yield from variable_keys(value, version)
 
 
 def distinct_keys(keys: Iterable[str]) -> tuple[str, ...]:

@@ -197,7 +197,7 @@ def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Tem
 
 def variable_keys(text: str, version: str) -> list[str]:
     """Return the keys of the variables in a policy text, in the spelling of the text."""
-    variables = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
+    variables = _VARIABLE.finditer(text) if has_variables(text, version) else ()  # V-2, G-5
     return [variable["key"] for variable in variables if variable["key"] is not None]
 
 
