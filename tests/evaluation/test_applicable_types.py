@@ -133,7 +133,9 @@ def test_session_policies_limit_assume_root() -> None:
         for session in ([], [policy(action="c:D")], [EVERYTHING, policy("Deny", "a:*")], [DENY]):
             assert of_root(caller, session) is not limited
             assert of_root(caller, session, resource=EVERYTHING_FOR_ALL) is not limited
-        assert of_root(caller, [EVERYTHING])
+        for allowing in (EVERYTHING, policy(action="a:B")):
+            assert of_root(caller, [allowing])
+            assert of_root(caller, [allowing], resource=EVERYTHING_FOR_ALL)
 
 
 def test_session_policies_limit_assume_root_with_resource_policies() -> None:
