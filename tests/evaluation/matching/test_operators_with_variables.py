@@ -90,11 +90,23 @@ def test_text_of_a_variable_is_not_its_value(operator: str) -> None:
     assert is_met(operator, "${docs:Name}", "true", **{"docs:Name": "true"})
 
 
-@table(("value", "is_equal"), [("ENG*", True), ("eng*", True), ("eng", False), ("english", False)])
-def test_wildcard_next_to_a_variable_is_literal_without_wildcards(value: str, is_equal: bool) -> None:
-    """Rule C-10: this operator has variables, but no wildcards."""
-    assert is_met("StringEqualsIgnoreCase", "${docs:Name}*", value, **{"docs:Name": "eng"}) is is_equal
-    assert is_met("StringNotEqualsIgnoreCase", "${docs:Name}*", value, **{"docs:Name": "eng"}) is not is_equal
+@table(
+    ("operator", "value", "is_equal"),
+    [
+        ("StringEqualsIgnoreCase", "ENG*", True),
+        ("StringEqualsIgnoreCase", "eng", False),
+        ("StringEqualsIgnoreCase", "english", False),
+        ("StringEquals", "eng*", True),
+        ("StringEquals", "ENG*", False),
+        ("StringEquals", "eng", False),
+        ("StringEquals", "english", False),
+    ],
+)
+def test_wildcard_next_to_a_variable_is_literal_text(operator: str, value: str, is_equal: bool) -> None:
+    """Rule C-10: these operators have variables, but no wildcards."""
+    assert is_met(operator, "${docs:Name}*", value, **{"docs:Name": "eng"}) is is_equal
+    negated = operator.replace("String", "StringNot")
+    assert is_met(negated, "${docs:Name}*", value, **{"docs:Name": "eng"}) is not is_equal
 
 
 @table(
