@@ -139,7 +139,6 @@ def compile_any(patterns: Iterable[Pattern]) -> Matcher:
     """Compile many patterns into one matcher that matches if any of them does; without patterns it matches nothing."""
     literals: set[str] = set()
     prefixes: list[str] = []
-    suffixes: list[str] = []
     matchers: list[Matcher] = []
     for pattern in dict.fromkeys(patterns):
         match pattern:
@@ -149,12 +148,8 @@ def compile_any(patterns: Iterable[Pattern]) -> Matcher:
                 return always
             case (str() as prefix, Wildcard.RUN):
                 prefixes.append(prefix)
-            case (Wildcard.RUN, str() as suffix):
-                suffixes.append(suffix)
             case _:
                 matchers.append(compile_pattern(pattern))
-    if suffixes:
-        matchers.insert(0, _ends_with(tuple(suffixes)))
     if prefixes:
         matchers.insert(0, _starts_with(tuple(prefixes)))
     if literals:
@@ -240,8 +235,8 @@ def _starts_with(prefixes: str | tuple[str, ...]) -> Matcher:
     return lambda text: text.startswith(prefixes)
 
 
-def _ends_with(suffixes: str | tuple[str, ...]) -> Matcher:
-    return lambda text: text.endswith(suffixes)
+def _ends_with(suffix: str) -> Matcher:
+    return lambda text: text.endswith(suffix)
 
 
 # --- free runs only: literal segments from left to right ---------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import chain, product
 
 import pytest
 from hypothesis import example, given
@@ -207,6 +207,18 @@ def test_list_of_patterns_matches_if_any_does(patterns: Sequence[str], text: str
     assert compile_any(map(read_wildcards, reversed(patterns)))(text) is expected
 
 
+@table(
+    "written",
+    [[], ["ab"], ["", "ab"], ["ab*"], ["*ab"], ["*ab*"], ["a?"], ["ab", "b*", "*a", "b?b", "*c*", "d*", "*e"]],
+)
+def test_list_of_each_kind_of_pattern(written: list[str]) -> None:
+    """Rule M-2: literals, prefixes, suffixes and others, alone and together."""
+    for order in (written, written[::-1]):
+        for matches in (compile_any(map(read_wildcards, order)), compile_texts(order, read_wildcards)):
+            for text in map("".join, chain.from_iterable(product("abcde", repeat=length) for length in range(4))):
+                assert matches(text) is any(matches_slowly(read_wildcards(glob), text) for glob in written), text
+
+
 @pytest.mark.parametrize("reading", READINGS)
 @given(written=st.lists(globs | fields, max_size=6), values=st.lists(texts | fields, min_size=1, max_size=6))
 @example(written=["*a?:b*", "**", "a**:b"], values=["xaa:bx", "", "a:b"])
@@ -220,6 +232,8 @@ def test_list_of_texts_matches_if_any_does(reading: str, written: Sequence[str],
 
 @given(text=globs | fields | st.text(alphabet="a:*", max_size=14), is_free=st.booleans())
 @example(text="a*:*b:::*:*", is_free=True)
+@example(text="a:b:c:d:e:x*y:z?z:*", is_free=True)
+@example(text="a:b:c:d:e:x*y:z?z:*", is_free=False)
 def test_arn_is_read_as_its_fields_require(text: str, is_free: bool) -> None:
     """Rules M-12, C-25: the fast reader of a text returns the same pattern."""
     assert read_arn(text, final_run_is_free=is_free) == keep_in_fields(read_wildcards(text), final_run_is_free=is_free)

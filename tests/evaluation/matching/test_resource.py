@@ -45,6 +45,8 @@ def matches(entry: str, resource: str, *, version: str = LATEST, **context: obje
         ("arn:aws:ec2:eu?west:1:x", "arn:aws:ec2:eu:west:1:x", False),
         ("arn:aws:log:::group:*:stream:?", "arn:aws:log:::group:a:b:stream:c", True),
         ("arn:aws:log:::group:*:stream:?", "arn:aws:log:::group:a:b:stream:cc", False),
+        ("arn:aws:log:::group:a*b:stream", "arn:aws:log:::group:a:x:b:stream", True),
+        ("arn:aws:log:::group:a?b:stream", "arn:aws:log:::group:a:b:stream", True),
         ("arn:*:ds:*:*:*/*", "arn:aws-cn:ds:cn-north-1:1:directory/d", True),
         # M-13: `/` is a character
         ("arn:aws:s3:::bucket/*/test/*", "arn:aws:s3:::bucket/1/2/test/3/x", True),
