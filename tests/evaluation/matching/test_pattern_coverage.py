@@ -96,3 +96,4 @@ def test_intended_pattern_stays_within_its_fields() -> None:
     assert not compile_pattern(twice)(odd)
     assert compile_pattern(twice)("arn:aws:do-cs:r:1:folder/a:b")
     assert not compile_pattern(twice)("arn:aws:do:cs:1:folder/a")
+    assert covers(twice, arn_pattern("arn:aws:do*xcs:*:*:folder/*"))
