@@ -113,8 +113,8 @@ def _entries(compiled: CompiledStatement) -> tuple[str, ...]:
 
 
 def _could_match(entry: str, version: str, request: AccessRequest) -> bool:
-    """Return whether an entry with variables matches the resource for some value of the keys that are missing."""
-    if request.resource == EVERYTHING or not keys_of_resource(entry, version):
+    """Return whether an entry lacks keys, and matches the resource for some values of these."""
+    if request.resource == EVERYTHING or not any(_missing(keys_of_resource(entry, version), request)):
         return False
     return any(_matches_when_open(template, request) for template in read_resource(entry, version))
 

@@ -193,10 +193,19 @@ def test_missing_keys_of_a_request_without_a_resource(statement: dict[str, Any],
     assert found.missing_keys == missing_keys
 
 
-def test_statements_for_other_resources_have_no_missing_keys() -> None:
+@table(
+    "resources",
+    [
+        {"Resource": "arn:aws:docs:*:*:page/x"},
+        {"Resource": "arn:aws:docs:*:*:page/${aws:username}x"},
+        {"NotResource": PAGE},
+        {"NotResource": "arn:aws:docs:*:*:page/${aws:username}"},
+    ],
+)
+def test_statements_for_other_resources_have_no_missing_keys(resources: dict[str, Any]) -> None:
     """M-1: a condition counts only if the resource matches."""
-    for resource in ("arn:aws:docs:*:*:page/x", "arn:aws:docs:*:*:page/${aws:username}x"):
-        statement = statement_with("Allow", Resource=resource, Condition={"Bool": {"docs:Kind": "true"}})
+    for condition in ({"Bool": {"docs:Kind": "true"}}, {"Null": {"docs:Kind": "true"}}):
+        statement = {"Effect": "Allow", "Action": "docs:*", "Condition": condition, **resources}
         assert survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(identity=[policy(statement)])).missing_keys == ()
 
 
