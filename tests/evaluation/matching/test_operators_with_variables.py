@@ -96,10 +96,12 @@ def test_text_of_a_variable_is_not_its_value(operator: str) -> None:
         ("StringEqualsIgnoreCase", "ENG*", True),
         ("StringEqualsIgnoreCase", "eng", False),
         ("StringEqualsIgnoreCase", "english", False),
+        ("StringEqualsIgnoreCase", "english*", False),
         ("StringEquals", "eng*", True),
         ("StringEquals", "ENG*", False),
         ("StringEquals", "eng", False),
         ("StringEquals", "english", False),
+        ("StringEquals", "english*", False),
     ],
 )
 def test_wildcard_next_to_a_variable_is_literal_text(operator: str, value: str, is_equal: bool) -> None:
