@@ -111,6 +111,7 @@ def test_has_plans_for_every_type_of_own_policies() -> None:
     ).policies
     plan = make_plan(policies, replace(ADA, type=PrincipalType.USER), "docs:Get")
     assert plan is not None
+    assert plan.action == "docs:Get"
     assert plan.allow(AccessRequest(ADA, "docs:Get", DOCUMENT, None, ACCOUNT)) is not None
 
 
