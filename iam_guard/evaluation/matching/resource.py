@@ -45,7 +45,7 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
     is_fixed = compile_texts(plain, _READ_FIXED)
     if not others and not is_fixed(EVERYTHING):
         return lambda request: is_fixed(request.resource)
-    is_filled = compile_filled(others, partial(_compile_filled, version=version), _literal_parts)
+    is_filled = compile_filled(others, partial(_compile_filled, version=version), literal_parts)
 
     def matches(request: AccessRequest) -> bool:
         resource = request.resource
@@ -57,11 +57,6 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
 def _reads_keys(text: str) -> bool:
     fields = text.split(":", ARN_FIELDS - 1)
     return len(fields) == ARN_FIELDS and reads_keys(fields[-1])  # V-4
-
-
-def _literal_parts(text: str) -> Sequence[str]:
-    *early, _ = text.split(":", ARN_FIELDS - 1)
-    return ("",) if "${" in "".join(early) else literal_parts(text)  # V-4: literal text before the sixth field
 
 
 def _compile_filled(text: str, version: str) -> FilledTest:

@@ -166,3 +166,19 @@ def test_key_is_not_read_if_an_entry_without_keys_matches(entry: str, resource: 
         asked = request(resource, **{"docs:Lazy": "x"})
         assert compile_resources(entries, LATEST)(asked)
         assert asked.read == {}
+
+
+@table(
+    ("entry", "resource", "is_read"),
+    [
+        ("arn:aws:${docs:X}:::aaaa${docs:Lazy}bb", "arn:aws:${docs:X}:::aaaa-bb", True),
+        ("arn:aws:${docs:X}:::aaaa${docs:Lazy}bb", "arn:aws:${docs:X}:::aaaa-b", False),
+        ("arn:aws:${docs:X}:::aaaa${docs:Lazy}bb", "arn:aws:s3:::aaaa-bb", False),
+        ("arn:aws:${docs:X}:::a${docs:Lazy}b*cccccccccccccc", "arn:aws:${docs:X}:::a-bcccccccccccccc", True),
+    ],
+)
+def test_key_is_read_if_the_literal_text_matches(entry: str, resource: str, is_read: bool) -> None:
+    """Rules K-2, V-4: the literal text of the early fields, which may look like a variable, and of the sixth."""
+    asked = request(resource, **{"docs:Lazy": "-", "docs:X": "s3"})
+    assert compile_resources([entry], LATEST)(asked) is is_read
+    assert list(asked.read) == (["docs:lazy"] if is_read else [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, compile_pattern, read_wildcards
@@ -157,6 +157,9 @@ def test_text_without_variables_is_equal_in_both_versions(text: str) -> None:
     tested=st.lists(st.text("ab*", max_size=8), min_size=1, max_size=4),
     has_wildcards=st.booleans(),
 )
+@example(texts=["${docs:W}cccc${docs:W}a${*}bbb"], value="b", tested=["xa*bbbb"], has_wildcards=True)
+@example(texts=["${docs:W}cccc${docs:W}a${?}bbb"], value="b", tested=["xa?bbbb"], has_wildcards=True)
+@example(texts=["${docs:W}cccc${docs:W}a${$}bbb"], value="b", tested=["xa$bbbb"], has_wildcards=False)
 def test_list_of_texts_with_variables_passes_if_any_does(
     texts: list[str], value: str, tested: list[str], has_wildcards: bool
 ) -> None:
