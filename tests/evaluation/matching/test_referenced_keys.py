@@ -17,7 +17,7 @@ from tests.tables import table
         ("arn:aws:s3:::a:${b:C}", ["b:C"]),
         ("arn:aws:${b:c}:::a", []),
         ("arn:aws:s3", []),
-        ("arn:aws:s3:${b:c}", []),
+        ("arn:aws:s3:${userid}", []),
         ("arn:aws:s3:::${}${a b}${$}${x", []),
         ("arn:aws:s3:::${tag/Key With, 'x'}", []),
         ("arn:aws:s3:::${aws:PrincipalTag/Team, 'none'}", ["aws:PrincipalTag/Team"]),
