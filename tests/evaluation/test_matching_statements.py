@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from iam_guard import AccessRequest, Outcome, Principal, compile_policies
+from iam_guard.evaluation.matching_statements import find_deny
 from tests.tables import table
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
@@ -92,3 +93,12 @@ def test_reason_is_the_most_direct_allow(named: list[str], first: int) -> None:
     decision = authorizer.decide(request)
     assert decision.outcome is Outcome.ALLOWED
     assert [reason.statement for reason in decision.reasons] == [first, 0]
+
+
+def test_deny_with_an_error_has_its_statement() -> None:
+    """C-45: as any other that applies."""
+    statement = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"docs:Kind": "x"}}}
+    layer = compile_policies(identity=[{"Version": "2012-10-17", "Statement": statement}]).policies.identity
+    hit = find_deny(layer, AccessRequest(ADA, "docs:Get", "*", {"docs:Kind": failing}), "docs:get", bounded=False)
+    assert hit is not None
+    assert (hit.candidate.policy, hit.candidate.statement) == (layer[0], layer[0].content.statements[0])

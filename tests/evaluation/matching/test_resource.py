@@ -128,6 +128,8 @@ def test_list_of_resources_matches_if_any_entry_does() -> None:
         ("arn:aws:${docs:Service}:::x", "arn:aws:s3:::x", False),
         ("arn:aws:s3:${docs:Service}", "arn:aws:s3:s3::x", False),
         ("arn:aws:s3:${*}::x", "arn:aws:s3:*::x", False),
+        ("arn:aws:s3:a*b${", "arn:aws:s3:a:x:y:b${", False),  # a run stays in its field
+        ("arn:aws:s3:a${*", "arn:aws:s3:a${x:y:b", True),  # G-64, M-12
     ],
 )
 def test_variables_are_filled_in_the_sixth_field(entry: str, resource: str, expected: bool) -> None:
