@@ -148,8 +148,8 @@ class _PolicyChange:
     def policy(self, policy: CompiledPolicy) -> CompiledPolicy:
         """Return the changed policy; the same object if it does not depend on an open key."""
         document = policy.content.document
-        changed = [self.statement(statement, document.version) for statement in document.statements]
-        if all(one is other for one, other in zip(changed, document.statements, strict=True)):
+        changed = tuple(self.statement(statement, document.version) for statement in document.statements)
+        if changed == document.statements:
             return policy
         kept = tuple(statement for statement in changed if statement is not None)
         return CompiledPolicy(policy.ref, CompiledDocument(replace(document, statements=kept)))
@@ -178,8 +178,10 @@ class _PolicyChange:
         return statement if kept == statement.not_resources else replace(statement, not_resources=kept)
 
     def _entries(self, entries: tuple[str, ...], version: str, *, loose: bool) -> tuple[str, ...]:
-        if self.resources is not None:
-            return (EVERYTHING,) if any(self._matches_resources(entry, version, loose) for entry in entries) else ()
+        resources = self.resources
+        if resources is not None:
+            is_matched = any(self._matches(resources, entry, version, loose) for entry in entries)
+            return (EVERYTHING,) if is_matched else ()
         return tuple(changed for entry in entries for changed in self._entry(entry, version, loose))
 
     def _entry(self, entry: str, version: str, loose: bool) -> Sequence[str]:
@@ -192,15 +194,12 @@ class _PolicyChange:
         *early, last = entry.split(":", ARN_FIELDS - 1)
         return (":".join((*early, replace_variables(last, version, keys))),)
 
-    def _matches_resources(self, entry: str, version: str, loose: bool) -> bool:
+    def _matches(self, resources: Pattern, entry: str, version: str, loose: bool) -> bool:
         """Return whether an entry matches some (loose) or all resources of the pattern."""
-        if self.resources is None:
-            raise RuntimeError("expected a pattern of resources, got None")
-        if entry == EVERYTHING:
-            return True
-        if loose:
-            return any(overlaps(pattern, self.resources) for pattern in self._filled(entry, version, loose))
-        return any(covers(pattern, self.resources) for pattern in self._filled(entry, version, loose))
+        compare = overlaps if loose else covers
+        return entry == EVERYTHING or any(
+            compare(pattern, resources) for pattern in self._filled(entry, version, loose)
+        )
 
     def _filled(self, entry: str, version: str, loose: bool) -> Iterator[Pattern]:
         if "${" not in entry:

@@ -72,7 +72,7 @@ def is_literal(text: str) -> bool:
 
 def literal_prefix(text: str) -> str:
     """Return the text before the first wildcard or variable, which every match starts with."""
-    return re.split(r"[*?]|\$\{", text, maxsplit=1)[0]
+    return re.split(r"[*?]|\$\{", text)[0]
 
 
 def keep_in_fields(pattern: Pattern, *, final_run_is_free: bool) -> Pattern:
