@@ -1,14 +1,15 @@
 """iam_guard for FastAPI: guarding dependencies, and authorization in the OpenAPI document.
 
 Add `iam_guard.GuardMiddleware`; the decorators of `iam_guard` work on FastAPI's handlers. This package adds `guarded`,
-the same as a dependency for a handler, a router or an application; `Caller`, the principal as a parameter; `describe`
-for the OpenAPI document; `public_docs` and `guard_docs` for FastAPI's documentation pages.
+the same as a dependency for a handler, a router or an application; `permitted`, a statement for the rows that the
+caller may see; `Caller`, the principal as a parameter; `describe` for the OpenAPI document; `public_docs` and
+`guard_docs` for FastAPI's documentation pages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeAlias, Unpack
+from typing import Annotated, Any, Literal, TypeAlias, Unpack
 
 from fastapi import Depends, FastAPI
 from fastapi.requests import HTTPConnection
@@ -24,8 +25,10 @@ from iam_guard import (
     public,
     requires,
 )
+from iam_guard.filters.statement_filter import ListStatement
+from iam_guard.web.call_context import current_call
 
-__all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "public_access", "public_docs"]
+__all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "permitted", "public_access", "public_docs"]
 
 Guarding: TypeAlias = Callable[[HTTPConnection], Awaitable[Principal]]
 
@@ -56,6 +59,21 @@ def guarded(action: str, *, service: Service | None = None, **options: Unpack[Re
     @declare(action, **options)
     async def dependency(request: HTTPConnection) -> Principal:
         return current_principal()
+
+    return dependency
+
+
+def permitted(
+    statement: ListStatement, action: str, *, residual: Literal["recheck"] | None = None
+) -> Callable[[], ListStatement]:
+    """Return a dependency that gives the statement for the rows that the caller may do `action` on: `Guard.filter`.
+
+    `action` is a complete name, `docs:GetDocument`. The route needs a guard of its own: a filter decides about rows,
+    not about the route. The dependency runs in a thread, since it may read the store.
+    """
+
+    def dependency() -> ListStatement:
+        return current_call().guard.filter(statement, action, residual=residual)
 
     return dependency
 
