@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 
 from iam_guard.analysis.lint.lint_codes import SEVERITIES
 from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
-from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
+from iam_guard.analysis.lint.report import Filterable, as_json, github, sarif, summary, text_report
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.progress import progress
-from iam_guard.cli.reference_options import APP, REFERENCE, known_references
+from iam_guard.cli.reference_options import APP, REFERENCE, declared_catalogues, joined_references
 from iam_guard.errors import InvalidInput
+from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.finding_codes import Level
 from iam_guard.settings import load
@@ -73,16 +76,20 @@ def lint(
 
     Exit code 0 without findings, 1 with findings.
     """
+    catalogues = declared_catalogues(app)
+    lists = _list_rule(catalogues)
     linter = Linter(
-        known_references(app, reference_files),
+        joined_references(catalogues, reference_files),
         least=_LEVELS[min_severity],
         ignored=[_ignored(text) for text in ignore],
         partition=load().partition,
+        rules=[] if lists is None else [lists],
     )
     with progress("checking"):
         linted = [source for file in files for source in _read(file, _TYPES[type] if type else None)]
         findings = list(dict.fromkeys(finding for source in linted for finding in linter.lint(source)))
-    _print(findings, linted, "json" if as_json_too else form)
+    counted = Filterable(lists.statements, lists.filterable) if lists is not None and lists.statements else None
+    _print(findings, linted, "json" if as_json_too else form, counted)
     sys.exit(1 if findings else 0)
 
 
@@ -96,6 +103,13 @@ def _read(file: Path, type: PolicyType | None) -> list[LintedFile]:
     return sources_of_text(text, "stdin", type)
 
 
+def _list_rule(catalogues: Sequence[Catalogue]) -> Any:
+    """Return the rule about lists of an application with models; it is imported only then."""
+    if not any(catalogue.mappings for catalogue in catalogues):
+        return None
+    return import_module("iam_guard.analysis.lint.rules.lists").FilterableStatements(catalogues)
+
+
 def _ignored(text: str) -> Ignored:
     try:
         return Ignored.of(text)
@@ -103,11 +117,13 @@ def _ignored(text: str) -> Ignored:
         raise click.BadParameter(str(error), param_hint="--ignore") from None
 
 
-def _print(findings: Sequence[LintFinding], linted: Sequence[LintedFile], form: str) -> None:
+def _print(
+    findings: Sequence[LintFinding], linted: Sequence[LintedFile], form: str, filterable: Filterable | None
+) -> None:
     policies = sum(len(file.policies) for file in linted)
     match form:
         case "json":
-            click.echo(as_json(findings, policies))
+            click.echo(as_json(findings, policies, filterable))
         case "sarif":
             click.echo(sarif(findings, version("iam-guard")))
         case "github":
@@ -116,7 +132,7 @@ def _print(findings: Sequence[LintFinding], linted: Sequence[LintedFile], form: 
         case _:
             for line in text_report(findings, {file.name: file.text for file in linted}, _paint):
                 click.echo(line)
-            click.echo(summary(findings, policies, _paint))
+            click.echo(summary(findings, policies, _paint, filterable))
 
 
 def _paint(text: str, level: Level | None) -> str:

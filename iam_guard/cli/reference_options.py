@@ -5,7 +5,7 @@ An application is imported only if one is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import click
 
 from iam_guard.analysis.reference.json_form import read_references
 from iam_guard.errors import InvalidInput
+from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.reference import ServiceReference
 
 APP = click.option("--app", metavar="MODULE:APP", help="Include the services of this application.")
@@ -27,10 +28,17 @@ REFERENCE = click.option(
 
 def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceReference, ...]:
     """Return the references that an application declares and files contain; the last one of a name wins."""
-    declared: Iterable[ServiceReference] = ()
-    if app is not None:
-        declared = import_module("iam_guard.cli.references").references_of(app)
-    found = {reference.name: reference for reference in declared}
+    return joined_references(declared_catalogues(app), files)
+
+
+def declared_catalogues(app: str | None) -> Sequence[Catalogue]:
+    """Return what an application declares, one catalogue per service."""
+    return () if app is None else import_module("iam_guard.cli.references").declared_catalogues(app)
+
+
+def joined_references(declared: Iterable[Catalogue], files: Iterable[Path]) -> tuple[ServiceReference, ...]:
+    """Return the references of catalogues and those in files; the last one of a name wins."""
+    found = {catalogue.service: catalogue.reference() for catalogue in declared}
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")

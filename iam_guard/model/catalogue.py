@@ -196,6 +196,7 @@ class Catalogue:
     def add(self, other: Catalogue) -> None:
         """Merge another catalogue of the same service; each `requires` with a full action name has its own."""
         self.title = self.title or other.title
+        self.mappings |= other.mappings
         for type in other._types.values():
             declared = self._types.get(type.name, type)
             self._types[type.name] = replace(

@@ -135,6 +135,40 @@ def test_lint_reports_findings(run: Run, tmp_path: Path) -> None:
     assert run("lint", "bad.json").exit_code == 0
 
 
+MODELS = """
+from sqlalchemy import Column, Integer, MetaData, String, Table
+
+from iam_guard import Service
+
+TABLE = Table("documents", MetaData(), Column("id", Integer, primary_key=True), Column("kind", String))
+docs = Service("docs")
+docs.resource_type("document", "document/{id}", model=TABLE, account="111122223333", keys={"docs:Kind": TABLE.c.kind})
+docs.requires("GetDocument", resource="document/{id}")
+docs.requires("GetFolder", resource="folder/{id}")
+"""
+
+
+def test_lint_says_how_many_statements_lists_can_have(run: Run, tmp_path: Path) -> None:
+    """Also of ignored findings; not of actions on other resource types."""
+    (tmp_path / "models.py").write_text(MODELS)
+    statements = [
+        {"Effect": "Allow", "Action": "docs:GetDocument", "Resource": "*", "Condition": {operator: {"docs:Kind": "a"}}}
+        for operator in ("StringEquals", "StringEqualsIgnoreCase")
+    ]
+    folders = {"Effect": "Allow", "Action": "docs:GetFolder", "Resource": "arn:aws:docs:*:111122223333:folder/*"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [*statements, folders]})
+    (tmp_path / "policy.json").write_text(text)
+    shown = run("lint", "policy.json", "--app", "models:docs")
+    assert shown.exit_code == 1
+    assert (
+        "warning STATEMENT_NOT_FILTERABLE: lists of `docs document` cannot be filtered: `StringEquals" in shown.output
+    )
+    assert shown.output.endswith("1 policy: 1 warning\nfilterable: 1 of 2 statements\n")
+    as_json = run("lint", "policy.json", "--app", "models:docs", "--json", "--ignore", "STATEMENT_NOT_FILTERABLE")
+    assert as_json.exit_code == 0
+    assert json.loads(as_json.output)["lists"] == {"statements": 2, "filterable": 1}
+
+
 def test_lint_uses_references_from_files(run: Run, tmp_path: Path) -> None:
     """In the format of `iam-guard reference`."""
     run("reference", "APP:docs", "--format", "json", "-o", "docs.json")

@@ -25,6 +25,7 @@ OWN_LEVELS: Mapping[str, Level] = MappingProxyType(
         "CONDITION_KEY_NOT_SUPPLIED": "WARNING",
         "MISSING_RESOURCE_FOR_ACTION": "WARNING",
         "RESOURCE_NOT_OF_ACTION": "WARNING",
+        "STATEMENT_NOT_FILTERABLE": "WARNING",
     }
 )
 """The codes without an equivalent in AWS."""
@@ -135,6 +136,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "ROLE_TRUST_POLICY_SYNTAX_ERROR_RESOURCE": "remove it: the role is the resource",
         "ROLE_TRUST_POLICY_UNSUPPORTED_WILDCARD_IN_PRINCIPAL": "name who may assume the role",
         "SCP_SYNTAX_ERROR_PRINCIPAL": "remove it: the policy is about all principals of its accounts",
+        "STATEMENT_NOT_FILTERABLE": "use an operator that queries can have on the column, or change the column's type",
         "STRING_LIKE_OPERATOR_WITH_ARN_CONDITION_KEYS": "use `ArnLike`",
         "TYPE_MISMATCH": "use the operator of the key's type, or correct the value",
         "TYPE_MISMATCH_BOOLEAN": "write `true` or `false`",

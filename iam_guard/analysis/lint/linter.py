@@ -109,12 +109,14 @@ class Linter:
     """Checks policies. `references` extend those of IAM and STS; with any given, all services are known.
 
     `least` is the lowest reported level, `ignored` are suppressed findings, `partition` is the one of our own ARNs.
+    `rules` are further rules, about the application that policies are for.
     """
 
     references: Sequence[ServiceReference] = ()
     least: Level = "SUGGESTION"
     ignored: Sequence[Ignored] = ()
     partition: str = "aws"
+    rules: Sequence[LintRule] = ()
     _index: ReferenceIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -145,7 +147,7 @@ class Linter:
             return
         subject = Subject(reading, self._index)
         seen: set[tuple[str, Path]] = set()
-        for fault in _faults(subject):
+        for fault in _faults(subject, self.rules):
             if (fault.code, fault.path) not in seen:
                 seen.add((fault.code, fault.path))
                 position = policy.locate(fault.path, fault.name)
@@ -154,10 +156,10 @@ class Linter:
                 yield _finding(fault.code, fault.message, file.name, position, place, policy.name, sid)
 
 
-def _faults(subject: Subject) -> Iterable[Fault]:
+def _faults(subject: Subject, rules: Sequence[LintRule]) -> Iterable[Fault]:
     for rule in LANGUAGE_RULES:
         yield from rule(subject.reading)
-    for linter_rule in LINTER_RULES:
+    for linter_rule in (*LINTER_RULES, *rules):
         yield from linter_rule(subject)
 
 

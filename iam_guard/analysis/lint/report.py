@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from iam_guard.analysis.lint.lint_codes import HINTS, SEVERITIES, level_of_code
@@ -49,8 +49,17 @@ def text_report(findings: Sequence[LintFinding], texts: Mapping[str, str], paint
         yield ""
 
 
-def summary(findings: Sequence[LintFinding], policies: int, paint: Paint = _plain) -> str:
-    """Return the number of policies and of findings by level."""
+class Filterable(NamedTuple):
+    """How many statements about rows of a model there are, and by how many of them lists can be filtered."""
+
+    statements: int
+    filterable: int
+
+
+def summary(
+    findings: Sequence[LintFinding], policies: int, paint: Paint = _plain, filterable: Filterable | None = None
+) -> str:
+    """Return the number of policies, of findings by level, and of filterable statements if there are any."""
     counts = Counter(finding.level for finding in findings)
     found = [
         paint(f"{counts[level]} {WORDS[level]}{'s' if counts[level] > 1 else ''}", level)
@@ -58,7 +67,8 @@ def summary(findings: Sequence[LintFinding], policies: int, paint: Paint = _plai
         if counts[level]
     ]
     checked = "1 policy" if policies == 1 else f"{policies} policies"
-    return f"{checked}: {', '.join(found) or paint('no findings', None)}"
+    lists = f"\nfilterable: {filterable.filterable} of {filterable.statements} statements" if filterable else ""
+    return f"{checked}: {', '.join(found) or paint('no findings', None)}{lists}"
 
 
 def _excerpt(finding: LintFinding, text: str, paint: Paint) -> Iterator[str]:
@@ -80,9 +90,10 @@ def _excerpt(finding: LintFinding, text: str, paint: Paint) -> Iterator[str]:
 # --- machine-readable --------------------------------------------------------------------------------------------
 
 
-def as_json(findings: Sequence[LintFinding], policies: int) -> str:
+def as_json(findings: Sequence[LintFinding], policies: int, filterable: Filterable | None = None) -> str:
     """Serialize findings as one JSON object."""
-    return json.dumps({"policies": policies, "findings": [asdict(finding) for finding in findings]}, indent=2)
+    lists = {} if filterable is None else {"lists": filterable._asdict()}
+    return json.dumps({"policies": policies, **lists, "findings": [asdict(finding) for finding in findings]}, indent=2)
 
 
 def github(findings: Iterable[LintFinding]) -> Iterator[str]:

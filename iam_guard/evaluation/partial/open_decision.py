@@ -28,9 +28,10 @@ from iam_guard.evaluation.partial.open_conditions import condition_formula, fill
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.evaluation.partial.text_matching import match
 from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.model.decision import PolicyType
 from iam_guard.model.own_services import RESERVED
 from iam_guard.model.principal import PrincipalType
-from iam_guard.policy.document import ConditionTest, Statement
+from iam_guard.policy.document import ConditionTest, Effect, Statement
 from iam_guard.policy.grammar import RESOURCE_IS_OPTIONAL, WITH_PRINCIPAL, split_operator
 
 Simplify = Callable[[Formula], Formula]
@@ -185,6 +186,22 @@ class OpenDecision:
         self.statements.append(StatementFormula(policy, compiled.statement, formula))
         return formula
 
+    def untranslated(
+        self, statement: Statement, version: str, type: PolicyType
+    ) -> Iterator[tuple[ConditionTest | None, NotFilterable]]:
+        """Yield what of a statement cannot be translated: conditions, or None for the resource element."""
+        wanted = statement.effect is Effect.ALLOW
+        for test in statement.conditions:
+            if self._is_open(test, version):
+                try:
+                    self.simplify(condition_formula(test, version, self.request, wanted=wanted))
+                except NotFilterable as refusal:
+                    yield test, refusal
+        try:
+            self._resources(statement, version, type, wanted=wanted)
+        except NotFilterable as refusal:
+            yield None, refusal
+
     def _evaluate(self, policy: CompiledPolicy, compiled: CompiledStatement) -> StatementResult:
         self.request.visited.clear()
         self.request.has_read_known = False
@@ -222,7 +239,7 @@ class OpenDecision:
             if not is_met:
                 return [not wanted]
         conditions = [condition_formula(test, version, self.request, wanted=wanted) for test in tests]
-        resources = self._resources(compiled.statement, version, policy, wanted=wanted)
+        resources = self._resources(compiled.statement, version, policy.ref.type, wanted=wanted)
         return [resources, *map(self.simplify, conditions)]
 
     def _is_open(self, test: ConditionTest, version: str) -> bool:
@@ -233,10 +250,10 @@ class OpenDecision:
             return is_open or any(has_open)
         return is_open
 
-    def _resources(self, statement: Statement, version: str, policy: CompiledPolicy, *, wanted: bool) -> Formula:
+    def _resources(self, statement: Statement, version: str, type: PolicyType, *, wanted: bool) -> Formula:
         entries = statement.resources if statement.resources is not None else statement.not_resources
         if entries is None:
-            return (policy.ref.type in RESOURCE_IS_OPTIONAL) == wanted  # M-26
+            return (type in RESOURCE_IS_OPTIONAL) == wanted  # M-26
         is_listed = wanted == (statement.resources is not None)
         if EVERYTHING in entries:
             return is_listed
