@@ -74,7 +74,7 @@ def operators_of(cell: str) -> list[str]:
 
 
 def value_of(operator: str, cell: str) -> str:
-    wildcard = "a*" if "wildcard" in cell else "abc"
+    wildcard = "2*" if "wildcard" in cell else "abc"
     return next((value for beginning, value in VALUES.items() if operator.startswith(beginning)), wildcard)
 
 
