@@ -17,7 +17,7 @@ from iam_guard.analysis.lint.report import Filterable, as_json, github, sarif, s
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.progress import progress
-from iam_guard.cli.reference_options import APP, REFERENCE, declared_catalogues, joined_references
+from iam_guard.cli.reference_options import APP, REFERENCE, catalogues_of_app, joined_references
 from iam_guard.errors import InvalidInput
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.decision import PolicyType
@@ -76,7 +76,7 @@ def lint(
 
     Exit code 0 without findings, 1 with findings.
     """
-    catalogues = declared_catalogues(app)
+    catalogues = catalogues_of_app(app)
     lists = _list_rule(catalogues)
     linter = Linter(
         joined_references(catalogues, reference_files),

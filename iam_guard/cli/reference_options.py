@@ -28,10 +28,10 @@ REFERENCE = click.option(
 
 def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceReference, ...]:
     """Return the references that an application declares and files contain; the last one of a name wins."""
-    return joined_references(declared_catalogues(app), files)
+    return joined_references(catalogues_of_app(app), files)
 
 
-def declared_catalogues(app: str | None) -> Sequence[Catalogue]:
+def catalogues_of_app(app: str | None) -> Sequence[Catalogue]:
     """Return what an application declares, one catalogue per service."""
     return () if app is None else import_module("iam_guard.cli.references").declared_catalogues(app)
 
