@@ -108,3 +108,12 @@ def test_operators_are_translated_as_documented(row: list[str]) -> None:
 
 def test_every_operator_is_in_the_table() -> None:
     assert {name for row in LINES for name in operators_of(row[0])} == OPERATORS.keys() | {"Null"}
+
+
+def test_variables_are_translated_as_documented() -> None:
+    """The page names the columns whose value is compared with another value of the row, on either side."""
+    named = {"text", "integer", "boolean", "enumeration", "UUID"}
+    for name in TYPES:
+        on_the_left = word_of("StringEquals", f"docs:{name}", "${aws:ResourceTag/a}")
+        on_the_right = word_of("StringEquals", "aws:ResourceTag/a", f"${{docs:{name}}}")
+        assert on_the_left == on_the_right == ("exact" if name in named else "refused"), name
