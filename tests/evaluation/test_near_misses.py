@@ -117,3 +117,12 @@ def test_number_of_candidates_is_limited() -> None:
     many = [allow(f"A{number}", Action=f"docs:Put{number}") for number in range(500)]
     assert "Last" not in [each.sid for each in nearest(identity=[policy(*many, allow("Last", Condition=CONDITION))])]
     assert "Last" in [each.sid for each in nearest(identity=[policy(*many[1:], allow("Last", Condition=CONDITION))])]
+
+
+def test_removed_deny_leaves_all_other_policies() -> None:
+    """The policy after it allows; only a service or resource control policy has a level."""
+    allow = {"Effect": "Allow", "Action": "docs:*", "Resource": "*"}
+    first, *_ = nearest(identity=[policy({**allow, "Effect": "Deny"}), policy(allow), policy()])
+    assert (first.outcome, first.element, first.level) == (Outcome.ALLOWED, None, None)
+    [missing, *_] = nearest(identity=[policy(allow)], scps=[[policy(allow)], [policy({**allow, "Action": "x:*"})]])
+    assert (missing.outcome, missing.level) == (Outcome.ALLOWED, 2)

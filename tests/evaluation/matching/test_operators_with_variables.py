@@ -125,3 +125,13 @@ def test_escaped_wildcard_in_an_arn_is_literal(pattern: str, value: str, is_like
     """Rule M-20: such a pattern is the same for every request."""
     assert is_met("ArnLike", pattern, value) is is_like
     assert is_met("ArnNotEquals", pattern, value) is not is_like
+
+
+def test_key_is_not_read_if_a_text_without_keys_matches() -> None:
+    """Rule K-2: in any order of the policy, and for a negated operator."""
+    for values in (("${docs:Lazy}*", "x${*}"), ("x${*}", "${docs:Lazy}*")):
+        for operator, is_met_by in (("StringLike", True), ("StringNotLike", False)):
+            condition = compile_condition(ConditionTest(operator, "docs:Key", values), LATEST)
+            asked = AccessRequest(ALICE, "docs:GetPage", "*", {"docs:Key": "x*", "docs:Lazy": never_fetched})
+            assert condition(asked) is is_met_by
+            assert list(asked.read) == ["docs:key"]
