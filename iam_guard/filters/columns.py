@@ -21,7 +21,8 @@ from iam_guard.filters.texts import TextAttribute
 
 _TRUTH: Final = (("true", True), ("false", False))
 _ABSENT: Final = get_args(Absent)
-_DIALECTS: Final = (PGDialect(), SQLiteDialect())  # type: ignore[no-untyped-call]
+_SQLITE: Final = SQLiteDialect()
+_DIALECTS: Final = (PGDialect(), _SQLITE)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,13 @@ def _attribute_of(
             return ChoiceAttribute(name, expression, absent, choices=_TRUTH)
         case sqltypes.Integer():
             return IntegerAttribute(name, expression, absent, is_row_id=_is_row_id(expression))
-        case sqltypes.Float(asdecimal=False):
+        case sqltypes.Float(asdecimal=False) if not _is_single(type):
             return FloatAttribute(name, expression, absent)
         case sqltypes.Numeric(asdecimal=True) if not isinstance(type, sqltypes.Float):
             return DecimalAttribute(name, expression, absent)
         case sqltypes.DateTime():
             return DateAttribute(name, expression, absent, is_aware=type.timezone)
-        case sqltypes.Uuid():
+        case sqltypes.Uuid(native_uuid=True):
             return UuidAttribute(name, expression, absent, as_uuid=type.as_uuid)
         case sqltypes.CHAR() | CITEXT():
             return None  # compare padded, or without letter case
@@ -131,8 +132,14 @@ def _choice_of(name: str, expression: ColumnElement[Any], type: sqltypes.Enum, a
     return ChoiceAttribute(name, expression, absent, choices=tuple((str.__str__(member), member) for member in members))
 
 
+def _is_single(type: sqltypes.Float[Any]) -> bool:
+    """Return whether PostgreSQL stores four bytes, of which drivers make different numbers."""
+    return isinstance(type, sqltypes.REAL) or (type.precision or 53) <= 24
+
+
 def _is_row_id(expression: ColumnElement[Any]) -> bool:
     """Return whether SQLite stores the column as the row's number, which is never anything else."""
     if not isinstance(expression, Column) or not isinstance(expression.table, Table):
         return False
-    return list(expression.table.primary_key.columns) == [expression]
+    is_integer = expression.type.compile(dialect=_SQLITE) == "INTEGER"
+    return is_integer and list(expression.table.primary_key.columns) == [expression]

@@ -12,14 +12,27 @@ from sqlalchemy import Boolean, ColumnElement, String, and_, cast, func, literal
 
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.partial.formula import Atom, Compares, Formula, Matches
-from iam_guard.filters.attributes import ADDRESSES, DATES, NEVER, NUMBERS, Attribute, Clause, choose, unreadable
+from iam_guard.filters.attributes import (
+    ADDRESSES,
+    DATES,
+    NEVER,
+    NUMBERS,
+    Attribute,
+    Clause,
+    bound_text,
+    choose,
+    unreadable,
+)
 from iam_guard.filters.number_columns import loosest
+from iam_guard.filters.texts import concatenated
 from iam_guard.model.context import Given, Lazy, scalar_text
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _LENGTHS: Final = (10, 19, 23, 26)
 """Lengths of the texts that are datetimes in SQLite: a day, and a time with a fraction of 0, 3 or 6 digits."""
+_GROUPS: Final = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+"""Start and length of the five groups of a UUID in its 32 digits, which SQLite stores."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,19 @@ class UuidAttribute(Attribute):
     never: ClassVar[frozenset[str]] = ADDRESSES | NUMBERS | DATES | {"Bool", "BinaryEquals"}
     as_uuid: bool = True
 
+    def readable(self, dialect: str) -> Clause | None:
+        if dialect != "sqlite":
+            return super().readable(dialect)
+        is_hexadecimal = self.expression.op("GLOB", return_type=Boolean())(bound_text("[0-9a-f]" * 32))
+        return is_hexadecimal if self.absent == "never" else or_(self.expression.is_(None), is_hexadecimal)
+
+    def as_text(self, dialect: str) -> ColumnElement[str]:
+        if dialect != "sqlite":
+            return cast(self.expression, String)
+        parts = [func.substr(self.expression, start, length, type_=String()) for start, length in _GROUPS]
+        hyphen = bound_text("-")
+        return concatenated([parts[0], *(piece for part in parts[1:] for piece in (hyphen, part))])
+
     def _given(self, value: Any) -> Given | Lazy:
         return str(value)
 
@@ -105,16 +131,6 @@ class UuidAttribute(Attribute):
         except ValueError:
             return None
         return (value if self.as_uuid else text) if str(value) == text else None
-
-    def as_text(self, dialect: str) -> ColumnElement[str]:
-        if dialect == "postgresql":
-            return cast(self.expression, String)
-        digits = type_coerce(self.expression, String())  # 32 without hyphens
-        parts = [func.substr(digits, start, length) for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))]
-        joined: ColumnElement[str] = parts[0]
-        for part in parts[1:]:
-            joined = joined.op("||", return_type=String())(literal_column("'-'")).op("||", return_type=String())(part)
-        return joined
 
     def _simplified(self, atom: Atom, dialect: str) -> Formula:
         return atom if isinstance(atom, Matches) else super()._simplified(atom, dialect)

@@ -7,7 +7,7 @@ keeps the rows for which the whole is true.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,7 +64,14 @@ class Columns:
             self._attribute(name)
         if isinstance(atom, Matches):
             return self._simplified_match(atom)
+        if isinstance(atom, MatchesArn):
+            self._require_texts(names_in(atom)[1:])
         return self._attribute(names_in(atom)[0]).simplify(atom, self.dialect)
+
+    def _require_texts(self, names: Iterable[str]) -> None:
+        """Raise `NotFilterable` for a value whose text a query can't compute as a decision does."""
+        for name in names:
+            self._attribute(name).as_text(self.dialect)
 
     def simplified(self, formula: Formula) -> Formula:
         """Return a formula of simplified atoms."""
@@ -92,8 +99,7 @@ class Columns:
         if len(values) == len(atom.subject) == 1 and isinstance(atom.subject[0], Open):
             attribute = values[0]
             return atom if isinstance(attribute, TextAttribute) else attribute.simplify(atom, self.dialect)
-        for value in values:
-            value.as_text(self.dialect)  # raises for a value whose text is another one in a database
+        self._require_texts(names_in(atom))
         return atom
 
     def condition(self, formula: Formula) -> Clause:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Table, inspect
+from sqlalchemy import ColumnElement, FromClause, Table, inspect, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.util import ClauseAdapter
 
@@ -20,9 +20,11 @@ from iam_guard.evaluation.partial.text_matching import ACCOUNT, match, text
 from iam_guard.filters.attributes import Absent, Attribute
 from iam_guard.filters.columns import ModelColumn, attribute_of, column_of, read_attribute
 from iam_guard.filters.date_columns import UuidAttribute
+from iam_guard.filters.dialects import DIALECTS
 from iam_guard.filters.number_columns import IntegerAttribute
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tag_declaration import TagSource, tag_source
+from iam_guard.filters.tags import JsonTags
 from iam_guard.filters.texts import AccountAttribute, TextAttribute
 from iam_guard.model.arn import is_account_id
 from iam_guard.model.catalogue import Catalogue
@@ -68,6 +70,7 @@ class ResourceMapping:
         if unknown or len(self._keys) < len(keys or {}):
             raise ConfigurationError("expected each condition key once, and `absent` for these only", place=self._place)
         self._tags: TagSource | None = None if tags is None else tag_source(tags, self.model, self.table, self._place)
+        self._require_own_columns()
 
     @property
     def _place(self) -> str:
@@ -177,6 +180,17 @@ class ResourceMapping:
             message = f"expected text, integers or UUIDs for the parameter `{name}` of the ARN, got {attribute.kind}"
             raise ConfigurationError(message, place=self._place)
         return ModelColumn(attribute, read_attribute(source, self._place))
+
+    def _require_own_columns(self) -> None:
+        """Refuse columns of another table, which a query would combine with every row."""
+        columns = self.columns(DIALECTS[0], self.table)
+        expressions = {name: attribute.expression for name, attribute in columns.attributes.items()}
+        if isinstance(columns.tags, JsonTags):
+            expressions["tags"] = columns.tags.column
+        for name, expression in expressions.items():
+            if any(source is not self.table for source in select(expression).get_final_froms()):
+                message = f"expected a column of `{self.table.name}`, or a scalar subquery, for `{name}`"
+                raise ConfigurationError(message, place=self._place)
 
     def _key(self, key: str, source: Any, absent: Mapping[str, Absent]) -> ModelColumn:
         if key.partition(":")[0].lower() in PREFIXES | {"aws", "iam-guard"} or ":" not in key:

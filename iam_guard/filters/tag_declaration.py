@@ -72,6 +72,10 @@ class _TagRowsSource:
                 f"expected a unique constraint on `{self._owner.name}` and `{self._key.name}` of the table of tags"
             )
             raise ConfigurationError(message, place=place)
+        tag_mapper = inspect(rows.model, raiseerr=False)
+        if isinstance(tag_mapper, Mapper) and tag_mapper.inherits is not None:
+            message = "expected a model of tags that inherits from no other, whose rows a query would read too"
+            raise ConfigurationError(message, place=place)
         self._table = tag_table
         self._resource = self._referenced(table)
         self._relationship = _plain_relationship(model, rows, self._owner, self._resource)
@@ -89,6 +93,7 @@ class _TagRowsSource:
     def of(self, item: Any) -> Mapping[str, str]:
         if self._relationship is not None and inspect(item, raiseerr=False) is not None:
             rows = getattr(item, self._relationship)
+            rows = rows.values() if isinstance(rows, Mapping) else rows
             pairs = [(self._read_key(row), self._read_value(row)) for row in rows]
         else:
             session = object_session(item) if isinstance(inspect(item, raiseerr=False), InstanceState) else None
@@ -121,7 +126,8 @@ def _plain_relationship(model: Any, rows: TagRows, owner: Any, resource: Any) ->
         return None
     for relationship in mapper.relationships:
         is_these = relationship.mapper.class_ is rows.model and relationship.uselist and relationship.secondary is None
-        if is_these and relationship.primaryjoin.compare(resource == owner):
+        is_loaded = relationship.lazy not in ("noload", "dynamic", "write_only")
+        if is_these and is_loaded and relationship.primaryjoin.compare(resource == owner):
             return str(relationship.key)
     return None
 
