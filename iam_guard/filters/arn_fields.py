@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, String, and_, case, false, func, not_, or_
 
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Wildcard
 from iam_guard.filters.attributes import Attribute, Clause, bound_text
-from iam_guard.filters.texts import TextAttribute, pattern_clause
+from iam_guard.filters.texts import TextAttribute, binary, pattern_clause
 
 _Pieces: TypeAlias = list[str | Wildcard | Attribute]
 
@@ -43,7 +43,7 @@ def arn_clause(value: Attribute, pattern: Sequence[str | Wildcard | Attribute], 
     if wanted:
         return matched
     blank = [
-        or_(piece.expression.is_(None), piece.as_text(dialect) == bound_text(""))
+        or_(piece.expression.is_(None), binary(piece.as_text(dialect), dialect) == bound_text(""))
         for piece in last
         if isinstance(piece, Attribute)
     ]

@@ -111,7 +111,7 @@ class Attribute(ABC):
             readable = self.readable(dialect)
             return true() if readable is None else readable
         if isinstance(atom, Presence):
-            return self._presence(atom)
+            return self._presence(atom, dialect)
         if isinstance(atom, OneOf):
             values = [self._bound(value) for value in sorted(atom.values)]
             return self._member(values, atom.wanted, dialect)
@@ -124,7 +124,7 @@ class Attribute(ABC):
     def _may_be_blank(self, atom: Presence) -> bool:
         return False
 
-    def _presence(self, atom: Presence) -> Clause:
+    def _presence(self, atom: Presence, dialect: str) -> Clause:
         return self.expression.is_not(None) if atom.wanted else self.expression.is_(None)
 
     def _member(self, values: list[Any], wanted: bool, dialect: str) -> Clause:

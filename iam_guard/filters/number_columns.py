@@ -128,7 +128,7 @@ class FloatAttribute(Attribute):
         return choose(or_(*(self._compared(atom.operator, Decimal(each)) for each in atom.operands)), atom.wanted, self)
 
     def _compared(self, sign: str, bound: Decimal) -> Clause:
-        nearest = float(bound) if abs(bound) < Decimal("1.7976931348623157e308") else inf if bound > 0 else -inf
+        nearest = float(bound) if abs(bound) <= Decimal("1.7976931348623157e308") else inf if bound > 0 else -inf
         shown = Decimal(repr(nearest)) if isfinite(nearest) else bound
         if sign == "=":
             is_possible = isfinite(nearest) and shown == bound

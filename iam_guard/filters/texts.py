@@ -92,11 +92,13 @@ def pattern_clause(
             if not isinstance(piece, Wildcard)
         ]
         clause = binary(subject_text, dialect) == concatenated(parts)
-    filled = [value.as_text(dialect) != bound_text("") for value in values]
+    filled = [binary(value.as_text(dialect), dialect) != bound_text("") for value in values]
     if wanted:
         return and_(*filled, clause) if filled else clause
     absent = [part.expression.is_(None) for part in subject if isinstance(part, Attribute)]
-    blank = [or_(value.expression.is_(None), value.as_text(dialect) == bound_text("")) for value in values]
+    blank = [
+        or_(value.expression.is_(None), binary(value.as_text(dialect), dialect) == bound_text("")) for value in values
+    ]
     return or_(*absent, *blank, not_(clause))
 
 
@@ -159,12 +161,13 @@ class TextAttribute(Attribute):
     def _may_be_blank(self, atom: Presence) -> bool:
         return atom.or_blank
 
-    def _presence(self, atom: Presence) -> Clause:
+    def _presence(self, atom: Presence, dialect: str) -> Clause:
         if not atom.or_blank and self.absent != "empty":
-            return super()._presence(atom)
-        blank = self.expression == bound_text("")
+            return super()._presence(atom, dialect)
+        value = binary(self.expression, dialect)
+        blank = value == bound_text("")
         if atom.wanted:
-            return self.expression != bound_text("")
+            return value != bound_text("")
         return blank if self.absent == "never" else or_(self.expression.is_(None), blank)
 
     def simplify(self, atom: Atom, dialect: str) -> Formula:

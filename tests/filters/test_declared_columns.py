@@ -71,6 +71,8 @@ class Document(Base):
 class Note(Base):
     __tablename__ = "declared_note"
     id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    text: Mapped[str | None] = mapped_column(sa.Text().with_variant(sa.Text(collation="RTRIM"), "sqlite"))
+    other: Mapped[str | None] = mapped_column(sa.Text().with_variant(sa.Text(collation="RTRIM"), "sqlite"))
     tags: Mapped[dict[str, NoteTag]] = relationship(collection_class=attribute_keyed_dict("key"))
 
 
@@ -187,6 +189,34 @@ def test_uuid_behind_another_parameter_has_hyphens(dialect: str) -> None:
         assert listed(session, DOCUMENTS, Resource=f"arn:aws:docs:*:*:folder/*/document/{REFERENCE.hex}") == []
 
 
+@table("dialect", ["sqlite", "postgresql"])
+def test_largest_number_equals_itself(dialect: str) -> None:
+    """The largest floating-point number is a value that a policy can name."""
+    largest = 1.7976931348623157e308
+    with opened_session(dialect) as session:
+        session.add(Document(id=REFERENCE, title="largest", price=largest))
+        session.add(Document(id=uuid.UUID(int=1), title="least", price=-largest))
+        session.commit()
+        for operator, titles in [("Equals", ["largest"]), ("NotEquals", ["least"]), ("LessThan", ["least"])]:
+            condition = {f"Numeric{operator}": {"docs:Price": "17976931348623157" + 292 * "0"}}
+            assert listed(session, DOCUMENTS, Condition=condition) == titles
+
+
+def test_blank_is_not_empty_where_collations_ignore_it() -> None:
+    """SQLite's collation RTRIM ignores trailing blanks, decisions do not."""
+    with opened_session("sqlite") as session:
+        session.execute(sa.text("INSERT INTO declared_note (id, text, other) VALUES (1, ' ', ' '), (2, '', '')"))
+        keys = {"docs:Text": Note.text, "docs:Other": Note.other}
+        notes = Service("docs").resource_type(
+            "note", "note/{id}", model=Note, account=ACCOUNT, keys=keys, absent={"docs:Text": "empty"}
+        )
+        assert listed(session, notes, Condition={"Null": {"docs:Text": "true"}}) == [2]
+        assert listed(session, notes, Condition={"Null": {"docs:Text": "false"}}) == [1]
+        same = {"docs:Other": "${docs:Text}"}
+        assert listed(session, notes, Condition={"StringEquals": same}) == [1]
+        assert listed(session, notes, Condition={"StringNotEquals": same}) == [2]
+
+
 def test_uuid_in_another_form_meets_no_condition() -> None:
     """A UUID that another program wrote to SQLite in upper case is not listed for being another text."""
     with opened_session("sqlite") as session:
@@ -210,7 +240,7 @@ def test_tags_of_a_relationship_are_those_of_the_query(relation: str) -> None:
 def test_big_integer_key_of_another_type_is_not_listed() -> None:
     """SQLite stores any value in a key that is not declared as `INTEGER`; its row has no ARN."""
     with opened_session("sqlite") as session:
-        session.execute(sa.text("INSERT INTO declared_note VALUES ('abc'), (7)"))
+        session.execute(sa.text("INSERT INTO declared_note (id) VALUES ('abc'), (7)"))
         assert listed(session, NOTES) == [7]
 
 
