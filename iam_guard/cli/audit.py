@@ -62,7 +62,7 @@ COMMANDS = {
     ),
     "tail": CommandRow("audit_consumers.tail", "Show the records of the trail in FOLDER, ordered by time."),
     "verify": CommandRow(
-        "audit_verification.verify",
+        "audit_verification.verify_command",
         "Verify every shard in FOLDER; exit code 1 if anything differs from what was signed.",
     ),
 }

@@ -25,7 +25,7 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _TRAIL = click.option("--trail", type=FOLDER, required=True, help="Read the trail in this folder.")
 
 
-@click.command()
+@click.command("verify")
 @click.argument("folder", type=FOLDER)
 @KEYS
 @click.option(
@@ -39,7 +39,7 @@ _TRAIL = click.option("--trail", type=FOLDER, required=True, help="Read the trai
 )
 @STORE
 @JSON
-def verify(
+def verify_command(
     folder: Path,
     keys: tuple[str, ...],
     since_checkpoint: Path | None,

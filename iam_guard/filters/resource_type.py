@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import ColumnElement, FromClause, Table, inspect, select
 from sqlalchemy.orm import Mapper
@@ -33,6 +34,10 @@ from iam_guard.model.request import Resource
 
 _PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
 _FIXED: Final = frozenset({"partition", "region", "account"})
+
+
+DECLARED: Final[WeakSet[ResourceMapping]] = WeakSet()
+"""The resource types of the process."""
 
 
 class ResourceMapping:
@@ -71,9 +76,13 @@ class ResourceMapping:
             raise ConfigurationError("expected each condition key once, and `absent` for these only", place=self._place)
         self._tags: TagSource | None = None if tags is None else tag_source(tags, self.model, self.table, self._place)
         self._require_own_columns()
+        DECLARED.add(self)
 
     @property
     def _place(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
         return f"{self.service} {self.name}"
 
     def __repr__(self) -> str:
@@ -132,10 +141,14 @@ class ResourceMapping:
         known = {"{partition}": partition, "{region}": region, "{account}": account}
         return text([known.get(piece.name) or piece if isinstance(piece, Open) else piece for piece in self._pieces])
 
+    @property
+    def own_arn(self) -> Text:
+        """The ARN of each resource, as `resource_of` gives it."""
+        return self.arn(self.account, region=self._catalogue.region, partition=self._catalogue.partition)
+
     def named(self, arn: str) -> Formula:
         """Return the formula of the resources that have an ARN: one, unless the model's parameters aren't a key."""
-        own = self.arn(self.account, region=self._catalogue.region, partition=self._catalogue.partition)
-        return match(own, (arn,), wanted=True)
+        return match(self.own_arn, (arn,), wanted=True)
 
     def can_be(self, arn: str) -> bool:
         """Return whether a resource of the type can have an ARN."""

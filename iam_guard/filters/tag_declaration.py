@@ -84,7 +84,8 @@ class _TagRowsSource:
 
     def _referenced(self, table: Table) -> Any:
         """Return the column of the model that the tags' owner refers to."""
-        referenced = [key.column for key in self._owner.foreign_keys if key.column.table is table]
+        references = [key for key in self._owner.foreign_keys if key.column.table is table]
+        referenced = [key.column for key in references if key.constraint and len(key.constraint.columns) == 1]
         keys = referenced or list(table.primary_key.columns)
         if len(keys) != 1:
             raise ConfigurationError("expected an owner of tags that refers to the model's key", place=self._place)

@@ -91,7 +91,7 @@ def read_tags(
     tags: JsonTags | TagTable, names: tuple[tuple[str, int], ...], resource_table: FromClause, dialect: str
 ) -> FromClause:
     """Return a subquery of one row with the named tags of a resource: condition keys in lower case, and numbers."""
-    source, key, value = _elements(tags, dialect)
+    source, key, value = tag_elements(tags, dialect)
     is_indexed = isinstance(tags, JsonTags) and dialect == "postgresql" and is_jsonb(tags.column)
     counted = _ONE if is_indexed else value  # `hints.folded_tag` finds one member of a name only
     columns: list[ColumnElement[Any]] = []
@@ -105,7 +105,7 @@ def read_tags(
     return query.subquery()
 
 
-def _elements(tags: JsonTags | TagTable, dialect: str) -> tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]:
+def tag_elements(tags: JsonTags | TagTable, dialect: str) -> tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]:
     """Return the source of tags, and their keys and values in it; a value that is no text is NULL."""
     if isinstance(tags, TagTable):
         return tags.table, tags.key, tags.value

@@ -32,8 +32,9 @@ from iam_guard import (
     filter_statement,
 )
 from iam_guard.errors import ConfigurationError
-from tests.store.databases import do_without, find_server
 from tests.tables import table
+
+from .empty_database import opened_engine
 
 ACCOUNT = "111122223333"
 ANN = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ann")
@@ -116,20 +117,10 @@ NOTES = Service("docs").resource_type("note", "note/{id}", model=Note, account=A
 @contextmanager
 def opened_session(dialect: str) -> Iterator[Session]:
     """Open a database with the tables of this module. Skips the test without a server."""
-    server = find_server() if dialect == "postgresql" else None
-    if isinstance(server, str):
-        do_without(server)
-        return
-    url = "sqlite://" if server is None else server.create()
-    engine = sa.create_engine(url)
-    try:
+    with opened_engine(dialect) as engine:
         Base.metadata.create_all(engine)
         with Session(engine) as session:
             yield session
-    finally:
-        engine.dispose()
-        if server is not None:
-            server.close()
 
 
 def listed(session: Session, resource_type: Any, **statement: Any) -> list[Any]:
