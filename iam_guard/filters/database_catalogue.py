@@ -51,8 +51,8 @@ WHERE i.indrelid = to_regclass(:table) AND i.indisunique AND i.indisvalid AND i.
 """
 _SQLITE_COLUMNS: Final = """
 SELECT name, type, false AS is_enum, NOT "notnull" AS is_nullable, true AS is_deterministic,
-       upper(type) = 'INTEGER' AND pk = 1 AND (SELECT max(pk) FROM pragma_table_xinfo(:table, :schema)) = 1
-       AND NOT EXISTS (SELECT 1 FROM pragma_index_list(:table, :schema) WHERE origin = 'pk') AS is_row_id
+       upper(type) = 'INTEGER' AND pk = 1 AND NOT EXISTS (
+       SELECT 1 FROM pragma_index_list(:table, :schema) WHERE origin = 'pk') AS is_row_id
 FROM pragma_table_xinfo(:table, :schema)"""
 _SQLITE_UNIQUE: Final = """
 SELECT i.name, c.name FROM pragma_index_list(:table, :schema) i, pragma_index_xinfo(i.name, :schema) c

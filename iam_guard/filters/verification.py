@@ -88,14 +88,12 @@ class _RowComparison:
 
     def mismatches(self, sample: int) -> list[Mismatch]:
         """Return the mismatches of a sample, one per name."""
-        savepoint = self._session.connection().begin_nested()
         try:
-            for key in self._sampled(sample):
-                self._compare(key)
-            self._compare_arns()
-            savepoint.commit()
+            with self._session.connection().begin_nested():
+                for key in self._sampled(sample):
+                    self._compare(key)
+                self._compare_arns()
         except DBAPIError as error:
-            savepoint.rollback()
             self._add("database", "compared", f"`{_shortened(str(error.orig))}`", "-")
         return list(self._found.values())
 

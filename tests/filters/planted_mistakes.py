@@ -230,6 +230,13 @@ def text_as_numbers(session: Session) -> Any:
     return declare(model, keys={"docs:Owner": model.owner})
 
 
+@found_as("docs:Size", "object `12`, query `12`, equal to `12 `", SQLITE)
+def number_declared_as_text(session: Session) -> Any:
+    model = make_model(size=mapped_column(sa.Integer))
+    fill(session, model, {"id": 1, "size": 12})
+    return declare(model, keys={"docs:Size": sa.type_coerce(model.size, sa.Text)})
+
+
 @found_as("docs:Price", "stores a floating-point number, got float4", POSTGRESQL)
 def number_of_four_bytes(session: Session) -> Any:
     model = make_model(price=mapped_column(sa.Float))
@@ -319,8 +326,9 @@ def make_tagged(*, with_condition: bool = False) -> tuple[Any, Any, TagRows]:
 @found_as("aws:ResourceTag/team", "object no value, query `red`")
 def criteria_of_the_session(session: Session) -> Any:
     model, tag, tags = make_tagged()
-    fill(session, model, {"id": 1})
-    fill(session, tag, {"document_id": 1, "key": "Team", "value": "red", "is_deleted": True})
+    fill(session, model, {"id": 1}, {"id": 2})
+    others = {"document_id": 2, "key": "team", "value": "blue", "is_deleted": False}
+    fill(session, tag, others, {"document_id": 1, "key": "Team", "value": "red", "is_deleted": True})
 
     def leave_out_deleted(state: Any) -> None:
         if not state.is_column_load:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from iam_guard import Service, TagRows
 from iam_guard.errors import ConfigurationError
@@ -19,7 +19,7 @@ from iam_guard.filters import verify
 from tests.tables import table
 
 from .empty_database import opened_engine
-from .planted_mistakes import ACCOUNT, BOTH, MISTAKES, Mistake, declare, fill, make_model, make_tagged
+from .planted_mistakes import ACCOUNT, BOTH, MISTAKES, Mistake, declare, fill, make_model, make_tagged, run
 
 PLANTED = [pytest.param(each, dialect, id=each.plant.__name__) for each in MISTAKES for dialect in each.dialects]
 
@@ -64,6 +64,7 @@ class Record(Base):
     stage: Mapped[str | None] = mapped_column(sa.Enum("draft", "final", name="stage"))
     created: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
     tags: Mapped[Any] = mapped_column(sa.JSON().with_variant(JSONB(), "postgresql"), nullable=True)
+    labels: Mapped[list[Label]] = relationship(lazy="joined")
 
 
 class Label(Base):
@@ -89,6 +90,8 @@ def _records() -> Iterator[Record]:
         slug="", owner="", title="", size=0, price=-0.0, is_public=False, created=datetime(1, 1, 1, tzinfo=UTC)
     )
     yield Record(slug=None)
+    yield Record(slug=None)
+    yield Record(slug="n", tags=sa.JSON.NULL)
     yield Record(slug="x", account=None)
     yield Record(slug="y", account=f"{ACCOUNT} ")
     yield Record(slug="z", account="999988887777", owner="%_[*]?\\'\"😀\n", title="x" * 5000, amount=Decimal("1.50"))
@@ -115,6 +118,23 @@ def test_right_mapping_has_no_mismatch(tags: Any, dialect: str) -> None:
             session.commit()
         with Session(engine) as session:
             assert verify(session, records) == []
+
+
+def test_domains_and_wider_indexes_have_no_mismatch() -> None:
+    """A domain of PostgreSQL is its type, and may be NOT NULL; a unique index may include other columns."""
+    model, _, tags = make_tagged()
+    documents = declare(model, tags=tags, keys={"docs:Owner": model.owner}, absent={"docs:Owner": "never"})
+    with opened_engine("postgresql") as engine, Session(engine) as session:
+        run(
+            session,
+            "CREATE DOMAIN person AS text NOT NULL",
+            "CREATE TABLE document (id integer PRIMARY KEY, owner person)",
+            "CREATE TABLE tag (id integer PRIMARY KEY, document_id integer, key text, value text, is_deleted boolean)",
+            "CREATE UNIQUE INDEX tags ON tag (document_id, key) INCLUDE (value)",
+            "INSERT INTO document VALUES (1, 'ann')",
+            "INSERT INTO tag VALUES (1, 1, 'team', 'red', false)",
+        )
+        assert verify(session, documents) == []
 
 
 @table("dialect", BOTH)
