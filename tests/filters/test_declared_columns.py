@@ -165,7 +165,10 @@ def test_variable_of_another_type_is_its_text_in_a_decision(dialect: str) -> Non
 @table("key", ["Created", "Price"])
 def test_variable_without_exact_text_is_refused(dialect: str, key: str) -> None:
     """The text of a datetime or a fraction differs between databases and decisions."""
-    with opened_session(dialect) as session, pytest.raises(NotFilterable, match=f"`docs:{key.lower()}`, .* as a part of a text"):
+    with (
+        opened_session(dialect) as session,
+        pytest.raises(NotFilterable, match=f"`docs:{key.lower()}`, .* as a part of a text"),
+    ):
         listed(session, DOCUMENTS, Condition={"StringEquals": {"docs:Title": f"${{docs:{key}}}"}})
 
 
