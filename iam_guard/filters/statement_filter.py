@@ -88,7 +88,8 @@ def list_formula(
         open_keys = resource_type.open_keys | ({_RESOURCE_ACCOUNT} if owner is None else frozenset())
         arn = resource_type.arn(owner, region=region, partition=partition)
         opened = OpenRequest(request, arn, open_keys=open_keys, has_tags=resource_type.has_tags)
-        return OpenDecision(opened, columns.simplified, results=columns.statements).formula(policies, owner)
+        results = columns.statements if opened.is_usual(context) else {}
+        return OpenDecision(opened, columns.simplified, results=results).formula(policies, owner)
 
     readable = [
         columns.simplified(Readable(name))

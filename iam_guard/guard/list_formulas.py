@@ -114,7 +114,8 @@ class ListFormula:
             return False
         request = loaded.request(loaded.context(self.now, self.settings.region))
         opened = OpenRequest(request, arn, open_keys=resource_type.open_keys, has_tags=resource_type.has_tags)
-        decision = OpenDecision(opened, self.columns.simplified, is_superset, self.columns.statements)
+        results = self.columns.statements if opened.is_usual(context) else {}
+        decision = OpenDecision(opened, self.columns.simplified, is_superset, results)
         formula = decision.formula(loaded.authorizer.policies, loaded.owner.id)
         self.statements += decision.statements
         self.refusals += decision.refusals

@@ -63,15 +63,10 @@ def test_key_of_the_principal_is_refused() -> None:
     """Where the resource has no value, a decision takes that of the session, which no column has."""
     caller = replace(ANN, session={"docs:Class": "red"})
     authorizer = compile_policies(identity=[policy({"Condition": {"StringEquals": {"docs:Class": "red"}}})])
+    every, options = sa.select(DOCUMENTS.model), {"resource_type": MAPPING, "dialect": "sqlite"}
+    filter_statement(authorizer, ANN, every, "docs:Get", **options)  # whose formula must not be used
     with pytest.raises(NotFilterable, match="a key of the principal too"):
-        filter_statement(
-            authorizer,
-            caller,
-            sa.select(DOCUMENTS.model),
-            "docs:Get",
-            resource_type=MAPPING,
-            dialect="sqlite",
-        )
+        filter_statement(authorizer, caller, every, "docs:Get", **options)
 
 
 @pytest.mark.parametrize("action", ["iam:GetUser", "sts:AssumeRole", "kms:Decrypt"])

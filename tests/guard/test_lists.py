@@ -351,3 +351,10 @@ def test_filter_is_cached_until_something_changes(guard: Guard) -> None:
     assert first is again
     assert first is not None
     assert first._generate_cache_key() is not None  # SQLAlchemy compiles it once
+
+
+def test_context_by_hand_is_read_after_a_list_without(guard: Guard, session: Session) -> None:
+    """Formulas of statements are kept, and one about a column is another than one about a given value."""
+    assert listed(guard, session, user("cid")) == [1, 2, 3]
+    assert listed(guard, session, user("cid"), context={"docs:Kind": "other"}) == [1, 2, 3, 4]
+    assert listed(guard, session, user("cid")) == [1, 2, 3]
