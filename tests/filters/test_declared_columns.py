@@ -215,6 +215,7 @@ def test_uuid_in_another_form_meets_no_condition() -> None:
     """A UUID that another program wrote to SQLite in upper case is not listed for being another text."""
     with opened_session("sqlite") as session:
         session.add(Document(id=REFERENCE, title="title"))
+        session.flush()
         session.execute(sa.text("UPDATE declared_document SET reference = :digits"), {"digits": "A" * 32})
         other = {"docs:Reference": str(uuid.UUID("a" * 32))}
         assert listed(session, DOCUMENTS, Condition={"StringNotEquals": other}) == []
