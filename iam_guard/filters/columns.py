@@ -11,7 +11,7 @@ from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
-from sqlalchemy.orm import object_session
+from sqlalchemy.orm import Mapper, object_session
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.filters.attributes import Absent, Attribute, ChoiceAttribute
@@ -31,6 +31,17 @@ class ModelColumn:
 
     attribute: Attribute
     read: Callable[[Any], Any]
+
+
+def table_of(model: Any, place: str) -> Table:
+    """Return the table of a model. Raises `ConfigurationError` for one that is stored in several tables."""
+    if isinstance(model, Table):
+        return model
+    mapper = inspect(model, raiseerr=False)
+    if isinstance(mapper, Mapper) and isinstance(mapper.persist_selectable, Table):
+        return mapper.persist_selectable
+    message = f"expected a table or a model of one table, got `{getattr(model, '__name__', type(model).__name__)}`"
+    raise ConfigurationError(message, place=place)
 
 
 def column_of(model: Any, name: str, place: str) -> Any:

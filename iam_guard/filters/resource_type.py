@@ -11,21 +11,21 @@ from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakSet
 
-from sqlalchemy import ColumnElement, FromClause, Table, inspect, select
-from sqlalchemy.orm import Mapper
+from sqlalchemy import ColumnElement, FromClause, Table, select
 from sqlalchemy.sql.util import ClauseAdapter
 
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.evaluation.partial.formula import Formula, Open, Text
 from iam_guard.evaluation.partial.text_matching import ACCOUNT, match, text
 from iam_guard.filters.attributes import Absent, Attribute
-from iam_guard.filters.columns import ModelColumn, attribute_of, column_of, read_attribute
+from iam_guard.filters.columns import ModelColumn, attribute_of, column_of, read_attribute, table_of
 from iam_guard.filters.date_columns import UuidAttribute
 from iam_guard.filters.dialects import DIALECTS
+from iam_guard.filters.django_models import DjangoTagRows, django_table, field_column, is_django_model
 from iam_guard.filters.number_columns import IntegerAttribute
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tag_declaration import TagSource, tag_source
-from iam_guard.filters.tags import JsonTags
+from iam_guard.filters.tags import JsonTags, TagRows
 from iam_guard.filters.texts import AccountAttribute, TextAttribute
 from iam_guard.model.arn import is_account_id
 from iam_guard.model.catalogue import Catalogue
@@ -37,7 +37,7 @@ _FIXED: Final = frozenset({"partition", "region", "account"})
 
 
 DECLARED: Final[WeakSet[ResourceMapping]] = WeakSet()
-"""The resource types of the process."""
+"""The resource types of the process with models of SQLAlchemy."""
 
 
 class ResourceMapping:
@@ -59,11 +59,14 @@ class ResourceMapping:
         self.service = catalogue.service
         self.name = name
         self.model = model
-        self.table = _table_of(model, self._place)
+        self.table: Table = (django_table if self._is_django else table_of)(model, self._place)
         self._catalogue = catalogue
+        self._template = template
+        self._declared: dict[str, Any] = {"account": account, "tags": tags, "keys": keys or {}, "absent": absent}
+        self.django: ResourceMapping | None = None
         self._columns: dict[str, Columns] = {}
         self._pieces = _pieces(template, catalogue.service)
-        self._account = _account_of(account, self)
+        self._account = self._account_of(account)
         self._parameters = {
             piece.name: self._parameter(piece.name)
             for piece in self._pieces
@@ -74,9 +77,10 @@ class ResourceMapping:
         unknown = [key for key in absent or {} if key.lower() not in self._keys]
         if unknown or len(self._keys) < len(keys or {}):
             raise ConfigurationError("expected each condition key once, and `absent` for these only", place=self._place)
-        self._tags: TagSource | None = None if tags is None else tag_source(tags, self.model, self.table, self._place)
+        self._tags = None if tags is None else self._tag_source(tags)
         self._require_own_columns()
-        DECLARED.add(self)
+        if not self._is_django:
+            DECLARED.add(self)  # `verify` reads rows with a session of SQLAlchemy
 
     @property
     def _place(self) -> str:
@@ -106,6 +110,8 @@ class ResourceMapping:
 
         Raises `InvalidInput` for an object without a key or an account, which no query lists.
         """
+        if self.django is not None and isinstance(item, self.django.model):
+            return self.django.resource_of(item)
         account = self._account if isinstance(self._account, str) else self._account.read(item)
         if not isinstance(account, str) or not is_account_id(account):
             raise InvalidInput("expected the account of the resource, as 12 digits", place=self._place)
@@ -184,10 +190,47 @@ class ResourceMapping:
             self._columns[dialect] = columns
         return columns
 
+    # --- of a second model ---------------------------------------------------------------------------------------
+
+    def for_django(
+        self,
+        model: Any,
+        *,
+        account: str | None = None,
+        tags: str | TagRows | None = None,
+        keys: Mapping[str, str] | None = None,
+    ) -> ResourceMapping:
+        """Declare that resources are rows of a model of Django, too, and return its mapping.
+
+        Fields have the names of the declared columns; `account`, `tags` and `keys` name others. The condition keys stay
+        the same. Raises `ConfigurationError` for fields that can't be compared exactly.
+        """
+        if model is self.model:
+            return self
+        if not is_django_model(model):
+            message = f"expected a model of Django, got `{getattr(model, '__name__', type(model).__name__)}`"
+            raise ConfigurationError(message, place=self._place)
+        names = {key: _name_of(source) for key, source in self._declared["keys"].items()}
+        fields = {name.lower(): field for name, field in (keys or {}).items()}
+        unknown = fields.keys() - self._keys.keys()
+        if unknown:
+            raise ConfigurationError(f"expected a declared condition key, got `{min(unknown)}`", place=self._place)
+        self.django = ResourceMapping(
+            self._catalogue,
+            self.name,
+            self._template,
+            model=model,
+            account=account or self.account or _name_of(self._declared["account"]),
+            tags=tags or _name_of(self._declared["tags"]),
+            keys={key: fields.get(key.lower(), name) for key, name in names.items()},
+            absent=self._declared["absent"],
+        )
+        return self.django
+
     # --- declarations --------------------------------------------------------------------------------------------
 
     def _parameter(self, name: str) -> ModelColumn:
-        source = column_of(self.model, name[1:-1], self._place)
+        source = self._source(name[1:-1]) if self._is_django else column_of(self.model, name[1:-1], self._place)
         attribute = attribute_of(name, source, "never", self._place)
         if not isinstance(attribute, (TextAttribute, IntegerAttribute, UuidAttribute)):
             message = f"expected text, integers or UUIDs for the parameter `{name}` of the ARN, got {attribute.kind}"
@@ -211,38 +254,46 @@ class ResourceMapping:
             raise ConfigurationError(message, place=self._place)
         modes = {name.lower(): mode for name, mode in absent.items()}
         mode = modes.get(key.lower(), "null")
+        source = self._source(source)
         attribute = attribute_of(key.lower(), source, mode, self._place)
         return ModelColumn(attribute, read_attribute(source, self._place))
+
+    @property
+    def _is_django(self) -> bool:
+        return is_django_model(self.model)
+
+    def _source(self, source: Any) -> Any:
+        """Return a declared column: a field of Django has a name."""
+        return field_column(self.model, self.table, source, self._place) if self._is_django else source
+
+    def _tag_source(self, tags: Any) -> TagSource:
+        if self._is_django and isinstance(tags, TagRows):
+            return DjangoTagRows(tags, self.model, self.table, self._place)
+        return tag_source(self._source(tags), self.model, self.table, self._place)
+
+    def _account_of(self, account: Any) -> str | ModelColumn:
+        if isinstance(account, str) and (is_account_id(account) or not self._is_django):
+            if not is_account_id(account):
+                raise ConfigurationError(f"expected an account of 12 digits, got `{account}`", place=self._place)
+            return account
+        source = self._source(account)
+        attribute = attribute_of(ACCOUNT.name, source, "never", self._place)
+        if not isinstance(attribute, TextAttribute):
+            message = f"expected text as the account of resources, got {attribute.kind}"
+            raise ConfigurationError(message, place=self._place)
+        return ModelColumn(attribute, read_attribute(source, self._place))
+
+
+def _name_of(source: Any) -> Any:
+    """Return the name of a declared column, for a field of the same name."""
+    return source if isinstance(source, TagRows) else getattr(source, "key", source)
 
 
 def _same(expression: ColumnElement[Any]) -> ColumnElement[Any]:
     return expression
 
 
-def _table_of(model: Any, place: str) -> Table:
-    """Return the table of a model. Raises `ConfigurationError` for one that is stored in several tables."""
-    if isinstance(model, Table):
-        return model
-    mapper = inspect(model, raiseerr=False)
-    if isinstance(mapper, Mapper) and isinstance(mapper.persist_selectable, Table):
-        return mapper.persist_selectable
-    message = f"expected a table or a model of one table, got `{getattr(model, '__name__', type(model).__name__)}`"
-    raise ConfigurationError(message, place=place)
-
-
 def _pieces(template: str, service: str) -> Text:
     arn = template if template.startswith("arn:") else f"arn:{{partition}}:{service}:{{region}}:{{account}}:{template}"
     parts = _PARAMETER.split(arn)
     return text(Open(f"{{{part}}}") if number % 2 else part for number, part in enumerate(parts))
-
-
-def _account_of(account: Any, mapping: ResourceMapping) -> str | ModelColumn:
-    place = f"{mapping.service} {mapping.name}"
-    if isinstance(account, str):
-        if not is_account_id(account):
-            raise ConfigurationError(f"expected an account of 12 digits, got `{account}`", place=place)
-        return account
-    attribute = attribute_of(ACCOUNT.name, account, "never", place)
-    if not isinstance(attribute, TextAttribute):
-        raise ConfigurationError(f"expected text as the account of resources, got {attribute.kind}", place=place)
-    return ModelColumn(attribute, read_attribute(account, place))

@@ -31,7 +31,7 @@ class TagSource(Protocol):
 def tag_source(tags: Any, model: Any, table: Table, place: str) -> TagSource:
     """Return the source of declared tags. Raises `ConfigurationError`."""
     if isinstance(tags, TagRows):
-        return _TagRowsSource(tags, model, table, place)
+        return TagRowsSource(tags, model, table, place)
     expression = expression_of(tags, place)
     if not isinstance(expression.type, sqltypes.JSON):
         raise ConfigurationError(f"expected a JSON column or `TagRows` as tags, got `{expression.type!r}`", place=place)
@@ -53,7 +53,7 @@ class _JsonSource:
         return JsonTags(adapt(self.tags.column))
 
 
-class _TagRowsSource:
+class TagRowsSource:
     """Tags in rows. A loaded object's are read through a plain relationship if there is one, else by a query."""
 
     def __init__(self, rows: TagRows, model: Any, table: Table, place: str) -> None:
@@ -77,10 +77,10 @@ class _TagRowsSource:
             message = "expected a model of tags that inherits from no other, whose rows a query would read too"
             raise ConfigurationError(message, place=place)
         self._table = tag_table
-        self._resource = self._referenced(table)
-        self._relationship = _plain_relationship(model, rows, self._owner, self._resource)
+        self.resource = self._referenced(table)
+        self._relationship = _plain_relationship(model, rows, self._owner, self.resource)
         self._read_key, self._read_value = read_attribute(rows.key, place), read_attribute(rows.value, place)
-        self._read_resource = read_attribute(_attribute_for(model, self._resource), place)
+        self._read_resource = read_attribute(_attribute_for(model, self.resource), place)
 
     def _referenced(self, table: Table) -> Any:
         """Return the column of the model that the tags' owner refers to."""
@@ -105,7 +105,7 @@ class _TagRowsSource:
         return {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, str)}
 
     def columns(self, adapt: Callable[[Any], Any]) -> TagTable:
-        return TagTable(self._table, self._owner, self._key, self._value, adapt(self._resource))
+        return TagTable(self._table, self._owner, self._key, self._value, adapt(self.resource))
 
 
 def _is_unique(table: Table, names: set[str]) -> bool:

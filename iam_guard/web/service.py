@@ -139,6 +139,8 @@ class Service:
         `TagRows`. `keys` are condition keys, each with its column: text, number, boolean, datetime, or an IP address
         as text. `absent` says per key what an absent key is: NULL (`null`, the default), NULL and the empty string
         (`empty`), or nothing (`never`). Raises `ConfigurationError` for a declaration that can't be compared exactly.
+
+        `model` may be one of Django, and columns are then names of its fields; `for_django` of the result adds one.
         """
         ResourceTemplate(template, service=self.name)
         mapping = ResourceMapping(
