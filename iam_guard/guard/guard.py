@@ -89,7 +89,7 @@ class Guard:
             decide=lambda question: self._decide(question, self._store)[0],
             explain=self.explain,
         )
-        self.filter, self.permitted = lists.filter, lists.permitted
+        self.filter, self.permitted, self.condition = lists.filter, lists.permitted, lists.condition
         self.explain_filter, self.why_not = lists.explain_filter, lists.why_not
         self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
         self._authenticators = Authenticators(

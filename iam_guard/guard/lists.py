@@ -10,12 +10,20 @@ from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError, InvalidInput, NotFilterable
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.filters.explanation import FilterExplanation, explain_filter
+from iam_guard.filters.list_condition import ListCondition
 from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.filters.resource_type import ResourceMapping
-from iam_guard.filters.statement_filter import ListStatement, checked_dialect
+from iam_guard.filters.statement_filter import ListStatement, Source, checked_dialect
 from iam_guard.guard.current_call import served_call
 from iam_guard.guard.list_formulas import ListQuestion
-from iam_guard.guard.list_queries import ListFilters, filtered, mapping_of, resource_type_of
+from iam_guard.guard.list_queries import (
+    Filter,
+    ListFilters,
+    filtered,
+    mapping_of,
+    mapping_of_model,
+    resource_type_of,
+)
 from iam_guard.guard.loader import ResourceLoader
 from iam_guard.guard.question import Question
 from iam_guard.model.catalogue import Catalogue
@@ -77,9 +85,30 @@ class GuardLists:
         resource_type, source = resource_type_of(statement, self._resource_types())
         question = self._list_question(action, resource_type, principal, context, call)
         question = question._replace(is_superset=residual == "recheck")
+        return filtered(statement, self._filter(question, source, dialect))
+
+    def condition(
+        self,
+        model: type,
+        action: str,
+        *,
+        principal: Principal | None = None,
+        context: Keys | None = None,
+        call: Call | None = None,
+    ) -> ListCondition:
+        """Return the condition that `filter` adds, for queries of Django on a model, and record the list.
+
+        Raises as `filter`; `ListCondition.sql` raises `NotFilterable` if only its database can't have the condition.
+        """
+        resource_type = mapping_of_model(model, self._resource_types())
+        question = self._list_question(action, resource_type, principal, context, call)
+        found = self._filter(question, resource_type.table, None)
+        return ListCondition(found.condition, resource_type)
+
+    def _filter(self, question: ListQuestion, source: Source, dialect: str | None) -> Filter:
         found = self._filters.filter(question, source, self._clock(), dialect)
         self._record(question, found.digest, found.outcome)
-        return filtered(statement, found)
+        return found
 
     def permitted(
         self,
@@ -147,8 +176,9 @@ class GuardLists:
         return self._decide(Question(principal, action, resource, own_service, context, call)).allowed
 
     def _resource_types(self) -> Sequence[ResourceMapping]:
-        types = (mapping for catalogue in self._catalogues for mapping in catalogue.mappings.values())
-        return [mapping for mapping in types if isinstance(mapping, ResourceMapping)]
+        types = [mapping for catalogue in self._catalogues for mapping in catalogue.mappings.values()]
+        found = [mapping for mapping in types if isinstance(mapping, ResourceMapping)]
+        return [*found, *(mapping.django for mapping in found if mapping.django is not None)]
 
     def _list_question(
         self,
