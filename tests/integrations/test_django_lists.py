@@ -285,6 +285,22 @@ def test_model_of_no_resource_type_is_refused(place: Place) -> None:
         Document.objects.permitted(GET, principal=user("all"), guard=place.guard)
 
 
+def test_condition_in_a_query_of_another_model_is_refused(place: Place) -> None:
+    """Its columns might have the same names."""
+    with pytest.raises(ConfigurationError, match="expected a query of `Report`, got one of `Folder`"):
+        len(Folder.objects.using(place.alias).filter(place.q("all")))
+
+
+def test_proxy_of_the_model_is_filtered(place: Place) -> None:
+    class Draft(Report):
+        class Meta:
+            app_label = f"proxies_of_{place.alias}"
+            proxy = True
+
+    found = Draft.objects.using(place.alias).permitted(GET, principal=user("own-team"), guard=place.guard)
+    assert ids(found) == place.allowed("own-team")
+
+
 def test_datetimes_in_local_time_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = place.permitted("early")
     monkeypatch.setitem(connections[place.alias].__dict__, "timezone_name", "Europe/Berlin")

@@ -17,6 +17,7 @@ from typing import Any, Final
 from django.db.models import BooleanField, Expression, F, Q, QuerySet
 
 from iam_guard import Guard, NotFilterable, Principal
+from iam_guard.errors import ConfigurationError
 from iam_guard.filters.list_condition import ListCondition
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CURRENT_CALL
@@ -85,7 +86,14 @@ class PermittedRows(Expression):  # type: ignore[misc]  # Django has no types
         [self._column] = expressions
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
-        """Return the SQL of the condition. Raises `NotFilterable`."""
+        """Return the SQL of the condition.
+
+        Raises `NotFilterable`, and `ConfigurationError` in a query of another model.
+        """
+        model = self.condition.resource_type.model
+        if self._column.target.model is not model._meta.concrete_model:
+            message = f"expected a query of `{model.__name__}`, got one of `{self._column.target.model.__name__}`"
+            raise ConfigurationError(message, place="filter")
         if connection.timezone_name != _UTC and self.condition.compares_dates:
             raise NotFilterable(f"expected datetimes in UTC (`USE_TZ`), got those of `{connection.timezone_name}`")
         column, _ = compiler.compile(self._column)
