@@ -94,7 +94,7 @@ class Caller:
 
 def groups(kind: str | None = None) -> list[Group]:
     """Return the groups of a kind, or of all kinds."""
-    return [Group(each, number) for each in SHARES if kind in (None, each) for number in range(GROUPS)]
+    return [Group(share, number) for share in SHARES if kind in (None, share) for number in range(GROUPS)]
 
 
 def rules(group: Group) -> list[TagRule]:

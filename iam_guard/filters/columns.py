@@ -102,7 +102,7 @@ def attribute_of(name: str, source: Any, absent: Absent, place: str) -> Attribut
     if absent not in _ABSENT:
         raise ConfigurationError(f"expected one of {', '.join(_ABSENT)} in `absent`, got `{absent}`", place=place)
     attribute = _attribute_of(name, expression, expression.type, absent)
-    variants = [_attribute_of(name, expression, expression.type.dialect_impl(each), absent) for each in _DIALECTS]
+    variants = [_attribute_of(name, expression, expression.type.dialect_impl(dialect), absent) for dialect in _DIALECTS]
     if attribute is None or {type(attribute)} != {*map(type, variants)}:
         message = f"expected text, a number, a boolean, a datetime or a UUID for `{name}`, got `{expression.type!r}`"
         raise ConfigurationError(message, place=place)

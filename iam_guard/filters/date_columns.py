@@ -75,13 +75,13 @@ class DateAttribute(Attribute):
 
     def _simplified(self, atom: Atom, dialect: str) -> Formula:
         if isinstance(atom, Compares) and atom.operator.startswith("Date"):
-            return loosest(atom, [Decimal(OPERATORS[atom.operator].operand(each)) for each in atom.operands])
+            return loosest(atom, [Decimal(OPERATORS[atom.operator].operand(text)) for text in atom.operands])
         return super()._simplified(atom, dialect)
 
     def _clause(self, atom: Atom, dialect: str) -> Clause:
         if not isinstance(atom, Compares):
             return super()._clause(atom, dialect)
-        compared = or_(*(self._compared(atom.operator, Decimal(each), dialect) for each in atom.operands))
+        compared = or_(*(self._compared(atom.operator, Decimal(bound), dialect) for bound in atom.operands))
         return choose(compared, atom.wanted, self)
 
     def _compared(self, sign: str, seconds: Decimal, dialect: str) -> Clause:

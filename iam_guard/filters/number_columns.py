@@ -55,7 +55,7 @@ class IntegerAttribute(Attribute):
     def _simplified(self, atom: Atom, dialect: str) -> Formula:
         match atom:
             case Compares(_, operator, operands, _) if operator in NUMBERS:
-                return loosest(atom, [Decimal(each) for each in operands])
+                return loosest(atom, [*map(Decimal, operands)])
             case Compares(name, "StringEqualsIgnoreCase", operands, wanted):
                 return self.simplify(OneOf(name, frozenset(operands), wanted), dialect)
             case Matches(_, pattern, wanted):
@@ -73,7 +73,7 @@ class IntegerAttribute(Attribute):
     def _compared(self, atom: Compares, dialect: str) -> Clause:
         sign, bound = atom.operator, Decimal(atom.operands[0])
         if sign == "=":
-            whole = [int(each) for each in map(Decimal, atom.operands) if each == each.to_integral_value()]
+            whole = [int(number) for number in map(Decimal, atom.operands) if number == number.to_integral_value()]
             whole = [value for value in whole if value in _INTEGERS]
             return self._member(whole, True, dialect) if whole else and_(self.expression.is_not(None), NEVER)
         floor = bound.to_integral_value(ROUND_FLOOR)
@@ -119,13 +119,15 @@ class FloatAttribute(Attribute):
 
     def _simplified(self, atom: Atom, dialect: str) -> Formula:
         if isinstance(atom, Compares) and atom.operator in NUMBERS:
-            return loosest(atom, [Decimal(each) for each in atom.operands])
+            return loosest(atom, [*map(Decimal, atom.operands)])
         return super()._simplified(atom, dialect)
 
     def _clause(self, atom: Atom, dialect: str) -> Clause:
         if not isinstance(atom, Compares):
             return super()._clause(atom, dialect)
-        return choose(or_(*(self._compared(atom.operator, Decimal(each)) for each in atom.operands)), atom.wanted, self)
+        return choose(
+            or_(*(self._compared(atom.operator, bound) for bound in map(Decimal, atom.operands))), atom.wanted, self
+        )
 
     def _compared(self, sign: str, bound: Decimal) -> Clause:
         nearest = float(bound) if abs(bound) <= Decimal("1.7976931348623157e308") else inf if bound > 0 else -inf

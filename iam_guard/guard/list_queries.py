@@ -139,7 +139,8 @@ def resource_type_of(statement: Any, resource_types: Iterable[ResourceMapping]) 
 
 def mapping_of(item: object, resource_types: Iterable[ResourceMapping]) -> ResourceMapping:
     """Return the resource type whose model a loaded object is an instance of. Raises `ConfigurationError`."""
-    found = [each for each in resource_types if isinstance(each.model, type) and isinstance(item, each.model)]
+    mapped = [mapping for mapping in resource_types if isinstance(mapping.model, type)]
+    found = [mapping for mapping in mapped if isinstance(item, mapping.model)]
     if len(found) != 1:
         message = f"expected an instance of a resource type's model, got `{type(item).__name__}`"
         raise ConfigurationError(message, place="resource_type")

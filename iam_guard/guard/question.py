@@ -80,6 +80,6 @@ class LoadedQuestion(NamedTuple):
 def checked_pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
     """Return questions back. Raises `InvalidInput`, before anything is decided, for what is no pair."""
     asked = list(questions)
-    if any(not isinstance(each, (tuple, list)) or len(each) != 2 for each in asked):
+    if any(not isinstance(pair, (tuple, list)) or len(pair) != 2 for pair in asked):
         raise InvalidInput("expected questions as a list of pairs, each an action and a resource")
     return asked

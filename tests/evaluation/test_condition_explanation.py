@@ -19,7 +19,7 @@ def condition(operator: str, values: list[str], value: Any, version: str = "2012
     statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {operator: {KIND: values}}}
     policies = bundle(identity=[{"Version": version, "Statement": statement}])
     explained = explain(AccessRequest(ADA, "docs:Get", "*", {KIND: value}), policies)
-    (identity,) = (each for each in explained.types if each.type is PolicyType.IDENTITY)
+    (identity,) = (found for found in explained.types if found.type is PolicyType.IDENTITY)
     return identity.levels[0].policies[0].statements[0].elements[-1]
 
 
@@ -95,7 +95,7 @@ def test_value_that_was_not_recorded_is_not_missing(operator: str, note: str) ->
     statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {operator: {KIND: "x"}}}
     policies = bundle(identity=[{"Version": "2012-10-17", "Statement": statement}])
     (identity,) = (
-        each for each in explain(Recorded(ADA, "docs:Get", "*"), policies).types if each.type is PolicyType.IDENTITY
+        found for found in explain(Recorded(ADA, "docs:Get", "*"), policies).types if found.type is PolicyType.IDENTITY
     )
     found = identity.levels[0].policies[0].statements[0].elements[-1]
     assert (found.note, found.missing, found.unknown) == (note, False, True)
@@ -108,7 +108,7 @@ def test_variable_that_was_not_recorded_is_marked(key: str, unknown: bool) -> No
     statement = {"Effect": "Allow", "Action": "*", "Resource": f"arn:aws:docs:::${{{key}}}", "Condition": condition}
     policies = bundle(identity=[{"Version": "2012-10-17", "Statement": statement}])
     explained = explain(Recorded(ADA, "docs:Get", "arn:aws:docs:::x", {"docs:X": "x"}), policies)
-    (identity,) = (each for each in explained.types if each.type is PolicyType.IDENTITY)
+    (identity,) = (found for found in explained.types if found.type is PolicyType.IDENTITY)
     elements = identity.levels[0].policies[0].statements[0].elements
     variables = [variable for element in elements for entry in element.wanted for variable in entry.variables]
     assert [variable.unknown for variable in variables] == [unknown, unknown]

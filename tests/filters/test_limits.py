@@ -22,7 +22,9 @@ MAPPING = DOCUMENTS.declare()
 def policy(*statements: dict[str, Any]) -> dict[str, Any]:
     return {
         "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*", **each} for each in statements],
+        "Statement": [
+            {"Effect": "Allow", "Action": "docs:*", "Resource": "*", **statement} for statement in statements
+        ],
     }
 
 
@@ -32,9 +34,11 @@ def test_thousands_of_patterns_are_one_query(dialect: str) -> None:
     numbers = range(2500)
     authorizer = compile_policies(
         identity=[
-            policy({"Condition": {"StringLike": {"docs:Class": [*(f"*a{each}*b" for each in numbers), "r*"]}}}),
+            policy({"Condition": {"StringLike": {"docs:Class": [*(f"*a{number}*b" for number in numbers), "r*"]}}}),
             policy({"Effect": "Deny", "Condition": {"StringLike": {"aws:ResourceTag/x": [f"*{n}?" for n in numbers]}}}),
-            policy({"Effect": "Deny", "Condition": {"StringLike": {"docs:Owner": [f"*{each}?" for each in numbers]}}}),
+            policy(
+                {"Effect": "Deny", "Condition": {"StringLike": {"docs:Owner": [f"*{number}?" for number in numbers]}}}
+            ),
         ]
     )
     with database(dialect) as session:

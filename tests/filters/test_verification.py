@@ -21,7 +21,9 @@ from tests.tables import table
 from .empty_database import opened_engine
 from .planted_mistakes import ACCOUNT, BOTH, MISTAKES, Mistake, declare, fill, make_model, make_tagged, run
 
-PLANTED = [pytest.param(each, dialect, id=each.plant.__name__) for each in MISTAKES for dialect in each.dialects]
+PLANTED = [
+    pytest.param(mistake, dialect, id=mistake.plant.__name__) for mistake in MISTAKES for dialect in mistake.dialects
+]
 
 
 @table("mistake, dialect", PLANTED)
@@ -38,7 +40,7 @@ def test_planted_mistake_is_named(mistake: Mistake, dialect: str) -> None:
 def test_planted_mistakes_are_at_least_twenty() -> None:
     """The table keeps its size, on each database."""
     for dialect in BOTH:
-        assert len([each for each in MISTAKES if dialect in each.dialects]) >= 20
+        assert len([mistake for mistake in MISTAKES if dialect in mistake.dialects]) >= 20
 
 
 NO_CASE = sa.Text().with_variant(sa.Text(collation="NOCASE"), "sqlite")
@@ -204,14 +206,14 @@ def test_declared_types_are_the_default() -> None:
     declared = Service("unique").resource_type("thing", "thing/{id}", model=plain, account=ACCOUNT)
     with opened_engine("sqlite") as engine, Session(engine) as session:
         found = [mismatch for mismatch in verify(session) if mismatch.resource_type == str(declared)]
-        assert [str(each) for each in found] == [
+        assert [str(mismatch) for mismatch in found] == [
             "unique thing, {id}: expected the column `id` in `never_created`, got none"
         ]
 
 
 def test_session_is_usable_after_a_query_that_fails() -> None:
     """A failed query ends neither the transaction nor what was done in it."""
-    failing = next(each for each in MISTAKES if each.name == "database")
+    failing = next(mistake for mistake in MISTAKES if mistake.name == "database")
     with opened_engine("postgresql") as engine, Session(engine) as session:
         resource_type = failing.plant(session)
         session.execute(sa.insert(resource_type.model).values(id=9, size=1))

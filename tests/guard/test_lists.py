@@ -180,7 +180,7 @@ def records(tmp_path: Path) -> list[dict[str, Any]]:
 
 
 def test_lists_have_the_rows_that_decisions_allow(guard: Guard, session: Session, subtests: pytest.Subtests) -> None:
-    expected = {"ann": [1, 4], "bob": [1, 2, 3, 4], "cid": [1, 2, 3], "dan": [], "nobody": []}
+    expected = {"ann": [1, 4], "bob": [1, 2, 3, 4], "cid": [1, 2, 3], "dan": [], "unknown": []}
     for name, ids in expected.items():
         with subtests.test(name):
             assert listed(guard, session, user(name)) == ids

@@ -171,11 +171,11 @@ def test_message_to_another_account_hides_resource_keys(guards: tuple[Guard, Gua
     resource = Resource(DOCUMENT, "444455556666", tags={"team": "red"}, keys={"docs:Class": "hidden"})
     decision = guards[0].decide(ADA, "docs:ReadIfSecret", resource)
     conditions = authorization_message(decision)["context"]["conditions"]["items"]
-    assert not [each for each in conditions if "hidden" in str(each) or "red" in str(each)]
+    assert not [shown for shown in map(str, conditions) if "hidden" in shown or "red" in shown]
     own = authorization_message(
         guards[0].decide(ADA, "docs:ReadIfSecret", Resource(DOCUMENT, keys={"docs:Class": "x"}))
     )
-    assert "docs:class" in {each["key"].lower() for each in own["context"]["conditions"]["items"]}
+    assert "docs:class" in {item["key"].lower() for item in own["context"]["conditions"]["items"]}
 
 
 def test_value_of_resource_is_computed_only_if_read(guards: tuple[Guard, Guard]) -> None:
@@ -198,7 +198,7 @@ def test_decision_equals_that_of_compiled_policies(guards: tuple[Guard, Guard]) 
     authorizer = compile_policies([POLICY])
     for row in ({"docs:Class": "secret", "docs:Owner": "ada"}, {"docs:Class": "open", "docs:Members": "a"}):
         resource = Resource(DOCUMENT, ACME, {"team": "red"}, keys=row)
-        for action in {each["Action"] for each in STATEMENTS}:
+        for action in {statement["Action"] for statement in STATEMENTS}:
             request = AccessRequest.for_resource(ADA, action, resource)
             assert authorizer.decide(request).outcome is guards[0].decide(ADA, action, resource).outcome, action
             assert assertions_agree(authorizer, action, resource)
