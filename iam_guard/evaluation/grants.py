@@ -25,7 +25,7 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     """Return the grant of a request that no Deny matches."""
     principal = request.principal
     resource_side = find_allow(policies.resource, request, action) if policies.resource else None
-    if principal.type in _WITHOUT_POLICIES:
+    if principal.type in WITHOUT_POLICIES:
         return _by_resource_alone(request, action, resource_side)
     owner = request.resource_account or account_of(request.resource)
     if owner is not None and owner != principal.account:
@@ -123,7 +123,8 @@ def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[Pol
     return () if find_allow(policies.session, request, action) is not None else (PolicyType.SESSION,)
 
 
-_WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
+WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
+"""The types of callers that a resource's policy alone can grant access (rules E-60, E-62)."""
 _FEDERATED = PrincipalType.FEDERATED_USER
 _ROOT_USER = PrincipalType.ROOT  # an attribute of an enumeration is slow in Python 3.11
 _ROOT = Reason(PolicyType.IDENTITY, note="the root user has full access to its own account")

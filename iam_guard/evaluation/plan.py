@@ -14,13 +14,11 @@ from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.evaluator import is_action
 from iam_guard.evaluation.matching_statements import find_allow, find_deny
 from iam_guard.evaluation.policy_layer import Candidates, ResourceIndex
+from iam_guard.evaluation.special_actions import SPECIAL_SERVICES
 from iam_guard.model.decision import Reason
-from iam_guard.model.own_services import RESERVED
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
 
-_SPECIAL: Final = RESERVED | {"kms"}
-"""Services with rules of their own (E-42, E-66)."""
 _TYPES: Final = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER})
 
 
@@ -70,7 +68,7 @@ def make_plan(policies: Bundle, principal: Principal, action: str) -> Plan | Non
     `policies` are those of the caller and its account.
     """
     folded = action.lower()
-    if principal.type not in _TYPES or not is_action(action) or folded.partition(":")[0] in _SPECIAL:
+    if principal.type not in _TYPES or not is_action(action) or folded.partition(":")[0] in SPECIAL_SERVICES:
         return None
     if policies.resource or policies.policy_required or policies.vpc_endpoint is not None:
         return None

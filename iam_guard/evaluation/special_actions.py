@@ -5,12 +5,15 @@ from __future__ import annotations
 from enum import Enum
 
 from iam_guard.model.decision import PolicyType
+from iam_guard.model.own_services import RESERVED
 from iam_guard.model.principal import Principal, PrincipalType
 
 NO_PERMISSION = frozenset({"sts:getcalleridentity", "sts:getsessiontoken"})
 """The actions that need no permission (rule E-66)."""
 WITH_RULES = ("kms:", "sts:")
 """The prefixes of the actions that can need the resource's own policy (rule E-42)."""
+SPECIAL_SERVICES = RESERVED | {"kms"}
+"""The services that have rules of their own (rules E-42, E-66)."""
 _TRUST_ACTIONS = frozenset({"sts:tagsession", "sts:setsourceidentity"})
 
 

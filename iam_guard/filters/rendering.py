@@ -27,8 +27,8 @@ from iam_guard.evaluation.partial.formula import (
     Text,
     TextPiece,
     all_of,
-    any_of,
     atoms_of,
+    mapped,
     names_in,
 )
 from iam_guard.evaluation.partial.open_decision import StatementResult
@@ -75,11 +75,7 @@ class Columns:
 
     def simplified(self, formula: Formula) -> Formula:
         """Return a formula of simplified atoms."""
-        if isinstance(formula, AllOf):
-            return all_of(map(self.simplified, formula.parts))
-        if isinstance(formula, AnyOf):
-            return any_of(map(self.simplified, formula.parts))
-        return formula if isinstance(formula, bool) else self.simplify(formula)
+        return mapped(formula, self.simplify)
 
     def _attribute(self, name: str) -> Attribute:
         attribute = self.attributes.get(name)

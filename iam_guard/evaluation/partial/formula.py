@@ -7,7 +7,7 @@ condition of a database that is unknown where its atom is false changes nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -109,38 +109,32 @@ Formula: TypeAlias = bool | Atom | AllOf | AnyOf
 
 def all_of(parts: Iterable[Formula]) -> Formula:
     """Join formulas that all must be true; conditions on one value are merged."""
-    flat: list[Formula] = []
-    for part in parts:
-        if part is False:
-            return False
-        if isinstance(part, AllOf):
-            flat.extend(part.parts)
-        elif part is not True:
-            flat.append(part)
-    if len(flat) <= 1:
-        return flat[0] if flat else True
-    merged = _merged(flat, together=True)
-    if any(isinstance(part, OneOf) and part.wanted and not part.values for part in merged):
-        return False
-    return AllOf(tuple(merged)) if len(merged) > 1 else merged[0]
+    return _join(parts, AllOf)
 
 
 def any_of(parts: Iterable[Formula]) -> Formula:
     """Join formulas of which one must be true; those that differ in the texts of one value only are merged."""
+    return _join(parts, AnyOf)
+
+
+def _join(parts: Iterable[Formula], kind: type[AllOf] | type[AnyOf]) -> Formula:
+    deciding = kind is AnyOf  # the constant that decides the whole
     flat: list[Formula] = []
     for part in parts:
-        if part is True:
-            return True
-        if isinstance(part, AnyOf):
+        if part is deciding:
+            return deciding
+        if isinstance(part, kind):
             flat.extend(part.parts)
-        elif part is not False:
+        elif not isinstance(part, bool):
             flat.append(part)
     if len(flat) <= 1:
-        return flat[0] if flat else False
-    merged = _merged_products(_merged(flat, together=False))
-    if any(isinstance(part, OneOf) and not part.wanted and not part.values for part in merged):
-        return True
-    return AnyOf(tuple(merged)) if len(merged) > 1 else merged[0]
+        return flat[0] if flat else not deciding
+    merged = _merged(flat, together=not deciding)
+    if deciding:
+        merged = _merged_products(merged)
+    if any(isinstance(part, OneOf) and part.wanted is not deciding and not part.values for part in merged):
+        return deciding
+    return kind(tuple(merged)) if len(merged) > 1 else merged[0]
 
 
 def _merged(parts: Iterable[Formula], *, together: bool) -> list[Formula]:
@@ -196,15 +190,22 @@ def _joined(product: _Product) -> Formula:
     return AllOf(parts) if len(parts) > 1 else parts[0]
 
 
-def without(formula: Formula, name: str) -> Formula:
-    """Return what a formula is where a value is absent."""
+def mapped(formula: Formula, change: Callable[[Atom], Formula]) -> Formula:
+    """Return a formula with other formulas in place of its atoms."""
     if isinstance(formula, bool):
         return formula
-    if isinstance(formula, AllOf):
-        return all_of(without(part, name) for part in formula.parts)
-    if isinstance(formula, AnyOf):
-        return any_of(without(part, name) for part in formula.parts)
-    return formula if name not in names_in(formula) or isinstance(formula, Readable) else not formula.wanted
+    if isinstance(formula, (AllOf, AnyOf)):
+        return _join([mapped(part, change) for part in formula.parts], type(formula))
+    return change(formula)
+
+
+def without(formula: Formula, name: str) -> Formula:
+    """Return what a formula is where a value is absent."""
+
+    def when_absent(atom: Atom) -> Formula:
+        return atom if name not in names_in(atom) or isinstance(atom, Readable) else not atom.wanted
+
+    return mapped(formula, when_absent)
 
 
 def atoms_of(formula: Formula) -> Iterator[Atom]:

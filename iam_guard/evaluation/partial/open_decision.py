@@ -16,6 +16,7 @@ from iam_guard.evaluation.applicable_types import applicable_policies, is_bounde
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.evaluation.evaluator import is_action
+from iam_guard.evaluation.grants import WITHOUT_POLICIES
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.matching.pattern import literal_prefix
 from iam_guard.evaluation.matching.principal import PrincipalMatch
@@ -28,8 +29,8 @@ from iam_guard.evaluation.partial.open_conditions import condition_formula, fill
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.evaluation.partial.text_matching import match
 from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.evaluation.special_actions import SPECIAL_SERVICES
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.own_services import RESERVED
 from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.document import ConditionTest, Effect, Statement
 from iam_guard.policy.grammar import RESOURCE_IS_OPTIONAL, WITH_PRINCIPAL, split_operator
@@ -40,10 +41,6 @@ Simplify = Callable[[Formula], Formula]
 StatementResult: TypeAlias = tuple[Formula, tuple[str, ...]]
 """The formula of a statement, and the open values that it reads."""
 MAX_RESULTS: Final = 20_000
-
-_SPECIAL: Final = RESERVED | {"kms"}
-"""Services with rules of their own (E-42, E-66)."""
-_WITHOUT_POLICIES: Final = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +72,15 @@ class OpenDecision:
     def formula(self, policies: Bundle, owner: str | None) -> Formula:
         """Return the formula for resources of one owner; None: of another account than the caller's.
 
-        Raises `NotFilterable`, and `RuntimeError` for an action without the form of one.
+        Raises `NotFilterable`. An action without the form of one is allowed on no resource.
         """
         request = self.request.request
         action = request.action.lower()
         if not is_action(action):
             return False
-        if action.partition(":")[0] in _SPECIAL:
-            raise NotFilterable(f"lists of `{action.partition(':')[0]}` are not filtered")
+        service = action.partition(":")[0]
+        if service in SPECIAL_SERVICES:
+            raise NotFilterable(f"lists of `{service}` are not filtered")
         policies = applicable_policies(request, action, policies)
         bounded = is_bounded(request, policies)
         granted = self._granted(policies, action, is_own=owner is not None and owner == request.principal.account)
@@ -135,7 +133,7 @@ class OpenDecision:
     def _granted(self, policies: Bundle, action: str, *, is_own: bool) -> Formula:
         principal = self.request.request.principal
         by_resource = self._allows(policies.resource, action)
-        if principal.type in _WITHOUT_POLICIES:
+        if principal.type in WITHOUT_POLICIES:
             return by_resource  # E-60, E-62
         if not is_own:
             return False if by_resource is False else all_of((by_resource, self._by_caller(policies, action)))  # E-50
