@@ -7,7 +7,6 @@ from typing import Final
 
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.referenced_keys import distinct_keys, keys_of_statement
-from iam_guard.evaluation.partial.open_decision import OpenDecision
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.tags import TAG
@@ -39,4 +38,4 @@ def untranslated(
         open_keys=resource_type.open_keys,
         has_tags=resource_type.has_tags,
     )
-    yield from OpenDecision(opened, columns.simplified).untranslated(statement, document.version, document.type)
+    yield from columns.decision(opened, known).untranslated(statement, document.version, document.type)

@@ -7,7 +7,7 @@ keeps the rows for which the whole is true.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ from iam_guard.evaluation.partial.formula import (
     Matches,
     MatchesArn,
     Open,
+    Readable,
     Text,
     TextPiece,
     all_of,
@@ -31,7 +32,9 @@ from iam_guard.evaluation.partial.formula import (
     mapped,
     names_in,
 )
-from iam_guard.evaluation.partial.open_decision import StatementResult
+from iam_guard.evaluation.partial.open_decision import OpenDecision, StatementResult
+from iam_guard.evaluation.partial.open_request import OpenRequest
+from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.arn_fields import arn_clause
 from iam_guard.filters.attributes import Attribute, Clause
 from iam_guard.filters.hints import choice_clause, implied_choice
@@ -57,6 +60,18 @@ class Columns:
     _numbers: dict[str, int] = field(default_factory=dict)
     """Tag, as condition key in lower case -> its number in the query."""
     _lock: threading.Lock = field(default_factory=fork_safe_lock)
+
+    def decision(
+        self, request: OpenRequest, context: Collection[str] | None, *, is_superset: bool = False
+    ) -> OpenDecision:
+        """Return the decision of a request about any resource; `context` are the keys that are given by hand."""
+        results = self.statements if request.is_usual(context) else {}
+        return OpenDecision(request, self.simplified, is_superset, results)
+
+    def readable_parameters(self) -> list[Formula]:
+        """Return whether a resource has each parameter of its ARN but the account."""
+        names = [name for name in self.attributes if name.startswith("{") and name != ACCOUNT.name]
+        return [self.simplify(Readable(name)) for name in names]
 
     def simplify(self, atom: Atom) -> Formula:
         """Return an atom that can be rendered, or a constant. Raises `NotFilterable`."""

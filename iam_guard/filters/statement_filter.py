@@ -12,7 +12,6 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.partial.formula import Formula, OneOf, Readable, all_of, any_of
-from iam_guard.evaluation.partial.open_decision import OpenDecision
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.dialects import DIALECTS
@@ -88,14 +87,9 @@ def list_formula(
         open_keys = resource_type.open_keys | ({_RESOURCE_ACCOUNT} if owner is None else frozenset())
         arn = resource_type.arn(owner, region=region, partition=partition)
         opened = OpenRequest(request, arn, open_keys=open_keys, has_tags=resource_type.has_tags)
-        results = columns.statements if opened.is_usual(context) else {}
-        return OpenDecision(opened, columns.simplified, results=results).formula(policies, owner)
+        return columns.decision(opened, context).formula(policies, owner)
 
-    readable = [
-        columns.simplified(Readable(name))
-        for name in columns.attributes
-        if name.startswith("{") and name != ACCOUNT.name
-    ]
+    readable = columns.readable_parameters()
     if resource_type.account is not None:
         return all_of((*readable, of_owner(resource_type.account)))
     elsewhere = of_owner(None)

@@ -6,14 +6,14 @@ joins the formula by its ARN; all other rows are decided without one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from iam_guard.errors import NotFilterable
-from iam_guard.evaluation.partial.formula import Formula, OneOf, Readable, Text, all_of, any_of
-from iam_guard.evaluation.partial.open_decision import OpenDecision, StatementFormula
+from iam_guard.evaluation.partial.formula import Formula, OneOf, Text, all_of, any_of
+from iam_guard.evaluation.partial.open_decision import StatementFormula
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.evaluation.partial.text_matching import ACCOUNT, match
 from iam_guard.filters.rendering import Columns
@@ -60,10 +60,13 @@ class ListFormula:
     keys_read: set[str] = field(default_factory=set)
     formula: Formula = False
 
-    def compute(self, store: CachedStore, loader: Loader) -> None:
-        """Compute the formula. Raises `NotFilterable`, and what loading raises."""
+    def compute(self, store: CachedStore, loader: Loader, stored: Sequence[Row]) -> None:
+        """Compute the formula. Raises `NotFilterable`, and what loading raises.
+
+        `stored` are the rows of `stored_resources`, at the state that the policies are loaded at.
+        """
         resource_type, simplify = self.question.resource_type, self.columns.simplified
-        with_policies = [row for row in self._stored(store) if resource_type.can_be(row["arn"])]
+        with_policies = [row for row in stored if resource_type.can_be(row["arn"])]
         parts = [self._one(row, loader, store) for row in with_policies]
         owner = resource_type.account or self.question.principal.account
         if owner is not None and owner == self.question.principal.account:
@@ -71,24 +74,8 @@ class ListFormula:
             in_own = [] if resource_type.account else [simplify(OneOf(ACCOUNT.name, frozenset({owner}), wanted=True))]
             allowed = self._of_owner(Resource("*", account=owner), self._arn(owner), loader, store)
             parts.append(all_of((*in_own, *others, allowed)))
-        names = [name for name in self.columns.attributes if name.startswith("{")]
-        readable = () if self.question.is_superset else tuple(simplify(Readable(name)) for name in names)
+        readable = [] if self.question.is_superset else self.columns.readable_parameters()
         self.formula = all_of((*readable, any_of(parts)))
-
-    def _stored(self, store: CachedStore) -> list[Row]:
-        """Return the rows of resources of the service that have a policy or tags in the store."""
-        service = self.question.resource_type.service
-        prefix = f"arn:{self.settings.partition}:{service}:"
-        with store.read_transaction() as records:
-            rows = records.page(resources, order=("arn",), after=(prefix,), limit=MAX_RESOURCE_POLICIES + 1)
-        found = [row for row in rows if row["arn"].startswith(prefix)]
-        if len(found) > MAX_RESOURCE_POLICIES:
-            raise NotFilterable(
-                f"more than {MAX_RESOURCE_POLICIES} resources of `{service}` have a policy in the store"
-            )
-        if any(row["tags"] for row in found):
-            raise NotFilterable(f"resources of `{service}` have tags in the store, beside those of the model")
-        return found
 
     def _one(self, row: Row, loader: Loader, store: CachedStore) -> Formula:
         """Return the formula of a resource with a policy: it is the row, and the row is allowed."""
@@ -114,10 +101,25 @@ class ListFormula:
             return False
         request = loaded.request(loaded.context(self.now, self.settings.region))
         opened = OpenRequest(request, arn, open_keys=resource_type.open_keys, has_tags=resource_type.has_tags)
-        results = self.columns.statements if opened.is_usual(context) else {}
-        decision = OpenDecision(opened, self.columns.simplified, is_superset, results)
+        decision = self.columns.decision(opened, context, is_superset=is_superset)
         formula = decision.formula(loaded.authorizer.policies, loaded.owner.id)
         self.statements += decision.statements
         self.refusals += decision.refusals
         self.keys_read.update(request.read)
         return formula
+
+
+def stored_resources(store: CachedStore, service: str, partition: str) -> list[Row]:
+    """Return the rows of a service's resources that have a policy in the store. Raises `NotFilterable`.
+
+    More of them than a filter can have, and tags beside those of the model, are refused.
+    """
+    prefix = f"arn:{partition}:{service}:"
+    with store.read_transaction() as records:
+        rows = records.page(resources, order=("arn",), after=(prefix,), limit=MAX_RESOURCE_POLICIES + 1)
+    found = [row for row in rows if row["arn"].startswith(prefix)]
+    if len(found) > MAX_RESOURCE_POLICIES:
+        raise NotFilterable(f"more than {MAX_RESOURCE_POLICIES} resources of `{service}` have a policy in the store")
+    if any(row["tags"] for row in found):
+        raise NotFilterable(f"resources of `{service}` have tags in the store, beside those of the model")
+    return found

@@ -21,13 +21,14 @@ from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.statement_filter import ListStatement, Source, checked_dialect, source_of
 from iam_guard.forking import fork_safe_lock
-from iam_guard.guard.list_formulas import ListFormula, ListQuestion
+from iam_guard.guard.list_formulas import ListFormula, ListQuestion, stored_resources
 from iam_guard.guard.loader import Loader
 from iam_guard.guard.request_context import KEYS_OF_CALLS
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.change_feed import State
+from iam_guard.store.records import Row
 
 _MAX_CACHED: Final = 4096
 _TRIES: Final = 10
@@ -56,6 +57,7 @@ class ListFilters:
         self.settings = settings
         self._lock = fork_safe_lock()
         self._cache: LRUCache[tuple[object, ...], _Cached] = LRUCache(_MAX_CACHED)
+        self._stored: dict[str, tuple[State, list[Row]]] = {}
 
     def filter(self, question: ListQuestion, source: Source, now: datetime, dialect: str | None) -> Filter:
         """Return the filter of a list. Raises `NotFilterable` if no dialect, or not the given one, can have it."""
@@ -92,10 +94,17 @@ class ListFilters:
         for _ in range(_TRIES):
             state = self._store.state()
             computation = ListFormula(question, columns, self.settings, now)
-            computation.compute(self._store, self._loader)
+            computation.compute(self._store, self._loader, self._resources_at(state, question.resource_type.service))
             if self._store.is_at(state):
                 return computation
         raise StoreUnavailable("the store keeps changing while a list is filtered")
+
+    def _resources_at(self, state: State, service: str) -> list[Row]:
+        """Return the rows of a service's resources with a policy; they are read once for each state of the store."""
+        known = self._stored.get(service)
+        if known is None or known[0] is not state:
+            known = self._stored[service] = state, stored_resources(self._store, service, self.settings.partition)
+        return known[1]
 
     def state(self) -> State:
         """Return the present state of the store."""
