@@ -9,20 +9,17 @@ from typing import Any, Final, get_args
 from sqlalchemy import Column, ColumnElement, Table, inspect, select
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import CITEXT
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.orm import Mapper, object_session
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.filters.attributes import Absent, Attribute, ChoiceAttribute
 from iam_guard.filters.date_columns import DateAttribute, UuidAttribute
+from iam_guard.filters.dialects import COMPILERS, SQLITE
 from iam_guard.filters.number_columns import DecimalAttribute, FloatAttribute, IntegerAttribute
 from iam_guard.filters.texts import TextAttribute
 
 _TRUTH: Final = (("true", True), ("false", False))
 _ABSENT: Final = get_args(Absent)
-_SQLITE: Final = SQLiteDialect()
-_DIALECTS: Final = (PGDialect(), _SQLITE)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,9 @@ def attribute_of(name: str, source: Any, absent: Absent, place: str) -> Attribut
     if absent not in _ABSENT:
         raise ConfigurationError(f"expected one of {', '.join(_ABSENT)} in `absent`, got `{absent}`", place=place)
     attribute = _attribute_of(name, expression, expression.type, absent)
-    variants = [_attribute_of(name, expression, expression.type.dialect_impl(dialect), absent) for dialect in _DIALECTS]
+    variants = [
+        _attribute_of(name, expression, expression.type.dialect_impl(dialect), absent) for dialect in COMPILERS.values()
+    ]
     if attribute is None or {type(attribute)} != {*map(type, variants)}:
         message = f"expected text, a number, a boolean, a datetime or a UUID for `{name}`, got `{expression.type!r}`"
         raise ConfigurationError(message, place=place)
@@ -152,5 +151,5 @@ def _is_row_id(expression: ColumnElement[Any]) -> bool:
     """Return whether SQLite stores the column as the row's number, which is never anything else."""
     if not isinstance(expression, Column) or not isinstance(expression.table, Table):
         return False
-    is_integer = expression.type.compile(dialect=_SQLITE) == "INTEGER"
+    is_integer = expression.type.compile(dialect=SQLITE) == "INTEGER"
     return is_integer and list(expression.table.primary_key.columns) == [expression]

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Boolean, ColumnElement, false
+from sqlalchemy import Boolean, ColumnElement, Dialect, false
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from iam_guard.errors import NotFilterable
 from iam_guard.filters.attributes import Clause
 
-DIALECTS: Final = ("sqlite", "postgresql")
+SQLITE: Final = SQLiteDialect()
+POSTGRESQL: Final = PGDialect()  # type: ignore[no-untyped-call]
+COMPILERS: Final[Mapping[str, Dialect]] = {"sqlite": SQLITE, "postgresql": POSTGRESQL}
+DIALECTS: Final = (*COMPILERS,)
+"""The names of the dialects that lists are filtered on."""
 
 
 class DialectCondition(ColumnElement[bool]):

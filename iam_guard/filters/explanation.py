@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Select, literal_column, select
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.pattern import Wildcard
 from iam_guard.evaluation.partial.formula import Atom, Formula, Matches, MatchesArn, Open, atoms_of, names_in
 from iam_guard.evaluation.partial.open_decision import StatementFormula
 from iam_guard.filters.attributes import Clause
+from iam_guard.filters.dialects import COMPILERS
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tags import TAG, JsonTags, is_jsonb
-
-_DIALECTS: Final[Mapping[str, Any]] = {"sqlite": SQLiteDialect(), "postgresql": PGDialect()}  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def explain_filter(
 def _compiled(clause: Clause, columns: Columns) -> tuple[str, Mapping[str, Any]]:
     """Return a condition as it is in a query from the table, and its parameters."""
     query: Select[Any] = select(literal_column("1")).select_from(columns.table).where(clause)
-    compiled = query.compile(dialect=_DIALECTS[columns.dialect], compile_kwargs={"render_postcompile": True})
+    compiled = query.compile(dialect=COMPILERS[columns.dialect], compile_kwargs={"render_postcompile": True})
     return str(compiled).partition("WHERE ")[2], dict(compiled.params)
 
 

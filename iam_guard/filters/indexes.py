@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect
-
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.attributes import Attribute
+from iam_guard.filters.dialects import COMPILERS
 from iam_guard.filters.hints import folded_tag
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import ResourceMapping
@@ -115,11 +113,10 @@ def _index(columns: Columns, name: str, expression: str, reason: str) -> Suggest
     )
 
 
-_DIALECTS: Final[dict[str, Any]] = {"sqlite": SQLiteDialect(), "postgresql": PGDialect()}  # type: ignore[no-untyped-call]
-_PREPARERS: Final = {name: dialect.identifier_preparer for name, dialect in _DIALECTS.items()}
+_PREPARERS: Final = {name: dialect.identifier_preparer for name, dialect in COMPILERS.items()}
 
 
 def _sql(expression: Any, columns: Columns) -> str:
     """Return an expression as part of an index: columns without their table, values as literals."""
     options = {"literal_binds": True, "include_table": False}
-    return str(expression.compile(dialect=_DIALECTS[columns.dialect], compile_kwargs=options))
+    return str(expression.compile(dialect=COMPILERS[columns.dialect], compile_kwargs=options))

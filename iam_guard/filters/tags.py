@@ -25,17 +25,16 @@ from sqlalchemy import (
 )
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from iam_guard.errors import NotFilterable
 from iam_guard.filters.attributes import Clause, bound_text
+from iam_guard.filters.dialects import POSTGRESQL
 from iam_guard.filters.texts import TextAttribute, is_storable
 
 TAG: Final = "aws:resourcetag/"
 _EMPTY: Final[ColumnElement[Any]] = literal_column("'{}'")
 KELVIN: Final = "\N{KELVIN SIGN}"
 """The only character beyond ASCII with a lower case in ASCII."""
-_POSTGRESQL: Final = PGDialect()  # type: ignore[no-untyped-call]
 _OBJECT: Final[ColumnElement[Any]] = literal_column("'object'")
 _ONE: Final[ColumnElement[Any]] = literal_column("1")
 
@@ -135,7 +134,7 @@ def complete_tags(tags: JsonTags | TagTable, dialect: str) -> list[Clause]:
 
 def is_jsonb(column: ColumnElement[Any]) -> bool:
     """Return whether PostgreSQL stores a JSON column as JSONB."""
-    return isinstance(column.type.dialect_impl(_POSTGRESQL), JSONB)  # the type may be a variant
+    return isinstance(column.type.dialect_impl(POSTGRESQL), JSONB)  # the type may be a variant
 
 
 def _is_complete(column: ColumnElement[Any], dialect: str) -> Clause:

@@ -34,7 +34,7 @@ from iam_guard import (
 from iam_guard.errors import ConfigurationError
 from tests.tables import table
 
-from .empty_database import opened_engine
+from .databases import opened_engine
 
 ACCOUNT = "111122223333"
 ANN = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ann")

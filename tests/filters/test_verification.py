@@ -18,7 +18,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.filters import verify
 from tests.tables import table
 
-from .empty_database import opened_engine
+from .databases import opened_engine
 from .planted_mistakes import ACCOUNT, BOTH, MISTAKES, Mistake, declare, fill, make_model, make_tagged, run
 
 PLANTED = [
