@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -171,27 +172,29 @@ def test_unreachable_store_is_noticed(world: World) -> None:
 def test_changed_key_is_noticed_by_all_threads(world: World) -> None:
     """A request that starts after the change has its result, while threads use the key all the time."""
     requests, users = [signed(), bearing()], ([USER], [INACTIVE])
-    phase = [0]  # odd while the store changes; every fourth one has inactive keys
+    phase, last = 0, 40  # odd while the store changes; every fourth one has inactive keys
+    answers: list[dict[int, set[bool]]] = [defaultdict(set) for _ in range(4)]  # one of each thread, by phase
 
-    def use(number: int) -> list[tuple[int, bool]]:
-        found = []
-        while phase[0] < 40:
-            before = phase[0]
+    def use(number: int) -> None:
+        while phase < last:
+            before = phase
             refused = is_refused(world.guard, requests[number % 2])
-            if phase[0] == before and not before % 2:
-                found.append((before, refused))
-        return found
+            if phase == before and not before % 2:
+                answers[number][before].add(refused)
+            time.sleep(0.0001)
 
     with ThreadPoolExecutor(4) as pool:
-        results = pool.map(use, range(4))
-        while phase[0] < 40:
-            phase[0] += 1
-            world.edit(seed(*users[(phase[0] + 1) // 2 % 2]))
-            phase[0] += 1
-            time.sleep(0.01)
-    found = {pair for result in results for pair in result}
-    assert len(found) > 10
-    assert all(refused is bool(at // 2 % 2) for at, refused in found)
+        threads = [pool.submit(use, number) for number in range(4)]
+        while phase < last and not any(thread.done() for thread in threads):
+            if phase % 2 or all(phase in found for found in answers):
+                phase += 1
+            if phase % 2:
+                world.edit(seed(*users[(phase + 1) // 2 % 2]))
+            time.sleep(0.0001)
+        phase = last
+    for thread in threads:
+        thread.result()
+    assert answers == [{at: {bool(at // 2 % 2)} for at in range(0, last, 2)}] * 4
 
 
 def is_refused(guard: Guard, request: HttpRequest) -> bool:
