@@ -19,6 +19,7 @@ from iam_guard.errors import ConfigurationError, did_you_mean
 PREFIX = "IAM_GUARD_"
 _SOURCE = re.compile(r"(?!authorization|x-api-key|x-amz-security-token)[a-z][a-z0-9-]{1,62}")
 _REGION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as in a signature's scope, without wildcards
+_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ class Settings:
     epoch_poll: float = 0.5
     """Seconds between two polls of the store for changes by other processes. PostgreSQL also announces changes at once,
     unless a connection pooler in transaction mode is in between."""
+    store_schema: str = ""
+    """Schema of the application's database that has the tables of the store, so that lists join them. On SQLite, the
+    name under which the store's file is attached, or `main`. Empty: policies of resources that name a caller become
+    a part of its lists, at most 1,000."""
     max_staleness: float = 300.0
     """Seconds for which cached data is used while the store cannot be reached; then every request is denied."""
     shadow_actions: tuple[str, ...] = ("*",)
@@ -161,6 +166,9 @@ class Settings:
         for place, name in (("region", self.region), *(("regions", name) for name in self.regions)):
             if not _REGION.fullmatch(name):
                 raise ConfigurationError(f"expected the name of a region, got `{name[:64]}`", place=place)
+        if self.store_schema and not _SCHEMA.fullmatch(self.store_schema):
+            message = f"expected the name of a schema, got `{self.store_schema[:64]}`"
+            raise ConfigurationError(message, place="store_schema")
         for pattern in self.shadow_actions:
             if pattern != "*" and ":" not in pattern:
                 message = f"expected `*` or an action or pattern such as `docs:*`, got `{pattern[:64]}`"

@@ -107,6 +107,7 @@ def test_variables_of_commands_are_accepted() -> None:
         ({"region": "eu west"}, "expected the name of a region, got `eu west` \\(at region"),
         ({"region": ""}, "expected the name of a region, got `` \\(at region"),
         ({"regions": ["eu-*"]}, "expected the name of a region, got `eu-\\*` \\(at regions"),
+        ({"store_schema": "iam; x"}, "expected the name of a schema, got `iam; x` \\(at store_schema"),
         ({"shadow_actions": ["docs"]}, "expected `\\*` or an action or pattern such as `docs:\\*`, got `docs`"),
     ],
 )

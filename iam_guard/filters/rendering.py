@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import FromClause, and_, exists, false, func, literal_column, or_, select, true
+from sqlalchemy import FromClause, Select, and_, column, exists, false, func, literal_column, not_, or_, select, true
+from sqlalchemy import table as table_clause
 
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.pattern import Wildcard
@@ -20,6 +21,7 @@ from iam_guard.evaluation.partial.formula import (
     AllOf,
     AnyOf,
     Atom,
+    Attached,
     Formula,
     Matches,
     MatchesArn,
@@ -36,10 +38,10 @@ from iam_guard.evaluation.partial.open_decision import OpenDecision, StatementRe
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.arn_fields import arn_clause
-from iam_guard.filters.attributes import Attribute, Clause
+from iam_guard.filters.attributes import Attribute, Clause, bound_text
 from iam_guard.filters.hints import choice_clause, implied_choice
 from iam_guard.filters.tags import TAG, JsonTags, TagTable, complete_tags, read_tags, tag_attribute
-from iam_guard.filters.texts import IN_FIELD, TextAttribute, is_storable, pattern_clause
+from iam_guard.filters.texts import IN_FIELD, TextAttribute, concatenated, is_storable, pattern_clause
 from iam_guard.forking import fork_safe_lock
 
 _MAX_CLAUSES: Final = 20_000
@@ -79,6 +81,9 @@ class Columns:
             self._attribute(name)
         if isinstance(atom, Matches):
             return self._simplified_match(atom)
+        if isinstance(atom, Attached):
+            self._require_texts(names_in(atom))
+            return atom
         if isinstance(atom, MatchesArn):
             self._require_texts(names_in(atom)[1:])
         return self._attribute(names_in(atom)[0]).simplify(atom, self.dialect)
@@ -165,10 +170,26 @@ class Columns:
         if isinstance(atom, Matches):
             subject = [self._attribute(piece.name) if isinstance(piece, Open) else str(piece) for piece in atom.subject]
             return pattern_clause(subject, [*map(resolve, atom.pattern)], atom.wanted, self.dialect)
+        if isinstance(atom, Attached):
+            return self._attached(atom)
         if isinstance(atom, MatchesArn):
             pattern = [*map(resolve, atom.pattern)]
             return arn_clause(self._attribute(atom.name), pattern, atom.wanted, self.dialect)
         return self._attribute(atom.name).clause(atom, self.dialect)
+
+    def _attached(self, atom: Attached) -> Clause:
+        rows = table_clause("resource_statements", column("arn"), column("digest"), schema=atom.schema)
+        arn = concatenated(
+            [
+                self._attribute(piece.name).as_text(self.dialect) if isinstance(piece, Open) else bound_text(str(piece))
+                for piece in atom.subject
+            ]
+        )
+        digests = [bound_text(digest) for digest in atom.digests]
+        found: Select[Any] = select(literal_column("1")).select_from(rows)
+        found = found.where(rows.c.arn == arn, rows.c.digest.in_(digests))
+        clause = exists(found.correlate(self.table))
+        return clause if atom.wanted else not_(clause)
 
 
 def _joined(join: Callable[..., Clause], parts: list[Clause]) -> Clause:

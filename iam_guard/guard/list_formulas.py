@@ -1,35 +1,34 @@
 """The formula of the rows that a caller may see: its policies, and those of the resources that have one in the store.
 
-Resources with a policy in the store are few beside the rows of a table. Each is decided by itself, with its policy, and
-joins the formula by its ARN; all other rows are decided without one.
+Of the policies of resources, only statements that name the caller matter, and many resources have the same ones. Each
+such statement is a part of the formula once, together with the condition that the resource's policy has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from iam_guard.errors import NotFilterable
-from iam_guard.evaluation.partial.formula import Formula, OneOf, Text, all_of, any_of
+from iam_guard.evaluation.compiler import compile_policy
+from iam_guard.evaluation.partial.formula import Attached, Formula, OneOf, Text, all_of, any_of
 from iam_guard.evaluation.partial.open_decision import StatementFormula
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.evaluation.partial.text_matching import ACCOUNT, match
+from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.guard.loader import Loader
-from iam_guard.guard.question import Question
+from iam_guard.guard.question import LoadedQuestion, Question
 from iam_guard.model.context import Given, Lazy
+from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.records import Row
-from iam_guard.store.schema import resources
-
-MAX_RESOURCE_POLICIES: Final = 1_000
-"""Maximum number of resources with a policy in the store, of a service; each is a part of the filter."""
+from iam_guard.store.resource_statements import SharedStatement, lookup_names, shared_statements
 
 
 class ListQuestion(NamedTuple):
@@ -60,66 +59,70 @@ class ListFormula:
     keys_read: set[str] = field(default_factory=set)
     formula: Formula = False
 
-    def compute(self, store: CachedStore, loader: Loader, stored: Sequence[Row]) -> None:
+    def compute(self, store: CachedStore, loader: Loader, *, has_policies: bool) -> None:
         """Compute the formula. Raises `NotFilterable`, and what loading raises.
 
-        `stored` are the rows of `stored_resources`, at the state that the policies are loaded at.
+        `has_policies`: resources of the service have policies in the store.
         """
-        resource_type, simplify = self.question.resource_type, self.columns.simplified
-        with_policies = [row for row in stored if resource_type.can_be(row["arn"])]
-        parts = [self._one(row, loader, store) for row in with_policies]
-        owner = resource_type.account or self.question.principal.account
-        if owner is not None and owner == self.question.principal.account:
-            others = [simplify(self._named(row["arn"], wanted=False)) for row in with_policies]
-            in_own = [] if resource_type.account else [simplify(OneOf(ACCOUNT.name, frozenset({owner}), wanted=True))]
-            allowed = self._of_owner(Resource("*", account=owner), self._arn(owner), loader, store)
-            parts.append(all_of((*in_own, *others, allowed)))
-        readable = [] if self.question.is_superset else self.columns.readable_parameters()
+        question, only = self.question, self.question.resource_type.account
+        own = self._load(question.principal.account, loader, store)
+        if not own.caller.exists:
+            return
+        shared = self._shared(own, store) if has_policies else ()
+        owners = {question.principal.account} if own.owner is not None else set()
+        owners |= {account for statement in shared if not statement.denies for account in statement.resources}
+        parts = []
+        for owner in sorted(filter(None, owners)):
+            if only is None or owner == only:
+                loaded = own if owner == question.principal.account else self._load(owner, loader, store)
+                in_account = self.columns.simplified(_of_account(owner)) if only is None else True
+                parts.append(all_of((in_account, self._of_owner(owner, loaded, shared))))
+        readable = [] if question.is_superset else self.columns.readable_parameters()
         self.formula = all_of((*readable, any_of(parts)))
 
-    def _one(self, row: Row, loader: Loader, store: CachedStore) -> Formula:
-        """Return the formula of a resource with a policy: it is the row, and the row is allowed."""
-        arn = row["arn"]
-        named = self.columns.simplified(self._named(arn, wanted=True))
-        owned = OneOf(ACCOUNT.name, frozenset({row["account"]}), wanted=True)
-        in_account = True if self.question.resource_type.account else self.columns.simplified(owned)
-        allowed = self._of_owner(Resource(arn, account=row["account"]), (arn,), loader, store)
-        return all_of((in_account, named, allowed))
+    def _load(self, owner: str | None, loader: Loader, store: CachedStore) -> LoadedQuestion:
+        """Load what a decision about resources of an account without a policy needs."""
+        principal, action, _, own_service, context, call, _ = self.question
+        return loader.load(Question(principal, action, Resource("*", account=owner), own_service, context, call), store)
 
-    def _named(self, arn: str, *, wanted: bool) -> Formula:
-        return match(self._arn(self.question.resource_type.account), (arn,), wanted)
+    def _shared(self, own: LoadedQuestion, store: CachedStore) -> Sequence[SharedStatement]:
+        service, partition = self.question.resource_type.service, self.settings.partition
+        names = lookup_names(own.caller.principal, own.caller.identity_id)
+        joins = bool(self.settings.store_schema)
+        with store.read_transaction() as records:
+            return shared_statements(records, names, service, partition=partition, joins=joins)
 
-    def _arn(self, account: str | None) -> Text:
-        settings = self.settings
-        return self.question.resource_type.arn(account, region=settings.region, partition=settings.partition)
-
-    def _of_owner(self, resource: Resource, arn: Text, loader: Loader, store: CachedStore) -> Formula:
-        """Return the formula of resources of one account, with the policy of `resource` if it names one."""
-        principal, action, resource_type, own_service, context, call, is_superset = self.question
-        loaded = loader.load(Question(principal, action, resource, own_service, context, call), store)
+    def _of_owner(self, owner: str, loaded: LoadedQuestion, shared: Sequence[SharedStatement]) -> Formula:
+        """Return the formula of the resources of one account."""
         if not loaded.is_decidable or loaded.owner is None:
             return False
-        request = loaded.request(loaded.context(self.now, self.settings.region))
+        resource_type, settings = self.question.resource_type, self.settings
+        arn = resource_type.arn(owner, region=settings.region, partition=settings.partition)
+        attached = {}
+        has_account = ACCOUNT in resource_type.arn(None, region=settings.region, partition=settings.partition)
+        for statement in shared:
+            if owner in statement.resources or not has_account:
+                policy = compile_policy(statement.text, PolicyRef(statement.arn, PolicyType.RESOURCE))
+                attached[policy] = self._attached(statement, arn)
+        policies = replace(loaded.authorizer.policies, resource=Layer(attached))
+        request = loaded.request(loaded.context(self.now, settings.region))
         opened = OpenRequest(request, arn, open_keys=resource_type.open_keys, has_tags=resource_type.has_tags)
-        decision = self.columns.decision(opened, context, is_superset=is_superset)
-        formula = decision.formula(loaded.authorizer.policies, loaded.owner.id)
+        decision = self.columns.decision(opened, self.question.context, is_superset=self.question.is_superset)
+        decision.attached.update(attached)
+        formula = decision.formula(policies, owner)
         self.statements += decision.statements
         self.refusals += decision.refusals
         self.keys_read.update(request.read)
         return formula
 
+    def _attached(self, statement: SharedStatement, arn: Text) -> Formula:
+        """Return whether the policy of a resource has a statement; a Deny: whether not."""
+        wanted, schema = not statement.denies, self.settings.store_schema
+        if schema:
+            return self.columns.simplified(Attached(arn, statement.digests, schema, wanted))
+        named = [match(arn, (text,), wanted) for arns in statement.resources.values() for text in arns]
+        return self.columns.simplified(any_of(named) if wanted else all_of(named))
 
-def stored_resources(store: CachedStore, service: str, partition: str) -> list[Row]:
-    """Return the rows of a service's resources that have a policy in the store. Raises `NotFilterable`.
 
-    More of them than a filter can have, and tags beside those of the model, are refused.
-    """
-    prefix = f"arn:{partition}:{service}:"
-    with store.read_transaction() as records:
-        rows = records.page(resources, order=("arn",), after=(prefix,), limit=MAX_RESOURCE_POLICIES + 1)
-    found = [row for row in rows if row["arn"].startswith(prefix)]
-    if len(found) > MAX_RESOURCE_POLICIES:
-        raise NotFilterable(f"more than {MAX_RESOURCE_POLICIES} resources of `{service}` have a policy in the store")
-    if any(row["tags"] for row in found):
-        raise NotFilterable(f"resources of `{service}` have tags in the store, beside those of the model")
-    return found
+def _of_account(owner: str) -> Formula:
+    return OneOf(ACCOUNT.name, frozenset({owner}), wanted=True)

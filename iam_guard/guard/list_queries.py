@@ -21,14 +21,14 @@ from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.statement_filter import ListStatement, Source, checked_dialect, source_of
 from iam_guard.forking import fork_safe_lock
-from iam_guard.guard.list_formulas import ListFormula, ListQuestion, stored_resources
+from iam_guard.guard.list_formulas import ListFormula, ListQuestion
 from iam_guard.guard.loader import Loader
 from iam_guard.guard.request_context import KEYS_OF_CALLS
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.change_feed import State
-from iam_guard.store.records import Row
+from iam_guard.store.resource_statements import has_statements, require_listable
 
 _MAX_CACHED: Final = 4096
 _TRIES: Final = 10
@@ -57,7 +57,8 @@ class ListFilters:
         self.settings = settings
         self._lock = fork_safe_lock()
         self._cache: LRUCache[tuple[object, ...], _Cached] = LRUCache(_MAX_CACHED)
-        self._stored: dict[str, tuple[State, list[Row]]] = {}
+        self._listable: dict[ResourceMapping, tuple[State, bool]] = {}
+        """Resource type -> the last state at which its resources had policies at most, and whether they had some."""
 
     def filter(self, question: ListQuestion, source: Source, now: datetime, dialect: str | None) -> Filter:
         """Return the filter of a list. Raises `NotFilterable` if no dialect, or not the given one, can have it."""
@@ -94,16 +95,24 @@ class ListFilters:
         for _ in range(_TRIES):
             state = self._store.state()
             computation = ListFormula(question, columns, self.settings, now)
-            computation.compute(self._store, self._loader, self._resources_at(state, question.resource_type.service))
+            has_policies = self._have_policies(state, question.resource_type)
+            computation.compute(self._store, self._loader, has_policies=has_policies)
             if self._store.is_at(state):
                 return computation
         raise StoreUnavailable("the store keeps changing while a list is filtered")
 
-    def _resources_at(self, state: State, service: str) -> list[Row]:
-        """Return the rows of a service's resources with a policy; they are read once for each state of the store."""
-        known = self._stored.get(service)
+    def _have_policies(self, state: State, resource_type: ResourceMapping) -> bool:
+        """Return whether resources of the service have policies in the store; read once for each state of it.
+
+        Raises `NotFilterable` if the store has more of the resources than policies.
+        """
+        known = self._listable.get(resource_type)
         if known is None or known[0] is not state:
-            known = self._stored[service] = state, stored_resources(self._store, service, self.settings.partition)
+            prefix = f"arn:{self.settings.partition}:{resource_type.service}:"
+            with self._store.read_transaction() as records:
+                require_listable(records, prefix, resource_type.can_be)
+                known = state, has_statements(records, resource_type.service)
+            self._listable[resource_type] = known
         return known[1]
 
     def state(self) -> State:

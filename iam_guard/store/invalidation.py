@@ -36,11 +36,11 @@ MAX_NAMES: Final = 256
 UNCACHED_TABLES: Final = frozenset(
     """
     access_key_uses changes credential_reports former_passwords instance_profiles issuer_keys jobs login_profiles
-    meta mfa_devices password_policies saml_private_keys saml_providers server_certificates service_uses
-    signing_certificates ssh_keys
+    meta mfa_devices password_policies resource_statements saml_private_keys saml_providers server_certificates
+    service_uses signing_certificates ssh_keys
 """.split()
 )
-"""No cached answer is read from these, except for the epoch."""
+"""No cached answer is read from these, except for the epoch; `resource_statements` change with `resources`."""
 
 Names: TypeAlias = Iterable[str]
 _Row: TypeAlias = Mapping[str, Any]

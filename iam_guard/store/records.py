@@ -97,9 +97,13 @@ class Records:
         after: Sequence[str] | None,
         limit: int,
         path_prefix: str | None = None,
+        condition: Any = None,
         **where: Any,
     ) -> list[Row]:
-        """Return at most `limit` rows, by columns that are unique together, after the row with the values `after`."""
+        """Return at most `limit` rows, by columns that are unique together, after the row with the values `after`.
+
+        `condition` is one more condition of theirs, a constant of `schema`.
+        """
         form, values = _split(where)
         values["limit"] = limit
         if after is not None:
@@ -107,8 +111,16 @@ class Records:
         has_prefix = bool(path_prefix) and path_prefix != "/"
         if path_prefix and has_prefix:
             values |= {"prefix": storable(path_prefix), "prefix_length": len(path_prefix)}
-        found = statements.page(table, form, self._order(order), is_first=after is None, has_prefix=has_prefix)
+        found = statements.page(
+            table, form, self._order(order), is_first=after is None, has_prefix=has_prefix, condition=condition
+        )
         return list(self._connection.execute(found, values).mappings())
+
+    def first_of_each(self, table: Table, column: str, by: Sequence[str], limit: int, **where: Any) -> list[Row]:
+        """Return at most `limit` rows of the least value of a column, one for each combination of the columns `by`."""
+        form, values = _split(where)
+        found = statements.first_of_each(table, column, tuple(by), form)
+        return list(self._connection.execute(found, {**values, "limit": limit}).mappings())
 
     def count(self, table: Table, **where: Any) -> int:
         form, values = _split(where)

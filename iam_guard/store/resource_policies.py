@@ -19,7 +19,8 @@ from iam_guard.store.identifiers import ARN_BYTES
 from iam_guard.store.principal_bindings import bind_principals, read_current_text
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import PRESENT
-from iam_guard.store.schema import accounts, resources
+from iam_guard.store.resource_statements import replace_statements
+from iam_guard.store.schema import accounts, resource_statements, resources
 
 MAX_LISTED = 1000
 
@@ -56,6 +57,7 @@ class ResourcePolicies:
                 "text": checked.text,
                 "digest": checked.digest,
                 "bindings": bind_principals(records, checked, partition=self._store.partition),
+                "listed_digest": checked.digest,
             }
             stored = records.one(resources, arn=arn)
             if stored is None:
@@ -64,6 +66,7 @@ class ResourcePolicies:
                 records.update(resources, values, arn=arn)
             else:
                 raise InvalidInput(f"the resource `{arn}` belongs to another account", place="account")
+            replace_statements(records, {"arn": arn, "account": owner, **values})
             before = None if stored is None else stored["digest"]
         self._change_recorder.record(
             CallResult(
@@ -95,7 +98,9 @@ class ResourcePolicies:
             if row is None:
                 raise NoSuchEntity(f"The resource {arn[:ARN_BYTES]} has no policy.")
             if row["tags"]:
-                records.update(resources, {"text": None, "digest": None, "bindings": {}}, arn=arn)
+                nothing: dict[str, Any] = {"text": None, "digest": None, "bindings": {}, "listed_digest": None}
+                records.update(resources, nothing, arn=arn)
+                records.delete(resource_statements, arn=arn)
             else:
                 records.delete(resources, arn=arn)
         self._change_recorder.record(

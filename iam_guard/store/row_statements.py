@@ -62,9 +62,22 @@ def selected(table: Table, where: Where, order: Order, columns: tuple[str, ...] 
 
 
 @cache
-def page(table: Table, where: Where, order: Order, *, is_first: bool, has_prefix: bool) -> Select[Any]:
-    """Select `limit` rows after the values `after0`, `after1`, …; with `has_prefix`, paths that begin with `prefix`."""
+def page(
+    table: Table,
+    where: Where,
+    order: Order,
+    *,
+    is_first: bool,
+    has_prefix: bool,
+    condition: ColumnElement[bool] | None = None,
+) -> Select[Any]:
+    """Select `limit` rows after the values `after0`, `after1`, …; with `has_prefix`, paths that begin with `prefix`.
+
+    `condition` is a constant of `schema`.
+    """
     statement = selected(table, where, order).limit(bindparam("limit", type_=Integer))
+    if condition is not None:
+        statement = statement.where(condition)
     if not is_first:
         statement = statement.where(_is_after(_ordered(table, order)))
     if has_prefix:
@@ -76,6 +89,14 @@ def page(table: Table, where: Where, order: Order, *, is_first: bool, has_prefix
 @cache
 def counted(table: Table, where: Where) -> Select[Any]:
     return select(func.count()).select_from(table).where(*_conditions(table, where))
+
+
+@cache
+def first_of_each(table: Table, column: str, by: tuple[str, ...], where: Where) -> Select[Any]:
+    """Select the least value of a column, for each combination of others."""
+    groups = [table.c[name] for name in by]
+    least = func.min(table.c[column]).label(column)
+    return select(least, *groups).where(*_conditions(table, where)).group_by(*groups).limit(bindparam("limit"))
 
 
 @cache

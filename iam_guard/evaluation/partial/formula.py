@@ -87,7 +87,20 @@ class Readable:
     name: str
 
 
-Atom: TypeAlias = Presence | OneOf | Matches | MatchesArn | Compares | Parses | Readable
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Whether one of some statements is in the policy that the store has of the resource, whose ARN is `subject`.
+
+    `digests` name them in the table `resource_statements` of a schema.
+    """
+
+    subject: Text
+    digests: tuple[str, ...]
+    schema: str
+    wanted: bool
+
+
+Atom: TypeAlias = Presence | OneOf | Matches | MatchesArn | Compares | Parses | Readable | Attached
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +234,8 @@ def names_in(atom: Atom) -> tuple[str, ...]:
     """Return the names of the open values of an atom."""
     if isinstance(atom, Matches):
         return tuple(piece.name for piece in (*atom.subject, *atom.pattern) if isinstance(piece, Open))
+    if isinstance(atom, Attached):
+        return tuple(piece.name for piece in atom.subject if isinstance(piece, Open))
     if isinstance(atom, MatchesArn):
         return (atom.name, *(piece.name for piece in atom.pattern if isinstance(piece, Open)))
     return (atom.name,)

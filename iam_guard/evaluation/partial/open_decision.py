@@ -65,7 +65,9 @@ class OpenDecision:
     """The statements about the action, in the order of evaluation."""
     refusals: list[NotFilterable] = field(default_factory=list)
     """Why statements could not be translated, if `is_superset`."""
-    _known: dict[int, Formula] = field(default_factory=dict)
+    attached: dict[CompiledPolicy, Formula] = field(default_factory=dict)
+    """Policies of resources that only some have -> whether a resource has it; if they deny, whether not."""
+    _known: dict[tuple[int, CompiledPolicy], Formula] = field(default_factory=dict)
     _read: dict[str, None] = field(default_factory=dict)
     """The open values that a decision may read."""
 
@@ -166,7 +168,7 @@ class OpenDecision:
 
     def _statement(self, policy: CompiledPolicy, compiled: CompiledStatement) -> Formula:
         """Return whether an Allow applies, or whether a Deny does not."""
-        known = self._known.get(id(compiled))
+        known = self._known.get((id(compiled), policy))
         if known is not None:
             return known
         key = compiled, self.request.arn
@@ -178,9 +180,12 @@ class OpenDecision:
                     self.results.clear()
                 self.results[key] = result
         formula, visited = result
+        attached = self.attached.get(policy)
+        if attached is not None:
+            formula = any_of((attached, formula)) if compiled.denies else all_of((attached, formula))
         if compiled.denies or formula is not False:
             self._read.update(dict.fromkeys(visited))
-        self._known[id(compiled)] = formula
+        self._known[id(compiled), policy] = formula
         self.statements.append(StatementFormula(policy, compiled.statement, formula))
         return formula
 

@@ -18,6 +18,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.store import schema
 from iam_guard.store.builtin import insert_initial_rows, insert_missing_policies
 from iam_guard.store.engine import reading, writing
+from iam_guard.store.resource_statements import index_policies
 
 _ADVISORY_LOCK = 0x69616D67756172
 """PostgreSQL's name of our lock; an empty database has no row to lock."""
@@ -43,6 +44,7 @@ def upgrade(engine: Engine) -> bool:
         else:
             import_module("iam_guard.store.migrations.steps").upgrade_to_head(connection)
             insert_missing_policies(connection, now=int(time.time()))
+            index_policies(connection)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iam_guard.store.schema.core import (
+    UNLISTABLE,
     access_keys,
     accounts,
     api_keys,
@@ -19,6 +20,7 @@ from iam_guard.store.schema.core import (
     placements,
     policies,
     policy_versions,
+    resource_statements,
     resources,
     units,
 )

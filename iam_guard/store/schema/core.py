@@ -28,6 +28,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
+    cast,
+    func,
+    literal_column,
+    or_,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -191,6 +196,28 @@ resources = table(
     Column("text", Text),
     Column("digest", String(64)),
     *required(JSON, "bindings"),
+    # the digest of the policy that the rows of `resource_statements` are of
+    Column("listed_digest", String(64)),
+)
+
+UNLISTABLE = or_(
+    cast(resources.c.tags, String) != literal_column("'{}'"),
+    and_(
+        resources.c.digest.is_not(None),
+        func.coalesce(resources.c.listed_digest, literal_column("''")) != resources.c.digest,
+    ),
+)
+"""Whether lists need more of a resource than its `resource_statements`: it has tags, or its policy has no rows."""
+Index("ix_resources_unlistable", resources.c.arn, sqlite_where=UNLISTABLE, postgresql_where=UNLISTABLE)
+
+# whom the policies of resources name; `principal` is as in `NamedStatement`
+resource_statements = table(
+    "resource_statements",
+    owned_by("resources.arn", "arn", primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    *required(String(12), "account"),
+    *required(String, "service", "principal"),
+    Index("ix_resource_statements_principal", "service", "principal", "digest"),
 )
 
 organizations = table(

@@ -16,7 +16,8 @@ from iam_guard.policy.problems import Problems
 from iam_guard.store.change_feed import EVERYTHING, record_change
 from iam_guard.store.engine import lock_epoch, writing
 from iam_guard.store.identifiers import PREFIXES
-from iam_guard.store.schema import accounts, oidc_providers, policies, resources
+from iam_guard.store.resource_statements import statement_rows
+from iam_guard.store.schema import accounts, oidc_providers, policies, resource_statements, resources
 from iam_guard.store.seed.apply_certificates import apply_certificates
 from iam_guard.store.seed.apply_identities import apply_identities
 from iam_guard.store.seed.apply_organization import apply_organization
@@ -126,10 +127,14 @@ def _resources(run: Run) -> None:
                 "text": policy and policy.text,
                 "digest": policy and policy.digest,
                 "bindings": {} if policy is None else run.bind(policy, resource.policy_line),
+                "listed_digest": policy and policy.digest,
                 "tags": dict(resource.tags),
             }
     declared = run.rows(resources.c.arn, desired)
     pruned = run.rows(resources.c.account, run.account_ids if run.prune else ())
     existing = {row["arn"]: row for row in (*declared, *pruned)}
     delta = sync(run.connection, resources, desired.values(), existing.values())
-    run.record_delta(delta, lambda arn: f"resource {arn}", text="policy", digest="policy", bindings="policy")
+    named = [row for values in desired.values() for row in statement_rows(values)]
+    sync(run.connection, resource_statements, named, run.rows(resource_statements.c.arn, desired))
+    policy_columns = dict.fromkeys(("text", "digest", "bindings", "listed_digest"), "policy")
+    run.record_delta(delta, lambda arn: f"resource {arn}", **policy_columns)
