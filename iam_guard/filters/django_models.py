@@ -6,6 +6,7 @@ a field stores is read from its class, and only classes of Django itself are kno
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -56,6 +57,11 @@ def is_django_model(model: Any) -> bool:
 def table_model(model: Any) -> Any:
     """Return the model that a model of Django stores its rows as: another one if it is a proxy."""
     return model._meta.concrete_model
+
+
+def all_rows(model: Any, alias: str | None) -> Any:
+    """Return the queryset of all rows of a model; any manager may hide some, that of `Meta.base_manager_name` too."""
+    return sys.modules["django.db.models"].QuerySet(model, using=alias)
 
 
 def django_table(model: Any, place: str, referenced: Table | None = None) -> Table:
@@ -141,6 +147,10 @@ class DjangoTagRows:
         owner, key, value = (
             field_column(rows.model, tag_table, name, place) for name in (rows.owner, rows.key, rows.value)
         )
+        referred = rows.model._meta.get_field(owner.key).related_model
+        if referred is not None and table_model(referred) is not table_model(model):
+            message = f"expected an owner of tags that refers to `{model.__name__}`, got one of `{referred.__name__}`"
+            raise ConfigurationError(message, place=place)
         self._source = TagRowsSource(TagRows(tag_table, owner, key, value), table, table, place)
         self._model = rows.model
         self._owner, self._key, self._value = str(owner.key), str(key.key), str(value.key)
@@ -148,7 +158,7 @@ class DjangoTagRows:
 
     def of(self, item: Any) -> Mapping[str, str]:
         """Return the tags of a loaded object; only texts are tags."""
-        rows = self._model._base_manager.using(item._state.db).filter(**{self._owner: getattr(item, self._resource)})
+        rows = all_rows(self._model, item._state.db).filter(**{self._owner: getattr(item, self._resource)})
         pairs = rows.values_list(self._key, self._value)
         return {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, str)}
 

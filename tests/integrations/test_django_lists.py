@@ -98,9 +98,9 @@ USERS = {
 HOSTILE = ["red", "Red", "blue", "", "r%d", "%", "_", "r_d", "réd", "red ", "😀", "'; --", "%s", "\\", "ROT", "x" * 50]
 
 
-def declare(**options: Any) -> Any:
+def declare(template: str = "report/{id}", **options: Any) -> Any:
     declared = {"model": Report, "account": "account", "tags": TAGS, "keys": KEYS} | options
-    return Service("docs").resource_type("report", "report/{id}", **declared)
+    return Service("docs").resource_type("report", template, **declared)
 
 
 def user(name: str) -> Principal:
@@ -339,6 +339,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "not unique": (
         lambda: declare(tags=TagRows(LooseTag, owner="report", key="key", value="value")),
         "expected a unique constraint on `report_id` and `key`",
+    ),
+    "tags of another model": (
+        lambda: declare(model=Folder, account=ACME, keys={}, template="folder/{id}"),
+        "expected an owner of tags that refers to `Folder`, got one of `Report`",
     ),
     "unknown parameter": (
         lambda: Service("docs").resource_type("report", "report/{slug}", model=Report, account=ACME),
