@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from iam_guard.errors import ConfigurationError
+from iam_guard.filters.django_models import is_django_model
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.model.request import Resource
 
@@ -16,6 +18,7 @@ class MappedResources:
     """A loader for `open_guard(resources=…)`: loads the row that an ARN names, and returns its resource.
 
     `sessions` opens a session, as `sessionmaker(engine)` does. A row that does not exist has no keys and no tags.
+    Raises `ConfigurationError` for a type of Django, which `iam_guard_django.resources.ModelResources` loads.
     """
 
     def __init__(
@@ -23,17 +26,34 @@ class MappedResources:
     ) -> None:
         self._sessions = sessions
         self._resource_types = resource_types
+        for resource_type in resource_types:
+            self._require_model(resource_type)
 
     def __call__(self, arn: str) -> Resource | None:
-        """Return the resource of an ARN; None if no declared type has it, or no row is it."""
-        for resource_type in self._resource_types:
-            if not resource_type.can_be(arn):
-                continue
-            with self._sessions() as session:
-                columns = resource_type.columns(session.get_bind().dialect.name, resource_type.table)
-                condition = columns.condition(columns.simplified(resource_type.named(arn)))
-                for item in session.scalars(select(resource_type.model).where(condition)):
-                    resource = resource_type.resource_of(item)
-                    if resource.arn == arn:
-                        return resource
-        return None
+        """Return the resource of an ARN; None if no declared type has it, or no row is it.
+
+        Raises `ConfigurationError` if several rows are it: the tags of one say nothing about the others.
+        """
+        found = [
+            resource
+            for resource_type in self._resource_types
+            if resource_type.can_be(arn)
+            for resource in self._load(resource_type, arn)
+            if resource.arn == arn
+        ]
+        if len(found) > 1:
+            raise ConfigurationError("expected a declaration whose parameters are a key, got several rows", place=arn)
+        return found[0] if found else None
+
+    def _require_model(self, resource_type: ResourceMapping) -> None:
+        if is_django_model(resource_type.model):
+            message = f"expected a model of SQLAlchemy, got `{resource_type.model.__name__}` of Django"
+            raise ConfigurationError(message, place=str(resource_type))
+
+    def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
+        """Return the resources of the rows with an ARN: two of them if there are several."""
+        with self._sessions() as session:
+            columns = resource_type.columns(session.get_bind().dialect.name, resource_type.table)
+            condition = columns.condition(columns.simplified(resource_type.named(arn)))
+            rows = session.scalars(select(resource_type.model).where(condition).limit(2))
+            return [resource_type.resource_of(item) for item in rows]

@@ -45,7 +45,7 @@ class PermittedQuerySet(QuerySet):  # type: ignore[misc]  # Django has no types
         queryset's database can't translate raises `NotFilterable` when it is evaluated.
         """
         condition = _guard(guard).condition(self.model, action, principal=principal, context=context, call=call)
-        found: PermittedQuerySet = self.filter(PermittedRows(condition, F(_key_of(self.model)), is_total=False))
+        found: PermittedQuerySet = self.filter(PermittedRows(condition, F(name_of_column(self.model)), is_total=False))
         return found
 
 
@@ -60,7 +60,7 @@ def permitted_q(
 ) -> Q:
     """Return the condition of `PermittedQuerySet.permitted` as a `Q`, to combine and negate, and record a list."""
     condition = _guard(guard).condition(model, action, principal=principal, context=context, call=call)
-    return Q(PermittedRows(condition, F(_key_of(model)), is_total=True))
+    return Q(PermittedRows(condition, F(name_of_column(model)), is_total=True))
 
 
 class PermittedRows(Expression):  # type: ignore[misc]  # Django has no types
@@ -102,8 +102,8 @@ class PermittedRows(Expression):  # type: ignore[misc]  # Django has no types
         return f"(({sql}) IS TRUE)" if self.is_total else f"({sql})", parameters
 
 
-def _key_of(model: Any) -> str:
-    """Return the name of a field that is a column."""
+def name_of_column(model: Any) -> str:
+    """Return the name of a field that is a column of the model."""
     return str(next(field.name for field in model._meta.concrete_fields if field.column))
 
 

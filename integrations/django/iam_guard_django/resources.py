@@ -1,0 +1,57 @@
+"""Resources of Django's models by their ARN, for questions that have only that: `decide(arn)`, `iam-guard why`.
+
+    def guard():
+        return open_guard("iam.yaml", services=[docs], resources=ModelResources(documents))
+
+The row is read by the ORM, with the same declaration as in lists, and in one query, or two if tags are in rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import connections, router
+from django.db.models import F
+
+from iam_guard.errors import ConfigurationError
+from iam_guard.filters.django_models import all_rows, is_django_model
+from iam_guard.filters.list_condition import ListCondition
+from iam_guard.filters.mapped_resources import MappedResources
+from iam_guard.filters.resource_type import ResourceMapping
+from iam_guard.filters.statement_filter import checked_dialect
+from iam_guard.model.request import Resource
+from iam_guard_django.lists import PermittedRows, name_of_column
+
+
+class ModelResources(MappedResources):
+    """A loader for `open_guard(resources=…)`: loads the row of a model that an ARN names, and returns its resource.
+
+    The row is read from the database that the routers name, or from `using`. Rows that a manager hides are found, too:
+    a decision about them needs their tags. Raises `ConfigurationError` for a type without a model of Django.
+    """
+
+    def __init__(self, *resource_types: ResourceMapping, using: str | None = None) -> None:
+        self._resource_types = tuple(map(django_mapping, resource_types))
+        self._using = using
+
+    def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
+        alias = self._using or router.db_for_read(resource_type.model)
+        connection = connections[alias]
+        is_open = connection.connection is not None
+        columns = resource_type.columns(checked_dialect(connection.vendor), resource_type.table)
+        condition = ListCondition(columns.condition(columns.simplified(resource_type.named(arn))), resource_type)
+        is_named = PermittedRows(condition, F(name_of_column(resource_type.model)), is_total=False)
+        try:
+            return [*map(resource_type.resource_of, all_rows(resource_type.model, alias).filter(is_named)[:2])]
+        finally:
+            if not is_open:
+                connection.close()  # in a thread of an asynchronous view, Django would never close it
+
+
+def django_mapping(resource_type: ResourceMapping) -> ResourceMapping:
+    """Return the mapping of a type to a model of Django. Raises `ConfigurationError` if it has none."""
+    found = resource_type.django or resource_type
+    if not is_django_model(found.model):
+        name = getattr(found.model, "__name__", type(found.model).__name__)
+        raise ConfigurationError(f"expected a model of Django, got `{name}`", place=str(resource_type))
+    return found
