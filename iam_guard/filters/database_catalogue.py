@@ -6,21 +6,26 @@ model, that a column is never NULL, and that a resource has a tag once. The cata
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import Column, Connection, Table, text
+from sqlalchemy import Column, Table
 from sqlalchemy import types as sqltypes
 from sqlalchemy.sql.visitors import iterate
 
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.attributes import Attribute, ChoiceAttribute
 from iam_guard.filters.date_columns import DateAttribute, UuidAttribute
+from iam_guard.filters.dialects import COMPILERS
+from iam_guard.filters.django_models import AddressColumn
 from iam_guard.filters.number_columns import DecimalAttribute, FloatAttribute, IntegerAttribute
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tags import JsonTags, is_jsonb
 from iam_guard.filters.texts import TextAttribute
+
+Execute: TypeAlias = Callable[[str, Mapping[str, "str | None"]], Iterable[Sequence[Any]]]
+"""Executes a query with named parameters, such as `%(table)s`, and returns its rows."""
 
 _TEXTS: Final = frozenset({"text", "varchar"})
 _POSTGRESQL_TYPES: Final[Mapping[type[Attribute], frozenset[str]]] = {
@@ -43,21 +48,21 @@ SELECT a.attname, b.typname, b.typtype = 'e' AS is_enum, NOT (a.attnotnull OR t.
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
 LEFT JOIN pg_collation c ON c.oid = a.attcollation
-WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped"""
+WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped"""
 _POSTGRESQL_UNIQUE: Final = """
 SELECT i.indexrelid, a.attname FROM pg_index i JOIN pg_attribute a
 ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-WHERE i.indrelid = to_regclass(:table) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
-"""
+WHERE i.indrelid = to_regclass(%(table)s) AND i.indisunique AND i.indisvalid
+AND i.indpred IS NULL AND i.indexprs IS NULL"""
 _SQLITE_COLUMNS: Final = """
 SELECT name, type, false AS is_enum, NOT "notnull" AS is_nullable, true AS is_deterministic,
        upper(type) = 'INTEGER' AND pk = 1 AND NOT EXISTS (
-       SELECT 1 FROM pragma_index_list(:table, :schema) WHERE origin = 'pk') AS is_row_id
-FROM pragma_table_xinfo(:table, :schema)"""
+       SELECT 1 FROM pragma_index_list(%(table)s, %(schema)s) WHERE origin = 'pk') AS is_row_id
+FROM pragma_table_xinfo(%(table)s, %(schema)s)"""
 _SQLITE_UNIQUE: Final = """
-SELECT i.name, c.name FROM pragma_index_list(:table, :schema) i, pragma_index_xinfo(i.name, :schema) c
+SELECT i.name, c.name FROM pragma_index_list(%(table)s, %(schema)s) i, pragma_index_xinfo(i.name, %(schema)s) c
 WHERE i."unique" AND NOT i.partial AND c.key
-UNION ALL SELECT '', name FROM pragma_table_xinfo(:table, :schema) WHERE pk"""
+UNION ALL SELECT '', name FROM pragma_table_xinfo(%(table)s, %(schema)s) WHERE pk"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +99,11 @@ class _Stored(NamedTuple):
 
 
 class DatabaseCatalogue:
-    """The catalogue of the database of a connection; tables are read once."""
+    """The catalogue of a database; tables are read once."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.dialect = connection.dialect.name
+    def __init__(self, dialect: str, execute: Execute) -> None:
+        self.dialect = dialect
+        self._execute = execute
         self._columns: dict[str, dict[str, _Stored]] = {}
 
     def mismatches(self, resource_type: str, columns: Columns, keys: frozenset[str]) -> Iterator[Mismatch]:
@@ -110,13 +115,13 @@ class DatabaseCatalogue:
         """Return the sets of columns of which no two rows have the same values, unless one is NULL."""
         found: dict[Any, set[str]] = {}
         query = _POSTGRESQL_UNIQUE if self.dialect == "postgresql" else _SQLITE_UNIQUE
-        for index, column in self._connection.execute(text(query), self._named(table)):
+        for index, column in self._execute(query, self._named(table)):
             found.setdefault(index, set()).add(column)  # None for an expression, which is no column
         return [frozenset(names) for names in found.values()]
 
     def _of_encoding(self) -> Iterator[tuple[str, str, str]]:
         if self.dialect == "postgresql":
-            encoding = self._connection.scalar(text("SHOW server_encoding"))
+            [[encoding]] = self._execute("SHOW server_encoding", {})
             if encoding != "UTF8":
                 yield "database", "the encoding UTF8", str(encoding)
 
@@ -155,6 +160,8 @@ class DatabaseCatalogue:
             if isinstance(attribute.expression.type, sqltypes.Boolean):
                 return affinity in _SQLITE_AFFINITIES[IntegerAttribute]
             return affinity in _SQLITE_AFFINITIES.get(type(attribute), ("TEXT", "BLOB"))
+        if isinstance(attribute.expression, AddressColumn):
+            return stored.type == "inet"
         if isinstance(attribute, DateAttribute):
             return stored.type == ("timestamptz" if attribute.is_aware else "timestamp")
         if isinstance(attribute, ChoiceAttribute):
@@ -186,13 +193,13 @@ class DatabaseCatalogue:
         known = self._columns.get(table.fullname)
         if known is None:
             query = _POSTGRESQL_COLUMNS if self.dialect == "postgresql" else _SQLITE_COLUMNS
-            rows = self._connection.execute(text(query), self._named(table))
+            rows = self._execute(query, self._named(table))
             known = self._columns[table.fullname] = {name: _Stored(*values) for name, *values in rows}
         return known.get(column.name)
 
     def _named(self, table: Table) -> dict[str, str | None]:
         if self.dialect == "postgresql":
-            return {"table": self._connection.dialect.identifier_preparer.format_table(table)}
+            return {"table": COMPILERS[self.dialect].identifier_preparer.format_table(table)}
         return {"table": table.name, "schema": table.schema}
 
 

@@ -54,6 +54,12 @@ def is_django_model(model: Any) -> bool:
     return isinstance(model, type) and hasattr(getattr(model, "_meta", None), "concrete_fields")
 
 
+def refuse_django_model(model: Any, place: str) -> None:
+    """Raise `ConfigurationError` for a model of Django, whose rows no session of SQLAlchemy loads."""
+    if is_django_model(model):
+        raise ConfigurationError(f"expected a model of SQLAlchemy, got `{model.__name__}` of Django", place=place)
+
+
 def table_model(model: Any) -> Any:
     """Return the model that a model of Django stores its rows as: another one if it is a proxy."""
     return model._meta.concrete_model

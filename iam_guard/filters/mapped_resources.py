@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.filters.django_models import is_django_model
+from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.model.request import Resource
 
@@ -27,7 +27,7 @@ class MappedResources:
         self._sessions = sessions
         self._resource_types = resource_types
         for resource_type in resource_types:
-            self._require_model(resource_type)
+            refuse_django_model(resource_type.model, str(resource_type))
 
     def __call__(self, arn: str) -> Resource | None:
         """Return the resource of an ARN; None if no declared type has it, or no row is it.
@@ -44,11 +44,6 @@ class MappedResources:
         if len(found) > 1:
             raise ConfigurationError("expected a declaration whose parameters are a key, got several rows", place=arn)
         return found[0] if found else None
-
-    def _require_model(self, resource_type: ResourceMapping) -> None:
-        if is_django_model(resource_type.model):
-            message = f"expected a model of SQLAlchemy, got `{resource_type.model.__name__}` of Django"
-            raise ConfigurationError(message, place=str(resource_type))
 
     def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
         """Return the resources of the rows with an ARN: two of them if there are several."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Column, ColumnElement, String, Table, case, cast, func, inspect, literal_column, select
+from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -20,8 +22,9 @@ from iam_guard.evaluation.matching.pattern import ARN_FIELDS
 from iam_guard.evaluation.partial.formula import Compares, Formula, OneOf, Open, Presence, Readable, all_of, any_of
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.attributes import bound_text
-from iam_guard.filters.database_catalogue import DatabaseCatalogue, Mismatch
+from iam_guard.filters.database_catalogue import DatabaseCatalogue, Execute, Mismatch
 from iam_guard.filters.date_columns import DateAttribute
+from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.number_columns import FloatAttribute, IntegerAttribute
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import DECLARED, ResourceMapping
@@ -52,17 +55,95 @@ def verify(session: Session, *resource_types: ResourceMapping, sample: int = 100
     pending changes. For an `AsyncSession`: `await session.run_sync(verify)`. Raises `ConfigurationError` for a database
     that can't be filtered.
     """
-    catalogue = DatabaseCatalogue(session.connection())
-    checked_dialect(catalogue.dialect)
-    found: list[Mismatch] = []
-    for resource_type in resource_types or sorted(DECLARED, key=str):
-        columns = resource_type.columns(catalogue.dialect, resource_type.table)
-        wrong = list(catalogue.mismatches(str(resource_type), columns, resource_type.open_keys))
-        if not wrong and sample > 0:
-            with session.no_autoflush:
-                wrong = _RowComparison(session, resource_type, catalogue).mismatches(sample)
-        found += [replace(mismatch, name=_written(mismatch.name, resource_type)) for mismatch in wrong]
-    return found
+    catalogue = DatabaseCatalogue(checked_dialect(session.connection().dialect.name), _execute_of(session))
+    with session.no_autoflush:
+        return [
+            mismatch
+            for resource_type in resource_types or sorted(DECLARED, key=str)
+            for mismatch in mismatches(resource_type, _SessionRows(session, resource_type), catalogue, sample)
+        ]
+
+
+def mismatches(resource_type: ResourceMapping, rows: Rows, catalogue: DatabaseCatalogue, sample: int) -> list[Mismatch]:
+    """Return where a resource type differs from a database: in the catalogue, else in a sample of its rows."""
+    columns = resource_type.columns(catalogue.dialect, resource_type.table)
+    wrong = list(catalogue.mismatches(str(resource_type), columns, resource_type.open_keys))
+    if not wrong and sample > 0:
+        wrong = _RowComparison(rows, resource_type, catalogue).mismatches(sample)
+    return [replace(mismatch, name=_written(mismatch.name, resource_type)) for mismatch in wrong]
+
+
+class Rows(Protocol):
+    """The rows of a resource type: as an application loads them, and as queries see them."""
+
+    errors: tuple[type[Exception], ...]
+    """The errors of queries."""
+
+    def savepoint(self) -> AbstractContextManager[Any]:
+        """Return a context whose failed queries have no effect outside of it."""
+        ...
+
+    def keys(self, sample: int) -> Iterable[Sequence[Any]]:
+        """Return keys of rows at equal distances."""
+        ...
+
+    def load(self, key: Sequence[Any]) -> Any:
+        """Return a row as the application loads it; None if it is gone."""
+        ...
+
+    def values(self, key: Sequence[Any], expressions: Sequence[ColumnElement[Any]]) -> Sequence[Any] | None:
+        """Return values of one row in a query; None if it is gone."""
+        ...
+
+    def repeated(self, expression: ColumnElement[Any]) -> Sequence[Any] | None:
+        """Return a value that several rows have, and their number; None without one."""
+        ...
+
+
+class _SessionRows:
+    """The rows of a model of SQLAlchemy, or of a table."""
+
+    errors: tuple[type[Exception], ...] = (DBAPIError,)
+
+    def __init__(self, session: Session, resource_type: ResourceMapping) -> None:
+        self._session, self._model, self._place = session, resource_type.model, str(resource_type)
+        refuse_django_model(self._model, self._place)
+        self._is_table = isinstance(self._model, Table)
+        self._key = list((self._model if self._is_table else inspect(self._model)).primary_key)
+
+    def savepoint(self) -> AbstractContextManager[Any]:
+        return self._session.connection().begin_nested()
+
+    def keys(self, sample: int) -> Iterable[Sequence[Any]]:
+        if not self._key:
+            raise ConfigurationError("expected a primary key, to name rows", place=self._place)
+        number = func.row_number().over(order_by=self._key)
+        total = func.count().over()
+        rows = select(*self._key, number, total).select_from(self._model).subquery()
+        *key, row_number, row_total = rows.c
+        is_sampled = (row_total <= sample) | (row_number * sample % row_total < sample)
+        return self._session.execute(select(*key).where(is_sampled).order_by(row_number)).all()
+
+    def load(self, key: Sequence[Any]) -> Any:
+        loaded = self.values(key, [self._model])
+        return loaded if loaded is None or self._is_table else loaded[0]
+
+    def values(self, key: Sequence[Any], expressions: Sequence[Any]) -> Sequence[Any] | None:
+        is_row = [column == value for column, value in zip(self._key, key, strict=True)]
+        return self._session.execute(select(*expressions).select_from(self._model).where(*is_row)).first()
+
+    def repeated(self, expression: ColumnElement[Any]) -> Sequence[Any] | None:
+        rows = select(expression.label("value")).select_from(self._model).subquery()
+        count = func.count()
+        found = select(rows.c.value, count).where(rows.c.value.is_not(None)).group_by(rows.c.value).having(count > 1)
+        return self._session.execute(found.limit(1)).first()
+
+
+def _execute_of(session: Session) -> Execute:
+    def execute(query: str, parameters: Mapping[str, str | None]) -> Iterable[Sequence[Any]]:
+        return session.connection().execute(sql(query % {name: f":{name}" for name in parameters}), parameters)
+
+    return execute
 
 
 class _Check(NamedTuple):
@@ -77,46 +158,26 @@ class _Check(NamedTuple):
 class _RowComparison:
     """The comparison of one resource type's rows."""
 
-    def __init__(self, session: Session, resource_type: ResourceMapping, catalogue: DatabaseCatalogue) -> None:
-        self._session, self._resource_type, self._catalogue = session, resource_type, catalogue
+    def __init__(self, rows: Rows, resource_type: ResourceMapping, catalogue: DatabaseCatalogue) -> None:
+        self._rows, self._resource_type, self._catalogue = rows, resource_type, catalogue
         self._dialect = catalogue.dialect
-        model = resource_type.model
-        self._key = list(model.primary_key.columns if isinstance(model, Table) else inspect(model).primary_key)
-        if not self._key:
-            raise ConfigurationError("expected a primary key, to name rows", place=str(resource_type))
         self._found: dict[str, Mismatch] = {}
 
     def mismatches(self, sample: int) -> list[Mismatch]:
         """Return the mismatches of a sample, one per name."""
         try:
-            with self._session.connection().begin_nested():
-                for key in self._sampled(sample):
+            with self._rows.savepoint():
+                for key in self._rows.keys(sample):
                     self._compare(key)
                 self._compare_arns()
-        except DBAPIError as error:
-            self._add("database", "compared", f"`{_shortened(str(error.orig))}`", "-")
+        except self._rows.errors as error:
+            self._add("database", "compared", f"`{_shortened(str(getattr(error, 'orig', error)))}`", "-")
         return list(self._found.values())
-
-    def _sampled(self, sample: int) -> Sequence[Any]:
-        """Return keys of rows at equal distances."""
-        number = func.row_number().over(order_by=self._key)
-        total = func.count().over()
-        rows = select(*self._key, number, total).select_from(self._resource_type.model).subquery()
-        *key, row_number, row_total = rows.c
-        is_sampled = (row_total <= sample) | (row_number * sample % row_total < sample)
-        return self._session.execute(select(*key).where(is_sampled).order_by(row_number)).all()
-
-    def _select(self, key: Sequence[Any], expressions: Iterable[Any]) -> Any:
-        """Return values of one row; None if it is gone."""
-        is_row = [column == value for column, value in zip(self._key, key, strict=True)]
-        statement = select(*expressions).select_from(self._resource_type.model).where(*is_row)
-        return self._session.execute(statement).first()
 
     def _compare(self, key: Sequence[Any]) -> None:
         row = ", ".join(map(str, key))
-        model = self._resource_type.model
         try:
-            loaded = self._select(key, [model])
+            loaded = self._rows.load(key)
         except (LookupError, TypeError, ValueError) as error:
             self._add("row", f"that can't be loaded ({_shortened(str(error))})", "lists it", row)
             return
@@ -125,7 +186,7 @@ class _RowComparison:
         shared = self._resource_type.columns(self._dialect, self._resource_type.table)
         columns = Columns(shared.attributes, shared.tags, shared.table, shared.dialect)  # keeps no clause of this row
         try:
-            resource = self._resource_type.resource_of(loaded if isinstance(model, Table) else loaded[0])
+            resource = self._resource_type.resource_of(loaded)
         except InvalidInput:
             readable = [columns.simplified(Readable(name)) for name in columns.attributes if name.startswith("{")]
             for check in self._failed(columns, key, [_Check(_ARN, all_of(readable), False, "one")]):
@@ -159,7 +220,7 @@ class _RowComparison:
         if name.startswith(TAG):
             return next((value for tag, value in tags.items() if TAG + tag.lower() == name), None)
         expression = self._arn(columns) if name == _ARN else columns.attributes[name].expression
-        selected = self._select(key, [cast(expression, String)])
+        selected = self._rows.values(key, [cast(expression, String)])
         return None if selected is None else selected[0]
 
     def _failed(self, columns: Columns, key: Sequence[Any], checks: Iterable[_Check]) -> Iterator[_Check]:
@@ -181,7 +242,7 @@ class _RowComparison:
 
     def _met(self, columns: Columns, key: Sequence[Any], formulas: Iterable[Formula]) -> list[bool] | None:
         """Return which formulas a query finds true for a row; None if it is gone."""
-        values = self._select(key, [case((columns.condition(formula), 1), else_=0) for formula in formulas])
+        values = self._rows.values(key, [case((columns.condition(formula), 1), else_=0) for formula in formulas])
         return None if values is None else [value == 1 for value in values]
 
     def _seen_tags(self, key: Sequence[Any], columns: Columns, row: str) -> dict[str, str]:
@@ -197,7 +258,7 @@ class _RowComparison:
             kind = _json_type(tags, self._dialect)
         else:
             pairs = pairs.where(tags.owner == tags.resource)
-        seen = self._select(key, [kind, pairs.scalar_subquery()])
+        seen = self._rows.values(key, [kind, pairs.scalar_subquery()])
         if seen is None:
             return {}
         if seen[0] not in (None, "null", "object"):
@@ -224,10 +285,9 @@ class _RowComparison:
         parameter = columns.attributes[names[0]].expression if len(names) == 1 else None
         if isinstance(parameter, Column) and {parameter.name} in self._catalogue.unique_columns(table):
             return
-        arns = select(self._arn(columns).label("arn")).select_from(self._resource_type.model).subquery()
-        count = func.count()
-        repeated = select(arns.c.arn, count).where(arns.c.arn.is_not(None)).group_by(arns.c.arn).having(count > 1)
-        for arn, rows in self._session.execute(repeated.limit(1)):
+        repeated = self._rows.repeated(self._arn(columns))
+        if repeated is not None:
+            arn, rows = repeated
             self._found.setdefault(
                 _ARN, Mismatch(str(self._resource_type), _ARN, f"one row for `{_shortened(arn)}`", f"{rows} rows")
             )
