@@ -15,14 +15,29 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
-from iam_guard_fastapi import Caller, describe, guarded, public_docs
+from iam_guard_fastapi import Caller, describe, guarded, permitted, public_docs
 from pydantic import BaseModel
+from sqlalchemy import Select, String, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from iam_guard import Guard, GuardMiddleware, Principal, Resource, Service, current_principal, open_guard, public
 
 HERE = Path(__file__).resolve().parent
 docs = Service("docs")
+engine = create_engine(f"sqlite:///{HERE / 'documents.db'}")
+
+
+class Base(DeclarativeBase):
+    """The declarative base of the models."""
+
+
+class StoredDocument(Base):
+    __tablename__ = "documents"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(String(12))
+    text: Mapped[str]
 
 
 class Document(BaseModel):
@@ -30,28 +45,35 @@ class Document(BaseModel):
     account: str = ""
 
 
-DOCUMENTS: dict[int, Document] = {7: Document(text="the plan", account="111122223333")}
-
-
-def resource_of(document_id: int, account: str) -> Resource:
-    return Resource(f"arn:aws:docs:us-east-1:{account}:document/{document_id}", account)
+# What a document is, for decisions and for lists.
+document_type = docs.resource_type("document", "document/{id}", model=StoredDocument, account=StoredDocument.account)
 
 
 def load_document(document_id: int) -> Resource | None:
-    """Return the document with its owner for the guard; None if it doesn't exist."""
-    document = DOCUMENTS.get(document_id)
-    return None if document is None else resource_of(document_id, document.account)
+    """Return the document for the guard; None if it doesn't exist."""
+    with Session(engine) as session:
+        stored = session.get(StoredDocument, document_id)
+        return None if stored is None else document_type.resource_of(stored)
 
 
 def load_or_new(document_id: int) -> Resource:
     """Return the document, or a new one in the caller's account."""
-    return load_document(document_id) or resource_of(document_id, current_principal().account or "")
+    new = StoredDocument(id=document_id, account=current_principal().account, text="")
+    return load_document(document_id) or document_type.resource_of(new)
+
+
+def read(document_id: int) -> Document:
+    with Session(engine) as session:
+        stored = session.get_one(StoredDocument, document_id)
+        return Document(text=stored.text, account=stored.account)
 
 
 # One decision in three forms: a parameter that is the caller, the dependency of a router, and a decorator.
 may_read = guarded("GetDocument", service=docs, resource=load_document, conceal=True)
 may_write = guarded("PutDocument", service=docs, resource=load_or_new)
 Reader = Annotated[Principal, Depends(may_read)]
+# The query of the documents that the caller may get.
+Permitted = Annotated[Select[StoredDocument], Depends(permitted(select(StoredDocument), "docs:GetDocument"))]
 
 documents = APIRouter(prefix="/documents", tags=["documents"])
 writing = APIRouter(dependencies=[Depends(may_write)])
@@ -59,27 +81,32 @@ writing = APIRouter(dependencies=[Depends(may_write)])
 
 @documents.get("")
 @docs.requires("ListDocuments")
-async def list_documents(caller: Caller) -> list[int]:
-    return [number for number, document in DOCUMENTS.items() if document.account == caller.account]
+def list_documents(statement: Permitted) -> list[int]:
+    with Session(engine) as session:
+        return [stored.id for stored in session.scalars(statement.order_by(StoredDocument.id).limit(50))]
 
 
 @documents.get("/{document_id}")
-async def get_document(document_id: int, reader: Reader) -> Document:
-    return DOCUMENTS[document_id]
+def get_document(document_id: int, reader: Reader) -> Document:
+    return read(document_id)
 
 
 @documents.websocket("/{document_id}/watch")
 async def watch_document(websocket: WebSocket, document_id: int, reader: Reader) -> None:
     await websocket.accept()
-    await websocket.send_text(DOCUMENTS[document_id].text)
+    await websocket.send_text((await run_in_threadpool(read, document_id)).text)
     await websocket.close()
 
 
 @writing.put("/{document_id}")
-async def put_document(document_id: int, document: Document, caller: Caller) -> Document:
-    stored = DOCUMENTS.get(document_id)  # writing does not change the owner
-    DOCUMENTS[document_id] = document.model_copy(update={"account": stored.account if stored else caller.account})
-    return DOCUMENTS[document_id]
+def put_document(document_id: int, document: Document, caller: Caller) -> Document:
+    with Session(engine) as session:
+        stored = session.get(StoredDocument, document_id)  # writing does not change the owner
+        stored = stored or StoredDocument(id=document_id, account=caller.account)
+        stored.text = document.text
+        session.add(stored)
+        session.commit()
+    return read(document_id)
 
 
 documents.include_router(writing)
@@ -88,10 +115,16 @@ documents.include_router(writing)
 def create(guard: Guard | None = None) -> FastAPI:
     """Return the application; without a guard, with the seed `iam.yaml` of this folder."""
     opened = guard or open_guard(HERE / "iam.yaml", services=[docs])
+    Base.metadata.drop_all(engine)  # each start begins with one document
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(StoredDocument(id=7, account="111122223333", text="the plan"))
+        session.commit()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        engine.dispose()
         if guard is None:
             opened.close()
 
