@@ -20,6 +20,7 @@ from django.db import connections, models  # noqa: E402
 from django.db.models.signals import post_init  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.urls import path  # noqa: E402
+from iam_guard_django.resources import ModelResources  # noqa: E402
 from iam_guard_django.verification import verify  # noqa: E402
 from sqlalchemy.orm import Session  # noqa: E402
 
@@ -340,6 +341,24 @@ def test_right_declaration_has_no_mismatch(alias: str, subtests: pytest.Subtests
         NoteTag.objects.using(alias).create(note=note, key="team", value="red")
         tags = TagRows(NoteTag, owner="note", key="key", value="value")
         assert verify(declare(Note, "note/{slug}", account="account", tags=tags), using=alias) == []
+
+
+def test_rows_of_a_composite_key_are_compared(alias: str) -> None:
+    """Parameters in another order than the key's columns; an account in the key."""
+    pair: Any = make_model(
+        pk=models.CompositePrimaryKey("tenant", "number"),
+        tenant=models.CharField(max_length=12),
+        number=models.IntegerField(),
+        from_db=classmethod(shouting),
+    )
+    fill(alias, pair, *[{"tenant": ACCOUNT, "number": number, "owner": "ann"} for number in range(30)])
+    pairs = declare(pair, "paper/{number}", account="tenant", keys=OWNER)
+    for sample, rows in ((10, 10), (1000, 30)):
+        [mismatch] = verify(pairs, using=alias, sample=sample)
+        assert (mismatch.name, mismatch.rows) == ("docs:Owner", rows)
+    load = ModelResources(pairs, using=alias)
+    assert load(f"arn:aws:docs:us-east-1:{ACCOUNT}:paper/7").keys == {"docs:Owner": "ANN"}
+    assert load("arn:aws:docs:us-east-1:444455556666:paper/7") is None
 
 
 def test_sample_is_spread_over_the_rows(alias: str) -> None:

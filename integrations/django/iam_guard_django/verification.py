@@ -114,31 +114,35 @@ class _ModelRows:
     def __init__(self, resource_type: ResourceMapping, alias: str) -> None:
         self._resource_type, self._alias = resource_type, alias
         self._rows = all_rows(resource_type.model, alias)
+        self._key = [field.attname for field in resource_type.model._meta.pk_fields]
 
     def savepoint(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = transaction.atomic(using=self._alias)
         return context
 
     def keys(self, sample: int) -> Iterable[Sequence[Any]]:
-        order = [field.attname for field in self._resource_type.model._meta.pk_fields]
         total = self._rows.count()
-        rows = self._rows.order_by(*order)
+        rows = self._rows.order_by(*self._key)
         if total > sample:
-            place = Window(RowNumber(), order_by=order)
-            rows = rows.annotate(remainder=place * sample % total).filter(remainder__lt=sample)
-        keys: Sequence[Sequence[Any]] = [*rows.values_list("pk")]
+            place = Window(RowNumber(), order_by=self._key)
+            rows = rows.annotate(iam_guard_rest=place * sample % total).filter(iam_guard_rest__lt=sample)
+        keys: Sequence[Sequence[Any]] = [*rows.values_list(*self._key)]
         return keys
 
     def load(self, key: Sequence[Any]) -> Any:
-        return self._rows.filter(pk=key[0]).first()
+        return self._row(key).first()
 
     def values(self, key: Sequence[Any], expressions: Sequence[ColumnElement[Any]]) -> Sequence[Any] | None:
         values = [_Value(expression, self._resource_type) for expression in expressions]
-        found: Sequence[Any] | None = self._rows.filter(pk=key[0]).values_list(*values).first()
+        found: Sequence[Any] | None = self._row(key).values_list(*values).first()
         return found
 
     def repeated(self, expression: ColumnElement[Any]) -> Sequence[Any] | None:
-        values = self._rows.annotate(same=_Value(expression, self._resource_type)).filter(same__isnull=False)
-        counted = values.order_by().values("same").annotate(rows=Count("*")).filter(rows__gt=1)
-        found: Sequence[Any] | None = next(iter(counted.values_list("same", "rows")[:1]), None)
+        value = _Value(expression, self._resource_type)
+        values = self._rows.annotate(iam_guard_same=value).filter(iam_guard_same__isnull=False).order_by()
+        counted = values.values("iam_guard_same").annotate(iam_guard_rows=Count("*")).filter(iam_guard_rows__gt=1)
+        found: Sequence[Any] | None = next(iter(counted.values_list("iam_guard_same", "iam_guard_rows")[:1]), None)
         return found
+
+    def _row(self, key: Sequence[Any]) -> Any:
+        return self._rows.filter(**dict(zip(self._key, key, strict=True)))
