@@ -16,14 +16,17 @@ from tests.integrations.contract import needed
 needed("django", "rest_framework", "iam_guard_django")
 
 from django.db import connections, models, transaction  # noqa: E402
-from django.test import override_settings  # noqa: E402
+from django.http import HttpRequest, HttpResponse  # noqa: E402
+from django.test import AsyncClient, Client, override_settings  # noqa: E402
+from django.urls import path  # noqa: E402
 from iam_guard_django.lists import PermittedQuerySet  # noqa: E402
 from iam_guard_django.resources import ModelResources  # noqa: E402
 
-from iam_guard import Guard, Principal, Service, TagRows, open_guard  # noqa: E402
+from iam_guard import Guard, NotFilterable, Principal, Service, TagRows, open_guard  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from iam_guard.filters.mapped_resources import MappedResources  # noqa: E402
 from iam_guard.model.request import Call  # noqa: E402
+from iam_guard.testing import as_principal  # noqa: E402
 from iam_guard.web.call_context import CurrentCall, serving  # noqa: E402
 from tests.filters.databases import DIALECTS  # noqa: E402
 from tests.filters.models import DOCUMENTS  # noqa: E402
@@ -35,6 +38,7 @@ from tests.integrations.django_lists import (  # noqa: E402
     django_database,
     seed_text,
 )
+from tests.integrations.django_project import project  # noqa: E402
 
 ACME, GLOBEX = "111122223333", "444455556666"
 FIRST, SECOND = uuid.UUID(int=0xA1), uuid.UUID(int=0xA2)
@@ -334,6 +338,52 @@ def test_asynchronous_decision_loads_in_a_thread(file_alias: str, tmp_path: Path
         connections[file_alias].ensure_connection()
         assert guard.decide(user("red"), "docs:GetIt", arn("document/7")).allowed
         assert used[-1][1] is not None  # an open connection stays open
+
+
+views = Service("docs")
+
+
+@views.requires("GetIt", resource="document/{number}")
+def read(request: HttpRequest, number: int) -> HttpResponse:
+    return HttpResponse("read")
+
+
+@views.requires("GetIt", resource="document/{number}")
+async def read_async(request: HttpRequest, number: int) -> HttpResponse:
+    return HttpResponse("read")
+
+
+urlpatterns = [path("sync/<int:number>", read), path("async/<int:number>", read_async)]
+
+
+def test_views_are_decided_by_the_tags_of_the_row(file_alias: str, tmp_path: Path) -> None:
+    """Over WSGI and over ASGI."""
+
+    def load(types: dict[str, Any]) -> ModelResources:
+        return ModelResources(*types.values(), using=file_alias)
+
+    async def statuses() -> list[int]:
+        client = AsyncClient(raise_request_exception=False)
+        return [(await client.get(f"/{kind}/7")).status_code for kind in ("sync", "async")]
+
+    with opened(tmp_path, load) as guard, project(guard, ROOT_URLCONF=__name__):
+        for name, status in (("red", 200), ("open", 403), ("all", 200)):
+            with as_principal(user(name)):
+                client = Client(raise_request_exception=False)
+                assert [client.get(f"/{kind}/7").status_code for kind in ("sync", "async")] == [status, status]
+                assert asyncio.run(statuses()) == [status, status]
+
+
+def test_datetimes_in_local_time_are_a_denial(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their keys would be taken as UTC."""
+    documents = Service("docs").resource_type(
+        "document", "document/{number}", model=Document, account=ACME, keys={"docs:Created": "created_at"}
+    )
+    load = ModelResources(documents, using=alias)
+    assert load(arn("document/7")) is not None
+    monkeypatch.setitem(connections[alias].__dict__, "timezone_name", "Europe/Berlin")
+    with pytest.raises(NotFilterable, match="Europe/Berlin"):
+        load(arn("document/7"))
 
 
 def test_decision_in_the_event_loop_is_a_denial(file_alias: str, tmp_path: Path) -> None:
