@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from io import StringIO
 from typing import Any, TypeAlias
 
@@ -341,6 +344,39 @@ def test_right_declaration_has_no_mismatch(alias: str, subtests: pytest.Subtests
         NoteTag.objects.using(alias).create(note=note, key="team", value="red")
         tags = TagRows(NoteTag, owner="note", key="key", value="value")
         assert verify(declare(Note, "note/{slug}", account="account", tags=tags), using=alias) == []
+
+
+def test_fields_of_every_type_have_no_mismatch(alias: str) -> None:
+    """As Django creates their columns in each database, and references to them."""
+    named = make_model(owner=models.SlugField(primary_key=True))
+    fill(alias, named, {"owner": "ann"}, {"owner": "Ann"})
+    texts = ("Char", "Email", "Slug", "Text", "URL")
+    integers = ("", "Big", "Small", "Positive", "PositiveBig", "PositiveSmall")
+    fields: dict[str, Any] = {
+        f"text{kind}": getattr(models, f"{kind}Field")(max_length=90, null=True) for kind in texts
+    }
+    fields |= {f"integer{kind}": getattr(models, f"{kind}IntegerField")(null=True) for kind in integers}
+    fields |= {
+        "flag": models.BooleanField(null=True),
+        "moment": models.DateTimeField(null=True),
+        "number": models.FloatField(null=True),
+        "amount": models.DecimalField(max_digits=9, decimal_places=2, null=True),
+        "address": models.GenericIPAddressField(null=True),
+        "unique": models.UUIDField(null=True),
+        "person": models.ForeignKey(named, models.CASCADE, null=True),
+        "other": models.OneToOneField(Report, models.CASCADE, null=True, db_column="The other"),
+    }
+    model = make_model(id=models.SmallAutoField(primary_key=True), **fields)
+    report = Report.objects.using(alias).create(account=ACCOUNT, stage="draft")
+    moment = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
+    given = {"flag": True, "moment": moment, "number": 0.1, "amount": Decimal("1.50"), "address": "::ffff:10.0.0.1"}
+    others = {"flag": False, "moment": moment.replace(microsecond=250_000), "address": "10.0.0.1"}
+    values = {name: "Ann " if name.startswith("text") else 7 for name in fields if name.startswith(("text", "integer"))}
+    references = {"unique": uuid.UUID(int=0xAB), "person_id": "Ann", "other_id": report.id}
+    fill(alias, model, {}, {**values, **given, **references}, others)
+    keys = {f"docs:{name}": name for name in fields}
+    assert [*map(str, verify(declare(model, keys=keys), using=alias))] == []
+    assert [*map(str, verify(declare(model, "paper/{unique}/{textSlug}", keys=keys), using=alias))] == []
 
 
 def test_rows_of_a_composite_key_are_compared(alias: str) -> None:
