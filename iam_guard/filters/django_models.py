@@ -65,11 +65,6 @@ def table_model(model: Any) -> Any:
     return model._meta.concrete_model
 
 
-def all_rows(model: Any, alias: str | None) -> Any:
-    """Return the queryset of all rows of a model; any manager may hide some, that of `Meta.base_manager_name` too."""
-    return sys.modules["django.db.models"].QuerySet(model, using=alias)
-
-
 def django_table(model: Any, place: str, referenced: Table | None = None) -> Table:
     """Return the table of a model; columns have the `attname` of their field as key.
 
@@ -164,7 +159,8 @@ class DjangoTagRows:
 
     def of(self, item: Any) -> Mapping[str, str]:
         """Return the tags of a loaded object; only texts are tags."""
-        rows = all_rows(self._model, item._state.db).filter(**{self._owner: getattr(item, self._resource)})
+        all_rows = sys.modules["django.db.models"].QuerySet(self._model, using=item._state.db)  # managers may hide some
+        rows = all_rows.filter(**{self._owner: getattr(item, self._resource)})
         pairs = rows.values_list(self._key, self._value)
         return {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, str)}
 

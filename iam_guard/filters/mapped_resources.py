@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.resource_type import ResourceMapping
+from iam_guard.filters.statement_filter import checked_dialect
 from iam_guard.model.request import Resource
 
 
@@ -48,7 +49,11 @@ class MappedResources:
     def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
         """Return the resources of the rows with an ARN: two of them if there are several."""
         with self._sessions() as session:
-            columns = resource_type.columns(session.get_bind().dialect.name, resource_type.table)
-            condition = columns.condition(columns.simplified(resource_type.named(arn)))
+            condition = self._condition(resource_type, arn, session.get_bind().dialect.name)
             rows = session.scalars(select(resource_type.model).where(condition).limit(2))
             return [resource_type.resource_of(item) for item in rows]
+
+    def _condition(self, resource_type: ResourceMapping, arn: str, dialect: str) -> ColumnElement[bool]:
+        """Return the condition of the rows with an ARN. Raises `ConfigurationError` for another dialect."""
+        columns = resource_type.columns(checked_dialect(dialect), resource_type.table)
+        return columns.condition(columns.simplified(resource_type.named(arn)))

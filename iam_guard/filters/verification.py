@@ -22,7 +22,7 @@ from iam_guard.evaluation.matching.pattern import ARN_FIELDS
 from iam_guard.evaluation.partial.formula import Compares, Formula, OneOf, Open, Presence, Readable, all_of, any_of
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.attributes import bound_text
-from iam_guard.filters.database_catalogue import DatabaseCatalogue, Execute, Mismatch
+from iam_guard.filters.database_catalogue import DatabaseCatalogue, Mismatch
 from iam_guard.filters.date_columns import DateAttribute
 from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.number_columns import FloatAttribute, IntegerAttribute
@@ -55,17 +55,17 @@ def verify(session: Session, *resource_types: ResourceMapping, sample: int = 100
     pending changes. For an `AsyncSession`: `await session.run_sync(verify)`. Raises `ConfigurationError` for a database
     that can't be filtered.
     """
-    catalogue = DatabaseCatalogue(checked_dialect(session.connection().dialect.name), _execute_of(session))
     with session.no_autoflush:
         return [
             mismatch
             for resource_type in resource_types or sorted(DECLARED, key=str)
-            for mismatch in mismatches(resource_type, _SessionRows(session, resource_type), catalogue, sample)
+            for mismatch in mismatches(resource_type, _SessionRows(session, resource_type), sample)
         ]
 
 
-def mismatches(resource_type: ResourceMapping, rows: Rows, catalogue: DatabaseCatalogue, sample: int) -> list[Mismatch]:
+def mismatches(resource_type: ResourceMapping, rows: Rows, sample: int) -> list[Mismatch]:
     """Return where a resource type differs from a database: in the catalogue, else in a sample of its rows."""
+    catalogue = DatabaseCatalogue(checked_dialect(rows.dialect), rows.execute)
     columns = resource_type.columns(catalogue.dialect, resource_type.table)
     wrong = list(catalogue.mismatches(str(resource_type), columns, resource_type.open_keys))
     if not wrong and sample > 0:
@@ -76,8 +76,13 @@ def mismatches(resource_type: ResourceMapping, rows: Rows, catalogue: DatabaseCa
 class Rows(Protocol):
     """The rows of a resource type: as an application loads them, and as queries see them."""
 
+    dialect: str
     errors: tuple[type[Exception], ...]
     """The errors of queries."""
+
+    def execute(self, query: str, parameters: Mapping[str, str | None]) -> Iterable[Sequence[Any]]:
+        """Return the rows of a query about the catalogue, with named parameters such as `%(table)s`."""
+        ...
 
     def savepoint(self) -> AbstractContextManager[Any]:
         """Return a context whose failed queries have no effect outside of it."""
@@ -110,6 +115,11 @@ class _SessionRows:
         refuse_django_model(self._model, self._place)
         self._is_table = isinstance(self._model, Table)
         self._key = list((self._model if self._is_table else inspect(self._model)).primary_key)
+        self.dialect = session.connection().dialect.name
+
+    def execute(self, query: str, parameters: Mapping[str, str | None]) -> Iterable[Sequence[Any]]:
+        named = sql(query % {name: f":{name}" for name in parameters})
+        return self._session.connection().execute(named, parameters)
 
     def savepoint(self) -> AbstractContextManager[Any]:
         return self._session.connection().begin_nested()
@@ -137,13 +147,6 @@ class _SessionRows:
         count = func.count()
         found = select(rows.c.value, count).where(rows.c.value.is_not(None)).group_by(rows.c.value).having(count > 1)
         return self._session.execute(found.limit(1)).first()
-
-
-def _execute_of(session: Session) -> Execute:
-    def execute(query: str, parameters: Mapping[str, str | None]) -> Iterable[Sequence[Any]]:
-        return session.connection().execute(sql(query % {name: f":{name}" for name in parameters}), parameters)
-
-    return execute
 
 
 class _Check(NamedTuple):

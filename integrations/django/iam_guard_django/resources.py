@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import connections, router
-from django.db.models import F
+from django.db.models import F, Model, QuerySet
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.filters.django_models import all_rows, is_django_model
 from iam_guard.filters.list_condition import ListCondition
 from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.filters.resource_type import ResourceMapping
-from iam_guard.filters.statement_filter import checked_dialect
 from iam_guard.model.request import Resource
 from iam_guard_django.lists import PermittedRows, name_of_column
 
@@ -35,14 +33,14 @@ class ModelResources(MappedResources):
         self._using = using
 
     def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
-        alias = self._using or router.db_for_read(resource_type.model)
+        model = resource_type.model
+        alias = self._using or router.db_for_read(model)
         connection = connections[alias]
         is_open = connection.connection is not None
-        columns = resource_type.columns(checked_dialect(connection.vendor), resource_type.table)
-        condition = ListCondition(columns.condition(columns.simplified(resource_type.named(arn))), resource_type)
-        is_named = PermittedRows(condition, F(name_of_column(resource_type.model)), is_total=False)
+        condition = ListCondition(self._condition(resource_type, arn, connection.vendor), resource_type)
+        is_named = PermittedRows(condition, F(name_of_column(model)), is_total=False)
         try:
-            return [*map(resource_type.resource_of, all_rows(resource_type.model, alias).filter(is_named)[:2])]
+            return [*map(resource_type.resource_of, QuerySet(model, using=alias).filter(is_named)[:2])]
         finally:
             if not is_open:
                 connection.close()  # in a thread of an asynchronous view, Django would never close it
@@ -51,7 +49,12 @@ class ModelResources(MappedResources):
 def django_mapping(resource_type: ResourceMapping) -> ResourceMapping:
     """Return the mapping of a type to a model of Django. Raises `ConfigurationError` if it has none."""
     found = resource_type.django or resource_type
-    if not is_django_model(found.model):
+    if not is_model(found.model):
         name = getattr(found.model, "__name__", type(found.model).__name__)
         raise ConfigurationError(f"expected a model of Django, got `{name}`", place=str(resource_type))
     return found
+
+
+def is_model(model: object) -> bool:
+    """Return whether a resource type's model is one of Django."""
+    return isinstance(model, type) and issubclass(model, Model)

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.db import Error, connections, router, transaction
-from django.db.models import Count, F, TextField, Window
+from django.db.models import Count, F, QuerySet, TextField, Window
 from django.db.models.functions import RowNumber
 from sqlalchemy import ColumnElement
 
 from iam_guard import NotFilterable
 from iam_guard.errors import ConfigurationError
-from iam_guard.filters.database_catalogue import DatabaseCatalogue, Mismatch
-from iam_guard.filters.django_models import all_rows, is_django_model
+from iam_guard.filters import Mismatch
 from iam_guard.filters.list_condition import ListCondition
 from iam_guard.filters.resource_type import ResourceMapping
-from iam_guard.filters.statement_filter import checked_dialect
 from iam_guard.filters.verification import mismatches
 from iam_guard.web.endpoints import catalogues_of
 from iam_guard_django.lists import PermittedRows, name_of_column
 from iam_guard_django.options import existing_guard, load_options
-from iam_guard_django.resources import django_mapping
+from iam_guard_django.resources import django_mapping, is_model
 from iam_guard_django.views import inventory
 
 
@@ -45,8 +42,7 @@ def verify(*resource_types: ResourceMapping, using: str | None = None, sample: i
     found: list[Mismatch] = []
     for resource_type in map(django_mapping, resource_types or declared_types()):
         alias = using or router.db_for_read(resource_type.model)
-        catalogue = DatabaseCatalogue(checked_dialect(connections[alias].vendor), partial(_execute, alias))
-        found += mismatches(resource_type, _ModelRows(resource_type, alias), catalogue, sample)
+        found += mismatches(resource_type, _ModelRows(resource_type, alias), sample)
     return found
 
 
@@ -59,7 +55,7 @@ def declared_types() -> list[ResourceMapping]:
     catalogues = [*catalogues_of(inventory()), *(() if guard is None else guard.catalogues)]
     declared = {id(mapping): mapping for catalogue in catalogues for mapping in catalogue.mappings.values()}
     found = [mapping.django or mapping for mapping in declared.values() if isinstance(mapping, ResourceMapping)]
-    return [mapping for mapping in found if is_django_model(mapping.model)]
+    return [mapping for mapping in found if is_model(mapping.model)]
 
 
 def check_models(app_configs: Any, databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -88,13 +84,6 @@ def _texts(resource_type: ResourceMapping, alias: str) -> list[str]:
         return [str(error)]
 
 
-def _execute(alias: str, query: str, parameters: Mapping[str, str | None]) -> Sequence[Sequence[Any]]:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(query, parameters)
-        rows: Sequence[Sequence[Any]] = cursor.fetchall()
-        return rows
-
-
 class _Value(PermittedRows):
     """The value of an SQL expression for a row, in the form that conditions of lists have."""
 
@@ -113,8 +102,15 @@ class _ModelRows:
 
     def __init__(self, resource_type: ResourceMapping, alias: str) -> None:
         self._resource_type, self._alias = resource_type, alias
-        self._rows = all_rows(resource_type.model, alias)
+        self._rows = QuerySet(resource_type.model, using=alias)  # of all rows: any manager may hide some
         self._key = [field.attname for field in resource_type.model._meta.pk_fields]
+        self.dialect: str = connections[alias].vendor
+
+    def execute(self, query: str, parameters: Mapping[str, str | None]) -> Iterable[Sequence[Any]]:
+        with connections[self._alias].cursor() as cursor:
+            cursor.execute(query, parameters)
+            rows: Iterable[Sequence[Any]] = cursor.fetchall()
+            return rows
 
     def savepoint(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = transaction.atomic(using=self._alias)
