@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -16,10 +17,13 @@ needed("django", "rest_framework", "iam_guard_django")
 
 from django.db.models import F, Q  # noqa: E402
 from iam_guard_django.lists import PermittedRows  # noqa: E402
+from iam_guard_django.resources import ModelResources  # noqa: E402
 
 from iam_guard import Authorizer, NotFilterable, TagRows  # noqa: E402
+from iam_guard.errors import ConfigurationError, InvalidInput  # noqa: E402
 from iam_guard.filters.list_condition import ListCondition  # noqa: E402
 from iam_guard.filters.statement_filter import list_formula  # noqa: E402
+from iam_guard.model.request import Resource  # noqa: E402
 from tests.filters.comparison import Comparison, _tags_of, _variants  # noqa: E402
 from tests.filters.databases import DIALECTS  # noqa: E402
 from tests.filters.generate import ACTION, Case, generate_case  # noqa: E402
@@ -105,3 +109,24 @@ def test_list_of_django_has_what_decide_allows(comparisons: list[DjangoCompariso
         lists["none" if not listed else "all" if len(listed) == len(comparison.rows) else "some"] += 1
     assert lists["refused"] <= 0.2 * CASES, lists
     assert lists["some"] >= 0.2 * CASES, lists
+
+
+def test_row_of_an_arn_is_that_row_or_refused(comparisons: list[DjangoComparison]) -> None:
+    """The resource of each hostile row is loaded by its ARN, unless another row has the same one."""
+    outcomes: Counter[str] = Counter()
+    for comparison in comparisons:
+        load = ModelResources(comparison.mapping, using=comparison.listable.db)
+        resources: dict[str, list[Resource]] = {}
+        for row in comparison.rows.values():
+            with suppress(InvalidInput):
+                resource = comparison.mapping.resource_of(row)
+                resources.setdefault(resource.arn, []).append(resource)
+        for arn, found in resources.items():
+            try:
+                assert repr([load(arn)]) == repr(found)  # of an unreadable value too, which equals nothing
+                outcomes["loaded"] += 1
+            except ConfigurationError:
+                assert len(found) > 1
+                outcomes["refused"] += 1
+    assert outcomes["loaded"] > 1000, outcomes
+    assert outcomes["refused"] > 100, outcomes
