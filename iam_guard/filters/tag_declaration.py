@@ -85,6 +85,8 @@ class TagRowsSource:
     def _referenced(self, table: Table) -> Any:
         """Return the column of the model that the tags' owner refers to."""
         references = [key for key in self._owner.foreign_keys if key.column.table is table]
+        if self._owner.foreign_keys and not references:
+            raise ConfigurationError(f"expected an owner of tags that refers to `{table.name}`", place=self._place)
         referenced = [key.column for key in references if key.constraint and len(key.constraint.columns) == 1]
         keys = referenced or list(table.primary_key.columns)
         if len(keys) != 1:

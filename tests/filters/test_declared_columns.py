@@ -249,12 +249,16 @@ def test_big_integer_key_of_another_type_is_not_listed() -> None:
         ({"keys": {"docs:Price": sa.Column("price", sa.Float(24))}}, "expected text, a number"),
         ({"keys": {"docs:Id": sa.Column("id", sa.Uuid(native_uuid=False))}}, "expected text, a number"),
         ({"tags": TagRows(SpecialTag, NoteTag.note_id, NoteTag.key, NoteTag.value)}, "inherits from no other"),
+        (
+            {"model": Folder, "tags": TagRows(NoteTag, NoteTag.note_id, NoteTag.key, NoteTag.value)},
+            "expected an owner of tags that refers to `declared_folder`",
+        ),
     ],
 )
 def test_column_that_differs_in_a_query_is_refused(options: dict[str, Any], message: str) -> None:
-    """Columns of another table, numbers of four bytes, UUIDs in another form, and rows of an inherited model."""
+    """Columns and tags of another table, numbers of four bytes, UUIDs in another form, rows of an inherited model."""
     with pytest.raises(ConfigurationError, match=message):
-        Service("docs").resource_type("note", "note/{id}", model=Note, **{"account": ACCOUNT, **options})
+        Service("docs").resource_type("note", "note/{id}", **{"model": Note, "account": ACCOUNT, **options})
 
 
 def test_subquery_of_the_row_is_accepted() -> None:

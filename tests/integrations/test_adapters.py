@@ -85,7 +85,14 @@ MODULES_OF_LISTS = {"iam_guard.filters.list_condition", "iam_guard.model.request
         ("litestar", 1, PUBLIC | {"iam_guard.web.endpoints", "iam_guard.web.asgi.routes"}),  # for the check at start-up
         ("flask", 1, PUBLIC | FRAMEWORK_MODULES),
         # Django needs `apps`, REST framework is optional, the guard may be opened in any thread
-        ("django", 9, PUBLIC | FRAMEWORK_MODULES | {"iam_guard.audit.writer.termination", *MODULES_OF_LISTS}),
+        (
+            "django",
+            11,
+            PUBLIC
+            | FRAMEWORK_MODULES
+            | {"iam_guard.audit.writer.termination", *MODULES_OF_LISTS}
+            | {f"iam_guard.filters{name}" for name in ("", ".mapped_resources", ".resource_type", ".verification")},
+        ),
     ],
 )
 def test_adapter_is_small_and_uses_public_names(framework: str, files: int, allowed: set[str]) -> None:
