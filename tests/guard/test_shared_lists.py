@@ -282,7 +282,7 @@ def change(world: World, chance: random.Random) -> None:
 
 
 def test_lists_have_the_rows_that_decisions_allow(world: World) -> None:
-    """Whoever asks, after renames and deletions, too."""
+    """For every caller, after renames and deletions, too."""
     counted: Counter[str] = Counter()
     for seed in range(FIRST, FIRST + ROUNDS):
         chance = random.Random(seed)
@@ -319,7 +319,7 @@ def test_policy_of_a_resource_that_has_moved_counts_in_lists_as_in_decisions(wor
 
 
 def test_deny_of_an_earlier_version_keeps_its_principals(world: World) -> None:
-    """It has no bindings (rule P-5), so it names whoever has the ARN."""
+    """It has no bindings (rule P-5), so it names the present holder of the ARN."""
     world.reset()
     named = [f"arn:aws:iam::{ACME}:user/all", f"arn:aws:iam::{ACME}:role/reader"]
     for number, principals in ((5, named), (8, named[:1]), (9, named[1:])):

@@ -1,4 +1,4 @@
-"""The tables of the store: entities and policies (`core`), `credentials`, and further data of the control plane."""
+"""The tables of the store: entities and policies (`core`), `credentials`, `people` who sign in, and `management`."""
 
 from __future__ import annotations
 
@@ -42,3 +42,10 @@ from iam_guard.store.schema.credentials import (
     trust_anchors,
 )
 from iam_guard.store.schema.management import access_key_uses, credential_reports, instance_profiles, jobs, service_uses
+from iam_guard.store.schema.people import (
+    browser_sessions,
+    passkeys,
+    password_resets,
+    recovery_codes,
+    sign_in_failures,
+)

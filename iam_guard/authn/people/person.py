@@ -1,0 +1,77 @@
+"""The people who can sign in: the root user of an account, by its e-mail address, and users, by account and name.
+
+Every path that issues a session or a token gets its person by `find_person` or `load_person`: somebody whose user or
+account is gone is found by neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from iam_guard.model.arn import is_account_id
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.store.identifiers import fold, root_arn
+from iam_guard.store.records import Records, Row, row_arn
+from iam_guard.store.schema import accounts, identities
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A root user or a user. `user_id` and `name` are None for a root user."""
+
+    account: str
+    arn: str
+    user_id: str | None = None
+    name: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """What the person's login profile is stored under: the unique id of the user, or the account."""
+        return self.user_id or self.account
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The condition of the rows of what the person has, such as sessions."""
+        return {"account": self.account, "user_id": self.user_id}
+
+    def principal(self) -> Principal:
+        """Return the person as a caller, without credential and session keys."""
+        if self.user_id is None:
+            return Principal(PrincipalType.ROOT, self.arn, self.account, userid=self.account)
+        return Principal(PrincipalType.USER, self.arn, self.account, userid=self.user_id)
+
+
+def find_person(
+    records: Records, partition: str, *, email: str | None = None, account: str = "", name: str = ""
+) -> Person | None:
+    """Return the root user with an e-mail address, or the user of an account, by its id or alias, with a name.
+
+    Names are compared with their case; an e-mail address or alias that is stored in lower case is found in any. None if
+    there is nobody, or several accounts have the address.
+    """
+    if email is not None:
+        typed = email.strip()
+        found = records.all(accounts, columns=("id",), email=sorted({typed, typed.lower()}))
+        return _root(partition, found[0]) if len(found) == 1 else None
+    column = "id" if is_account_id(account) else "alias"
+    owner = records.one(accounts, **{column: account.strip().lower()})
+    row = None if owner is None else records.one(identities, account=owner["id"], kind="user", folded=fold(name))
+    return None if row is None or row["name"] != name else _user(partition, row)
+
+
+def load_person(records: Records, partition: str, account: str, user_id: str | None) -> Person | None:
+    """Return the person of a stored row; None if it was deleted."""
+    if user_id is None:
+        row = records.one(accounts, id=account)
+        return None if row is None else _root(partition, row)
+    row = records.one(identities, id=user_id, account=account, kind="user")
+    return None if row is None else _user(partition, row)
+
+
+def _root(partition: str, row: Row) -> Person:
+    return Person(row["id"], root_arn(partition, row["id"]))
+
+
+def _user(partition: str, row: Row) -> Person:
+    return Person(row["account"], row_arn(partition, row), row["id"], row["name"])

@@ -1,0 +1,82 @@
+"""The tables of people who sign in: browser sessions, passkeys, recovery codes, and failed attempts.
+
+Their owner is a user, or the root user of an account, for whom `user_id` is NULL. Tokens and codes are stored as
+SHA-256 of at least 128 random bits, passwords as argon2id (`credentials`). Rules R-3, R-10, R-32.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, LargeBinary, String, Text
+
+from iam_guard.store.schema.core import owned_by, required, table
+
+
+def _of_a_person() -> list[Column[str]]:
+    return [
+        owned_by("accounts.id", "account", index=True),
+        owned_by("identities.id", "user_id", optional=True, index=True),
+    ]
+
+
+browser_sessions = table(
+    "browser_sessions",
+    # of the token in the cookie
+    Column("digest", String(64), primary_key=True),
+    # shown in lists and in the trail
+    Column("id", String, nullable=False, unique=True),
+    *_of_a_person(),
+    # `expires`: at the latest; `seen`: the last use, to the minute
+    *required(BigInteger, "created", "seen", "expires"),
+    # the time of the last second factor; NULL: none
+    Column("mfa_at", BigInteger),
+    # how the person signed in: `password`, `totp`, `passkey`, `recovery`
+    *required(JSON, "methods"),
+    # what must be done before anything else: `password` or `factor`; NULL: nothing
+    Column("task", String),
+    *required(String, "address"),
+    *required(Text, "user_agent"),
+)
+
+passkeys = table(
+    "passkeys",
+    # the credential id, in URL-safe base64
+    Column("id", String, primary_key=True),
+    *_of_a_person(),
+    # the serial number in the IAM API, and the person's name for it
+    Column("serial", String, nullable=False, unique=True),
+    *required(String, "name"),
+    *required(LargeBinary, "public_key"),
+    *required(BigInteger, "sign_count", "created"),
+    *required(JSON, "transports"),
+    # whether it can sign in without a user name, and whether it is synchronized between devices
+    *required(Boolean, "is_discoverable", "is_synced"),
+    Column("used", BigInteger),
+)
+
+recovery_codes = table(
+    "recovery_codes",
+    Column("digest", String(64), primary_key=True),
+    *_of_a_person(),
+    *required(BigInteger, "created"),
+    # NULL: not yet
+    Column("used", BigInteger),
+)
+
+password_resets = table(
+    "password_resets",
+    # of the token in the link
+    Column("digest", String(64), primary_key=True),
+    *_of_a_person(),
+    *required(BigInteger, "created", "expires"),
+    # the ARN of the administrator who made the link; NULL: sent by e-mail
+    Column("made_by", String),
+)
+
+sign_in_failures = table(
+    "sign_in_failures",
+    # what is guessed: SHA-256 of a person's name, as typed, the kind of secret, and the browser if it is a known one
+    Column("subject", String(64), primary_key=True),
+    # in a row
+    Column("failures", Integer, nullable=False),
+    Column("last", BigInteger, nullable=False, index=True),
+)
