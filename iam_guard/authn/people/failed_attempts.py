@@ -1,0 +1,58 @@
+"""Limits for guessing: waits that grow with each failure, and an end at 100 in a row (NIST SP 800-63B-4, 3.2.2).
+
+What is counted is a subject: the secret of a person, such as its password, as guessed from browsers that the person has
+not signed in with, or from one that it has. So a stranger can't lock a person out of its own browser. Names of nobody
+share a fixed number of subjects, since anybody can make up names.
+
+An attempt counts as failed before the secret is compared, and a success clears it: attempts at the same time can't
+exceed the limit together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Literal, TypeAlias
+
+from iam_guard.authn.people.person import Person
+from iam_guard.store.records import Records
+from iam_guard.store.schema import sign_in_failures
+
+Secret: TypeAlias = Literal["password", "code", "recovery", "passkey"]
+
+MAX_FAILURES: Final = 100
+"""Failures in a row after which a subject is refused until it is cleared."""
+FREE: Final = 5
+"""Failures without a wait."""
+FIRST_WAIT: Final = 30
+MAX_WAIT: Final = 3600
+"""Seconds to wait after the first failure that is not free, and at most; each doubles the wait."""
+_NOBODIES: Final = 4096
+
+
+def subject_of(person: Person | None, typed: str, secret: Secret, browser: str = "") -> str:
+    """Return the subject of a secret; `typed` is the name of nobody, `browser` the id of a known one."""
+    if person is None:
+        typed = str(int.from_bytes(hashlib.sha256(typed.encode("utf-8", "replace")).digest()) % _NOBODIES)
+    name = "|".join(["nobody" if person is None else "person", typed if person is None else person.owner])
+    return hashlib.sha256("|".join([secret, name, browser]).encode()).hexdigest()
+
+
+def wait_after(failures: int) -> int:
+    """Return the seconds for which no attempt counts after a number of failures."""
+    return 0 if failures < FREE else int(min(MAX_WAIT, FIRST_WAIT * 2 ** min(failures - FREE, 16)))
+
+
+def is_open(records: Records, subject: str, now: int) -> bool:
+    """Return whether an attempt may be made now, and count it as failed if so. The statements are always the same."""
+    row = records.one(sign_in_failures, subject=subject)
+    failures, last = (0, 0) if row is None else (row["failures"], row["last"])
+    is_allowed: bool = failures < MAX_FAILURES and now >= last + wait_after(failures)
+    records.delete(sign_in_failures, subject=subject)
+    counted = (failures + 1, now) if is_allowed else (failures, last)
+    records.insert(sign_in_failures, subject=subject, failures=counted[0], last=counted[1])
+    return is_allowed
+
+
+def clear(records: Records, subject: str) -> None:
+    """Forget the failures of a subject: an attempt was successful, or the secret is another one now."""
+    records.delete(sign_in_failures, subject=subject)

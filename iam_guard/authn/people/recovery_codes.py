@@ -1,0 +1,48 @@
+"""Recovery codes: ten secrets on paper that replace a lost second factor, each once (NIST SP 800-63B-4, 3.1.2).
+
+A code has 120 random bits, so a plain hash of it can't be reversed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Final
+
+from iam_guard.authn.people.person import Person
+from iam_guard.store.records import Records
+from iam_guard.store.schema import recovery_codes
+
+COUNT: Final = 10
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32, without letters that look like digits."""
+_LOOK_ALIKE: Final = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
+_GROUPS: Final = 4
+_GROUP: Final = 6
+
+
+def replace_codes(records: Records, person: Person, now: int) -> list[str]:
+    """Make new codes, and return them, once; the earlier ones end."""
+    records.delete(recovery_codes, **person.where)
+    codes = ["-".join(_group() for _ in range(_GROUPS)) for _ in range(COUNT)]
+    for code in codes:
+        records.insert(recovery_codes, digest=_digest(code), created=now, **person.where)
+    return codes
+
+
+def use_code(records: Records, person: Person, code: str, now: int) -> bool:
+    """Use a code, in any letter case, with or without hyphens; return whether it is one of the person's, not yet used."""
+    return bool(records.update(recovery_codes, {"used": now}, digest=_digest(code), used=None, **person.where))
+
+
+def left(records: Records, person: Person) -> int:
+    """Return the number of codes that are not used yet."""
+    return records.count(recovery_codes, used=None, **person.where)
+
+
+def _group() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_GROUP))
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.upper().translate(_LOOK_ALIKE).encode("utf-8", "replace")).hexdigest()

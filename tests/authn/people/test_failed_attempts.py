@@ -1,0 +1,84 @@
+"""Limits for guessing: waits, an end at 100, and who can't lock out whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.authn.people import failed_attempts as attempts
+from iam_guard.authn.people.person import Person
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.sql_store import SqlStore
+from tests.tables import table
+
+ADA = Person("111122223333", "arn:aws:iam::111122223333:user/ada", "AIDAADA", "ada")
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[SqlStore]:
+    opened = init_store("sqlite://", Settings())
+    yield opened
+    opened.close()
+
+
+def try_at(store: SqlStore, subject: str, now: int) -> bool:
+    with store.write_transaction() as records:
+        return attempts.is_open(records, subject, now)
+
+
+@table(
+    ("failures", "seconds"),
+    [(0, 0), (4, 0), (5, 30), (6, 60), (7, 120), (11, 1920), (12, 3600), (99, 3600), (10**6, 3600)],
+)
+def test_wait_grows_up_to_an_hour(failures: int, seconds: int) -> None:
+    assert attempts.wait_after(failures) == seconds
+
+
+def test_guesses_end_at_a_hundred(store: SqlStore) -> None:
+    """However long somebody waits between them."""
+    subject = attempts.subject_of(ADA, "", "password")
+    hours = range(0, 300 * attempts.MAX_WAIT, attempts.MAX_WAIT)
+    assert sum(try_at(store, subject, now) for now in hours) == attempts.MAX_FAILURES
+    with store.write_transaction() as records:
+        attempts.clear(records, subject)
+    assert try_at(store, subject, hours[-1])
+
+
+@given(st.lists(st.integers(0, 4000), max_size=40))
+def test_attempt_in_a_wait_changes_nothing(pauses: list[int]) -> None:
+    """It neither counts as a failure, nor makes the wait longer."""
+    opened = init_store("sqlite://", Settings())
+    now, failures, last = 0, 0, 0
+    try:
+        for pause in pauses:
+            now += pause
+            expected = now >= last + attempts.wait_after(failures)
+            assert try_at(opened, "subject", now) is expected
+            if expected:
+                failures, last = failures + 1, now
+    finally:
+        opened.close()
+
+
+def test_known_browser_has_a_counter_of_its_own() -> None:
+    """A stranger's guesses are counted elsewhere; so are those of other secrets and other people."""
+    bob = Person(ADA.account, "arn:aws:iam::111122223333:user/bob", "AIDABOB", "bob")
+    root = Person(ADA.account, "arn:aws:iam::111122223333:root")
+    subjects = [
+        attempts.subject_of(person, "", secret, browser)
+        for person in (ADA, bob, root)
+        for secret in ("password", "code", "recovery", "passkey")
+        for browser in ("", "one", "two")
+    ]
+    assert len(set(subjects)) == len(subjects)
+    assert attempts.subject_of(ADA, "ada", "password") == attempts.subject_of(ADA, "ADA@example.com", "password")
+
+
+def test_names_of_nobody_share_subjects() -> None:
+    """So names that somebody makes up take a fixed number of rows."""
+    subjects = {attempts.subject_of(None, f"name{number}", "password") for number in range(20_000)}
+    assert 3_500 < len(subjects) <= 4_096
