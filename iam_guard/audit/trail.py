@@ -31,9 +31,10 @@ from iam_guard.audit.record.otel import Telemetry, trace_ids
 from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.privacy import PrivacyRules
 from iam_guard.audit.record.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
-from iam_guard.audit.record.record_classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
+from iam_guard.audit.record.record_classes import ADMIN, CHANGE, DENIAL, READ, RecordClass, class_of_allow
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.record.result_record import result_record
+from iam_guard.audit.record.sign_in_record import sign_in_record
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.verify.trail_events import refused_line
 from iam_guard.audit.writer.deferral import Deferral, LineSettings
@@ -47,6 +48,7 @@ from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import CredentialKind, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
+from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.model.usage import AuditUsage, GuardUsage
 
 logger = logging.getLogger("iam_guard.audit")
@@ -180,6 +182,21 @@ class Trail:
             call=call,
         )
         if failure is not None and self._on_failure != "ignore":
+            raise DecisionUnavailable("the audit record cannot be written") from failure
+
+    def record_sign_in(self, event: SignInEvent, call: Call | None) -> None:
+        """Record a step of a sign-in.
+
+        Raises `DecisionUnavailable` if it succeeded and cannot be recorded: there must be no session without a record.
+        """
+        failure = self._write(
+            lambda stamp: to_line(sign_in_record(event, call, stamp), self._rules),
+            ADMIN if event.succeeded else DENIAL,
+            is_immediate=True,
+            principal=event.principal if event.succeeded else None,
+            call=call,
+        )
+        if failure is not None and event.succeeded and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
     def record_result(

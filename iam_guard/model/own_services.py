@@ -24,6 +24,7 @@ SERVICES: Final = (
         "iam", "AWS Identity and Access Management", "iam", ("iam_guard.api.iam.operations", "IAM"), "2010-05-08"
     ),
     OwnService("sts", "AWS Security Token Service", "sts", ("iam_guard.api.sts.operations", "STS"), "2011-06-15"),
+    OwnService("signin", None, None),
     OwnService("organizations", "AWS Organizations", "organizations"),
     OwnService("sso", "AWS IAM Identity Center", "sso-admin"),
     OwnService("sso-directory", None, None),

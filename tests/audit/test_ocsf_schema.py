@@ -15,6 +15,7 @@ from iam_guard.audit.record.privacy import Treatment
 from iam_guard.audit.record.record import Stamp, authentication_record, decision_record, error_record
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.record.result_record import result_record
+from iam_guard.audit.record.sign_in_record import sign_in_record
 from iam_guard.audit.verify.trail_events import (
     Gap,
     SampledOut,
@@ -31,6 +32,7 @@ from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
+from iam_guard.model.sign_in_event import SignInEvent
 from tests.audit.ocsf_schema import problems, schema
 from tests.audit.record.test_line import callers, calls, decisions, odd, stamps, tame
 from tests.audit.test_export import RECORDS, treated_variants
@@ -120,6 +122,22 @@ def test_any_filtered_list_is_exported_as_valid_event(list_filter: ListFilter, c
     """Its control is unknown: a filter neither allows nor blocks the request."""
     event = check(list_record(list_filter, call, stamp))
     assert (event["class_uid"], event["action_id"], event["disposition_id"]) == (6003, 0, 0)
+
+
+sign_ins = st.builds(
+    SignInEvent,
+    name=st.sampled_from(("ConsoleLogin", "CheckMfa", "PasswordUpdated", "ExitSession")),
+    principal=st.none() | callers(texts),
+    account=st.none() | st.just("111122223333"),
+    succeeded=st.booleans(),
+)
+
+
+@given(sign_ins, any_calls, stamps(texts))
+def test_any_sign_in_is_exported_as_valid_event(sign_in: SignInEvent, call: Call | None, stamp: Stamp) -> None:
+    event = check(sign_in_record(sign_in, call, stamp))
+    assert event["class_uid"] == (6003 if sign_in.name == "PasswordUpdated" else 3002)
+    assert event["status_id"] == (1 if sign_in.succeeded else 2)
 
 
 results = st.builds(

@@ -15,10 +15,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from iam_guard.audit.record.call_kinds import RESULT_KINDS, SESSION_ISSUE
 from iam_guard.audit.record.identity import mapping, present
+from iam_guard.audit.record.sign_in_record import SIGN_IN
 
 SCHEMA_VERSION = "1.9.0"
 AUTHENTICATION, AUTHORIZE_SESSION, API_ACTIVITY = 3002, 3003, 6003
@@ -39,6 +40,12 @@ HTTP_METHODS = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE".
 
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4
 
+_LOGONS: Final[Mapping[str, tuple[int, str]]] = {
+    "ConsoleLogin": (1, "Logon"),
+    "CheckMfa": (1, "Logon"),
+    "ExitSession": (2, "Logoff"),
+}
+
 Json = dict[str, Any]
 Record = Mapping[str, Any]
 
@@ -46,7 +53,7 @@ Record = Mapping[str, Any]
 def ocsf_event(record: Record) -> Json:
     """Return a record as an OCSF event."""
     kind = _facts(record).get("kind")
-    if kind == "authentication":
+    if kind == "authentication" or (kind == SIGN_IN and record.get("eventName") in _LOGONS):
         return _authentication(record)
     return _authorize_session(record) if kind == SESSION_ISSUE else _api_activity(record)
 
@@ -74,10 +81,11 @@ def _api_activity(record: Record) -> Json:
 
 def _authentication(record: Record) -> Json:
     host = _http_parameters(record).get("host")
+    activity, name = _LOGONS.get(str(record.get("eventName")), (1, "Logon"))
     return present(
         {
-            **_event(record, AUTHENTICATION, 1, []),
-            "activity_name": "Logon",
+            **_event(record, AUTHENTICATION, activity, []),
+            "activity_name": name,
             "user": _user(record),
             "service": {"name": str(record.get("eventSource"))},
             "dst_endpoint": None if host is None else {"hostname": host},
@@ -112,9 +120,16 @@ def _authorize_session(record: Record) -> Json:
 # --- parts of the classes ----------------------------------------------------------------------------------------
 
 
+def _sign_in_result(record: Record) -> tuple[object, ...]:
+    """Return the result of a step of a sign-in; nothing for other records."""
+    elements = record.get("responseElements")
+    return tuple(elements.values()) if _facts(record).get("kind") == SIGN_IN and isinstance(elements, Mapping) else ()
+
+
 def _event(record: Record, class_uid: int, activity: int, profiles: list[str]) -> Json:
     facts = _facts(record)
-    status = 2 if record.get("errorCode") is not None else 1 if _is_result(record) else 0
+    is_failed = record.get("errorCode") is not None or "Failure" in _sign_in_result(record)
+    status = 2 if is_failed else 1 if _is_result(record) or _sign_in_result(record) else 0
     return {
         "activity_id": activity,
         "category_uid": class_uid // 1000,

@@ -31,7 +31,7 @@ def replace_codes(records: Records, person: Person, now: int) -> list[str]:
 
 
 def use_code(records: Records, person: Person, code: str, now: int) -> bool:
-    """Use a code, in any letter case, with or without hyphens; return whether it is one of the person's, not yet used."""
+    """Use a code, in any letter case, with or without hyphens; return whether the person has it, not yet used."""
     return bool(records.update(recovery_codes, {"used": now}, digest=_digest(code), used=None, **person.where))
 
 

@@ -26,6 +26,7 @@ from iam_guard.audit.record.record import (
 )
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.record.result_record import result_record
+from iam_guard.audit.record.sign_in_record import sign_in_record
 from iam_guard.errors import (
     EntityAlreadyExists,
     InvalidClientTokenId,
@@ -39,6 +40,7 @@ from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.model.result import CallResult, ChangedDocument
+from iam_guard.model.sign_in_event import SignInEvent
 from tests.tables import table
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -271,6 +273,14 @@ LIST = ListFilter(
 RECORDS["list-filtered"] = list_record(LIST, CALL, TRACED)
 RECORDS["list-denied"] = list_record(
     replace(LIST, principal=Principal.anonymous(), outcome="none", rows=None, epoch=None, stale=True), None, STAMP
+)
+
+LOGIN = SignInEvent(
+    name="ConsoleLogin", principal=ALICE, facts={"LoginTo": "/signin/", "MobileVersion": "No", "MFAUsed": "No"}
+)
+RECORDS["signed-in"] = sign_in_record(LOGIN, CALL, STAMP)
+RECORDS["sign-in-refused"] = sign_in_record(
+    replace(LOGIN, principal=None, account="111122223333", succeeded=False, facts={}), CALL, STAMP
 )
 
 CLOUDTRAIL_1_11 = {

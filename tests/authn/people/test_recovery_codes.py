@@ -19,7 +19,11 @@ ACCOUNT = "111122223333"
 SEED = f"""
 version: 1
 accounts:
-  - {{id: "{ACCOUNT}", name: acme, alias: acme, root: {{email: root@acme.example}}, users: [{{name: ada}}, {{name: bob}}]}}
+  - id: "{ACCOUNT}"
+    name: acme
+    alias: acme
+    root: {{email: root@acme.example}}
+    users: [{{name: ada}}, {{name: bob}}]
 """
 
 
