@@ -69,7 +69,7 @@ def choice_clause(
 
 
 def _in_rows(tags: TagTable, name: str, values: frozenset[str], dialect: str) -> Clause:
-    key = folded_key(tags.key, name, dialect) == literal(name, sqltypes.String())
+    key = folded_key(tags.key, (name,), dialect) == literal(name, sqltypes.String())
     value = one_of(tags.value, sorted(values), sqltypes.String(), True, dialect)
     return tags.resource.in_(select(tags.owner).where(key, value))
 

@@ -95,7 +95,7 @@ def _of_parameters(resource_type: ResourceMapping, columns: Columns) -> Iterator
 
 
 def _of_tag_rows(tags: TagTable, name: str, columns: Columns, reason: str) -> SuggestedIndex:
-    key = _sql(folded_key(tags.key, name, columns.dialect), columns)
+    key = _sql(folded_key(tags.key, (name,), columns.dialect), columns)
     parts = (f"({key})", _sql(tags.value, columns), _sql(tags.owner, columns))
     table = _PREPARERS[columns.dialect].format_table(tags.table)
     index = f"ix_{tags.table.name}_by_value"  # type: ignore[attr-defined]

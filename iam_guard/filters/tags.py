@@ -36,6 +36,7 @@ _EMPTY: Final[ColumnElement[Any]] = literal_column("'{}'")
 KELVIN: Final = "\N{KELVIN SIGN}"
 """The only character beyond ASCII with a lower case in ASCII."""
 _OBJECT: Final[ColumnElement[Any]] = literal_column("'object'")
+_ZERO: Final[ColumnElement[Any]] = literal_column("0")
 _ONE: Final[ColumnElement[Any]] = literal_column("1")
 
 
@@ -90,18 +91,23 @@ def read_tags(
     tags: JsonTags | TagTable, names: tuple[tuple[str, int], ...], resource_table: FromClause, dialect: str
 ) -> FromClause:
     """Return a subquery of one row with the named tags of a resource: condition keys in lower case, and numbers."""
+    short = {number: name.removeprefix(TAG) for name, number in names}
     source, key, value = tag_elements(tags, dialect)
+    folded = folded_key(key, tuple(short.values()), dialect)
+    query = select(folded.label("tag_key"), value.label("tag_value")).select_from(source).correlate(resource_table)
     is_indexed = isinstance(tags, JsonTags) and dialect == "postgresql" and is_jsonb(tags.column)
-    counted = _ONE if is_indexed else value  # `hints.folded_tag` finds one member of a name only
-    columns: list[ColumnElement[Any]] = []
-    for name, number in names:
-        is_named = folded_key(key, name.removeprefix(TAG), dialect) == bound_text(name.removeprefix(TAG))
-        columns.append(func.max(case((is_named, value))).label(f"tag_{number}"))
-        columns.append(func.count(case((is_named, counted))).label(f"tag_count_{number}"))
-    query = select(*columns).select_from(source).correlate(resource_table)
     if isinstance(tags, TagTable):
         query = query.where(tags.owner == tags.resource)
-    return query.subquery()
+    elif is_indexed:
+        query = query.where(source.c.value != literal_column("'null'::jsonb"))
+    found = query.offset(_ZERO).subquery()  # a database would compute the key again for each use without OFFSET
+    counted = _ONE if is_indexed else found.c.tag_value  # `hints.folded_tag` finds one member of a name only
+    columns: list[ColumnElement[Any]] = []
+    for number, name in short.items():
+        is_named = found.c.tag_key == bound_text(name)
+        columns.append(func.max(case((is_named, found.c.tag_value))).label(f"tag_{number}"))
+        columns.append(func.count(case((is_named, counted))).label(f"tag_count_{number}"))
+    return select(*columns).subquery()
 
 
 def tag_elements(tags: JsonTags | TagTable, dialect: str) -> tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]:
@@ -115,8 +121,7 @@ def tag_elements(tags: JsonTags | TagTable, dialect: str) -> tuple[FromClause, C
         element = func.json_each(whole).table_valued("key", "value", "type")
         return element, element.c.key, case((element.c.type == literal_column("'text'"), element.c.value))
     if is_jsonb(document):
-        present = func.jsonb_strip_nulls(document)
-        whole = case((func.jsonb_typeof(document) == _OBJECT, present), else_=literal_column("'{}'::jsonb"))
+        whole = case((func.jsonb_typeof(document) == _OBJECT, document), else_=literal_column("'{}'::jsonb"))
     else:
         is_object = and_(_is_complete(document, dialect), func.json_typeof(document) == _OBJECT)
         whole = case((is_object, cast(document, JSONB)), else_=literal_column("'{}'::jsonb"))
@@ -145,11 +150,12 @@ def _is_complete(column: ColumnElement[Any], dialect: str) -> Clause:
     )
 
 
-def folded_key(key: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[str]:
-    """Return a key in lower case, as far as a comparison with `name` needs it, exactly as Python does."""
-    if not is_storable(name, dialect) or "σ" in name or "ς" in name:
-        raise NotFilterable(f"the tag `{name}`, whose letter case a database compares in another way")
-    for upper, lower in _uppercase(name):
+def folded_key(key: ColumnElement[Any], names: tuple[str, ...], dialect: str) -> ColumnElement[str]:
+    """Return a key in lower case, as far as a comparison with `names` needs it, exactly as Python does."""
+    for name in names:
+        if not is_storable(name, dialect) or "σ" in name or "ς" in name:
+            raise NotFilterable(f"the tag `{name}`, whose letter case a database compares in another way")
+    for upper, lower in dict.fromkeys(pair for name in names for pair in _uppercase(name)):
         key = func.replace(key, upper, lower)
     return func.lower(key.collate("C") if dialect == "postgresql" else key, type_=String())
 
