@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import FromClause, Select, and_, column, exists, false, func, literal_column, not_, or_, select, true
 from sqlalchemy import table as table_clause
@@ -44,7 +44,10 @@ from iam_guard.filters.tags import TAG, JsonTags, TagTable, complete_tags, read_
 from iam_guard.filters.texts import IN_FIELD, TextAttribute, concatenated, is_storable, pattern_clause
 from iam_guard.forking import fork_safe_lock
 
+K = TypeVar("K")
+V = TypeVar("V")
 _MAX_CLAUSES: Final = 20_000
+_MAX_HINTS: Final = 256
 _MAX_PARTS: Final = 200
 
 
@@ -59,6 +62,7 @@ class Columns:
     statements: dict[tuple[CompiledStatement, Text], StatementResult] = field(default_factory=dict)
     """Formulas of statements that depend on nothing but the resource, with the ARN that they are about."""
     _clauses: dict[Atom, Clause] = field(default_factory=dict)
+    _hints: dict[tuple[tuple[str, frozenset[str]], ...], Clause | None] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     """Tag, as condition key in lower case -> its number in the query."""
     _lock: threading.Lock = field(default_factory=fork_safe_lock)
@@ -137,10 +141,14 @@ class Columns:
         names = sorted({name for part in parts for name in _tags_of(part)})
         found = read_tags(self.tags, tuple((name, self._number(name)) for name in names), self.table, self.dialect)
         choice = implied_choice(all_of(parts))
-        hint = None if choice is None else choice_clause(choice, self.attributes, self.tags, self.dialect)
+        hint = None if choice is None else _cached(self._hints, tuple(choice.items()), self._hint, _MAX_HINTS)
         condition = _joined(and_, [*complete_tags(self.tags, self.dialect), *map(self._clause, parts)])
         met = exists(select(literal_column("1")).select_from(found).where(condition).correlate(self.table))
         return met if hint is None else and_(hint, met)
+
+    def _hint(self, choice: tuple[tuple[str, frozenset[str]], ...]) -> Clause | None:
+        tags = self.tags
+        return None if tags is None else choice_clause(dict(choice), self.attributes, tags, self.table, self.dialect)
 
     def _number(self, name: str) -> int:
         number = self._numbers.get(name)
@@ -156,12 +164,7 @@ class Columns:
             return _joined(or_, [*map(self._clause, formula.parts)])
         if isinstance(formula, bool):
             return true() if formula else false()
-        known = self._clauses.get(formula)
-        if known is None:
-            if len(self._clauses) >= _MAX_CLAUSES:
-                self._clauses.clear()
-            known = self._clauses[formula] = self._atom(formula)
-        return known
+        return _cached(self._clauses, formula, self._atom, _MAX_CLAUSES)
 
     def _atom(self, atom: Atom) -> Clause:
         def resolve(piece: TextPiece) -> str | Wildcard | Attribute:
@@ -190,6 +193,16 @@ class Columns:
         found = found.where(rows.c.arn == arn, rows.c.digest.in_(digests))
         clause = exists(found.correlate(self.table))
         return clause if atom.wanted else not_(clause)
+
+
+def _cached(cache: dict[K, V], key: K, make: Callable[[K], V], limit: int) -> V:
+    """Return what `make` returns for a key, from a cache that other threads may clear meanwhile."""
+    found = cache.get(key)
+    if found is None:
+        if len(cache) >= limit:
+            cache.clear()
+        found = cache[key] = make(key)
+    return found
 
 
 def _joined(join: Callable[..., Clause], parts: list[Clause]) -> Clause:
