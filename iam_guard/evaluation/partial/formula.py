@@ -7,7 +7,7 @@ condition of a database that is unknown where its atom is false changes nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -136,9 +136,9 @@ def _join(parts: Iterable[Formula], kind: type[AllOf] | type[AnyOf]) -> Formula:
     for part in parts:
         if part is deciding:
             return deciding
-        if isinstance(part, kind):
+        if type(part) is kind:
             flat.extend(part.parts)
-        elif not isinstance(part, bool):
+        elif part is not (not deciding):
             flat.append(part)
     if len(flat) <= 1:
         return flat[0] if flat else not deciding
@@ -153,18 +153,21 @@ def _join(parts: Iterable[Formula], kind: type[AllOf] | type[AnyOf]) -> Formula:
 def _merged(parts: Iterable[Formula], *, together: bool) -> list[Formula]:
     """Remove repetitions, and merge the `OneOf` of one value: the union of texts, or those that are in both."""
     merged: dict[Formula, None] = {}
-    choices: dict[tuple[str, bool], OneOf] = {}
+    choices: dict[tuple[str, bool], list[OneOf]] = {}
     for part in parts:
-        if not isinstance(part, OneOf):
+        if isinstance(part, OneOf):
+            choices.setdefault((part.name, part.wanted), []).append(part)
+        else:
             merged[part] = None
-            continue
-        key = part.name, part.wanted
-        before = choices.get(key)
-        if before is not None:
-            values = before.values & part.values if part.wanted == together else before.values | part.values
-            part = OneOf(part.name, values, part.wanted)
-        choices[key] = part
-    return [*choices.values(), *merged]
+    return [*(_one_of(found, together=together) for found in choices.values()), *merged]
+
+
+def _one_of(parts: Sequence[OneOf], *, together: bool) -> OneOf:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    join = frozenset[str].intersection if first.wanted == together else frozenset[str].union
+    return OneOf(first.name, join(*(part.values for part in parts)), first.wanted)
 
 
 def _merged_products(parts: list[Formula]) -> list[Formula]:
@@ -208,7 +211,9 @@ def mapped(formula: Formula, change: Callable[[Atom], Formula]) -> Formula:
     if isinstance(formula, bool):
         return formula
     if isinstance(formula, (AllOf, AnyOf)):
-        return _join([mapped(part, change) for part in formula.parts], type(formula))
+        parts = [mapped(part, change) for part in formula.parts]
+        is_same = all(part is before for part, before in zip(parts, formula.parts, strict=True))
+        return formula if is_same else _join(parts, type(formula))
     return change(formula)
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.matching.operators import OPERATORS, Operator
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Piece, Wildcard, keep_in_fields
-from iam_guard.evaluation.matching.variables import TemplatePiece, Variable, read_template
+from iam_guard.evaluation.matching.variables import Template, TemplatePiece, Variable, read_template
 from iam_guard.evaluation.partial.formula import (
     Compares,
     Formula,
@@ -71,17 +71,21 @@ def condition_formula(test: ConditionTest, version: str, request: OpenRequest, *
         return _of_known_key(_open_test(row, test.values, version, request), name, request.value(key), wanted=wanted)
     if not test.values:
         is_met = row.negated and not name.prefix and not name.if_exists  # C-42
-        return _of_open_key(key, name, row, is_met, not is_met, wanted=wanted)
-    tested = _open_test(row, test.values, version, request)
+        return _of_open_key(key, name, row, is_met == wanted, wanted=wanted)
+    return _of_tested_key(key, name, _open_test(row, test.values, version, request), wanted)
+
+
+@lru_cache(maxsize=16_384)
+def _of_tested_key(key: str, name: OperatorName, tested: OpenTest, wanted: bool) -> Formula:
+    """Return the formula of a condition whose key is open. Raises `NotFilterable`."""
+    row = tested.row
     if tested.is_unreadable:
-        return _of_open_key(key, name, row, False, True, wanted=wanted)
-    met, not_met = _is_met(tested, Open(key), wanted=True), _is_met(tested, Open(key), wanted=False)
-    if not row.negated:
-        return _of_open_key(key, name, row, met, not_met, wanted=wanted)
-    if tested.operator not in _UNPARSED:
-        not_met = all_of((Parses(key, tested.operator, wanted=True), not_met))
-        met = any_of((Parses(key, tested.operator, wanted=False), met))
-    return _of_open_key(key, name, row, not_met, met, wanted=wanted)
+        return _of_open_key(key, name, row, not wanted, wanted=wanted)
+    result = _is_met(tested, Open(key), wanted=wanted != row.negated)
+    if row.negated and tested.operator not in _UNPARSED:
+        parses = Parses(key, tested.operator, wanted)
+        result = all_of((parses, result)) if wanted else any_of((parses, result))
+    return _of_open_key(key, name, row, result, wanted=wanted)
 
 
 def _null(name: OperatorName, key: str, values: tuple[str, ...], *, wanted: bool) -> Formula:
@@ -94,20 +98,18 @@ def _null(name: OperatorName, key: str, values: tuple[str, ...], *, wanted: bool
     return Presence(key, when_present == wanted, or_blank=True)  # C-32, C-33
 
 
-def _of_open_key(
-    key: str, name: OperatorName, row: Operator, passes: Formula, fails: Formula, *, wanted: bool
-) -> Formula:
-    """Return the formula of a condition from those of a present value that passes its test, or fails it."""
+def _of_open_key(key: str, name: OperatorName, row: Operator, tested: Formula, *, wanted: bool) -> Formula:
+    """Return the formula of a condition from that of a present value that passes its test, or if not wanted, fails."""
     present, absent = Presence(key, wanted=True), Presence(key, wanted=False)
     blank, filled = Presence(key, wanted=False, or_blank=True), Presence(key, wanted=True, or_blank=True)
     if name.prefix == "ForAllValues":
-        return any_of((blank, passes)) if wanted else all_of((filled, fails))  # C-36, C-39
+        return any_of((blank, tested)) if wanted else all_of((filled, tested))  # C-36, C-39
     if name.prefix == "ForAnyValue":
         if wanted:
-            return any_of((absent if name.if_exists else False, all_of((filled, passes))))  # C-37, C-40
-        failed = any_of((blank, fails))
+            return any_of((absent if name.if_exists else False, all_of((filled, tested))))  # C-37, C-40
+        failed = any_of((blank, tested))
         return all_of((present, failed)) if name.if_exists else any_of((absent, failed))
-    tested, may_be_absent = (passes if wanted else fails), (name.if_exists or row.negated) == wanted  # C-5, C-30
+    may_be_absent = (name.if_exists or row.negated) == wanted  # C-5, C-30
     when_absent = without(tested, key)
     if may_be_absent:
         return tested if when_absent is True else any_of((absent, tested))
@@ -163,8 +165,12 @@ def _open_test(row: Operator, values: tuple[str, ...], version: str, request: Op
 
 def operands(value: str, version: str, request: OpenRequest, *, wildcards: bool) -> Iterator[Operand]:
     """Yield the operands of a policy value: none if a variable has no value (rule V-9), more than one for defaults."""
-    pieces = read_template(value, version, has_wildcards=wildcards).pieces
-    yield from filled_operands(pieces, request)
+    yield from filled_operands(_template(value, version, wildcards).pieces, request)
+
+
+@lru_cache(maxsize=16_384)
+def _template(value: str, version: str, wildcards: bool) -> Template:
+    return read_template(value, version, has_wildcards=wildcards)
 
 
 def filled_operands(pieces: tuple[TemplatePiece, ...], request: OpenRequest) -> Iterator[Operand]:
