@@ -102,7 +102,9 @@ class Attribute(ABC):
             return atom.wanted if self.absent == "never" and not self._may_be_blank(atom) else atom
         if isinstance(atom, OneOf):
             values = frozenset(value for value in atom.values if self._bound(value) is not None)
-            return replace(atom, values=values) if values else not atom.wanted
+            if not values:
+                return not atom.wanted
+            return atom if len(values) == len(atom.values) else replace(atom, values=values)
         return self._simplified(atom, dialect)
 
     def clause(self, atom: Atom, dialect: str) -> Clause:

@@ -40,7 +40,7 @@ from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.arn_fields import arn_clause
 from iam_guard.filters.attributes import Attribute, Clause, bound_text
 from iam_guard.filters.hints import choice_clause, implied_choice
-from iam_guard.filters.tags import TAG, JsonTags, TagTable, complete_tags, read_tags, tag_attribute
+from iam_guard.filters.tags import TAG, JsonTags, TagAttribute, TagTable, complete_tags, read_tags, tag_attribute
 from iam_guard.filters.texts import IN_FIELD, TextAttribute, concatenated, is_storable, pattern_clause
 from iam_guard.forking import fork_safe_lock
 
@@ -62,7 +62,9 @@ class Columns:
     statements: dict[tuple[CompiledStatement, Text], StatementResult] = field(default_factory=dict)
     """Formulas of statements that depend on nothing but the resource, with the ARN that they are about."""
     _clauses: dict[Atom, Clause] = field(default_factory=dict)
+    _simplified: dict[Atom, Formula] = field(default_factory=dict)
     _hints: dict[tuple[tuple[str, frozenset[str]], ...], Clause | None] = field(default_factory=dict)
+    _tags: dict[str, TagAttribute] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     """Tag, as condition key in lower case -> its number in the query."""
     _lock: threading.Lock = field(default_factory=fork_safe_lock)
@@ -81,6 +83,9 @@ class Columns:
 
     def simplify(self, atom: Atom) -> Formula:
         """Return an atom that can be rendered, or a constant. Raises `NotFilterable`."""
+        return _cached(self._simplified, atom, self._simplified_atom, _MAX_CLAUSES)
+
+    def _simplified_atom(self, atom: Atom) -> Formula:
         for name in names_in(atom):
             self._attribute(name)
         if isinstance(atom, Matches):
@@ -106,7 +111,7 @@ class Columns:
         if attribute is not None:
             return attribute
         if self.tags is not None and name.startswith(TAG):
-            return tag_attribute(name, self._number(name))
+            return _cached(self._tags, name, self._tag, _MAX_CLAUSES)
         raise NotFilterable(f"no column gives `{name}`")
 
     def _simplified_match(self, atom: Matches) -> Formula:
@@ -127,18 +132,17 @@ class Columns:
         if isinstance(formula, bool):
             return true() if formula else false()
         parts = formula.parts if isinstance(formula, AllOf) else (formula,)
-        plain = [part for part in parts if not _tags_of(part)]
-        tagged = [part for part in parts if _tags_of(part)]
-        clauses = [*map(self._clause, plain)]
+        tags = [_tags_of(part) for part in parts]
+        clauses = [self._clause(part) for part, names in zip(parts, tags, strict=True) if not names]
+        tagged = [part for part, names in zip(parts, tags, strict=True) if names]
         if tagged:
-            clauses.append(self._with_tags(tagged))
+            clauses.append(self._with_tags(tagged, sorted(set().union(*tags))))
         return _joined(and_, clauses)
 
-    def _with_tags(self, parts: Sequence[Formula]) -> Clause:
+    def _with_tags(self, parts: Sequence[Formula], names: Sequence[str]) -> Clause:
         """Return the condition of formulas about tags: whether the row of a resource's tags is one that meets them."""
         if self.tags is None:
             raise RuntimeError("expected tags")
-        names = sorted({name for part in parts for name in _tags_of(part)})
         found = read_tags(self.tags, tuple((name, self._number(name)) for name in names), self.table, self.dialect)
         choice = implied_choice(all_of(parts))
         hint = None if choice is None else _cached(self._hints, tuple(choice.items()), self._hint, _MAX_HINTS)
@@ -149,6 +153,9 @@ class Columns:
     def _hint(self, choice: tuple[tuple[str, frozenset[str]], ...]) -> Clause | None:
         tags = self.tags
         return None if tags is None else choice_clause(dict(choice), self.attributes, tags, self.table, self.dialect)
+
+    def _tag(self, name: str) -> TagAttribute:
+        return tag_attribute(name, self._number(name))
 
     def _number(self, name: str) -> int:
         number = self._numbers.get(name)

@@ -173,7 +173,7 @@ class TextAttribute(Attribute):
     def simplify(self, atom: Atom, dialect: str) -> Formula:
         if isinstance(atom, OneOf):
             storable = frozenset(value for value in atom.values if is_storable(value, dialect))
-            atom = replace(atom, values=storable)
+            atom = atom if len(storable) == len(atom.values) else replace(atom, values=storable)
         return super().simplify(atom, dialect)
 
     def _simplified(self, atom: Atom, dialect: str) -> Formula:
