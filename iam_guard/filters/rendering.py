@@ -34,7 +34,7 @@ from iam_guard.evaluation.partial.formula import (
     mapped,
     names_in,
 )
-from iam_guard.evaluation.partial.open_decision import OpenDecision, StatementResult
+from iam_guard.evaluation.partial.open_decision import OpenDecision, OpenResult
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.arn_fields import arn_clause
@@ -59,7 +59,7 @@ class Columns:
     tags: JsonTags | TagTable | None
     table: FromClause
     dialect: str
-    statements: dict[tuple[CompiledStatement, Text], StatementResult] = field(default_factory=dict)
+    statements: dict[tuple[CompiledStatement, Text], OpenResult] = field(default_factory=dict)
     """Formulas of statements that depend on nothing but the resource, with the ARN that they are about."""
     _clauses: dict[Atom, Clause] = field(default_factory=dict)
     _simplified: dict[Atom, Formula] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 from iam_guard.errors import NotFilterable
 from iam_guard.evaluation.applicable_types import applicable_policies, is_bounded
@@ -17,6 +17,7 @@ from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.evaluation.evaluator import is_action
 from iam_guard.evaluation.grants import WITHOUT_POLICIES
+from iam_guard.evaluation.matching.condition import Condition
 from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.matching.pattern import literal_prefix
 from iam_guard.evaluation.matching.principal import PrincipalMatch
@@ -37,14 +38,18 @@ from iam_guard.policy.grammar import RESOURCE_IS_OPTIONAL, WITH_PRINCIPAL, split
 
 Simplify = Callable[[Formula], Formula]
 """Return a formula whose atoms can be translated. Raises `NotFilterable`."""
-
-StatementResult: TypeAlias = tuple[Formula, tuple[str, ...]]
-"""The formula of a statement, and the open values that it reads."""
 MAX_RESULTS: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class StatementFormula:
+class OpenResult(NamedTuple):
+    """The formula of a statement if its known conditions are met, and the open values that it reads."""
+
+    formula: Formula
+    visited: tuple[str, ...]
+    known: tuple[Condition, ...]
+
+
+class StatementFormula(NamedTuple):
     """A statement about the action, and the formula of its application to a resource (of a Deny: of its absence)."""
 
     policy: CompiledPolicy
@@ -59,8 +64,9 @@ class OpenDecision:
     request: OpenRequest
     simplify: Simplify
     is_superset: bool = False
-    results: dict[tuple[CompiledStatement, Text], StatementResult] = field(default_factory=dict)
-    """Results of statements that depend on nothing but the resource; shared by requests with the same open values."""
+    results: dict[tuple[CompiledStatement, Text], OpenResult] = field(default_factory=dict)
+    """Results of statements of which only known conditions depend on the caller; shared by requests with the same open
+    values."""
     statements: list[StatementFormula] = field(default_factory=list)
     """The statements about the action, in the order of evaluation."""
     refusals: list[NotFilterable] = field(default_factory=list)
@@ -173,18 +179,19 @@ class OpenDecision:
             return known
         key = compiled, self.request.arn
         result = self.results.get(key)
-        if result is None:
+        if result is None or not self._are_met(result.known):
             result = self._evaluate(policy, compiled)
             if not self.request.has_read_known and not self.is_superset:
                 if len(self.results) >= MAX_RESULTS:
                     self.results.clear()
                 self.results[key] = result
-        formula, visited = result
+        formula = result.formula
         attached = self.attached.get(policy)
         if attached is not None:
             formula = any_of((attached, formula)) if compiled.denies else all_of((attached, formula))
         if compiled.denies or formula is not False:
-            self._read.update(dict.fromkeys(visited))
+            for name in result.visited:
+                self._read[name] = None
         self._known[id(compiled), policy] = formula
         self.statements.append(StatementFormula(policy, compiled.statement, formula))
         return formula
@@ -205,12 +212,13 @@ class OpenDecision:
         except NotFilterable as refusal:
             yield None, refusal
 
-    def _evaluate(self, policy: CompiledPolicy, compiled: CompiledStatement) -> StatementResult:
+    def _evaluate(self, policy: CompiledPolicy, compiled: CompiledStatement) -> OpenResult:
         self.request.visited.clear()
         self.request.has_read_known = False
         version = policy.content.document.version
+        known: list[Condition] = []
         try:
-            parts = self._elements(compiled, version, policy)
+            parts = self._elements(compiled, version, policy, known)
             formula = any_of(parts) if compiled.denies else all_of(parts)
         except NotFilterable as error:
             refusal = error.of(policy.ref.name, compiled.statement.sid or str(compiled.statement.index))
@@ -218,13 +226,22 @@ class OpenDecision:
                 raise refusal from None
             self.refusals.append(refusal)
             formula = True
-        return formula, tuple(self.request.visited)
+        return OpenResult(formula, tuple(self.request.visited), tuple(known))
 
-    def _elements(self, compiled: CompiledStatement, version: str, policy: CompiledPolicy) -> list[Formula]:
+    def _are_met(self, known: tuple[Condition, ...]) -> bool:
+        """Return whether conditions are met; an error is for `_elements` to judge."""
+        try:
+            return all(condition(self.request.request) for condition in known)
+        except Exception:  # noqa: BLE001  any of a value's function
+            return False
+
+    def _elements(
+        self, compiled: CompiledStatement, version: str, policy: CompiledPolicy, known: list[Condition]
+    ) -> list[Formula]:
         """Return the formulas of the resource element and of the conditions; those of a Deny are negated.
 
-        A known condition that cannot be evaluated ends the statement: an Allow does not apply, and what follows of a
-        Deny does not count (C-45).
+        `known` gets the known conditions that are met. One that cannot be evaluated ends the statement: an Allow does
+        not apply, and what follows of a Deny does not count (C-45).
         """
         wanted = not compiled.denies
         tests = []
@@ -232,15 +249,17 @@ class OpenDecision:
             if self._is_open(test, version):
                 tests.append(test)
                 continue
-            self.request.has_read_known = True
             try:
                 is_met = condition(self.request.request)
             except Exception:  # noqa: BLE001  an error must deny
+                self.request.has_read_known = True
                 if wanted:
                     return [False]
                 break
             if not is_met:
+                self.request.has_read_known = True
                 return [not wanted]
+            known.append(condition)
         conditions = [condition_formula(test, version, self.request, wanted=wanted) for test in tests]
         resources = self._resources(compiled.statement, version, policy.ref.type, wanted=wanted)
         return [resources, *map(self.simplify, conditions)]

@@ -33,12 +33,14 @@ class OpenRequest:
         self._has_tags = has_tags
 
     def is_usual(self, context: Collection[str] | None) -> bool:
-        """Return whether every request with these open values has the same ones: no value is given by hand in
-        `context`, or is the principal's.
+        """Return whether every request with these open values has the same ones: none is given by hand in `context`,
+        or is the principal's.
         """
         principal = self.request.principal
-        has_tags = any(key.lower().startswith(_TAG) for key in principal.session)
-        return not context and not has_tags and all(principal.key(key) is None for key in self._open_keys)
+        given = {key.lower() for key in (*(context or ()), *principal.session)}
+        if any(key.startswith(_TAG) for key in given):
+            return False
+        return self._open_keys.isdisjoint(given) and all(principal.key(key) is None for key in self._open_keys)
 
     def is_open(self, key: str) -> bool:
         """Return whether each resource has its own value of a condition key (lower case); record it if so."""
