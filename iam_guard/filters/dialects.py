@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Boolean, ColumnElement, Dialect, false
+from sqlalchemy import Boolean, ColumnElement, Dialect, null
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.ext.compiler import compiles
@@ -41,8 +41,9 @@ class DialectCondition(ColumnElement[bool]):
         return self
 
 
-def _form(form: Clause | NotFilterable) -> Clause:
-    return false() if isinstance(form, NotFilterable) else form
+def _form(form: Clause | NotFilterable) -> ColumnElement[Any]:
+    """Return a form, for one that can't be translated a clause that no other form is: a compiled one is cached."""
+    return null() if isinstance(form, NotFilterable) else form
 
 
 @compiles(DialectCondition)

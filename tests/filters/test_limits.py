@@ -1,4 +1,4 @@
-"""Large policies, threads, and values that the principal has too."""
+"""Large policies, threads, refusals, and values that the principal has too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from iam_guard import AccessRequest, NotFilterable, Principal, compile_policies, filter_statement
 from iam_guard.evaluation.partial.formula import Readable
+from iam_guard.filters.dialects import DialectCondition
 from tests.filters.databases import DIALECTS, database
 from tests.filters.models import DOCUMENTS
 from tests.filters.rows import HERE
@@ -78,3 +79,13 @@ def test_services_with_rules_of_their_own_are_refused(action: str) -> None:
     authorizer = compile_policies(identity=[policy({"Action": "*"})])
     with pytest.raises(NotFilterable, match="are not filtered"):
         filter_statement(authorizer, ANN, sa.select(DOCUMENTS.model), action, resource_type=MAPPING, dialect="sqlite")
+
+
+def test_refused_condition_is_not_taken_for_one_that_lists_nothing() -> None:
+    """SQLAlchemy caches compiled statements by the forms of a condition."""
+    empty = DialectCondition({"sqlite": sa.false(), "postgresql": sa.true()})
+    refused = DialectCondition({"sqlite": NotFilterable("a reason"), "postgresql": sa.true()})
+    with database("sqlite") as session:
+        assert session.scalars(sa.select(DOCUMENTS.model).where(empty)).all() == []
+        with pytest.raises(NotFilterable, match="a reason"):
+            session.scalars(sa.select(DOCUMENTS.model).where(refused))
