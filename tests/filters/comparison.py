@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -16,10 +16,12 @@ from iam_guard import (
     AccessRequest,
     Authorizer,
     IamGuardError,
+    NotFilterable,
     Resource,
     compile_policies,
     filter_statement,
 )
+from iam_guard.model.context import Context, resource_values
 
 from .databases import loaded
 from .generate import ACTION, Case
@@ -37,6 +39,26 @@ class Difference:
     problem: str
 
 
+class Reading(NamedTuple):
+    """What a decision about a row takes: `values` are the condition keys of its resource, in lower case."""
+
+    arn: str
+    account: str | None
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, resource: Resource) -> Reading:
+        """Return the reading of a resource, so that its values are converted once for many requests."""
+        account = {} if resource.account is None else {"aws:resourceaccount": resource.account}
+        return cls(resource.arn, resource.account, account | resource_values(resource.tags, resource.keys))
+
+    def request(self, case: Case, given: Mapping[str, Any]) -> AccessRequest:
+        """Return the request that `AccessRequest.for_resource` makes; `given` is the context of the case."""
+        context = Context()
+        context._values = {**self.values, **given}
+        return AccessRequest(case.principal, ACTION, self.arn, context, self.account)
+
+
 class Comparison:
     """The rows of one kind in a database, with what `decide` takes for each.
 
@@ -48,7 +70,9 @@ class Comparison:
         self.dialect = session.get_bind().dialect.name
         self.declared = kind.declare(**options)
         self.rows = {row.number: row for row in session.scalars(sa.select(kind.model))}
+        self.numbers = sorted(self.rows)
         self.readings = {number: self._readings(row) for number, row in self.rows.items()}
+        self._read = {number: [*map(Reading.of, readings)] for number, readings in self.readings.items()}
         self.ambiguous = {number for number, row in self.rows.items() if _variants(_tags_of(row))}
 
     def _readings(self, row: Any) -> list[Resource]:
@@ -80,11 +104,25 @@ class Comparison:
             return False
         return bool(requests) and all(authorizer.decide(request).allowed for request in requests)
 
+    def allowed(self, authorizer: Authorizer, case: Case, numbers: Collection[int]) -> set[int]:
+        """Return the numbers of the rows of which every reading is allowed."""
+        try:
+            given = dict(Context(case.context))
+        except IamGuardError:
+            return set()
+        decide, read = authorizer.decide, self._read
+        return {
+            number
+            for number in numbers
+            if (readings := read[number]) and all(decide(reading.request(case, given)).allowed for reading in readings)
+        }
+
     def listed(self, authorizer: Authorizer, case: Case, only: Collection[int] | None = None) -> set[int]:
         """Return the numbers of the rows, all or some, that the filter lists. Raises `NotFilterable`."""
-        statement = sa.select(self.kind.model.number)
+        table = self.declared.table
+        statement = sa.select(table.c.number)
         if only is not None:
-            statement = statement.where(self.kind.model.number.in_(only))
+            statement = statement.where(sa.text(f"{table.name}.number IN ({', '.join(map(str, only))})"))
         filtered = filter_statement(
             authorizer,
             case.principal,
@@ -94,24 +132,23 @@ class Comparison:
             context=case.context,
             dialect=self.dialect,
         )
-        try:
-            return set(self.session.scalars(filtered))
+        try:  # a statement that is executed once need not be cached
+            found = self.session.connection().execute(filtered, execution_options={"compiled_cache": None})
+            return set(found.scalars())
         except sa.exc.SQLAlchemyError:
             self.session.rollback()
             raise
 
     def compare(self, case: Case, numbers: Collection[int] | None = None) -> tuple[set[int], list[Difference]]:
         """Return the listed rows, all or those of the numbers, and what is wrong with them. Raises `NotFilterable`."""
-        authorizer = compile_policies(**case.policies)
-        try:
-            listed = self.listed(authorizer, case, numbers)
-        except sa.exc.SQLAlchemyError as error:
-            return set(), [Difference(case, 0, f"the database refuses the query: {str(error)[:300]}")]
-        compared = self.rows if numbers is None else numbers
-        allowed = {number for number in compared if self.allows(authorizer, case, number)}
-        wrong = [Difference(case, number, WIDER) for number in sorted(listed - allowed)]
-        missing = sorted(allowed - listed - self.ambiguous)
-        return listed, wrong + [Difference(case, number, NARROWER) for number in missing]
+        [(listed, differences)] = compare_databases([self], case, numbers)
+        if isinstance(listed, NotFilterable):
+            raise listed
+        return listed, differences
+
+    def reads_as(self, other: Comparison, number: int) -> bool:
+        """Return whether decisions about a row are the same in another database."""
+        return self is other or self._read[number] == other._read[number]
 
     def is_wrong(self, difference: Difference) -> bool:
         """Return whether the filter is still wrong in the same way, perhaps with fewer policies."""
@@ -154,6 +191,35 @@ class Comparison:
                 f"  row: {columns}",
             ]
         )
+
+
+def compare_databases(
+    comparisons: Sequence[Comparison], case: Case, numbers: Collection[int] | None = None
+) -> Iterator[tuple[set[int] | NotFilterable, list[Difference]]]:
+    """Yield for each database the listed rows, all or those of the numbers, or its refusal, and what is wrong.
+
+    The databases have the same rows; one that both read alike is decided about once.
+    """
+    authorizer = compile_policies(**case.policies)
+    first = comparisons[0]
+    compared = first.numbers if numbers is None else numbers
+    decided: set[int] | None = None
+    for comparison in comparisons:
+        try:
+            listed = comparison.listed(authorizer, case, numbers)
+        except NotFilterable as refusal:
+            yield refusal, []
+            continue
+        except sa.exc.SQLAlchemyError as error:
+            yield set(), [Difference(case, 0, f"the database refuses the query: {str(error)[:300]}")]
+            continue
+        if decided is None:
+            decided = first.allowed(authorizer, case, compared)
+        others = [number for number in compared if not comparison.reads_as(first, number)]
+        allowed = decided.difference(others) | comparison.allowed(authorizer, case, others)
+        wrong = [Difference(case, number, WIDER) for number in sorted(listed - allowed)]
+        missing = sorted(allowed - listed - comparison.ambiguous)
+        yield listed, wrong + [Difference(case, number, NARROWER) for number in missing]
 
 
 def _tags_of(row: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,16 @@ from .models import KINDS, Base, Kind, Record, RecordTag
 from .rows import Row, make_rows
 
 DIALECTS = ["sqlite", "postgresql"]
+
+
+@cache
+def missing_server() -> str | None:
+    """Return why there is no PostgreSQL; None if there is a server."""
+    server = find_server()
+    if isinstance(server, str):
+        return server
+    server.close()
+    return None
 
 
 @contextmanager

@@ -5,12 +5,14 @@ Most statements name resources and values that some rows have, and others nearly
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from iam_guard import Principal
+from tests import tables
 
 from . import vocabulary as words
 from .callers import draw_principal, names_of, other_names
@@ -23,6 +25,14 @@ ACTION = "docs:GetDocument"
 MATCHING_ACTIONS = [ACTION, "docs:Get*", "docs:*", "*", "DOCS:getdocument", "docs:?etDocument"]
 OTHER_ACTIONS = ["docs:PutDocument", "docs:Get", "s3:*", "docs:*Documents", "docsx:*"]
 WITH_PRINCIPAL = ("resource", "rcp")
+FIRST_SEED = int(os.environ.get("IAM_GUARD_TEST_FILTER_SEED", "1"))
+"""The seed of the first case."""
+
+
+def case_count(*, in_ci: int = 20_000) -> int:
+    """Return the number of cases for each database: few with `--cases-of-each`, many in CI; a million take hours."""
+    usual = 400 if tables.cases_of_each else in_ci if os.environ.get("CI") else 1_000
+    return int(os.environ.get("IAM_GUARD_TEST_FILTER_CASES", usual))
 
 
 @dataclass(frozen=True)

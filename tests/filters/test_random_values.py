@@ -1,12 +1,12 @@
 """Random texts with random patterns, addresses, numbers and keys of tags: rows and operands of few characters.
 
-`IAM_GUARD_TEST_FILTER_CASES` scales the number of operands, `IAM_GUARD_TEST_FILTER_SEED` selects others.
+`IAM_GUARD_TEST_FILTER_CASES` scales the number of operands, which `--cases-of-each` makes few;
+`IAM_GUARD_TEST_FILTER_SEED` selects others.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import random
 import struct
 import sys
@@ -20,17 +20,20 @@ import pytest
 from iam_guard import Principal
 from tests.filters.comparison import Comparison
 from tests.filters.databases import DIALECTS, database
-from tests.filters.generate import Case
+from tests.filters.generate import FIRST_SEED, Case, case_count
 from tests.filters.models import DOCUMENTS, KINDS, PAPERS, Kind
 from tests.filters.rows import ADDRESSES, HERE, NO_ADDRESSES, Row
 
-COUNT = max(20, int(os.environ.get("IAM_GUARD_TEST_FILTER_CASES", "1000")) // 10)
-SEED = int(os.environ.get("IAM_GUARD_TEST_FILTER_SEED", "1"))
 ANN = Principal.from_arn(f"arn:aws:iam::{HERE}:user/ann", userid="AIDAANN")
 TEXT_CHARACTERS = "aaabbAé[]!-^\\%_*?/:😀\n "
 PATTERN_CHARACTERS = TEXT_CHARACTERS + "****???"
 ADDRESS_CHARACTERS = "0012345679aFf::::....% /x-"
 UPPERCASE = [char for char in map(chr, range(sys.maxunicode + 1)) if char.lower() != char]
+
+
+def _count() -> int:
+    """Return the number of operands of a test."""
+    return max(20, case_count(in_ci=1_000) // 10)
 
 
 def _text(rng: random.Random, characters: str, longest: int = 6) -> str:
@@ -61,14 +64,14 @@ def _check(comparison: Comparison, statement: dict[str, Any]) -> int:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_random_pattern_of_texts(dialect: str) -> None:
     """`StringLike` and `StringNotLike` of texts with all metacharacters."""
-    rng = random.Random(SEED)
+    rng = random.Random(FIRST_SEED)
     with _comparison(dialect, PAPERS, [{"title": _text(rng, TEXT_CHARACTERS)} for _ in range(300)]) as comparison:
         selected = 0
-        for _ in range(COUNT):
+        for _ in range(_count()):
             pattern = _text(rng, PATTERN_CHARACTERS)
             selected += _check(comparison, {"Condition": {"StringLike": {"docs:Title": pattern}}}) > 0
             _check(comparison, {"Condition": {"StringNotLike": {"docs:Title": [pattern, _text(rng, "ab*?")]}}})
-        assert selected > COUNT / 5
+        assert selected > _count() / 5
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -77,10 +80,10 @@ def test_random_pattern_of_texts(dialect: str) -> None:
 )
 def test_random_pattern_of_resources(dialect: str, template: str) -> None:
     """Resources whose ids have separators and metacharacters, as literal text and as patterns."""
-    rng = random.Random(SEED)
+    rng = random.Random(FIRST_SEED)
     rows = [{"folder": _text(rng, TEXT_CHARACTERS, 3), "id": _text(rng, TEXT_CHARACTERS, 4)} for _ in range(200)]
     with _comparison(dialect, replace(PAPERS, template=template), rows) as comparison:
-        for _ in range(COUNT // 2):
+        for _ in range(_count() // 2):
             row = rng.choice(rows)
             text = template.format(**row)
             start, end = sorted(rng.choices(range(len(text) + 1), k=2))
@@ -91,9 +94,9 @@ def test_random_pattern_of_resources(dialect: str, template: str) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_random_addresses(dialect: str) -> None:
     """Texts that are nearly addresses; a valid one is in the block that has it, and others in none."""
-    rng = random.Random(SEED)
+    rng = random.Random(FIRST_SEED)
     texts = [*ADDRESSES, *NO_ADDRESSES, *(_text(rng, ADDRESS_CHARACTERS, 12) for _ in range(200))]
-    for _ in range(COUNT * 5):
+    for _ in range(_count() * 5):
         text = rng.choice(ADDRESSES)
         at = rng.randint(0, len(text))
         texts.append(text[:at] + _text(rng, ADDRESS_CHARACTERS, 2) + text[at + rng.randint(0, 2) :])
@@ -108,7 +111,7 @@ def test_random_addresses(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_random_numbers(dialect: str) -> None:
     """Numbers of all sizes, compared with themselves, their neighbours and decimals between these."""
-    rng = random.Random(SEED)
+    rng = random.Random(FIRST_SEED)
     floats = [struct.unpack("d", rng.randbytes(8))[0] for _ in range(150)]
     floats += [rng.uniform(-10, 10) for _ in range(40)] + [rng.randrange(100) / 10 for _ in range(40)]
     floats = [value for value in floats if math.isfinite(value)]
@@ -116,7 +119,7 @@ def test_random_numbers(dialect: str) -> None:
     rows = [{"price": price, "size": size} for price, size in zip(floats, sizes, strict=True)]
     orders = ["Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals"]
     with _comparison(dialect, PAPERS, rows) as comparison:
-        for _ in range(COUNT):
+        for _ in range(_count()):
             price, size = rng.choice(floats), rng.choice(sizes)
             near = rng.choice([price, math.nextafter(price, math.inf), math.nextafter(price, -math.inf)])
             written = f"{near:.{rng.choice([1, 3, 17, 40, 400])}f}"
@@ -132,10 +135,10 @@ def test_random_numbers(dialect: str) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_random_letter_case_of_tag_keys(dialect: str, kind: Kind) -> None:
     """Keys of tags are compared without regard to the case of letters of all scripts, as condition keys are."""
-    rng = random.Random(SEED)
-    chosen = [*rng.sample(UPPERCASE, min(COUNT, len(UPPERCASE))), "İ", "\u212a", "\u2126", "ẞ", "Ǆ", "ǅ"]
+    rng = random.Random(FIRST_SEED)
+    chosen = [*rng.sample(UPPERCASE, min(_count(), len(UPPERCASE))), "İ", "\u212a", "\u2126", "ẞ", "Ǆ", "ǅ"]
     keys = [f"k{key}" for char in chosen for key in {char, char.lower(), char.upper()}]
     rows = [{"tags": {key: "red"}} for key in dict.fromkeys(keys) if key.lower() != "k"]
     with _comparison(dialect, kind, rows) as comparison:
-        for char in chosen[-COUNT // 2 :]:
+        for char in chosen[-_count() // 2 :]:
             _check(comparison, {"Condition": {"StringEquals": {f"aws:ResourceTag/k{char}": "red"}}})
