@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -74,6 +74,12 @@ class Comparison:
         self.readings = {number: self._readings(row) for number, row in self.rows.items()}
         self._read = {number: [*map(Reading.of, readings)] for number, readings in self.readings.items()}
         self.ambiguous = {number for number, row in self.rows.items() if _variants(_tags_of(row))}
+
+    def renewed(self) -> Comparison:
+        """Return the comparison of the same rows with a new declaration, which has cached nothing."""
+        other = copy(self)
+        other.declared = self.kind.declare()
+        return other
 
     def _readings(self, row: Any) -> list[Resource]:
         variants = _variants(_tags_of(row))

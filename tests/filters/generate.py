@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from iam_guard import Principal
@@ -16,8 +17,8 @@ from tests import tables
 
 from . import vocabulary as words
 from .callers import draw_principal, names_of, other_names
-from .models import Kind
-from .rows import HERE, Row
+from .models import KINDS, OTHER_KINDS, Kind
+from .rows import HERE, Row, make_rows
 
 Doc = dict[str, Any]
 Item = TypeVar("Item")
@@ -25,6 +26,10 @@ ACTION = "docs:GetDocument"
 MATCHING_ACTIONS = [ACTION, "docs:Get*", "docs:*", "*", "DOCS:getdocument", "docs:?etDocument"]
 OTHER_ACTIONS = ["docs:PutDocument", "docs:Get", "s3:*", "docs:*Documents", "docsx:*"]
 WITH_PRINCIPAL = ("resource", "rcp")
+ALL_KINDS: list[Kind] = [*KINDS * 2, *OTHER_KINDS]
+"""The declarations of cases in turn; most cases are about the usual ones."""
+ROWS = 60
+"""Rows that a case is compared for, other ones in each."""
 FIRST_SEED = int(os.environ.get("IAM_GUARD_TEST_FILTER_SEED", "1"))
 """The seed of the first case."""
 
@@ -86,6 +91,18 @@ def generate_case(rng: random.Random, kind: Kind, rows: Sequence[Row]) -> Case:
     if scene.chance(0.15):
         policies["rcps"] = _levels(scene, "rcp")
     return Case(kind, principal, policies, _context(scene))
+
+
+@cache
+def _rows(kind: Kind) -> list[Row]:
+    return make_rows(kind)
+
+
+def numbered_case(seed: int) -> tuple[Case, list[int]]:
+    """Return the case of a seed, and the numbers of the rows that it is compared for."""
+    rng, kind = random.Random(seed), ALL_KINDS[seed % len(ALL_KINDS)]
+    rows = _rows(kind)
+    return generate_case(rng, kind, rows), rng.sample(range(1, len(rows) + 1), ROWS)
 
 
 def _levels(scene: Scene, type: str) -> list[list[Doc]]:
@@ -297,6 +314,8 @@ def _about_known_key(scene: Scene) -> tuple[str, str, list[Any]]:
                 ("Bool", "aws:MultiFactorAuthPresent", ["true"]),
                 ("StringEquals", "aws:PrincipalType", ["User", "AssumedRole"]),
                 ("ArnLike", "aws:PrincipalArn", ["arn:aws:iam::*:user/*"]),
+                ("ArnLike", "aws:PrincipalArn", ["arn:aws:iam::*:user/${docs:Owner}"]),
+                ("ArnNotEquals", "aws:username", ["${docs:Owner}*", "arn:aws:iam::*:user/*"]),
             ]
         )
         return _modified(scene, operator), key, values
@@ -316,7 +335,11 @@ def _odd(scene: Scene) -> tuple[str, str, list[Any]]:
     if scene.chance(0.1):
         return operator, key, []
     is_string = operator.startswith("String")
-    value = (lambda: scene.choice(["true", "10", "1.5", "2026*", "1*", "red", "public"])) if is_string else None
+    value = (
+        (lambda: scene.choice(["true", "10", "010", "+1", "1.5", "2026*", "1*", "red", "public"]))
+        if is_string
+        else None
+    )
     draw: Callable[[], Any] = value or (lambda: words.typed_value(scene.rng, operator))
     return _modified(scene, operator), key, scene.several(draw, [3, 1])
 

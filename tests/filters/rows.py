@@ -29,7 +29,21 @@ TEAMS = ["red", "blue"]
 HOSTILE_TEXTS = [
     *["", " ", "Public", "PUBLIC", "pub", "public ", " public", "publicity", "públic", "pu\u0301blic", "p\u00fablic"],
     *["%", "_ublic", "publi_", "p%", "p*", "p?blic", "[p]ublic", "p[a-z]blic", "[", "]", "[^p]ublic", "p^blic"],
-    *["p\\ublic", "\\", "p\\%", "p\\_", "p-blic", "public\n", "\npublic", "\n", "pub\nlic", "pub\tlic", "\r\n"],
+    *[
+        "p\\ublic",
+        "\\",
+        "p\\%",
+        "p\\_",
+        "p-blic",
+        "p!blic",
+        "!%",
+        "public\n",
+        "\npublic",
+        "\n",
+        "pub\nlic",
+        "pub\tlic",
+        "\r\n",
+    ],
     *["😀", "public😀", "😀public", "p😀blic", "\U0010ffff", "\u200bpublic", "'", '"', "pub'lic", 'pub"lic', "--", ";"],
     *["${aws:username}", "${", "$", "10", "010", "1e1", "true", "null", "NULL", "straße", "STRASSE", "İ", "ı", "K"],
     *["k", "\u212a", "ſecret", "ǅ", "Σ", "ς", "a/b", "a:b", "arn:aws:s3:::b", "arn:aws:s3:::b:c", "x" * 3000, "ANN"],
@@ -185,7 +199,11 @@ def _rows_with_one(rng: random.Random, kind: Kind) -> Iterator[Row]:
     values: dict[str, list[Any]] = {"classification": [None, *HOSTILE_TEXTS], "size": [None, *WHOLE_NUMBERS]}
     values |= {"owner": [None, "", "Ann", "ann ", "a", "red"], "price": [None, *FRACTIONS], "is_public": [None]}
     values |= {"title": [None, *rng.sample(HOSTILE_TEXTS, 20)], "created_at": [None, *MOMENTS]}
-    values |= {"account": NO_ACCOUNTS, "address": [None, *ADDRESSES, *NO_ADDRESSES], "tags": list(_tags(rng, kind))}
+    values |= {
+        "account": NO_ACCOUNTS,
+        "address": [None, *ADDRESSES, *NO_ADDRESSES],
+        "tags": list(hostile_tags(rng, kind)),
+    }
     if kind.model.__table__.c.id.type.python_type is int:
         values["id"] = [None, *WHOLE_NUMBERS]
     else:
@@ -195,7 +213,8 @@ def _rows_with_one(rng: random.Random, kind: Kind) -> Iterator[Row]:
             yield _ordinary(rng) | {column: value}
 
 
-def _tags(rng: random.Random, kind: Kind) -> Iterator[Any]:
+def hostile_tags(rng: random.Random, kind: Kind) -> Iterator[Any]:
+    """Yield tags with hostile keys and values, and in JSON what is no tag."""
     for key in HOSTILE_TAG_KEYS:
         yield {key: rng.choice(TEAMS)}
         yield {key: rng.choice(TAG_VALUES), "team": rng.choice(TEAMS)}

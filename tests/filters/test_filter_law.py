@@ -6,7 +6,6 @@ A failure names the seed of its case: `IAM_GUARD_TEST_FILTER_SEED=12 IAM_GUARD_T
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,20 +15,15 @@ import pytest
 from iam_guard import AccessRequest, NotFilterable, Principal
 from iam_guard.model.context import Context
 from tests.filters.comparison import Comparison, Reading, compare_databases
-from tests.filters.databases import DIALECTS, database, missing_server
-from tests.filters.generate import ACTION, FIRST_SEED, Case, case_count, generate_case
-from tests.filters.models import KINDS, OTHER_KINDS, Kind
-from tests.filters.rows import HERE, Row, make_rows
+from tests.filters.databases import available_dialects, database, missing_server
+from tests.filters.generate import ACTION, ALL_KINDS, FIRST_SEED, ROWS, Case, case_count, numbered_case
+from tests.filters.rows import HERE
 from tests.store.databases import do_without
 
-ROWS = 60
-"""Rows that a case is compared for, other ones in each."""
 SHARES = 4
 """Parts of the cases, which processes run at the same time."""
 REPORTED = 5
 """Differences after which the comparison ends."""
-ALL_KINDS: list[Kind] = [*KINDS * 2, *OTHER_KINDS]
-"""The declarations in turn; most cases are about the usual ones."""
 
 
 class Law:
@@ -37,7 +31,6 @@ class Law:
 
     def __init__(self, databases: list[list[Comparison]]) -> None:
         self.databases = databases
-        self.rows: list[list[Row]] = [make_rows(kind) for kind in ALL_KINDS]
         self.lists: Counter[str] = Counter()
         self.decisions = 0
         self.reasons: Counter[str] = Counter()
@@ -46,10 +39,8 @@ class Law:
 
     def compare(self, seed: int) -> None:
         """Compare one case with its rows in every database."""
-        place, chance = seed % len(ALL_KINDS), random.Random(seed)
-        comparisons = self.databases[place]
-        case = generate_case(chance, ALL_KINDS[place], self.rows[place])
-        numbers = chance.sample(comparisons[0].numbers, ROWS)
+        comparisons = self.databases[seed % len(ALL_KINDS)]
+        case, numbers = numbered_case(seed)
         for comparison, (listed, differences) in zip(
             comparisons, compare_databases(comparisons, case, numbers), strict=True
         ):
@@ -68,9 +59,8 @@ class Law:
 @pytest.fixture(scope="module")
 def databases() -> Iterator[list[list[Comparison]]]:
     """Return the hostile rows of each declaration in SQLite, and in PostgreSQL if there is a server."""
-    dialects = DIALECTS if missing_server() is None else DIALECTS[:1]
     with ExitStack() as stack:
-        sessions = [stack.enter_context(database(dialect)) for dialect in dialects]
+        sessions = [stack.enter_context(database(dialect)) for dialect in available_dialects()]
         yield [[Comparison(session, kind) for session in sessions] for kind in ALL_KINDS]
 
 

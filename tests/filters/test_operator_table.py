@@ -1,25 +1,26 @@
 """Every operator, with every modifier, in Allow and Deny, for rows in every state: the filter equals `decide`.
 
-An operator's rows are compared in one query per policy value. What fits the type of the column must be translated.
+The rows are compared in one query per policy value. What fits the type of the column must be translated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from iam_guard import NotFilterable, Principal
-from tests.filters.comparison import Comparison
-from tests.filters.databases import DIALECTS, database
+from tests.filters.comparison import Comparison, compare_databases
+from tests.filters.databases import available_dialects, database
 from tests.filters.generate import Case
-from tests.filters.models import KINDS
-from tests.filters.rows import HERE, Row
-from tests.filters.vocabulary import ADDRESS_OPERATORS, DATES, IGNORING_CASE, NUMBERS, STRINGS
+from tests.filters.models import KINDS, PAPERS, Kind
+from tests.filters.rows import HERE, HOSTILE_TAG_KEYS, Row, hostile_tags
+from tests.filters.vocabulary import ADDRESS_OPERATORS, ARNS, DATES, IGNORING_CASE, NUMBERS, POLICY_ARNS, STRINGS
 from tests.tables import table
 
 MODIFIERS = [
@@ -45,10 +46,13 @@ STATES: dict[str, str | None] = {
     "a backslash": "p\\_blic",
     "GLOB metacharacters": "p[a-z]b*?",
     "beyond the BMP": "p😀blic",
+    "the escape character": "p!blic",
     "trailing blank": "public ",
     "leading blank": " public",
     "newline": "pub\nlic",
     "number": "10",
+    "an ARN": "arn:aws:s3:::b",
+    "an ARN with colons": "arn:aws:s3:eu:1:b:c",
 }
 TEXTS = ["public", "", "Public", "públic", "p_b%", "p\\_blic", "p[a-z]b${*}?", "p😀blic", "public ", "10"]
 PATTERNS = [
@@ -63,18 +67,25 @@ PATTERNS = [
     "p_b%",
     "p_*",
     "p\\_*",
+    "p!*",
     "p[a-z]*",
     "p[a-z]b${*}${?}",
+    "pub${*}*",
+    "pub${?}*",
 ]
 PATTERNS += ["*[*", "*%", "*\\*", "*😀*", "p?b????", "*?", "?*", "**", "*\n*", "*ú*", "* ", "PUBLIC*", "p^blic", "*-*"]
 SEVERAL = [["public", ""], ["Public", "x", "publi"], ["*c", "10"], ["x", "${docs:None}"], []]
 VARIABLES = ["${docs:None}", "${docs:None, 'public'}", "${aws:username}", "${docs:Owner}", "${aws:ResourceTag/other}"]
+VARIABLES += ["${docs:Owner, 'public'}", "${aws:ResourceTag/other, 'publi'}", ["${docs:Owner}", "publi"]]
+PATTERN_VARIABLES = ["${docs:Owner}*", "*${aws:ResourceTag/other}", "${docs:Owner, 'p'}*"]
 TEXT_VALUES: dict[str, list[Any]] = {
-    operator: [*(PATTERNS if "Like" in operator else TEXTS), *VARIABLES, *SEVERAL] for operator in STRINGS
+    operator: [*([*PATTERNS, *PATTERN_VARIABLES] if "Like" in operator else TEXTS), *VARIABLES, *SEVERAL]
+    for operator in STRINGS
 }
 TEXT_VALUES |= {operator: [*TEXTS, *SEVERAL] for operator in IGNORING_CASE}
+TEXT_VALUES |= {operator: [*POLICY_ARNS, "arn:aws:s3:::${docs:Owner}", "arn:aws:*:*:?:b*", []] for operator in ARNS}
 TEXT_KEYS = ["docs:Class", "aws:ResourceTag/team"]
-VARIABLE_TARGETS = ["public", "Public", "", None]
+VARIABLE_TARGETS = ["public", "", None, "p_b%", "p[a-z]b*?", "p!blic"]
 """What the variables refer to: the owner and another tag."""
 
 SIZES = [None, 0, 1, -1, 10, 11, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)]
@@ -129,10 +140,12 @@ ADDRESSES = [
     "11.0.0.0",
     "010.1.2.3",
     "10.1.2.3/8",
+    "10.1.2.256",
     "nowhere",
     "::ffff:10.1.2.3",
 ]
 ADDRESSES += ["2001:db8::1", "2001:0DB8:0:0::1", "2001:db9::", "::", "255.255.255.255", "10.1.2.3 ", "fe80::1%eth0"]
+ADDRESSES += ["fe80::1%", "fec0::1"]
 BLOCKS: list[Any] = [
     "10.0.0.0/8",
     "10.1.2.3",
@@ -146,106 +159,221 @@ BLOCKS: list[Any] = [
 BLOCKS += ["10.1.2.2/31", "fe80::/10", ["10.0.0.0/8", "::/0"], ["nowhere", "10.1.2.3"], "10.0.0.0/33", []]
 BOOLEANS: list[Any] = [True, False, "true", "FALSE", "True", "yes", "", ["true", "false"], []]
 
-OTHER_KEYS: dict[str, tuple[list[str], list[Any]]] = {
-    "docs:Size": (NUMBERS, SIZE_VALUES),
-    "docs:Price": (NUMBERS, PRICE_VALUES),
-    "docs:Public": (["Bool"], BOOLEANS),
-    "docs:Created": (DATES, DATE_VALUES),
-    "docs:Address": (ADDRESS_OPERATORS, BLOCKS),
-}
+OTHER_KEYS: list[tuple[str, list[str], list[Any]]] = [
+    ("docs:Size", NUMBERS, SIZE_VALUES),
+    ("docs:Size", STRINGS[:2], ["10", "010", "+10", "10.0", " 10", "1_0", "ten", ["0", "00"], str(2**63)]),
+    ("docs:Price", NUMBERS, PRICE_VALUES),
+    ("docs:Public", ["Bool", *STRINGS[:2]], BOOLEANS),
+    ("docs:Created", DATES, DATE_VALUES),
+    ("docs:Created", STRINGS[:2], ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00+00:00", "2026-01-01"]),
+    ("docs:Address", ADDRESS_OPERATORS, BLOCKS),
+]
+TAG_KEYS = sorted({case(key) for key in ["team", *HOSTILE_TAG_KEYS] for case in (str, str.lower, str.upper)})
+FOLDERS = ["a", "A", "a/document/b", "a:b", "", "*", None]
+IDS = ["c", "document/c", "b/document/c", "b:c", "", "?", None]
+PATHS = [f"folder/{folder}/document/{id}" for folder, id in product(FOLDERS, IDS) if folder is not None and id]
+PATHS += [
+    "*",
+    "folder/*",
+    "folder/a/*",
+    "folder/*/document/c",
+    "folder/?/document/*",
+    "*/c",
+    "*b*",
+    "*:*",
+    "b/document/c",
+]
+PATHS += ["folder/${docs:None}/*", "folder/${docs:Owner}/*", "folder/${*}/document/${?}", "FOLDER/*", "folder/a", ""]
+ARNS_OF_ROWS = [f"arn:aws:docs:*:*:{path}" for path in PATHS]
+ARNS_OF_ROWS += [f"arn:aws:docs:*:{path}" for path in ("b/document/c", "*", "c", f"{HERE}:folder/a/*")]
+ARNS_OF_ROWS += [f"arn:aws:docs:us-east-?:{account}:folder/a*" for account in (HERE, "1*3", "", "*2", "444455556666")]
+ARNS_OF_ROWS += ["*", "arn:aws:docs", "arn:aws:docs:*", "arn:aws:docs:*:*:*:c", "arn:aws:docs:us-east-1:*"]
+KNOWN_KEYS = ["aws:username", "aws:PrincipalArn"]
+KNOWN_ARNS: list[Any] = ["arn:aws:iam::*:user/${docs:Owner}", "arn:aws:iam::*:user/${docs:Owner}*"]
+KNOWN_ARNS += [["x", "arn:aws:iam::*:user/${aws:ResourceTag/other, 'public'}"]]
+KNOWN_VALUES: list[Any] = ["${docs:Owner}", "*${docs:Owner}", "${docs:Owner, 'public'}", *KNOWN_ARNS]
 
 
-def _text_rows() -> Iterator[Row]:
+def text_rows(kind: Kind) -> Iterator[Row]:
     """Yield a row for each state of a text, and for some states one with each value that a variable refers to."""
     for state in STATES.values():
-        for other in VARIABLE_TARGETS if state in VARIABLE_TARGETS else VARIABLE_TARGETS[:1]:
+        others = VARIABLE_TARGETS if state in VARIABLE_TARGETS[:3] else dict.fromkeys(["public", state])
+        for other in others if state in VARIABLE_TARGETS else ["public"]:
             tags = {key: value for key, value in {"team": state, "other": other}.items() if value is not None}
             yield {"classification": state, "owner": other, "tags": tags}
 
 
-def _typed_rows() -> Iterator[Row]:
+def typed_rows(kind: Kind) -> Iterator[Row]:
     """Yield a row for each state of each other column."""
     columns = {"size": SIZES, "price": PRICES, "is_public": [None, True, False], "created_at": MOMENTS}
     for column, values in (columns | {"address": ADDRESSES}).items():
         yield from ({column: value, "tags": {}} for value in values)
 
 
+def tag_rows(kind: Kind) -> Iterator[Row]:
+    """Yield a row for each hostile key or value of a tag."""
+    yield from ({"tags": tags} for tags in hostile_tags(random.Random(1), kind))
+
+
+def resource_rows(kind: Kind) -> Iterator[Row]:
+    """Yield a row for each pair of the parts of an ARN, of the model that has two."""
+    if kind is PAPERS:
+        yield from ({"folder": folder, "id": id, "tags": {}} for folder, id in product(FOLDERS, IDS))
+
+
+Databases: TypeAlias = list[list[Comparison]]
+"""For each model its rows in every database."""
+
+
 @contextmanager
-def _comparisons(dialect: str, states: Iterable[Row]) -> Iterator[list[Comparison]]:
-    rows = [row | {"number": number, "account": HERE} for number, row in enumerate(states, 1)]
+def opened(states: Callable[[Kind], Iterable[Row]]) -> Iterator[Databases]:
+    """Open databases in which each model has a row for each of its states."""
     paths: list[Row] = [{"id": 1}, {"id": "1", "folder": "a"}, {"id": "1"}]
-    of_kinds = {kind.name: [row | path for row in rows] for kind, path in zip(KINDS, paths, strict=True)}
-    with database(dialect, of_kinds) as session:
-        yield [Comparison(session, kind) for kind in KINDS]
+    of_kinds = {
+        kind.name: [row | path | {"number": number, "account": HERE} for number, row in enumerate(states(kind), 1)]
+        for kind, path in zip(KINDS, paths, strict=True)
+    }
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(database(dialect, of_kinds)) for dialect in available_dialects()]
+        yield [[Comparison(session, kind) for session in sessions] for kind in KINDS]
 
 
-@pytest.fixture(scope="module", params=DIALECTS)
-def texts(request: pytest.FixtureRequest) -> Iterator[list[Comparison]]:
+@pytest.fixture(scope="module")
+def texts() -> Iterator[Databases]:
     """Return the states of texts, for each model."""
-    with _comparisons(request.param, _text_rows()) as comparisons:
-        yield comparisons
+    with opened(text_rows) as databases:
+        yield databases
 
 
-@pytest.fixture(scope="module", params=DIALECTS)
-def typed(request: pytest.FixtureRequest) -> Iterator[list[Comparison]]:
+@pytest.fixture(scope="module")
+def typed() -> Iterator[Databases]:
     """Return the states of the other columns, for one model, since they are the same in all."""
-    with _comparisons(request.param, _typed_rows()) as comparisons:
-        yield comparisons[:1]
+    with opened(typed_rows) as databases:
+        yield databases[:1]
+
+
+@pytest.fixture(scope="module")
+def tagged() -> Iterator[Databases]:
+    """Return the hostile tags, for each model."""
+    with opened(tag_rows) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="module")
+def papers() -> Iterator[Databases]:
+    """Return the pairs of the parts of an ARN."""
+    with opened(resource_rows) as databases:
+        yield databases[1:2]
 
 
 ANN = Principal.from_arn(f"arn:aws:iam::{HERE}:user/public", userid="AIDAANN")
 
 
-def _case(comparison: Comparison, effect: str, condition: dict[str, Any]) -> Case:
-    statements = [{"Effect": effect, "Action": "docs:*", "Resource": "*", "Condition": condition}]
+def case_of(kind: Kind, effect: str, elements: dict[str, Any]) -> Case:
+    """Return the case of one statement."""
+    everything = {"Action": "docs:*", "Resource": "*"}
+    statements = [
+        (everything if "NotResource" not in elements else {"Action": "docs:*"}) | {"Effect": effect} | elements
+    ]
     if effect == "Deny":
-        statements.append({"Effect": "Allow", "Action": "docs:*", "Resource": "*"})
-    policies = {"identity": [{"Version": "2012-10-17", "Statement": statements}]}
-    return Case(comparison.kind, ANN, policies, {})
+        statements.append({"Effect": "Allow", **everything})
+    return Case(kind, ANN, {"identity": [{"Version": "2012-10-17", "Statement": statements}]}, {})
 
 
-def _conditions(modifier: str, operator: str, key: str, values: list[Any]) -> list[dict[str, Any]]:
-    """Return a condition for each value; with a modifier for each third, since a value means the same with it."""
-    return [{modifier.format(operator): {key: value}} for value in values[:: 1 if modifier == "{}" else 3]]
+def conditions_of(modifier: str, operator: str, key: str, values: list[Any]) -> list[dict[str, Any]]:
+    """Return a condition for each value; with a modifier for each fourth, since a value means the same with it."""
+    return [
+        {"Condition": {modifier.format(operator): {key: value}}} for value in values[:: 1 if modifier == "{}" else 4]
+    ]
 
 
-def _check(comparisons: list[Comparison], conditions: list[dict[str, Any]], *, refusable: bool = False) -> None:
-    """Compare the rows of each model for each condition, in Allow and Deny."""
+def values_of(operator: str, key: str) -> list[Any]:
+    """Return the policy values that an operator without modifier is compared for."""
+    if key in KNOWN_KEYS:
+        return KNOWN_ARNS if operator in ARNS else KNOWN_VALUES
+    if key in TEXT_KEYS:
+        return TEXT_VALUES[operator]
+    return next(values for other, operators, values in OTHER_KEYS if other == key and operator in operators)
+
+
+def _is_refusable(dialect: str, elements: dict[str, Any]) -> bool:
+    """Return whether a statement need not be translated: letter case of texts, and IPv6 blocks on SQLite."""
+    if "Condition" not in elements:
+        return False
+    ((operator, test),) = elements["Condition"].items()
+    ((key, value),) = test.items()
+    is_block = key == "docs:Address" and dialect == "sqlite" and ":" in str(value)
+    return is_block or "IgnoreCase" in operator
+
+
+def _check(databases: Databases, statements: list[dict[str, Any]], *, in_turn: bool = False) -> None:
+    """Compare the rows for each statement, of every model or of the models `in_turn`."""
     counts = set()
-    for comparison, effect, condition in product(comparisons, EFFECTS, conditions):
-        with suppress(NotFilterable) if refusable else nullcontext():
-            listed, differences = comparison.compare(_case(comparison, effect, condition))
-            assert not differences, comparison.describe(differences[0])
-            counts.add(len(listed))
-    assert refusable or len(counts) > 1  # the rows matter
+    for number, elements in enumerate(statements):
+        compared = [databases[number % len(databases)]] if in_turn else databases
+        for comparisons, effect in product(compared, EFFECTS):
+            case = case_of(comparisons[0].kind, effect, elements)
+            results = compare_databases(comparisons, case)
+            for comparison, (listed, differences) in zip(comparisons, results, strict=True):
+                assert not differences, comparison.describe(differences[0])
+                if isinstance(listed, NotFilterable):
+                    assert _is_refusable(comparison.dialect, elements), (elements, listed.reason)
+                else:
+                    counts.add(len(listed))
+    assert len(counts) != 1  # the rows matter
 
 
 @table("modifier", MODIFIERS)
-@table("operator", [*STRINGS, *IGNORING_CASE])
-@table("key", TEXT_KEYS)
-def test_text_operator_equals_decide(texts: list[Comparison], key: str, operator: str, modifier: str) -> None:
-    """Of a text column, a tag in JSON and a tag row; `…IgnoreCase` may be refused."""
-    conditions = _conditions(modifier, operator, key, TEXT_VALUES[operator])
-    comparisons = texts if "Tag" in key else texts[:1]  # columns are the same in all models
-    _check(comparisons, conditions, refusable=operator in IGNORING_CASE)
+@table("operator", [*STRINGS, *IGNORING_CASE, *ARNS])
+def test_operator_of_column_equals_decide(texts: Databases, operator: str, modifier: str) -> None:
+    """Columns of texts are the same in all models; `…IgnoreCase` may be refused."""
+    _check(texts[:1], conditions_of(modifier, operator, "docs:Class", values_of(operator, "docs:Class")))
+
+
+@pytest.mark.parametrize("operator", [*STRINGS, *IGNORING_CASE])
+@table("modifier", MODIFIERS)
+def test_operator_of_tag_equals_decide(texts: Databases, operator: str, modifier: str) -> None:
+    """A tag in JSONB, in JSON, and in a row; a modifier means the same for each."""
+    key = "aws:ResourceTag/team"
+    conditions = conditions_of(modifier, operator, key, values_of(operator, key))
+    _check(texts, conditions, in_turn=modifier != "{}")
+
+
+@pytest.mark.parametrize("operator", ["StringEquals", "StringNotLike", "Null"])
+def test_operator_of_tag_key_equals_decide(tagged: Databases, operator: str) -> None:
+    """Keys in any letter case, of which a resource may have several; in JSON also what is no tag."""
+    values = {"StringEquals": "red", "StringNotLike": "r*", "Null": "true"}
+    conditions = [{"Condition": {operator: {f"aws:ResourceTag/{key}": values[operator]}}} for key in TAG_KEYS]
+    _check(tagged, conditions, in_turn=operator != "Null")
 
 
 @table("modifier", MODIFIERS)
-@table("key, operator", [(key, operator) for key, (operators, _) in OTHER_KEYS.items() for operator in operators])
-def test_typed_operator_equals_decide(typed: list[Comparison], key: str, operator: str, modifier: str) -> None:
+@table("operator", [*STRINGS, *ARNS])
+@table("key", KNOWN_KEYS)
+def test_operator_of_known_key_equals_decide(texts: Databases, key: str, operator: str, modifier: str) -> None:
+    """Of a key of the caller, with values that each row has its own of."""
+    _check(texts[:1], conditions_of(modifier, operator, key, values_of(operator, key)))
+
+
+@pytest.mark.parametrize(("key", "operators", "values"), OTHER_KEYS)
+@table("modifier", MODIFIERS)
+def test_operator_of_typed_column_equals_decide(
+    typed: Databases, key: str, operators: list[str], values: list[Any], modifier: str
+) -> None:
     """Of numbers, booleans, datetimes and addresses; an IPv6 block may be refused on SQLite."""
-    is_refusable = key == "docs:Address" and typed[0].dialect == "sqlite"
-    values = OTHER_KEYS[key][1]
-    refusable = [value for value in values if is_refusable and ":" in str(value)]
-    others = [value for value in values if value not in refusable]
-    _check(typed, _conditions(modifier, operator, key, others))
-    _check(typed, _conditions(modifier, operator, key, refusable), refusable=True)
+    for operator in operators:
+        _check(typed, conditions_of(modifier, operator, key, values))
+
+
+@pytest.mark.parametrize("element", ["Resource", "NotResource"])
+def test_resource_equals_decide(papers: Databases, element: str) -> None:
+    """ARNs whose parts have the separators of their template, and patterns of other lengths."""
+    _check(papers, [{element: arn} for arn in ARNS_OF_ROWS])
 
 
 @table("operator", ["Null", "ForAnyValue:Null", "ForAllValues:Null"])
-@table("key", [*TEXT_KEYS, *OTHER_KEYS])
-def test_null_equals_decide(texts: list[Comparison], typed: list[Comparison], key: str, operator: str) -> None:
+@table("key", [*TEXT_KEYS, *dict.fromkeys(key for key, _, _ in OTHER_KEYS)])
+def test_null_equals_decide(texts: Databases, typed: Databases, key: str, operator: str) -> None:
     """Of every kind of key; of an empty text, too, which counts as null (rule C-33)."""
-    _check(
-        texts if key in TEXT_KEYS else typed, [{operator: {key: value}} for value in (True, "false", ["true", "false"])]
-    )
+    databases = texts if key in TEXT_KEYS else typed
+    _check(databases, conditions_of("{}", operator, key, [True, "false", ["true", "false"]]))

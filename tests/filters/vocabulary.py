@@ -86,6 +86,7 @@ POLICY_ARNS = [
     "*",
     "arn:aws:*",
     "arn:aws:s3:::b*",
+    "arn:aws:*:*:*:c",
 ]
 ENCODED = ["QQ==", "cHVibGlj", "?", ""]
 
@@ -128,7 +129,7 @@ def related_text(rng: random.Random, value: str, *, is_pattern: bool) -> str:
             "*%",
             "*\\*",
         ]
-        near += ["", "*[*", "*]*", "*_*", "*\n*", "*😀*", "*'*", "*-*", "*^*", "?"]
+        near += ["", "*[*", "*]*", "*_*", "*\n*", "*😀*", "*'*", "*-*", "*^*", "*!*", "?"]
     return rng.choice(near)
 
 
