@@ -5,295 +5,57 @@ The rows are compared in one query per policy value. What fits the type of the c
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Iterator
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
-from iam_guard import NotFilterable, Principal
-from tests.filters.comparison import Comparison, compare_databases
-from tests.filters.databases import available_dialects, database
-from tests.filters.generate import Case
-from tests.filters.models import KINDS, PAPERS, Kind
-from tests.filters.rows import HERE, HOSTILE_TAG_KEYS, Row, hostile_tags
-from tests.filters.vocabulary import ADDRESS_OPERATORS, ARNS, DATES, IGNORING_CASE, NUMBERS, POLICY_ARNS, STRINGS
+from iam_guard import NotFilterable
+from tests.filters.comparison import compare_databases
+from tests.filters.operator_states import (
+    EFFECTS,
+    KNOWN_KEYS,
+    MODIFIERS,
+    OTHER_KEYS,
+    TABLES,
+    TEXT_KEYS,
+    Databases,
+    case_of,
+    conditions_of,
+    opened,
+    statements_of,
+)
+from tests.filters.vocabulary import ARNS, IGNORING_CASE, STRINGS
 from tests.tables import table
-
-MODIFIERS = [
-    "{}",
-    "{}IfExists",
-    "ForAnyValue:{}",
-    "ForAllValues:{}",
-    "ForAnyValue:{}IfExists",
-    "ForAllValues:{}IfExists",
-]
-EFFECTS = ["Allow", "Deny"]
-
-STATES: dict[str, str | None] = {
-    "NULL": None,
-    "empty": "",
-    "equal": "public",
-    "differs by case": "Public",
-    "differs by accent": "públic",
-    "composed otherwise": "pu\u0301blic",
-    "longer": "public-2",
-    "shorter": "publi",
-    "LIKE metacharacters": "p_b%",
-    "a backslash": "p\\_blic",
-    "GLOB metacharacters": "p[a-z]b*?",
-    "beyond the BMP": "p😀blic",
-    "the escape character": "p!blic",
-    "trailing blank": "public ",
-    "leading blank": " public",
-    "newline": "pub\nlic",
-    "number": "10",
-    "an ARN": "arn:aws:s3:::b",
-    "an ARN with colons": "arn:aws:s3:eu:1:b:c",
-}
-TEXTS = ["public", "", "Public", "públic", "p_b%", "p\\_blic", "p[a-z]b${*}?", "p😀blic", "public ", "10"]
-PATTERNS = [
-    "public",
-    "",
-    "*",
-    "?",
-    "public*",
-    "*c",
-    "p*c",
-    "p?blic",
-    "p_b%",
-    "p_*",
-    "p\\_*",
-    "p!*",
-    "p[a-z]*",
-    "p[a-z]b${*}${?}",
-    "pub${*}*",
-    "pub${?}*",
-]
-PATTERNS += ["*[*", "*%", "*\\*", "*😀*", "p?b????", "*?", "?*", "**", "*\n*", "*ú*", "* ", "PUBLIC*", "p^blic", "*-*"]
-SEVERAL = [["public", ""], ["Public", "x", "publi"], ["*c", "10"], ["x", "${docs:None}"], []]
-VARIABLES = ["${docs:None}", "${docs:None, 'public'}", "${aws:username}", "${docs:Owner}", "${aws:ResourceTag/other}"]
-VARIABLES += ["${docs:Owner, 'public'}", "${aws:ResourceTag/other, 'publi'}", ["${docs:Owner}", "publi"]]
-PATTERN_VARIABLES = ["${docs:Owner}*", "*${aws:ResourceTag/other}", "${docs:Owner, 'p'}*"]
-TEXT_VALUES: dict[str, list[Any]] = {
-    operator: [*([*PATTERNS, *PATTERN_VARIABLES] if "Like" in operator else TEXTS), *VARIABLES, *SEVERAL]
-    for operator in STRINGS
-}
-TEXT_VALUES |= {operator: [*TEXTS, *SEVERAL] for operator in IGNORING_CASE}
-TEXT_VALUES |= {operator: [*POLICY_ARNS, "arn:aws:s3:::${docs:Owner}", "arn:aws:*:*:?:b*", []] for operator in ARNS}
-TEXT_KEYS = ["docs:Class", "aws:ResourceTag/team"]
-VARIABLE_TARGETS = ["public", "", None, "p_b%", "p[a-z]b*?", "p!blic"]
-"""What the variables refer to: the owner and another tag."""
-
-SIZES = [None, 0, 1, -1, 10, 11, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)]
-SIZE_VALUES: list[Any] = [
-    "10",
-    10,
-    "10.0",
-    "+10",
-    "-0",
-    "10.5",
-    "9.99",
-    str(2**53 + 1),
-    str(2**63),
-    str(-(2**63)),
-    "1e1",
-]
-SIZE_VALUES += ["9" * 40, "-" + "9" * 40, "", "two", ["1", "10"], ["0", "two"], []]
-PRICES = [None, 0.0, -0.0, 0.1, 0.3, 0.1 + 0.2, 1.0, -1.5, 1e300, 5e-324, 2.0**53]
-PRICE_VALUES: list[Any] = [
-    "0",
-    "0.1",
-    "0.3",
-    "0.30000000000000004",
-    "0.10000000000000000001",
-    "1.00",
-    "-1.5",
-    str(2**53),
-]
-PRICE_VALUES += ["1" + "0" * 300, "1" + "0" * 299 + "1", "1" + "0" * 400, "0." + "0" * 400 + "1", "two", ["0", "0.1"]]
-PRICE_VALUES += [str(2**53 + 1), "0.1000000000000000055511151231257827", []]
-NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
-MOMENTS = [
-    *[None, NEW_YEAR, NEW_YEAR + timedelta(microseconds=1), NEW_YEAR - timedelta(microseconds=1)],
-    *[datetime(2026, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))), NEW_YEAR.replace(year=1)],
-    *[datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)],
-]
-DATE_VALUES: list[Any] = ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2026", "1767225600", "2026-01", "0"]
-DATE_VALUES += ["2026-01-01T00:00:00.000001Z", "2026-01-01T00:00:00.0000005Z", "0001-01-01", "0000-06-01", "-0001-01"]
-DATE_VALUES += [
-    "9999-12-31T23:59:59.999999Z",
-    "9999-12-31T23:59:59.9999999Z",
-    "10000-01-01",
-    "soon",
-    ["soon", "2026-01"],
-]
-DATE_VALUES += [["2026-01", "0"], []]
-ADDRESSES = [
-    None,
-    "",
-    "10.1.2.3",
-    "10.255.255.255",
-    "11.0.0.0",
-    "010.1.2.3",
-    "10.1.2.3/8",
-    "10.1.2.256",
-    "nowhere",
-    "::ffff:10.1.2.3",
-]
-ADDRESSES += ["2001:db8::1", "2001:0DB8:0:0::1", "2001:db9::", "::", "255.255.255.255", "10.1.2.3 ", "fe80::1%eth0"]
-ADDRESSES += ["fe80::1%", "fec0::1"]
-BLOCKS: list[Any] = [
-    "10.0.0.0/8",
-    "10.1.2.3",
-    "10.1.2.3/8",
-    "2001:DB8::/32",
-    "2001:db8::1",
-    "::/0",
-    "nowhere",
-    "::ffff:0:0/96",
-]
-BLOCKS += ["10.1.2.2/31", "fe80::/10", ["10.0.0.0/8", "::/0"], ["nowhere", "10.1.2.3"], "10.0.0.0/33", []]
-BOOLEANS: list[Any] = [True, False, "true", "FALSE", "True", "yes", "", ["true", "false"], []]
-
-OTHER_KEYS: list[tuple[str, list[str], list[Any]]] = [
-    ("docs:Size", NUMBERS, SIZE_VALUES),
-    ("docs:Size", STRINGS[:2], ["10", "010", "+10", "10.0", " 10", "1_0", "ten", ["0", "00"], str(2**63)]),
-    ("docs:Price", NUMBERS, PRICE_VALUES),
-    ("docs:Public", ["Bool", *STRINGS[:2]], BOOLEANS),
-    ("docs:Created", DATES, DATE_VALUES),
-    ("docs:Created", STRINGS[:2], ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00+00:00", "2026-01-01"]),
-    ("docs:Address", ADDRESS_OPERATORS, BLOCKS),
-]
-TAG_KEYS = sorted({case(key) for key in ["team", *HOSTILE_TAG_KEYS] for case in (str, str.lower, str.upper)})
-FOLDERS = ["a", "A", "a/document/b", "a:b", "", "*", None]
-IDS = ["c", "document/c", "b/document/c", "b:c", "", "?", None]
-PATHS = [f"folder/{folder}/document/{id}" for folder, id in product(FOLDERS, IDS) if folder is not None and id]
-PATHS += [
-    "*",
-    "folder/*",
-    "folder/a/*",
-    "folder/*/document/c",
-    "folder/?/document/*",
-    "*/c",
-    "*b*",
-    "*:*",
-    "b/document/c",
-]
-PATHS += ["folder/${docs:None}/*", "folder/${docs:Owner}/*", "folder/${*}/document/${?}", "FOLDER/*", "folder/a", ""]
-ARNS_OF_ROWS = [f"arn:aws:docs:*:*:{path}" for path in PATHS]
-ARNS_OF_ROWS += [f"arn:aws:docs:*:{path}" for path in ("b/document/c", "*", "c", f"{HERE}:folder/a/*")]
-ARNS_OF_ROWS += [f"arn:aws:docs:us-east-?:{account}:folder/a*" for account in (HERE, "1*3", "", "*2", "444455556666")]
-ARNS_OF_ROWS += ["*", "arn:aws:docs", "arn:aws:docs:*", "arn:aws:docs:*:*:*:c", "arn:aws:docs:us-east-1:*"]
-KNOWN_KEYS = ["aws:username", "aws:PrincipalArn"]
-KNOWN_ARNS: list[Any] = ["arn:aws:iam::*:user/${docs:Owner}", "arn:aws:iam::*:user/${docs:Owner}*"]
-KNOWN_ARNS += [["x", "arn:aws:iam::*:user/${aws:ResourceTag/other, 'public'}"]]
-KNOWN_VALUES: list[Any] = ["${docs:Owner}", "*${docs:Owner}", "${docs:Owner, 'public'}", *KNOWN_ARNS]
-
-
-def text_rows(kind: Kind) -> Iterator[Row]:
-    """Yield a row for each state of a text, and for some states one with each value that a variable refers to."""
-    for state in STATES.values():
-        others = VARIABLE_TARGETS if state in VARIABLE_TARGETS[:3] else dict.fromkeys(["public", state])
-        for other in others if state in VARIABLE_TARGETS else ["public"]:
-            tags = {key: value for key, value in {"team": state, "other": other}.items() if value is not None}
-            yield {"classification": state, "owner": other, "tags": tags}
-
-
-def typed_rows(kind: Kind) -> Iterator[Row]:
-    """Yield a row for each state of each other column."""
-    columns = {"size": SIZES, "price": PRICES, "is_public": [None, True, False], "created_at": MOMENTS}
-    for column, values in (columns | {"address": ADDRESSES}).items():
-        yield from ({column: value, "tags": {}} for value in values)
-
-
-def tag_rows(kind: Kind) -> Iterator[Row]:
-    """Yield a row for each hostile key or value of a tag."""
-    yield from ({"tags": tags} for tags in hostile_tags(random.Random(1), kind))
-
-
-def resource_rows(kind: Kind) -> Iterator[Row]:
-    """Yield a row for each pair of the parts of an ARN, of the model that has two."""
-    if kind is PAPERS:
-        yield from ({"folder": folder, "id": id, "tags": {}} for folder, id in product(FOLDERS, IDS))
-
-
-Databases: TypeAlias = list[list[Comparison]]
-"""For each model its rows in every database."""
-
-
-@contextmanager
-def opened(states: Callable[[Kind], Iterable[Row]]) -> Iterator[Databases]:
-    """Open databases in which each model has a row for each of its states."""
-    paths: list[Row] = [{"id": 1}, {"id": "1", "folder": "a"}, {"id": "1"}]
-    of_kinds = {
-        kind.name: [row | path | {"number": number, "account": HERE} for number, row in enumerate(states(kind), 1)]
-        for kind, path in zip(KINDS, paths, strict=True)
-    }
-    with ExitStack() as stack:
-        sessions = [stack.enter_context(database(dialect, of_kinds)) for dialect in available_dialects()]
-        yield [[Comparison(session, kind) for session in sessions] for kind in KINDS]
 
 
 @pytest.fixture(scope="module")
 def texts() -> Iterator[Databases]:
     """Return the states of texts, for each model."""
-    with opened(text_rows) as databases:
+    with opened(TABLES["texts"]) as databases:
         yield databases
 
 
 @pytest.fixture(scope="module")
 def typed() -> Iterator[Databases]:
     """Return the states of the other columns, for one model, since they are the same in all."""
-    with opened(typed_rows) as databases:
+    with opened(TABLES["typed"]) as databases:
         yield databases[:1]
 
 
 @pytest.fixture(scope="module")
 def tagged() -> Iterator[Databases]:
     """Return the hostile tags, for each model."""
-    with opened(tag_rows) as databases:
+    with opened(TABLES["tags"]) as databases:
         yield databases
 
 
 @pytest.fixture(scope="module")
 def papers() -> Iterator[Databases]:
     """Return the pairs of the parts of an ARN."""
-    with opened(resource_rows) as databases:
+    with opened(TABLES["resources"]) as databases:
         yield databases[1:2]
-
-
-ANN = Principal.from_arn(f"arn:aws:iam::{HERE}:user/public", userid="AIDAANN")
-
-
-def case_of(kind: Kind, effect: str, elements: dict[str, Any]) -> Case:
-    """Return the case of one statement."""
-    everything = {"Action": "docs:*", "Resource": "*"}
-    statements = [
-        (everything if "NotResource" not in elements else {"Action": "docs:*"}) | {"Effect": effect} | elements
-    ]
-    if effect == "Deny":
-        statements.append({"Effect": "Allow", **everything})
-    return Case(kind, ANN, {"identity": [{"Version": "2012-10-17", "Statement": statements}]}, {})
-
-
-def conditions_of(modifier: str, operator: str, key: str, values: list[Any]) -> list[dict[str, Any]]:
-    """Return a condition for each value; with a modifier for each fourth, since a value means the same with it."""
-    return [
-        {"Condition": {modifier.format(operator): {key: value}}} for value in values[:: 1 if modifier == "{}" else 4]
-    ]
-
-
-def values_of(operator: str, key: str) -> list[Any]:
-    """Return the policy values that an operator without modifier is compared for."""
-    if key in KNOWN_KEYS:
-        return KNOWN_ARNS if operator in ARNS else KNOWN_VALUES
-    if key in TEXT_KEYS:
-        return TEXT_VALUES[operator]
-    return next(values for other, operators, values in OTHER_KEYS if other == key and operator in operators)
 
 
 def _is_refusable(dialect: str, elements: dict[str, Any]) -> bool:
@@ -327,24 +89,20 @@ def _check(databases: Databases, statements: list[dict[str, Any]], *, in_turn: b
 @table("operator", [*STRINGS, *IGNORING_CASE, *ARNS])
 def test_operator_of_column_equals_decide(texts: Databases, operator: str, modifier: str) -> None:
     """Columns of texts are the same in all models; `…IgnoreCase` may be refused."""
-    _check(texts[:1], conditions_of(modifier, operator, "docs:Class", values_of(operator, "docs:Class")))
+    _check(texts[:1], statements_of(operator, "docs:Class", modifier)[1])
 
 
 @pytest.mark.parametrize("operator", [*STRINGS, *IGNORING_CASE])
 @table("modifier", MODIFIERS)
 def test_operator_of_tag_equals_decide(texts: Databases, operator: str, modifier: str) -> None:
     """A tag in JSONB, in JSON, and in a row; a modifier means the same for each."""
-    key = "aws:ResourceTag/team"
-    conditions = conditions_of(modifier, operator, key, values_of(operator, key))
-    _check(texts, conditions, in_turn=modifier != "{}")
+    _check(texts, statements_of(operator, "aws:ResourceTag/team", modifier)[1], in_turn=modifier != "{}")
 
 
 @pytest.mark.parametrize("operator", ["StringEquals", "StringNotLike", "Null"])
 def test_operator_of_tag_key_equals_decide(tagged: Databases, operator: str) -> None:
     """Keys in any letter case, of which a resource may have several; in JSON also what is no tag."""
-    values = {"StringEquals": "red", "StringNotLike": "r*", "Null": "true"}
-    conditions = [{"Condition": {operator: {f"aws:ResourceTag/{key}": values[operator]}}} for key in TAG_KEYS]
-    _check(tagged, conditions, in_turn=operator != "Null")
+    _check(tagged, statements_of(operator, "tags")[1], in_turn=operator != "Null")
 
 
 @table("modifier", MODIFIERS)
@@ -352,7 +110,7 @@ def test_operator_of_tag_key_equals_decide(tagged: Databases, operator: str) -> 
 @table("key", KNOWN_KEYS)
 def test_operator_of_known_key_equals_decide(texts: Databases, key: str, operator: str, modifier: str) -> None:
     """Of a key of the caller, with values that each row has its own of."""
-    _check(texts[:1], conditions_of(modifier, operator, key, values_of(operator, key)))
+    _check(texts[:1], statements_of(operator, key, modifier)[1])
 
 
 @pytest.mark.parametrize(("key", "operators", "values"), OTHER_KEYS)
@@ -368,7 +126,7 @@ def test_operator_of_typed_column_equals_decide(
 @pytest.mark.parametrize("element", ["Resource", "NotResource"])
 def test_resource_equals_decide(papers: Databases, element: str) -> None:
     """ARNs whose parts have the separators of their template, and patterns of other lengths."""
-    _check(papers, [{element: arn} for arn in ARNS_OF_ROWS])
+    _check(papers, statements_of(element, "")[1])
 
 
 @table("operator", ["Null", "ForAnyValue:Null", "ForAllValues:Null"])
