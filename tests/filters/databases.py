@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
@@ -60,6 +60,32 @@ def opened_engine(dialect: str) -> Iterator[sa.Engine]:
     finally:
         engine.dispose()
         server.close()
+
+
+class EmptyDatabases:
+    """Empty databases in turn. That of PostgreSQL is emptied after each use, which takes less time than a new one."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._postgresql: sa.Engine | None = None
+
+    @contextmanager
+    def session(self, dialect: str) -> Iterator[Session]:
+        """Open a session with an empty database. Skips the test without a server."""
+        if dialect == "sqlite":
+            with opened_engine(dialect) as engine, Session(engine) as session:
+                yield session
+            return
+        if self._postgresql is None:
+            self._postgresql = self._stack.enter_context(opened_engine(dialect))
+        try:
+            with Session(self._postgresql) as session:
+                yield session
+        finally:
+            with self._postgresql.begin() as connection:
+                connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+                connection.exec_driver_sql("CREATE SCHEMA public")
+            self._postgresql.dispose()  # connections have prepared statements about the tables
 
 
 @contextmanager

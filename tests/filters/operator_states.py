@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from iam_guard import Principal
 from tests.filters.comparison import Comparison
 from tests.filters.databases import available_dialects, database
 from tests.filters.generate import Case
-from tests.filters.models import KINDS, PAPERS, Kind
+from tests.filters.models import DOCUMENTS, KINDS, PAPERS, Kind
 from tests.filters.rows import HERE, HOSTILE_TAG_KEYS, Row, hostile_tags
 from tests.filters.vocabulary import ADDRESS_OPERATORS, ARNS, DATES, IGNORING_CASE, NUMBERS, POLICY_ARNS, STRINGS
 
@@ -202,10 +202,11 @@ def text_rows(kind: Kind) -> Iterator[Row]:
 
 
 def typed_rows(kind: Kind) -> Iterator[Row]:
-    """Yield a row for each state of each other column."""
+    """Yield a row for each state of each other column, of one model, since these are the same in all."""
     columns = {"size": SIZES, "price": PRICES, "is_public": [None, True, False], "created_at": MOMENTS}
-    for column, values in (columns | {"address": ADDRESSES}).items():
-        yield from ({column: value, "tags": {}} for value in values)
+    if kind is DOCUMENTS:
+        for column, values in (columns | {"address": ADDRESSES}).items():
+            yield from ({column: value, "tags": {}} for value in values)
 
 
 def tag_rows(kind: Kind) -> Iterator[Row]:
@@ -219,21 +220,42 @@ def resource_rows(kind: Kind) -> Iterator[Row]:
         yield from ({"folder": folder, "id": id, "tags": {}} for folder, id in product(FOLDERS, IDS))
 
 
-Databases: TypeAlias = list[list[Comparison]]
-"""For each model its rows in every database."""
+TABLES: dict[str, Callable[[Kind], Iterable[Row]]] = {
+    "texts": text_rows,
+    "typed": typed_rows,
+    "tags": tag_rows,
+    "resources": resource_rows,
+}
+"""The rows of each kind of statement."""
+
+
+class States(NamedTuple):
+    """Databases with all rows, those of each model in every database, and which of its rows a table has."""
+
+    databases: list[list[Comparison]]
+    numbers: dict[tuple[str, str], list[int]]
+
+    def of_table(self, table: str) -> list[tuple[list[Comparison], list[int]]]:
+        """Return the comparisons of each model that the table has rows of, and their numbers."""
+        found = [(comparisons, self.numbers[table, comparisons[0].kind.name]) for comparisons in self.databases]
+        return [(comparisons, numbers) for comparisons, numbers in found if numbers]
 
 
 @contextmanager
-def opened(states: Callable[[Kind], Iterable[Row]]) -> Iterator[Databases]:
-    """Open databases in which each model has a row for each of its states."""
+def opened() -> Iterator[States]:
+    """Open databases with the rows of all tables."""
     paths: list[Row] = [{"id": 1}, {"id": "1", "folder": "a"}, {"id": "1"}]
-    of_kinds = {
-        kind.name: [path | row | {"number": number, "account": HERE} for number, row in enumerate(states(kind), 1)]
-        for kind, path in zip(KINDS, paths, strict=True)
-    }
+    numbers: dict[tuple[str, str], list[int]] = {}
+    of_kinds: dict[str, list[Row]] = {}
+    for kind, path in zip(KINDS, paths, strict=True):
+        rows = of_kinds[kind.name] = []
+        for name, states in TABLES.items():
+            first = len(rows) + 1
+            rows += [path | row | {"number": number, "account": HERE} for number, row in enumerate(states(kind), first)]
+            numbers[name, kind.name] = list(range(first, len(rows) + 1))
     with ExitStack() as stack:
         sessions = [stack.enter_context(database(dialect, of_kinds)) for dialect in available_dialects()]
-        yield [[Comparison(session, kind) for session in sessions] for kind in KINDS]
+        yield States([[Comparison(session, kind) for session in sessions] for kind in KINDS], numbers)
 
 
 ANN = Principal.from_arn(f"arn:aws:iam::{HERE}:user/public", userid="AIDAANN")
@@ -278,12 +300,3 @@ def statements_of(operator: str, key: str, modifier: str = "{}") -> tuple[str, l
         return "tags", [{"Condition": {operator: {f"aws:ResourceTag/{tag}": value}}} for tag in TAG_KEYS]
     of_texts = key in TEXT_KEYS or key in KNOWN_KEYS
     return "texts" if of_texts else "typed", conditions_of(modifier, operator, key, values_of(operator, key))
-
-
-TABLES: dict[str, Callable[[Kind], Iterable[Row]]] = {
-    "texts": text_rows,
-    "typed": typed_rows,
-    "tags": tag_rows,
-    "resources": resource_rows,
-}
-"""The rows of each kind of statement."""

@@ -12,7 +12,7 @@ from iam_guard import NotFilterable
 from tests.filters.comparison import Comparison
 from tests.filters.databases import DIALECTS, available_dialects, database
 from tests.filters.generate import ALL_KINDS, Case, numbered_case
-from tests.filters.operator_states import EFFECTS, TABLES, case_of, opened, statements_of
+from tests.filters.operator_states import EFFECTS, case_of, opened, statements_of
 
 from .translator_mutants import GROUPS
 from .translator_mutation import Mutant
@@ -31,16 +31,16 @@ class Rows:
             for dialect in self.dialects
             for session in [stack.enter_context(database(dialect))]
         }
-        self._tables = {name: stack.enter_context(opened(rows)) for name, rows in TABLES.items()}
+        self._states = stack.enter_context(opened())
 
-    def wrong_case(self, mutant: Mutant, dialect: str) -> tuple[Comparison, Case, list[int] | None] | None:
+    def wrong_case(self, mutant: Mutant, dialect: str) -> tuple[Comparison, Case, list[int]] | None:
         """Return the first case about which the translator is wrong, with what it was compared for."""
         for comparison, case, numbers in self._cases(mutant, dialect):
             if is_wrong(comparison, case, numbers):
                 return comparison, case, numbers
         return None
 
-    def _cases(self, mutant: Mutant, dialect: str) -> Iterator[tuple[Comparison, Case, list[int] | None]]:
+    def _cases(self, mutant: Mutant, dialect: str) -> Iterator[tuple[Comparison, Case, list[int]]]:
         if mutant.table is None:
             comparisons = [comparison.renewed() for comparison in self._law[dialect]]
             for seed in range(mutant.seed, mutant.seed + CASES):
@@ -49,12 +49,12 @@ class Rows:
             return
         table, statements = statements_of(*mutant.table)
         place = self.dialects.index(dialect)
-        of_models = [of_model[place].renewed() for of_model in self._tables[table] if of_model[place].rows]
-        for elements, comparison, effect in product(statements, of_models, EFFECTS):
-            yield comparison, case_of(comparison.kind, effect, elements), None
+        of_models = [(of_model[place].renewed(), numbers) for of_model, numbers in self._states.of_table(table)]
+        for elements, (comparison, numbers), effect in product(statements, of_models, EFFECTS):
+            yield comparison, case_of(comparison.kind, effect, elements), numbers
 
 
-def is_wrong(comparison: Comparison, case: Case, numbers: list[int] | None) -> bool:
+def is_wrong(comparison: Comparison, case: Case, numbers: list[int]) -> bool:
     """Return whether a list has too many rows or too few; a query that a database refuses is not enough."""
     try:
         _, differences = comparison.compare(case, numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.filters import verify
 from tests.tables import table
 
-from .databases import opened_engine
+from .databases import EmptyDatabases, opened_engine
 from .planted_mistakes import ACCOUNT, BOTH, MISTAKES, Mistake, declare, fill, make_model, make_tagged, run
 
 PLANTED = [
@@ -26,10 +27,17 @@ PLANTED = [
 ]
 
 
+@pytest.fixture(scope="module")
+def databases() -> Iterator[EmptyDatabases]:
+    """Return the databases that tests use in turn."""
+    with ExitStack() as stack:
+        yield EmptyDatabases(stack)
+
+
 @table("mistake, dialect", PLANTED)
-def test_planted_mistake_is_named(mistake: Mistake, dialect: str) -> None:
+def test_planted_mistake_is_named(databases: EmptyDatabases, mistake: Mistake, dialect: str) -> None:
     """Each wrong mapping is found, and nothing else."""
-    with opened_engine(dialect) as engine, Session(engine) as session:
+    with databases.session(dialect) as session:
         resource_type = mistake.plant(session)
         found = verify(session, resource_type)
         assert [mismatch.name for mismatch in found] == [mistake.name]
@@ -179,7 +187,7 @@ class _Changed(Base):
 
 @table("dialect", BOTH)
 @table("sample, rows", [(0, []), (1, ["100"]), (4, ["100"]), (20, ["100"]), (100, ["96"]), (1000, ["96"])])
-def test_sample_is_spread_over_the_rows(sample: int, rows: list[str], dialect: str) -> None:
+def test_sample_is_spread_over_the_rows(databases: EmptyDatabases, sample: int, rows: list[str], dialect: str) -> None:
     """A small sample has the last row as well as earlier ones; a sample of 0 reads none."""
     changed = Service("docs").resource_type(
         "document",
@@ -188,7 +196,7 @@ def test_sample_is_spread_over_the_rows(sample: int, rows: list[str], dialect: s
         account=ACCOUNT,
         keys={"docs:Owner": _Changed.__table__.c.owner},
     )
-    with opened_engine(dialect) as engine, Session(engine) as session:
+    with databases.session(dialect) as session:
         _Changed.metadata.create_all(session.connection())
         session.add_all(_Changed(id=number, stored="ann") for number in range(1, 101))
         session.commit()
