@@ -128,15 +128,15 @@ OF_CONDITIONS = [
     Mutant(
         "ForAllValues needs a value",
         open_conditions._of_open_key,
-        "any_of((blank, passes)) if wanted",
-        "passes if wanted",
+        "any_of((blank, tested)) if wanted",
+        "tested if wanted",
         seed=14,
     ),
     Mutant(
         "ForAnyValue of an empty text",
         open_conditions._of_open_key,
-        "all_of((filled, passes))))  # C-37",
-        "passes))  # C-37",
+        "all_of((filled, tested))))  # C-37",
+        "tested))  # C-37",
         table=("StringNotEquals", "docs:Class", "ForAnyValue:{}"),
     ),
     Mutant(
@@ -185,8 +185,8 @@ OF_CONDITIONS = [
     ),
     Mutant(
         "text of another form passes a negated operator",
-        open_conditions.condition_formula,
-        "if tested.operator not in _UNPARSED:",
+        open_conditions._of_tested_key,
+        "if row.negated and tested.operator not in _UNPARSED:",
         "if False:",
         seed=175,
     ),

@@ -370,8 +370,8 @@ OF_TAGS = [
     Mutant(
         "index of values in another letter case",
         hints._lower,
-        "return value.translate(_LOWER)",
-        "return value",
+        "return sorted({value.translate(_LOWER) for value in folded})",
+        "return sorted(folded)",
         table=("StringEquals", "aws:ResourceTag/team"),
         dialects=POSTGRESQL,
     ),
