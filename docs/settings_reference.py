@@ -20,6 +20,7 @@ SETTING_GROUPS: Mapping[str, str] = {
     "Proxies and client certificates": "trusted_proxies public_hosts client_certificates",
     "Store and caches": "store_timeout epoch_poll max_staleness cache_size store_schema",
     "Secrets at rest": "sealing_keys sealing_key_file",
+    "Passwords": "password_memory password_passes",
     "Audit trail": "audit audit_wait audit_durable_wait audit_fail_open audit_queue_size audit_flush_seconds",
     "Audit trail: signatures and retention": "audit_key_file audit_verifier_keys audit_retention_days "
     "audit_retention_grace_days",

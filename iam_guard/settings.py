@@ -19,6 +19,11 @@ from iam_guard.errors import ConfigurationError, did_you_mean
 PREFIX = "IAM_GUARD_"
 _SOURCE = re.compile(r"(?!authorization|x-api-key|x-amz-security-token)[a-z][a-z0-9-]{1,62}")
 _REGION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as in a signature's scope, without wildcards
+PASSWORD_MEMORY: Final = 19 * 1024
+PASSWORD_PASSES: Final = 2
+"""OWASP's minimum for Argon2id, together with this memory in KiB."""
+MIN_PASSWORD_MEMORY: Final = 8
+"""The least memory of Argon2id, in KiB."""
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -132,6 +137,11 @@ class Settings:
     """Keys that encrypt secrets at rest: AES-256, in base64. The first key encrypts, all of them decrypt."""
     sealing_key_file: str = ""
     """File with one sealing key per line; `iam-guard init` creates it next to an SQLite store."""
+    password_memory: int = PASSWORD_MEMORY
+    """KiB of memory that each comparison of a password takes. Passwords are hashed again when their owners sign in
+    after this or `password_passes` is raised."""
+    password_passes: int = PASSWORD_PASSES
+    """Passes over the memory that each comparison of a password takes."""
 
     oidc_roles: tuple[str, ...] = ()
     """Rules that select the role for an OIDC bearer token: `ISSUER CLAIM=PATTERN ROLE_ARN`, with `*` as wildcard, or
@@ -182,6 +192,10 @@ class Settings:
         if self.max_bodies < self.max_body:
             message = f"expected at least the {self.max_body} bytes of `max_body`, got `{self.max_bodies}`"
             raise ConfigurationError(message, place="max_bodies")
+        for place, least in (("password_memory", MIN_PASSWORD_MEMORY), ("password_passes", 1)):
+            if getattr(self, place) < least:
+                message = f"expected a number of {least} or more, got `{getattr(self, place)}`"
+                raise ConfigurationError(message, place=place)
         if not self.store_timeout:
             raise ConfigurationError("expected a number above 0, got `0`", place="store_timeout")
         if self.issuer_url:

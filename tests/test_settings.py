@@ -225,3 +225,11 @@ def test_unverifiable_issuer_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a lower-case https URL") as caught:
         Settings(issuer_url=url)
     assert "secret" not in str(caught.value)
+
+
+@table(("name", "least"), [("password_memory", 8), ("password_passes", 1)])
+def test_password_cost_has_a_minimum(name: str, least: int) -> None:
+    """That of Argon2id."""
+    assert getattr(load({name: least}, {}), name) == least
+    with pytest.raises(ConfigurationError, match=f"expected a number of {least} or more, got `{least - 1}`"):
+        load({name: least - 1}, {})

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
 from iam_guard.authn.federation.web_identity import VerifiedToken
+from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
@@ -46,6 +47,7 @@ class ServiceCall:
     """The verified web identity token of an unsigned call."""
     app_services: frozenset[str] = frozenset()
     """The service prefixes that the application declares."""
+    passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
 
     @property
     def is_root(self) -> bool:

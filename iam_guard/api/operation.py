@@ -17,6 +17,7 @@ from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
 from iam_guard.api.session_limits import check_session_limits
 from iam_guard.authn.federation.role_session import not_admitted
 from iam_guard.authn.federation.web_identity import VerifiedToken
+from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.errors import (
     AccessDenied,
@@ -156,6 +157,7 @@ class OperationRequest:
     issuer_url: str = ""
     tokens: TokenVerifier | None = field(default=None, repr=False)
     app_services: frozenset[str] = frozenset()
+    passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
     with_digests: bool = False
     """Whether the result has the digests of the policy document, for the audit record."""
 
@@ -167,7 +169,9 @@ class OperationRequest:
         """Return the context of the operation in one transaction."""
         store = self.store
         sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, token, self.app_services)
-        return ServiceCall(self.caller, account, store.partition, self.now, records, *sealing, *more)
+        return ServiceCall(
+            self.caller, account, store.partition, self.now, records, *sealing, *more, passwords=self.passwords
+        )
 
 
 def run(request: OperationRequest, authorize: Authorize) -> OperationResult:

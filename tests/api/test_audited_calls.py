@@ -260,13 +260,13 @@ def test_trail_has_no_passwords_keys_or_codes(audited: Running, tmp_path: Path) 
     """Neither of inputs nor of outputs."""
     client = audited.client(ADMIN_KEY)
     client.create_user(UserName="eve")
-    client.create_login_profile(UserName="eve", Password="Sup3r-Secret!pw")
+    client.create_login_profile(UserName="eve", Password="Sup3r-Secret!password")
     key = client.create_access_key(UserName="eve")["AccessKey"]
     device = client.create_virtual_mfa_device(VirtualMFADeviceName="phone")["VirtualMFADevice"]
     seed = device["Base32StringSeed"].decode()
     client.enable_mfa_device(UserName="eve", SerialNumber=device["SerialNumber"], **codes_at(seed, step_now() - 1))
     trail = b"".join(path.read_bytes() for path in (tmp_path / "trail").rglob("*.jsonl"))
-    for secret in ("Sup3r-Secret!pw", key["SecretAccessKey"], seed):
+    for secret in ("Sup3r-Secret!password", key["SecretAccessKey"], seed):
         assert secret.encode() not in trail
     enabled = results_in(tmp_path / "trail")[-1]
     assert enabled["requestParameters"]["authenticationCode1"] == "[redacted]"

@@ -28,7 +28,7 @@ from tests.store.databases import SEALING_KEY
 
 STORES = Path(__file__).parent / "stores"
 """Stores of the tests' seed as each released schema wrote them: `SCHEMA-DATABASE.sql`."""
-BASELINE, LATEST, NEXT = "0004", "0007", "0008"
+BASELINE, LATEST, NEXT = "0004", "0008", "0009"
 
 
 @pytest.fixture(params=["memory", "postgresql"])

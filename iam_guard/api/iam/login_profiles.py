@@ -1,6 +1,6 @@
 """Login profiles: console passwords of users and of the root user (R-3, R-10, R-20 to R-25).
 
-Passwords are stored as digests. Digests of former passwords prevent their reuse, and are deleted with the profile.
+Passwords are stored as digests, by `iam_guard.authn.people`, which has the rules for new ones, too.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
 from iam_guard.api.iam.entities import load_user, owner_of_credentials, require_row
-from iam_guard.api.iam.password_policy import granted_to_users, require_good_password, reuse_prevention
-from iam_guard.api.iam.passwords import matches_any, matches_digest, password_digest
-from iam_guard.api.iam.user_credentials import owner_id, owner_name
+from iam_guard.api.iam.password_policy import granted_to_users
+from iam_guard.api.iam.user_credentials import owner_id, owner_name, owner_person
 from iam_guard.api.operation import all_resources
 from iam_guard.api.service_errors import InvalidUserType, PasswordPolicyViolation
+from iam_guard.authn.people.stored_passwords import set_password
 from iam_guard.errors import AccessDenied, EntityAlreadyExists, InvalidInput, ValidationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.records import Row
-from iam_guard.store.schema import former_passwords, login_profiles
-
-MAX_FORMER = 24
-"""Former passwords that are stored: as many as a password policy can require (R-20)."""
+from iam_guard.store.schema import login_profiles
 
 
 def create_login_profile(call: ServiceCall, parameters: Input) -> Output:
@@ -34,18 +31,11 @@ def create_login_profile(call: ServiceCall, parameters: Input) -> Output:
         raise ValidationError("Must specify password.", place="Password")
     if owner is None and "MaxSigninSessionDuration" in parameters:
         raise InvalidInput("MaxSigninSessionDuration is not supported for the root user.")
-    require_good_password(call, owner, parameters["Password"])
-    call.records.insert(
-        login_profiles,
-        owner=owner_id(owner) or call.account,
-        account=call.account,
-        user_id=owner_id(owner),
-        digest=password_digest(parameters["Password"]),
-        reset_required=parameters.get("PasswordResetRequired", False),
-        max_signin_session_duration=parameters.get("MaxSigninSessionDuration"),
-        created=call.now,
-        changed=call.now,
-    )
+    _set_password(call, owner, parameters["Password"], reset_required=parameters.get("PasswordResetRequired", False))
+    profile = _load_profile(call, owner)
+    if "MaxSigninSessionDuration" in parameters:
+        values = {"max_signin_session_duration": parameters["MaxSigninSessionDuration"]}
+        call.records.update(login_profiles, values, owner=profile["owner"])
     return {"LoginProfile": _describe(call, owner, _load_profile(call, owner))}
 
 
@@ -70,7 +60,7 @@ def update_login_profile(call: ServiceCall, parameters: Input) -> None:
     if values:
         call.records.update(login_profiles, values, owner=profile["owner"])
     if "Password" in parameters:
-        _set_password(call, owner, profile, parameters["Password"])
+        _set_password(call, owner, parameters["Password"])
 
 
 def delete_login_profile(call: ServiceCall, parameters: Input) -> None:
@@ -85,10 +75,9 @@ def change_password(call: ServiceCall, parameters: Input) -> None:
         raise InvalidUserType("Only IAM Users can change their own password.")
     owner = load_user(call, {})
     profile = _load_profile(call, owner)
-    if not matches_digest(parameters["OldPassword"], profile["digest"]):
+    if not call.passwords.matches(parameters["OldPassword"], profile["digest"]):
         raise AccessDenied("The old password was incorrect.")
-    _set_password(call, owner, profile, parameters["NewPassword"])
-    call.records.update(login_profiles, {"reset_required": False}, owner=profile["owner"])
+    _set_password(call, owner, parameters["NewPassword"], reset_required=False)
 
 
 def own_password_target(call: ServiceCall, parameters: Input) -> Resource:
@@ -106,22 +95,11 @@ def _load_profile(call: ServiceCall, owner: Row | None) -> Row:
     return require_row(_find(call, owner), f"Login Profile for User {owner_name(call, owner)} cannot be found.")
 
 
-def _set_password(call: ServiceCall, owner: Row, profile: Row, password: str) -> None:
-    require_good_password(call, owner, password)
-    key: str = profile["owner"]
-    former = call.records.all(former_passwords, order=("number",), owner=key)
-    latest = [*(row["digest"] for row in former), profile["digest"]]
-    digest = password_digest(password, same_salt_as=profile["digest"])
-    prevented = reuse_prevention(call, owner)
-    if prevented and matches_any(password, digest, latest[-prevented:]):
-        raise PasswordPolicyViolation(
-            "Policy constraint violation with password reuse prevention during password change.", place="Password"
-        )
-    number = former[-1]["number"] + 1 if former else 1
-    call.records.insert(former_passwords, owner=key, number=number, digest=profile["digest"])
-    outdated = [row["number"] for row in former if row["number"] <= number - MAX_FORMER]
-    call.records.delete(former_passwords, owner=key, number=outdated)
-    call.records.update(login_profiles, {"digest": digest, "changed": call.now}, owner=key)
+def _set_password(call: ServiceCall, owner: Row | None, password: str, *, reset_required: bool | None = None) -> None:
+    person = owner_person(call, owner)
+    problem = set_password(call.records, call.passwords, person, password, call.now, reset_required=reset_required)
+    if problem is not None:
+        raise PasswordPolicyViolation(problem, place="Password")
 
 
 def _describe(call: ServiceCall, owner: Row | None, profile: Row) -> Output:

@@ -19,14 +19,15 @@ from iam_guard.api.iam.entities import (
     require_quota,
     require_row,
 )
-from iam_guard.api.iam.one_time_codes import CodePair, check_pair, new_seed, seed_context
 from iam_guard.api.iam.output_members import describe_users, tag_list
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_code
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.api.iam.user_credentials import owner_id, owner_name
+from iam_guard.api.iam.user_credentials import owner_id, owner_name, owner_person
 from iam_guard.api.iam.users import root_user
 from iam_guard.api.paging import page_of_table
 from iam_guard.api.service_errors import InvalidAuthenticationCode
+from iam_guard.authn.people.one_time_codes import CodePair, check_pair, new_seed, seed_context
+from iam_guard.authn.people.stored_passwords import require_change_without_factor
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind, fold
@@ -103,10 +104,12 @@ def resync_mfa_device(call: ServiceCall, parameters: Input) -> None:
 
 
 def deactivate_mfa_device(call: ServiceCall, parameters: Input) -> None:
-    """Deactivate a device; it can be enabled again, or deleted."""
-    row = _device_of(call, device_owner(call, parameters), parameters)
+    """Deactivate a device; it can be enabled again, or deleted. A password that is short without it must be changed."""
+    owner = device_owner(call, parameters)
+    row = _device_of(call, owner, parameters)
     values = {"user_id": None, "for_root": False, "enabled": None}
     call.records.update(mfa_devices, values, serial=row["serial"])
+    require_change_without_factor(call.records, owner_person(call, owner))
 
 
 def get_mfa_device(call: ServiceCall, parameters: Input) -> Output:

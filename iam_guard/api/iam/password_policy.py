@@ -1,23 +1,19 @@
-"""The account's password policy, and the validation of new passwords (R-20 to R-25).
+"""The account's password policy (R-20 to R-25).
 
-An account without a policy has AWS's default policy, which differs from a policy without settings: eight characters of
-three kinds. The root user's password is always validated by the default (R-24). Explicit settings are stored with the
-defaults only; absent ones are left out of responses.
+An account without a policy has the rules of `iam_guard.authn.people.password_rules`, as the root user always has.
+Explicit settings are stored with the defaults only; absent ones are left out of responses.
 """
 
 from __future__ import annotations
 
-import string
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import all_resources
-from iam_guard.api.service_errors import PasswordPolicyViolation
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
-from iam_guard.store.records import Row
 from iam_guard.store.schema import password_policies
 
 DEFAULTS: Mapping[str, Any] = {
@@ -29,29 +25,6 @@ DEFAULTS: Mapping[str, Any] = {
     "AllowUsersToChangePassword": False,
 }
 """Settings of a policy that the call did not set (R-21)."""
-
-DEFAULT_LENGTH = 8
-DEFAULT_KINDS = 3
-SYMBOLS = "!@#$%^&*()_+-=[]{}|'"  # R-22
-
-
-class _Kind(NamedTuple):
-    """A kind of character: the setting that requires it, its characters, AWS's message."""
-
-    setting: str
-    characters: str
-    message: str
-
-
-_KINDS = (
-    _Kind("RequireUppercaseCharacters", string.ascii_uppercase, "Password should have at least one uppercase letter"),
-    _Kind("RequireLowercaseCharacters", string.ascii_lowercase, "Password should have at least one lowercase letter"),
-    _Kind("RequireNumbers", string.digits, "Password should have at least one number"),
-    _Kind("RequireSymbols", SYMBOLS, "Password should have at least one symbol"),
-)
-
-
-# --- operations --------------------------------------------------------------------------------------------------
 
 
 def get_account_password_policy(call: ServiceCall, parameters: Input) -> Output:
@@ -69,7 +42,7 @@ def update_account_password_policy(call: ServiceCall, parameters: Input) -> None
 
 
 def delete_account_password_policy(call: ServiceCall, parameters: Input) -> None:
-    """Delete the policy, so that AWS's default applies again."""
+    """Delete the policy, so that the rules of an account without one apply again."""
     if not call.records.delete(password_policies, account=call.account):
         raise NoSuchEntity("The account policy with name PasswordPolicy cannot be found.")
 
@@ -96,49 +69,7 @@ def granted_to_users(call: ServiceCall, resource: Resource, action: str) -> Reso
     return Resource(resource.arn, account=resource.account, tags=resource.tags, policy=document)
 
 
-# --- validation --------------------------------------------------------------------------------------------------
-
-
 def stored_policy(call: ServiceCall) -> Mapping[str, Any] | None:
     """Return the account's own policy."""
     row = call.records.one(password_policies, account=call.account)
     return None if row is None else row["policy"]
-
-
-def reuse_prevention(call: ServiceCall, owner: Row | None) -> int:
-    """Return how many of a user's latest passwords, including the current one, can't be reused."""
-    policy = None if owner is None else stored_policy(call)
-    number: int = 0 if policy is None else policy.get("PasswordReusePrevention", 0)
-    return number
-
-
-def require_good_password(call: ServiceCall, owner: Row | None, password: str) -> None:
-    """Raise `PasswordPolicyViolation` with all violations of a new password, without the password itself."""
-    policy = None if owner is None else stored_policy(call)
-    violations = list(_default_violations(call, password) if policy is None else _violations(policy, password))
-    if violations:
-        raise PasswordPolicyViolation(", ".join(violations), place="Password")
-
-
-def _violations(policy: Mapping[str, Any], password: str) -> Iterator[str]:
-    if len(password) < policy["MinimumPasswordLength"]:
-        yield f"Password should have a minimum length of {policy['MinimumPasswordLength']}"
-    yield from (kind.message for kind in _missing(password) if policy[kind.setting])
-
-
-def _default_violations(call: ServiceCall, password: str) -> Iterator[str]:
-    """Check the default policy (R-23): length, three kinds of characters, no account name or e-mail address."""
-    if len(password) < DEFAULT_LENGTH:
-        yield f"Password should have a minimum length of {DEFAULT_LENGTH}"
-    missing = _missing(password)
-    more = len(missing) - (len(_KINDS) - DEFAULT_KINDS)
-    if more > 0:
-        messages = ", ".join(kind.message for kind in missing)
-        yield f"Password should meet {more} more of the following requirements: {messages}"
-    names = call.account_value("name"), call.account_value("email")
-    if password.lower() in {name.lower() for name in names if name}:
-        yield "Password should not be the name or the e-mail address of the account"
-
-
-def _missing(password: str) -> list[_Kind]:
-    return [kind for kind in _KINDS if not set(password) & set(kind.characters)]

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
-from iam_guard.api.iam.entities import require_row
+from iam_guard.api.iam.entities import identity_arn, require_row
 from iam_guard.api.operation import KeySource, Operation
 from iam_guard.api.paging import page_of_table
+from iam_guard.authn.people.person import Person
 from iam_guard.errors import InvalidInput
 from iam_guard.store.records import Row, Table
 
@@ -27,6 +28,13 @@ def owner_name(call: ServiceCall, owner: Row | None) -> str:
     """Return the output's `UserName`; for the root user, the account's name."""
     name: str = (call.account_value("name") or "") if owner is None else owner["name"]
     return name
+
+
+def owner_person(call: ServiceCall, owner: Row | None) -> Person:
+    """Return the owner as a person who can sign in."""
+    if owner is None:
+        return Person(call.account, call.root_arn)
+    return Person(call.account, identity_arn(call, owner), owner["id"], owner["name"])
 
 
 class CredentialKind(NamedTuple):

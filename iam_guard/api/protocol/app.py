@@ -39,6 +39,7 @@ from iam_guard.authn.credential_verifier import (
     stated_payload,
 )
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.errors import (
     ConfigurationError,
     CredentialError,
@@ -235,7 +236,7 @@ class _ApiCall:
     def respond(self, wire_call: WireCall, principal: Principal) -> WireResponse:
         """Run the operation, record its result, and serialize its output; runs in a worker thread."""
         self.wire_call = wire_call
-        is_recording = self.guard.trail.is_recording
+        is_recording, settings = self.guard.trail.is_recording, self.guard.settings
         request = OperationRequest(
             self.destination.service,
             wire_call.operation.name,
@@ -243,9 +244,10 @@ class _ApiCall:
             caller=principal,
             store=self.guard.store,
             now=int(self.guard.clock().timestamp()),
-            issuer_url=self.guard.settings.issuer_url,
+            issuer_url=settings.issuer_url,
             tokens=self.guard.tokens,
             app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
+            passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
             with_digests=is_recording,
         )
         result = run(request, lambda permission: self._authorize(principal, permission))

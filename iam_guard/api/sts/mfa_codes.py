@@ -13,7 +13,7 @@ from typing import Final
 
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.authorization_targets import find_mfa_device
-from iam_guard.api.iam.one_time_codes import check_code
+from iam_guard.authn.people.one_time_codes import check_code
 from iam_guard.errors import AccessDenied
 from iam_guard.forking import fork_safe_lock
 from iam_guard.model.context import Given

@@ -33,6 +33,8 @@ login_profiles = table(
     Column("max_signin_session_duration", Integer),
     *required(BigInteger, "created", "changed"),
     Column("used", BigInteger),
+    # whether the password is long enough without a second factor; NULL: not known
+    Column("is_long", Boolean),
 )
 
 former_passwords = table(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+
+from tests.api.conftest import Running
 
 
 @pytest.fixture
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+def cheap_passwords(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduce the cost of password digests."""
-    monkeypatch.setattr("iam_guard.api.iam.passwords.MEMORY_KIB", 64)
-    monkeypatch.setattr("iam_guard.api.iam.passwords.PASSES", 1)
+    settings = replace(running.guard.settings, password_memory=64, password_passes=1)
+    monkeypatch.setattr(running.guard, "settings", settings)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.iam.one_time_codes import check_code
+from iam_guard.authn.people.one_time_codes import check_code
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import mfa_devices
@@ -246,6 +246,37 @@ def test_deleting_a_user_with_a_device_raises_delete_conflict(iam: Client, jane:
     iam.deactivate_mfa_device(UserName=jane, SerialNumber=ARN)
     iam.delete_user(UserName=jane)
     assert serials(iam.list_virtual_mfa_devices(AssignmentStatus="Unassigned"), "VirtualMFADevices") == ["phone"]
+
+
+@pytest.mark.usefixtures("cheap_passwords")
+def test_short_password_must_be_changed_without_a_device(iam: Client, jane: str) -> None:
+    """It is accepted only while there is one."""
+    with refusal("PasswordPolicyViolation", "minimum length of 15 (8 with an MFA device)"):
+        iam.create_login_profile(UserName=jane, Password="Kj7-short")
+    step = enable(iam, new_device(iam))
+    enable(iam, new_device(iam, "other"), "other", step=step)
+    iam.create_login_profile(UserName=jane, Password="Kj7-short")
+
+    def must_change_without(name: str) -> bool:
+        iam.deactivate_mfa_device(UserName=jane, SerialNumber=serial_of(name))
+        required: bool = iam.get_login_profile(UserName=jane)["LoginProfile"]["PasswordResetRequired"]
+        return required
+
+    assert not must_change_without("phone")
+    assert must_change_without("other")
+
+
+@pytest.mark.usefixtures("cheap_passwords")
+def test_long_password_is_kept_without_a_device(iam: Client, root: Client, jane: str) -> None:
+    """The root user's, too."""
+    for client, owner, name in ((iam, {"UserName": jane}, jane), (root, {}, "root")):
+        step = step_now() - 1
+        client.enable_mfa_device(
+            UserName=name, SerialNumber=serial_of(name), **codes_at(new_device(client, name), step)
+        )
+        client.create_login_profile(**owner, Password="Kj7-a-long-password")
+        client.deactivate_mfa_device(**owner, SerialNumber=serial_of(name))
+        assert client.get_login_profile(**owner)["LoginProfile"]["PasswordResetRequired"] is False
 
 
 @pytest.mark.parametrize("operation", ["deactivate_mfa_device", "get_mfa_device", "resync_mfa_device"])

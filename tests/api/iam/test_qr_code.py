@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from iam_guard.api.iam.one_time_codes import new_seed
 from iam_guard.api.iam.qr_code import ISSUER, provisioning_uri, qr_code
+from iam_guard.authn.people.one_time_codes import new_seed
 from tests.tables import table
 
 

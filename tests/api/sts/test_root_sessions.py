@@ -253,9 +253,9 @@ def test_root_session_calls_iam_for_its_task(server: Running, iam: Client, sts: 
     with refusal("AccessDenied", "with an explicit deny in a session policy"):
         audit.list_access_keys(UserName="admin")
     with refusal("AccessDenied", "with an explicit deny in a session policy"):
-        audit.create_login_profile(Password="Xc5%pilcrow-42")
+        audit.create_login_profile(Password="Xc5%pilcrow-4242")
     creating = with_session(server, assume(sts, CREATE), "iam")
-    creating.create_login_profile(Password="Xc5%pilcrow-42")
+    creating.create_login_profile(Password="Xc5%pilcrow-4242")
     with refusal("AccessDenied"):
         creating.create_access_key()
     deleting = with_session(server, assume(sts, DELETE), "iam")

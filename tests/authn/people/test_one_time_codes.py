@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from iam_guard.api.iam.one_time_codes import (
+from iam_guard.authn.people.one_time_codes import (
     CODE_WINDOW,
     PAIR_WINDOW,
     STEP_SECONDS,

@@ -1,0 +1,183 @@
+"""Password digests: argon2id in PHC form, with its cost parameters.
+
+People choose guessable passwords, so each guess must be expensive: the default cost, 19 MiB and two passes, is OWASP's
+minimum. Hashes use the processor and memory, so a process computes few at a time; the others wait, or get `ServerBusy`.
+
+Passwords are compared in Unicode's form NFKC, since keyboards differ in how they enter the same character. Digests that
+were stored before that was done are of the text as typed, so a text that NFKC changes (`½`, `ª`, a no-break space) is
+compared in both forms. Comparisons take the same time for an unknown person as for a known one, and for a digest of a
+lower cost, so that the duration reveals none of this.
+
+All passwords of one owner share one salt. So the digest of a new password is computed once and compared with all former
+ones, instead of 24 times; it reveals nothing, since salts of different owners differ. Former digests with other cost
+parameters are compared at their own cost.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import secrets
+import threading
+import unicodedata
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Final
+
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from iam_guard.authn.constant_time import same
+from iam_guard.errors import InvalidInput, ServerBusy, StoreUnavailable
+from iam_guard.forking import on_fork
+from iam_guard.settings import MIN_PASSWORD_MEMORY, PASSWORD_MEMORY, PASSWORD_PASSES
+
+MAX_CHARACTERS: Final = 128
+"""The maximum length of a password as typed: that of AWS's API."""
+MAX_WAIT: Final = 5.0
+"""Seconds that a comparison waits until fewer hashes are being computed."""
+
+_SALT_BYTES: Final = 16
+_DIGEST_BYTES: Final = 32
+_HEADER = re.compile(
+    r"(?P<header>\$argon2id\$v=19\$m=(?P<memory>\d{1,9}),t=(?P<passes>\d{1,4}),p=(?P<lanes>\d{1,2})"
+    r"\$(?P<salt>[A-Za-z0-9+/]+)\$)[A-Za-z0-9+/]+"
+)
+
+
+def normalized(password: str) -> str:
+    """Return the form in which passwords are compared: NFKC."""
+    return unicodedata.normalize("NFKC", password)
+
+
+class PasswordHasher:
+    """Computes and compares digests, at most `parallel` at a time, by default all processors but one. Thread-safe.
+
+    All methods that hash raise `ServerBusy` after waiting too long, and `StoreUnavailable` for a damaged digest.
+    """
+
+    def __init__(
+        self,
+        memory_kib: int = PASSWORD_MEMORY,
+        passes: int = PASSWORD_PASSES,
+        lanes: int = 1,
+        parallel: int | None = None,
+    ) -> None:
+        self._cost = (memory_kib, passes, lanes)
+        self._parallel = parallel or max(1, (os.cpu_count() or 1) - 1)
+        self._unknown_salt = secrets.token_bytes(_SALT_BYTES)
+        self.begin_in_child()
+        on_fork(self)
+
+    def begin_in_child(self) -> None:
+        """Free the slots that threads of the parent held at the fork."""
+        self._slots = threading.BoundedSemaphore(self._parallel)
+
+    def digest(self, password: str, same_salt_as: str | None = None) -> str:
+        """Return a password's digest; `same_salt_as` is the owner's current digest, whose salt is reused.
+
+        Raises `InvalidInput` if it is too long to ever match.
+        """
+        if len(password) > MAX_CHARACTERS:
+            raise InvalidInput(f"expected a password of at most {MAX_CHARACTERS} characters, got a longer one")
+        salt = secrets.token_bytes(_SALT_BYTES) if same_salt_as is None else _salt_of(_parsed(same_salt_as))
+        with self._slot():
+            return _derive(normalized(password), salt, *self._cost)
+
+    def matches(self, password: str, digest: str | None) -> bool:
+        """Return whether a digest belongs to this password; False after the same time if there is no digest."""
+        if len(password) > MAX_CHARACTERS:
+            return False
+        match = None if digest is None else _parsed(digest)
+        salt = self._unknown_salt if match is None else _salt_of(match)
+        cost = self._cost if match is None else _cost_of(match)
+        with self._slot():
+            computed = [_derive(text, salt, *cost) for text in _forms(password)]
+            self._spend_rest(len(computed), *cost)
+        return sum(same(text, digest or "") for text in computed) > 0  # compares all, for a constant time
+
+    def matches_any(self, password: str, digest: str, former: Collection[str]) -> bool:
+        """Return whether one of the former digests belongs to this password; `digest` is the new one, with their salt.
+
+        Former digests may be of the text as typed, or have another cost.
+        """
+        headers = {match["header"]: match for match in map(_parsed, former)}
+        known = _parsed(digest)["header"]
+        with self._slot():
+            computed = [digest] + [
+                _derive(text, _salt_of(match), *_cost_of(match))
+                for header, match in headers.items()
+                for text in (_forms(password)[1:] if header == known else _forms(password))
+            ]
+        return sum(same(new, old) for new in computed for old in former) > 0  # compares all, for a constant time
+
+    def is_outdated(self, digest: str) -> bool:
+        """Return whether a digest's cost is below the current one, so that it should be computed again."""
+        memory, passes, _ = _cost_of(_parsed(digest))
+        return memory < self._cost[0] or passes < self._cost[1]
+
+    def _spend_rest(self, times: int, memory: int, passes: int, lanes: int) -> None:
+        """Take the time by which the current cost exceeds that of a digest; else an unknown person would take longer.
+
+        The duration is proportional to the memory and to the passes.
+        """
+        rest = (self._cost[0] * self._cost[1] - memory * passes) // self._cost[1]
+        if rest >= MIN_PASSWORD_MEMORY:
+            for _ in range(times):
+                _derive("", self._unknown_salt, rest, *self._cost[1:])
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        slots = self._slots
+        if not slots.acquire(timeout=MAX_WAIT):
+            raise ServerBusy("too many passwords are being compared")
+        try:
+            yield
+        finally:
+            slots.release()
+
+
+@cache
+def shared_hasher(
+    memory_kib: int = PASSWORD_MEMORY, passes: int = PASSWORD_PASSES, *, for_writers: bool = False
+) -> PasswordHasher:
+    """Return the hasher of this process for a cost, since the slots are those of the process.
+
+    Transactions that write have one `for_writers`: they hold the store's lock, so they must not wait for people who
+    sign in, and are never more than one at a time.
+    """
+    return PasswordHasher(memory_kib, passes, parallel=1 if for_writers else None)
+
+
+def _forms(password: str) -> list[str]:
+    """Return what is compared: the normalized text, and the text as typed if it differs."""
+    return list(dict.fromkeys((normalized(password), password)))
+
+
+def _derive(text: str, salt: bytes, memory: int, passes: int, lanes: int) -> str:
+    try:
+        kdf = Argon2id(salt=salt, length=_DIGEST_BYTES, iterations=passes, lanes=lanes, memory_cost=memory)
+    except ValueError:
+        raise StoreUnavailable("expected the cost of a password digest, got something else") from None
+    return kdf.derive_phc_encoded(text.encode("utf-8", "surrogatepass"))
+
+
+def _parsed(digest: str) -> re.Match[str]:
+    match = _HEADER.fullmatch(digest)
+    if match is None:
+        raise StoreUnavailable("expected a password digest in PHC form, got something else")
+    return match
+
+
+def _salt_of(match: re.Match[str]) -> bytes:
+    text = match["salt"]
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise StoreUnavailable("expected a password digest in PHC form, got something else") from None
+
+
+def _cost_of(match: re.Match[str]) -> tuple[int, int, int]:
+    return int(match["memory"]), int(match["passes"]), int(match["lanes"])

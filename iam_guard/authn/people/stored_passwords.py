@@ -1,0 +1,134 @@
+"""The passwords of people in the store: set, renewed, expired, last used (R-20, R-24, R-25, R-33).
+
+Former digests prevent the reuse of passwords, and are deleted with the login profile. All functions run in the caller's
+transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from iam_guard.authn.people.password_rules import is_long_password, problem_of
+from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.person import Person
+from iam_guard.store.records import PRESENT, Records, Row
+from iam_guard.store.schema import accounts, former_passwords, login_profiles, mfa_devices, passkeys, password_policies
+
+MAX_FORMER: Final = 24
+"""Former passwords that are stored: as many as a password policy can require (R-20)."""
+USED_SECONDS: Final = 300
+"""Seconds within which a further use of a password is not stored (R-33)."""
+
+_DAY: Final = 24 * 60 * 60
+
+
+def set_password(
+    records: Records,
+    hasher: PasswordHasher,
+    person: Person,
+    password: str,
+    now: int,
+    *,
+    reset_required: bool | None = None,
+) -> str | None:
+    """Set a person's password, with a new login profile if it has none; return what is wrong with it instead.
+
+    `reset_required` None leaves that as it is. Raises `ServerBusy`.
+    """
+    policy = policy_of(records, person)
+    has_factor = has_second_factor(records, person)
+    words = _words(records, person)
+    problem = problem_of(password, person_words=words, policy=policy, has_second_factor=has_factor)
+    if problem is not None:
+        return problem
+    profile = find_profile(records, person)
+    values: dict[str, Any] = {"is_long": is_long_password(password), "changed": now}
+    if profile is None:
+        values |= {"digest": hasher.digest(password), "reset_required": bool(reset_required), "created": now}
+        records.insert(login_profiles, owner=person.owner, **person.where, **values)
+        return None
+    values["digest"] = hasher.digest(password, same_salt_as=profile["digest"])
+    former = records.all(former_passwords, order=("number",), owner=person.owner)
+    prevented = (policy or {}).get("PasswordReusePrevention", 0)
+    latest = [*(row["digest"] for row in former), profile["digest"]]
+    if prevented and hasher.matches_any(password, values["digest"], latest[-prevented:]):
+        return "Policy constraint violation with password reuse prevention during password change."
+    _store_former(records, profile, former)
+    if reset_required is not None:
+        values["reset_required"] = reset_required
+    records.update(login_profiles, values, owner=person.owner)
+    return None
+
+
+def renew_digest(records: Records, person: Person, password: str, *, outdated: str, digest: str) -> None:
+    """Replace the digest that a password was just compared with by one of a higher cost, unless it has been changed."""
+    values = {"digest": digest, "is_long": is_long_password(password)}
+    records.update(login_profiles, values, owner=person.owner, digest=outdated)
+
+
+def record_sign_in(records: Records, person: Person, now: int) -> None:
+    """Store the time at which a person's password was last used, at most once in five minutes."""
+    profile = find_profile(records, person)
+    if profile is not None and (profile["used"] is None or now - profile["used"] >= USED_SECONDS):
+        records.update(login_profiles, {"used": now}, owner=person.owner)
+
+
+def password_state(
+    profile: Mapping[str, Any], policy: Mapping[str, Any] | None, now: int
+) -> Literal["valid", "expired", "locked_out"]:
+    """Return whether a password can still be used; an expired one only to choose another (R-24, R-25).
+
+    `locked_out`: only an administrator can set another, since the policy has `HardExpiry`. `policy` is as `policy_of`
+    returns it.
+    """
+    days = (policy or {}).get("MaxPasswordAge")
+    if policy is None or not days or now < profile["changed"] + days * _DAY:
+        return "valid"
+    return "locked_out" if policy.get("HardExpiry") else "expired"
+
+
+def require_change_without_factor(records: Records, person: Person) -> None:
+    """Require another password after a second factor was removed, if it was the last one and the password is short.
+
+    Without a policy, a password may be short only together with a second factor. Not known to be long is short.
+    """
+    if has_second_factor(records, person) or policy_of(records, person) is not None:
+        return
+    profile = find_profile(records, person)
+    if profile is not None and not profile["is_long"]:
+        records.update(login_profiles, {"reset_required": True}, owner=person.owner)
+
+
+def find_profile(records: Records, person: Person) -> Row | None:
+    """Return a person's login profile."""
+    return records.one(login_profiles, owner=person.owner)
+
+
+def policy_of(records: Records, person: Person) -> Mapping[str, Any] | None:
+    """Return the password policy that applies to a person: the account's own; None for the root user (R-24)."""
+    row = None if person.user_id is None else records.one(password_policies, account=person.account)
+    return None if row is None else row["policy"]
+
+
+def has_second_factor(records: Records, person: Person) -> bool:
+    """Return whether a person has an enabled MFA device or a passkey."""
+    is_root = person.user_id is None
+    devices = records.count(mfa_devices, **person.where, for_root=is_root, enabled=PRESENT)
+    return devices > 0 or records.count(passkeys, **person.where) > 0
+
+
+def _words(records: Records, person: Person) -> list[str]:
+    """Return what a password must not be: names of the person and of the account."""
+    account = records.one(accounts, id=person.account)
+    names = [person.name] if account is None else [person.name, *(account[name] for name in ("name", "alias", "email"))]
+    found = [name for name in (person.account, *names) if name]
+    return found + [name.partition("@")[0] for name in found]
+
+
+def _store_former(records: Records, profile: Row, former: list[Row]) -> None:
+    key = profile["owner"]
+    number = former[-1]["number"] + 1 if former else 1
+    records.insert(former_passwords, owner=key, number=number, digest=profile["digest"])
+    outdated = [row["number"] for row in former if row["number"] <= number - MAX_FORMER]
+    records.delete(former_passwords, owner=key, number=outdated)
