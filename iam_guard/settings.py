@@ -24,6 +24,8 @@ PASSWORD_PASSES: Final = 2
 """OWASP's minimum for Argon2id, together with this memory in KiB."""
 MIN_PASSWORD_MEMORY: Final = 8
 """The least memory of Argon2id, in KiB."""
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_SESSION_SECONDS = {"session_duration": (1, 7_776_000), "session_idle": (120, 7_776_000)}
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -143,6 +145,15 @@ class Settings:
     password_passes: int = PASSWORD_PASSES
     """Passes over the memory that each comparison of a password takes."""
 
+    session_duration: float = 43_200.0
+    """Seconds after which a browser session ends, unless the login profile of its user has a shorter maximum."""
+    session_idle: float = 3600.0
+    """Seconds without a request after which a browser session ends; at least 120, since uses are recorded once a
+    minute."""
+    sign_in_url: str = ""
+    """Path of the sign-in page, such as `/signin`. A browser that opens a page without being signed in is redirected
+    there, with the parameter `next`; without this setting it gets 401."""
+
     oidc_roles: tuple[str, ...] = ()
     """Rules that select the role for an OIDC bearer token: `ISSUER CLAIM=PATTERN ROLE_ARN`, with `*` as wildcard, or
     `ISSUER CLAIM` if the claim contains the role's ARN. The first match is used."""
@@ -198,6 +209,13 @@ class Settings:
                 raise ConfigurationError(message, place=place)
         if not self.store_timeout:
             raise ConfigurationError("expected a number above 0, got `0`", place="store_timeout")
+        for name, (least, most) in _SESSION_SECONDS.items():
+            if not least <= getattr(self, name) <= most:
+                message = f"expected {least} to {most} seconds, got `{getattr(self, name)}`"
+                raise ConfigurationError(message, place=name)
+        if self.sign_in_url and not _PATH.fullmatch(self.sign_in_url):
+            message = f"expected a path such as /signin, got `{self.sign_in_url[:64]}`"
+            raise ConfigurationError(message, place="sign_in_url")
         if self.issuer_url:
             _check_issuer(self.issuer_url)
 

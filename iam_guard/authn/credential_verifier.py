@@ -53,6 +53,7 @@ from iam_guard.model.principal import Credential, Issued, Principal, PrincipalTy
 from iam_guard.model.request import Call
 
 __all__ = [
+    "ANONYMOUS",
     "AcceptedScope",
     "AnyCredential",
     "Authenticator",
@@ -61,6 +62,7 @@ __all__ = [
     "ChunkedBody",
     "Claim",
     "HttpRequest",
+    "NoCredential",
     "SessionTokenCache",
     "SigV4Credential",
     "SignatureReplays",
@@ -77,7 +79,8 @@ __all__ = [
     "wrong_service",
 ]
 
-_ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
+ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
+"""The caller without a credential."""
 _PLACEHOLDER_SECRET = "0" * 40  # for unknown keys, so that their refusal takes as long as any other
 _PLACEHOLDER_DIGEST = bytes(32)
 
@@ -147,7 +150,7 @@ class Authenticator:
                 self.known.api_keys.add(request, caller)
             return caller.principal
         if isinstance(credential, NoCredential):
-            return _ANONYMOUS
+            return ANONYMOUS
         if isinstance(credential, TokenCredential):
             if self.admit_token is None:
                 raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")

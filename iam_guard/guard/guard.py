@@ -22,6 +22,7 @@ from iam_guard.authn.authenticator import Authenticators
 from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, claimed_credential
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.people.browser_sessions import BrowserSessions
 from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
@@ -101,6 +102,8 @@ class Guard:
         self.known_credentials = self._authenticators.known
         """Accepts repeated requests of verified callers; None if every request is verified in full."""
         self.uses = LastUsedTracker(store, region=settings.region)
+        self.browser_sessions = BrowserSessions(store, settings, lambda: self.clock(), self.uses)
+        """The sessions of people who signed in with a browser: issue, find, list, end."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
             lambda: guard.usage() if (guard := this()) else GuardUsage(),

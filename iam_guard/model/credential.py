@@ -62,3 +62,30 @@ class Session:
     source_identity: str | None = None
     mfa_at: datetime | None = None
     """When the caller authenticated with MFA; `aws:MultiFactorAuthAge` counts from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """The session of a person who signed in with a browser. Its token is not stored.
+
+    `id` is public. `principal` is the user or root user, complete with its `credential`.
+    """
+
+    id: str
+    digest: str = field(repr=False)
+    """The SHA-256 of the token, in hexadecimal."""
+    principal: Principal
+    created: datetime
+    seen: datetime
+    """The last use, to the minute; a cached session may have been used since."""
+    expires: datetime
+    mfa_at: datetime | None
+    """When the person last authenticated with a second factor; None: not in this session."""
+    methods: tuple[str, ...]
+    """How the person signed in: `password`, `totp`, `passkey`, `recovery`."""
+    task: str | None
+    """What must be done before anything else, `password` or `factor`: the session authorizes nothing until then."""
+    address: str
+    user_agent: str
+    epoch: int | None = field(default=None, compare=False, repr=False)
+    """The epoch of the store that it was read at."""

@@ -39,7 +39,7 @@ _TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType where it differ
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The terms of temporary credentials (rules S-1, S-16, S-22). Nothing secret."""
+    """The terms of temporary credentials and browser sessions (rules S-1, S-16, S-22). Nothing secret."""
 
     issued: datetime
     expires: datetime
@@ -48,8 +48,11 @@ class Issued:
     mfa_at: datetime | None = None
 
 
-CredentialKind: TypeAlias = Literal["sigv4", "sts", "api-key", "oidc", "x509", "none", "unknown"]
-"""The one list of kinds of credentials; `unknown` is one that could not be parsed. Audit records have these names."""
+CredentialKind: TypeAlias = Literal["sigv4", "sts", "api-key", "oidc", "x509", "session", "none", "unknown"]
+"""The one list of kinds of credentials; `session` is a browser's, and `unknown` one that could not be parsed.
+
+Audit records have these names.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,11 @@ class Credential:
 
     kind: CredentialKind
     id: str | None = None
-    """The access key id, API key id, certificate fingerprint, or a digest of the token."""
+    """The access key id, API key id, certificate fingerprint, public id of a session, or a digest of the token."""
     region: str | None = None
     service: str | None = None
     issued: Issued | None = None
-    """For temporary credentials only."""
+    """For temporary credentials and browser sessions only."""
     host: str | None = None
     """The host of `public_hosts` that was signed instead of the received `Host`; the application routes by it."""
 
@@ -276,7 +279,7 @@ def _session_keys(principal: Principal) -> dict[str, Given]:
 
 
 def _issued_to_user(principal: Principal) -> Issued | None:
-    """Return the terms of credentials of GetSessionToken, the only operation whose sessions record MFA."""
+    """Return the terms of a browser session, or of GetSessionToken, the only operation whose sessions record MFA."""
     is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and not principal.is_assumed_root
     return principal.credential.issued if is_user and principal.credential is not None else None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
 
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.cache_regions import CacheRegion
@@ -30,6 +30,7 @@ class CacheOnlyStore:
         self.is_at = is_at
         self.access_key: Callable[[str], AccessKey | None] = partial(read, regions["access_key"])
         self.api_key: Callable[[str], ApiKey | None] = partial(read, regions["api_key"])
+        self.browser_session: Callable[[str], BrowserSession | None] = partial(read, regions["browser_session"])
         self.account: Callable[[str], AccountRecord] = partial(read, regions["account"])
         self._arns = arns
         self._resource: Callable[[str], ResourceRecord] = partial(read, regions["resource"])

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.usage import CacheUsage
 from iam_guard.store.generations import Held
@@ -24,6 +24,9 @@ ABSENT: Final[Any] = object()
 _NEGATIVE_SHARE: Final = 10
 """Negative answers ("not found") get a tenth of the entries, and can't evict positive ones."""
 
+
+_CREDENTIALS: Final = {"access_key": "credential", "api_key": "credential", "browser_session": "session"}
+"""The store's method -> what the names of its answers begin with."""
 
 _MAX_BOUND: Final = 16
 """A resource-based policy that names more users and roles depends on the ARNs of all that there are."""
@@ -77,6 +80,10 @@ class CacheRegion:
         if len(answers) > (self._max_positive if is_positive else self._max_negative):
             answers.popitem(last=False)
 
+    def drop(self, key: Hashable) -> None:
+        """Remove a positive answer, so that it is loaded again."""
+        self._positive.pop(key, None)
+
     def clear(self) -> None:
         self.dropped += len(self._positive) + len(self._negative)
         self._positive.clear()
@@ -106,17 +113,17 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
             if answer.identity_id is not None:
                 return f"identity:{answer.identity_id}", f"callers:{account}"
             return f"newcomers:{account}", f"callers:{account}", f"account:{account}"
-        case AccessKey() | ApiKey():
-            owner = answer.principal
+        case AccessKey() | ApiKey() | BrowserSession():
+            owner, name = answer.principal, f"{_CREDENTIALS[kind]}:{key}"
             if owner.type is PrincipalType.ROOT:
-                return f"credential:{key}", f"callers:{owner.account}"
-            return f"credential:{key}", f"identity:{(owner.userid or '').partition(':')[0]}"  # P-13
+                return name, f"callers:{owner.account}"
+            return name, f"identity:{(owner.userid or '').partition(':')[0]}"  # P-13
         case ResourceRecord():
             bound = answer.bound
             return f"resource:{key}", *([f"bound:{id}" for id in bound] if len(bound) <= _MAX_BOUND else ["bound"])
     match kind:
-        case "access_key" | "api_key":
-            return (f"credential:{key}",)
+        case "access_key" | "api_key" | "browser_session":
+            return (f"{_CREDENTIALS[kind]}:{key}",)
         case "certificate_trust":
             return ("certificates",)
         case _:

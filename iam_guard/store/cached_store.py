@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock, on_fork
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage, FeedUsage
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("iam_guard.store")
 
-KINDS = ("access_key", "api_key", "principal", "account", "resource", "certificate_trust")
+KINDS = ("access_key", "api_key", "browser_session", "principal", "account", "resource", "certificate_trust")
 """The cached kinds of answers; each has a cache region."""
 
 _DECISION = "decision"
@@ -130,6 +130,13 @@ class CachedStore(StoreProxy):
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self._answer("api_key", api_key_id, self.behind.api_key)
 
+    def browser_session(self, digest: str, *, newest: bool = False) -> BrowserSession | None:
+        """Return a session; with `newest`, with its present `seen`, which changes without a change of the cache."""
+        if newest:
+            with self._lock:
+                self._regions["browser_session"].drop(digest)
+        return self._answer("browser_session", digest, self.behind.browser_session)
+
     def principal(self, principal: Principal) -> PrincipalRecord:
         """Return the principal's record; callers that differ only in session keys or credential share an entry."""
         return self._answer("principal", principal, self.behind.principal).of(principal)
@@ -177,8 +184,6 @@ class CachedStore(StoreProxy):
 
     def certificate_trust(self) -> CertificateTrust:
         return self._answer("certificate_trust", "", lambda _: self.behind.certificate_trust())
-
-    # --- rows ----------------------------------------------------------------------------------------------------
 
     def read_transaction(self) -> AbstractContextManager[Records]:
         self._require_reachable()
@@ -228,8 +233,6 @@ class CachedStore(StoreProxy):
     def staleness(self) -> float:
         """Return the seconds since the last successful poll; infinite before the first."""
         return math.inf if self._last_good is None else max(0.0, self._clock() - self._last_good)
-
-    # --- following the changes -----------------------------------------------------------------------------------
 
     def _follow(self) -> None:
         """Poll the store if a poll is due; wait only briefly while the cached answers are still fresh."""
@@ -310,7 +313,7 @@ class CachedStore(StoreProxy):
                 return
         self.refresh()
 
-    # --- answering from the cache only ---------------------------------------------------------------------------
+    # --- answering -----------------------------------------------------------------------------------------------
 
     def _read_cache(self, region: CacheRegion, key: Hashable) -> Any:
         """Return a cached answer. Raises `CacheMiss` where a query or a poll would be needed."""
@@ -334,8 +337,6 @@ class CachedStore(StoreProxy):
         if not self.can_answer_from_cache():
             raise CacheMiss
         self._require_usable()
-
-    # --- answering -----------------------------------------------------------------------------------------------
 
     def _answer(self, kind: str, key: K, load: Callable[[K], A]) -> A:
         if self._clock() >= self._due:

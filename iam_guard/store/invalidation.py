@@ -10,6 +10,7 @@ A name stands for something that answers depend on:
     bound:ID          the present ARN of a user or role in the resource-based policies that name it, by unique id;
                       `bound`: that of any
     credential:ID     an access key or API key
+    session:DIGEST    a browser session
     trust:ACCOUNT     the trust policies of an account's roles, and its OIDC providers; `trust`: those of all accounts
     certificates      trust anchors, revocation lists and profiles
     policy:ID         a managed policy, by unique id
@@ -35,9 +36,9 @@ MAX_NAMES: Final = 256
 
 UNCACHED_TABLES: Final = frozenset(
     """
-    access_key_uses browser_sessions changes credential_reports former_passwords instance_profiles issuer_keys jobs
-    login_profiles meta mfa_devices passkeys password_policies password_resets recovery_codes resource_statements
-    saml_private_keys saml_providers server_certificates service_uses sign_in_failures signing_certificates ssh_keys
+    access_key_uses changes credential_reports former_passwords instance_profiles issuer_keys jobs login_profiles
+    meta mfa_devices passkeys password_policies password_resets recovery_codes resource_statements saml_private_keys
+    saml_providers server_certificates service_uses sign_in_failures signing_certificates ssh_keys
 """.split()
 )
 """No cached answer is read from these, except for the epoch; `resource_statements` change with `resources`."""
@@ -90,6 +91,10 @@ def _certificates(_records: _Records, _row: _Row) -> Names:
 
 def _credential(_records: _Records, row: _Row) -> Names:
     return (f"credential:{row['id']}",)
+
+
+def _session(_records: _Records, row: _Row) -> Names:
+    return (f"session:{row['digest']}",)
 
 
 def _resource(_records: _Records, row: _Row) -> Names:
@@ -230,6 +235,13 @@ RULES: Final[Mapping[str, _Change]] = {
         frozenset({"id", "identity_id", "digest", "status", "expires", "session_policy"}),
     ),
     "service_credentials": _Change(("id",), _credential, _credential, _credential),
+    "browser_sessions": _Change(
+        ("digest",),
+        _session,
+        _session,
+        _session,
+        frozenset({"digest", "id", "account", "user_id", "created", "expires", "mfa_at", "methods", "task"}),
+    ),
     "resources": _Change(("arn",), _resource, _resource, _resource),
     # separate rows place accounts into units
     "organizations": _Change(

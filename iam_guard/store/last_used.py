@@ -1,10 +1,10 @@
-"""Tracks when access keys, API keys, and the actions of users and roles were last used; written in the background.
+"""Tracks when keys, browser sessions, and the actions of users and roles were last used; written in the background.
 
 A request costs one dictionary lookup: a use less than 15 minutes after the last is skipped, as in AWS (R-33). Others
 are queued for a writer thread that writes at most once a second, and runs only while the queue is not empty. Tracking
 never raises and never waits for the store. While the store cannot be written to, the queue keeps up to `MAX_PENDING`
-uses and the rest is lost: this is no audit trail. No decision reads any of it. A forked child starts with an empty
-queue, which its parent writes, and a thread of its own.
+uses and the rest is lost: this is no audit trail. No decision reads any of it, but a browser session without uses ends.
+A forked child starts with an empty queue, which its parent writes, and a thread of its own.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from typing import Final, Protocol
 from iam_guard.errors import IamGuardError
 from iam_guard.forking import on_fork
 from iam_guard.model.principal import Credential, Principal, PrincipalType
-from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
+from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, SessionUse, Use
 
 logger = logging.getLogger("iam_guard.store")
 
 SPAN: Final = 15 * 60
 """Seconds for which a use is not recorded again (R-33)."""
+SESSION_SPAN: Final = 60
+"""The same for a browser session."""
 _NEVER: Final = float("-inf")
 """When a use that is not recorded was recorded: not less than a span ago."""
 MAX_RECORDED: Final = 16_384
@@ -90,6 +92,12 @@ class LastUsedTracker:
             self._record(key, KeyUse(credential.id, int(now), region, service), now)
         elif credential.kind == "api-key":
             self._record(key, ApiKeyUse(credential.id, int(now)), now)
+
+    def track_session(self, id: str, at: int) -> None:
+        """Record the use of a browser session, at seconds since 1970, unless one in the last minute is recorded."""
+        key = "session", id
+        if at - self._recorded.get(key, _NEVER) >= SESSION_SPAN:
+            self._record(key, SessionUse(id, at), at)
 
     def track_action(self, principal: Principal, action: str) -> None:
         """Record that a user or a role attempts an action, allowed or not; other principals are ignored (R-34)."""

@@ -1,4 +1,4 @@
-"""The rows of last uses: of access keys and API keys, and of each action by a user or role (R-33, R-34).
+"""The rows of last uses: of keys and browser sessions, and of each action by a user or role (R-33, R-34).
 
 No decision depends on them, so writing them does not change the epoch.
 """
@@ -11,7 +11,15 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import Column, Connection, Table, bindparam, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from iam_guard.store.schema import access_key_uses, access_keys, api_keys, identities, service_credentials, service_uses
+from iam_guard.store.schema import (
+    access_key_uses,
+    access_keys,
+    api_keys,
+    browser_sessions,
+    identities,
+    service_credentials,
+    service_uses,
+)
 
 MAX_ACTIONS: Final = 5000
 """Actions recorded for one user or role; action names may come from callers and could fill the store."""
@@ -33,6 +41,13 @@ class ApiKeyUse(NamedTuple):
     at: int
 
 
+class SessionUse(NamedTuple):
+    """A browser session authenticated a request; `at` is in whole seconds since 1970."""
+
+    session_id: str
+    at: int
+
+
 class ServiceUse(NamedTuple):
     """A user or role attempted an action; `identity_id` is the unique id, `action` is without the service."""
 
@@ -43,7 +58,7 @@ class ServiceUse(NamedTuple):
     region: str
 
 
-Use: TypeAlias = KeyUse | ApiKeyUse | ServiceUse
+Use: TypeAlias = KeyUse | ApiKeyUse | SessionUse | ServiceUse
 
 _INSERT: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -55,6 +70,7 @@ def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
     """
     _write_keys(connection, [use for use in uses if isinstance(use, KeyUse)])
     _write_api_keys(connection, [use for use in uses if isinstance(use, ApiKeyUse)])
+    _write_sessions(connection, [use for use in uses if isinstance(use, SessionUse)])
     _write_services(connection, [use for use in uses if isinstance(use, ServiceUse)])
 
 
@@ -74,6 +90,15 @@ def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
             now: Any = bindparam("now")
             is_older = or_(table.c.used.is_(None), table.c.used < now)
             connection.execute(table.update().where(table.c.id == bindparam("key"), is_older).values(used=now), rows)
+
+
+def _write_sessions(connection: Connection, uses: Sequence[SessionUse]) -> None:
+    if not uses:
+        return
+    now: Any = bindparam("now")
+    columns = browser_sessions.c
+    used = browser_sessions.update().where(columns.id == bindparam("session"), columns.seen < now).values(seen=now)
+    connection.execute(used, [{"session": use.session_id, "now": use.at} for use in uses])
 
 
 def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:

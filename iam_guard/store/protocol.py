@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
@@ -156,6 +156,9 @@ class Store(DecisionStore, Protocol):
 
     def epoch(self) -> int:
         """Return the current epoch; every write raises it."""
+
+    def browser_session(self, digest: str) -> BrowserSession | None:
+        """Return the session of a token with this SHA-256, ended or not; None if its user or account is gone."""
 
     def certificate_trust(self) -> CertificateTrust:
         """Return the trust anchors and profiles for client certificates, of all accounts."""

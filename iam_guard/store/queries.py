@@ -13,6 +13,7 @@ from sqlalchemy import CompoundSelect, LargeBinary, Select, String, cast, null, 
 from iam_guard.store.schema import (
     access_keys,
     api_keys,
+    browser_sessions,
     certificate_profiles,
     identities,
     meta,
@@ -43,7 +44,7 @@ def epoch() -> Select[Any]:
 def access_key(key_id: str) -> Select[Any]:
     """Select an access key with its owner; `identity_id` is NULL for a key of the root user."""
     return (
-        select(access_keys.c.sealed, access_keys.c.status, access_keys.c.account.label("key_account"), *_IDENTITY)
+        select(access_keys.c.sealed, access_keys.c.status, access_keys.c.account.label("owner_account"), *_IDENTITY)
         .outerjoin(identities, identities.c.id == access_keys.c.user_id)
         .where(access_keys.c.id == storable(key_id))
     )
@@ -67,6 +68,20 @@ def api_key(key_id: str) -> CompoundSelect[Any]:
         select(*of_credential, *_IDENTITY)
         .join(identities, identities.c.id == credentials.user_id)
         .where(credentials.id == storable(key_id), credentials.session_policy.is_not(None)),
+    )
+
+
+def browser_session(digest: str) -> Select[Any]:
+    """Select a browser session with its user; `identity_id` is NULL for one of a root user."""
+    sessions = browser_sessions.c
+    return (
+        select(
+            *[column for column in sessions if column.name != "account"],
+            sessions.account.label("owner_account"),
+            *_IDENTITY,
+        )
+        .outerjoin(identities, (identities.c.id == sessions.user_id) & (identities.c.kind == "user"))
+        .where(sessions.digest == storable(digest))
     )
 
 

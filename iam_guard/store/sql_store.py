@@ -20,11 +20,12 @@ from sqlalchemy import Connection, Engine
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.forking import on_fork
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Session
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
+from iam_guard.store.browser_session_rows import session_of_row
 from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.change_feed import ChangesSince, State, read_changes, record_change
 from iam_guard.store.decision_query import decision_query
@@ -166,12 +167,7 @@ class SqlStore:
         except StoreUnavailable as error:  # which no retry can fix
             logger.error("access key %s cannot be used: %s", access_key_id, error)
             raise
-        account = row["key_account"]
-        if row["identity_id"] is None:
-            principal = Principal.from_arn(root_arn(self.partition, account), userid=account)
-        else:
-            principal = self._user(row)
-        return AccessKey(access_key_id, secret, row["status"] == "Active", principal, row["epoch"])
+        return AccessKey(access_key_id, secret, row["status"] == "Active", self._owner(row), row["epoch"])
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         with self._reading() as connection:
@@ -185,6 +181,13 @@ class SqlStore:
             principal = replace(principal, session_policies=(row["session_policy"],))
         expires = None if row["expires"] is None else datetime.fromtimestamp(row["expires"], UTC)
         return ApiKey(api_key_id, digest, row["status"] == "Active", principal, expires, row["epoch"])
+
+    def browser_session(self, digest: str) -> BrowserSession | None:
+        with self._reading() as connection:
+            row = connection.execute(queries.browser_session(digest)).mappings().one_or_none()
+        if row is None or (row["user_id"] is not None and row["identity_id"] is None):
+            return None
+        return session_of_row(row, self._owner(row), row["epoch"])
 
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
         return write_session(session, self.sealer, at_least=at_least)
@@ -299,6 +302,13 @@ class SqlStore:
                 return replace(completed, userid=_session_id(row["id"], principal.name), role_arn=self._arn(row))
             case _:
                 return completed
+
+    def _owner(self, row: Row) -> Principal:
+        """Return the user or root user that a key or session belongs to."""
+        account = row["owner_account"]
+        if row["identity_id"] is None:
+            return Principal.from_arn(root_arn(self.partition, account), userid=account)
+        return self._user(row)
 
     def _user(self, row: Row) -> Principal:
         """Return the user that a key belongs to, without tags: `principal` adds them, and a caller's win (S-21)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Session
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.identifiers import UniqueIds
@@ -51,6 +51,9 @@ class StoreProxy:
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self.behind.api_key(api_key_id)
+
+    def browser_session(self, digest: str) -> BrowserSession | None:
+        return self.behind.browser_session(digest)
 
     def certificate_trust(self) -> CertificateTrust:
         return self.behind.certificate_trust()

@@ -18,6 +18,7 @@ from iam_guard.store.schema import (
     accounts,
     api_keys,
     attachments,
+    browser_sessions,
     control_attachments,
     control_policies,
     identities,
@@ -42,6 +43,7 @@ QUERIES: list[ClauseElement] = [
     decision_query("sqlite", has_principal=True, account_count=2, has_resource=True),
     queries.access_key("AKIA1"),
     queries.api_key("abcd"),
+    queries.browser_session("00"),
     queries.anchors(),
     queries.anchors_lists(),
     queries.profiles(),
@@ -59,7 +61,7 @@ def test_every_query_is_in_the_list() -> None:
     """A new function in `queries` must be added to the list here."""
     names = {name for name, value in vars(queries).items() if getattr(value, "__module__", "") == queries.__name__}
     assert {name for name in names if name[0] != "_"} - {"storable"} == {
-        "epoch", "access_key", "api_key", "anchors", "anchors_lists", "profiles", "default_texts",
+        "epoch", "access_key", "api_key", "browser_session", "anchors", "anchors_lists", "profiles", "default_texts",
         "resource_arns",
     }  # fmt: skip
 
@@ -127,6 +129,17 @@ WRITES: dict[str, tuple[Callable[[Records], object], set[str]]] = {
     "an account's resources": (lambda r: r.delete(resources, account=ACME), {"resource:arn:x", "resource:arn:y"}),
     "use of an API key": (lambda r: r.update(api_keys, {"used": 7}, id="key"), set()),
     "state of an API key": (lambda r: r.update(api_keys, {"status": "Inactive"}, id="key"), {"credential:key"}),
+    "use of a session": (lambda r: r.update(browser_sessions, {"seen": 7}, id="bs-1"), set()),
+    "ended session": (lambda r: r.delete(browser_sessions, id="bs-1"), {"session:d1"}),
+    "ended sessions of a user": (
+        lambda r: r.delete(browser_sessions, account=ACME, user_id="AIDA1"),
+        {"session:d1", "session:d2"},
+    ),
+    "ended session of a root user": (
+        lambda r: r.delete(browser_sessions, account=ACME, user_id=None),
+        {"session:d3"},
+    ),
+    "done task of a session": (lambda r: r.update(browser_sessions, {"task": None}, digest="d1"), {"session:d1"}),
     "control policy": (
         lambda r: r.update(control_policies, {"text": "{}"}, id="p-1"),
         {f"account:{ACME}", f"account:{UMBRELLA}"},
@@ -210,5 +223,9 @@ def rows() -> Iterator[Engine]:
         control = {"type": "SCP", "name": "x", "folded": "x", "description": "", "text": "{}", "digest": ""}
         records.insert(control_policies, id="p-1", organization_id="o-1", **control)
         records.insert(control_attachments, policy_id="p-1", target="r-1", unit_id="r-1")
+        times = {"created": 0, "seen": 0, "expires": 9, "methods": [], "address": "", "user_agent": ""}
+        for number, owner in ((1, "AIDA1"), (2, "AIDA1"), (3, None)):
+            session = {"digest": f"d{number}", "id": f"bs-{number}", "account": ACME, "user_id": owner}
+            records.insert(browser_sessions, **session, **times)
     yield engine
     engine.dispose()

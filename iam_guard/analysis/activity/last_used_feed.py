@@ -19,7 +19,7 @@ from iam_guard.analysis.activity.observations import TIME, is_altered
 from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery, Offset, Subscription
 from iam_guard.store.last_used import LastUsedStore, service_use
-from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
+from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, SessionUse, Use
 
 GROUP = "uses"
 """The default name of the consumer group."""
@@ -125,3 +125,5 @@ def _key(use: Use) -> tuple[str, ...]:
             return "key", use.access_key_id
         case ApiKeyUse():
             return "API key", use.api_key_id
+        case SessionUse():
+            return "session", use.session_id

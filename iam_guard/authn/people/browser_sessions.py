@@ -1,0 +1,166 @@
+"""Browser sessions: issued to a person who has signed in, found by the token in the cookie, listed and ended.
+
+A session ends `session_duration` after it was issued, and `session_idle` after its last use. Uses are recorded once a
+minute, and do not invalidate cached sessions. So one that seems to be idle is read again before it is ended: it may
+have been used since, also through another process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from iam_guard.authn.people.person import Person
+from iam_guard.authn.session_cookie import new_token, token_digest
+from iam_guard.errors import CacheMiss, IamGuardError
+from iam_guard.model.credential import BrowserSession
+from iam_guard.settings import Settings
+from iam_guard.store.browser_session_rows import session_of_row
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.identifiers import random_id
+from iam_guard.store.last_used import LastUsedTracker
+from iam_guard.store.records import Records
+from iam_guard.store.schema import browser_sessions, login_profiles
+
+__all__ = ["BrowserSession", "BrowserSessions"]
+
+logger = logging.getLogger("iam_guard.authn")
+
+MAX_SESSIONS: Final = 100
+"""Maximum sessions of a person; a further one ends the one that was not used for the longest time."""
+MAX_ADDRESS: Final = 64
+MAX_USER_AGENT: Final = 512
+
+
+class BrowserSessions:
+    """The browser sessions of a store; safe to share between threads.
+
+    `clock` returns the present time, timezone-aware. `uses` records the last use of sessions; without it, a session
+    ends `session_idle` after it was issued.
+    """
+
+    def __init__(
+        self,
+        store: CachedStore,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        uses: LastUsedTracker | None = None,
+    ) -> None:
+        self._store = store
+        self._duration = settings.session_duration
+        self._idle = timedelta(seconds=settings.session_idle)
+        self._clock = clock
+        self._uses = uses
+
+    def issue(
+        self,
+        person: Person,
+        *,
+        methods: Iterable[str],
+        mfa_at: datetime | None,
+        address: str,
+        user_agent: str,
+        task: str | None = None,
+    ) -> tuple[str, BrowserSession]:
+        """Return the token of a new session, which is not stored, and the session.
+
+        `methods` is how the person signed in, `mfa_at` when by a second factor. A session with a `task` authorizes
+        nothing. Raises `StoreIsReadOnly`, `StoreUnavailable`.
+        """
+        token, now = new_token(), self._clock()
+        created = int(now.timestamp())
+        with self._store.write_transaction() as records:
+            self._make_room(records, person, created)
+            profile = records.one(login_profiles, owner=person.owner)
+            limit = None if profile is None else profile["max_signin_session_duration"]
+            row = {
+                "digest": token_digest(token),
+                "id": random_id("bs-", ""),
+                **person.where,
+                "created": created,
+                "seen": created,
+                "expires": created + int(self._duration if limit is None else min(self._duration, limit)),
+                "mfa_at": None if mfa_at is None else int(mfa_at.timestamp()),
+                "methods": list(methods),
+                "task": task,
+                "address": _stored(address, MAX_ADDRESS),
+                "user_agent": _stored(user_agent, MAX_USER_AGENT),
+            }
+            records.insert(browser_sessions, **row)
+        return token, session_of_row(row, person.principal())
+
+    def find(self, token: str) -> BrowserSession | None:
+        """Return the session of a token, and record its use; None for one that is unknown, idle, expired or ended.
+
+        Also None if its person was deleted. Raises `StoreUnavailable`.
+        """
+        return self.find_by_digest(token_digest(token))
+
+    def find_by_digest(self, digest: str, *, cache_only: bool = False) -> BrowserSession | None:
+        """Return the session of the token with this SHA-256, as `find` does.
+
+        With `cache_only` it raises `CacheMiss`, without effect, instead of waiting for the store.
+        """
+        found = (self._store.cache_only if cache_only else self._store).browser_session(digest)
+        now = self._clock()
+        if found is not None and self._is_over(found, now):
+            if cache_only:
+                raise CacheMiss
+            found = self._newest(found, now)
+        if found is not None and self._uses is not None:
+            self._uses.track_session(found.id, int(now.timestamp()))
+        return found
+
+    def end(self, id: str, person: Person) -> bool:
+        """End a session of a person; return whether there was one with this id. Raises `StoreIsReadOnly`."""
+        with self._store.write_transaction() as records:
+            return records.delete(browser_sessions, id=id, **person.where) > 0
+
+    def end_all(self, person: Person, but: str | None = None) -> int:
+        """End all sessions of a person, except for the one with the id `but`; return their number."""
+        with self._store.write_transaction() as records:
+            rows = records.all(browser_sessions, columns=("id",), **person.where)
+            ended = [row["id"] for row in rows if row["id"] != but]
+            return records.delete(browser_sessions, id=ended) if ended else 0
+
+    def of(self, person: Person) -> list[BrowserSession]:
+        """Return the sessions of a person, the latest first, without those that are idle or expired."""
+        now, owner = self._clock(), person.principal()
+        with self._store.read_transaction() as records:
+            rows = records.all(browser_sessions, **person.where)
+        found = [session_of_row(row, owner) for row in rows]
+        live = [session for session in found if not self._is_over(session, now)]
+        return sorted(live, key=lambda session: (session.created, session.id), reverse=True)
+
+    def _is_over(self, session: BrowserSession, now: datetime) -> bool:
+        return now >= session.expires or now - session.seen >= self._idle
+
+    def _newest(self, cached: BrowserSession, now: datetime) -> BrowserSession | None:
+        """Read a session again that is over according to the cache; delete it if it is over indeed."""
+        found = self._store.browser_session(cached.digest, newest=True)
+        if found is None or not self._is_over(found, now):
+            return found
+        try:
+            with self._store.write_transaction() as records:
+                records.delete(browser_sessions, digest=found.digest, seen=int(found.seen.timestamp()))
+        except IamGuardError as error:  # it is refused all the same
+            logger.warning("ended browser session %s not deleted: %s", found.id, error)
+        return None
+
+    def _make_room(self, records: Records, person: Person, now: int) -> None:
+        """Delete the person's sessions that are over, and more if there are too many."""
+        columns = ("digest", "seen", "expires")
+        rows = records.all(browser_sessions, order=("seen", "digest"), columns=columns, **person.where)
+        idle = now - self._idle.total_seconds()
+        live = [row["digest"] for row in rows if row["expires"] > now and row["seen"] > idle]
+        kept = set(live[max(0, len(live) - MAX_SESSIONS + 1) :])
+        ended = [row["digest"] for row in rows if row["digest"] not in kept]
+        if ended:
+            records.delete(browser_sessions, digest=ended)
+
+
+def _stored(text: str, limit: int) -> str:
+    """Return a text without what a database can't store, and not too long."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:limit]

@@ -1,0 +1,93 @@
+"""The cookie of a browser session: its names and values, and the token against cross-site request forgery.
+
+Over TLS it has the prefix `__Host-`, so that no sibling domain and no unencrypted response can set it. On plain HTTP
+the cookie has another name, and is used at loopback only, for development. Other plain HTTP requests have no session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from iam_guard.authn.constant_time import same
+
+COOKIE: Final = "__Host-iam-guard"
+DEVELOPMENT_COOKIE: Final = "iam-guard-dev"
+"""The name on plain HTTP at loopback."""
+
+_TOKEN_BYTES: Final = 32
+_is_token = re.compile(rb"[A-Za-z0-9_-]{43}").fullmatch
+_is_loopback = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE).fullmatch
+_CSRF_PURPOSE: Final = b"iam-guard csrf token 1"
+
+
+class SessionCookie(NamedTuple):
+    """The session cookie of a request. `digest` is the SHA-256 of its token; empty for a malformed or repeated one."""
+
+    name: str
+    digest: str
+
+    def __repr__(self) -> str:
+        return f"SessionCookie({self.name!r})"
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def token_digest(token: str) -> str:
+    """Return the SHA-256 of a token in hexadecimal, under which its session is stored."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def csrf_token(token: str) -> str:
+    """Return the token that the forms of a session contain, and the header `x-csrf-token` of its scripts."""
+    return _csrf_token(token_digest(token))
+
+
+def is_csrf_token(text: str | bytes, digest: str) -> bool:
+    """Return whether a text is the `csrf_token` of the session with this digest."""
+    return same(text, _csrf_token(digest))
+
+
+def cookie_name(*, secure: bool, host: str | None) -> str | None:
+    """Return the name of the cookie for requests to a host; None if there is none, on plain HTTP beyond loopback."""
+    if secure:
+        return COOKIE
+    return DEVELOPMENT_COOKIE if host is not None and _is_loopback(host) else None
+
+
+def read_cookie(headers: Sequence[bytes], name: str) -> SessionCookie | None:
+    """Return the cookie of that name in the values of the `Cookie` headers; None without one.
+
+    HTTP/2 may split the header. A cookie that occurs twice is malformed: a server can't know which one it has set.
+    """
+    sought = name.encode("ascii")
+    pairs = (part.strip(b" \t").partition(b"=") for part in b";".join(headers).split(b";"))
+    values = [value for key, _, value in pairs if key.rstrip(b" \t") == sought]
+    if not values:
+        return None
+    is_valid = len(values) == 1 and _is_token(values[0]) is not None
+    return SessionCookie(name, hashlib.sha256(values[0]).hexdigest() if is_valid else "")
+
+
+def set_cookie(name: str, token: str) -> str:
+    """Return the value of the `Set-Cookie` header that starts a session, which ends with the browser at the latest."""
+    return f"{name}={token}; {_attributes(name)}"
+
+
+def clear_cookie(name: str) -> str:
+    """Return the value of the `Set-Cookie` header that removes the cookie."""
+    return f"{name}=; Max-Age=0; {_attributes(name)}"
+
+
+def _attributes(name: str) -> str:
+    return "Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if name == COOKIE else "")
+
+
+def _csrf_token(digest: str) -> str:
+    return hmac.new(bytes.fromhex(digest), _CSRF_PURPOSE, hashlib.sha256).hexdigest()
