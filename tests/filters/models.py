@@ -81,12 +81,16 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """A model and the declaration of its resource type; `account` is its account column if it is None."""
+    """A model and the declaration of its resource type; `account` is its account column if it is None.
+
+    `empty` are the keys for which the empty text is absent.
+    """
 
     model: Any
     template: str
     tags: Any
     account: str | None = None
+    empty: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,6 +100,7 @@ class Kind:
         """Declare the resource type."""
         keys = {key: getattr(self.model, column) for key, column in KEYS.items()}
         account = self.model.account if self.account is None else self.account
+        options = {"absent": dict.fromkeys(self.empty, "empty"), **options}
         return Service("docs").resource_type(
             self.name, self.template, model=self.model, account=account, tags=self.tags, keys=keys, **options
         )
@@ -108,7 +113,7 @@ RECORDS = Kind(Record, "record/{id}", RECORD_TAGS)
 KINDS = [DOCUMENTS, PAPERS, RECORDS]
 """One for each model."""
 OTHER_KINDS = [
-    replace(PAPERS, template="a_[b]%^\\/{folder}-{id}/x"),
+    replace(PAPERS, template="a_[b]%^\\/{folder}-{id}/x", empty=("docs:Class", "docs:Title", "docs:Address")),
     replace(RECORDS, account="111122223333"),
     replace(DOCUMENTS, template="{id}"),
 ]

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
 from typing import Any, NamedTuple
@@ -229,16 +230,21 @@ TABLES: dict[str, Callable[[Kind], Iterable[Row]]] = {
 """The rows of each kind of statement."""
 
 
+WITH_EMPTY = replace(DOCUMENTS, empty=("docs:Class", "docs:Owner", "docs:Address"))
+"""A declaration with keys of which the empty text is absent."""
+STATE_KINDS = [*KINDS, WITH_EMPTY]
+
+
 class States(NamedTuple):
     """Databases with all rows, those of each model in every database, and which of its rows a table has."""
 
     databases: list[list[Comparison]]
     numbers: dict[tuple[str, str], list[int]]
 
-    def of_table(self, table: str) -> list[tuple[list[Comparison], list[int]]]:
-        """Return the comparisons of each model that the table has rows of, and their numbers."""
+    def of_table(self, table: str, kinds: Sequence[Kind]) -> list[tuple[list[Comparison], list[int]]]:
+        """Return the comparisons of the kinds that the table has rows of, and their numbers."""
         found = [(comparisons, self.numbers[table, comparisons[0].kind.name]) for comparisons in self.databases]
-        return [(comparisons, numbers) for comparisons, numbers in found if numbers]
+        return [(comparisons, numbers) for comparisons, numbers in found if numbers and comparisons[0].kind in kinds]
 
 
 @contextmanager
@@ -255,7 +261,7 @@ def opened() -> Iterator[States]:
             numbers[name, kind.name] = list(range(first, len(rows) + 1))
     with ExitStack() as stack:
         sessions = [stack.enter_context(database(dialect, of_kinds)) for dialect in available_dialects()]
-        yield States([[Comparison(session, kind) for session in sessions] for kind in KINDS], numbers)
+        yield States([[Comparison(session, kind) for session in sessions] for kind in STATE_KINDS], numbers)
 
 
 ANN = Principal.from_arn(f"arn:aws:iam::{HERE}:user/public", userid="AIDAANN")

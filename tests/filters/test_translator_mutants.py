@@ -12,7 +12,7 @@ from iam_guard import NotFilterable
 from tests.filters.comparison import Comparison
 from tests.filters.databases import DIALECTS, available_dialects, database
 from tests.filters.generate import ALL_KINDS, Case, numbered_case
-from tests.filters.operator_states import EFFECTS, case_of, opened, statements_of
+from tests.filters.operator_states import EFFECTS, STATE_KINDS, case_of, opened, statements_of
 
 from .translator_mutants import GROUPS
 from .translator_mutation import Mutant
@@ -49,8 +49,10 @@ class Rows:
             return
         table, statements = statements_of(*mutant.table)
         place = self.dialects.index(dialect)
-        of_models = [(of_model[place].renewed(), numbers) for of_model, numbers in self._states.of_table(table)]
-        for elements, (comparison, numbers), effect in product(statements, of_models, EFFECTS):
+        of_kinds = [
+            (of_kind[place].renewed(), numbers) for of_kind, numbers in self._states.of_table(table, STATE_KINDS)
+        ]
+        for elements, (comparison, numbers), effect in product(statements, of_kinds, EFFECTS):
             yield comparison, case_of(comparison.kind, effect, elements), numbers
 
 

@@ -148,6 +148,20 @@ OF_TEXTS = [
         seed=18,
     ),
     Mutant(
+        "empty text as a value where it is absent",
+        TextAttribute._presence,
+        "else or_(self.expression.is_(None), blank)",
+        "else or_(self.expression.is_(None), blank if atom.or_blank else false())",
+        table=("StringEquals", "docs:Class", "{}IfExists"),
+    ),
+    Mutant(
+        "empty text is one of the values where it is absent",
+        TextAttribute._bound,
+        'None if text == "" and self.absent == "empty" else text',
+        "text",
+        table=("StringEquals", "docs:Class"),
+    ),
+    Mutant(
         "wildcard over the fields of a value's ARN",
         arn_fields.arn_clause,
         "*early, last = _fields(pattern)",
