@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import FromClause, Select, and_, column, exists, false, func, literal_column, not_, or_, select, true
@@ -68,6 +68,12 @@ class Columns:
     _numbers: dict[str, int] = field(default_factory=dict)
     """Tag, as condition key in lower case -> its number in the query."""
     _lock: threading.Lock = field(default_factory=fork_safe_lock)
+
+    def of_alias(
+        self, table: FromClause, attributes: Mapping[str, Attribute], tags: JsonTags | TagTable | None
+    ) -> Columns:
+        """Return the attributes in queries from an alias of the table, whose formulas are the same."""
+        return replace(self, table=table, attributes=attributes, tags=tags, _clauses={}, _hints={})
 
     def decision(
         self, request: OpenRequest, context: Collection[str] | None, *, is_superset: bool = False

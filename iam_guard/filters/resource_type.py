@@ -185,10 +185,9 @@ class ResourceMapping:
             attributes[ACCOUNT.name] = AccountAttribute(ACCOUNT.name, expression, "never")
             attributes["aws:resourceaccount"] = AccountAttribute("aws:resourceaccount", expression, "never")
         tags = None if self._tags is None else self._tags.columns(adapt)
-        columns = Columns(attributes, tags, source, dialect)
-        if source is self.table:
-            self._columns[dialect] = columns
-        return columns
+        if source is not self.table:
+            return self.columns(dialect, self.table).of_alias(source, attributes, tags)
+        return self._columns.setdefault(dialect, Columns(attributes, tags, source, dialect))
 
     # --- of a second model ---------------------------------------------------------------------------------------
 
