@@ -68,7 +68,7 @@ def read_cookie(headers: Sequence[bytes], name: str) -> SessionCookie | None:
     """
     sought = name.encode("ascii")
     pairs = (part.strip(b" \t").partition(b"=") for part in b";".join(headers).split(b";"))
-    values = [value for key, _, value in pairs if key.rstrip(b" \t") == sought]
+    values = [value for key, equals, value in pairs if equals and key.rstrip(b" \t") == sought]
     if not values:
         return None
     is_valid = len(values) == 1 and _is_token(values[0]) is not None

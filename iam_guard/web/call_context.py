@@ -19,6 +19,7 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+from iam_guard.web.browser_caller import BrowserCaller
 
 
 def path_parameters(scope: Mapping[str, Any], named: Collection[str] = ()) -> Mapping[str, Any]:
@@ -49,6 +50,8 @@ class CurrentCall:
     """The requirement that denied the call, unless it was allowed later."""
     has_unsigned_payload: bool = False
     """Whether the signature does not cover the body, and no requirement has accepted that yet."""
+    browser: BrowserCaller | None = None
+    """What the session cookie establishes; None without one, or if the caller has another credential."""
     is_public: bool = field(default=False, init=False)
     """Whether the route map declares the route public."""
     refusal: IamGuardError | None = field(default=None, init=False)

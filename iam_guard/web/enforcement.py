@@ -146,6 +146,8 @@ class BoundRequirement:
         call.attempted_action = self._action
         if not call.decisions or self._action not in [made.request.action for made in call.decisions if made.allowed]:
             call.refused_by = self._requirement  # until it allows; an allowed handler may call itself
+        if call.browser is not None and call.browser.refusal is not None:
+            raise call.browser.refusal
         if call.has_unsigned_payload:
             call.check_unsigned_payload(is_accepted=self._requirement.unsigned_payload)
         if len(args) == self._arity and not kwargs:

@@ -103,13 +103,16 @@ def _is_refused(call: CurrentCall, mark: Any) -> bool:
 
 
 def record_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *, is_body: bool = False) -> None:
-    """Record an error that no decision has recorded: bad input, wrong configuration, an undecided endpoint.
+    """Record an error that no decision has recorded: bad input, wrong configuration, an undecided endpoint, a cookie.
 
     `is_body` means that the body does not match its signature.
     """
     trail, facts, credential = call.guard.trail, call.facts, call.principal.credential
     if is_body and credential is not None:
         trail.record_authentication(error, facts, credential.kind, credential.id)
+        return
+    if call.browser is not None and error is call.browser.refusal:
+        trail.record_authentication(error, facts, "session", call.browser.session_id)
         return
     if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
         log.error("%s %s: %s", *map(loggable, (facts.method, facts.path, error)))

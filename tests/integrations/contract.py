@@ -52,6 +52,7 @@ from tests.integrations.application import (
     resources,
     seed,
 )
+from tests.integrations.cookie_contract import check_session_cookie
 from tests.integrations.scenarios import SCENARIOS, OidcToken, Scenario, bearer, user
 
 SECONDS = 60
@@ -289,6 +290,10 @@ class Contract:
         seen = {each["path"].split("/")[1]: (each["allowed"], each["refused"]) for each in listed if each["allowed"]}
         assert seen == {"documents": (True, True), "class": (True, False)}
         assert sum(each["refused"] for each in listed) == 1
+
+    def test_session_cookie_is_a_credential(self, tmp_path: Path) -> None:
+        """A browser that is signed in, through a real server."""
+        check_session_cookie(self.adapter.build, self.adapter.serve, tmp_path, "websocket" in self.adapter.lacks)
 
     def test_missing_middleware_denies_every_caller(self) -> None:
         """Without the middleware a guarded handler does not run for any caller."""

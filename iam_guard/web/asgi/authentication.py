@@ -15,7 +15,12 @@ from typing import TypeAlias, TypeVar
 import anyio.to_thread
 from starlette.types import Receive, Scope
 
-from iam_guard.authn.credential_verifier import AnyCredential, SigV4Credential, claimed_credential
+from iam_guard.authn.credential_verifier import (
+    AnyCredential,
+    NoCredential,
+    SigV4Credential,
+    claimed_credential,
+)
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.known_signers import SIGNED
 from iam_guard.errors import CacheMiss, ServerBusy
@@ -26,6 +31,7 @@ from iam_guard.web.asgi.body import EMPTY_BODIES, BufferedBody, PeekedBody
 from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_content_length
 from iam_guard.web.body_verification import EMPTY_HASH, TakesUnsigned, empty_hash, payload_of, too_large
+from iam_guard.web.browser_caller import BrowserCaller, browser_caller_async, session_cookie
 from iam_guard.web.connection import Connection
 from iam_guard.web.key_lookups import look_up_async
 from iam_guard.web.request_credentials import reading_credential
@@ -43,11 +49,12 @@ async def authenticate_request(
     receive: Receive,
     facts: Call,
     takes_unsigned: Callable[[Scope], bool],
-) -> tuple[Principal, Receive, Body | None]:
+) -> tuple[Principal, Receive, Body | None, BrowserCaller | None]:
     """Authenticate a request; read or wrap the body if the credential covers it.
 
-    Returns the caller, the `receive` for the application, and the body if it was read or wrapped. `takes_unsigned` is
-    called if the signature does not cover the body. Raises what `Guard.authenticate` raises, and errors about the
+    Returns the caller, the `receive` for the application, the body if it was read or wrapped, and what the session
+    cookie establishes if there is no other credential. `takes_unsigned` is called if the signature does not cover the
+    body. Raises what `Guard.authenticate` raises, and errors about the
     request itself; all of them are recorded.
     """
     known, sent, path = guard.known_credentials, scope["headers"], scope.get("raw_path")
@@ -58,7 +65,7 @@ async def authenticate_request(
             principal = known.api_keys.principal(path, query, headers, guard.clock())
             if principal is not None:
                 guard.count_authenticated(principal)
-                return principal, receive, None
+                return principal, receive, None, None
         elif headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
             message = await receive()  # before the signature is verified, since it may be late
             receive = PeekedBody(message, receive).receive
@@ -66,18 +73,23 @@ async def authenticate_request(
                 principal = known.signers.principal(scope["method"], path, query, headers, _EMPTY_HASH, guard.clock())
                 if principal is not None:
                     guard.count_authenticated(principal)
-                    return principal, receive, None
+                    return principal, receive, None, None
     body: Body | None = None
     with reading_credential(guard, connection, scope, facts) as (request, credential):
         if isinstance(credential, SigV4Credential) and scope["type"] == "http":
             body = await _read_body(guard, request, credential, receive, partial(takes_unsigned, scope))
+    if isinstance(credential, NoCredential):
+        cookie = session_cookie(request, facts)
+        if cookie is not None:
+            browser = await browser_caller_async(guard, request, cookie, facts)
+            return browser.principal, receive, None, browser
     try:
         principal = await verified(guard, request, credential, body, facts)
     except BaseException:
         if body is not None:
             body.release()
         raise
-    return principal, receive if body is None else body.receive, body
+    return principal, receive if body is None else body.receive, body, None
 
 
 async def _read_body(

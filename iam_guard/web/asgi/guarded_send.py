@@ -14,6 +14,7 @@ from starlette.types import Message, Scope, Send
 from iam_guard.errors import IamGuardError, UndecidedEndpoint
 from iam_guard.web.asgi.authentication import Body
 from iam_guard.web.asgi.route_matching import ROUTER_KEYS, answering_endpoint, is_unrouted
+from iam_guard.web.browser_caller import BrowserCaller
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.endpoints import mark_of
 from iam_guard.web.refusal import Refusal
@@ -40,6 +41,20 @@ async def send_delegated(scope: Scope, send: Send, message: Message) -> None:
     if message["type"] != _TEST_CLIENT_DEBUG and mark_of(scope.get("endpoint"), None) != OWN_GUARD:
         raise UndecidedEndpoint("expected an answer of the application with its own guard, got another's")
     await send(message)
+
+
+def with_browser_headers(browser: BrowserCaller, send: Send) -> Send:
+    """Return a `send` that adds the headers of a browser's caller to the response."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] in _STARTS:
+            headers = [*message.get("headers", ())]
+            answered = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+            added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in browser.headers(answered)]
+            message = {**message, "headers": headers + added}
+        await send(message)
+
+    return sending
 
 
 class GuardedSend:

@@ -20,16 +20,22 @@ from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
 from iam_guard.model.request import Call
 from iam_guard.web.asgi.authentication import Body, authenticate_request
-from iam_guard.web.asgi.guarded_send import GuardedSend, encoded_headers, send_delegated
+from iam_guard.web.asgi.guarded_send import (
+    GuardedSend,
+    encoded_headers,
+    send_delegated,
+    with_browser_headers,
+)
 from iam_guard.web.asgi.inspection import AppInspection
 from iam_guard.web.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.web.asgi.route_matching import delegated_scope, may_take_unsigned
 from iam_guard.web.asgi.streaming_body import DecodedBody
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
-from iam_guard.web.refusal import BlockingFormat, RefusalFormat, problem
+from iam_guard.web.refusal import BlockingFormat, Refusal, RefusalFormat, problem
 from iam_guard.web.response_guard import record_failure
 from iam_guard.web.route_map import RouteMap
+from iam_guard.web.sign_in_redirect import sign_in_redirect
 
 _log = logging.getLogger("iam_guard.web")
 
@@ -78,7 +84,7 @@ class GuardMiddleware:
         body: Body | None = None
         response: GuardedSend | None = None
         try:
-            principal, receive, body = await authenticate_request(
+            principal, receive, body, browser = await authenticate_request(
                 self.guard, self._connection, scope, receive, facts, self._takes_unsigned
             )
             credential = principal.credential
@@ -86,6 +92,8 @@ class GuardMiddleware:
                 host = credential.host  # the application routes by the signed host
                 scope, facts = {**scope, "headers": headers_at_host(scope["headers"], host)}, facts._replace(host=host)
             call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
+            if browser is not None:
+                call.browser, send = browser, with_browser_headers(browser, send)
             if body is not None:
                 if isinstance(body, DecodedBody):
                     call.scope = scope = {**scope, "headers": body.headers(scope["headers"])}
@@ -105,11 +113,13 @@ class GuardMiddleware:
             if response.refusal is not None:
                 raise response.refusal  # even if the framework caught it
         except IamGuardError as error:
+            redirect: Refusal | None = None
             if response is not None:  # authentication errors are already recorded
                 record_failure(call, error, _log, is_body=body is not None and body.refusal is error)
                 if response.started:
                     raise
-            await self._refuse(error, scope, send, facts)
+                redirect = sign_in_redirect(call, error)
+            await self._refuse(error, scope, send, facts, redirect)
         finally:
             if body is not None:
                 body.release()
@@ -124,8 +134,13 @@ class GuardMiddleware:
         is_mapped = self.route_map is not None and self.route_map.takes_unsigned
         return is_mapped or may_take_unsigned(_app_of(scope, self.app), scope, self.guard.settings.public_hosts)
 
-    async def _refuse(self, error: IamGuardError, scope: Scope, send: Send, facts: Call) -> None:
-        if isinstance(self._refusal, BlockingFormat):
+    async def _refuse(
+        self, error: IamGuardError, scope: Scope, send: Send, facts: Call, refusal: Refusal | None = None
+    ) -> None:
+        """Send the response to an error; `refusal` replaces that of the format."""
+        if refusal is not None:
+            pass
+        elif isinstance(self._refusal, BlockingFormat):
             refusal = await anyio.to_thread.run_sync(self._refusal, error, facts.request_id)
         else:
             refusal = self._refusal(error, facts.request_id)

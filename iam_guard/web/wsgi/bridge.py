@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from http import HTTPStatus
 from typing import TypeVar
 
 from iam_guard.authn.client_certificate import TLS
-from iam_guard.authn.credential_verifier import AnyCredential, SigV4Credential, claim_of
+from iam_guard.authn.credential_verifier import AnyCredential, NoCredential, SigV4Credential, claim_of
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, ConfigurationError, IamGuardError, ServerBusy
 from iam_guard.guard.guard import Guard
@@ -21,12 +22,14 @@ from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED
 from iam_guard.web.body_verification import empty_hash
+from iam_guard.web.browser_caller import BrowserCaller, browser_caller, browser_caller_sync, session_cookie
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.key_lookups import look_up_sync
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
 from iam_guard.web.request_credentials import reading_credential
 from iam_guard.web.response_guard import UNKNOWN_ENDPOINT, check_answer, neutral_answer, record_failure
+from iam_guard.web.sign_in_redirect import sign_in_redirect
 from iam_guard.web.wsgi.body import RequestBody, read_body
 from iam_guard.web.wsgi.environ import Environ, Scope
 
@@ -105,11 +108,14 @@ class GuardedRequest:
 
         With `cache_only`, that is `CacheMiss` if the store or another service would have to be queried.
         """
-        principal = self._principal(cache_only)
+        browser = self._browser(cache_only)
+        principal = self._principal(cache_only) if browser is None else browser.principal
         if principal.credential is not None and principal.credential.host is not None:
             self._use_host(principal.credential.host)
         is_unsigned = self._content is not None and self._content.is_unsigned
-        self._call = CurrentCall(self._guard, principal, self.facts, self._scope, has_unsigned_payload=is_unsigned)
+        self._call = CurrentCall(
+            self._guard, principal, self.facts, self._scope, has_unsigned_payload=is_unsigned, browser=browser
+        )
         return self._call
 
     def _use_host(self, host: str) -> None:
@@ -121,6 +127,18 @@ class GuardedRequest:
 
     def _precheck(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
         self._run_lookup(credential, partial(self._guard.precheck, request, credential, stated))
+
+    def _browser(self, cache_only: bool) -> BrowserCaller | None:
+        """Return what the session cookie establishes; None without one, or if there is another credential."""
+        request = self._request
+        if request is None or not isinstance(self._credential, NoCredential):
+            return None
+        cookie = session_cookie(request, self.facts)
+        if cookie is None:
+            return None
+        if cache_only:
+            return browser_caller(self._guard, request, cookie, self.facts, cache_only=True)
+        return browser_caller_sync(self._guard, request, cookie, self.facts)
 
     def _principal(self, cache_only: bool) -> Principal:
         if self._request is None or self._credential is None:
@@ -160,8 +178,8 @@ class GuardedRequest:
     def leave(self, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
         """Check that a response may be sent; raise if it was not decided, or the body does not match its signature.
 
-        Returns a response to send instead if only the status may be sent, otherwise None. A refusal that the framework
-        answered itself is recorded here.
+        Returns a response to send instead if only the status may be sent, and the redirect to the sign-in page instead
+        of a 401; otherwise None. A refusal that the framework answered itself is recorded here.
         """
         self.check_body()
         call = self._call
@@ -171,7 +189,15 @@ class GuardedRequest:
         instead = None if is_whole else neutral_answer(status, headers, call.scope)
         if call.refusal is not None:
             record_failure(call, call.refusal, _log)
+            redirect = sign_in_redirect(call, call.refusal) if status == HTTPStatus.UNAUTHORIZED else None
+            if redirect is not None:
+                return self._sized(redirect)
         return instead
+
+    def added_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return what to add to the headers of a response, because of the session cookie of the request."""
+        browser = None if self._call is None else self._call.browser
+        return [] if browser is None else browser.headers(headers)
 
     def end(self) -> None:
         """End the call after the response; code that the application runs later, as in a task, has no caller."""
@@ -182,10 +208,14 @@ class GuardedRequest:
 
     def refuse(self, error: IamGuardError) -> Refusal:
         """Record an error that was not recorded yet, and return its response; to HEAD without a body."""
+        redirect: Refusal | None = None
         if self._call is not None:  # authentication errors are already recorded
             is_body = self._content is not None and self._content.refusal is error
             record_failure(self._call, error, _log, is_body=is_body)
-        refusal = self._refusal(error, self.request_id)
+            redirect = sign_in_redirect(self._call, error)
+        return self._sized(redirect or self._refusal(error, self.request_id))
+
+    def _sized(self, refusal: Refusal) -> Refusal:
         size = ("content-length", str(len(refusal.body)))
         body = b"" if self._scope["method"] == "HEAD" else refusal.body
         return Refusal(refusal.status, (*refusal.headers, size), body)

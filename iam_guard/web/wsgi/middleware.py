@@ -129,7 +129,7 @@ class _PendingResponse:
 
     def _with_id(self, headers: Headers) -> Headers:
         kept = [(name, value) for name, value in headers if name.lower() != _REQUEST_ID]
-        return [*kept, (_REQUEST_ID, self._guarded.request_id)]
+        return [*kept, (_REQUEST_ID, self._guarded.request_id), *self._guarded.added_headers(kept)]
 
 
 class _ResponseParts:

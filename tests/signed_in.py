@@ -1,0 +1,172 @@
+"""An application behind a guard on a database, with a user who is signed in, for tests of the session cookie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+
+from iam_guard import Guard, GuardMiddleware, Resource, Service, current_principal, public
+from iam_guard.authn.people.person import Person, find_person
+from iam_guard.authn.session_cookie import COOKIE, csrf_token
+from iam_guard.factory import guard_on
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.seed import apply_seed, load_seed_text
+
+ACME = "111122223333"
+RITA, ADA = f"arn:aws:iam::{ACME}:user/rita", f"arn:aws:iam::{ACME}:user/ada"
+ADAS_KEY = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
+DOCS = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}
+SEED: dict[str, Any] = {
+    "version": 1,
+    "accounts": [
+        {
+            "id": ACME,
+            "name": "acme",
+            "users": [
+                {"name": "rita", "inline": {"Docs": DOCS}},
+                {
+                    "name": "ada",
+                    "inline": {"Docs": DOCS},
+                    "access_keys": [dict(zip(("id", "secret"), ADAS_KEY, strict=True))],
+                },
+            ],
+        }
+    ],
+}
+HOST = "docs.example"
+SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
+PAGE = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "accept": "text/html"}
+
+docs = Service("docs")
+
+
+def open_to_all(name: str) -> Resource:
+    """Load a document that everybody may read."""
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "docs:GetDocument", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return Resource(f"arn:aws:docs:us-east-1:{ACME}:document/{name}", ACME, {}, policy)
+
+
+def caller() -> JSONResponse:
+    return JSONResponse(current_principal().arn)
+
+
+@public
+async def front(request: Request) -> Response:
+    return caller()
+
+
+@public
+async def sign_in(request: Request) -> Response:
+    """Set the cookie of a new session, as the sign-in page does."""
+    response = caller()
+    response.set_cookie(COOKIE, "new", secure=True)
+    return response
+
+
+@public
+async def by_hand(request: Request) -> Response:
+    await docs.decide_async("PutDocument")
+    docs.authorize("PutDocument")
+    return caller()
+
+
+@docs.requires("GetDocument", resource="document/{name}")
+async def get_document(request: Request) -> Response:
+    return caller()
+
+
+@docs.requires("PutDocument", resource="document/{name}")
+async def put_document(request: Request) -> Response:
+    return caller()
+
+
+@docs.requires("GetDocument", resource=open_to_all)
+async def get_open(request: Request) -> Response:
+    return caller()
+
+
+@docs.requires("GetDocument", resource="document/{name}", conceal=True)
+async def get_concealed(request: Request) -> Response:
+    return caller()
+
+
+@docs.requires("GetDocument", resource="document/{name}")
+async def watch(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_text(current_principal().arn)
+    await socket.close()
+
+
+CHANGES = ["POST", "PUT", "PATCH", "DELETE", "FOO"]
+ROUTES = [
+    Route("/", front, methods=["GET", "POST"]),
+    Route("/signin", sign_in, methods=["GET", "POST"]),
+    Route("/by-hand", by_hand, methods=["GET", "POST"]),
+    Route("/documents/{name}", get_document, methods=["GET", "OPTIONS"]),
+    Route("/documents/{name}", put_document, methods=CHANGES),
+    Route("/open/{name}", get_open),
+    Route("/concealed/{name}", get_concealed),
+    WebSocketRoute("/watch/{name}", watch),
+]
+
+
+class SignedIn:
+    """The guard, its user `rita`, and her session."""
+
+    def __init__(self, guard: Guard, folder: Path) -> None:
+        self.guard = guard
+        self.folder = folder
+        with guard.store.read_transaction() as records:
+            person = find_person(records, "aws", account=ACME, name="rita")
+        assert person is not None
+        self.person: Person = person
+        self.token = self.issue()
+
+    def issue(self, *, task: str | None = None) -> str:
+        """Return the token of a further session of hers."""
+        terms = {"methods": ["password"], "mfa_at": None, "address": "", "user_agent": "", "task": task}
+        return self.guard.browser_sessions.issue(self.person, **terms)[0]
+
+    @property
+    def cookie(self) -> dict[str, str]:
+        return {"cookie": f"{COOKIE}={self.token}"}
+
+    @property
+    def csrf(self) -> dict[str, str]:
+        return {"x-csrf-token": csrf_token(self.token)}
+
+    def client(self, base: str = f"https://{HOST}", *, address: str = "192.0.2.7") -> TestClient:
+        app = Starlette(routes=ROUTES, middleware=[Middleware(GuardMiddleware, guard=self.guard)])
+        client = TestClient(app, base_url=base, follow_redirects=False, client=(address, 50_000))
+        client.headers.clear()  # no `Accept` and `User-Agent` of its own
+        return client
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], base: str = f"https://{HOST}") -> Any:
+        """Return the response to a request with the cookie and these headers."""
+        return self.client(base).request(method, path, headers={**self.cookie, **headers})
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the audit records until now."""
+        return [json.loads(line) for line in (self.folder / "audit.jsonl").read_text().splitlines()]
+
+
+@contextmanager
+def signed_in(folder: Path, **settings: Any) -> Iterator[SignedIn]:
+    """Open a guard in a folder, on which the user is signed in."""
+    store = init_store(f"sqlite:///{folder}/iam.db", Settings())
+    apply_seed(store, load_seed_text(json.dumps(SEED)))
+    with closing(guard_on(store, Settings(audit=f"{folder}/audit.jsonl", **settings), services=[docs])) as guard:
+        yield SignedIn(guard, folder)
