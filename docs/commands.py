@@ -11,7 +11,7 @@ from page import page
 from iam_guard.cli.group import main
 
 SECTIONS: Mapping[str, str] = {
-    "Store": "init apply resource-policy api-key revocation-list",
+    "Store": "init apply account resource-policy api-key revocation-list",
     "Servers and applications": "serve routes reference",
     "Policies and access": "lint who-can what-can matrix",
     "Decisions": "decide test explain why",
@@ -24,6 +24,8 @@ GUIDES: Mapping[str, str] = {
     "apply": "Prints each change, or `no changes`. See [Seed files](seed.md).",
     "resource-policy": "See [Share resources between accounts](../how-to/share-resources.md).",
     "api-key": "See [Issue API keys](../how-to/api-keys.md).",
+    "account": "The password is neither an argument nor shown. See [Rules for passwords]"
+    "(../how-to/manage-identities-with-aws-tools.md#rules-for-passwords).",
     "revocation-list": "See [Authenticate clients by certificate](../how-to/client-certificates.md).",
     "serve": "Prints one line with the address when it is ready. See "
     "[Manage identities with AWS's tools](../how-to/manage-identities-with-aws-tools.md).",

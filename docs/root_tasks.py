@@ -14,8 +14,13 @@ class RootTask(NamedTuple):
 
 ROOT_TASKS = (
     RootTask("change the name of the account", "the account's `name` in a seed"),
-    RootTask("change the root user's e-mail address", "`root.email` in a seed"),
-    RootTask("change the root user's password", "`CreateLoginProfile`, `UpdateLoginProfile` without a user name"),
+    RootTask(
+        "change the root user's e-mail address",
+        "`root.email` in a seed; the first one also with `iam-guard account root-password --email`",
+    ),
+    RootTask(
+        "change the root user's password", "`iam-guard account root-password`; `CreateLoginProfile` without a user name"
+    ),
     RootTask("manage the root user's access keys", "`CreateAccessKey` and similar operations, without a user name"),
     RootTask(
         "manage the root user's MFA devices", "`EnableMFADevice` and similar operations, for the user name `root`"

@@ -27,7 +27,7 @@ from iam_guard.factory import guard_on
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
-from iam_guard.store.first_account import check_first_account, create_first_account
+from iam_guard.store.first_account import FirstAccount, check_first_account, create_first_account
 from iam_guard.store.location import is_in_memory, is_seed_file, store_file
 from iam_guard.store.open_store import init_store, open_store
 from iam_guard.store.snapshot import Snapshot
@@ -59,6 +59,7 @@ BACKLOG = 2048
     help="Create the first account, if the store is empty, with this access key of its root user.",
 )
 @click.option("--account", default="123456789012", show_default=True, help="Set the id of the first account.")
+@click.option("--root-email", metavar="ADDRESS", help="Set the e-mail address of the first account's root user.")
 @click.option(
     "--service",
     "services",
@@ -76,6 +77,7 @@ def serve(
     port: int,
     root_access_key: str | None,
     account: str,
+    root_email: str | None,
     services: tuple[str, ...],
     allow_reset: bool,
 ) -> None:
@@ -83,21 +85,21 @@ def serve(
 
     Creates a missing store if it gets a seed or an account.
     """
-    root_key = None if root_access_key is None else _root_key(root_access_key, account)
+    first = _first_account(root_access_key, account, root_email)
     declared = [Service(prefix) for prefix in services]
     if allow_reset and (is_seed_file(store) or not is_in_memory(store)):
         raise ConfigurationError("expected an in-memory store (`sqlite://`) with --allow-reset", place="store")
-    if is_seed_file(store) and (seed is not None or root_key is not None):
+    if is_seed_file(store) and (seed is not None or first is not None):
         raise ConfigurationError("a store that follows a seed file can only be changed through the file", place="store")
     with _bound(host, port) as listener:
         settings = _with_issuer(load(), listener)
-        is_filled = seed is not None or root_key is not None
+        is_filled = seed is not None or first is not None
         opened = init_store(store, settings) if is_filled else open_store(store, settings)
         guard = guard_on(opened, settings, services=declared, database=store_file(store))
         api, snapshot = aws_api(guard), None
         try:
             if isinstance(opened, SqlStore):
-                for result in _fill(opened, seed, root_key, account, partition=settings.partition):
+                for result in _fill(opened, seed, first, partition=settings.partition):
                     change_recorder_of(guard.trail).record(result)
                 snapshot = Snapshot(opened.engine) if allow_reset else None
             _listen(api if snapshot is None else ResettableApi(api, snapshot.restore), listener)
@@ -108,30 +110,33 @@ def serve(
 
 
 @relaxed_gc()
-def _fill(
-    opened: SqlStore, seed: Path | None, root_key: tuple[str, str] | None, account: str, *, partition: str
-) -> list[CallResult]:
+def _fill(opened: SqlStore, seed: Path | None, first: FirstAccount | None, *, partition: str) -> list[CallResult]:
     """Apply the seed and create the first account; return the changes for the audit trail."""
     done: list[CallResult] = []
     if seed is not None:
         from_file = import_module("iam_guard.store.seed")
         if changes := from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition)):
             done.append(seed_applied(changes, seed))
-    if root_key is not None and create_first_account(opened, account, *root_key):
-        parameters = {"accountId": account, "rootAccessKeyId": root_key[0]}
-        done.append(CallResult(action="iam-guard:CreateAccount", owner=account, parameters=parameters))
-    elif root_key is not None and opened.access_key(root_key[0]) is None:
+    if first is not None and create_first_account(opened, first):
+        parameters = {"accountId": first.id, "rootAccessKeyId": first.key_id, "email": first.email}
+        done.append(CallResult(action="iam-guard:CreateAccount", owner=first.id, parameters=parameters))
+    elif first is not None and opened.access_key(first.key_id) is None:
         click.echo("iam-guard: --root-access-key has no effect: the store has accounts; use one of its keys", err=True)
     return done
 
 
-def _root_key(text: str, account: str) -> tuple[str, str]:
-    """Return id and secret of the first account's root key. Raises `ConfigurationError` for an invalid form."""
-    key_id, colon, secret = text.partition(":")
+def _first_account(key: str | None, id: str, email: str | None) -> FirstAccount | None:
+    """Return the first account. Raises `ConfigurationError` for an invalid form."""
+    if key is None:
+        if email is not None:
+            raise ConfigurationError("expected --root-access-key, too, with --root-email", place="--root-email")
+        return None
+    key_id, colon, secret = key.partition(":")
     if not colon or not secret:
         raise ConfigurationError("expected ID:SECRET", place="--root-access-key")
-    check_first_account(account, key_id, secret)
-    return key_id, secret
+    account = FirstAccount(id, key_id, secret, email)
+    check_first_account(account)
+    return account
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -24,6 +24,9 @@ from botocore.exceptions import ClientError
 from iam_guard import Principal, open_guard
 from iam_guard.audit.consumer.reader import read
 from iam_guard.authn.api_key import format_key
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import open_database
+from iam_guard.store.schema import accounts
 
 KEY = ("AKIAROOTKEY000000001", "root-secret")
 ACCOUNT = "111122223333"
@@ -118,6 +121,24 @@ def test_first_account_is_created_once(serve: Serve, tmp_path: Path) -> None:
         second.client(("AKIAOTHER", "other")).get_user()
     ignored = "iam-guard: --root-access-key has no effect: the store has accounts; use one of its keys\n"
     assert second.end() == (0, "", ignored)
+
+
+def test_first_account_gets_the_address_of_its_root_user(serve: Serve, tmp_path: Path) -> None:
+    """Only the first; without the account there is none to set it for."""
+    url = f"sqlite:///{tmp_path}/iam.db"
+    for address in ("Root@Acme.Example", "other@acme.example"):
+        serve(*root(url), "--root-email", address).end()
+    store = open_database(url, Settings())
+    with store.read_transaction() as records:
+        assert [row["email"] for row in records.all(accounts)] == ["root@acme.example"]
+    store.close()
+    for options, message in (
+        (("--store", url), "expected --root-access-key, too, with --root-email"),
+        (root(url), "expected an e-mail address, got `acme.example`"),
+    ):
+        served = serve(*options, "--root-email", "acme.example")
+        _, errors = served.process.communicate(timeout=300)
+        assert (served.process.returncode, message in errors) == (2, True), errors
 
 
 def test_missing_store_is_served_only_with_an_account(serve: Serve, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from iam_guard.policy.quota import INLINE
 from iam_guard.policy.yaml_tree import MapNode, Node, read_tree
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
 from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION
+from iam_guard.store.root_email import EMAIL
 from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name, node_text
@@ -52,7 +53,6 @@ _KEYS = {
 }
 _STATUSES = ("Active", "Inactive")
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _PLACEHOLDER = Document(PolicyType.IDENTITY, LATEST, (), digest="", text="")
 """A placeholder for an invalid document, until the whole seed is rejected."""
 
@@ -146,7 +146,7 @@ class _Reader:
 
     def _root(self, node: Node) -> tuple[str | None, tuple[SeedAccessKey, ...]]:
         fields = self._fields(node, "a root user", ("email", "access_keys"))
-        email = fields.matching("email", _EMAIL, "an e-mail address")
+        email = fields.matching("email", EMAIL, "an e-mail address")
         return email, fields.each("access_keys", self._access_key, "access keys per root user")
 
     # --- policies and resources ----------------------------------------------------------------------------------
