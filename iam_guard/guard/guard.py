@@ -23,14 +23,16 @@ from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, clai
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.people.browser_sessions import BrowserSessions
-from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGuardError, StoreUnavailable
+from iam_guard.authn.people.passwords import shared_hasher
+from iam_guard.authn.people.sign_in import SignIn
+from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.guard.list_queries import ListFilters
 from iam_guard.guard.lists import GuardLists
 from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
-from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs
+from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -104,6 +106,9 @@ class Guard:
         self.uses = LastUsedTracker(store, region=settings.region)
         self.browser_sessions = BrowserSessions(store, settings, lambda: self.clock(), self.uses)
         """The sessions of people who signed in with a browser: issue, find, list, end."""
+        hasher = shared_hasher(settings.password_memory, settings.password_passes)
+        self.sign_in = SignIn(store, self.browser_sessions, hasher, lambda: self.clock(), trail.record_sign_in)
+        """The steps of a sign-in with a password and a second factor."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
             lambda: guard.usage() if (guard := this()) else GuardUsage(),
@@ -389,12 +394,3 @@ class Guard:
             stale = self._store.stale
             decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), error=text, stale=stale, explainer=NO_POLICIES)
         return decision, question
-
-
-def require_allowed(decision: Decision) -> Decision:
-    """Return the decision back when it allows; raise what a refusal is made from otherwise."""
-    if decision.allowed:
-        return decision
-    if decision.error is not None:
-        raise DecisionUnavailable("no decision can be made, so the request is denied")
-    raise AccessDenied(decision.message(), decision=decision)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import AccessDenied, DecisionUnavailable, InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.guard.request_context import Parties, RequestContext
@@ -83,3 +83,12 @@ def checked_pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResourc
     if any(not isinstance(pair, (tuple, list)) or len(pair) != 2 for pair in asked):
         raise InvalidInput("expected questions as a list of pairs, each an action and a resource")
     return asked
+
+
+def require_allowed(decision: Decision) -> Decision:
+    """Return the decision back when it allows; raise what a refusal is made from otherwise."""
+    if decision.allowed:
+        return decision
+    if decision.error is not None:
+        raise DecisionUnavailable("no decision can be made, so the request is denied")
+    raise AccessDenied(decision.message(), decision=decision)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio.to_thread
 
 from iam_guard.errors import ConfigurationError, IamGuardError
-from iam_guard.guard.guard import require_allowed
+from iam_guard.guard.question import require_allowed
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource

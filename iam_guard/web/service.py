@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack, cast
 from iam_guard.errors import ConfigurationError
 from iam_guard.filters.attributes import Absent
 from iam_guard.filters.resource_type import ResourceMapping
-from iam_guard.guard.guard import require_allowed
+from iam_guard.guard.question import require_allowed
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision

@@ -1,7 +1,7 @@
 """Advisory: a cookie of no session must neither be adopted nor count as no cookie where a caller is required.
 
 Session fixation: an attacker plants a cookie, and waits until its victim signs in with it. So a token that the store
-did not issue never becomes a session, and the browser is told to remove it.
+did not issue never becomes a session, and the response removes the cookie.
 """
 
 from __future__ import annotations

@@ -21,11 +21,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.record.event_ids import new_id
 from iam_guard.audit.record.otel import AUDIT_FAILURES, Telemetry
 from iam_guard.audit.record.record import Stamp, decision_record
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.sinks import FileSink, Sink
-from iam_guard.audit.trail import Trail, new_id
+from iam_guard.audit.trail import Trail
 from iam_guard.errors import DecisionUnavailable, InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
@@ -136,7 +137,7 @@ def test_forked_processes_have_different_ids() -> None:
     """No randomness is cached."""
     script = (
         "import os\n"
-        "from iam_guard.audit.trail import new_id\n"
+        "from iam_guard.audit.record.event_ids import new_id\n"
         "new_id()\n"
         "child = os.fork()\n"
         "os.write(1, new_id().encode() + b'\\n')\n"

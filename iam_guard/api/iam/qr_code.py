@@ -22,3 +22,9 @@ def qr_code(text: str) -> bytes:
     png = io.BytesIO()
     segno.make(text, micro=False).save(png, kind="png", scale=_PIXELS)
     return png.getvalue()
+
+
+def qr_drawing(text: str) -> str:
+    """Return a QR code as SVG, for a page."""
+    drawing: str = segno.make(text, micro=False).svg_inline(scale=_PIXELS, light="white", dark="black")
+    return drawing

@@ -1,6 +1,6 @@
 """The record of a step of a sign-in, as CloudTrail has it: `signin.amazonaws.com`, `AwsConsoleSignIn`.
 
-A failure does not say what was wrong. The name that somebody typed is never recorded unless it is a person's (it may be
+A failure does not say what was wrong. A typed name is never recorded unless it is a person's (it may be
 a password). Pure, like `record`.
 """
 
@@ -45,6 +45,6 @@ def sign_in_record(event: SignInEvent, call: Call | None, stamp: Stamp) -> dict[
 
 
 def _unknown(account: str | None) -> dict[str, object]:
-    """Return the identity of somebody whose name is not recorded, as CloudTrail has it."""
+    """Return the identity of a caller whose name is not recorded, as CloudTrail has it."""
     members: dict[str, object] = {"type": "IAMUser", "principalId": "", "accountId": account, "userName": HIDDEN}
     return present(members)

@@ -1,8 +1,8 @@
 """Limits for guessing: waits that grow with each failure, and an end at 100 in a row (NIST SP 800-63B-4, 3.2.2).
 
 What is counted is a subject: the secret of a person, such as its password, as guessed from browsers that the person has
-not signed in with, or from one that it has. So a stranger can't lock a person out of its own browser. Names of nobody
-share a fixed number of subjects, since anybody can make up names.
+not signed in with, or from one that it has. So other clients can't lock a person out of its own browser. Names that no
+person has share a fixed number of subjects, since any client can make up names.
 
 An attempt counts as failed before the secret is compared, and a success clears it: attempts at the same time can't
 exceed the limit together.
@@ -26,14 +26,14 @@ FREE: Final = 5
 FIRST_WAIT: Final = 30
 MAX_WAIT: Final = 3600
 """Seconds to wait after the first failure that is not free, and at most; each doubles the wait."""
-_NOBODIES: Final = 4096
+_UNKNOWN_NAMES: Final = 4096
 
 
-def subject_of(person: Person | None, typed: str, secret: Secret, browser: str = "") -> str:
-    """Return the subject of a secret; `typed` is the name of nobody, `browser` the id of a known one."""
+def guess_subject(person: Person | None, typed: str, secret: Secret, browser: str = "") -> str:
+    """Return the subject of a secret; `typed` is a name that no person has, `browser` the id of a known one."""
     if person is None:
-        typed = str(int.from_bytes(hashlib.sha256(typed.encode("utf-8", "replace")).digest()) % _NOBODIES)
-    name = "|".join(["nobody" if person is None else "person", typed if person is None else person.owner])
+        typed = str(int.from_bytes(hashlib.sha256(typed.encode("utf-8", "replace")).digest()) % _UNKNOWN_NAMES)
+    name = "|".join(["unknown" if person is None else "known", typed if person is None else person.owner])
     return hashlib.sha256("|".join([secret, name, browser]).encode()).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """The people who can sign in: the root user of an account, by its e-mail address, and users, by account and name.
 
-Every path that issues a session or a token gets its person by `find_person` or `load_person`: somebody whose user or
+Every path that issues a session or a token gets its person by `find_person` or `load_person`: a person whose user or
 account is gone is found by neither.
 """
 
@@ -48,7 +48,7 @@ def find_person(
     """Return the root user with an e-mail address, or the user of an account, by its id or alias, with a name.
 
     Names are compared with their case; an e-mail address or alias that is stored in lower case is found in any. None if
-    there is nobody, or several accounts have the address.
+    no person has it, or several accounts have the address.
     """
     if email is not None:
         typed = email.strip()
@@ -56,7 +56,8 @@ def find_person(
         return _root(partition, found[0]) if len(found) == 1 else None
     column = "id" if is_account_id(account) else "alias"
     owner = records.one(accounts, **{column: account.strip().lower()})
-    row = None if owner is None else records.one(identities, account=owner["id"], kind="user", folded=fold(name))
+    owner_id = "" if owner is None else owner["id"]  # an unknown account takes the same statements
+    row = records.one(identities, account=owner_id, kind="user", folded=fold(name))
     return None if row is None or row["name"] != name else _user(partition, row)
 
 
@@ -67,6 +68,14 @@ def load_person(records: Records, partition: str, account: str, user_id: str | N
         return None if row is None else _root(partition, row)
     row = records.one(identities, id=user_id, account=account, kind="user")
     return None if row is None else _user(partition, row)
+
+
+def person_of(principal: Principal) -> Person:
+    """Return the person that the principal of a browser session is."""
+    account = principal.account or ""
+    if principal.type is PrincipalType.ROOT:
+        return Person(account, principal.arn)
+    return Person(account, principal.arn, principal.userid, principal.name)
 
 
 def _root(partition: str, row: Row) -> Person:

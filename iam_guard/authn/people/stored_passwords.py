@@ -75,7 +75,7 @@ def record_sign_in(records: Records, person: Person, now: int) -> None:
 
 
 def password_state(
-    profile: Mapping[str, Any], policy: Mapping[str, Any] | None, now: int
+    profile: Mapping[str, Any] | Row, policy: Mapping[str, Any] | None, now: int
 ) -> Literal["valid", "expired", "locked_out"]:
     """Return whether a password can still be used; an expired one only to choose another (R-24, R-25).
 

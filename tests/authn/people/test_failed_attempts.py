@@ -39,8 +39,8 @@ def test_wait_grows_up_to_an_hour(failures: int, seconds: int) -> None:
 
 
 def test_guesses_end_at_a_hundred(store: SqlStore) -> None:
-    """However long somebody waits between them."""
-    subject = attempts.subject_of(ADA, "", "password")
+    """However long a client waits between them."""
+    subject = attempts.guess_subject(ADA, "", "password")
     hours = range(0, 300 * attempts.MAX_WAIT, attempts.MAX_WAIT)
     assert sum(try_at(store, subject, now) for now in hours) == attempts.MAX_FAILURES
     with store.write_transaction() as records:
@@ -65,20 +65,20 @@ def test_attempt_in_a_wait_changes_nothing(pauses: list[int]) -> None:
 
 
 def test_known_browser_has_a_counter_of_its_own() -> None:
-    """A stranger's guesses are counted elsewhere; so are those of other secrets and other people."""
+    """Guesses of other clients are counted elsewhere; so are those of other secrets and other people."""
     bob = Person(ADA.account, "arn:aws:iam::111122223333:user/bob", "AIDABOB", "bob")
     root = Person(ADA.account, "arn:aws:iam::111122223333:root")
     subjects = [
-        attempts.subject_of(person, "", secret, browser)
+        attempts.guess_subject(person, "", secret, browser)
         for person in (ADA, bob, root)
         for secret in ("password", "code", "recovery", "passkey")
         for browser in ("", "one", "two")
     ]
     assert len(set(subjects)) == len(subjects)
-    assert attempts.subject_of(ADA, "ada", "password") == attempts.subject_of(ADA, "ADA@example.com", "password")
+    assert attempts.guess_subject(ADA, "ada", "password") == attempts.guess_subject(ADA, "ADA@example.com", "password")
 
 
-def test_names_of_nobody_share_subjects() -> None:
-    """So names that somebody makes up take a fixed number of rows."""
-    subjects = {attempts.subject_of(None, f"name{number}", "password") for number in range(20_000)}
+def test_unknown_names_share_subjects() -> None:
+    """So made-up names take a fixed number of rows."""
+    subjects = {attempts.guess_subject(None, f"name{number}", "password") for number in range(20_000)}
     assert 3_500 < len(subjects) <= 4_096

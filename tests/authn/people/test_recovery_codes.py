@@ -61,7 +61,7 @@ def test_code_may_be_typed_in_other_ways(records: Records) -> None:
     assert recovery_codes.use_code(records, ada, codes[2].replace("-", "").replace("0", "o").replace("1", "l"), 200)
 
 
-def test_code_of_somebody_else_is_refused(records: Records) -> None:
+def test_code_of_another_person_is_refused(records: Records) -> None:
     ada, bob = person(records, "ada"), person(records, "bob")
     root = find_person(records, "aws", email="root@acme.example")
     assert root is not None

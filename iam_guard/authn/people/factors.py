@@ -1,0 +1,73 @@
+"""The authenticator apps of a person: added with two codes in a row, as in the IAM API (R-32).
+
+A device that is added here is a virtual MFA device: the IAM API lists, resynchronizes and deactivates it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from iam_guard.authn.people.one_time_codes import check_pair, new_seed, seed_context
+from iam_guard.authn.people.person import Person
+from iam_guard.store.identifiers import fold
+from iam_guard.store.records import PRESENT, Records, Row
+from iam_guard.store.schema import mfa_devices
+from iam_guard.store.sealing import Sealer
+
+MAX_DEVICES: Final = 8
+"""Second factors of one person (R-3, R-10)."""
+
+
+class NewDevice(NamedTuple):
+    """A device that is not enabled yet. `seed` is its key, in base 32; it is shown once."""
+
+    serial: str
+    seed: str
+
+    def __repr__(self) -> str:
+        return f"NewDevice({self.serial!r})"
+
+
+def devices_of(records: Records, person: Person) -> list[Row]:
+    """Return the enabled devices of a person, by serial number."""
+    owner = {"user_id": person.user_id} if person.user_id else {"account": person.account, "for_root": True}
+    return records.all(mfa_devices, order=("serial",), enabled=PRESENT, **owner)
+
+
+def make_device(records: Records, sealer: Sealer, person: Person, now: int) -> NewDevice:
+    """Make a device for a person, which `enable_device` enables, and delete those that it never enabled."""
+    stem = f"signin/{person.owner}"
+    path = f"/{stem}/"
+    records.delete(mfa_devices, account=person.account, path=path, enabled=None)
+    taken = {row["name"] for row in records.all(mfa_devices, columns=("name",), account=person.account, path=path)}
+    name = next(name for number in range(1, MAX_DEVICES + 2) if (name := f"app-{number}") not in taken)
+    partition = person.arn.split(":", 2)[1]
+    device = NewDevice(f"arn:{partition}:iam::{person.account}:mfa{path}{name}", new_seed())
+    records.insert(
+        mfa_devices,
+        serial=device.serial,
+        account=person.account,
+        path=path,
+        name=name,
+        folded=path[1:] + fold(name),
+        for_root=False,
+        sealed=sealer.seal(device.seed.encode("ascii"), seed_context(device.serial)),
+        tags={},
+        created=now,
+    )
+    return device
+
+
+def enable_device(
+    records: Records, sealer: Sealer, person: Person, serial: str, codes: tuple[str, str], now: int
+) -> bool:
+    """Enable a device of `make_device` with two codes in a row; return whether they are right."""
+    path = f"/signin/{person.owner}/"
+    row = records.one(mfa_devices, serial=serial, account=person.account, path=path, enabled=None)
+    pair = None if row is None else check_pair(row, codes, now, sealer)
+    if pair is None or len(devices_of(records, person)) >= MAX_DEVICES:
+        return False
+    owner = {"user_id": person.user_id, "for_root": person.user_id is None}
+    values = {**owner, "enabled": now, "last_step": pair.step, "drift": pair.drift}
+    records.update(mfa_devices, values, serial=serial)
+    return True

@@ -1,0 +1,349 @@
+"""The pages that people sign in with: `/signin` and below. They are forms, and work without JavaScript.
+
+    app.mount("/signin", sign_in_pages(guard))
+
+Each page has a content security policy without scripts, and is never stored. No page says why a sign-in was refused.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.person import person_of
+from iam_guard.authn.people.sign_in import SignedIn, Typed
+from iam_guard.authn.session_cookie import clear_cookie, cookie_name, csrf_token, read_cookie, set_cookie
+from iam_guard.console.forms import is_own_form, read_form, safe_next
+from iam_guard.console.languages import choose_language, texts
+from iam_guard.guard.guard import Guard
+from iam_guard.model.request import Call, Resource
+from iam_guard.web.connection import Connection
+from iam_guard.web.service import public
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "publickey-credentials-get=(self), publickey-credentials-create=(self)",
+    "Vary": "Cookie, Accept-Language",
+}
+_STYLE: Final = "style.css"
+_is_secret = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
+
+
+def sign_in_pages(guard: Guard, *, language: str = "") -> Starlette:
+    """Return the pages as an ASGI application. They are public: they find out themselves who sees what.
+
+    `language` is `en` or `de`; by default the browser's.
+    """
+    pages = _SignInPages(guard, language)
+    routes = [
+        Route("/", pages.endpoint(pages.show_sign_in, pages.sign_in), methods=["GET", "POST"]),
+        Route("/mfa", pages.endpoint(pages.show_code, pages.check_code), methods=["GET", "POST"]),
+        Route("/recovery", pages.endpoint(pages.show_code, pages.check_code), methods=["GET", "POST"]),
+        Route("/password", pages.endpoint(pages.show_password, pages.change_password), methods=["GET", "POST"]),
+        Route("/sessions", pages.endpoint(pages.show_sessions, pages.end_session), methods=["GET", "POST"]),
+        Route("/factors", pages.endpoint(pages.show_factors, pages.add_factor), methods=["GET", "POST"]),
+        Route("/out", pages.endpoint(pages.show_sessions, pages.sign_out), methods=["GET", "POST"]),
+        Route(f"/{_STYLE}", public(pages.style_sheet)),
+    ]
+    return Starlette(routes=routes)
+
+
+class _Visit:
+    """One request for a page: its call, its session if it has one, and its form."""
+
+    def __init__(self, request: Request, call: Call, session: BrowserSession | None, name: str | None) -> None:
+        self.request = request
+        self.call = call
+        self.session = session
+        self.cookie_name = name
+        self.form: Mapping[str, str] = {}
+        self.base: str = request.scope.get("root_path", "")
+        form_cookie = request.cookies.get(_form_cookie(call), "")
+        self.form_cookie = form_cookie if _is_secret(form_cookie) else secrets.token_urlsafe(32)
+        self.secret = self.form_cookie if session is None or name is None else request.cookies[name]
+
+    @property
+    def next(self) -> str:
+        """Where to go on to; empty for nowhere."""
+        return safe_next(self.form.get("next") or self.request.query_params.get("next", ""))
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the page is for the root user."""
+        return self.request.query_params.get("type") == "root"
+
+    def url(self, path: str) -> str:
+        """Return the URL of another page, from which one goes on to the same place."""
+        return f"{self.base}{path}" + (f"?{urlencode({'next': self.next})}" if self.next else "")
+
+
+class _SignInPages:
+    """The pages of one guard."""
+
+    def __init__(self, guard: Guard, language: str) -> None:
+        self._guard = guard
+        self._sign_in = guard.sign_in
+        self._sessions = guard.browser_sessions
+        self._language = language
+        self._connection = Connection(guard.settings)
+        self.style_sheet = _style_sheet()
+        self._templates = Environment(
+            loader=PackageLoader("iam_guard.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def endpoint(self, show: _Page, act: _Page) -> Callable[[Request], Awaitable[Response]]:
+        """Return the handler of a page: `show` for GET, `act` for its form, if the form is our own."""
+
+        async def handle(request: Request) -> Response:
+            form = await read_form(request) if request.method == "POST" else {}
+            return await run_in_threadpool(self._answer, request, form, show, act)
+
+        return public(handle)
+
+    def _answer(self, request: Request, form: Mapping[str, str] | None, show: _Page, act: _Page) -> Response:
+        call = self._connection.facts(request.scope)
+        name = cookie_name(secure=call.secure, host=call.host)
+        cookie = None if name is None else read_cookie(_cookies(request), name)
+        session = None if cookie is None or not cookie.digest else self._sessions.find_by_digest(cookie.digest)
+        visit = _Visit(request, call, session, name)
+        if name is None:
+            return self._page(visit, "page.html", "sign_in", "needs_https")
+        if request.method != "POST":
+            return show(visit, "")
+        if not is_own_form(request, call, form, visit.secret):
+            return show(visit, "expired_form")
+        visit.form = form or {}
+        return act(visit, "")
+
+    # --- sign-in -------------------------------------------------------------------------------------------------
+
+    def show_sign_in(self, visit: _Visit, problem: str) -> Response:
+        """Show the form for a name and a password."""
+        typed = {name: visit.form.get(name, "") for name in ("email", "account", "username")}
+        title = "as_root" if visit.is_root else "as_user"
+        return self._page(visit, "sign_in.html", title, problem, root=visit.is_root, typed=typed)
+
+    def sign_in(self, visit: _Visit, _: str) -> Response:
+        """Sign in with a password."""
+        form = visit.form
+        if visit.is_root:
+            typed = Typed(email=form.get("email", ""))
+        else:
+            typed = Typed(account=form.get("account", ""), username=form.get("username", ""))
+        signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call)
+        return self.show_sign_in(visit, "refused") if signed_in is None else self._go_on(visit, signed_in)
+
+    def show_code(self, visit: _Visit, problem: str) -> Response:
+        """Show the form for a code of a second factor, or for a recovery code."""
+        if visit.session is None:
+            return _redirect(visit.url("/"))
+        is_recovery = visit.request.url.path.endswith("/recovery")
+        title = "use_recovery" if is_recovery else "second_factor"
+        return self._page(visit, "code.html", title, problem, recovery=is_recovery)
+
+    def check_code(self, visit: _Visit, _: str) -> Response:
+        """Check a second factor: to continue a sign-in, or to renew that of a session."""
+        if visit.session is None:
+            return _redirect(visit.url("/"))
+        if visit.request.url.path.endswith("/recovery"):
+            signed_in = self._sign_in.with_recovery_code(visit.session, visit.form.get("recovery_code", ""), visit.call)
+        else:
+            signed_in = self._sign_in.with_code(visit.session, visit.form.get("mfa_code", ""), visit.call)
+        return self.show_code(visit, "refused") if signed_in is None else self._go_on(visit, signed_in)
+
+    def show_password(self, visit: _Visit, problem: str) -> Response:
+        """Show the form for a new password."""
+        if visit.session is None or visit.session.task == "factor":
+            return _redirect(visit.url("/"))
+        if not self._may_change_password(visit, visit.session):
+            return self._page(visit, "page.html", "change_password", "not_allowed")
+        note = "must_change" if visit.session.task == "password" and not problem else ""
+        return self._page(
+            visit, "password.html", "change_password", problem, note=note, name=visit.session.principal.name or ""
+        )
+
+    def change_password(self, visit: _Visit, _: str) -> Response:
+        """Change the password; other sessions end."""
+        if visit.session is None or visit.session.task == "factor":
+            return _redirect(visit.url("/"))
+        if not self._may_change_password(visit, visit.session):
+            return self.show_password(visit, "")
+        old, new = visit.form.get("password", ""), visit.form.get("new_password", "")
+        changed = self._sign_in.change_password(visit.session, old, new, visit.call)
+        if isinstance(changed, str):
+            return self.show_password(visit, changed)
+        return self._go_on(visit, changed)
+
+    # --- a session -----------------------------------------------------------------------------------------------
+
+    def show_sessions(self, visit: _Visit, problem: str) -> Response:
+        """Show the sessions of the person."""
+        session = visit.session
+        if session is None or session.task is not None:
+            return _redirect(visit.url("/"))
+        shown = [
+            {
+                "id": found.id,
+                "created": _written(found.created),
+                "seen": _written(found.seen),
+                "address": found.address,
+                "user_agent": found.user_agent,
+                "is_current": found.id == session.id,
+            }
+            for found in self._sessions.of(person_of(session.principal))
+        ]
+        name = session.principal.name or session.principal.account
+        return self._page(visit, "sessions.html", "sessions", problem, wide=True, sessions=shown, name=name)
+
+    def end_session(self, visit: _Visit, _: str) -> Response:
+        """End one session of the person."""
+        if visit.session is None or visit.session.task is not None:
+            return _redirect(visit.url("/"))
+        self._sessions.end(visit.form.get("session", ""), person_of(visit.session.principal))
+        return _redirect(f"{visit.base}/sessions")
+
+    def sign_out(self, visit: _Visit, _: str) -> Response:
+        """End this session."""
+        if visit.session is not None:
+            self._sign_in.sign_out(visit.session, visit.call)
+        answer = self._page(visit, "page.html", "sign_in", "", note="signed_out")
+        if visit.cookie_name is not None:
+            answer.headers.append("set-cookie", clear_cookie(visit.cookie_name))
+        return answer
+
+    def show_factors(self, visit: _Visit, problem: str, **shown: Any) -> Response:
+        """Show the second factors of the person."""
+        session = visit.session
+        if session is None or session.task is not None:
+            return _redirect(visit.url("/"))
+        defaults = {"devices": self._sign_in.devices(session), "device": None, "codes": [], "drawing": ""}
+        return self._page(visit, "factors.html", "factors", problem, **(defaults | shown))
+
+    def add_factor(self, visit: _Visit, _: str) -> Response:
+        """Make a device, or enable the one that the form names with two codes in a row."""
+        session, form = visit.session, visit.form
+        if session is None or session.task is not None:
+            return _redirect(visit.url("/"))
+        if not self._may(visit, session, "iam:EnableMFADevice"):
+            return self.show_factors(visit, "not_allowed")
+        if "device" not in form:
+            device = self._sign_in.new_device(session)
+            name = session.principal.name or session.principal.account or ""
+            drawing = Markup(qr_drawing(provisioning_uri(name, session.principal.account or "", device.seed)))  # noqa: S704
+            return self.show_factors(visit, "", device=device, drawing=drawing)
+        codes = form.get("mfa_code", ""), form.get("mfa_code_2", "")
+        added = self._sign_in.enable_device(session, form["device"], codes, visit.call)
+        if added is None:
+            return self.show_factors(visit, "wrong_codes")
+        answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes)
+        return _with_session(answer, visit, added.signed_in)
+
+    def _may_change_password(self, visit: _Visit, session: BrowserSession) -> bool:
+        """Return whether a person may change its password: it must, or its policies or its account allow it."""
+        if session.task == "password":
+            return True
+        return self._may(visit, session, "iam:ChangePassword", self._sign_in.may_all_change_passwords(session))
+
+    def _may(self, visit: _Visit, session: BrowserSession, action: str, is_granted: bool = False) -> bool:
+        """Decide about an action on the person itself; `is_granted`: its account allows it to all users."""
+        principal = session.principal
+        statement = {"Effect": "Allow", "Principal": {"AWS": principal.arn}, "Action": action, "Resource": "*"}
+        policy = {"Version": "2012-10-17", "Statement": [statement]} if is_granted else None
+        person = Resource(principal.arn, account=principal.account, policy=policy)
+        return self._guard.decide(principal, action, person, call=visit.call).allowed
+
+    # --- answers -------------------------------------------------------------------------------------------------
+
+    def _go_on(self, visit: _Visit, signed_in: SignedIn) -> Response:
+        """Answer with the cookie of a new session, and go to its task, or to where the person wanted to go."""
+        pages = {"factor": "/mfa", "password": "/password"}
+        task = signed_in.session.task
+        answer = _redirect(visit.next or f"{visit.base}/sessions" if task is None else visit.url(pages[task]))
+        return _with_session(answer, visit, signed_in)
+
+    def _page(
+        self, visit: _Visit, template: str, title: str, problem: str, *, note: str = "", **shown: Any
+    ) -> Response:
+        language = choose_language(visit.request.headers.get("accept-language", ""), self._language)
+        text = texts(language)
+        html = self._templates.get_template(template).render(
+            text=text,
+            language=language,
+            title=text[title],
+            problem=text.get(problem, problem),
+            note=text[note] if note else "",
+            base=visit.base,
+            csrf_token=csrf_token(visit.secret),
+            next=visit.next,
+            next_query=f"?{urlencode({'next': visit.next})}" if visit.next else "",
+            **({"wide": False} | shown),
+        )
+        answer = HTMLResponse(html, status_code=400 if problem else 200, headers=HEADERS)
+        if visit.session is None:
+            answer.headers.append("set-cookie", _form_cookie_header(visit))
+        return answer
+
+
+def _style_sheet() -> Callable[[Request], Awaitable[Response]]:
+    content = (resources.files("iam_guard.console") / "static" / _STYLE).read_bytes()
+    headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+
+    async def style_sheet(request: Request) -> Response:
+        return Response(content, media_type="text/css", headers=headers)
+
+    return style_sheet
+
+
+def _with_session(answer: Response, visit: _Visit, signed_in: SignedIn) -> Response:
+    if visit.cookie_name is not None:
+        answer.headers.append("set-cookie", set_cookie(visit.cookie_name, signed_in.token))
+    return answer
+
+
+def _cookies(request: Request) -> list[bytes]:
+    return [value for name, value in request.scope["headers"] if name == b"cookie"]
+
+
+def _redirect(url: str) -> Response:
+    return RedirectResponse(url, status_code=303, headers=HEADERS)
+
+
+def _written(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _form_cookie(call: Call) -> str:
+    return "__Host-iam-guard-form" if call.secure else "iam-guard-dev-form"
+
+
+def _form_cookie_header(visit: _Visit) -> str:
+    secure = "; Secure" if visit.call.secure else ""
+    return f"{_form_cookie(visit.call)}={visit.form_cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
+
+
+_Page = Callable[[_Visit, str], Response]

@@ -1,0 +1,537 @@
+"""The pages that people sign in with: each flow by forms alone, as without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from sqlalchemy import event
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from iam_guard import Guard, GuardMiddleware, Service, current_principal
+from iam_guard.authn.people import passwords
+from iam_guard.authn.people.factors import devices_of
+from iam_guard.authn.people.one_time_codes import _generator
+from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.person import Person, find_person
+from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.stored_passwords import set_password
+from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.factory import guard_on
+from iam_guard.model.request import Call
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.schema import login_profiles, password_policies
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.sql_store import SqlStore
+from tests.tables import table
+
+ACCOUNT = "111122223333"
+PASSWORD, NEW_PASSWORD = "correct horse battery", "another staple entirely"
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+SEED = {
+    "version": 1,
+    "accounts": [
+        {
+            "id": ACCOUNT,
+            "name": "acme",
+            "alias": "acme",
+            "root": {"email": "root@acme.example"},
+            "users": [{"name": "ada", "inline": {"all": EVERYTHING}}, {"name": "bob"}],
+        }
+    ],
+}
+docs = Service("docs")
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def get_document(request: Request) -> Response:
+    principal = current_principal()
+    return PlainTextResponse(f"{principal.arn} {principal.key('aws:multifactorauthpresent')}")
+
+
+class Site:
+    """An application with the pages, and a browser."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = START
+        self.store: SqlStore = init_store(f"sqlite:///{folder}/iam.db", Settings())
+        apply_seed(self.store, load_seed_text(json.dumps(SEED)))
+        settings = Settings(
+            epoch_poll=3600,
+            password_memory=8,
+            password_passes=1,
+            sign_in_url="/signin",
+            audit=str(folder / "audit.jsonl"),
+        )
+        self.guard: Guard = guard_on(self.store, settings, services=[docs])
+        self.guard.clock = lambda: self.now
+        for person in (self.person("ada"), self.person("bob"), self.root()):
+            with self.store.write_transaction() as records:
+                hasher = PasswordHasher(8, 1)
+                assert set_password(records, hasher, person, PASSWORD, int(START.timestamp())) is None
+        self.guard.refresh()
+        routes = [Route("/documents/{document_id}", get_document), Mount("/signin", sign_in_pages(self.guard))]
+        self.app = GuardMiddleware(Starlette(routes=routes), guard=self.guard)
+        self.folder = folder
+        self.browser = self.new_browser()
+
+    def new_browser(self, url: str = "http://localhost") -> TestClient:
+        return TestClient(self.app, base_url=url, follow_redirects=False)
+
+    def person(self, name: str) -> Person:
+        with self.store.read_transaction() as records:
+            found = find_person(records, "aws", account=ACCOUNT, name=name)
+        assert found is not None
+        return found
+
+    def root(self) -> Person:
+        with self.store.read_transaction() as records:
+            found = find_person(records, "aws", email="root@acme.example")
+        assert found is not None
+        return found
+
+    def send(self, path: str, browser: TestClient | None = None, **fields: str) -> Any:
+        """Fill in the form of a page, as a browser does: with its hidden fields."""
+        browser = browser or self.browser
+        page = browser.get(path)
+        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text))
+        return browser.post(path, data={**hidden, **fields}, headers={"origin": str(browser.base_url).rstrip("/")})
+
+    def sign_in(self, name: str = "ada", password: str = PASSWORD, path: str = "/signin/", **more: Any) -> Any:
+        return self.send(path, account="acme", username=name, password=password, **more)
+
+    def code(self, name: str) -> str:
+        """Return the present code of a person's device."""
+        person = self.root() if name == "root" else self.person(name)
+        with self.store.read_transaction() as records:
+            [row] = devices_of(records, person)
+        return _generator(row, self.store.sealer).generate(int(self.now.timestamp())).decode()
+
+    def enrol(self) -> list[str]:
+        """Add an authenticator app by the page, and return the recovery codes."""
+        page = self.send("/signin/factors")
+        seed = re.search(r"<code[^>]*>([A-Z2-7]+)</code>", page.text)
+        serial = re.search(r'name="device" value="([^"]+)"', page.text)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        assert seed is not None
+        assert serial is not None
+        assert token is not None
+        codes = [code_of(seed[1], self.now + timedelta(seconds=30 * step)) for step in (-1, 0)]
+        fields = {"csrf_token": token[1], "device": serial[1], "mfa_code": codes[0], "mfa_code_2": codes[1]}
+        answer = self.browser.post("/signin/factors", data=fields)
+        assert answer.status_code == 200, answer.text
+        return re.findall(r"<li>([0-9A-Z-]{27})</li>", answer.text)
+
+    def records(self) -> list[dict[str, Any]]:
+        lines = (self.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+        return [record for line in lines if (record := json.loads(line))["eventSource"] == "signin.amazonaws.com"]
+
+
+def code_of(seed: str, at: datetime) -> str:
+    return TOTP(base64.b32decode(seed), 6, SHA1(), 30).generate(int(at.timestamp())).decode()  # noqa: S303
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.guard.close()
+
+
+# --- a password --------------------------------------------------------------------------------------------------
+
+
+def test_user_signs_in_and_is_the_caller(site: Site) -> None:
+    assert site.browser.get("/documents/7").status_code in (401, 403)
+    answer = site.sign_in()
+    assert (answer.status_code, answer.headers["location"]) == (303, "/signin/sessions")
+    assert site.browser.get("/documents/7").text == f"arn:aws:iam::{ACCOUNT}:user/ada false"
+    page = site.browser.get("/signin/sessions")
+    assert "Signed in as ada" in page.text
+    assert "this session" in page.text
+
+
+def test_account_is_named_by_its_id_too(site: Site) -> None:
+    answer = site.send("/signin/", account=ACCOUNT, username="ada", password=PASSWORD)
+    assert answer.status_code == 303
+
+
+def test_root_signs_in_by_e_mail(site: Site) -> None:
+    answer = site.send("/signin/?type=root", email="Root@acme.example", password=PASSWORD)
+    assert answer.status_code == 303
+    assert site.browser.get("/documents/7").text == f"arn:aws:iam::{ACCOUNT}:root false"
+
+
+def test_browser_goes_on_to_where_it_wanted(site: Site) -> None:
+    navigation = {"sec-fetch-mode": "navigate", "accept": "text/html"}
+    answer = site.browser.get("/documents/7?a=b", headers=navigation)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/signin?")
+    page = site.browser.get(answer.headers["location"])
+    assert page.status_code == 307  # to the root of the mounted pages
+    assert site.sign_in(path=page.headers["location"]).headers["location"] == "/documents/7?a=b"
+
+
+@table(
+    "next",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "/\tevil",
+        "/a\r\nb: c",
+        "/\N{FULLWIDTH SOLIDUS}evil.example",
+    ],
+)
+def test_browser_goes_nowhere_else(tmp_path: Path, next: str) -> None:
+    """Not to another site (open redirect)."""
+    site = Site(tmp_path)
+    answer = site.sign_in(next=next)
+    assert answer.headers["location"] == "/signin/sessions"
+    site.guard.close()
+
+
+REFUSED: dict[str, dict[str, str]] = {
+    "wrong password": {"username": "ada", "password": "wrong"},
+    "unknown user": {"username": "eve", "password": PASSWORD},
+    "other case": {"username": "Ada", "password": PASSWORD},
+    "unknown account": {"account": "umbrella", "username": "ada", "password": PASSWORD},
+    "no login profile": {"username": "carl", "password": PASSWORD},
+    "empty": {"account": "", "username": "", "password": ""},
+}
+
+
+def test_refusals_are_alike(site: Site) -> None:
+    """The same page, but for what was typed; no session; a record without the name that was typed."""
+    pages: set[str] = set()
+    for fields in REFUSED.values():
+        answer = site.send("/signin/", **{"account": "acme", **fields})
+        assert answer.status_code == 400
+        assert "iam-guard-dev=" not in answer.headers.get("set-cookie", "")
+        pages.add(re.sub(r'value="[^"]*"', "", answer.text))
+    assert len(pages) == 1
+    site.guard.close()
+    failures = site.records()
+    assert [record["responseElements"] for record in failures] == [{"ConsoleLogin": "Failure"}] * len(REFUSED)
+    assert '"eve"' not in json.dumps(failures)
+    assert failures[1]["userIdentity"]["userName"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
+
+
+def test_statements_of_refusals_are_alike(site: Site) -> None:
+    """As many, of the same form, and one hash."""
+    seen: dict[str, list[str]] = {}
+    hashes: dict[str, int] = {}
+    executed: list[str] = []
+    event.listen(site.store.engine, "before_cursor_execute", lambda *args: executed.append(args[2]))
+    derive = passwords._derive
+    counted = [0]
+
+    def counting(*args: Any) -> str:
+        counted[0] += 1
+        return derive(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_derive", counting)
+        for name, fields in REFUSED.items():
+            page = site.browser.get("/signin/")
+            token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+            assert token
+            executed.clear()
+            counted[0] = 0
+            site.browser.post("/signin/", data={"csrf_token": token[1], "account": "acme", **fields})
+            seen[name], hashes[name] = list(executed), counted[0]
+    usual = seen["wrong password"]
+    assert len(usual) > 5
+    assert {name: statements for name, statements in seen.items() if statements != usual} == {}
+    assert set(hashes.values()) == {1}
+
+
+def test_guesses_are_limited(site: Site) -> None:
+    """After five failures, the right password is refused for a while, and the page is the same."""
+    wrong = [site.sign_in(password="wrong") for _ in range(5)]
+    refused = site.sign_in()
+    assert refused.status_code == 400
+    assert "That did not work" in refused.text
+    assert all("That did not work" in answer.text for answer in wrong)
+    site.now += timedelta(seconds=31)
+    assert site.sign_in().status_code == 303
+
+
+def test_weak_digest_is_renewed(site: Site) -> None:
+    """When the cost was raised since."""
+    stronger = guard_on(site.store, Settings(epoch_poll=3600, password_memory=16, password_passes=2))
+    with site.store.read_transaction() as records:
+        before = {row["owner"]: row["digest"] for row in records.all(login_profiles)}
+    stronger.clock = lambda: site.now
+    for _ in range(2):
+        assert stronger.sign_in.with_password(Typed(account="acme", username="ada"), PASSWORD, Call("1")) is not None
+    with site.store.read_transaction() as records:
+        after = {row["owner"]: row["digest"] for row in records.all(login_profiles)}
+    changed = {owner for owner in before if before[owner] != after[owner]}
+    assert changed == {site.person("ada").owner}
+    assert "m=16,t=2" in after[site.person("ada").owner]
+
+
+# --- a second factor ---------------------------------------------------------------------------------------------
+
+
+def test_second_factor_is_added_and_asked_for(site: Site) -> None:
+    site.sign_in()
+    recovery = site.enrol()
+    assert len(recovery) == 10
+    assert site.browser.get("/documents/7").text.endswith("true")
+    site.send("/signin/out")
+    site.now += timedelta(minutes=2)
+    answer = site.sign_in()
+    assert answer.headers["location"] == "/signin/mfa"
+    assert site.browser.get("/documents/7").status_code in (401, 403)  # the session has a task
+    assert site.browser.get("/signin/sessions").status_code == 303
+    assert site.send("/signin/mfa", mfa_code="000000").status_code == 400
+    answer = site.send("/signin/mfa", mfa_code=site.code("ada"))
+    assert answer.headers["location"] == "/signin/sessions"
+    assert site.browser.get("/documents/7").text.endswith("true")
+    site.guard.close()
+    events = [(record["eventName"], *record["responseElements"].values()) for record in site.records()]
+    assert ("MfaEnrolled", "Success") in events
+    assert events[-3:] == [("CheckMfa", "Failure"), ("CheckMfa", "Success"), ("ConsoleLogin", "Success")]
+
+
+def test_code_is_used_once(site: Site) -> None:
+    site.sign_in()
+    site.enrol()
+    site.now += timedelta(minutes=2)
+    site.sign_in()
+    code = site.code("ada")
+    assert site.send("/signin/mfa", mfa_code=code).status_code == 303
+    site.sign_in()
+    assert site.send("/signin/mfa", mfa_code=code).status_code == 400
+
+
+def test_recovery_code_replaces_the_device(site: Site) -> None:
+    site.sign_in()
+    recovery = site.enrol()
+    for expected in (303, 400):
+        site.browser = site.new_browser()
+        site.sign_in()
+        answer = site.send("/signin/recovery", recovery_code=recovery[0].lower())
+        assert answer.status_code == expected
+    assert site.browser.get("/documents/7").status_code in (401, 403)
+
+
+def test_guesses_of_codes_end_the_sign_in(site: Site) -> None:
+    """Whoever guesses begins with the password again; the wait stays."""
+    site.sign_in()
+    site.enrol()
+    site.browser = site.new_browser()
+    site.now += timedelta(minutes=2)
+    site.sign_in()
+    for _ in range(5):
+        assert site.send("/signin/mfa", mfa_code="123456").status_code == 400
+    assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 400
+    assert site.browser.get("/signin/mfa").status_code == 303
+    site.sign_in()
+    assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 400
+    site.now += timedelta(minutes=5)
+    site.sign_in()
+    assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 303
+
+
+def test_factor_needs_permission(site: Site) -> None:
+    site.sign_in("bob")
+    answer = site.send("/signin/factors")
+    assert answer.status_code == 400
+    assert "Your policies do not allow this" in answer.text
+
+
+# --- a new password ----------------------------------------------------------------------------------------------
+
+
+def test_password_is_changed_and_other_sessions_end(site: Site) -> None:
+    other = site.new_browser()
+    site.send("/signin/", other, account="acme", username="ada", password=PASSWORD)
+    assert other.get("/documents/7").status_code == 200
+    site.sign_in()
+    assert site.send("/signin/password", password=PASSWORD, new_password=NEW_PASSWORD).status_code == 303
+    assert site.browser.get("/documents/7").status_code == 200
+    assert other.get("/documents/7").status_code in (401, 403)
+    site.browser = site.new_browser()
+    assert site.sign_in().status_code == 400
+    assert site.sign_in(password=NEW_PASSWORD).status_code == 303
+
+
+def test_reset_password_must_be_changed_first(site: Site) -> None:
+    """A user without permission to change its password may change this one."""
+    with site.store.write_transaction() as records:
+        records.update(login_profiles, {"reset_required": True}, owner=site.person("bob").owner)
+    answer = site.sign_in("bob")
+    assert answer.headers["location"] == "/signin/password"
+    assert "Choose a new password" in site.browser.get("/signin/password").text
+    assert site.browser.get("/signin/factors").status_code == 303
+    weak = site.send("/signin/password", password=PASSWORD, new_password="password123")
+    assert weak.status_code == 400
+    assert "minimum length" in weak.text
+    assert site.send("/signin/password", password="wrong", new_password=NEW_PASSWORD).status_code == 400
+    answer = site.send("/signin/password", password=PASSWORD, new_password=NEW_PASSWORD)
+    assert answer.headers["location"] == "/signin/sessions"
+
+
+def test_expired_password_must_be_changed(site: Site) -> None:
+    policy = {"MinimumPasswordLength": 8, "MaxPasswordAge": 30, "AllowUsersToChangePassword": True}
+    kinds = ("Symbols", "Numbers", "UppercaseCharacters", "LowercaseCharacters")
+    policy |= {f"Require{kind}": False for kind in kinds}
+    with site.store.write_transaction() as records:
+        records.insert(password_policies, account=ACCOUNT, policy=policy)
+    site.now += timedelta(days=31)
+    assert site.sign_in("bob").headers["location"] == "/signin/password"
+    with site.store.write_transaction() as records:
+        records.update(password_policies, {"policy": policy | {"HardExpiry": True}}, account=ACCOUNT)
+    site.browser = site.new_browser()
+    assert site.sign_in("bob").status_code == 400
+
+
+def test_password_change_needs_permission(site: Site) -> None:
+    site.sign_in("bob")
+    assert "Your policies do not allow this" in site.browser.get("/signin/password").text
+
+
+# --- sessions ----------------------------------------------------------------------------------------------------
+
+
+def test_each_step_has_a_new_token(site: Site) -> None:
+    """A token from before a sign-in is never the session's (session fixation)."""
+    site.browser.cookies.set("iam-guard-dev", "A" * 43, domain="localhost.local")
+    tokens = set()
+    for _ in range(3):
+        site.sign_in()
+        tokens.add(site.browser.cookies.get("iam-guard-dev"))
+    assert len(tokens) == 3
+    assert "A" * 43 not in tokens
+
+
+def test_sessions_are_listed_and_ended(site: Site) -> None:
+    other = site.new_browser()
+    site.send("/signin/", other, account="acme", username="ada", password=PASSWORD)
+    site.sign_in()
+    page = site.browser.get("/signin/sessions")
+    ids = re.findall(r'name="session" value="([^"]+)"', page.text)
+    assert len(ids) == 2
+    current = site.guard.browser_sessions.find(str(site.browser.cookies["iam-guard-dev"]))
+    assert current is not None
+    [foreign] = [id for id in ids if id != current.id]
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert token
+    assert site.browser.post("/signin/sessions", data={"csrf_token": token[1], "session": foreign}).status_code == 303
+    assert other.get("/documents/7").status_code in (401, 403)
+    assert site.browser.get("/documents/7").status_code == 200
+
+
+def test_sign_out_ends_the_session(site: Site) -> None:
+    site.sign_in()
+    token = site.browser.cookies.get("iam-guard-dev")
+    assert "You are signed out" in site.send("/signin/out", csrf_token=csrf(site)).text
+    assert site.browser.cookies.get("iam-guard-dev") is None
+    site.browser.cookies.set("iam-guard-dev", str(token), domain="localhost.local")
+    assert site.browser.get("/documents/7").status_code in (401, 403)
+
+
+def csrf(site: Site) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', site.browser.get("/signin/sessions").text)
+    assert found
+    return found[1]
+
+
+# --- forms of other sites ----------------------------------------------------------------------------------------
+
+
+@table(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+    ],
+)
+def test_form_of_another_site_is_refused(tmp_path: Path, headers: dict[str, str]) -> None:
+    """Also the form for signing in (login CSRF), though its token is right."""
+    site = Site(tmp_path)
+    page = site.browser.get("/signin/")
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert token
+    fields = {"csrf_token": token[1], "account": "acme", "username": "ada", "password": PASSWORD}
+    answer = site.browser.post("/signin/", data=fields, headers=headers)
+    assert (answer.status_code, "This page had expired" in answer.text) == (400, True)
+    assert "iam-guard-dev" not in site.browser.cookies
+    site.guard.close()
+
+
+def test_form_without_its_token_is_refused(site: Site) -> None:
+    fields = {"account": "acme", "username": "ada", "password": PASSWORD}
+    site.browser.get("/signin/")
+    assert site.browser.post("/signin/", data=fields).status_code == 400
+    other = site.new_browser()
+    page = other.get("/signin/")
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert token
+    assert site.browser.post("/signin/", data={**fields, "csrf_token": token[1]}).status_code == 400
+    assert "iam-guard-dev" not in site.browser.cookies
+
+
+@table(
+    "body",
+    [b"csrf_token=a&csrf_token=b", b"\xff", b"a=" + b"b" * 20_000, b"&".join(b"f%d=" % n for n in range(50)), b"%ff=1"],
+    ids=["twice", "no text", "long", "many", "no unicode"],
+)
+def test_hostile_form_is_refused(tmp_path: Path, body: bytes) -> None:
+    site = Site(tmp_path)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert site.browser.post("/signin/", content=body, headers=headers).status_code == 400
+    assert (
+        site.browser.post("/signin/", content=body, headers={"content-type": "multipart/form-data"}).status_code == 400
+    )
+    site.guard.close()
+
+
+def test_pages_have_headers_of_their_own(site: Site) -> None:
+    """No script, no frame, no cache; what somebody typed is text."""
+    for path in ("/signin/", "/signin/?type=root"):
+        page = site.browser.get(path)
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        assert "script" not in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+    answer = site.sign_in('"><script>alert(1)</script>')
+    assert "<script" not in answer.text
+
+
+def test_page_has_the_language_of_the_browser(site: Site) -> None:
+    page = site.browser.get("/signin/", headers={"accept-language": "fr;q=0.9, de-CH;q=0.8, en;q=0.1"})
+    assert '<html lang="de">' in page.text
+    assert "Passwort" in page.text
+
+
+def test_plain_http_elsewhere_has_no_sign_in(site: Site) -> None:
+    page = site.new_browser("http://app.example").get("/signin/")
+    assert (page.status_code, "<form" in page.text) == (400, False)
+    secure = site.new_browser("https://app.example")
+    answer = site.send("/signin/", secure, account="acme", username="ada", password=PASSWORD)
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-iam-guard=")
+    assert all(part in cookie for part in ("Path=/", "HttpOnly", "Secure", "SameSite=Lax"))
