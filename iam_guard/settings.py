@@ -140,8 +140,8 @@ class Settings:
     sealing_key_file: str = ""
     """File with one sealing key per line; `iam-guard init` creates it next to an SQLite store."""
     password_memory: int = PASSWORD_MEMORY
-    """KiB of memory that each comparison of a password takes. Passwords are hashed again when their owners sign in
-    after this or `password_passes` is raised."""
+    """KiB of memory that each comparison of a password takes. After this or `password_passes` is raised, passwords are
+    hashed again when their owners sign in; a lower cost is for new passwords only."""
     password_passes: int = PASSWORD_PASSES
     """Passes over the memory that each comparison of a password takes."""
 

@@ -118,7 +118,8 @@ def _fill(opened: SqlStore, seed: Path | None, first: FirstAccount | None, *, pa
         if changes := from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition)):
             done.append(seed_applied(changes, seed))
     if first is not None and create_first_account(opened, first):
-        parameters = {"accountId": first.id, "rootAccessKeyId": first.key_id, "email": first.email}
+        parameters = {"accountId": first.id, "rootAccessKeyId": first.key_id}
+        parameters |= {} if first.email is None else {"email": first.email}
         done.append(CallResult(action="iam-guard:CreateAccount", owner=first.id, parameters=parameters))
     elif first is not None and opened.access_key(first.key_id) is None:
         click.echo("iam-guard: --root-access-key has no effect: the store has accounts; use one of its keys", err=True)

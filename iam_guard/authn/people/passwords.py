@@ -1,7 +1,8 @@
 """Password digests: argon2id in PHC form, with its cost parameters.
 
 People choose guessable passwords, so each guess must be expensive: the default cost, 19 MiB and two passes, is OWASP's
-minimum. Hashes use the processor and memory, so a process computes few at a time; the others wait, or get `ServerBusy`.
+minimum. Hashes use the processor and memory, so a process computes few at a time, in threads for that. The others wait,
+or get `ServerBusy`.
 
 Passwords are compared in Unicode's form NFKC, since keyboards differ in how they enter the same character. Digests that
 were stored before that was done are of the text as typed, so a text that NFKC changes (`½`, `ª`, a no-break space) is
@@ -20,12 +21,11 @@ import binascii
 import os
 import re
 import secrets
-import threading
 import unicodedata
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -39,6 +39,8 @@ MAX_CHARACTERS: Final = 128
 MAX_WAIT: Final = 5.0
 """Seconds that a comparison waits until fewer hashes are being computed."""
 
+_Hash: TypeAlias = tuple[str, bytes, int, int, int]
+"""What is hashed, its salt, and the cost: memory in KiB, passes, lanes."""
 _SALT_BYTES: Final = 16
 _DIGEST_BYTES: Final = 32
 _HEADER = re.compile(
@@ -72,8 +74,8 @@ class PasswordHasher:
         on_fork(self)
 
     def begin_in_child(self) -> None:
-        """Free the slots that threads of the parent held at the fork."""
-        self._slots = threading.BoundedSemaphore(self._parallel)
+        """Begin with new threads: the parent's don't exist here."""
+        self._threads = ThreadPoolExecutor(self._parallel, "iam-guard-passwords")
 
     def digest(self, password: str, same_salt_as: str | None = None) -> str:
         """Return a password's digest; `same_salt_as` is the owner's current digest, whose salt is reused.
@@ -83,8 +85,7 @@ class PasswordHasher:
         if len(password) > MAX_CHARACTERS:
             raise InvalidInput(f"expected a password of at most {MAX_CHARACTERS} characters, got a longer one")
         salt = secrets.token_bytes(_SALT_BYTES) if same_salt_as is None else _salt_of(_parsed(same_salt_as))
-        with self._slot():
-            return _derive(normalized(password), salt, *self._cost)
+        return self._derive_all([(normalized(password), salt, *self._cost)])[0]
 
     def matches(self, password: str, digest: str | None) -> bool:
         """Return whether a digest belongs to this password; False after the same time if there is no digest."""
@@ -93,9 +94,8 @@ class PasswordHasher:
         match = None if digest is None else _parsed(digest)
         salt = self._unknown_salt if match is None else _salt_of(match)
         cost = self._cost if match is None else _cost_of(match)
-        with self._slot():
-            computed = [_derive(text, salt, *cost) for text in _forms(password)]
-            self._spend_rest(len(computed), *cost)
+        forms = _forms(password)
+        computed = self._derive_all([(text, salt, *cost) for text in forms] + self._rest(*cost) * len(forms))
         return sum(same(text, digest or "") for text in computed) > 0  # compares all, for a constant time
 
     def matches_any(self, password: str, digest: str, former: Collection[str]) -> bool:
@@ -105,12 +105,12 @@ class PasswordHasher:
         """
         headers = {match["header"]: match for match in map(_parsed, former)}
         known = _parsed(digest)["header"]
-        with self._slot():
-            computed = [digest] + [
-                _derive(text, _salt_of(match), *_cost_of(match))
-                for header, match in headers.items()
-                for text in (_forms(password)[1:] if header == known else _forms(password))
-            ]
+        hashes = [
+            (text, _salt_of(match), *_cost_of(match))
+            for header, match in headers.items()
+            for text in (_forms(password)[1:] if header == known else _forms(password))
+        ]
+        computed = [digest, *self._derive_all(hashes)]
         return sum(same(new, old) for new in computed for old in former) > 0  # compares all, for a constant time
 
     def is_outdated(self, digest: str) -> bool:
@@ -118,32 +118,32 @@ class PasswordHasher:
         memory, passes, _ = _cost_of(_parsed(digest))
         return memory < self._cost[0] or passes < self._cost[1]
 
-    def _spend_rest(self, times: int, memory: int, passes: int, lanes: int) -> None:
-        """Take the time by which the current cost exceeds that of a digest; else an unknown person would take longer.
+    def _rest(self, memory: int, passes: int, lanes: int) -> list[_Hash]:
+        """Return a hash that takes the time by which the current cost exceeds that of a digest, if it does.
 
-        The duration is proportional to the memory and to the passes.
+        Otherwise an unknown person would take longer. The duration is proportional to the memory and to the passes.
         """
         rest = (self._cost[0] * self._cost[1] - memory * passes) // self._cost[1]
-        if rest >= MIN_PASSWORD_MEMORY:
-            for _ in range(times):
-                _derive("", self._unknown_salt, rest, *self._cost[1:])
+        return [("", self._unknown_salt, rest, *self._cost[1:])] if rest >= MIN_PASSWORD_MEMORY else []
 
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        slots = self._slots
-        if not slots.acquire(timeout=MAX_WAIT):
-            raise ServerBusy("too many passwords are being compared")
+    def _derive_all(self, hashes: Sequence[_Hash]) -> list[str]:
+        """Compute hashes in one of the threads, since the C library keeps the memory of a hash for each thread."""
+        if not hashes:
+            return []
+        computed = self._threads.submit(lambda: [_derive(*arguments) for arguments in hashes])
         try:
-            yield
-        finally:
-            slots.release()
+            return computed.result(MAX_WAIT)
+        except TimeoutError:
+            if computed.cancel():
+                raise ServerBusy("too many passwords are being compared") from None
+            return computed.result()
 
 
 @cache
 def shared_hasher(
     memory_kib: int = PASSWORD_MEMORY, passes: int = PASSWORD_PASSES, *, for_writers: bool = False
 ) -> PasswordHasher:
-    """Return the hasher of this process for a cost, since the slots are those of the process.
+    """Return the hasher of this process for a cost, since the threads are those of the process.
 
     Transactions that write have one `for_writers`: they hold the store's lock, so they must not wait for people who
     sign in, and are never more than one at a time.

@@ -202,6 +202,7 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.running = self.most = 0
+        self.threads: set[int] = set()
         self.opened = threading.Event()
         self.lock = threading.Lock()
         derive: Callable[..., str] = passwords._derive
@@ -210,6 +211,7 @@ class Gate:
             with self.lock:
                 self.running += 1
                 self.most = max(self.most, self.running)
+                self.threads.add(threading.get_ident())
             self.opened.wait(10)
             try:
                 return derive(*arguments)
@@ -221,16 +223,18 @@ class Gate:
 
 
 def test_few_hashes_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In few threads, each of which keeps the memory of a hash."""
     hasher, digest, gate = PasswordHasher(64, 1, parallel=2), HASHER.digest("right"), Gate(monkeypatch)
     with ThreadPoolExecutor(12) as pool:
         results = [pool.submit(hasher.matches, "right", digest) for _ in range(12)]
         gate.opened.set()
         assert all(result.result() for result in results)
     assert gate.most <= 2
+    assert len(gate.threads) <= 2
 
 
 def test_comparison_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a retry; afterwards the slot is free again."""
+    """With a retry; afterwards the thread is free again."""
     monkeypatch.setattr(passwords, "MAX_WAIT", 0.05)
     hasher, digest, gate = PasswordHasher(64, 1, parallel=1), HASHER.digest("right"), Gate(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
@@ -244,15 +248,15 @@ def test_comparison_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPat
     assert hasher.matches("right", digest)
 
 
-def test_failed_hash_frees_its_slot() -> None:
+def test_failed_hash_frees_its_thread() -> None:
     hasher = PasswordHasher(64, 1, parallel=1)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
             hasher.matches("x", "$argon2id$v=19$m=1,t=1,p=1$MDAwMDAwMDAwMDAwMDAwMA$MDAwMA")
 
 
-def test_forked_child_has_all_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads of the parent, which held them, don't exist there."""
+def test_forked_child_has_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the parent don't exist there."""
     hasher, digest, gate = PasswordHasher(64, 1, parallel=1), HASHER.digest("right"), Gate(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(hasher.matches, "right", digest)
@@ -269,7 +273,7 @@ def test_forked_child_has_all_slots(monkeypatch: pytest.MonkeyPatch) -> None:
         assert held.result()
 
 
-def test_process_shares_the_slots_of_a_cost() -> None:
+def test_process_shares_the_threads_of_a_cost() -> None:
     """Those of writers are their own: they hold the store's lock."""
     assert shared_hasher(64, 1) is shared_hasher(64, 1)
     assert shared_hasher(64, 1) is not shared_hasher(64, 1, for_writers=True)
