@@ -48,6 +48,7 @@ class ServiceCall:
     app_services: frozenset[str] = frozenset()
     """The service prefixes that the application declares."""
     passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
+    """Hashes passwords in the transaction of the call, without waiting for people who sign in."""
 
     @property
     def is_root(self) -> bool:

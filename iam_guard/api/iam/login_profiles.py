@@ -32,10 +32,9 @@ def create_login_profile(call: ServiceCall, parameters: Input) -> Output:
     if owner is None and "MaxSigninSessionDuration" in parameters:
         raise InvalidInput("MaxSigninSessionDuration is not supported for the root user.")
     _set_password(call, owner, parameters["Password"], reset_required=parameters.get("PasswordResetRequired", False))
-    profile = _load_profile(call, owner)
     if "MaxSigninSessionDuration" in parameters:
         values = {"max_signin_session_duration": parameters["MaxSigninSessionDuration"]}
-        call.records.update(login_profiles, values, owner=profile["owner"])
+        call.records.update(login_profiles, values, owner=owner_id(owner))
     return {"LoginProfile": _describe(call, owner, _load_profile(call, owner))}
 
 
