@@ -50,7 +50,7 @@ class CurrentCall:
     """The requirement that denied the call, unless it was allowed later."""
     has_unsigned_payload: bool = False
     """Whether the signature does not cover the body, and no requirement has accepted that yet."""
-    browser: BrowserCaller | None = None
+    browser: BrowserCaller | None = field(default=None, init=False)
     """What the session cookie establishes; None without one, or if the caller has another credential."""
     is_public: bool = field(default=False, init=False)
     """Whether the route map declares the route public."""

@@ -113,9 +113,9 @@ class GuardedRequest:
         if principal.credential is not None and principal.credential.host is not None:
             self._use_host(principal.credential.host)
         is_unsigned = self._content is not None and self._content.is_unsigned
-        self._call = CurrentCall(
-            self._guard, principal, self.facts, self._scope, has_unsigned_payload=is_unsigned, browser=browser
-        )
+        self._call = CurrentCall(self._guard, principal, self.facts, self._scope, has_unsigned_payload=is_unsigned)
+        if browser is not None:
+            self._call.browser = browser
         return self._call
 
     def _use_host(self, host: str) -> None:
