@@ -30,6 +30,7 @@ ALL_KINDS: list[Kind] = [*KINDS * 2, *OTHER_KINDS]
 """The declarations of cases in turn; most cases are about the usual ones."""
 ROWS = 60
 """Rows that a case is compared for, other ones in each."""
+GIVEN_TAG = "aws:ResourceTag/team"
 FIRST_SEED = int(os.environ.get("IAM_GUARD_TEST_FILTER_SEED", "1"))
 """The seed of the first case."""
 
@@ -352,4 +353,7 @@ def _context(scene: Scene) -> Doc:
         "aws:TagKeys": scene.choice([["red"], ["red", "ann"], [], ["public", "red", ""]]),
         "aws:MultiFactorAuthPresent": scene.chance(0.5),
     }
-    return {key: value for key, value in context.items() if scene.chance(0.8)}
+    given = {key: value for key, value in context.items() if scene.chance(0.8)}
+    if scene.chance(0.04):  # a value of the resource, which counts instead of the column's
+        given |= scene.choice([{"docs:Class": "public"}, {"DOCS:owner": "ann"}, {"docs:Size": 10}, {GIVEN_TAG: "red"}])
+    return given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -45,7 +46,10 @@ class Rows:
             comparisons = [comparison.renewed() for comparison in self._law[dialect]]
             for seed in range(mutant.seed, mutant.seed + CASES):
                 case, numbers = numbered_case(seed)
-                yield comparisons[seed % len(ALL_KINDS)], case, numbers
+                for caller in range(mutant.callers):
+                    other, _ = numbered_case(seed + caller * len(ALL_KINDS))
+                    asked = replace(case, principal=other.principal, context=other.context)
+                    yield comparisons[seed % len(ALL_KINDS)], asked, numbers
             return
         table, statements = statements_of(*mutant.table)
         place = self.dialects.index(dialect)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from iam_guard.evaluation.partial import open_conditions, text_matching
 from iam_guard.evaluation.partial.open_decision import OpenDecision
+from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.filters import statement_filter
 from iam_guard.filters.texts import AccountAttribute
 
@@ -77,6 +78,22 @@ OF_DECISIONS = [
         seed=387,
     ),
     Mutant("unmet known condition skipped", OpenDecision._elements, "if not is_met:", "if False:", seed=81),
+    Mutant(
+        "conditions on another caller",
+        OpenDecision._are_met,
+        "return all(condition(self.request.request) for condition in known)",
+        "return True",
+        seed=236,
+        callers=4,
+    ),
+    Mutant(
+        "value given by hand for other callers",
+        OpenRequest.is_usual,
+        "return self._open_keys.isdisjoint(given) and",
+        "return",
+        seed=767,
+        callers=4,
+    ),
     Mutant(
         "account column ignored",
         statement_filter.list_formula,

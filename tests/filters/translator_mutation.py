@@ -23,8 +23,9 @@ PACKAGES = ("iam_guard.filters", "iam_guard.evaluation.partial")
 class Mutant:
     """A wrong translator: in the source of `function`, `before` is `after`.
 
-    The law detects it in the cases from `seed` on, or the operator table in the statements of `table`: an operator,
-    a key, perhaps a modifier. On other databases than those of `dialects`, the mistake changes nothing.
+    The law detects it in the cases from `seed` on, perhaps with the policies of each for several `callers`, or the
+    operator table in the statements of `table`: an operator, a key, perhaps a modifier. For a database that is not in
+    `dialects`, the mistake changes nothing.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Mutant:
     before: str
     after: str
     seed: int = 1
+    callers: int = 1
     table: tuple[str, ...] | None = None
     dialects: tuple[str, ...] = SQLITE + POSTGRESQL
 
