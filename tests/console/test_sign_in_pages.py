@@ -21,13 +21,14 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Service, current_principal
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import passwords
 from iam_guard.authn.people.factors import devices_of
 from iam_guard.authn.people.one_time_codes import _generator
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.sign_in import Typed
-from iam_guard.authn.people.stored_passwords import set_password
+from iam_guard.authn.people.stored_passwords import delete_password, set_password
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.factory import guard_on
 from iam_guard.model.request import Call
@@ -273,6 +274,32 @@ def test_guesses_are_limited(site: Site) -> None:
     assert site.sign_in().status_code == 303
 
 
+def test_new_password_ends_the_limit(site: Site) -> None:
+    """After 100 failures no wait helps, only another password, and it ends all sessions."""
+    other = site.new_browser()
+    site.send("/signin/", other, account="acme", username="ada", password=PASSWORD)
+    for _ in range(attempts.MAX_FAILURES):
+        site.sign_in(password="wrong")
+        site.now += timedelta(hours=1)
+    site.now += timedelta(days=30)
+    assert site.sign_in().status_code == 400
+    assert other.get("/documents/7").status_code in (401, 403)  # it has expired
+    with site.store.write_transaction() as records:
+        assert set_password(records, PasswordHasher(8, 1), site.person("ada"), NEW_PASSWORD, 0) is None
+    assert site.sign_in(password=NEW_PASSWORD).status_code == 303
+
+
+def test_deleted_password_ends_sessions(site: Site) -> None:
+    """Without a password, a person has no sessions either."""
+    site.sign_in()
+    assert site.browser.get("/documents/7").status_code == 200
+    with site.store.write_transaction() as records:
+        delete_password(records, site.person("ada"))
+    site.guard.refresh()
+    assert site.browser.get("/documents/7").status_code in (401, 403)
+    assert site.sign_in().status_code == 400
+
+
 def test_weak_digest_is_renewed(site: Site) -> None:
     """When the cost was raised since."""
     stronger = guard_on(site.store, Settings(epoch_poll=3600, password_memory=16, password_passes=2))
@@ -335,7 +362,7 @@ def test_recovery_code_replaces_the_device(site: Site) -> None:
 
 
 def test_guesses_of_codes_end_the_sign_in(site: Site) -> None:
-    """Whoever guesses begins with the password again; the wait stays."""
+    """The next guess needs the password again; the wait stays."""
     site.sign_in()
     site.enrol()
     site.browser = site.new_browser()
@@ -510,7 +537,7 @@ def test_hostile_form_is_refused(tmp_path: Path, body: bytes) -> None:
 
 
 def test_pages_have_headers_of_their_own(site: Site) -> None:
-    """No script, no frame, no cache; what somebody typed is text."""
+    """No script, no frame, no cache; what a person typed is text."""
     for path in ("/signin/", "/signin/?type=root"):
         page = site.browser.get(path)
         assert "default-src 'none'" in page.headers["content-security-policy"]

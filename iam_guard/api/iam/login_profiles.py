@@ -14,7 +14,7 @@ from iam_guard.api.iam.password_policy import granted_to_users
 from iam_guard.api.iam.user_credentials import owner_id, owner_name, owner_person
 from iam_guard.api.operation import all_resources
 from iam_guard.api.service_errors import InvalidUserType, PasswordPolicyViolation
-from iam_guard.authn.people.stored_passwords import set_password
+from iam_guard.authn.people.stored_passwords import delete_password, set_password
 from iam_guard.errors import AccessDenied, EntityAlreadyExists, InvalidInput, ValidationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
@@ -63,9 +63,10 @@ def update_login_profile(call: ServiceCall, parameters: Input) -> None:
 
 
 def delete_login_profile(call: ServiceCall, parameters: Input) -> None:
-    """Delete the password, and the former ones."""
-    profile = _load_profile(call, owner_of_credentials(call, parameters))
-    call.records.delete(login_profiles, owner=profile["owner"])
+    """Delete the password, and the former ones; browser sessions end."""
+    owner = owner_of_credentials(call, parameters)
+    _load_profile(call, owner)
+    delete_password(call.records, owner_person(call, owner))
 
 
 def change_password(call: ServiceCall, parameters: Input) -> None:

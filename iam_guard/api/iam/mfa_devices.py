@@ -26,6 +26,7 @@ from iam_guard.api.iam.user_credentials import owner_id, owner_name, owner_perso
 from iam_guard.api.iam.users import root_user
 from iam_guard.api.paging import page_of_table
 from iam_guard.api.service_errors import InvalidAuthenticationCode
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.one_time_codes import CodePair, check_pair, new_seed, seed_context
 from iam_guard.authn.people.stored_passwords import require_change_without_factor
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
@@ -96,6 +97,7 @@ def enable_mfa_device(call: ServiceCall, parameters: Input) -> None:
     require_quota("MFA devices per user", "MFADevicesPerUser", call.records.count(mfa_devices, **_of(call, owner)))
     values = {"user_id": owner_id(owner), "for_root": owner is None, "enabled": call.now}
     _consume_codes(call, row, parameters, values)
+    attempts.clear(call.records, attempts.guess_subject(owner_person(call, owner), "", "code"))
 
 
 def resync_mfa_device(call: ServiceCall, parameters: Input) -> None:

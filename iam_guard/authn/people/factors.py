@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.one_time_codes import check_pair, new_seed, seed_context
 from iam_guard.authn.people.person import Person
 from iam_guard.store.identifiers import fold
@@ -70,4 +71,5 @@ def enable_device(
     owner = {"user_id": person.user_id, "for_root": person.user_id is None}
     values = {**owner, "enabled": now, "last_step": pair.step, "drift": pair.drift}
     records.update(mfa_devices, values, serial=serial)
+    attempts.clear(records, attempts.guess_subject(person, "", "code"))
     return True

@@ -178,7 +178,7 @@ class SignIn:
         self._record(SignInEvent(name="CheckMfa", principal=person.principal(), succeeded=is_done, facts=facts), call)
         if not is_done or profile is None:
             if not is_open:
-                self._sessions.end(session.id, person)  # whoever guesses begins with the password again
+                self._sessions.end(session.id, person)  # the next guess needs the password again
             return None
         must_change = profile["reset_required"] or password_state(profile, policy, now) != "valid"
         task: Task | None = "password" if must_change else None

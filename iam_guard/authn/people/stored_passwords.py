@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.password_rules import is_long_password, problem_of
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person
 from iam_guard.store.records import PRESENT, Records, Row
-from iam_guard.store.schema import accounts, former_passwords, login_profiles, mfa_devices, passkeys, password_policies
+from iam_guard.store.schema import (
+    accounts,
+    browser_sessions,
+    former_passwords,
+    login_profiles,
+    mfa_devices,
+    passkeys,
+    password_policies,
+)
 
 MAX_FORMER: Final = 24
 """Former passwords that are stored: as many as a password policy can require (R-20)."""
@@ -34,7 +43,8 @@ def set_password(
 ) -> str | None:
     """Set a person's password, with a new login profile if it has none; return what is wrong with it instead.
 
-    `reset_required` None leaves that as it is. Raises `ServerBusy`.
+    The person's browser sessions end, and guesses of the former password are forgotten. `reset_required` None leaves
+    that as it is. Raises `ServerBusy`.
     """
     policy = policy_of(records, person)
     has_factor = has_second_factor(records, person)
@@ -43,6 +53,8 @@ def set_password(
     if problem is not None:
         return problem
     profile = find_profile(records, person)
+    records.delete(browser_sessions, **person.where)
+    attempts.clear(records, attempts.guess_subject(person, "", "password"))
     values: dict[str, Any] = {"is_long": is_long_password(password), "changed": now}
     if profile is None:
         values |= {"digest": hasher.digest(password), "reset_required": bool(reset_required), "created": now}
@@ -59,6 +71,12 @@ def set_password(
         values["reset_required"] = reset_required
     records.update(login_profiles, values, owner=person.owner)
     return None
+
+
+def delete_password(records: Records, person: Person) -> None:
+    """Delete a person's login profile, with its former passwords and browser sessions."""
+    records.delete(login_profiles, owner=person.owner)
+    records.delete(browser_sessions, **person.where)
 
 
 def renew_digest(records: Records, person: Person, password: str, *, outdated: str, digest: str) -> None:
