@@ -87,12 +87,19 @@ async def browser_caller_async(guard: Guard, request: HttpRequest, cookie: Sessi
             return await look_up_async(partial(browser_caller, guard, request, cookie, facts))
 
 
-def browser_caller_sync(guard: Guard, request: HttpRequest, cookie: SessionCookie, facts: Call) -> BrowserCaller:
-    """Return the caller with a cookie, as `browser_caller_async` does; wait for the store in this thread."""
+def browser_caller_sync(
+    guard: Guard, request: HttpRequest, cookie: SessionCookie, facts: Call, *, cache_only: bool = False
+) -> BrowserCaller:
+    """Return the caller with a cookie, as `browser_caller_async` does; wait for the store in this thread.
+
+    With `cache_only` it raises `CacheMiss` instead of waiting.
+    """
     with _recording(guard, facts):
         try:
             return browser_caller(guard, request, cookie, facts, cache_only=True)
         except CacheMiss:
+            if cache_only:
+                raise
             return look_up_sync(partial(browser_caller, guard, request, cookie, facts))
 
 

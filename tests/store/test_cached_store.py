@@ -565,7 +565,8 @@ def test_cache_of_size_zero_still_answers() -> None:
     """The size 0 is raised to 1."""
     cached = CachedStore(ScriptedStore(), Settings(cache_size=0))
     assert cached.account("1").exists
-    assert set(KINDS) == {"access_key", "api_key", "principal", "account", "resource", "certificate_trust"}
+    kinds = {"access_key", "api_key", "browser_session", "principal", "account", "resource", "certificate_trust"}
+    assert set(KINDS) == kinds
 
 
 def test_callers_with_other_tags_or_policies_share_no_entry(cached: CachedStore, inner: ScriptedStore) -> None:

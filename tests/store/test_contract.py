@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from iam_guard.errors import StoreIsReadOnly
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Credential, Principal, PrincipalType
 from iam_guard.policy.parser import parse
 from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.last_used_rows import SessionUse
 from iam_guard.store.protocol import AccountRecord, SourceStore, Store, StoredPolicy
+from iam_guard.store.schema import browser_sessions, identities
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
 ALICE = f"arn:aws:iam::{ACME}:user/staff/alice"
@@ -209,6 +212,36 @@ def test_api_key_has_digest_expiry_and_policy(any_store: Store) -> None:
     assert key.principal.session_policies is not None
     assert '"docs:Get*"' in key.principal.session_policies[0]
     assert any_store.api_key("ALICEKEY") is None
+
+
+def test_browser_session_has_its_owner(any_store: Any) -> None:
+    """That of a user and of a root user; its last use only moves forward. A store that follows a file has none."""
+    assert any_store.browser_session("d1") is None
+    times = {"created": 60, "seen": 60, "expires": 180, "task": "factor"}
+    texts = {"methods": ["password", "totp"], "address": "::1", "user_agent": "é"}
+    try:
+        with any_store.write_transaction() as records:
+            alice = records.one(identities, account=ACME, kind="user", name="alice")
+            for number, owner, mfa_at in ((1, alice["id"], 90), (2, None, None)):
+                owned = {"account": ACME, "user_id": owner, "mfa_at": mfa_at}
+                records.insert(browser_sessions, digest=f"d{number}", id=f"bs-{number}", **owned, **times, **texts)
+    except (StoreIsReadOnly, AttributeError):
+        return
+    for at, seen in ((120, 120), (100, 120), (150, 150)):
+        any_store.save_uses([SessionUse("bs-1", at), SessionUse("bs-0", at)])
+        found = getattr(any_store, "behind", any_store).browser_session("d1")
+        assert found.seen == datetime.fromtimestamp(seen, UTC)
+    assert (found.principal.arn, found.principal.userid) == (ALICE, alice["id"])
+    assert (found.methods, found.address, found.user_agent, found.task) == (("password", "totp"), "::1", "é", "factor")
+    assert found.principal.mfa_at == found.mfa_at == datetime.fromtimestamp(90, UTC)
+    root = any_store.browser_session("d2")
+    assert (root.principal.type, root.principal.account) == (PrincipalType.ROOT, ACME)
+    assert root.principal.key("aws:multifactorauthpresent") == "false"
+    assert [any_store.browser_session(odd) for odd in ("", "D1", "d1\0", "\udcff")] == [None] * 4
+    with any_store.write_transaction() as records:
+        records.delete(identities, id=alice["id"])
+    assert any_store.browser_session("d1") is None
+    assert any_store.browser_session("d2") is not None
 
 
 def test_api_key_of_role_is_a_session(any_store: Store) -> None:

@@ -78,7 +78,7 @@ async def authenticate_request(
     with reading_credential(guard, connection, scope, facts) as (request, credential):
         if isinstance(credential, SigV4Credential) and scope["type"] == "http":
             body = await _read_body(guard, request, credential, receive, partial(takes_unsigned, scope))
-    if isinstance(credential, NoCredential):
+    if isinstance(credential, NoCredential) and b"cookie" in request.by_name:
         cookie = session_cookie(request, facts)
         if cookie is not None:
             browser = await browser_caller_async(guard, request, cookie, facts)

@@ -8,7 +8,7 @@ steps itself: `WsgiBridge.begin`, `GuardedRequest.read`, `GuardedRequest.authent
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
@@ -22,7 +22,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED
 from iam_guard.web.body_verification import empty_hash
-from iam_guard.web.browser_caller import BrowserCaller, browser_caller, browser_caller_sync, session_cookie
+from iam_guard.web.browser_caller import BrowserCaller, browser_caller_sync, session_cookie
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.key_lookups import look_up_sync
@@ -136,9 +136,7 @@ class GuardedRequest:
         cookie = session_cookie(request, self.facts)
         if cookie is None:
             return None
-        if cache_only:
-            return browser_caller(self._guard, request, cookie, self.facts, cache_only=True)
-        return browser_caller_sync(self._guard, request, cookie, self.facts)
+        return browser_caller_sync(self._guard, request, cookie, self.facts, cache_only=cache_only)
 
     def _principal(self, cache_only: bool) -> Principal:
         if self._request is None or self._credential is None:
@@ -198,6 +196,12 @@ class GuardedRequest:
         """Return what to add to the headers of a response, because of the session cookie of the request."""
         browser = None if self._call is None else self._call.browser
         return [] if browser is None else browser.headers(headers)
+
+    def add_headers(self, headers: MutableMapping[str, str], cookies: Iterable[str] = ()) -> None:
+        """Add the headers of `added_headers` to those of a response, which sets the cookies with these names."""
+        answered = [("set-cookie", f"{name}=") for name in cookies]
+        for name, value in self.added_headers([*headers.items(), *answered]):
+            headers[name] = f"{headers[name]}, {value}" if name == "vary" and name in headers else value
 
     def end(self) -> None:
         """End the call after the response; code that the application runs later, as in a task, has no caller."""

@@ -18,7 +18,6 @@ from typing import Any, Final
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver
-from django.utils.cache import patch_vary_headers
 
 from iam_guard import IamGuardError
 from iam_guard.audit.writer.termination import end_shards_on_sigterm
@@ -143,7 +142,7 @@ class GuardMiddleware:
         if neutral is not None:
             response = _response(neutral, response)
         response[_REQUEST_ID] = guarded.request_id
-        _add_headers(guarded, response)
+        guarded.add_headers(response.headers, response.cookies)
         response._resource_closers.append(guarded.end)
         if response.streaming and getattr(response, "file_to_stream", None) is None:
             wrap = _parts_async if response.is_async else _parts
@@ -213,19 +212,9 @@ def _set_principal(request: HttpRequest, call: CurrentCall) -> None:
 def _error_response(guarded: GuardedRequest, error: IamGuardError, instead_of: HttpResponse | None) -> HttpResponse:
     """Return the response to an error; it closes the resources of the response that it replaces."""
     response = _response(guarded.refuse(error), instead_of)
-    _add_headers(guarded, response)
+    guarded.add_headers(response.headers, response.cookies)
     response._resource_closers.append(guarded.end)
     return response
-
-
-def _add_headers(guarded: GuardedRequest, response: HttpResponse) -> None:
-    """Add what depends on the session cookie of the request."""
-    cookies = [("set-cookie", cookie.OutputString()) for cookie in response.cookies.values()]
-    for name, value in guarded.added_headers([*response.items(), *cookies]):
-        if name == "vary":
-            patch_vary_headers(response, [value])
-        else:
-            response[name] = value
 
 
 def _response(refusal: Refusal, instead_of: HttpResponse | None = None) -> HttpResponse:

@@ -13,6 +13,7 @@ import pytest
 from iam_guard import GuardWsgiMiddleware, current_principal, public
 from iam_guard.authn.session_cookie import COOKIE, clear_cookie
 from iam_guard.web.call_context import current_call
+from iam_guard.web.wsgi.bridge import WsgiBridge
 from tests.signed_in import HOST, PAGE, RITA, SAME_ORIGIN, SignedIn, docs, signed_in
 
 
@@ -90,3 +91,19 @@ def test_redirect_keeps_the_mounted_path(harness: SignedIn) -> None:
     assert (status, body) == (303, b"")
     assert dict(headers)["location"] == "/signin?next=%2Fapp%2Fdocuments%2F7%3Fa%3D%2520"
     assert dict(headers)["content-length"] == "0"
+
+
+def test_headers_are_added_to_a_mapping(harness: SignedIn) -> None:
+    """For frameworks with such headers; a cookie that the response sets is not removed."""
+    scope = {"type": "http", "method": "GET", "scheme": "https", "path": "/", "query_string": b""}
+    for cookies in ((), ("other",), (COOKIE,)):
+        for vary, expected in (({"vary": "Accept"}, "Accept, Cookie"), ({}, "Cookie")):
+            sent = [(b"host", HOST.encode()), (b"cookie", f"{COOKIE}=x".encode())]
+            guarded = WsgiBridge(harness.guard).begin({**scope, "headers": sent})
+            guarded.read({})
+            guarded.authenticate()
+            headers: dict[str, str] = dict(vary)
+            guarded.add_headers(headers, cookies)
+            removed = {} if COOKIE in cookies else {"set-cookie": clear_cookie(COOKIE)}
+            assert headers == {"vary": expected, **removed}
+            guarded.end()
