@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
 from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.known_browsers import COOKIE_SECONDS
 from iam_guard.authn.people.person import person_of
 from iam_guard.authn.people.sign_in import SignedIn, Typed
 from iam_guard.authn.session_cookie import clear_cookie, cookie_name, csrf_token, read_cookie, set_cookie
@@ -155,8 +156,13 @@ class _SignInPages:
             typed = Typed(email=form.get("email", ""))
         else:
             typed = Typed(account=form.get("account", ""), username=form.get("username", ""))
-        signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call)
-        return self.show_sign_in(visit, "refused") if signed_in is None else self._go_on(visit, signed_in)
+        browser = visit.request.cookies.get(_browser_cookie(visit.call), "")
+        signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call, browser=browser)
+        if signed_in is None:
+            return self.show_sign_in(visit, "refused")
+        answer = self._go_on(visit, signed_in)
+        answer.headers.append("set-cookie", _cookie_header(visit.call, _browser_cookie(visit.call), signed_in.browser))
+        return answer
 
     def show_code(self, visit: _Visit, problem: str) -> Response:
         """Show the form for a code of a second factor, or for a recovery code."""
@@ -305,7 +311,7 @@ class _SignInPages:
         )
         answer = HTMLResponse(html, status_code=400 if problem else 200, headers=HEADERS)
         if visit.session is None:
-            answer.headers.append("set-cookie", _form_cookie_header(visit))
+            answer.headers.append("set-cookie", _cookie_header(visit.call, _form_cookie(visit.call), visit.form_cookie))
         return answer
 
 
@@ -341,9 +347,14 @@ def _form_cookie(call: Call) -> str:
     return "__Host-iam-guard-form" if call.secure else "iam-guard-dev-form"
 
 
-def _form_cookie_header(visit: _Visit) -> str:
-    secure = "; Secure" if visit.call.secure else ""
-    return f"{_form_cookie(visit.call)}={visit.form_cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
+def _browser_cookie(call: Call) -> str:
+    return "__Host-iam-guard-browser" if call.secure else "iam-guard-dev-browser"
+
+
+def _cookie_header(call: Call, name: str, value: str) -> str:
+    """Return the header of a cookie that is not the session's: for the browser session, or for as long as possible."""
+    age = f"; Max-Age={COOKIE_SECONDS}" if name == _browser_cookie(call) else ""
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}" + ("; Secure" if call.secure else "")
 
 
 _Page = Callable[[_Visit, str], Response]

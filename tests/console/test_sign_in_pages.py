@@ -274,6 +274,24 @@ def test_guesses_are_limited(site: Site) -> None:
     assert site.sign_in().status_code == 303
 
 
+def test_guesses_of_others_do_not_lock_a_known_browser(site: Site) -> None:
+    """It is one in which that person has signed in; the cookie of another person, or a made-up one, is none."""
+    known, other = site.new_browser(), site.new_browser()
+    fields = {"account": "acme", "username": "ada"}
+    site.send("/signin/", known, **fields, password=PASSWORD)
+    site.send("/signin/", other, account="acme", username="bob", password=PASSWORD)
+    for _ in range(6):
+        site.send("/signin/", site.new_browser(), **fields, password="wrong")
+    assert site.send("/signin/", other, **fields, password=PASSWORD).status_code == 400
+    forged = site.new_browser()
+    forged.cookies.set("iam-guard-dev-browser", "A" * 80, domain="localhost.local")
+    assert site.send("/signin/", forged, **fields, password=PASSWORD).status_code == 400
+    assert site.send("/signin/", known, **fields, password=PASSWORD).status_code == 303
+    for _ in range(5):  # a known browser has a limit of its own
+        site.send("/signin/", known, **fields, password="wrong")
+    assert site.send("/signin/", known, **fields, password=PASSWORD).status_code == 400
+
+
 def test_new_password_ends_the_limit(site: Site) -> None:
     """After 100 failures no wait helps, only another password, and it ends all sessions."""
     other = site.new_browser()

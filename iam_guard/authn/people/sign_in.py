@@ -12,7 +12,7 @@ one before. Guesses are limited by `failed_attempts`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -20,6 +20,7 @@ from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession, BrowserSessions
 from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
+from iam_guard.authn.people.known_browsers import browser_of, with_person
 from iam_guard.authn.people.one_time_codes import check_code
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person, person_of
@@ -59,10 +60,14 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A new session. `token` is for the cookie, and shown only here; `session.task` is what must be done first."""
+    """A new session. `token` is for the cookie, and shown only here; `session.task` is what must be done first.
+
+    `browser` is the cookie of the browser, which the person is known to use from now on (`known_browsers`).
+    """
 
     token: str = field(repr=False)
     session: BrowserSession
+    browser: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class _Found(NamedTuple):
     profile: Row | None
     policy: Mapping[str, Any] | None
     has_factor: bool
+    subject: str
     is_open: bool
 
 
@@ -107,7 +113,7 @@ class SignIn:
     # --- a password ----------------------------------------------------------------------------------------------
 
     def with_password(self, typed: Typed, password: str, call: Call, *, browser: str = "") -> SignedIn | None:
-        """Sign in with a password; None if it is refused, for whatever reason. `browser` is the id of a known one."""
+        """Sign in with a password; None if it is refused, for whatever reason. `browser` is the browser's cookie."""
         now = self._now()
         with self._store.write_transaction() as records:
             found = self._find(records, typed, browser, now)
@@ -119,7 +125,7 @@ class SignIn:
             self._record(_failed(person, typed), call)
             return None
         with self._store.write_transaction() as records:
-            attempts.clear(records, attempts.guess_subject(person, typed.name, "password", browser))
+            attempts.clear(records, found.subject)
             record_sign_in(records, person, now)
         if digest is not None and self._hasher.is_outdated(digest):
             renewed = self._hasher.digest(password, digest)
@@ -127,7 +133,8 @@ class SignIn:
                 renew_digest(records, person, password, outdated=digest, digest=renewed)
         must_change = state == "expired" or profile["reset_required"]
         task: Task | None = "factor" if found.has_factor else "password" if must_change else None
-        return self._issue(person, call, methods=("password",), task=task)
+        signed_in = self._issue(person, call, methods=("password",), task=task)
+        return replace(signed_in, browser=with_person(self._store.sealer, browser, person))
 
     def _find(self, records: Records, typed: Typed, browser: str, now: int) -> _Found:
         partition, email = self._store.partition, typed.email
@@ -136,8 +143,9 @@ class SignIn:
         profile = find_profile(records, sought)
         policy = policy_of(records, sought)
         has_factor = has_second_factor(records, sought)
-        is_open = attempts.is_open(records, attempts.guess_subject(person, typed.name, "password", browser), now)
-        return _Found(person, profile, policy, has_factor, is_open)
+        known = browser_of(self._store.sealer, browser, person)
+        subject = attempts.guess_subject(person, typed.name, "password", known)
+        return _Found(person, profile, policy, has_factor, subject, attempts.is_open(records, subject, now))
 
     # --- a second factor -----------------------------------------------------------------------------------------
 

@@ -1,0 +1,47 @@
+"""Browsers in which a person has signed in before, by a sealed cookie: guesses from others don't count against them.
+
+The cookie has a random id for each of the last few people of the browser. It authenticates no person.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from typing import Final
+
+from iam_guard.authn.people.person import Person
+from iam_guard.errors import StoreUnavailable
+from iam_guard.store.sealing import Sealer
+
+MAX_PEOPLE: Final = 5
+MAX_COOKIE: Final = 1024
+COOKIE_SECONDS: Final = 400 * 24 * 60 * 60
+"""The longest time for which browsers keep a cookie."""
+_CONTEXT: Final = b"known-browser:1"
+
+
+def browser_of(sealer: Sealer, cookie: str, person: Person | None) -> str:
+    """Return the id of a person's browser; empty for an unknown one."""
+    return "" if person is None else _people(sealer, cookie).get(person.owner, "")
+
+
+def with_person(sealer: Sealer, cookie: str, person: Person) -> str:
+    """Return the cookie of a browser in which a person has signed in, too."""
+    people = _people(sealer, cookie)
+    id = people.pop(person.owner, None) or secrets.token_hex(16)
+    kept = [*people.items()][-(MAX_PEOPLE - 1) :]
+    written = json.dumps({**dict(kept), person.owner: id}).encode()
+    return base64.urlsafe_b64encode(sealer.seal(written, _CONTEXT)).decode("ascii").rstrip("=")
+
+
+def _people(sealer: Sealer, cookie: str) -> dict[str, str]:
+    """Return the people of a cookie, the latest last, with the browser's ids; none for a cookie that is not sealed."""
+    if not cookie or len(cookie) > MAX_COOKIE:
+        return {}
+    try:
+        sealed = base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4))
+        people: dict[str, str] = json.loads(sealer.open(sealed, _CONTEXT))
+    except (ValueError, StoreUnavailable):
+        return {}
+    return people
