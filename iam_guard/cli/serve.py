@@ -24,6 +24,7 @@ from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.factory import guard_on
+from iam_guard.guard.guard import Guard
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
@@ -67,6 +68,7 @@ BACKLOG = 2048
     metavar="PREFIX",
     help="Allow API keys for this service of your application (`docs`); repeat for more.",
 )
+@click.option("--console", "has_pages", is_flag=True, help="Serve the pages for signing in at `/signin`, too.")
 @click.option(
     "--allow-reset", is_flag=True, help="Allow `POST /-/reset` to restore the initial state (only for `sqlite://`)."
 )
@@ -79,6 +81,7 @@ def serve(
     account: str,
     root_email: str | None,
     services: tuple[str, ...],
+    has_pages: bool,
     allow_reset: bool,
 ) -> None:
     """Serve the AWS-compatible API, IAM and STS, on one endpoint.
@@ -102,7 +105,8 @@ def serve(
                 for result in _fill(opened, seed, first, partition=settings.partition):
                     change_recorder_of(guard.trail).record(result)
                 snapshot = Snapshot(opened.engine) if allow_reset else None
-            _listen(api if snapshot is None else ResettableApi(api, snapshot.restore), listener)
+            app = api if snapshot is None else ResettableApi(api, snapshot.restore)
+            _listen(_with_pages(guard, app) if has_pages else app, listener, has_pages=has_pages)
         finally:
             if snapshot is not None:
                 snapshot.close()
@@ -164,7 +168,16 @@ def _address_of(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _listen(app: Any, listener: socket.socket) -> None:
+def _with_pages(guard: Guard, app: Any) -> Any:
+    try:
+        pages = import_module("iam_guard.console.sign_in_pages")
+    except ModuleNotFoundError:
+        message = "--console requires the extra `console` of iam_guard, which installs its template engine"
+        raise ConfigurationError(message, place="--console") from None
+    return pages.beside_api(guard, app)
+
+
+def _listen(app: Any, listener: socket.socket, *, has_pages: bool) -> None:
     """Serve until a signal stops the process."""
     listener.listen(BACKLOG)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -178,7 +191,7 @@ def _listen(app: Any, listener: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,  # trusted proxies are a setting of the guard
     )
-    _AnnouncingServer(config).run(sockets=[listener])
+    _AnnouncingServer(config, has_pages=has_pages).run(sockets=[listener])
 
 
 def _stop(number: int, frame: object) -> None:
@@ -186,12 +199,18 @@ def _stop(number: int, frame: object) -> None:
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """A server that prints its address once it listens."""
+    """A server that prints its address once it listens, and that of the pages, which needs to be of localhost."""
+
+    def __init__(self, config: uvicorn.Config, *, has_pages: bool) -> None:
+        super().__init__(config)
+        self._has_pages = has_pages
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
             click.echo(f"iam-guard serves at {_address_of(listener)}")
+            if self._has_pages:
+                click.echo(f"sign in at http://localhost:{listener.getsockname()[1]}/signin")
         threading.Thread(target=_warm_up, name="iam-guard-warm-up", daemon=True).start()
 
 

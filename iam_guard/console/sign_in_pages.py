@@ -21,7 +21,8 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
 from iam_guard.authn.people.browser_sessions import BrowserSession
@@ -47,6 +48,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Permissions-Policy": "publickey-credentials-get=(self), publickey-credentials-create=(self)",
     "Vary": "Cookie, Accept-Language",
 }
+SIGN_IN: Final = "/signin"
 _STYLE: Final = "style.css"
 _is_secret = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
@@ -68,6 +70,19 @@ def sign_in_pages(guard: Guard, *, language: str = "") -> Starlette:
         Route(f"/{_STYLE}", public(pages.style_sheet)),
     ]
     return Starlette(routes=routes)
+
+
+def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
+    """Return an application with the pages at `/signin`, and the API at every other path."""
+    pages = Starlette(routes=[Mount(SIGN_IN, sign_in_pages(guard))])
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path == SIGN_IN:
+            scope = {**scope, "path": f"{path}/"}
+        await (pages if path == SIGN_IN or path.startswith(f"{SIGN_IN}/") else api)(scope, receive, send)
+
+    return choose
 
 
 class _Visit:

@@ -103,6 +103,22 @@ def test_serve_prints_one_line_with_address(serve: Serve) -> None:
     assert served.end() == (0, "", "")
 
 
+def test_console_serves_the_pages_beside_the_api(serve: Serve) -> None:
+    """At the address that is printed; the API keeps every other path."""
+    served = serve(*root(), "--console")
+    port = served.url.rpartition(":")[2]
+    with httpx2.Client(base_url=f"http://localhost:{port}") as browser:
+        page = browser.get("/signin")
+        assert page.status_code == 200
+        assert "Account id or alias" in page.text
+        assert browser.get("/signin/style.css").headers["content-type"].startswith("text/css")
+        assert browser.get("/signing").status_code != 200
+    assert served.client().get_user()["User"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    code, rest, errors = served.end()
+    assert (code, errors) == (0, "")
+    assert rest in ("", f"sign in at http://localhost:{port}/signin\n")  # the second line may be read with the first
+
+
 def test_interrupt_ends_server(serve: Serve) -> None:
     served = serve(*root())
     assert served.end(signal.SIGINT) == (0, "", "")
