@@ -7,9 +7,10 @@ Each page has a content security policy without scripts, and is never stored. No
 
 from __future__ import annotations
 
-import re
-import secrets
+import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, Final
@@ -26,39 +27,36 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
 from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.known_browsers import COOKIE_SECONDS
 from iam_guard.authn.people.person import person_of
 from iam_guard.authn.people.sign_in import SignedIn, Typed
 from iam_guard.authn.session_cookie import clear_cookie, cookie_name, csrf_token, read_cookie, set_cookie
-from iam_guard.console.forms import is_own_form, read_form, safe_next
+from iam_guard.console.forms import is_own_form, read_form
 from iam_guard.console.languages import choose_language, texts
+from iam_guard.console.visit import HEADERS, Visit, browser_cookie_name, cookie_header, cookie_values, form_cookie_name
 from iam_guard.guard.guard import Guard
-from iam_guard.model.request import Call, Resource
+from iam_guard.model.request import Resource
 from iam_guard.web.connection import Connection
 from iam_guard.web.service import public
 
-HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Permissions-Policy": "publickey-credentials-get=(self), publickey-credentials-create=(self)",
-    "Vary": "Cookie, Accept-Language",
-}
 SIGN_IN: Final = "/signin"
+MAX_RESETS: Final = 100
+"""Requests for links that wait to be sent."""
+_log = logging.getLogger("iam_guard.console")
 _STYLE: Final = "style.css"
-_is_secret = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
-def sign_in_pages(guard: Guard, *, language: str = "") -> Starlette:
+SendReset = Callable[[str, str], None]
+"""Sends a link to an e-mail address; it runs in a thread of the pages."""
+
+
+def sign_in_pages(guard: Guard, *, language: str = "", send_reset: SendReset | None = None) -> Starlette:
     """Return the pages as an ASGI application. They are public: they find out themselves who sees what.
 
-    `language` is `en` or `de`; by default the browser's.
+    `language` is `en` or `de`; by default the browser's. `send_reset` sends root users who have forgotten their
+    password the path of a link to choose another one, such as `/signin/reset?token=…`; without it there is no such
+    page, and links are made by administrators only (`guard.sign_in.make_reset`).
     """
-    pages = _SignInPages(guard, language)
+    pages = _SignInPages(guard, language, send_reset)
     routes = [
         Route("/", pages.endpoint(pages.show_sign_in, pages.sign_in), methods=["GET", "POST"]),
         Route("/mfa", pages.endpoint(pages.show_code, pages.check_code), methods=["GET", "POST"]),
@@ -66,6 +64,8 @@ def sign_in_pages(guard: Guard, *, language: str = "") -> Starlette:
         Route("/password", pages.endpoint(pages.show_password, pages.change_password), methods=["GET", "POST"]),
         Route("/sessions", pages.endpoint(pages.show_sessions, pages.end_session), methods=["GET", "POST"]),
         Route("/factors", pages.endpoint(pages.show_factors, pages.add_factor), methods=["GET", "POST"]),
+        Route("/reset", pages.endpoint(pages.show_reset, pages.reset_password), methods=["GET", "POST"]),
+        Route("/forgot", pages.endpoint(pages.show_forgot, pages.send_reset), methods=["GET", "POST"]),
         Route("/out", pages.endpoint(pages.show_sessions, pages.sign_out), methods=["GET", "POST"]),
         Route(f"/{_STYLE}", public(pages.style_sheet)),
     ]
@@ -85,39 +85,13 @@ def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
     return choose
 
 
-class _Visit:
-    """One request for a page: its call, its session if it has one, and its form."""
-
-    def __init__(self, request: Request, call: Call, session: BrowserSession | None, name: str | None) -> None:
-        self.request = request
-        self.call = call
-        self.session = session
-        self.cookie_name = name
-        self.form: Mapping[str, str] = {}
-        self.base: str = request.scope.get("root_path", "")
-        form_cookie = request.cookies.get(_form_cookie(call), "")
-        self.form_cookie = form_cookie if _is_secret(form_cookie) else secrets.token_urlsafe(32)
-        self.secret = self.form_cookie if session is None or name is None else request.cookies[name]
-
-    @property
-    def next(self) -> str:
-        """Where to go on to; empty for nowhere."""
-        return safe_next(self.form.get("next") or self.request.query_params.get("next", ""))
-
-    @property
-    def is_root(self) -> bool:
-        """Whether the page is for the root user."""
-        return self.request.query_params.get("type") == "root"
-
-    def url(self, path: str) -> str:
-        """Return the URL of another page, from which one goes on to the same place."""
-        return f"{self.base}{path}" + (f"?{urlencode({'next': self.next})}" if self.next else "")
-
-
 class _SignInPages:
     """The pages of one guard."""
 
-    def __init__(self, guard: Guard, language: str) -> None:
+    def __init__(self, guard: Guard, language: str, send_reset: SendReset | None) -> None:
+        self._send_reset = send_reset
+        self._sender = ThreadPoolExecutor(1, "iam-guard-resets")
+        self._resets = threading.BoundedSemaphore(MAX_RESETS)
         self._guard = guard
         self._sign_in = guard.sign_in
         self._sessions = guard.browser_sessions
@@ -144,9 +118,9 @@ class _SignInPages:
     def _answer(self, request: Request, form: Mapping[str, str] | None, show: _Page, act: _Page) -> Response:
         call = self._connection.facts(request.scope)
         name = cookie_name(secure=call.secure, host=call.host)
-        cookie = None if name is None else read_cookie(_cookies(request), name)
+        cookie = None if name is None else read_cookie(cookie_values(request), name)
         session = None if cookie is None or not cookie.digest else self._sessions.find_by_digest(cookie.digest)
-        visit = _Visit(request, call, session, name)
+        visit = Visit(request, call, session, name)
         if name is None:
             return self._page(visit, "page.html", "sign_in", "needs_https")
         if request.method != "POST":
@@ -158,28 +132,30 @@ class _SignInPages:
 
     # --- sign-in -------------------------------------------------------------------------------------------------
 
-    def show_sign_in(self, visit: _Visit, problem: str) -> Response:
+    def show_sign_in(self, visit: Visit, problem: str) -> Response:
         """Show the form for a name and a password."""
         typed = {name: visit.form.get(name, "") for name in ("email", "account", "username")}
         title = "as_root" if visit.is_root else "as_user"
         return self._page(visit, "sign_in.html", title, problem, root=visit.is_root, typed=typed)
 
-    def sign_in(self, visit: _Visit, _: str) -> Response:
+    def sign_in(self, visit: Visit, _: str) -> Response:
         """Sign in with a password."""
         form = visit.form
         if visit.is_root:
             typed = Typed(email=form.get("email", ""))
         else:
             typed = Typed(account=form.get("account", ""), username=form.get("username", ""))
-        browser = visit.request.cookies.get(_browser_cookie(visit.call), "")
+        browser = visit.request.cookies.get(browser_cookie_name(visit.call), "")
         signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call, browser=browser)
         if signed_in is None:
             return self.show_sign_in(visit, "refused")
         answer = self._go_on(visit, signed_in)
-        answer.headers.append("set-cookie", _cookie_header(visit.call, _browser_cookie(visit.call), signed_in.browser))
+        answer.headers.append(
+            "set-cookie", cookie_header(visit.call, browser_cookie_name(visit.call), signed_in.browser)
+        )
         return answer
 
-    def show_code(self, visit: _Visit, problem: str) -> Response:
+    def show_code(self, visit: Visit, problem: str) -> Response:
         """Show the form for a code of a second factor, or for a recovery code."""
         if visit.session is None:
             return _redirect(visit.url("/"))
@@ -187,7 +163,7 @@ class _SignInPages:
         title = "use_recovery" if is_recovery else "second_factor"
         return self._page(visit, "code.html", title, problem, recovery=is_recovery)
 
-    def check_code(self, visit: _Visit, _: str) -> Response:
+    def check_code(self, visit: Visit, _: str) -> Response:
         """Check a second factor: to continue a sign-in, or to renew that of a session."""
         if visit.session is None:
             return _redirect(visit.url("/"))
@@ -197,7 +173,7 @@ class _SignInPages:
             signed_in = self._sign_in.with_code(visit.session, visit.form.get("mfa_code", ""), visit.call)
         return self.show_code(visit, "refused") if signed_in is None else self._go_on(visit, signed_in)
 
-    def show_password(self, visit: _Visit, problem: str) -> Response:
+    def show_password(self, visit: Visit, problem: str) -> Response:
         """Show the form for a new password."""
         if visit.session is None or visit.session.task == "factor":
             return _redirect(visit.url("/"))
@@ -208,7 +184,7 @@ class _SignInPages:
             visit, "password.html", "change_password", problem, note=note, name=visit.session.principal.name or ""
         )
 
-    def change_password(self, visit: _Visit, _: str) -> Response:
+    def change_password(self, visit: Visit, _: str) -> Response:
         """Change the password; other sessions end."""
         if visit.session is None or visit.session.task == "factor":
             return _redirect(visit.url("/"))
@@ -220,9 +196,44 @@ class _SignInPages:
             return self.show_password(visit, changed)
         return self._go_on(visit, changed)
 
+    def show_reset(self, visit: Visit, problem: str) -> Response:
+        """Show the form for a new password of a link."""
+        token = visit.form.get("token") or visit.request.query_params.get("token", "")
+        return self._page(visit, "reset.html", "change_password", problem, token=token)
+
+    def reset_password(self, visit: Visit, _: str) -> Response:
+        """Set a new password; the person then signs in with it."""
+        token, new = visit.form.get("token", ""), visit.form.get("new_password", "")
+        problem = self._sign_in.reset_password(token, new, visit.call)
+        return self.show_reset(visit, problem) if problem is not None else _redirect(f"{visit.base}/")
+
+    def show_forgot(self, visit: Visit, problem: str) -> Response:
+        """Show the form for the e-mail address of a root user who has forgotten the password."""
+        if self._send_reset is None:
+            return _redirect(f"{visit.base}/")
+        return self._page(visit, "forgot.html", "forgot", problem)
+
+    def send_reset(self, visit: Visit, _: str) -> Response:
+        """Send a link. The answer is the same for every address, and waits for nothing that depends on it."""
+        if self._send_reset is None:
+            return _redirect(f"{visit.base}/")
+        if self._resets.acquire(blocking=False):  # while many are waiting, further ones are dropped
+            self._sender.submit(self._look_up_and_send, self._send_reset, visit.form.get("email", ""), visit.base)
+        return self._page(visit, "page.html", "forgot", "", note="reset_sent")
+
+    def _look_up_and_send(self, send: SendReset, email: str, base: str) -> None:
+        try:
+            token = self._sign_in.request_reset(email)
+            if token is not None:
+                send(email.strip(), f"{base}/reset?{urlencode({'token': token})}")
+        except Exception as error:  # noqa: BLE001  the page was answered already
+            _log.error("no link to reset a password was sent: %s", type(error).__name__)
+        finally:
+            self._resets.release()
+
     # --- a session -----------------------------------------------------------------------------------------------
 
-    def show_sessions(self, visit: _Visit, problem: str) -> Response:
+    def show_sessions(self, visit: Visit, problem: str) -> Response:
         """Show the sessions of the person."""
         session = visit.session
         if session is None or session.task is not None:
@@ -241,14 +252,14 @@ class _SignInPages:
         name = session.principal.name or session.principal.account
         return self._page(visit, "sessions.html", "sessions", problem, wide=True, sessions=shown, name=name)
 
-    def end_session(self, visit: _Visit, _: str) -> Response:
+    def end_session(self, visit: Visit, _: str) -> Response:
         """End one session of the person."""
         if visit.session is None or visit.session.task is not None:
             return _redirect(visit.url("/"))
         self._sessions.end(visit.form.get("session", ""), person_of(visit.session.principal))
         return _redirect(f"{visit.base}/sessions")
 
-    def sign_out(self, visit: _Visit, _: str) -> Response:
+    def sign_out(self, visit: Visit, _: str) -> Response:
         """End this session."""
         if visit.session is not None:
             self._sign_in.sign_out(visit.session, visit.call)
@@ -257,7 +268,7 @@ class _SignInPages:
             answer.headers.append("set-cookie", clear_cookie(visit.cookie_name))
         return answer
 
-    def show_factors(self, visit: _Visit, problem: str, **shown: Any) -> Response:
+    def show_factors(self, visit: Visit, problem: str, **shown: Any) -> Response:
         """Show the second factors of the person."""
         session = visit.session
         if session is None or session.task is not None:
@@ -265,7 +276,7 @@ class _SignInPages:
         defaults = {"devices": self._sign_in.devices(session), "device": None, "codes": [], "drawing": ""}
         return self._page(visit, "factors.html", "factors", problem, **(defaults | shown))
 
-    def add_factor(self, visit: _Visit, _: str) -> Response:
+    def add_factor(self, visit: Visit, _: str) -> Response:
         """Make a device, or enable the one that the form names with two codes in a row."""
         session, form = visit.session, visit.form
         if session is None or session.task is not None:
@@ -284,13 +295,13 @@ class _SignInPages:
         answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes)
         return _with_session(answer, visit, added.signed_in)
 
-    def _may_change_password(self, visit: _Visit, session: BrowserSession) -> bool:
+    def _may_change_password(self, visit: Visit, session: BrowserSession) -> bool:
         """Return whether a person may change its password: it must, or its policies or its account allow it."""
         if session.task == "password":
             return True
         return self._may(visit, session, "iam:ChangePassword", self._sign_in.may_all_change_passwords(session))
 
-    def _may(self, visit: _Visit, session: BrowserSession, action: str, is_granted: bool = False) -> bool:
+    def _may(self, visit: Visit, session: BrowserSession, action: str, is_granted: bool = False) -> bool:
         """Decide about an action on the person itself; `is_granted`: its account allows it to all users."""
         principal = session.principal
         statement = {"Effect": "Allow", "Principal": {"AWS": principal.arn}, "Action": action, "Resource": "*"}
@@ -300,16 +311,14 @@ class _SignInPages:
 
     # --- answers -------------------------------------------------------------------------------------------------
 
-    def _go_on(self, visit: _Visit, signed_in: SignedIn) -> Response:
+    def _go_on(self, visit: Visit, signed_in: SignedIn) -> Response:
         """Answer with the cookie of a new session, and go to its task, or to where the person wanted to go."""
         pages = {"factor": "/mfa", "password": "/password"}
         task = signed_in.session.task
         answer = _redirect(visit.next or f"{visit.base}/sessions" if task is None else visit.url(pages[task]))
         return _with_session(answer, visit, signed_in)
 
-    def _page(
-        self, visit: _Visit, template: str, title: str, problem: str, *, note: str = "", **shown: Any
-    ) -> Response:
+    def _page(self, visit: Visit, template: str, title: str, problem: str, *, note: str = "", **shown: Any) -> Response:
         language = choose_language(visit.request.headers.get("accept-language", ""), self._language)
         text = texts(language)
         html = self._templates.get_template(template).render(
@@ -321,12 +330,15 @@ class _SignInPages:
             base=visit.base,
             csrf_token=csrf_token(visit.secret),
             next=visit.next,
+            can_send=self._send_reset is not None,
             next_query=f"?{urlencode({'next': visit.next})}" if visit.next else "",
             **({"wide": False} | shown),
         )
         answer = HTMLResponse(html, status_code=400 if problem else 200, headers=HEADERS)
         if visit.session is None:
-            answer.headers.append("set-cookie", _cookie_header(visit.call, _form_cookie(visit.call), visit.form_cookie))
+            answer.headers.append(
+                "set-cookie", cookie_header(visit.call, form_cookie_name(visit.call), visit.form_cookie)
+            )
         return answer
 
 
@@ -340,14 +352,10 @@ def _style_sheet() -> Callable[[Request], Awaitable[Response]]:
     return style_sheet
 
 
-def _with_session(answer: Response, visit: _Visit, signed_in: SignedIn) -> Response:
+def _with_session(answer: Response, visit: Visit, signed_in: SignedIn) -> Response:
     if visit.cookie_name is not None:
         answer.headers.append("set-cookie", set_cookie(visit.cookie_name, signed_in.token))
     return answer
-
-
-def _cookies(request: Request) -> list[bytes]:
-    return [value for name, value in request.scope["headers"] if name == b"cookie"]
 
 
 def _redirect(url: str) -> Response:
@@ -358,18 +366,4 @@ def _written(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _form_cookie(call: Call) -> str:
-    return "__Host-iam-guard-form" if call.secure else "iam-guard-dev-form"
-
-
-def _browser_cookie(call: Call) -> str:
-    return "__Host-iam-guard-browser" if call.secure else "iam-guard-dev-browser"
-
-
-def _cookie_header(call: Call, name: str, value: str) -> str:
-    """Return the header of a cookie that is not the session's: for the browser session, or for as long as possible."""
-    age = f"; Max-Age={COOKIE_SECONDS}" if name == _browser_cookie(call) else ""
-    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}" + ("; Secure" if call.secure else "")
-
-
-_Page = Callable[[_Visit, str], Response]
+_Page = Callable[[Visit, str], Response]

@@ -22,6 +22,7 @@ from iam_guard.authn.people.browser_sessions import BrowserSession, BrowserSessi
 from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
 from iam_guard.authn.people.known_browsers import browser_of, with_person
 from iam_guard.authn.people.one_time_codes import check_code
+from iam_guard.authn.people.password_resets import end_resets, has_recent_reset, make_reset, person_of_reset
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person, person_of
 from iam_guard.authn.people.stored_passwords import (
@@ -228,6 +229,34 @@ class SignIn:
         signed_in = self._issue(person, call, methods=session.methods, task=None, mfa_at=session.mfa_at)
         self._sessions.end_all(person, but=signed_in.session.id)
         return signed_in
+
+    def make_reset(self, person: Person, made_by: str) -> str:
+        """Return the token of a link that lets a person choose a new password; `made_by` is an administrator's ARN."""
+        with self._store.write_transaction() as records:
+            return make_reset(records, person, self._now(), made_by)
+
+    def request_reset(self, email: str) -> str | None:
+        """Return the token of a link to send to a root user's address; None if it is unknown, or has just got one."""
+        now = self._now()
+        with self._store.write_transaction() as records:
+            person = find_person(records, self._store.partition, email=email)
+            if person is None or has_recent_reset(records, person, now):
+                return None
+            return make_reset(records, person, now, None)
+
+    def reset_password(self, token: str, new: str, call: Call) -> str | None:
+        """Set a new password with the token of a link; return why it is refused, None if it is done."""
+        now = self._now()
+        with self._store.write_transaction() as records:
+            person = person_of_reset(records, self._store.partition, token, now)
+            if person is None:
+                return "reset_over"
+            problem = set_password(records, self._hasher, person, new, now, reset_required=False)
+            if problem is not None:
+                return problem
+            end_resets(records, person)
+        self._record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
+        return None
 
     def may_all_change_passwords(self, session: BrowserSession) -> bool:
         """Return whether the account of a session's person lets all its users change their passwords (R-20)."""

@@ -1,0 +1,79 @@
+"""One request for a page: who sends it, with which cookies, and where it goes on to.
+
+Beside the session's cookie there are two: of forms before there is a session, and of the browser (`known_browsers`).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.known_browsers import COOKIE_SECONDS
+from iam_guard.console.forms import safe_next
+from iam_guard.model.request import Call
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "publickey-credentials-get=(self), publickey-credentials-create=(self)",
+    "Vary": "Cookie, Accept-Language",
+}
+_is_secret = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
+
+
+class Visit:
+    """One request for a page: its call, its session if it has one, and its form."""
+
+    def __init__(self, request: Request, call: Call, session: BrowserSession | None, name: str | None) -> None:
+        self.request = request
+        self.call = call
+        self.session = session
+        self.cookie_name = name
+        self.form: Mapping[str, str] = {}
+        self.base: str = request.scope.get("root_path", "")
+        form_cookie = request.cookies.get(form_cookie_name(call), "")
+        self.form_cookie = form_cookie if _is_secret(form_cookie) else secrets.token_urlsafe(32)
+        self.secret = self.form_cookie if session is None or name is None else request.cookies[name]
+
+    @property
+    def next(self) -> str:
+        """Where to go on to; empty for nowhere."""
+        return safe_next(self.form.get("next") or self.request.query_params.get("next", ""))
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the page is for the root user."""
+        return self.request.query_params.get("type") == "root"
+
+    def url(self, path: str) -> str:
+        """Return the URL of another page, from which one goes on to the same place."""
+        return f"{self.base}{path}" + (f"?{urlencode({'next': self.next})}" if self.next else "")
+
+
+def cookie_values(request: Request) -> list[bytes]:
+    return [value for name, value in request.scope["headers"] if name == b"cookie"]
+
+
+def form_cookie_name(call: Call) -> str:
+    return "__Host-iam-guard-form" if call.secure else "iam-guard-dev-form"
+
+
+def browser_cookie_name(call: Call) -> str:
+    return "__Host-iam-guard-browser" if call.secure else "iam-guard-dev-browser"
+
+
+def cookie_header(call: Call, name: str, value: str) -> str:
+    """Return the header of a cookie that is not the session's: for the browser session, or for as long as possible."""
+    age = f"; Max-Age={COOKIE_SECONDS}" if name == browser_cookie_name(call) else ""
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}" + ("; Secure" if call.secure else "")
