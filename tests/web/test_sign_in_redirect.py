@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from iam_guard.authn.credential_verifier import ANONYMOUS
-from iam_guard.errors import ConfigurationError, MissingAuthenticationToken
+from iam_guard.errors import ConfigurationError, MissingAuthenticationToken, SignatureDoesNotMatch
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.schema import inline_policies
@@ -117,6 +117,15 @@ def test_next_is_never_another_host(harness: SignedIn) -> None:
         refusal = sign_in_redirect(call, MissingAuthenticationToken("x"))
         assert refusal is not None
         assert dict(refusal.headers)["location"] == "/signin"
+
+
+def test_known_caller_is_not_redirected(harness: SignedIn) -> None:
+    """One whose signature is for another service is known, but gets 401."""
+    headers = [(name.encode(), value.encode()) for name, value in PAGE.items()]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+    for caller, is_redirected in ((ANONYMOUS, True), (harness.person.principal(), False)):
+        call = CurrentCall(harness.guard, caller, Call("1"), scope)
+        assert (sign_in_redirect(call, SignatureDoesNotMatch()) is not None) is is_redirected
 
 
 def test_sign_in_page_does_not_redirect_to_itself(tmp_path: Path) -> None:
