@@ -22,6 +22,7 @@ from iam_guard.authn.session_cookie import COOKIE, csrf_token
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
+from iam_guard.store.schema import login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ACME = "111122223333"
@@ -123,6 +124,14 @@ ROUTES = [
 ]
 
 
+def give_password(guard: Guard, person: Person) -> None:
+    """Give a person a login profile, without which it gets no session; no password belongs to its digest."""
+    with guard.store.write_transaction() as records:
+        if records.one(login_profiles, owner=person.owner) is None:
+            values = {"digest": "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$ZGlnZXN0", "reset_required": False}
+            records.insert(login_profiles, owner=person.owner, **person.where, **values, created=0, changed=0)
+
+
 class SignedIn:
     """The guard, its user `rita`, and her session."""
 
@@ -133,6 +142,7 @@ class SignedIn:
             person = find_person(records, "aws", account=ACME, name="rita")
         assert person is not None
         self.person: Person = person
+        give_password(guard, person)
         self.token = self.issue()
 
     def issue(self, *, task: str | None = None) -> str:

@@ -24,6 +24,7 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.integrations.application import ACME, RITAS_API_KEY, docs, ran, resources, seed
 from tests.integrations.scenarios import user
+from tests.signed_in import give_password
 
 CLEARED = clear_cookie(DEVELOPMENT_COOKIE)
 PAGE = {"sec-fetch-mode": "navigate", "accept": "text/html"}
@@ -88,6 +89,7 @@ def check_session_cookie(
         with guard.store.read_transaction() as records:
             ada = find_person(records, "aws", account=ACME, name="ada")
         assert ada is not None
+        give_password(guard, ada)
         token, session = guard.browser_sessions.issue(
             ada, methods=["password"], mfa_at=None, address="127.0.0.1", user_agent="test"
         )

@@ -14,7 +14,7 @@ from typing import Final
 
 from iam_guard.authn.people.person import Person
 from iam_guard.authn.session_cookie import new_token, token_digest
-from iam_guard.errors import CacheMiss, IamGuardError
+from iam_guard.errors import AccessDenied, CacheMiss, IamGuardError
 from iam_guard.model.credential import BrowserSession
 from iam_guard.settings import Settings
 from iam_guard.store.browser_session_rows import session_of_row
@@ -67,14 +67,17 @@ class BrowserSessions:
         """Return the token of a new session, which is not stored, and the session.
 
         `methods` is how the person signed in, `mfa_at` when by a second factor. A session with a `task` authorizes
-        nothing. Raises `StoreIsReadOnly`, `StoreUnavailable`.
+        nothing. This is the one place where a person gets a session: raises `AccessDenied` for one that has been
+        deleted, or has no login profile (any more). Raises `StoreIsReadOnly`, `StoreUnavailable`.
         """
         token, now = new_token(), self._clock()
         created = int(now.timestamp())
         with self._store.write_transaction() as records:
+            profile = records.one(login_profiles, owner=person.owner, **person.where)
+            if profile is None:
+                raise AccessDenied("The person may not sign in.")
             self._make_room(records, person, created)
-            profile = records.one(login_profiles, owner=person.owner)
-            limit = None if profile is None else profile["max_signin_session_duration"]
+            limit = profile["max_signin_session_duration"]
             row = {
                 "digest": token_digest(token),
                 "id": random_id("bs-", ""),

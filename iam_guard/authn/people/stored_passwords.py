@@ -22,6 +22,7 @@ from iam_guard.store.schema import (
     mfa_devices,
     passkeys,
     password_policies,
+    password_resets,
 )
 
 MAX_FORMER: Final = 24
@@ -74,9 +75,10 @@ def set_password(
 
 
 def delete_password(records: Records, person: Person) -> None:
-    """Delete a person's login profile, with its former passwords and browser sessions."""
+    """Delete a person's login profile, with its former passwords, browser sessions and links that would reset it."""
     records.delete(login_profiles, owner=person.owner)
     records.delete(browser_sessions, **person.where)
+    records.delete(password_resets, **person.where)
 
 
 def renew_digest(records: Records, person: Person, password: str, *, outdated: str, digest: str) -> None:

@@ -24,6 +24,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import accounts, browser_sessions, identities, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.signed_in import give_password
 from tests.tables import table
 
 ACME = "111122223333"
@@ -65,6 +66,8 @@ class Harness:
             records.update(accounts, {"email": "root@acme.example"}, id=ACME)
         self.guard = self.on(guard_on(store, Settings(epoch_poll=3600, **settings)))
         self.sessions = self.guard.browser_sessions
+        for name in ("rita", "ada", "root"):
+            give_password(self.guard, self.person(name))
 
     def on(self, guard: Guard) -> Guard:
         guard.clock = self.clock

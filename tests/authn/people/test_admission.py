@@ -1,0 +1,140 @@
+"""Every function that gives a person a session refuses one who may not sign in any more.
+
+The functions are found in the source: a new one without a row here fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iam_guard import Guard
+from iam_guard.authn.people import recovery_codes, sign_in
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.person import Person, find_person
+from iam_guard.authn.people.sign_in import SignIn, Typed
+from iam_guard.authn.people.stored_passwords import delete_password, set_password
+from iam_guard.errors import IamGuardError
+from iam_guard.factory import guard_on
+from iam_guard.model.request import Call
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.records import Records
+from iam_guard.store.schema import accounts, browser_sessions, identities
+from iam_guard.store.seed import apply_seed, load_seed_text
+
+ROOT = Path(sign_in.__file__).parents[2]
+ACCOUNT, PASSWORD = "111122223333", "correct horse battery"
+SEED = f"""
+version: 1
+accounts: [{{id: "{ACCOUNT}", name: acme, users: [{{name: ada}}]}}]
+"""
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CALL = Call("1")
+
+
+class World:
+    """A person with everything that one can sign in with, and a session that was found before."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        hasher = PasswordHasher(8, 1)
+        with guard.store.write_transaction() as records:
+            person = find_person(records, "aws", account=ACCOUNT, name="ada")
+            assert person is not None
+            self.person: Person = person
+            assert set_password(records, hasher, person, PASSWORD, 0) is None
+            self.recovery = recovery_codes.replace_codes(records, person, 0)
+        signed_in = guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL)
+        assert signed_in is not None
+        self.session: BrowserSession = signed_in.session
+        self.reset = guard.sign_in.make_reset(person, "arn:aws:iam::111122223333:root")
+        self.device = guard.sign_in.new_device(self.session)
+
+
+PATHS: dict[str, Callable[[World], Any]] = {
+    "with_password": lambda w: w.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL),
+    "with_code": lambda w: w.guard.sign_in.with_code(w.session, "123456", CALL),
+    "with_recovery_code": lambda w: w.guard.sign_in.with_recovery_code(w.session, w.recovery[0], CALL),
+    "change_password": lambda w: w.guard.sign_in.change_password(w.session, PASSWORD, "another staple", CALL),
+    "enable_device": lambda w: w.guard.sign_in.enable_device(w.session, w.device.serial, ("1", "2"), CALL),
+    "issue": lambda w: w.guard.browser_sessions.issue(
+        w.person, methods=("passkey",), mfa_at=NOON, address="", user_agent=""
+    ),
+}
+
+
+def delete_user(records: Records, person: Person) -> None:
+    records.delete(identities, id=person.user_id)
+
+
+def delete_account(records: Records, person: Person) -> None:
+    records.delete(accounts, id=person.account)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    store = init_store("sqlite://", Settings())
+    apply_seed(store, load_seed_text(SEED))
+    guard = guard_on(store, Settings(password_memory=8, password_passes=1))
+    yield World(guard)
+    guard.close()
+
+
+@pytest.mark.parametrize("end", [delete_password, delete_user, delete_account])
+@pytest.mark.parametrize("path", PATHS)
+def test_person_who_may_not_sign_in_gets_no_session(
+    world: World, path: str, end: Callable[[Records, Person], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even with a session that a request found just before, or with codes that are right."""
+    monkeypatch.setattr(sign_in, "enable_device", lambda *_: True)
+    monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
+    with world.guard.store.write_transaction() as records:
+        end(records, world.person)
+    with suppress(IamGuardError):  # refused, or without result
+        assert not hasattr(PATHS[path](world), "session")
+    with world.guard.store.read_transaction() as records:
+        assert records.all(browser_sessions) == []
+    assert world.guard.browser_sessions.find_by_digest(world.session.digest) is None
+
+
+@pytest.mark.parametrize("end", [delete_password, delete_user, delete_account])
+def test_reset_link_of_such_a_person_changes_nothing(world: World, end: Callable[[Records, Person], None]) -> None:
+    """It ends with the password that it would have replaced."""
+    with world.guard.store.write_transaction() as records:
+        end(records, world.person)
+    assert world.guard.sign_in.reset_password(world.reset, "another staple entirely", CALL) == "reset_over"
+
+
+def test_every_function_that_issues_a_session_is_tested() -> None:
+    """Rows of sessions are inserted in one place; what calls it is in the table, directly or by a helper."""
+    inserting = [
+        path.name
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "insert"
+        and node.args
+        and ast.unparse(node.args[0]) == "browser_sessions"
+    ]
+    assert inserting == ["browser_sessions.py"]
+    methods = {name: inspect.getsource(method) for name, method in inspect.getmembers(SignIn, inspect.isfunction)}
+    issuing = {"_issue"}
+    while more := {
+        name
+        for name, source in methods.items()
+        if name not in issuing and any(f"self.{other}(" in source for other in issuing)
+    }:
+        issuing |= more
+    assert {name for name in issuing if not name.startswith("_")} == PATHS.keys() - {"issue"}
+    callers = [path.name for path in ROOT.rglob("*.py") if "sessions.issue(" in path.read_text(encoding="utf-8")]
+    assert callers == ["sign_in.py"]
