@@ -125,7 +125,7 @@ ROUTES = [
 
 
 def give_password(guard: Guard, person: Person) -> None:
-    """Give a person a login profile, without which it gets no session; no password belongs to its digest."""
+    """Store a login profile of a person, which gets no session without it; no password belongs to its digest."""
     with guard.store.write_transaction() as records:
         if records.one(login_profiles, owner=person.owner) is None:
             values = {"digest": "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$ZGlnZXN0", "reset_required": False}
