@@ -46,12 +46,17 @@ def token_digest(token: str) -> str:
 
 def csrf_token(token: str) -> str:
     """Return the token that the forms of a session contain, and the header `x-csrf-token` of its scripts."""
-    return _csrf_token(token_digest(token))
+    return csrf_token_of(token_digest(token))
+
+
+def csrf_token_of(digest: str) -> str:
+    """Return the `csrf_token` of the session with this digest."""
+    return hmac.new(bytes.fromhex(digest), _CSRF_PURPOSE, hashlib.sha256).hexdigest()
 
 
 def is_csrf_token(text: str | bytes, digest: str) -> bool:
     """Return whether a text is the `csrf_token` of the session with this digest."""
-    return same(text, _csrf_token(digest))
+    return same(text, csrf_token_of(digest))
 
 
 def cookie_name(*, secure: bool, host: str | None) -> str | None:
@@ -87,7 +92,3 @@ def clear_cookie(name: str) -> str:
 
 def _attributes(name: str) -> str:
     return "Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if name == COOKIE else "")
-
-
-def _csrf_token(digest: str) -> str:
-    return hmac.new(bytes.fromhex(digest), _CSRF_PURPOSE, hashlib.sha256).hexdigest()

@@ -50,12 +50,17 @@ class BrowserCaller:
     principal: Principal
     """The person, or anonymous."""
     cookie: SessionCookie
-    session_id: str | None = None
-    """The public id of the session, for the audit trail."""
+    session: BrowserSession | None = None
+    """The session of the cookie, also if it is no credential for the request."""
     refusal: IamGuardError | None = None
     """Why guarded endpoints refuse the request; None if they decide."""
     is_over: bool = False
     """Whether the browser is to remove its cookie."""
+
+    @property
+    def session_id(self) -> str | None:
+        """The public id of the session, for the audit trail."""
+        return None if self.session is None else self.session.id
 
     def headers(self, answered: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers to add to a response, which depends on the cookie.
@@ -114,11 +119,11 @@ def browser_caller(
     if session is None:
         caller = BrowserCaller(ANONYMOUS, cookie, refusal=InvalidClientTokenId(place="cookie"), is_over=True)
     elif session.task is not None:
-        caller = BrowserCaller(ANONYMOUS, cookie, session.id)
+        caller = BrowserCaller(ANONYMOUS, cookie, session)
     else:
         message = _problem(request, facts, session)
         refusal = None if message is None else AccessDenied(message, place="cookie")
-        caller = BrowserCaller(session.principal if refusal is None else ANONYMOUS, cookie, session.id, refusal)
+        caller = BrowserCaller(session.principal if refusal is None else ANONYMOUS, cookie, session, refusal)
     guard.count_authenticated(caller.principal)
     return caller
 
@@ -134,13 +139,19 @@ def _recording(guard: Guard, facts: Call) -> Iterator[None]:
 
 def _problem(request: HttpRequest, facts: Call, session: BrowserSession) -> str | None:
     """Return why the session is no credential for a request that another site may have caused; None if it is one."""
-    site = _only_value(request, b"sec-fetch-site")
     if facts.kind == "http" and request.method in _SAFE_METHODS and not _is_handshake(request):
-        return _CROSS_SITE if site == b"cross-site" and not _opens_page(request) else None
-    if site == b"same-origin" or _has_token(request, session):
-        return None
-    is_from_here = site in (None, b"none") or facts.kind == "websocket"
-    return None if is_from_here and _has_own_origin(request, facts) else _NO_ORIGIN
+        is_cross_site = _only_value(request, b"sec-fetch-site") == b"cross-site"
+        return _CROSS_SITE if is_cross_site and not _opens_page(request) else None
+    return None if comes_from_origin(request, facts) or _has_token(request, session) else _NO_ORIGIN
+
+
+def comes_from_origin(request: HttpRequest, facts: Call) -> bool:
+    """Return whether the browser says that a page of this origin sent a request; for WebSockets, `Origin` decides."""
+    site = _only_value(request, b"sec-fetch-site")
+    if site == b"same-origin":
+        return True
+    is_undecided = site in (None, b"none") or facts.kind == "websocket"
+    return is_undecided and _has_own_origin(request, facts)
 
 
 def _only_value(request: HttpRequest, name: bytes) -> bytes | None:
