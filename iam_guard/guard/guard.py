@@ -129,7 +129,7 @@ class Guard:
         cache_only: bool = False,
         any_scope: bool = False,
     ) -> Principal:
-        """Return the principal of a request; anonymous if it has no credentials. Cookies are none here (`web`).
+        """Return the principal of a request; anonymous if it has no credentials. Session cookies are left to `web`.
 
         `payload_hash` returns the hex SHA-256 of the body, and is called only if a signature needs it. `credential` is
         the result of `extract` for this request, if there is one. `unsigned_payload` accepts a body that the signature

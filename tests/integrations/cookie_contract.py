@@ -102,6 +102,10 @@ def check_session_cookie(
     assert {record["iamGuard"].get("credentialKind") for record in written} >= {"session"}
     ids = {record["userIdentity"].get("credentialId") for record in written if record["userIdentity"].get("arn")}
     assert ids == {session.id, "RITA"}
+    of_browser = {
+        record["userIdentity"]["credentialId"] for record in written if "sessionCredentialFromConsole" in record
+    }
+    assert of_browser == {session.id}
     assert token not in (folder / "audit.jsonl").read_text()
 
 

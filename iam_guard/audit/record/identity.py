@@ -63,6 +63,11 @@ def unknown_identity(kind: CredentialKind, credential_id: str | None) -> dict[st
     return present({"type": "Unknown", _CREDENTIAL_MEMBER.get(kind, "credentialId"): credential_id})
 
 
+def is_of_browser(principal: Principal) -> bool:
+    """Return whether the caller has a browser session, which CloudTrail calls a session of the console."""
+    return principal.credential is not None and principal.credential.kind == "session"
+
+
 def present(members: dict[str, object]) -> dict[str, object]:
     """Return the members whose value is not None."""
     return {name: value for name, value in members.items() if value is not None}

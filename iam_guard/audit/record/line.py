@@ -16,7 +16,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Generic, NamedTuple, TypeVar
 
 from iam_guard.audit.record.condition_values import ListedKeys
-from iam_guard.audit.record.identity import user_identity
+from iam_guard.audit.record.identity import is_of_browser, user_identity
 from iam_guard.audit.record.privacy import PrivacyRules
 from iam_guard.audit.record.record import (
     DEFAULT_KEYS,
@@ -138,7 +138,7 @@ def _parameters(call: Call) -> str:
 
 
 def _optional_members(decision: Decision, call: Call | None, owner: str | None, event_id: str) -> str:
-    """Serialize the members that only some records have, from `tlsDetails` to `sharedEventID`."""
+    """Serialize the members that only some records have, from `tlsDetails` to the last."""
     request, account = decision.request, decision.request.principal.account
     members = ""
     if call is not None and call.secure and call.host is not None:
@@ -150,6 +150,8 @@ def _optional_members(decision: Decision, call: Call | None, owner: str | None, 
         members += f',"resources":[{{"ARN":{encode_basestring_ascii(request.resource)}{account_member}}}]'
     if owner is not None and account is not None and owner != account:
         members += f',"sharedEventID":{event_id}'
+    if is_of_browser(request.principal):
+        members += ',"sessionCredentialFromConsole":"true"'
     return members
 
 

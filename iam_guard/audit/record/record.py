@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from iam_guard.audit.record.condition_values import ListedKeys
-from iam_guard.audit.record.identity import present, unknown_identity, user_identity
+from iam_guard.audit.record.identity import is_of_browser, present, unknown_identity, user_identity
 from iam_guard.audit.record.redaction import clip, mask
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision, Outcome, PolicySet, PolicyType, Reason
@@ -286,13 +286,15 @@ def _tls_details(call: Call | None) -> dict[str, object]:
 
 
 def add_resource(record: dict[str, object], arn: str, owner: str | None, principal: Principal | None) -> None:
-    """Add `resources`, `recipientAccountId` and, for a cross-account call, `sharedEventID`."""
+    """Add `resources`, `recipientAccountId` and, for a cross-account call or a browser session, CloudTrail's mark."""
     caller = None if principal is None else principal.account
     record["recipientAccountId"] = owner or caller
     if arn != "*":
         record["resources"] = [present({"ARN": clip(arn), "accountId": owner})]
     if owner is not None and caller is not None and owner != caller:
         record["sharedEventID"] = record["eventID"]
+    if principal is not None and is_of_browser(principal):
+        record["sessionCredentialFromConsole"] = "true"
 
 
 def describe_reason(reason: Reason) -> dict[str, object]:

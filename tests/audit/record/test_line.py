@@ -302,6 +302,7 @@ def test_callers_with_one_difference_have_different_lines(call: Call) -> None:
         replace(plain, credential=None),
         replace(plain, credential=Credential("sigv4", "AKIAOTHER")),
         replace(plain, credential=Credential("api-key", "AKIAIOSFODNN7EXAMPLE")),
+        replace(plain, credential=Credential("session", "AKIAIOSFODNN7EXAMPLE", issued=ISSUED)),
         replace(SESSION, session={}),
         replace(SESSION, session={}, role_arn=f"arn:aws:iam::{ACCOUNT}:role/Writer"),
         replace(FEDERATED, user_arn=f"arn:aws:iam::{ACCOUNT}:user/a"),
