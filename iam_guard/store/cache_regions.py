@@ -25,9 +25,6 @@ _NEGATIVE_SHARE: Final = 10
 """Negative answers ("not found") get a tenth of the entries, and can't evict positive ones."""
 
 
-_CREDENTIALS: Final = {"access_key": "credential", "api_key": "credential", "browser_session": "session"}
-"""The store's method -> what the names of its answers begin with."""
-
 _MAX_BOUND: Final = 16
 """A resource-based policy that names more users and roles depends on the ARNs of all that there are."""
 
@@ -114,7 +111,8 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
                 return f"identity:{answer.identity_id}", f"callers:{account}"
             return f"newcomers:{account}", f"callers:{account}", f"account:{account}"
         case AccessKey() | ApiKey() | BrowserSession():
-            owner, name = answer.principal, f"{_CREDENTIALS[kind]}:{key}"
+            owner = answer.principal
+            name = f"session:{key}" if isinstance(answer, BrowserSession) else f"credential:{key}"
             if owner.type is PrincipalType.ROOT:
                 return name, f"callers:{owner.account}"
             return name, f"identity:{(owner.userid or '').partition(':')[0]}"  # P-13
@@ -122,8 +120,10 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
             bound = answer.bound
             return f"resource:{key}", *([f"bound:{id}" for id in bound] if len(bound) <= _MAX_BOUND else ["bound"])
     match kind:
-        case "access_key" | "api_key" | "browser_session":
-            return (f"{_CREDENTIALS[kind]}:{key}",)
+        case "access_key" | "api_key":
+            return (f"credential:{key}",)
+        case "browser_session":
+            return (f"session:{key}",)
         case "certificate_trust":
             return ("certificates",)
         case _:

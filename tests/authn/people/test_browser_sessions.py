@@ -217,12 +217,15 @@ def test_ended_session_is_over_at_once(end: Callable[[Harness, BrowserSession], 
 
 
 def test_session_ends_in_other_processes(harness: Harness) -> None:
-    """With the next poll of the change feed."""
+    """With the next poll of the change feed, and nothing else does."""
     other = harness.on(guard_on(init_store(harness.url, Settings()), Settings(epoch_poll=0.0)))
     token, issued = harness.issue()
     assert other.browser_sessions.find(token) == issued
     assert harness.sessions.end(issued.id, harness.person())
     assert other.browser_sessions.find(token) is None
+    kept, _ = harness.issue("ada")
+    assert other.browser_sessions.find(kept) is not None
+    assert other._store.feed_usage().cleared == {}
     other.close()
 
 
