@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
@@ -69,7 +69,10 @@ class Comparison:
         self.session, self.kind = session, kind
         self.dialect = session.get_bind().dialect.name
         self.declared = kind.declare(**options)
-        self.rows = {row.number: row for row in session.scalars(sa.select(kind.model))}
+        self._read_rows(session.scalars(sa.select(kind.model)))
+
+    def _read_rows(self, rows: Iterable[Any]) -> None:
+        self.rows = {row.number: row for row in rows}
         self.numbers = sorted(self.rows)
         self.readings = {number: self._readings(row) for number, row in self.rows.items()}
         self._read = {number: [*map(Reading.of, readings)] for number, readings in self.readings.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from itertools import product
 from typing import Any
@@ -24,7 +24,7 @@ from iam_guard.errors import ConfigurationError, InvalidInput  # noqa: E402
 from iam_guard.filters.list_condition import ListCondition  # noqa: E402
 from iam_guard.filters.statement_filter import list_formula  # noqa: E402
 from iam_guard.model.request import Resource  # noqa: E402
-from tests.filters.comparison import Comparison, _tags_of, _variants  # noqa: E402
+from tests.filters.comparison import Comparison  # noqa: E402
 from tests.filters.databases import DIALECTS  # noqa: E402
 from tests.filters.generate import ACTION, Case, generate_case  # noqa: E402
 from tests.filters.models import Kind  # noqa: E402
@@ -50,9 +50,7 @@ class DjangoComparison(Comparison):
         self.mapping = main.for_django(model, tags=tags)
         self.declared = main
         self.listable = model.objects.using(alias)
-        self.rows = {row.number: row for row in self.listable}
-        self.readings = {number: self._readings(row) for number, row in self.rows.items()}
-        self.ambiguous = {number for number, row in self.rows.items() if _variants(_tags_of(row))}
+        self._read_rows(self.listable)
 
     def _unambiguous(self, row: Any, variants: list[list[str]]) -> Iterator[Any]:
         others = {key: value for key, value in row.tags.items() if not any(key in keys for keys in variants)}
@@ -61,7 +59,7 @@ class DjangoComparison(Comparison):
             columns = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
             yield type(row)(**columns | {"tags": others | {key: row.tags[key] for key in keys}})
 
-    def listed(self, authorizer: Authorizer, case: Case, only: int | None = None) -> set[int]:
+    def listed(self, authorizer: Authorizer, case: Case, only: Collection[int] | None = None) -> set[int]:
         """Return the numbers of the listed rows, after comparing them with those of the negated condition."""
         columns = self.mapping.columns(self.dialect, self.mapping.table)
         region = {"region": "us-east-1", "partition": "aws"}
@@ -69,7 +67,7 @@ class DjangoComparison(Comparison):
             authorizer.policies, case.principal, ACTION, self.mapping, columns, context=case.context, **region
         )
         condition = ListCondition(columns.condition(formula), self.mapping)
-        rows = self.listable if only is None else self.listable.filter(number=only)
+        rows = self.listable if only is None else self.listable.filter(number__in=only)
         found = set(rows.filter(PermittedRows(condition, F("number"), is_total=False)).values_list("number", flat=True))
         others = rows.exclude(Q(PermittedRows(condition, F("number"), is_total=True))).values_list("number", flat=True)
         assert only is not None or set(others) == self.rows.keys() - found
