@@ -160,8 +160,13 @@ class SignedIn:
 
     def client(self, base: str = f"https://{HOST}", *, address: str = "192.0.2.7") -> TestClient:
         app = Starlette(routes=ROUTES, middleware=[Middleware(GuardMiddleware, guard=self.guard)])
+        scheme, _, host = base.partition("://")
+        is_address = host.startswith("[")  # which the clients of the lowest versions can't send a request to
+        base = f"{scheme}://localhost" if is_address else base
         client = TestClient(app, base_url=base, follow_redirects=False, client=(address, 50_000))
         client.headers.clear()  # no `Accept` and `User-Agent` of its own
+        if is_address:
+            client.headers["host"] = host
         return client
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], base: str = f"https://{HOST}") -> Any:
