@@ -12,6 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import wraps
 from importlib import resources
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -85,6 +86,22 @@ def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
     return choose
 
 
+def _for_sessions(*tasks: str | None) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Return a decorator of a page: without a session with one of these tasks, go to sign in; None is no task."""
+
+    def decorate(page: Callable[..., Response]) -> Callable[..., Response]:
+        @wraps(page)
+        def guarded(self: _SignInPages, visit: Visit, problem: str, **shown: Any) -> Response:
+            session = visit.session
+            if session is None or session.task not in tasks:
+                return _redirect(visit.url("/"))
+            return page(self, visit, session, problem, **shown)
+
+        return guarded
+
+    return decorate
+
+
 class _SignInPages:
     """The pages of one guard."""
 
@@ -155,43 +172,39 @@ class _SignInPages:
         )
         return answer
 
-    def show_code(self, visit: Visit, problem: str) -> Response:
+    @_for_sessions(None, "factor", "password")
+    def show_code(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
         """Show the form for a code of a second factor, or for a recovery code."""
-        if visit.session is None:
-            return _redirect(visit.url("/"))
         is_recovery = visit.request.url.path.endswith("/recovery")
         title = "use_recovery" if is_recovery else "second_factor"
         return self._page(visit, "code.html", title, problem, recovery=is_recovery)
 
-    def check_code(self, visit: Visit, _: str) -> Response:
+    @_for_sessions(None, "factor", "password")
+    def check_code(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Check a second factor: to continue a sign-in, or to renew that of a session."""
-        if visit.session is None:
-            return _redirect(visit.url("/"))
         if visit.request.url.path.endswith("/recovery"):
-            signed_in = self._sign_in.with_recovery_code(visit.session, visit.form.get("recovery_code", ""), visit.call)
+            signed_in = self._sign_in.with_recovery_code(session, visit.form.get("recovery_code", ""), visit.call)
         else:
-            signed_in = self._sign_in.with_code(visit.session, visit.form.get("mfa_code", ""), visit.call)
+            signed_in = self._sign_in.with_code(session, visit.form.get("mfa_code", ""), visit.call)
         return self.show_code(visit, "refused") if signed_in is None else self._go_on(visit, signed_in)
 
-    def show_password(self, visit: Visit, problem: str) -> Response:
+    @_for_sessions(None, "password")
+    def show_password(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
         """Show the form for a new password."""
-        if visit.session is None or visit.session.task == "factor":
-            return _redirect(visit.url("/"))
-        if not self._may_change_password(visit, visit.session):
+        if not self._may_change_password(visit, session):
             return self._page(visit, "page.html", "change_password", "not_allowed")
-        note = "must_change" if visit.session.task == "password" and not problem else ""
+        note = "must_change" if session.task == "password" and not problem else ""
         return self._page(
-            visit, "password.html", "change_password", problem, note=note, name=visit.session.principal.name or ""
+            visit, "password.html", "change_password", problem, note=note, name=session.principal.name or ""
         )
 
-    def change_password(self, visit: Visit, _: str) -> Response:
+    @_for_sessions(None, "password")
+    def change_password(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Change the password; other sessions end."""
-        if visit.session is None or visit.session.task == "factor":
-            return _redirect(visit.url("/"))
-        if not self._may_change_password(visit, visit.session):
+        if not self._may_change_password(visit, session):
             return self.show_password(visit, "")
         old, new = visit.form.get("password", ""), visit.form.get("new_password", "")
-        changed = self._sign_in.change_password(visit.session, old, new, visit.call)
+        changed = self._sign_in.change_password(session, old, new, visit.call)
         if isinstance(changed, str):
             return self.show_password(visit, changed)
         return self._go_on(visit, changed)
@@ -233,11 +246,9 @@ class _SignInPages:
 
     # --- a session -----------------------------------------------------------------------------------------------
 
-    def show_sessions(self, visit: Visit, problem: str) -> Response:
+    @_for_sessions(None)
+    def show_sessions(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
         """Show the sessions of the person."""
-        session = visit.session
-        if session is None or session.task is not None:
-            return _redirect(visit.url("/"))
         shown = [
             {
                 "id": found.id,
@@ -252,11 +263,10 @@ class _SignInPages:
         name = session.principal.name or session.principal.account
         return self._page(visit, "sessions.html", "sessions", problem, wide=True, sessions=shown, name=name)
 
-    def end_session(self, visit: Visit, _: str) -> Response:
+    @_for_sessions(None)
+    def end_session(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """End one session of the person."""
-        if visit.session is None or visit.session.task is not None:
-            return _redirect(visit.url("/"))
-        self._sessions.end(visit.form.get("session", ""), person_of(visit.session.principal))
+        self._sessions.end(visit.form.get("session", ""), person_of(session.principal))
         return _redirect(f"{visit.base}/sessions")
 
     def sign_out(self, visit: Visit, _: str) -> Response:
@@ -268,19 +278,16 @@ class _SignInPages:
             answer.headers.append("set-cookie", clear_cookie(visit.cookie_name))
         return answer
 
-    def show_factors(self, visit: Visit, problem: str, **shown: Any) -> Response:
+    @_for_sessions(None)
+    def show_factors(self, visit: Visit, session: BrowserSession, problem: str, **shown: Any) -> Response:
         """Show the second factors of the person."""
-        session = visit.session
-        if session is None or session.task is not None:
-            return _redirect(visit.url("/"))
         defaults = {"devices": self._sign_in.devices(session), "device": None, "codes": [], "drawing": ""}
         return self._page(visit, "factors.html", "factors", problem, **(defaults | shown))
 
-    def add_factor(self, visit: Visit, _: str) -> Response:
+    @_for_sessions(None)
+    def add_factor(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Make a device, or enable the one that the form names with two codes in a row."""
-        session, form = visit.session, visit.form
-        if session is None or session.task is not None:
-            return _redirect(visit.url("/"))
+        form = visit.form
         if not self._may(visit, session, "iam:EnableMFADevice"):
             return self.show_factors(visit, "not_allowed")
         if "device" not in form:
@@ -292,6 +299,7 @@ class _SignInPages:
         added = self._sign_in.enable_device(session, form["device"], codes, visit.call)
         if added is None:
             return self.show_factors(visit, "wrong_codes")
+        visit.secret = added.signed_in.token
         answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes)
         return _with_session(answer, visit, added.signed_in)
 

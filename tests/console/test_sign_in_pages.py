@@ -29,6 +29,7 @@ from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.authn.people.stored_passwords import delete_password, set_password
+from iam_guard.authn.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.factory import guard_on
 from iam_guard.model.request import Call
@@ -135,6 +136,7 @@ class Site:
         fields = {"csrf_token": token[1], "device": serial[1], "mfa_code": codes[0], "mfa_code_2": codes[1]}
         answer = self.browser.post("/signin/factors", data=fields)
         assert answer.status_code == 200, answer.text
+        assert csrf_token(str(self.browser.cookies["iam-guard-dev"])) in answer.text  # its forms are of the new session
         return re.findall(r"<li>([0-9A-Z-]{27})</li>", answer.text)
 
     def records(self) -> list[dict[str, Any]]:

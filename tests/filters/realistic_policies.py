@@ -178,7 +178,7 @@ class Writer:
 
     def own(self) -> Doc:
         key = {"docs": "Owner", "billing": "Customer", "fleet": "Firmware"}[self.service]
-        return {"StringEquals": {self.key(key): self.one(["${aws:username}", "${aws:PrincipalTag/user, 'nobody'}"])}}
+        return {"StringEquals": {self.key(key): self.one(["${aws:username}", "${aws:PrincipalTag/user, 'unknown'}"])}}
 
     def own_by_tag(self) -> Doc:
         return {self.one(["StringEquals", "StringLike"]): {"aws:ResourceTag/owner": "${aws:username}"}}

@@ -37,8 +37,7 @@ def devices_of(records: Records, person: Person) -> list[Row]:
 
 def make_device(records: Records, sealer: Sealer, person: Person, now: int) -> NewDevice:
     """Make a device for a person, which `enable_device` enables, and delete those that it never enabled."""
-    stem = f"signin/{person.owner}"
-    path = f"/{stem}/"
+    path = _path(person)
     records.delete(mfa_devices, account=person.account, path=path, enabled=None)
     taken = {row["name"] for row in records.all(mfa_devices, columns=("name",), account=person.account, path=path)}
     name = next(name for number in range(1, MAX_DEVICES + 2) if (name := f"app-{number}") not in taken)
@@ -63,8 +62,7 @@ def enable_device(
     records: Records, sealer: Sealer, person: Person, serial: str, codes: tuple[str, str], now: int
 ) -> bool:
     """Enable a device of `make_device` with two codes in a row; return whether they are right."""
-    path = f"/signin/{person.owner}/"
-    row = records.one(mfa_devices, serial=serial, account=person.account, path=path, enabled=None)
+    row = records.one(mfa_devices, serial=serial, account=person.account, path=_path(person), enabled=None)
     pair = None if row is None else check_pair(row, codes, now, sealer)
     if pair is None or len(devices_of(records, person)) >= MAX_DEVICES:
         return False
@@ -73,3 +71,7 @@ def enable_device(
     records.update(mfa_devices, values, serial=serial)
     attempts.clear(records, attempts.guess_subject(person, "", "code"))
     return True
+
+
+def _path(person: Person) -> str:
+    return f"/signin/{person.owner}/"

@@ -1,7 +1,7 @@
 """The people who can sign in: the root user of an account, by its e-mail address, and users, by account and name.
 
-Every path that issues a session or a token gets its person by `find_person` or `load_person`: a person whose user or
-account is gone is found by neither.
+A person whose user or account is gone is found by neither `find_person` nor `load_person`. `browser_sessions` alone
+decides who gets a session.
 """
 
 from __future__ import annotations
