@@ -34,8 +34,9 @@ from iam_guard.authn.people.stored_passwords import (
     renew_digest,
     set_password,
 )
+from iam_guard.model.arn import is_account_id
 from iam_guard.model.request import Call
-from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
+from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import mfa_devices
@@ -126,8 +127,14 @@ class SignIn:
             self._record(_failed(person, typed), call)
             return None
         with self._store.write_transaction() as records:
-            attempts.clear(records, found.subject)
-            record_sign_in(records, person, now)
+            current = find_profile(records, person)
+            is_current = current is not None and current["digest"] == digest  # else changed during the comparison
+            if is_current:
+                attempts.clear(records, found.subject)
+                record_sign_in(records, person, now)
+        if not is_current:
+            self._record(_failed(person, typed), call)
+            return None
         if digest is not None and self._hasher.is_outdated(digest):
             renewed = self._hasher.digest(password, digest)
             with self._store.write_transaction() as records:
@@ -190,11 +197,7 @@ class SignIn:
                 self._sessions.end(session.id, person)  # the next guess needs the password again
             return None
         must_change = profile["reset_required"] or password_state(profile, policy, now) != "valid"
-        task: Task | None = "password" if must_change else None
-        methods = (*(name for name in session.methods if name != method), method)
-        signed_in = self._issue(person, call, methods=methods, task=task, mfa_at=self._clock(), device=device)
-        self._sessions.end(session.id, person)
-        return signed_in
+        return self._go_on(session, call, method, "password" if must_change else None, device)
 
     def _use_code(self, records: Records, person: Person, code: str, now: int) -> str | None:
         """Consume a code of one of the person's devices; return the serial number of the device."""
@@ -279,7 +282,12 @@ class SignIn:
     def enable_device(
         self, session: BrowserSession, serial: str, codes: tuple[str, str], call: Call
     ) -> EnabledDevice | None:
-        """Enable a device with two codes in a row; None if they are wrong. The first one comes with recovery codes."""
+        """Enable a device with two codes in a row; None if they are wrong. The first one comes with recovery codes.
+
+        A session with a task can't: else a password alone would replace the second factor that is asked for.
+        """
+        if session.task is not None:
+            return None
         now, person = self._now(), person_of(session.principal)
         with self._store.write_transaction() as records:
             is_first = not devices_of(records, person)
@@ -288,10 +296,7 @@ class SignIn:
             made = recovery_codes.replace_codes(records, person, now) if is_first else []
         facts = {"MFAIdentifier": serial}
         self._record(SignInEvent(name="MfaEnrolled", principal=person.principal(), facts=facts), call)
-        methods = (*(name for name in session.methods if name != "totp"), "totp")
-        signed_in = self._issue(person, call, methods=methods, task=None, mfa_at=self._clock(), device=serial)
-        self._sessions.end(session.id, person)
-        return EnabledDevice(signed_in, made)
+        return EnabledDevice(self._go_on(session, call, "totp", None, serial), made)
 
     def sign_out(self, session: BrowserSession, call: Call) -> None:
         """End a session."""
@@ -299,6 +304,16 @@ class SignIn:
         self._record(SignInEvent(name="ExitSession", principal=session.principal), call)
 
     # --- sessions ------------------------------------------------------------------------------------------------
+
+    def _go_on(
+        self, session: BrowserSession, call: Call, method: str, task: Task | None, device: str | None
+    ) -> SignedIn:
+        """Return the session that follows a session in which a second factor was just used."""
+        person = person_of(session.principal)
+        methods = (*(name for name in session.methods if name != method), method)
+        signed_in = self._issue(person, call, methods=methods, task=task, mfa_at=self._clock(), device=device)
+        self._sessions.end(session.id, person)
+        return signed_in
 
     def _issue(
         self,
@@ -325,7 +340,6 @@ class SignIn:
 
 
 def _failed(person: Person | None, typed: Typed) -> SignInEvent:
-    name: SignInEventName = "ConsoleLogin"
-    account = typed.account if typed.account.isdigit() and len(typed.account) == 12 else None
+    account = typed.account if is_account_id(typed.account) else None
     principal = None if person is None else person.principal()
-    return SignInEvent(name=name, principal=principal, account=account, succeeded=False)
+    return SignInEvent(name="ConsoleLogin", principal=principal, account=account, succeeded=False)

@@ -9,6 +9,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,27 @@ def test_person_who_may_not_sign_in_gets_no_session(
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
     assert world.guard.browser_sessions.find_by_digest(world.session.digest) is None
+
+
+def test_session_with_a_task_enables_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a password alone would replace the second factor that is asked for."""
+    monkeypatch.setattr(sign_in, "enable_device", lambda *_: True)
+    for task in ("factor", "password"):
+        session = replace(world.session, task=task)
+        assert world.guard.sign_in.enable_device(session, world.device.serial, ("1", "2"), CALL) is None
+
+
+def test_password_that_changes_during_the_comparison_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was right when it was read, and is the former one when it was compared."""
+    matches = PasswordHasher.matches
+
+    def matching(hasher: PasswordHasher, password: str, digest: str | None) -> bool:
+        with world.guard.store.write_transaction() as records:
+            assert set_password(records, PasswordHasher(8, 1), world.person, "another staple entirely", 1) is None
+        return matches(hasher, password, digest)
+
+    monkeypatch.setattr(PasswordHasher, "matches", matching)
+    assert PATHS["with_password"](world) is None
 
 
 @pytest.mark.parametrize("end", [delete_password, delete_user, delete_account])
