@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -19,30 +17,11 @@ from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 
 from iam_guard import Service, TagRows
 
+from .mistakes import POSTGRESQL, SQLITE, Mistakes
+
 ACCOUNT = "111122223333"
-BOTH, SQLITE, POSTGRESQL = ("sqlite", "postgresql"), ("sqlite",), ("postgresql",)
-Plant: TypeAlias = Callable[[Session], Any]
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong mapping, and the mismatch that names it."""
-
-    plant: Plant
-    dialects: tuple[str, ...]
-    name: str
-    says: str
-
-
-MISTAKES: list[Mistake] = []
-
-
-def found_as(name: str, says: str, dialects: tuple[str, ...] = BOTH) -> Callable[[Plant], Plant]:
-    def add(plant: Plant) -> Plant:
-        MISTAKES.append(Mistake(plant, dialects, name, says))
-        return plant
-
-    return add
+MISTAKES = Mistakes()
+found_as = MISTAKES.found_as
 
 
 def make_model(table: str = "document", **attributes: Any) -> Any:

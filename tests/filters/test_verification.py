@@ -20,7 +20,8 @@ from iam_guard.filters import verify
 from tests.tables import table
 
 from .databases import EmptyDatabases, opened_engine
-from .planted_mistakes import ACCOUNT, BOTH, MISTAKES, Mistake, declare, fill, make_model, make_tagged, run
+from .mistakes import BOTH, Mistake
+from .planted_mistakes import ACCOUNT, MISTAKES, declare, fill, make_model, make_tagged, run
 
 PLANTED = [
     pytest.param(mistake, dialect, id=mistake.plant.__name__) for mistake in MISTAKES for dialect in mistake.dialects

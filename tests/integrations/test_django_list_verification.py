@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
@@ -31,6 +30,7 @@ from iam_guard import Service, TagRows  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from iam_guard.filters import verify as verify_session  # noqa: E402
 from tests.filters.databases import DIALECTS, opened_engine  # noqa: E402
+from tests.filters.mistakes import POSTGRESQL, SQLITE, Mistakes  # noqa: E402
 from tests.filters.rows import make_rows  # noqa: E402
 from tests.integrations.django_lists import (  # noqa: E402
     MODELS,
@@ -44,30 +44,9 @@ from tests.integrations.django_lists import (  # noqa: E402
 from tests.integrations.test_django_list_resources import Note, NoteTag  # noqa: E402
 
 ACCOUNT = "111122223333"
-BOTH, SQLITE, POSTGRESQL = ("sqlite", "postgresql"), ("sqlite",), ("postgresql",)
-Plant: TypeAlias = Callable[[str], Any]
 _numbers = itertools.count()
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong declaration, and the mismatch that names it."""
-
-    plant: Plant
-    dialects: tuple[str, ...]
-    name: str
-    says: str
-
-
-MISTAKES: list[Mistake] = []
-
-
-def found_as(name: str, says: str, dialects: tuple[str, ...] = BOTH) -> Callable[[Plant], Plant]:
-    def add(plant: Plant) -> Plant:
-        MISTAKES.append(Mistake(plant, dialects, name, says))
-        return plant
-
-    return add
+MISTAKES = Mistakes()
+found_as = MISTAKES.found_as
 
 
 def make_model(*bases: type, **attributes: Any) -> Any:
