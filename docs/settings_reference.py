@@ -31,7 +31,7 @@ SETTING_GROUPS: Mapping[str, str] = {
     "Tokens of OIDC providers": "oidc_roles oidc_role_header oidc_algorithms oidc_leeway oidc_addresses oidc_ca_file "
     "oidc_timeout oidc_refresh oidc_cooldown oidc_max_staleness",
     "Identity tokens for other services": "issuer_url",
-    "Browser sessions": "session_duration session_idle sign_in_url",
+    "Browser sessions": "session_duration session_idle sign_in_url site_url",
 }
 """The sections of the page, with the settings of each."""
 

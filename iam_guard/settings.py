@@ -24,9 +24,14 @@ PASSWORD_PASSES: Final = 2
 """OWASP's minimum for Argon2id, together with this memory in KiB."""
 MIN_PASSWORD_MEMORY: Final = 8
 """The least memory of Argon2id, in KiB."""
-_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SESSION_SECONDS = {"session_duration": (1, 7_776_000), "session_idle": (120, 7_776_000)}
-_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_SITE = r"https://[a-z0-9.-]{1,253}(?::[0-9]{1,5})?|http://localhost(?::[0-9]{1,5})?"
+_FORMS: Final = {
+    "sign_in_url": (re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?"), "a path such as /signin"),
+    "site_url": (re.compile(_SITE), "a URL such as https://app.example.com"),
+    "store_schema": (re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}"), "the name of a schema"),
+}
+"""The form of texts that are not empty, and its description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +158,9 @@ class Settings:
     sign_in_url: str = ""
     """Path of the sign-in page, such as `/signin`. A browser that opens a page without being signed in is redirected
     there, with the parameter `next`; without this setting it gets 401."""
+    site_url: str = ""
+    """Scheme and host under which people open the application, such as `https://app.example.com`: where passkeys are
+    valid, and where links in e-mails lead. Without it, there are neither, except for passkeys at `http://localhost`."""
 
     oidc_roles: tuple[str, ...] = ()
     """Rules that select the role for an OIDC bearer token: `ISSUER CLAIM=PATTERN ROLE_ARN`, with `*` as wildcard, or
@@ -187,12 +195,13 @@ class Settings:
         for place, name in (("region", self.region), *(("regions", name) for name in self.regions)):
             if not _REGION.fullmatch(name):
                 raise ConfigurationError(f"expected the name of a region, got `{name[:64]}`", place=place)
-        if self.store_schema and not _SCHEMA.fullmatch(self.store_schema):
-            message = f"expected the name of a schema, got `{self.store_schema[:64]}`"
-            raise ConfigurationError(message, place="store_schema")
-        for pattern in self.shadow_actions:
-            if pattern != "*" and ":" not in pattern:
-                message = f"expected `*` or an action or pattern such as `docs:*`, got `{pattern[:64]}`"
+        for place, (pattern, expected) in _FORMS.items():
+            given = getattr(self, place)
+            if given and not pattern.fullmatch(given):
+                raise ConfigurationError(f"expected {expected}, got `{given[:64]}`", place=place)
+        for action in self.shadow_actions:
+            if action != "*" and ":" not in action:
+                message = f"expected `*` or an action or pattern such as `docs:*`, got `{action[:64]}`"
                 raise ConfigurationError(message, place="shadow_actions")
         for network in self.trusted_proxies:
             try:
@@ -213,9 +222,6 @@ class Settings:
             if not least <= getattr(self, name) <= most:
                 message = f"expected {least} to {most} seconds, got `{getattr(self, name)}`"
                 raise ConfigurationError(message, place=name)
-        if self.sign_in_url and not _PATH.fullmatch(self.sign_in_url):
-            message = f"expected a path such as /signin, got `{self.sign_in_url[:64]}`"
-            raise ConfigurationError(message, place="sign_in_url")
         if self.issuer_url:
             _check_issuer(self.issuer_url)
 

@@ -23,7 +23,8 @@ from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, clai
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.people.browser_sessions import BrowserSessions
-from iam_guard.authn.people.passwords import shared_hasher
+from iam_guard.authn.people.own_credentials import OwnCredentials
+from iam_guard.authn.people.session_steps import session_steps
 from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
@@ -106,9 +107,9 @@ class Guard:
         self.uses = LastUsedTracker(store, region=settings.region)
         self.browser_sessions = BrowserSessions(store, settings, lambda: self.clock(), self.uses)
         """The sessions of people who signed in with a browser: issue, find, list, end."""
-        hasher = shared_hasher(settings.password_memory, settings.password_passes)
-        self.sign_in = SignIn(store, self.browser_sessions, hasher, lambda: self.clock(), trail.record_sign_in)
-        """The steps of a sign-in with a password and a second factor."""
+        steps = session_steps(store, self.browser_sessions, settings, lambda: self.clock(), trail.record_sign_in)
+        self.sign_in, self.own_credentials = SignIn(steps), OwnCredentials(steps)
+        """The steps of a sign-in; what people change about their own passwords and second factors."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
             lambda: guard.usage() if (guard := this()) else GuardUsage(),

@@ -29,7 +29,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def link_of(site: Site, name: str = "bob") -> str:
-    return f"/signin/reset?token={site.guard.sign_in.make_reset(site.person(name), ADMIN)}"
+    return f"/signin/reset?token={site.guard.own_credentials.make_reset(site.person(name), ADMIN)}"
 
 
 def test_link_of_an_administrator_is_used_once(site: Site) -> None:

@@ -1,0 +1,120 @@
+"""What people change about their own credentials: the password, also by a link, and the second factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from iam_guard.authn.people import failed_attempts as attempts
+from iam_guard.authn.people import recovery_codes
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
+from iam_guard.authn.people.password_resets import end_resets, has_recent_reset, make_reset, person_of_reset
+from iam_guard.authn.people.person import Person, find_person, person_of
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn
+from iam_guard.authn.people.stored_passwords import find_profile, policy_of, set_password
+from iam_guard.model.request import Call
+from iam_guard.model.sign_in_event import SignInEvent
+
+
+@dataclass(frozen=True, slots=True)
+class EnabledDevice:
+    """The session after a device was enabled, and the recovery codes that were made, which are shown once."""
+
+    signed_in: SignedIn
+    recovery_codes: list[str] = field(repr=False)
+
+
+class OwnCredentials:
+    """Changes of people's own credentials in one store. Safe to share between threads; raises as `SignIn` does."""
+
+    def __init__(self, steps: SessionSteps) -> None:
+        self._steps = steps
+        self._store = steps.store
+
+    def change_password(self, session: BrowserSession, old: str, new: str, call: Call) -> SignedIn | str:
+        """Change the password of a session's person; its other sessions end. A text says why it is refused.
+
+        A session with the task `password` goes on without it; one with the task `factor` can't.
+        """
+        now, person = self._steps.now(), person_of(session.principal)
+        subject = attempts.guess_subject(person, "", "password", session.id)
+        with self._store.write_transaction() as records:
+            is_open = attempts.is_open(records, subject, now)
+            profile = find_profile(records, person)
+        digest = None if profile is None else profile["digest"]
+        if not (self._steps.hasher.matches(old, digest) and is_open and session.task != "factor"):
+            return "refused"
+        with self._store.write_transaction() as records:
+            problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
+            if problem is not None:
+                return problem
+            attempts.clear(records, subject)
+        self._steps.record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
+        signed_in = self._steps.issue(person, call, methods=session.methods, task=None, mfa_at=session.mfa_at)
+        self._steps.sessions.end_all(person, but=signed_in.session.id)
+        return signed_in
+
+    def make_reset(self, person: Person, made_by: str) -> str:
+        """Return the token of a link that lets a person choose a new password; `made_by` is an administrator's ARN."""
+        with self._store.write_transaction() as records:
+            return make_reset(records, person, self._steps.now(), made_by)
+
+    def request_reset(self, email: str) -> str | None:
+        """Return the token of a link to send to a root user's address; None if it is unknown, or has just got one."""
+        now = self._steps.now()
+        with self._store.write_transaction() as records:
+            person = find_person(records, self._store.partition, email=email)
+            if person is None or has_recent_reset(records, person, now):
+                return None
+            return make_reset(records, person, now, None)
+
+    def reset_password(self, token: str, new: str, call: Call) -> str | None:
+        """Set a new password with the token of a link; return why it is refused, None if it is done."""
+        now = self._steps.now()
+        with self._store.write_transaction() as records:
+            person = person_of_reset(records, self._store.partition, token, now)
+            if person is None:
+                return "reset_over"
+            problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
+            if problem is not None:
+                return problem
+            end_resets(records, person)
+        self._steps.record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
+        return None
+
+    def may_all_change_passwords(self, session: BrowserSession) -> bool:
+        """Return whether the account of a session's person lets all its users change their passwords (R-20)."""
+        person = person_of(session.principal)
+        with self._store.read_transaction() as records:
+            policy = policy_of(records, person)
+        is_limited = session.principal.has_boundary or session.principal.session_policies is not None
+        return policy is not None and bool(policy["AllowUsersToChangePassword"]) and not is_limited
+
+    def devices(self, session: BrowserSession) -> list[str]:
+        """Return the serial numbers of the person's enabled devices."""
+        with self._store.read_transaction() as records:
+            return [row["serial"] for row in devices_of(records, person_of(session.principal))]
+
+    def new_device(self, session: BrowserSession) -> NewDevice:
+        """Make an authenticator app for the person, which `enable_device` enables."""
+        with self._store.write_transaction() as records:
+            return make_device(records, self._store.sealer, person_of(session.principal), self._steps.now())
+
+    def enable_device(
+        self, session: BrowserSession, serial: str, codes: tuple[str, str], call: Call
+    ) -> EnabledDevice | None:
+        """Enable a device with two codes in a row; None if they are wrong. The first one comes with recovery codes.
+
+        A session with a task can't: else a password alone would replace the second factor that is asked for.
+        """
+        if session.task is not None:
+            return None
+        now, person = self._steps.now(), person_of(session.principal)
+        with self._store.write_transaction() as records:
+            is_first = not devices_of(records, person)
+            if not enable_device(records, self._store.sealer, person, serial, codes, now):
+                return None
+            made = recovery_codes.replace_codes(records, person, now) if is_first else []
+        facts = {"MFAIdentifier": serial}
+        self._steps.record(SignInEvent(name="MfaEnrolled", principal=person.principal(), facts=facts), call)
+        return EnabledDevice(self._steps.go_on(session, call, "totp", None, serial), made)

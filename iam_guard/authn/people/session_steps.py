@@ -1,0 +1,88 @@
+"""What the steps of a sign-in share: the parts of a guard that they need, and the session that follows a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from iam_guard.authn.people.browser_sessions import BrowserSession, BrowserSessions
+from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
+from iam_guard.authn.people.person import Person, person_of
+from iam_guard.model.request import Call
+from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.settings import Settings
+from iam_guard.store.protocol import RecordStore
+
+Task = Literal["factor", "password"]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session. `token` is for the cookie, and shown only here; `session.task` is what must be done first.
+
+    `browser` is the cookie of the browser, which the person is known to use from now on (`known_browsers`).
+    """
+
+    token: str = field(repr=False)
+    session: BrowserSession
+    browser: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSteps:
+    """The parts of one guard that the steps share. `record` writes a step to the audit trail."""
+
+    store: RecordStore
+    sessions: BrowserSessions
+    hasher: PasswordHasher
+    clock: Callable[[], datetime]
+    record: Callable[[SignInEvent, Call | None], None]
+
+    def now(self) -> int:
+        """Return the present time in seconds."""
+        return int(self.clock().timestamp())
+
+    def go_on(
+        self, session: BrowserSession, call: Call, method: str, task: Task | None, device: str | None
+    ) -> SignedIn:
+        """Return the session that follows a session in which a second factor was just used."""
+        person = person_of(session.principal)
+        methods = (*(name for name in session.methods if name != method), method)
+        signed_in = self.issue(person, call, methods=methods, task=task, mfa_at=self.clock(), device=device)
+        self.sessions.end(session.id, person)
+        return signed_in
+
+    def issue(
+        self,
+        person: Person,
+        call: Call,
+        *,
+        methods: tuple[str, ...],
+        task: Task | None,
+        mfa_at: datetime | None = None,
+        device: str | None = None,
+    ) -> SignedIn:
+        """Return a new session of a person, recorded as `ConsoleLogin` if it has no task. Raises `AccessDenied`."""
+        if task is None:
+            facts = {"LoginTo": call.path, "MobileVersion": "No", "MFAUsed": "No" if mfa_at is None else "Yes"}
+            facts |= {} if device is None else {"MFAIdentifier": device}
+            self.record(SignInEvent(name="ConsoleLogin", principal=person.principal(), facts=facts), call)
+        address, user_agent = call.source_ip or "", call.user_agent or ""
+        token, session = self.sessions.issue(
+            person, methods=methods, mfa_at=mfa_at, address=address, user_agent=user_agent, task=task
+        )
+        return SignedIn(token, session)
+
+
+def session_steps(
+    store: RecordStore,
+    sessions: BrowserSessions,
+    settings: Settings,
+    clock: Callable[[], datetime],
+    record: Callable[[SignInEvent, Call | None], None],
+) -> SessionSteps:
+    """Return the steps of a guard with these settings; the hasher is shared by the guards of a process."""
+    hasher = shared_hasher(settings.password_memory, settings.password_passes)
+    return SessionSteps(store, sessions, hasher, clock, record)

@@ -1,0 +1,150 @@
+"""What all pages share: who asks, whether a form is our own, the templates, and the session that an answer starts.
+
+Each page has a content security policy without inline scripts, and is never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.session_steps import SignedIn
+from iam_guard.authn.session_cookie import cookie_name, csrf_token, read_cookie, set_cookie
+from iam_guard.console.forms import is_own_form, read_form
+from iam_guard.console.languages import choose_language, texts
+from iam_guard.console.visit import HEADERS, Visit, cookie_header, cookie_values, form_cookie_name
+from iam_guard.guard.guard import Guard
+from iam_guard.model.request import Resource
+from iam_guard.web.connection import Connection
+from iam_guard.web.service import public
+
+Page: TypeAlias = Callable[[Visit, str], Response]
+"""Answers a visit; the text is the key of what was wrong with its form, empty for nothing."""
+_TASK_PAGES = {"factor": "/mfa", "password": "/password"}
+
+
+class Pages:
+    """The pages of one guard. `templates` is a folder whose templates replace those of the same name."""
+
+    def __init__(self, guard: Guard, *, language: str = "", templates: Path | None = None) -> None:
+        self.guard = guard
+        self.sessions = guard.browser_sessions
+        self._language = language
+        self._connection = Connection(guard.settings)
+        own = [] if templates is None else [FileSystemLoader(templates)]
+        self._templates = Environment(
+            loader=ChoiceLoader([*own, PackageLoader("iam_guard.console")]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def route(self, path: str, show: Page, act: Page) -> Route:
+        """Return the route of a page: `show` for GET, `act` for its form, if the form is our own."""
+
+        async def handle(request: Request) -> Response:
+            form = await read_form(request) if request.method == "POST" else {}
+            return await run_in_threadpool(self._answer, request, form, show, act)
+
+        return Route(path, public(handle), methods=["GET", "POST"])
+
+    def _answer(self, request: Request, form: Mapping[str, str] | None, show: Page, act: Page) -> Response:
+        call = self._connection.facts(request.scope)
+        name = cookie_name(secure=call.secure, host=call.host)
+        cookie = None if name is None else read_cookie(cookie_values(request), name)
+        session = None if cookie is None or not cookie.digest else self.sessions.find_by_digest(cookie.digest)
+        visit = Visit(request, call, session, name)
+        if name is None:
+            return self.page(visit, "page.html", "sign_in", "needs_https")
+        if request.method != "POST":
+            return show(visit, "")
+        if not is_own_form(request, call, form, visit.secret):
+            return show(visit, "expired_form")
+        visit.form = form or {}
+        return act(visit, "")
+
+    def page(self, visit: Visit, template: str, title: str, problem: str, *, note: str = "", **shown: Any) -> Response:
+        """Return a page. `title`, `problem` and `note` are keys of texts; a problem may also be a sentence."""
+        language = choose_language(visit.request.headers.get("accept-language", ""), self._language)
+        text = texts(language)
+        html = self._templates.get_template(template).render(
+            text=text,
+            language=language,
+            title=text[title],
+            problem=text.get(problem, problem),
+            note=text[note] if note else "",
+            base=visit.base,
+            csrf_token=csrf_token(visit.secret),
+            next=visit.next,
+            next_query=f"?{urlencode({'next': visit.next})}" if visit.next else "",
+            **({"wide": False} | shown),
+        )
+        answer = HTMLResponse(html, status_code=400 if problem else 200, headers=HEADERS)
+        if visit.session is None:
+            answer.headers.append(
+                "set-cookie", cookie_header(visit.call, form_cookie_name(visit.call), visit.form_cookie)
+            )
+        return answer
+
+    def go_on(self, visit: Visit, signed_in: SignedIn) -> Response:
+        """Answer with the cookie of a new session, and go to its task, or to where the person wanted to go."""
+        task = signed_in.session.task
+        answer = redirect(visit.next or f"{visit.base}/sessions" if task is None else visit.url(_TASK_PAGES[task]))
+        return with_session(answer, visit, signed_in)
+
+    def may(self, visit: Visit, session: BrowserSession, action: str, is_granted: bool = False) -> bool:
+        """Decide about an action on the person itself; `is_granted`: its account allows it to all users."""
+        principal = session.principal
+        statement = {"Effect": "Allow", "Principal": {"AWS": principal.arn}, "Action": action, "Resource": "*"}
+        policy = {"Version": "2012-10-17", "Statement": [statement]} if is_granted else None
+        person = Resource(principal.arn, account=principal.account, policy=policy)
+        return self.guard.decide(principal, action, person, call=visit.call).allowed
+
+
+def for_sessions(*tasks: str | None) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Return a decorator of a page: without a session with one of these tasks, go to sign in; None is no task."""
+
+    def decorate(page: Callable[..., Response]) -> Callable[..., Response]:
+        @wraps(page)
+        def guarded(self: object, visit: Visit, problem: str, **shown: Any) -> Response:
+            session = visit.session
+            if session is None or session.task not in tasks:
+                return redirect(visit.url("/"))
+            return page(self, visit, session, problem, **shown)
+
+        return guarded
+
+    return decorate
+
+
+def redirect(url: str) -> Response:
+    """Return the redirect that follows a form."""
+    return RedirectResponse(url, status_code=303, headers=HEADERS)
+
+
+def with_session(answer: Response, visit: Visit, signed_in: SignedIn) -> Response:
+    """Add the cookie of a new session to an answer."""
+    if visit.cookie_name is not None:
+        answer.headers.append("set-cookie", set_cookie(visit.cookie_name, signed_in.token))
+    return answer
+
+
+def style_sheet(content: bytes) -> Callable[[Request], Awaitable[Response]]:
+    """Return the handler of a style sheet."""
+    headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+
+    async def answer(request: Request) -> Response:
+        return Response(content, media_type="text/css", headers=headers)
+
+    return answer

@@ -1,0 +1,103 @@
+"""The pages for a new password: a change, and a link to set another one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeAlias
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.console.pages import Pages, for_sessions, redirect
+from iam_guard.console.visit import Visit
+
+MAX_RESETS: Final = 100
+"""Requests for links that wait to be sent."""
+_log = logging.getLogger("iam_guard.console")
+
+SendReset: TypeAlias = Callable[[str, str], None]
+"""Sends a link to an e-mail address; it runs in a thread of the pages."""
+
+
+class PasswordPages:
+    """Change a password, reset it with a link, and ask for such a link."""
+
+    def __init__(self, pages: Pages, send_reset: SendReset | None) -> None:
+        self._pages = pages
+        self._own = pages.guard.own_credentials
+        self._send_reset = send_reset
+        self._sender = ThreadPoolExecutor(1, "iam-guard-resets")
+        self._resets = threading.BoundedSemaphore(MAX_RESETS)
+
+    def routes(self) -> Iterable[Route]:
+        """Return the routes of these pages."""
+        yield self._pages.route("/password", self.show_password, self.change_password)
+        yield self._pages.route("/reset", self.show_reset, self.reset_password)
+        yield self._pages.route("/forgot", self.show_forgot, self.send_reset)
+
+    @for_sessions(None, "password")
+    def show_password(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
+        """Show the form for a new password."""
+        if not self._may_change_password(visit, session):
+            return self._pages.page(visit, "page.html", "change_password", "not_allowed")
+        note = "must_change" if session.task == "password" and not problem else ""
+        return self._pages.page(
+            visit, "password.html", "change_password", problem, note=note, name=session.principal.name or ""
+        )
+
+    @for_sessions(None, "password")
+    def change_password(self, visit: Visit, session: BrowserSession, _: str) -> Response:
+        """Change the password; other sessions end."""
+        if not self._may_change_password(visit, session):
+            return self.show_password(visit, "")
+        old, new = visit.form.get("password", ""), visit.form.get("new_password", "")
+        changed = self._own.change_password(session, old, new, visit.call)
+        if isinstance(changed, str):
+            return self.show_password(visit, changed)
+        return self._pages.go_on(visit, changed)
+
+    def _may_change_password(self, visit: Visit, session: BrowserSession) -> bool:
+        """Return whether a person may change its password: it must, or its policies or its account allow it."""
+        if session.task == "password":
+            return True
+        return self._pages.may(visit, session, "iam:ChangePassword", self._own.may_all_change_passwords(session))
+
+    def show_reset(self, visit: Visit, problem: str) -> Response:
+        """Show the form for a new password of a link."""
+        token = visit.form.get("token") or visit.request.query_params.get("token", "")
+        return self._pages.page(visit, "reset.html", "change_password", problem, token=token)
+
+    def reset_password(self, visit: Visit, _: str) -> Response:
+        """Set a new password; the person then signs in with it."""
+        token, new = visit.form.get("token", ""), visit.form.get("new_password", "")
+        problem = self._own.reset_password(token, new, visit.call)
+        return self.show_reset(visit, problem) if problem is not None else redirect(f"{visit.base}/")
+
+    def show_forgot(self, visit: Visit, problem: str) -> Response:
+        """Show the form for the e-mail address of a root user who has forgotten the password."""
+        if self._send_reset is None:
+            return redirect(f"{visit.base}/")
+        return self._pages.page(visit, "forgot.html", "forgot", problem)
+
+    def send_reset(self, visit: Visit, _: str) -> Response:
+        """Send a link. The answer is the same for every address, and waits for nothing that depends on it."""
+        if self._send_reset is None:
+            return redirect(f"{visit.base}/")
+        if self._resets.acquire(blocking=False):  # while many are waiting, further ones are dropped
+            self._sender.submit(self._look_up_and_send, self._send_reset, visit.form.get("email", ""), visit.base)
+        return self._pages.page(visit, "page.html", "forgot", "", note="reset_sent")
+
+    def _look_up_and_send(self, send: SendReset, email: str, base: str) -> None:
+        try:
+            token = self._own.request_reset(email)
+            if token is not None:
+                send(email.strip(), f"{base}/reset?{urlencode({'token': token})}")
+        except Exception as error:  # noqa: BLE001  the page was answered already
+            _log.error("no link to reset a password was sent: %s", type(error).__name__)
+        finally:
+            self._resets.release()

@@ -1,0 +1,95 @@
+"""The pages of a person who has signed in: its sessions, and its second factors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+from starlette.responses import Response
+from starlette.routing import Route
+
+from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.person import person_of
+from iam_guard.authn.session_cookie import clear_cookie
+from iam_guard.console.pages import Pages, for_sessions, redirect, with_session
+from iam_guard.console.visit import Visit
+
+
+class SessionPages:
+    """List and end sessions, and add second factors."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._sign_in = pages.guard.sign_in
+        self._own = pages.guard.own_credentials
+
+    def routes(self) -> Iterable[Route]:
+        """Return the routes of these pages."""
+        yield self._pages.route("/sessions", self.show_sessions, self.end_session)
+        yield self._pages.route("/factors", self.show_factors, self.add_factor)
+        yield self._pages.route("/out", self.show_sessions, self.sign_out)
+
+    @for_sessions(None)
+    def show_sessions(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
+        """Show the sessions of the person."""
+        shown = [
+            {
+                "id": found.id,
+                "created": readable(found.created),
+                "seen": readable(found.seen),
+                "address": found.address,
+                "user_agent": found.user_agent,
+                "is_current": found.id == session.id,
+            }
+            for found in self._pages.sessions.of(person_of(session.principal))
+        ]
+        name = session.principal.name or session.principal.account
+        return self._pages.page(visit, "sessions.html", "sessions", problem, wide=True, sessions=shown, name=name)
+
+    @for_sessions(None)
+    def end_session(self, visit: Visit, session: BrowserSession, _: str) -> Response:
+        """End one session of the person."""
+        self._pages.sessions.end(visit.form.get("session", ""), person_of(session.principal))
+        return redirect(f"{visit.base}/sessions")
+
+    def sign_out(self, visit: Visit, _: str) -> Response:
+        """End this session."""
+        if visit.session is not None:
+            self._sign_in.sign_out(visit.session, visit.call)
+        answer = self._pages.page(visit, "page.html", "sign_in", "", note="signed_out")
+        if visit.cookie_name is not None:
+            answer.headers.append("set-cookie", clear_cookie(visit.cookie_name))
+        return answer
+
+    @for_sessions(None)
+    def show_factors(self, visit: Visit, session: BrowserSession, problem: str, **shown: Any) -> Response:
+        """Show the second factors of the person."""
+        defaults = {"devices": self._own.devices(session), "device": None, "codes": [], "drawing": ""}
+        return self._pages.page(visit, "factors.html", "factors", problem, **(defaults | shown))
+
+    @for_sessions(None)
+    def add_factor(self, visit: Visit, session: BrowserSession, _: str) -> Response:
+        """Make a device, or enable the one that the form names with two codes in a row."""
+        form = visit.form
+        if not self._pages.may(visit, session, "iam:EnableMFADevice"):
+            return self.show_factors(visit, "not_allowed")
+        if "device" not in form:
+            device = self._own.new_device(session)
+            name = session.principal.name or session.principal.account or ""
+            drawing = Markup(qr_drawing(provisioning_uri(name, session.principal.account or "", device.seed)))  # noqa: S704
+            return self.show_factors(visit, "", device=device, drawing=drawing)
+        codes = form.get("mfa_code", ""), form.get("mfa_code_2", "")
+        added = self._own.enable_device(session, form["device"], codes, visit.call)
+        if added is None:
+            return self.show_factors(visit, "wrong_codes")
+        visit.secret = added.signed_in.token
+        answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes)
+        return with_session(answer, visit, added.signed_in)
+
+
+def readable(instant: datetime) -> str:
+    """Return an instant for people."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
