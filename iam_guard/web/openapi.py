@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
+from iam_guard.authn.session_cookie import COOKIE
 from iam_guard.web.endpoints import Endpoint
 from iam_guard.web.requirement import PUBLIC, Requirement
 
@@ -36,6 +37,17 @@ SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """The alternative ways to authenticate."""
 
+SESSION_SCHEME: Final[Mapping[str, Mapping[str, str]]] = {
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "The session of a person who has signed in; changes are accepted from this site's own pages, "
+        "and with the session's token in the header x-csrf-token",
+    },
+}
+"""A further way, where people sign in with a browser."""
+
 _SCHEMA: Final[Mapping[str, Any]] = {
     "title": "Refusal",
     "description": "Why a request was refused (RFC 9457)",
@@ -60,11 +72,15 @@ _REFUSALS: Final[Mapping[str, str]] = {
 }
 
 
-def describe_openapi(document: Mapping[str, Any], endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+def describe_openapi(
+    document: Mapping[str, Any], endpoints: Iterable[Endpoint], *, sign_in: bool = False
+) -> dict[str, Any]:
     """Return the document with `security`, error responses, `x-iam-action` and `x-iam-resource` of its operations.
 
-    `endpoints` is the inventory of the application; operations that are not in it stay unchanged.
+    `endpoints` is the inventory of the application; operations that are not in it stay unchanged. `sign_in` says that
+    people sign in with a browser (the setting `sign_in_url`): then the session cookie is a security scheme, too.
     """
+    own_schemes = {**SECURITY_SCHEMES, **SESSION_SCHEME} if sign_in else SECURITY_SCHEMES
     described: dict[str, Any] = deepcopy(dict(document))
     paths = described.get("paths") or {}
     is_guarded = False
@@ -76,19 +92,19 @@ def describe_openapi(document: Mapping[str, Any], endpoints: Iterable[Endpoint])
                 continue
             if endpoint.requirements:
                 is_guarded = True
-                _describe(operation, endpoint.requirements)
+                _describe(operation, endpoint.requirements, own_schemes)
             elif PUBLIC in endpoint.guards:
                 operation.setdefault("security", [])
     if is_guarded:
         components = described.setdefault("components", {})
         schemes = components.setdefault("securitySchemes", {})
-        components["securitySchemes"] = {**{name: dict(scheme) for name, scheme in SECURITY_SCHEMES.items()}, **schemes}
+        components["securitySchemes"] = {**{name: dict(scheme) for name, scheme in own_schemes.items()}, **schemes}
         components.setdefault("schemas", {}).setdefault(PROBLEM, deepcopy(dict(_SCHEMA)))
     return described
 
 
-def _describe(operation: dict[str, Any], requirements: tuple[Requirement, ...]) -> None:
-    operation.setdefault("security", [{name: []} for name in SECURITY_SCHEMES])
+def _describe(operation: dict[str, Any], requirements: tuple[Requirement, ...], schemes: Iterable[str]) -> None:
+    operation.setdefault("security", [{name: []} for name in schemes])
     actions = [requirement.action for requirement in requirements]
     resources = [requirement.template.text for requirement in requirements if requirement.template is not None]
     operation.setdefault("x-iam-action", actions[0] if len(actions) == 1 else actions)

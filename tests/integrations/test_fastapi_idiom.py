@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +25,17 @@ from openapi_spec_validator import validate  # noqa: E402
 from pydantic import AfterValidator, BaseModel, StringConstraints  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
-from iam_guard import Guard, GuardMiddleware, Principal, Resource, Service, current_decision, inventory, public  # noqa: E402
+from iam_guard import (  # noqa: E402
+    Guard,
+    GuardMiddleware,
+    Principal,
+    Resource,
+    Service,
+    current_decision,
+    inventory,
+    open_guard,
+    public,
+)
 from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
@@ -510,6 +521,20 @@ def test_decorator_and_dependency_have_the_same_document() -> None:
     assert first["get /files/{path}"]["x-iam-resource"] == "file/{path}"
     assert first["get /health"] == {**dict.fromkeys(first["get /health"]), "security": [], "responses": ["200"]}
     assert first["get /forgotten"]["security"] is None
+
+
+@table(("options", "is_listed"), [({"sign_in_url": "/signin"}, True), ({}, False)])
+def test_session_cookie_is_listed_with_sign_in_pages(options: dict[str, str], is_listed: bool) -> None:
+    """Also in the document that the application serves; the guard may be added after `describe`."""
+    app = FastAPI()
+    app.get("/{document_id}", dependencies=[Depends(may_read)])(lambda document_id: document_id)
+    describe(app)
+    public_docs(app)
+    with closing(open_guard("sqlite://", services=[docs], **options)) as guard, client_of(guard, app) as client:
+        document = client.get("/openapi.json").json()
+    validate(document)
+    assert ("session" in document["components"]["securitySchemes"]) is is_listed
+    assert ({"session": []} in document["paths"]["/{document_id}"]["get"]["security"]) is is_listed
 
 
 def test_existing_members_are_kept() -> None:

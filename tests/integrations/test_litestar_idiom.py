@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,11 +29,12 @@ from starlette.responses import PlainTextResponse  # noqa: E402
 from starlette.routing import Mount, Route  # noqa: E402
 from starlette.testclient import TestClient as StarletteClient  # noqa: E402
 
-from iam_guard import Guard, GuardMiddleware, Service, current_decision, inventory, public  # noqa: E402
+from iam_guard import Guard, GuardMiddleware, Service, current_decision, inventory, open_guard, public  # noqa: E402
 from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.test_litestar import by_decorators, by_guards  # noqa: E402
+from tests.tables import table  # noqa: E402
 
 docs = Service("docs")
 ARN = "arn:aws:docs:us-east-1:111122223333:"
@@ -318,6 +319,15 @@ def test_document_has_the_required_actions(guard: Guard, build: Callable[[Guard]
     assert document["paths"]["/health"]["get"]["security"] == []
     assert "security" not in document["paths"]["/forgotten"]["get"]
     assert "sigv4" in document["components"]["securitySchemes"]
+
+
+@table(("options", "is_listed"), [({"sign_in_url": "/signin"}, True), ({}, False)])
+def test_session_cookie_is_listed_with_sign_in_pages(options: dict[str, str], is_listed: bool) -> None:
+    with closing(open_guard("sqlite://", **options)) as guard:
+        document = by_guards(guard).openapi_schema.to_schema()
+    validate(document)
+    assert ("session" in document["components"]["securitySchemes"]) is is_listed
+    assert ({"session": []} in document["paths"]["/documents/{document_id}"]["get"]["security"]) is is_listed
 
 
 @pytest.mark.parametrize(("guards", "status"), [([public_access], 200), ([guarded("docs:ReadApi")], 401)])

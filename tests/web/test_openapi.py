@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from iam_guard import Endpoint, Service, describe_openapi, public
+from iam_guard.authn.session_cookie import COOKIE
 from iam_guard.errors import AccessDenied
 from iam_guard.web.endpoints import endpoint_row
 from iam_guard.web.openapi import PROBLEM, SECURITY_SCHEMES
@@ -45,6 +46,16 @@ def test_guarded_operation_has_its_action() -> None:
     assert operation["security"] == [{name: []} for name in SECURITY_SCHEMES]
     assert list(operation["responses"]) == ["401", "403", "503"]
     assert described["components"]["securitySchemes"].keys() == SECURITY_SCHEMES.keys()
+
+
+def test_session_cookie_is_a_scheme_if_people_sign_in() -> None:
+    described = describe_openapi(document(), rows(read), sign_in=True)
+    schemes = described["components"]["securitySchemes"]
+    assert list(schemes) == [*SECURITY_SCHEMES, "session"]
+    assert described["paths"]["/a"]["get"]["security"] == [{name: []} for name in schemes]
+    session = schemes["session"]
+    assert (session["type"], session["in"], session["name"]) == ("apiKey", "cookie", COOKIE)
+    assert describe_openapi(document(), rows(health), sign_in=True) == document({"security": []})
 
 
 def test_operation_has_all_its_requirements() -> None:

@@ -16,6 +16,7 @@ from fastapi.requests import HTTPConnection
 from starlette.routing import Route
 
 from iam_guard import (
+    Guard,
     Principal,
     RequirementOptions,
     Service,
@@ -81,7 +82,8 @@ def permitted(
 def describe(app: FastAPI) -> None:
     """Add security schemes, required actions and error responses to the OpenAPI document of an application.
 
-    A mounted application has its own document; call `describe` for it too.
+    A mounted application has its own document; call `describe` for it too. The session cookie is one of the schemes if
+    people sign in with a browser: if the guard of the application's middleware has the setting `sign_in_url`.
     """
     make = app.openapi
     cached: list[dict[str, Any]] = []
@@ -89,10 +91,15 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = make()
         if not cached or cached[0] is not document:  # FastAPI caches its document until its routes change
-            cached[:] = document, describe_openapi(document, inventory(app))
+            cached[:] = document, describe_openapi(document, inventory(app), sign_in=_signs_in(app))
         return cached[1]
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _signs_in(app: FastAPI) -> bool:
+    guards = [middleware.kwargs.get("guard") for middleware in app.user_middleware]
+    return any(isinstance(guard, Guard) and guard.settings.sign_in_url for guard in guards)
 
 
 def public_docs(app: FastAPI) -> None:
@@ -104,8 +111,8 @@ def public_docs(app: FastAPI) -> None:
 def guard_docs(app: FastAPI, action: str, *, service: Service | None = None) -> None:
     """Require `action` for FastAPI's documentation pages, including the OpenAPI document.
 
-    Browsers don't send signatures or keys by themselves: this is for programs that read the document, and for browsers
-    behind a signing proxy.
+    Browsers don't send signatures or keys by themselves. This is for people who have signed in, and for programs that
+    read the document.
     """
     declare = requires if service is None else service.requires
     for number, route in _docs_of(app):

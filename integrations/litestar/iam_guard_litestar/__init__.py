@@ -32,7 +32,6 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.typing import FieldDefinition
 
 from iam_guard import (
-    Endpoint,
     Guard,
     GuardMiddleware,
     IamGuardError,
@@ -83,7 +82,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         if app_config.openapi_config is not None:
             make = app_config.openapi_config.to_openapi_schema
             config = copy(app_config.openapi_config)  # the default one is shared by all applications
-            config.to_openapi_schema = lambda: _DescribedOpenAPI.of(make(), self._endpoints)  # type: ignore[method-assign]
+            config.to_openapi_schema = lambda: _DescribedOpenAPI.of(make(), self._describe)  # type: ignore[method-assign]
             app_config.openapi_config = config
         return app_config
 
@@ -93,8 +92,9 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
             self._handler = handler
             _make_options_public(handler)
 
-    def _endpoints(self) -> list[Endpoint]:
-        return [] if self._handler is None else inventory(self._handler.app, self._routes)
+    def _describe(self, document: dict[str, Any]) -> dict[str, Any]:
+        endpoints = [] if self._handler is None else inventory(self._handler.app, self._routes)
+        return describe_openapi(document, endpoints, sign_in=bool(self._guard.settings.sign_in_url))
 
     async def _end_shard(self) -> None:
         """Sign the trail at shutdown; Litestar's middlewares don't get lifespan messages."""
@@ -117,16 +117,16 @@ def _make_options_public(handler: BaseRouteHandler) -> None:
 class _DescribedOpenAPI(OpenAPI):
     """An OpenAPI document that is completed when it is serialized."""
 
-    endpoints: Callable[[], list[Endpoint]]
+    describe: Callable[[dict[str, Any]], dict[str, Any]]
 
     @classmethod
-    def of(cls, document: OpenAPI, endpoints: Callable[[], list[Endpoint]]) -> _DescribedOpenAPI:
+    def of(cls, document: OpenAPI, describe: Callable[[dict[str, Any]], dict[str, Any]]) -> _DescribedOpenAPI:
         described = cls(**vars(document))
-        described.endpoints = endpoints
+        described.describe = describe
         return described
 
     def to_schema(self) -> dict[str, Any]:
-        return describe_openapi(super().to_schema(), self.endpoints())
+        return self.describe(super().to_schema())
 
 
 def _reraise(request: Request[Any, Any, Any], error: IamGuardError) -> Response[Any]:
