@@ -73,13 +73,13 @@ $(BIN)/python: $(if $(PYTHON),FORCE)
 	@tools/make_venv.sh $(VENV) $(PYTHON)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable '.[server]'
+	$(INSTALL) --editable '.[server,console]'
 	@touch $@
 
 # Dependency groups need pip 25.1. The adapters come with their frameworks.
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) $(ADAPTERS) | $(BIN)/python
 	$(INSTALL) 'pip>=25.1'
-	$(INSTALL) --editable '.[server]' $(ADAPTERS:%/pyproject.toml=--editable %) $(if $(LOWEST),--group test,--group dev --group docs)
+	$(INSTALL) --editable '.[server,console]' $(ADAPTERS:%/pyproject.toml=--editable %) $(if $(LOWEST),--group test,--group dev --group docs)
 	@touch $(VENV)/.installed $@
 
 $(VENV)-bench/.installed: pyproject.toml constraints.txt

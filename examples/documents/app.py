@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from iam_guard import Guard, GuardMiddleware, Resource, Service, aws_api, current_principal, open_guard, public
+from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.saving import validate_for_write
 
@@ -158,6 +159,7 @@ def create(guard: Guard | None = None, database: str | None = None) -> Starlette
             Route("/documents/{document_id}/tags", tag_document, methods=["PUT"]),
             Route("/documents/{document_id}/policy", share_document, methods=["PUT"]),
             Mount("/iam", aws_api(guarding)),  # IAM and STS, for AWS's tools
+            Mount("/signin", sign_in_pages(guarding)),  # for people with a browser
         ],
         middleware=[Middleware(GuardMiddleware, guard=guarding)],
     )

@@ -1,4 +1,4 @@
-"""Credentials for the demo's callers: a role session from STS, and tokens of an OIDC provider.
+"""Credentials for the demo's callers: a role session from STS, a password, and tokens of an OIDC provider.
 
 The provider is a separate server: it publishes its keys as OIDC specifies, and the guard fetches them. Its
 issuer is `https://id.example.com/demo`; a setting of the guard maps that to the server's address.
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import botocore.session
 from botocore.credentials import Credentials
@@ -25,15 +26,23 @@ REGION = "us-east-1"
 
 def assumed(address: str, key: tuple[str, str], role: str) -> Credentials:
     """Assume a role at the service's STS, as boto3 does."""
-    sts = botocore.session.Session().create_client(
-        "sts",
+    made = _client("sts", address, key).assume_role(RoleArn=role, RoleSessionName="demo")["Credentials"]
+    return Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+
+
+def give_password(address: str, key: tuple[str, str], user: str, password: str) -> None:
+    """Set a user's first password at the service's IAM, as `aws iam create-login-profile` does."""
+    _client("iam", address, key).create_login_profile(UserName=user, Password=password)
+
+
+def _client(service: str, address: str, key: tuple[str, str]) -> Any:
+    return botocore.session.Session().create_client(
+        service,
         region_name=REGION,
         endpoint_url=f"{address}/iam",
         aws_access_key_id=key[0],
         aws_secret_access_key=key[1],
     )
-    made = sts.assume_role(RoleArn=role, RoleSessionName="demo")["Credentials"]
-    return Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
 
 
 class Provider:

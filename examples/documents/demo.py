@@ -23,11 +23,13 @@ from typing import Any
 from unittest import mock
 
 import botocore.auth
-from botocore.awsrequest import AWSRequest, AWSResponse
+import browser_of_the_demo
+from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
-from credentials_of_the_demo import ISSUER, Provider, assumed, published
-from requests_of_the_demo import ACCESS_KEYS, API_KEYS, ASSUMED, REQUESTS, SUBJECTS, Step
+from browser_of_the_demo import Answer, Browser
+from credentials_of_the_demo import ISSUER, Provider, assumed, give_password, published
+from requests_of_the_demo import ACCESS_KEYS, API_KEYS, ASSUMED, PASSWORD, REQUESTS, SUBJECTS, Step
 from rich.console import Console
 from rich.table import Table
 
@@ -47,8 +49,11 @@ def main() -> int:
         prepare(Path(folder))
         provider = Provider()
         with published(provider) as issuer, service(Path(folder), issuer) as address:
-            answers = [(step, send(address, step, provider)) for step in REQUESTS]
+            give_password(address, ACCESS_KEYS["ada"], "ed", PASSWORD)
+            with browser_of_the_demo.opened(address) as browser:
+                answers = [(step, send(address, step, provider, browser)) for step in REQUESTS]
             failures = report(console, answers, records_of(Path(folder)))
+            console.print(f"The person signed in with {browser.name}.")
             if serve:
                 invite(console, address, Path(folder))
     return 1 if failures else 0
@@ -82,6 +87,7 @@ def service(folder: Path, issuer: str) -> Iterator[str]:
         "DOCUMENTS_IAM": f"sqlite:///{folder}/iam.db",
         "DOCUMENTS_DB": str(folder / "documents.db"),
         "IAM_GUARD_AUDIT": str(folder / "audit.jsonl"),
+        "IAM_GUARD_SIGN_IN_URL": "/signin",
         "IAM_GUARD_OIDC_ADDRESSES": f"{ISSUER}={issuer}",
         "IAM_GUARD_OIDC_ROLES": f"{ISSUER} sub=repo:acme/* arn:aws:iam::111122223333:role/pipeline",
     }
@@ -111,8 +117,21 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 # --- the clients -----------------------------------------------------------------------------------------------------
 
 
-def send(address: str, step: Step, provider: Provider) -> AWSResponse:
-    """Send one request as its step says, and give the answer."""
+def send(address: str, step: Step, provider: Provider, browser: Browser) -> Answer:
+    """Send one request as its step says, and return the answer."""
+    match step.by, step.method:
+        case "browser", "GET":
+            return browser.open(step.path)
+        case "browser" | "cookie", _:
+            return browser.fetch(step.method, step.path, step.body, own_page=step.by == "browser")
+        case "form", _:
+            return browser.submit(step.body) if step.body else browser_of_the_demo.add_second_factor(browser)
+        case _:
+            return send_alone(address, step, provider)
+
+
+def send_alone(address: str, step: Step, provider: Provider) -> Answer:
+    """Send one request with the credential of its step, if it has one."""
     body = b"" if step.body is None else json.dumps(step.body).encode()
     headers = {"content-type": "application/json"} if body else {}
     request = AWSRequest(method=step.method, url=address + step.path, data=body, headers=headers)
@@ -128,7 +147,8 @@ def send(address: str, step: Step, provider: Provider) -> AWSResponse:
             sign(request, Credentials(*ACCESS_KEYS[step.who]), step)
     if step.altered_body is not None:
         request.data = json.dumps(step.altered_body).encode()
-    return URLLib3Session().send(request.prepare())
+    answer = URLLib3Session().send(request.prepare())
+    return Answer(answer.status_code, answer.headers)
 
 
 def sign(request: AWSRequest, credentials: Credentials, step: Step) -> None:
@@ -147,16 +167,18 @@ def records_of(folder: Path) -> dict[str, dict[str, Any]]:
     return {record["requestID"]: record for record in read(folder / "audit.jsonl")}
 
 
-def report(console: Console, answers: list[tuple[Step, AWSResponse]], records: dict[str, dict[str, Any]]) -> int:
+def report(console: Console, answers: list[tuple[Step, Answer]], records: dict[str, dict[str, Any]]) -> int:
     """Print each request with its decision and reason; return the number of unexpected results."""
     table = Table(title="iam_guard: real requests, real decisions", header_style="bold", row_styles=["", "dim"])
     is_narrow = console.width < 120
     for column in ("#", *(["request"] if is_narrow else ["who", "request", "action"]), "answer", "because"):
         table.add_column(column, overflow="fold")
     failures, missing, reasons = [], [], set()
+    sign_ins = (record for record in records.values() if record["eventName"] == "ConsoleLogin")
     for number, (step, answer) in enumerate(answers, 1):
-        record = records.get(answer.headers.get("x-amzn-requestid", ""))
-        because = why(record) if record else "public" if step.public else "NOT IN THE AUDIT TRAIL"
+        found = records.get(answer.headers.get("x-amzn-requestid", ""))
+        record = next(sign_ins, None) if step.by == "form" else found
+        because = why(record, answer) if record else "public" if step.public else "NOT IN THE AUDIT TRAIL"
         if record is None and not step.public:
             missing.append(step)
         if answer.status_code != step.expected or (step.because and step.because not in because):
@@ -177,17 +199,21 @@ def report(console: Console, answers: list[tuple[Step, AWSResponse]], records: d
     return len(failures) + len(missing)
 
 
-def colour(answer: AWSResponse) -> str:
-    allowed = answer.status_code < 400
-    return f"[{'green' if allowed else 'red'}]{answer.status_code}[/]"
+def colour(answer: Answer) -> str:
+    name = {2: "green", 3: "yellow"}.get(answer.status_code // 100, "red")
+    return f"[{name}]{answer.status_code}[/]"
 
 
-def why(record: dict[str, Any]) -> str:
-    """Return the deciding statement and policy in one line, from the audit record."""
+def why(record: dict[str, Any], answer: Answer) -> str:
+    """Return the deciding statement and policy in one line, from the audit record, and where a redirect leads."""
     reasons = record["iamGuard"].get("reasons")
-    if not reasons:
-        return f"{record.get('errorCode', '')}: {record.get('errorMessage', '')}"
-    return " and ".join(reason_text(reason) for reason in reasons)
+    if reasons:
+        text = " and ".join(reason_text(reason) for reason in reasons)
+    elif record["eventName"] == "ConsoleLogin":
+        text = f"{record['responseElements']['ConsoleLogin']}, MFAUsed: {record['additionalEventData']['MFAUsed']}"
+    else:
+        text = f"{record.get('errorCode', '')}: {record.get('errorMessage', '')}"
+    return f"{text}; on to {answer.headers['location']}" if "location" in answer.headers else text
 
 
 def reason_text(reason: dict[str, Any]) -> str:
@@ -200,6 +226,7 @@ def reason_text(reason: dict[str, Any]) -> str:
 
 def invite(console: Console, address: str, folder: Path) -> None:
     """Print requests to try, and wait."""
+    give_password(address, ACCESS_KEYS["ada"], "rita", PASSWORD)
     key_id, secret = ACCESS_KEYS["rita"]
     console.print(f"\nThe service listens on {address}; its audit trail is {folder}/audit.jsonl. Try:\n")
     signed = f"curl --aws-sigv4 aws:amz:us-east-1:docs --user {key_id}:{secret}"
@@ -211,7 +238,9 @@ def invite(console: Console, address: str, folder: Path) -> None:
         soft_wrap=True,
     )
     console.print(f"  curl -H 'Authorization: Bearer {API_KEYS['robot']}' {address}/documents", soft_wrap=True)
-    console.print(f"  tail -f {folder}/audit.jsonl\n\nStop with Ctrl-C.", soft_wrap=True)
+    console.print(f"  tail -f {folder}/audit.jsonl\n", soft_wrap=True)
+    console.print(f"Or open {address}/documents/plan in a browser, and sign in:", soft_wrap=True)
+    console.print(f"  account acme, user name rita, password {PASSWORD}\n\nStop with Ctrl-C.", soft_wrap=True)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)

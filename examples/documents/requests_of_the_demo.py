@@ -13,7 +13,8 @@ class Step:
     """One request. `who` names a key below; the reason in the audit trail must contain `because`.
 
     `by` is the caller's credential: a `signature` in the header, an `api key`, a `presigned` URL, a `session` of an
-    assumed role, or the `token` of an OIDC provider.
+    assumed role, or the `token` of an OIDC provider. A person has a `browser`, in which a `form` is filled in; the
+    `cookie` alone comes without what a browser says about the page that sends a request.
     """
 
     who: str
@@ -43,6 +44,7 @@ ASSUMED = {"rita as auditor": ("rita", "arn:aws:iam::111122223333:role/auditor")
 """Caller -> the user whose key assumes a role, and the role."""
 SUBJECTS = {"pipeline of docs": "repo:acme/docs:main", "pipeline of others": "repo:acme/others:main"}
 """Caller -> the subject of the token of the OIDC provider."""
+PASSWORD = "three blue plans and a roadmap"
 API_KEYS = {"robot": format_key("ROBOT1", "robotexamplesecret0123456789abcdefghijklmnop")}
 
 BLUE, RED = {"team": "blue"}, {"team": "red"}
@@ -65,7 +67,10 @@ SHARE = {
         },
     ],
 }
-PLAN, ROADMAP, SALARIES = "/documents/plan", "/documents/roadmap", "/documents/salaries"
+PLAN, ROADMAP, SALARIES, DRAFT = (f"/documents/{name}" for name in ("plan", "roadmap", "salaries", "draft"))
+BLUE_DRAFT = {"text": "a draft", "tags": BLUE}
+PERSON = "ed in a browser"
+ED = {"account": "acme", "username": "ed", "password": PASSWORD}
 
 REQUESTS = [
     Step("anonymous", "GET", "/health", 200, public=True),
@@ -108,6 +113,16 @@ REQUESTS = [
     Step("pipeline of docs", "GET", PLAN, 200, "Read of DocsReader", by="token"),
     Step("pipeline of docs", "PUT", PLAN, 403, "no identity-based policy", body={"text": "x"}, by="token"),
     Step("pipeline of others", "GET", PLAN, 403, "sts:AssumeRoleWithWebIdentity", by="token"),
+    # A person signs in with a browser. The cookie alone changes nothing, and deleting needs a second factor.
+    Step(PERSON, "GET", PLAN, 303, "no resource-based policy allows it; on to /signin?next=", by="browser"),
+    Step(PERSON, "POST", "/signin/", 303, "Success, MFAUsed: No; on to /documents/plan", by="form", body=ED),
+    Step(PERSON, "GET", PLAN, 200, "OwnTeam of DocsEditor", by="browser"),
+    Step(PERSON, "GET", SALARIES, 403, "no identity-based policy allows it", by="browser"),
+    Step(PERSON, "POST", DRAFT, 403, "expected a request of this site's own pages", body=BLUE_DRAFT, by="cookie"),
+    Step(PERSON, "POST", DRAFT, 201, "CreateForOwnTeam of DocsEditor", body=BLUE_DRAFT, by="browser"),
+    Step(PERSON, "DELETE", DRAFT, 403, "no identity-based policy allows it", by="browser"),
+    Step(PERSON, "POST", "/signin/factors", 200, "Success, MFAUsed: Yes", by="form"),
+    Step(PERSON, "DELETE", DRAFT, 204, "DeleteWithSecondFactor of DocsEditor", by="browser"),
     # Invalid credentials, and none.
     Step("anonymous", "GET", PLAN, 401, "no resource-based policy allows it"),
     Step("mallory (wrong secret)", "GET", PLAN, 401, "SignatureDoesNotMatch"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,18 @@ from urllib.parse import quote
 
 import botocore.auth
 import pytest
+from rich.console import Console
 from starlette.testclient import TestClient
 
 from iam_guard import open_guard
 from iam_guard.analysis.replay import Replayer, compare_decisions
 from iam_guard.audit.consumer.reader import read
+from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.open_store import init_store, open_store
+from iam_guard.store.seed import apply_seed, load_seed
 from tests.conftest import Sign
+from tests.serving import serving
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "documents"
 
@@ -30,7 +36,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "examples" / "documents"
 @pytest.fixture(scope="module")
 def parts() -> Iterator[dict[str, Any]]:
     """Yield the modules of the example, imported as from its folder."""
-    names = ("documents", "app", "requests_of_the_demo")
+    of_the_demo = [f"{name}_of_the_demo" for name in ("requests", "credentials", "browser")]
+    names = ("documents", "app", *of_the_demo, "demo")
     with mock.patch.object(sys, "path", [str(FOLDER), *sys.path]):
         yield {name: __import__(name) for name in names}
     for name in names:
@@ -75,7 +82,7 @@ def test_demo_requests_get_expected_answers(
     now = botocore.auth.get_current_datetime
     for step in demo.REQUESTS:
         if step.by not in ("signature", "api key"):
-            continue  # credentials from STS and from a provider need servers: `make demo` tests them
+            continue  # credentials from STS and from a provider need servers: `make demo` tests them; browsers: below
         content = b"" if step.body is None else json.dumps(step.body).encode()
         headers = {}
         if step.by == "api key":
@@ -106,6 +113,40 @@ def replayed_as_recorded(audit_file: Path) -> None:
     assert (result.flips, result.contradictions) == ([], [])
     assert result.recorded_policies == result.compared > 20
     assert list(result.incomparable) == ["the application passed the resource's policy, which no store contains"]
+
+
+@pytest.fixture
+def address(parts: dict[str, Any], tmp_path: Path) -> Iterator[str]:
+    """Yield the address of the example with its seed in a database, where `ed` has a password."""
+    settings = Settings(audit=str(tmp_path / "audit.jsonl"), sign_in_url="/signin", password_memory=8)
+    store = init_store(f"sqlite:///{tmp_path}/iam.db", settings)
+    apply_seed(store, load_seed(FOLDER / "iam.yaml"))
+    with closing(guard_on(store, settings, services=[parts["app"].docs])) as guard:
+        app = parts["app"].create(guard)
+        with closing(app.state.documents), serving(app) as opened:
+            requests = parts["requests_of_the_demo"]
+            parts["credentials_of_the_demo"].give_password(opened, requests.ACCESS_KEYS["ada"], "ed", requests.PASSWORD)
+            yield opened
+
+
+@pytest.mark.parametrize("name", ["forms over HTTP", pytest.param("Chromium", marks=pytest.mark.slow)])
+def test_person_signs_in_with_a_browser(
+    parts: dict[str, Any], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each request of a person's browser gets the expected answer, for the expected reason, and is recorded."""
+    demo, requests, browsers = (parts[module] for module in ("demo", "requests_of_the_demo", "browser_of_the_demo"))
+    if name != "Chromium":
+        monkeypatch.setattr(browsers, "_chromium", lambda *_: None)
+    steps = [
+        step for step in requests.REQUESTS if step.who == requests.PERSON or (step.who, step.method) == ("ada", "POST")
+    ]
+    with browsers.opened(address) as browser:
+        if browser.name != name:
+            pytest.skip("Chromium and Playwright are not installed")
+        answers = [(step, demo.send(address, step, None, browser)) for step in steps]
+    console = Console(file=io.StringIO(), width=160)
+    assert demo.report(console, answers, demo.records_of(tmp_path)) == 0, console.file.getvalue()
+    assert [step.by for step, _ in answers].count("form") == 2
 
 
 def test_every_route_once_in_a_document_lifecycle(caller: Caller) -> None:
@@ -244,3 +285,4 @@ def test_demo_fits_the_columns() -> None:
     demo = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"})
     assert max(map(len, demo.stdout.splitlines())) == 80
     assert "│ POST /documents/plan" in demo.stdout
+    assert "signin:ConsoleLogin" in demo.stdout
