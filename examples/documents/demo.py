@@ -174,10 +174,8 @@ def report(console: Console, answers: list[tuple[Step, Answer]], records: dict[s
     for column in ("#", *(["request"] if is_narrow else ["who", "request", "action"]), "answer", "because"):
         table.add_column(column, overflow="fold")
     failures, missing, reasons = [], [], set()
-    sign_ins = (record for record in records.values() if record["eventName"] == "ConsoleLogin")
     for number, (step, answer) in enumerate(answers, 1):
-        found = records.get(answer.headers.get("x-amzn-requestid", ""))
-        record = next(sign_ins, None) if step.by == "form" else found
+        record = records.get(answer.headers.get("x-amzn-requestid", ""))
         because = why(record, answer) if record else "public" if step.public else "NOT IN THE AUDIT TRAIL"
         if record is None and not step.public:
             missing.append(step)

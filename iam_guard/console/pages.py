@@ -25,6 +25,7 @@ from iam_guard.console.languages import choose_language, texts
 from iam_guard.console.visit import HEADERS, Visit, cookie_header, cookie_values, form_cookie_name
 from iam_guard.guard.guard import Guard
 from iam_guard.model.request import Resource
+from iam_guard.web.call_context import CURRENT_CALL
 from iam_guard.web.connection import Connection
 from iam_guard.web.service import public
 
@@ -60,7 +61,8 @@ class Pages:
         return Route(path, public(handle), methods=["GET", "POST"])
 
     def _answer(self, request: Request, form: Mapping[str, str] | None, show: Page, act: Page) -> Response:
-        call = self._connection.facts(request.scope)
+        guarded = CURRENT_CALL.get()
+        call = self._connection.facts(request.scope) if guarded is None else guarded.facts
         name = cookie_name(secure=call.secure, host=call.host)
         cookie = None if name is None else read_cookie(cookie_values(request), name)
         session = None if cookie is None or not cookie.digest else self.sessions.find_by_digest(cookie.digest)

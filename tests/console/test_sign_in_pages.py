@@ -354,6 +354,7 @@ def test_second_factor_is_added_and_asked_for(site: Site) -> None:
     assert answer.headers["location"] == "/signin/sessions"
     assert site.browser.get("/documents/7").text.endswith("true")
     site.guard.close()
+    assert [record["requestID"] for record in site.records()][-1] == answer.headers["x-amzn-requestid"]
     events = [(record["eventName"], *record["responseElements"].values()) for record in site.records()]
     assert ("MfaEnrolled", "Success") in events
     assert events[-3:] == [("CheckMfa", "Failure"), ("CheckMfa", "Success"), ("ConsoleLogin", "Success")]
