@@ -89,14 +89,14 @@ class PasswordPages:
         if self._send_reset is None:
             return redirect(f"{visit.base}/")
         if self._resets.acquire(blocking=False):  # while many are waiting, further ones are dropped
-            self._sender.submit(self._look_up_and_send, self._send_reset, visit.form.get("email", ""), visit.base)
+            self._sender.submit(self._look_up_and_send, self._send_reset, visit)
         return self._pages.page(visit, "page.html", "forgot", "", note="reset_sent")
 
-    def _look_up_and_send(self, send: SendReset, email: str, base: str) -> None:
+    def _look_up_and_send(self, send: SendReset, visit: Visit) -> None:
         try:
-            token = self._own.request_reset(email)
-            if token is not None:
-                send(email.strip(), f"{base}/reset?{urlencode({'token': token})}")
+            mail = self._own.request_reset(visit.form.get("email", ""), visit.call)
+            if mail is not None:
+                send(mail.email, f"{visit.base}/reset?{urlencode({'token': mail.token})}")
         except Exception as error:  # noqa: BLE001  the page was answered already
             _log.error("no link to reset a password was sent: %s", type(error).__name__)
         finally:

@@ -8,7 +8,15 @@ from typing import Any, Literal
 
 from iam_guard.model.principal import Principal
 
-SignInEventName = Literal["ConsoleLogin", "CheckMfa", "PasswordUpdated", "ExitSession", "MfaEnrolled", "RecoveryCodes"]
+SignInEventName = Literal[
+    "ConsoleLogin",
+    "CheckMfa",
+    "PasswordUpdated",
+    "PasswordRecoveryRequested",
+    "ExitSession",
+    "MfaEnrolled",
+    "RecoveryCodes",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

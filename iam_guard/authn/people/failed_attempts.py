@@ -11,13 +11,14 @@ exceed the limit together.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from typing import Final, Literal, TypeAlias
 
 from iam_guard.authn.people.person import Person
 from iam_guard.store.records import Records
 from iam_guard.store.schema import sign_in_failures
 
-Secret: TypeAlias = Literal["password", "code", "recovery", "passkey"]
+Secret: TypeAlias = Literal["password", "code", "recovery", "passkey", "reset"]
 
 MAX_FAILURES: Final = 100
 """Failures in a row after which a subject is refused until it is cleared."""
@@ -27,14 +28,22 @@ FIRST_WAIT: Final = 30
 MAX_WAIT: Final = 3600
 """Seconds to wait after the first failure that is not free, and at most; each doubles the wait."""
 _UNKNOWN_NAMES: Final = 4096
+_NETWORKS: Final = 4096
+_IPV6_NETWORK: Final = 64
+"""The bits of an IPv6 address that a client can't choose."""
 
 
 def guess_subject(person: Person | None, typed: str, secret: Secret, browser: str = "") -> str:
     """Return the subject of a secret; `typed` is a name that no person has, `browser` the id of a known one."""
     if person is None:
-        typed = str(int.from_bytes(hashlib.sha256(typed.encode("utf-8", "replace")).digest()) % _UNKNOWN_NAMES)
+        typed = str(_number_of(typed, _UNKNOWN_NAMES))
     name = "|".join(["unknown" if person is None else "known", typed if person is None else person.owner])
     return hashlib.sha256("|".join([secret, name, browser]).encode()).hexdigest()
+
+
+def network_subject(address: str | None, use: Secret) -> str:
+    """Return the subject of what a client's network does; networks share a fixed number of them, as names do."""
+    return hashlib.sha256(f"{use}|network|{_number_of(_network(address or ''), _NETWORKS)}".encode()).hexdigest()
 
 
 def wait_after(failures: int) -> int:
@@ -53,6 +62,34 @@ def is_open(records: Records, subject: str, now: int) -> bool:
     return is_allowed
 
 
+def is_within(records: Records, subject: str, limit: int, seconds: int, now: int) -> bool:
+    """Return whether a subject has been counted less than `limit` times in these seconds, and count it if so."""
+    row = records.one(sign_in_failures, subject=subject)
+    is_new = row is None or not row["last"] <= now < row["last"] + seconds
+    count, begun = (0, now) if row is None or is_new else (row["failures"], row["last"])
+    if count >= limit:
+        return False
+    records.delete(sign_in_failures, subject=subject)
+    records.insert(sign_in_failures, subject=subject, failures=count + 1, last=begun)
+    return True
+
+
 def clear(records: Records, subject: str) -> None:
     """Forget the failures of a subject: an attempt was successful, or the secret is another one now."""
     records.delete(sign_in_failures, subject=subject)
+
+
+def _number_of(text: str, count: int) -> int:
+    """Return one of a fixed number of numbers for a text that clients can make up."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()) % count
+
+
+def _network(address: str) -> str:
+    """Return the network of an address, of which a client has all addresses."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address  # such as that of a Unix socket
+    if isinstance(ip, ipaddress.IPv4Address) or ip.ipv4_mapped is not None:
+        return str(ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _IPV6_NETWORK), strict=False))

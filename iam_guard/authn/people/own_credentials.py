@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
-from iam_guard.authn.people.password_resets import end_resets, has_recent_reset, make_reset, person_of_reset
+from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
 from iam_guard.authn.people.person import Person, find_person, person_of
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn
 from iam_guard.authn.people.stored_passwords import find_profile, policy_of, set_password
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.store.schema import accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,13 @@ class EnabledDevice:
 
     signed_in: SignedIn
     recovery_codes: list[str] = field(repr=False)
+
+
+class ResetMail(NamedTuple):
+    """A link to send: the token, and the address of the root user as stored, which may differ from the typed one."""
+
+    email: str
+    token: str
 
 
 class OwnCredentials:
@@ -59,14 +68,19 @@ class OwnCredentials:
         with self._store.write_transaction() as records:
             return make_reset(records, person, self._steps.now(), made_by)
 
-    def request_reset(self, email: str) -> str | None:
-        """Return the token of a link to send to a root user's address; None if it is unknown, or has just got one."""
+    def request_reset(self, email: str, call: Call) -> ResetMail | None:
+        """Return the link to send to a root user; None if the address is unknown, or a limit is reached."""
         now = self._steps.now()
         with self._store.write_transaction() as records:
-            person = find_person(records, self._store.partition, email=email)
-            if person is None or has_recent_reset(records, person, now):
+            if not may_request(records, call.source_ip, now):
                 return None
-            return make_reset(records, person, now, None)
+            person = find_person(records, self._store.partition, email=email)
+            account = None if person is None else records.one(accounts, id=person.account)
+            if person is None or account is None or not may_send(records, person, now):
+                return None
+            mail = ResetMail(account["email"], make_reset(records, person, now, None))
+        self._steps.record(SignInEvent(name="PasswordRecoveryRequested", principal=person.principal()), call)
+        return mail
 
     def reset_password(self, token: str, new: str, call: Call) -> str | None:
         """Set a new password with the token of a link; return why it is refused, None if it is done."""
@@ -78,7 +92,6 @@ class OwnCredentials:
             problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
             if problem is not None:
                 return problem
-            end_resets(records, person)
         self._steps.record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
         return None
 

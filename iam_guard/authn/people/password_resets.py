@@ -1,6 +1,7 @@
 """Links that set a new password, once and within an hour: made by an administrator, or sent to a root user's address.
 
-A link replaces the password only. A second factor is still asked for afterwards.
+A link replaces the password only. A second factor is still asked for afterwards. Any client can ask for a link by
+e-mail, so such a link ends no other, and these links are limited: for a client's network, and for a person.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.person import Person, load_person
 from iam_guard.authn.session_cookie import token_digest
 from iam_guard.store.records import Records
@@ -17,16 +19,23 @@ SECONDS: Final = 3600
 """How long a link is valid."""
 PAUSE: Final = 300
 """Seconds within which no other link is sent to a person."""
+MAX_DAILY: Final = 5
+"""Links that are sent to a person in a day."""
+MAX_HOURLY: Final = 20
+"""Requests for links that are accepted from a client's network in an hour."""
+_DAY: Final = 24 * 60 * 60
 _TOKEN_BYTES: Final = 32
 
 
 def make_reset(records: Records, person: Person, now: int, made_by: str | None) -> str:
-    """Return the token of a new link, which is not stored; earlier links of the person end.
+    """Return the token of a new link, which is not stored.
 
-    `made_by` is the ARN of the administrator; None for a link that is sent by e-mail.
+    `made_by` is the administrator, whose link ends the earlier ones; None for a link that is sent by e-mail.
     """
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    records.delete(password_resets, **person.where)
+    rows = records.all(password_resets, columns=("digest", "expires"), **person.where)
+    ended = [row["digest"] for row in rows if made_by is not None or now >= row["expires"]]
+    records.delete(password_resets, digest=ended)
     records.insert(
         password_resets,
         digest=token_digest(token),
@@ -38,9 +47,18 @@ def make_reset(records: Records, person: Person, now: int, made_by: str | None) 
     return token
 
 
-def has_recent_reset(records: Records, person: Person, now: int) -> bool:
-    """Return whether a link was made for a person just now."""
-    return any(now - row["created"] < PAUSE for row in records.all(password_resets, **person.where))
+def may_request(records: Records, address: str | None, now: int) -> bool:
+    """Return whether a client may ask for a link now, and count that."""
+    subject = attempts.network_subject(address, "reset")
+    return attempts.is_within(records, subject, MAX_HOURLY, SECONDS, now)
+
+
+def may_send(records: Records, person: Person, now: int) -> bool:
+    """Return whether a link may be sent to a person now, and count that."""
+    sent = records.all(password_resets, columns=("created", "made_by"), **person.where)
+    if any(row["made_by"] is None and now - row["created"] < PAUSE for row in sent):
+        return False
+    return attempts.is_within(records, attempts.guess_subject(person, "", "reset"), MAX_DAILY, _DAY, now)
 
 
 def person_of_reset(records: Records, partition: str, token: str, now: int) -> Person | None:
@@ -49,8 +67,3 @@ def person_of_reset(records: Records, partition: str, token: str, now: int) -> P
     if row is None or now >= row["expires"]:
         return None
     return load_person(records, partition, row["account"], row["user_id"])
-
-
-def end_resets(records: Records, person: Person) -> None:
-    """End all links of a person."""
-    records.delete(password_resets, **person.where)

@@ -44,8 +44,8 @@ def set_password(
 ) -> str | None:
     """Set a person's password, with a new login profile if it has none; return what is wrong with it instead.
 
-    The person's browser sessions end, and guesses of the former password are forgotten. `reset_required` None leaves
-    that as it is. Raises `ServerBusy`.
+    The person's browser sessions and links to reset it end, and guesses of the former password are forgotten.
+    `reset_required` None leaves that as it is. Raises `ServerBusy`.
     """
     policy = policy_of(records, person)
     has_factor = has_second_factor(records, person)
@@ -54,12 +54,11 @@ def set_password(
     if problem is not None:
         return problem
     profile = find_profile(records, person)
-    records.delete(browser_sessions, **person.where)
-    attempts.clear(records, attempts.guess_subject(person, "", "password"))
     values: dict[str, Any] = {"is_long": is_long_password(password), "changed": now}
     if profile is None:
         values |= {"digest": hasher.digest(password), "reset_required": bool(reset_required), "created": now}
         records.insert(login_profiles, owner=person.owner, **person.where, **values)
+        _end_former(records, person)
         return None
     values["digest"] = hasher.digest(password, same_salt_as=profile["digest"])
     former = records.all(former_passwords, order=("number",), owner=person.owner)
@@ -71,6 +70,7 @@ def set_password(
     if reset_required is not None:
         values["reset_required"] = reset_required
     records.update(login_profiles, values, owner=person.owner)
+    _end_former(records, person)
     return None
 
 
@@ -144,6 +144,13 @@ def _words(records: Records, person: Person) -> list[str]:
     names = [person.name] if account is None else [person.name, *(account[name] for name in ("name", "alias", "email"))]
     found = [name for name in (person.account, *names) if name]
     return found + [name.partition("@")[0] for name in found]
+
+
+def _end_former(records: Records, person: Person) -> None:
+    """End what a former password, or a link to reset it, has opened."""
+    records.delete(browser_sessions, **person.where)
+    records.delete(password_resets, **person.where)
+    attempts.clear(records, attempts.guess_subject(person, "", "password"))
 
 
 def _store_former(records: Records, profile: Row, former: list[Row]) -> None:

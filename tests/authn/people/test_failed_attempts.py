@@ -82,3 +82,37 @@ def test_unknown_names_share_subjects() -> None:
     """So made-up names take a fixed number of rows."""
     subjects = {attempts.guess_subject(None, f"name{number}", "password") for number in range(20_000)}
     assert 3_500 < len(subjects) <= 4_096
+
+
+@table(
+    ("address", "other", "is_same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("", None, True),
+        ("a socket", "another", False),
+    ],
+)
+def test_network_is_the_subject_of_an_address(address: str, other: str | None, is_same: bool) -> None:
+    assert (attempts.network_subject(address, "reset") == attempts.network_subject(other, "reset")) is is_same
+
+
+def test_networks_share_subjects() -> None:
+    """So addresses take a fixed number of rows."""
+    subjects = {attempts.network_subject(f"10.0.{number >> 8}.{number & 255}", "reset") for number in range(20_000)}
+    assert 3_500 < len(subjects) <= 4_096
+
+
+def test_uses_are_limited_in_a_window(store: SqlStore) -> None:
+    """It begins with the first use; refused ones don't count; a clock that is set back begins another."""
+
+    def use(now: int) -> bool:
+        with store.write_transaction() as records:
+            return attempts.is_within(records, "uses", 3, 60, now)
+
+    assert [use(now) for now in (100, 110, 120, 130, 159)] == [True, True, True, False, False]
+    assert [use(now) for now in (160, 161, 162, 163)] == [True, True, True, False]
+    assert use(50)
