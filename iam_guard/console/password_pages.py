@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeAlias
+from functools import partial
+from typing import TypeAlias
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.work_queue import WorkQueue
 from iam_guard.console.pages import Pages, for_sessions, redirect
 from iam_guard.console.visit import Visit
-
-MAX_RESETS: Final = 100
-"""Requests for links that wait to be sent."""
-_log = logging.getLogger("iam_guard.console")
 
 SendReset: TypeAlias = Callable[[str, str], None]
 """Sends a link to an e-mail address; it runs in a thread of the pages."""
@@ -31,8 +26,7 @@ class PasswordPages:
         self._pages = pages
         self._own = pages.guard.own_credentials
         self._send_reset = send_reset
-        self._sender = ThreadPoolExecutor(1, "iam-guard-resets")
-        self._resets = threading.BoundedSemaphore(MAX_RESETS)
+        self._queue = WorkQueue("link to reset a password")
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""
@@ -88,16 +82,10 @@ class PasswordPages:
         """Send a link. The answer is the same for every address, and waits for nothing that depends on it."""
         if self._send_reset is None:
             return redirect(f"{visit.base}/")
-        if self._resets.acquire(blocking=False):  # while many are waiting, further ones are dropped
-            self._sender.submit(self._look_up_and_send, self._send_reset, visit)
+        self._queue.put(partial(self._look_up_and_send, self._send_reset, visit))
         return self._pages.page(visit, "page.html", "forgot", "", note="reset_sent")
 
     def _look_up_and_send(self, send: SendReset, visit: Visit) -> None:
-        try:
-            mail = self._own.request_reset(visit.form.get("email", ""), visit.call)
-            if mail is not None:
-                send(mail.email, f"{visit.base}/reset?{urlencode({'token': mail.token})}")
-        except Exception as error:  # noqa: BLE001  the page was answered already
-            _log.error("no link to reset a password was sent: %s", type(error).__name__)
-        finally:
-            self._resets.release()
+        mail = self._own.request_reset(visit.form.get("email", ""), visit.call)
+        if mail is not None:
+            send(mail.email, f"{visit.base}/reset?{urlencode({'token': mail.token})}")

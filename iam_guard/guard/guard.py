@@ -82,8 +82,7 @@ class Guard:
         self.revocation_lists = RevocationLists(store, change_recorder)
         """The revocation lists of trust anchors: put, list."""
         self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
-        size, region = settings.cache_size, settings.region
-        self._loader = Loader(store, size=size, region=region, own_services=self._own_services)
+        self._loader = Loader(store, size=settings.cache_size, region=settings.region, own_services=self._own_services)
         lists = GuardLists(
             ListFilters(store, self._loader, settings),
             trail,
@@ -109,7 +108,8 @@ class Guard:
         """The sessions of people who signed in with a browser: issue, find, list, end."""
         steps = session_steps(store, self.browser_sessions, settings, lambda: self.clock(), trail.record_sign_in)
         self.sign_in, self.own_credentials = SignIn(steps), OwnCredentials(steps)
-        """The steps of a sign-in; what people change about their own passwords and second factors."""
+        self.notifications = steps.notifications
+        """The steps of a sign-in; what people change about their own credentials; functions that inform them of it."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
             lambda: guard.usage() if (guard := this()) else GuardUsage(),
@@ -309,6 +309,7 @@ class Guard:
 
     def close(self) -> None:
         """Write the last uses, and close the audit trail and the store."""
+        self.notifications.close()
         self.trail.close()
         self.uses.close()
         self._store.close()

@@ -62,6 +62,12 @@ def is_open(records: Records, subject: str, now: int) -> bool:
     return is_allowed
 
 
+def is_exhausted(records: Records, subject: str) -> bool:
+    """Return whether no attempt will be allowed until the subject is cleared."""
+    row = records.one(sign_in_failures, subject=subject)
+    return row is not None and row["failures"] >= MAX_FAILURES
+
+
 def is_within(records: Records, subject: str, limit: int, seconds: int, now: int) -> bool:
     """Return whether a subject has been counted less than `limit` times in these seconds, and count it if so."""
     row = records.one(sign_in_failures, subject=subject)

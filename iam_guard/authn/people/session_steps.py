@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from iam_guard.authn.people.browser_sessions import BrowserSession, BrowserSessions
+from iam_guard.authn.people.known_browsers import browser_of, with_person
+from iam_guard.authn.people.notifications import Notifications
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.authn.people.person import Person, person_of
 from iam_guard.model.request import Call
@@ -32,17 +34,29 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class SessionSteps:
-    """The parts of one guard that the steps share. `record` writes a step to the audit trail."""
+    """The parts of one guard that the steps share. `audit` writes a step to the audit trail."""
 
     store: RecordStore
     sessions: BrowserSessions
     hasher: PasswordHasher
     clock: Callable[[], datetime]
-    record: Callable[[SignInEvent, Call | None], None]
+    audit: Callable[[SignInEvent, Call | None], None]
+    notifications: Notifications
 
     def now(self) -> int:
         """Return the present time in seconds."""
         return int(self.clock().timestamp())
+
+    def record(self, event: SignInEvent, call: Call) -> None:
+        """Record a step, which is done already, and inform its person. Raises `DecisionUnavailable`."""
+        self.notifications.send_step(event, call)
+        self.audit(event, call)
+
+    def remember_browser(self, cookie: str, person: Person, call: Call) -> str:
+        """Return the cookie of a browser in which a person has just signed in, and inform it of a new browser."""
+        if not browser_of(self.store.sealer, cookie, person):
+            self.notifications.send("new_browser", person.arn, call)
+        return with_person(self.store.sealer, cookie, person)
 
     def go_on(
         self, session: BrowserSession, call: Call, method: str, task: Task | None, device: str | None
@@ -81,8 +95,8 @@ def session_steps(
     sessions: BrowserSessions,
     settings: Settings,
     clock: Callable[[], datetime],
-    record: Callable[[SignInEvent, Call | None], None],
+    audit: Callable[[SignInEvent, Call | None], None],
 ) -> SessionSteps:
     """Return the steps of a guard with these settings; the hasher is shared by the guards of a process."""
     hasher = shared_hasher(settings.password_memory, settings.password_passes)
-    return SessionSteps(store, sessions, hasher, clock, record)
+    return SessionSteps(store, sessions, hasher, clock, audit, Notifications(store, clock))

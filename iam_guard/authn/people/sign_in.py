@@ -19,7 +19,7 @@ from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import devices_of
-from iam_guard.authn.people.known_browsers import browser_of, with_person
+from iam_guard.authn.people.known_browsers import browser_of
 from iam_guard.authn.people.one_time_codes import check_code
 from iam_guard.authn.people.person import Person, find_person, person_of
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, Task
@@ -90,6 +90,7 @@ class SignIn:
         state = "valid" if profile is None else password_state(profile, found.policy, now)
         if not (is_right and found.is_open and state != "locked_out") or person is None or profile is None:
             self._steps.record(_failed(person, typed), call)
+            self._inform_of_last(found, call)
             return None
         with self._store.write_transaction() as records:
             current = find_profile(records, person)
@@ -107,7 +108,7 @@ class SignIn:
         must_change = state == "expired" or profile["reset_required"]
         task: Task | None = "factor" if found.has_factor else "password" if must_change else None
         signed_in = self._steps.issue(person, call, methods=("password",), task=task)
-        return replace(signed_in, browser=with_person(self._store.sealer, browser, person))
+        return replace(signed_in, browser=self._steps.remember_browser(browser, person, call))
 
     def _find(self, records: Records, typed: Typed, browser: str, now: int) -> _Found:
         partition, email = self._store.partition, typed.email
@@ -119,6 +120,13 @@ class SignIn:
         known = browser_of(self._store.sealer, browser, person)
         subject = attempts.guess_subject(person, typed.name, "password", known)
         return _Found(person, profile, policy, has_factor, subject, attempts.is_open(records, subject, now))
+
+    def _inform_of_last(self, found: _Found, call: Call) -> None:
+        """Inform the person if this was the last guess. An unknown name takes the same statements."""
+        with self._store.read_transaction() as records:
+            is_last = attempts.is_exhausted(records, found.subject) and found.is_open
+        if is_last and found.person is not None:
+            self._steps.notifications.send("guesses_exhausted", found.person.arn, call)
 
     # --- a second factor -----------------------------------------------------------------------------------------
 
@@ -154,12 +162,15 @@ class SignIn:
             if device is not None:
                 attempts.clear(records, subject)
             profile, policy = find_profile(records, person), policy_of(records, person)
+            is_last = is_open and attempts.is_exhausted(records, subject)
         facts = {"MfaType": method, **({} if device is None else {"MFAIdentifier": device})}
         is_done = device is not None and profile is not None
         self._steps.record(
             SignInEvent(name="CheckMfa", principal=person.principal(), succeeded=is_done, facts=facts), call
         )
         if not is_done or profile is None:
+            if is_last:
+                self._steps.notifications.send("guesses_exhausted", person.arn, call)
             if not is_open:
                 self._steps.sessions.end(session.id, person)  # the next guess needs the password again
             return None
