@@ -32,6 +32,7 @@ SETTING_GROUPS: Mapping[str, str] = {
     "oidc_timeout oidc_refresh oidc_cooldown oidc_max_staleness",
     "Identity tokens for other services": "issuer_url",
     "Browser sessions": "session_duration session_idle sign_in_url site_url",
+    "E-mails": "smtp_url mail_from",
 }
 """The sections of the page, with the settings of each."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,16 @@ def guard_on(
 
     `database` is the store's file; the audit key is in the same folder.
     """
+    mailer = import_module("iam_guard.console.mail").Mailer(settings) if settings.smtp_url else None
     catalogues = [service.catalogue for service in _checked(services)]
     name = catalogues[0].service if catalogues else "iam-guard"
     trail = audit_trail_of(settings, service=name, database=database)
     store = CachedStore(opened, settings)
     shadow = None if candidate is None else _shadow(candidate, store, settings)
-    return Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
+    guard = Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
+    if mailer is not None:
+        guard.notifications.add(mailer.notify)
+    return guard
 
 
 def _checked(services: Iterable[Service]) -> Iterable[Service]:

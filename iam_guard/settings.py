@@ -161,6 +161,12 @@ class Settings:
     site_url: str = ""
     """Scheme and host under which people open the application, such as `https://app.example.com`: where passkeys are
     valid, and where links in e-mails lead. Without it, there are neither, except for passkeys at `http://localhost`."""
+    smtp_url: str = field(default="", repr=False)
+    """URL of the SMTP server that sends e-mails to root users, links to reset a password and notifications:
+    `smtps://user:password@smtp.example.com`, or `smtp://…` for STARTTLS. Without TLS only at loopback, without a
+    password. Requires `mail_from` and `site_url`."""
+    mail_from: str = ""
+    """Address that e-mails are sent from."""
 
     oidc_roles: tuple[str, ...] = ()
     """Rules that select the role for an OIDC bearer token: `ISSUER CLAIM=PATTERN ROLE_ARN`, with `*` as wildcard, or

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -88,4 +88,4 @@ class PasswordPages:
     def _look_up_and_send(self, send: SendReset, visit: Visit) -> None:
         mail = self._own.request_reset(visit.form.get("email", ""), visit.call)
         if mail is not None:
-            send(mail.email, f"{visit.base}/reset?{urlencode({'token': mail.token})}")
+            send(mail.email, f"{quote(visit.base)}/reset?{urlencode({'token': mail.token})}")

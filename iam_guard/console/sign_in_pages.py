@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
+from iam_guard.console.mail import Mailer
 from iam_guard.console.pages import Pages, for_sessions, style_sheet
 from iam_guard.console.password_pages import PasswordPages, SendReset
 from iam_guard.console.session_pages import SessionPages
@@ -41,10 +42,13 @@ def sign_in_pages(
     """Return the pages as an ASGI application. They are public: they find out themselves who sees what.
 
     `language` is `en` or `de`; by default the browser's. `send_reset` sends root users who have forgotten their
-    password the path of a link to choose another one, such as `/signin/reset?token=…`; without it there is no such
-    page, and links are made by administrators only (`guard.own_credentials.make_reset`). `templates` is a folder of
-    Jinja templates that replace those of the same name, `style` a style sheet that follows the built-in one.
+    password the path of a link to choose another one, such as `/signin/reset?token=…`; without it, the setting
+    `smtp_url` says which server sends it. With neither there is no such page, and links are made by administrators only
+    (`guard.own_credentials.make_reset`). `templates` is a folder of Jinja templates that replace those of the same
+    name, `style` a style sheet that follows the built-in one. Raises `ConfigurationError` for invalid settings.
     """
+    if send_reset is None and guard.settings.smtp_url:
+        send_reset = Mailer(guard.settings).send_reset
     pages = Pages(guard, language=language, templates=templates)
     groups = (SignInPages(pages, send_reset is not None), PasswordPages(pages, send_reset), SessionPages(pages))
     built_in = (resources.files("iam_guard.console") / "static" / _STYLE).read_bytes()

@@ -68,7 +68,7 @@ async def get_document(request: Request) -> Response:
 class Site:
     """An application with the pages, and a browser."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         self.now = START
         self.store: SqlStore = init_store(f"sqlite:///{folder}/iam.db", Settings())
         apply_seed(self.store, load_seed_text(json.dumps(SEED)))
@@ -78,6 +78,7 @@ class Site:
             password_passes=1,
             sign_in_url="/signin",
             audit=str(folder / "audit.jsonl"),
+            **more,
         )
         self.guard: Guard = guard_on(self.store, settings, services=[docs])
         self.guard.clock = lambda: self.now
