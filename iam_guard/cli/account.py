@@ -19,6 +19,7 @@ from iam_guard.authn.people.person import load_person
 from iam_guard.authn.people.stored_passwords import set_password
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.reset_link import reset_link
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load
@@ -31,6 +32,9 @@ _MAX_BYTES = 64 * 1024
 @click.group("account")
 def account() -> None:
     """Set the password and the e-mail address of an account's root user."""
+
+
+account.add_command(reset_link)
 
 
 @account.command("root-password")

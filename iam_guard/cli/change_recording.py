@@ -52,7 +52,7 @@ def recorded_store(store: str) -> Iterator[tuple[SourceStore, ChangeRecorder]]:
 def change_recorder_of(trail: object) -> ChangeRecorder:
     """Return a recorder that attributes changes to the operator of this machine."""
     recorder: ChangeRecorder = import_module("iam_guard.audit.change_recorder").TrailChangeRecorder(
-        trail, operator=_operator()
+        trail, operator=operator_name()
     )
     return recorder
 
@@ -75,7 +75,7 @@ def _elements(lines: Sequence[str]) -> dict[str, object]:
     return {"changes": kept}
 
 
-def _operator() -> str:
+def operator_name() -> str:
     """Return the user and host that run the command."""
     try:
         user = getpass.getuser()

@@ -1,0 +1,73 @@
+"""`iam-guard account reset-link`: a link with which a person chooses a new password.
+
+The link is printed only here, to standard output; it is neither stored nor recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+
+import click
+
+from iam_guard.authn.people.password_resets import SECONDS, make_reset
+from iam_guard.authn.people.person import Person, find_person, load_person
+from iam_guard.authn.people.stored_passwords import find_profile
+from iam_guard.cli.change_recording import operator_name, recorded_store
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.errors import ConfigurationError, NoSuchEntity
+from iam_guard.model.result import CallResult
+from iam_guard.settings import load
+from iam_guard.store.records import Records
+
+
+@click.command("reset-link")
+@click.argument("account")
+@click.option("--user", metavar="NAME", help="Make a link for this user.")
+@click.option("--root", "is_root", is_flag=True, help="Make a link for the root user.")
+@STORE
+@JSON
+def reset_link(account: str, user: str | None, is_root: bool, store: str, as_json: bool) -> None:
+    """Print a link with which a user, or the root user, of ACCOUNT (12 digits) chooses a new password.
+
+    It is valid for an hour and once, and ends earlier links. A second factor is still asked for. Without the setting
+    `site_url`, only its path is printed.
+    """
+    if is_root == (user is not None):
+        raise ConfigurationError("expected either --user NAME or --root")
+    now, settings = int(time.time()), load()
+    with recorded_store(store) as (opened, change_recorder):
+        change_recorder.prepare()
+        with opened.write_transaction() as records:
+            person = _person(records, opened.partition, account, user)
+            token = make_reset(records, person, now, operator_name())
+        parameters = {"accountId": account} | ({} if user is None else {"userName": user})
+        change_recorder.record(
+            CallResult(
+                action="iam-guard:CreateResetLink",
+                resource=person.arn,
+                owner=account,
+                parameters=parameters,
+                epoch=records.epoch,
+            )
+        )
+    link = f"{settings.site_url}{(settings.sign_in_url or '/signin').rstrip('/')}/reset?token={token}"
+    expires = datetime.fromtimestamp(now + SECONDS, UTC).isoformat()
+    click.echo(json.dumps({**parameters, "link": link, "expires": expires}) if as_json else link)
+
+
+def _person(records: Records, partition: str, account: str, user: str | None) -> Person:
+    """Return a person with a password. Raises `NoSuchEntity`."""
+    root = load_person(records, partition, account, None)
+    if root is None:
+        raise NoSuchEntity(f"the account {account[:64]} does not exist")
+    person = root if user is None else find_person(records, partition, account=account, name=user)
+    if person is None:
+        raise NoSuchEntity(f"the user `{(user or '')[:64]}` does not exist in the account {account}")
+    if find_profile(records, person) is None:
+        owner, remedy = "user", "aws iam create-login-profile"
+        if user is None:
+            owner, remedy = "root user", "iam-guard account root-password"
+        raise NoSuchEntity(f"the {owner} has no password to reset: set the first one with `{remedy}`")
+    return person
