@@ -22,8 +22,9 @@ from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.mail import Mailer
 from iam_guard.console.pages import Pages, for_sessions, style_sheet
 from iam_guard.console.password_pages import PasswordPages, SendReset
+from iam_guard.console.remembered_account import written
 from iam_guard.console.session_pages import SessionPages
-from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header
+from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header, remembered_cookie_name
 from iam_guard.guard.guard import Guard
 from iam_guard.web.service import public
 
@@ -86,7 +87,9 @@ class SignInPages:
 
     def show_sign_in(self, visit: Visit, problem: str) -> Response:
         """Show the form for a name and a password."""
-        typed = {name: visit.form.get(name, "") for name in ("email", "account", "username")}
+        remembered = {} if visit.form or ("email" in visit.remembered) is not visit.is_root else visit.remembered
+        filled = {**remembered, "remember": "on"} if remembered else visit.form
+        typed = {name: filled.get(name, "") for name in ("email", "account", "username", "remember")}
         title = "as_root" if visit.is_root else "as_user"
         return self._pages.page(
             visit, "sign_in.html", title, problem, root=visit.is_root, typed=typed, can_send=self._can_send
@@ -107,6 +110,9 @@ class SignInPages:
         answer.headers.append(
             "set-cookie", cookie_header(visit.call, browser_cookie_name(visit.call), signed_in.browser)
         )
+        value = written(typed) if form.get("remember") else ""
+        if value or visit.remembered:
+            answer.headers.append("set-cookie", cookie_header(visit.call, remembered_cookie_name(visit.call), value))
         return answer
 
     @for_sessions(None, "factor", "password")

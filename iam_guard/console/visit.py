@@ -1,6 +1,7 @@
 """One request for a page: who sends it, with which cookies, and where it goes on to.
 
-Beside the session's cookie there are two: of forms before there is a session, and of the browser (`known_browsers`).
+Beside the session's cookie there are three: of forms before there is a session, of the browser (`known_browsers`), and
+of the account that it remembers (`remembered_account`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.known_browsers import COOKIE_SECONDS
 from iam_guard.console.forms import safe_next
+from iam_guard.console.remembered_account import remembered_fields
 from iam_guard.model.request import Call
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -53,8 +55,16 @@ class Visit:
 
     @property
     def is_root(self) -> bool:
-        """Whether the page is for the root user."""
-        return self.request.query_params.get("type") == "root"
+        """Whether the page is for the root user: as its URL says, else as the browser remembers."""
+        named = self.request.query_params.get("type")
+        if named is None and self.request.method == "GET":
+            return "email" in self.remembered
+        return named == "root"
+
+    @property
+    def remembered(self) -> Mapping[str, str]:
+        """The fields of the form that the browser remembers."""
+        return remembered_fields(self.request.cookies.get(remembered_cookie_name(self.call), ""))
 
     def url(self, path: str) -> str:
         """Return the URL of another page, from which one goes on to the same place."""
@@ -73,7 +83,11 @@ def browser_cookie_name(call: Call) -> str:
     return "__Host-iam-guard-browser" if call.secure else "iam-guard-dev-browser"
 
 
+def remembered_cookie_name(call: Call) -> str:
+    return "__Host-iam-guard-account" if call.secure else "iam-guard-dev-account"
+
+
 def cookie_header(call: Call, name: str, value: str) -> str:
-    """Return the header of a cookie that is not the session's: for the browser session, or for as long as possible."""
-    age = f"; Max-Age={COOKIE_SECONDS}" if name == browser_cookie_name(call) else ""
+    """Return the header of a cookie that is not the session's. Forms' end with the browser; an empty one is removed."""
+    age = "" if name == form_cookie_name(call) else f"; Max-Age={COOKIE_SECONDS if value else 0}"
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}" + ("; Secure" if call.secure else "")
