@@ -20,7 +20,7 @@ MAX_NAME: Final = 128
 _ACCOUNT: Final = re.compile(r"[a-z0-9-]{3,63}")
 
 
-def written(typed: Typed) -> str:
+def remembered_value(typed: Typed) -> str:
     """Return the value of the cookie that remembers a name; empty for one that is no name of an account."""
     text = f"user:{typed.account.strip().lower()}:{typed.username}"
     if typed.email is not None:

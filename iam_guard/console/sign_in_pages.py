@@ -22,9 +22,10 @@ from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.mail import Mailer
 from iam_guard.console.pages import Pages, for_sessions, style_sheet
 from iam_guard.console.password_pages import PasswordPages, SendReset
-from iam_guard.console.remembered_account import written
+from iam_guard.console.remembered_account import remembered_value
 from iam_guard.console.session_pages import SessionPages
 from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header, remembered_cookie_name
+from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard
 from iam_guard.web.service import public
 
@@ -48,6 +49,8 @@ def sign_in_pages(
     (`guard.own_credentials.make_reset`). `templates` is a folder of Jinja templates that replace those of the same
     name, `style` a style sheet that follows the built-in one. Raises `ConfigurationError` for invalid settings.
     """
+    if templates is not None and not templates.is_dir():
+        raise ConfigurationError(f"expected a folder, got `{templates}`", place="templates")
     if send_reset is None and guard.settings.smtp_url:
         send_reset = Mailer(guard.settings).send_reset
     pages = Pages(guard, language=language, templates=templates)
@@ -110,7 +113,7 @@ class SignInPages:
         answer.headers.append(
             "set-cookie", cookie_header(visit.call, browser_cookie_name(visit.call), signed_in.browser)
         )
-        value = written(typed) if form.get("remember") else ""
+        value = remembered_value(typed) if form.get("remember") else ""
         if value or visit.remembered:
             answer.headers.append("set-cookie", cookie_header(visit.call, remembered_cookie_name(visit.call), value))
         return answer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from iam_guard.authn.people.sign_in import Typed
-from iam_guard.console.remembered_account import remembered_fields, written
+from iam_guard.console.remembered_account import remembered_fields, remembered_value
 from tests.console.test_sign_in_pages import ACCOUNT, PASSWORD, Site
 from tests.tables import table
 
@@ -154,4 +154,4 @@ def test_address_with_markup_is_escaped(site: Site) -> None:
     ],
 )
 def test_name_is_read_as_it_was_written(typed: Typed, fields: dict[str, str]) -> None:
-    assert remembered_fields(written(typed)) == fields
+    assert remembered_fields(remembered_value(typed)) == fields
