@@ -57,7 +57,7 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.sender, self.recipients, self.user = "", list[str](), ""
         self.is_encrypted = self.received.is_tls
-        self.received.gate.wait(60)
+        self.received.gate.wait(600)
         self.say("220 test")
         while line := self.rfile.readline(10_000):
             command = line.decode().strip()

@@ -15,6 +15,7 @@ SignInEventName = Literal[
     "PasswordRecoveryRequested",
     "ExitSession",
     "MfaEnrolled",
+    "MfaRemoved",
     "RecoveryCodes",
 ]
 

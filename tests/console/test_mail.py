@@ -344,9 +344,10 @@ def test_path_of_a_mount_cannot_add_text(tmp_path: Path) -> None:
 
 
 def test_pages_do_not_wait_for_the_server(
-    mailed: tuple[MailedSite, SmtpServer], caplog: pytest.LogCaptureFixture
+    mailed: tuple[MailedSite, SmtpServer], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it hangs, further requests get the same answer; many are dropped, which is logged once."""
+    monkeypatch.setattr(mail, "TIMEOUT", 600.0)
     site, server = mailed
     server.gate.clear()
     answers = set()

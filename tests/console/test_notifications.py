@@ -15,6 +15,7 @@ from iam_guard.authn.people.notifications import Notification
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.errors import DecisionUnavailable
 from iam_guard.model.request import Call
+from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
 from tests.console.test_sign_in_pages import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 
 ADA, ROOT = f"arn:aws:iam::{ACCOUNT}:user/ada", f"arn:aws:iam::{ACCOUNT}:root"
@@ -87,6 +88,17 @@ def test_changes_of_factors_and_passwords_are_notified(site: NotifiedSite) -> No
     token = site.guard.own_credentials.make_reset(site.person("ada"), "an administrator")
     assert site.guard.own_credentials.reset_password(token, PASSWORD, Call("1")) is None
     assert site.kinds() == ["password_changed"]
+
+
+def test_failed_steps_are_not_notified(site: NotifiedSite) -> None:
+    """Nor those without a person, and those of no interest."""
+    names: tuple[SignInEventName, ...] = ("MfaEnrolled", "MfaRemoved", "PasswordUpdated", "ExitSession")
+    ada = site.person("ada").principal()
+    for name in names:
+        for principal, succeeded in ((ada, True), (ada, False), (None, True)):
+            event = SignInEvent(name=name, principal=principal, succeeded=succeeded)
+            site.guard.notifications.send_step(event, None)
+    assert site.kinds() == ["factor_added", "factor_removed", "password_changed"]
 
 
 def test_last_guess_is_notified_once(site: NotifiedSite) -> None:

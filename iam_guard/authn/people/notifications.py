@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 from iam_guard.authn.people.work_queue import WorkQueue
 from iam_guard.model.arn import account_of
 from iam_guard.model.request import Call
-from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
 from iam_guard.store.identifiers import root_arn
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.schema import accounts
@@ -45,7 +45,11 @@ class Notification:
 
 Notify: TypeAlias = Callable[[Notification], None]
 
-_STEPS: Final[Mapping[str, NotificationKind]] = {"MfaEnrolled": "factor_added", "PasswordUpdated": "password_changed"}
+_STEPS: Final[Mapping[SignInEventName, NotificationKind]] = {
+    "MfaEnrolled": "factor_added",
+    "MfaRemoved": "factor_removed",
+    "PasswordUpdated": "password_changed",
+}
 """Successful steps of a sign-in."""
 _CALLS: Final[Mapping[str, NotificationKind]] = {
     "iam:EnableMFADevice": "factor_added",

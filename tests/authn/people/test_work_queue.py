@@ -80,6 +80,14 @@ def test_close_makes_the_calls_that_are_left() -> None:
     assert len(made) == 50
 
 
+def test_queue_can_be_closed_by_a_call() -> None:
+    """As by a function of the application that closes its guard."""
+    queue = WorkQueue("test")
+    queue.put(queue.close)
+    queue.close()
+    assert not queue.put(queue.close)
+
+
 def test_forked_process_makes_its_own_calls_only() -> None:
     queue, go, made = WorkQueue("test"), threading.Event(), list[int]()
     queue.put(partial(go.wait, 60))  # type: ignore[arg-type]
