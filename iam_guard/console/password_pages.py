@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.failed_attempts import network_of
 from iam_guard.authn.people.work_queue import WorkQueue
 from iam_guard.console.pages import Pages, for_sessions, redirect
 from iam_guard.console.visit import Visit
+from iam_guard.model.request import Call
+
+MAX_TYPED: Final = 320
+"""The characters of a typed e-mail address that are looked up: more than one can have."""
 
 SendReset: TypeAlias = Callable[[str, str], None]
 """Sends a link to an e-mail address; it runs in a thread of the pages."""
@@ -82,10 +87,12 @@ class PasswordPages:
         """Send a link. The answer is the same for every address, and waits for nothing that depends on it."""
         if self._send_reset is None:
             return redirect(f"{visit.base}/")
-        self._queue.put(partial(self._look_up_and_send, self._send_reset, visit))
+        email = visit.form.get("email", "")[:MAX_TYPED]
+        call = partial(self._look_up_and_send, self._send_reset, email, visit.call, quote(visit.base))
+        self._queue.put(network_of(visit.call.source_ip), call)
         return self._pages.page(visit, "page.html", "forgot", "", note="reset_sent")
 
-    def _look_up_and_send(self, send: SendReset, visit: Visit) -> None:
-        mail = self._own.request_reset(visit.form.get("email", ""), visit.call)
+    def _look_up_and_send(self, send: SendReset, email: str, call: Call, base: str) -> None:
+        mail = self._own.request_reset(email, call)
         if mail is not None:
-            send(mail.email, f"{quote(visit.base)}/reset?{urlencode({'token': mail.token})}")
+            send(mail.email, f"{base}/reset?{urlencode({'token': mail.token})}")

@@ -32,7 +32,7 @@ class NotifiedSite(Site):
     def kinds(self) -> list[str]:
         """Return the kinds of the notifications until now, and forget them."""
         done = threading.Event()
-        self.guard.notifications._queue.put(done.set)
+        self.guard.notifications._queue.put("", done.set)
         assert done.wait(60)
         kinds = [str(notification.kind) for notification in self.received]
         self.received.clear()

@@ -43,7 +43,7 @@ def guess_subject(person: Person | None, typed: str, secret: Secret, browser: st
 
 def network_subject(address: str | None, use: Secret) -> str:
     """Return the subject of what a client's network does; networks share a fixed number of them, as names do."""
-    return hashlib.sha256(f"{use}|network|{_number_of(_network(address or ''), _NETWORKS)}".encode()).hexdigest()
+    return hashlib.sha256(f"{use}|network|{_number_of(network_of(address), _NETWORKS)}".encode()).hexdigest()
 
 
 def wait_after(failures: int) -> int:
@@ -90,8 +90,9 @@ def _number_of(text: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()) % count
 
 
-def _network(address: str) -> str:
+def network_of(address: str | None) -> str:
     """Return the network of an address, of which a client has all addresses."""
+    address = address or ""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -94,7 +94,7 @@ class Notifications:
         address, user_agent = (None, None) if call is None else (call.source_ip, call.user_agent)
         notification = Notification(kind, arn, account_of(arn) or "", None, at, address or "", user_agent or "")
         for notify in self._receivers:
-            self._queue.put(partial(self._call, notify, notification))
+            self._queue.put(notification.account, partial(self._call, notify, notification))
 
     def close(self) -> None:
         """Wait some seconds for the calls that are left."""

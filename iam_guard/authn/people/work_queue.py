@@ -1,5 +1,6 @@
 """A bounded queue of calls that a thread makes one after the other, such as for e-mails: no request waits for them.
 
+A source, such as a client or an account, has a small part of the queue, so that it can't crowd out the calls of others.
 The thread starts with the first call and ends with the last, so an unused queue has none, and a forked process starts
 its own. It does not keep the interpreter from ending; `close` waits some seconds for the calls.
 """
@@ -14,8 +15,9 @@ from typing import Final
 
 from iam_guard.forking import on_fork
 
-MAX_WAITING: Final = 100
-"""Calls that wait; further ones are dropped."""
+MAX_WAITING: Final = 1000
+MAX_OF_ONE: Final = 20
+"""Calls that wait, of all sources and of one; further ones are dropped."""
 CLOSE_SECONDS: Final = 5.0
 """Maximum seconds for which `close` waits for the remaining calls."""
 _log = logging.getLogger("iam_guard.authn")
@@ -33,19 +35,20 @@ class WorkQueue:
     def begin_in_child(self) -> None:
         """Start with an empty queue, a free lock, and no thread: the parent makes its own calls."""
         self._lock = threading.Lock()
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[tuple[str, Callable[[], None]]] = deque()
         self._thread: threading.Thread | None = None
         self._is_failing = False
         self._is_dropping = False
 
-    def put(self, call: Callable[[], None]) -> bool:
+    def put(self, source: str, call: Callable[[], None]) -> bool:
         """Make a call later; False if it is dropped. Never waits for another call."""
         with self._lock:
-            is_taken = not self._is_closed and len(self._calls) < MAX_WAITING
+            has_room = len(self._calls) < MAX_WAITING and sum(of == source for of, _ in self._calls) < MAX_OF_ONE
+            is_taken = has_room and not self._is_closed
             is_first = not is_taken and not self._is_dropping
             self._is_dropping = not is_taken
             if is_taken:
-                self._calls.append(call)
+                self._calls.append((source, call))
                 self._start()
         if is_first:
             _log.error("%s dropped: too many are waiting", self._purpose)
@@ -77,7 +80,7 @@ class WorkQueue:
                 if not self._calls:
                     self._thread = None
                     return
-                call = self._calls.popleft()
+                _, call = self._calls.popleft()
             try:
                 call()
             except BaseException as error:  # noqa: BLE001  if the thread died, nothing would be sent any more

@@ -28,7 +28,7 @@ def received(server: Running) -> Iterator[list[Notification]]:
 def kinds(server: Running, received: list[Notification]) -> list[str]:
     """Return kinds and people of the notifications until now, and forget them."""
     done = threading.Event()
-    server.guard.notifications._queue.put(done.set)
+    server.guard.notifications._queue.put("", done.set)
     assert done.wait(60)
     found = [f"{notification.kind} {notification.arn}" for notification in received]
     received.clear()
