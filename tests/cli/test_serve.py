@@ -27,6 +27,7 @@ from iam_guard.authn.api_key import format_key
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_database
 from iam_guard.store.schema import accounts
+from tests.smtp_server import smtp_server
 
 KEY = ("AKIAROOTKEY000000001", "root-secret")
 ACCOUNT = "111122223333"
@@ -117,6 +118,22 @@ def test_console_serves_the_pages_beside_the_api(serve: Serve) -> None:
     code, rest, errors = served.end()
     assert (code, errors) == (0, "")
     assert rest in ("", f"sign in at http://localhost:{port}/signin\n")  # the second line may be read with the first
+
+
+def test_console_sends_links_by_the_server_of_the_settings(serve: Serve) -> None:
+    """Refused at the start if links would lead nowhere."""
+    with smtp_server() as server:
+        variables = {"IAM_GUARD_SMTP_URL": f"smtp://localhost:{server.port}", "IAM_GUARD_MAIL_FROM": "app@acme.example"}
+        options = (*root(), "--root-email", "root@acme.example", "--console")
+        refused = serve(*options, environment=variables)
+        assert "(at site_url)" in refused.process.communicate(timeout=300)[1]
+        assert refused.process.returncode == 2
+        served = serve(*options, environment={**variables, "IAM_GUARD_SITE_URL": "https://app.example"})
+        with httpx2.Client(base_url=f"http://localhost:{served.url.rpartition(':')[2]}") as browser:
+            token = browser.get("/signin/forgot").text.partition('name="csrf_token" value="')[2].partition('"')[0]
+            browser.post("/signin/forgot", data={"csrf_token": token, "email": "root@acme.example"})
+        content = server.mails.get(timeout=60).message.get_content()
+    assert "\nhttps://app.example/signin/reset?token=" in content
 
 
 def test_interrupt_ends_server(serve: Serve) -> None:
