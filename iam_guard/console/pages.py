@@ -31,7 +31,7 @@ from iam_guard.web.service import public
 
 Page: TypeAlias = Callable[[Visit, str], Response]
 """Answers a visit; the text is the key of what was wrong with its form, empty for nothing."""
-_TASK_PAGES = {"factor": "/mfa", "password": "/password"}
+_TASK_PAGES = {"factor": "/mfa", "password": "/password", "enrol": "/factors"}
 
 
 class Pages:
@@ -101,9 +101,13 @@ class Pages:
 
     def go_on(self, visit: Visit, signed_in: SignedIn) -> Response:
         """Answer with the cookie of a new session, and go to its task, or to where the person wanted to go."""
-        task = signed_in.session.task
-        answer = redirect(visit.next or f"{visit.base}/sessions" if task is None else visit.url(_TASK_PAGES[task]))
-        return with_session(answer, visit, signed_in)
+        return with_session(redirect(self.next_url(visit, signed_in.session)), visit, signed_in)
+
+    def next_url(self, visit: Visit, session: BrowserSession) -> str:
+        """Return where a person goes on to after a step: the page of the session's task, or where it wanted to go."""
+        if session.task is not None:
+            return visit.url(_TASK_PAGES[session.task])
+        return visit.next or f"{visit.base}/sessions"
 
     def may(self, visit: Visit, session: BrowserSession, action: str, is_granted: bool = False) -> bool:
         """Decide about an action on the person itself; `is_granted`: its account allows it to all users."""

@@ -64,17 +64,25 @@ class SessionPages:
             answer.headers.append("set-cookie", clear_cookie(visit.cookie_name))
         return answer
 
-    @for_sessions(None)
+    @for_sessions(None, "enrol")
     def show_factors(self, visit: Visit, session: BrowserSession, problem: str, **shown: Any) -> Response:
         """Show the second factors of the person."""
-        defaults = {"devices": self._own.devices(session), "device": None, "codes": [], "drawing": ""}
+        is_enrolling = session.task == "enrol"
+        if is_enrolling and not shown and self._own.has_second_factor(session):
+            return redirect(visit.url("/mfa"))  # added in another session meanwhile
+        defaults = {
+            "devices": self._own.devices(session),
+            **{"device": None, "codes": [], "drawing": "", "after": ""},
+            "note": "must_enrol" if is_enrolling and not problem else "",
+            "is_enrolling": is_enrolling,
+        }
         return self._pages.page(visit, "factors.html", "factors", problem, **(defaults | shown))
 
-    @for_sessions(None)
+    @for_sessions(None, "enrol")
     def add_factor(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Make a device, or enable the one that the form names with two codes in a row."""
         form = visit.form
-        if not self._pages.may(visit, session, "iam:EnableMFADevice"):
+        if session.task != "enrol" and not self._pages.may(visit, session, "iam:EnableMFADevice"):
             return self.show_factors(visit, "not_allowed")
         if "device" not in form:
             device = self._own.new_device(session)
@@ -86,7 +94,8 @@ class SessionPages:
         if added is None:
             return self.show_factors(visit, "wrong_codes")
         visit.secret = added.signed_in.token
-        answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes)
+        after = self._pages.next_url(visit, added.signed_in.session)
+        answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes, after=after)
         return with_session(answer, visit, added.signed_in)
 
 

@@ -79,7 +79,7 @@ class SignInPages:
 
     def __init__(self, pages: Pages, can_send: bool) -> None:
         self._pages = pages
-        self._sign_in = pages.guard.sign_in
+        self._sign_in, self._own = pages.guard.sign_in, pages.guard.own_credentials
         self._can_send = can_send
 
     def routes(self) -> Iterable[Route]:
@@ -118,14 +118,15 @@ class SignInPages:
             answer.headers.append("set-cookie", cookie_header(visit.call, remembered_cookie_name(visit.call), value))
         return answer
 
-    @for_sessions(None, "factor", "password")
+    @for_sessions(None, "factor", "password", "enrol")
     def show_code(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
         """Show the form for a code of a second factor, or for a recovery code."""
         is_recovery = visit.request.url.path.endswith("/recovery")
         title = "use_recovery" if is_recovery else "second_factor"
-        return self._pages.page(visit, "code.html", title, problem, recovery=is_recovery)
+        has_factor = is_recovery or self._own.has_second_factor(session)
+        return self._pages.page(visit, "code.html", title, problem, recovery=is_recovery, has_factor=has_factor)
 
-    @for_sessions(None, "factor", "password")
+    @for_sessions(None, "factor", "password", "enrol")
     def check_code(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Check a second factor: to continue a sign-in, or to renew that of a session."""
         if visit.request.url.path.endswith("/recovery"):

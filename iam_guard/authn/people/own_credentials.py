@@ -11,8 +11,8 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
 from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
 from iam_guard.authn.people.person import Person, find_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn
-from iam_guard.authn.people.stored_passwords import find_profile, policy_of, set_password
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task
+from iam_guard.authn.people.stored_passwords import find_profile, has_second_factor, policy_of, set_password
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.store.schema import accounts
@@ -43,7 +43,7 @@ class OwnCredentials:
     def change_password(self, session: BrowserSession, old: str, new: str, call: Call) -> SignedIn | str:
         """Change the password of a session's person; its other sessions end. A text says why it is refused.
 
-        A session with the task `password` goes on without it; one with the task `factor` can't.
+        A session with the task `password` goes on to what follows; one with another task can't.
         """
         now, person = self._steps.now(), person_of(session.principal)
         subject = attempts.guess_subject(person, "", "password", session.id)
@@ -51,15 +51,16 @@ class OwnCredentials:
             is_open = attempts.is_open(records, subject, now)
             profile = find_profile(records, person)
         digest = None if profile is None else profile["digest"]
-        if not (self._steps.hasher.matches(old, digest) and is_open and session.task != "factor"):
+        if not (self._steps.hasher.matches(old, digest) and is_open and session.task in (None, "password")):
             return "refused"
         with self._store.write_transaction() as records:
             problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
             if problem is not None:
                 return problem
             attempts.clear(records, subject)
+            task = next_task(records, person, now, has_used_factor=session.mfa_at is not None)
         self._steps.record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
-        signed_in = self._steps.issue(person, call, methods=session.methods, task=None, mfa_at=session.mfa_at)
+        signed_in = self._steps.issue(person, call, methods=session.methods, task=task, mfa_at=session.mfa_at)
         self._steps.sessions.end_all(person, but=signed_in.session.id)
         return signed_in
 
@@ -103,6 +104,11 @@ class OwnCredentials:
         is_limited = session.principal.has_boundary or session.principal.session_policies is not None
         return policy is not None and bool(policy["AllowUsersToChangePassword"]) and not is_limited
 
+    def has_second_factor(self, session: BrowserSession) -> bool:
+        """Return whether the person has an enabled second factor."""
+        with self._store.read_transaction() as records:
+            return has_second_factor(records, person_of(session.principal))
+
     def devices(self, session: BrowserSession) -> list[str]:
         """Return the serial numbers of the person's enabled devices."""
         with self._store.read_transaction() as records:
@@ -118,16 +124,20 @@ class OwnCredentials:
     ) -> EnabledDevice | None:
         """Enable a device with two codes in a row; None if they are wrong. The first one comes with recovery codes.
 
-        A session with a task can't: else a password alone would replace the second factor that is asked for.
+        A session with a task can't, but for `enrol` while the person has no second factor: else a password alone would
+        replace the one that is asked for.
         """
-        if session.task is not None:
+        if session.task not in (None, "enrol"):
             return None
         now, person = self._steps.now(), person_of(session.principal)
         with self._store.write_transaction() as records:
             is_first = not devices_of(records, person)
+            if session.task == "enrol" and has_second_factor(records, person):
+                return None  # added in another session meanwhile
             if not enable_device(records, self._store.sealer, person, serial, codes, now):
                 return None
+            task = next_task(records, person, now, has_used_factor=True)
             made = recovery_codes.replace_codes(records, person, now) if is_first else []
         facts = {"MFAIdentifier": serial}
         self._steps.record(SignInEvent(name="MfaEnrolled", principal=person.principal(), facts=facts), call)
-        return EnabledDevice(self._steps.go_on(session, call, "totp", None, serial), made)
+        return EnabledDevice(self._steps.go_on(session, call, "totp", task, serial), made)

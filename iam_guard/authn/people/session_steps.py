@@ -1,4 +1,11 @@
-"""What the steps of a sign-in share: the parts of a guard that they need, and the session that follows a step."""
+"""What the steps of a sign-in share: the parts of a guard that they need, and what follows a step.
+
+A session with a task authorizes nothing else (`browser_sessions`). `next_task` is the one place that gives tasks:
+
+    factor      use a second factor
+    password    choose a new password: it was reset, or has expired
+    enrol       add the first second factor: the account requires one
+"""
 
 from __future__ import annotations
 
@@ -12,12 +19,36 @@ from iam_guard.authn.people.known_browsers import browser_of, with_person
 from iam_guard.authn.people.notifications import Notifications
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.authn.people.person import Person, person_of
+from iam_guard.authn.people.stored_passwords import (
+    find_profile,
+    has_second_factor,
+    password_state,
+    policy_of,
+    requires_second_factor,
+)
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import RecordStore
+from iam_guard.store.records import Records
 
-Task = Literal["factor", "password"]
+Task = Literal["factor", "password", "enrol"]
+
+
+def next_task(records: Records, person: Person, now: int, *, has_used_factor: bool) -> Task | None:
+    """Return what a person must do next, after a step of a sign-in; None if it is signed in.
+
+    `has_used_factor` is whether a second factor was used in this sign-in, or in the session that is continued.
+    """
+    has_factor = has_second_factor(records, person)
+    if has_factor and not has_used_factor:
+        return "factor"
+    profile = find_profile(records, person)
+    if profile is None or profile["reset_required"]:
+        return "password"
+    if password_state(profile, policy_of(records, person), now) != "valid":
+        return "password"
+    return "enrol" if not has_factor and requires_second_factor(records, person) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,8 @@
-"""The steps of a sign-in: a password, then a second factor if the person has one, then perhaps a new password.
+"""The steps of a sign-in: a password, then a second factor if the person has one, and what else must be done.
 
-    unknown, wrong password, refused for its guesses   the same answer, the same statements, one hash
-    a second factor is enrolled                        a session with the task `factor`
-    the password was reset, or has expired             a session with the task `password`
-    otherwise                                          a session
-
-A session with a task authorizes nothing but the task (`browser_sessions`). Each step makes a new token, and ends the
-one before. Guesses are limited by `failed_attempts`.
+An unknown name, a wrong password and a refused guess have the same answer, after the same statements and one hash. A
+right one gets a session, with what `next_task` says must be done first. Each step makes a new token, and ends the one
+before. Guesses are limited by `failed_attempts`.
 """
 
 from __future__ import annotations
@@ -22,10 +18,9 @@ from iam_guard.authn.people.factors import devices_of
 from iam_guard.authn.people.known_browsers import browser_of
 from iam_guard.authn.people.one_time_codes import check_code
 from iam_guard.authn.people.person import Person, find_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, Task
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
-    has_second_factor,
     password_state,
     policy_of,
     record_sign_in,
@@ -61,7 +56,6 @@ class _Found(NamedTuple):
     person: Person | None
     profile: Row | None
     policy: Mapping[str, Any] | None
-    has_factor: bool
     subject: str
     is_open: bool
 
@@ -87,8 +81,8 @@ class SignIn:
         person, profile = found.person, found.profile
         digest = None if profile is None else str(profile["digest"])
         is_right = self._steps.hasher.matches(password, digest)
-        state = "valid" if profile is None else password_state(profile, found.policy, now)
-        if not (is_right and found.is_open and state != "locked_out") or person is None or profile is None:
+        is_locked = profile is not None and password_state(profile, found.policy, now) == "locked_out"
+        if not (is_right and found.is_open and not is_locked) or person is None or profile is None:
             self._steps.record(_failed(person, typed), call)
             self._inform_of_last(found, call)
             return None
@@ -98,6 +92,7 @@ class SignIn:
             if is_current:
                 attempts.clear(records, found.subject)
                 record_sign_in(records, person, now)
+            task = next_task(records, person, now, has_used_factor=False)
         if not is_current:
             self._steps.record(_failed(person, typed), call)
             return None
@@ -105,8 +100,6 @@ class SignIn:
             renewed = self._steps.hasher.digest(password, digest)
             with self._store.write_transaction() as records:
                 renew_digest(records, person, password, outdated=digest, digest=renewed)
-        must_change = state == "expired" or profile["reset_required"]
-        task: Task | None = "factor" if found.has_factor else "password" if must_change else None
         signed_in = self._steps.issue(person, call, methods=("password",), task=task)
         return replace(signed_in, browser=self._steps.remember_browser(browser, person, call))
 
@@ -116,10 +109,9 @@ class SignIn:
         sought = person or _UNKNOWN
         profile = find_profile(records, sought)
         policy = policy_of(records, sought)
-        has_factor = has_second_factor(records, sought)
         known = browser_of(self._store.sealer, browser, person)
         subject = attempts.guess_subject(person, typed.name, "password", known)
-        return _Found(person, profile, policy, has_factor, subject, attempts.is_open(records, subject, now))
+        return _Found(person, profile, policy, subject, attempts.is_open(records, subject, now))
 
     def _inform_of_last(self, found: _Found, call: Call) -> None:
         """Inform the person if this was the last guess. An unknown name takes the same statements."""
@@ -161,21 +153,21 @@ class SignIn:
             device = use(records, person, now) if is_open else None
             if device is not None:
                 attempts.clear(records, subject)
-            profile, policy = find_profile(records, person), policy_of(records, person)
+            has_profile = find_profile(records, person) is not None
             is_last = is_open and attempts.is_exhausted(records, subject)
+            task = next_task(records, person, now, has_used_factor=True)
         facts = {"MfaType": method, **({} if device is None else {"MFAIdentifier": device})}
-        is_done = device is not None and profile is not None
+        is_done = device is not None and has_profile
         self._steps.record(
             SignInEvent(name="CheckMfa", principal=person.principal(), succeeded=is_done, facts=facts), call
         )
-        if not is_done or profile is None:
+        if not is_done:
             if is_last:
                 self._steps.notifications.send("guesses_exhausted", person.arn, call)
             if not is_open:
                 self._steps.sessions.end(session.id, person)  # the next guess needs the password again
             return None
-        must_change = profile["reset_required"] or password_state(profile, policy, now) != "valid"
-        return self._steps.go_on(session, call, method, "password" if must_change else None, device)
+        return self._steps.go_on(session, call, method, task, device)
 
     def _use_code(self, records: Records, person: Person, code: str, now: int) -> str | None:
         """Consume a code of one of the person's devices; return the serial number of the device."""

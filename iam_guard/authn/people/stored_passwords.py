@@ -13,6 +13,7 @@ from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.password_rules import is_long_password, problem_of
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person
+from iam_guard.errors import NoSuchEntity
 from iam_guard.store.records import PRESENT, Records, Row
 from iam_guard.store.schema import (
     accounts,
@@ -136,6 +137,18 @@ def has_second_factor(records: Records, person: Person) -> bool:
     is_root = person.user_id is None
     devices = records.count(mfa_devices, **person.where, for_root=is_root, enabled=PRESENT)
     return devices > 0 or records.count(passkeys, **person.where) > 0
+
+
+def requires_second_factor(records: Records, person: Person) -> bool:
+    """Return whether a person's account requires a second factor of all its people."""
+    row = records.one(accounts, id=person.account)
+    return row is not None and bool(row["requires_mfa"])
+
+
+def require_second_factor(records: Records, account: str, *, is_required: bool) -> None:
+    """Set whether an account requires a second factor of all its people who sign in. Raises `NoSuchEntity`."""
+    if not records.update(accounts, {"requires_mfa": is_required}, id=account):
+        raise NoSuchEntity(f"the account {account[:64]} does not exist")
 
 
 def _words(records: Records, person: Person) -> list[str]:

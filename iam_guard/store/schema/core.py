@@ -94,6 +94,8 @@ accounts = table(
     Column("sts_token_version", String),
     Column("outbound_issuer", String),
     Column("properties", JSON(none_as_null=True)),
+    # whether people who sign in must have a second factor; NULL: no
+    Column("requires_mfa", Boolean),
 )
 
 policies = table(

@@ -31,7 +31,7 @@ browser_sessions = table(
     Column("mfa_at", BigInteger),
     # how the person signed in: `password`, `totp`, `passkey`, `recovery`
     *required(JSON, "methods"),
-    # what must be done before anything else: `password` or `factor`; NULL: nothing
+    # what must be done before anything else: `factor`, `password` or `enrol`; NULL: nothing
     Column("task", String),
     *required(String, "address"),
     *required(Text, "user_agent"),

@@ -81,14 +81,22 @@ def _accounts(run: Run) -> None:
     table = accounts
     rows = run.connection.execute(table.select()).mappings().all() if run.whole else None
     existing = rows or run.rows(table.c.id, run.account_ids)
+    kept = {} if run.whole else {row["id"]: row["requires_mfa"] for row in existing}
     desired = [
-        {"id": account.id, "name": account.name, "email": account.email, "alias": account.alias, "created": run.now}
+        {
+            "id": account.id,
+            "name": account.name,
+            "email": account.email,
+            "alias": account.alias,
+            "created": run.now,
+            "requires_mfa": kept.get(account.id) if account.requires_mfa is None else account.requires_mfa,
+        }
         for account in run.seed.accounts
     ]
     delta = sync(run.connection, table, desired, existing)
     deleted_ids = [id for (id,) in delta.deleted]
     sync(run.connection, policies, (), run.rows(policies.c.account, deleted_ids))
-    run.record_delta(delta, lambda key: f"account {key}")
+    run.record_delta(delta, lambda key: f"account {key}", requires_mfa="second factor required")
 
 
 def _providers(run: Run) -> None:

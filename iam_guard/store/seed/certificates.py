@@ -47,7 +47,7 @@ class CertificateTrustReader:
             self._id(fields, "trust-anchor", name),
             "" if certificates is None else self._pem(certificates, "certificates in PEM", read_authorities),
             lists,
-            _is_enabled(fields),
+            fields.boolean("enabled") is not False,
             fields.line,
         )
 
@@ -65,7 +65,7 @@ class CertificateTrustReader:
             self._documents.of_field(fields, "session_policy", PolicyType.SESSION),
             fields.refs("managed_policies"),
             self._mappings(fields),
-            _is_enabled(fields),
+            fields.boolean("enabled") is not False,
             fields.line,
         )
 
@@ -103,7 +103,3 @@ class CertificateTrustReader:
                     self._problems.add(node.line, f"expected `*` or an attribute such as `CN`, got `{name[:200]}`")
             mappings[key.text] = tuple(names)
         return mappings
-
-
-def _is_enabled(fields: Fields) -> bool:
-    return fields.choice("enabled", ("true", "false"), "true") == "true"

@@ -87,6 +87,11 @@ class Fields:
             self.problem(key, f"expected {' or '.join(f'`{option}`' for option in options)}, got `{text[:200]}`")
         return default if text is None else text
 
+    def boolean(self, key: str) -> bool | None:
+        """Return a boolean; None without the key."""
+        text = self.choice(key, ("true", "false"), "")
+        return text == "true" if text else None
+
     def integer(self, key: str, allowed: range, default: int) -> int:
         text = self.text(key)
         if text is None:

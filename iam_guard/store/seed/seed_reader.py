@@ -43,7 +43,7 @@ API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
 _TOP = ("version", "organization", "accounts", "aws_policies")
 _ACCOUNT = (
     *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
-    *("trust_anchors", "certificate_profiles"),
+    *("trust_anchors", "certificate_profiles", "require_mfa"),
 )
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
@@ -131,6 +131,7 @@ class _Reader:
             line=fields.line,
             alias=alias,
             email=email,
+            requires_mfa=fields.boolean("require_mfa"),
             root_keys=root_keys,
             policies=fields.each("policies", lambda item: self._policy(item, f"policy {owner}")),
             identities=identities,

@@ -126,6 +126,8 @@ class SeedAccount:
     line: int
     alias: str | None = None
     email: str | None = None
+    requires_mfa: bool | None = None
+    """None leaves it as it is."""
     root_keys: tuple[SeedAccessKey, ...] = ()
     policies: tuple[SeedPolicy, ...] = ()
     identities: tuple[SeedIdentity, ...] = ()
