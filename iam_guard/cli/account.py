@@ -1,7 +1,7 @@
-"""`iam-guard account root-password`: how the root user of an account gets its password and its e-mail address.
+"""`iam-guard account root-password|require-mfa|sessions`: how the people of an account sign in, and their sessions.
 
-The password is read from standard input or a terminal without echo, never from an argument, which other users of the
-machine could read. It is neither printed nor recorded.
+The root user's password is read from standard input or a terminal without echo, never from an argument, which other
+users of the machine could read. It is neither printed nor recorded.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ import json
 import sys
 import time
 import warnings
+from datetime import UTC, datetime
 
 import click
 
+from iam_guard.authn.people.account_sessions import AccountSessions
+from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.passwords import shared_hasher
-from iam_guard.authn.people.person import load_person
-from iam_guard.authn.people.stored_passwords import set_password
+from iam_guard.authn.people.person import Person, find_person, load_person
+from iam_guard.authn.people.stored_passwords import require_second_factor, set_password
+from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.reset_link import reset_link
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load
+from iam_guard.store.identifiers import root_arn
+from iam_guard.store.protocol import RecordStore
 from iam_guard.store.root_email import checked_email, set_root_email
 
 _MAX_BYTES = 64 * 1024
@@ -31,7 +37,7 @@ _MAX_BYTES = 64 * 1024
 
 @click.group("account")
 def account() -> None:
-    """Set the password and the e-mail address of an account's root user."""
+    """Set how people of an account sign in, and list and end their sessions."""
 
 
 account.add_command(reset_link)
@@ -76,6 +82,109 @@ def root_password(account: str, from_stdin: bool, email: str | None, store: str,
             )
         )
     click.echo(json.dumps(parameters) if as_json else f"set the password of the root user of {account}")
+
+
+@account.command("require-mfa")
+@click.argument("account")
+@click.option("--off", "is_off", is_flag=True, help="Stop requiring it.")
+@STORE
+@JSON
+def require_mfa(account: str, is_off: bool, store: str, as_json: bool) -> None:
+    """Require a second factor of all people of ACCOUNT (12 digits) who sign in with a password.
+
+    A person without one adds it at its next sign-in. Sessions that have begun go on; `iam-guard account sessions`
+    ends them.
+    """
+    with recorded_store(store) as (opened, change_recorder):
+        change_recorder.prepare()
+        with opened.write_transaction() as records:
+            require_second_factor(records, account, is_required=not is_off)
+        parameters = {"accountId": account, "required": not is_off}
+        change_recorder.record(
+            CallResult(
+                action="iam-guard:RequireMFA",
+                resource=root_arn(opened.partition, account),
+                owner=account,
+                parameters=parameters,
+                epoch=records.epoch,
+            )
+        )
+    verb = "requires no" if is_off else "requires a"
+    click.echo(json.dumps(parameters) if as_json else f"the account {account} {verb} second factor")
+
+
+@account.command("sessions")
+@click.argument("account")
+@click.option("--user", metavar="NAME", help="Only sessions of this user.")
+@click.option("--root", "is_root", is_flag=True, help="Only sessions of the root user.")
+@click.option("--end", "ended", metavar="ID", help="End the session with this id.")
+@click.option("--end-all", "ends_all", is_flag=True, help="End all these sessions.")
+@STORE
+@JSON
+def sessions(
+    account: str, user: str | None, is_root: bool, ended: str | None, ends_all: bool, store: str, as_json: bool
+) -> None:
+    """List the browser sessions of ACCOUNT (12 digits), or end them.
+
+    A session with a task, such as `factor`, authorizes nothing but the task.
+    """
+    if [user is not None and is_root, ended is not None and (ends_all or is_root or user is not None)] != [False] * 2:
+        raise click.UsageError("expected at most one of --user and --root, and --end ID without another option")
+    with recorded_store(store) as (opened, change_recorder):
+        found = AccountSessions(opened, load(), change_recorder, lambda: datetime.now(UTC))
+        person = _person(opened, account, user, is_root=is_root)
+        if ended is not None:
+            found.end(account, ended)
+            click.echo(json.dumps({"id": ended}) if as_json else f"ended the session {ended}")
+        elif ends_all:
+            number = found.end_all(account, person)
+            click.echo(json.dumps({"ended": number}) if as_json else f"ended {number} session{'s'[: number != 1]}")
+        else:
+            _show_sessions(found, account, person, as_json=as_json)
+
+
+def _person(store: RecordStore, account: str, user: str | None, *, is_root: bool) -> Person | None:
+    """Return the person that the options name; None for all people of the account. Raises `NoSuchEntity`."""
+    with store.read_transaction() as records:
+        root = load_person(records, store.partition, account, None)
+        if root is None:
+            raise NoSuchEntity(f"the account {account[:64]} does not exist")
+        if user is None:
+            return root if is_root else None
+        person = find_person(records, store.partition, account=account, name=user)
+    if person is None:
+        raise NoSuchEntity(f"the user {user[:64]} does not exist")
+    return person
+
+
+def _show_sessions(sessions: AccountSessions, account: str, person: Person | None, *, as_json: bool) -> None:
+    page = sessions.list(account, person)
+    rows = [_session_row(session) for session in page.sessions]
+    while page.after is not None:
+        page = sessions.list(account, person, after=page.after)
+        rows += map(_session_row, page.sessions)
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        mfa = "no MFA" if row["mfa"] is None else f"MFA {row['mfa']}"
+        task = "" if row["task"] is None else f"  task {row['task']}"
+        click.echo(f"{row['id']}  {row['person']}  signed in {row['created']}  used {row['used']}  {mfa}{task}")
+        click.echo(f"    {row['address'] or '-'}  {terminal_safe(row['browser'] or '-')}")
+
+
+def _session_row(session: BrowserSession) -> dict[str, str | None]:
+    return {
+        "id": session.id,
+        "person": session.principal.arn,
+        "created": session.created.isoformat(),
+        "used": session.seen.isoformat(),
+        "expires": session.expires.isoformat(),
+        "mfa": None if session.mfa_at is None else session.mfa_at.isoformat(),
+        "task": session.task,
+        "address": session.address,
+        "browser": session.user_agent,
+    }
 
 
 def _read_password(*, from_stdin: bool) -> str:

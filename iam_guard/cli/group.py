@@ -29,7 +29,7 @@ COMMANDS = {
         "store.init", "Create the store, the key that encrypts its secrets, and the key that signs the audit trail."
     ),
     "apply": CommandRow("store.apply", "Apply a seed FILE, so that the store contains what it declares."),
-    "account": CommandRow("account.account", "Set the password and the e-mail address of an account's root user."),
+    "account": CommandRow("account.account", "Set how people of an account sign in, and list and end their sessions."),
     "resource-policy": CommandRow(
         "resource_policy.resource_policy",
         "Put, get, delete and list the resource-based policies of an application's resources.",

@@ -72,7 +72,10 @@ class SessionPages:
             return redirect(visit.url("/mfa"))  # added in another session meanwhile
         defaults = {
             "devices": self._own.devices(session),
-            **{"device": None, "codes": [], "drawing": "", "after": ""},
+            "device": None,
+            "codes": [],
+            "drawing": "",
+            "after": "",
             "note": "must_enrol" if is_enrolling and not problem else "",
             "is_enrolling": is_enrolling,
         }

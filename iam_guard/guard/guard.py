@@ -22,6 +22,7 @@ from iam_guard.authn.authenticator import Authenticators
 from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, claimed_credential
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.people.account_sessions import AccountSessions
 from iam_guard.authn.people.browser_sessions import BrowserSessions
 from iam_guard.authn.people.own_credentials import OwnCredentials
 from iam_guard.authn.people.session_steps import session_steps
@@ -105,7 +106,8 @@ class Guard:
         """Accepts repeated requests of verified callers; None if every request is verified in full."""
         self.uses = LastUsedTracker(store, region=settings.region)
         self.browser_sessions = BrowserSessions(store, settings, lambda: self.clock(), self.uses)
-        """The sessions of people who signed in with a browser: issue, find, list, end."""
+        self.account_sessions = AccountSessions(store, settings, change_recorder, lambda: self.clock())
+        """The sessions of people who signed in with a browser; those of an account, for its administrators."""
         steps = session_steps(store, self.browser_sessions, settings, lambda: self.clock(), trail.record_sign_in)
         self.sign_in, self.own_credentials = SignIn(steps), OwnCredentials(steps)
         self.notifications = steps.notifications

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from iam_guard.errors import ContextError
 from iam_guard.evaluation.matching.condition_keys import row_of, spelled
@@ -19,6 +19,8 @@ from iam_guard.model.context import NO_KEYS, Context, Given, Lazy, Value, laid_o
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.store.protocol import Organization
+
+_MFA_AGE: Final = "aws:multifactorauthage"
 
 
 class Parties(NamedTuple):
@@ -70,6 +72,15 @@ class RequestContext(Context):
         supplied = normalise(given, folded_key)
         self._values[folded_key] = supplied
         return supplied
+
+    def for_principal(self, principal: Principal) -> RequestContext:
+        """Return the context of the same request with another credential of its principal."""
+        context = object.__new__(RequestContext)
+        context._values = dict(self._values)
+        if context._values.get(_MFA_AGE) == str(_mfa_age(self)):  # was supplied, not given by hand
+            del context._values[_MFA_AGE]
+        context.parties, context.now, context.call = self.parties._replace(principal=principal), self.now, self.call
+        return context
 
     def known(self) -> dict[str, Value]:
         for key in _SUPPLIERS:
@@ -130,7 +141,7 @@ _SUPPLIERS: dict[str, Callable[[RequestContext], Given]] = {
     "aws:principalservicenameslist": _service_names,
     "aws:principalorgid": lambda context: _organization_id(context.parties.principal_organization),
     "aws:principalorgpaths": lambda context: _organization_paths(context.parties.principal_organization),
-    "aws:multifactorauthage": _mfa_age,
+    _MFA_AGE: _mfa_age,
     "aws:referer": _of_call("referer"),
     "aws:requestedregion": lambda context: context.parties.region if context.call is None else context.call.region,
     "aws:resourceaccount": lambda context: context.parties.resource_account,

@@ -84,7 +84,7 @@ class BrowserSession:
     methods: tuple[str, ...]
     """How the person signed in: `password`, `totp`, `passkey`, `recovery`."""
     task: str | None
-    """What must be done before anything else, a `Task` of `session_steps`: the session authorizes nothing until then."""
+    """What must be done before anything else, a `Task` of `session_steps`; the session authorizes nothing else."""
     address: str
     user_agent: str
     epoch: int | None = field(default=None, compare=False, repr=False)

@@ -6,7 +6,7 @@ parameter, and that it is available in the thread of a synchronous handler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -52,6 +52,8 @@ class CurrentCall:
     """Whether the signature does not cover the body, and no requirement has accepted that yet."""
     browser: BrowserCaller | None = field(default=None, init=False)
     """What the session cookie establishes; None without one, or if the caller has another credential."""
+    challenge: str | None = field(default=None, init=False)
+    """What the response asks of the browser in `WWW-Authenticate`."""
     is_public: bool = field(default=False, init=False)
     """Whether the route map declares the route public."""
     refusal: IamGuardError | None = field(default=None, init=False)
@@ -99,6 +101,13 @@ class CurrentCall:
         if decision.outcome is Outcome.ALLOWED:
             self.refused_by = None
         return decision
+
+    def browser_headers(self, answered: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return what to add to a response with the headers `answered`, because of the session cookie."""
+        if self.browser is None:
+            return []
+        challenges = [] if self.challenge is None else [("www-authenticate", self.challenge)]
+        return [*self.browser.headers(answered), *challenges]
 
     def matched(
         self, endpoint: object, parameters: Mapping[str, Any], *, address: str | None = None, app: object = None

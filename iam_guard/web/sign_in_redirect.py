@@ -1,4 +1,13 @@
-"""Redirect browsers to the sign-in page: navigations of callers without a credential, instead of 401."""
+"""Send people to the sign-in pages, and back: instead of a 401, to sign in; instead of a 403, to use a second factor.
+
+    caller                            denied because                     navigations          other requests
+    no credential, no valid session   there is none                      303 to sign in       401
+    a browser session                 only a fresh second factor lacks   303 to `…/mfa`       403 with a challenge
+    any other                         -                                  as before            as before
+
+The challenge is that of RFC 9470, for a front end that then sends the person to the page. A concealed denial is a 404,
+and stays one.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +17,39 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from iam_guard.errors import IamGuardError
+from iam_guard.guard.step_up import needs_second_factor
 from iam_guard.model.principal import PrincipalType
 from iam_guard.web.call_context import CurrentCall
-from iam_guard.web.refusal import Refusal, challenge_anonymous
+from iam_guard.web.refusal import Refusal, challenge_anonymous, decision_of
 
 MAX_NEXT: Final = 2000
 """Maximum characters of the parameter `next`; it is left out for a longer path and query."""
+MFA: Final = "/mfa"
+"""The page for a second factor, below that to sign in."""
+STEP_UP: Final = 'Bearer realm="iam-guard", error="insufficient_user_authentication", max_age="0"'
 _MAX_ACCEPT: Final = 1000
 _PAGES: Final = ("text/html", "application/xhtml+xml")
 
 
-def sign_in_redirect(call: CurrentCall, error: IamGuardError) -> Refusal | None:
-    """Return the redirect that answers an error instead of a 401; None if there is none.
+def sign_in_redirect(call: CurrentCall, error: IamGuardError, status: int) -> Refusal | None:
+    """Return the redirect that answers an error instead of a response with this status; None if there is none.
 
-    That is for a caller without a credential, or with a cookie of no session, who opens a page with a browser.
+    If a second factor is missing, and the request is no navigation, the response gets the challenge of the call.
     """
-    path = call.guard.settings.sign_in_url
-    if not path or call.principal.type is not PrincipalType.ANONYMOUS:
+    path, challenged = call.guard.settings.sign_in_url, challenge_anonymous(error)
+    if not path or status not in (error.status, challenged.status):  # a format may conceal denials, too
         return None
-    if challenge_anonymous(error).status != HTTPStatus.UNAUTHORIZED or not _is_navigation(call.scope):
+    if call.principal.type is PrincipalType.ANONYMOUS:
+        if challenged.status != HTTPStatus.UNAUTHORIZED:
+            return None
+    elif _needs_second_factor(call, error):
+        path, call.challenge = path.rstrip("/") + MFA, STEP_UP
+    else:
         return None
     target = _target(call.scope)
-    if target.partition("?")[0].rstrip("/") == path.rstrip("/"):
-        return None  # the page itself
+    if not _is_navigation(call.scope) or target.partition("?")[0].rstrip("/") == path.rstrip("/"):  # the page itself
+        return None
+    call.challenge = None
     after = quote(target, safe="")
     is_usable = target.startswith("/") and not target.startswith(("//", "/\\")) and len(after) <= MAX_NEXT
     location = f"{path}?next={after}" if is_usable else path
@@ -38,6 +57,15 @@ def sign_in_redirect(call: CurrentCall, error: IamGuardError) -> Refusal | None:
     if call.browser is None:  # the headers of a browser's caller have it
         headers.append(("vary", "Cookie"))
     return Refusal(HTTPStatus.SEE_OTHER, tuple(headers), b"")
+
+
+def _needs_second_factor(call: CurrentCall, error: IamGuardError) -> bool:
+    """Return whether the session of the browser would be allowed with a second factor used just now."""
+    decision = decision_of(error)
+    if call.browser is None or decision is None:
+        return False
+    is_own = decision.request.principal.credential == call.principal.credential  # a handler may ask about others
+    return is_own and needs_second_factor(decision)
 
 
 def _target(scope: Mapping[str, Any]) -> str:

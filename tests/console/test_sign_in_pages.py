@@ -91,6 +91,8 @@ class Site:
         self.app = GuardMiddleware(Starlette(routes=routes), guard=self.guard)
         self.folder = folder
         self.browser = self.new_browser()
+        self.page = ""
+        """The page after a device was added."""
 
     def new_browser(self, url: str = "http://localhost") -> TestClient:
         return TestClient(self.app, base_url=url, follow_redirects=False)
@@ -124,19 +126,28 @@ class Site:
             [row] = devices_of(records, person)
         return _generator(row, self.store.sealer).generate(int(self.now.timestamp())).decode()
 
-    def enrol(self) -> list[str]:
+    def codes(self, seed: str) -> tuple[str, str]:
+        """Return two codes in a row of a key."""
+        before, now = (code_of(seed, self.now + timedelta(seconds=30 * step)) for step in (-1, 0))
+        return before, now
+
+    def enrol(self, path: str = "/signin/factors") -> list[str]:
         """Add an authenticator app by the page, and return the recovery codes."""
-        page = self.send("/signin/factors")
+        page = self.send(path)
         seed = re.search(r"<code[^>]*>([A-Z2-7]+)</code>", page.text)
         serial = re.search(r'name="device" value="([^"]+)"', page.text)
         token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
         assert seed is not None
         assert serial is not None
         assert token is not None
-        codes = [code_of(seed[1], self.now + timedelta(seconds=30 * step)) for step in (-1, 0)]
+        codes = self.codes(seed[1])
+        next = re.search(r'name="next" value="([^"]*)"', page.text)
+        assert next is not None
         fields = {"csrf_token": token[1], "device": serial[1], "mfa_code": codes[0], "mfa_code_2": codes[1]}
+        fields["next"] = next[1]
         answer = self.browser.post("/signin/factors", data=fields)
         assert answer.status_code == 200, answer.text
+        self.page = answer.text
         assert csrf_token(str(self.browser.cookies["iam-guard-dev"])) in answer.text  # its forms are of the new session
         return re.findall(r"<li>([0-9A-Z-]{27})</li>", answer.text)
 

@@ -6,6 +6,7 @@ import http.client
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,17 +17,21 @@ from websockets.sync.client import connect
 
 from iam_guard import Guard
 from iam_guard.audit.consumer.reader import read
+from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.person import find_person
 from iam_guard.authn.session_cookie import DEVELOPMENT_COOKIE, clear_cookie, csrf_token
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
-from tests.integrations.application import ACME, RITAS_API_KEY, docs, ran, resources, seed
+from iam_guard.web.sign_in_redirect import STEP_UP
+from tests.integrations.application import ACME, ARN, RITAS_API_KEY, docs, ran, resources, seed
 from tests.integrations.scenarios import user
 from tests.signed_in import give_password
 
 CLEARED = clear_cookie(DEVELOPMENT_COOKIE)
+RECENT = 6 * 3600
+"""Seconds in which a second factor is recent enough."""
 PAGE = {"sec-fetch-mode": "navigate", "accept": "text/html"}
 
 
@@ -41,6 +46,7 @@ class _Row(NamedTuple):
     cookie: str | None = "ada"
     clears: bool = False
     location: str | None = None
+    is_challenged: bool = False
 
 
 def _rows(origin: str, csrf: str) -> list[_Row]:
@@ -75,6 +81,38 @@ def _rows(origin: str, csrf: str) -> list[_Row]:
     ]
 
 
+def _step_up_rows(origin: str) -> list[_Row]:
+    """Return the rows of `mona`, whose policy requires a recent second factor: she had none, one long ago, or now."""
+    own, mona = {"origin": origin}, user("mona")
+    redirected = [
+        _Row("GET", "/documents/7?a=b", PAGE, 303, None, cookie, False, "/signin/mfa?next=%2Fdocuments%2F7%3Fa%3Db")
+        for cookie in ("mona", "mona long ago")
+    ]
+    return [
+        *redirected,
+        _Row("GET", "/by-hand/7", PAGE, 303, None, "mona", False, "/signin/mfa?next=%2Fby-hand%2F7"),
+        _Row("GET", "/documents/7", {}, 403, cookie="mona", is_challenged=True),
+        _Row("PUT", "/documents/7", {**own, **PAGE}, 403, cookie="mona", is_challenged=True),
+        _Row("DELETE", "/documents/7", own, 404, cookie="mona"),
+        _Row("GET", "/documents/never", PAGE, 403, cookie="mona"),
+        _Row("GET", "/documents/7", PAGE, 200, mona, "mona now"),
+        _Row("GET", "/documents/never", PAGE, 403, cookie="mona now"),
+        _Row("GET", "/documents/7", {"authorization": f"Bearer {RITAS_API_KEY}", **PAGE}, 200, cookie="mona"),
+    ]
+
+
+def _seed() -> str:
+    document = json.loads(seed())
+    recent = {"NumericLessThan": {"aws:MultiFactorAuthAge": str(RECENT)}}
+    statements = [
+        {"Effect": "Allow", "Action": "docs:*", "Resource": "*", "Condition": recent},
+        {"Effect": "Deny", "Action": "docs:*", "Resource": f"{ARN}never"},
+    ]
+    mona = {"name": "mona", "inline": {"P": {"Version": "2012-10-17", "Statement": statements}}}
+    document["accounts"][0]["users"].append(mona)
+    return json.dumps(document)
+
+
 def check_session_cookie(
     build: Callable[[Guard | None], Any],
     serve: Callable[[Any], AbstractContextManager[str]],
@@ -83,35 +121,41 @@ def check_session_cookie(
 ) -> None:
     """Send all rows to the application on a guard with a database, and check the audit records."""
     store = init_store(f"sqlite:///{folder}/iam.db", Settings())
-    apply_seed(store, load_seed_text(seed()))
+    apply_seed(store, load_seed_text(_seed()))
     settings = Settings(audit=f"{folder}/audit.jsonl", sign_in_url="/signin")
     with closing(guard_on(store, settings, services=[docs], resources=resources)) as guard:
-        with guard.store.read_transaction() as records:
-            ada = find_person(records, "aws", account=ACME, name="ada")
-        assert ada is not None
-        give_password(guard, ada)
-        token, session = guard.browser_sessions.issue(
-            ada, methods=["password"], mfa_at=None, address="127.0.0.1", user_agent="test"
-        )
+        now = guard.clock()
+        instants = {"ada": None, "mona": None, "mona long ago": now - timedelta(seconds=RECENT), "mona now": now}
+        issued = {name: _issue(guard, name.partition(" ")[0], instant) for name, instant in instants.items()}
+        token = issued["ada"][0]
         with serve(build(guard)) as address:
-            for row in _rows(address, csrf_token(token)):
-                _check(row, address, token)
+            for row in [*_rows(address, csrf_token(token)), *_step_up_rows(address)]:
+                _check(row, address, "" if row.cookie is None else issued.get(row.cookie, (row.cookie,))[0])
             if not lacks_websocket:
                 _check_handshakes(address, token)
     written = list(read(folder / "audit.jsonl", on_broken=lambda _: None))
     assert {record["iamGuard"].get("credentialKind") for record in written} >= {"session"}
     ids = {record["userIdentity"].get("credentialId") for record in written if record["userIdentity"].get("arn")}
-    assert ids == {session.id, "RITA"}
+    assert ids == {"RITA", *(session.id for _, session in issued.values())}
     of_browser = {
         record["userIdentity"]["credentialId"] for record in written if "sessionCredentialFromConsole" in record
     }
-    assert of_browser == {session.id}
+    assert of_browser == ids - {"RITA"}
     assert token not in (folder / "audit.jsonl").read_text()
 
 
+def _issue(guard: Guard, name: str, mfa_at: datetime | None) -> tuple[str, BrowserSession]:
+    with guard.store.read_transaction() as records:
+        person = find_person(records, "aws", account=ACME, name=name)
+    assert person is not None
+    give_password(guard, person)
+    return guard.browser_sessions.issue(
+        person, methods=["password"], mfa_at=mfa_at, address="127.0.0.1", user_agent="test"
+    )
+
+
 def _check(row: _Row, address: str, token: str) -> None:
-    value = {"ada": token, None: None}.get(row.cookie, row.cookie)
-    headers = dict(row.headers) if value is None else {"cookie": f"{DEVELOPMENT_COOKIE}={value}", **row.headers}
+    headers = {"cookie": f"{DEVELOPMENT_COOKIE}={token}", **row.headers} if token else dict(row.headers)
     url = urlsplit(address)
     ran.clear()
     with closing(http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)) as connection:
@@ -123,6 +167,8 @@ def _check(row: _Row, address: str, token: str) -> None:
     assert row.caller is None or json.loads(body)["caller"] == row.caller, row
     assert [value for name, value in received if name == "set-cookie"] == [CLEARED] * row.clears, row
     assert answer.headers.get("location") == row.location, row
+    challenges = [value for name, value in received if name == "www-authenticate" and "insufficient_user" in value]
+    assert challenges == [STEP_UP] * row.is_challenged, row
     varies = any(name == "vary" and "cookie" in value.lower() for name, value in received)
     is_asked = "authorization" not in row.headers and (row.cookie is not None or row.location is not None)
     assert not is_asked or varies, row

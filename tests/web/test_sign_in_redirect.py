@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -9,13 +10,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from iam_guard.authn.credential_verifier import ANONYMOUS
-from iam_guard.errors import ConfigurationError, MissingAuthenticationToken, SignatureDoesNotMatch
+from iam_guard.authn.session_cookie import SessionCookie
+from iam_guard.errors import AccessDenied, ConfigurationError, MissingAuthenticationToken, SignatureDoesNotMatch
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.schema import inline_policies
+from iam_guard.web.browser_caller import BrowserCaller
 from iam_guard.web.call_context import CurrentCall
-from iam_guard.web.sign_in_redirect import sign_in_redirect
-from tests.signed_in import PAGE, SignedIn, signed_in
+from iam_guard.web.refusal import REALM
+from iam_guard.web.sign_in_redirect import STEP_UP, sign_in_redirect
+from tests.signed_in import ACME, PAGE, SAME_ORIGIN, SignedIn, signed_in
 from tests.tables import table
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
@@ -82,6 +86,91 @@ def test_denied_user_is_not_redirected(harness: SignedIn) -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "AccessDenied")
 
 
+def only_with_mfa(harness: SignedIn) -> None:
+    """Let the user's policies allow everything in the application, with a second factor."""
+    condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+    statement = {"Effect": "Allow", "Action": "docs:*", "Resource": "*", "Condition": condition}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    with harness.guard.store.write_transaction() as records:
+        changed = {"text": text, "digest": "0" * 64}
+        assert records.update(inline_policies, changed, identity_id=harness.person.user_id)
+
+
+@table(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/documents/7", PAGE, 303),
+        ("GET", "/documents/7", {}, 403),
+        ("GET", "/documents/7", {"sec-fetch-mode": "cors"}, 403),
+        ("PUT", "/documents/7", {**PAGE, **SAME_ORIGIN}, 403),
+        ("POST", "/by-hand", {**PAGE, **SAME_ORIGIN}, 403),
+        ("GET", "/by-hand", PAGE, 303),
+        ("GET", "/open/7", PAGE, 200),
+        ("GET", "/concealed/7", PAGE, 404),
+        ("GET", "/nothing", PAGE, 404),
+        ("GET", "/", PAGE, 200),
+    ],
+)
+def test_denial_for_want_of_a_second_factor(
+    method: str, path: str, headers: Mapping[str, str], status: int, harness: SignedIn
+) -> None:
+    """It leads to the page for one, or says so; what is concealed stays so. Each request is recorded as before."""
+    only_with_mfa(harness)
+    before = len(harness.records())
+    answer = harness.answer(method, path, headers)
+    assert answer.status_code == status
+    location = f"/signin/mfa?next=%2F{path[1:].replace('/', '%2F')}" if status == 303 else None
+    assert answer.headers.get("location") == location
+    assert answer.headers.get("www-authenticate") == (STEP_UP if status == 403 else None)
+    assert answer.headers["vary"] == "Cookie"
+    if status in (303, 403):
+        assert [record["errorCode"] for record in harness.records()[before:]] == ["AccessDenied"] * (
+            1 + (path == "/by-hand")
+        )
+    if status == 403:
+        assert answer.json()["code"] == "AccessDenied"
+
+
+def test_denial_of_another_caller_asks_for_nothing(harness: SignedIn) -> None:
+    """Of an access key, a session with a task, a person about whom a handler asks, or where a format conceals."""
+    only_with_mfa(harness)
+    harness.guard.refresh()
+    call = CurrentCall(harness.guard, harness.person.principal(), Call("1"), {"type": "http", "headers": []})
+    session = harness.guard.browser_sessions.find(harness.token)
+    assert session is not None
+    decision = harness.guard.decide(session.principal, "docs:GetDocument", f"arn:aws:docs:us-east-1:{ACME}:document/7")
+    error = AccessDenied("", decision=decision)
+    other = harness.guard.browser_sessions.find(harness.issue())
+    assert other is not None
+    cookie = SessionCookie("name", "digest")
+    rows = [(session, 403, STEP_UP), (session, 404, None), (other, 403, None)]
+    for found, status, challenge in rows:
+        call = CurrentCall(harness.guard, found.principal, Call("1"), {"type": "http", "headers": [], "path": "/"})
+        call.browser = BrowserCaller(found.principal, cookie, found)
+        assert sign_in_redirect(call, error, status) is None
+        assert call.challenge == challenge
+    call.browser = None
+    assert sign_in_redirect(call, error, 403) is None
+    assert call.challenge is None
+    harness.token = harness.issue(task="enrol")
+    answer = harness.answer("GET", "/documents/7", {})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, REALM)
+
+
+def test_second_factor_is_not_asked_for_without_the_setting(tmp_path: Path) -> None:
+    with signed_in(tmp_path) as harness:
+        only_with_mfa(harness)
+        answer = harness.answer("GET", "/documents/7", PAGE)
+        assert (answer.status_code, "www-authenticate" in answer.headers) == (403, False)
+
+
+def test_setting_with_a_slash_has_the_same_page(tmp_path: Path) -> None:
+    with signed_in(tmp_path, sign_in_url="/signin/") as harness:
+        only_with_mfa(harness)
+        answer = harness.answer("GET", "/documents/7", PAGE)
+        assert answer.headers["location"] == "/signin/mfa?next=%2Fdocuments%2F7"
+
+
 def _folder(harness: SignedIn, name: str) -> Path:
     (folder := harness.folder / name).mkdir()
     return folder
@@ -114,7 +203,7 @@ def test_next_is_never_another_host(harness: SignedIn) -> None:
         scope = {"type": "http", "method": "GET", "path": "/", "raw_path": path}
         scope["headers"] = [(name.encode(), value.encode()) for name, value in PAGE.items()]
         call = CurrentCall(harness.guard, ANONYMOUS, Call("1"), scope)
-        refusal = sign_in_redirect(call, MissingAuthenticationToken("x"))
+        refusal = sign_in_redirect(call, MissingAuthenticationToken("x"), 401)
         assert refusal is not None
         assert dict(refusal.headers)["location"] == "/signin"
 
@@ -125,7 +214,7 @@ def test_known_caller_is_not_redirected(harness: SignedIn) -> None:
     scope = {"type": "http", "method": "GET", "path": "/", "headers": headers}
     for caller, is_redirected in ((ANONYMOUS, True), (harness.person.principal(), False)):
         call = CurrentCall(harness.guard, caller, Call("1"), scope)
-        assert (sign_in_redirect(call, SignatureDoesNotMatch()) is not None) is is_redirected
+        assert (sign_in_redirect(call, SignatureDoesNotMatch(), 401) is not None) is is_redirected
 
 
 def test_sign_in_page_does_not_redirect_to_itself(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from iam_guard.authn.people.person import Person
@@ -50,7 +50,7 @@ class BrowserSessions:
     ) -> None:
         self._store = store
         self._duration = settings.session_duration
-        self._idle = timedelta(seconds=settings.session_idle)
+        self._idle = settings.session_idle
         self._clock = clock
         self._uses = uses
 
@@ -108,7 +108,7 @@ class BrowserSessions:
         """
         found = (self._store.cache_only if cache_only else self._store).browser_session(digest)
         now = self._clock()
-        if found is not None and self._is_over(found, now):
+        if found is not None and is_over(found, now, self._idle):
             if cache_only:
                 raise CacheMiss
             found = self._newest(found, now)
@@ -134,16 +134,13 @@ class BrowserSessions:
         with self._store.read_transaction() as records:
             rows = records.all(browser_sessions, **person.where)
         found = [session_of_row(row, owner) for row in rows]
-        live = [session for session in found if not self._is_over(session, now)]
+        live = [session for session in found if not is_over(session, now, self._idle)]
         return sorted(live, key=lambda session: (session.created, session.id), reverse=True)
-
-    def _is_over(self, session: BrowserSession, now: datetime) -> bool:
-        return now >= session.expires or now - session.seen >= self._idle
 
     def _newest(self, cached: BrowserSession, now: datetime) -> BrowserSession | None:
         """Read a session again that is over according to the cache; delete it if it is over indeed."""
         found = self._store.browser_session(cached.digest, newest=True)
-        if found is None or not self._is_over(found, now):
+        if found is None or not is_over(found, now, self._idle):
             return found
         try:
             with self._store.write_transaction() as records:
@@ -156,12 +153,17 @@ class BrowserSessions:
         """Delete the person's sessions that are over, and more if there are too many."""
         columns = ("digest", "seen", "expires")
         rows = records.all(browser_sessions, order=("seen", "digest"), columns=columns, **person.where)
-        idle = now - self._idle.total_seconds()
+        idle = now - self._idle
         live = [row["digest"] for row in rows if row["expires"] > now and row["seen"] > idle]
         kept = set(live[max(0, len(live) - MAX_SESSIONS + 1) :])
         ended = [row["digest"] for row in rows if row["digest"] not in kept]
         if ended:
             records.delete(browser_sessions, digest=ended)
+
+
+def is_over(session: BrowserSession, now: datetime, idle: float) -> bool:
+    """Return whether a session has expired, or was not used for `idle` seconds."""
+    return now >= session.expires or (now - session.seen).total_seconds() >= idle
 
 
 def _stored(text: str, limit: int) -> str:

@@ -53,21 +53,21 @@ def find_person(
     if email is not None:
         typed = email.strip()
         found = records.all(accounts, columns=("id",), email=sorted({typed, typed.lower()}))
-        return _root(partition, found[0]) if len(found) == 1 else None
+        return root_of(partition, found[0]["id"]) if len(found) == 1 else None
     column = "id" if is_account_id(account) else "alias"
     owner = records.one(accounts, **{column: account.strip().lower()})
     owner_id = "" if owner is None else owner["id"]  # an unknown account takes the same statements
     row = records.one(identities, account=owner_id, kind="user", folded=fold(name))
-    return None if row is None or row["name"] != name else _user(partition, row)
+    return None if row is None or row["name"] != name else user_of(partition, row)
 
 
 def load_person(records: Records, partition: str, account: str, user_id: str | None) -> Person | None:
     """Return the person of a stored row; None if it was deleted."""
     if user_id is None:
         row = records.one(accounts, id=account)
-        return None if row is None else _root(partition, row)
+        return None if row is None else root_of(partition, account)
     row = records.one(identities, id=user_id, account=account, kind="user")
-    return None if row is None else _user(partition, row)
+    return None if row is None else user_of(partition, row)
 
 
 def person_of(principal: Principal) -> Person:
@@ -78,9 +78,11 @@ def person_of(principal: Principal) -> Person:
     return Person(account, principal.arn, principal.userid, principal.name)
 
 
-def _root(partition: str, row: Row) -> Person:
-    return Person(row["id"], root_arn(partition, row["id"]))
+def root_of(partition: str, account: str) -> Person:
+    """Return the root user of an account."""
+    return Person(account, root_arn(partition, account))
 
 
-def _user(partition: str, row: Row) -> Person:
+def user_of(partition: str, row: Row) -> Person:
+    """Return the user in a row of `identities`."""
     return Person(row["account"], row_arn(partition, row), row["id"], row["name"])

@@ -14,7 +14,6 @@ from starlette.types import Message, Scope, Send
 from iam_guard.errors import IamGuardError, UndecidedEndpoint
 from iam_guard.web.asgi.authentication import Body
 from iam_guard.web.asgi.route_matching import ROUTER_KEYS, answering_endpoint, is_unrouted
-from iam_guard.web.browser_caller import BrowserCaller
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.endpoints import mark_of
 from iam_guard.web.refusal import Refusal
@@ -43,14 +42,16 @@ async def send_delegated(scope: Scope, send: Send, message: Message) -> None:
     await send(message)
 
 
-def with_browser_headers(browser: BrowserCaller, send: Send) -> Send:
-    """Return a `send` that adds the headers of a browser's caller to the response."""
+def with_browser_headers(call: CurrentCall, send: Send) -> Send:
+    """Return a `send` that adds the headers for a browser to the response."""
 
     async def sending(message: Message) -> None:
         if message["type"] in _STARTS:
             headers = [*message.get("headers", ())]
             answered = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-            added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in browser.headers(answered)]
+            added = [
+                (name.encode("latin-1"), value.encode("latin-1")) for name, value in call.browser_headers(answered)
+            ]
             message = {**message, "headers": headers + added}
         await send(message)
 

@@ -32,7 +32,7 @@ from iam_guard.web.asgi.route_matching import delegated_scope, may_take_unsigned
 from iam_guard.web.asgi.streaming_body import DecodedBody
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
-from iam_guard.web.refusal import BlockingFormat, Refusal, RefusalFormat, problem
+from iam_guard.web.refusal import BlockingFormat, RefusalFormat, problem
 from iam_guard.web.response_guard import record_failure
 from iam_guard.web.route_map import RouteMap
 from iam_guard.web.sign_in_redirect import sign_in_redirect
@@ -93,7 +93,7 @@ class GuardMiddleware:
                 scope, facts = {**scope, "headers": headers_at_host(scope["headers"], host)}, facts._replace(host=host)
             call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             if browser is not None:
-                call.browser, send = browser, with_browser_headers(browser, send)
+                call.browser, send = browser, with_browser_headers(call, send)
             if body is not None:
                 if isinstance(body, DecodedBody):
                     call.scope = scope = {**scope, "headers": body.headers(scope["headers"])}
@@ -113,13 +113,13 @@ class GuardMiddleware:
             if response.refusal is not None:
                 raise response.refusal  # even if the framework caught it
         except IamGuardError as error:
-            redirect: Refusal | None = None
-            if response is not None:  # authentication errors are already recorded
-                record_failure(call, error, _log, is_body=body is not None and body.refusal is error)
-                if response.started:
-                    raise
-                redirect = sign_in_redirect(call, error)
-            await self._refuse(error, scope, send, facts, redirect)
+            if response is None:  # authentication errors are already recorded
+                await self._refuse(error, scope, send, facts, None)
+                return
+            record_failure(call, error, _log, is_body=body is not None and body.refusal is error)
+            if response.started:
+                raise
+            await self._refuse(error, scope, send, facts, call)
         finally:
             if body is not None:
                 body.release()
@@ -135,15 +135,15 @@ class GuardMiddleware:
         return is_mapped or may_take_unsigned(_app_of(scope, self.app), scope, self.guard.settings.public_hosts)
 
     async def _refuse(
-        self, error: IamGuardError, scope: Scope, send: Send, facts: Call, refusal: Refusal | None = None
+        self, error: IamGuardError, scope: Scope, send: Send, facts: Call, call: CurrentCall | None
     ) -> None:
-        """Send the response to an error; `refusal` replaces that of the format."""
-        if refusal is not None:
-            pass
-        elif isinstance(self._refusal, BlockingFormat):
+        """Send the response to an error; `call` is None for an error of authentication."""
+        if isinstance(self._refusal, BlockingFormat):
             refusal = await anyio.to_thread.run_sync(self._refusal, error, facts.request_id)
         else:
             refusal = self._refusal(error, facts.request_id)
+        if call is not None:
+            refusal = sign_in_redirect(call, error, refusal.status) or refusal
         headers = encoded_headers(refusal)
         headers.append((b"content-length", str(len(refusal.body)).encode("ascii")))
         prefix = "http"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import partial
-from http import HTTPStatus
 from typing import TypeVar
 
 from iam_guard.authn.client_certificate import TLS
@@ -176,8 +175,8 @@ class GuardedRequest:
     def leave(self, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
         """Check that a response may be sent; raise if it was not decided, or the body does not match its signature.
 
-        Returns a response to send instead if only the status may be sent, and the redirect to the sign-in page instead
-        of a 401; otherwise None. A refusal that the framework answered itself is recorded here.
+        Returns a response to send instead if only the status may be sent, and the redirect to a sign-in page instead of
+        a refusal; otherwise None. A refusal that the framework answered itself is recorded here.
         """
         self.check_body()
         call = self._call
@@ -187,15 +186,14 @@ class GuardedRequest:
         instead = None if is_whole else neutral_answer(status, headers, call.scope)
         if call.refusal is not None:
             record_failure(call, call.refusal, _log)
-            redirect = sign_in_redirect(call, call.refusal) if status == HTTPStatus.UNAUTHORIZED else None
+            redirect = sign_in_redirect(call, call.refusal, status)
             if redirect is not None:
                 return self._sized(redirect)
         return instead
 
     def added_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return what to add to the headers of a response, because of the session cookie of the request."""
-        browser = None if self._call is None else self._call.browser
-        return [] if browser is None else browser.headers(headers)
+        return [] if self._call is None else self._call.browser_headers(headers)
 
     def add_headers(self, headers: MutableMapping[str, str], cookies: Iterable[str] = ()) -> None:
         """Add the headers of `added_headers` to those of a response, which sets the cookies with these names."""
@@ -212,12 +210,12 @@ class GuardedRequest:
 
     def refuse(self, error: IamGuardError) -> Refusal:
         """Record an error that was not recorded yet, and return its response; to HEAD without a body."""
-        redirect: Refusal | None = None
-        if self._call is not None:  # authentication errors are already recorded
-            is_body = self._content is not None and self._content.refusal is error
-            record_failure(self._call, error, _log, is_body=is_body)
-            redirect = sign_in_redirect(self._call, error)
-        return self._sized(redirect or self._refusal(error, self.request_id))
+        if self._call is None:  # authentication errors are already recorded
+            return self._sized(self._refusal(error, self.request_id))
+        is_body = self._content is not None and self._content.refusal is error
+        record_failure(self._call, error, _log, is_body=is_body)
+        refusal = self._refusal(error, self.request_id)
+        return self._sized(sign_in_redirect(self._call, error, refusal.status) or refusal)
 
     def _sized(self, refusal: Refusal) -> Refusal:
         size = ("content-length", str(len(refusal.body)))
