@@ -1,4 +1,4 @@
-"""`iam-guard account root-password`: the password and e-mail address of a root user."""
+"""`iam-guard account`: the password and e-mail address of a root user, required second factors, and sessions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from iam_guard import Guard
 from iam_guard.authn.people.passwords import PasswordHasher
-from iam_guard.authn.people.person import find_person
+from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.cli import main
+from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import init_store, open_store
 from iam_guard.store.schema import accounts, former_passwords, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.signed_in import give_password
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 SEED = f"""
@@ -215,3 +219,97 @@ def test_terminal_that_cannot_hide_is_refused(store: SqlStore) -> None:
     done = subprocess.run([sys.executable, "-c", code], input=PASSWORD, capture_output=True, text=True, check=False)
     assert (done.returncode, "expected a terminal that can hide the password" in done.stderr) == (2, True)
     assert PASSWORD not in done.stdout + done.stderr
+
+
+# --- a second factor, and sessions -------------------------------------------------------------------------------
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["account", *arguments])
+
+
+def test_second_factor_is_required_and_no_more(run: Run, store: SqlStore) -> None:
+    for options, text, is_required in (((), "requires a", True), (("--off",), "requires no", False)):
+        result = invoke("require-mfa", ACCOUNT, *options)
+        assert (result.exit_code, result.output) == (0, f"the account {ACCOUNT} {text} second factor\n")
+        with store.read_transaction() as records:
+            required = [row["id"] for row in records.all(accounts) if row["requires_mfa"]]
+        assert required == [ACCOUNT] * is_required
+    result = invoke("require-mfa", ACCOUNT, "--json")
+    assert json.loads(result.output) == {"accountId": ACCOUNT, "required": True}
+    recorded = [(event["eventName"], event["requestParameters"]["required"]) for event in events()]
+    assert recorded == [("RequireMFA", True), ("RequireMFA", False), ("RequireMFA", True)]
+    assert events()[0]["recipientAccountId"] == ACCOUNT
+
+
+@pytest.mark.parametrize("command", ["require-mfa", "sessions"])
+def test_unknown_account_has_no_settings_and_sessions(run: Run, store: SqlStore, command: str) -> None:
+    result = invoke(command, "999999999999")
+    assert result.exit_code == 2
+    assert "the account 999999999999 does not exist" in result.output
+    assert events() == []
+
+
+@pytest.fixture
+def signed_in(store: SqlStore) -> Iterator[Guard]:
+    """A guard on the store, on which the root user and the user `ada` have signed in, with a hostile browser."""
+    apply_seed(store, load_seed_text(SEED.replace("name: acme", "name: acme, users: [{name: ada}]")))
+    with closing(guard_on(open_store("sqlite:///iam-guard.db", Settings()), Settings(epoch_poll=3600))) as guard:
+        for name in ("", "ada"):
+            with store.read_transaction() as records:
+                user = find_person(records, "aws", account=ACCOUNT, name=name)
+            person = user or root_of("aws", ACCOUNT)
+            give_password(guard, person)
+            guard.browser_sessions.issue(
+                person,
+                methods=["password"],
+                mfa_at=guard.clock() if user else None,
+                address="192.0.2.7",
+                user_agent="Browser \x1b[2J\n1.0",
+                task=None if user else "factor",
+            )
+        yield guard
+
+
+def test_sessions_are_listed(run: Run, signed_in: Guard) -> None:
+    listed = json.loads(invoke("sessions", ACCOUNT, "--json").output)
+    by_person = {row["person"]: row for row in listed}
+    root, ada = by_person[f"arn:aws:iam::{ACCOUNT}:root"], by_person[f"arn:aws:iam::{ACCOUNT}:user/ada"]
+    assert (root["task"], root["mfa"], ada["task"]) == ("factor", None, None)
+    assert ada["mfa"] is not None
+    assert set(ada) == {"id", "person", "created", "used", "expires", "mfa", "task", "address", "browser"}
+    text = invoke("sessions", ACCOUNT).output
+    assert root["id"] in text
+    assert "no MFA  task factor" in text
+    assert "192.0.2.7  Browser �[2J�1.0" in text
+    for options, row in ((("--user", "ada"), ada), (("--root",), root)):
+        assert json.loads(invoke("sessions", ACCOUNT, *options, "--json").output) == [row]
+    assert json.loads(invoke("sessions", OTHER, "--json").output) == []
+    assert events() == []
+
+
+def test_sessions_are_ended(run: Run, signed_in: Guard) -> None:
+    rows = json.loads(invoke("sessions", ACCOUNT, "--user", "ada", "--json").output)
+    assert invoke("sessions", ACCOUNT, "--end", rows[0]["id"]).output == f"ended the session {rows[0]['id']}\n"
+    assert invoke("sessions", ACCOUNT, "--end", rows[0]["id"]).exit_code == 2
+    assert json.loads(invoke("sessions", ACCOUNT, "--user", "ada", "--end-all", "--json").output) == {"ended": 0}
+    assert invoke("sessions", ACCOUNT, "--end-all").output == "ended 1 session\n"
+    assert json.loads(invoke("sessions", ACCOUNT, "--json").output) == []
+    assert [event["eventName"] for event in events()] == ["EndBrowserSession", *["EndBrowserSessions"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--user", "ada", "--root"), "at most one of --user and --root"),
+        (("--end", "bs-1", "--end-all"), "--end ID without another option"),
+        (("--end", "bs-1", "--root"), "--end ID without another option"),
+        (("--user", "eve"), "the user eve does not exist"),
+        (("--user", "ADA", "--end-all"), "the user ADA does not exist"),
+        (("--end", "bs-1"), "has no session `bs-1`"),
+    ],
+)
+def test_wrong_options_end_no_session(run: Run, signed_in: Guard, options: tuple[str, ...], message: str) -> None:
+    result = invoke("sessions", ACCOUNT, *options)
+    assert (result.exit_code, message in result.output) == (2, True), result.output
+    assert len(json.loads(invoke("sessions", ACCOUNT, "--json").output)) == 2

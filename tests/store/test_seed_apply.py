@@ -126,6 +126,28 @@ def test_prune_deletes_undeclared_entities(empty: SqlStore) -> None:
     assert not apply(empty, acme("users: [{name: alice, attached: [A]}]"), prune=True).lines[1:]
 
 
+def test_required_factor_stays_unless_the_seed_says_otherwise(empty: SqlStore) -> None:
+    """An administrator may have set it since; the complete state of a file that serves as the store has none."""
+
+    def is_required() -> bool:
+        with empty.read_transaction() as records:
+            return bool(records.all(schema.accounts, id=ACME)[0]["requires_mfa"])
+
+    for inside, options, expected in (
+        ("require_mfa: true", {}, True),
+        ("name: acme", {}, True),
+        ("name: acme", {"prune": True}, True),
+        ("require_mfa: false", {}, False),
+        ("name: acme", {}, False),
+        ("require_mfa: true", {"whole": True}, True),
+        ("name: acme", {"whole": True}, False),
+    ):
+        apply(empty, acme(inside), **options)
+        assert is_required() is expected, (inside, options)
+    changes = apply(empty, acme("require_mfa: true"))
+    assert changes.lines == (f"updated account {ACME}: name, second factor required",)
+
+
 def test_whole_seed_leaves_only_builtin_rows(empty: SqlStore, seed_text: str) -> None:
     """An empty whole seed leaves only what every new store contains."""
     before = rows(empty)

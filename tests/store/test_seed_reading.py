@@ -58,6 +58,8 @@ BAD = [
     (HEAD + "    alias: Acme", 4, "expected an alias of 3 to 63"),
     (HEAD + "    alias: a--b", 4, "expected an alias of 3 to 63"),
     (HEAD + '    alias: "123412341234"', 4, "expected an alias that is not an account id"),
+    (HEAD + "    require_mfa: yes", 4, "expected `true` or `false`, got `yes`"),
+    (HEAD + "    require_mfa:", 4, "expected text for `require_mfa`, got nothing"),
     (HEAD + "    root: {email: nobody}", 4, "expected an e-mail address, got `nobody`"),
     (HEAD + "    users: [{path: /x/}]", 4, "expected the key `name` in a user"),
     (HEAD + "    users: [{name: a b}]", 4, "expected a user name of at most 64"),

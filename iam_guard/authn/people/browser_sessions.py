@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from iam_guard.authn.people.person import Person
+from iam_guard.authn.people.stored_passwords import may_sign_in
 from iam_guard.authn.session_cookie import new_token, token_digest
 from iam_guard.errors import AccessDenied, CacheMiss, IamGuardError
 from iam_guard.model.credential import BrowserSession
@@ -67,14 +68,14 @@ class BrowserSessions:
         """Return the token of a new session, which is not stored, and the session.
 
         `methods` is how the person signed in, `mfa_at` when by a second factor. A session with a `task` authorizes
-        nothing. This is the one place where a person gets a session: raises `AccessDenied` for one that has been
-        deleted, or has no login profile (any more). Raises `StoreIsReadOnly`, `StoreUnavailable`.
+        nothing. This is the one place where a person gets a session: raises `AccessDenied` for one that was deleted,
+        has no login profile (any more), or is locked out. Raises `StoreIsReadOnly`, `StoreUnavailable`.
         """
         token, now = new_token(), self._clock()
         created = int(now.timestamp())
         with self._store.write_transaction() as records:
             profile = records.one(login_profiles, owner=person.owner, **person.where)
-            if profile is None:
+            if profile is None or not may_sign_in(records, person, created):
                 raise AccessDenied("The person may not sign in.")
             self._make_room(records, person, created)
             limit = profile["max_signin_session_duration"]

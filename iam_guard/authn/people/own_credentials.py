@@ -12,7 +12,13 @@ from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device,
 from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
 from iam_guard.authn.people.person import Person, find_person, person_of
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task
-from iam_guard.authn.people.stored_passwords import find_profile, has_second_factor, policy_of, set_password
+from iam_guard.authn.people.stored_passwords import (
+    find_profile,
+    has_second_factor,
+    may_sign_in,
+    policy_of,
+    set_password,
+)
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.store.schema import accounts
@@ -50,8 +56,10 @@ class OwnCredentials:
         with self._store.write_transaction() as records:
             is_open = attempts.is_open(records, subject, now)
             profile = find_profile(records, person)
+            is_admitted = may_sign_in(records, person, now)
         digest = None if profile is None else profile["digest"]
-        if not (self._steps.hasher.matches(old, digest) and is_open and session.task in (None, "password")):
+        is_right = self._steps.hasher.matches(old, digest) and session.task in (None, "password")
+        if not (is_right and is_open and is_admitted):
             return "refused"
         with self._store.write_transaction() as records:
             problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)

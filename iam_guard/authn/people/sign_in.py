@@ -21,6 +21,7 @@ from iam_guard.authn.people.person import Person, find_person, person_of
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
+    may_sign_in,
     password_state,
     policy_of,
     record_sign_in,
@@ -153,11 +154,11 @@ class SignIn:
             device = use(records, person, now) if is_open else None
             if device is not None:
                 attempts.clear(records, subject)
-            has_profile = find_profile(records, person) is not None
+            is_admitted = may_sign_in(records, person, now)
             is_last = is_open and attempts.is_exhausted(records, subject)
             task = next_task(records, person, now, has_used_factor=True)
         facts = {"MfaType": method, **({} if device is None else {"MFAIdentifier": device})}
-        is_done = device is not None and has_profile
+        is_done = device is not None and is_admitted
         self._steps.record(
             SignInEvent(name="CheckMfa", principal=person.principal(), succeeded=is_done, facts=facts), call
         )

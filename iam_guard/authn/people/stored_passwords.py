@@ -109,6 +109,12 @@ def password_state(
     return "locked_out" if policy.get("HardExpiry") else "expired"
 
 
+def may_sign_in(records: Records, person: Person, now: int) -> bool:
+    """Return whether a person has a login profile, and is not locked out by the age of its password."""
+    profile = find_profile(records, person)
+    return profile is not None and password_state(profile, policy_of(records, person), now) != "locked_out"
+
+
 def require_change_without_factor(records: Records, person: Person) -> None:
     """Require another password after a second factor was removed, if it was the last one and the password is short.
 

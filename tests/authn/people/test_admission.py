@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from iam_guard import Guard
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import own_credentials, recovery_codes, sign_in
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.passwords import PasswordHasher
@@ -28,7 +29,7 @@ from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
 from iam_guard.store.records import Records
-from iam_guard.store.schema import accounts, browser_sessions, identities
+from iam_guard.store.schema import accounts, browser_sessions, identities, password_policies, sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ROOT = Path(sign_in.__file__).parents[2]
@@ -104,6 +105,38 @@ def test_person_who_may_not_sign_in_gets_no_session(
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
     assert world.guard.browser_sessions.find_by_digest(world.session.digest) is None
+
+
+def lock_by_age(records: Records, person: Person) -> None:
+    """Let the password expire so that only an administrator can set another one (R-25)."""
+    records.insert(password_policies, account=person.account, policy={"MaxPasswordAge": 1, "HardExpiry": True})
+
+
+def lock_by_guesses(records: Records, person: Person) -> None:
+    """Fail each secret of the person so often that it stays refused."""
+    for secret in get_args(attempts.Secret):
+        subject = attempts.guess_subject(person, "", secret)
+        records.delete(sign_in_failures, subject=subject)
+        records.insert(sign_in_failures, subject=subject, failures=attempts.MAX_FAILURES, last=0)
+
+
+LOCKED = [(lock_by_age, path) for path in PATHS]
+LOCKED += [(lock_by_guesses, path) for path in ("with_password", "with_code", "with_recovery_code")]
+
+
+@pytest.mark.parametrize(("lock", "path"), LOCKED)
+def test_person_who_is_locked_out_gets_no_session(
+    world: World, lock: Callable[[Records, Person], None], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sessions go on, but no other one begins."""
+    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
+    monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
+    with world.guard.store.write_transaction() as records:
+        lock(records, world.person)
+    with suppress(IamGuardError):
+        assert not hasattr(PATHS[path](world), "session")
+    with world.guard.store.read_transaction() as records:
+        assert {row["id"] for row in records.all(browser_sessions)} <= {world.session.id}
 
 
 def test_session_with_a_task_enables_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
