@@ -157,7 +157,8 @@ class Settings:
     minute."""
     sign_in_url: str = ""
     """Path of the sign-in page, such as `/signin`. A browser that opens a page without being signed in is redirected
-    there, with the parameter `next`; without this setting it gets 401."""
+    there, with the parameter `next`; without this setting it gets 401. One that needs a fresh second factor is
+    redirected to `/mfa` below."""
     site_url: str = ""
     """Scheme and host under which people open the application, such as `https://app.example.com`: where passkeys are
     valid, and where links in e-mails lead. Without it, there are neither, except for passkeys at `http://localhost`."""

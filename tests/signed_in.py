@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -22,13 +23,16 @@ from iam_guard.authn.session_cookie import COOKIE, csrf_token
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
-from iam_guard.store.schema import login_profiles
+from iam_guard.store.schema import inline_policies, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ACME = "111122223333"
 RITA, ADA = f"arn:aws:iam::{ACME}:user/rita", f"arn:aws:iam::{ACME}:user/ada"
 ADAS_KEY = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
-DOCS = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}
+DOCS: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}],
+}
 SEED: dict[str, Any] = {
     "version": 1,
     "accounts": [
@@ -149,6 +153,14 @@ class SignedIn:
         """Return the token of a further session of hers."""
         terms = {"methods": ["password"], "mfa_at": None, "address": "", "user_agent": "", "task": task}
         return self.guard.browser_sessions.issue(self.person, **terms)[0]
+
+    def require_mfa(self) -> None:
+        """Let her policies allow what they allow only with a second factor."""
+        condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+        text = json.dumps({**DOCS, "Statement": [{**DOCS["Statement"][0], "Condition": condition}]})
+        changed = {"text": text, "digest": hashlib.sha256(text.encode()).hexdigest()}
+        with self.guard.store.write_transaction() as records:
+            assert records.update(inline_policies, changed, identity_id=self.person.user_id)
 
     @property
     def cookie(self) -> dict[str, str]:

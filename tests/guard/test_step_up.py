@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from iam_guard import Guard, Principal, Service
+from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.factory import guard_on
 from iam_guard.guard.step_up import needs_second_factor
 from iam_guard.model.context import Given
@@ -103,6 +104,14 @@ def test_decision_and_its_keys_stay_as_they_were(guard: Guard) -> None:
     assert needs_second_factor(decision)
     assert decision.request.read == before == {"aws:multifactorauthage": "900"}
     assert decision.request.value("aws:multifactorauthage") == "900"
+
+
+def test_denial_without_such_keys_is_not_decided_again(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs nothing."""
+    names = list(POLICIES)
+    denials = [decide(guard, user(names.index(name))) for name in ("nothing", "deny", "deny, and allow with a factor")]
+    monkeypatch.delattr(Authorizer, "decide")
+    assert not any(map(needs_second_factor, denials))
 
 
 def test_keys_given_by_hand_stay(guard: Guard) -> None:

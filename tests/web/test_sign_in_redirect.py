@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -86,16 +85,6 @@ def test_denied_user_is_not_redirected(harness: SignedIn) -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "AccessDenied")
 
 
-def only_with_mfa(harness: SignedIn) -> None:
-    """Let the user's policies allow everything in the application, with a second factor."""
-    condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
-    statement = {"Effect": "Allow", "Action": "docs:*", "Resource": "*", "Condition": condition}
-    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    with harness.guard.store.write_transaction() as records:
-        changed = {"text": text, "digest": "0" * 64}
-        assert records.update(inline_policies, changed, identity_id=harness.person.user_id)
-
-
 @table(
     ("method", "path", "headers", "status"),
     [
@@ -115,7 +104,7 @@ def test_denial_for_want_of_a_second_factor(
     method: str, path: str, headers: Mapping[str, str], status: int, harness: SignedIn
 ) -> None:
     """It leads to the page for one, or says so; what is concealed stays so. Each request is recorded as before."""
-    only_with_mfa(harness)
+    harness.require_mfa()
     before = len(harness.records())
     answer = harness.answer(method, path, headers)
     assert answer.status_code == status
@@ -133,7 +122,7 @@ def test_denial_for_want_of_a_second_factor(
 
 def test_denial_of_another_caller_asks_for_nothing(harness: SignedIn) -> None:
     """Of an access key, a session with a task, a person about whom a handler asks, or where a format conceals."""
-    only_with_mfa(harness)
+    harness.require_mfa()
     harness.guard.refresh()
     call = CurrentCall(harness.guard, harness.person.principal(), Call("1"), {"type": "http", "headers": []})
     session = harness.guard.browser_sessions.find(harness.token)
@@ -159,14 +148,14 @@ def test_denial_of_another_caller_asks_for_nothing(harness: SignedIn) -> None:
 
 def test_second_factor_is_not_asked_for_without_the_setting(tmp_path: Path) -> None:
     with signed_in(tmp_path) as harness:
-        only_with_mfa(harness)
+        harness.require_mfa()
         answer = harness.answer("GET", "/documents/7", PAGE)
         assert (answer.status_code, "www-authenticate" in answer.headers) == (403, False)
 
 
 def test_setting_with_a_slash_has_the_same_page(tmp_path: Path) -> None:
     with signed_in(tmp_path, sign_in_url="/signin/") as harness:
-        only_with_mfa(harness)
+        harness.require_mfa()
         answer = harness.answer("GET", "/documents/7", PAGE)
         assert answer.headers["location"] == "/signin/mfa?next=%2Fdocuments%2F7"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from iam_guard import GuardWsgiMiddleware, current_principal, public
 from iam_guard.authn.session_cookie import COOKIE, clear_cookie
 from iam_guard.web.call_context import current_call
+from iam_guard.web.sign_in_redirect import STEP_UP
 from iam_guard.web.wsgi.bridge import WsgiBridge
 from tests.signed_in import HOST, PAGE, RITA, SAME_ORIGIN, SignedIn, docs, signed_in
 
@@ -91,6 +93,15 @@ def test_redirect_keeps_the_mounted_path(harness: SignedIn) -> None:
     assert (status, body) == (303, b"")
     assert dict(headers)["location"] == "/signin?next=%2Fapp%2Fdocuments%2F7%3Fa%3D%2520"
     assert dict(headers)["content-length"] == "0"
+
+
+def test_denial_for_want_of_a_second_factor(harness: SignedIn) -> None:
+    """A navigation goes to its page, another request is challenged."""
+    harness.require_mfa()
+    status, headers, body = ask(harness, "GET", "/documents/7", {**harness.cookie, **PAGE})
+    assert (status, body, dict(headers)["location"]) == (303, b"", "/signin/mfa?next=%2Fdocuments%2F7")
+    status, headers, body = ask(harness, "GET", "/documents/7", harness.cookie)
+    assert (status, dict(headers)["www-authenticate"], json.loads(body)["code"]) == (403, STEP_UP, "AccessDenied")
 
 
 def test_headers_are_added_to_a_mapping(harness: SignedIn) -> None:
