@@ -184,6 +184,22 @@ def test_navigation_comes_back_with_a_fresh_factor(site: Site) -> None:
     assert [record.get("errorCode") for record in decisions] == [None, "AccessDenied"] * 2
 
 
+def test_fresh_factor_does_not_extend_the_session(site: Site) -> None:
+    """But that of a sign-in starts its time."""
+    site.sign_in()
+    site.enrol()
+    site.now += timedelta(minutes=2)
+    site.sign_in()
+    lasting = []
+    for _ in range(3):
+        site.now += timedelta(minutes=30)
+        assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 303
+        session = site.guard.browser_sessions.find(str(site.browser.cookies["iam-guard-dev"]))
+        assert session is not None
+        lasting.append(session.expires - site.now)
+    assert lasting == [timedelta(hours=hours) for hours in (12, 11.5, 11)]
+
+
 def test_person_without_a_factor_is_led_to_add_one(site: Site) -> None:
     site.sign_in()
     limit(site)

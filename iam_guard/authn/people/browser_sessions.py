@@ -64,12 +64,14 @@ class BrowserSessions:
         address: str,
         user_agent: str,
         task: str | None = None,
+        not_after: datetime | None = None,
     ) -> tuple[str, BrowserSession]:
         """Return the token of a new session, which is not stored, and the session.
 
         `methods` is how the person signed in, `mfa_at` when by a second factor. A session with a `task` authorizes
-        nothing. This is the one place where a person gets a session: raises `AccessDenied` for one that was deleted,
-        has no login profile (any more), or is locked out. Raises `StoreIsReadOnly`, `StoreUnavailable`.
+        nothing. It ends at `not_after`, if that is earlier than usual. This is the one place where a person gets a
+        session: raises `AccessDenied` for one that was deleted, has no login profile (any more), or is locked out.
+        Raises `StoreIsReadOnly`, `StoreUnavailable`.
         """
         token, now = new_token(), self._clock()
         created = int(now.timestamp())
@@ -79,13 +81,14 @@ class BrowserSessions:
                 raise AccessDenied("The person may not sign in.")
             self._make_room(records, person, created)
             limit = profile["max_signin_session_duration"]
+            expires = created + int(self._duration if limit is None else min(self._duration, limit))
             row = {
                 "digest": token_digest(token),
                 "id": random_id("bs-", ""),
                 **person.where,
                 "created": created,
                 "seen": created,
-                "expires": created + int(self._duration if limit is None else min(self._duration, limit)),
+                "expires": expires if not_after is None else min(expires, int(not_after.timestamp())),
                 "mfa_at": None if mfa_at is None else int(mfa_at.timestamp()),
                 "methods": list(methods),
                 "task": task,

@@ -11,7 +11,7 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
 from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
 from iam_guard.authn.people.person import Person, find_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, was_ended
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
     has_second_factor,
@@ -62,6 +62,8 @@ class OwnCredentials:
         if not (is_right and is_open and is_admitted):
             return "refused"
         with self._store.write_transaction() as records:
+            if was_ended(records, session):
+                return "refused"
             problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
             if problem is not None:
                 return problem
@@ -140,8 +142,9 @@ class OwnCredentials:
         now, person = self._steps.now(), person_of(session.principal)
         with self._store.write_transaction() as records:
             is_first = not devices_of(records, person)
-            if session.task == "enrol" and has_second_factor(records, person):
-                return None  # added in another session meanwhile
+            is_late = session.task == "enrol" and has_second_factor(records, person)  # added in another session
+            if is_late or was_ended(records, session):
+                return None
             if not enable_device(records, self._store.sealer, person, serial, codes, now):
                 return None
             task = next_task(records, person, now, has_used_factor=True)

@@ -31,6 +31,7 @@ from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
+from iam_guard.store.schema import browser_sessions
 
 Task = Literal["factor", "password", "enrol"]
 
@@ -49,6 +50,11 @@ def next_task(records: Records, person: Person, now: int, *, has_used_factor: bo
     if password_state(profile, policy_of(records, person), now) != "valid":
         return "password"
     return "enrol" if not has_factor and requires_second_factor(records, person) else None
+
+
+def was_ended(records: Records, session: BrowserSession) -> bool:
+    """Return whether a session was ended since it was found, as in another process: no other one follows it."""
+    return records.count(browser_sessions, id=session.id) == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +98,16 @@ class SessionSteps:
     def go_on(
         self, session: BrowserSession, call: Call, method: str, task: Task | None, device: str | None
     ) -> SignedIn:
-        """Return the session that follows a session in which a second factor was just used."""
+        """Return the session that follows a session in which a second factor was just used.
+
+        One that is signed in already ends when it would have: only a password starts the time again.
+        """
         person = person_of(session.principal)
         methods = (*(name for name in session.methods if name != method), method)
-        signed_in = self.issue(person, call, methods=methods, task=task, mfa_at=self.clock(), device=device)
+        not_after = session.expires if session.task is None else None
+        signed_in = self.issue(
+            person, call, methods=methods, task=task, mfa_at=self.clock(), device=device, not_after=not_after
+        )
         self.sessions.end(session.id, person)
         return signed_in
 
@@ -108,6 +120,7 @@ class SessionSteps:
         task: Task | None,
         mfa_at: datetime | None = None,
         device: str | None = None,
+        not_after: datetime | None = None,
     ) -> SignedIn:
         """Return a new session of a person, recorded as `ConsoleLogin` if it has no task. Raises `AccessDenied`."""
         if task is None:
@@ -116,7 +129,13 @@ class SessionSteps:
             self.record(SignInEvent(name="ConsoleLogin", principal=person.principal(), facts=facts), call)
         address, user_agent = call.source_ip or "", call.user_agent or ""
         token, session = self.sessions.issue(
-            person, methods=methods, mfa_at=mfa_at, address=address, user_agent=user_agent, task=task
+            person,
+            methods=methods,
+            mfa_at=mfa_at,
+            address=address,
+            user_agent=user_agent,
+            task=task,
+            not_after=not_after,
         )
         return SignedIn(token, session)
 

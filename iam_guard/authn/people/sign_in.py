@@ -18,7 +18,7 @@ from iam_guard.authn.people.factors import devices_of
 from iam_guard.authn.people.known_browsers import browser_of
 from iam_guard.authn.people.one_time_codes import check_code
 from iam_guard.authn.people.person import Person, find_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, was_ended
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
     may_sign_in,
@@ -154,7 +154,7 @@ class SignIn:
             device = use(records, person, now) if is_open else None
             if device is not None:
                 attempts.clear(records, subject)
-            is_admitted = may_sign_in(records, person, now)
+            is_admitted = may_sign_in(records, person, now) and not was_ended(records, session)
             is_last = is_open and attempts.is_exhausted(records, subject)
             task = next_task(records, person, now, has_used_factor=True)
         facts = {"MfaType": method, **({} if device is None else {"MFAIdentifier": device})}

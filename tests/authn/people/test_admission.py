@@ -33,7 +33,7 @@ from iam_guard.store.schema import accounts, browser_sessions, identities, passw
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ROOT = Path(sign_in.__file__).parents[2]
-ACCOUNT, PASSWORD = "111122223333", "correct horse battery"
+ACCOUNT, PASSWORD, NEW_PASSWORD = "111122223333", "correct horse battery", "another staple entirely"
 SEED = f"""
 version: 1
 accounts: [{{id: "{ACCOUNT}", name: acme, users: [{{name: ada}}]}}]
@@ -65,7 +65,7 @@ PATHS: dict[str, Callable[[World], Any]] = {
     "with_password": lambda w: w.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL),
     "with_code": lambda w: w.guard.sign_in.with_code(w.session, "123456", CALL),
     "with_recovery_code": lambda w: w.guard.sign_in.with_recovery_code(w.session, w.recovery[0], CALL),
-    "change_password": lambda w: w.guard.own_credentials.change_password(w.session, PASSWORD, "another staple", CALL),
+    "change_password": lambda w: w.guard.own_credentials.change_password(w.session, PASSWORD, NEW_PASSWORD, CALL),
     "enable_device": lambda w: w.guard.own_credentials.enable_device(w.session, w.device.serial, ("1", "2"), CALL),
     "issue": lambda w: w.guard.browser_sessions.issue(
         w.person, methods=("passkey",), mfa_at=NOON, address="", user_agent=""
@@ -139,6 +139,21 @@ def test_person_who_is_locked_out_gets_no_session(
         assert {row["id"] for row in records.all(browser_sessions)} <= {world.session.id}
 
 
+@pytest.mark.parametrize("path", ["with_code", "with_recovery_code", "change_password", "enable_device"])
+def test_session_that_was_ended_meanwhile_is_followed_by_none(
+    world: World, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process has found it before it read that."""
+    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
+    monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
+    with world.guard.store.write_transaction() as records:
+        records.delete(browser_sessions, id=world.session.id)
+    assert not hasattr(PATHS[path](world), "session")
+    with world.guard.store.read_transaction() as records:
+        assert records.all(browser_sessions) == []
+    assert world.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL) is not None
+
+
 def test_session_with_a_task_enables_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a password alone would replace the second factor that is asked for."""
     monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
@@ -153,7 +168,7 @@ def test_password_that_changes_during_the_comparison_is_refused(world: World, mo
 
     def matching(hasher: PasswordHasher, password: str, digest: str | None) -> bool:
         with world.guard.store.write_transaction() as records:
-            assert set_password(records, PasswordHasher(8, 1), world.person, "another staple entirely", 1) is None
+            assert set_password(records, PasswordHasher(8, 1), world.person, NEW_PASSWORD, 1) is None
         return matches(hasher, password, digest)
 
     monkeypatch.setattr(PasswordHasher, "matches", matching)
@@ -165,7 +180,7 @@ def test_reset_link_of_such_a_person_changes_nothing(world: World, end: Callable
     """It ends with the password that it would have replaced."""
     with world.guard.store.write_transaction() as records:
         end(records, world.person)
-    assert world.guard.own_credentials.reset_password(world.reset, "another staple entirely", CALL) == "reset_over"
+    assert world.guard.own_credentials.reset_password(world.reset, NEW_PASSWORD, CALL) == "reset_over"
 
 
 def test_every_function_that_issues_a_session_is_tested() -> None:
