@@ -10,12 +10,11 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from iam_guard.authn.people.browser_sessions import BrowserSession, is_over
-from iam_guard.authn.people.person import Person, root_of, user_of
+from iam_guard.authn.people.person import Person, load_person, root_of, user_of
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.settings import Settings
 from iam_guard.store.browser_session_rows import session_of_row
-from iam_guard.store.identifiers import root_arn
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
 from iam_guard.store.schema import browser_sessions, identities
@@ -64,9 +63,12 @@ class AccountSessions:
         """End the session of an account with this id. Raises `NoSuchEntity`, `StoreIsReadOnly`."""
         self._change_recorder.prepare()
         with self._store.write_transaction() as records:
-            if not records.delete(browser_sessions, account=account, id=id):
+            row = records.one(browser_sessions, account=account, id=id)
+            person = None if row is None else load_person(records, self._store.partition, account, row["user_id"])
+            if person is None:
                 raise NoSuchEntity(f"the account {account[:64]} has no session `{id[:64]}`")
-        self._record("EndBrowserSession", records, account, None, {"sessionId": id})
+            records.delete(browser_sessions, account=account, id=id)
+        self._record("EndBrowserSession", records, account, person, {"sessionId": id})
 
     def end_all(self, account: str, person: Person | None = None) -> int:
         """End all sessions of an account, or of one of its people; return their number. Raises `StoreIsReadOnly`."""
@@ -83,12 +85,13 @@ class AccountSessions:
     def _record(
         self, name: str, records: Records, account: str, person: Person | None, parameters: dict[str, Any]
     ) -> None:
+        people = {} if person is None else {"principalArn": person.arn}
         self._change_recorder.record(
             CallResult(
                 action=f"iam-guard:{name}",
-                resource=root_arn(self._store.partition, account) if person is None else person.arn,
+                resource=(person or root_of(self._store.partition, account)).arn,
                 owner=account,
-                parameters={"accountId": account, **parameters},
+                parameters={"accountId": account, **people, **parameters},
                 changed=records.changed,
                 epoch=records.epoch,
             )

@@ -145,12 +145,12 @@ def test_ends_are_recorded(world: World) -> None:
     token = world.issue(world.person("ada"))
     [session] = world.guard.account_sessions.list(ACME).sessions
     world.guard.account_sessions.end(ACME, session.id)
-    world.guard.account_sessions.end_all(ACME, world.person("bob"))
+    world.guard.account_sessions.end_all(ACME)
     world.guard.close()
     text = (world.folder / "audit.jsonl").read_text(encoding="utf-8")
     events = [json.loads(line) for line in text.splitlines()]
     assert [(event["eventName"], event["requestParameters"]) for event in events] == [
-        ("EndBrowserSession", {"accountId": ACME, "sessionId": session.id}),
+        ("EndBrowserSession", {"accountId": ACME, "principalArn": world.person("ada").arn, "sessionId": session.id}),
         ("EndBrowserSessions", {"accountId": ACME, "ended": 0}),
     ]
     assert [event["recipientAccountId"] for event in events] == [ACME, ACME]
