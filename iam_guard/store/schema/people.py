@@ -51,6 +51,8 @@ passkeys = table(
     # whether it can sign in without a user name, and whether it is synchronized between devices
     *required(Boolean, "is_discoverable", "is_synced"),
     Column("used", BigInteger),
+    # when the last challenge that it answered was issued, in microseconds: each counts once
+    Column("last_challenge", BigInteger),
 )
 
 recovery_codes = table(
