@@ -25,6 +25,7 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.people.account_sessions import AccountSessions
 from iam_guard.authn.people.browser_sessions import BrowserSessions
 from iam_guard.authn.people.own_credentials import OwnCredentials
+from iam_guard.authn.people.passkey_steps import PasskeySteps
 from iam_guard.authn.people.session_steps import session_steps
 from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
@@ -109,7 +110,7 @@ class Guard:
         self.account_sessions = AccountSessions(store, settings, change_recorder, lambda: self.clock())
         """The sessions of people who signed in with a browser; those of an account, for its administrators."""
         steps = session_steps(store, self.browser_sessions, settings, lambda: self.clock(), trail.record_sign_in)
-        self.sign_in, self.own_credentials = SignIn(steps), OwnCredentials(steps)
+        self.sign_in, self.own_credentials, self.passkeys = SignIn(steps), OwnCredentials(steps), PasskeySteps(steps)
         self.notifications = steps.notifications
         """The steps of a sign-in; what people change about their own credentials; functions that inform them of it."""
         this = weakref.ref(self)  # what asks for metrics outlives guards

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +32,7 @@ from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
-from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
 from tests.audit.ocsf_schema import problems, schema
 from tests.audit.record.test_line import callers, calls, decisions, odd, stamps, tame
 from tests.audit.test_export import RECORDS, treated_variants
@@ -126,7 +126,7 @@ def test_any_filtered_list_is_exported_as_valid_event(list_filter: ListFilter, c
 
 sign_ins = st.builds(
     SignInEvent,
-    name=st.sampled_from(("ConsoleLogin", "CheckMfa", "PasswordUpdated", "ExitSession")),
+    name=st.sampled_from(get_args(SignInEventName)),
     principal=st.none() | callers(texts),
     account=st.none() | st.just("111122223333"),
     succeeded=st.booleans(),
@@ -136,7 +136,7 @@ sign_ins = st.builds(
 @given(sign_ins, any_calls, stamps(texts))
 def test_any_sign_in_is_exported_as_valid_event(sign_in: SignInEvent, call: Call | None, stamp: Stamp) -> None:
     event = check(sign_in_record(sign_in, call, stamp))
-    assert event["class_uid"] == (6003 if sign_in.name == "PasswordUpdated" else 3002)
+    assert event["class_uid"] == (3002 if sign_in.name in ("ConsoleLogin", "CheckMfa", "ExitSession") else 6003)
     assert event["status_id"] == (1 if sign_in.succeeded else 2)
 
 

@@ -5,6 +5,7 @@ A device that is added here is a virtual MFA device: the IAM API lists, resynchr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from iam_guard.authn.people import failed_attempts as attempts
@@ -12,7 +13,7 @@ from iam_guard.authn.people.one_time_codes import check_pair, new_seed, seed_con
 from iam_guard.authn.people.person import Person
 from iam_guard.store.identifiers import fold
 from iam_guard.store.records import PRESENT, Records, Row
-from iam_guard.store.schema import mfa_devices
+from iam_guard.store.schema import mfa_devices, passkeys
 from iam_guard.store.sealing import Sealer
 
 MAX_DEVICES: Final = 8
@@ -29,10 +30,22 @@ class NewDevice(NamedTuple):
         return f"NewDevice({self.serial!r})"
 
 
+class FactorUse(NamedTuple):
+    """Whether a second factor was right, and facts for the audit trail, without secrets."""
+
+    succeeded: bool
+    facts: Mapping[str, str]
+
+
 def devices_of(records: Records, person: Person) -> list[Row]:
     """Return the enabled devices of a person, by serial number."""
     owner = {"user_id": person.user_id} if person.user_id else {"account": person.account, "for_root": True}
     return records.all(mfa_devices, order=("serial",), enabled=PRESENT, **owner)
+
+
+def count_factors(records: Records, person: Person) -> int:
+    """Return the number of a person's enabled devices, passkeys and security keys (R-3)."""
+    return len(devices_of(records, person)) + records.count(passkeys, **person.where)
 
 
 def make_device(records: Records, sealer: Sealer, person: Person, now: int) -> NewDevice:
@@ -64,7 +77,7 @@ def enable_device(
     """Enable a device of `make_device` with two codes in a row; return whether they are right."""
     row = records.one(mfa_devices, serial=serial, account=person.account, path=_path(person), enabled=None)
     pair = None if row is None else check_pair(row, codes, now, sealer)
-    if pair is None or len(devices_of(records, person)) >= MAX_DEVICES:
+    if pair is None or count_factors(records, person) >= MAX_DEVICES:
         return False
     owner = {"user_id": person.user_id, "for_root": person.user_id is None}
     values = {**owner, "enabled": now, "last_step": pair.step, "drift": pair.drift}

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.factors import devices_of
+from iam_guard.authn.people.factors import FactorUse, devices_of
 from iam_guard.authn.people.known_browsers import browser_of
 from iam_guard.authn.people.one_time_codes import check_code
 from iam_guard.authn.people.person import Person, find_person, person_of
@@ -126,41 +126,42 @@ class SignIn:
     def with_code(self, session: BrowserSession, code: str, call: Call) -> SignedIn | None:
         """Continue a sign-in, or renew the second factor of a session, with a code of a device; None if it is wrong."""
 
-        def use(records: Records, person: Person, now: int) -> str | None:
-            return self._use_code(records, person, code, now)
+        def use(records: Records, person: Person, now: int) -> FactorUse:
+            return _factor_use("totp", self._use_code(records, person, code, now))
 
-        return self._with_factor(session, call, "code", "totp", use)
+        return self.with_factor(session, call, "code", "totp", use)
 
     def with_recovery_code(self, session: BrowserSession, code: str, call: Call) -> SignedIn | None:
         """Continue a sign-in with a recovery code, which is used by it; None if it is wrong."""
 
-        def use(records: Records, person: Person, now: int) -> str | None:
-            return "recovery code" if recovery_codes.use_code(records, person, code, now) else None
+        def use(records: Records, person: Person, now: int) -> FactorUse:
+            is_right = recovery_codes.use_code(records, person, code, now)
+            return _factor_use("recovery", "recovery code" if is_right else None)
 
-        return self._with_factor(session, call, "recovery", "recovery", use)
+        return self.with_factor(session, call, "recovery", "recovery", use)
 
-    def _with_factor(
+    def with_factor(
         self,
         session: BrowserSession,
         call: Call,
         secret: attempts.Secret,
         method: str,
-        use: Callable[[Records, Person, int], str | None],
+        use: Callable[[Records, Person, int], FactorUse],
     ) -> SignedIn | None:
+        """Continue a session with a second factor that `use` checks and consumes; None if it is wrong."""
         now, person = self._steps.now(), person_of(session.principal)
         subject = attempts.guess_subject(person, "", secret)
         with self._store.write_transaction() as records:
             is_open = attempts.is_open(records, subject, now)
-            device = use(records, person, now) if is_open else None
-            if device is not None:
+            used = use(records, person, now) if is_open else _factor_use(method, None)
+            if used.succeeded:
                 attempts.clear(records, subject)
             is_admitted = may_sign_in(records, person, now) and not was_ended(records, session)
             is_last = is_open and attempts.is_exhausted(records, subject)
             task = next_task(records, person, now, has_used_factor=True)
-        facts = {"MfaType": method, **({} if device is None else {"MFAIdentifier": device})}
-        is_done = device is not None and is_admitted
+        is_done = used.succeeded and is_admitted
         self._steps.record(
-            SignInEvent(name="CheckMfa", principal=person.principal(), succeeded=is_done, facts=facts), call
+            SignInEvent(name="CheckMfa", principal=person.principal(), succeeded=is_done, facts=used.facts), call
         )
         if not is_done:
             if is_last:
@@ -168,7 +169,7 @@ class SignIn:
             if not is_open:
                 self._steps.sessions.end(session.id, person)  # the next guess needs the password again
             return None
-        return self._steps.go_on(session, call, method, task, device)
+        return self._steps.go_on(session, call, method, task, used.facts["MFAIdentifier"])
 
     def _use_code(self, records: Records, person: Person, code: str, now: int) -> str | None:
         """Consume a code of one of the person's devices; return the serial number of the device."""
@@ -183,6 +184,10 @@ class SignIn:
         """End a session."""
         self._steps.sessions.end(session.id, person_of(session.principal))
         self._steps.record(SignInEvent(name="ExitSession", principal=session.principal), call)
+
+
+def _factor_use(kind: str, device: str | None) -> FactorUse:
+    return FactorUse(device is not None, {"MfaType": kind, **({} if device is None else {"MFAIdentifier": device})})
 
 
 def _failed(person: Person | None, typed: Typed) -> SignInEvent:

@@ -19,6 +19,10 @@ from iam_guard import Guard
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import own_credentials, recovery_codes, sign_in
 from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.factors import FactorUse
+from iam_guard.authn.people.own_credentials import EnabledDevice
+from iam_guard.authn.people.passkey_challenges import RelyingParty
+from iam_guard.authn.people.passkey_steps import NewPasskey
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.sign_in import SignIn, Typed
@@ -31,6 +35,7 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts, browser_sessions, identities, password_policies, sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.authn.people.authenticator import Key
 
 ROOT = Path(sign_in.__file__).parents[2]
 ACCOUNT, PASSWORD, NEW_PASSWORD = "111122223333", "correct horse battery", "another staple entirely"
@@ -40,6 +45,7 @@ accounts: [{{id: "{ACCOUNT}", name: acme, users: [{{name: ada}}]}}]
 """
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CALL = Call("1")
+PARTY = RelyingParty("localhost", "http://localhost")
 
 
 class World:
@@ -59,6 +65,15 @@ class World:
         self.session: BrowserSession = signed_in.session
         self.reset = guard.own_credentials.make_reset(person, "arn:aws:iam::111122223333:root")
         self.device = guard.own_credentials.new_device(self.session)
+        strong = replace(self.session, mfa_at=NOON)
+        key = Key()
+        answer = key.create(guard.passkeys.creation_options(strong, PARTY, "passkey"))
+        added = guard.passkeys.add(strong, PARTY, NewPasskey("passkey", "laptop", answer), CALL)
+        assert isinstance(added, EnabledDevice)
+        self.session = added.signed_in.session
+        self.alone = key.get(guard.passkeys.sign_in_options(PARTY, "form"))
+        self.second = key.get(guard.passkeys.factor_options(self.session, PARTY))
+        self.another = Key().create(guard.passkeys.creation_options(self.session, PARTY, "passkey"))
 
 
 PATHS: dict[str, Callable[[World], Any]] = {
@@ -67,6 +82,12 @@ PATHS: dict[str, Callable[[World], Any]] = {
     "with_recovery_code": lambda w: w.guard.sign_in.with_recovery_code(w.session, w.recovery[0], CALL),
     "change_password": lambda w: w.guard.own_credentials.change_password(w.session, PASSWORD, NEW_PASSWORD, CALL),
     "enable_device": lambda w: w.guard.own_credentials.enable_device(w.session, w.device.serial, ("1", "2"), CALL),
+    "with_factor": lambda w: w.guard.sign_in.with_factor(
+        w.session, CALL, "code", "totp", lambda *_: FactorUse(True, {"MFAIdentifier": "device"})
+    ),
+    "sign_in": lambda w: w.guard.passkeys.sign_in(PARTY, "form", w.alone, CALL),
+    "with_passkey": lambda w: w.guard.passkeys.with_passkey(w.session, PARTY, w.second, CALL),
+    "add": lambda w: w.guard.passkeys.add(w.session, PARTY, NewPasskey("passkey", "phone", w.another), CALL),
     "issue": lambda w: w.guard.browser_sessions.issue(
         w.person, methods=("passkey",), mfa_at=NOON, address="", user_agent=""
     ),

@@ -1,0 +1,208 @@
+"""What people do with passkeys and security keys: sign in with them, add and remove them.
+
+    sign in             a passkey alone, which verifies its owner: no password, and no second factor
+    second factor       one of the person's keys, after the password
+    add, remove         a session without a task, and with a second factor if the person has one
+
+A sign-in with a passkey leaves the password out: neither an expired one nor one that was reset has to be changed first.
+It has to be at the next sign-in with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from iam_guard.authn.people import failed_attempts as attempts
+from iam_guard.authn.people import recovery_codes
+from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.factors import MAX_DEVICES, FactorUse, count_factors
+from iam_guard.authn.people.known_browsers import browser_of, with_person
+from iam_guard.authn.people.own_credentials import EnabledDevice
+from iam_guard.authn.people.passkey_challenges import Ceremony, Kind, RelyingParty
+from iam_guard.authn.people.passkeys import (
+    PasskeyAnswer,
+    add_passkey,
+    creation_options,
+    passkey_kind,
+    passkeys_of,
+    read_answer,
+    request_options,
+    use_passkey,
+)
+from iam_guard.authn.people.person import Person, load_person, person_of
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn
+from iam_guard.authn.people.sign_in import SignIn
+from iam_guard.authn.people.stored_passwords import find_profile, require_change_without_factor
+from iam_guard.model.request import Call
+from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.store.records import Records, Row
+from iam_guard.store.schema import passkeys
+
+Refusal: TypeAlias = Literal["refused", "needs_factor", "too_many_factors"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPasskey:
+    """What a person wants to add, and what the browser answered."""
+
+    kind: Kind
+    name: str
+    answer: str
+
+
+class PasskeySteps:
+    """The steps with passkeys in one store. Safe to share between threads; raises as `SignIn` does."""
+
+    def __init__(self, steps: SessionSteps) -> None:
+        self._steps = steps
+        self._store = steps.store
+        self._sign_in = SignIn(steps)
+
+    # --- sign in -------------------------------------------------------------------------------------------------
+
+    def sign_in_options(self, party: RelyingParty, binding: str) -> Any:
+        """Return the browser's options for a sign-in with a passkey alone; `binding` identifies the form."""
+        return request_options(party, None, self._challenge(Ceremony(party, "sign in", binding)))
+
+    def sign_in(
+        self, party: RelyingParty, binding: str, text: str, call: Call, *, browser: str = ""
+    ) -> SignedIn | None:
+        """Sign in with a passkey alone; None if it is refused, for whatever reason."""
+        ceremony, answer = Ceremony(party, "sign in", binding), read_answer(text)
+        issued = None if answer is None else self._issued(ceremony, answer)
+        if answer is None or issued is None:  # nothing is looked up
+            self._record_check(None, FactorUse(False, {"MfaType": "passkey", "Reason": "InvalidChallenge"}), call)
+            return None
+        person, used = self._use_alone(ceremony, answer, issued, browser)
+        self._record_check(person, used, call)
+        if person is None or not used.succeeded:
+            return None
+        device, now = used.facts["MFAIdentifier"], self._steps.clock()
+        signed_in = self._steps.issue(person, call, methods=("passkey",), task=None, mfa_at=now, device=device)
+        return replace(signed_in, browser=with_person(self._store.sealer, browser, person))
+
+    def _use_alone(
+        self, ceremony: Ceremony, answer: PasskeyAnswer, issued: int, browser: str
+    ) -> tuple[Person | None, FactorUse]:
+        now, partition = self._steps.now(), self._store.partition
+        with self._store.write_transaction() as records:
+            row = records.one(passkeys, id=answer.id)
+            person = None if row is None else load_person(records, partition, row["account"], row["user_id"])
+            known = browser_of(self._store.sealer, browser, person)
+            subject = attempts.guess_subject(person, answer.id, "passkey", known)
+            is_open = attempts.is_open(records, subject, now)
+            if row is None or person is None:
+                return None, FactorUse(False, {"MfaType": "passkey", "Reason": "UnknownKey"})
+            if not is_open:
+                return person, _refused(row, "TooManyTries")
+            if find_profile(records, person) is None:
+                return person, _refused(row, "NoLoginProfile")
+            used = _use(records, row, ceremony, answer, issued=issued, owner=person, now=now)
+            if used.succeeded:
+                attempts.clear(records, subject)
+            return person, used
+
+    # --- a second factor -----------------------------------------------------------------------------------------
+
+    def factor_options(self, session: BrowserSession, party: RelyingParty) -> Any:
+        """Return the browser's options to use one of the person's keys as second factor."""
+        challenge = self._challenge(Ceremony(party, "second factor", session.id))
+        return request_options(party, self.of(session), challenge)
+
+    def with_passkey(self, session: BrowserSession, party: RelyingParty, text: str, call: Call) -> SignedIn | None:
+        """Continue a sign-in, or renew the second factor of a session, with one of the person's keys."""
+        ceremony, answer = Ceremony(party, "second factor", session.id), read_answer(text)
+        issued = None if answer is None else self._issued(ceremony, answer)
+
+        def use(records: Records, person: Person, now: int) -> FactorUse:
+            if answer is None or issued is None:
+                return FactorUse(False, {"MfaType": "passkey", "Reason": "InvalidChallenge"})
+            row = records.one(passkeys, id=answer.id, **person.where)
+            if row is None:
+                return FactorUse(False, {"MfaType": "passkey", "Reason": "UnknownKey"})
+            return _use(records, row, ceremony, answer, issued=issued, owner=person, now=now)
+
+        return self._sign_in.with_factor(session, call, "passkey", "passkey", use)
+
+    # --- own keys ------------------------------------------------------------------------------------------------
+
+    def of(self, session: BrowserSession) -> list[Row]:
+        """Return the keys of a session's person."""
+        with self._store.read_transaction() as records:
+            return passkeys_of(records, person_of(session.principal))
+
+    def creation_options(self, session: BrowserSession, party: RelyingParty, kind: Kind) -> Any:
+        """Return the browser's options to make a key."""
+        challenge = self._challenge(Ceremony(party, kind, session.id))
+        return creation_options(party, kind, person_of(session.principal), self.of(session), challenge)
+
+    def add(self, session: BrowserSession, party: RelyingParty, new: NewPasskey, call: Call) -> EnabledDevice | Refusal:
+        """Store a key that a browser has made. The first second factor of a person comes with recovery codes."""
+        now, person = self._steps.now(), person_of(session.principal)
+        ceremony, answer = Ceremony(party, new.kind, session.id), read_answer(new.answer)
+        if session.task is not None or answer is None or self._issued(ceremony, answer) is None:
+            return "refused"
+        with self._store.write_transaction() as records:
+            count = count_factors(records, person)
+            if count and session.mfa_at is None:
+                return "needs_factor"
+            if count >= MAX_DEVICES:
+                return "too_many_factors"
+            if find_profile(records, person) is None:
+                return "refused"
+            row = add_passkey(records, person, ceremony, answer, kind=new.kind, name=new.name, now=now)
+            if row is not None:
+                attempts.clear(records, attempts.guess_subject(person, "", "passkey"))
+            codes = recovery_codes.replace_codes(records, person, now) if count == 0 and row is not None else []
+        facts = {"MfaType": new.kind} if row is None else _facts(row)
+        succeeded, principal = row is not None, person.principal()
+        self._steps.record(SignInEvent(name="MfaEnrolled", principal=principal, succeeded=succeeded, facts=facts), call)
+        if row is None:
+            return "refused"
+        return EnabledDevice(self._steps.go_on(session, call, "passkey", None, row["serial"]), codes)
+
+    def remove(self, session: BrowserSession, serial: str, call: Call) -> Row | Refusal:
+        """Remove one of the person's keys, and return its row. A password that is short without it must be changed."""
+        person = person_of(session.principal)
+        if session.task is not None:
+            return "refused"
+        if session.mfa_at is None:
+            return "needs_factor"
+        with self._store.write_transaction() as records:
+            row = records.one(passkeys, serial=serial, **person.where)
+            if row is None:
+                return "refused"
+            records.delete(passkeys, serial=serial)
+            require_change_without_factor(records, person)
+        facts = {"MfaType": passkey_kind(row), "MFAIdentifier": serial}
+        self._steps.record(SignInEvent(name="MfaRemoved", principal=person.principal(), facts=facts), call)
+        return row
+
+    # --- shared --------------------------------------------------------------------------------------------------
+
+    def _challenge(self, ceremony: Ceremony) -> bytes:
+        return ceremony.challenge(self._store.sealer, self._steps.clock())
+
+    def _issued(self, ceremony: Ceremony, answer: PasskeyAnswer) -> int | None:
+        return ceremony.issued(self._store.sealer, answer.challenge, self._steps.clock())
+
+    def _record_check(self, person: Person | None, used: FactorUse, call: Call) -> None:
+        principal = None if person is None else person.principal()
+        event = SignInEvent(name="CheckMfa", principal=principal, succeeded=used.succeeded, facts=used.facts)
+        self._steps.record(event, call)
+
+
+def _use(
+    records: Records, row: Row, ceremony: Ceremony, answer: PasskeyAnswer, *, issued: int, owner: Person, now: int
+) -> FactorUse:
+    reason = use_passkey(records, row, ceremony, answer, issued=issued, owner=owner, now=now)
+    return FactorUse(True, _facts(row)) if reason is None else _refused(row, reason)
+
+
+def _facts(row: Row) -> dict[str, str]:
+    return {"MfaType": passkey_kind(row), "MFAIdentifier": row["serial"]}
+
+
+def _refused(row: Row, reason: str) -> FactorUse:
+    return FactorUse(False, {**_facts(row), "Reason": reason})
