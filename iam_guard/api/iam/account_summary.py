@@ -17,6 +17,7 @@ from iam_guard.store.schema import (
     login_profiles,
     mfa_devices,
     oidc_providers,
+    passkeys,
     policies,
     saml_providers,
     server_certificates,
@@ -55,6 +56,7 @@ def _counts(call: ServiceCall) -> dict[str, int]:
     count, account = call.records.count, call.account
     kinds = call.records.counts(identities, "kind", account=account)
     in_use = count(mfa_devices, account=account, user_id=PRESENT) + count(mfa_devices, account=account, for_root=True)
+    keys = count(passkeys, account=account)
     return {
         "Users": kinds.get("user", 0),
         "Groups": kinds.get("group", 0),
@@ -62,8 +64,8 @@ def _counts(call: ServiceCall) -> dict[str, int]:
         "Policies": count(policies, account=account),
         "PolicyVersionsInUse": _policies_in_use(call),
         "InstanceProfiles": count(instance_profiles, account=account),
-        "MFADevices": count(mfa_devices, account=account),
-        "MFADevicesInUse": in_use,
+        "MFADevices": count(mfa_devices, account=account) + keys,
+        "MFADevicesInUse": in_use + keys,
         "Providers": count(saml_providers, account=account) + count(oidc_providers, account=account),
         "ServerCertificates": count(server_certificates, account=account),
     }
@@ -77,9 +79,10 @@ def _policies_in_use(call: ServiceCall) -> int:
 
 def _of_the_root_user(call: ServiceCall) -> dict[str, int]:
     count, root = call.records.count, {"account": call.account, "user_id": None}
+    factors = count(mfa_devices, account=call.account, for_root=True) + count(passkeys, **root)
     return {
         "AccountAccessKeysPresent": int(count(access_keys, **root) > 0),
-        "AccountMFAEnabled": int(count(mfa_devices, account=call.account, for_root=True) > 0),
+        "AccountMFAEnabled": int(factors > 0),
         "AccountPasswordPresent": int(count(login_profiles, owner=call.account) > 0),
         "AccountSigningCertificatesPresent": int(count(signing_certificates, **root) > 0),
     }

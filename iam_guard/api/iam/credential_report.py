@@ -24,6 +24,7 @@ from iam_guard.store.schema import (
     identities,
     login_profiles,
     mfa_devices,
+    passkeys,
     password_policies,
     signing_certificates,
 )
@@ -123,10 +124,10 @@ def _by_owner(call: ServiceCall, table: Table, order: Sequence[str] = ()) -> dic
 
 
 def _devices(call: ServiceCall) -> dict[str | None, list[Row]]:
-    """Return the enabled MFA devices; unassigned ones have no user id, like the root user's."""
-    devices = _by_owner(call, mfa_devices)
-    of_root = [row for row in devices.get(None, ()) if row["for_root"]]
-    return {**devices, None: of_root}
+    """Return the enabled MFA devices and passkeys; unassigned devices have no user id, like the root user's."""
+    devices, keys = _by_owner(call, mfa_devices), _by_owner(call, passkeys)
+    devices[None] = [row for row in devices.get(None, ()) if row["for_root"]]
+    return {owner: [*devices.get(owner, ()), *keys.get(owner, ())] for owner in {*devices, *keys}}
 
 
 def _fields(credentials: _Credentials, owner: str | None, name: str, arn: str, created: int) -> list[str]:

@@ -1,4 +1,6 @@
-"""Virtual MFA devices: created, enabled for a user or the root user, resynchronized, listed (R-3, R-10, R-32).
+"""MFA devices: virtual ones are created, enabled for a user or the root user, resynchronized, listed (R-3, R-10, R-32).
+
+Passkeys and security keys are enrolled with a browser only. They are listed, described and deactivated here, too.
 
 A device is unassigned until it is enabled with two consecutive codes; its seed is returned once, at creation. Its
 serial number is its ARN. The step of its last code survives deactivation, so that no code is accepted twice.
@@ -24,16 +26,18 @@ from iam_guard.api.iam.qr_code import provisioning_uri, qr_code
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.iam.user_credentials import owner_id, owner_name, owner_person
 from iam_guard.api.iam.users import root_user
-from iam_guard.api.paging import page_of_table
+from iam_guard.api.paging import page_of_list, page_of_table
 from iam_guard.api.service_errors import InvalidAuthenticationCode
 from iam_guard.authn.people import failed_attempts as attempts
+from iam_guard.authn.people.factors import count_factors, devices_of
 from iam_guard.authn.people.one_time_codes import CodePair, check_pair, new_seed, seed_context
+from iam_guard.authn.people.passkeys import passkeys_of
 from iam_guard.authn.people.stored_passwords import require_change_without_factor
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import PRESENT, Row
-from iam_guard.store.schema import identities, mfa_devices
+from iam_guard.store.schema import identities, mfa_devices, passkeys
 
 _SERIAL = re.compile(r"[\w+=/:,.@-]{9,256}", re.ASCII)
 _ASSIGNED: dict[str, dict[str, Any]] = {
@@ -94,10 +98,11 @@ def enable_mfa_device(call: ServiceCall, parameters: Input) -> None:
     row = load_mfa_device(call, parameters)
     if row["enabled"] is not None:
         raise EntityAlreadyExists("MFA Device is already in use.")
-    require_quota("MFA devices per user", "MFADevicesPerUser", call.records.count(mfa_devices, **_of(call, owner)))
+    person = owner_person(call, owner)
+    require_quota("MFA devices per user", "MFADevicesPerUser", count_factors(call.records, person))
     values = {"user_id": owner_id(owner), "for_root": owner is None, "enabled": call.now}
     _consume_codes(call, row, parameters, values)
-    attempts.clear(call.records, attempts.guess_subject(owner_person(call, owner), "", "code"))
+    attempts.clear(call.records, attempts.guess_subject(person, "", "code"))
 
 
 def resync_mfa_device(call: ServiceCall, parameters: Input) -> None:
@@ -106,26 +111,38 @@ def resync_mfa_device(call: ServiceCall, parameters: Input) -> None:
 
 
 def deactivate_mfa_device(call: ServiceCall, parameters: Input) -> None:
-    """Deactivate a device; it can be enabled again, or deleted. A password that is short without it must be changed."""
+    """Deactivate a device, which can be enabled again, or deleted; delete a passkey.
+
+    A password that is short without it must be changed.
+    """
     owner = device_owner(call, parameters)
-    row = _device_of(call, owner, parameters)
-    values = {"user_id": None, "for_root": False, "enabled": None}
-    call.records.update(mfa_devices, values, serial=row["serial"])
-    require_change_without_factor(call.records, owner_person(call, owner))
+    person = owner_person(call, owner)
+    if not call.records.delete(passkeys, serial=parameters["SerialNumber"], **person.where):
+        row = _device_of(call, owner, parameters)
+        values = {"user_id": None, "for_root": False, "enabled": None}
+        call.records.update(mfa_devices, values, serial=row["serial"])
+    require_change_without_factor(call.records, person)
 
 
 def get_mfa_device(call: ServiceCall, parameters: Input) -> Output:
-    """Describe a device of a user. AWS accepts only security keys here; this API has only virtual devices."""
+    """Describe a device of a user. AWS accepts only security keys here."""
     owner = device_owner(call, parameters)
-    return _describe(_device_of(call, owner, parameters), owner_name(call, owner))
+    where = owner_person(call, owner).where
+    key = call.records.one(passkeys, serial=parameters["SerialNumber"], **where)
+    described = _describe_passkey(key) if key is not None else _describe(_device_of(call, owner, parameters))
+    return {"UserName": owner_name(call, owner), **described}
 
 
 def list_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
-    """List the devices of one owner, sorted by serial number."""
+    """List the devices and passkeys of one owner, sorted by serial number; there are a few."""
     owner = device_owner(call, parameters)
-    page = page_of_table(call, parameters, mfa_devices, ("serial",), **_of(call, owner))
-    name = owner_name(call, owner)
-    return {"MFADevices": [_describe(row, name) for row in page.rows], **page.members}
+    person, name = owner_person(call, owner), owner_name(call, owner)
+    devices = [
+        *(_describe(row) for row in devices_of(call.records, person)),
+        *(_describe_passkey(row) for row in passkeys_of(call.records, person)),
+    ]
+    page = page_of_list(parameters, devices, lambda device: (device["SerialNumber"],))
+    return {"MFADevices": [{"UserName": name, **device} for device in page.rows], **page.members}
 
 
 def list_virtual_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
@@ -159,10 +176,6 @@ def _device_of(call: ServiceCall, owner: Row | None, parameters: Input) -> Row:
     return row
 
 
-def _of(call: ServiceCall, owner: Row | None) -> dict[str, Any]:
-    return {"account": call.account, "enabled": PRESENT, "user_id": owner_id(owner), "for_root": owner is None}
-
-
 def _consume_codes(call: ServiceCall, row: Row, parameters: Input, values: dict[str, Any]) -> None:
     """Verify two codes and mark them as used. Raises `InvalidAuthenticationCode`."""
     codes = parameters["AuthenticationCode1"], parameters["AuthenticationCode2"]
@@ -173,8 +186,12 @@ def _consume_codes(call: ServiceCall, row: Row, parameters: Input, values: dict[
     call.records.update(mfa_devices, {**values, **clock}, serial=row["serial"])
 
 
-def _describe(row: Row, name: str) -> Output:
-    return {"UserName": name, "SerialNumber": row["serial"], "EnableDate": instant(row["enabled"])}
+def _describe(row: Row) -> Output:
+    return {"SerialNumber": row["serial"], "EnableDate": instant(row["enabled"])}
+
+
+def _describe_passkey(row: Row) -> Output:
+    return {"SerialNumber": row["serial"], "EnableDate": instant(row["created"])}
 
 
 def device_owner(call: ServiceCall, parameters: Input) -> Row | None:
