@@ -18,11 +18,20 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.passkey_challenges import RelyingParty, relying_party
 from iam_guard.authn.people.session_steps import SignedIn
 from iam_guard.authn.session_cookie import cookie_name, csrf_token, read_cookie, set_cookie
 from iam_guard.console.forms import is_own_form, read_form
 from iam_guard.console.languages import choose_language, texts
-from iam_guard.console.visit import HEADERS, Visit, cookie_header, cookie_values, form_cookie_name
+from iam_guard.console.visit import (
+    HEADERS,
+    SCRIPT_HEADERS,
+    Visit,
+    browser_cookie_name,
+    cookie_header,
+    cookie_values,
+    form_cookie_name,
+)
 from iam_guard.guard.guard import Guard
 from iam_guard.model.request import Resource
 from iam_guard.web.call_context import CURRENT_CALL
@@ -90,9 +99,10 @@ class Pages:
             csrf_token=csrf_token(visit.secret),
             next=visit.next,
             next_query=f"?{urlencode({'next': visit.next})}" if visit.next else "",
-            **({"wide": False} | shown),
+            **({"wide": False, "passkeys": None} | shown),
         )
-        answer = HTMLResponse(html, status_code=400 if problem else 200, headers=HEADERS)
+        headers = SCRIPT_HEADERS if shown.get("passkeys") is not None else HEADERS
+        answer = HTMLResponse(html, status_code=400 if problem else 200, headers=headers)
         if visit.session is None:
             answer.headers.append(
                 "set-cookie", cookie_header(visit.call, form_cookie_name(visit.call), visit.form_cookie)
@@ -109,13 +119,25 @@ class Pages:
             return visit.url(_TASK_PAGES[session.task])
         return visit.next or f"{visit.base}/sessions"
 
-    def may(self, visit: Visit, session: BrowserSession, action: str, is_granted: bool = False) -> bool:
+    def relying_party(self, visit: Visit) -> RelyingParty | None:
+        """Return the site whose passkeys a page can use; None for a page without them."""
+        return relying_party(self.guard.settings.site_url, visit.call)
+
+    def may(
+        self,
+        visit: Visit,
+        session: BrowserSession,
+        action: str,
+        *,
+        is_granted: bool = False,
+        context: Mapping[str, str] | None = None,
+    ) -> bool:
         """Decide about an action on the person itself; `is_granted`: its account allows it to all users."""
         principal = session.principal
         statement = {"Effect": "Allow", "Principal": {"AWS": principal.arn}, "Action": action, "Resource": "*"}
         policy = {"Version": "2012-10-17", "Statement": [statement]} if is_granted else None
         person = Resource(principal.arn, account=principal.account, policy=policy)
-        return self.guard.decide(principal, action, person, call=visit.call).allowed
+        return self.guard.decide(principal, action, person, context, call=visit.call).allowed
 
 
 def for_sessions(*tasks: str | None) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
@@ -146,11 +168,18 @@ def with_session(answer: Response, visit: Visit, signed_in: SignedIn) -> Respons
     return answer
 
 
-def style_sheet(content: bytes) -> Callable[[Request], Awaitable[Response]]:
-    """Return the handler of a style sheet."""
+def with_browser(answer: Response, visit: Visit, signed_in: SignedIn) -> Response:
+    """Add the cookie of the browser, which the person is known to use from now on."""
+    name = browser_cookie_name(visit.call)
+    answer.headers.append("set-cookie", cookie_header(visit.call, name, signed_in.browser))
+    return answer
+
+
+def static_file(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return the handler of a style sheet or script."""
     headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
 
     async def answer(request: Request) -> Response:
-        return Response(content, media_type="text/css", headers=headers)
+        return Response(content, media_type=media_type, headers=headers)
 
     return answer

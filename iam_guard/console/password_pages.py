@@ -64,7 +64,8 @@ class PasswordPages:
         """Return whether a person may change its password: it must, or its policies or its account allow it."""
         if session.task == "password":
             return True
-        return self._pages.may(visit, session, "iam:ChangePassword", self._own.may_all_change_passwords(session))
+        is_granted = self._own.may_all_change_passwords(session)
+        return self._pages.may(visit, session, "iam:ChangePassword", is_granted=is_granted)
 
     def show_reset(self, visit: Visit, problem: str) -> Response:
         """Show the form for a new password of a link."""

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
 from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.passkeys import passkey_kind
 from iam_guard.authn.people.person import person_of
 from iam_guard.authn.session_cookie import clear_cookie
 from iam_guard.console.pages import Pages, for_sessions, redirect, with_session
@@ -68,18 +69,33 @@ class SessionPages:
     def show_factors(self, visit: Visit, session: BrowserSession, problem: str, **shown: Any) -> Response:
         """Show the second factors of the person."""
         is_enrolling = session.task == "enrol"
-        if is_enrolling and not shown and self._own.has_second_factor(session):
+        keys, devices = self._keys(session), self._own.devices(session)
+        if is_enrolling and not shown and (keys or devices):
             return redirect(visit.url("/mfa"))  # added in another session meanwhile
-        defaults = {
-            "devices": self._own.devices(session),
-            "device": None,
-            "codes": [],
-            "drawing": "",
-            "after": "",
+        defaults: dict[str, Any] = {
+            "devices": devices,
+            "keys": keys,
+            "needs_mfa": session.mfa_at is None and bool(keys or devices),
+            "passkeys": self._pages.relying_party(visit),
+            "wide": bool(keys),
             "note": "must_enrol" if is_enrolling and not problem else "",
             "is_enrolling": is_enrolling,
         }
-        return self._pages.page(visit, "factors.html", "factors", problem, **(defaults | shown))
+        nothing_new: dict[str, Any] = {"device": None, "codes": [], "drawing": "", "removed": "", "after": ""}
+        return self._pages.page(visit, "factors.html", "factors", problem, **(defaults | nothing_new | shown))
+
+    def _keys(self, session: BrowserSession) -> list[dict[str, str]]:
+        """Return the person's passkeys and security keys as they are shown."""
+        return [
+            {
+                "serial": row["serial"],
+                "name": row["name"],
+                "kind": passkey_kind(row).replace(" ", "_"),
+                "created": readable(datetime.fromtimestamp(row["created"], UTC)),
+                "used": "" if row["used"] is None else readable(datetime.fromtimestamp(row["used"], UTC)),
+            }
+            for row in self._pages.guard.passkeys.of(session)
+        ]
 
     @for_sessions(None, "enrol")
     def add_factor(self, visit: Visit, session: BrowserSession, _: str) -> Response:

@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.mail import Mailer
-from iam_guard.console.pages import Pages, for_sessions, style_sheet
+from iam_guard.console.pages import Pages, for_sessions, static_file, with_browser
+from iam_guard.console.passkey_pages import PasskeyPages
 from iam_guard.console.password_pages import PasswordPages, SendReset
 from iam_guard.console.remembered_account import remembered_value
 from iam_guard.console.session_pages import SessionPages
@@ -31,6 +32,7 @@ from iam_guard.web.service import public
 
 SIGN_IN: Final = "/signin"
 _STYLE: Final = "style.css"
+_SCRIPT: Final = "passkeys.js"
 
 
 def sign_in_pages(
@@ -54,11 +56,19 @@ def sign_in_pages(
     if send_reset is None and guard.settings.smtp_url:
         send_reset = Mailer(guard.settings).send_reset
     pages = Pages(guard, language=language, templates=templates)
-    groups = (SignInPages(pages, send_reset is not None), PasswordPages(pages, send_reset), SessionPages(pages))
-    built_in = (resources.files("iam_guard.console") / "static" / _STYLE).read_bytes()
+    sign_in, own = SignInPages(pages, send_reset is not None), SessionPages(pages)
+    passkeys = PasskeyPages(
+        pages, show_sign_in=sign_in.show_sign_in, show_code=sign_in.show_code, show_factors=own.show_factors
+    )
+    groups = (sign_in, PasswordPages(pages, send_reset), own, passkeys)
+    static = resources.files("iam_guard.console") / "static"
+    built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()
     content = built_in if style is None else built_in + b"\n" + style.read_bytes()
-    routes = [route for group in groups for route in group.routes()]
-    return Starlette(routes=[*routes, Route(f"/{_STYLE}", public(style_sheet(content)))])
+    files = (
+        Route(f"/{_STYLE}", public(static_file(content, "text/css"))),
+        Route(f"/{_SCRIPT}", public(static_file(script, "text/javascript"))),
+    )
+    return Starlette(routes=[*(route for group in groups for route in group.routes()), *files])
 
 
 def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
@@ -95,7 +105,14 @@ class SignInPages:
         typed = {name: filled.get(name, "") for name in ("email", "account", "username", "remember")}
         title = "as_root" if visit.is_root else "as_user"
         return self._pages.page(
-            visit, "sign_in.html", title, problem, root=visit.is_root, typed=typed, can_send=self._can_send
+            visit,
+            "sign_in.html",
+            title,
+            problem,
+            root=visit.is_root,
+            typed=typed,
+            can_send=self._can_send,
+            passkeys=self._pages.relying_party(visit),
         )
 
     def sign_in(self, visit: Visit, _: str) -> Response:
@@ -109,10 +126,7 @@ class SignInPages:
         signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call, browser=browser)
         if signed_in is None:
             return self.show_sign_in(visit, "refused")
-        answer = self._pages.go_on(visit, signed_in)
-        answer.headers.append(
-            "set-cookie", cookie_header(visit.call, browser_cookie_name(visit.call), signed_in.browser)
-        )
+        answer = with_browser(self._pages.go_on(visit, signed_in), visit, signed_in)
         value = remembered_value(typed) if form.get("remember") else ""
         if value or visit.remembered:
             answer.headers.append("set-cookie", cookie_header(visit.call, remembered_cookie_name(visit.call), value))
@@ -123,8 +137,11 @@ class SignInPages:
         """Show the form for a code of a second factor, or for a recovery code."""
         is_recovery = visit.request.url.path.endswith("/recovery")
         title = "use_recovery" if is_recovery else "second_factor"
-        has_factor = is_recovery or self._own.has_second_factor(session)
-        return self._pages.page(visit, "code.html", title, problem, recovery=is_recovery, has_factor=has_factor)
+        has_key = not is_recovery and bool(self._pages.guard.passkeys.of(session))
+        has_app = not is_recovery and bool(self._pages.guard.own_credentials.devices(session))
+        shown = {"recovery": is_recovery, "has_app": has_app, "has_factor": is_recovery or has_key or has_app}
+        passkeys = self._pages.relying_party(visit) if has_key else None
+        return self._pages.page(visit, "code.html", title, problem, passkeys=passkeys, **shown)
 
     @for_sessions(None, "factor", "password", "enrol")
     def check_code(self, visit: Visit, session: BrowserSession, _: str) -> Response:

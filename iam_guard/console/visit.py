@@ -31,6 +31,11 @@ HEADERS: Final[Mapping[str, str]] = {
     "Permissions-Policy": "publickey-credentials-get=(self), publickey-credentials-create=(self)",
     "Vary": "Cookie, Accept-Language",
 }
+SCRIPT_HEADERS: Final[Mapping[str, str]] = {
+    **HEADERS,
+    "Content-Security-Policy": f"{HEADERS['Content-Security-Policy']}; script-src 'self'; connect-src 'self'",
+}
+"""Of pages with the script for passkeys, which asks these pages for options."""
 _is_secret = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
