@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -139,9 +139,9 @@ class SignInPages:
         title = "use_recovery" if is_recovery else "second_factor"
         has_key = not is_recovery and bool(self._pages.guard.passkeys.of(session))
         has_app = not is_recovery and bool(self._pages.guard.own_credentials.devices(session))
-        shown = {"recovery": is_recovery, "has_app": has_app, "has_factor": is_recovery or has_key or has_app}
-        passkeys = self._pages.relying_party(visit) if has_key else None
-        return self._pages.page(visit, "code.html", title, problem, passkeys=passkeys, **shown)
+        shown: dict[str, Any] = {"recovery": is_recovery, "has_app": has_app, "has_factor": is_recovery or has_key or has_app}
+        shown["passkeys"] = self._pages.relying_party(visit) if has_key else None
+        return self._pages.page(visit, "code.html", title, problem, **shown)
 
     @for_sessions(None, "factor", "password", "enrol")
     def check_code(self, visit: Visit, session: BrowserSession, _: str) -> Response:
