@@ -58,7 +58,7 @@ class PasskeyPages:
             return self._show_sign_in(visit, "passkey_refused")
         return with_browser(self._pages.go_on(visit, signed_in), visit, signed_in)
 
-    @for_sessions(None, "factor", "password")
+    @for_sessions(None, "factor", "password", "enrol")
     def check(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Check a second factor: to continue a sign-in, or to renew that of a session."""
         party, answer = self._pages.relying_party(visit), visit.form.get("credential", "")
@@ -69,7 +69,7 @@ class PasskeyPages:
         signed_in = self._passkeys.with_passkey(session, party, answer, visit.call)
         return self._show_code(visit, "passkey_refused") if signed_in is None else self._pages.go_on(visit, signed_in)
 
-    @for_sessions(None)
+    @for_sessions(None, "enrol")
     def add(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Add a passkey or a security key."""
         party, answer = self._pages.relying_party(visit), visit.form.get("credential", "")
@@ -77,7 +77,8 @@ class PasskeyPages:
         if party is None or kind is None:
             return self._show_factors(visit, "refused")
         step = {"iam:RegisterSecurityKey": "Activate" if answer else "Create"}  # as at AWS
-        if not self._pages.may(visit, session, "iam:EnableMFADevice", context=step):
+        is_allowed = session.task == "enrol" or self._pages.may(visit, session, "iam:EnableMFADevice", context=step)
+        if not is_allowed:
             return self._show_factors(visit, "not_allowed")
         if not answer:
             return _options(self._passkeys.creation_options(session, party, kind))
@@ -86,7 +87,8 @@ class PasskeyPages:
             return self._show_factors(visit, added)
         visit.secret, visit.session = added.signed_in.token, added.signed_in.session
         codes = added.recovery_codes
-        page = self._show_factors(visit, "", note="added" if codes else "key_added", codes=codes)
+        after = self._pages.next_url(visit, added.signed_in.session)
+        page = self._show_factors(visit, "", note="added" if codes else "key_added", codes=codes, after=after)
         return with_session(page, visit, added.signed_in)
 
     @for_sessions(None)

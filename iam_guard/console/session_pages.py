@@ -110,9 +110,9 @@ class SessionPages:
             return self.show_factors(visit, "", device=device, drawing=drawing)
         codes = form.get("mfa_code", ""), form.get("mfa_code_2", "")
         added = self._own.enable_device(session, form["device"], codes, visit.call)
-        if added is None:
-            return self.show_factors(visit, "wrong_codes")
-        visit.secret = added.signed_in.token
+        if isinstance(added, str):
+            return self.show_factors(visit, added)
+        visit.secret, visit.session = added.signed_in.token, added.signed_in.session
         after = self._pages.next_url(visit, added.signed_in.session)
         answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes, after=after)
         return with_session(answer, visit, added.signed_in)

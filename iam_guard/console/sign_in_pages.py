@@ -139,8 +139,12 @@ class SignInPages:
         title = "use_recovery" if is_recovery else "second_factor"
         has_key = not is_recovery and bool(self._pages.guard.passkeys.of(session))
         has_app = not is_recovery and bool(self._pages.guard.own_credentials.devices(session))
-        shown: dict[str, Any] = {"recovery": is_recovery, "has_app": has_app, "has_factor": is_recovery or has_key or has_app}
-        shown["passkeys"] = self._pages.relying_party(visit) if has_key else None
+        shown: dict[str, Any] = {
+            "recovery": is_recovery,
+            "has_app": has_app,
+            "has_factor": is_recovery or has_app or has_key,
+            "passkeys": self._pages.relying_party(visit) if has_key else None,
+        }
         return self._pages.page(visit, "code.html", title, problem, **shown)
 
     @for_sessions(None, "factor", "password", "enrol")

@@ -114,10 +114,8 @@ class Guard:
         self.notifications = steps.notifications
         """The steps of a sign-in; what people change about their own credentials; functions that inform them of it."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
-        trail.watch(
-            lambda: guard.usage() if (guard := this()) else GuardUsage(),
-            lambda: guard._store.staleness() if (guard := this()) else float("inf"),
-        )
+        staleness = lambda: guard._store.staleness() if (guard := this()) else float("inf")  # noqa: E731
+        trail.watch(lambda: guard.usage() if (guard := this()) else GuardUsage(), staleness)
 
     # --- authenticate ------------------------------------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ def test_password_alone_never_adds_a_second_device(site: Site) -> None:
     assert session is not None
     new = site.guard.own_credentials.new_device(session)
     codes = site.codes(new.seed)
-    assert site.guard.own_credentials.enable_device(session, new.serial, codes, Call("1")) is None
+    assert site.guard.own_credentials.enable_device(session, new.serial, codes, Call("1")) == "needs_factor"
     assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 303
     assert slow.get("/documents/7").text.endswith("true")
     assert quick.get("/documents/7").status_code == 200

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
+from iam_guard.authn.people.factors import (
+    MAX_DEVICES,
+    NewDevice,
+    count_factors,
+    devices_of,
+    enable_device,
+    make_device,
+)
 from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
 from iam_guard.authn.people.person import Person, find_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, was_ended
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, refusal_of_new_factor, was_ended
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
     has_second_factor,
@@ -37,6 +44,10 @@ class ResetMail(NamedTuple):
 
     email: str
     token: str
+
+
+FactorRefusal: TypeAlias = Literal["refused", "needs_factor", "too_many_factors", "wrong_codes"]
+"""Why a second factor is not added; the texts of the pages have these keys."""
 
 
 class OwnCredentials:
@@ -131,24 +142,20 @@ class OwnCredentials:
 
     def enable_device(
         self, session: BrowserSession, serial: str, codes: tuple[str, str], call: Call
-    ) -> EnabledDevice | None:
-        """Enable a device with two codes in a row; None if they are wrong. The first one comes with recovery codes.
-
-        A session with a task can't, but for `enrol` while the person has no second factor: else a password alone would
-        replace the one that is asked for.
-        """
-        if session.task not in (None, "enrol"):
-            return None
+    ) -> EnabledDevice | FactorRefusal:
+        """Enable a device with two codes in a row. The first second factor of a person comes with recovery codes."""
         now, person = self._steps.now(), person_of(session.principal)
         with self._store.write_transaction() as records:
-            is_first = not devices_of(records, person)
-            is_late = session.task == "enrol" and has_second_factor(records, person)  # added in another session
-            if is_late or was_ended(records, session):
-                return None
+            refusal = refusal_of_new_factor(records, session)
+            if refusal is not None:
+                return refusal
+            count = count_factors(records, person)
+            if count >= MAX_DEVICES:
+                return "too_many_factors"
             if not enable_device(records, self._store.sealer, person, serial, codes, now):
-                return None
+                return "wrong_codes"
             task = next_task(records, person, now, has_used_factor=True)
-            made = recovery_codes.replace_codes(records, person, now) if is_first else []
+            made = [] if count else recovery_codes.replace_codes(records, person, now)
         facts = {"MFAIdentifier": serial}
         self._steps.record(SignInEvent(name="MfaEnrolled", principal=person.principal(), facts=facts), call)
         return EnabledDevice(self._steps.go_on(session, call, "totp", task, serial), made)

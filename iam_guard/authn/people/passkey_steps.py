@@ -11,14 +11,14 @@ It has to be at the next sign-in with it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import MAX_DEVICES, FactorUse, count_factors
-from iam_guard.authn.people.known_browsers import browser_of, with_person
-from iam_guard.authn.people.own_credentials import EnabledDevice
+from iam_guard.authn.people.known_browsers import browser_of
+from iam_guard.authn.people.own_credentials import EnabledDevice, FactorRefusal
 from iam_guard.authn.people.passkey_challenges import Ceremony, Kind, RelyingParty
 from iam_guard.authn.people.passkeys import (
     PasskeyAnswer,
@@ -31,15 +31,13 @@ from iam_guard.authn.people.passkeys import (
     use_passkey,
 )
 from iam_guard.authn.people.person import Person, load_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, refusal_of_new_factor, was_ended
 from iam_guard.authn.people.sign_in import SignIn
-from iam_guard.authn.people.stored_passwords import find_profile, require_change_without_factor
+from iam_guard.authn.people.stored_passwords import may_sign_in, require_change_without_factor
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import passkeys
-
-Refusal: TypeAlias = Literal["refused", "needs_factor", "too_many_factors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +72,16 @@ class PasskeySteps:
         if answer is None or issued is None:  # nothing is looked up
             self._record_check(None, FactorUse(False, {"MfaType": "passkey", "Reason": "InvalidChallenge"}), call)
             return None
-        person, used = self._use_alone(ceremony, answer, issued, browser)
+        person, used = self._use_alone(ceremony, answer, issued, call, browser=browser)
         self._record_check(person, used, call)
         if person is None or not used.succeeded:
             return None
         device, now = used.facts["MFAIdentifier"], self._steps.clock()
         signed_in = self._steps.issue(person, call, methods=("passkey",), task=None, mfa_at=now, device=device)
-        return replace(signed_in, browser=with_person(self._store.sealer, browser, person))
+        return replace(signed_in, browser=self._steps.remember_browser(browser, person, call))
 
     def _use_alone(
-        self, ceremony: Ceremony, answer: PasskeyAnswer, issued: int, browser: str
+        self, ceremony: Ceremony, answer: PasskeyAnswer, issued: int, call: Call, *, browser: str
     ) -> tuple[Person | None, FactorUse]:
         now, partition = self._steps.now(), self._store.partition
         with self._store.write_transaction() as records:
@@ -96,11 +94,13 @@ class PasskeySteps:
                 return None, FactorUse(False, {"MfaType": "passkey", "Reason": "UnknownKey"})
             if not is_open:
                 return person, _refused(row, "TooManyTries")
-            if find_profile(records, person) is None:
-                return person, _refused(row, "NoLoginProfile")
+            if not may_sign_in(records, person, now):
+                return person, _refused(row, "MayNotSignIn")
             used = _use(records, row, ceremony, answer, issued=issued, owner=person, now=now)
             if used.succeeded:
                 attempts.clear(records, subject)
+            elif attempts.is_exhausted(records, subject):
+                self._steps.notifications.send("guesses_exhausted", person.arn, call)
             return person, used
 
     # --- a second factor -----------------------------------------------------------------------------------------
@@ -137,39 +137,41 @@ class PasskeySteps:
         challenge = self._challenge(Ceremony(party, kind, session.id))
         return creation_options(party, kind, person_of(session.principal), self.of(session), challenge)
 
-    def add(self, session: BrowserSession, party: RelyingParty, new: NewPasskey, call: Call) -> EnabledDevice | Refusal:
+    def add(
+        self, session: BrowserSession, party: RelyingParty, new: NewPasskey, call: Call
+    ) -> EnabledDevice | FactorRefusal:
         """Store a key that a browser has made. The first second factor of a person comes with recovery codes."""
         now, person = self._steps.now(), person_of(session.principal)
         ceremony, answer = Ceremony(party, new.kind, session.id), read_answer(new.answer)
-        if session.task is not None or answer is None or self._issued(ceremony, answer) is None:
+        if answer is None or self._issued(ceremony, answer) is None:
             return "refused"
         with self._store.write_transaction() as records:
+            refusal = refusal_of_new_factor(records, session)
+            if refusal is not None:
+                return refusal
             count = count_factors(records, person)
-            if count and session.mfa_at is None:
-                return "needs_factor"
             if count >= MAX_DEVICES:
                 return "too_many_factors"
-            if find_profile(records, person) is None:
-                return "refused"
             row = add_passkey(records, person, ceremony, answer, kind=new.kind, name=new.name, now=now)
             if row is not None:
                 attempts.clear(records, attempts.guess_subject(person, "", "passkey"))
             codes = recovery_codes.replace_codes(records, person, now) if count == 0 and row is not None else []
+            task = next_task(records, person, now, has_used_factor=True)
         facts = {"MfaType": new.kind} if row is None else _facts(row)
         succeeded, principal = row is not None, person.principal()
         self._steps.record(SignInEvent(name="MfaEnrolled", principal=principal, succeeded=succeeded, facts=facts), call)
         if row is None:
             return "refused"
-        return EnabledDevice(self._steps.go_on(session, call, "passkey", None, row["serial"]), codes)
+        return EnabledDevice(self._steps.go_on(session, call, "passkey", task, row["serial"]), codes)
 
-    def remove(self, session: BrowserSession, serial: str, call: Call) -> Row | Refusal:
+    def remove(self, session: BrowserSession, serial: str, call: Call) -> Row | FactorRefusal:
         """Remove one of the person's keys, and return its row. A password that is short without it must be changed."""
         person = person_of(session.principal)
-        if session.task is not None:
-            return "refused"
         if session.mfa_at is None:
             return "needs_factor"
         with self._store.write_transaction() as records:
+            if session.task is not None or was_ended(records, session):
+                return "refused"
             row = records.one(passkeys, serial=serial, **person.where)
             if row is None:
                 return "refused"

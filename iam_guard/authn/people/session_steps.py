@@ -57,6 +57,18 @@ def was_ended(records: Records, session: BrowserSession) -> bool:
     return records.count(browser_sessions, id=session.id) == 0
 
 
+def refusal_of_new_factor(records: Records, session: BrowserSession) -> Literal["refused", "needs_factor"] | None:
+    """Return why a session can't add a second factor; None if it can.
+
+    A person who has one must have used it in this session: else a password alone would replace the factor that is asked
+    for. A session with a task can't, but for `enrol`.
+    """
+    if session.task not in (None, "enrol") or was_ended(records, session):
+        return "refused"
+    needs_factor = session.mfa_at is None and has_second_factor(records, person_of(session.principal))
+    return "needs_factor" if needs_factor else None
+
+
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     """A new session. `token` is for the cookie, and shown only here; `session.task` is what must be done first.

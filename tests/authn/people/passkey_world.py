@@ -51,7 +51,7 @@ class World:
         self.guard: Guard = guard_on(store, settings)
         self.guard.clock = lambda: self.now
         self.events: list[SignInEvent] = []
-        steps = replace(self.guard.passkeys._steps, record=lambda event, _: self.events.append(event))
+        steps = replace(self.guard.passkeys._steps, audit=lambda event, _: self.events.append(event))
         self.steps = PasskeySteps(steps)
         people = [(ACCOUNT, "ada"), (ACCOUNT, "bob"), (OTHER_ACCOUNT, "eve")]
         with store.write_transaction() as records:

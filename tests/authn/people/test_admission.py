@@ -180,7 +180,7 @@ def test_session_with_a_task_enables_no_device(world: World, monkeypatch: pytest
     monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
     for task in ("factor", "password"):
         session = replace(world.session, task=task)
-        assert world.guard.own_credentials.enable_device(session, world.device.serial, ("1", "2"), CALL) is None
+        assert world.guard.own_credentials.enable_device(session, world.device.serial, ("1", "2"), CALL) == "refused"
 
 
 def test_password_that_changes_during_the_comparison_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

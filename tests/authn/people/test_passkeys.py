@@ -292,7 +292,7 @@ def test_person_without_password_does_not_sign_in(world: World) -> None:
     with world.guard.store.write_transaction() as records:
         delete_password(records, world.people["ada"])
     assert world.sign_in(world.answer(key)) is None
-    assert world.last_check() == (False, "NoLoginProfile", "passkey")
+    assert world.last_check() == (False, "MayNotSignIn", "passkey")
 
 
 def test_password_that_must_be_changed_is_left_out(world: World) -> None:
@@ -634,6 +634,28 @@ def test_further_key_needs_the_first_factor(world: World) -> None:
     row = world.row(key)
     assert row is not None
     assert world.steps.remove(session, row["serial"], CALL) == "needs_factor"
+
+
+def test_app_needs_the_first_factor_too(world: World) -> None:
+    """Otherwise a session from before the first key would add an app, and be asked for that one."""
+    session, own = world.session(mfa=False), world.guard.own_credentials
+    device = own.new_device(session)
+    world.add()
+    assert own.enable_device(session, device.serial, ("1", "2"), CALL) == "needs_factor"
+
+
+def test_key_may_be_the_required_factor(world: World) -> None:
+    """It ends the task, but is not a second one for a session that has not used the first."""
+    session, other = world.session(mfa=False, task="enrol"), world.session(mfa=False, task="enrol")
+    new = [
+        NewPasskey("passkey", "a", Key().create(world.steps.creation_options(asked, PARTY, "passkey")))
+        for asked in (session, other)
+    ]
+    added = world.steps.add(session, PARTY, new[0], CALL)
+    assert isinstance(added, EnabledDevice)
+    assert added.signed_in.session.task is None
+    assert added.signed_in.session.mfa_at == world.now
+    assert world.steps.add(other, PARTY, new[1], CALL) == "needs_factor"
 
 
 def test_person_has_eight_factors_at_most(world: World) -> None:
