@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
-from sqlalchemy import event
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,7 +21,6 @@ from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Service, current_principal
 from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people import passwords
 from iam_guard.authn.people.factors import devices_of
 from iam_guard.authn.people.one_time_codes import _generator
 from iam_guard.authn.people.passwords import PasswordHasher
@@ -246,35 +244,6 @@ def test_refusals_are_alike(site: Site) -> None:
     assert [record["responseElements"] for record in failures] == [{"ConsoleLogin": "Failure"}] * len(REFUSED)
     assert '"eve"' not in json.dumps(failures)
     assert failures[1]["userIdentity"]["userName"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
-
-
-def test_statements_of_refusals_are_alike(site: Site) -> None:
-    """As many, of the same form, and one hash."""
-    seen: dict[str, list[str]] = {}
-    hashes: dict[str, int] = {}
-    executed: list[str] = []
-    event.listen(site.store.engine, "before_cursor_execute", lambda *args: executed.append(args[2]))
-    derive = passwords._derive
-    counted = [0]
-
-    def counting(*args: Any) -> str:
-        counted[0] += 1
-        return derive(*args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "_derive", counting)
-        for name, fields in REFUSED.items():
-            page = site.browser.get("/signin/")
-            token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
-            assert token
-            executed.clear()
-            counted[0] = 0
-            site.browser.post("/signin/", data={"csrf_token": token[1], "account": "acme", **fields})
-            seen[name], hashes[name] = list(executed), counted[0]
-    usual = seen["wrong password"]
-    assert len(usual) > 5
-    assert {name: statements for name, statements in seen.items() if statements != usual} == {}
-    assert set(hashes.values()) == {1}
 
 
 def test_guesses_are_limited(site: Site) -> None:

@@ -70,6 +70,8 @@ class PasswordHasher:
         self._cost = (memory_kib, passes, lanes)
         self._parallel = parallel or max(1, (os.cpu_count() or 1) - 1)
         self._unknown_salt = secrets.token_bytes(_SALT_BYTES)
+        salt = base64.b64encode(self._unknown_salt).decode("ascii").rstrip("=")
+        self._unknown_digest = f"$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}$none"
         self.begin_in_child()
         on_fork(self)
 
@@ -91,12 +93,11 @@ class PasswordHasher:
         """Return whether a digest belongs to this password; False after the same time if there is no digest."""
         if len(password) > MAX_CHARACTERS:
             return False
-        match = None if digest is None else _parsed(digest)
-        salt = self._unknown_salt if match is None else _salt_of(match)
-        cost = self._cost if match is None else _cost_of(match)
-        forms = _forms(password)
+        digest = self._unknown_digest if digest is None else digest
+        match = _parsed(digest)
+        salt, cost, forms = _salt_of(match), _cost_of(match), _forms(password)
         computed = self._derive_all([(text, salt, *cost) for text in forms] + self._rest(*cost) * len(forms))
-        return sum(same(text, digest or "") for text in computed) > 0  # compares all, for a constant time
+        return sum(same(text, digest) for text in computed) > 0  # compares all, for a constant time
 
     def matches_any(self, password: str, digest: str, former: Collection[str]) -> bool:
         """Return whether one of the former digests belongs to this password; `digest` is the new one, with their salt.

@@ -7,13 +7,15 @@ decides who gets a session.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from iam_guard.model.arn import is_account_id
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import fold, root_arn
 from iam_guard.store.records import Records, Row, row_arn
 from iam_guard.store.schema import accounts, identities
+
+_IDENTITY: Final = ("id", "account", "kind", "path", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,21 @@ def find_person(
         typed = email.strip()
         found = records.all(accounts, columns=("id",), email=sorted({typed, typed.lower()}))
         return root_of(partition, found[0]["id"]) if len(found) == 1 else None
-    column = "id" if is_account_id(account) else "alias"
-    owner = records.one(accounts, **{column: account.strip().lower()})
+    owner = _account_of(records, account)
     owner_id = "" if owner is None else owner["id"]  # an unknown account takes the same statements
-    row = records.one(identities, account=owner_id, kind="user", folded=fold(name))
-    return None if row is None or row["name"] != name else user_of(partition, row)
+    found = records.all(identities, columns=_IDENTITY, account=owner_id, kind="user", folded=fold(name))
+    return user_of(partition, found[0]) if found and found[0]["name"] == name else None
+
+
+def stand_in(records: Records, *, email: str | None, account: str) -> Person:
+    """Return a person that does not exist, in the account that was named, if it exists.
+
+    Its rows are looked for like those of a person, so that an unknown name takes the same statements as a known one.
+    """
+    if email is not None:
+        return Person("", "")
+    owner = _account_of(records, account)
+    return Person("" if owner is None else owner["id"], "", "unknown")
 
 
 def load_person(records: Records, partition: str, account: str, user_id: str | None) -> Person | None:
@@ -86,3 +98,8 @@ def root_of(partition: str, account: str) -> Person:
 def user_of(partition: str, row: Row) -> Person:
     """Return the user in a row of `identities`."""
     return Person(row["account"], row_arn(partition, row), row["id"], row["name"])
+
+
+def _account_of(records: Records, named: str) -> Row | None:
+    """Return the row of an account that is named by its id or alias."""
+    return records.one(accounts, **{"id" if is_account_id(named) else "alias": named.strip().lower()})

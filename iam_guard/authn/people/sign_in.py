@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people import recovery_codes
@@ -17,7 +17,7 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import FactorUse, devices_of
 from iam_guard.authn.people.known_browsers import browser_of
 from iam_guard.authn.people.one_time_codes import check_code
-from iam_guard.authn.people.person import Person, find_person, person_of
+from iam_guard.authn.people.person import Person, find_person, person_of, stand_in
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, was_ended
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
@@ -33,8 +33,6 @@ from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import mfa_devices
 
-_UNKNOWN: Final = Person("", "", "unknown")
-"""Its rows are looked for like those of a person, so that an unknown name takes the same statements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class SignIn:
     def _find(self, records: Records, typed: Typed, browser: str, now: int) -> _Found:
         partition, email = self._store.partition, typed.email
         person = find_person(records, partition, email=email, account=typed.account, name=typed.username)
-        sought = person or _UNKNOWN
+        sought = person or stand_in(records, email=email, account=typed.account)
         profile = find_profile(records, sought)
         policy = policy_of(records, sought)
         known = browser_of(self._store.sealer, browser, person)
