@@ -5,6 +5,7 @@ Each page has a content security policy without inline scripts, and is never sto
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
-from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from iam_guard.audit.record.redaction import loggable
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.passkey_challenges import RelyingParty, relying_party
 from iam_guard.authn.people.session_steps import SignedIn
@@ -32,14 +34,17 @@ from iam_guard.console.visit import (
     cookie_values,
     form_cookie_name,
 )
+from iam_guard.console.workers import in_page_worker
+from iam_guard.errors import ServerBusy
 from iam_guard.guard.guard import Guard
-from iam_guard.model.request import Resource
+from iam_guard.model.request import Call, Resource
 from iam_guard.web.call_context import CURRENT_CALL
 from iam_guard.web.connection import Connection
 from iam_guard.web.service import public
 
 Page: TypeAlias = Callable[[Visit, str], Response]
 """Answers a visit; the text is the key of what was wrong with its form, empty for nothing."""
+_log = logging.getLogger("iam_guard.console")
 _TASK_PAGES = {"factor": "/mfa", "password": "/password", "enrol": "/factors"}
 
 
@@ -65,13 +70,12 @@ class Pages:
 
         async def handle(request: Request) -> Response:
             form = await read_form(request) if request.method == "POST" else {}
-            return await run_in_threadpool(self._answer, request, form, show, act)
+            return await in_page_worker(self._answer, request, form, show, act)
 
         return Route(path, public(handle), methods=["GET", "POST"])
 
     def _answer(self, request: Request, form: Mapping[str, str] | None, show: Page, act: Page) -> Response:
-        guarded = CURRENT_CALL.get()
-        call = self._connection.facts(request.scope) if guarded is None else guarded.facts
+        call = self._facts(request)
         name = cookie_name(secure=call.secure, host=call.host)
         cookie = None if name is None else read_cookie(cookie_values(request), name)
         session = None if cookie is None or not cookie.digest else self.sessions.find_by_digest(cookie.digest)
@@ -84,6 +88,25 @@ class Pages:
             return show(visit, "expired_form")
         visit.form = form or {}
         return act(visit, "")
+
+    async def answer_error(self, request: Request, error: Exception) -> Response:
+        """Answer with a page that says nothing about the error but whether to try again."""
+        visit = Visit(request, self._facts(request), None, None)
+        is_missing = isinstance(error, HTTPException)
+        answer = self.page(visit, "page.html", "sign_in", "no_page" if is_missing else "unavailable")
+        answer.status_code = getattr(error, "status_code", getattr(error, "status", 500))
+        if isinstance(error, HTTPException):
+            answer.headers.update(error.headers or {})
+        if isinstance(error, ServerBusy):
+            answer.headers["Retry-After"] = str(error.retry_after)
+        elif not is_missing:
+            _log.error("%s failed: %s", loggable(visit.call.path), type(error).__name__)
+        return answer
+
+    def _facts(self, request: Request) -> Call:
+        """Return the facts of a request, which are those of a guard that stands before the pages, if there is one."""
+        guarded = CURRENT_CALL.get()
+        return self._connection.facts(request.scope) if guarded is None else guarded.facts
 
     def page(self, visit: Visit, template: str, title: str, problem: str, *, note: str = "", **shown: Any) -> Response:
         """Return a page. `title`, `problem` and `note` are keys of texts; a problem may also be a sentence."""

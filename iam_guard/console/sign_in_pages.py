@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,7 +27,7 @@ from iam_guard.console.password_pages import PasswordPages, SendReset
 from iam_guard.console.remembered_account import remembered_value
 from iam_guard.console.session_pages import SessionPages
 from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header, remembered_cookie_name
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
 from iam_guard.web.service import public
 
@@ -68,7 +69,9 @@ def sign_in_pages(
         Route(f"/{_STYLE}", public(static_file(content, "text/css"))),
         Route(f"/{_SCRIPT}", public(static_file(script, "text/javascript"))),
     )
-    return Starlette(routes=[*(route for group in groups for route in group.routes()), *files])
+    routes = [*(route for group in groups for route in group.routes()), *files]
+    errors = dict.fromkeys((HTTPException, IamGuardError, Exception), pages.answer_error)
+    return Starlette(routes=routes, exception_handlers=errors)
 
 
 def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:

@@ -34,7 +34,6 @@ from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import mfa_devices
 
 
-
 @dataclass(frozen=True, slots=True)
 class Typed:
     """What a person typed to name itself: an e-mail address, or an account (id or alias) and a user name."""
