@@ -8,12 +8,14 @@ call starts over. An operation therefore changes only what was authorized, in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
+from iam_guard.api.service_errors import WrongSecret
 from iam_guard.api.session_limits import check_session_limits
 from iam_guard.authn.federation.role_session import not_admitted
 from iam_guard.authn.federation.web_identity import VerifiedToken
@@ -109,6 +111,8 @@ class Operation:
     """Returns all required permissions, instead of those from `target`, `keys` and `further`."""
     digests: Digests | None = None
     """For operations on a policy document: finds its digests for the audit record."""
+    keys_write: bool = False
+    """Whether the condition keys of a call that writes do so themselves, since they count wrong MFA codes."""
 
     def changes(self, parameters: Input) -> bool:
         """Return whether a call may write to the store."""
@@ -186,15 +190,16 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
     parameters = remove_marker_checksum(request.parameters, purpose)
     store = request.store
     transaction = store.write_transaction if operation.changes(parameters) else store.read_transaction
+    reading = transaction if operation.keys_write else store.read_transaction
     authorized: list[Permission] | None = None
     for _ in range(MAX_TRIES):
-        with store.read_transaction() as records:
+        with _keeping_failures(reading) as records:
             required = _permissions(request.action, operation, request.call(account, token, records), parameters)
         if required != authorized:
             for permission in required:
                 _authorize(authorize, permission, request.caller, explains_denials=operation.explains_denials)
             authorized = required
-        with transaction() as records:
+        with _keeping_failures(transaction) as records:
             call = request.call(account, token, records)
             is_unchanged = _permissions(request.action, operation, call, parameters) == authorized
             if is_unchanged:
@@ -206,6 +211,19 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
             document = None if digests is None else ChangedDocument(before, after)
             return OperationResult(output, records.changed, records.epoch, document)
     raise ConcurrentModification("The entity was changed by another request at the same time, try again.")
+
+
+@contextmanager
+def _keeping_failures(transaction: Callable[[], AbstractContextManager[Records]]) -> Iterator[Records]:
+    """Open a transaction that is committed in spite of `WrongSecret`, which was counted in it."""
+    wrong: WrongSecret | None = None
+    with transaction() as records:
+        try:
+            yield records
+        except WrongSecret as error:
+            wrong = error
+    if wrong is not None:
+        raise wrong
 
 
 def not_authorized(caller: Principal, action: str, resource: str, decision: object = None) -> AccessDenied:

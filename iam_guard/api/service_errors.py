@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iam_guard.errors import IamGuardError
+from iam_guard.errors import AccessDenied, IamGuardError
 
 
 class ServiceError(IamGuardError):
@@ -28,6 +28,10 @@ class InvalidUserType(ServiceError):
 
 class InvalidAuthenticationCode(ServiceError, status=403):
     """The codes of an MFA device are wrong, not consecutive, too old, or used before (R-32)."""
+
+
+class WrongSecret(AccessDenied):
+    """A password or an MFA code is wrong: the call is refused, and only the failed attempt is stored."""
 
 
 class NotSupportedService(ServiceError, status=404):

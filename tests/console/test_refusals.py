@@ -1,6 +1,6 @@
 """Refused sign-ins are alike, whatever the reason: the page, its headers, the statements, and one hash.
 
-So is what a request for a link waits for, whoever has the address.
+So is what a request for a link waits for, whichever address it names.
 """
 
 from __future__ import annotations

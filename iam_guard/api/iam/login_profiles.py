@@ -13,7 +13,8 @@ from iam_guard.api.iam.entities import load_user, owner_of_credentials, require_
 from iam_guard.api.iam.password_policy import granted_to_users
 from iam_guard.api.iam.user_credentials import owner_id, owner_name, owner_person
 from iam_guard.api.operation import all_resources
-from iam_guard.api.service_errors import InvalidUserType, PasswordPolicyViolation
+from iam_guard.api.service_errors import InvalidUserType, PasswordPolicyViolation, WrongSecret
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.stored_passwords import delete_password, set_password
 from iam_guard.errors import AccessDenied, EntityAlreadyExists, InvalidInput, ValidationError
 from iam_guard.model.principal import PrincipalType
@@ -70,13 +71,19 @@ def delete_login_profile(call: ServiceCall, parameters: Input) -> None:
 
 
 def change_password(call: ServiceCall, parameters: Input) -> None:
-    """Change the caller's password, which may have expired; requires the old password (R-25)."""
+    """Change the caller's password, which may have expired; requires the old password (R-25).
+
+    Guesses of it count like those of people who sign in.
+    """
     if call.caller.type is not PrincipalType.USER:
         raise InvalidUserType("Only IAM Users can change their own password.")
     owner = load_user(call, {})
     profile = _load_profile(call, owner)
+    subject = attempts.guess_subject(owner_person(call, owner), "", "password")
+    if not attempts.is_open(call.records, subject, call.now):
+        raise AccessDenied("Too many wrong passwords, try again later.")
     if not call.passwords.matches(parameters["OldPassword"], profile["digest"]):
-        raise AccessDenied("The old password was incorrect.")
+        raise WrongSecret("The old password was incorrect.")
     _set_password(call, owner, parameters["NewPassword"], reset_required=False)
 
 

@@ -3,61 +3,27 @@
 A code is consumed by the call that succeeds with it. A rejected call changes nothing, so its code can be used again
 until it expires.
 
-Wrong codes are limited per device: a code has six digits, so a client with a stolen key could try them all within
-minutes. The counters are kept in the memory of each process; a restart gives an attacker a few more tries.
+Wrong codes are limited: a code has six digits, so a client with a stolen key could try them all within minutes. They
+count like those of people who sign in (`failed_attempts`), though the call is rejected.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.authorization_targets import find_mfa_device
+from iam_guard.api.service_errors import WrongSecret
+from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.one_time_codes import check_code
+from iam_guard.authn.people.person import person_of
 from iam_guard.errors import AccessDenied
-from iam_guard.forking import fork_safe_lock
 from iam_guard.model.context import Given
 from iam_guard.model.principal import PrincipalType
 from iam_guard.store.records import Row
 from iam_guard.store.schema import mfa_devices
 
-MAX_WRONG: Final = 5
-WINDOW_SECONDS: Final = 300
-"""Seconds within which wrong codes are counted, and for which a blocked device accepts no code."""
-MAX_DEVICES: Final = 10_000
-
 _INCOMPLETE = "must provide both MFA serial number and one time pass code."
 _UNKNOWN = "unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
-_BLOCKED = "too many wrong one time pass codes for this device, try again in some minutes."
-
-
-class WrongCodes:
-    """Counts wrong codes by device. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._wrong: dict[str, list[int]] = {}
-        self._lock = fork_safe_lock()
-
-    def is_blocked(self, serial: str, now: int) -> bool:
-        """Return whether the device currently accepts no code, right or wrong."""
-        with self._lock:
-            return len(self._recent(serial, now)) >= MAX_WRONG
-
-    def record(self, serial: str, now: int) -> None:
-        """Count one wrong code."""
-        with self._lock:
-            recent = [*self._recent(serial, now), now]
-            self._wrong.pop(serial, None)  # keeps the oldest first, which are evicted first
-            self._wrong[serial] = recent
-            if len(self._wrong) > MAX_DEVICES:
-                del self._wrong[next(iter(self._wrong))]
-
-    def _recent(self, serial: str, now: int) -> list[int]:
-        return [time for time in self._wrong.get(serial, ()) if now - WINDOW_SECONDS < time]
-
-
-WRONG_CODES: Final = WrongCodes()
-"""The counters of this process."""
+_BLOCKED = "too many wrong one time pass codes, try again later."
 
 
 def has_mfa_code(parameters: Input) -> bool:
@@ -75,12 +41,13 @@ def _verified_step(call: ServiceCall, parameters: Input) -> int | None:
     row = _own_device(call, serial)
     if row is None:
         raise AccessDenied(f"MultiFactorAuthentication failed, {_UNKNOWN}")
-    if WRONG_CODES.is_blocked(serial, call.now):
+    subject = attempts.guess_subject(person_of(call.caller), "", "code")
+    if not attempts.is_open(call.records, subject, call.now):
         raise AccessDenied(f"MultiFactorAuthentication failed, {_BLOCKED}")
     step = check_code(row, code, call.now, call.sealer)
     if step is None:
-        WRONG_CODES.record(serial, call.now)
-        raise AccessDenied("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+        raise WrongSecret("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+    attempts.clear(call.records, subject)
     return step
 
 

@@ -43,6 +43,7 @@ STS = Service(
             keys=(assume_role_keys,),
             further=(assume_role_further,),
             writes=has_mfa_code,
+            keys_write=True,
             explains_denials=False,
         ),
         "AssumeRoleWithWebIdentity": Operation(
@@ -68,7 +69,9 @@ STS = Service(
             keys=(identity_keys,),
             further=(tag_permission("sts:TagGetWebIdentityToken", own_identity, identity_keys),),
         ),
-        "GetSessionToken": Operation(get_session_token, own_session, keys=(mfa_keys,), writes=has_mfa_code),
+        "GetSessionToken": Operation(
+            get_session_token, own_session, keys=(mfa_keys,), writes=has_mfa_code, keys_write=True
+        ),
     },
     NOT_SUPPORTED,
 )

@@ -63,7 +63,7 @@ class OwnCredentials:
         A session with the task `password` goes on to what follows; one with another task can't.
         """
         now, person = self._steps.now(), person_of(session.principal)
-        subject = attempts.guess_subject(person, "", "password", session.id)
+        subject = attempts.guess_subject(person, "", "password", "session")  # of all: a new one has no new guesses
         with self._store.write_transaction() as records:
             is_open = attempts.is_open(records, subject, now)
             profile = find_profile(records, person)
@@ -75,10 +75,10 @@ class OwnCredentials:
         with self._store.write_transaction() as records:
             if was_ended(records, session):
                 return "refused"
+            attempts.clear(records, subject)
             problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
             if problem is not None:
                 return problem
-            attempts.clear(records, subject)
             task = next_task(records, person, now, has_used_factor=session.mfa_at is not None)
         self._steps.record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
         signed_in = self._steps.issue(person, call, methods=session.methods, task=task, mfa_at=session.mfa_at)
