@@ -41,10 +41,9 @@ def is_own_form(request: Request, call: Call, form: Mapping[str, str] | None, se
     """Return whether a form is one of a page of ours that this browser was shown; `secret` is that of its cookie."""
     if form is None or not is_csrf_token(form.get("csrf_token", ""), token_digest(secret)):
         return False
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None and site != "same-origin":
-        return False
-    return origin is None or origin == f"{'https' if call.secure else 'http'}://{call.host}"
+    own = f"{'https' if call.secure else 'http'}://{call.host}"
+    sites, origins = request.headers.getlist("sec-fetch-site"), request.headers.getlist("origin")
+    return all(site == "same-origin" for site in sites) and all(origin == own for origin in origins)
 
 
 def safe_next(url: str) -> str:

@@ -71,7 +71,9 @@ def sign_in_pages(
     )
     routes = [*(route for group in groups for route in group.routes()), *files]
     errors = dict.fromkeys((HTTPException, IamGuardError, Exception), pages.answer_error)
-    return Starlette(routes=routes, exception_handlers=errors)
+    app = Starlette(routes=routes, exception_handlers=errors)
+    app.router.redirect_slashes = False  # these redirects would go to the host that the client names
+    return app
 
 
 def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
