@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ class Site:
         """Fill in the form of a page, as a browser does: with its hidden fields."""
         browser = browser or self.browser
         page = browser.get(path)
-        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text))
+        found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text)
+        hidden = {name: unescape(value) for name, value in found}
         return browser.post(path, data={**hidden, **fields}, headers={"origin": str(browser.base_url).rstrip("/")})
 
     def sign_in(self, name: str = "ada", password: str = PASSWORD, path: str = "/signin/", **more: Any) -> Any:
