@@ -46,6 +46,7 @@ BENCHMARKS = {
     "questions": "seconds of a question to a compacted trail (`BENCH_RECORDS`: of how many records)",
     "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`), 16 clients and one",
+    "sign_in": "what the duration of a refused sign-in reveals, and 200 sign-ins at once",
     "start": "milliseconds of CPU time until a command of `iam-guard` begins",
     "trail": "records a second that the audit trail takes, and that are verified",
     "unauthenticated": "CPU time and memory of hostile requests without credentials, and a caller meanwhile",
