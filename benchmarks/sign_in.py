@@ -1,8 +1,8 @@
 """Signing in with a password: what the duration of a refusal reveals, a crowd at once, and the cost of a hash.
 
-Refusals: the form of the sign-in page is sent to the application in this process, with cheap hashes, which would hide
-differences; the kinds alternate in random order. The peer is the wrong password of a person, and so is one of the
-kinds, which shows what chance does.
+Refusals: the form of the sign-in page is sent to the application in this process, with cheap hashes, since expensive
+ones would hide differences; the kinds alternate in random order. It is the CPU time of all threads. The peer is the
+wrong password of a person, and so is one of the kinds, which shows what chance does.
 
 A crowd: 200 people send the form at the same moment to a server with hashes of the default cost, each over its own
 connection, while a caller sends `RATE` requests a second to a guarded endpoint. Alternating with the caller alone.
@@ -122,7 +122,7 @@ def _prepare(guard: Guard) -> None:
 
 
 async def _tried(guard: Guard, app: Any) -> dict[str, list[float]]:
-    """Return the durations of each kind, the first ones left out."""
+    """Return the seconds of CPU time of each kind, the first tries left out."""
     found: dict[str, list[float]] = {name: [] for name in KINDS}
     order, chance = list(KINDS), random.Random(1)
     for number in range(TRIES + WARM_UP):
@@ -130,9 +130,9 @@ async def _tried(guard: Guard, app: Any) -> dict[str, list[float]]:
         for name in order:
             _reset_failures(guard)
             body = _form(*KINDS[name])
-            begun = time.perf_counter()
+            begun = time.process_time()
             status = await _post(app, body)
-            taken = time.perf_counter() - begun
+            taken = time.process_time() - begun
             if status != 400:
                 raise SystemExit(f"expected the status 400 for {name}, got {status}")
             if number >= WARM_UP:
