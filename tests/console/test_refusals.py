@@ -30,6 +30,7 @@ from iam_guard.authn.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import MAX_RESETS, sign_in_pages
 from iam_guard.store.records import Records
 from iam_guard.store.schema import identities, login_profiles, mfa_devices, password_policies, sign_in_failures
+from iam_guard.store.sealing import Sealer
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.console.test_sign_in_pages import PASSWORD, START, Site
 
@@ -233,3 +234,22 @@ def test_request_for_a_link_waits_for_no_statement(site: Site, forgot: Callable[
 def test_request_for_a_link_is_dropped_unseen_if_too_many_wait(site: Site, forgot: Callable[[str], Seen]) -> None:
     usual = forgot("root@acme.example")
     assert all(forgot(f"eve{number}@acme.example")[:3] == usual[:3] for number in range(MAX_RESETS + 5))
+
+
+def test_cookie_of_a_known_browser_is_opened_for_unknown_names_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the cookie of a client's own account would show who exists, by the time that this takes."""
+    opened: list[bytes] = []
+    unseal = Sealer.open
+
+    def watching(sealer: Sealer, sealed: bytes, context: bytes) -> bytes:
+        opened.append(context)
+        return unseal(sealer, sealed, context)
+
+    site.sign_in("bob")
+    cookie = str(site.browser.cookies["iam-guard-dev-browser"])
+    monkeypatch.setattr(Sealer, "open", watching)
+    for fields in USERS.values():
+        browser = site.new_browser()
+        browser.cookies.update({"iam-guard-dev-form": FORM_COOKIE, "iam-guard-dev-browser": cookie})
+        assert browser.post("/signin/", data={"csrf_token": csrf_token(FORM_COOKIE), **fields}).status_code == 400
+    assert len(opened) == len(USERS)

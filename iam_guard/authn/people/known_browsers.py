@@ -22,8 +22,8 @@ _CONTEXT: Final = b"known-browser:1"
 
 
 def browser_of(sealer: Sealer, cookie: str, person: Person | None) -> str:
-    """Return the id of a person's browser; empty for an unknown one."""
-    return "" if person is None else _people(sealer, cookie).get(person.owner, "")
+    """Return the id of a person's browser; empty for an unknown one, after the same work."""
+    return _people(sealer, cookie).get("" if person is None else person.owner, "")
 
 
 def with_person(sealer: Sealer, cookie: str, person: Person) -> str:
