@@ -14,7 +14,7 @@ from iam_guard.errors import ServerBusy
 T = TypeVar("T")
 
 MAX_WORKERS: Final = 8
-MAX_WAIT: Final = 5.0
+MAX_WAIT: Final = 10.0
 """Seconds that a request waits for a thread."""
 
 _slots: Final[RunVar[anyio.CapacityLimiter]] = RunVar("iam_guard_pages")
