@@ -12,7 +12,6 @@ from starlette.routing import Route
 
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.failed_attempts import network_of
-from iam_guard.authn.people.work_queue import WorkQueue
 from iam_guard.console.pages import Pages, for_sessions, redirect
 from iam_guard.console.visit import Visit
 from iam_guard.model.request import Call
@@ -31,7 +30,7 @@ class PasswordPages:
         self._pages = pages
         self._own = pages.guard.own_credentials
         self._send_reset = send_reset
-        self._queue = WorkQueue("link to reset a password")
+        self._queue = pages.guard.notifications.new_queue("link to reset a password")
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""

@@ -48,6 +48,10 @@ FIELDS = {
     "/reset": {"token": "TOKEN", "new_password": NEW_PASSWORD},
     "/forgot": {"email": "root@acme.example"},
     "/out": {},
+    "/passkey": {"credential": ""},
+    "/mfa/passkey": {"credential": "{}"},
+    "/factors/passkey": {"credential": "{}", "kind": "passkey", "name": "a"},
+    "/factors/remove": {"serial": "SERIAL"},
 }
 
 
@@ -80,7 +84,7 @@ def test_form_of_another_site_changes_nothing(site: Site) -> None:
     session = str(site.browser.cookies["iam-guard-dev"])
     found = site.guard.browser_sessions.find(session)
     assert found is not None
-    reset = site.guard.sign_in.make_reset(site.person("bob"), "arn:aws:iam::111122223333:root")
+    reset = site.guard.own_credentials.make_reset(site.person("bob"), "arn:aws:iam::111122223333:root")
     before = state(site)
     real = {"SESSION": found.id, "TOKEN": reset}
     for signed_in in (True, False):
@@ -147,7 +151,7 @@ def test_no_page_can_be_shown_in_a_frame(site: Site) -> None:
                     answer = browser.request(method, f"/signin{path}")
                     policy = answer.headers["content-security-policy"]
                     assert re.search(r"(?:^|; )frame-ancestors 'none'(?:;|$)", policy), (method, path)
-                    assert "script-src" not in policy
+                    assert re.findall(r"script-src ([^;]*)", policy) in ([], ["'self'"])
                     assert answer.headers["x-frame-options"] == "DENY"
                     assert answer.headers["cache-control"] == "no-store"
                     shown += answer.status_code == 200

@@ -87,7 +87,7 @@ def test_busy_sign_in_answers_503_with_retry_after(
 ) -> None:
     """Once a hash waits too long for the others."""
     client = TestClient(application(site), base_url="http://localhost")
-    first = site.guard.sign_in._hasher._threads.submit(hashing.wait, 60)
+    first = site.guard.sign_in._steps.hasher._threads.submit(hashing.wait, 60)
     monkeypatch.setattr(passwords, "MAX_WAIT", 0.0)
     answer = client.post("/signin/", data=FORM, headers=COOKIE)
     hashing.set()

@@ -68,7 +68,8 @@ class Notifications:
         self._store = store
         self._clock = clock
         self._receivers: tuple[Notify, ...] = ()
-        self._queue = WorkQueue("notification")
+        self._queues: list[WorkQueue] = []
+        self._queue = self.new_queue("notification")
 
     def add(self, notify: Notify) -> None:
         """Call a function with each notification from now on."""
@@ -96,9 +97,16 @@ class Notifications:
         for notify in self._receivers:
             self._queue.put(notification.account, partial(self._call, notify, notification))
 
+    def new_queue(self, purpose: str) -> WorkQueue:
+        """Return a queue, such as for e-mails, that `close` closes."""
+        queue = WorkQueue(purpose)
+        self._queues.append(queue)
+        return queue
+
     def close(self) -> None:
-        """Wait some seconds for the calls that are left."""
-        self._queue.close()
+        """Wait some seconds for the calls that are left in each queue."""
+        for queue in self._queues:
+            queue.close()
 
     def _call(self, notify: Notify, notification: Notification) -> None:
         account = notification.account
