@@ -28,7 +28,7 @@ from iam_guard.authn.people.one_time_codes import _generator
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.store.schema import sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
-from tests.console.test_sign_in_pages import ACCOUNT, EVERYTHING, NEW_PASSWORD, PASSWORD, SEED, Site
+from tests.console.site import ACCOUNT, EVERYTHING, NEW_PASSWORD, PASSWORD, SEED, Site
 
 KEY = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/worker"

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from iam_guard.model.request import Call
-from tests.console.test_sign_in_pages import Site, code_of
+from tests.console.site import Site, code_of
 
 EVIL = "evil.example"
 HOSTILE = (

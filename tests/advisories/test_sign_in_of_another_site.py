@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from iam_guard.authn.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.store.schema import browser_sessions, login_profiles, mfa_devices, password_resets
-from tests.console.test_sign_in_pages import NEW_PASSWORD, PASSWORD, Site
+from tests.console.site import NEW_PASSWORD, PASSWORD, Site
 
 OWN = "http://localhost"
 FORM_COOKIE = "A" * 43

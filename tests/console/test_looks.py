@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.errors import ConfigurationError
-from tests.console.test_sign_in_pages import Site
+from tests.console.site import Site
 
 OWN_PAGE = "<h1>Acme: {{ title }}</h1>{{ problem }}<main>{% block content %}{% endblock %}</main>"
 

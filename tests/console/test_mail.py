@@ -30,7 +30,7 @@ from iam_guard.settings import Settings, load
 from iam_guard.store.schema import accounts
 from tests.audit.pipelines import eventually
 from tests.authn.authorities import SERVER, authority, make
-from tests.console.test_sign_in_pages import ACCOUNT, NEW_PASSWORD, PASSWORD, START, Site
+from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, START, Site
 from tests.smtp_server import SmtpServer, smtp_server
 from tests.tables import table
 

@@ -16,7 +16,7 @@ from iam_guard.authn.people.sign_in import Typed
 from iam_guard.errors import DecisionUnavailable
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
-from tests.console.test_sign_in_pages import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
+from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 
 ADA, ROOT = f"arn:aws:iam::{ACCOUNT}:user/ada", f"arn:aws:iam::{ACCOUNT}:root"
 

@@ -26,7 +26,7 @@ from iam_guard.console import workers
 from iam_guard.console.sign_in_pages import beside_api, sign_in_pages
 from iam_guard.console.visit import HEADERS
 from iam_guard.errors import StoreUnavailable
-from tests.console.test_sign_in_pages import PASSWORD, Site
+from tests.console.site import PASSWORD, Site
 
 FORM_COOKIE = "A" * 43
 FORM = {"csrf_token": csrf_token(FORM_COOKIE), "account": "acme", "username": "eve", "password": PASSWORD}

@@ -21,7 +21,7 @@ from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.factory import guard_on
 from iam_guard.store.schema import inline_policies, passkeys
 from tests.authn.people.authenticator import PRESENT, VERIFIED, Key, encode
-from tests.console.test_sign_in_pages import Site
+from tests.console.site import Site
 from tests.tables import table
 
 

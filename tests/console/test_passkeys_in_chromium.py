@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.console.test_sign_in_pages import PASSWORD, START, Site
+from tests.console.site import PASSWORD, START, Site
 from tests.serving import serving
 
 sync_api = pytest.importorskip("playwright.sync_api")

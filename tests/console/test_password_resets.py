@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -18,17 +16,10 @@ from iam_guard.console.languages import LANGUAGES, choose_language, texts
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.model.request import Call
 from iam_guard.store.schema import accounts, password_policies, password_resets
-from tests.console.test_sign_in_pages import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
+from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 from tests.tables import table
 
 ADMIN = f"arn:aws:iam::{ACCOUNT}:user/ada"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.guard.close()
 
 
 def link_of(site: Site, name: str = "bob") -> str:

@@ -31,7 +31,7 @@ from iam_guard.store.records import Records
 from iam_guard.store.schema import identities, login_profiles, mfa_devices, password_policies, sign_in_failures
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.seed import apply_seed, load_seed_text
-from tests.console.test_sign_in_pages import PASSWORD, START, Site
+from tests.console.site import PASSWORD, START, Site
 
 BETA = "222233334444"
 NAMES = ("carl", "dora", "hal", "lea", "mia", "rob", "zoe")

@@ -12,7 +12,7 @@ import pytest
 
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.remembered_account import remembered_fields, remembered_value
-from tests.console.test_sign_in_pages import ACCOUNT, PASSWORD, Site
+from tests.console.site import ACCOUNT, PASSWORD, Site
 from tests.tables import table
 
 COOKIE = "iam-guard-dev-account"

@@ -14,7 +14,7 @@ import pytest
 from iam_guard.authn.people.stored_passwords import require_second_factor
 from iam_guard.model.request import Call
 from iam_guard.store.schema import accounts, inline_policies, login_profiles, mfa_devices
-from tests.console.test_sign_in_pages import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
+from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 
 PAGE = {"sec-fetch-mode": "navigate", "accept": "text/html"}
 RECENT = {
