@@ -1,0 +1,226 @@
+"""Every page, in each of its states, as people see it: contrast, labels, keyboard, narrow windows, forced colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from starlette.routing import Route
+
+from tests.console.browser.chromium import OTHER_SITE, accessibility_violations
+from tests.console.browser.visitor import NewVisitor, Visitor
+from tests.console.site import NEW_PASSWORD, PASSWORD, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+# --- the states of the pages -------------------------------------------------------------------------------------
+
+
+def user_form(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/")
+
+
+def root_form(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/?type=root")
+
+
+def refused(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/")
+    visitor.sign_in(password="wrong")
+
+
+def unencrypted(visitor: Visitor, site: Site) -> None:
+    visitor.open(f"{visitor.url.replace('localhost', OTHER_SITE)}/signin/")
+
+
+def code_form(visitor: Visitor, site: Site) -> None:
+    recovery_codes(visitor, site)
+    visitor.open("/signin/mfa")
+
+
+def refused_code(visitor: Visitor, site: Site) -> None:
+    code_form(visitor, site)
+    visitor.fill(mfa_code="000000")
+    visitor.press("continue")
+
+
+def recovery_form(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site)
+    visitor.open("/signin/recovery")
+
+
+def password_form(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site)
+    visitor.open("/signin/password")
+
+
+def forced_change(visitor: Visitor, site: Site) -> None:
+    site.require_new_password("ada")
+    signed_in(visitor, site)
+
+
+def weak_password(visitor: Visitor, site: Site) -> None:
+    password_form(visitor, site)
+    visitor.fill(current_password=PASSWORD, new_password="short")
+    visitor.press("change_password")
+
+
+def not_allowed(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site, "bob")
+    visitor.open("/signin/password")
+
+
+def signed_in(visitor: Visitor, site: Site, name: str = "ada") -> None:
+    visitor.open("/signin/")
+    visitor.sign_in(name)
+
+
+def several_sessions(visitor: Visitor, site: Site) -> None:
+    """With the longest name of a browser, without a space."""
+    site.browser.headers["user-agent"] = "Mozilla/5.0" * 60
+    site.sign_in()
+    signed_in(visitor, site)
+
+
+def no_factors(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site)
+    visitor.open("/signin/factors")
+
+
+def new_device(visitor: Visitor, site: Site) -> None:
+    no_factors(visitor, site)
+    visitor.press("new_factor")
+
+
+def wrong_codes(visitor: Visitor, site: Site) -> None:
+    new_device(visitor, site)
+    visitor.fill(first_code="000000", second_code="000001")
+    visitor.press("continue")
+
+
+def recovery_codes(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site)
+    visitor.enrol(site)
+
+
+def reset_form(visitor: Visitor, site: Site) -> None:
+    visitor.open(site.reset_link("bob"))
+
+
+def reset_over(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/reset?token=over")
+    visitor.fill(new_password=NEW_PASSWORD)
+    visitor.press("change_password")
+
+
+def forgot_form(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/forgot")
+
+
+def reset_sent(visitor: Visitor, site: Site) -> None:
+    forgot_form(visitor, site)
+    visitor.fill(email="eve@acme.example")
+    visitor.press("continue")
+
+
+def signed_out(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site)
+    visitor.press("sign_out")
+
+
+PAGES = {
+    "/": (user_form, root_form, refused, unencrypted),
+    "/mfa": (code_form, refused_code),
+    "/recovery": (recovery_form,),
+    "/password": (password_form, forced_change, weak_password, not_allowed),
+    "/sessions": (signed_in, several_sessions),
+    "/factors": (no_factors, new_device, wrong_codes, recovery_codes),
+    "/reset": (reset_form, reset_over),
+    "/forgot": (forgot_form, reset_sent),
+    "/out": (signed_out,),
+}
+"""Path of a page -> what leads to each of its states."""
+NO_PAGES = {"/style.css", "/passkeys.js", "/passkey", "/mfa/passkey", "/factors/passkey", "/factors/remove"}
+"""Files, and paths of forms that answer with the pages above: `test_passkeys_in_chromium` has their flows."""
+STATES = [pytest.param(path, state, id=state.__name__) for path, states in PAGES.items() for state in states]
+
+
+def test_every_page_is_known(site: Site) -> None:
+    """A new page gets its states in the table above."""
+    routes = [route for route in site.pages.routes if isinstance(route, Route)]
+    assert len(routes) == len(site.pages.routes)
+    assert {route.path for route in routes if "GET" in (route.methods or ())} - NO_PAGES == set(PAGES)
+
+
+# --- what holds for each -----------------------------------------------------------------------------------------
+
+SCHEMES: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", 390))
+"""Colour schemes, and the widths of their windows."""
+FOCUSABLE = "input:not([type=hidden]):not([hidden]), button, a[href], [tabindex='0']"
+FOCUSED = """() => {
+    const element = document.activeElement, style = getComputedStyle(element), box = element.getBoundingClientRect();
+    return {
+        element: element.outerHTML,
+        outlined: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2,
+        visible: box.top < innerHeight - 1 && box.bottom > 1 && box.width > 0,
+    };
+}"""
+OVERFLOWING = "all => all.filter(element => element.scrollWidth > element.clientWidth).map(element => element.tagName)"
+UNBORDERED = """elements => elements.filter(element => {
+    const style = getComputedStyle(element);
+    return style.borderTopStyle === "none" || style.borderTopColor === style.backgroundColor;
+}).map(element => element.outerHTML)"""
+
+
+def keyboard_walk(page: Page) -> list[dict[str, Any]]:
+    """Press the Tab key once for each element that takes input, and return what had the focus."""
+    page.evaluate("document.activeElement.blur()")
+    walk = []
+    for _ in range(page.locator(FOCUSABLE).count()):
+        page.keyboard.press("Tab")
+        walk.append(page.evaluate(FOCUSED))
+    return walk
+
+
+@pytest.mark.parametrize(("path", "state"), STATES)
+def test_page_is_accessible(new_visitor: NewVisitor, site: Site, path: str, state: Any) -> None:
+    visitor = new_visitor()
+    page = visitor.page
+    state(visitor, site)
+    assert visitor.path == f"/signin{path}"
+    for scheme, width in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 800})
+        assert accessibility_violations(page) == [], (scheme, width)
+        assert page.locator("html, main").evaluate_all(OVERFLOWING) == [], (scheme, width)
+
+    page.set_viewport_size({"width": 320, "height": 480})
+    assert page.locator("html, main").evaluate_all(OVERFLOWING) == []
+    walk = keyboard_walk(page)
+    assert [step["element"] for step in walk] == page.locator(FOCUSABLE).evaluate_all(
+        "all => all.map(e => e.outerHTML)"
+    )
+    assert [step for step in walk if not step["outlined"] or not step["visible"]] == []
+
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    assert page.evaluate("matchMedia('(forced-colors: active)').matches")
+    assert (
+        page.locator("input:not([type=checkbox]):visible, button:visible, .wrong:visible").evaluate_all(UNBORDERED)
+        == []
+    )
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_sign_in_by_keyboard_alone(new_visitor: NewVisitor) -> None:
+    """The Tab key, text and the Enter key."""
+    visitor = new_visitor()
+    visitor.open("/signin/")
+    keyboard = visitor.page.keyboard
+    for typed in ("acme", "ada", PASSWORD):
+        keyboard.press("Tab")
+        keyboard.type(typed)
+    with visitor.page.expect_navigation():
+        keyboard.press("Enter")
+    visitor.expect("/signin/sessions", "sessions")
