@@ -169,6 +169,7 @@ def _show_sessions(sessions: AccountSessions, account: str, person: Person | Non
     for row in rows:
         mfa = "no MFA" if row["mfa"] is None else f"MFA {row['mfa']}"
         task = "" if row["task"] is None else f"  task {row['task']}"
+        task += "" if row["role"] is None else f"  role {row['role']}"
         click.echo(f"{row['id']}  {row['person']}  signed in {row['created']}  used {row['used']}  {mfa}{task}")
         click.echo(f"    {row['address'] or '-'}  {terminal_safe(row['browser'] or '-')}")
 
@@ -176,7 +177,8 @@ def _show_sessions(sessions: AccountSessions, account: str, person: Person | Non
 def _session_row(session: BrowserSession) -> dict[str, str | None]:
     return {
         "id": session.id,
-        "person": session.principal.arn,
+        "person": session.person.arn,
+        "role": None if session.role is None else session.role.arn,
         "created": session.created.isoformat(),
         "used": session.seen.isoformat(),
         "expires": session.expires.isoformat(),

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
@@ -46,6 +46,7 @@ Page: TypeAlias = Callable[[Visit, str], Response]
 """Answers a visit; the text is the key of what was wrong with its form, empty for nothing."""
 _log = logging.getLogger("iam_guard.console")
 _TASK_PAGES = {"factor": "/mfa", "password": "/password", "enrol": "/factors"}
+LEAVE_ROLE: Final = "/exit"
 
 
 class Pages:
@@ -163,8 +164,13 @@ class Pages:
         return self.guard.decide(principal, action, person, context, call=visit.call).allowed
 
 
-def for_sessions(*tasks: str | None) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Return a decorator of a page: without a session with one of these tasks, go to sign in; None is no task."""
+def for_sessions(
+    *tasks: str | None, in_role: bool = False
+) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Return a decorator of a page: without a session with one of these tasks, go to sign in; None is no task.
+
+    In a role, go to the page to leave it first, unless the page is also for roles (`in_role`).
+    """
 
     def decorate(page: Callable[..., Response]) -> Callable[..., Response]:
         @wraps(page)
@@ -172,6 +178,8 @@ def for_sessions(*tasks: str | None) -> Callable[[Callable[..., Response]], Call
             session = visit.session
             if session is None or session.task not in tasks:
                 return redirect(visit.url("/"))
+            if session.role is not None and not in_role:
+                return redirect(f"{visit.base}{LEAVE_ROLE}?{urlencode({'next': visit.request.url.path})}")
             return page(self, visit, session, problem, **shown)
 
         return guarded

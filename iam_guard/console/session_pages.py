@@ -13,7 +13,7 @@ from starlette.routing import Route
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.passkeys import passkey_kind
-from iam_guard.authn.people.person import person_of
+from iam_guard.authn.people.person import owner_of
 from iam_guard.authn.session_cookie import clear_cookie
 from iam_guard.console.pages import Pages, for_sessions, redirect, with_session
 from iam_guard.console.visit import Visit
@@ -33,7 +33,7 @@ class SessionPages:
         yield self._pages.route("/factors", self.show_factors, self.add_factor)
         yield self._pages.route("/out", self.show_sessions, self.sign_out)
 
-    @for_sessions(None)
+    @for_sessions(None, in_role=True)
     def show_sessions(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
         """Show the sessions of the person."""
         shown = [
@@ -44,16 +44,17 @@ class SessionPages:
                 "address": found.address,
                 "user_agent": found.user_agent,
                 "is_current": found.id == session.id,
+                "role": role_name(found),
             }
-            for found in self._pages.sessions.of(person_of(session.principal))
+            for found in self._pages.sessions.of(owner_of(session))
         ]
-        name = session.principal.name or session.principal.account
-        return self._pages.page(visit, "sessions.html", "sessions", problem, wide=True, sessions=shown, name=name)
+        who = {"name": session.person.name, "role": role_name(session)}
+        return self._pages.page(visit, "sessions.html", "sessions", problem, wide=True, sessions=shown, **who)
 
-    @for_sessions(None)
+    @for_sessions(None, in_role=True)
     def end_session(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """End one session of the person."""
-        self._pages.sessions.end(visit.form.get("session", ""), person_of(session.principal))
+        self._pages.sessions.end(visit.form.get("session", ""), owner_of(session))
         return redirect(f"{visit.base}/sessions")
 
     def sign_out(self, visit: Visit, _: str) -> Response:
@@ -116,6 +117,15 @@ class SessionPages:
         after = self._pages.next_url(visit, added.signed_in.session)
         answer = self.show_factors(visit, "", note="added", codes=added.recovery_codes, after=after)
         return with_session(answer, visit, added.signed_in)
+
+
+def role_name(session: BrowserSession) -> str:
+    """Return the role of a session for people: the name that the person gave it, and that it has; empty for none."""
+    role = session.role
+    if role is None:
+        return ""
+    name = f"{role.arn.partition(':role/')[2]} @ {role.account}"
+    return f"{role.label} ({name})" if role.label else name
 
 
 def readable(instant: datetime) -> str:

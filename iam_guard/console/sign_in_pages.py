@@ -21,10 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.mail import Mailer
-from iam_guard.console.pages import Pages, for_sessions, static_file, with_browser
+from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect, static_file, with_browser
 from iam_guard.console.passkey_pages import PasskeyPages
 from iam_guard.console.password_pages import PasswordPages, SendReset
 from iam_guard.console.remembered_account import remembered_value
+from iam_guard.console.role_pages import RolePages
 from iam_guard.console.session_pages import SessionPages
 from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header, remembered_cookie_name
 from iam_guard.errors import ConfigurationError, IamGuardError
@@ -61,7 +62,7 @@ def sign_in_pages(
     passkeys = PasskeyPages(
         pages, show_sign_in=sign_in.show_sign_in, show_code=sign_in.show_code, show_factors=own.show_factors
     )
-    groups = (sign_in, PasswordPages(pages, send_reset), own, passkeys)
+    groups = (sign_in, PasswordPages(pages, send_reset), own, passkeys, RolePages(pages))
     static = resources.files("iam_guard.console") / "static"
     built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()
     content = built_in if style is None else built_in + b"\n" + style.read_bytes()
@@ -105,6 +106,8 @@ class SignInPages:
 
     def show_sign_in(self, visit: Visit, problem: str) -> Response:
         """Show the form for a name and a password."""
+        if visit.session is not None and visit.session.task == "role":
+            return redirect(visit.url(LEAVE_ROLE))
         remembered = {} if visit.form or ("email" in visit.remembered) is not visit.is_root else visit.remembered
         filled = {**remembered, "remember": "on"} if remembered else visit.form
         typed = {name: filled.get(name, "") for name in ("email", "account", "username", "remember")}

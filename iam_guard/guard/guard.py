@@ -26,6 +26,7 @@ from iam_guard.authn.people.account_sessions import AccountSessions
 from iam_guard.authn.people.browser_sessions import BrowserSessions
 from iam_guard.authn.people.own_credentials import OwnCredentials
 from iam_guard.authn.people.passkey_steps import PasskeySteps
+from iam_guard.authn.people.role_switch import RoleSwitch
 from iam_guard.authn.people.session_steps import session_steps
 from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
@@ -68,10 +69,8 @@ class Guard:
         shadow: ShadowMode | None = None,
         clock: Callable[[], datetime] = partial(datetime.now, UTC),
     ) -> None:
-        self.settings = settings
+        self.settings, self.trail, self._store = settings, trail, store
         self.catalogues = tuple(catalogues)
-        self.trail = trail
-        self._store = store
         self.clock = clock
         """Returns the present time, of decisions and of the calls of the AWS API alike."""
         self._resources = resources
@@ -111,8 +110,8 @@ class Guard:
         """The sessions of people who signed in with a browser; those of an account, for its administrators."""
         steps = session_steps(store, self.browser_sessions, settings, lambda: self.clock(), trail.record_sign_in)
         self.sign_in, self.own_credentials, self.passkeys = SignIn(steps), OwnCredentials(steps), PasskeySteps(steps)
-        self.notifications = steps.notifications
-        """The steps of a sign-in; what people change about their own credentials; functions that inform them of it."""
+        self.role_switch, self.notifications = RoleSwitch(steps, self._may_have_session), steps.notifications
+        """The steps of a sign-in; changes of people's own credentials; switches to roles; mail that informs people."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
         staleness = lambda: guard._store.staleness() if (guard := this()) else float("inf")  # noqa: E731
         trail.watch(lambda: guard.usage() if (guard := this()) else GuardUsage(), staleness)
@@ -241,8 +240,7 @@ class Guard:
         call: Call | None = None,
     ) -> list[Decision]:
         """Decide several (action, resource) pairs, each on its own (rule M-28); each is recorded."""
-        asked = checked_pairs(questions)
-        return [self.decide(principal, action, resource, context, call=call) for action, resource in asked]
+        return [self.decide(principal, *asked, context, call=call) for asked in checked_pairs(questions)]
 
     def ask(
         self,
@@ -317,9 +315,9 @@ class Guard:
         if self._shadow is not None:
             self._shadow.close()
 
-    def _may_have_session(self, call: Call | None, outsider: Principal, question: TrustQuestion) -> Decision:
-        """Decide and record whether a role's trust policy admits a federated identity."""
-        return self.decide(outsider, question.action, question.resource, question.context, call=call)
+    def _may_have_session(self, call: Call | None, identity: Principal, question: TrustQuestion) -> Decision:
+        """Decide and record whether a federated identity, or a user, may have a session of a role."""
+        return self.decide(identity, question.action, question.resource, question.context, call=call)
 
     # --- one decision ------------------------------------------------------------------------------------------------
 
@@ -391,9 +389,8 @@ class Guard:
             expected = isinstance(error, IamGuardError)
             if not isinstance(error, StoreUnavailable):
                 _log.error("no decision could be made: %s", loggable(error) if expected else type(error).__name__)
-            text = str(error) if expected else f"unexpected {type(error).__name__}"
+            text, stale = str(error) if expected else f"unexpected {type(error).__name__}", self._store.stale
             principal, action, resource, *_ = question
             request = AccessRequest(principal, action, resource.arn, resource_account=resource.account)
-            stale = self._store.stale
             decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), error=text, stale=stale, explainer=NO_POLICIES)
         return decision, question

@@ -65,17 +65,33 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchedRole:
+    """The role that a person switched to in a browser session."""
+
+    arn: str
+    account: str
+    label: str
+    """What the person calls it; may be empty."""
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BrowserSession:
     """The session of a person who signed in with a browser. Its token is not stored.
 
-    `id` is public. `principal` is the user or root user, complete with its `credential`.
+    `id` is public. `principal` is the caller: the person, or the session of the role that it has switched to. `person`
+    is the user or root user in either case. Both are complete with their `credential`.
     """
 
     id: str
     digest: str = field(repr=False)
     """The SHA-256 of the token, in hexadecimal."""
     principal: Principal
+    person: Principal
+    role: SwitchedRole | None
     created: datetime
+    """When the person signed in."""
     seen: datetime
     """The last use, to the minute; a cached session may have been used since."""
     expires: datetime
@@ -84,7 +100,10 @@ class BrowserSession:
     methods: tuple[str, ...]
     """How the person signed in: `password`, `totp`, `passkey`, `recovery`."""
     task: str | None
-    """What must be done before anything else, a `Task` of `session_steps`; the session authorizes nothing else."""
+    """What must be done before anything else, a `Task` of `session_steps`, or `role` if the time in a role is over.
+
+    The session authorizes nothing else.
+    """
     address: str
     user_agent: str
     epoch: int | None = field(default=None, compare=False, repr=False)

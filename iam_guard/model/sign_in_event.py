@@ -17,6 +17,8 @@ SignInEventName = Literal[
     "MfaEnrolled",
     "MfaRemoved",
     "RecoveryCodes",
+    "SwitchRole",
+    "ExitRole",
 ]
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from cachetools import LRUCache
 
 from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession
-from iam_guard.model.principal import PrincipalType
+from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.usage import CacheUsage
 from iam_guard.store.generations import Held
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, StoredPolicy
@@ -110,12 +110,10 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
             if answer.identity_id is not None:
                 return f"identity:{answer.identity_id}", f"callers:{account}"
             return f"newcomers:{account}", f"callers:{account}", f"account:{account}"
-        case AccessKey() | ApiKey() | BrowserSession():
-            owner = answer.principal
-            name = f"session:{key}" if isinstance(answer, BrowserSession) else f"credential:{key}"
-            if owner.type is PrincipalType.ROOT:
-                return name, f"callers:{owner.account}"
-            return name, f"identity:{(owner.userid or '').partition(':')[0]}"  # P-13
+        case BrowserSession():
+            return f"session:{key}", *{_identity_name(answer.person), _identity_name(answer.principal)}
+        case AccessKey() | ApiKey():
+            return f"credential:{key}", _identity_name(answer.principal)
         case ResourceRecord():
             bound = answer.bound
             return f"resource:{key}", *([f"bound:{id}" for id in bound] if len(bound) <= _MAX_BOUND else ["bound"])
@@ -128,6 +126,13 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
             return ("certificates",)
         case _:
             return (f"account:{key}",)
+
+
+def _identity_name(principal: Principal) -> str:
+    """Return the name of the identity that a key or session belongs to."""
+    if principal.type is PrincipalType.ROOT:
+        return f"callers:{principal.account}"
+    return f"identity:{(principal.userid or '').partition(':')[0]}"  # P-13
 
 
 def _is_positive(answer: object) -> bool:

@@ -240,7 +240,8 @@ RULES: Final[Mapping[str, _Change]] = {
         _session,
         _session,
         _session,
-        frozenset({"digest", "id", "account", "user_id", "created", "expires", "mfa_at", "methods", "task"}),
+        frozenset({"digest", "id", "account", "user_id", "created", "expires", "mfa_at", "methods", "task"})
+        | {"role_id", "role_session", "role_label", "role_since", "role_until"},
     ),
     "resources": _Change(("arn",), _resource, _resource, _resource),
     # separate rows place accounts into units

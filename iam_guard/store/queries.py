@@ -72,15 +72,17 @@ def api_key(key_id: str) -> CompoundSelect[Any]:
 
 
 def browser_session(digest: str) -> Select[Any]:
-    """Select a browser session with its user; `identity_id` is NULL for one of a root user."""
-    sessions = browser_sessions.c
+    """Select a browser session with its user and role; `identity_id` is NULL for one of a root user."""
+    sessions, roles = browser_sessions.c, identities.alias("roles")
     return (
         select(
             *[column for column in sessions if column.name != "account"],
             sessions.account.label("owner_account"),
+            *(roles.c[name].label(f"role_{name}") for name in ("account", "path", "name")),
             *_IDENTITY,
         )
         .outerjoin(identities, (identities.c.id == sessions.user_id) & (identities.c.kind == "user"))
+        .outerjoin(roles, (roles.c.id == sessions.role_id) & (roles.c.kind == "role"))
         .where(sessions.digest == storable(digest))
     )
 

@@ -25,7 +25,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
-from iam_guard.store.browser_session_rows import session_of_row
+from iam_guard.store.browser_session_rows import role_principal, session_of_row
 from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.change_feed import ChangesSince, State, read_changes, record_change
 from iam_guard.store.decision_query import decision_query
@@ -187,7 +187,11 @@ class SqlStore:
             row = connection.execute(queries.browser_session(digest)).mappings().one_or_none()
         if row is None or (row["user_id"] is not None and row["identity_id"] is None):
             return None
-        return session_of_row(row, self._owner(row), row["epoch"])
+        role = None
+        if row["role_id"] is not None:
+            parts = {name: row[f"role_{name}"] for name in ("id", "account", "path", "name")}
+            role = role_principal(self.partition, parts, row["role_session"])
+        return session_of_row(row, self._owner(row), role, row["epoch"])
 
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
         return write_session(session, self.sealer, at_least=at_least)

@@ -1,7 +1,7 @@
 """The caller of a request with a session cookie and no other credential.
 
 A credential in a header, the query or a certificate decides alone; the cookie is then not even read. A cookie with a
-valid session is the credential of its person, with these limits:
+valid session is the credential of its person, or of the role that the person has switched to, with these limits:
 
     session         request                                      public endpoints    guarded endpoints
     none, ended     any                                          anonymous           401, or 303 to the sign-in page
@@ -48,7 +48,7 @@ class BrowserCaller:
     """What the session cookie of a request establishes."""
 
     principal: Principal
-    """The person, or anonymous."""
+    """The person, the session of its role, or anonymous."""
     cookie: SessionCookie
     session: BrowserSession | None = None
     """The session of the cookie, also if it is no credential for the request."""

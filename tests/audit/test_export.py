@@ -58,7 +58,7 @@ ONE_OF = {
     6003: [("actor", ("process", "user", "session", "iam_role")), ("actor.user", ("account", "name", "uid"))],
 }
 ENDPOINT = ("ip", "uid", "name", "hostname", "svc_name", "instance_uid", "interface_uid", "interface_name")
-ACTIVITIES = {3002: {1, 2}, 3003: {1, 3}, 6003: {1, 2, 3, 4, 99}}
+ACTIVITIES = {3002: {1, 2, 7}, 3003: {1, 3}, 6003: {1, 2, 3, 4, 99}}
 
 
 def at(event: Any, path: str) -> Any:
@@ -107,7 +107,10 @@ def test_ocsf_event_has_the_required_attributes_of_its_class(name: str) -> None:
 def test_ocsf_class_of_each_record() -> None:
     classes = {name: ocsf_event(record)["class_uid"] for name, record in RECORDS.items()}
     sessions = dict.fromkeys(("session-issued", "session-failed", "session-with-masked-parts"), 3003)
-    others = {**dict.fromkeys(("authentication-refused", "signed-in", "sign-in-refused"), 3002), **sessions}
+    others = {
+        **dict.fromkeys(("authentication-refused", "signed-in", "sign-in-refused", "role-switched"), 3002),
+        **sessions,
+    }
     assert classes == {name: others.get(name, 6003) for name in RECORDS}
     denied = session("AssumeRole", ROLE, "ImplicitlyDenied")
     assert ocsf_event(denied)["class_uid"] == 6003  # no session was issued

@@ -130,13 +130,15 @@ sign_ins = st.builds(
     principal=st.none() | callers(texts),
     account=st.none() | st.just("111122223333"),
     succeeded=st.booleans(),
+    facts=st.just({}) | st.fixed_dictionaries({"SwitchFrom": texts}),
 )
 
 
 @given(sign_ins, any_calls, stamps(texts))
 def test_any_sign_in_is_exported_as_valid_event(sign_in: SignInEvent, call: Call | None, stamp: Stamp) -> None:
     event = check(sign_in_record(sign_in, call, stamp))
-    assert event["class_uid"] == (3002 if sign_in.name in ("ConsoleLogin", "CheckMfa", "ExitSession") else 6003)
+    logons = ("ConsoleLogin", "CheckMfa", "ExitSession", "SwitchRole", "ExitRole")
+    assert event["class_uid"] == (3002 if sign_in.name in logons else 6003)
     assert event["status_id"] == (1 if sign_in.succeeded else 2)
 
 

@@ -277,7 +277,7 @@ def test_sessions_are_listed(run: Run, signed_in: Guard) -> None:
     root, ada = by_person[f"arn:aws:iam::{ACCOUNT}:root"], by_person[f"arn:aws:iam::{ACCOUNT}:user/ada"]
     assert (root["task"], root["mfa"], ada["task"]) == ("factor", None, None)
     assert ada["mfa"] is not None
-    assert set(ada) == {"id", "person", "created", "used", "expires", "mfa", "task", "address", "browser"}
+    assert set(ada) == {"id", "person", "role", "created", "used", "expires", "mfa", "task", "address", "browser"}
     text = invoke("sessions", ACCOUNT).output
     assert root["id"] in text
     assert "no MFA  task factor" in text

@@ -244,6 +244,32 @@ def test_browser_session_has_its_owner(any_store: Any) -> None:
     assert any_store.browser_session("d2") is not None
 
 
+def test_browser_session_has_its_role(any_store: Any) -> None:
+    """The role's session, and the person beside it; it ends with the role."""
+    times = {"created": 60, "seen": 120, "expires": 900, "role_since": 120, "role_until": 300}
+    texts = {"methods": ["password"], "address": "", "user_agent": "", "role_session": "ali", "role_label": "Audit"}
+    try:
+        with any_store.write_transaction() as records:
+            alice = records.one(identities, account=ACME, kind="user", name="alice")
+            role = records.one(identities, account=ACME, kind="role", name="Auditor")
+            owned = {"account": ACME, "user_id": alice["id"], "role_id": role["id"], "mfa_at": 90}
+            records.insert(browser_sessions, digest="d1", id="bs-1", **owned, **times, **texts)
+    except (StoreIsReadOnly, AttributeError):
+        return
+    found = any_store.browser_session("d1")
+    assert (found.principal.type, found.principal.arn) == (PrincipalType.ASSUMED_ROLE, SESSION.replace("friday", "ali"))
+    assert (found.principal.role_arn, found.principal.userid) == (AUDITOR, f"{role['id']}:ali")
+    assert (found.principal.mfa_at, found.person.mfa_at) == (None, datetime.fromtimestamp(90, UTC))
+    assert (found.person.arn, found.person.userid) == (ALICE, alice["id"])
+    issued = [principal.credential.issued for principal in (found.principal, found.person)]
+    assert [(each.issued.timestamp(), each.expires.timestamp()) for each in issued] == [(120, 300), (60, 900)]
+    assert (found.role.arn, found.role.account, found.role.label) == (AUDITOR, ACME, "Audit")
+    with any_store.write_transaction() as records:
+        records.delete(identities, id=role["id"])
+        assert records.one(browser_sessions, digest="d1") is None
+    assert any_store.browser_session("d1") is None
+
+
 def test_api_key_of_role_is_a_session(any_store: Store) -> None:
     """A role's API key is a session of the role, named after the key's id."""
     key = any_store.api_key("auditkey")

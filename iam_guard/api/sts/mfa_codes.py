@@ -14,7 +14,7 @@ from iam_guard.api.iam.authorization_targets import find_mfa_device
 from iam_guard.api.service_errors import WrongSecret
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.one_time_codes import check_code
-from iam_guard.authn.people.person import person_of
+from iam_guard.authn.people.person import person_of_caller
 from iam_guard.errors import AccessDenied
 from iam_guard.model.context import Given
 from iam_guard.model.principal import PrincipalType
@@ -41,7 +41,7 @@ def _verified_step(call: ServiceCall, parameters: Input) -> int | None:
     row = _own_device(call, serial)
     if row is None:
         raise AccessDenied(f"MultiFactorAuthentication failed, {_UNKNOWN}")
-    subject = attempts.guess_subject(person_of(call.caller), "", "code")
+    subject = attempts.guess_subject(person_of_caller(call.caller), "", "code")
     if not attempts.is_open(call.records, subject, call.now):
         raise AccessDenied(f"MultiFactorAuthentication failed, {_BLOCKED}")
     step = check_code(row, code, call.now, call.sealer)

@@ -19,7 +19,7 @@ from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys
 from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.api.sts.session_tags import inherited_tags, session_tags, tag_keys
 from iam_guard.api.sts.unsupported_features import refuse_parameters
-from iam_guard.authn.federation.role_session import Role, find_role, read_role_arn
+from iam_guard.authn.federation.role_session import Role, find_role, read_role_arn, role_resource
 from iam_guard.errors import AccessDenied, ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal, PrincipalType
@@ -38,12 +38,9 @@ def role_to_assume(call: ServiceCall, parameters: Input) -> Resource:
     if call.is_root:
         raise AccessDenied("Roles may not be assumed by root accounts.")  # S-12
     refuse_parameters("AssumeRole", parameters)
-    account = read_role_arn(parameters["RoleArn"], max_quoted=None).account
+    read_role_arn(parameters["RoleArn"], max_quoted=None)
     _refuse_long_chain(call, parameters)
-    role = find_role(call.records, call.partition, parameters["RoleArn"])
-    if role is None:
-        return Resource(parameters["RoleArn"], account=account)
-    return Resource(role.arn, account=account, tags=role.tags, policy=role.trust)
+    return role_resource(parameters["RoleArn"], find_role(call.records, call.partition, parameters["RoleArn"]))
 
 
 def assume_role_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:

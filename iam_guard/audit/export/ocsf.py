@@ -44,6 +44,8 @@ _LOGONS: Final[Mapping[str, tuple[int, str]]] = {
     "ConsoleLogin": (1, "Logon"),
     "CheckMfa": (1, "Logon"),
     "ExitSession": (2, "Logoff"),
+    "SwitchRole": (7, "Account Switch"),
+    "ExitRole": (7, "Account Switch"),
 }
 
 Json = dict[str, Any]
@@ -96,8 +98,19 @@ def _authentication(record: Record) -> Json:
             "is_remote": record.get("sourceIPAddress") is not None,
             "logon_type_id": 3,
             "logon_type": "Network",
+            **(_account_switch(record) if name == "Account Switch" else {}),
         }
     )
+
+
+def _account_switch(record: Record) -> Json:
+    """Return how a person switched to a role or back, and who it is, where the record has it."""
+    person = mapping(record.get("additionalEventData")).get("SwitchFrom")
+    return {
+        "account_switch_type_id": OTHER,
+        "account_switch_type": record.get("eventName"),
+        "actor": {"user": _named(person)} if isinstance(person, str) else None,
+    }
 
 
 def _authorize_session(record: Record) -> Json:

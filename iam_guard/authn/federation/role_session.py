@@ -2,8 +2,8 @@
 
 A verified OIDC token or client certificate becomes a `FederatedIdentity`: principal and action for the trust policy,
 and the contents of the session. STS decides `questions` itself and issues credentials for `session_principal`; the
-guard uses `admit`. A missing role gets the same error as an untrusting one, so callers cannot tell whether it exists
-(S-11).
+guard uses `admit`, also for a user who switches to a role in a browser. A missing role gets the same error as an
+untrusting one, so callers cannot tell whether it exists (S-11).
 """
 
 from __future__ import annotations
@@ -109,12 +109,15 @@ def find_role(records: Records, partition: str, arn: str) -> Role | None:
     return Role(arn, row["id"], account, row["name"], row["tags"], trust, max_seconds)
 
 
+def role_resource(arn: str, role: Role | None) -> Resource:
+    """Return the role with its trust policy, or the ARN alone if it does not exist. Raises `ValidationError`."""
+    account = read_role_arn(arn).account
+    return Resource(arn, account=account) if role is None else Resource(role.arn, account, role.tags, role.trust)
+
+
 def questions(identity: FederatedIdentity, arn: str, role: Role | None) -> list[TrustQuestion]:
     """Return what must be allowed for a session of the role with this ARN; `role` is None if it does not exist."""
-    account = read_role_arn(arn).account
-    resource = Resource(arn, account=account)
-    if role is not None:
-        resource = Resource(arn, account=account, tags=role.tags, policy=role.trust)
+    resource = role_resource(arn, role)
     actions = [identity.action]
     if identity.tags:
         actions.append("sts:TagSession")  # E-47

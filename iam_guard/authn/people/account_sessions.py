@@ -14,7 +14,7 @@ from iam_guard.authn.people.person import Person, load_person, root_of, user_of
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.settings import Settings
-from iam_guard.store.browser_session_rows import session_of_row
+from iam_guard.store.browser_session_rows import role_of_row, session_of_row
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
 from iam_guard.store.schema import browser_sessions, identities
@@ -54,8 +54,10 @@ class AccountSessions:
             where = _where(account, person)
             rows = records.page(browser_sessions, order=("id",), after=start, limit=limit, **where)
             users = self._users(records, {row["user_id"] for row in rows if row["user_id"] is not None})
+            roles = [role_of_row(records, self._store.partition, row) for row in rows]
         root, now = root_of(self._store.partition, account).principal(), self._clock()
-        found = [session_of_row(row, root if row["user_id"] is None else users[row["user_id"]]) for row in rows]
+        owners = [root if row["user_id"] is None else users[row["user_id"]] for row in rows]
+        found = [session_of_row(*parts) for parts in zip(rows, owners, roles, strict=True)]
         live = [session for session in found if not is_over(session, now, self._idle)]
         return SessionPage(live, rows[-1]["id"] if len(rows) == limit else None)
 

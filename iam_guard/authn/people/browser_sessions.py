@@ -3,26 +3,34 @@
 A session ends `session_duration` after it was issued, and `session_idle` after its last use. Uses are recorded once a
 minute, and do not invalidate cached sessions. So one that seems to be idle is read again before it is ended: it may
 have been used since, also through another process.
+
+A person who switches to a role, and back, gets another token each time, and the former one ends: there is one session
+for each sign-in. It belongs to the person, so it ends with whatever ends the person's sessions, and also with the role.
+Sign-in, second factor and end stay those of the person. When the time in the role is over, it has the task `role`:
+nothing is authorized until the person switches back, or to a role again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from iam_guard.authn.people.person import Person
+from iam_guard.authn.federation.role_session import Role
+from iam_guard.authn.people.person import Person, owner_of
 from iam_guard.authn.people.stored_passwords import may_sign_in
 from iam_guard.authn.session_cookie import new_token, token_digest
 from iam_guard.errors import AccessDenied, CacheMiss, IamGuardError
 from iam_guard.model.credential import BrowserSession
+from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.browser_session_rows import session_of_row
+from iam_guard.store.browser_session_rows import role_of_row, session_of_row
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.identifiers import random_id
 from iam_guard.store.last_used import LastUsedTracker
-from iam_guard.store.records import Records
+from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import browser_sessions, login_profiles
 
 __all__ = ["BrowserSession", "BrowserSessions"]
@@ -33,6 +41,8 @@ MAX_SESSIONS: Final = 100
 """Maximum sessions of a person; a further one ends the one that was not used for the longest time."""
 MAX_ADDRESS: Final = 64
 MAX_USER_AGENT: Final = 512
+MAX_LABEL: Final = 64
+"""Characters of a person's name for a role, as in AWS's console."""
 
 
 class BrowserSessions:
@@ -92,11 +102,35 @@ class BrowserSessions:
                 "mfa_at": None if mfa_at is None else int(mfa_at.timestamp()),
                 "methods": list(methods),
                 "task": task,
+                **_WITHOUT_ROLE,
                 "address": _stored(address, MAX_ADDRESS),
                 "user_agent": _stored(user_agent, MAX_USER_AGENT),
             }
             records.insert(browser_sessions, **row)
         return token, session_of_row(row, person.principal())
+
+    def switch(self, session: BrowserSession, role: Role | None, label: str = "") -> tuple[str, BrowserSession]:
+        """Return the token of the session that replaces another, and the session: in a role, or without one (None).
+
+        The caller must have admitted the person to the role. Raises `AccessDenied` if the session or the role is over,
+        the session has a task, or the person is locked out, `StoreIsReadOnly`, `StoreUnavailable`.
+        """
+        token, now = new_token(), int(self._clock().timestamp())
+        with self._store.write_transaction() as records:
+            row = records.one(browser_sessions, digest=session.digest)
+            if row is None or row["task"] is not None or not self._is_live(row, now):
+                raise AccessDenied("The session has ended.")
+            if not may_sign_in(records, owner_of(session), now):
+                raise AccessDenied("The person may not sign in.")
+            terms = _role_columns(session.person, role, label, now, row["expires"])
+            replacing = {**row, **terms, "digest": token_digest(token), "id": random_id("bs-", ""), "seen": now}
+            principal = role_of_row(records, self._store.partition, replacing)
+            if (principal is None) != (role is None):
+                raise AccessDenied("The role does not exist any more.")
+            if records.delete(browser_sessions, digest=session.digest) != 1:  # ended at the same time
+                raise AccessDenied("The session has ended.")
+            records.insert(browser_sessions, **replacing)
+        return token, session_of_row(replacing, session.person, principal)
 
     def find(self, token: str) -> BrowserSession | None:
         """Return the session of a token, and record its use; None for one that is unknown, idle, expired or ended.
@@ -118,7 +152,7 @@ class BrowserSessions:
             found = self._newest(found, now)
         if found is not None and self._uses is not None:
             self._uses.track_session(found.id, int(now.timestamp()))
-        return found
+        return found if found is None else _at(found, now)
 
     def end(self, id: str, person: Person) -> bool:
         """End a session of a person; return whether there was one with this id. Raises `StoreIsReadOnly`."""
@@ -137,9 +171,13 @@ class BrowserSessions:
         now, owner = self._clock(), person.principal()
         with self._store.read_transaction() as records:
             rows = records.all(browser_sessions, **person.where)
-        found = [session_of_row(row, owner) for row in rows]
-        live = [session for session in found if not is_over(session, now, self._idle)]
+            found = [session_of_row(row, owner, role_of_row(records, self._store.partition, row)) for row in rows]
+        live = [_at(session, now) for session in found if not is_over(session, now, self._idle)]
         return sorted(live, key=lambda session: (session.created, session.id), reverse=True)
+
+    def _is_live(self, row: Row, now: int) -> bool:
+        """Return whether the session in a row is neither idle nor expired."""
+        return bool(row["expires"] > now and row["seen"] > now - self._idle)
 
     def _newest(self, cached: BrowserSession, now: datetime) -> BrowserSession | None:
         """Read a session again that is over according to the cache; delete it if it is over indeed."""
@@ -157,12 +195,35 @@ class BrowserSessions:
         """Delete the person's sessions that are over, and more if there are too many."""
         columns = ("digest", "seen", "expires")
         rows = records.all(browser_sessions, order=("seen", "digest"), columns=columns, **person.where)
-        idle = now - self._idle
-        live = [row["digest"] for row in rows if row["expires"] > now and row["seen"] > idle]
+        live = [row["digest"] for row in rows if self._is_live(row, now)]
         kept = set(live[max(0, len(live) - MAX_SESSIONS + 1) :])
         ended = [row["digest"] for row in rows if row["digest"] not in kept]
         if ended:
             records.delete(browser_sessions, digest=ended)
+
+
+_WITHOUT_ROLE: Final[Mapping[str, Any]] = dict.fromkeys(
+    ("role_id", "role_session", "role_label", "role_since", "role_until")
+)
+
+
+def _role_columns(person: Principal, role: Role | None, label: str, now: int, expires: int) -> Mapping[str, Any]:
+    """Return the columns of a role. Its time is limited by the role, and by the end of the person's session."""
+    if role is None:
+        return _WITHOUT_ROLE
+    return {
+        "role_id": role.id,
+        "role_session": person.name,
+        "role_label": _stored("".join(filter(str.isprintable, label)), MAX_LABEL),
+        "role_since": now,
+        "role_until": min(now + role.max_seconds, expires),
+    }
+
+
+def _at(session: BrowserSession, now: datetime) -> BrowserSession:
+    """Return a session as it is at a time: with a task if the time in its role is over."""
+    is_late = session.role is not None and now >= session.role.until
+    return replace(session, task="role") if is_late else session
 
 
 def is_over(session: BrowserSession, now: datetime, idle: float) -> bool:

@@ -62,7 +62,7 @@ class OwnCredentials:
 
         A session with the task `password` goes on to what follows; one with another task can't.
         """
-        now, person = self._steps.now(), person_of(session.principal)
+        now, person = self._steps.now(), person_of(session)
         subject = attempts.guess_subject(person, "", "password", "session")  # of all: a new one has no new guesses
         with self._store.write_transaction() as records:
             is_open = attempts.is_open(records, subject, now)
@@ -119,7 +119,7 @@ class OwnCredentials:
 
     def may_all_change_passwords(self, session: BrowserSession) -> bool:
         """Return whether the account of a session's person lets all its users change their passwords (R-20)."""
-        person = person_of(session.principal)
+        person = person_of(session)
         with self._store.read_transaction() as records:
             policy = policy_of(records, person)
         is_limited = session.principal.has_boundary or session.principal.session_policies is not None
@@ -128,25 +128,25 @@ class OwnCredentials:
     def has_second_factor(self, session: BrowserSession) -> bool:
         """Return whether the person has an enabled second factor."""
         with self._store.read_transaction() as records:
-            return has_second_factor(records, person_of(session.principal))
+            return has_second_factor(records, person_of(session))
 
     def devices(self, session: BrowserSession) -> list[str]:
         """Return the serial numbers of the person's enabled devices."""
         with self._store.read_transaction() as records:
-            return [row["serial"] for row in devices_of(records, person_of(session.principal))]
+            return [row["serial"] for row in devices_of(records, person_of(session))]
 
     def new_device(self, session: BrowserSession) -> NewDevice:
         """Make an authenticator app for the person, which `enable_device` enables."""
         with self._store.write_transaction() as records:
-            return make_device(records, self._store.sealer, person_of(session.principal), self._steps.now())
+            return make_device(records, self._store.sealer, person_of(session), self._steps.now())
 
     def enable_device(
         self, session: BrowserSession, serial: str, codes: tuple[str, str], call: Call
     ) -> EnabledDevice | FactorRefusal:
         """Enable a device with two codes in a row. The first second factor of a person comes with recovery codes."""
-        now, person = self._steps.now(), person_of(session.principal)
+        now, person = self._steps.now(), person_of(session)
         with self._store.write_transaction() as records:
-            refusal = refusal_of_new_factor(records, session)
+            refusal = refusal_of_new_factor(records, session, person)
             if refusal is not None:
                 return refusal
             count = count_factors(records, person)

@@ -130,23 +130,23 @@ class PasskeySteps:
     def of(self, session: BrowserSession) -> list[Row]:
         """Return the keys of a session's person."""
         with self._store.read_transaction() as records:
-            return passkeys_of(records, person_of(session.principal))
+            return passkeys_of(records, person_of(session))
 
     def creation_options(self, session: BrowserSession, party: RelyingParty, kind: Kind) -> Any:
         """Return the browser's options to make a key."""
         challenge = self._challenge(Ceremony(party, kind, session.id))
-        return creation_options(party, kind, person_of(session.principal), self.of(session), challenge)
+        return creation_options(party, kind, person_of(session), self.of(session), challenge)
 
     def add(
         self, session: BrowserSession, party: RelyingParty, new: NewPasskey, call: Call
     ) -> EnabledDevice | FactorRefusal:
         """Store a key that a browser has made. The first second factor of a person comes with recovery codes."""
-        now, person = self._steps.now(), person_of(session.principal)
+        now, person = self._steps.now(), person_of(session)
         ceremony, answer = Ceremony(party, new.kind, session.id), read_answer(new.answer)
         if answer is None or self._issued(ceremony, answer) is None:
             return "refused"
         with self._store.write_transaction() as records:
-            refusal = refusal_of_new_factor(records, session)
+            refusal = refusal_of_new_factor(records, session, person)
             if refusal is not None:
                 return refusal
             count = count_factors(records, person)
@@ -166,7 +166,7 @@ class PasskeySteps:
 
     def remove(self, session: BrowserSession, serial: str, call: Call) -> Row | FactorRefusal:
         """Remove one of the person's keys, and return its row. A password that is short without it must be changed."""
-        person = person_of(session.principal)
+        person = person_of(session)
         if session.mfa_at is None:
             return "needs_factor"
         with self._store.write_transaction() as records:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from iam_guard.errors import AccessDenied
 from iam_guard.model.arn import is_account_id
+from iam_guard.model.credential import BrowserSession
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import fold, root_arn
 from iam_guard.store.records import Records, Row, row_arn
@@ -82,8 +84,23 @@ def load_person(records: Records, partition: str, account: str, user_id: str | N
     return None if row is None else user_of(partition, row)
 
 
-def person_of(principal: Principal) -> Person:
-    """Return the person that the principal of a browser session is."""
+def person_of(session: BrowserSession) -> Person:
+    """Return the person who acts in a session.
+
+    Raises `AccessDenied` if it has switched to a role, which can't change what belongs to the person.
+    """
+    if session.role is not None:
+        raise AccessDenied("A role can't do this for the person who switched to it.")
+    return owner_of(session)
+
+
+def owner_of(session: BrowserSession) -> Person:
+    """Return the person who signed in to a session, whatever role it has switched to."""
+    return person_of_caller(session.person)
+
+
+def person_of_caller(principal: Principal) -> Person:
+    """Return the person that a user or root user is."""
     account = principal.account or ""
     if principal.type is PrincipalType.ROOT:
         return Person(account, principal.arn)

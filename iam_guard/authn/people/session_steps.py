@@ -57,7 +57,9 @@ def was_ended(records: Records, session: BrowserSession) -> bool:
     return records.count(browser_sessions, id=session.id) == 0
 
 
-def refusal_of_new_factor(records: Records, session: BrowserSession) -> Literal["refused", "needs_factor"] | None:
+def refusal_of_new_factor(
+    records: Records, session: BrowserSession, person: Person
+) -> Literal["refused", "needs_factor"] | None:
     """Return why a session can't add a second factor; None if it can.
 
     A person who has one must have used it in this session: else a password alone would replace the factor that is asked
@@ -65,7 +67,7 @@ def refusal_of_new_factor(records: Records, session: BrowserSession) -> Literal[
     """
     if session.task not in (None, "enrol") or was_ended(records, session):
         return "refused"
-    needs_factor = session.mfa_at is None and has_second_factor(records, person_of(session.principal))
+    needs_factor = session.mfa_at is None and has_second_factor(records, person)
     return "needs_factor" if needs_factor else None
 
 
@@ -114,7 +116,7 @@ class SessionSteps:
 
         One that is signed in already ends when it would have: only a password starts the time again.
         """
-        person = person_of(session.principal)
+        person = person_of(session)
         methods = (*(name for name in session.methods if name != method), method)
         not_after = session.expires if session.task is None else None
         signed_in = self.issue(

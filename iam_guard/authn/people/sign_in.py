@@ -17,7 +17,7 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import FactorUse, devices_of
 from iam_guard.authn.people.known_browsers import browser_of
 from iam_guard.authn.people.one_time_codes import check_code
-from iam_guard.authn.people.person import Person, find_person, person_of, stand_in
+from iam_guard.authn.people.person import Person, find_person, owner_of, person_of, stand_in
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, was_ended
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
@@ -146,7 +146,7 @@ class SignIn:
         use: Callable[[Records, Person, int], FactorUse],
     ) -> SignedIn | None:
         """Continue a session with a second factor that `use` checks and consumes; None if it is wrong."""
-        now, person = self._steps.now(), person_of(session.principal)
+        now, person = self._steps.now(), person_of(session)
         subject = attempts.guess_subject(person, "", secret)
         with self._store.write_transaction() as records:
             is_open = attempts.is_open(records, subject, now)
@@ -179,7 +179,7 @@ class SignIn:
 
     def sign_out(self, session: BrowserSession, call: Call) -> None:
         """End a session."""
-        self._steps.sessions.end(session.id, person_of(session.principal))
+        self._steps.sessions.end(session.id, owner_of(session))
         self._steps.record(SignInEvent(name="ExitSession", principal=session.principal), call)
 
 

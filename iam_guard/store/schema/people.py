@@ -35,6 +35,13 @@ browser_sessions = table(
     Column("task", String),
     *required(String, "address"),
     *required(Text, "user_agent"),
+    # the role that the person switched to, with all columns below; NULL: none, with all columns below
+    owned_by("identities.id", "role_id", optional=True, index=True),
+    Column("role_session", String),
+    # the person's name for it
+    Column("role_label", String),
+    Column("role_since", BigInteger),
+    Column("role_until", BigInteger),
 )
 
 passkeys = table(

@@ -283,6 +283,12 @@ RECORDS["sign-in-refused"] = sign_in_record(
     replace(LOGIN, principal=None, account="111122223333", succeeded=False, facts={}), CALL, STAMP
 )
 
+SWITCH = {"SwitchFrom": ALICE.arn, "RedirectTo": "/documents/7"}
+IN_BROWSER = replace(SESSION, credential=Credential("session", "bs-2a3b4c5d6e7f"))
+RECORDS["role-switched"] = sign_in_record(
+    SignInEvent(name="SwitchRole", principal=IN_BROWSER, facts=SWITCH), CALL, STAMP
+)
+
 CLOUDTRAIL_1_11 = {
     "eventTime", "eventVersion", "userIdentity", "eventSource", "eventName", "awsRegion", "sourceIPAddress",
     "userAgent", "errorCode", "errorMessage", "requestParameters", "responseElements", "additionalEventData",

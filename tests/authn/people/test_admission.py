@@ -25,6 +25,7 @@ from iam_guard.authn.people.passkey_challenges import RelyingParty
 from iam_guard.authn.people.passkey_steps import NewPasskey
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
+from iam_guard.authn.people.role_switch import TypedRole
 from iam_guard.authn.people.sign_in import SignIn, Typed
 from iam_guard.authn.people.stored_passwords import delete_password, set_password
 from iam_guard.errors import IamGuardError
@@ -41,10 +42,19 @@ ROOT = Path(sign_in.__file__).parents[2]
 ACCOUNT, PASSWORD, NEW_PASSWORD = "111122223333", "correct horse battery", "another staple entirely"
 SEED = f"""
 version: 1
-accounts: [{{id: "{ACCOUNT}", name: acme, users: [{{name: ada}}]}}]
+accounts:
+  - id: "{ACCOUNT}"
+    name: acme
+    users: [{{name: ada}}]
+    roles:
+      - name: Auditor
+        trust:
+          Version: "2012-10-17"
+          Statement: {{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:user/ada"}}, Action: "sts:AssumeRole"}}
 """
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CALL = Call("1")
+AUDITOR = TypedRole(ACCOUNT, "Auditor")
 PARTY = RelyingParty("localhost", "http://localhost")
 
 
@@ -60,9 +70,10 @@ class World:
             self.person: Person = person
             assert set_password(records, hasher, person, PASSWORD, 0) is None
             self.recovery = recovery_codes.replace_codes(records, person, 0)
-        signed_in = guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL)
-        assert signed_in is not None
-        self.session: BrowserSession = signed_in.session
+        self.session: BrowserSession = self.sign_in()
+        in_role = guard.role_switch.switch(self.sign_in(), AUDITOR, CALL)
+        assert in_role is not None
+        self.in_role: BrowserSession = in_role.session
         self.reset = guard.own_credentials.make_reset(person, "arn:aws:iam::111122223333:root")
         self.device = guard.own_credentials.new_device(self.session)
         strong = replace(self.session, mfa_at=NOON)
@@ -75,6 +86,11 @@ class World:
         self.second = key.get(guard.passkeys.factor_options(self.session, PARTY))
         self.another = Key().create(guard.passkeys.creation_options(self.session, PARTY, "passkey"))
 
+    def sign_in(self) -> BrowserSession:
+        signed_in = self.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL)
+        assert signed_in is not None
+        return signed_in.session
+
 
 PATHS: dict[str, Callable[[World], Any]] = {
     "with_password": lambda w: w.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL),
@@ -82,6 +98,8 @@ PATHS: dict[str, Callable[[World], Any]] = {
     "with_recovery_code": lambda w: w.guard.sign_in.with_recovery_code(w.session, w.recovery[0], CALL),
     "change_password": lambda w: w.guard.own_credentials.change_password(w.session, PASSWORD, NEW_PASSWORD, CALL),
     "enable_device": lambda w: w.guard.own_credentials.enable_device(w.session, w.device.serial, ("1", "2"), CALL),
+    "switch": lambda w: w.guard.role_switch.switch(w.session, AUDITOR, CALL),
+    "leave": lambda w: w.guard.role_switch.leave(w.in_role, CALL),
     "with_factor": lambda w: w.guard.sign_in.with_factor(
         w.session, CALL, "code", "totp", lambda *_: FactorUse(True, {"MFAIdentifier": "device"})
     ),
@@ -125,7 +143,8 @@ def test_person_who_may_not_sign_in_gets_no_session(
         assert not hasattr(PATHS[path](world), "session")
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
-    assert world.guard.browser_sessions.find_by_digest(world.session.digest) is None
+    for session in (world.session, world.in_role):
+        assert world.guard.browser_sessions.find_by_digest(session.digest) is None
 
 
 def lock_by_age(records: Records, person: Person) -> None:
@@ -157,10 +176,13 @@ def test_person_who_is_locked_out_gets_no_session(
     with suppress(IamGuardError):
         assert not hasattr(PATHS[path](world), "session")
     with world.guard.store.read_transaction() as records:
-        assert {row["id"] for row in records.all(browser_sessions)} <= {world.session.id}
+        assert {row["id"] for row in records.all(browser_sessions)} <= {world.session.id, world.in_role.id}
 
 
-@pytest.mark.parametrize("path", ["with_code", "with_recovery_code", "change_password", "enable_device"])
+ENDED = ["with_code", "with_recovery_code", "change_password", "enable_device", "switch", "leave"]
+
+
+@pytest.mark.parametrize("path", ENDED)
 def test_session_that_was_ended_meanwhile_is_followed_by_none(
     world: World, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +190,7 @@ def test_session_that_was_ended_meanwhile_is_followed_by_none(
     monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
     monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
     with world.guard.store.write_transaction() as records:
-        records.delete(browser_sessions, id=world.session.id)
+        records.delete(browser_sessions, id=[world.session.id, world.in_role.id])
     assert not hasattr(PATHS[path](world), "session")
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
@@ -205,30 +227,35 @@ def test_reset_link_of_such_a_person_changes_nothing(world: World, end: Callable
 
 
 def test_every_function_that_issues_a_session_is_tested() -> None:
-    """Rows of sessions are inserted in one place; what calls it is in the table, directly or by a helper."""
-    inserting = [
-        path.name
+    """Rows of sessions are inserted in two places; what calls them is in the table, directly or by a helper."""
+    inserting = {
+        (path.name, function.name)
         for path in ROOT.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "insert"
-        and node.args
-        and ast.unparse(node.args[0]) == "browser_sessions"
-    ]
-    assert inserting == ["browser_sessions.py"]
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef) and any(inserts_session(node) for node in ast.walk(function))
+    }
+    assert inserting == {("browser_sessions.py", "issue"), ("browser_sessions.py", "switch")}
     calls: dict[str, set[str]] = {}
     for path in Path(sign_in.__file__).parent.glob("*.py"):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef):
                 found = {called(call) for call in ast.walk(function) if isinstance(call, ast.Call)}
                 calls.setdefault(function.name, set()).update(found)
-    issuing = {"issue"}
+    issuing = {name for _, name in inserting}
     while more := {name for name, names in calls.items() if name not in issuing and names & issuing}:
         issuing |= more
     assert {name for name in issuing if not name.startswith("_")} - {"go_on"} == PATHS.keys()
-    callers = [path.name for path in ROOT.rglob("*.py") if "sessions.issue(" in path.read_text(encoding="utf-8")]
-    assert callers == ["session_steps.py"]
+    for method, caller in (("issue", "session_steps.py"), ("switch", "role_switch.py")):
+        callers = [
+            path.name for path in ROOT.rglob("*.py") if f"sessions.{method}(" in path.read_text(encoding="utf-8")
+        ]
+        assert callers == [caller]
+
+
+def inserts_session(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or called(node) != "insert":
+        return False
+    return [ast.unparse(argument) for argument in node.args] == ["browser_sessions"]
 
 
 def called(call: ast.Call) -> str:
