@@ -122,6 +122,8 @@ class Pages:
             base=visit.base,
             csrf_token=csrf_token(visit.secret),
             next=visit.next,
+            is_signed_in=visit.session is not None,
+            home="" if visit.cookie_name is None else f"{visit.base}/{'' if visit.session is None else 'sessions'}",
             next_query=f"?{urlencode({'next': visit.next})}" if visit.next else "",
             **({"wide": False, "passkeys": None} | shown),
         )

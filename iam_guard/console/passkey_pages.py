@@ -93,13 +93,13 @@ class PasskeyPages:
 
     @for_sessions(None)
     def remove(self, visit: Visit, session: BrowserSession, _: str) -> Response:
-        """Remove a passkey or a security key."""
+        """Remove a second factor."""
         if not self._pages.may(visit, session, "iam:DeactivateMFADevice"):
             return self._show_factors(visit, "not_allowed")
-        removed = self._passkeys.remove(session, visit.form.get("serial", ""), visit.call)
+        removed = self._pages.guard.own_credentials.remove_factor(session, visit.form.get("serial", ""), visit.call)
         if isinstance(removed, str):
             return self._show_factors(visit, removed)
-        return self._show_factors(visit, "", note="key_removed", removed=removed["id"])
+        return self._show_factors(visit, "", note="key_removed", removed=removed.passkey)
 
 
 def _options(options: Any) -> Response:

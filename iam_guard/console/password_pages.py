@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
@@ -43,10 +43,10 @@ class PasswordPages:
         """Show the form for a new password."""
         if not self._may_change_password(visit, session):
             return self._pages.page(visit, "page.html", "change_password", "not_allowed")
-        note = "must_change" if session.task == "password" and not problem else ""
-        return self._pages.page(
-            visit, "password.html", "change_password", problem, note=note, name=session.principal.name or ""
-        )
+        is_forced = session.task == "password"
+        shown: dict[str, Any] = {"note": "must_change" if is_forced and not problem else "", "is_forced": is_forced}
+        name = session.person.name or ""
+        return self._pages.page(visit, "password.html", "change_password", problem, name=name, **shown)
 
     @for_sessions(None, "password")
     def change_password(self, visit: Visit, session: BrowserSession, _: str) -> Response:

@@ -61,6 +61,7 @@ class SessionPages:
         """End this session."""
         if visit.session is not None:
             self._sign_in.sign_out(visit.session, visit.call)
+            visit.session = None
         answer = self._pages.page(visit, "page.html", "sign_in", "", note="signed_out")
         if visit.cookie_name is not None:
             answer.headers.append("set-cookie", clear_cookie(visit.cookie_name))
@@ -70,32 +71,34 @@ class SessionPages:
     def show_factors(self, visit: Visit, session: BrowserSession, problem: str, **shown: Any) -> Response:
         """Show the second factors of the person."""
         is_enrolling = session.task == "enrol"
-        keys, devices = self._keys(session), self._own.devices(session)
-        if is_enrolling and not shown and (keys or devices):
+        factors = self._factors(session)
+        if is_enrolling and not shown and factors:
             return redirect(visit.url("/mfa"))  # added in another session meanwhile
         defaults: dict[str, Any] = {
-            "devices": devices,
-            "keys": keys,
-            "needs_mfa": session.mfa_at is None and bool(keys or devices),
+            "factors": factors,
+            "needs_mfa": session.mfa_at is None and bool(factors),
             "passkeys": self._pages.relying_party(visit),
-            "wide": bool(keys),
+            "wide": bool(factors),
             "note": "must_enrol" if is_enrolling and not problem else "",
             "is_enrolling": is_enrolling,
         }
         nothing_new: dict[str, Any] = {"device": None, "codes": [], "drawing": "", "removed": "", "after": ""}
         return self._pages.page(visit, "factors.html", "factors", problem, **(defaults | nothing_new | shown))
 
-    def _keys(self, session: BrowserSession) -> list[dict[str, str]]:
-        """Return the person's passkeys and security keys as they are shown."""
+    def _factors(self, session: BrowserSession) -> list[dict[str, str]]:
+        """Return the person's second factors as they are shown: apps, then passkeys and security keys."""
+        apps = [(row, "authenticator_app", row["enabled"], None) for row in self._own.devices(session)]
+        rows = self._pages.guard.passkeys.of(session)
+        keys = [(row, passkey_kind(row).replace(" ", "_"), row["created"], row["used"]) for row in rows]
         return [
             {
                 "serial": row["serial"],
                 "name": row["name"],
-                "kind": passkey_kind(row).replace(" ", "_"),
-                "created": readable(datetime.fromtimestamp(row["created"], UTC)),
-                "used": "" if row["used"] is None else readable(datetime.fromtimestamp(row["used"], UTC)),
+                "kind": kind,
+                "created": readable(datetime.fromtimestamp(created, UTC)),
+                "used": "" if used is None else readable(datetime.fromtimestamp(used, UTC)),
             }
-            for row in self._pages.guard.passkeys.of(session)
+            for row, kind, created, used in (*apps, *keys)
         ]
 
     @for_sessions(None, "enrol")

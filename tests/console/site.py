@@ -38,6 +38,11 @@ ACCOUNT = "111122223333"
 PASSWORD, NEW_PASSWORD = "correct horse battery", "another staple entirely"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+TRUST = {
+    "Effect": "Allow",
+    "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/ada"},
+    "Action": "sts:AssumeRole",
+}
 SEED = {
     "version": 1,
     "accounts": [
@@ -47,6 +52,7 @@ SEED = {
             "alias": "acme",
             "root": {"email": "root@acme.example"},
             "users": [{"name": "ada", "inline": {"all": EVERYTHING}}, {"name": "bob"}],
+            "roles": [{"name": "auditor", "trust": {"Version": "2012-10-17", "Statement": [TRUST]}}],
         }
     ],
 }

@@ -32,7 +32,7 @@ from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.factors import count_factors, devices_of
 from iam_guard.authn.people.one_time_codes import CodePair, check_pair, new_seed, seed_context
 from iam_guard.authn.people.passkeys import passkeys_of
-from iam_guard.authn.people.stored_passwords import require_change_without_factor
+from iam_guard.authn.people.stored_passwords import follow_removal_of_factor
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind, fold
@@ -121,7 +121,7 @@ def deactivate_mfa_device(call: ServiceCall, parameters: Input) -> None:
         row = _device_of(call, owner, parameters)
         values = {"user_id": None, "for_root": False, "enabled": None}
         call.records.update(mfa_devices, values, serial=row["serial"])
-    require_change_without_factor(call.records, person)
+    follow_removal_of_factor(call.records, person)
 
 
 def get_mfa_device(call: ServiceCall, parameters: Input) -> Output:

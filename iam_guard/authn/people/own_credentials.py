@@ -16,11 +16,13 @@ from iam_guard.authn.people.factors import (
     enable_device,
     make_device,
 )
+from iam_guard.authn.people.passkeys import passkey_kind
 from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
 from iam_guard.authn.people.person import Person, find_person, person_of
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, refusal_of_new_factor, was_ended
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
+    follow_removal_of_factor,
     has_second_factor,
     may_sign_in,
     policy_of,
@@ -28,7 +30,8 @@ from iam_guard.authn.people.stored_passwords import (
 )
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
-from iam_guard.store.schema import accounts
+from iam_guard.store.records import PRESENT, Row
+from iam_guard.store.schema import accounts, mfa_devices, passkeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,12 @@ class ResetMail(NamedTuple):
 
     email: str
     token: str
+
+
+class RemovedFactor(NamedTuple):
+    """A second factor that was removed; `passkey` is the credential id of a passkey, for its browser, else empty."""
+
+    passkey: str
 
 
 FactorRefusal: TypeAlias = Literal["refused", "needs_factor", "too_many_factors", "wrong_codes"]
@@ -130,10 +139,10 @@ class OwnCredentials:
         with self._store.read_transaction() as records:
             return has_second_factor(records, person_of(session))
 
-    def devices(self, session: BrowserSession) -> list[str]:
-        """Return the serial numbers of the person's enabled devices."""
+    def devices(self, session: BrowserSession) -> list[Row]:
+        """Return the rows of the person's enabled devices."""
         with self._store.read_transaction() as records:
-            return [row["serial"] for row in devices_of(records, person_of(session))]
+            return devices_of(records, person_of(session))
 
     def new_device(self, session: BrowserSession) -> NewDevice:
         """Make an authenticator app for the person, which `enable_device` enables."""
@@ -159,3 +168,24 @@ class OwnCredentials:
         facts = {"MFAIdentifier": serial}
         self._steps.record(SignInEvent(name="MfaEnrolled", principal=person.principal(), facts=facts), call)
         return EnabledDevice(self._steps.go_on(session, call, "totp", task, serial), made)
+
+    def remove_factor(self, session: BrowserSession, serial: str, call: Call) -> RemovedFactor | FactorRefusal:
+        """Remove an app, a passkey or a security key of the person, who has used a second factor in the session.
+
+        With the last one, the recovery codes end, and a password that is short without it must be changed.
+        """
+        person = person_of(session)
+        if session.mfa_at is None:
+            return "needs_factor"
+        with self._store.write_transaction() as records:
+            if session.task is not None or was_ended(records, session):
+                return "refused"
+            key = records.one(passkeys, serial=serial, **person.where)
+            owner = {**person.where, "for_root": person.user_id is None, "enabled": PRESENT}
+            removed = records.delete(passkeys, serial=serial, **person.where)
+            if not removed and not records.delete(mfa_devices, serial=serial, **owner):
+                return "refused"
+            follow_removal_of_factor(records, person)
+        facts = {"MfaType": "totp" if key is None else passkey_kind(key), "MFAIdentifier": serial}
+        self._steps.record(SignInEvent(name="MfaRemoved", principal=person.principal(), facts=facts), call)
+        return RemovedFactor("" if key is None else key["id"])

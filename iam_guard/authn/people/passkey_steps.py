@@ -1,8 +1,8 @@
-"""What people do with passkeys and security keys: sign in with them, add and remove them.
+"""What people do with passkeys and security keys: sign in with them, and add them.
 
     sign in             a passkey alone, which verifies its owner: no password, and no second factor
     second factor       one of the person's keys, after the password
-    add, remove         a session without a task, and with a second factor if the person has one
+    add                 a session without a task, and with a second factor if the person has one
 
 A sign-in with a passkey leaves the password out: neither an expired one nor one that was reset has to be changed first.
 It has to be at the next sign-in with it.
@@ -31,9 +31,9 @@ from iam_guard.authn.people.passkeys import (
     use_passkey,
 )
 from iam_guard.authn.people.person import Person, load_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, refusal_of_new_factor, was_ended
+from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, refusal_of_new_factor
 from iam_guard.authn.people.sign_in import SignIn
-from iam_guard.authn.people.stored_passwords import may_sign_in, require_change_without_factor
+from iam_guard.authn.people.stored_passwords import may_sign_in
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.store.records import Records, Row
@@ -163,23 +163,6 @@ class PasskeySteps:
         if row is None:
             return "refused"
         return EnabledDevice(self._steps.go_on(session, call, "passkey", task, row["serial"]), codes)
-
-    def remove(self, session: BrowserSession, serial: str, call: Call) -> Row | FactorRefusal:
-        """Remove one of the person's keys, and return its row. A password that is short without it must be changed."""
-        person = person_of(session)
-        if session.mfa_at is None:
-            return "needs_factor"
-        with self._store.write_transaction() as records:
-            if session.task is not None or was_ended(records, session):
-                return "refused"
-            row = records.one(passkeys, serial=serial, **person.where)
-            if row is None:
-                return "refused"
-            records.delete(passkeys, serial=serial)
-            require_change_without_factor(records, person)
-        facts = {"MfaType": passkey_kind(row), "MFAIdentifier": serial}
-        self._steps.record(SignInEvent(name="MfaRemoved", principal=person.principal(), facts=facts), call)
-        return row
 
     # --- shared --------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from iam_guard.store.schema import (
     passkeys,
     password_policies,
     password_resets,
+    recovery_codes,
 )
 
 MAX_FORMER: Final = 24
@@ -115,15 +116,17 @@ def may_sign_in(records: Records, person: Person, now: int) -> bool:
     return profile is not None and password_state(profile, policy_of(records, person), now) != "locked_out"
 
 
-def require_change_without_factor(records: Records, person: Person) -> None:
-    """Require another password after a second factor was removed, if it was the last one and the password is short.
+def follow_removal_of_factor(records: Records, person: Person) -> None:
+    """Do what follows the removal of a second factor, if it was the last one: its recovery codes end with it.
 
-    Without a policy, a password may be short only together with a second factor. Not known to be long is short.
+    Without a policy, a password may be short only together with a second factor: then it must be changed. Not known to
+    be long is short.
     """
-    if has_second_factor(records, person) or policy_of(records, person) is not None:
+    if has_second_factor(records, person):
         return
+    records.delete(recovery_codes, **person.where)
     profile = find_profile(records, person)
-    if profile is not None and not profile["is_long"]:
+    if profile is not None and not profile["is_long"] and policy_of(records, person) is None:
         records.update(login_profiles, {"reset_required": True}, owner=person.owner)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from iam_guard import Guard
 from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.own_credentials import EnabledDevice
+from iam_guard.authn.people.own_credentials import EnabledDevice, OwnCredentials
 from iam_guard.authn.people.passkey_challenges import Kind, RelyingParty
 from iam_guard.authn.people.passkey_steps import NewPasskey, PasskeySteps
 from iam_guard.authn.people.passwords import PasswordHasher
@@ -52,7 +52,7 @@ class World:
         self.guard.clock = lambda: self.now
         self.events: list[SignInEvent] = []
         steps = replace(self.guard.passkeys._steps, audit=lambda event, _: self.events.append(event))
-        self.steps = PasskeySteps(steps)
+        self.steps, self.own = PasskeySteps(steps), OwnCredentials(steps)
         people = [(ACCOUNT, "ada"), (ACCOUNT, "bob"), (OTHER_ACCOUNT, "eve")]
         with store.write_transaction() as records:
             found = {name: find_person(records, "aws", account=account, name=name) for account, name in people}

@@ -622,7 +622,7 @@ def test_session_with_a_task_adds_and_removes_nothing(world: World, task: str) -
     assert world.steps.add(session, PARTY, new, CALL) == "refused"
     row = world.row(key)
     assert row is not None
-    assert world.steps.remove(session, row["serial"], CALL) == "refused"
+    assert world.own.remove_factor(session, row["serial"], CALL) == "refused"
 
 
 def test_further_key_needs_the_first_factor(world: World) -> None:
@@ -633,7 +633,7 @@ def test_further_key_needs_the_first_factor(world: World) -> None:
     assert world.steps.add(session, PARTY, new, CALL) == "needs_factor"
     row = world.row(key)
     assert row is not None
-    assert world.steps.remove(session, row["serial"], CALL) == "needs_factor"
+    assert world.own.remove_factor(session, row["serial"], CALL) == "needs_factor"
 
 
 def test_app_needs_the_first_factor_too(world: World) -> None:
@@ -698,7 +698,7 @@ def test_synced_key_keeps_its_counter_of_zero(world: World) -> None:
 
 
 def test_removed_key_signs_in_no_more(world: World) -> None:
-    """Nothing else ends; a short password must be changed."""
+    """With the last factor, recovery codes end, and a short password must be changed; sessions go on."""
     key, ada = world.add(), world.people["ada"]
     with world.guard.store.write_transaction() as records:
         records.update(login_profiles, {"is_long": False}, owner=ada.owner)
@@ -706,8 +706,8 @@ def test_removed_key_signs_in_no_more(world: World) -> None:
     row = world.row(key)
     assert row is not None
     for name in ("bob", "eve", "root"):
-        assert world.steps.remove(world.session(name), row["serial"], CALL) == "refused"
-    assert not isinstance(world.steps.remove(session, row["serial"], CALL), str)
+        assert world.own.remove_factor(world.session(name), row["serial"], CALL) == "refused"
+    assert not isinstance(world.own.remove_factor(session, row["serial"], CALL), str)
     assert world.sign_in(world.answer(key)) is None
     assert world.last_check() == (False, "UnknownKey", "passkey")
     assert world.guard.browser_sessions.find_by_digest(session.digest) is not None
@@ -715,10 +715,10 @@ def test_removed_key_signs_in_no_more(world: World) -> None:
     assert event.facts == {"MfaType": "passkey", "MFAIdentifier": row["serial"]}
     with world.guard.store.read_transaction() as records:
         profile = find_profile(records, ada)
-        assert left(records, ada) == 10
+        assert left(records, ada) == 0
     assert profile is not None
     assert profile["reset_required"]
-    assert world.steps.remove(session, row["serial"], CALL) == "refused"
+    assert world.own.remove_factor(session, row["serial"], CALL) == "refused"
 
 
 def test_key_ends_with_its_person(world: World) -> None:

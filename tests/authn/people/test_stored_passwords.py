@@ -194,12 +194,12 @@ def test_last_factor_of_a_short_password_requires_a_change(
         set_policy(records)
     if left:
         (add_device if left == "device" else add_passkey)(records, JANE)
-    passwords.require_change_without_factor(records, JANE)
+    passwords.follow_removal_of_factor(records, JANE)
     assert profile_of(records, JANE)["reset_required"] is expected
 
 
 def test_person_without_a_password_needs_no_change(records: Records) -> None:
-    passwords.require_change_without_factor(records, JANE)
+    passwords.follow_removal_of_factor(records, JANE)
     passwords.record_sign_in(records, JANE, NOW)
     assert passwords.find_profile(records, JANE) is None
 

@@ -200,7 +200,7 @@ OWN: dict[str, Callable[[Guard, BrowserSession], object]] = {
     "passkeys": lambda guard, session: guard.passkeys.of(session),
     "options of a passkey": lambda guard, session: guard.passkeys.creation_options(session, PARTY, "passkey"),
     "new passkey": lambda guard, session: guard.passkeys.add(session, PARTY, NewPasskey("passkey", "x", "{}"), CALL),
-    "removed passkey": lambda guard, session: guard.passkeys.remove(session, "x", CALL),
+    "removed passkey": lambda guard, session: guard.own_credentials.remove_factor(session, "x", CALL),
     "new_device": lambda guard, session: guard.own_credentials.new_device(session),
     "enable_device": lambda guard, session: guard.own_credentials.enable_device(session, "x", ("1", "2"), CALL),
 }

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from tests.console.browser.chromium import accessibility_violations, add_authenticator
+from tests.console.browser.chromium import Authenticator, accessibility_violations
 from tests.console.browser.visitor import BrowserOptions, NewVisitor, Visitor
 from tests.console.site import Site
 from tests.serving import serving
@@ -103,8 +103,8 @@ def test_authenticator_holds_a_passkey_of_a_page(new_visitor: NewVisitor) -> Non
     """The policy of the pages for passkeys admits it."""
     visitor = new_visitor()
     visitor.open("/signin/forgot")  # the page for signing in has a request of its own
-    session, authenticator = add_authenticator(visitor.page)
+    authenticator = Authenticator(visitor.page)
     created = visitor.page.evaluate(CREATE_PASSKEY)
-    held = session.send("WebAuthn.getCredentials", {"authenticatorId": authenticator})["credentials"]
+    held = authenticator.send("getCredentials")["credentials"]
     assert [credential["rpId"] for credential in held] == ["localhost"]
     assert created

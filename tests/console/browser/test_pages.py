@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from starlette.routing import Route
 
-from tests.console.browser.chromium import OTHER_SITE, accessibility_violations
+from tests.console.browser.chromium import OTHER_SITE, Authenticator, accessibility_violations
 from tests.console.browser.visitor import NewVisitor, Visitor
 from tests.console.site import NEW_PASSWORD, PASSWORD, Site
 
@@ -105,6 +105,48 @@ def recovery_codes(visitor: Visitor, site: Site) -> None:
     visitor.enrol(site)
 
 
+def registered_keys(visitor: Visitor, site: Site) -> None:
+    """With the longest name of a key."""
+    signed_in(visitor, site)
+    Authenticator(visitor.page)
+    visitor.add_key("K" * 64, "new_passkey")
+    visitor.page.get_by_role("cell", name="K" * 64, exact=True).wait_for()
+    visitor.open("/signin/factors")
+
+
+def key_prompt(visitor: Visitor, site: Site) -> None:
+    registered_keys(visitor, site)
+    visitor.open("/signin/mfa")
+
+
+def role_form(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site)
+    visitor.open("/signin/switchrole?account=acme&roleName=other")
+
+
+def refused_role(visitor: Visitor, site: Site) -> None:
+    role_form(visitor, site)
+    visitor.press("switch_role")
+
+
+def in_role(visitor: Visitor, site: Site) -> None:
+    role_form(visitor, site)
+    visitor.fill(role="auditor")
+    visitor.press("switch_role")
+
+
+def page_not_for_a_role(visitor: Visitor, site: Site) -> None:
+    in_role(visitor, site)
+    visitor.open("/signin/password")
+
+
+def no_role_for_root(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/?type=root")
+    visitor.fill(email="root@acme.example", password=PASSWORD)
+    visitor.press("sign_in")
+    visitor.open("/signin/switchrole")
+
+
 def reset_form(visitor: Visitor, site: Site) -> None:
     visitor.open(site.reset_link("bob"))
 
@@ -132,18 +174,20 @@ def signed_out(visitor: Visitor, site: Site) -> None:
 
 PAGES = {
     "/": (user_form, root_form, refused, unencrypted),
-    "/mfa": (code_form, refused_code),
+    "/mfa": (code_form, refused_code, key_prompt),
     "/recovery": (recovery_form,),
     "/password": (password_form, forced_change, weak_password, not_allowed),
-    "/sessions": (signed_in, several_sessions),
-    "/factors": (no_factors, new_device, wrong_codes, recovery_codes),
+    "/sessions": (signed_in, several_sessions, in_role),
+    "/factors": (no_factors, new_device, wrong_codes, recovery_codes, registered_keys),
+    "/switchrole": (role_form, refused_role, no_role_for_root),
+    "/exit": (page_not_for_a_role,),
     "/reset": (reset_form, reset_over),
     "/forgot": (forgot_form, reset_sent),
     "/out": (signed_out,),
 }
 """Path of a page -> what leads to each of its states."""
 NO_PAGES = {"/style.css", "/passkeys.js", "/passkey", "/mfa/passkey", "/factors/passkey", "/factors/remove"}
-"""Files, and paths of forms that answer with the pages above: `test_passkeys_in_chromium` has their flows."""
+"""Files, and paths of forms that answer with the pages above: `test_passkeys` has their flows."""
 STATES = [pytest.param(path, state, id=state.__name__) for path, states in PAGES.items() for state in states]
 
 

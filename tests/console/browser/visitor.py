@@ -78,6 +78,18 @@ class Visitor:
         with self.page.expect_navigation():
             self.page.get_by_role("button", name=self.text[key], exact=True).click()
 
+    def click(self, key: str) -> None:
+        """Press the button of a form that a script sends."""
+        self.page.get_by_role("button", name=self.text[key], exact=True).click()
+
+    def add_key(self, name: str, key: str) -> None:
+        """Add a passkey or a security key, by the button with this text."""
+        self.open("/signin/factors")
+        button = self.page.get_by_role("button", name=self.text[key], exact=True)
+        form = self.page.locator("form[data-passkey]", has=button)
+        form.get_by_label(self.text["key_name"], exact=True).fill(name)
+        button.click()
+
     def follow(self, key: str) -> None:
         """Follow a link."""
         with self.page.expect_navigation():
