@@ -12,11 +12,13 @@ from starlette.routing import Route
 
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
 from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.one_time_codes import STEP_SECONDS
 from iam_guard.authn.people.passkeys import passkey_kind
 from iam_guard.authn.people.person import owner_of
 from iam_guard.authn.session_cookie import clear_cookie
 from iam_guard.console.pages import Pages, for_sessions, redirect, with_session
 from iam_guard.console.visit import Visit
+from iam_guard.store.records import Row
 
 
 class SessionPages:
@@ -87,7 +89,7 @@ class SessionPages:
 
     def _factors(self, session: BrowserSession) -> list[dict[str, str]]:
         """Return the person's second factors as they are shown: apps, then passkeys and security keys."""
-        apps = [(row, "authenticator_app", row["enabled"], None) for row in self._own.devices(session)]
+        apps = [(row, "authenticator_app", row["enabled"], _last_use(row)) for row in self._own.devices(session)]
         rows = self._pages.guard.passkeys.of(session)
         keys = [(row, passkey_kind(row).replace(" ", "_"), row["created"], row["used"]) for row in rows]
         return [
@@ -129,6 +131,11 @@ def role_name(session: BrowserSession) -> str:
         return ""
     name = f"{role.arn.partition(':role/')[2]} @ {role.account}"
     return f"{role.label} ({name})" if role.label else name
+
+
+def _last_use(app: Row) -> int | None:
+    """Return when a code of an app was used last, to the half minute."""
+    return None if app["last_step"] is None else app["last_step"] * STEP_SECONDS
 
 
 def readable(instant: datetime) -> str:
