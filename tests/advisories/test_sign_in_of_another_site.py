@@ -52,6 +52,8 @@ FIELDS = {
     "/mfa/passkey": {"credential": "{}"},
     "/factors/passkey": {"credential": "{}", "kind": "passkey", "name": "a"},
     "/factors/remove": {"serial": "SERIAL"},
+    "/switchrole": {"account": "acme", "role": "auditor"},
+    "/exit": {},
 }
 
 
@@ -98,7 +100,7 @@ def test_form_of_another_site_changes_nothing(site: Site) -> None:
                 browser = TestClient(site.app, base_url=OWN, cookies=cookies, follow_redirects=False)
                 answer = browser.post(f"/signin{path}", data={**form, "csrf_token": sent}, headers=headers)
                 assert answer.status_code in (303, 400), (path, headers)
-                assert answer.status_code == 400 or answer.headers["location"] == "/signin/", (path, headers)
+                assert answer.status_code == 400 or answer.headers["location"].startswith("/signin/"), path
                 assert "iam-guard-dev=" not in answer.headers.get("set-cookie", ""), (path, headers)
     assert state(site) == before
 
