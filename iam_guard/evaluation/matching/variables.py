@@ -7,7 +7,7 @@ another variable. A malformed variable is literal text (V-15).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -206,6 +206,24 @@ def replace_variables(text: str, version: str, keys: Collection[str]) -> str:
     if version != LATEST:
         return text
     return _VARIABLE.sub(lambda found: "*" if (found["key"] or "").lower() in keys else found[0], text)
+
+
+def substitute_variables(text: str, version: str, values: Mapping[str, str | None], no_value: str) -> str:
+    """Return the text with values in place of the variables of some keys (lower case); they must be literal text.
+
+    None is an absent key: its variables become their default (rule V-8), or `no_value`.
+    """
+    if version != LATEST:
+        return text
+
+    def fill(found: re.Match[str]) -> str:
+        key = (found["key"] or "").lower()
+        if key not in values:
+            return found[0]
+        value = values[key] if values[key] is not None else found["default"]
+        return no_value if value is None else value
+
+    return _VARIABLE.sub(fill, text)
 
 
 def join(pieces: Iterable[TemplatePiece]) -> Template:

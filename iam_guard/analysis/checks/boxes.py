@@ -1,0 +1,77 @@
+"""Boxes: sets of requests that are a product of one set per dimension, and how a statement divides them.
+
+A dimension is the action, the resource, the caller, one condition key, or one opaque condition. A box has the sets that
+differ from the whole dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from iam_guard.analysis.checks.key_sets import KeyCondition, PointTest, TextTest
+from iam_guard.analysis.checks.limits import Work
+
+ACTION, RESOURCE, CALLER = "action", "resource", "caller"
+KEY, OPAQUE = "key ", "opaque "
+"""The beginnings of the names of other dimensions."""
+BOTH = 0b11
+"""The set of an opaque condition that may be true or false; bit 0 is true."""
+
+Box: TypeAlias = Mapping[str, Any]
+"""Maps a dimension to its set."""
+
+DimensionTest: TypeAlias = KeyCondition | PointTest | TextTest
+
+
+class Dimensions(Protocol):
+    """The dimensions of a check."""
+
+    def whole(self, dimension: str) -> Any:
+        """Return the whole set of a dimension."""
+
+
+class Literal(NamedTuple):
+    """What a statement requires of one dimension."""
+
+    dimension: str
+    test: DimensionTest
+
+
+class Region(NamedTuple):
+    """The requests that a statement applies to: all literals are met.
+
+    `services` are the prefixes of the actions it can be about, None for any.
+    """
+
+    literals: tuple[Literal, ...]
+    services: frozenset[str] | None
+    statement: int
+
+
+def meet(box: Box, literals: Iterable[Literal], dimensions: Dimensions, work: Work) -> Box | None:
+    """Return the part of a box that meets all literals; None if it is empty."""
+    met = dict(box)
+    for dimension, test in literals:
+        values = met[dimension] if dimension in met else dimensions.whole(dimension)
+        inside = test.inside(values, work)
+        if not inside:
+            return None
+        met[dimension] = inside
+    return met
+
+
+def subtract(box: Box, region: Region, dimensions: Dimensions, work: Work) -> list[Box]:
+    """Return disjoint boxes of what a region leaves of a box; the box itself if it leaves everything."""
+    work.spend_box()
+    if meet(box, region.literals, dimensions, work) is None:
+        return [box]
+    pieces: list[Box] = []
+    rest = dict(box)
+    for dimension, test in region.literals:
+        values = rest[dimension] if dimension in rest else dimensions.whole(dimension)
+        outside = test.outside(values, work)
+        if outside:
+            pieces.append({**rest, dimension: outside})
+        rest[dimension] = test.inside(values, work)
+    return pieces

@@ -1,0 +1,245 @@
+"""Compare what two documents allow: a proof that one allows no more than the other, or a request that shows it does.
+
+Strategy. `differences` finds boxes of requests, without leaving any out: none proves that there is no such request. A
+request from a box is a witness if the evaluator allows it with the new document and not with the existing one. If a box
+has variables, their keys get values, and the documents are compared again. What still has neither is undecided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from iam_guard.analysis.checks.boxes import ACTION, CALLER, RESOURCE, Box, Literal, Region, meet
+from iam_guard.analysis.checks.callers import (
+    TypicalCaller,
+    accounts_of,
+    caller_tests,
+    derived_keys,
+    identity_callers,
+    resource_callers,
+    side_of,
+)
+from iam_guard.analysis.checks.differences import PolicyDifference, Side, differences
+from iam_guard.analysis.checks.instances import instances
+from iam_guard.analysis.checks.judged_policies import IsAllowed, judge
+from iam_guard.analysis.checks.key_sets import PointTest, TextTest
+from iam_guard.analysis.checks.limits import Undecided, Work
+from iam_guard.analysis.checks.spaces import Space
+from iam_guard.analysis.checks.statement_forms import DocumentForm, Test, form_of
+from iam_guard.analysis.checks.text_sets import TextUnion
+from iam_guard.analysis.checks.witnesses import Witnesses, simplest
+from iam_guard.evaluation.compiler import CompiledDocument
+from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard, is_literal
+from iam_guard.evaluation.special_actions import NO_PERMISSION
+from iam_guard.model.decision import PolicyType
+from iam_guard.model.principal import PrincipalType
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import Statement
+
+_MAX_DIFFERENCES = 100
+"""Up to this number of differences is searched for a witness."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which requests a comparison is about.
+
+    `excluded` are conditions that no request may meet; `is_about` selects callers; `catalogue` has all actions there
+    are, None for any; `names` are other actions whose spelling a witness should have.
+    """
+
+    actions: TextUnion | None = None
+    resources: TextUnion | None = None
+    excluded: tuple[Test, ...] = ()
+    is_about: Callable[[TypicalCaller], bool] = lambda _: True
+    catalogue: tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A witness, and the statement of the new document that allows it (None if it needs none)."""
+
+    request: AccessRequest
+    statement: Statement | None
+
+
+EVERY_REQUEST = Query()
+
+
+def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Query = EVERY_REQUEST) -> Witness | None:
+    """Return a request that `new` allows and `existing` does not; None if there is none.
+
+    Without `existing`, return any request that `new` allows. Raises `Undecided`.
+    """
+    work = Work()
+    forms = [form_of(document) for document in (existing, new) if document is not None]
+    judges = [judge(document) for document in (existing, new) if document is not None]
+
+    def is_witness(request: AccessRequest) -> bool:
+        return judges[-1](request) and (existing is None or not judges[0](request))
+
+    found, is_open = _search(forms, query, (), is_witness, work)
+    if found is not None or not is_open:
+        return found
+    for instance in instances(forms):
+        filled = [DocumentForm(document) for document in instance.documents]
+        found, _ = _search(filled, query, instance.tests, is_witness, work)
+        if found is not None:
+            return found
+    raise Undecided("a difference may exist, but no request was found that confirms it")
+
+
+def _search(
+    forms: Sequence[DocumentForm], query: Query, tests: tuple[Test, ...], is_witness: IsAllowed, work: Work
+) -> tuple[Witness | None, bool]:
+    """Return a witness, and whether there is any difference."""
+    is_open = False
+    unusual: Witness | None = None
+    groups = _Groups(forms, query, tests)
+    for group in groups.all():
+        start = groups.start(group, work)
+        if start is None:
+            continue
+        sides = [groups.side(form) for form in forms]
+        existing = sides[0] if len(sides) > 1 else None
+        for difference in islice(differences(existing, sides[-1], groups.space, start, work), _MAX_DIFFERENCES):
+            is_open = True
+            request = groups.witness(difference, group, is_witness, work)
+            if request is not None:
+                statement = difference.statement
+                found = Witness(request, None if statement is None else statement.statement)
+                if request.principal.arn.count(":") <= ARN_FIELDS - 1:
+                    return found, True
+                unusual = unusual or found  # a colon in a path, which is possible
+                break
+    return unusual, is_open
+
+
+class _Groups:
+    """Callers in groups whose keys and owners are alike, and the space of requests that all groups share."""
+
+    def __init__(self, forms: Sequence[DocumentForm], query: Query, tests: tuple[Test, ...]) -> None:
+        self.forms, self.query, self.tests = forms, query, tests
+        self.derived = derived_keys(forms, (test[0].key.lower() for test in (*tests, *query.excluded)))
+        self.is_identity = forms[-1].document.type is PolicyType.IDENTITY
+        self.named = accounts_of(forms)
+        if self.is_identity:
+            self.callers = [*identity_callers(self.named, by_account=bool(self.derived))]
+        else:
+            self.callers = resource_callers(forms, owners=self.named)
+        caller_conditions = {test for caller in self.callers for test in self._caller_tests(caller)}
+        catalogue = query.catalogue
+        self.space = Space(
+            forms,
+            (*tests, *query.excluded, *caller_conditions),
+            None if catalogue is None else frozenset(map(str.lower, catalogue)),
+            len(self.callers),
+        )
+        written = [name for form in forms for each in form.statements for name in each.statement.actions or ()]
+        names = (*(catalogue or ()), *query.names, *written)
+        self.actions = {name.lower(): name for name in names if is_literal(name)}
+
+    def _caller_tests(self, caller: TypicalCaller) -> Iterator[Test]:
+        return caller_tests(caller, self.derived, self.named)
+
+    def all(self) -> Iterator[tuple[int, ...]]:
+        """Yield the groups: indexes of callers."""
+        indexes = [index for index, caller in enumerate(self.callers) if self.query.is_about(caller)]
+        if self.derived:
+            yield from ((index,) for index in indexes)
+            return
+        for owner in dict.fromkeys(self.callers[index].owner for index in indexes):
+            yield tuple(index for index in indexes if self.callers[index].owner == owner)
+
+    def start(self, group: tuple[int, ...], work: Work) -> Box | None:
+        """Return the box of all requests of a group."""
+        first = self.callers[group[0]]
+        literals = [Literal(CALLER, PointTest(_bits(group)))]
+        tests = [*self._caller_tests(first)] if self.derived else []
+        literals += map(self.space.condition, (*tests, *self.tests))
+        if self.query.actions is not None:
+            literals.append(Literal(ACTION, TextTest(((self.query.actions, True),))))
+        if self.query.resources is not None:
+            literals.append(Literal(RESOURCE, TextTest(((self.query.resources, True),))))
+        if not self.is_identity or self.derived:
+            others = [_owned_by(account) for account in self.named if account != first.owner]
+            literals.append(Literal(RESOURCE, TextTest(((TextUnion(others), False),))))
+        box = meet({}, literals, self.space, work)
+        for test in self.query.excluded:
+            dimension, condition = self.space.condition(test)
+            if box is not None:
+                left = condition.outside(box.get(dimension) or self.space.whole(dimension), work)
+                box = {**box, dimension: left} if left else None
+        return box
+
+    def side(self, form: DocumentForm) -> Side:
+        """Return a document as a side of the comparison."""
+        is_compared = len(self.forms) > 1
+        if self.is_identity:
+            return Side(form, free=(_NO_PERMISSION,) if is_compared else ())
+        side = side_of(form, self.callers)
+        if not is_compared:
+            return side
+        roots = _bits(
+            index
+            for index, caller in enumerate(self.callers)
+            if caller.principal.type is PrincipalType.ROOT and caller.is_in_account
+        )
+        signed = _bits(
+            index for index, caller in enumerate(self.callers) if caller.principal.type is not PrincipalType.ANONYMOUS
+        )
+        free = Region((Literal(CALLER, PointTest(signed)), *_NO_PERMISSION.literals), None, -1)
+        return Side(form, side.callers, tuple(_root_regions(roots)) if roots else (), (free,))
+
+    def witness(
+        self, difference: PolicyDifference, group: tuple[int, ...], is_witness: IsAllowed, work: Work
+    ) -> AccessRequest | None:
+        """Return a request of a difference that the evaluator confirms; None if there is none."""
+        named = self.named if self.derived or not self.is_identity else ()
+        witnesses = Witnesses(self.space, work, self.actions, named)
+        callers = difference.box.get(CALLER, _bits(group))
+        for index in group:
+            if callers >> index & 1:
+                for request in witnesses.requests(difference.box, self.callers[index]):
+                    if is_witness(request):
+                        return simplest(request, is_witness)
+        return None
+
+
+def _bits(indexes: Iterable[int]) -> int:
+    return sum(1 << index for index in indexes)
+
+
+_NO_PERMISSION = Region(
+    (Literal(ACTION, TextTest(((TextUnion((action,) for action in NO_PERMISSION), True),))),), frozenset({"sts"}), -1
+)
+"""What every caller with credentials may do, whatever the policies are (rule E-66)."""
+
+_RUN, _IN_FIELD = Wildcard.RUN, Wildcard.RUN_IN_FIELD
+
+
+def _owned_by(account: str) -> Pattern:
+    """Return the pattern of the ARNs with an account."""
+    return ("arn:", _IN_FIELD, ":", _IN_FIELD, ":", _IN_FIELD, f":{account}:", _RUN)
+
+
+def _of_type(service: str, beginning: str) -> Pattern:
+    return ("arn:", _IN_FIELD, f":{service}:", _IN_FIELD, ":", _IN_FIELD, f":{beginning}", _RUN)
+
+
+_TRUST_ACTIONS = TextUnion([("sts:assumerole", _IN_FIELD), ("sts:tagsession",), ("sts:setsourceidentity",)])
+_KEY_ACTIONS = TextUnion([("kms:", _IN_FIELD)])
+
+
+def _root_regions(roots: int) -> Iterator[Region]:
+    """Yield what the root user may do with resources of its account (E-63), except those that need a policy (E-40)."""
+    callers = Literal(CALLER, PointTest(roots))
+    parts = [(_TRUST_ACTIONS, _of_type("iam", "role/")), (_KEY_ACTIONS, _of_type("kms", "key/"))]
+    others = tuple((actions, False) for actions, _ in parts)
+    yield Region((callers, Literal(ACTION, TextTest(others))), None, -1)
+    for actions, resource in parts:
+        not_special = TextTest(((TextUnion([resource]), False),))
+        yield Region((callers, Literal(ACTION, TextTest(((actions, True),))), Literal(RESOURCE, not_special)), None, -1)

@@ -1,0 +1,154 @@
+"""Conditions as tests of a set of values: `KeyCondition`s for a key, or a condition that is true or false by itself.
+
+Operators with wildcards test languages, all others points. If one key has both, or a value has a variable, the
+condition is `opaque`: it may be true or false whatever the others are. That only adds requests, so what a check proves
+remains true; a request that it finds is confirmed by the evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from iam_guard.analysis.checks.key_sets import (
+    ABSENT,
+    EMPTIES,
+    EMPTY,
+    Constant,
+    KeyCondition,
+    KeySet,
+    PointTest,
+    TextTest,
+    ValueTest,
+    every_value,
+)
+from iam_guard.analysis.checks.pattern_search import literal_of
+from iam_guard.analysis.checks.statement_forms import Test, has_open_values, template_pattern
+from iam_guard.analysis.checks.text_sets import TextUnion
+from iam_guard.analysis.checks.value_points import representatives, value_kind
+from iam_guard.evaluation.matching import operators
+from iam_guard.evaluation.matching.condition import compile_condition
+from iam_guard.evaluation.matching.condition_keys import row_of
+from iam_guard.evaluation.matching.operators import OPERATORS, compile_operands
+from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard, keep_in_fields
+from iam_guard.evaluation.matching.variables import read_template
+from iam_guard.model.context import Value
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.grammar import OperatorName, split_operator
+
+_CALLER = Principal.anonymous()
+_KEY = "example:key"
+"""The key that conditions are queried with: one that no caller supplies."""
+_LANGUAGES = ("StringEquals", "StringNotEquals", "StringLike", "StringNotLike")
+_QUANTIFIERS = {"ForAllValues": "all", "ForAnyValue": "any"}
+_SIX_FIELDS = TextUnion([(Wildcard.RUN, *(":", Wildcard.RUN) * (ARN_FIELDS - 1))])
+"""What ARN operators can compare (rule C-27)."""
+
+
+class KeyForm(NamedTuple):
+    """All conditions of one key: the set of its values, and the form of each condition that is not opaque."""
+
+    every: KeySet
+    points: tuple[str, ...] | None
+    conditions: dict[Test, KeyCondition]
+
+
+@lru_cache(maxsize=8192)
+def key_form(key: str, tests: frozenset[Test]) -> KeyForm:
+    """Return the form of a key (lower case) with all its conditions in the documents of a check."""
+    clear = [test for test in tests if not has_open_values(*test)]
+    kinds = {_kind(test) for test in clear}
+    is_single = (row := row_of(key)) is not None and not row.multivalued
+    if "typed" in kinds and "wild" not in kinds:
+        return _with_points(key, clear, is_single=is_single)
+    conditions = {test: _text_condition(test) for test in clear if _kind(test) != "typed"}
+    return KeyForm(every_value(None, is_single=is_single), None, conditions)
+
+
+def _kind(test: Test) -> str:
+    """Return `wild` for an operator that needs languages, `typed` for one that needs points, `plain` for others."""
+    condition, version = test
+    name = split_operator(condition.operator)
+    if name.base == "Null" or not condition.values:
+        return "plain"
+    if name.base not in _LANGUAGES:
+        return "wild" if _is_arn(name) else "typed"
+    if "Like" not in name.base:
+        return "plain"
+    patterns = [_pattern(value, version, True) for value in condition.values]
+    return "plain" if all(literal_of(pattern) is not None for pattern in patterns) else "wild"
+
+
+def _is_arn(name: OperatorName) -> bool:
+    return name.base.startswith("Arn")
+
+
+@lru_cache(maxsize=65_536)
+def _pattern(value: str, version: str, has_wildcards: bool) -> Pattern:
+    return template_pattern(read_template(value, version, has_wildcards=has_wildcards)) or ()
+
+
+def _with_points(key: str, tests: Iterable[Test], *, is_single: bool) -> KeyForm:
+    passing: dict[Test, operators.Test] = {}
+    values = []
+    for test in tests:
+        condition, version = test
+        name = split_operator(condition.operator)
+        if name.base == "Null" or not condition.values:
+            continue
+        values += [(name.base, value) for value in condition.values]
+        if value_kind(name.base) == "text":
+            values += [(name.base, "".join(map(str, _pattern(value, version, False)))) for value in condition.values]
+        passing[test] = compile_operands(OPERATORS[name.base], condition.values, version).test_for(_request(None))
+    points = representatives(values, list(passing.values()))
+    conditions = {}
+    for test in tests:
+        mask = sum(1 << index for index, point in enumerate(points) if passing[test](point)) if test in passing else 0
+        conditions[test] = _condition(test, PointTest(mask) if test in passing else None)
+    return KeyForm(every_value(len(points), is_single=is_single), points, conditions)
+
+
+def _text_condition(test: Test) -> KeyCondition:
+    condition, version = test
+    name = split_operator(condition.operator)
+    if name.base == "Null" or not condition.values:
+        return _condition(test, None)
+    negated = OPERATORS[name.base].negated
+    has_wildcards = OPERATORS[name.base].wildcards
+    patterns = [_pattern(value, version, has_wildcards) for value in condition.values]
+    if _is_arn(name):
+        arns = [keep_in_fields(pattern, final_run_is_free=False) for pattern in patterns]  # C-25
+        union = TextUnion(pattern for pattern in arns if _colons(pattern) >= ARN_FIELDS - 1)  # C-27
+        return _condition(test, TextTest(((_SIX_FIELDS, True), (union, False)) if negated else ((union, True),)))
+    return _condition(test, TextTest(((TextUnion(patterns), not negated),)))
+
+
+def _colons(pattern: Pattern) -> int:
+    return sum(piece.count(":") for piece in pattern if isinstance(piece, str))
+
+
+def _condition(test: Test, value_test: ValueTest | None) -> KeyCondition:
+    """Return the form of a condition; `value_test` is None if all texts are alike: `Null`, an empty list."""
+    condition, version = test
+    is_met = compile_condition(replace(condition, key=_KEY), version)
+    forms = (
+        (ABSENT if is_met(_request(None)) else 0)
+        | (EMPTY if is_met(_request("")) else 0)
+        | (EMPTIES if is_met(_request(("", ""))) else 0)
+    )
+    name = split_operator(condition.operator)
+    many_pass = is_met(_request(("example", "example2")))
+    if value_test is None:
+        return KeyCondition(forms, Constant(is_met(_request("example"))), _quantifier(name), many_pass)
+    return KeyCondition(forms, value_test, _quantifier(name), False)
+
+
+def _quantifier(name: OperatorName) -> str | None:
+    return _QUANTIFIERS.get(name.prefix or "") if name.base != "Null" else None
+
+
+def _request(value: Value | None) -> AccessRequest:
+    return AccessRequest(_CALLER, "example:Action", "*", {} if value is None else {_KEY: value})

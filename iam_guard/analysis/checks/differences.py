@@ -1,0 +1,160 @@
+"""Differences: boxes of requests that one policy may allow and another does not.
+
+Each Allow statement of the new policy is a box. What its Deny statements apply to is subtracted; then what the Allow
+statements of the existing policy apply to. The rest, and what a Deny of the existing policy applies to, differs. No
+difference is left out. One that is found may be empty only if it has variables or opaque conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from iam_guard.analysis.checks.boxes import RESOURCE, Box, Region, meet, subtract
+from iam_guard.analysis.checks.limits import Work
+from iam_guard.analysis.checks.spaces import Space
+from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm
+
+EVERY_CALLER = -1
+
+
+class PolicyDifference(NamedTuple):
+    """Requests that the Allow `statement` of the new policy may allow and the existing policy does not.
+
+    `statement` is None if the caller needs no statement.
+    """
+
+    box: Box
+    statement: StatementForm | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """A policy as one side of a check.
+
+    `callers` maps the id of a statement form to the callers it names, as bits; a form that it lacks names every caller.
+    `always` are the requests that need no Allow; `free` are those that no Deny can deny either.
+    """
+
+    form: DocumentForm
+    callers: dict[int, int] = field(default_factory=dict)
+    always: tuple[Region, ...] = ()
+    free: tuple[Region, ...] = ()
+
+    def callers_of(self, statement: StatementForm) -> int:
+        """Return the callers that a statement names, as bits."""
+        return self.callers.get(id(statement), EVERY_CALLER)
+
+
+def differences(existing: Side | None, new: Side, space: Space, start: Box, work: Work) -> Iterator[PolicyDifference]:
+    """Yield all differences within a box; none means that the existing policy allows all that the new one does."""
+    comparison = _Comparison(existing, new, space, work)
+    for statement in new.form.allows:
+        box = space.begin(statement, start, new.callers_of(statement), work)
+        if box is not None:
+            yield from comparison.find(box, statement)
+    for region in new.always:
+        box = meet(start, region.literals, space, work)
+        if box is not None:
+            yield from comparison.find(box, None)
+
+
+class _Comparison:
+    def __init__(self, existing: Side | None, new: Side, space: Space, work: Work) -> None:
+        self.space, self.work = space, work
+        denied = {statement.content for statement in new.form.denies}
+        self.new_denies = [*_parts(new.free), *_statements(new, new.form.denies, space, wide=False)]
+        self.allows: list[_Part] = []
+        self.denies: list[_Part] = []
+        if existing is not None:
+            denies = [statement for statement in existing.form.denies if statement.content not in denied]
+            self.allows = [*_statements(existing, existing.form.allows, space, wide=False), *_parts(existing.always)]
+            self.denies = _statements(existing, denies, space, wide=True)
+        self.contents = {part.statement.content for part in self.allows if part.statement is not None}
+
+    def find(self, box: Box, statement: StatementForm | None) -> Iterator[PolicyDifference]:
+        is_same = statement is not None and statement.content in self.contents
+        if is_same and not self.denies:
+            return
+        allowed = self._subtract([box], self.new_denies, statement)
+        if not is_same:
+            index = -1 if statement is None else statement.statement.index
+            ordered = sorted(self.allows, key=lambda part: abs(part.region.statement - index))  # the same place first
+            for left in self._subtract(allowed, ordered, statement):
+                yield PolicyDifference(left, statement)
+        for part in self.denies:
+            if _may_meet(part.region, None if statement is None else statement.services):
+                for met in self._denied(allowed, part):
+                    yield PolicyDifference(met, statement)
+
+    def _denied(self, boxes: Iterable[Box], part: _Part) -> Iterator[Box]:
+        """Yield what a Deny of the existing policy applies to of boxes that the new policy allows."""
+        if part.statement is None or not _has_variables(part.statement):
+            met = [meet(_opened(box), part.region.literals, self.space, self.work) for box in boxes]
+            yield from (box for box in met if box is not None)
+            return
+        resources = [literal for literal in part.region.literals if literal.dimension == RESOURCE]
+        others = [literal for literal in part.region.literals if literal.dimension != RESOURCE]
+        equal = [each for each in self.new_denies if each.statement is not None and _lists_all(each, part.statement)]
+        for box in boxes:
+            met_box = meet(_opened(box), others, self.space, self.work)
+            if met_box is not None:
+                for piece in self._subtract([met_box], equal, part.statement):
+                    denied = meet(piece, resources, self.space, self.work)
+                    if denied is not None:
+                        yield denied
+
+    def _subtract(self, boxes: list[Box], parts: Iterable[_Part], statement: StatementForm | None) -> list[Box]:
+        """Return what the parts leave of boxes whose requests `statement` applies to."""
+        services = None if statement is None else statement.services
+        for part in parts:
+            if not boxes:
+                break
+            if _may_meet(part.region, services):
+                region = part.region
+                if statement is not None and _has_variables(statement) and _lists_all(part, statement):
+                    literals = tuple(literal for literal in region.literals if literal.dimension != RESOURCE)
+                    region = region._replace(literals=literals)
+                boxes = [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
+        return boxes
+
+
+class _Part(NamedTuple):
+    """A region, and its statement if it is that of one."""
+
+    region: Region
+    statement: StatementForm | None
+
+
+def _parts(regions: Iterable[Region]) -> list[_Part]:
+    return [_Part(region, None) for region in regions]
+
+
+def _statements(side: Side, statements: Iterable[StatementForm], space: Space, *, wide: bool) -> list[_Part]:
+    return [_Part(space.region(each, wide=wide, callers=side.callers_of(each)), each) for each in statements]
+
+
+def _may_meet(region: Region, services: frozenset[str] | None) -> bool:
+    return services is None or region.services is None or not services.isdisjoint(region.services)
+
+
+def _has_variables(statement: StatementForm) -> bool:
+    return statement.resources is not None and statement.resources.union.opened is not statement.resources.union
+
+
+def _lists_all(part: _Part, statement: StatementForm) -> bool:
+    """Return whether a part lists every resource that a statement does, with the same variables."""
+    if part.statement is None or part.statement.version != statement.version:
+        return False
+    wide, narrow = part.statement.statement, statement.statement
+    if wide.resources is not None and narrow.resources is not None:
+        return set(narrow.resources) <= set(wide.resources)
+    if wide.not_resources is not None and narrow.not_resources is not None:
+        return set(wide.not_resources) <= set(narrow.not_resources)
+    return False
+
+
+def _opened(box: Box) -> Box:
+    resources = box.get(RESOURCE)
+    return box if resources is None or resources.opened is resources else {**box, RESOURCE: resources.opened}

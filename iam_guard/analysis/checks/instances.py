@@ -1,0 +1,138 @@
+"""Documents with values in place of their variables, to find a witness that depends on them.
+
+The values are those that decide: texts that the documents have in the same place, the values of conditions on the
+variable's key, and one that no document contains. This only finds witnesses, so that it need not be complete.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice, product
+from typing import NamedTuple
+
+from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
+from iam_guard.evaluation.compiler import CompiledDocument
+from iam_guard.evaluation.matching.condition_keys import is_multivalued
+from iam_guard.evaluation.matching.pattern import is_literal
+from iam_guard.evaluation.matching.referenced_keys import keys_of_condition, keys_of_resource
+from iam_guard.evaluation.matching.variables import substitute_variables
+from iam_guard.policy.document import LATEST, ConditionTest, Document, Statement
+
+_MAX_KEYS = 4
+_MAX_VALUES = 8
+_MAX_INSTANCES = 96
+_NO_VALUE = "\ue000"
+"""Replaces a variable of an absent key: no request has this text."""
+_FRESH = "example"
+_SEPARATORS = re.compile(r"[/:]")
+
+
+class Instance(NamedTuple):
+    """Documents without the variables of some keys, and the conditions that the keys have these values."""
+
+    documents: tuple[CompiledDocument, ...]
+    tests: tuple[Test, ...]
+
+
+def instances(forms: Sequence[DocumentForm]) -> Iterator[Instance]:
+    """Yield the documents with different values of their variables."""
+    documents = [form.document for form in forms]
+    keys = [*dict.fromkeys(key for document in documents for key in keys_of_variables(document))][:_MAX_KEYS]
+    choices = [_values(key, forms) for key in keys]
+    places = sorted(product(*(range(len(values)) for values in choices)), key=sum) if keys else ()
+    for chosen in places[:_MAX_INSTANCES]:
+        values = {key: values[place] for key, values, place in zip(keys, choices, chosen, strict=True)}
+        filled = tuple(CompiledDocument(_filled(document, values)) for document in documents)
+        yield Instance(filled, tuple(_test(key, value) for key, value in values.items()))
+
+
+def keys_of_variables(document: Document) -> Iterator[str]:
+    """Yield the keys of the variables of a document, in lower case."""
+    for statement in document.statements:
+        for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
+            yield from (key.lower() for key in keys_of_resource(entry, document.version))
+        for test in statement.conditions:
+            yield from (key.lower() for key in islice(keys_of_condition(test, document.version), 1, None))
+
+
+def _test(key: str, value: str | None) -> Test:
+    if value is None:
+        return ConditionTest("Null", key, ("true",)), LATEST
+    return ConditionTest("StringEquals", key, (value,)), LATEST
+
+
+def _values(key: str, forms: Sequence[DocumentForm]) -> list[str | None]:
+    if is_multivalued(key):
+        return [None]
+    found: dict[str | None, None] = {_FRESH: None, None: None}
+    if key in _OF_CALLERS:
+        names = [name for form in forms for name in _names(form)]
+        found.update(dict.fromkeys(name for name in names if name and is_literal(name)))
+    if any("Bool" in test.operator for form in forms for tests in form.tests.values() for test, _ in tests):
+        found["true"] = None
+    for form in forms:
+        for test, _ in form.tests.get(key, ()):
+            found.update(dict.fromkeys(value for value in test.values if value and is_literal(value)))
+    marked = [
+        (form.document, substitute_variables(text, LATEST, {key: _NO_VALUE}, _NO_VALUE))
+        for form in forms
+        for text in _entries(form)
+    ]
+    places = [_SEPARATORS.split(text) for _, text in marked if _NO_VALUE in text]
+    texts = [_SEPARATORS.split(text) for _, text in marked]
+    for place in places:
+        for index, part in enumerate(place):
+            if _NO_VALUE in part:
+                before, _, after = part.partition(_NO_VALUE)
+                found.update(dict.fromkeys(_parts(texts, index, before, after)))
+    return [*found][:_MAX_VALUES]
+
+
+_OF_CALLERS = ("aws:username", "aws:userid", "aws:principalaccount", "aws:principalarn")
+
+
+def _names(form: DocumentForm) -> Iterator[str]:
+    """Yield the names, ids and ARNs of the principals of a document."""
+    for statement in form.document.statements:
+        for _, value in (*(statement.principals or ()), *(statement.not_principals or ())):
+            yield from (value.rsplit("/", 1)[-1], value)
+    for test, _ in form.tests.get("aws:principalarn", ()):
+        yield from (value.rsplit("/", 1)[-1] for value in test.values)
+
+
+def _parts(texts: Iterable[Sequence[str]], index: int, before: str, after: str) -> Iterator[str]:
+    """Yield what other texts have where a variable is."""
+    for text in texts:
+        part = text[index] if index < len(text) else ""
+        value = part.removeprefix(before).removesuffix(after).replace("*", "x").replace("?", "x")
+        if value and is_literal(value) and _NO_VALUE not in value:
+            yield value
+
+
+def _entries(form: DocumentForm) -> Iterator[str]:
+    for statement in form.document.statements:
+        yield from (*(statement.resources or ()), *(statement.not_resources or ()))
+        for test in statement.conditions:
+            yield from test.values
+
+
+def _filled(document: Document, values: Mapping[str, str | None]) -> Document:
+    statements = tuple(_filled_statement(statement, document.version, values) for statement in document.statements)
+    return replace(document, statements=statements, digest=f"{document.digest} {sorted(values.items(), key=str)}")
+
+
+def _filled_statement(statement: Statement, version: str, values: Mapping[str, str | None]) -> Statement:
+    def fill(texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return (
+            None if texts is None else tuple(substitute_variables(text, version, values, _NO_VALUE) for text in texts)
+        )
+
+    conditions = tuple(replace(test, values=fill(test.values) or ()) for test in statement.conditions)
+    return replace(
+        statement,
+        resources=fill(statement.resources),
+        not_resources=fill(statement.not_resources),
+        conditions=conditions,
+    )

@@ -1,0 +1,305 @@
+"""Sets of texts: finitely many words, and languages of patterns.
+
+A `TextUnion` is what one element of a policy lists: texts that match any of its entries. A `TextSet` is what is left of
+all texts after several unions were required or excluded. Both operations keep only what is not empty, which
+`pattern_search` determines exactly.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+from iam_guard.analysis.checks.limits import Undecided, Work
+from iam_guard.analysis.checks.pattern_search import (
+    beginning_of,
+    find_text,
+    guess,
+    has_variable,
+    includes,
+    literal_of,
+    matcher_of,
+    may_overlap,
+)
+from iam_guard.evaluation.matching.pattern import Pattern, Wildcard
+
+_MAX_RETRIES = 64
+"""Up to this number of excluded words is excluded one by one, when a search finds them."""
+_MAX_LANGUAGES = 8192
+"""Maximum number of languages of one set."""
+
+
+class TextUnion:
+    """The texts that match any of some patterns; with `everything`, all texts."""
+
+    def __init__(self, patterns: Iterable[Pattern], *, everything: bool = False) -> None:
+        distinct = dict.fromkeys(patterns)
+        self.everything = everything
+        self.words = frozenset(text for pattern in distinct if (text := literal_of(pattern)) is not None)
+        self.globs = tuple(pattern for pattern in distinct if literal_of(pattern) is None)
+
+    def matches(self, word: str) -> bool:
+        """Return whether a word is in the union."""
+        if self.everything or word in self.words:
+            return True
+        by_beginning = self._by_beginning
+        for length in self._lengths:
+            for pattern in by_beginning.get(word[:length], ()):
+                if matcher_of(pattern)(word):
+                    return True
+        return False
+
+    @cached_property
+    def _by_beginning(self) -> dict[str, list[Pattern]]:
+        found: dict[str, list[Pattern]] = {}
+        for pattern in self.globs:
+            found.setdefault(beginning_of(pattern), []).append(pattern)
+        return found
+
+    @cached_property
+    def _lengths(self) -> list[int]:
+        return sorted({len(beginning) for beginning in self._by_beginning})
+
+    @cached_property
+    def _sorted(self) -> tuple[list[str], list[str]]:
+        return sorted(self.words), sorted(self._by_beginning)
+
+    def words_in(self, language: Language) -> Iterator[str]:
+        """Yield the words that are in a language."""
+        yield from (
+            word for word in _starting(self._sorted[0], beginning_of(language.source)) if language.contains(word)
+        )
+
+    def globs_near(self, language: Language) -> list[Pattern]:
+        """Return the patterns with wildcards or variables that may overlap a language."""
+        beginning = beginning_of(language.source)
+        found = {*_starting(self._sorted[1], beginning), *(beginning[:length] for length in self._lengths)}
+        patterns = [pattern for text in found for pattern in self._by_beginning.get(text, ())]
+        return [pattern for pattern in patterns if may_overlap(pattern, language.source)]
+
+    @cached_property
+    def opened(self) -> TextUnion:
+        """The union with a `*` in place of every variable."""
+        if not any(map(has_variable, self.globs)):
+            return self
+        words = [(word,) if word else () for word in self.words]
+        return TextUnion((*words, *map(open_variables, self.globs)), everything=self.everything)
+
+
+def _starting(texts: list[str], beginning: str) -> Iterator[str]:
+    for index in range(bisect_left(texts, beginning), len(texts)):
+        if not texts[index].startswith(beginning):
+            return
+        yield texts[index]
+
+
+def open_variables(pattern: Pattern) -> Pattern:
+    """Return the pattern with a `*` in place of every variable."""
+    if not has_variable(pattern):
+        return pattern
+    pieces: list[str | Wildcard] = []
+    for piece in pattern:
+        for part in _parts(piece) if isinstance(piece, str) else (piece,):
+            if part is not Wildcard.RUN or not pieces or pieces[-1] is not Wildcard.RUN:
+                pieces.append(part)
+    return tuple(pieces)
+
+
+def _parts(text: str) -> Iterator[str | Wildcard]:
+    start = 0
+    for index, char in enumerate(text):
+        if has_variable((char,)):
+            if index > start:
+                yield text[start:index]
+            yield Wildcard.RUN
+            start = index + 1
+    if start < len(text):
+        yield text[start:]
+
+
+class Language(NamedTuple):
+    """The texts that `source` and all of `also` match, and none of `excluded` and `words`.
+
+    Only `source` may introduce variables.
+    """
+
+    source: Pattern
+    also: tuple[Pattern, ...] = ()
+    excluded: frozenset[Pattern] = frozenset()
+    words: frozenset[str] = frozenset()
+
+    def contains(self, word: str) -> bool:
+        """Return whether a word is in the language."""
+        return (
+            matcher_of(self.source)(word)
+            and word not in self.words
+            and all(matcher_of(pattern)(word) for pattern in self.also)
+            and not any(matcher_of(pattern)(word) for pattern in self.excluded)
+        )
+
+    def find(self, work: Work) -> str | None:
+        """Return a text of the language; None if it is empty."""
+        excluded = self.excluded
+        for retry in range(_MAX_RETRIES + 2):
+            text, states = find_text(self.source, self.also, excluded)
+            work.spend_states(states)
+            if text is None or text not in self.words:
+                return text
+            more = self.words if retry == _MAX_RETRIES else (text,)
+            excluded |= {(word,) if word else () for word in more}
+        return None
+
+    def meet(self, pattern: Pattern) -> Language:
+        """Return the language of the texts that the pattern matches, too."""
+        if includes(pattern, self.source):
+            return self
+        if not has_variable(self.source) and not has_variable(pattern) and includes(self.source, pattern):
+            return self._replace(source=pattern)
+        return self._replace(also=tuple(sorted({*self.also, pattern}, key=str)))
+
+
+class TextSet(NamedTuple):
+    """Some words and some languages, of which none is empty; they may overlap."""
+
+    words: frozenset[str]
+    languages: tuple[Language, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.words or self.languages)
+
+    def meet(self, union: TextUnion, work: Work) -> TextSet:
+        """Return the texts that are in the union, too."""
+        if union.everything:
+            return self
+        words = {word for word in self.words if union.matches(word)} if self.words else set()
+        found: dict[Language, None] = {}
+        for language in self.languages:
+            words.update(union.words_in(language))
+            found.update(dict.fromkeys(_pieces(language, union, work)))
+        return _checked(frozenset(words), tuple(found))
+
+    def introduce(self, union: TextUnion, work: Work) -> TextSet:
+        """Return the texts that are in the union, too; they have the variables of its patterns."""
+        if union.everything:
+            return self
+        words = {word for word in (*self.words, *union.words) if union.matches(word) and self.contains(word)}
+        languages = []
+        for language in self.languages:
+            for pattern in union.globs:
+                more = () if includes(language.source, pattern) else (language.source,)
+                introduced = language._replace(source=pattern, also=(*language.also, *more))
+                if may_overlap(pattern, language.source) and introduced.find(work) is not None:
+                    languages.append(introduced)
+        return TextSet(frozenset(words), tuple(languages))
+
+    def contains(self, word: str) -> bool:
+        """Return whether a word is in the set."""
+        return word in self.words or any(language.contains(word) for language in self.languages)
+
+    def minus(self, union: TextUnion, work: Work) -> TextSet:
+        """Return the texts that are not in the union."""
+        if union.everything:
+            return NO_TEXT
+        words = frozenset(word for word in self.words if not union.matches(word))
+        found = []
+        for language in self.languages:
+            globs = union.globs_near(language)
+            taken = [*union.words_in(language)]
+            if globs or taken:
+                left = language._replace(excluded=language.excluded.union(globs), words=language.words.union(taken))
+                if left.find(work) is not None:
+                    found.append(left)
+            else:
+                found.append(language)
+        return _checked(words, tuple(found))
+
+    def surely_not_in(self, union: TextUnion, work: Work) -> TextSet:
+        """Return the texts that are not in the union, whatever values their variables have."""
+        if not self.has_variables:
+            return self.minus(union, work)
+        plain, varying = self._split()
+        out = [
+            language for language in varying if not TextSet(frozenset(), (language,)).opened.meet(union.opened, work)
+        ]
+        return plain.minus(union, work).join(TextSet(frozenset(), tuple(out)))
+
+    def perhaps_in(self, union: TextUnion, work: Work) -> TextSet:
+        """Return the texts that are in the union, if their variables have certain values."""
+        if not self.has_variables:
+            return self.meet(union, work)
+        plain, varying = self._split()
+        found = [language for language in varying if TextSet(frozenset(), (language,)).opened.meet(union.opened, work)]
+        return plain.meet(union, work).join(TextSet(frozenset(), tuple(found)))
+
+    def _split(self) -> tuple[TextSet, list[Language]]:
+        """Return the texts without variables, and the languages with variables."""
+        plain = tuple(language for language in self.languages if not has_variable(language.source))
+        return TextSet(self.words, plain), [each for each in self.languages if has_variable(each.source)]
+
+    def join(self, other: TextSet) -> TextSet:
+        """Return the texts of both sets."""
+        return TextSet(self.words | other.words, tuple(dict.fromkeys((*self.languages, *other.languages))))
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether a text may contain a variable."""
+        return any(has_variable(language.source) for language in self.languages)
+
+    @property
+    def opened(self) -> TextSet:
+        """The set with every text that its variables may have; an excluded pattern with variables excludes nothing."""
+        if not any(has_variable(pattern) for each in self.languages for pattern in (each.source, *each.excluded)):
+            return self
+        languages = [
+            Language(
+                open_variables(language.source),
+                tuple(map(open_variables, language.also)),
+                frozenset(pattern for pattern in language.excluded if not has_variable(pattern)),
+                language.words,
+            )
+            for language in self.languages
+        ]
+        return TextSet(self.words, tuple(languages))
+
+    def samples(self, work: Work, preferred: Iterable[str] = ()) -> Iterator[str]:
+        """Yield some texts of the set, the most readable first."""
+        yield from sorted(self.words - _LAST_SAMPLES)
+        for language in self.languages:
+            yield from (word for word in preferred if language.contains(word))
+            yield from (text for text in _guesses(language) if language.contains(text))
+            text = language.find(work)
+            if text is not None:
+                yield text
+        yield from sorted(self.words & _LAST_SAMPLES)
+
+
+def _pieces(language: Language, union: TextUnion, work: Work) -> Iterable[Language]:
+    """Return what the patterns of a union match of a language: all of it, or one piece per pattern."""
+    pieces: dict[Language, None] = {}
+    for pattern in union.globs_near(language):
+        met = language.meet(pattern)
+        if met == language:
+            return [language]
+        if met not in pieces and met.find(work) is not None:
+            pieces[met] = None
+    return pieces
+
+
+_LAST_SAMPLES = frozenset({"", "*"})
+"""Words that only a request without alternatives has."""
+
+
+def _guesses(language: Language) -> Iterator[str]:
+    for pattern in (*language.also, language.source):
+        yield guess(pattern)
+
+
+def _checked(words: frozenset[str], languages: tuple[Language, ...]) -> TextSet:
+    if len(languages) > _MAX_LANGUAGES:
+        raise Undecided("the patterns have too many combinations")
+    return TextSet(words, languages)
+
+
+NO_TEXT = TextSet(frozenset(), ())
