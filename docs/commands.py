@@ -13,7 +13,7 @@ from iam_guard.cli.group import main
 SECTIONS: Mapping[str, str] = {
     "Store": "init apply account resource-policy api-key revocation-list",
     "Servers and applications": "serve routes reference",
-    "Policies and access": "lint who-can what-can matrix",
+    "Policies and access": "lint check who-can what-can matrix",
     "Decisions": "decide test explain why",
     "Audit trail": "audit",
 }
@@ -34,6 +34,10 @@ GUIDES: Mapping[str, str] = {
     "A parameter that neither the route nor the handler has is an error.",
     "reference": "See [Write your service authorization reference](../how-to/service-reference.md).",
     "lint": "See [Lint policies](../how-to/lint-policies.md) and [Lint codes](lint-codes.md).",
+    "check batch": 'Each line is `{"id", "check", …}` with the members that the check needs: `policyType` '
+    "(`IDENTITY_POLICY` or `RESOURCE_POLICY`), `existing` and `new`, `policy`, `access` (a list of objects with "
+    '`actions` and `resources`), `resourceType`. Each answer is `{"id", "result", "reasons", "witness"}`, or '
+    '`{"id", "error"}`.',
     "who-can": "See [Find out who can do something](../how-to/who-can.md), also "
     "[through roles](../how-to/who-can.md#through-roles).",
     "what-can": "See [Find out who can do something](../how-to/who-can.md).",

@@ -52,6 +52,10 @@ COMMANDS = {
     "lint": CommandRow(
         "lint.lint", "Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input."
     ),
+    "check": CommandRow(
+        "check.check",
+        "Prove what policies allow: a proof, or a request that shows the opposite. Exit code 0 only if it is proved.",
+    ),
     "who-can": CommandRow(
         "access.who",
         "List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",

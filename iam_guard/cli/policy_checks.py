@@ -1,0 +1,156 @@
+"""`iam-guard check no-new-access`, `equivalent`, `access-not-granted` and `no-public-access`.
+
+Exit codes: 0 PASS, 1 FAIL, 2 UNKNOWN or an error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from iam_guard.analysis.checks.check_results import CheckResult, CheckVerdict, request_members
+from iam_guard.analysis.checks.policy_checks import (
+    ListedAccess,
+    check_access_not_granted,
+    check_equivalent,
+    check_no_new_access,
+    check_no_public_access,
+)
+from iam_guard.cli.options import JSON
+from iam_guard.cli.reference_options import APP, REFERENCE, known_references
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.grammar import shown
+
+_TYPES = {"identity": PolicyType.IDENTITY, "resource": PolicyType.RESOURCE}
+_EXIT_CODES = {CheckVerdict.PASS: 0, CheckVerdict.FAIL: 1, CheckVerdict.UNKNOWN: 2}
+_COLOURS = {CheckVerdict.PASS: "green", CheckVerdict.FAIL: "red", CheckVerdict.UNKNOWN: "yellow"}
+_POLICY = click.File("r", encoding="utf-8-sig")
+_TYPE = click.option(
+    "--type",
+    "type",
+    type=click.Choice(list(_TYPES)),
+    default="identity",
+    show_default=True,
+    help="Set the type of the policies.",
+)
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _universe(command: Command) -> Command:
+    """Add the options that name the known actions; without them, any action exists."""
+    return APP(REFERENCE(command))
+
+
+@click.command("no-new-access")
+@click.argument("existing", type=_POLICY)
+@click.argument("new", type=_POLICY)
+@_TYPE
+@_universe
+@JSON
+def no_new_access(
+    existing: TextIO, new: TextIO, type: str, app: str | None, reference_files: tuple[Path, ...], as_json: bool
+) -> None:
+    """Prove that NEW allows no request that EXISTING does not.
+
+    Exit code 1 if it does, with such a request; 2 if that could not be decided. The files are JSON, `-` is standard
+    input.
+    """
+    actions = _actions(app, reference_files)
+    _finish(check_no_new_access(existing.read(), new.read(), _TYPES[type], actions=actions), as_json)
+
+
+@click.command()
+@click.argument("existing", type=_POLICY)
+@click.argument("new", type=_POLICY)
+@_TYPE
+@_universe
+@JSON
+def equivalent(
+    existing: TextIO, new: TextIO, type: str, app: str | None, reference_files: tuple[Path, ...], as_json: bool
+) -> None:
+    """Prove that EXISTING and NEW allow the same requests.
+
+    Exit code 1 if only one of them allows a request, which is shown; 2 if that could not be decided.
+    """
+    actions = _actions(app, reference_files)
+    _finish(check_equivalent(existing.read(), new.read(), _TYPES[type], actions=actions), as_json)
+
+
+@click.command("access-not-granted")
+@click.argument("policy", type=_POLICY)
+@click.option("--action", "listed_actions", multiple=True, help="Add an action; default: every action.")
+@click.option("--resource", "listed_resources", multiple=True, help="Add a resource; default: every resource.")
+@_TYPE
+@_universe
+@JSON
+def access_not_granted(
+    policy: TextIO,
+    listed_actions: tuple[str, ...],
+    listed_resources: tuple[str, ...],
+    type: str,
+    app: str | None,
+    reference_files: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Prove that POLICY allows none of some actions on any of some resources.
+
+    Exit code 1 if it allows one of them in any context, with such a request; 2 if that could not be decided.
+    """
+    access = [ListedAccess(listed_actions, listed_resources)]
+    actions = _actions(app, reference_files)
+    _finish(check_access_not_granted(policy.read(), access, _TYPES[type], actions=actions), as_json)
+
+
+@click.command("no-public-access")
+@click.argument("policy", type=_POLICY)
+@click.option(
+    "--resource-type",
+    default="AWS::S3::Bucket",
+    show_default=True,
+    help="Set the type of resource that has the policy.",
+)
+@JSON
+def no_public_access(policy: TextIO, resource_type: str, as_json: bool) -> None:
+    """Prove that POLICY, a resource-based policy, does not allow everyone.
+
+    Exit code 1 if it does, with a request of such a caller; 2 if that could not be decided.
+    """
+    _finish(check_no_public_access(policy.read(), resource_type), as_json)
+
+
+def _actions(app: str | None, files: tuple[Path, ...]) -> list[str] | None:
+    """Return the actions of the references, None without any."""
+    references = known_references(app, files)
+    return [f"{each.name}:{action.name}" for each in references for action in each.actions] if references else None
+
+
+def _finish(result: CheckResult, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        for line in _lines(result):
+            click.echo(line)
+    sys.exit(_EXIT_CODES[result.verdict])
+
+
+def _lines(result: CheckResult) -> Iterator[str]:
+    yield f"{click.style(result.verdict.value, fg=_COLOURS[result.verdict])}  {result.message}"
+    yield from (f"  {shown(reason.description)}" for reason in result.reasons)
+    if result.witness is not None:
+        members = request_members(result.witness)
+        yield f"  For example, {shown(_sentence(members))}."
+        yield f"  {json.dumps({'request': members})}"
+
+
+def _sentence(request: Mapping[str, Any]) -> str:
+    """Describe a request."""
+    principal, context = request["principal"], request["context"]
+    caller = "an anonymous caller" if principal["type"] == "Anonymous" else principal["arn"]
+    values = [f"{key} = {', '.join(value) if isinstance(value, list) else value}" for key, value in context.items()]
+    condition = f" with {' and '.join(values)}" if values else ""
+    return f"{caller} could call {request['action']} on {request['resource']}{condition}"
