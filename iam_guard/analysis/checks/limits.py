@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_STATES = 200_000
+MAX_STATES = 500_000
 """Maximum number of automaton states that one check visits."""
 MAX_BOXES = 20_000
 """Maximum number of boxes that one check splits."""

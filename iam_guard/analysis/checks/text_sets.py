@@ -152,9 +152,7 @@ class Language(NamedTuple):
         return None
 
     def meet(self, pattern: Pattern) -> Language:
-        """Return the language of the texts that the pattern matches, too."""
-        if includes(pattern, self.source):
-            return self
+        """Return the language of the texts that a pattern matches, too, which does not include the source."""
         if not has_variable(self.source) and not has_variable(pattern) and includes(self.source, pattern):
             return self._replace(source=pattern)
         return self._replace(also=tuple(sorted({*self.also, pattern}, key=str)))
@@ -277,11 +275,12 @@ class TextSet(NamedTuple):
 
 def _pieces(language: Language, union: TextUnion, work: Work) -> Iterable[Language]:
     """Return what the patterns of a union match of a language: all of it, or one piece per pattern."""
+    near = union.globs_near(language)
+    if language.source in near or any(includes(pattern, language.source) for pattern in near):
+        return [language]
     pieces: dict[Language, None] = {}
-    for pattern in union.globs_near(language):
+    for pattern in near:
         met = language.meet(pattern)
-        if met == language:
-            return [language]
         if met not in pieces and met.find(work) is not None:
             pieces[met] = None
     return pieces
