@@ -27,6 +27,7 @@ from iam_guard.policy.document import LATEST, ConditionTest
 
 _ACCOUNT_ID = re.compile(r"(?<![0-9])[0-9]{12}(?![0-9])")
 _UNNAMED_ACCOUNTS = ("123456789012", "210987654321")
+_ANY_ACCOUNT = "?" * 12
 KINDS = MappingProxyType(
     {
         PrincipalType.USER: ("iam", "user/"),
@@ -100,9 +101,9 @@ def session_of(account: str) -> Principal:
 
 def _any_name(principal: Principal, account: str | None) -> tuple[str, ...]:
     if principal.type is PrincipalType.ROOT:
-        return ("arn:*:iam::*:root",) if account is None else ()
+        return (f"arn:*:iam::{_ANY_ACCOUNT}:root",) if account is None else ()
     service, beginning = KINDS[principal.type]
-    return (f"arn:*:{service}::{account or '*'}:{beginning}?*",)
+    return (f"arn:*:{service}::{account or _ANY_ACCOUNT}:{beginning}?*",)
 
 
 # --- resource-based policies -------------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ def _tests(caller: TypicalCaller, named: list[str]) -> Mapping[str, Iterable[tup
     absent = [("Null", "true")]
     others = [("StringNotEquals", *named)] if named else []
     derived = {key.lower(): str(value) for key, value in principal.condition_keys.items()}
-    any_account = [("Null", "false"), *others] if caller.account is None and has_account else []
+    any_account = [("StringLike", _ANY_ACCOUNT), *others] if caller.account is None and has_account else []
     found: dict[str, Iterable[tuple[str, ...]]] = {
         "aws:principaltype": _fixed(derived, "aws:principaltype"),
         "aws:principalaccount": any_account or _fixed(derived, "aws:principalaccount"),

@@ -7,7 +7,8 @@ remains true; a request that it finds is confirmed by the evaluator.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -33,10 +34,11 @@ from iam_guard.evaluation.matching.condition import compile_condition
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.operators import OPERATORS, compile_operands
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard, keep_in_fields
-from iam_guard.evaluation.matching.variables import read_template
+from iam_guard.evaluation.matching.variables import read_template, replace_variables, variable_keys
 from iam_guard.model.context import Value
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import ConditionTest
 from iam_guard.policy.grammar import OperatorName, split_operator
 
 _CALLER = Principal.anonymous()
@@ -49,11 +51,15 @@ _SIX_FIELDS = TextUnion([(Wildcard.RUN, *(":", Wildcard.RUN) * (ARN_FIELDS - 1))
 
 
 class KeyForm(NamedTuple):
-    """All conditions of one key: the set of its values, and the form of each condition that is not opaque."""
+    """All conditions of one key: the set of its values, and the form of each condition that is not opaque.
+
+    `hints` are values that opaque conditions may distinguish.
+    """
 
     every: KeySet
     points: tuple[str, ...] | None
     conditions: dict[Test, KeyCondition]
+    hints: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=8192)
@@ -65,7 +71,46 @@ def key_form(key: str, tests: frozenset[Test]) -> KeyForm:
     if "typed" in kinds and "wild" not in kinds:
         return _with_points(key, clear, is_single=is_single)
     conditions = {test: _text_condition(test) for test in clear if _kind(test) != "typed"}
-    return KeyForm(every_value(None, is_single=is_single), None, conditions)
+    typed = [test for test in clear if _kind(test) == "typed"]
+    hints = _with_points(key, typed, is_single=is_single).points or () if typed else ()
+    return KeyForm(every_value(None, is_single=is_single), None, conditions, hints)
+
+
+def alternatives(test: Test) -> list[list[Test]]:
+    """Return what a condition with variables means: any of some lists of conditions, all of which are met.
+
+    A list of values is divided into those without variables and each of those with, where the operator allows it. A
+    text that a value with variables matches also matches the value with a `*` in place of its variables.
+    """
+    condition, version = test
+    if not has_open_values(condition, version):
+        return [[test]]
+    name = split_operator(condition.operator)
+    negated = OPERATORS[name.base].negated
+    if name.prefix == ("ForAnyValue" if negated else "ForAllValues"):
+        return [[test]]
+    values = [replace(condition, values=(value,)) for value in dict.fromkeys(condition.values)]
+    is_open = {single: has_open_values(single, version) for single in values}
+    plain = tuple(value for single in values if not is_open[single] for value in single.values)
+    parts: list[list[Test]] = [[(replace(condition, values=plain), version)]] if plain else []
+    parts += [[(single, version), *_widened(single, version, name)] for single in values if is_open[single]]
+    return [[each for part in parts for each in part]] if negated else parts
+
+
+def _widened(condition: ConditionTest, version: str, name: OperatorName) -> Iterator[Test]:
+    """Yield the condition with a `*` in place of variables, for a positive operator that compares texts."""
+    if name.base not in _WIDENED:
+        return
+    [value] = condition.values
+    keys = frozenset(key.lower() for key in variable_keys(value, version))
+    if not OPERATORS[name.base].wildcards:
+        value = _SPECIAL.sub(lambda found: found[0] if found[0].startswith("${") else f"${{{found[0]}}}", value)
+    operator = str(replace(name, base=_WIDENED[name.base]))
+    yield replace(condition, operator=operator, values=(replace_variables(value, version, keys),)), version
+
+
+_WIDENED = {"StringEquals": "StringLike", "StringLike": "StringLike", "ArnEquals": "ArnLike", "ArnLike": "ArnLike"}
+_SPECIAL = re.compile(r"\$\{[^}]*\}|[*?]")
 
 
 def _kind(test: Test) -> str:

@@ -51,13 +51,12 @@ def differences(existing: Side | None, new: Side, space: Space, start: Box, work
     """Yield all differences within a box; none means that the existing policy allows all that the new one does."""
     comparison = _Comparison(existing, new, space, work)
     for statement in new.form.allows:
-        box = space.begin(statement, start, new.callers_of(statement), work)
-        if box is not None:
+        for box in space.begin(statement, start, new.callers_of(statement), work):
             yield from comparison.find(box, statement)
     for region in new.always:
-        box = meet(start, region.literals, space, work)
-        if box is not None:
-            yield from comparison.find(box, None)
+        always = meet(start, region.literals, space, work)
+        if always is not None:
+            yield from comparison.find(always, None)
 
 
 class _Comparison:
@@ -132,7 +131,11 @@ def _parts(regions: Iterable[Region]) -> list[_Part]:
 
 
 def _statements(side: Side, statements: Iterable[StatementForm], space: Space, *, wide: bool) -> list[_Part]:
-    return [_Part(space.region(each, wide=wide, callers=side.callers_of(each)), each) for each in statements]
+    return [
+        _Part(region, statement)
+        for statement in statements
+        for region in space.regions(statement, wide=wide, callers=side.callers_of(statement))
+    ]
 
 
 def _may_meet(region: Region, services: frozenset[str] | None) -> bool:

@@ -6,11 +6,13 @@ take requests away from a difference. What must not be smaller is `wide`. Both a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, product
+from math import prod
 from typing import Any
 
 from iam_guard.analysis.checks.boxes import ACTION, BOTH, CALLER, KEY, OPAQUE, RESOURCE, Box, Literal, Region, meet
-from iam_guard.analysis.checks.condition_forms import KeyForm, key_form
+from iam_guard.analysis.checks.condition_forms import KeyForm, alternatives, key_form
 from iam_guard.analysis.checks.key_sets import PointTest, TextTest
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.statement_forms import (
@@ -40,7 +42,16 @@ class Space:
     ) -> None:
         self._documents = tuple(documents)
         self._more: dict[str, set[Test]] = {}
-        for test in more:
+        opened = [
+            part
+            for document in self._documents
+            for tests in document.tests.values()
+            for test in tests
+            for parts in alternatives(test)
+            for part in parts
+            if part != test
+        ]
+        for test in (*more, *opened):
             self._more.setdefault(test[0].key.lower(), set()).add(test)
         self._keys: dict[str, KeyForm] = {}
         self._whole: dict[str, Any] = {
@@ -48,7 +59,7 @@ class Space:
             RESOURCE: ANY_RESOURCE,
             CALLER: (1 << callers) - 1,
         }
-        self._regions: dict[tuple[int, bool, int], Region] = {}
+        self._regions: dict[tuple[int, bool, int], list[Region]] = {}
 
     def key(self, key: str) -> KeyForm:
         """Return the form of a key in lower case."""
@@ -75,8 +86,11 @@ class Space:
             return Literal(KEY + key, form)
         return Literal(f"{OPAQUE}{condition.operator} {key} {version} {sorted(condition.values)}", PointTest(1))
 
-    def region(self, statement: StatementForm, *, wide: bool, callers: int = -1) -> Region:
-        """Return the region of a statement; `callers` are those it names, as bits."""
+    def regions(self, statement: StatementForm, *, wide: bool, callers: int = -1) -> list[Region]:
+        """Return the regions that a statement is the union of; `callers` are those it names, as bits.
+
+        There are several if a condition has values with variables.
+        """
         known = self._regions.get((id(statement), wide, callers))
         if known is not None:
             return known
@@ -85,20 +99,35 @@ class Space:
             literals.append(Literal(CALLER, PointTest(callers)))
         if statement.resources is not None:
             literals.append(Literal(RESOURCE, _listed(_read(statement.resources, wide=wide))))
-        literals += map(self.condition, statement.tests)
-        region = Region(tuple(literals), statement.services, statement.statement.index)
-        self._regions[id(statement), wide, callers] = region
-        return region
+        choices = [
+            [[self.condition(part) for part in parts] for parts in alternatives(test)] for test in statement.tests
+        ]
+        if prod(map(len, choices)) > _MAX_REGIONS:
+            choices = [[[self.condition(test)]] for test in statement.tests]
+        index = statement.statement.index
+        regions = [
+            Region((*literals, *chain.from_iterable(chosen)), statement.services, index) for chosen in product(*choices)
+        ]
+        self._regions[id(statement), wide, callers] = regions
+        return regions
 
-    def begin(self, statement: StatementForm, start: Box, callers: int, work: Work) -> Box | None:
-        """Return what a statement applies to of a box, with the variables of its resources; None if nothing."""
-        region = self.region(statement, wide=True, callers=callers)
+    def begin(self, statement: StatementForm, start: Box, callers: int, work: Work) -> Iterator[Box]:
+        """Yield what a statement applies to of a box, with the variables of its resources."""
         listed = statement.resources
-        if listed is None or listed.is_negated or listed.union.opened is listed.union:
-            return meet(start, region.literals, self, work)
-        resources = start.get(RESOURCE, ANY_RESOURCE).introduce(listed.union, work)
-        others = [literal for literal in region.literals if literal.dimension != RESOURCE]
-        return meet({**start, RESOURCE: resources}, others, self, work) if resources else None
+        has_variables = listed is not None and not listed.is_negated and listed.union.opened is not listed.union
+        if listed is not None and has_variables:
+            resources = start.get(RESOURCE, ANY_RESOURCE).introduce(listed.union, work)
+            if not resources:
+                return
+            start = {**start, RESOURCE: resources}
+        for region in self.regions(statement, wide=True, callers=callers):
+            literals = [each for each in region.literals if not has_variables or each.dimension != RESOURCE]
+            box = meet(start, literals, self, work)
+            if box is not None:
+                yield box
+
+
+_MAX_REGIONS = 64
 
 
 def _listed(texts: ListedTexts) -> TextTest:

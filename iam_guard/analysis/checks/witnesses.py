@@ -87,7 +87,10 @@ class Witnesses:
         """Yield some values of a key; None is absent."""
         if values.forms & ABSENT:
             yield None
-        points = self.space.key(key).points
+        form = self.space.key(key)
+        points = form.points
+        if isinstance(values.one, TextSet):
+            yield from filter(values.one.contains, form.hints)
         yield from islice(self._texts(values.one, points), _MAX_SAMPLES)
         if values.many is not None:
             yield self._many(values.many, points)
@@ -177,9 +180,7 @@ class Witnesses:
             names = [*islice(self._texts(usernames.one, self.space.key("aws:username").points), _MAX_SAMPLES)]
         arns = keys.get("aws:principalarn")
         if arns is None:
-            usual = (
-                caller.arns[0].replace("arn:*:", "arn:aws:").replace("::*:", f"::{account}:").replace("?*", "example")
-            )
+            usual = caller.arns[0].replace("arn:*:", "arn:aws:").replace("?" * 12, account).replace("?*", "example")
             yield from (f"arn:aws:{service}::{account}:{beginning}{name}" for name in names) if names else (usual,)
             return
         ends: list[Pattern] = [(name,) for name in names] or [(Wildcard.ONE_IN_FIELD, Wildcard.RUN_IN_FIELD)]

@@ -380,6 +380,26 @@ ROWS: dict[str, tuple[CheckVerdict, Doc, Doc]] = {
         policy(allow(condition=when("StringEquals", "${aws:PrincipalTag/t}", "aws:ResourceTag/t"))),
         policy(allow(condition=when("StringLike", "${aws:PrincipalTag/t}*", "aws:ResourceTag/t"))),
     ),
+    "fewer values beside one with a variable": (
+        PASS,
+        policy(allow(condition=when("StringLike", ["", "home/", "home/${aws:username}/*"], "s3:prefix"))),
+        policy(allow(condition=when("StringLike", ["home/${aws:username}/*", "home/"], "s3:prefix"))),
+    ),
+    "more values beside one with a variable": (
+        FAIL,
+        policy(allow(condition=when("StringLike", ["home/", "home/${aws:username}/*"], "s3:prefix"))),
+        policy(allow(condition=when("StringLike", ["home/${aws:username}/*", "*"], "s3:prefix"))),
+    ),
+    "a wildcard for a variable": (
+        PASS,
+        policy(allow(condition=when("StringLike", "home/*", "s3:prefix"))),
+        policy(allow(condition=when("StringEquals", "home/${aws:username}/*", "s3:prefix"))),
+    ),
+    "negated values with variables": (
+        PASS,
+        policy(allow(), deny(condition=when("StringLike", "${aws:username}", "docs:Key"))),
+        policy(allow(), deny(condition=when("StringLike", ["x", "${aws:username}"], "docs:Key"))),
+    ),
     "the caller's keys agree": (
         PASS,
         policy(allow("ec2:*")),
