@@ -12,7 +12,7 @@ that all requests of the caller meet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -204,7 +204,7 @@ def _is_of(name: str, service: str, kind: str) -> bool:
     return is_arn and fields[2] == service and fields[5].startswith(f"{kind}/")
 
 
-def side_of(form: DocumentForm, callers: list[TypicalCaller]) -> Side:
+def side_of(form: DocumentForm, callers: Sequence[TypicalCaller]) -> Side:
     """Return a resource-based policy as a side: the callers that each statement is sufficient for."""
     bits: dict[int, int] = {}
     for statement in form.statements:

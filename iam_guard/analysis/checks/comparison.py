@@ -8,7 +8,8 @@ has variables, their keys get values, and the documents are compared again. What
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 
 from iam_guard.analysis.checks.boxes import ACTION, CALLER, RESOURCE, Box, Literal, Region, meet
@@ -22,7 +23,13 @@ from iam_guard.analysis.checks.callers import (
     side_of,
 )
 from iam_guard.analysis.checks.differences import PolicyDifference, Side, differences
-from iam_guard.analysis.checks.instances import instances
+from iam_guard.analysis.checks.instances import (
+    KnownValues,
+    instances,
+    keys_of_variables,
+    known_values,
+    with_values,
+)
 from iam_guard.analysis.checks.judged_policies import IsAllowed, judge
 from iam_guard.analysis.checks.key_sets import PointTest, TextTest
 from iam_guard.analysis.checks.limits import Undecided, Work
@@ -98,14 +105,8 @@ def _search(
     """Return a witness, and whether there is any difference."""
     is_open = False
     unusual: Witness | None = None
-    groups = _Groups(forms, query, tests)
-    for group in groups.all():
-        start = groups.start(group, work)
-        if start is None:
-            continue
-        sides = [groups.side(form) for form in forms]
-        existing = sides[0] if len(sides) > 1 else None
-        for difference in islice(differences(existing, sides[-1], groups.space, start, work), _MAX_DIFFERENCES):
+    for groups in _divided(_Groups(forms, query, tests)):
+        for difference, group in islice(groups.differences(work), _MAX_DIFFERENCES):
             is_open = True
             request = groups.witness(difference, group, is_witness, work)
             if request is not None:
@@ -114,45 +115,86 @@ def _search(
                 if request.principal.arn.count(":") <= ARN_FIELDS - 1:
                     return found, True
                 unusual = unusual or found  # a colon in a path, which is possible
-                break
     return unusual, is_open
 
 
+def _divided(groups: _Groups) -> Iterator[_Groups]:
+    """Yield the groups with callers whose variables have the same known values, in place of the variables."""
+    by_values: dict[KnownValues, list[int]] = {}
+    for index in groups.indexes:
+        by_values.setdefault(known_values(groups.callers[index], groups.variables), []).append(index)
+    for values, indexes in by_values.items():
+        if not values:
+            yield replace(groups, indexes=tuple(indexes))
+        else:
+            filled = tuple(DocumentForm(with_values(form.document, dict(values))) for form in groups.forms)
+            yield replace(groups, forms=filled, indexes=tuple(indexes))
+
+
+@dataclass
 class _Groups:
     """Callers in groups whose keys and owners are alike, and the space of requests that all groups share."""
 
-    def __init__(self, forms: Sequence[DocumentForm], query: Query, tests: tuple[Test, ...]) -> None:
-        self.forms, self.query, self.tests = forms, query, tests
-        self.derived = derived_keys(forms, (test[0].key.lower() for test in (*tests, *query.excluded)))
+    forms: Sequence[DocumentForm]
+    query: Query
+    tests: tuple[Test, ...]
+    indexes: tuple[int, ...] = ()
+    callers: Sequence[TypicalCaller] = ()
+
+    def __post_init__(self) -> None:
+        forms, query = self.forms, self.query
+        self.variables = frozenset(key for form in forms for key in keys_of_variables(form.document))
+        required = [test[0].key.lower() for test in (*self.tests, *query.excluded)]
+        self.derived = derived_keys(forms, (*required, *self.variables))
         self.is_identity = forms[-1].document.type is PolicyType.IDENTITY
         self.named = accounts_of(forms)
-        if self.is_identity:
-            self.callers = [*identity_callers(self.named, by_account=bool(self.derived))]
-        else:
-            self.callers = resource_callers(forms, owners=self.named)
-        caller_conditions = {test for caller in self.callers for test in self._caller_tests(caller)}
-        catalogue = query.catalogue
-        self.space = Space(
-            forms,
-            (*tests, *query.excluded, *caller_conditions),
+        if not self.callers:
+            self.callers = (
+                [*identity_callers(self.named, by_account=bool(self.derived))]
+                if self.is_identity
+                else resource_callers(forms, owners=self.named)
+            )
+            self.indexes = tuple(index for index, caller in enumerate(self.callers) if query.is_about(caller))
+
+    @cached_property
+    def space(self) -> Space:
+        """The space of requests."""
+        catalogue = self.query.catalogue
+        caller_conditions = {test for index in self.indexes for test in self._caller_tests(self.callers[index])}
+        return Space(
+            self.forms,
+            (*self.tests, *self.query.excluded, *caller_conditions),
             None if catalogue is None else frozenset(map(str.lower, catalogue)),
             len(self.callers),
         )
-        written = [name for form in forms for each in form.statements for name in each.statement.actions or ()]
-        names = (*(catalogue or ()), *query.names, *written)
-        self.actions = {name.lower(): name for name in names if is_literal(name)}
+
+    @cached_property
+    def actions(self) -> dict[str, str]:
+        """The names of actions in the spelling that a witness should have, by their lower case."""
+        written = [name for form in self.forms for each in form.statements for name in each.statement.actions or ()]
+        names = (*(self.query.catalogue or ()), *self.query.names, *written)
+        return {name.lower(): name for name in names if is_literal(name)}
 
     def _caller_tests(self, caller: TypicalCaller) -> Iterator[Test]:
         return caller_tests(caller, self.derived, self.named)
 
+    def differences(self, work: Work) -> Iterator[tuple[PolicyDifference, tuple[int, ...]]]:
+        """Yield all differences, each with its group."""
+        for group in self.all():
+            start = self.start(group, work)
+            if start is not None:
+                sides = [self.side(form) for form in self.forms]
+                existing = sides[0] if len(sides) > 1 else None
+                for difference in differences(existing, sides[-1], self.space, start, work):
+                    yield difference, group
+
     def all(self) -> Iterator[tuple[int, ...]]:
         """Yield the groups: indexes of callers."""
-        indexes = [index for index, caller in enumerate(self.callers) if self.query.is_about(caller)]
         if self.derived:
-            yield from ((index,) for index in indexes)
+            yield from ((index,) for index in self.indexes)
             return
-        for owner in dict.fromkeys(self.callers[index].owner for index in indexes):
-            yield tuple(index for index in indexes if self.callers[index].owner == owner)
+        for owner in dict.fromkeys(self.callers[index].owner for index in self.indexes):
+            yield tuple(index for index in self.indexes if self.callers[index].owner == owner)
 
     def start(self, group: tuple[int, ...], work: Work) -> Box | None:
         """Return the box of all requests of a group."""

@@ -10,21 +10,24 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, product
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, TypeGuard
 
+from iam_guard.analysis.checks.callers import TypicalCaller
 from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.condition_keys import is_multivalued
 from iam_guard.evaluation.matching.pattern import is_literal
 from iam_guard.evaluation.matching.referenced_keys import keys_of_condition, keys_of_resource
 from iam_guard.evaluation.matching.variables import substitute_variables
+from iam_guard.model.context import Value
+from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.document import LATEST, ConditionTest, Document, Statement
 
 _MAX_KEYS = 4
 _MAX_VALUES = 8
 _MAX_INSTANCES = 96
-_NO_VALUE = "\ue000"
-"""Replaces a variable of an absent key: no request has this text."""
+_NO_VALUE = "\U000ffffe"
+"""Replaces a variable of an absent key: a character that no compared policy has."""
 _FRESH = "example"
 _SEPARATORS = re.compile(r"[/:]")
 
@@ -44,7 +47,7 @@ def instances(forms: Sequence[DocumentForm]) -> Iterator[Instance]:
     places = sorted(product(*(range(len(values)) for values in choices)), key=sum) if keys else ()
     for chosen in places[:_MAX_INSTANCES]:
         values = {key: values[place] for key, values, place in zip(keys, choices, chosen, strict=True)}
-        filled = tuple(CompiledDocument(_filled(document, values)) for document in documents)
+        filled = tuple(with_values(document, values) for document in documents)
         yield Instance(filled, tuple(_test(key, value) for key, value in values.items()))
 
 
@@ -66,7 +69,7 @@ def _test(key: str, value: str | None) -> Test:
 def _values(key: str, forms: Sequence[DocumentForm]) -> list[str | None]:
     if is_multivalued(key):
         return [None]
-    found: dict[str | None, None] = {_FRESH: None, None: None}
+    found: dict[str | None, None] = {**dict.fromkeys(_FRESH_VALUES.get(key, (_FRESH,))), None: None}
     if key in _OF_CALLERS:
         names = [name for form in forms for name in _names(form)]
         found.update(dict.fromkeys(name for name in names if name and is_literal(name)))
@@ -90,6 +93,13 @@ def _values(key: str, forms: Sequence[DocumentForm]) -> list[str | None]:
     return [*found][:_MAX_VALUES]
 
 
+_FRESH_VALUES = {
+    "aws:principalaccount": ("123456789012", "210987654321"),
+    "aws:principalarn": ("arn:aws:iam::123456789012:user/example", "arn:aws:iam::123456789012:role/example"),
+    "aws:principaltype": ("User", "AssumedRole"),
+    "aws:resourceaccount": ("123456789012", "210987654321"),
+}
+"""The values that are tried first, of keys that have no other form."""
 _OF_CALLERS = ("aws:username", "aws:userid", "aws:principalaccount", "aws:principalarn")
 
 
@@ -118,21 +128,50 @@ def _entries(form: DocumentForm) -> Iterator[str]:
             yield from test.values
 
 
-def _filled(document: Document, values: Mapping[str, str | None]) -> Document:
+def with_values(document: Document, values: Mapping[str, str | None]) -> CompiledDocument:
+    """Return a document with values in place of the variables of some keys; None is an absent key."""
     statements = tuple(_filled_statement(statement, document.version, values) for statement in document.statements)
-    return replace(document, statements=statements, digest=f"{document.digest} {sorted(values.items(), key=str)}")
+    digest = f"{document.digest} {sorted(values.items(), key=str)}"
+    return CompiledDocument(replace(document, statements=statements, digest=digest))
+
+
+KnownValues: TypeAlias = tuple[tuple[str, str | None], ...]
+"""Keys and their values; None is absent."""
+
+
+def known_values(caller: TypicalCaller, keys: Iterable[str]) -> KnownValues:
+    """Return the values of some keys that every caller has whom this one represents."""
+    derived = caller.principal.condition_keys
+    open_keys = {"aws:userid"} if caller.principal.userid is None else set()
+    if caller.account is None and caller.principal.account is not None:
+        open_keys.add("aws:principalaccount")
+    if caller.arns:
+        open_keys.add("aws:principalarn")
+        if caller.principal.type is PrincipalType.USER:
+            open_keys.add("aws:username")
+    found = {key: derived.value(key) for key in keys if key in _OF_CALLERS and key not in open_keys}
+    return tuple(sorted((key, value) for key, value in found.items() if value is None or stands_for_itself(value)))
+
+
+def stands_for_itself(value: Value) -> TypeGuard[str]:
+    """Return whether a value is a text that stands for itself in a policy."""
+    return isinstance(value, str) and value != "" and is_literal(value)
 
 
 def _filled_statement(statement: Statement, version: str, values: Mapping[str, str | None]) -> Statement:
-    def fill(texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return (
-            None if texts is None else tuple(substitute_variables(text, version, values, _NO_VALUE) for text in texts)
-        )
+    def fill(texts: Iterable[str]) -> tuple[str, ...]:
+        filled = [substitute_variables(text, version, values, _NO_VALUE) for text in texts]
+        return tuple(text for text in filled if _NO_VALUE not in text)  # it matches nothing, V-9, V-10
 
-    conditions = tuple(replace(test, values=fill(test.values) or ()) for test in statement.conditions)
+    def filled_test(test: ConditionTest) -> ConditionTest:
+        texts = fill(test.values)
+        if not texts and test.values and "Not" in test.operator:  # an empty list would be false for some, C-42
+            texts = (_NO_VALUE,)
+        return replace(test, values=texts)
+
     return replace(
         statement,
-        resources=fill(statement.resources),
-        not_resources=fill(statement.not_resources),
-        conditions=conditions,
+        resources=None if statement.resources is None else fill(statement.resources),
+        not_resources=None if statement.not_resources is None else fill(statement.not_resources),
+        conditions=tuple(map(filled_test, statement.conditions)),
     )
