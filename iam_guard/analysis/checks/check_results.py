@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from iam_guard.analysis.checks.comparison import StatementCover
 from iam_guard.evaluation.matching.condition_keys import spelled
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Statement
@@ -38,7 +39,7 @@ class CheckReason:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The verdict, with a request that shows it if it is FAIL.
+    """The verdict, with a request that shows it if it is FAIL, and the cover of each Allow statement if it is PASS.
 
     `universe` is `registry` if only known actions count, `open` if any action does.
     """
@@ -48,6 +49,7 @@ class CheckResult:
     reasons: tuple[CheckReason, ...] = ()
     witness: AccessRequest | None = None
     universe: str = "open"
+    cover: tuple[StatementCover, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -62,6 +64,10 @@ class CheckResult:
             "reasons": [reason.to_dict() for reason in self.reasons],
             "witness": None if self.witness is None else {"request": request_members(self.witness)},
             "universe": self.universe,
+            "cover": [
+                {"statementIndex": each.statement, "allowedBy": [*each.allowed_by], "deniedBy": [*each.denied_by]}
+                for each in self.cover
+            ],
         }
 
 

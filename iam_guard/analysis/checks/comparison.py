@@ -73,13 +73,33 @@ class Witness:
     statement: Statement | None
 
 
+@dataclass(frozen=True)
+class StatementCover:
+    """Why an Allow statement of the new document adds nothing: what takes away all its requests.
+
+    These are Allow statements of the existing document and Deny statements of the new one, by their indexes.
+    """
+
+    statement: int
+    allowed_by: tuple[int, ...]
+    denied_by: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A witness; or None, and the cover of every Allow statement of the new document that could be about the query."""
+
+    witness: Witness | None
+    cover: tuple[StatementCover, ...] = ()
+
+
 EVERY_REQUEST = Query()
 
 
-def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Query = EVERY_REQUEST) -> Witness | None:
-    """Return a request that `new` allows and `existing` does not; None if there is none.
+def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Query = EVERY_REQUEST) -> Compared:
+    """Search for a request that `new` allows and `existing` does not; without `existing`, for one that `new` allows.
 
-    Without `existing`, return any request that `new` allows. Raises `Undecided`.
+    Raises `Undecided`.
     """
     work = Work()
     forms = [form_of(document) for document in (existing, new) if document is not None]
@@ -90,13 +110,19 @@ def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Que
 
     found, is_open = _search(forms, query, (), is_witness, work)
     if found is not None or not is_open:
-        return found
+        return Compared(found, () if found is not None else tuple(_cover(work)))
     for instance in instances(forms):
         filled = [DocumentForm(document) for document in instance.documents]
         found, _ = _search(filled, query, instance.tests, is_witness, work)
         if found is not None:
-            return found
+            return Compared(found)
     raise Undecided("a difference may exist, but no request was found that confirms it")
+
+
+def _cover(work: Work) -> Iterator[StatementCover]:
+    for statement, taken in sorted(work.covered.items()):
+        allowed_by = tuple(sorted(index for is_allow, index in taken if is_allow))
+        yield StatementCover(statement, allowed_by, tuple(sorted(index for is_allow, index in taken if not is_allow)))
 
 
 def _search(

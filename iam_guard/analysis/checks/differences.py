@@ -70,10 +70,16 @@ class _Comparison:
             denies = [statement for statement in existing.form.denies if statement.content not in denied]
             self.allows = [*_statements(existing, existing.form.allows, space, wide=False), *_parts(existing.always)]
             self.denies = _statements(existing, denies, space, wide=True)
-        self.contents = {part.statement.content for part in self.allows if part.statement is not None}
+        self.contents = {
+            part.statement.content: part.region.statement for part in self.allows if part.statement is not None
+        }
 
     def find(self, box: Box, statement: StatementForm | None) -> Iterator[PolicyDifference]:
         is_same = statement is not None and statement.content in self.contents
+        if statement is not None:
+            covered = self.work.covered.setdefault(statement.statement.index, set())
+            if is_same:
+                covered.add((True, self.contents[statement.content]))
         if is_same and not self.denies:
             return
         allowed = self._subtract([box], self.new_denies, statement)
@@ -115,7 +121,11 @@ class _Comparison:
                 if statement is not None and _has_variables(statement) and _lists_all(part, statement):
                     literals = tuple(literal for literal in region.literals if literal.dimension != RESOURCE)
                     region = region._replace(literals=literals)
-                boxes = [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
+                left = [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
+                if left != boxes and statement is not None and part.statement is not None:
+                    taken = (not part.statement.compiled.denies, part.region.statement)
+                    self.work.covered.setdefault(statement.statement.index, set()).add(taken)
+                boxes = left
         return boxes
 
 

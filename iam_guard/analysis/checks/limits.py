@@ -1,8 +1,8 @@
-"""The work that one check may do, and the error of a check that exceeds it."""
+"""The work of one check: its limits, the error of a check that exceeds them, and what its proof rests on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_STATES = 500_000
 """Maximum number of automaton states that one check visits."""
@@ -16,10 +16,15 @@ class Undecided(Exception):
 
 @dataclass(slots=True)
 class Work:
-    """What is left of the limits of one check."""
+    """What is left of the limits of one check, and its proof.
+
+    `covered` maps an Allow statement of the new policy to the statements that take requests away from it: whether it is
+    an Allow of the existing policy (else a Deny of the new one), and its index.
+    """
 
     states: int = MAX_STATES
     boxes: int = MAX_BOXES
+    covered: dict[int, set[tuple[bool, int]]] = field(default_factory=dict)
 
     def spend_states(self, count: int) -> None:
         """Count visited states; raise `Undecided` if there were too many."""

@@ -95,7 +95,7 @@ def check_no_public_access(
     query = _query(actions)
     try:
         excluded = tuple(restrictions(form_of(document)))
-        found = compare(None, document, Query(None, None, excluded, is_outsider, query.catalogue))
+        found = compare(None, document, Query(None, None, excluded, is_outsider, query.catalogue)).witness
     except Undecided as error:
         return _undecided(error, query)
     if found is None:
@@ -123,12 +123,12 @@ def _compared(
     existing: CompiledDocument, new: CompiledDocument, query: Query, *, is_removed: bool = False
 ) -> CheckResult:
     try:
-        found = compare(existing, new, query)
+        compared = compare(existing, new, query)
     except Undecided as error:
         return _undecided(error, query)
-    if found is None:
+    if (found := compared.witness) is None:
         message = "The modified permissions do not grant new access compared to your existing policy."
-        return CheckResult(CheckVerdict.PASS, message, universe=_universe(query))
+        return CheckResult(CheckVerdict.PASS, message, universe=_universe(query), cover=compared.cover)
     if is_removed:
         message = "The existing policy grants access that the modified permissions do not."
         return _failed(found, message, "Removed access in the statement of the existing policy with", query)
@@ -145,7 +145,9 @@ def _granted(document: CompiledDocument, listed: ListedAccess, query: Query) -> 
     try:
         actions = action_union(listed.actions) if listed.actions else None
         resources = resource_union(listed.resources, LATEST) if listed.resources else None
-        found = compare(None, document, Query(actions, resources, catalogue=query.catalogue, names=listed.actions))
+        found = compare(
+            None, document, Query(actions, resources, catalogue=query.catalogue, names=listed.actions)
+        ).witness
     except Undecided as error:
         return _undecided(error, query)
     if found is None:

@@ -21,7 +21,8 @@ FRESH = "example"
 _EXACT = Context(prec=2000)
 _MAX_VARIANTS = 4096
 _IS_IPV6 = 1 << 128
-_EARLIEST = "-292275054"  # a year: `instant` accepts none before it
+_EARLIEST = ("-292275054-01-01", "-292275054")
+"""The earliest instant: as a date, and as a year, which is a number, too."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,6 +47,14 @@ def _candidates(by_kind: dict[str, list[str]], every: Sequence[str]) -> Iterator
         for point in _GENERATORS[kind](values):
             yield point
             yield from _spellings(point, texts)
+    if {"number", "date"} <= by_kind.keys():
+        numbers = [parsed for text in by_kind["number"] if (parsed := number(text)) is not None]
+        moments = [parsed for text in by_kind["date"] if (parsed := instant(text)) is not None]
+        for value in _between([*numbers, *moments]):  # epoch seconds are numbers, too
+            yield format(value, "f")
+            yield from _spellings(format(value, "f"), texts)
+            if not moments or value >= min(map(Decimal, moments)):
+                yield from _dated(value)
     fresh = FRESH
     taken = {folded(text) for text in texts}
     while folded(fresh) in taken or octets(fresh) is not None:
@@ -109,7 +118,7 @@ def _numbers(values: Sequence[str]) -> Iterator[str]:
 
 def _dates(values: Sequence[str]) -> Iterator[str]:
     yield from values
-    yield _EARLIEST
+    yield from _EARLIEST
     instants = [parsed for text in values if (parsed := instant(text)) is not None]
     for value in _between(instants):
         if value >= 0:

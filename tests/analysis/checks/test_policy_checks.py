@@ -606,6 +606,7 @@ def test_fail_names_the_statement_and_a_minimal_request() -> None:
             }
         },
         "universe": "open",
+        "cover": [],
     }
 
 
@@ -644,3 +645,17 @@ def test_refused_policies_and_lists_raise() -> None:
         check_no_public_access(policy(to("*")), "AWS::EC2::Instance")
     with pytest.raises(InvalidInput):
         check_no_new_access(policy(allow()), policy(allow()), PolicyType.SCP)
+
+
+def test_pass_names_the_statements_that_cover_the_new_policy() -> None:
+    """The cover suffices: with only these statements the check passes, without one of them it does not."""
+    existing = policy(allow("ec2:*"), allow("s3:Get*", arn("a/*")), allow("s3:Get*", arn("b/*")), allow("sqs:*"))
+    new = policy(allow("s3:GetObject", arn("*/x")), deny("s3:*", NotResource=[arn("a/*"), arn("b/*")]))
+    result = check_no_new_access(existing, new, IDENTITY)
+    assert result.to_dict()["cover"] == [{"statementIndex": 0, "allowedBy": [1, 2], "deniedBy": [1]}]
+    [cover] = result.cover
+    kept = [existing["Statement"][index] for index in cover.allowed_by]
+    assert check_no_new_access(policy(*kept), new, IDENTITY).passed
+    for statement in kept:
+        assert not check_no_new_access(policy(statement), new, IDENTITY).passed
+    assert not check_no_new_access(policy(*kept), policy(new["Statement"][0]), IDENTITY).passed

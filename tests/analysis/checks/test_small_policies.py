@@ -20,7 +20,7 @@ TYPES = {"identity": PolicyType.IDENTITY, "resource": PolicyType.RESOURCE}
 
 def verdict(existing: CompiledDocument, new: CompiledDocument) -> str:
     try:
-        found = compare(existing, new)
+        found = compare(existing, new).witness
     except Undecided:
         return "UNKNOWN"
     if found is None:
