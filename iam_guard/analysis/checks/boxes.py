@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from iam_guard.analysis.checks.key_sets import KeyCondition, PointTest, TextTest
 from iam_guard.analysis.checks.limits import Work
 
 ACTION, RESOURCE, CALLER = "action", "resource", "caller"
@@ -21,7 +20,29 @@ BOTH = 0b11
 Box: TypeAlias = Mapping[str, Any]
 """Maps a dimension to its set."""
 
-DimensionTest: TypeAlias = KeyCondition | PointTest | TextTest
+
+class DimensionTest(Protocol):
+    """A test of the values of a dimension; each takes and returns sets of that dimension."""
+
+    def inside(self, values: Any, work: Work) -> Any:
+        """Return the values that pass."""
+
+    def outside(self, values: Any, work: Work) -> Any:
+        """Return the values that fail."""
+
+
+class Negated(NamedTuple):
+    """The test that passes what another one fails."""
+
+    test: DimensionTest
+
+    def inside(self, values: Any, work: Work) -> Any:
+        """Return the values that pass."""
+        return self.test.outside(values, work)
+
+    def outside(self, values: Any, work: Work) -> Any:
+        """Return the values that fail."""
+        return self.test.inside(values, work)
 
 
 class Dimensions(Protocol):

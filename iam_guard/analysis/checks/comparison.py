@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from iam_guard.analysis.checks.boxes import ACTION, CALLER, RESOURCE, Box, Literal, Region, meet
+from iam_guard.analysis.checks.boxes import ACTION, CALLER, RESOURCE, Box, Literal, Negated, Region, meet
 from iam_guard.analysis.checks.callers import (
     TypicalCaller,
     accounts_of,
@@ -131,7 +131,7 @@ def _search(
     """Return a witness, and whether there is any difference."""
     is_open = False
     unusual: Witness | None = None
-    for groups in _divided(_Groups(forms, query, tests)):
+    for groups in divided(CallerGroups(forms, query, tests)):
         for difference, group in islice(groups.differences(work), _MAX_DIFFERENCES):
             is_open = True
             request = groups.witness(difference, group, is_witness, work)
@@ -144,7 +144,7 @@ def _search(
     return unusual, is_open
 
 
-def _divided(groups: _Groups) -> Iterator[_Groups]:
+def divided(groups: CallerGroups) -> Iterator[CallerGroups]:
     """Yield the groups with callers whose variables have the same known values, in place of the variables."""
     by_values: dict[KnownValues, list[int]] = {}
     for index in groups.indexes:
@@ -158,7 +158,7 @@ def _divided(groups: _Groups) -> Iterator[_Groups]:
 
 
 @dataclass
-class _Groups:
+class CallerGroups:
     """Callers in groups whose keys and owners are alike, and the space of requests that all groups share."""
 
     forms: Sequence[DocumentForm]
@@ -224,10 +224,17 @@ class _Groups:
 
     def start(self, group: tuple[int, ...], work: Work) -> Box | None:
         """Return the box of all requests of a group."""
+        return meet({}, self.start_literals(group), self.space, work)
+
+    def start_literals(self, group: tuple[int, ...]) -> list[Literal]:
+        """Return what all requests of a group meet."""
         first = self.callers[group[0]]
         literals = [Literal(CALLER, PointTest(_bits(group)))]
         tests = [*self._caller_tests(first)] if self.derived else []
         literals += map(self.space.condition, (*tests, *self.tests))
+        literals += [
+            Literal(dimension, Negated(test)) for dimension, test in map(self.space.condition, self.query.excluded)
+        ]
         if self.query.actions is not None:
             literals.append(Literal(ACTION, TextTest(((self.query.actions, True),))))
         if self.query.resources is not None:
@@ -235,13 +242,7 @@ class _Groups:
         if not self.is_identity or self.derived:
             others = [_owned_by(account) for account in self.named if account != first.owner]
             literals.append(Literal(RESOURCE, TextTest(((TextUnion(others), False),))))
-        box = meet({}, literals, self.space, work)
-        for test in self.query.excluded:
-            dimension, condition = self.space.condition(test)
-            if box is not None:
-                left = condition.outside(box.get(dimension) or self.space.whole(dimension), work)
-                box = {**box, dimension: left} if left else None
-        return box
+        return literals
 
     def side(self, form: DocumentForm) -> Side:
         """Return a document as a side of the comparison."""
