@@ -28,7 +28,7 @@ from iam_guard.analysis.checks.key_sets import (
 from iam_guard.analysis.checks.pattern_search import literal_of
 from iam_guard.analysis.checks.statement_forms import Test, has_open_values, template_pattern
 from iam_guard.analysis.checks.text_sets import TextUnion
-from iam_guard.analysis.checks.value_points import representatives, value_kind
+from iam_guard.analysis.checks.value_points import every_case, representatives, value_kind
 from iam_guard.evaluation.matching import operators
 from iam_guard.evaluation.matching.condition import compile_condition
 from iam_guard.evaluation.matching.condition_keys import row_of
@@ -70,8 +70,8 @@ def key_form(key: str, tests: frozenset[Test]) -> KeyForm:
     is_single = (row := row_of(key)) is not None and not row.multivalued
     if "typed" in kinds and "wild" not in kinds:
         return _with_points(key, clear, is_single=is_single)
-    conditions = {test: _text_condition(test) for test in clear if _kind(test) != "typed"}
-    typed = [test for test in clear if _kind(test) == "typed"]
+    typed = [test for test in clear if _kind(test) == "typed" and _in_every_case(test) is None]
+    conditions = {test: _text_condition(test) for test in clear if test not in typed}
     hints = _with_points(key, typed, is_single=is_single).points or () if typed else ()
     return KeyForm(every_value(None, is_single=is_single), None, conditions, hints)
 
@@ -156,6 +156,17 @@ def _with_points(key: str, tests: Iterable[Test], *, is_single: bool) -> KeyForm
     return KeyForm(every_value(len(points), is_single=is_single), points, conditions)
 
 
+def _in_every_case(test: Test) -> list[Pattern] | None:
+    """Return all texts that a condition that ignores case compares equal; None for other operators, or too many."""
+    condition, version = test
+    if "IgnoreCase" not in condition.operator:
+        return None
+    listed = [every_case("".join(map(str, _pattern(value, version, False)))) for value in condition.values]
+    if any(texts is None for texts in listed):
+        return None
+    return [(text,) if text else () for texts in listed for text in texts or ()]
+
+
 def _text_condition(test: Test) -> KeyCondition:
     condition, version = test
     name = split_operator(condition.operator)
@@ -163,7 +174,7 @@ def _text_condition(test: Test) -> KeyCondition:
         return _condition(test, None)
     negated = OPERATORS[name.base].negated
     has_wildcards = OPERATORS[name.base].wildcards
-    patterns = [_pattern(value, version, has_wildcards) for value in condition.values]
+    patterns = _in_every_case(test) or [_pattern(value, version, has_wildcards) for value in condition.values]
     if _is_arn(name):
         arns = [keep_in_fields(pattern, final_run_is_free=False) for pattern in patterns]  # C-25
         union = TextUnion(pattern for pattern in arns if _colons(pattern) >= ARN_FIELDS - 1)  # C-27

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from itertools import islice
+from itertools import islice, product
+from math import prod
 
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.evaluation.matching.operators import Test
@@ -91,6 +92,14 @@ def _cases(text: str) -> Iterator[str]:
     for place in places:
         for other in variants[place][2:]:
             yield text[:place] + other + text[place + 1 :]
+
+
+def every_case(text: str) -> tuple[str, ...] | None:
+    """Return a text in all letter cases (rule C-44); None if there are too many, or it is not ASCII."""
+    choices = [(char, *_variants(char)) for char in text]
+    if not text.isascii() or prod(map(len, choices)) > _MAX_VARIANTS:
+        return None
+    return tuple(map("".join, product(*choices)))
 
 
 @lru_cache(maxsize=1024)

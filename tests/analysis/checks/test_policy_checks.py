@@ -234,6 +234,16 @@ ROWS: dict[str, tuple[CheckVerdict, Doc, Doc]] = {
         policy(allow(condition=when("StringEquals", ["k", "K"]))),
         policy(allow(condition=when("StringEqualsIgnoreCase", "k"))),
     ),
+    "all cases of a text beside a wildcard": (
+        PASS,
+        policy(allow(condition=when("StringLike", ["?n", "?N"]))),
+        policy(allow(condition=when("StringEqualsIgnoreCase", "kn"))),
+    ),
+    "a case that the wildcard lacks": (
+        FAIL,
+        policy(allow(condition=when("StringLike", ["k?", "K?"]))),
+        policy(allow(condition=when("StringEqualsIgnoreCase", "kn"))),
+    ),
     "ARN operators stay in fields": (
         PASS,
         policy(allow(condition=when("StringLike", "arn:aws:s3:*:b"))),
