@@ -95,15 +95,17 @@ class _Comparison:
 
     def _denied(self, boxes: Iterable[Box], part: _Part) -> Iterator[Box]:
         """Yield what a Deny of the existing policy applies to of boxes that the new policy allows."""
+        listed = None if part.statement is None else part.statement.resources
+        opened = boxes if listed is not None and listed.is_negated else map(_opened, boxes)
         if part.statement is None or not _has_variables(part.statement):
-            met = [meet(_opened(box), part.region.literals, self.space, self.work) for box in boxes]
+            met = [meet(box, part.region.literals, self.space, self.work) for box in opened]
             yield from (box for box in met if box is not None)
             return
         resources = [literal for literal in part.region.literals if literal.dimension == RESOURCE]
         others = [literal for literal in part.region.literals if literal.dimension != RESOURCE]
         equal = [each for each in self.new_denies if each.statement is not None and _lists_all(each, part.statement)]
-        for box in boxes:
-            met_box = meet(_opened(box), others, self.space, self.work)
+        for box in opened:
+            met_box = meet(box, others, self.space, self.work)
             if met_box is not None:
                 for piece in self._subtract([met_box], equal, part.statement):
                     denied = meet(piece, resources, self.space, self.work)

@@ -64,16 +64,21 @@ class PointTest(NamedTuple):
 class TextTest(NamedTuple):
     """The test that a text is in some unions and not in others: (union, whether it must be in it).
 
-    A text with variables passes only if it does whatever their values are, or by the same variable in the union.
+    A text with variables passes only if it does whatever their values are, or by the same variable in the union. With
+    `is_wide` it passes if it does for certain values; that is for a required test whose complement is not needed.
     """
 
     parts: tuple[tuple[TextUnion, bool], ...]
+    is_wide: bool = False
 
     def inside(self, values: ValueSet, work: Work) -> ValueSet:
         if isinstance(values, int):
             return 0
         for union, is_in in self.parts:
-            values = values.meet(union, work) if is_in else values.surely_not_in(union, work)
+            if is_in:
+                values = values.meet(union, work)
+            else:
+                values = values.minus(union, work) if self.is_wide else values.surely_not_in(union, work)
         return values
 
     def outside(self, values: ValueSet, work: Work) -> ValueSet:

@@ -22,9 +22,8 @@ from iam_guard.analysis.checks.statement_forms import (
     ListedTexts,
     StatementForm,
     Test,
-    without_variables,
 )
-from iam_guard.analysis.checks.text_sets import TextSet, TextUnion
+from iam_guard.analysis.checks.text_sets import TextSet
 
 
 class Space:
@@ -98,7 +97,7 @@ class Space:
         if callers != -1:
             literals.append(Literal(CALLER, PointTest(callers)))
         if statement.resources is not None:
-            literals.append(Literal(RESOURCE, _listed(_read(statement.resources, wide=wide))))
+            literals.append(Literal(RESOURCE, _resources(statement.resources, wide=wide)))
         choices = [
             [[self.condition(part) for part in parts] for parts in alternatives(test)] for test in statement.tests
         ]
@@ -134,11 +133,9 @@ def _listed(texts: ListedTexts) -> TextTest:
     return TextTest(((texts.union, not texts.is_negated),))
 
 
-def _read(texts: ListedTexts, *, wide: bool) -> ListedTexts:
-    """Return the entries so that the statement is not smaller (`wide`) or not larger than it is."""
-    union: TextUnion = texts.union
-    if union.opened is union:
-        return texts
+def _resources(texts: ListedTexts, *, wide: bool) -> TextTest:
+    """Read the entries so that the statement is not smaller (`wide`) or not larger than it is."""
+    union = texts.union
     if texts.is_negated:
-        return ListedTexts(without_variables(union) if wide else union.opened, True)
-    return ListedTexts(union.opened if wide else union, False)
+        return TextTest(((union, False),), is_wide=True) if wide else TextTest(((union.opened, False),))
+    return TextTest(((union.opened if wide else union, True),))

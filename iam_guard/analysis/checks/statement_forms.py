@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from iam_guard.analysis.checks.limits import Undecided
-from iam_guard.analysis.checks.pattern_search import PRIVATE, has_variable, variable_text
+from iam_guard.analysis.checks.pattern_search import PRIVATE, variable_text
 from iam_guard.analysis.checks.text_sets import Language, TextSet, TextUnion
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.operators import OPERATORS
@@ -218,14 +218,6 @@ def template_pattern(template: Template) -> Pattern | None:
             case _:
                 pieces.append(piece)
     return _joined(pieces)
-
-
-def without_variables(union: TextUnion) -> TextUnion:
-    """Return the union without the patterns that have variables."""
-    if not any(map(has_variable, union.globs)):
-        return union
-    words: list[Pattern] = [(word,) if word else () for word in union.words]
-    return TextUnion((*words, *[each for each in union.globs if not has_variable(each)]), everything=union.everything)
 
 
 def has_open_values(test: ConditionTest, version: str) -> bool:

@@ -369,6 +369,21 @@ ROWS: dict[str, tuple[CheckVerdict, Doc, Doc]] = {
         policy(allow("s3:*", NotResource=arn("bob/x"))),
         policy(allow("s3:*", arn("${docs:Name}/x"))),
     ),
+    "denied outside of what a variable allows": (
+        PASS,
+        policy(allow("s3:*", arn("home/*")), deny("s3:*", NotResource=arn("home/${aws:username}/*"))),
+        policy(allow("s3:Get*", arn("home/${aws:username}/x/*"))),
+    ),
+    "denied outside of what a literal allows": (
+        FAIL,
+        policy(allow("s3:*", arn("home/*")), deny("s3:*", NotResource=arn("home/bob/*"))),
+        policy(allow("s3:Get*", arn("home/${docs:Name}/x"))),
+    ),
+    "denied outside of what a variable allows, granted by name": (
+        FAIL,
+        policy(allow("s3:*", arn("home/*")), deny("s3:*", NotResource=arn("home/${docs:Name}/*"))),
+        policy(allow("s3:Get*", arn("home/bob/*"))),
+    ),
     "no variables in 2008": (
         FAIL,
         policy(allow("s3:*", arn("${aws:username}"), None)),
