@@ -55,9 +55,16 @@ class Witnesses:
         keys = {name[len(KEY) :]: values for name, values in box.items() if name.startswith(KEY)}
         actions: TextSet = box.get(ACTION, ANY_ACTION)
         resources: TextSet = box.get(RESOURCE, ANY_RESOURCE)
-        for text in islice(resources.samples(self.work), _MAX_SAMPLES):
+        for text in islice(resources.samples(self.work, [*self._usual_resources(actions, caller)]), _MAX_SAMPLES):
             resource, values = self._filled(text, keys)
             yield from self._about(resource, actions, {**keys, **values}, caller)
+
+    def _usual_resources(self, actions: TextSet, caller: TypicalCaller) -> Iterator[str]:
+        """Yield resources of the service that the action belongs to."""
+        service = next(actions.samples(self.work, self.actions), "example:").partition(":")[0]
+        if service == "sts":
+            yield f"arn:aws:iam::{caller.owner}:role/example"
+        yield f"arn:aws:{service}:us-east-1:{caller.owner}:example"
 
     def _filled(self, text: str, keys: Mapping[str, KeySet]) -> tuple[str, dict[str, KeySet]]:
         """Return a text with values in place of its variables, and the keys that have these values."""
