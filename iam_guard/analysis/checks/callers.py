@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from iam_guard.analysis.checks.differences import Side
+from iam_guard.analysis.checks.limits import MAX_CALLERS, Undecided
 from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS
 from iam_guard.evaluation.matching.principal import PrincipalMatch
@@ -58,15 +59,27 @@ class TypicalCaller:
 
 
 def accounts_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
-    """Return the account ids that occur in principals, resources and condition values."""
+    """Return the accounts that are named as a whole: as principals, in resources, and in condition values."""
     found: dict[str, None] = {}
     for document in documents:
         for form in document.statements:
             written = form.statement
-            texts = [value for _, value in (*(written.principals or ()), *(written.not_principals or ()))]
+            texts = [value for _, value in _entries(form) if value.isdigit() or value.endswith(":root")]
             texts += [*(written.resources or ()), *(written.not_resources or ())]
             texts += [value for test in written.conditions for value in test.values]
             for text in texts:
+                found.update(dict.fromkeys(_ACCOUNT_ID.findall(text)))
+    return tuple(found)
+
+
+def owners_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
+    """Return the accounts of resources, and those that conditions require of resources."""
+    found: dict[str, None] = {}
+    for document in documents:
+        for form in document.statements:
+            texts = [*(form.statement.resources or ()), *(form.statement.not_resources or ())]
+            tests = [test for test in form.statement.conditions if test.key.lower() == "aws:resourceaccount"]
+            for text in (*texts, *(value for test in tests for value in test.values)):
                 found.update(dict.fromkeys(_ACCOUNT_ID.findall(text)))
     return tuple(found)
 
@@ -109,18 +122,21 @@ def _any_name(principal: Principal, account: str | None) -> tuple[str, ...]:
 # --- resource-based policies -------------------------------------------------------------------------------------
 
 
-def resource_callers(documents: Iterable[DocumentForm], *, owners: Iterable[str]) -> list[TypicalCaller]:
-    """Return the callers of a resource-based policy; `owners` are accounts that a resource may belong to."""
-    entries = {entry for document in documents for form in document.statements for entry in _entries(form)}
-    named = dict.fromkeys(account for _, value in sorted(entries) for account in _ACCOUNT_ID.findall(value))
-    places = [*dict.fromkeys((*named, *owners))]
-    unnamed = unnamed_accounts(places)
+def resource_callers(documents: Iterable[DocumentForm], named: Iterable[str]) -> list[TypicalCaller]:
+    """Return the callers of a resource-based policy; `named` are the accounts that are named as a whole."""
+    forms, places = [*documents], [*named]
+    owners = owners_of(forms)
+    entries = {entry for document in forms for form in document.statements for entry in _entries(form)}
+    mentioned = [account for _, value in sorted(entries) for account in _ACCOUNT_ID.findall(value)]
+    unnamed = unnamed_accounts((*mentioned, *places))
     owner, other = next(unnamed), next(unnamed)
     callers: dict[tuple[Principal, str], TypicalCaller] = {}
     for principal, account, arns in (*_special(entries, other), *_with_account(entries, places, other)):
         own = [] if principal.account is None else [principal.account]
         for place in dict.fromkeys((owner, *own, *owners)):
             callers.setdefault((principal, place), TypicalCaller(principal, place, account, arns))
+    if len(callers) > MAX_CALLERS:
+        raise Undecided(f"the principals need more than {MAX_CALLERS:,} typical callers")
     return list(callers.values())
 
 
@@ -154,6 +170,9 @@ def _with_account(entries: set[tuple[str, str]], places: list[str], unnamed: str
     roles = [name for name in names if _is_of(name, "iam", "role")]
     for user in users:
         yield from ((Principal.from_arn(user, userid=userid), account_of(user), ()) for userid in user_ids)
+        federated = f"arn:{user.split(':')[1]}:sts::{account_of(user)}:federated-user/example"
+        principal = Principal.from_arn(federated, user_arn=user)
+        yield principal, account_of(user), _any_name(principal, account_of(user))
     for role in roles:
         session_arn = _session_of_role(role, "example")
         yield from ((_session(session_arn, role, role_id), account_of(role), ()) for role_id in role_ids)
@@ -170,11 +189,11 @@ def _with_account(entries: set[tuple[str, str]], places: list[str], unnamed: str
             owners: list[str | None] = [None, *[user for user in users if account_of(user) == account_of(name)]]
             yield from ((Principal.from_arn(name, user_arn=user_arn), account_of(name), ()) for user_arn in owners)
     for place in (None, *places):
-        yield from _of_account(place, place or unnamed, users, user_ids, role_ids)
+        yield from _of_account(place, place or unnamed, user_ids, role_ids)
 
 
 def _of_account(
-    account: str | None, place: str, users: list[str], user_ids: list[str | None], role_ids: list[str | None]
+    account: str | None, place: str, user_ids: list[str | None], role_ids: list[str | None]
 ) -> Iterator[_Represented]:
     """Yield callers of an account whose names are in no policy."""
     root, person = Principal.from_arn(f"arn:aws:iam::{place}:root"), user_of(place)
@@ -184,8 +203,7 @@ def _of_account(
     for role_id in role_ids:
         yield _session(session.arn, None, role_id), account, _any_name(session, account)
     federated = Principal.from_arn(f"arn:aws:sts::{place}:federated-user/example")
-    for parent in (None, *[name for name in users if account_of(name) == account]):
-        yield replace(federated, user_arn=parent), account, _any_name(federated, account)
+    yield federated, account, _any_name(federated, account)
 
 
 def _session(arn: str, role_arn: str | None, role_id: str | None) -> Principal:

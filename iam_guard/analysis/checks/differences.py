@@ -75,6 +75,7 @@ class _Comparison:
         }
 
     def find(self, box: Box, statement: StatementForm | None) -> Iterator[PolicyDifference]:
+        self.work.spend_box()
         is_same = statement is not None and statement.content in self.contents
         if statement is not None:
             covered = self.work.covered.setdefault(statement.statement.index, set())

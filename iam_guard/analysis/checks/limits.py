@@ -8,6 +8,8 @@ MAX_STATES = 500_000
 """Maximum number of automaton states that one check visits."""
 MAX_BOXES = 20_000
 """Maximum number of boxes that one check splits."""
+MAX_CALLERS = 2_000
+"""Maximum number of typical callers of one check."""
 
 
 class Undecided(Exception):

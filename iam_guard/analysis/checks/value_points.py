@@ -6,7 +6,8 @@ policies, values between, below and above them, values that are spelled differen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from functools import lru_cache
@@ -43,7 +44,7 @@ def representatives(values: Iterable[tuple[str, str]], tests: Sequence[Test]) ->
 
 
 def _candidates(by_kind: dict[str, list[str]], every: Sequence[str]) -> Iterator[str]:
-    texts = frozenset(every)
+    texts = Counter(map(folded, every))
     for kind, values in by_kind.items():
         for point in _GENERATORS[kind](values):
             yield point
@@ -57,15 +58,17 @@ def _candidates(by_kind: dict[str, list[str]], every: Sequence[str]) -> Iterator
             if not moments or value >= min(map(Decimal, moments)):
                 yield from _dated(value)
     fresh = FRESH
-    taken = {folded(text) for text in texts}
-    while folded(fresh) in taken or octets(fresh) is not None:
+    while folded(fresh) in texts or octets(fresh) is not None:
         fresh += "-e"
     yield fresh
 
 
-def _spellings(text: str, taken: frozenset[str]) -> Iterator[str]:
-    """Yield other spellings of a value, enough that one of them is no constant of the policies."""
-    yield from islice(_cases(text), len(taken) + 2 if len(taken) < _MAX_VARIANTS else _MAX_VARIANTS)
+def _spellings(text: str, taken: Mapping[str, int]) -> Iterator[str]:
+    """Yield other spellings of a value, enough that one of them is no constant of the policies.
+
+    `taken` counts the constants by their folded form.
+    """
+    yield from islice(_cases(text), taken.get(folded(text), 0) + 4)
     if number(text) is not None:
         longer = text if "." in text else f"{text}.0"
         while longer in taken:
