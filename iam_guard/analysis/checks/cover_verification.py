@@ -18,6 +18,7 @@ from iam_guard.analysis.checks.boxes import ACTION, RESOURCE, Literal, Region
 from iam_guard.analysis.checks.comparison import EVERY_REQUEST, CallerGroups, Query, StatementCover, divided
 from iam_guard.analysis.checks.key_sets import TextTest
 from iam_guard.analysis.checks.limits import Undecided, Work
+from iam_guard.analysis.checks.pattern_search import ACTION_SHAPE
 from iam_guard.analysis.checks.spaces import Space
 from iam_guard.analysis.checks.statement_forms import ANY_ARN, StatementForm, form_of
 from iam_guard.analysis.checks.text_sets import TextUnion
@@ -28,7 +29,6 @@ from iam_guard.evaluation.matching.resource import EVERYTHING
 _MAX_STATES = 20_000
 _UNUSED = "\U0010ffff"
 _RUNS = (Wildcard.RUN, Wildcard.RUN_IN_FIELD)
-_ANY_ACTION: Pattern = (*(some := (Wildcard.ONE_IN_FIELD, Wildcard.RUN_IN_FIELD)), ":", *some)
 _Signed: TypeAlias = tuple[Literal, bool]
 _SignedUnion: TypeAlias = tuple[TextUnion, bool]
 
@@ -148,7 +148,7 @@ def _has_text(dimension: str, unions: list[_SignedUnion], space: Space) -> bool:
         return True
     if not whole.languages or any(union.everything and not is_in for union, is_in in unions):
         return False
-    universe = ANY_ARN if dimension == RESOURCE else _ANY_ACTION
+    universe = ANY_ARN if dimension == RESOURCE else ACTION_SHAPE
     patterns = [[universe], *(_patterns(union) for union, _ in unions if not union.everything)]
     signs = [True, *(is_in for union, is_in in unions if not union.everything)]
     return _simulate([[_units(pattern) for pattern in listed] for listed in patterns], signs)

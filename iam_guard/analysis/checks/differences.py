@@ -51,6 +51,8 @@ def differences(existing: Side | None, new: Side, space: Space, start: Box, work
     """Yield all differences within a box; none means that the existing policy allows all that the new one does."""
     comparison = _Comparison(existing, new, space, work)
     for statement in new.form.allows:
+        if comparison.has_same(statement):
+            continue
         for box in space.begin(statement, start, new.callers_of(statement), work):
             yield from comparison.find(box, statement)
     for region in new.always:
@@ -74,6 +76,14 @@ class _Comparison:
             part.statement.content: part.region.statement for part in self.allows if part.statement is not None
         }
 
+    def has_same(self, statement: StatementForm) -> bool:
+        """Return whether an equal statement of the existing policy suffices: no Deny of it could apply."""
+        same = self.contents.get(statement.content)
+        if same is None or self.denies:
+            return False
+        self.work.covered.setdefault(statement.statement.index, set()).add((True, same))
+        return True
+
     def find(self, box: Box, statement: StatementForm | None) -> Iterator[PolicyDifference]:
         self.work.spend_box()
         is_same = statement is not None and statement.content in self.contents
@@ -81,8 +91,6 @@ class _Comparison:
             covered = self.work.covered.setdefault(statement.statement.index, set())
             if is_same:
                 covered.add((True, self.contents[statement.content]))
-        if is_same and not self.denies:
-            return
         allowed = self._subtract([box], self.new_denies, statement)
         if not is_same:
             index = -1 if statement is None else statement.statement.index

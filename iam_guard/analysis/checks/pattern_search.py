@@ -43,6 +43,10 @@ def variables_in(text: str) -> list[str]:
     return ["".join(chr(ord(char) - _FIRST) for char in part) for part in parts]
 
 
+ACTION_SHAPE: Pattern = (*(some := (_ONE_IN_FIELD, _RUN_IN_FIELD)), ":", *some)
+"""`service:Name`: both parts have at least one character."""
+
+
 class SearchResult(NamedTuple):
     """The result of a search: a text or None, and the number of states visited."""
 
@@ -71,7 +75,11 @@ def has_variable(pattern: Pattern) -> bool:
 @lru_cache(maxsize=65_536)
 def matcher_of(pattern: Pattern) -> Matcher:
     """Compile a pattern; cached."""
-    return compile_pattern(pattern)
+    return _is_action if pattern == ACTION_SHAPE else compile_pattern(pattern)
+
+
+def _is_action(text: str) -> bool:
+    return text.count(":") == 1 and text[0] != ":" and text[-1] != ":"
 
 
 @lru_cache(maxsize=65_536)

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from iam_guard.analysis.checks.limits import Undecided
-from iam_guard.analysis.checks.pattern_search import PRIVATE, variable_text
+from iam_guard.analysis.checks.pattern_search import ACTION_SHAPE, PRIVATE, variable_text
 from iam_guard.analysis.checks.text_sets import Language, TextSet, TextUnion
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.operators import OPERATORS
@@ -27,7 +27,7 @@ _RUN, _ONE, _RUN_IN_FIELD, _ONE_IN_FIELD = Wildcard
 _SOME_IN_FIELD: Pattern = (_ONE_IN_FIELD, _RUN_IN_FIELD)
 _IN_FIELD = {_RUN: _RUN_IN_FIELD, _ONE: _ONE_IN_FIELD}
 
-ANY_ACTION = TextSet(frozenset(), (Language((*_SOME_IN_FIELD, ":", *_SOME_IN_FIELD)),))
+ANY_ACTION = TextSet(frozenset(), (Language(ACTION_SHAPE),))
 """`service:Name` in lower case."""
 ANY_ARN: Pattern = ("arn:", _RUN, ":", _RUN, ":", _RUN, ":", _RUN, ":", _RUN)
 ANY_RESOURCE = TextSet(frozenset({EVERYTHING}), (Language(ANY_ARN),))
