@@ -196,14 +196,13 @@ def _of_account(
     account: str | None, place: str, user_ids: list[str | None], role_ids: list[str | None]
 ) -> Iterator[_Represented]:
     """Yield callers of an account whose names are in no policy."""
-    root, person = Principal.from_arn(f"arn:aws:iam::{place}:root"), user_of(place)
-    yield root, account, _any_name(root, account)
+    person, session = user_of(place), session_of(place)
     yield from ((replace(person, userid=userid), account, _any_name(person, account)) for userid in user_ids)
-    session = session_of(place)
     for role_id in role_ids:
         yield _session(session.arn, None, role_id), account, _any_name(session, account)
-    federated = Principal.from_arn(f"arn:aws:sts::{place}:federated-user/example")
-    yield federated, account, _any_name(federated, account)
+    for kind in ("sts::{}:federated-user/example", "iam::{}:root"):
+        principal = Principal.from_arn(f"arn:aws:{kind.format(place)}")
+        yield principal, account, _any_name(principal, account)
 
 
 def _session(arn: str, role_arn: str | None, role_id: str | None) -> Principal:

@@ -268,7 +268,7 @@ class CallerGroups:
     ) -> AccessRequest | None:
         """Return a request of a difference that the evaluator confirms; None if there is none."""
         named = self.named if self.derived or not self.is_identity else ()
-        witnesses = Witnesses(self.space, work, self.actions, named)
+        witnesses = Witnesses(self.space, work, self.actions, named, of_resource=not self.is_identity)
         callers = difference.box.get(CALLER, _bits(group))
         for index in group:
             if callers >> index & 1:

@@ -38,10 +38,13 @@ class Witnesses:
     """Creates requests from boxes of a space.
 
     `actions` are names in the spelling to use, which are preferred to others; `named` are the accounts that policies
-    name.
+    name; `of_resource` is whether the policies are those of a resource.
     """
 
-    def __init__(self, space: Space, work: Work, actions: Mapping[str, str], named: tuple[str, ...]) -> None:
+    def __init__(
+        self, space: Space, work: Work, actions: Mapping[str, str], named: tuple[str, ...], *, of_resource: bool
+    ) -> None:
+        self.of_resource = of_resource
         self.space = space
         self.work = work
         self.actions = actions
@@ -62,7 +65,7 @@ class Witnesses:
     def _usual_resources(self, actions: TextSet, caller: TypicalCaller) -> Iterator[str]:
         """Yield resources of the service that the action belongs to."""
         service = next(actions.samples(self.work, self.actions), "example:").partition(":")[0]
-        if service == "sts":
+        if service == "sts" and self.of_resource:
             yield f"arn:aws:iam::{caller.owner}:role/example"
         yield f"arn:aws:{service}:us-east-1:{caller.owner}:example"
 
