@@ -180,7 +180,8 @@ def _with_account(entries: set[tuple[str, str]], places: list[str], unnamed: str
         if _is_of(name, "sts", "assumed-role") and name.count("/") == 2:
             account = account_of(name) or ""
             free = name.split("/")[1]
-            arns = (f"arn:*:iam::{account}:role/{free}", f"arn:*:iam::{account}:role/*/{free}")
+            partition = name.split(":")[1]
+            arns = (f"arn:{partition}:iam::{account}:role/{free}", f"arn:{partition}:iam::{account}:role/*/{free}")
             parents = [role for role in roles if _session_of_role(role, name.split("/")[2]) == name]
             for role_id in role_ids:
                 yield _session(name, None, role_id), account, arns

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+from iam_guard.analysis.checks.check_results import request_members
 from iam_guard.analysis.checks.comparison import compare
 from iam_guard.analysis.checks.judged_policies import judge
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.model.decision import PolicyType
+from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.parser import parse
 from tests.analysis.checks.small_policies import Doc, Pair
+from tests.oracle import decide as oracle
 from tests.tables import table
 
 TYPES = {"identity": PolicyType.IDENTITY, "resource": PolicyType.RESOURCE}
@@ -28,6 +31,42 @@ def verdict(existing: CompiledDocument, new: CompiledDocument) -> str:
     assert judge(new)(found.request)
     assert not judge(existing)(found.request)
     return "FAIL"
+
+
+EVERYTHING: Doc = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+
+
+def is_allowed_by_oracle(request: Doc, document: Doc, kind: str) -> bool:
+    """Decide with the independent evaluator, as `judged_policies` describes."""
+    principal, owner = request["principal"], request["resource_account"]
+    policies: Doc = {"identity": [document]}
+    if kind == "identity":
+        delegation = {**EVERYTHING["Statement"], "Principal": {"AWS": owner}}
+        policies["resource"] = {**EVERYTHING, "Statement": delegation}
+    else:
+        is_outside = principal["account"] not in (None, owner)
+        policies = {"identity": [EVERYTHING] if is_outside else [], "resource": document}
+        if is_outside and principal["type"] == "FederatedUser":
+            policies["session"] = [EVERYTHING]
+    return oracle.decide({"id": "witness", "request": request, "policies": policies}) == "Allowed"
+
+
+@table(("kind", "seeds"), [("identity", 250), ("resource", 100)])
+def test_witnesses_are_confirmed_by_the_independent_evaluator(kind: str, seeds: int) -> None:
+    confirmed = 0
+    for seed in range(2000, 2000 + seeds):
+        pair = Pair(Random(seed), is_resource=kind == "resource")
+        try:
+            found = compare(compiled(pair.existing, TYPES[kind]), compiled(pair.new, TYPES[kind])).witness
+        except (PolicyError, Undecided):
+            continue
+        if found is None or found.request.principal.type is PrincipalType.FEDERATED:
+            continue  # cases have no callers of identity providers
+        request = request_members(found.request)
+        assert is_allowed_by_oracle(request, pair.new, kind), (seed, request)
+        assert not is_allowed_by_oracle(request, pair.existing, kind), (seed, request)
+        confirmed += 1
+    assert confirmed > seeds / 5
 
 
 def compiled(document: Doc, type: PolicyType) -> CompiledDocument:
