@@ -14,7 +14,9 @@ from typing import NamedTuple
 from iam_guard.analysis.checks.boxes import RESOURCE, Box, Region, meet, subtract
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.spaces import Space
-from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm
+from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test, has_open_values
+from iam_guard.evaluation.matching.operators import OPERATORS
+from iam_guard.policy.grammar import split_operator
 
 EVERY_CALLER = -1
 
@@ -128,16 +130,28 @@ class _Comparison:
             if not boxes:
                 break
             if _may_meet(part.region, services):
-                region = part.region
-                if statement is not None and _has_variables(statement) and _lists_all(part, statement):
-                    literals = tuple(literal for literal in region.literals if literal.dimension != RESOURCE)
-                    region = region._replace(literals=literals)
+                region = self._without_implied(part, statement)
                 left = [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
                 if left != boxes and statement is not None and part.statement is not None:
                     taken = (not part.statement.compiled.denies, part.region.statement)
                     self.work.covered.setdefault(statement.statement.index, set()).add(taken)
                 boxes = left
         return boxes
+
+    def _without_implied(self, part: _Part, statement: StatementForm | None) -> Region:
+        """Return the region without what a statement with variables requires, too, so that no box can fail it."""
+        if statement is None or part.statement is None:
+            return part.region
+        has_all = _has_variables(statement) and _lists_all(part, statement)
+        implied = {
+            self.space.condition(wide)
+            for wide in part.statement.tests
+            if has_open_values(*wide) and any(_implies(narrow, wide) for narrow in statement.tests)
+        }
+        if not has_all and not implied:
+            return part.region
+        literals = [each for each in part.region.literals if not (has_all and each.dimension == RESOURCE)]
+        return part.region._replace(literals=tuple(each for each in literals if each not in implied))
 
 
 class _Part(NamedTuple):
@@ -177,6 +191,16 @@ def _lists_all(part: _Part, statement: StatementForm) -> bool:
     if wide.not_resources is not None and narrow.not_resources is not None:
         return set(wide.not_resources) <= set(narrow.not_resources)
     return False
+
+
+def _implies(narrow: Test, wide: Test) -> bool:
+    """Return whether a condition implies one of the same operator and key, by their values as written."""
+    (one, version), (other, other_version) = narrow, wide
+    if (version, one.operator, one.key.lower()) != (other_version, other.operator, other.key.lower()):
+        return False
+    is_negated = OPERATORS[split_operator(one.operator).base].negated
+    values, others = set(one.values), set(other.values)
+    return bool(values) and (others <= values if is_negated else values <= others)
 
 
 def _opened(box: Box) -> Box:

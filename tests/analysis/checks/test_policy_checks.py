@@ -415,6 +415,16 @@ ROWS: dict[str, tuple[CheckVerdict, Doc, Doc]] = {
         policy(allow(condition=when("StringLike", ["home/", "home/${aws:username}/*"], "s3:prefix"))),
         policy(allow(condition=when("StringLike", ["home/${aws:username}/*", "*"], "s3:prefix"))),
     ),
+    "fewer members with variables": (
+        PASS,
+        policy(allow(condition=when("ForAllValues:StringLike", ["x", "${aws:username}"]))),
+        policy(allow(condition=when("ForAllValues:StringLike", "${aws:username}") | when("Bool", "true", "docs:Flag"))),
+    ),
+    "more members with variables": (
+        FAIL,
+        policy(allow(condition=when("ForAllValues:StringLike", "${aws:username}"))),
+        policy(allow(condition=when("ForAllValues:StringLike", ["x", "${aws:username}"]))),
+    ),
     "a wildcard for a variable": (
         PASS,
         policy(allow(condition=when("StringLike", "home/*", "s3:prefix"))),
