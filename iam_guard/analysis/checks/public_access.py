@@ -63,8 +63,7 @@ _RESTRICTING = frozenset(
         ),
         *("aws:principalservicename", "aws:principalservicenameslist", "aws:federatedprovider"),
         *("kms:calleraccount", "kms:viaservice", "s3:dataaccesspointaccount", "s3:dataaccesspointarn"),
-        *("lambda:eventsourcetoken", "lambda:functionurlauthtype", "sts:externalid"),
-        "elasticfilesystem:accessedviamounttarget",
+        *("lambda:eventsourcetoken", "elasticfilesystem:accessedviamounttarget", "elasticfilesystem:accesspointarn"),
     }
 )
 """The keys whose specific values restrict access, in lower case; keys of identity providers do, too."""

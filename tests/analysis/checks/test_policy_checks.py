@@ -579,6 +579,11 @@ PUBLIC: dict[str, tuple[CheckVerdict, Doc]] = {
     "one source": (PASS, policy(to("*", condition=when("ArnLike", "arn:aws:s3:::b", "aws:SourceArn")))),
     "source account": (PASS, policy(to("*", condition=when("StringEquals", ACCOUNT, "aws:SourceAccount")))),
     "service": (PASS, policy(to({"Service": "sns.amazonaws.com"}))),
+    "function URL without authentication": (
+        FAIL,
+        policy(to("*", condition=when("StringEquals", "NONE", "lambda:FunctionUrlAuthType"))),
+    ),
+    "external id": (FAIL, policy(to("*", condition=when("StringEquals", "secret", "sts:ExternalId")))),
     "everyone, denied to all": (PASS, policy(to("*"), {**to("*"), "Effect": "Deny"})),
 }
 
