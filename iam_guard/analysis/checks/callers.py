@@ -20,6 +20,7 @@ from typing import TypeAlias
 from iam_guard.analysis.checks.differences import Side
 from iam_guard.analysis.checks.limits import MAX_CALLERS, Undecided
 from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test
+from iam_guard.evaluation.matching.condition_keys import Kind, row_of
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS
 from iam_guard.evaluation.matching.principal import PrincipalMatch
 from iam_guard.model.arn import account_of
@@ -98,11 +99,11 @@ def identity_callers(named: Iterable[str], *, by_account: bool) -> Iterator[Typi
     """Yield the callers that have an identity-based policy; one for all if no condition is about the caller."""
     unnamed = next(unnamed_accounts(named))
     for account in (None, *named) if by_account else (None,):
-        for principal in (user_of(account or unnamed), session_of(account or unnamed))[: 2 if by_account else 1]:
+        for principal in (user_in(account or unnamed), session_of(account or unnamed))[: 2 if by_account else 1]:
             yield TypicalCaller(principal, account or unnamed, account, _any_name(principal, account))
 
 
-def user_of(account: str) -> Principal:
+def user_in(account: str) -> Principal:
     """Return a user."""
     return Principal.from_arn(f"arn:aws:iam::{account}:user/example")
 
@@ -197,7 +198,7 @@ def _of_account(
     account: str | None, place: str, user_ids: list[str | None], role_ids: list[str | None]
 ) -> Iterator[_Represented]:
     """Yield callers of an account whose names are in no policy."""
-    person, session = user_of(place), session_of(place)
+    person, session = user_in(place), session_of(place)
     yield from ((replace(person, userid=userid), account, _any_name(person, account)) for userid in user_ids)
     for role_id in role_ids:
         yield _session(session.arn, None, role_id), account, _any_name(session, account)
@@ -252,6 +253,12 @@ DERIVED = frozenset(
 )
 """The keys that depend on the caller or on the owner of the resource, in lower case; so do all principal tags."""
 _PRINCIPAL_TAG = "aws:principaltag/"
+_PARTITION = re.compile(r"arn:([a-z][a-z0-9-]*):")
+_TYPES: Mapping[Kind, tuple[str, ...]] = {
+    "Bool": ("BoolIfExists", "true", "false"),
+    "Ip": ("IpAddressIfExists", "0.0.0.0/0", "::/0"),
+}
+"""What the values of keys of a type are."""
 _WITHOUT_ACCOUNT = (PrincipalType.ANONYMOUS, PrincipalType.SERVICE, PrincipalType.FEDERATED)
 
 
@@ -261,9 +268,25 @@ def derived_keys(documents: Iterable[DocumentForm], more: Iterable[str] = ()) ->
     return frozenset(key for key in keys if key in DERIVED or key.startswith(_PRINCIPAL_TAG))
 
 
-def caller_tests(caller: TypicalCaller, keys: Iterable[str], named: Iterable[str]) -> Iterator[Test]:
+def partitions_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
+    """Return the partitions that callers can be of: `aws`, and those that the documents name."""
+    found = {name for document in documents for name in _PARTITION.findall(document.document.text)}
+    return tuple(sorted({"aws", *found}))
+
+
+def typed_tests(documents: Iterable[DocumentForm]) -> Iterator[Test]:
+    """Yield conditions that every request meets: keys of AWS have values of their type, as booleans have one of two."""
+    for key in sorted({key for document in documents for key in document.tests}):
+        row = row_of(key)
+        if row is not None and row.kind in _TYPES:
+            yield _test(_TYPES[row.kind][0], key, *_TYPES[row.kind][1:])
+
+
+def caller_tests(
+    caller: TypicalCaller, keys: Iterable[str], named: Iterable[str], partitions: Iterable[str]
+) -> Iterator[Test]:
     """Yield conditions on some keys that every request of a caller meets; `named` are all named accounts."""
-    tests = _tests(caller, [*named])
+    tests = _tests(caller, [*named], partitions)
     for key in sorted(keys):
         if key.startswith(_PRINCIPAL_TAG) and caller.principal.type in _WITHOUT_ACCOUNT:
             yield _test("Null", key, "true")
@@ -275,7 +298,9 @@ def _test(operator: str, key: str, *values: str) -> Test:
     return ConditionTest(operator, key, values), LATEST
 
 
-def _tests(caller: TypicalCaller, named: list[str]) -> Mapping[str, Iterable[tuple[str, ...]]]:
+def _tests(
+    caller: TypicalCaller, named: list[str], partitions: Iterable[str]
+) -> Mapping[str, Iterable[tuple[str, ...]]]:
     """Return the conditions of table K-10 and of E.1, by key."""
     principal, kind = caller.principal, caller.principal.type
     has_account = kind not in _WITHOUT_ACCOUNT
@@ -305,7 +330,8 @@ def _tests(caller: TypicalCaller, named: list[str]) -> Mapping[str, Iterable[tup
     if caller.arns:
         other_arns = [f"arn:*:*:*:{account}:*" for account in named]
         of_others = [("ArnNotLike", *other_arns)] if caller.account is None and other_arns else []
-        found["aws:principalarn"] = [("ArnLike", *caller.arns), *of_others]
+        in_partitions = ("ArnLike", *(f"arn:{partition}:*:*:*:*" for partition in partitions))
+        found["aws:principalarn"] = [("ArnLike", *caller.arns), in_partitions, *of_others]
         if kind is PrincipalType.USER:
             found["aws:username"] = [("Null", "false")]
     return found

@@ -19,8 +19,10 @@ from iam_guard.analysis.checks.callers import (
     caller_tests,
     derived_keys,
     identity_callers,
+    partitions_of,
     resource_callers,
     side_of,
+    typed_tests,
 )
 from iam_guard.analysis.checks.differences import PolicyDifference, Side, differences
 from iam_guard.analysis.checks.instances import (
@@ -169,11 +171,12 @@ class CallerGroups:
 
     def __post_init__(self) -> None:
         forms, query = self.forms, self.query
+        self.tests = tuple(dict.fromkeys((*self.tests, *typed_tests(forms))))
         self.variables = frozenset(key for form in forms for key in keys_of_variables(form.document))
         required = [test[0].key.lower() for test in (*self.tests, *query.excluded)]
         self.derived = derived_keys(forms, (*required, *self.variables))
         self.is_identity = forms[-1].document.type is PolicyType.IDENTITY
-        self.named = accounts_of(forms)
+        self.named, self.partitions = accounts_of(forms), partitions_of(forms)
         if not self.callers:
             self.callers = (
                 [*identity_callers(self.named, by_account=bool(self.derived))]
@@ -202,7 +205,7 @@ class CallerGroups:
         return {name.lower(): name for name in names if is_literal(name)}
 
     def _caller_tests(self, caller: TypicalCaller) -> Iterator[Test]:
-        return caller_tests(caller, self.derived, self.named)
+        return caller_tests(caller, self.derived, self.named, self.partitions)
 
     def differences(self, work: Work) -> Iterator[tuple[PolicyDifference, tuple[int, ...]]]:
         """Yield all differences, each with its group."""

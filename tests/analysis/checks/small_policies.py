@@ -79,7 +79,7 @@ KEYS: dict[str, tuple[list[str], list[str], list[Any]]] = {
         ["2026-01-01T00:00:00Z", "1767225600", "1767225601"],
         ["1767225600", "2026-01-01T00:00:00Z", "1767225600.5", "2026-01-01T00:00:01Z", "+1767225600", "5", "-5"],
     ),
-    "aws:SecureTransport": (["Bool"], ["true", "false", "True"], ["true", "false", "TRUE", "x"]),
+    "aws:SecureTransport": (["Bool"], ["true", "false", "True"], ["true", "false", "TRUE"]),
     "docs:Flag": (
         ["Bool", "StringEquals"],
         ["true", "false", "${docs:Class}"],
@@ -88,8 +88,9 @@ KEYS: dict[str, tuple[list[str], list[str], list[Any]]] = {
     "aws:SourceIp": (
         ADDRESSES,
         ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "2001:db8::/32", "::/0", "0.0.0.0/0", "10.9.9.9/8", "x"],
-        ["10.0.0.1", "10.1.0.1", "10.1.2.3", "11.0.0.1", "2001:db8::1", "2001:db9::1", "::ffff:10.0.0.1", "x"],
+        ["10.0.0.1", "10.1.0.1", "10.1.2.3", "11.0.0.1", "2001:db8::1", "2001:db9::1", "::ffff:10.0.0.1"],
     ),
+    "docs:Peer": (ADDRESSES, ["10.0.0.0/8", "10.1.2.3", "::/0", "x"], ["10.0.0.1", "10.1.2.3", "2001:db8::1", "x"]),
     "docs:Bytes": (["BinaryEquals"], ["YQ==", "Yg==", "!"], ["YQ==", "YR==", "Yg==", "Yw==", "!", ["YQ==", "Yg=="]]),
     "aws:SourceArn": (
         [*ARNS, "StringLike", "StringEquals"],
@@ -280,7 +281,12 @@ class Pair:
                 value = random.choice(
                     [None, None, "", ["", ""], *KEYS[key][2]] if key in self.keys else [None, None, *KEYS[key][2]]
                 )
-                if value is not None and not (isinstance(value, list) and key.startswith("aws:")):
+                is_typed = key in ("aws:SecureTransport", "aws:SourceIp")  # has values of its type only
+                if (
+                    value is not None
+                    and not (isinstance(value, list) and key.startswith("aws:"))
+                    and (value or not is_typed)
+                ):
                     context[key] = value
             if "aws:ResourceAccount" in self.keys and random.random() < 0.7:
                 context["aws:ResourceAccount"] = owner

@@ -59,6 +59,28 @@ def assert_witness(existing: Doc | None, new: Doc, result: CheckResult, type: Po
 
 
 ROWS: dict[str, tuple[CheckVerdict, Doc, Doc]] = {
+    "a boolean is true or false": (
+        PASS,
+        policy(allow(condition=when("Bool", "true", "aws:MultiFactorAuthPresent"))),
+        policy(allow(), deny("*", condition=when("BoolIfExists", "false", "aws:MultiFactorAuthPresent"))),
+    ),
+    "a key of an application is any text": (
+        FAIL,
+        policy(allow(condition=when("Bool", "true", "docs:Flag"))),
+        policy(allow(), deny("*", condition=when("BoolIfExists", "false", "docs:Flag"))),
+    ),
+    "users have the ARN of a user": (
+        PASS,
+        policy(allow(condition=when("ArnLike", "arn:aws:iam::*:user/*", "aws:PrincipalArn"))),
+        policy(allow(condition=when("StringEquals", "User", "aws:PrincipalType"))),
+    ),
+    "in every partition that is named": (
+        FAIL,
+        policy(allow(condition=when("ArnLike", "arn:aws:iam::*:user/*", "aws:PrincipalArn"))),
+        policy(
+            allow(condition=when("StringEquals", "User", "aws:PrincipalType")), deny(resource="arn:aws-cn:docs:::x")
+        ),
+    ),
     "fewer actions": (PASS, policy(allow("s3:Get*")), policy(allow(["s3:GetObject", "S3:getbucket"]))),
     "more actions": (FAIL, policy(allow("s3:GetObject")), policy(allow("s3:Get*"))),
     "one more character": (FAIL, policy(allow("s3:Get?*")), policy(allow("s3:Get*"))),
