@@ -55,11 +55,11 @@ def narrowed(document: Doc) -> tuple[Doc, Doc]:
     statements = [
         {
             key: [narrow(text) for text in listed(value)] if key in ("Action", "Resource") else value
-            for key, value in each.items()
+            for key, value in statement.items()
         }
-        if each["Effect"] == "Allow"
-        else each
-        for each in listed(document["Statement"])
+        if statement["Effect"] == "Allow"
+        else statement
+        for statement in listed(document["Statement"])
     ]
     return document, with_statements(document, statements)
 
@@ -89,9 +89,11 @@ CHANGES: dict[str, Change] = {
     "a Deny more": with_deny,
     "narrower": narrowed,
     "reversed": lambda document: (document, with_statements(document, listed(document["Statement"])[::-1])),
-    "an action more": in_first_allow("Action", lambda each: {**each, "Action": [*listed(each["Action"]), "new:Thing"]}),
+    "an action more": in_first_allow(
+        "Action", lambda allow: {**allow, "Action": [*listed(allow["Action"]), "new:Thing"]}
+    ),
     "a condition less": in_first_allow(
-        "Condition", lambda each: {name: value for name, value in each.items() if name != "Condition"}
+        "Condition", lambda allow: {name: value for name, value in allow.items() if name != "Condition"}
     ),
     "all of a service": in_first_allow("Action", whole_service),
 }
@@ -123,7 +125,7 @@ def measure(name: str, pairs: Iterable[tuple[Doc, Doc]]) -> None:
 
 
 def main(every: int) -> None:
-    policies = {name: each["Document"] for name, each in json.loads(aws_managed_policies_data).items()}
+    policies = {name: policy["Document"] for name, policy in json.loads(aws_managed_policies_data).items()}
     documents = [policies[name] for name in sorted(policies)][::every]
     for name, change in CHANGES.items():
         measure(name, [pair for document in documents if (pair := change(document)) is not None])

@@ -125,8 +125,8 @@ def no_public_access(policy: TextIO, resource_type: str, as_json: bool) -> None:
 
 def _actions(app: str | None, files: tuple[Path, ...]) -> list[str] | None:
     """Return the actions of the references, None without any."""
-    references = known_references(app, files)
-    return [f"{each.name}:{action.name}" for each in references for action in each.actions] if references else None
+    services = known_references(app, files)
+    return [f"{service.name}:{action.name}" for service in services for action in service.actions] if services else None
 
 
 def _finish(result: CheckResult, as_json: bool) -> None:

@@ -262,7 +262,7 @@ def test_browser_session_has_its_role(any_store: Any) -> None:
     assert (found.principal.mfa_at, found.person.mfa_at) == (None, datetime.fromtimestamp(90, UTC))
     assert (found.person.arn, found.person.userid) == (ALICE, alice["id"])
     issued = [principal.credential.issued for principal in (found.principal, found.person)]
-    assert [(each.issued.timestamp(), each.expires.timestamp()) for each in issued] == [(120, 300), (60, 900)]
+    assert [(times.issued.timestamp(), times.expires.timestamp()) for times in issued] == [(120, 300), (60, 900)]
     assert (found.role.arn, found.role.account, found.role.label) == (AUDITOR, ACME, "Audit")
     with any_store.write_transaction() as records:
         records.delete(identities, id=role["id"])

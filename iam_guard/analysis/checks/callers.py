@@ -175,7 +175,7 @@ def _with_account(entries: set[tuple[str, str]], places: list[str], unnamed: str
         principal = Principal.from_arn(federated, user_arn=user)
         yield principal, account_of(user), _any_name(principal, account_of(user))
     for role in roles:
-        session_arn = _session_of_role(role, "example")
+        session_arn = session_of_role(role, "example")
         yield from ((_session(session_arn, role, role_id), account_of(role), ()) for role_id in role_ids)
     for name in names:
         if _is_of(name, "sts", "assumed-role") and name.count("/") == 2:
@@ -183,7 +183,7 @@ def _with_account(entries: set[tuple[str, str]], places: list[str], unnamed: str
             free = name.split("/")[1]
             partition = name.split(":")[1]
             arns = (f"arn:{partition}:iam::{account}:role/{free}", f"arn:{partition}:iam::{account}:role/*/{free}")
-            parents = [role for role in roles if _session_of_role(role, name.split("/")[2]) == name]
+            parents = [role for role in roles if session_of_role(role, name.split("/")[2]) == name]
             for role_id in role_ids:
                 yield _session(name, None, role_id), account, arns
                 yield from ((_session(name, parent, role_id), account, ()) for parent in parents)
@@ -212,7 +212,8 @@ def _session(arn: str, role_arn: str | None, role_id: str | None) -> Principal:
     return Principal.from_arn(arn, role_arn=role_arn, userid=userid)
 
 
-def _session_of_role(role_arn: str, session: str) -> str:
+def session_of_role(role_arn: str, session: str) -> str:
+    """Return the ARN of a session of a role."""
     partition, name = role_arn.split(":")[1], role_arn.rsplit("/", 1)[-1]
     return f"arn:{partition}:sts::{account_of(role_arn)}:assumed-role/{name}/{session}"
 

@@ -54,9 +54,9 @@ def _equivalent(members: Mapping[str, Any]) -> CheckResult:
 
 def _access_not_granted(members: Mapping[str, Any]) -> CheckResult:
     access = members.get("access")
-    if not isinstance(access, list) or not all(isinstance(each, dict) for each in access):
+    if not isinstance(access, list) or not all(isinstance(entry, dict) for entry in access):
         raise InvalidInput("expected a list of objects with `actions`, `resources` or both", place="/access")
-    listed = [ListedAccess(_strings(each, "actions"), _strings(each, "resources")) for each in access]
+    listed = [ListedAccess(_strings(entry, "actions"), _strings(entry, "resources")) for entry in access]
     return check_access_not_granted(_document(members, "policy"), listed, _type(members))
 
 

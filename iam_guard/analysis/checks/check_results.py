@@ -65,8 +65,8 @@ class CheckResult:
             "witness": None if self.witness is None else {"request": request_members(self.witness)},
             "universe": self.universe,
             "cover": [
-                {"statementIndex": each.statement, "allowedBy": [*each.allowed_by], "deniedBy": [*each.denied_by]}
-                for each in self.cover
+                {"statementIndex": cover.statement, "allowedBy": [*cover.allowed_by], "deniedBy": [*cover.denied_by]}
+                for cover in self.cover
             ],
         }
 

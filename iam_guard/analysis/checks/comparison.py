@@ -200,7 +200,7 @@ class CallerGroups:
     @cached_property
     def actions(self) -> dict[str, str]:
         """The names of actions in the spelling that a witness should have, by their lower case."""
-        written = [name for form in self.forms for each in form.statements for name in each.statement.actions or ()]
+        written = [name for form in self.forms for listed in form.statements for name in listed.statement.actions or ()]
         names = (*(self.query.catalogue or ()), *self.query.names, *written)
         return {name.lower(): name for name in names if is_literal(name)}
 

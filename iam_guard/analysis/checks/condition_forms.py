@@ -94,7 +94,7 @@ def alternatives(test: Test) -> list[list[Test]]:
     plain = tuple(value for single in values if not is_open[single] for value in single.values)
     parts: list[list[Test]] = [[(replace(condition, values=plain), version)]] if plain else []
     parts += [[(single, version), *_widened(single, version, name)] for single in values if is_open[single]]
-    return [[each for part in parts for each in part]] if negated else parts
+    return [[single for part in parts for single in part]] if negated else parts
 
 
 def _widened(condition: ConditionTest, version: str, name: OperatorName) -> Iterator[Test]:

@@ -24,6 +24,7 @@ from iam_guard.analysis.checks.statement_forms import ANY_ARN, StatementForm, fo
 from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard
+from iam_guard.evaluation.matching.pattern_coverage import units_of
 from iam_guard.evaluation.matching.resource import EVERYTHING
 
 _MAX_STATES = 20_000
@@ -37,7 +38,7 @@ def verify_cover(
     existing: CompiledDocument, new: CompiledDocument, cover: Iterable[StatementCover], query: Query = EVERY_REQUEST
 ) -> bool:
     """Return whether a cover proves that `new` allows no more than `existing`; False if it cannot be verified."""
-    covers = {each.statement: each for each in cover}
+    covers = {claim.statement: claim for claim in cover}
     try:
         for groups in divided(CallerGroups([form_of(existing), form_of(new)], query, ())):
             verification = _Verification(groups, covers)
@@ -52,7 +53,7 @@ class _Verification:
     def __init__(self, groups: CallerGroups, covers: dict[int, StatementCover]) -> None:
         self.groups, self.covers, self.space = groups, covers, groups.space
         self.existing, self.new = (groups.side(form) for form in groups.forms)
-        if any(_has_variables(form) for side in (self.existing, self.new) for form in side.form.statements):
+        if any(form.has_variables for side in (self.existing, self.new) for form in side.form.statements):
             raise Undecided("statements with variables are not verified")
 
     def holds_for(self, group: tuple[int, ...]) -> bool:
@@ -94,11 +95,6 @@ class _Verification:
 
     def _regions(self, callers: int, statement: StatementForm) -> Sequence[Region]:
         return self.space.regions(statement, wide=True, callers=callers)
-
-
-def _has_variables(statement: StatementForm) -> bool:
-    listed = statement.resources
-    return listed is not None and listed.union.opened is not listed.union
 
 
 def _covered(conjunction: list[_Signed], regions: Sequence[Region], space: Space) -> bool:
@@ -151,7 +147,7 @@ def _has_text(dimension: str, unions: list[_SignedUnion], space: Space) -> bool:
     universe = ANY_ARN if dimension == RESOURCE else ACTION_SHAPE
     patterns = [[universe], *(_patterns(union) for union, _ in unions if not union.everything)]
     signs = [True, *(is_in for union, is_in in unions if not union.everything)]
-    return _simulate([[_units(pattern) for pattern in listed] for listed in patterns], signs)
+    return _simulate([[units_of(pattern) for pattern in listed] for listed in patterns], signs)
 
 
 def _patterns(union: TextUnion) -> list[Pattern]:
@@ -160,10 +156,6 @@ def _patterns(union: TextUnion) -> list[Pattern]:
 
 _Units: TypeAlias = tuple[str | Wildcard, ...]
 _State: TypeAlias = tuple[frozenset[tuple[int, int]], ...]
-
-
-def _units(pattern: Pattern) -> _Units:
-    return tuple(unit for piece in pattern for unit in (piece if isinstance(piece, str) else (piece,)))
 
 
 def _simulate(unions: list[list[_Units]], signs: list[bool]) -> bool:

@@ -108,13 +108,13 @@ class _Comparison:
         """Yield what a Deny of the existing policy applies to of boxes that the new policy allows."""
         listed = None if part.statement is None else part.statement.resources
         opened = boxes if listed is not None and listed.is_negated else map(_opened, boxes)
-        if part.statement is None or not _has_variables(part.statement):
+        if part.statement is None or not part.statement.has_variables:
             met = [meet(box, part.region.literals, self.space, self.work) for box in opened]
             yield from (box for box in met if box is not None)
             return
         resources = [literal for literal in part.region.literals if literal.dimension == RESOURCE]
         others = [literal for literal in part.region.literals if literal.dimension != RESOURCE]
-        equal = [each for each in self.new_denies if each.statement is not None and _lists_all(each, part.statement)]
+        equal = [deny for deny in self.new_denies if deny.statement is not None and _lists_all(deny, part.statement)]
         for box in opened:
             met_box = meet(box, others, self.space, self.work)
             if met_box is not None:
@@ -142,7 +142,7 @@ class _Comparison:
         """Return the region without what a statement with variables requires, too, so that no box can fail it."""
         if statement is None or part.statement is None:
             return part.region
-        has_all = _has_variables(statement) and _lists_all(part, statement)
+        has_all = statement.has_variables and _lists_all(part, statement)
         implied = {
             self.space.condition(wide)
             for wide in part.statement.tests
@@ -150,8 +150,8 @@ class _Comparison:
         }
         if not has_all and not implied:
             return part.region
-        literals = [each for each in part.region.literals if not (has_all and each.dimension == RESOURCE)]
-        return part.region._replace(literals=tuple(each for each in literals if each not in implied))
+        literals = [literal for literal in part.region.literals if not (has_all and literal.dimension == RESOURCE)]
+        return part.region._replace(literals=tuple(literal for literal in literals if literal not in implied))
 
 
 class _Part(NamedTuple):
@@ -175,10 +175,6 @@ def _statements(side: Side, statements: Iterable[StatementForm], space: Space, *
 
 def _may_meet(region: Region, services: frozenset[str] | None) -> bool:
     return services is None or region.services is None or not services.isdisjoint(region.services)
-
-
-def _has_variables(statement: StatementForm) -> bool:
-    return statement.resources is not None and statement.resources.union.opened is not statement.resources.union
 
 
 def _lists_all(part: _Part, statement: StatementForm) -> bool:

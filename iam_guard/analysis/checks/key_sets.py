@@ -130,7 +130,7 @@ class KeyCondition(NamedTuple):
             match self.quantifier:
                 case "all":
                     members = self.test.inside(many.members, work)
-                    many = many.restricted(members, tuple(self.test.inside(each, work) for each in many.required))
+                    many = many.restricted(members, tuple(self.test.inside(texts, work) for texts in many.required))
                 case "any":
                     many = many.restricted(many.members, (*many.required, self.test.inside(many.members, work)))
                 case _:
@@ -146,7 +146,7 @@ class KeyCondition(NamedTuple):
                     many = many.restricted(many.members, (*many.required, self.test.outside(many.members, work)))
                 case "any":
                     members = self.test.outside(many.members, work)
-                    many = many.restricted(members, tuple(self.test.outside(each, work) for each in many.required))
+                    many = many.restricted(members, tuple(self.test.outside(texts, work) for texts in many.required))
                 case _:
                     many = None if self.many_pass else many
         return KeySet(values.forms & ~self.forms, self.test.outside(values.one, work), many)

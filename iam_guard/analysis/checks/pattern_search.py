@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.evaluation.matching.pattern import Matcher, Pattern, Wildcard, compile_pattern
-
-Unit: TypeAlias = str | Wildcard
+from iam_guard.evaluation.matching.pattern_coverage import Unit, units_of
 
 PRIVATE = "\U000f0000"
 """The first character of those that represent variables; no policy contains them (rule G-12)."""
@@ -186,9 +185,7 @@ class _Automaton:
     __slots__ = ("accepting", "final_runs", "in_field", "length", "literals", "others", "runs")
 
     def __init__(self, pattern: Pattern) -> None:
-        units: list[Unit] = []
-        for piece in pattern:
-            units.extend(piece) if isinstance(piece, str) else units.append(piece)
+        units = units_of(pattern)
         self.length = len(units)
         self.runs = _bits(units, _RUNS)
         self.final_runs = 1 << self.length - 1 if units and units[-1] is _RUN else 0

@@ -113,14 +113,14 @@ class Space:
     def begin(self, statement: StatementForm, start: Box, callers: int, work: Work) -> Iterator[Box]:
         """Yield what a statement applies to of a box, with the variables of its resources."""
         listed = statement.resources
-        has_variables = listed is not None and not listed.is_negated and listed.union.opened is not listed.union
+        has_variables = statement.has_variables and listed is not None and not listed.is_negated
         if listed is not None and has_variables:
             resources = start.get(RESOURCE, ANY_RESOURCE).introduce(listed.union, work)
             if not resources:
                 return
             start = {**start, RESOURCE: resources}
         for region in self.regions(statement, wide=True, callers=callers):
-            literals = [each for each in region.literals if not has_variables or each.dimension != RESOURCE]
+            literals = [literal for literal in region.literals if not has_variables or literal.dimension != RESOURCE]
             box = meet(start, literals, self, work)
             if box is not None:
                 yield box

@@ -19,7 +19,15 @@ from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, read_wildcards
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.evaluation.matching.variables import NoValue, Template, Variable, has_variables, reads_keys
+from iam_guard.evaluation.matching.variables import (
+    NoValue,
+    Template,
+    TemplatePiece,
+    Variable,
+    has_variables,
+    join,
+    reads_keys,
+)
 from iam_guard.policy.document import ConditionTest, Document, Statement
 from iam_guard.policy.grammar import split_operator
 
@@ -72,6 +80,11 @@ class StatementForm:
         if self.statement.not_resources is not None:
             return ListedTexts(resource_union(self.statement.not_resources, self.version), True)
         return None
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether a resource has a variable."""
+        return self.resources is not None and self.resources.union.opened is not self.resources.union
 
     @cached_property
     def content(self) -> object:
@@ -173,23 +186,13 @@ def _action(text: str) -> Pattern:
     if text.count(":") != 1:
         return pattern
     prefix, _, name = text.partition(":")
-    return _joined([*_side(prefix), ":", *_side(name)])
+    return join([*_side(prefix), ":", *_side(name)]).pattern or ()
 
 
 def _side(text: str) -> Pattern:
     if text == "*":
         return _SOME_IN_FIELD
     return tuple(piece if isinstance(piece, str) else _IN_FIELD[piece] for piece in read_wildcards(text))
-
-
-def _joined(pieces: Iterable[str | Wildcard]) -> Pattern:
-    joined: list[str | Wildcard] = []
-    for piece in pieces:
-        if isinstance(piece, str) and joined and isinstance(before := joined[-1], str):
-            joined[-1] = before + piece
-        elif piece:
-            joined.append(piece)
-    return tuple(joined)
 
 
 def resource_union(entries: Iterable[str], version: str) -> TextUnion:
@@ -208,7 +211,7 @@ def resource_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
 
 def template_pattern(template: Template) -> Pattern | None:
     """Return the pattern of a template; None if it has a variable that never has a value (rule V-6)."""
-    pieces: list[str | Wildcard] = []
+    pieces: list[TemplatePiece] = []
     for piece in template.pieces:
         match piece:
             case NoValue():
@@ -217,7 +220,7 @@ def template_pattern(template: Template) -> Pattern | None:
                 pieces.append(variable_text(key if default is None else f"{key}, '{default}'"))
             case _:
                 pieces.append(piece)
-    return _joined(pieces)
+    return join(pieces).pattern
 
 
 def has_open_values(test: ConditionTest, version: str) -> bool:

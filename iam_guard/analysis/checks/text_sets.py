@@ -234,7 +234,7 @@ class TextSet(NamedTuple):
     def _split(self) -> tuple[TextSet, list[Language]]:
         """Return the texts without variables, and the languages with variables."""
         plain = tuple(language for language in self.languages if not has_variable(language.source))
-        return TextSet(self.words, plain), [each for each in self.languages if has_variable(each.source)]
+        return TextSet(self.words, plain), [language for language in self.languages if has_variable(language.source)]
 
     def join(self, other: TextSet) -> TextSet:
         """Return the texts of both sets."""
@@ -248,7 +248,9 @@ class TextSet(NamedTuple):
     @property
     def opened(self) -> TextSet:
         """The set with every text that its variables may have; an excluded pattern with variables excludes nothing."""
-        if not any(has_variable(pattern) for each in self.languages for pattern in (each.source, *each.excluded)):
+        if not any(
+            has_variable(pattern) for language in self.languages for pattern in (language.source, *language.excluded)
+        ):
             return self
         languages = [
             Language(

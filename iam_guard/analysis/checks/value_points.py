@@ -181,7 +181,7 @@ def _addresses(values: Sequence[str]) -> Iterator[str]:
     ranges = {_range(parsed) for text in values if (parsed := block(text)) is not None}
     ranges |= {(0, (1 << 32) - 1), (_IS_IPV6, _IS_IPV6 | (1 << 128) - 1)}
     for first, last in sorted(ranges):
-        inner = sorted(each for each in ranges if each != (first, last) and first <= each[0] and each[1] <= last)
+        inner = sorted((start, end) for start, end in ranges - {(first, last)} if first <= start and end <= last)
         address, found = first, 0
         for start, end in [*inner, (last + 1, last + 1)]:
             while address < start and found < 8:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice, product
 
 from iam_guard.analysis.checks.boxes import ACTION, KEY, RESOURCE, Box
-from iam_guard.analysis.checks.callers import DERIVED, KINDS, TypicalCaller
+from iam_guard.analysis.checks.callers import DERIVED, KINDS, TypicalCaller, session_of_role
 from iam_guard.analysis.checks.key_sets import ABSENT, EMPTIES, EMPTY, KeySet, Many, ValueSet
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.pattern_search import variable_text, variables_in
@@ -21,6 +21,7 @@ from iam_guard.analysis.checks.statement_forms import ANY_ACTION, ANY_RESOURCE
 from iam_guard.analysis.checks.text_sets import TextSet, TextUnion
 from iam_guard.evaluation.matching.condition_keys import spelled
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard
+from iam_guard.evaluation.matching.variables import join
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.context import Value
 from iam_guard.model.principal import Principal, PrincipalType
@@ -223,33 +224,22 @@ def _arn_patterns(service: str, account: str, beginning: str, ends: list[Pattern
     for end in ends:
         for path in ((), (Wildcard.RUN, "/")):
             before = f":{service}::{account}:{beginning}"
-            pieces: list[str | Wildcard] = ["arn:", Wildcard.RUN_IN_FIELD, before]
-            for piece in (*path, *end):
-                if isinstance(piece, str) and isinstance(last := pieces[-1], str):
-                    pieces[-1] = last + piece
-                else:
-                    pieces.append(piece)
-            yield tuple(pieces)
+            yield join(["arn:", Wildcard.RUN_IN_FIELD, before, *path, *end]).pattern or ()
 
 
 def _renamed(principal: Principal, arn: str, account: str) -> Principal:
     """Return a caller of the same kind whose `aws:PrincipalArn` is `arn`."""
     if principal.type is not PrincipalType.ASSUMED_ROLE:
         return replace(principal, arn=arn, account=account)
-    session_arn = _session_arn(arn, account, principal.arn.rsplit("/", 1)[-1])
+    session_arn = session_of_role(arn, principal.arn.rsplit("/", 1)[-1])
     return replace(principal, arn=session_arn, account=account, role_arn=arn)
 
 
-def _session_arn(role_arn: str, account: str, session: str) -> str:
-    partition, name = role_arn.split(":")[1], role_arn.rsplit("/", 1)[-1]
-    return f"arn:{partition}:sts::{account}:assumed-role/{name}/{session}"
-
-
 def _with_id(principal: Principal, userid: str) -> Principal:
-    if principal.type is not PrincipalType.ASSUMED_ROLE or principal.role_arn is None or principal.account is None:
+    if principal.type is not PrincipalType.ASSUMED_ROLE or principal.role_arn is None:
         return replace(principal, userid=userid)
     session = userid.partition(":")[2] or "example"
-    arn = _session_arn(principal.role_arn, principal.account, session)
+    arn = session_of_role(principal.role_arn, session)
     return replace(principal, arn=arn, userid=userid if ":" in userid else f"{_ROLE_ID}:{session}")
 
 

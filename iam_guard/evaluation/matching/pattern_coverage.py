@@ -69,7 +69,7 @@ def covers(wide: Pattern, narrow: Pattern) -> bool:
         return False  # the usual case
     automaton = _automaton(wide)
     states = {automaton.start}
-    for unit in _units(narrow):
+    for unit in units_of(narrow):
         states = automaton.after(states, unit)
         if 0 in states or len(states) > _MAX_STATES:
             return False
@@ -86,7 +86,7 @@ def _shortest(pattern: Pattern) -> str:
 @lru_cache(maxsize=65_536)
 def overlaps(one: Pattern, other: Pattern) -> bool:
     """Return whether some text matches both patterns."""
-    first, second = _units(one), _units(other)
+    first, second = units_of(one), units_of(other)
     pending, seen = [(0, 0)], {(0, 0)}
     while pending:
         i, j = pending.pop()
@@ -100,7 +100,8 @@ def overlaps(one: Pattern, other: Pattern) -> bool:
 
 
 @lru_cache(maxsize=16_384)
-def _units(pattern: Pattern) -> tuple[Unit, ...]:
+def units_of(pattern: Pattern) -> tuple[Unit, ...]:
+    """Return the characters and wildcards of a pattern."""
     units: list[Unit] = []
     for piece in pattern:
         if isinstance(piece, str):
@@ -119,7 +120,7 @@ class _Automaton:
     __slots__ = ("_accepting", "_runs", "end", "start", "units")
 
     def __init__(self, pattern: Pattern) -> None:
-        self.units = _units(pattern)
+        self.units = units_of(pattern)
         self._runs = sum(1 << index for index, unit in enumerate(self.units) if unit in _RUNS)
         self._accepting: dict[str, int] = {}
         self.start = self._closure(1)

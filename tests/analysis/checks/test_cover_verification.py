@@ -26,7 +26,7 @@ def compiled(document: Doc, type: PolicyType = PolicyType.IDENTITY) -> CompiledD
 
 def everything(existing: CompiledDocument, new: CompiledDocument) -> list[StatementCover]:
     """Return the cover that claims all statements for each one."""
-    olds, news = (range(len(each.document.statements)) for each in (existing, new))
+    olds, news = (range(len(compiled.document.statements)) for compiled in (existing, new))
     return [StatementCover(index, tuple(olds), tuple(news)) for index in news]
 
 

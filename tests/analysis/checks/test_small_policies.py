@@ -113,7 +113,7 @@ def test_verdicts_keep_the_laws(kind: str) -> None:
         )
         if before == "PASS":
             assert verdict(existing, stricter) != "FAIL"
-        allowed = [each for each in pair.new["Statement"] if each["Effect"] == "Allow"]
+        allowed = [statement for statement in pair.new["Statement"] if statement["Effect"] == "Allow"]
         if allowed and before == "PASS":
             wider = {**pair.existing, "Statement": [*statements, pair.random.choice(allowed)]}
             assert verdict(compiled(wider, TYPES[kind]), new) != "FAIL"
