@@ -45,7 +45,13 @@ def devices_of(records: Records, person: Person) -> list[Row]:
 
 def count_factors(records: Records, person: Person) -> int:
     """Return the number of a person's enabled devices, passkeys and security keys (R-3)."""
-    return len(devices_of(records, person)) + records.count(passkeys, **person.where)
+    devices = records.count(mfa_devices, **person.where, for_root=person.user_id is None, enabled=PRESENT)
+    return devices + records.count(passkeys, **person.where)
+
+
+def has_second_factor(records: Records, person: Person) -> bool:
+    """Return whether a person has an enabled MFA device or a passkey; the statements are always the same."""
+    return count_factors(records, person) > 0
 
 
 def make_device(records: Records, sealer: Sealer, person: Person, now: int) -> NewDevice:

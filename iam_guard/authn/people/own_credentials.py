@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.factors import (
-    MAX_DEVICES,
-    NewDevice,
-    count_factors,
-    devices_of,
-    enable_device,
-    make_device,
-)
+from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
 from iam_guard.authn.people.passkeys import passkey_kind
 from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
 from iam_guard.authn.people.person import Person, find_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, refusal_of_new_factor, was_ended
+from iam_guard.authn.people.session_steps import (
+    FactorRefusal,
+    SessionSteps,
+    SignedIn,
+    codes_of_first_factor,
+    next_task,
+    refusal_of_new_factor,
+    was_ended,
+)
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
     follow_removal_of_factor,
-    has_second_factor,
     may_sign_in,
     policy_of,
     set_password,
@@ -53,10 +52,6 @@ class RemovedFactor(NamedTuple):
     """A second factor that was removed; `passkey` is the credential id of a passkey, for its browser, else empty."""
 
     passkey: str
-
-
-FactorRefusal: TypeAlias = Literal["refused", "needs_factor", "too_many_factors", "wrong_codes"]
-"""Why a second factor is not added; the texts of the pages have these keys."""
 
 
 class OwnCredentials:
@@ -134,11 +129,6 @@ class OwnCredentials:
         is_limited = session.principal.has_boundary or session.principal.session_policies is not None
         return policy is not None and bool(policy["AllowUsersToChangePassword"]) and not is_limited
 
-    def has_second_factor(self, session: BrowserSession) -> bool:
-        """Return whether the person has an enabled second factor."""
-        with self._store.read_transaction() as records:
-            return has_second_factor(records, person_of(session))
-
     def devices(self, session: BrowserSession) -> list[Row]:
         """Return the rows of the person's enabled devices."""
         with self._store.read_transaction() as records:
@@ -158,13 +148,10 @@ class OwnCredentials:
             refusal = refusal_of_new_factor(records, session, person)
             if refusal is not None:
                 return refusal
-            count = count_factors(records, person)
-            if count >= MAX_DEVICES:
-                return "too_many_factors"
             if not enable_device(records, self._store.sealer, person, serial, codes, now):
                 return "wrong_codes"
             task = next_task(records, person, now, has_used_factor=True)
-            made = [] if count else recovery_codes.replace_codes(records, person, now)
+            made = codes_of_first_factor(records, person, now)
         facts = {"MFAIdentifier": serial}
         self._steps.record(SignInEvent(name="MfaEnrolled", principal=person.principal(), facts=facts), call)
         return EnabledDevice(self._steps.go_on(session, call, "totp", task, serial), made)

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.factors import MAX_DEVICES, FactorUse, count_factors
+from iam_guard.authn.people.factors import FactorUse
 from iam_guard.authn.people.known_browsers import browser_of
-from iam_guard.authn.people.own_credentials import EnabledDevice, FactorRefusal
+from iam_guard.authn.people.own_credentials import EnabledDevice
 from iam_guard.authn.people.passkey_challenges import Ceremony, Kind, RelyingParty
 from iam_guard.authn.people.passkeys import (
     PasskeyAnswer,
@@ -31,7 +30,14 @@ from iam_guard.authn.people.passkeys import (
     use_passkey,
 )
 from iam_guard.authn.people.person import Person, load_person, person_of
-from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, refusal_of_new_factor
+from iam_guard.authn.people.session_steps import (
+    FactorRefusal,
+    SessionSteps,
+    SignedIn,
+    codes_of_first_factor,
+    next_task,
+    refusal_of_new_factor,
+)
 from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.authn.people.stored_passwords import may_sign_in
 from iam_guard.model.request import Call
@@ -149,13 +155,10 @@ class PasskeySteps:
             refusal = refusal_of_new_factor(records, session, person)
             if refusal is not None:
                 return refusal
-            count = count_factors(records, person)
-            if count >= MAX_DEVICES:
-                return "too_many_factors"
             row = add_passkey(records, person, ceremony, answer, kind=new.kind, name=new.name, now=now)
             if row is not None:
                 attempts.clear(records, attempts.guess_subject(person, "", "passkey"))
-            codes = recovery_codes.replace_codes(records, person, now) if count == 0 and row is not None else []
+            codes = [] if row is None else codes_of_first_factor(records, person, now)
             task = next_task(records, person, now, has_used_factor=True)
         facts = {"MfaType": new.kind} if row is None else _facts(row)
         succeeded, principal = row is not None, person.principal()

@@ -12,16 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from iam_guard.authn.people import recovery_codes
 from iam_guard.authn.people.browser_sessions import BrowserSession, BrowserSessions
+from iam_guard.authn.people.factors import MAX_DEVICES, count_factors, has_second_factor
 from iam_guard.authn.people.known_browsers import browser_of, with_person
 from iam_guard.authn.people.notifications import Notifications
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.authn.people.person import Person, person_of
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
-    has_second_factor,
     password_state,
     policy_of,
     requires_second_factor,
@@ -57,9 +58,11 @@ def was_ended(records: Records, session: BrowserSession) -> bool:
     return records.count(browser_sessions, id=session.id) == 0
 
 
-def refusal_of_new_factor(
-    records: Records, session: BrowserSession, person: Person
-) -> Literal["refused", "needs_factor"] | None:
+FactorRefusal: TypeAlias = Literal["refused", "needs_factor", "too_many_factors", "wrong_codes"]
+"""Why a second factor is not added; the texts of the pages have these keys."""
+
+
+def refusal_of_new_factor(records: Records, session: BrowserSession, person: Person) -> FactorRefusal | None:
     """Return why a session can't add a second factor; None if it can.
 
     A person who has one must have used it in this session: else a password alone would replace the factor that is asked
@@ -67,8 +70,15 @@ def refusal_of_new_factor(
     """
     if session.task not in (None, "enrol") or was_ended(records, session):
         return "refused"
-    needs_factor = session.mfa_at is None and has_second_factor(records, person)
-    return "needs_factor" if needs_factor else None
+    count = count_factors(records, person)
+    if count and session.mfa_at is None:
+        return "needs_factor"
+    return "too_many_factors" if count >= MAX_DEVICES else None
+
+
+def codes_of_first_factor(records: Records, person: Person, now: int) -> list[str]:
+    """Return the recovery codes that come with the first second factor, which was just added; none with another."""
+    return recovery_codes.replace_codes(records, person, now) if count_factors(records, person) == 1 else []
 
 
 @dataclass(frozen=True, slots=True)

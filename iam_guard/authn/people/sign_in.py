@@ -56,6 +56,8 @@ class _Found(NamedTuple):
     policy: Mapping[str, Any] | None
     subject: str
     is_open: bool
+    is_last: bool
+    """Whether this was the last guess, unless the password is right."""
 
 
 class SignIn:
@@ -82,7 +84,8 @@ class SignIn:
         is_locked = profile is not None and password_state(profile, found.policy, now) == "locked_out"
         if not (is_right and found.is_open and not is_locked) or person is None or profile is None:
             self._steps.record(_failed(person, typed), call)
-            self._inform_of_last(found, call)
+            if found.is_last and person is not None:
+                self._steps.notifications.send("guesses_exhausted", person.arn, call)
             return None
         with self._store.write_transaction() as records:
             current = find_profile(records, person)
@@ -109,14 +112,9 @@ class SignIn:
         policy = policy_of(records, sought)
         known = browser_of(self._store.sealer, browser, person)
         subject = attempts.guess_subject(person, typed.name, "password", known)
-        return _Found(person, profile, policy, subject, attempts.is_open(records, subject, now))
-
-    def _inform_of_last(self, found: _Found, call: Call) -> None:
-        """Inform the person if this was the last guess. An unknown name takes the same statements."""
-        with self._store.read_transaction() as records:
-            is_last = attempts.is_exhausted(records, found.subject) and found.is_open
-        if is_last and found.person is not None:
-            self._steps.notifications.send("guesses_exhausted", found.person.arn, call)
+        is_open = attempts.is_open(records, subject, now)
+        is_last = attempts.is_exhausted(records, subject) and is_open  # in this order, for the same statements
+        return _Found(person, profile, policy, subject, is_open, is_last)
 
     # --- a second factor -----------------------------------------------------------------------------------------
 

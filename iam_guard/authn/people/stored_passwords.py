@@ -10,18 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from iam_guard.authn.people import failed_attempts as attempts
+from iam_guard.authn.people.factors import has_second_factor
 from iam_guard.authn.people.password_rules import is_long_password, problem_of
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person
 from iam_guard.errors import NoSuchEntity
-from iam_guard.store.records import PRESENT, Records, Row
+from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import (
     accounts,
     browser_sessions,
     former_passwords,
     login_profiles,
-    mfa_devices,
-    passkeys,
     password_policies,
     password_resets,
     recovery_codes,
@@ -139,13 +138,6 @@ def policy_of(records: Records, person: Person) -> Mapping[str, Any] | None:
     """Return the password policy that applies to a person: the account's own; None for the root user (R-24)."""
     row = None if person.user_id is None else records.one(password_policies, account=person.account)
     return None if row is None else row["policy"]
-
-
-def has_second_factor(records: Records, person: Person) -> bool:
-    """Return whether a person has an enabled MFA device or a passkey; the statements are always the same."""
-    is_root = person.user_id is None
-    devices = records.count(mfa_devices, **person.where, for_root=is_root, enabled=PRESENT)
-    return devices + records.count(passkeys, **person.where) > 0
 
 
 def requires_second_factor(records: Records, person: Person) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from iam_guard.authn.people import stored_passwords as passwords
+from iam_guard.authn.people.factors import has_second_factor
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person
 from iam_guard.settings import Settings
@@ -162,13 +163,13 @@ def test_second_factor_is_the_persons_own(records: Records, person: Person) -> N
     add_device(records, other)
     add_device(records, Person(ACCOUNT, ""), "unassigned", enabled=None)
     records.update(mfa_devices, {"for_root": False}, serial="unassigned")
-    assert not passwords.has_second_factor(records, person)
+    assert not has_second_factor(records, person)
     assert set_(records, person, SHORT) is not None
     add_passkey(records, person)
-    assert passwords.has_second_factor(records, person)
+    assert has_second_factor(records, person)
     records.delete(passkeys)
     add_device(records, person, "own")
-    assert passwords.has_second_factor(records, person)
+    assert has_second_factor(records, person)
     assert set_(records, person, SHORT) is None
     assert profile_of(records, person)["is_long"] is False
 

@@ -196,7 +196,6 @@ OWN: dict[str, Callable[[Guard, BrowserSession], object]] = {
     "change_password": lambda guard, session: guard.own_credentials.change_password(session, "old", "new", CALL),
     "may_all_change_passwords": lambda guard, session: guard.own_credentials.may_all_change_passwords(session),
     "devices": lambda guard, session: guard.own_credentials.devices(session),
-    "has_second_factor": lambda guard, session: guard.own_credentials.has_second_factor(session),
     "passkeys": lambda guard, session: guard.passkeys.of(session),
     "options of a passkey": lambda guard, session: guard.passkeys.creation_options(session, PARTY, "passkey"),
     "new passkey": lambda guard, session: guard.passkeys.add(session, PARTY, NewPasskey("passkey", "x", "{}"), CALL),
@@ -219,7 +218,7 @@ def test_every_use_of_a_session_for_its_person_is_tested() -> None:
     source = Path(role_switch.__file__).parent
     uses = sum(path.read_text("utf-8").count("person_of(session)") for path in source.glob("*.py"))
     owners = {path.name for path in source.glob("*.py") if "owner_of(session)" in path.read_text("utf-8")}
-    assert uses == 12  # those in the table, and `go_on` after a second factor; more need rows
+    assert uses == 11  # those in the table, and `go_on` after a second factor; more need rows
     assert owners == {"browser_sessions.py", "person.py", "sign_in.py"}
 
 
