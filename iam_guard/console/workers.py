@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
-import anyio
-import anyio.to_thread
-from anyio.lowlevel import RunVar
-
 from iam_guard.errors import ServerBusy
+from iam_guard.web.worker_slots import WorkerSlots
 
 T = TypeVar("T")
 
@@ -17,23 +15,12 @@ MAX_WORKERS: Final = 8
 MAX_WAIT: Final = 10.0
 """Seconds that a request waits for a thread."""
 
-_slots: Final[RunVar[anyio.CapacityLimiter]] = RunVar("iam_guard_pages")
-"""The slots of an event loop; a process has one loop."""
+_slots: Final = WorkerSlots("pages", MAX_WORKERS)
 
 
 async def in_page_worker(work: Callable[..., T], *arguments: object) -> T:
     """Call `work` in a thread of the pages. Raises `ServerBusy` if none becomes free in time."""
-    slots = _slots.get(None)
-    if slots is None:
-        slots = anyio.CapacityLimiter(MAX_WORKERS)
-        _slots.set(slots)
-    slot = object()
-    try:
-        with anyio.fail_after(MAX_WAIT):
-            await slots.acquire_on_behalf_of(slot)
-    except TimeoutError:
-        raise ServerBusy("too many people are using the pages") from None
-    try:
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=anyio.CapacityLimiter(1))
-    finally:
-        slots.release_on_behalf_of(slot)
+    slot = await _slots.acquire(MAX_WAIT)
+    if slot is None:
+        raise ServerBusy("too many people are using the pages")
+    return await _slots.run(slot, partial(work, *arguments))

@@ -12,13 +12,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
-import anyio
-import anyio.to_thread
-from anyio.lowlevel import RunVar
-
 from iam_guard.errors import ServerBusy, StoreUnavailable
+from iam_guard.web.worker_slots import WorkerSlots
 
 T = TypeVar("T")
 
@@ -27,8 +25,7 @@ MAX_LOOKUPS: Final = 8
 MAX_WAIT: Final = 0.8
 MAX_TOTAL_WAIT: Final = 5.0
 
-_async_slots: Final[RunVar[anyio.CapacityLimiter]] = RunVar("iam_guard_lookups")
-"""The slots of an event loop; a process has one loop."""
+_async_slots: Final = WorkerSlots("lookups", MAX_LOOKUPS)
 _slots = threading.BoundedSemaphore(MAX_LOOKUPS)
 """The slots without an event loop."""
 
@@ -50,21 +47,10 @@ class _Progress:
 
 async def look_up_async(work: Callable[[], T]) -> T:
     """Call `work` in a worker thread once a slot is free. Raises `ServerBusy`."""
-    slots = _async_slots.get(None)
-    if slots is None:
-        slots = anyio.CapacityLimiter(MAX_LOOKUPS)
-        _async_slots.set(slots)
-    slot, since = object(), time.monotonic()
-    while True:
-        with anyio.move_on_after(MAX_WAIT) as waiting:
-            await slots.acquire_on_behalf_of(slot)
-        if not waiting.cancelled_caught:
-            break
+    since = time.monotonic()
+    while (slot := await _async_slots.acquire(MAX_WAIT)) is None:
         _check_wait(since)
-    try:
-        return await anyio.to_thread.run_sync(_record_progress, work, limiter=anyio.CapacityLimiter(1))
-    finally:
-        slots.release_on_behalf_of(slot)
+    return await _async_slots.run(slot, partial(_record_progress, work))
 
 
 def look_up_sync(work: Callable[[], T]) -> T:
