@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -15,7 +16,7 @@ from urllib.parse import urlencode
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from iam_guard.audit.record.redaction import loggable
@@ -206,6 +207,16 @@ def with_browser(answer: Response, visit: Visit, signed_in: SignedIn) -> Respons
     name = browser_cookie_name(visit.call)
     answer.headers.append("set-cookie", cookie_header(visit.call, name, signed_in.browser))
     return answer
+
+
+def options_response(options: Any) -> Response:
+    """Return the browser's options for a passkey, which the script asks for."""
+    return JSONResponse(options, headers=HEADERS)
+
+
+def readable(instant: datetime) -> str:
+    """Return an instant for people."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def static_file(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:

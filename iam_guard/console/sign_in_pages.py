@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
+from iam_guard.console.factor_pages import FactorPages
 from iam_guard.console.mail import Mailer
 from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect, static_file, with_browser
 from iam_guard.console.passkey_pages import PasskeyPages
@@ -58,11 +59,15 @@ def sign_in_pages(
     if send_reset is None and guard.settings.smtp_url:
         send_reset = Mailer(guard.settings).send_reset
     pages = Pages(guard, language=language, templates=templates)
-    sign_in, own = SignInPages(pages, send_reset is not None), SessionPages(pages)
-    passkeys = PasskeyPages(
-        pages, show_sign_in=sign_in.show_sign_in, show_code=sign_in.show_code, show_factors=own.show_factors
+    sign_in = SignInPages(pages, send_reset is not None)
+    groups = (
+        sign_in,
+        PasskeyPages(pages, show_sign_in=sign_in.show_sign_in, show_code=sign_in.show_code),
+        PasswordPages(pages, send_reset),
+        SessionPages(pages),
+        FactorPages(pages),
+        RolePages(pages),
     )
-    groups = (sign_in, PasswordPages(pages, send_reset), own, passkeys, RolePages(pages))
     static = resources.files("iam_guard.console") / "static"
     built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()
     content = built_in if style is None else built_in + b"\n" + style.read_bytes()
@@ -95,7 +100,8 @@ class SignInPages:
 
     def __init__(self, pages: Pages, can_send: bool) -> None:
         self._pages = pages
-        self._sign_in, self._own = pages.guard.sign_in, pages.guard.own_credentials
+        self._sign_in = pages.guard.sign_in
+        self._own, self._passkeys = pages.guard.own_credentials, pages.guard.passkeys
         self._can_send = can_send
 
     def routes(self) -> Iterable[Route]:
@@ -145,8 +151,8 @@ class SignInPages:
         """Show the form for a code of a second factor, or for a recovery code."""
         is_recovery = visit.request.url.path.endswith("/recovery")
         title = "use_recovery" if is_recovery else "second_factor"
-        has_key = not is_recovery and bool(self._pages.guard.passkeys.of(session))
-        has_app = not is_recovery and bool(self._pages.guard.own_credentials.devices(session))
+        has_key = not is_recovery and bool(self._passkeys.of(session))
+        has_app = not is_recovery and bool(self._own.devices(session))
         shown: dict[str, Any] = {
             "recovery": is_recovery,
             "has_app": has_app,
