@@ -42,9 +42,3 @@ def sign_in_record(event: SignInEvent, call: Call | None, stamp: Stamp) -> dict[
         record["additionalEventData"] = dict(event.facts)
     record["iamGuard"] = extension(SIGN_IN, stamp, {"enforced": True})
     return record
-
-
-def _unknown(account: str | None) -> dict[str, object]:
-    """Return the identity of a caller whose name is not recorded, as CloudTrail has it."""
-    members: dict[str, object] = {"type": "IAMUser", "principalId": "", "accountId": account, "userName": HIDDEN}
-    return present(members)
