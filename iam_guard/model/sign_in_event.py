@@ -16,7 +16,6 @@ SignInEventName = Literal[
     "ExitSession",
     "MfaEnrolled",
     "MfaRemoved",
-    "RecoveryCodes",
     "SwitchRole",
     "ExitRole",
 ]
