@@ -13,7 +13,7 @@ from iam_guard.cli.group import main
 SECTIONS: Mapping[str, str] = {
     "Store": "init apply account resource-policy api-key revocation-list",
     "Servers and applications": "serve routes reference",
-    "Policies and access": "lint check who-can what-can matrix",
+    "Policies and access": "lint check analyze who-can what-can matrix",
     "Decisions": "decide test explain why",
     "Audit trail": "audit",
 }

@@ -56,6 +56,11 @@ COMMANDS = {
         "check.check",
         "Prove what policies allow: a proof, or a request that shows the opposite. Exit code 0 only if it is proved.",
     ),
+    "analyze": CommandRow(
+        "analyze.analyze",
+        "Find access that a store allows: from outside, inside, unused, and paths to more. "
+        "Exit code 1 if there is any.",
+    ),
     "who-can": CommandRow(
         "access.who",
         "List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",

@@ -1,0 +1,18 @@
+"""`iam-guard analyze`: the commands that find access in a store, imported on use."""
+
+from __future__ import annotations
+
+import click
+
+from iam_guard.cli.group import CommandRow, LazyGroup
+
+COMMANDS = {
+    "escalation": CommandRow(
+        "analyze_escalation.escalation", "Find which principals can become others, or an administrator, and how."
+    ),
+}
+
+
+@click.group(cls=LazyGroup, rows=COMMANDS)
+def analyze() -> None:
+    """Find access that a store allows: from outside, inside, unused, and paths to more. Exit code 1 if there is any."""

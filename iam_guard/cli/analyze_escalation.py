@@ -1,0 +1,46 @@
+"""`iam-guard analyze escalation`: the paths by which principals gain more access."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+
+import click
+
+from iam_guard.analysis.escalation.escalation_path import EscalationPath
+from iam_guard.analysis.escalation.escalation_search import escalation_paths
+from iam_guard.cli.gc_tuning import relaxed_gc
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
+from iam_guard.policy.grammar import shown
+from iam_guard.settings import load
+from iam_guard.store.open_store import open_store
+
+
+@click.command()
+@STORE
+@JSON
+@relaxed_gc()
+def escalation(store: str, as_json: bool) -> None:
+    """Find which principals can become others, or an administrator, and how.
+
+    Exit code 0 if none can, 1 if any can.
+    """
+    settings = load()
+    with progress("searching"), closing(open_store(store, settings)) as opened:
+        found = escalation_paths(opened, settings=settings)
+    if as_json:
+        click.echo(json.dumps({"paths": [path.to_dict() for path in found]}, indent=2))
+    else:
+        _print(found)
+    sys.exit(1 if found else 0)
+
+
+def _print(paths: list[EscalationPath]) -> None:
+    for path in paths:
+        click.echo(shown(f"{path.start} -> {path.target}"))
+        for number, step in enumerate(path.steps, start=1):
+            click.echo(shown(f"  {number}. {step.action} on {step.resource}"))
+            click.echo(shown(f"     {step.why}"))
+    click.echo(f"{len(paths)} path{'' if len(paths) == 1 else 's'}")
