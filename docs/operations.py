@@ -54,9 +54,9 @@ class Asked(NamedTuple):
     further: Sequence[Permission]
 
 
-def ask(name: str, row: Operation) -> Asked:
-    """Return the permissions of a row of IAM for a call with every member of its input."""
-    shape = load_api("iam").operations[name].input
+def ask(name: str, row: Operation, service: str = "iam") -> Asked:
+    """Return the permissions of a row of a service for a call with every member of its input."""
+    shape = load_api(service).operations[name].input
     given = {} if shape is None else {member: _placeholder(member, each) for member, each in shape.members.items()}
     records, sealer = cast(Records, Everything()), Sealer([bytes(32)])
     call = ServiceCall(

@@ -1,8 +1,8 @@
-"""The service authorization references of IAM and STS, generated from the tables of their operations.
+"""The service authorization references of our own services, generated from the tables of their operations.
 
-For IAM each row of the table returns its permissions (`operations`); only facts that no row has are here: the names of
-resource types, and actions that are mere permissions. STS has few operations, whose targets depend on tokens and
-signatures: they are listed here, and a test compares their names with the table. The file format is in
+For IAM and Access Analyzer each row of the table returns its permissions (`operations`); only facts that no row has are
+here: the names of resource types, and actions that are mere permissions. STS has few operations, whose targets depend
+on tokens and signatures: they are listed here, and a test compares their names with the table. The file format is in
 `iam_guard.analysis.reference.json_form`.
 """
 
@@ -16,6 +16,7 @@ from functools import cache
 from botocore.loaders import Loader
 from operations import ask
 
+from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.protocol.service_model import load_api
 from iam_guard.evaluation.matching.condition_keys import row_of
@@ -213,11 +214,54 @@ def sts_reference() -> ServiceReference:
     return _reference("sts", "AWS Security Token Service", actions, _STS_TYPES)
 
 
-OWN_REFERENCES: Mapping[str, Callable[[], ServiceReference]] = {"iam": iam_reference, "sts": sts_reference}
+# --- Access Analyzer ---------------------------------------------------------------------------------------------
+
+_ANALYZER = "arn:${Partition}:access-analyzer:${Region}:${Account}:analyzer/${AnalyzerName}"
+_ANALYZER_TYPES = (
+    ResourceType("Analyzer", (_ANALYZER,), (_TAGS,)),
+    ResourceType("ArchiveRule", (f"{_ANALYZER}/archive-rule/${{RuleName}}",)),
+)
+_ANALYZER_LEVELS = {
+    **dict.fromkeys(
+        ("CheckAccessNotGranted", "CheckNoNewAccess", "CheckNoPublicAccess", "ValidatePolicy"), AccessLevel.READ
+    ),
+    **dict.fromkeys(
+        ("ListAccessPreviewFindings", "ListAnalyzedResources", "ListFindings", "ListFindingsV2"), AccessLevel.READ
+    ),
+    **dict.fromkeys(("ListPolicyGenerations", "ListTagsForResource"), AccessLevel.READ),
+}
+"""Access levels of AWS that differ from the verb's."""
+
+
+def access_analyzer_reference() -> ServiceReference:
+    """Return the reference of IAM Access Analyzer."""
+    actions = [_analyzer_action(name) for name in ACCESS_ANALYZER.operations]
+    return _reference("access-analyzer", "AWS IAM Access Analyzer", actions, _ANALYZER_TYPES)
+
+
+def _analyzer_action(name: str) -> ActionEntry:
+    asked = ask(name, ACCESS_ANALYZER.operations[name], "accessanalyzer")
+    rest = asked.resource.split(":", 5)[-1]
+    type = "ArchiveRule" if "archive-rule/" in rest else "Analyzer"
+    return ActionEntry(
+        name,
+        _summary("accessanalyzer", name),
+        _ANALYZER_LEVELS.get(name) or level_of(name),
+        () if rest == "*" else (ActionTarget(type, required=True),),
+        tuple(sorted(set(map(_family, asked.keys)))),
+        tuple(sorted({each.action for each in asked.further})),
+    )
+
+
+OWN_REFERENCES: Mapping[str, Callable[[], ServiceReference]] = {
+    "iam": iam_reference,
+    "sts": sts_reference,
+    "access-analyzer": access_analyzer_reference,
+}
 """Prefix of each served service -> the function that returns its reference."""
 
 
-# --- both --------------------------------------------------------------------------------------------------------
+# --- all ---------------------------------------------------------------------------------------------------------
 
 
 def _reference(

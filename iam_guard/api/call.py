@@ -47,6 +47,8 @@ class ServiceCall:
     """The verified web identity token of an unsigned call."""
     app_services: frozenset[str] = frozenset()
     """The service prefixes that the application declares."""
+    region: str = "us-east-1"
+    """The region in the ARNs of what the call creates."""
     passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
     """Hashes passwords in the transaction of the call, without waiting for people who sign in."""
 

@@ -162,6 +162,7 @@ class OperationRequest:
     tokens: TokenVerifier | None = field(default=None, repr=False)
     app_services: frozenset[str] = frozenset()
     passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
+    region: str = "us-east-1"
     with_digests: bool = False
     """Whether the result has the digests of the policy document, for the audit record."""
 
@@ -174,7 +175,15 @@ class OperationRequest:
         store = self.store
         sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, token, self.app_services)
         return ServiceCall(
-            self.caller, account, store.partition, self.now, records, *sealing, *more, passwords=self.passwords
+            self.caller,
+            account,
+            store.partition,
+            self.now,
+            records,
+            *sealing,
+            *more,
+            region=self.region,
+            passwords=self.passwords,
         )
 
 

@@ -1,6 +1,8 @@
-"""Errors that only the operations of IAM and STS raise: AWS's codes, with the model's statuses."""
+"""Errors that only the operations of our own services raise: AWS's codes, with the model's statuses."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from iam_guard.errors import AccessDenied, IamGuardError
 
@@ -9,6 +11,8 @@ class ServiceError(IamGuardError):
     """Base class: the caller must fix it. A subclass has its name as code and status 400, unless it says otherwise."""
 
     fault = "sender"
+    details: Mapping[str, object] = {}
+    """Further members of the response, for services whose model has them."""
 
     def __init_subclass__(cls, *, code: str | None = None, status: int = 400) -> None:
         cls.code = code or cls.__name__

@@ -29,7 +29,12 @@ SERVICES: Final = (
     OwnService("sso", "AWS IAM Identity Center", "sso-admin"),
     OwnService("sso-directory", None, None),
     OwnService("identitystore", "AWS Identity Store", "identitystore"),
-    OwnService("access-analyzer", "AWS IAM Access Analyzer", "accessanalyzer"),
+    OwnService(
+        "access-analyzer",
+        "AWS IAM Access Analyzer",
+        "accessanalyzer",
+        ("iam_guard.api.access_analyzer.operation_table", "ACCESS_ANALYZER"),
+    ),
 )
 
 PREFIXES: Final = frozenset(service.prefix for service in SERVICES)

@@ -12,6 +12,7 @@ from docs.policy_types import CALLERS
 from docs.service_references import OWN_REFERENCES
 from docs.settings_reference import field_docstrings
 from iam_guard.analysis.lint.lint_codes import HINTS
+from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
 from iam_guard.api.iam.unsupported_operations import NOT_SUPPORTED as IAM_NOT_SUPPORTED
 from iam_guard.api.protocol.dispatch import service_of
 from iam_guard.api.sts.operations import STS
@@ -88,7 +89,9 @@ def rows(name: str, title: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in lines[2:]]
 
 
-UNSUPPORTED = {f"iam:{name}" for name in IAM_NOT_SUPPORTED} | {f"sts:{name}" for name in STS.not_supported}
+UNSUPPORTED = {f"iam:{name}" for name in IAM_NOT_SUPPORTED} | {
+    f"{service.prefix}:{name}" for service in (STS, ACCESS_ANALYZER) for name in service.not_supported
+}
 
 
 def test_supported_operations_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""The built-in references of IAM and STS.
+"""The built-in references of our own services.
 
 `docs/generate.py` writes them into this folder from the services' tables of operations, so that loading them needs
 neither the tables nor a service model; a test compares the two.
@@ -17,7 +17,7 @@ from iam_guard.model.reference import ServiceReference
 
 @cache
 def own_references() -> tuple[ServiceReference, ...]:
-    """Return the references of IAM and STS."""
+    """Return the references of our own services."""
     folder = files("iam_guard.analysis.reference")
     texts = [(folder / f"{name}.json").read_text(encoding="utf-8") for name in SERVED]
     return tuple(reference for text in texts for reference in read_references(text))

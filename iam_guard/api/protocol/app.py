@@ -81,7 +81,7 @@ _POLICY_VIOLATION: Final = 1008
 
 
 def aws_api(guard: Guard) -> AwsApi:
-    """Return the AWS-compatible API (IAM and STS) of a guard's store, to be mounted or served."""
+    """Return the AWS-compatible API (IAM, STS, IAM Access Analyzer) of a guard's store, to be mounted or served."""
     return AwsApi(guard)
 
 
@@ -248,6 +248,7 @@ class _ApiCall:
             tokens=self.guard.tokens,
             app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
             passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
+            region=settings.region,
             with_digests=is_recording,
         )
         result = run(request, lambda permission: self._authorize(principal, permission))

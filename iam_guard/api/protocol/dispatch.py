@@ -24,6 +24,7 @@ from iam_guard.errors import IamGuardError, SignatureDoesNotMatch
 from iam_guard.model.own_services import SERVED, SERVICES
 
 _BY_VERSION = {service.version: service.prefix for service in SERVICES if service.version}
+_MODELS = {service.prefix: service.model for service in SERVICES if service.model is not None}
 _VERSION = re.compile(rb"Version=([0-9-]{10})(?=&|\Z)")
 """Begins with a literal, which is found without trying every byte."""
 
@@ -66,7 +67,7 @@ class Destination:
 @cache
 def destination_of(name: str) -> Destination:
     """Return a served service by its prefix."""
-    return Destination(service_of(name), codec_of(name))
+    return Destination(service_of(name), codec_of(_MODELS[name]))
 
 
 def service_of(prefix: str) -> Service:

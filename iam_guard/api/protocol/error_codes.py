@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.service_model import Api, Shape
+from iam_guard.api.service_errors import ServiceError
 from iam_guard.errors import Fault, IamGuardError, PolicyError, RecordUnavailable, RequestTooLarge
 
 
@@ -73,7 +74,7 @@ def wire_error(error: IamGuardError, api: Api) -> WireError:
         fault=modelled.fault if modelled else error.fault,
         message=_message(error, is_modelled=modelled is not None),
         shape=modelled.shape if modelled else None,
-        details=error.details if isinstance(error, ValidationFailure) else {},
+        details=error.details if isinstance(error, ValidationFailure | ServiceError) else {},
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from iam_guard.analysis.reference.json_form import read_references, reference_json
 from iam_guard.analysis.reference.own_references import own_references
 from iam_guard.analysis.reference.pages import html_page, markdown
+from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.sts.operations import STS
 from iam_guard.errors import InvalidInput
@@ -127,15 +128,16 @@ def test_invalid_reference_is_refused(text: str) -> None:
 
 
 def test_every_operation_is_an_action() -> None:
-    """The references of IAM and STS match the tables of operations."""
-    iam, sts = own_references()
+    """The references of our own services match the tables of operations."""
+    iam, sts, access_analyzer = own_references()
     assert {action.name for action in iam.actions} >= set(IAM.operations)
     assert {action.name for action in sts.actions} >= set(STS.operations) | set(STS.not_supported)
+    assert {action.name for action in access_analyzer.actions} == set(ACCESS_ANALYZER.operations)
 
 
 def test_permissions_without_operation_are_included() -> None:
     """R-15, S-20: permissions that policies must name besides operations."""
-    iam, sts = own_references()
+    iam, sts, *_ = own_references()
     assert "PassRole" in {action.name for action in iam.actions}
     assert {"TagSession", "SetSourceIdentity"} <= {action.name for action in sts.actions}
 

@@ -11,10 +11,15 @@ from typing import Any
 from iam_guard.api.protocol.audit_fields import MASKED_IN_INPUTS, SECRET, audited_input, audited_output
 from iam_guard.api.protocol.service_model import Operation, Shape, load_api
 from iam_guard.audit.record.privacy import MASK
-from iam_guard.model.own_services import SERVED
+from iam_guard.model.own_services import SERVICES
 from tests.tables import table
 
-OPERATIONS = {f"{service}:{name}": each for service in SERVED for name, each in load_api(service).operations.items()}
+OPERATIONS = {
+    f"{service.prefix}:{name}": each
+    for service in SERVICES
+    if service.operations is not None and service.model is not None
+    for name, each in load_api(service.model).operations.items()
+}
 
 SUSPICIOUS = re.compile(r"(?i)passw|secret|token|private|assertion|seed|credential|code\d?$|message|png")
 HARMLESS = frozenset(
@@ -22,7 +27,10 @@ HARMLESS = frozenset(
     "AssertionEncryptionMode Credentials GlobalEndpointTokenVersion NextToken OwnerAccountId PrivateKeyId"
     " PrivateKeyList RemovePrivateKey RequestMessage ServiceCredentialAlias ServiceSpecificCredential"
     " ServiceSpecificCredentialId ServiceSpecificCredentials SubjectFromWebIdentityToken EvalDecisionDetails"
-    " ResponseMessage JobCompletionMessage Code Message PasswordPolicy".split()
+    " ResponseMessage JobCompletionMessage Code Message PasswordPolicy"
+    # of Access Analyzer
+    " clientToken nextToken code message secretsManagerSecret secretPolicy issueCode"
+    " unusedIamUserPasswordDetails".split()
 )
 
 
