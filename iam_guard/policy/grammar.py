@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
+from unicodedata import east_asian_width
 
 from iam_guard.errors import PolicyError, did_you_mean
 from iam_guard.model.decision import PolicyType
@@ -177,3 +178,18 @@ def shown(text: str, limit: int = 2048) -> str:
     """Format user input for a sentence: at most `limit` characters, control characters and line breaks escaped."""
     start = text if len(text) <= limit else text[:limit] + "…"
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in start)
+
+
+def shortened(text: str, width: int) -> str:
+    """Replace the middle of a text wider than `width` columns, since ARNs differ at their ends."""
+    if text_width(text) <= width:
+        return text
+    start, end = text[: width // 2], text[len(text) - (width - 1) // 2 :]
+    while text_width(start) + 1 + text_width(end) > width:  # wide characters
+        start, end = (start[:-1], end) if text_width(start) > text_width(end) else (start, end[1:])
+    return f"{start}…{end}"
+
+
+def text_width(text: str) -> int:
+    """Return the columns of a terminal that a text takes; Chinese characters take two."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else 1 for char in text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from unicodedata import east_asian_width
+
+from iam_guard.policy.grammar import shortened, text_width
 
 _GAP = 2
 """The spaces between two columns."""
@@ -18,8 +19,8 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     """
     columns = []
     for index, column in enumerate(zip(*rows, strict=True)):
-        width = max(map(_width, column))
-        pads = [" " * (width - _width(cell)) for cell in column]
+        width = max(map(text_width, column))
+        pads = [" " * (width - text_width(cell)) for cell in column]
         columns.append(
             [f"{pad}{cell}" if index in right else f"{cell}{pad}" for cell, pad in zip(column, pads, strict=True)]
         )
@@ -31,7 +32,7 @@ def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> li
 
     If the columns would get too narrow, each row becomes a list of names and values.
     """
-    if len(head) * (_MIN_WIDTH + _GAP) > width < max(map(_width, aligned([head, *rows]))):
+    if len(head) * (_MIN_WIDTH + _GAP) > width < max(map(text_width, aligned([head, *rows]))):
         lists = [aligned(_shortened(list(zip(head, row, strict=True)), width)) for row in rows]
         return [line for lines in lists for line in ("", *lines)][1:]
     return aligned(_shortened([head, *rows], width))
@@ -39,23 +40,8 @@ def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> li
 
 def _shortened(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
     """Shorten the widest columns equally, until the table fits."""
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(text_width, column)) for column in zip(*rows, strict=True)]
     limit, room = max(widths, default=0), width - _GAP * (len(widths) - 1)
     while limit > 1 and sum(min(column, limit) for column in widths) > room:
         limit -= 1
-    return [[_cut(cell, limit) for cell in row] for row in rows]
-
-
-def _cut(text: str, limit: int) -> str:
-    """Replace the middle of a text, since ARNs differ at their ends."""
-    if _width(text) <= limit:
-        return text
-    start, end = text[: limit // 2], text[len(text) - (limit - 1) // 2 :]
-    while _width(start) + 1 + _width(end) > limit:  # wide characters
-        start, end = (start[:-1], end) if _width(start) > _width(end) else (start, end[1:])
-    return f"{start}…{end}"
-
-
-def _width(text: str) -> int:
-    """Return the columns of a terminal that a text takes; Chinese characters take two."""
-    return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
+    return [[shortened(cell, limit) for cell in row] for row in rows]

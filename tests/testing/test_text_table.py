@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.testing.text_table import _width, aligned, fitted
+from iam_guard.policy.grammar import text_width
+from iam_guard.testing.text_table import aligned, fitted
 from tests.tables import table
 
 ALICE = "arn:aws:iam::111122223333:user/staff/alice"
@@ -41,4 +42,4 @@ def test_rows_are_separated_in_a_list() -> None:
     st.integers(24, 90),
 )
 def test_no_line_is_wider_than_the_terminal(rows: list[list[str]], width: int) -> None:
-    assert [line for line in fitted(HEAD, rows, width) if _width(line) > width] == []
+    assert [line for line in fitted(HEAD, rows, width) if text_width(line) > width] == []
