@@ -244,6 +244,7 @@ def test_policy_coverage_is_reported_and_enforced(project: pytest.Pytester) -> N
     assert project.runpytest_inprocess(*options, "--iam-guard-cov-fail-under=20", "-k", "reads").ret == 0
 
 
+@pytest.mark.slow
 def test_coverage_is_merged_over_processes(project: pytest.Pytester) -> None:
     """The results of pytest-xdist workers together equal those of one process."""
     secret = CASES.replace("rita reads", "secret").replace(
