@@ -140,7 +140,7 @@ def filtered(statement: ListStatement, found: Filter) -> ListStatement:
     return statement if found.condition is None else cast(ListStatement, statement.where(found.condition))
 
 
-def resource_type_of(statement: Any, resource_types: Iterable[ResourceMapping]) -> tuple[ResourceMapping, Source]:
+def listed_resource_type(statement: Any, resource_types: Iterable[ResourceMapping]) -> tuple[ResourceMapping, Source]:
     """Return the resource type whose model a statement selects. Raises `ConfigurationError` unless there is one."""
     found = []
     for resource_type in resource_types:

@@ -20,9 +20,9 @@ from iam_guard.guard.list_queries import (
     Filter,
     ListFilters,
     filtered,
+    listed_resource_type,
     mapping_of,
     mapping_of_model,
-    resource_type_of,
 )
 from iam_guard.guard.loader import ResourceLoader
 from iam_guard.guard.question import Question
@@ -82,7 +82,7 @@ class GuardLists:
         the rows must be decided again: `permitted`. Raises `ConfigurationError` for a statement without a resource
         type, `StoreUnavailable`, and `DecisionUnavailable` if the list can't be recorded.
         """
-        resource_type, source = resource_type_of(statement, self._resource_types())
+        resource_type, source = listed_resource_type(statement, self._resource_types())
         question = self._list_question(action, resource_type, principal, context, call)
         question = question._replace(is_superset=residual == "recheck")
         return filtered(statement, self._filter(question, source, dialect))
@@ -146,7 +146,7 @@ class GuardLists:
         call: Call | None = None,
     ) -> FilterExplanation:
         """Return the SQL of a filter, with the statement behind each part; for administrators. Nothing is recorded."""
-        resource_type, source = resource_type_of(statement, self._resource_types())
+        resource_type, source = listed_resource_type(statement, self._resource_types())
         question = self._list_question(action, resource_type, principal, context, call)._replace(is_superset=True)
         columns = resource_type.columns(checked_dialect(dialect), source)
         computation = self._filters.compute(question, columns, self._clock())

@@ -1,0 +1,210 @@
+"""Access from outside of a zone of trust to resources and roles: who, what, under which condition, public or not.
+
+A finding is one sentence: a principal, actions, and a condition. The findings of a resource are the fewest that cover
+all access from outside, and each has a request that the evaluator allows (rules AA-4 to AA-8). A policy that cannot be
+analysed has a finding with an `error`, never none (rule AA-3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from iam_guard.analysis.checks.check_results import request_members
+from iam_guard.analysis.checks.judged_policies import IsAllowed
+from iam_guard.analysis.checks.limits import Undecided, Work
+from iam_guard.analysis.checks.statement_forms import DocumentForm, form_of
+from iam_guard.analysis.findings.external_conditions import condition_sentence, external_conditions
+from iam_guard.analysis.findings.external_grants import ExternalGrant, confirming_request, external_grants
+from iam_guard.analysis.findings.external_space import ExternalQuestion
+from iam_guard.analysis.findings.outside_callers import outside_entries
+from iam_guard.analysis.findings.resource_types import resource_type_of
+from iam_guard.analysis.findings.shared_resources import SharedResource, ZoneOfTrust
+from iam_guard.errors import PolicyError
+from iam_guard.evaluation.bundle import Bundle, Levels, bundle
+from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
+from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.evaluation.rcp_services import rcp_applies_to
+from iam_guard.model.arn import is_service_linked_role
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import LATEST, Effect
+
+_EVERYTHING = {"Version": LATEST, "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+_OWN_SIDE = bundle(identity=[_EVERYTHING], session=[_EVERYTHING])
+"""The policies of a caller from outside, which are assumed to allow everything (rule AA-4)."""
+NOT_APPLICABLE, APPLIED, FAILED = "NOT_APPLICABLE", "APPLIED", "FAILED_TO_EVALUATE_RCP"
+"""How resource control policies restrict what a finding reports (rule AA-6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalFinding:
+    """Access of callers from outside to one resource; or, with `error`, a policy that could not be analysed.
+
+    `principal` is `{"AWS": account, ARN or "*"}` or `{"Federated": ARN}`. `condition` maps a condition key to what it
+    must be. `actions` are names or patterns, of which those that match `not_actions` are not granted. `rcp_restriction`
+    is one of the constants above. `request` is one that the evaluator allows.
+    """
+
+    resource: str
+    resource_type: str
+    owner: str
+    principal: Mapping[str, str] = field(default_factory=dict)
+    actions: tuple[str, ...] = ()
+    condition: Mapping[str, str] = field(default_factory=dict)
+    is_public: bool = False
+    rcp_restriction: str = NOT_APPLICABLE
+    not_actions: tuple[str, ...] = ()
+    request: AccessRequest | None = None
+    error: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The finding as a sentence."""
+        if self.error is not None:
+            return f"the access to {self.resource} could not be analysed: {self.error}"
+        kind, name = next(iter(self.principal.items()))
+        who = "anyone" if name == "*" else f"account {name}" if name.isdigit() else name
+        who = f"users of {name}" if kind == "Federated" else who
+        excluded = f" except {', '.join(self.not_actions)}" if self.not_actions else ""
+        what = f"{', '.join(self.actions)}{excluded}"
+        return f"{who} can call {what} on {self.resource}{condition_sentence(self.condition)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as JSON values, with the names of AWS's API."""
+        found: dict[str, Any] = {
+            "resource": self.resource,
+            "resourceType": self.resource_type,
+            "resourceOwnerAccount": self.owner,
+            "principal": dict(self.principal),
+            "action": list(self.actions),
+            "condition": dict(self.condition),
+            "isPublic": self.is_public,
+            "resourceControlPolicyRestriction": self.rcp_restriction,
+            "sentence": self.sentence,
+        }
+        if self.not_actions:
+            found["notAction"] = list(self.not_actions)
+        if self.request is not None:
+            found["witness"] = {"request": request_members(self.request)}
+        if self.error is not None:
+            found["error"] = self.error
+        return found
+
+
+def external_findings(resource: SharedResource, zone: ZoneOfTrust) -> list[ExternalFinding]:
+    """Return the fewest findings that cover all access to a resource from outside of a zone, public ones first.
+
+    The owner of the resource is always inside. The policies of callers' own accounts are assumed to allow everything.
+    """
+    try:
+        return sorted(_findings(resource, zone), key=_order)
+    except (PolicyError, Undecided) as error:
+        return [_error(resource, str(error))]
+
+
+def _order(finding: ExternalFinding) -> tuple[object, ...]:
+    condition = sorted(finding.condition.items())
+    return not finding.is_public, sorted(finding.principal.items()), condition, finding.actions, finding.not_actions
+
+
+def _error(resource: SharedResource, error: str) -> ExternalFinding:
+    return ExternalFinding(resource.arn, resource_type_of(resource.arn), resource.account, error=error)
+
+
+def _findings(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[ExternalFinding]:
+    compiled = compile_policy(resource.policy.text, resource.policy.ref)
+    inside = zone.accounts | {resource.account}
+    statements = compiled.content.document.statements
+    allowed = [statement for statement in statements if statement.effect is Effect.ALLOW]
+    if not any(outside_entries(statement.principals or (), inside) for statement in allowed):
+        return
+    limits = _Limits.of(resource)
+    question = ExternalQuestion(
+        resource.arn, resource.account, resource.kind, inside, zone.organization, limits.is_blocked
+    )
+    grants = external_grants([form_of(compiled.content), *limits.forms], question, Work())
+    is_allowed = _judge(compiled, limits, resource)
+    for alike in _by_sentence(grants):
+        yield _finding(resource, alike, limits, is_allowed)
+
+
+def _by_sentence(grants: Iterable[ExternalGrant]) -> Iterable[list[ExternalGrant]]:
+    """Group the grants that differ by their actions alone."""
+    found: dict[tuple[object, ...], list[ExternalGrant]] = {}
+    for grant in grants:
+        condition = tuple(_condition(grant).items())
+        found.setdefault((grant.principal, condition, grant.is_public, grant.not_actions), []).append(grant)
+    return found.values()
+
+
+def _condition(grant: ExternalGrant) -> dict[str, str]:
+    return external_conditions(grant.conditions, grant.excluded_conditions)
+
+
+def _finding(
+    resource: SharedResource, grants: Sequence[ExternalGrant], limits: _Limits, is_allowed: IsAllowed
+) -> ExternalFinding:
+    first = grants[0]
+    request = confirming_request(grants, is_allowed)
+    return ExternalFinding(
+        resource.arn,
+        resource_type_of(resource.arn),
+        resource.account,
+        {first.principal[0]: _shown(first.principal[1])},
+        tuple(dict.fromkeys(sorted(grant.action for grant in grants))),
+        _condition(first),
+        first.is_public,
+        limits.restriction(resource, grants),
+        first.not_actions,
+        request,
+        None if request is not None else "no request was found that confirms it",
+    )
+
+
+def _shown(principal: str) -> str:
+    """Return an account by its id, as AWS's findings do."""
+    return principal.split(":")[4] if principal.endswith(":root") and principal.count(":") == 5 else principal
+
+
+def _judge(compiled: CompiledPolicy, limits: _Limits, resource: SharedResource) -> IsAllowed:
+    """Return the function that decides requests of callers from outside, whose own policies allow everything."""
+    policies = Bundle(
+        identity=_OWN_SIDE.identity, session=_OWN_SIDE.session, resource=Layer([compiled]), rcps=limits.levels
+    )
+    return lambda request: decide(request, policies).allowed
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The resource control policies of a resource's account."""
+
+    forms: tuple[DocumentForm, ...] = ()
+    levels: Levels | None = None
+    is_blocked: bool = False
+    has_failed: bool = False
+
+    @classmethod
+    def of(cls, resource: SharedResource) -> _Limits:
+        """Return the policies that limit access to a resource; those of a service-linked role have none (E-11)."""
+        if resource.rcps is None or is_service_linked_role(resource.arn):
+            return cls()
+        try:
+            levels = tuple(
+                Layer(compile_policy(policy.text, policy.ref) for policy in level) for level in resource.rcps
+            )
+            forms = [form_of(policy.content) for level in levels for policy in level]
+        except (PolicyError, Undecided):
+            return cls(has_failed=True)
+        is_blocked = not all(any(form_of(policy.content).allows for policy in level) for level in levels)
+        distinct = {id(form): form for form in forms if form.denies}
+        return cls(tuple(distinct.values()), levels, is_blocked)
+
+    def restriction(self, resource: SharedResource, grants: Iterable[ExternalGrant]) -> str:
+        """Return how they restrict some grants."""
+        if self.has_failed:
+            return FAILED
+        services = {grant.action.lower().partition(":")[0] for grant in grants}
+        applies = any(service == "*" or rcp_applies_to(service, own=False) for service in services)
+        return APPLIED if self.forms and applies else NOT_APPLICABLE

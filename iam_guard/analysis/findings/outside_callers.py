@@ -1,0 +1,110 @@
+"""Callers from outside of a zone of trust, and the requests that are inside whatever their caller (rules AA-4, AA-5).
+
+A request is inside if the caller belongs to the zone, or if a condition key that only the framework sets names the zone
+(the account or organization of the resource on whose behalf a service calls, or the organization of the caller).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, resource_callers
+from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
+from iam_guard.model.arn import account_of, is_account_id
+from iam_guard.model.decision import PolicyType
+from iam_guard.model.principal import PrincipalType
+from iam_guard.policy.document import LATEST, ConditionTest, PrincipalEntry
+
+_ACCOUNT_KEYS = frozenset({"aws:sourceaccount", "aws:sourceowner", "kms:calleraccount"})
+_ORGANIZATION_KEYS = frozenset({"aws:sourceorgid", "aws:principalorgid"})
+_PATH_KEYS = frozenset({"aws:sourceorgpaths", "aws:principalorgpaths"})
+_SOURCE_ARN = "aws:sourcearn"
+_DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]*")
+"""The unique id of a principal that was deleted: a policy in force has the ARNs of all others (rules P-5, P-7)."""
+
+
+def outside_entries(entries: Iterable[PrincipalEntry], inside: Collection[str]) -> list[PrincipalEntry]:
+    """Return the principals of a statement that may be callers from outside; `inside` are the accounts of the zone.
+
+    Services are not external (rule AA-4); deleted principals and canonical user ids match no caller.
+    """
+    return [entry for entry in dict.fromkeys(entries) if _is_outside(entry, inside)]
+
+
+def _is_outside(entry: PrincipalEntry, inside: Collection[str]) -> bool:
+    kind, value = entry
+    if kind == "Federated":
+        return value.startswith("arn:")
+    if kind != "AWS" or _DELETED.fullmatch(value):
+        return False
+    if value == "*":
+        return True
+    return (value if is_account_id(value) else account_of(value)) not in inside
+
+
+def outside_callers(forms: Sequence[DocumentForm], owner: str, inside: Collection[str]) -> list[TypicalCaller]:
+    """Return the typical callers from outside that an Allow of the first form names; the resource belongs to `owner`.
+
+    Callers of identity providers exist for trust policies only: they do nothing but assume a role. Raises `Undecided`
+    if there are too many.
+    """
+    policy, is_trust = forms[0], forms[0].document.type is PolicyType.TRUST
+    callers = [
+        caller
+        for caller in _callers(forms, owner, inside)
+        if is_trust or caller.principal.type is not PrincipalType.FEDERATED
+    ]
+    allows = policy.allows
+    return [
+        caller
+        for caller in callers
+        if any(form.compiled.principal_match(caller.principal) is not None for form in allows)
+    ]
+
+
+def _callers(forms: Sequence[DocumentForm], owner: str, inside: Collection[str]) -> Iterable[TypicalCaller]:
+    named = {*accounts_of(forms), owner}
+    while True:
+        callers = resource_callers(forms, sorted(named))
+        clashes = {caller.principal.account for caller in callers if caller.account is None}.intersection(inside)
+        if not clashes:
+            break
+        named.update(filter(None, clashes))
+    own = dict.fromkeys(replace(caller, owner=owner) for caller in callers)
+    return [caller for caller in own if _is_caller_outside(caller, inside)]
+
+
+def _is_caller_outside(caller: TypicalCaller, inside: Collection[str]) -> bool:
+    principal = caller.principal
+    if principal.type is PrincipalType.SERVICE or principal.is_service_linked:
+        return False  # AA-4
+    has_unique_id = principal.type in (PrincipalType.USER, PrincipalType.ASSUMED_ROLE) and principal.userid is not None
+    return principal.account not in inside and not has_unique_id
+
+
+def inside_tests(
+    keys: Collection[str], sources: Collection[str], inside: frozenset[str], organization: str | None
+) -> tuple[Test, ...]:
+    """Return the conditions of which a request that is inside meets one, about some keys in lower case.
+
+    `sources` are the values that the policies compare `aws:SourceArn` with.
+    """
+    return tuple((test, LATEST) for key in sorted(keys) for test in _tests(key, sources, inside, organization))
+
+
+def _tests(
+    key: str, sources: Collection[str], inside: frozenset[str], organization: str | None
+) -> Iterator[ConditionTest]:
+    if key in _ACCOUNT_KEYS:
+        yield ConditionTest("StringEquals", key, tuple(sorted(inside)))
+    elif key == _SOURCE_ARN:
+        accounts = [account_of(value) for value in sources]
+        named = inside if None in accounts else inside & frozenset(filter(None, accounts))
+        if named:
+            yield ConditionTest("ArnLike", key, tuple(f"arn:*:*:*:{account}:*" for account in sorted(named)))
+    elif organization is not None and key in _ORGANIZATION_KEYS:
+        yield ConditionTest("StringEquals", key, (organization,))
+    elif organization is not None and key in _PATH_KEYS:
+        yield ConditionTest("ForAnyValue:StringLike", key, (f"{organization}/*",))
