@@ -12,24 +12,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.analysis.checks.check_results import request_members
-from iam_guard.analysis.checks.judged_policies import IsAllowed
 from iam_guard.analysis.checks.limits import Undecided, Work
 from iam_guard.analysis.checks.statement_forms import DocumentForm, form_of
 from iam_guard.analysis.findings.external_conditions import condition_sentence, external_conditions
-from iam_guard.analysis.findings.external_grants import ExternalGrant, confirming_request, external_grants
+from iam_guard.analysis.findings.external_grants import (
+    ExternalGrant,
+    confirming_request,
+    external_grants,
+    irredundant,
+)
 from iam_guard.analysis.findings.external_space import ExternalQuestion
 from iam_guard.analysis.findings.outside_callers import outside_entries
 from iam_guard.analysis.findings.resource_types import resource_type_of
 from iam_guard.analysis.findings.shared_resources import SharedResource, ZoneOfTrust
+from iam_guard.analysis.findings.suggested_fixes import SuggestedFix, possible_fixes
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bundle import Bundle, Levels, bundle
-from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
+from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy, compile_policy
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.evaluation.rcp_services import rcp_applies_to
 from iam_guard.model.arn import is_service_linked_role
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.document import LATEST, Effect
+from iam_guard.policy.document import LATEST, Document, Effect, PrincipalEntry
 
 _EVERYTHING = {"Version": LATEST, "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 _OWN_SIDE = bundle(identity=[_EVERYTHING], session=[_EVERYTHING])
@@ -44,7 +49,8 @@ class ExternalFinding:
 
     `principal` is `{"AWS": account, ARN or "*"}` or `{"Federated": ARN}`. `condition` maps a condition key to what it
     must be. `actions` are names or patterns, of which those that match `not_actions` are not granted. `rcp_restriction`
-    is one of the constants above. `request` is one that the evaluator allows.
+    is one of the constants above. `request` is one that the evaluator allows, and `fix` ends the access, which the same
+    analysis has verified.
     """
 
     resource: str
@@ -57,6 +63,7 @@ class ExternalFinding:
     rcp_restriction: str = NOT_APPLICABLE
     not_actions: tuple[str, ...] = ()
     request: AccessRequest | None = None
+    fix: SuggestedFix | None = None
     error: str | None = None
 
     @property
@@ -88,6 +95,8 @@ class ExternalFinding:
             found["notAction"] = list(self.not_actions)
         if self.request is not None:
             found["witness"] = {"request": request_members(self.request)}
+        if self.fix is not None:
+            found["suggestedFix"] = self.fix.to_dict()
         if self.error is not None:
             found["error"] = self.error
         return found
@@ -124,10 +133,9 @@ def _findings(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[ExternalF
     question = ExternalQuestion(
         resource.arn, resource.account, resource.kind, inside, zone.organization, limits.is_blocked
     )
-    grants = external_grants([form_of(compiled.content), *limits.forms], question, Work())
-    is_allowed = _judge(compiled, limits, resource)
-    for alike in _by_sentence(grants):
-        yield _finding(resource, alike, limits, is_allowed)
+    analysis = _Analysis(resource, compiled, limits, question)
+    for alike in _by_sentence(irredundant(analysis.grants)):
+        yield analysis.finding(alike)
 
 
 def _by_sentence(grants: Iterable[ExternalGrant]) -> Iterable[list[ExternalGrant]]:
@@ -143,37 +151,57 @@ def _condition(grant: ExternalGrant) -> dict[str, str]:
     return external_conditions(grant.conditions, grant.excluded_conditions)
 
 
-def _finding(
-    resource: SharedResource, grants: Sequence[ExternalGrant], limits: _Limits, is_allowed: IsAllowed
-) -> ExternalFinding:
-    first = grants[0]
-    request = confirming_request(grants, is_allowed)
-    return ExternalFinding(
-        resource.arn,
-        resource_type_of(resource.arn),
-        resource.account,
-        {first.principal[0]: _shown(first.principal[1])},
-        tuple(dict.fromkeys(sorted(grant.action for grant in grants))),
-        _condition(first),
-        first.is_public,
-        limits.restriction(resource, grants),
-        first.not_actions,
-        request,
-        None if request is not None else "no request was found that confirms it",
-    )
+class _Analysis:
+    """The analysis of one resource, some principal of whose policy is outside."""
+
+    def __init__(
+        self, resource: SharedResource, compiled: CompiledPolicy, limits: _Limits, question: ExternalQuestion
+    ) -> None:
+        self.resource, self.limits, self.question = resource, limits, question
+        self.document = compiled.content.document
+        self.grants = external_grants([form_of(compiled.content), *limits.forms], question, Work())
+        self.policies = Bundle(
+            identity=_OWN_SIDE.identity, session=_OWN_SIDE.session, resource=Layer([compiled]), rcps=limits.levels
+        )
+
+    def finding(self, grants: Sequence[ExternalGrant]) -> ExternalFinding:
+        """Return the finding of grants that differ by their actions alone."""
+        first, resource = grants[0], self.resource
+        request = confirming_request(grants, lambda request: decide(request, self.policies).allowed)
+        return ExternalFinding(
+            resource.arn,
+            resource_type_of(resource.arn),
+            resource.account,
+            {first.principal[0]: _shown(first.principal[1])},
+            tuple(dict.fromkeys(sorted(grant.action for grant in grants))),
+            _condition(first),
+            first.is_public,
+            self.limits.restriction(grants),
+            first.not_actions,
+            request,
+            self._fix(first.principal, [grant.action for grant in grants]),
+            None if request is not None else "no request was found that confirms it",
+        )
+
+    def _fix(self, entry: PrincipalEntry, actions: Sequence[str]) -> SuggestedFix | None:
+        """Return the shortest change of the policy that ends the access of a principal to some actions."""
+        named = {grant.statement for grant in self.grants if grant.principal == entry and grant.overlaps(actions)}
+        zone = self.question.inside, self.question.organization
+        fixes = possible_fixes(self.document, entry, sorted(named), *zone)
+        return next((fix for fix, fixed in fixes if self._has_ended(fixed, entry, actions)), None)
+
+    def _has_ended(self, fixed: Document, entry: PrincipalEntry, actions: Sequence[str]) -> bool:
+        """Return whether the access of a principal to some actions has ended, by the analysis of the fixed policy."""
+        try:
+            left = external_grants([DocumentForm(CompiledDocument(fixed)), *self.limits.forms], self.question, Work())
+        except Undecided:
+            return False
+        return not any(grant.principal == entry and grant.overlaps(actions) for grant in left)
 
 
 def _shown(principal: str) -> str:
     """Return an account by its id, as AWS's findings do."""
     return principal.split(":")[4] if principal.endswith(":root") and principal.count(":") == 5 else principal
-
-
-def _judge(compiled: CompiledPolicy, limits: _Limits, resource: SharedResource) -> IsAllowed:
-    """Return the function that decides requests of callers from outside, whose own policies allow everything."""
-    policies = Bundle(
-        identity=_OWN_SIDE.identity, session=_OWN_SIDE.session, resource=Layer([compiled]), rcps=limits.levels
-    )
-    return lambda request: decide(request, policies).allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +229,7 @@ class _Limits:
         distinct = {id(form): form for form in forms if form.denies}
         return cls(tuple(distinct.values()), levels, is_blocked)
 
-    def restriction(self, resource: SharedResource, grants: Iterable[ExternalGrant]) -> str:
+    def restriction(self, grants: Iterable[ExternalGrant]) -> str:
         """Return how they restrict some grants."""
         if self.has_failed:
             return FAILED

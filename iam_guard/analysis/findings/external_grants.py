@@ -1,8 +1,8 @@
 """What callers from outside are granted by a resource's policy: the fewest grants that cover all of it.
 
 Strategy. A grant is one principal of one Allow statement with one of its actions; it has the boxes of requests that the
-statement really grants. Grants without a request are dropped; then, beginning with the narrowest, those that the others
-cover. What is left is confirmed with a request that the evaluator allows.
+statement really grants (`external_grants`). Beginning with the narrowest, those are dropped that the others cover
+(`irredundant`). What is left is confirmed with a request that the evaluator allows (`confirming_request`).
 
 If conditions or resources have variables with known values, the callers are divided by these, and each part has a space
 of its own. A grant that depends on other variables is confirmed with values in their place, as in `comparison`.
@@ -10,7 +10,7 @@ of its own. A grant that depends on other variables is confirmed with values in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -20,13 +20,14 @@ from iam_guard.analysis.checks.callers import TypicalCaller
 from iam_guard.analysis.checks.instances import KnownValues, instances, keys_of_variables, known_values, with_values
 from iam_guard.analysis.checks.judged_policies import IsAllowed
 from iam_guard.analysis.checks.limits import Work
-from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, has_open_values
+from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test, has_open_values
 from iam_guard.analysis.checks.witnesses import simplest
 from iam_guard.analysis.findings.external_space import ExternalQuestion, ExternalSpace
 from iam_guard.analysis.findings.outside_callers import outside_callers, outside_entries
+from iam_guard.analysis.findings.resource_variables import values_for
 from iam_guard.evaluation.matching.pattern import is_literal
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.document import ConditionTest, PrincipalEntry
+from iam_guard.policy.document import LATEST, ConditionTest, PrincipalEntry
 
 _MAX_REQUESTS = 400
 """Up to this number of requests is tried to confirm a grant."""
@@ -42,6 +43,12 @@ class ExternalGrant:
     statement: int
     conditions: tuple[ConditionTest, ...]
     parts: list[tuple[ExternalSpace, Box]] = field(default_factory=list)
+
+    def overlaps(self, actions: Iterable[str]) -> bool:
+        """Return whether an action of the grant may be one of some actions, or match their wildcards."""
+        space, _ = self.parts[0]
+        matched = space.of_action({}, self.action)
+        return matched is not None and any(space.of_action(matched, action) is not None for action in actions)
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -60,7 +67,7 @@ class ExternalGrant:
     @property
     def is_exact(self) -> bool:
         """Whether its boxes have neither variables nor opaque conditions, so that each has a request."""
-        return not any(
+        return not any(self.statement in space.opened for space, _ in self.parts) and not any(
             dimension.startswith(OPAQUE) or (dimension == RESOURCE and values.has_variables)
             for _, box in self.parts
             for dimension, values in box.items()
@@ -93,7 +100,7 @@ class ExternalGrant:
 
 
 def external_grants(forms: Sequence[DocumentForm], question: ExternalQuestion, work: Work) -> list[ExternalGrant]:
-    """Return the fewest grants that cover all access from outside, the widest first.
+    """Return the grants to callers from outside that have a request, the widest first.
 
     `forms` are the policy, then the resource control policies. Raises `Undecided`.
     """
@@ -108,7 +115,7 @@ def external_grants(forms: Sequence[DocumentForm], question: ExternalQuestion, w
                     grant = ExternalGrant(entry, action, written.index, written.conditions)
                     grant = grants.setdefault((written.index, entry, action), grant)
                     grant.parts += [(space, piece) for piece in pieces]
-    return _irredundant(sorted(grants.values(), key=lambda grant: grant.rank))
+    return sorted(grants.values(), key=lambda grant: grant.rank)
 
 
 def _by_action(space: ExternalSpace, statement: StatementForm, parts: list[Box]) -> Iterator[tuple[str, list[Box]]]:
@@ -138,11 +145,11 @@ def _spaces(forms: Sequence[DocumentForm], question: ExternalQuestion, work: Wor
         yield ExternalSpace(question, _filled(forms, dict(values)) if values else forms, alike, work)
 
 
-def _filled(forms: Sequence[DocumentForm], values: dict[str, str | None]) -> list[DocumentForm]:
+def _filled(forms: Sequence[DocumentForm], values: Mapping[str, str | None]) -> list[DocumentForm]:
     return [DocumentForm(with_values(form.document, values)) for form in forms]
 
 
-def _irredundant(grants: list[ExternalGrant]) -> list[ExternalGrant]:
+def irredundant(grants: Sequence[ExternalGrant]) -> list[ExternalGrant]:
     """Return the grants that are left if, beginning with the last, each is dropped that the others cover."""
     kept = [*grants]
     for grant in reversed(grants):
@@ -195,9 +202,8 @@ def _confirmed(space: ExternalSpace, box: Box, is_allowed: IsAllowed) -> AccessR
 def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest | None:
     """Return a request of a grant with values in place of its variables."""
     for space in dict.fromkeys(space for space, _ in grant.parts):
-        for instance in instances(space.forms):
-            filled = [DocumentForm(document) for document in instance.documents]
-            part = ExternalSpace(space.question, filled, space.callers, space.work, instance.tests)
+        for forms, tests in _instances(space, grant.statement):
+            part = ExternalSpace(space.question, forms, space.callers, space.work, tests)
             for box in part.boxes(part.statement(grant.statement)):
                 named = part.of_entry(box, grant.principal)
                 piece = None if named is None else part.of_action(named, grant.action)
@@ -205,3 +211,13 @@ def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest 
                 if found is not None:
                     return found
     return None
+
+
+def _instances(space: ExternalSpace, statement: int) -> Iterator[tuple[list[DocumentForm], tuple[Test, ...]]]:
+    """Yield the policies with values in place of variables: those that match the resource, then typical ones."""
+    written = (space.written, *space.rcps)
+    for values in values_for(space.written, statement, space.question.arn):
+        tests = tuple((ConditionTest("StringEquals", key, (value,)), LATEST) for key, value in values.items())
+        yield _filled(written, values), tests
+    for instance in instances(written):
+        yield [DocumentForm(document) for document in instance.documents], instance.tests

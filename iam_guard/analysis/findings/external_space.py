@@ -31,6 +31,7 @@ from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementFor
 from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.analysis.checks.witnesses import Witnesses
 from iam_guard.analysis.findings.outside_callers import inside_tests
+from iam_guard.analysis.findings.resource_variables import with_open_resources
 from iam_guard.evaluation.matching.condition import compile_condition
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, is_literal, literal_prefix
 from iam_guard.evaluation.matching.principal import Principals
@@ -80,8 +81,10 @@ class ExternalSpace:
         work: Work,
         tests: Sequence[Test] = (),
     ) -> None:
-        self.question, self.forms, self.callers, self.work = question, forms, callers, work
-        self.policy, self.rcps = forms[0], forms[1:]
+        self.question, self.callers, self.work = question, callers, work
+        self.written, self.rcps = forms[0], tuple(forms[1:])
+        self.policy, self.opened = with_open_resources(self.written, question.arn)
+        self.forms = forms = (self.policy, *self.rcps)
         keys = {key for form in forms for key in form.tests}
         sources = [value for form in forms for test, _ in form.tests.get("aws:sourcearn", ()) for value in test.values]
         self.inside = inside_tests(keys, sources, question.inside, question.organization)
@@ -90,7 +93,8 @@ class ExternalSpace:
         required = {test.key.lower() for test, _ in (*self.tests, *self.inside)}
         self.derived = derived_keys(forms, (*required, *variables))
         self.named = tuple(sorted({*accounts_of(forms), *question.inside, question.owner}))
-        self.restrictions = tuple(restrictions(self.policy)) if _is_for_everyone(self.policy) else ()
+        of_forms = [test for form in forms for test in restrictions(form)] if _is_for_everyone(self.policy) else []
+        self.restrictions = tuple(dict.fromkeys(of_forms))
         self._callers_of = side_of(self.policy, callers).callers
 
     @cached_property
@@ -253,15 +257,20 @@ class ExternalSpace:
         """Yield requests of a box, the simplest first; a box that could not be decided may have others."""
         witnesses = Witnesses(self.space, self.work, self._spelling, self.named, of_resource=True)
         bits = box.get(CALLER, (1 << len(self.callers)) - 1)
-        for index, caller in enumerate(self.callers):
-            if bits >> index & 1:
-                yield from witnesses.requests(box, caller)
+        for tests, group in self.groups.items():
+            are_met = [compile_condition(*test) for test in (*self.tests, *tests)]
+            for index, caller in enumerate(self.callers):
+                if bits & group & 1 << index:
+                    found = witnesses.requests(box, caller)
+                    yield from (request for request in found if all(is_met(request) for is_met in are_met))
 
     @cached_property
     def _spelling(self) -> dict[str, str]:
         """The names of actions in the spelling that a request should have, by their lower case."""
         written = [name for form in self.forms for listed in form.statements for name in listed.statement.actions or ()]
-        return {name.lower(): name for name in (*TRUST_ACTIONS, *written) if is_literal(name)}
+        service = [*self.question.arn.split(":", 3), "", ""][2]
+        usual = sorted(TRUST_ACTIONS) if self.question.kind is PolicyType.TRUST else [f"{service}:example"]
+        return {name.lower(): name for name in (*written, *usual) if is_literal(name)}
 
 
 def _owner_tests(question: ExternalQuestion, keys: Iterable[str]) -> Iterator[Test]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from functools import lru_cache
 
 from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, resource_callers
 from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
+from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.principal import PrincipalType
-from iam_guard.policy.document import LATEST, ConditionTest, PrincipalEntry
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.policy.document import LATEST, ConditionTest, Document, Effect, PrincipalEntry, Statement
 
 _ACCOUNT_KEYS = frozenset({"aws:sourceaccount", "aws:sourceowner", "kms:calleraccount"})
 _ORGANIZATION_KEYS = frozenset({"aws:sourceorgid", "aws:principalorgid"})
@@ -50,38 +51,51 @@ def outside_callers(forms: Sequence[DocumentForm], owner: str, inside: Collectio
     Callers of identity providers exist for trust policies only: they do nothing but assume a role. Raises `Undecided`
     if there are too many.
     """
-    policy, is_trust = forms[0], forms[0].document.type is PolicyType.TRUST
-    callers = [
-        caller
-        for caller in _callers(forms, owner, inside)
-        if is_trust or caller.principal.type is not PrincipalType.FEDERATED
-    ]
-    allows = policy.allows
-    return [
-        caller
-        for caller in callers
-        if any(form.compiled.principal_match(caller.principal) is not None for form in allows)
-    ]
-
-
-def _callers(forms: Sequence[DocumentForm], owner: str, inside: Collection[str]) -> Iterable[TypicalCaller]:
-    named = {*accounts_of(forms), owner}
+    policy = forms[0]
+    statements = [form.statement for document in forms for form in document.statements]
+    listed = [*(entries for statement in statements for entries in (statement.principals, statement.not_principals))]
+    entries = frozenset(outside_entries((entry for some in listed for entry in some or ()), inside))
+    named = {account for account in accounts_of(forms) if account not in inside}
     while True:
-        callers = resource_callers(forms, sorted(named))
+        callers = _callers_named(entries, tuple(sorted(named)), policy.document.type)
         clashes = {caller.principal.account for caller in callers if caller.account is None}.intersection(inside)
         if not clashes:
             break
         named.update(filter(None, clashes))
-    own = dict.fromkeys(replace(caller, owner=owner) for caller in callers)
-    return [caller for caller in own if _is_caller_outside(caller, inside)]
+    allows = policy.allows
+    return [
+        TypicalCaller(caller.principal, owner, caller.account, caller.arns)
+        for caller in callers
+        if caller.principal.account not in inside
+        and any(form.compiled.principal_match(caller.principal) is not None for form in allows)
+    ]
 
 
-def _is_caller_outside(caller: TypicalCaller, inside: Collection[str]) -> bool:
-    principal = caller.principal
-    if principal.type is PrincipalType.SERVICE or principal.is_service_linked:
-        return False  # AA-4
-    has_unique_id = principal.type in (PrincipalType.USER, PrincipalType.ASSUMED_ROLE) and principal.userid is not None
-    return principal.account not in inside and not has_unique_id
+@lru_cache(maxsize=4096)
+def _callers_named(
+    entries: frozenset[PrincipalEntry], named: tuple[str, ...], kind: PolicyType
+) -> tuple[TypicalCaller, ...]:
+    """Return the callers that some principals of policies distinguish, each once; `named` are accounts as a whole."""
+    statement = Statement(0, Effect.ALLOW, principals=tuple(sorted(entries)), actions=())
+    form = DocumentForm(CompiledDocument(Document(PolicyType.RESOURCE, LATEST, (statement,), "callers", "")))
+    found: dict[Principal, TypicalCaller] = {}
+    for caller in resource_callers([form], named):
+        if _is_external(caller.principal, kind):
+            found.setdefault(caller.principal, caller)
+    return tuple(found.values())
+
+
+def _is_external(principal: Principal, kind: PolicyType) -> bool:
+    """Return whether a caller is of a kind that findings report."""
+    match principal.type:
+        case PrincipalType.SERVICE:
+            return False  # AA-4
+        case PrincipalType.FEDERATED:
+            return kind is PolicyType.TRUST
+        case PrincipalType.ASSUMED_ROLE:
+            return not principal.is_service_linked
+        case _:
+            return True
 
 
 def inside_tests(
