@@ -7,6 +7,9 @@ import click
 from iam_guard.cli.group import CommandRow, LazyGroup
 
 COMMANDS = {
+    "external": CommandRow(
+        "analyze_external.external", "Find which resources and roles callers from outside of their account can access."
+    ),
     "escalation": CommandRow(
         "analyze_escalation.escalation", "Find which principals can become others, or an administrator, and how."
     ),

@@ -134,17 +134,8 @@ def _findings(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[ExternalF
         resource.arn, resource.account, resource.kind, inside, zone.organization, limits.is_blocked
     )
     analysis = _Analysis(resource, compiled, limits, question)
-    for alike in _by_sentence(irredundant(analysis.grants)):
+    for alike in analysis.sentences():
         yield analysis.finding(alike)
-
-
-def _by_sentence(grants: Iterable[ExternalGrant]) -> Iterable[list[ExternalGrant]]:
-    """Group the grants that differ by their actions alone."""
-    found: dict[tuple[object, ...], list[ExternalGrant]] = {}
-    for grant in grants:
-        condition = tuple(_condition(grant).items())
-        found.setdefault((grant.principal, condition, grant.is_public, grant.not_actions), []).append(grant)
-    return found.values()
 
 
 def _condition(grant: ExternalGrant) -> dict[str, str]:
@@ -164,10 +155,26 @@ class _Analysis:
             identity=_OWN_SIDE.identity, session=_OWN_SIDE.session, resource=Layer([compiled]), rcps=limits.levels
         )
 
+    def sentences(self) -> Iterable[list[ExternalGrant]]:
+        """Return the fewest grants that cover all access, in groups that differ by their actions alone.
+
+        A grant that may have no request is in the group of those that no request confirms, or not.
+        """
+        found: dict[tuple[object, ...], list[ExternalGrant]] = {}
+        for grant in irredundant(self.grants):
+            is_confirmed = grant.is_exact or self._request([grant]) is not None
+            condition = tuple(_condition(grant).items())
+            key = grant.principal, condition, grant.is_public, grant.not_actions, is_confirmed
+            found.setdefault(key, []).append(grant)
+        return found.values()
+
+    def _request(self, grants: Sequence[ExternalGrant]) -> AccessRequest | None:
+        return confirming_request(grants, lambda request: decide(request, self.policies).allowed)
+
     def finding(self, grants: Sequence[ExternalGrant]) -> ExternalFinding:
         """Return the finding of grants that differ by their actions alone."""
         first, resource = grants[0], self.resource
-        request = confirming_request(grants, lambda request: decide(request, self.policies).allowed)
+        request = self._request(grants)
         return ExternalFinding(
             resource.arn,
             resource_type_of(resource.arn),

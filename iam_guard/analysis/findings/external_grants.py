@@ -19,15 +19,16 @@ from iam_guard.analysis.checks.boxes import OPAQUE, RESOURCE, Box
 from iam_guard.analysis.checks.callers import TypicalCaller
 from iam_guard.analysis.checks.instances import KnownValues, instances, keys_of_variables, known_values, with_values
 from iam_guard.analysis.checks.judged_policies import IsAllowed
-from iam_guard.analysis.checks.limits import Work
+from iam_guard.analysis.checks.limits import Undecided, Work
 from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test, has_open_values
 from iam_guard.analysis.checks.witnesses import simplest
 from iam_guard.analysis.findings.external_space import ExternalQuestion, ExternalSpace
 from iam_guard.analysis.findings.outside_callers import outside_callers, outside_entries
 from iam_guard.analysis.findings.resource_variables import values_for
 from iam_guard.evaluation.matching.pattern import is_literal
+from iam_guard.evaluation.matching.variables import variable_keys
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.document import LATEST, ConditionTest, PrincipalEntry
+from iam_guard.policy.document import LATEST, ConditionTest, PrincipalEntry, Statement
 
 _MAX_REQUESTS = 400
 """Up to this number of requests is tried to confirm a grant."""
@@ -40,9 +41,22 @@ class ExternalGrant:
 
     principal: PrincipalEntry
     action: str
-    statement: int
-    conditions: tuple[ConditionTest, ...]
+    written: Statement
     parts: list[tuple[ExternalSpace, Box]] = field(default_factory=list)
+
+    @property
+    def statement(self) -> int:
+        """The index of the statement."""
+        return self.written.index
+
+    @property
+    def conditions(self) -> tuple[ConditionTest, ...]:
+        """What the statement requires of condition keys, also as variables of all its resources."""
+        entries = [(entry, variable_keys(entry, LATEST)) for entry in self.written.resources or ()]
+        if not entries or not all(keys for _, keys in entries):
+            return self.written.conditions
+        variables = [ConditionTest("StringLike", key, (entry,)) for entry, keys in entries for key in keys]
+        return (*self.written.conditions, *variables)
 
     def overlaps(self, actions: Iterable[str]) -> bool:
         """Return whether an action of the grant may be one of some actions, or match their wildcards."""
@@ -87,7 +101,7 @@ class ExternalGrant:
         if is_literal(self.action):
             return ()
         space, _ = self.parts[0]
-        listed: dict[str, None] = dict.fromkeys(space.statement(self.statement).statement.not_actions or ())
+        listed: dict[str, None] = dict.fromkeys(self.written.not_actions or ())
         for form in space.forms:
             for deny in form.denies:
                 listed.update(dict.fromkeys(deny.statement.actions or ()))
@@ -104,6 +118,7 @@ def external_grants(forms: Sequence[DocumentForm], question: ExternalQuestion, w
 
     `forms` are the policy, then the resource control policies. Raises `Undecided`.
     """
+    written = {form.statement.index: form.statement for form in forms[0].allows}
     grants: dict[tuple[int, PrincipalEntry, str], ExternalGrant] = {}
     for space in _spaces(forms, question, work):
         for statement in space.policy.allows:
@@ -111,9 +126,8 @@ def external_grants(forms: Sequence[DocumentForm], question: ExternalQuestion, w
             for entry in outside_entries(statement.statement.principals or (), question.inside) if boxes else ():
                 parts = [part for box in boxes if (part := space.of_entry(box, entry)) is not None]
                 for action, pieces in _by_action(space, statement, parts):
-                    written = statement.statement
-                    grant = ExternalGrant(entry, action, written.index, written.conditions)
-                    grant = grants.setdefault((written.index, entry, action), grant)
+                    index = statement.statement.index
+                    grant = grants.setdefault((index, entry, action), ExternalGrant(entry, action, written[index]))
                     grant.parts += [(space, piece) for piece in pieces]
     return sorted(grants.values(), key=lambda grant: grant.rank)
 
@@ -180,13 +194,16 @@ def _is_covered(space: ExternalSpace, box: Box, others: Iterable[ExternalGrant])
 
 
 def confirming_request(grants: Iterable[ExternalGrant], is_allowed: IsAllowed) -> AccessRequest | None:
-    """Return a request of one of some grants that `is_allowed` confirms; None if there is none."""
-    for grant in grants:
-        for space, box in grant.parts:
-            found = _confirmed(space, box, is_allowed)
-            if found is not None:
-                return found
-    return next(filter(None, (_of_instances(grant, is_allowed) for grant in grants if not grant.is_exact)), None)
+    """Return a request of the first of some grants that has one which `is_allowed` confirms; None if there is none."""
+    try:
+        for grant in grants:
+            for space, box in grant.parts:
+                found = _confirmed(space, box, is_allowed)
+                if found is not None:
+                    return found
+        return next(filter(None, (_of_instances(grant, is_allowed) for grant in grants if not grant.is_exact)), None)
+    except Undecided:
+        return None
 
 
 def _confirmed(space: ExternalSpace, box: Box, is_allowed: IsAllowed) -> AccessRequest | None:
@@ -202,7 +219,7 @@ def _confirmed(space: ExternalSpace, box: Box, is_allowed: IsAllowed) -> AccessR
 def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest | None:
     """Return a request of a grant with values in place of its variables."""
     for space in dict.fromkeys(space for space, _ in grant.parts):
-        for forms, tests in _instances(space, grant.statement):
+        for forms, tests in _instances(space):
             part = ExternalSpace(space.question, forms, space.callers, space.work, tests)
             for box in part.boxes(part.statement(grant.statement)):
                 named = part.of_entry(box, grant.principal)
@@ -213,10 +230,10 @@ def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest 
     return None
 
 
-def _instances(space: ExternalSpace, statement: int) -> Iterator[tuple[list[DocumentForm], tuple[Test, ...]]]:
+def _instances(space: ExternalSpace) -> Iterator[tuple[list[DocumentForm], tuple[Test, ...]]]:
     """Yield the policies with values in place of variables: those that match the resource, then typical ones."""
     written = (space.written, *space.rcps)
-    for values in values_for(space.written, statement, space.question.arn):
+    for values in values_for(space.written, space.question.arn):
         tests = tuple((ConditionTest("StringEquals", key, (value,)), LATEST) for key, value in values.items())
         yield _filled(written, values), tests
     for instance in instances(written):

@@ -96,6 +96,7 @@ class ExternalSpace:
         of_forms = [test for form in forms for test in restrictions(form)] if _is_for_everyone(self.policy) else []
         self.restrictions = tuple(dict.fromkeys(of_forms))
         self._callers_of = side_of(self.policy, callers).callers
+        self._named: dict[PrincipalEntry, int] = {}
 
     @cached_property
     def groups(self) -> dict[tuple[Test, ...], int]:
@@ -163,9 +164,12 @@ class ExternalSpace:
 
     def callers_of(self, entry: PrincipalEntry) -> int:
         """Return the callers that a principal of a policy names, as bits."""
-        principals = Principals((entry,))
-        named = [principals.match(caller.principal) is not None for caller in self.callers]
-        return sum(1 << index for index, is_named in enumerate(named) if is_named)
+        bits = self._named.get(entry)
+        if bits is None:
+            principals = Principals((entry,))
+            named = [principals.match(caller.principal) is not None for caller in self.callers]
+            bits = self._named[entry] = sum(1 << index for index, is_named in enumerate(named) if is_named)
+        return bits
 
     def boxes(self, statement: StatementForm) -> Iterator[Box]:
         """Yield what an Allow statement of the policy grants."""

@@ -58,10 +58,13 @@ def _open_keys(entry: str, version: str, arn: str) -> list[str]:
     return [key.lower() for key in keys_of_resource(entry, version)]
 
 
-def values_for(form: DocumentForm, index: int, arn: str) -> Iterator[Mapping[str, str]]:
-    """Yield values of variables with which the entries of a statement match the resource, or one below it."""
-    statement = next(statement for statement in form.document.statements if statement.index == index)
-    for entry in statement.resources or ():
+def values_for(form: DocumentForm, arn: str) -> Iterator[Mapping[str, str]]:
+    """Yield values of variables with which entries of the policy match the resource, or one below it."""
+    written = form.document.statements
+    entries = [
+        entry for statement in written for entry in (*(statement.resources or ()), *(statement.not_resources or ()))
+    ]
+    for entry in dict.fromkeys(entries):
         keys = _open_keys(entry, form.document.version, arn)
         pattern = _pattern(entry) if keys else None
         for resource in (arn, f"{arn}/example", f"{arn}:example") if pattern is not None else ():
