@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from iam_guard.analysis.checks.callers import TypicalCaller
 from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
+from iam_guard.evaluation.matching.condition_keys import is_multivalued
 from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.document import LATEST, ConditionTest
 from iam_guard.policy.value_parsing import block
@@ -90,7 +91,8 @@ def restrictions(form: DocumentForm) -> Iterator[Test]:
         if key in _ADDRESSES:
             yield from _condition("IpAddress", key, filter(_is_narrow, values))
         elif key in _RESTRICTING or _CLAIM.fullmatch(key):
-            yield from _condition("StringLike", key, filter(_is_specific, values))
+            operator = "ForAnyValue:StringLike" if is_multivalued(key) else "StringLike"
+            yield from _condition(operator, key, filter(_is_specific, values))
         if key == "aws:principalisawsservice":
             yield from _condition("Bool", key, ["true"])
 
