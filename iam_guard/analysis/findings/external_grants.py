@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
-from iam_guard.analysis.checks.boxes import OPAQUE, RESOURCE, Box
+from iam_guard.analysis.checks.boxes import OPAQUE, Box
 from iam_guard.analysis.checks.callers import TypicalCaller
 from iam_guard.analysis.checks.instances import KnownValues, instances, keys_of_variables, known_values, with_values
 from iam_guard.analysis.checks.judged_policies import IsAllowed
@@ -71,7 +71,8 @@ class ExternalGrant:
         generality = 0 if value == "*" else 1 if kind == "AWS" and "/" not in value else 2
         conditions = sorted((test.operator, test.key.lower(), sorted(test.values)) for test in self.conditions)
         wildcards = 0 if self.action == "*" else 1 if not is_literal(self.action) else 2
-        return generality, len(conditions), wildcards, kind, value, self.action.lower(), conditions, self.statement
+        texts = kind, value, self.action.lower(), self.action
+        return generality, len(conditions), wildcards, *texts, conditions, self.statement
 
     @cached_property
     def is_public(self) -> bool:
@@ -81,10 +82,8 @@ class ExternalGrant:
     @property
     def is_exact(self) -> bool:
         """Whether its boxes have neither variables nor opaque conditions, so that each has a request."""
-        return not any(self.statement in space.opened for space, _ in self.parts) and not any(
-            dimension.startswith(OPAQUE) or (dimension == RESOURCE and values.has_variables)
-            for _, box in self.parts
-            for dimension, values in box.items()
+        return not any(
+            space.has_variables or any(dimension.startswith(OPAQUE) for dimension in box) for space, box in self.parts
         )
 
     @cached_property

@@ -33,6 +33,7 @@ from iam_guard.analysis.checks.witnesses import Witnesses
 from iam_guard.analysis.findings.outside_callers import inside_tests
 from iam_guard.analysis.findings.resource_variables import with_open_resources
 from iam_guard.evaluation.matching.condition import compile_condition
+from iam_guard.evaluation.matching.condition_keys import is_multivalued
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, is_literal, literal_prefix
 from iam_guard.evaluation.matching.principal import Principals
 from iam_guard.evaluation.rcp_services import rcp_applies_to
@@ -83,15 +84,17 @@ class ExternalSpace:
     ) -> None:
         self.question, self.callers, self.work = question, callers, work
         self.written, self.rcps = forms[0], tuple(forms[1:])
-        self.policy, self.opened = with_open_resources(self.written, question.arn)
+        self.policy = with_open_resources(self.written, question.arn)
         self.forms = forms = (self.policy, *self.rcps)
         keys = {key for form in forms for key in form.tests}
         sources = [value for form in forms for test, _ in form.tests.get("aws:sourcearn", ()) for value in test.values]
         self.inside = inside_tests(keys, sources, question.inside, question.organization)
         self.tests = tuple(dict.fromkeys((*tests, *typed_tests(forms), *_owner_tests(question, keys))))
-        variables = {key for form in forms for key in keys_of_variables(form.document)}
+        variables = {key for form in (self.written, *self.rcps) for key in keys_of_variables(form.document)}
+        self.has_variables = bool(variables)
         required = {test.key.lower() for test, _ in (*self.tests, *self.inside)}
         self.derived = derived_keys(forms, (*required, *variables))
+        self.tests += tuple(_not_empty(key) for key in sorted(self.derived) if not is_multivalued(key))
         self.named = tuple(sorted({*accounts_of(forms), *question.inside, question.owner}))
         of_forms = [test for form in forms for test in restrictions(form)] if _is_for_everyone(self.policy) else []
         self.restrictions = tuple(dict.fromkeys(of_forms))
@@ -281,6 +284,11 @@ def _owner_tests(question: ExternalQuestion, keys: Iterable[str]) -> Iterator[Te
     """Yield the condition on the organization of the resource, which is that of the zone."""
     if "aws:resourceorgid" in keys and question.organization is not None:
         yield ConditionTest("StringEqualsIfExists", "aws:resourceorgid", (question.organization,)), LATEST
+
+
+def _not_empty(key: str) -> Test:
+    """Return the condition that a key of the caller is absent or has a text."""
+    return ConditionTest("StringNotEquals", key, ("",)), LATEST
 
 
 def _is_for_everyone(form: DocumentForm) -> bool:

@@ -21,20 +21,17 @@ from iam_guard.policy.document import Effect, Statement
 _VARIABLE_OR_WILDCARD = re.compile(r"\$\{\s*([^,}]+?)\s*(?:,[^}]*)?\}|[*?]")
 
 
-def with_open_resources(form: DocumentForm, arn: str) -> tuple[DocumentForm, frozenset[int]]:
-    """Return a policy with a `*` in place of the variables of its Allow statements that the resource's ARN decides.
-
-    And the indexes of these statements.
-    """
+def with_open_resources(form: DocumentForm, arn: str) -> DocumentForm:
+    """Return a policy with a `*` in place of the variables of its Allow statements that the resource's ARN decides."""
     if "${" not in form.document.text:
-        return form, frozenset()
+        return form
     opened = dict(_opened(form, arn))
     if not opened:
-        return form, frozenset()
+        return form
     statements = tuple(opened.get(statement.index, statement) for statement in form.document.statements)
     digest = f"{form.document.digest} open {arn}"
     document = replace(form.document, statements=statements, digest=digest)
-    return DocumentForm(CompiledDocument(document)), frozenset(opened)
+    return DocumentForm(CompiledDocument(document))
 
 
 def _opened(form: DocumentForm, arn: str) -> Iterator[tuple[int, Statement]]:
