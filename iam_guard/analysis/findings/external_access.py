@@ -41,6 +41,8 @@ _OWN_SIDE = bundle(identity=[_EVERYTHING], session=[_EVERYTHING])
 """The policies of a caller from outside, which are assumed to allow everything (rule AA-4)."""
 NOT_APPLICABLE, APPLIED, FAILED = "NOT_APPLICABLE", "APPLIED", "FAILED_TO_EVALUATE_RCP"
 """How resource control policies restrict what a finding reports (rule AA-6)."""
+_MAX_BOXES = 5_000
+"""Maximum number of boxes that the analysis of one policy splits: about a second of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class _Analysis:
     ) -> None:
         self.resource, self.limits, self.question = resource, limits, question
         self.document = compiled.content.document
-        self.grants = external_grants([form_of(compiled.content), *limits.forms], question, Work())
+        self.grants = external_grants([form_of(compiled.content), *limits.forms], question, Work(boxes=_MAX_BOXES))
         self.policies = Bundle(
             identity=_OWN_SIDE.identity, session=_OWN_SIDE.session, resource=Layer([compiled]), rcps=limits.levels
         )
@@ -200,7 +202,9 @@ class _Analysis:
     def _has_ended(self, fixed: Document, entry: PrincipalEntry, actions: Sequence[str]) -> bool:
         """Return whether the access of a principal to some actions has ended, by the analysis of the fixed policy."""
         try:
-            left = external_grants([DocumentForm(CompiledDocument(fixed)), *self.limits.forms], self.question, Work())
+            left = external_grants(
+                [DocumentForm(CompiledDocument(fixed)), *self.limits.forms], self.question, Work(boxes=_MAX_BOXES)
+            )
         except Undecided:
             return False
         return not any(grant.principal == entry and grant.overlaps(actions) for grant in left)
