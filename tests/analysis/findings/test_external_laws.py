@@ -50,13 +50,15 @@ class Case:
     def requests(self, count: int) -> Iterator[AccessRequest]:
         """Yield random requests from outside about the resource, and about resources below it."""
         for request in self.pair.requests(count):
-            source = dict(request.context).get("aws:sourcearn")
+            source = request.context.value("aws:sourcearn")
             is_inside = isinstance(source, str) and account_of(source) == ACCOUNT
             kind, account = request.principal.type, request.principal.account
             is_reported = kind not in (PrincipalType.SERVICE, PrincipalType.FEDERATED) and account != ACCOUNT
             if is_reported and not is_inside:
                 arn = self.random.choice([self.arn, self.arn, f"{self.arn}/x", f"{self.arn}:x/y"])
-                yield AccessRequest(request.principal, request.action, arn, request.context, ACCOUNT)
+                context = dict(request.context)
+                context |= {"aws:resourceaccount": ACCOUNT} if "aws:resourceaccount" in context else {}
+                yield AccessRequest(request.principal, request.action, arn, context, ACCOUNT)
 
 
 def policies(document: Doc) -> Bundle:
