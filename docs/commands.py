@@ -34,6 +34,7 @@ GUIDES: Mapping[str, str] = {
     "A parameter that neither the route nor the handler has is an error.",
     "reference": "See [Write your service authorization reference](../how-to/service-reference.md).",
     "lint": "See [Lint policies](../how-to/lint-policies.md) and [Lint codes](lint-codes.md).",
+    "analyze external": "See [Find external access](../how-to/find-external-access.md).",
     "check no-new-access": "See [Prove what policies allow](../how-to/prove-policies.md).",
     "check batch": 'Each line is `{"id", "check", …}` with the members that the check needs: `policyType` '
     "(`IDENTITY_POLICY` or `RESOURCE_POLICY`), `existing` and `new`, `policy`, `access` (a list of objects with "
