@@ -30,6 +30,8 @@ from iam_guard.policy.document import LATEST, ConditionTest
 _ACCOUNT_ID = re.compile(r"(?<![0-9])[0-9]{12}(?![0-9])")
 _UNNAMED_ACCOUNTS = ("123456789012", "210987654321")
 _ANY_ACCOUNT = "?" * 12
+_NAME = "example"
+"""The name of callers and sessions that no policy names."""
 KINDS = MappingProxyType(
     {
         PrincipalType.USER: ("iam", "user/"),
@@ -253,6 +255,10 @@ DERIVED = frozenset(
     }
 )
 """The keys that depend on the caller or on the owner of the resource, in lower case; so do all principal tags."""
+OF_PRINCIPAL = frozenset(
+    {"aws:principaltype", "aws:principalaccount", "aws:principalarn", "aws:username", "aws:userid"}
+)
+"""Those that the evaluator derives from the principal (rule N-3): each is absent, or one text that is not empty."""
 _PRINCIPAL_TAG = "aws:principaltag/"
 _PARTITION = re.compile(r"arn:([a-z][a-z0-9-]*):")
 _TYPES: Mapping[Kind, tuple[str, ...]] = {
@@ -267,6 +273,15 @@ def derived_keys(documents: Iterable[DocumentForm], more: Iterable[str] = ()) ->
     """Return the keys of conditions that depend on the caller; `more` are further keys that a check needs."""
     keys = {*more, *(key for document in documents for key in document.tests)}
     return frozenset(key for key in keys if key in DERIVED or key.startswith(_PRINCIPAL_TAG))
+
+
+def letters_of(documents: Iterable[DocumentForm]) -> str:
+    """Return the characters that accounts do not have and conditions on them do."""
+    tests = [test for document in documents for key in _OF_ACCOUNTS for test, _ in document.tests.get(key, ())]
+    return "".join(sorted({char for test in tests for value in test.values for char in value} - {*"0123456789*?"}))
+
+
+_OF_ACCOUNTS = ("aws:principalaccount", "aws:userid")
 
 
 def partitions_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
@@ -284,10 +299,10 @@ def typed_tests(documents: Iterable[DocumentForm]) -> Iterator[Test]:
 
 
 def caller_tests(
-    caller: TypicalCaller, keys: Iterable[str], named: Iterable[str], partitions: Iterable[str]
+    caller: TypicalCaller, keys: Iterable[str], named: Iterable[str], partitions: Iterable[str], letters: str
 ) -> Iterator[Test]:
     """Yield conditions on some keys that every request of a caller meets; `named` are all named accounts."""
-    tests = _tests(caller, [*named], partitions)
+    tests = _tests(caller, [*named], partitions, letters)
     for key in sorted(keys):
         if key.startswith(_PRINCIPAL_TAG) and caller.principal.type in _WITHOUT_ACCOUNT:
             yield _test("Null", key, "true")
@@ -300,7 +315,7 @@ def _test(operator: str, key: str, *values: str) -> Test:
 
 
 def _tests(
-    caller: TypicalCaller, named: list[str], partitions: Iterable[str]
+    caller: TypicalCaller, named: list[str], partitions: Iterable[str], letters: str
 ) -> Mapping[str, Iterable[tuple[str, ...]]]:
     """Return the conditions of table K-10 and of E.1, by key."""
     principal, kind = caller.principal, caller.principal.type
@@ -309,7 +324,8 @@ def _tests(
     absent = [("Null", "true")]
     others = [("StringNotEquals", *named)] if named else []
     derived = {key.lower(): str(value) for key, value in principal.condition_keys.items()}
-    any_account = [("StringLike", _ANY_ACCOUNT), *others] if caller.account is None and has_account else []
+    digits = [("StringNotLike", *(f"*{letter}*" for letter in letters))] if letters else []
+    any_account = [("StringLike", _ANY_ACCOUNT), *digits, *others] if caller.account is None and has_account else []
     found: dict[str, Iterable[tuple[str, ...]]] = {
         "aws:principaltype": _fixed(derived, "aws:principaltype"),
         "aws:principalaccount": any_account or _fixed(derived, "aws:principalaccount"),
@@ -324,8 +340,11 @@ def _tests(
         "aws:principalorgpaths": [] if has_account else absent,
         "aws:resourceaccount": [("StringEqualsIfExists", caller.owner)],
     }
-    if kind is PrincipalType.ANONYMOUS or (kind is PrincipalType.ROOT and caller.account) or principal.userid:
+    if kind in (*_WITHOUT_ACCOUNT, PrincipalType.ROOT, PrincipalType.FEDERATED_USER) or principal.userid:
         found["aws:userid"] = _fixed(derived, "aws:userid")
+    elif kind is PrincipalType.ASSUMED_ROLE:
+        session = "?*" if caller.account is None or principal.name == _NAME else principal.name
+        found["aws:userid"] = [("StringLikeIfExists", f"?*:{session}")]
     if caller.owner not in named:
         found["aws:resourceaccount"] = others
     if caller.arns:
@@ -334,7 +353,13 @@ def _tests(
         in_partitions = ("ArnLike", *(f"arn:{partition}:*:*:*:*" for partition in partitions))
         found["aws:principalarn"] = [("ArnLike", *caller.arns), in_partitions, *of_others]
         if kind is PrincipalType.USER:
-            found["aws:username"] = [("Null", "false")]
+            found["aws:username"] = [("Null", "false"), ("StringNotLike", "*/*")]
+        if kind is PrincipalType.ROOT:
+            found["aws:userid"] = any_account
+        if kind is PrincipalType.FEDERATED_USER:
+            not_named = [("StringNotLike", *(f"{account}:*" for account in named))] if named else []
+            of_account = ("StringLike", f"{caller.account or _ANY_ACCOUNT}:?*")
+            found["aws:userid"] = [of_account, *([] if caller.account else not_named)]
     return found
 
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from iam_guard.analysis.checks.boxes import ACTION, CALLER, RESOURCE, Box, Literal, Negated, Region, meet
+from iam_guard.analysis.checks.boxes import ACTION, CALLER, KEY, RESOURCE, Box, Literal, Negated, Region, meet
 from iam_guard.analysis.checks.callers import (
+    OF_PRINCIPAL,
     TypicalCaller,
     accounts_of,
     caller_tests,
     derived_keys,
     identity_callers,
+    letters_of,
     partitions_of,
     resource_callers,
     side_of,
@@ -30,14 +32,15 @@ from iam_guard.analysis.checks.instances import (
     instances,
     keys_of_variables,
     known_values,
+    values_in_resources,
     with_values,
 )
 from iam_guard.analysis.checks.judged_policies import IsAllowed, judge
-from iam_guard.analysis.checks.key_sets import PointTest, TextTest
+from iam_guard.analysis.checks.key_sets import ABSENT, Constant, KeyCondition, PointTest, TextTest
 from iam_guard.analysis.checks.limits import Undecided, Work
 from iam_guard.analysis.checks.spaces import Space
-from iam_guard.analysis.checks.statement_forms import DocumentForm, Test, form_of
-from iam_guard.analysis.checks.text_sets import TextUnion
+from iam_guard.analysis.checks.statement_forms import ANY_RESOURCE, DocumentForm, Test, form_of
+from iam_guard.analysis.checks.text_sets import TextSet, TextUnion
 from iam_guard.analysis.checks.witnesses import Witnesses, simplest
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard, is_literal
@@ -49,6 +52,8 @@ from iam_guard.policy.document import Statement
 
 _MAX_DIFFERENCES = 100
 """Up to this number of differences is searched for a witness."""
+_MAX_VARIED, _MAX_SAMPLES = 20, 3
+"""Up to this number of differences without a witness gives values to variables, and of texts from each set."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,10 @@ def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Que
     def is_witness(request: AccessRequest) -> bool:
         return judges[-1](request) and (existing is None or not judges[0](request))
 
-    found, is_open = _search(forms, query, (), is_witness, work)
-    if found is not None or not is_open:
+    found, differing = _search(forms, query, (), is_witness, work)
+    if found is not None or not differing:
         return Compared(found, () if found is not None else tuple(_cover(work)))
-    for instance in instances(forms):
+    for instance in instances(forms, _values(forms, differing, work)):
         filled = [DocumentForm(document) for document in instance.documents]
         found, _ = _search(filled, query, instance.tests, is_witness, work)
         if found is not None:
@@ -127,23 +132,37 @@ def _cover(work: Work) -> Iterator[StatementCover]:
         yield StatementCover(statement, allowed_by, tuple(sorted(index for is_allow, index in taken if not is_allow)))
 
 
+def _values(forms: Sequence[DocumentForm], boxes: Sequence[Box], work: Work) -> dict[str, dict[str, None]]:
+    """Return some values that the variables of the documents have in boxes."""
+    resources: dict[str, None] = {}
+    for box in boxes[:_MAX_VARIED]:
+        texts: TextSet = box.get(RESOURCE, ANY_RESOURCE)
+        resources.update(dict.fromkeys(islice(texts.samples(work), _MAX_SAMPLES)))
+    found = values_in_resources(forms, [*resources])
+    for key in {key for form in forms for key in keys_of_variables(form.document)}:
+        for values in (box[KEY + key].one for box in boxes[:_MAX_VARIED] if KEY + key in box):
+            if isinstance(values, TextSet):
+                found.setdefault(key, {}).update(dict.fromkeys(islice(values.samples(work), _MAX_SAMPLES)))
+    return found
+
+
 def _search(
     forms: Sequence[DocumentForm], query: Query, tests: tuple[Test, ...], is_witness: IsAllowed, work: Work
-) -> tuple[Witness | None, bool]:
-    """Return a witness, and whether there is any difference."""
-    is_open = False
+) -> tuple[Witness | None, list[Box]]:
+    """Return a witness, and the boxes of some differences; none if there is no difference."""
+    differing: list[Box] = []
     unusual: Witness | None = None
     for groups in divided(CallerGroups(forms, query, tests)):
         for difference, group in islice(groups.differences(work), _MAX_DIFFERENCES):
-            is_open = True
+            differing.append(difference.box)
             request = groups.witness(difference, group, is_witness, work)
             if request is not None:
                 statement = difference.statement
                 found = Witness(request, None if statement is None else statement.statement)
                 if request.principal.arn.count(":") <= ARN_FIELDS - 1:
-                    return found, True
+                    return found, differing
                 unusual = unusual or found  # a colon in a path, which is possible
-    return unusual, is_open
+    return unusual, differing
 
 
 def divided(groups: CallerGroups) -> Iterator[CallerGroups]:
@@ -176,7 +195,7 @@ class CallerGroups:
         required = [test[0].key.lower() for test in (*self.tests, *query.excluded)]
         self.derived = derived_keys(forms, (*required, *self.variables))
         self.is_identity = forms[-1].document.type is PolicyType.IDENTITY
-        self.named, self.partitions = accounts_of(forms), partitions_of(forms)
+        self.named, self.partitions, self.letters = accounts_of(forms), partitions_of(forms), letters_of(forms)
         if not self.callers:
             self.callers = (
                 [*identity_callers(self.named, by_account=bool(self.derived))]
@@ -205,7 +224,7 @@ class CallerGroups:
         return {name.lower(): name for name in names if is_literal(name)}
 
     def _caller_tests(self, caller: TypicalCaller) -> Iterator[Test]:
-        return caller_tests(caller, self.derived, self.named, self.partitions)
+        return caller_tests(caller, self.derived, self.named, self.partitions, self.letters)
 
     def differences(self, work: Work) -> Iterator[tuple[PolicyDifference, tuple[int, ...]]]:
         """Yield all differences, each with its group."""
@@ -234,6 +253,8 @@ class CallerGroups:
         first = self.callers[group[0]]
         literals = [Literal(CALLER, PointTest(_bits(group)))]
         tests = [*self._caller_tests(first)] if self.derived else []
+        one_text = KeyCondition(ABSENT, Constant(True), None, False)
+        literals += [Literal(KEY + key, one_text) for key in sorted(self.derived & OF_PRINCIPAL)]
         literals += map(self.space.condition, (*tests, *self.tests))
         literals += [
             Literal(dimension, Negated(test)) for dimension, test in map(self.space.condition, self.query.excluded)

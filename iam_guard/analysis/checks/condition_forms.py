@@ -34,12 +34,20 @@ from iam_guard.evaluation.matching.condition import compile_condition
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.operators import OPERATORS, compile_operands
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard, keep_in_fields
-from iam_guard.evaluation.matching.variables import read_template, replace_variables, variable_keys
+from iam_guard.evaluation.matching.variables import (
+    Variable,
+    has_variables,
+    read_template,
+    reads_keys,
+    substitute_variables,
+    variable_keys,
+)
 from iam_guard.model.context import Value
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest
 from iam_guard.policy.grammar import OperatorName, split_operator
+from iam_guard.policy.value_parsing import boolean
 
 _CALLER = Principal.anonymous()
 _KEY = "example:key"
@@ -79,8 +87,8 @@ def key_form(key: str, tests: frozenset[Test]) -> KeyForm:
 def alternatives(test: Test) -> list[list[Test]]:
     """Return what a condition with variables means: any of some lists of conditions, all of which are met.
 
-    A list of values is divided into those without variables and each of those with, where the operator allows it. A
-    text that a value with variables matches also matches the value with a `*` in place of its variables.
+    A list of values is divided into those without variables and each of those with, where the operator allows it. What
+    the condition implies whatever the values of its variables are is added to it.
     """
     condition, version = test
     if not has_open_values(condition, version):
@@ -88,25 +96,63 @@ def alternatives(test: Test) -> list[list[Test]]:
     name = split_operator(condition.operator)
     negated = OPERATORS[name.base].negated
     if name.prefix == ("ForAnyValue" if negated else "ForAllValues"):
-        return [[test]]
+        return [[test, *_implied(test, name)]]
     values = [replace(condition, values=(value,)) for value in dict.fromkeys(condition.values)]
     is_open = {single: has_open_values(single, version) for single in values}
     plain = tuple(value for single in values if not is_open[single] for value in single.values)
     parts: list[list[Test]] = [[(replace(condition, values=plain), version)]] if plain else []
-    parts += [[(single, version), *_widened(single, version, name)] for single in values if is_open[single]]
+    parts += [[(single, version), *_implied((single, version), name)] for single in values if is_open[single]]
     return [[single for part in parts for single in part]] if negated else parts
 
 
-def _widened(condition: ConditionTest, version: str, name: OperatorName) -> Iterator[Test]:
-    """Yield the condition with a `*` in place of variables, for a positive operator that compares texts."""
-    if name.base not in _WIDENED:
-        return
-    [value] = condition.values
-    keys = frozenset(key.lower() for key in variable_keys(value, version))
-    if not OPERATORS[name.base].wildcards:
+def _implied(test: Test, name: OperatorName) -> Iterator[Test]:
+    """Yield conditions without variables that a condition implies."""
+    condition, version = test
+    base = name.base
+    if OPERATORS[base].negated:
+        plain = tuple(value for value in condition.values if not (has_variables(value, version) and reads_keys(value)))
+        if plain:
+            yield replace(condition, values=plain), version
+        if name.prefix is None:
+            yield replace(condition, operator="StringLikeIfExists", values=("*",)), version  # one value, or none
+        elif name.prefix == "ForAnyValue":
+            yield replace(condition, operator=str(replace(name, base="StringLike")), values=("*",)), version
+    elif base == "Bool":
+        yield replace(condition, values=("true", "false")), version
+    else:
+        widened = _WIDENED.get(base)
+        values = ("*",) if widened is None else tuple(_opened(value, version, base) for value in condition.values)
+        yield replace(condition, operator=str(replace(name, base=widened or "StringLike")), values=values), version
+    if len(condition.values) == 1 and not OPERATORS[base].negated and name.prefix is None and not name.if_exists:
+        for piece in read_template(condition.values[0], version, has_wildcards=False).variables:
+            if isinstance(piece, Variable) and piece.default is None:
+                yield ConditionTest("Null", piece.key, ("false",)), version  # V-9
+
+
+def _opened(value: str, version: str, operator: str) -> str:
+    """Return a value with wildcards in place of its variables, for an operator with wildcards."""
+    text = "*" if "''" in value else "?*"  # V-16: only a default can be empty
+    values = {key.lower(): text for key in variable_keys(value, version)}
+    if not OPERATORS[operator].wildcards:
         value = _SPECIAL.sub(lambda found: found[0] if found[0].startswith("${") else f"${{{found[0]}}}", value)
-    operator = str(replace(name, base=_WIDENED[name.base]))
-    yield replace(condition, operator=operator, values=(replace_variables(value, version, keys),)), version
+    return substitute_variables(value, version, values, text)
+
+
+def implies(narrow: Test, wide: Test) -> bool:
+    """Return whether a condition implies another one of the same key, by their values as written."""
+    (one, version), (other, other_version) = narrow, wide
+    if version != other_version or one.key.lower() != other.key.lower():
+        return False
+    name, other_name = split_operator(one.operator), split_operator(other.operator)
+    values, others = set(one.values), set(other.values)
+    if not values or name.base != other_name.base:
+        return False
+    if OPERATORS[name.base].negated:
+        return name == other_name and others <= values
+    if name.prefix is None and not name.if_exists:
+        has_text = other_name.prefix != "ForAnyValue" or not any("''" in value for value in values)
+        return values <= others and has_text
+    return name == other_name and values <= others
 
 
 _WIDENED = {"StringEquals": "StringLike", "StringLike": "StringLike", "ArnEquals": "ArnLike", "ArnLike": "ArnLike"}
@@ -124,7 +170,12 @@ def _kind(test: Test) -> str:
     if "Like" not in name.base:
         return "plain"
     patterns = [_pattern(value, version, True) for value in condition.values]
-    return "plain" if all(literal_of(pattern) is not None for pattern in patterns) else "wild"
+    is_plain = all(pattern in _LENGTHS or literal_of(pattern) is not None for pattern in patterns)
+    return "plain" if is_plain else "wild"
+
+
+_LENGTHS = ((Wildcard.RUN,), (Wildcard.ONE, Wildcard.RUN))
+"""The patterns of all texts, and of all that are not empty."""
 
 
 def _is_arn(name: OperatorName) -> bool:
@@ -159,12 +210,17 @@ def _with_points(key: str, tests: Iterable[Test], *, is_single: bool) -> KeyForm
 def _in_every_case(test: Test) -> list[Pattern] | None:
     """Return all texts that a condition that ignores case compares equal; None for other operators, or too many."""
     condition, version = test
-    if "IgnoreCase" not in condition.operator:
+    base = split_operator(condition.operator).base
+    if base != "Bool" and not base.endswith("IgnoreCase"):
         return None
-    listed = [every_case("".join(map(str, _pattern(value, version, False)))) for value in condition.values]
+    values = ["".join(map(str, _pattern(value, version, False))) for value in condition.values]
+    if base == "Bool":
+        values = [value for value in values if boolean(value) is not None]
+    listed = [every_case(value) for value in values]
     if any(texts is None for texts in listed):
         return None
-    return [(text,) if text else () for texts in listed for text in texts or ()]
+    texts = [text for texts in listed for text in texts or ()]
+    return [(text,) if text else () for text in texts if base != "Bool" or boolean(text) is not None]
 
 
 def _text_condition(test: Test) -> KeyCondition:
@@ -174,7 +230,10 @@ def _text_condition(test: Test) -> KeyCondition:
         return _condition(test, None)
     negated = OPERATORS[name.base].negated
     has_wildcards = OPERATORS[name.base].wildcards
-    patterns = _in_every_case(test) or [_pattern(value, version, has_wildcards) for value in condition.values]
+    in_every_case = _in_every_case(test)
+    patterns = [_pattern(value, version, has_wildcards) for value in condition.values]
+    if in_every_case is not None:
+        patterns = in_every_case
     if _is_arn(name):
         arns = [keep_in_fields(pattern, final_run_is_free=False) for pattern in patterns]  # C-25
         union = TextUnion(pattern for pattern in arns if _colons(pattern) >= ARN_FIELDS - 1)  # C-27

@@ -14,9 +14,7 @@ from typing import NamedTuple
 from iam_guard.analysis.checks.boxes import RESOURCE, Box, Region, meet, subtract
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.spaces import Space
-from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test, has_open_values
-from iam_guard.evaluation.matching.operators import OPERATORS
-from iam_guard.policy.grammar import split_operator
+from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm
 
 EVERY_CALLER = -1
 
@@ -93,18 +91,18 @@ class _Comparison:
             covered = self.work.covered.setdefault(statement.statement.index, set())
             if is_same:
                 covered.add((True, self.contents[statement.content]))
-        allowed = self._subtract([box], self.new_denies, statement)
+        allowed = [self._subtract([form], self.new_denies, statement) for form in _forms(box)]
         if not is_same:
             index = -1 if statement is None else statement.statement.index
             ordered = sorted(self.allows, key=lambda part: abs(part.region.statement - index))  # the same place first
-            for left in self._subtract(allowed, ordered, statement):
+            for left in _least([self._subtract(boxes, ordered, statement) for boxes in allowed]):
                 yield PolicyDifference(left, statement)
         for part in self.denies:
             if _may_meet(part.region, None if statement is None else statement.services):
-                for met in self._denied(allowed, part):
+                for met in _least([[*self._denied(boxes, part, statement)] for boxes in allowed]):
                     yield PolicyDifference(met, statement)
 
-    def _denied(self, boxes: Iterable[Box], part: _Part) -> Iterator[Box]:
+    def _denied(self, boxes: Iterable[Box], part: _Part, statement: StatementForm | None) -> Iterator[Box]:
         """Yield what a Deny of the existing policy applies to of boxes that the new policy allows."""
         listed = None if part.statement is None else part.statement.resources
         opened = boxes if listed is not None and listed.is_negated else map(_opened, boxes)
@@ -114,44 +112,37 @@ class _Comparison:
             return
         resources = [literal for literal in part.region.literals if literal.dimension == RESOURCE]
         others = [literal for literal in part.region.literals if literal.dimension != RESOURCE]
-        equal = [deny for deny in self.new_denies if deny.statement is not None and _lists_all(deny, part.statement)]
+        equal = [
+            deny for deny in self.new_denies if deny.statement is not None and deny.statement.lists_all(part.statement)
+        ]
         for box in opened:
             met_box = meet(box, others, self.space, self.work)
             if met_box is not None:
-                for piece in self._subtract([met_box], equal, part.statement):
+                for piece in self._subtract([met_box], equal, statement, within=part.statement):
                     denied = meet(piece, resources, self.space, self.work)
                     if denied is not None:
                         yield denied
 
-    def _subtract(self, boxes: list[Box], parts: Iterable[_Part], statement: StatementForm | None) -> list[Box]:
-        """Return what the parts leave of boxes whose requests `statement` applies to."""
+    def _subtract(
+        self,
+        boxes: list[Box],
+        parts: Iterable[_Part],
+        statement: StatementForm | None,
+        within: StatementForm | None = None,
+    ) -> list[Box]:
+        """Return what the parts leave of boxes whose requests an Allow applies to, and all those of `within` do."""
         services = None if statement is None else statement.services
         for part in parts:
             if not boxes:
                 break
             if _may_meet(part.region, services):
-                region = self._without_implied(part, statement)
+                region = _without_implied(part, within or statement)
                 left = [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
                 if left != boxes and statement is not None and part.statement is not None:
                     taken = (not part.statement.compiled.denies, part.region.statement)
                     self.work.covered.setdefault(statement.statement.index, set()).add(taken)
                 boxes = left
         return boxes
-
-    def _without_implied(self, part: _Part, statement: StatementForm | None) -> Region:
-        """Return the region without what a statement with variables requires, too, so that no box can fail it."""
-        if statement is None or part.statement is None:
-            return part.region
-        has_all = statement.has_variables and _lists_all(part, statement)
-        implied = {
-            self.space.condition(wide)
-            for wide in part.statement.tests
-            if has_open_values(*wide) and any(_implies(narrow, wide) for narrow in statement.tests)
-        }
-        if not has_all and not implied:
-            return part.region
-        literals = [literal for literal in part.region.literals if not (has_all and literal.dimension == RESOURCE)]
-        return part.region._replace(literals=tuple(literal for literal in literals if literal not in implied))
 
 
 class _Part(NamedTuple):
@@ -177,26 +168,29 @@ def _may_meet(region: Region, services: frozenset[str] | None) -> bool:
     return services is None or region.services is None or not services.isdisjoint(region.services)
 
 
-def _lists_all(part: _Part, statement: StatementForm) -> bool:
-    """Return whether a part lists every resource that a statement does, with the same variables."""
-    if part.statement is None or part.statement.version != statement.version:
-        return False
-    wide, narrow = part.statement.statement, statement.statement
-    if wide.resources is not None and narrow.resources is not None:
-        return set(narrow.resources) <= set(wide.resources)
-    if wide.not_resources is not None and narrow.not_resources is not None:
-        return set(wide.not_resources) <= set(narrow.not_resources)
-    return False
+def _without_implied(part: _Part, statement: StatementForm | None) -> Region:
+    """Return the region without the resources if a statement with variables lists the same, so that no box fails it."""
+    if statement is None or part.statement is None:
+        return part.region
+    if not statement.has_variables or not part.statement.lists_all(statement):
+        return part.region
+    return part.region._replace(
+        literals=tuple(literal for literal in part.region.literals if literal.dimension != RESOURCE)
+    )
 
 
-def _implies(narrow: Test, wide: Test) -> bool:
-    """Return whether a condition implies one of the same operator and key, by their values as written."""
-    (one, version), (other, other_version) = narrow, wide
-    if (version, one.operator, one.key.lower()) != (other_version, other.operator, other.key.lower()):
-        return False
-    is_negated = OPERATORS[split_operator(one.operator).base].negated
-    values, others = set(one.values), set(other.values)
-    return bool(values) and (others <= values if is_negated else values <= others)
+def _forms(box: Box) -> list[Box]:
+    """Return a box, and if it has variables also the box with every text in place of them.
+
+    Both have all requests. The first can be compared with the same variables, the second with other texts.
+    """
+    opened = _opened(box)
+    return [box] if opened is box else [box, opened]
+
+
+def _least(alternatives: list[list[Box]]) -> list[Box]:
+    """Return the last of some lists, which all have the same requests; none if one of them is empty."""
+    return alternatives[-1] if all(alternatives) else []
 
 
 def _opened(box: Box) -> Box:

@@ -13,10 +13,11 @@ from itertools import islice, product
 from typing import NamedTuple, TypeAlias, TypeGuard
 
 from iam_guard.analysis.checks.callers import TypicalCaller
+from iam_guard.analysis.checks.pattern_search import divide_at_variables, has_variable
 from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.condition_keys import is_multivalued
-from iam_guard.evaluation.matching.pattern import is_literal
+from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, is_literal
 from iam_guard.evaluation.matching.referenced_keys import keys_of_condition, keys_of_resource
 from iam_guard.evaluation.matching.variables import substitute_variables
 from iam_guard.model.context import Value
@@ -24,12 +25,14 @@ from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.document import LATEST, ConditionTest, Document, Statement
 
 _MAX_KEYS = 4
-_MAX_VALUES = 8
+_MAX_VALUES = 12
 _MAX_INSTANCES = 96
 _NO_VALUE = "\U000ffffe"
 """Replaces a variable of an absent key: a character that no compared policy has."""
 _FRESH = "example"
 _SEPARATORS = re.compile(r"[/:]")
+_ANY_VARIABLE = re.compile(r"\$\{[^}]*\}")
+_SPECIAL = re.compile(r"[*?$]")
 
 
 class Instance(NamedTuple):
@@ -39,11 +42,11 @@ class Instance(NamedTuple):
     tests: tuple[Test, ...]
 
 
-def instances(forms: Sequence[DocumentForm]) -> Iterator[Instance]:
-    """Yield the documents with different values of their variables."""
+def instances(forms: Sequence[DocumentForm], needed: Mapping[str, Iterable[str]]) -> Iterator[Instance]:
+    """Yield the documents with different values of their variables; `needed` are some of them by key."""
     documents = [form.document for form in forms]
     keys = [*dict.fromkeys(key for document in documents for key in keys_of_variables(document))][:_MAX_KEYS]
-    choices = [_values(key, forms) for key in keys]
+    choices = [_values(key, number, forms, needed.get(key, ())) for number, key in enumerate(keys)]
     places = sorted(product(*(range(len(values)) for values in choices)), key=sum) if keys else ()
     for chosen in places[:_MAX_INSTANCES]:
         values = {key: values[place] for key, values, place in zip(keys, choices, chosen, strict=True)}
@@ -63,28 +66,75 @@ def keys_of_variables(document: Document) -> Iterator[str]:
 def _test(key: str, value: str | None) -> Test:
     if value is None:
         return ConditionTest("Null", key, ("true",)), LATEST
-    return ConditionTest("StringEquals", key, (value,)), LATEST
+    return ConditionTest("StringEquals", key, (_written(value),)), LATEST
 
 
-def _values(key: str, forms: Sequence[DocumentForm]) -> list[str | None]:
+def _written(value: str) -> str:
+    """Return a text as a policy writes it so that it stands for itself (rule M-20)."""
+    return _SPECIAL.sub(r"${\g<0>}", value)
+
+
+def values_in_resources(forms: Sequence[DocumentForm], resources: Sequence[str]) -> dict[str, dict[str, None]]:
+    """Return the values that variables have in resources that the entries with them match, by key."""
+    found: dict[str, dict[str, None]] = {}
+    for statement in (statement for form in forms for statement in form.statements if statement.has_variables):
+        patterns = statement.resources.union.globs if statement.resources is not None else ()
+        for pattern in filter(has_variable, patterns):
+            expression, names = _expression(pattern)
+            for match in filter(None, map(expression.fullmatch, resources)):
+                for name, value in zip(names, match.groups(), strict=True):
+                    found.setdefault(name.partition(",")[0], {})[value] = None
+    return found
+
+
+def _expression(pattern: Pattern) -> tuple[re.Pattern[str], list[str]]:
+    """Return the regular expression of a pattern, and its variables: one group for each."""
+    names: list[str] = []
+    source = ""
+    for piece in pattern:
+        if not isinstance(piece, str):
+            source += _EXPRESSIONS[piece]
+            continue
+        for index, part in enumerate(divide_at_variables(piece)):
+            if index % 2 == 0:
+                source += re.escape(part)
+            elif part in names:
+                source += f"(?:\\{names.index(part) + 1})"
+            else:
+                names.append(part)
+                source += "(.+)"
+    return re.compile(source, re.DOTALL), names
+
+
+_EXPRESSIONS = {
+    Wildcard.RUN: ".*",
+    Wildcard.ONE: ".",
+    Wildcard.RUN_IN_FIELD: "[^:]*",
+    Wildcard.ONE_IN_FIELD: "[^:]",
+}
+
+
+def _values(key: str, number: int, forms: Sequence[DocumentForm], needed: Iterable[str]) -> list[str | None]:
+    """Return values of a key; the first ones differ from those of other keys, by its number."""
     if is_multivalued(key):
         return [None]
-    found: dict[str | None, None] = {**dict.fromkeys(_FRESH_VALUES.get(key, (_FRESH,))), None: None}
-    if key in _OF_CALLERS:
-        names = [name for form in forms for name in _names(form)]
-        found.update(dict.fromkeys(name for name in names if name and is_literal(name)))
-    if any("Bool" in test.operator for form in forms for tests in form.tests.values() for test, _ in tests):
-        found["true"] = None
+    fresh = f"{_FRESH}{number + 1}" if number else _FRESH
+    found: dict[str | None, None] = dict.fromkeys((*_FRESH_VALUES.get(key, (fresh,)), *needed, None, _FRESH))
     for form in forms:
         for test, _ in form.tests.get(key, ()):
             found.update(dict.fromkeys(value for value in test.values if value and is_literal(value)))
+    if any("Bool" in test.operator for form in forms for tests in form.tests.values() for test, _ in tests):
+        found["true"] = None
+    if key in _OF_CALLERS:
+        names = [name for form in forms for name in _names(form)]
+        found.update(dict.fromkeys(name for name in names if name and is_literal(name)))
     marked = [
-        (form.document, substitute_variables(text, LATEST, {key: _NO_VALUE}, _NO_VALUE))
+        _ANY_VARIABLE.sub("*", substitute_variables(text, form.document.version, {key: _NO_VALUE}, _NO_VALUE))
         for form in forms
         for text in _entries(form)
     ]
-    places = [_SEPARATORS.split(text) for _, text in marked if _NO_VALUE in text]
-    texts = [_SEPARATORS.split(text) for _, text in marked]
+    places = [_SEPARATORS.split(text) for text in marked if _NO_VALUE in text]
+    texts = [_SEPARATORS.split(text) for text in marked]
     for place in places:
         for index, part in enumerate(place):
             if _NO_VALUE in part:
@@ -98,6 +148,7 @@ _FRESH_VALUES = {
     "aws:principalarn": ("arn:aws:iam::123456789012:user/example", "arn:aws:iam::123456789012:role/example"),
     "aws:principaltype": ("User", "AssumedRole"),
     "aws:resourceaccount": ("123456789012", "210987654321"),
+    "aws:userid": ("AIDAEXAMPLE", "AROAEXAMPLE:example"),
 }
 """The values that are tried first, of keys that have no other form."""
 _OF_CALLERS = ("aws:username", "aws:userid", "aws:principalaccount", "aws:principalarn")
@@ -130,7 +181,8 @@ def _entries(form: DocumentForm) -> Iterator[str]:
 
 def with_values(document: Document, values: Mapping[str, str | None]) -> CompiledDocument:
     """Return a document with values in place of the variables of some keys; None is an absent key."""
-    statements = tuple(_filled_statement(statement, document.version, values) for statement in document.statements)
+    texts = {key: None if value is None else _written(value) for key, value in values.items()}
+    statements = tuple(_filled_statement(statement, document.version, texts) for statement in document.statements)
     digest = f"{document.digest} {sorted(values.items(), key=str)}"
     return CompiledDocument(replace(document, statements=statements, digest=digest))
 

@@ -42,6 +42,15 @@ def variables_in(text: str) -> list[str]:
     return ["".join(chr(ord(char) - _FIRST) for char in part) for part in parts]
 
 
+def divide_at_variables(text: str) -> list[str]:
+    """Return the texts between variables, and the names of the variables in between."""
+    parts: list[str] = []
+    for before in text.split(_BEGIN):
+        name, _, after = before.rpartition(_END)
+        parts += ["".join(chr(ord(char) - _FIRST) for char in name), after] if parts else [before]
+    return parts
+
+
 ACTION_SHAPE: Pattern = (*(some := (_ONE_IN_FIELD, _RUN_IN_FIELD)), ":", *some)
 """`service:Name`: both parts have at least one character."""
 

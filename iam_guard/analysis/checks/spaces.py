@@ -12,8 +12,8 @@ from math import prod
 from typing import Any
 
 from iam_guard.analysis.checks.boxes import ACTION, BOTH, CALLER, KEY, OPAQUE, RESOURCE, Box, Literal, Region, meet
-from iam_guard.analysis.checks.condition_forms import KeyForm, alternatives, key_form
-from iam_guard.analysis.checks.key_sets import PointTest, TextTest
+from iam_guard.analysis.checks.condition_forms import KeyForm, alternatives, implies, key_form
+from iam_guard.analysis.checks.key_sets import ABSENT, Constant, KeyCondition, PointTest, TextTest
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.statement_forms import (
     ANY_ACTION,
@@ -22,8 +22,9 @@ from iam_guard.analysis.checks.statement_forms import (
     ListedTexts,
     StatementForm,
     Test,
+    has_open_values,
 )
-from iam_guard.analysis.checks.text_sets import TextSet
+from iam_guard.analysis.checks.text_sets import TextSet, TextUnion
 
 
 class Space:
@@ -52,6 +53,8 @@ class Space:
         ]
         for test in (*more, *opened):
             self._more.setdefault(test[0].key.lower(), set()).add(test)
+        written = [test for document in self._documents for tests in document.tests.values() for test in tests]
+        self._open = [test for test in dict.fromkeys((*opened, *written)) if has_open_values(*test)]
         self._keys: dict[str, KeyForm] = {}
         self._whole: dict[str, Any] = {
             ACTION: ANY_ACTION if actions is None else TextSet(actions, ()),
@@ -98,35 +101,59 @@ class Space:
             literals.append(Literal(CALLER, PointTest(callers)))
         if statement.resources is not None:
             literals.append(Literal(RESOURCE, _resources(statement.resources, wide=wide)))
-        choices = [
-            [[self.condition(part) for part in parts] for parts in alternatives(test)] for test in statement.tests
-        ]
+        choices = [alternatives(test) for test in statement.tests]
         if prod(map(len, choices)) > _MAX_REGIONS:
-            choices = [[[self.condition(test)]] for test in statement.tests]
+            choices = [[[test]] for test in statement.tests]
         index = statement.statement.index
         regions = [
-            Region((*literals, *chain.from_iterable(chosen)), statement.services, index) for chosen in product(*choices)
+            Region((*literals, *self._conditions(chain.from_iterable(chosen), wide)), statement.services, index)
+            for chosen in product(*choices)
         ]
         self._regions[id(statement), wide, callers] = regions
         return regions
 
+    def _conditions(self, tests: Iterable[Test], wide: bool) -> Iterator[Literal]:
+        for test in dict.fromkeys(tests):
+            yield self.condition(test)
+            if wide and self._open and has_open_values(*test):
+                yield from (self.condition(other) for other in self._open if other != test and implies(test, other))
+
     def begin(self, statement: StatementForm, start: Box, callers: int, work: Work) -> Iterator[Box]:
         """Yield what a statement applies to of a box, with the variables of its resources."""
-        listed = statement.resources
-        has_variables = statement.has_variables and listed is not None and not listed.is_negated
-        if listed is not None and has_variables:
-            resources = start.get(RESOURCE, ANY_RESOURCE).introduce(listed.union, work)
-            if not resources:
-                return
-            start = {**start, RESOURCE: resources}
-        for region in self.regions(statement, wide=True, callers=callers):
-            literals = [literal for literal in region.literals if not has_variables or literal.dimension != RESOURCE]
-            box = meet(start, literals, self, work)
+        for union, literals in self.divided(statement, callers):
+            begun = start
+            if union is not None:
+                resources = start.get(RESOURCE, ANY_RESOURCE).introduce(union, work)
+                if not resources:
+                    continue
+                begun = {**start, RESOURCE: resources}
+            box = meet(begun, literals, self, work)
             if box is not None:
                 yield box
 
+    def divided(self, statement: StatementForm, callers: int) -> Iterator[tuple[TextUnion | None, tuple[Literal, ...]]]:
+        """Yield what a statement requires, by the variables that its resources have: the resources, and the rest.
+
+        Without variables the resources are None, and the rest is all it requires.
+        """
+        listed, regions = statement.resources, self.regions(statement, wide=True, callers=callers)
+        if listed is None or listed.is_negated or not statement.has_variables:
+            yield from ((None, region.literals) for region in regions)
+            return
+        for union in listed.union.by_variables:
+            variables = [*map(_with_value, union.variables)]
+            for region in regions:
+                others = [literal for literal in region.literals if literal.dimension != RESOURCE]
+                yield union, (*others, *variables)
+
 
 _MAX_REGIONS = 64
+
+
+def _with_value(variable: str) -> Literal:
+    """Return what a variable requires of its key: one value, or none if it has a default (rules V-8, V-9, V-16)."""
+    key, _, default = variable.partition(",")
+    return Literal(KEY + key, KeyCondition(ABSENT if default else 0, Constant(True), None, False))
 
 
 def _listed(texts: ListedTexts) -> TextTest:

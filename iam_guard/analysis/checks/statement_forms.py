@@ -86,6 +86,17 @@ class StatementForm:
         """Whether a resource has a variable."""
         return self.resources is not None and self.resources.union.opened is not self.resources.union
 
+    def lists_all(self, other: StatementForm) -> bool:
+        """Return whether it lists every resource that another statement does, with the same variables."""
+        if self.version != other.version:
+            return False
+        wide, narrow = self.statement, other.statement
+        if wide.resources is not None and narrow.resources is not None:
+            return set(narrow.resources) <= set(wide.resources)
+        if wide.not_resources is not None and narrow.not_resources is not None:
+            return set(wide.not_resources) <= set(narrow.not_resources)
+        return False
+
     @cached_property
     def content(self) -> object:
         """What the statement means, as a key: equal contents mean the same."""

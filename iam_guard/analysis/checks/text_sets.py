@@ -22,6 +22,7 @@ from iam_guard.analysis.checks.pattern_search import (
     literal_of,
     matcher_of,
     may_overlap,
+    variables_in,
 )
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard
 
@@ -78,6 +79,20 @@ class TextUnion:
         found = {*_starting(self._sorted[1], beginning), *(beginning[:length] for length in self._lengths)}
         patterns = [pattern for text in found for pattern in self._by_beginning.get(text, ())]
         return [pattern for pattern in patterns if may_overlap(pattern, language.source)]
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """The variables, as `variable_text` wrote them."""
+        texts = [piece for pattern in self.globs for piece in pattern if isinstance(piece, str)]
+        return tuple(dict.fromkeys(name for text in texts for name in variables_in(text)))
+
+    @cached_property
+    def by_variables(self) -> list[TextUnion]:
+        """The union in parts, each of patterns with the same variables."""
+        found: dict[tuple[str, ...], list[Pattern]] = {(): [(word,) if word else () for word in self.words]}
+        for pattern in self.globs:
+            found.setdefault(tuple(sorted(TextUnion((pattern,)).variables)), []).append(pattern)
+        return [TextUnion(patterns, everything=self.everything and not names) for names, patterns in found.items()]
 
     @cached_property
     def opened(self) -> TextUnion:

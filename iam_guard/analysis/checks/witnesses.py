@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice, product
 
 from iam_guard.analysis.checks.boxes import ACTION, KEY, RESOURCE, Box
-from iam_guard.analysis.checks.callers import DERIVED, KINDS, TypicalCaller, session_of_role
+from iam_guard.analysis.checks.callers import DERIVED, KINDS, OF_PRINCIPAL, TypicalCaller, session_of_role
 from iam_guard.analysis.checks.key_sets import ABSENT, EMPTIES, EMPTY, KeySet, Many, ValueSet
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.pattern_search import variable_text, variables_in
@@ -134,7 +134,7 @@ class Witnesses:
         self, caller: TypicalCaller, keys: Mapping[str, KeySet], resource: str
     ) -> Iterator[tuple[Principal, str, dict[str, Value | None]]]:
         """Yield principals whose keys have the given values, the owner of the resource, and further keys."""
-        more = {key: next(self._values(key, values), None) for key, values in keys.items() if key not in _OF_PRINCIPAL}
+        more = {key: next(self._values(key, values), None) for key, values in keys.items() if key not in OF_PRINCIPAL}
         for principal in self._principals(caller, keys, resource):
             owner = caller.owner
             if caller.is_in_account and principal.account is not None:
@@ -176,6 +176,9 @@ class Witnesses:
         if owner is not None and caller.is_in_account and owner not in self.named:
             yield owner
         yield caller.principal.account or ""
+        if (ids := keys.get("aws:userid")) is not None:
+            texts = islice(self._texts(ids.one, self.space.key("aws:userid").points), _MAX_SAMPLES)
+            yield from (text.partition(":")[0] for text in texts)
         arns = keys.get("aws:principalarn")
         if arns is not None:
             for arn in islice(self._texts(arns.one, self.space.key("aws:principalarn").points), _MAX_SAMPLES):
@@ -189,6 +192,9 @@ class Witnesses:
         names: list[str] = []
         if (usernames := keys.get("aws:username")) is not None and kind is PrincipalType.USER:
             names = [*islice(self._texts(usernames.one, self.space.key("aws:username").points), _MAX_SAMPLES)]
+        elif (userids := keys.get("aws:userid")) is not None and kind is PrincipalType.FEDERATED_USER:
+            texts = islice(self._texts(userids.one, self.space.key("aws:userid").points), _MAX_SAMPLES)
+            names = [text.partition(":")[2] for text in texts if text.startswith(f"{account}:")]
         arns = keys.get("aws:principalarn")
         if arns is None:
             usual = caller.arns[0].replace("arn:*:", "arn:aws:").replace("?" * 12, account).replace("?*", "example")
@@ -212,12 +218,6 @@ class Witnesses:
             yield principal
         for userid in islice(self._texts(ids.one, self.space.key("aws:userid").points), _MAX_SAMPLES):
             yield _with_id(principal, userid)
-
-
-_OF_PRINCIPAL = frozenset(
-    {"aws:principaltype", "aws:principalaccount", "aws:principalarn", "aws:username", "aws:userid"}
-)
-"""The keys that the evaluator derives from the principal (rule N-3)."""
 
 
 def _arn_patterns(service: str, account: str, beginning: str, ends: list[Pattern]) -> Iterator[Pattern]:
