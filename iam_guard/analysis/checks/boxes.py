@@ -74,8 +74,7 @@ def meet(box: Box, literals: Iterable[Literal], dimensions: Dimensions, work: Wo
     """Return the part of a box that meets all literals; None if it is empty."""
     met = dict(box)
     for dimension, test in literals:
-        values = met[dimension] if dimension in met else dimensions.whole(dimension)
-        inside = test.inside(values, work)
+        inside = test.inside(_values(met, dimension, dimensions), work)
         if not inside:
             return None
         met[dimension] = inside
@@ -85,14 +84,25 @@ def meet(box: Box, literals: Iterable[Literal], dimensions: Dimensions, work: Wo
 def subtract(box: Box, region: Region, dimensions: Dimensions, work: Work) -> list[Box]:
     """Return disjoint boxes of what a region leaves of a box; the box itself if it leaves everything."""
     work.spend_box()
-    if meet(box, region.literals, dimensions, work) is None:
-        return [box]
+    met: list[tuple[Literal, Any, Any]] = []
+    inner: dict[str, Any] = {}
+    for literal in region.literals:
+        dimension, test = literal
+        values = inner[dimension] if dimension in inner else _values(box, dimension, dimensions)
+        inside = test.inside(values, work)
+        if not inside:
+            return [box]
+        met.append((literal, values, inside))
+        inner[dimension] = inside
     pieces: list[Box] = []
     rest = dict(box)
-    for dimension, test in region.literals:
-        values = rest[dimension] if dimension in rest else dimensions.whole(dimension)
+    for (dimension, test), values, inside in met:
         outside = test.outside(values, work)
         if outside:
             pieces.append({**rest, dimension: outside})
-        rest[dimension] = test.inside(values, work)
+        rest[dimension] = inside
     return pieces
+
+
+def _values(box: Box, dimension: str, dimensions: Dimensions) -> Any:
+    return box[dimension] if dimension in box else dimensions.whole(dimension)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -63,15 +64,18 @@ class TypicalCaller:
 
 def accounts_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
     """Return the accounts that are named as a whole: as principals, in resources, and in condition values."""
+    return tuple(dict.fromkeys(account for document in documents for account in _accounts(document)))
+
+
+@lru_cache(maxsize=4096)
+def _accounts(document: DocumentForm) -> tuple[str, ...]:
     found: dict[str, None] = {}
-    for document in documents:
-        for form in document.statements:
-            written = form.statement
-            texts = [value for _, value in _entries(form) if value.isdigit() or value.endswith(":root")]
-            texts += [*(written.resources or ()), *(written.not_resources or ())]
-            texts += [value for test in written.conditions for value in test.values]
-            for text in texts:
-                found.update(dict.fromkeys(_ACCOUNT_ID.findall(text)))
+    for form in document.statements:
+        written = form.statement
+        texts = [value for _, value in _entries(form) if value.isdigit() or value.endswith(":root")]
+        texts += [*(written.resources or ()), *(written.not_resources or ())]
+        texts += [value for test in written.conditions for value in test.values]
+        found.update(dict.fromkeys(_ACCOUNT_ID.findall("\n".join(texts))))
     return tuple(found)
 
 
@@ -105,11 +109,13 @@ def identity_callers(named: Iterable[str], *, by_account: bool) -> Iterator[Typi
             yield TypicalCaller(principal, account or unnamed, account, _any_name(principal, account))
 
 
+@lru_cache(maxsize=4096)
 def user_in(account: str) -> Principal:
     """Return a user."""
     return Principal.from_arn(f"arn:aws:iam::{account}:user/example")
 
 
+@lru_cache(maxsize=4096)
 def session_of(account: str) -> Principal:
     """Return a session of a role."""
     return Principal.from_arn(f"arn:aws:sts::{account}:assumed-role/example/example")
@@ -286,8 +292,12 @@ _OF_ACCOUNTS = ("aws:principalaccount", "aws:userid")
 
 def partitions_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
     """Return the partitions that callers can be of: `aws`, and those that the documents name."""
-    found = {name for document in documents for name in _PARTITION.findall(document.document.text)}
-    return tuple(sorted({"aws", *found}))
+    return tuple(sorted({"aws", *(name for document in documents for name in _partitions(document))}))
+
+
+@lru_cache(maxsize=4096)
+def _partitions(document: DocumentForm) -> frozenset[str]:
+    return frozenset(_PARTITION.findall(document.document.text))
 
 
 def typed_tests(documents: Iterable[DocumentForm]) -> Iterator[Test]:

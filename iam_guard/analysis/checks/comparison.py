@@ -30,7 +30,6 @@ from iam_guard.analysis.checks.differences import PolicyDifference, Side, differ
 from iam_guard.analysis.checks.instances import (
     KnownValues,
     instances,
-    keys_of_variables,
     known_values,
     values_in_resources,
     with_values,
@@ -52,7 +51,7 @@ from iam_guard.policy.document import Statement
 
 _MAX_DIFFERENCES = 100
 """Up to this number of differences is searched for a witness."""
-_MAX_VARIED, _MAX_SAMPLES = 20, 3
+_MAX_VARIED, _MAX_SAMPLES = 8, 3
 """Up to this number of differences without a witness gives values to variables, and of texts from each set."""
 
 
@@ -118,7 +117,8 @@ def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Que
     found, differing = _search(forms, query, (), is_witness, work)
     if found is not None or not differing:
         return Compared(found, () if found is not None else tuple(_cover(work)))
-    for instance in instances(forms, _values(forms, differing, work)):
+    for instance in instances(forms, _values(forms, differing, Work())):
+        work = Work()
         filled = [DocumentForm(document) for document in instance.documents]
         found, _ = _search(filled, query, instance.tests, is_witness, work)
         if found is not None:
@@ -139,7 +139,7 @@ def _values(forms: Sequence[DocumentForm], boxes: Sequence[Box], work: Work) -> 
         texts: TextSet = box.get(RESOURCE, ANY_RESOURCE)
         resources.update(dict.fromkeys(islice(texts.samples(work), _MAX_SAMPLES)))
     found = values_in_resources(forms, [*resources])
-    for key in {key for form in forms for key in keys_of_variables(form.document)}:
+    for key in {key for form in forms for key in form.variables}:
         for values in (box[KEY + key].one for box in boxes[:_MAX_VARIED] if KEY + key in box):
             if isinstance(values, TextSet):
                 found.setdefault(key, {}).update(dict.fromkeys(islice(values.samples(work), _MAX_SAMPLES)))
@@ -151,6 +151,7 @@ def _search(
 ) -> tuple[Witness | None, list[Box]]:
     """Return a witness, and the boxes of some differences; none if there is no difference."""
     differing: list[Box] = []
+    has_variables = any(form.variables for form in forms)
     unusual: Witness | None = None
     for groups in divided(CallerGroups(forms, query, tests)):
         for difference, group in islice(groups.differences(work), _MAX_DIFFERENCES):
@@ -162,6 +163,8 @@ def _search(
                 if request.principal.arn.count(":") <= ARN_FIELDS - 1:
                     return found, differing
                 unusual = unusual or found  # a colon in a path, which is possible
+            elif has_variables and len(differing) == _MAX_VARIED:
+                return unusual, differing
     return unusual, differing
 
 
@@ -191,7 +194,7 @@ class CallerGroups:
     def __post_init__(self) -> None:
         forms, query = self.forms, self.query
         self.tests = tuple(dict.fromkeys((*self.tests, *typed_tests(forms))))
-        self.variables = frozenset(key for form in forms for key in keys_of_variables(form.document))
+        self.variables = frozenset(key for form in forms for key in form.variables)
         required = [test[0].key.lower() for test in (*self.tests, *query.excluded)]
         self.derived = derived_keys(forms, (*required, *self.variables))
         self.is_identity = forms[-1].document.type is PolicyType.IDENTITY
@@ -219,9 +222,11 @@ class CallerGroups:
     @cached_property
     def actions(self) -> dict[str, str]:
         """The names of actions in the spelling that a witness should have, by their lower case."""
-        written = [name for form in self.forms for listed in form.statements for name in listed.statement.actions or ()]
-        names = (*(self.query.catalogue or ()), *self.query.names, *written)
-        return {name.lower(): name for name in names if is_literal(name)}
+        names = (*(self.query.catalogue or ()), *self.query.names)
+        found = {name.lower(): name for name in names if is_literal(name)}
+        for form in self.forms:
+            found.update(form.action_names)
+        return found
 
     def _caller_tests(self, caller: TypicalCaller) -> Iterator[Test]:
         return caller_tests(caller, self.derived, self.named, self.partitions, self.letters)

@@ -248,17 +248,25 @@ def _colons(pattern: Pattern) -> int:
 def _condition(test: Test, value_test: ValueTest | None) -> KeyCondition:
     """Return the form of a condition; `value_test` is None if all texts are alike: `Null`, an empty list."""
     condition, version = test
-    is_met = compile_condition(replace(condition, key=_KEY), version)
+    name, values = split_operator(condition.operator), condition.values
+    if name.base in _LANGUAGES and values and all(value.strip("*") and "${" not in value for value in values):
+        values = ("x",)  # the result depends on whether a value matches the empty string
+    forms, one_passes, many_pass = _met_forms(condition.operator, values, version)
+    if value_test is None:
+        return KeyCondition(forms, Constant(one_passes), _quantifier(name), many_pass)
+    return KeyCondition(forms, value_test, _quantifier(name), False)
+
+
+@lru_cache(maxsize=8192)
+def _met_forms(operator: str, values: tuple[str, ...], version: str) -> tuple[int, bool, bool]:
+    """Return which forms without content meet a condition, and whether one text and two texts do."""
+    is_met = compile_condition(ConditionTest(operator, _KEY, values), version)
     forms = (
         (ABSENT if is_met(_request(None)) else 0)
         | (EMPTY if is_met(_request("")) else 0)
         | (EMPTIES if is_met(_request(("", ""))) else 0)
     )
-    name = split_operator(condition.operator)
-    many_pass = is_met(_request(("example", "example2")))
-    if value_test is None:
-        return KeyCondition(forms, Constant(is_met(_request("example"))), _quantifier(name), many_pass)
-    return KeyCondition(forms, value_test, _quantifier(name), False)
+    return forms, is_met(_request("example")), is_met(_request(("example", "example2")))
 
 
 def _quantifier(name: OperatorName) -> str | None:

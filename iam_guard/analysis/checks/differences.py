@@ -7,7 +7,7 @@ difference is left out. One that is found may be empty only if it has variables 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -63,46 +63,62 @@ def differences(existing: Side | None, new: Side, space: Space, start: Box, work
 
 class _Comparison:
     def __init__(self, existing: Side | None, new: Side, space: Space, work: Work) -> None:
-        self.space, self.work = space, work
-        denied = {statement.content for statement in new.form.denies}
-        self.new_denies = [*_parts(new.free), *_statements(new, new.form.denies, space, wide=False)]
-        self.allows: list[_Part] = []
-        self.denies: list[_Part] = []
+        self.existing, self.new, self.space, self.work = existing, new, space, work
+        self.allows: Mapping[object, StatementForm] = {}
+        self.denies: list[StatementForm] = []
         if existing is not None:
-            denies = [statement for statement in existing.form.denies if statement.content not in denied]
-            self.allows = [*_statements(existing, existing.form.allows, space, wide=False), *_parts(existing.always)]
-            self.denies = _statements(existing, denies, space, wide=True)
-        self.contents = {
-            part.statement.content: part.region.statement for part in self.allows if part.statement is not None
-        }
+            self.allows = existing.form.allows_by_content
+            self.denies = [deny for deny in existing.form.denies if deny.content not in new.form.denied_contents]
 
     def has_same(self, statement: StatementForm) -> bool:
         """Return whether an equal statement of the existing policy suffices: no Deny of it could apply."""
-        same = self.contents.get(statement.content)
+        same = self.allows.get(statement.content)
         if same is None or self.denies:
             return False
-        self.work.covered.setdefault(statement.statement.index, set()).add((True, same))
+        self.work.covered.setdefault(statement.statement.index, set()).add((True, same.statement.index))
         return True
 
     def find(self, box: Box, statement: StatementForm | None) -> Iterator[PolicyDifference]:
         self.work.spend_box()
-        is_same = statement is not None and statement.content in self.contents
+        same = None if statement is None else self.allows.get(statement.content)
         if statement is not None:
             covered = self.work.covered.setdefault(statement.statement.index, set())
-            if is_same:
-                covered.add((True, self.contents[statement.content]))
-        allowed = [self._subtract([form], self.new_denies, statement) for form in _forms(box)]
-        if not is_same:
-            index = -1 if statement is None else statement.statement.index
-            ordered = sorted(self.allows, key=lambda part: abs(part.region.statement - index))  # the same place first
-            for left in _least([self._subtract(boxes, ordered, statement) for boxes in allowed]):
+            if same is not None:
+                covered.add((True, same.statement.index))
+        new_denies = [*_parts(self.new.free), *self._near(self.new, self.new.form.denies, statement)]
+        allowed = [self._subtract([form], new_denies, statement) for form in _forms(box)]
+        if same is None:
+            parts = [*self._allows_near(statement)]
+            for left in _least([self._subtract(boxes, parts, statement) for boxes in allowed]):
                 yield PolicyDifference(left, statement)
-        for part in self.denies:
-            if _may_meet(part.region, None if statement is None else statement.services):
-                for met in _least([[*self._denied(boxes, part, statement)] for boxes in allowed]):
-                    yield PolicyDifference(met, statement)
+        if self.existing is None or not self.denies:
+            return
+        for part in self._near(self.existing, self.denies, statement, wide=True):
+            for met in _least([[*self._denied(boxes, part, new_denies, statement)] for boxes in allowed]):
+                yield PolicyDifference(met, statement)
 
-    def _denied(self, boxes: Iterable[Box], part: _Part, statement: StatementForm | None) -> Iterator[Box]:
+    def _allows_near(self, statement: StatementForm | None) -> Iterator[_Part]:
+        """Yield what the existing policy allows of the services of a statement, the same place first."""
+        if self.existing is None:
+            return
+        index = -1 if statement is None else statement.statement.index
+        ordered = sorted(self.existing.form.allows, key=lambda allow: abs(allow.statement.index - index))
+        yield from self._near(self.existing, ordered, statement)
+        yield from _parts(self.existing.always)
+
+    def _near(
+        self, side: Side, statements: Iterable[StatementForm], other: StatementForm | None, *, wide: bool = False
+    ) -> Iterator[_Part]:
+        """Yield the regions of the statements that may be about services of another one."""
+        services = None if other is None else other.services
+        for statement in statements:
+            if services is None or statement.services is None or not services.isdisjoint(statement.services):
+                for region in self.space.regions(statement, wide=wide, callers=side.callers_of(statement)):
+                    yield _Part(region, statement)
+
+    def _denied(
+        self, boxes: Iterable[Box], part: _Part, new_denies: Iterable[_Part], statement: StatementForm | None
+    ) -> Iterator[Box]:
         """Yield what a Deny of the existing policy applies to of boxes that the new policy allows."""
         listed = None if part.statement is None else part.statement.resources
         opened = boxes if listed is not None and listed.is_negated else map(_opened, boxes)
@@ -112,9 +128,7 @@ class _Comparison:
             return
         resources = [literal for literal in part.region.literals if literal.dimension == RESOURCE]
         others = [literal for literal in part.region.literals if literal.dimension != RESOURCE]
-        equal = [
-            deny for deny in self.new_denies if deny.statement is not None and deny.statement.lists_all(part.statement)
-        ]
+        equal = [deny for deny in new_denies if deny.statement is not None and deny.statement.lists_all(part.statement)]
         for box in opened:
             met_box = meet(box, others, self.space, self.work)
             if met_box is not None:
@@ -131,17 +145,15 @@ class _Comparison:
         within: StatementForm | None = None,
     ) -> list[Box]:
         """Return what the parts leave of boxes whose requests an Allow applies to, and all those of `within` do."""
-        services = None if statement is None else statement.services
         for part in parts:
             if not boxes:
                 break
-            if _may_meet(part.region, services):
-                region = _without_implied(part, within or statement)
-                left = [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
-                if left != boxes and statement is not None and part.statement is not None:
-                    taken = (not part.statement.compiled.denies, part.region.statement)
-                    self.work.covered.setdefault(statement.statement.index, set()).add(taken)
-                boxes = left
+            region = _without_implied(part, within or statement)
+            left = [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
+            if left != boxes and statement is not None and part.statement is not None:
+                taken = (not part.statement.compiled.denies, part.region.statement)
+                self.work.covered.setdefault(statement.statement.index, set()).add(taken)
+            boxes = left
         return boxes
 
 
@@ -154,18 +166,6 @@ class _Part(NamedTuple):
 
 def _parts(regions: Iterable[Region]) -> list[_Part]:
     return [_Part(region, None) for region in regions]
-
-
-def _statements(side: Side, statements: Iterable[StatementForm], space: Space, *, wide: bool) -> list[_Part]:
-    return [
-        _Part(region, statement)
-        for statement in statements
-        for region in space.regions(statement, wide=wide, callers=side.callers_of(statement))
-    ]
-
-
-def _may_meet(region: Region, services: frozenset[str] | None) -> bool:
-    return services is None or region.services is None or not services.isdisjoint(region.services)
 
 
 def _without_implied(part: _Part, statement: StatementForm | None) -> Region:

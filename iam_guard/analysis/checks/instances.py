@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, product
+from itertools import product
 from typing import NamedTuple, TypeAlias, TypeGuard
 
 from iam_guard.analysis.checks.callers import TypicalCaller
@@ -18,7 +18,6 @@ from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.condition_keys import is_multivalued
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, is_literal
-from iam_guard.evaluation.matching.referenced_keys import keys_of_condition, keys_of_resource
 from iam_guard.evaluation.matching.variables import substitute_variables
 from iam_guard.model.context import Value
 from iam_guard.model.principal import PrincipalType
@@ -45,22 +44,13 @@ class Instance(NamedTuple):
 def instances(forms: Sequence[DocumentForm], needed: Mapping[str, Iterable[str]]) -> Iterator[Instance]:
     """Yield the documents with different values of their variables; `needed` are some of them by key."""
     documents = [form.document for form in forms]
-    keys = [*dict.fromkeys(key for document in documents for key in keys_of_variables(document))][:_MAX_KEYS]
+    keys = sorted({key for form in forms for key in form.variables})[:_MAX_KEYS]
     choices = [_values(key, number, forms, needed.get(key, ())) for number, key in enumerate(keys)]
     places = sorted(product(*(range(len(values)) for values in choices)), key=sum) if keys else ()
     for chosen in places[:_MAX_INSTANCES]:
         values = {key: values[place] for key, values, place in zip(keys, choices, chosen, strict=True)}
         filled = tuple(with_values(document, values) for document in documents)
         yield Instance(filled, tuple(_test(key, value) for key, value in values.items()))
-
-
-def keys_of_variables(document: Document) -> Iterator[str]:
-    """Yield the keys of the variables of a document, in lower case."""
-    for statement in document.statements:
-        for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
-            yield from (key.lower() for key in keys_of_resource(entry, document.version))
-        for test in statement.conditions:
-            yield from (key.lower() for key in islice(keys_of_condition(test, document.version), 1, None))
 
 
 def _test(key: str, value: str | None) -> Test:

@@ -13,7 +13,7 @@ It occurs in a text only where the `source` has it; `*` matches it, `?` and a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -123,10 +123,24 @@ def includes(wide: Pattern, narrow: Pattern) -> bool:
         return False
     if (literal := literal_of(narrow)) is not None:
         return matcher_of(wide)(literal)
+    wildcards = _wildcards(wide)
+    is_in_field = not has_variable(narrow) and _wildcards(narrow) <= _ALL_IN_FIELD
+    if wildcards <= _ANY_LENGTH or (is_in_field and wildcards <= _ANY_LENGTH_IN_FIELD):
+        # only a run of `wide` matches this character, and it matches all that the wildcard of `narrow` does
+        return matcher_of(wide)("".join(piece if isinstance(piece, str) else _UNUSED for piece in narrow))
     try:
         return search(narrow, (), frozenset((wide,)), _MAX_STATES_OF_A_COVER).text is None
     except Undecided:
         return False
+
+
+def _wildcards(pattern: Pattern) -> frozenset[str | Wildcard]:
+    return frozenset(pattern) & _WILDCARDS
+
+
+_WILDCARDS = frozenset(Wildcard)
+_ANY_LENGTH, _ANY_LENGTH_IN_FIELD = frozenset((_RUN,)), frozenset((_RUN, _RUN_IN_FIELD))
+_ALL_IN_FIELD = frozenset((_RUN_IN_FIELD, _ONE_IN_FIELD))
 
 
 @lru_cache(maxsize=65_536)
@@ -173,10 +187,19 @@ def find_text(source: Pattern, also: tuple[Pattern, ...], excluded: frozenset[Pa
                 text = guess(pattern, run)
                 if matcher_of(source)(text) and _is_found(text, also, excluded):
                     return SearchResult(text, 1)
+        if also and _is_found(text := _joined((source, *also)), (source, *also), excluded):
+            return SearchResult(text, 1)
     for pattern in excluded:
         if includes(pattern, source) or any(includes(pattern, narrow) for narrow in also if not has_variable(source)):
             return SearchResult(None, 1)
     return search(source, also, excluded)
+
+
+def _joined(patterns: Sequence[Pattern]) -> str:
+    """Return a text that patterns with a run after their beginning and before their end match, if they overlap."""
+    begin, end = max(map(beginning_of, patterns), key=len), max(map(_end, patterns), key=len)
+    inner = [piece for pattern in patterns for piece in pattern[1:-1]]
+    return begin + "".join(piece if isinstance(piece, str) else "" if piece in _RUNS else "e" for piece in inner) + end
 
 
 def _is_found(text: str, also: Iterable[Pattern], excluded: Iterable[Pattern]) -> bool:
@@ -245,6 +268,7 @@ class _Product:
                 self.literals[char] = self.literals.get(char, 0) | bits << offset
             offset += automaton.length + 1
         self.alphabet = [_UNUSED, *sorted(self.literals.keys() | {":"})]
+        self._needed_at = [(char, -1 if char in (_UNUSED, ":") else self.literals[char]) for char in self.alphabet]
         self._accepting = {
             char: sum(automaton.accepts(char, is_source=first) << start for automaton, start, first in places)
             for char in self.alphabet
@@ -273,7 +297,7 @@ class _Product:
 
     def characters(self, state: int) -> list[str]:
         """Return the characters that differ from each other in a state; the colon can always differ."""
-        return [char for char in self.alphabet if char in (_UNUSED, ":") or state & self.literals[char]]
+        return [char for char, bits in self._needed_at if state & bits]
 
 
 @lru_cache(maxsize=65_536)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import TypeAlias
 
 from iam_guard.analysis.checks.limits import Undecided
@@ -16,7 +17,8 @@ from iam_guard.analysis.checks.pattern_search import ACTION_SHAPE, PRIVATE, vari
 from iam_guard.analysis.checks.text_sets import Language, TextSet, TextUnion
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.evaluation.matching.operators import OPERATORS
-from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, read_wildcards
+from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, is_literal, read_wildcards
+from iam_guard.evaluation.matching.referenced_keys import keys_of_condition, keys_of_resource
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.matching.variables import (
@@ -28,7 +30,7 @@ from iam_guard.evaluation.matching.variables import (
     join,
     reads_keys,
 )
-from iam_guard.policy.document import ConditionTest, Document, Statement
+from iam_guard.policy.document import LATEST, ConditionTest, Document, Statement
 from iam_guard.policy.grammar import split_operator
 
 _RUN, _ONE, _RUN_IN_FIELD, _ONE_IN_FIELD = Wildcard
@@ -127,6 +129,27 @@ class DocumentForm:
         return (*self.allows, *self.denies)
 
     @cached_property
+    def allows_by_content(self) -> dict[object, StatementForm]:
+        """The Allow statements by their content."""
+        return {form.content: form for form in self.allows}
+
+    @cached_property
+    def action_names(self) -> dict[str, str]:
+        """The names of actions as they are written, by their lower case."""
+        listed = [name for form in self.statements for name in form.statement.actions or ()]
+        return {name.lower(): name for name in listed if is_literal(name)}
+
+    @cached_property
+    def denied_contents(self) -> frozenset[object]:
+        """The contents of the Deny statements."""
+        return frozenset(form.content for form in self.denies)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The keys of all variables, in lower case."""
+        return frozenset(keys_of_variables(self.document))
+
+    @cached_property
     def tests(self) -> dict[str, tuple[Test, ...]]:
         """All conditions by their key in lower case."""
         found: dict[str, dict[Test, None]] = {}
@@ -134,6 +157,15 @@ class DocumentForm:
             for test in form.tests:
                 found.setdefault(test[0].key.lower(), {})[test] = None
         return {key: tuple(tests) for key, tests in found.items()}
+
+
+def keys_of_variables(document: Document) -> Iterator[str]:
+    """Yield the keys of the variables of a document, in lower case."""
+    for statement in document.statements:
+        for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
+            yield from (key.lower() for key in keys_of_resource(entry, document.version))
+        for test in statement.conditions:
+            yield from (key.lower() for key in islice(keys_of_condition(test, document.version), 1, None))
 
 
 class _ByDigest:
@@ -236,6 +268,8 @@ def template_pattern(template: Template) -> Pattern | None:
 
 def has_open_values(test: ConditionTest, version: str) -> bool:
     """Return whether a condition has values with variables, which the request supplies."""
+    if version != LATEST or not any("${" in value for value in test.values):
+        return False
     row = OPERATORS.get(split_operator(test.operator).base)
     return (
         row is not None

@@ -40,11 +40,21 @@ class TextUnion:
         self.everything = everything
         self.words = frozenset(text for pattern in distinct if (text := literal_of(pattern)) is not None)
         self.globs = tuple(pattern for pattern in distinct if literal_of(pattern) is None)
+        self._words_near: dict[Pattern, list[str]] = {}
+        self._globs_near: dict[Pattern, list[Pattern]] = {}
 
     def matches(self, word: str) -> bool:
         """Return whether a word is in the union."""
-        if self.everything or word in self.words:
-            return True
+        return self.everything or word in self.words or self._has_glob_for(word)
+
+    def matching(self, words: frozenset[str]) -> frozenset[str]:
+        """Return the words that are in the union."""
+        found = words if self.everything else words & self.words
+        if not self.globs or len(found) == len(words):
+            return found
+        return found.union([word for word in words - found if self._has_glob_for(word)])
+
+    def _has_glob_for(self, word: str) -> bool:
         by_beginning = self._by_beginning
         for length in self._lengths:
             for pattern in by_beginning.get(word[:length], ()):
@@ -69,16 +79,21 @@ class TextUnion:
 
     def words_in(self, language: Language) -> Iterator[str]:
         """Yield the words that are in a language."""
-        yield from (
-            word for word in _starting(self._sorted[0], beginning_of(language.source)) if language.contains(word)
-        )
+        near = self._words_near.get(language.source)
+        if near is None:
+            near = self._words_near[language.source] = [*_starting(self._sorted[0], beginning_of(language.source))]
+        yield from (word for word in near if language.contains(word))
 
     def globs_near(self, language: Language) -> list[Pattern]:
         """Return the patterns with wildcards or variables that may overlap a language."""
-        beginning = beginning_of(language.source)
-        found = {*_starting(self._sorted[1], beginning), *(beginning[:length] for length in self._lengths)}
-        patterns = [pattern for text in found for pattern in self._by_beginning.get(text, ())]
-        return [pattern for pattern in patterns if may_overlap(pattern, language.source)]
+        source = language.source
+        near = self._globs_near.get(source)
+        if near is None:
+            beginning = beginning_of(source)
+            found = {*_starting(self._sorted[1], beginning), *(beginning[:length] for length in self._lengths)}
+            patterns = [pattern for text in found for pattern in self._by_beginning.get(text, ())]
+            near = self._globs_near[source] = [pattern for pattern in patterns if may_overlap(pattern, source)]
+        return near
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
@@ -186,7 +201,7 @@ class TextSet(NamedTuple):
         """Return the texts that are in the union, too."""
         if union.everything:
             return self
-        words = {word for word in self.words if union.matches(word)} if self.words else set()
+        words = {*union.matching(self.words)}
         found: dict[Language, None] = {}
         for language in self.languages:
             words.update(union.words_in(language))
@@ -215,7 +230,7 @@ class TextSet(NamedTuple):
         """Return the texts that are not in the union."""
         if union.everything:
             return NO_TEXT
-        words = frozenset(word for word in self.words if not union.matches(word))
+        words = self.words - union.matching(self.words)
         found = []
         for language in self.languages:
             globs = union.globs_near(language)
