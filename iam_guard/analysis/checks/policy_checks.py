@@ -99,9 +99,9 @@ def check_no_public_access(
     except Undecided as error:
         return _undecided(error, query)
     if found is None:
-        message = "The resource policy does not grant public access for the specified resource type."
+        message = "The resource policy does not grant public access for the given resource type."
         return CheckResult(CheckVerdict.PASS, message, universe=_universe(query))
-    message = "The resource policy grants public access for the specified resource type."
+    message = "The resource policy grants public access for the given resource type."
     return _failed(found, message, "Public access granted in the following statement with", query)
 
 

@@ -63,11 +63,16 @@ _RESTRICTING = frozenset(
             "aws:vpceorgpaths",
         ),
         *("aws:principalservicename", "aws:principalservicenameslist", "aws:federatedprovider"),
-        *("kms:calleraccount", "kms:viaservice", "s3:dataaccesspointaccount", "s3:dataaccesspointarn"),
-        *("lambda:eventsourcetoken", "elasticfilesystem:accessedviamounttarget", "elasticfilesystem:accesspointarn"),
+        *("kms:calleraccount", "s3:dataaccesspointaccount", "s3:dataaccesspointarn"),
+        *("lambda:eventsourcetoken", "elasticfilesystem:accesspointarn"),
     }
 )
-"""The keys whose specific values restrict access, in lower case; keys of identity providers do, too."""
+"""The keys whose specific values restrict access, in lower case; keys of identity providers do, too.
+
+These are the keys that S3 and EFS list for policies that are not public, and those of the same kind that are newer or
+of another service. `kms:ViaService` is none of them: every account can use a service.
+"""
+_RESTRICTING_IF_TRUE = frozenset({"aws:principalisawsservice", "elasticfilesystem:accessedviamounttarget"})
 _ADDRESSES = frozenset({"aws:sourceip", "aws:vpcsourceip"})
 _CLAIM = re.compile(r"[^/]*\.[^/]*(?:/.*)?:(?:aud|sub|amr|oaud|email)")
 _MIN_PREFIX = {32: 8, 128: 32}
@@ -93,7 +98,7 @@ def restrictions(form: DocumentForm) -> Iterator[Test]:
         elif key in _RESTRICTING or _CLAIM.fullmatch(key):
             operator = "ForAnyValue:StringLike" if is_multivalued(key) else "StringLike"
             yield from _condition(operator, key, filter(_is_specific, values))
-        if key == "aws:principalisawsservice":
+        if key in _RESTRICTING_IF_TRUE:
             yield from _condition("Bool", key, ["true"])
 
 
@@ -104,16 +109,20 @@ def _condition(operator: str, key: str, values: Iterable[str]) -> Iterator[Test]
 
 
 def _is_specific(value: str) -> bool:
-    """Return whether a value has more than wildcards: an account, an organization, a name."""
+    """Return whether a value names an account, an organization, a bucket or another whole name.
+
+    What follows a slash may have wildcards: paths of an organization, objects of a bucket.
+    """
     if "${" in value:
         return False
     fields = value.split(":", 5)
     if value.startswith("arn:") and len(fields) == 6:
         account, resource = fields[4], fields[5]
-        if re.fullmatch(r"[0-9]{12}", account):
-            return True
-        return account == "" and not re.match(r"[*?]", resource)  # a bucket has no account in its ARN
-    return not re.match(r"[*?]", value)
+        if account != "":
+            return re.fullmatch(r"[0-9]{12}", account) is not None
+        value = resource  # a bucket has no account in its ARN
+    name = value.partition("/")[0]
+    return name != "" and not re.search(r"[*?]", name)
 
 
 def _is_narrow(value: str) -> bool:

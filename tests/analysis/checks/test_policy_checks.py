@@ -606,6 +606,43 @@ PUBLIC: dict[str, tuple[CheckVerdict, Doc]] = {
         policy(to("*", condition=when("StringEquals", "NONE", "lambda:FunctionUrlAuthType"))),
     ),
     "external id": (FAIL, policy(to("*", condition=when("StringEquals", "secret", "sts:ExternalId")))),
+    "any bucket that begins so": (FAIL, policy(to("*", condition=when("ArnLike", "arn:aws:s3:::b*", "aws:SourceArn")))),
+    "sources of an account": (
+        PASS,
+        policy(to("*", condition=when("ArnLike", f"arn:aws:sns:*:{ACCOUNT}:*", "aws:SourceArn"))),
+    ),
+    "any organization": (FAIL, policy(to("*", condition=when("StringLike", "o-*", "aws:PrincipalOrgID")))),
+    "a part of an organization": (
+        PASS,
+        policy(to("*", condition=when("ForAnyValue:StringLike", "o-1/r-1/*", "aws:PrincipalOrgPaths"))),
+    ),
+    "a user by its id": (PASS, policy(to("*", condition=when("StringEquals", "AIDAEXAMPLE", "aws:userid")))),
+    "sessions of a role by its id": (
+        FAIL,
+        policy(to("*", condition=when("StringLike", "AROAEXAMPLE:*", "aws:userid"))),
+    ),
+    "the caller's own account": (
+        FAIL,
+        policy(to("*", condition=when("StringEquals", "${aws:PrincipalAccount}", "aws:SourceAccount"))),
+    ),
+    "by way of a service": (
+        FAIL,
+        policy(to("*", condition=when("StringEquals", "s3.us-east-1.amazonaws.com", "kms:ViaService"))),
+    ),
+    "an account by way of a service": (
+        PASS,
+        policy(to("*", condition=when("StringEquals", ACCOUNT, "kms:CallerAccount"))),
+    ),
+    "a mount target": (
+        PASS,
+        policy(to("*", condition=when("Bool", "true", "elasticfilesystem:AccessedViaMountTarget"))),
+    ),
+    "no mount target": (
+        FAIL,
+        policy(to("*", condition=when("Bool", "false", "elasticfilesystem:AccessedViaMountTarget"))),
+    ),
+    "the broadest range": (PASS, policy(to("*", condition=when("IpAddress", "10.0.0.0/8", "aws:SourceIp")))),
+    "a range that is too broad": (FAIL, policy(to("*", condition=when("IpAddress", "16.0.0.0/7", "aws:SourceIp")))),
     "everyone, denied to all": (PASS, policy(to("*"), {**to("*"), "Effect": "Deny"})),
 }
 
