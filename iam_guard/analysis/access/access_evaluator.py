@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from iam_guard.analysis.access.known_keys import KnownKeys
+from iam_guard.analysis.access.known_keys import KnownKeys, never_absent
 from iam_guard.errors import PolicyError
-from iam_guard.evaluation.bounds import Bounds, PartialEvaluator
+from iam_guard.evaluation.bounds import Bounds, IsKnown, PartialEvaluator
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.matching.pattern import Pattern
 from iam_guard.evaluation.matching.statement import CompiledStatement
@@ -68,10 +68,12 @@ class AccessEvaluator:
         pattern: Pattern | None = None,
         trust: str | None = None,
         is_any_principal: bool = False,
+        is_absent: IsKnown = never_absent,
     ) -> Bounds:
         """Return the bounds of the decision. `pattern` covers all the resources that the question is about.
 
-        `trust` is the trust policy of the role whose sessions the principal represents.
+        `trust` is the trust policy of the role whose sessions the principal represents. `is_absent` are further keys
+        (lower case) that the request certainly lacks if `context` has none.
         """
         caller = principal.principal
         self._records[caller.arn] = principal
@@ -94,6 +96,7 @@ class AccessEvaluator:
             owner_is_hosted=loaded.owner is not None and loaded.owner.id in self.population.accounts,
             may_be_tagged=bool(self.trusting_statements(trust, "sts:tagsession")),
             is_any_principal=is_any_principal,
+            is_absent=is_absent,
         )
         return loaded.authorizer.bounds(request, self._evaluator, known_keys, asked=pattern)
 

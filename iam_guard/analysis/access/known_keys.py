@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from iam_guard.errors import ContextError
+from iam_guard.evaluation.bounds import IsKnown
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
@@ -33,13 +34,19 @@ _PRINCIPAL_TAG = "aws:principaltag/"
 _RESOURCE_TAGS = ("aws:resourcetag/", "iam:resourcetag/")
 
 
+def never_absent(key: str) -> bool:
+    """Return False: nothing more is known about any key."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class KnownKeys:
     """Whether the value or the absence of a key is known.
 
     `given` are the keys of the question. `has_tags`: the resource's tags are known. `is_hosted`, `owner_is_hosted`: the
     account of the principal or owner is in the store. `may_be_tagged`: sessions of the role may set session tags.
-    `is_any_principal`: the principal represents every principal, so nothing about it is known.
+    `is_any_principal`: the principal represents every principal, so nothing about it is known. `is_absent`: further
+    keys that the request lacks unless it has a value.
     """
 
     request: AccessRequest
@@ -49,9 +56,10 @@ class KnownKeys:
     owner_is_hosted: bool = True
     may_be_tagged: bool = False
     is_any_principal: bool = False
+    is_absent: IsKnown = never_absent
 
     def __call__(self, key: str) -> bool:
-        if key in self.given:
+        if key in self.given or self.is_absent(key):
             return True
         if self.is_any_principal and (key in _PRINCIPAL_KEYS or key.startswith(_PRINCIPAL_TAG)):
             return False

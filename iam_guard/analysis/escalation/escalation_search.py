@@ -1,33 +1,189 @@
-"""Find the paths by which principals of a store gain the access of another principal."""
+"""Find the shortest paths by which principals of a store gain the access of another principal, or of an administrator.
+
+Strategy. A node is a principal in a state: what the calls so far mean for it (`principal_state`). From each node, edges
+lead to other principals, and change entities. The search from one start is uniform-cost, by the number of calls. It
+keeps which changes have been made, by carrier: a node of a principal that has the carrier leads to the node with the
+change, by the calls of both. So a change that one principal makes helps another, in any order.
+
+Nodes and their edges don't depend on the start, so they are found once. The search ends at an administrator, since
+everything else in that account follows; it goes on only to other accounts.
+
+`MAX_EFFECTS` bounds the changes of one principal that are combined.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from heapq import heappop, heappush
+from typing import Final, TypeAlias
 
-from iam_guard.analysis.access.access_answers import RoleStep
 from iam_guard.analysis.access.access_evaluator import open_evaluator
-from iam_guard.analysis.access.role_chains import RoleChains
-from iam_guard.analysis.escalation.escalation_path import EscalationPath, EscalationStep
+from iam_guard.analysis.escalation.escalation_calls import EscalationCall
+from iam_guard.analysis.escalation.escalation_graph import Edges, EscalationGraph, Node
+from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR, EscalationPath
+from iam_guard.analysis.escalation.principal_state import NO_EFFECT, EntityChange, StateEffect, effect_of
+from iam_guard.analysis.escalation.techniques import ASSUME_ROLE
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
+
+MAX_STATES: Final = 32
+"""The maximum number of states of one principal whose changes are combined one by one; then all are combined."""
+
+Calls: TypeAlias = tuple[EscalationCall, ...]
 
 
 def escalation_paths(
     store: SourceStore, *, settings: Settings | None = None, now: datetime | None = None
 ) -> list[EscalationPath]:
-    """Return the paths from users and roles of the store to each role that they can assume."""
+    """Return a shortest path from each user and role to each principal whose access it can gain, and to administrator.
+
+    A path to an administrator of an account stands for all paths to principals of that account. An administrator has
+    no paths in its own account. Paths are sorted by start, those to an administrator first, then by length.
+    """
     with open_evaluator(store, settings, now) as evaluator:
-        chains = RoleChains(evaluator, {})
-        return [
-            EscalationPath(principal.arn, target, tuple(_steps(principal.arn, steps)))
-            for principal in evaluator.population.principals_by_arn.values()
-            for target, steps in chains.roles_of(principal).items()
+        graph = EscalationGraph(evaluator)
+        starts = [
+            principal for principal in evaluator.population.principals_by_arn.values() if principal.kind != "root"
         ]
+        return [path for principal in starts for path in _Search(graph, principal.arn).paths()]
 
 
-def _steps(actor: str, steps: tuple[RoleStep, ...]) -> Iterator[EscalationStep]:
-    for step in steps:
-        statements = "; ".join(map(str, step.answer.spoken))
-        yield EscalationStep("sts:AssumeRole", step.role, f"{actor} may call it: {statements}")
-        actor = step.role
+class _Search:
+    """The search from one start. `_best` has the fewest steps to each node."""
+
+    def __init__(self, graph: EscalationGraph, start: str) -> None:
+        self._graph = graph
+        self._start = start
+        self._best: dict[tuple[str, StateEffect], Calls] = {}
+        self._states: dict[str, list[StateEffect]] = {}
+        self._queue: list[tuple[int, int, int, Node, Calls]] = []
+        self._changes: dict[str, list[tuple[EntityChange, Calls]]] = defaultdict(list)
+        self._holders: dict[str, list[str]] = defaultdict(list)
+        self._opened: dict[str, Calls] = {}
+        self._ended: dict[str, Calls] = {}
+        """Account -> the path to an administrator of it."""
+        self._settled: set[str | None] = {start}
+        """Principals to which no call from a later node can be a shorter way."""
+        self._pushed = 0
+
+    def paths(self) -> Iterator[EscalationPath]:
+        """Search, and yield the paths."""
+        self._reach(self._start, NO_EFFECT, ())
+        while self._queue:
+            cost, turn, _, node, steps = heappop(self._queue)
+            if self._best[node.principal.arn, node.effect] is steps:
+                self._expand(node, steps, cost, turn)
+        for steps in sorted((steps for steps in self._ended.values() if steps), key=len):
+            yield self._path(ADMINISTRATOR, steps)
+        found = []
+        for arn, effects in self._states.items():
+            principal = self._graph.directory.principal(arn)
+            if arn != self._start and principal.account not in self._ended:
+                found.append((min((self._best[arn, effect] for effect in effects), key=len), arn))
+        for steps, arn in sorted(found, key=lambda pair: (len(pair[0]), pair[1])):
+            yield self._path(arn, steps)
+
+    def _path(self, target: str, steps: Calls) -> EscalationPath:
+        return EscalationPath(self._start, target, tuple(step.shown() for step in steps))
+
+    def _expand(self, node: Node, steps: Calls, cost: int, turn: int) -> None:
+        """Follow the edges of a node: first its changes of itself, which may make it an administrator at once.
+
+        All others come after the nodes that these lead to, since an administrator among them ends the search.
+        """
+        account = node.principal.account
+        if turn == 0:
+            if account not in self._ended and node.is_administrator:
+                self._ended[account] = steps
+            elif account not in self._ended:
+                self._follow(node.own_changes, steps)
+            for role, opening in list(self._opened.items()):
+                self._assume_opened(node, steps, role, opening)
+            self._push(cost + 1, 1, node, steps)
+            return
+        self._follow(node.exits if account in self._ended else node.edges, steps)
+
+    def _follow(self, edges: Edges, steps: Calls) -> None:
+        for target in edges.direct.keys() - self._settled:
+            self._reach(target, NO_EFFECT, _joined(steps, edges.direct[target].steps))
+            self._settled.add(target)
+        for arn, more in edges.longer:
+            self._reach(arn, NO_EFFECT, _joined(steps, more))
+        for change, more in edges.changes:
+            self._add_change(change, _joined(steps, more))
+
+    # --- nodes ---------------------------------------------------------------------------------------------------
+
+    def _reach(self, arn: str, effect: StateEffect, steps: Calls) -> None:
+        """Take a way to a node, if it is the shortest so far."""
+        known = self._best.get((arn, effect))
+        if known is not None and len(known) <= len(steps):
+            return
+        node = self._graph.node(arn, effect)
+        if node.principal.account in self._ended and not self._graph.is_trusted_abroad(arn):
+            return
+        carriers = self._graph.carriers_of(arn)
+        if known is None:
+            if arn not in self._states:
+                for carrier in carriers:
+                    self._holders[carrier].append(arn)
+            self._states.setdefault(arn, []).append(effect)
+        self._best[arn, effect] = steps
+        self._push(len(steps), 0, node, steps)
+        for carrier in carriers & self._changes.keys():
+            for change, changing in list(self._changes[carrier]):
+                self._combine(arn, effect, steps, change, changing)
+
+    def _push(self, cost: int, turn: int, node: Node, steps: Calls) -> None:
+        self._pushed += 1
+        heappush(self._queue, (cost, turn, self._pushed, node, steps))
+
+    # --- changes -------------------------------------------------------------------------------------------------
+
+    def _add_change(self, change: EntityChange, steps: Calls) -> None:
+        """Take a way to a change, if it is the shortest so far, and combine it with all nodes that it concerns."""
+        if change.opens_trust:
+            known = self._opened.get(change.carrier)
+            if known is None or len(steps) < len(known):
+                self._opened[change.carrier] = steps
+                for (arn, effect), reaching in list(self._best.items()):
+                    self._assume_opened(self._graph.node(arn, effect), reaching, change.carrier, steps)
+            return
+        changes = self._changes[change.carrier]
+        if any(other == change and len(known) <= len(steps) for other, known in changes):
+            return
+        changes.append((change, steps))
+        for arn in list(self._holders[change.carrier]):
+            for effect in list(self._states[arn]):
+                self._combine(arn, effect, self._best[arn, effect], change, steps)
+
+    def _combine(self, arn: str, effect: StateEffect, steps: Calls, change: EntityChange, changing: Calls) -> None:
+        principal = self._graph.directory.principal(arn)
+        whole, calls = effect | effect_of(change, principal), _joined(steps, changing)
+        if whole == effect:
+            return
+        if len(self._states[arn]) >= MAX_STATES:
+            for carrier in sorted(self._graph.carriers_of(arn) & self._changes.keys()):
+                for other, more in self._changes[carrier]:
+                    extended = whole | effect_of(other, principal)
+                    if extended != whole:
+                        whole, calls = extended, _joined(calls, more)
+        self._reach(arn, whole, calls)
+
+    def _assume_opened(self, node: Node, steps: Calls, role: str, opening: Calls) -> None:
+        """Assume a role whose trust policy has been changed for it."""
+        known = self._best.get((role, NO_EFFECT))
+        calls = _joined(steps, opening)
+        if node.principal.arn == role or (known is not None and len(known) <= len(calls) + 1):
+            return
+        answer = node.may_assume_opened(role)
+        if answer is not None:
+            step = EscalationCall(node.principal.arn, ASSUME_ROLE, role, answer)
+            self._reach(role, NO_EFFECT, (*calls, step))
+
+
+def _joined(steps: Calls, more: Calls) -> Calls:
+    """Return the calls of two ways, each once, in an order in which both work."""
+    return (*steps, *(step for step in more if step not in steps))

@@ -1,0 +1,227 @@
+"""What a principal may do in one state, with answers shared between principals that have the same policies.
+
+The requests of a technique are known: which condition keys IAM sets for it, and the tags of its resource. Keys that IAM
+does not set are absent. All others are open, and an open key counts as one that the caller can satisfy: a source
+address, a session with MFA, an external id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+from iam_guard.analysis.access.access_answers import AccessAnswer, AccessVerdict, answer_of
+from iam_guard.analysis.access.access_evaluator import AccessEvaluator
+from iam_guard.analysis.escalation.techniques import ABLE, GRANTS
+from iam_guard.errors import PolicyError
+from iam_guard.evaluation.bounds import IsKnown
+from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
+from iam_guard.evaluation.matching.condition_keys import row_of
+from iam_guard.evaluation.matching.pattern import Pattern, Wildcard
+from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
+from iam_guard.evaluation.matching.referenced_keys import keys_of_document
+from iam_guard.model.context import NO_KEYS, Given
+from iam_guard.model.request import Resource
+from iam_guard.store.protocol import StoredPolicy
+from iam_guard.store.stored_principals import StoredPrincipal
+
+_PROBE: Final = "any-service:AnyAction"
+"""An action that no policy names, so that only a policy on all actions allows it."""
+_OF_RESOURCE: Final = ("aws:resourcetag/", "iam:resourcetag/")
+_NEVER_SET: Final = (*_OF_RESOURCE, "iam:", "sts:", "aws:requesttag/", "aws:tagkeys")
+_OF_PASSING: Final = "iam:associatedresourcearn"
+
+RequestKeys: TypeAlias = Mapping[str, Given]
+
+
+class EntityRequest(NamedTuple):
+    """A request about one entity of IAM: its tags are known."""
+
+    action: str
+    arn: str
+    account: str
+    tags: Mapping[str, str]
+    context: RequestKeys
+
+
+@dataclass(slots=True)
+class Answers:
+    """The answers of one analysis, by policies and request."""
+
+    evaluator: AccessEvaluator
+    partition: str
+    region: str
+    found: dict[object, AccessAnswer | None] = field(default_factory=dict)
+    _control_keys: dict[str, bool] = field(default_factory=dict)
+
+    def is_personal(self, account: str) -> bool:
+        """Return whether a control policy of an account depends on who calls."""
+        if account not in self._control_keys:
+            record = self.evaluator.account(account)
+            levels = (*(record.scps or ()), *(record.rcps or ()))
+            self._control_keys[account] = any(_is_personal(policy) for level in levels for policy in level)
+        return self._control_keys[account]
+
+
+@dataclass(slots=True)
+class EscalationActor:
+    """A principal in one state, which asks whether it may make calls."""
+
+    answers: Answers
+    principal: StoredPrincipal
+    _profile: object = field(init=False)
+    _policies: tuple[CompiledPolicy, ...] | None = field(init=False)
+    able: frozenset[str] = field(init=False)
+    """The techniques about which one of its own policies has an Allow."""
+
+    def __post_init__(self) -> None:
+        principal, record = self.principal, self.principal.record
+        held = (*record.identity, *(() if record.boundary is None else (record.boundary,)))
+        self._policies = _compiled(record.identity)
+        self.able = frozenset(action for action in ABLE if self.has_allow(action))
+        is_personal = any(map(_is_personal, held)) or self.answers.is_personal(principal.account)
+        through = tuple(sorted((ref.name, ref.digest or "", names) for ref, names in principal.through.items()))
+        shared = (principal.kind, principal.account, record.identity, record.boundary, through)
+        self._profile = (shared, principal.arn) if is_personal else shared
+
+    @property
+    def arn(self) -> str:
+        return self.principal.arn
+
+    @property
+    def account(self) -> str:
+        return self.principal.account
+
+    def has_allow(self, action: str) -> bool:
+        """Return whether an own policy has an Allow about the action; none has if one is unreadable."""
+        folded = action.lower()
+        return self._policies is not None and any(
+            not statement.denies for policy in self._policies for statement in policy.content.about(folded)
+        )
+
+    def named_actions(self, prefix: str) -> Iterator[str]:
+        """Return actions of a service that own Allow statements name; one for each wildcard."""
+        for policy in self._policies or ():
+            for statement in policy.content.document.statements:
+                for name in statement.actions or (f"{prefix}:*",):
+                    service, colon, action = name.partition(":")
+                    if name == "*" or (colon and service.lower() == prefix):
+                        yield f"{prefix}:{(action or '*').replace('*', 'Any').replace('?', 'x')}"
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def may(self, request: EntityRequest) -> AccessAnswer | None:
+        """Return the answer about one entity; None if the call is denied."""
+        key = (self._profile, request.action, request.arn, tuple(request.context.items()))
+        if key not in self.answers.found:
+            self.answers.found[key] = self._ask(*_parts(request), never_set)
+        return self.answers.found[key]
+
+    def may_all(
+        self, requests: Sequence[EntityRequest], pattern: str, common: RequestKeys = NO_KEYS
+    ) -> list[AccessAnswer | None]:
+        """Return the answers about several entities: None where a call is denied.
+
+        `pattern` covers their ARNs after the account, and `common` are condition keys that all requests have. One
+        question about the pattern is enough where the answer is the same for all.
+        """
+        if len(requests) > 1:
+            action, arn = requests[0].action, f"arn:{self.answers.partition}:iam::{self.account}:{pattern}"
+            key = (self._profile, action, arn, tuple(common.items()))
+            if key not in self.answers.found:
+                resource, covered = Resource(arn, self.account), arn_pattern(arn)
+                self.answers.found[key] = self._ask(action, resource, common, _never_requested, pattern=covered)
+            answer = self.answers.found[key]
+            if answer is None or answer.verdict is AccessVerdict.ALLOWED:
+                return [answer] * len(requests)
+        return [self.may(request) for request in requests]
+
+    def may_for_some(self, request: EntityRequest, open_key: str) -> bool:
+        """Return whether a call is allowed for some value of a condition key (lower case) that the caller chooses."""
+        return self._ask(*_parts(request), lambda key: key != open_key and never_set(key)) is not None
+
+    def may_somewhere(self, action: str) -> AccessAnswer | None:
+        """Return the answer about an action of an application, on any of its resources."""
+        key = (self._profile, action)
+        if key not in self.answers.found:
+            everything = (Wildcard.RUN,)
+            self.answers.found[key] = self._ask(action, Resource("*"), {}, _never_requested, pattern=everything)
+        return self.answers.found[key]
+
+    def may_with_policy(self, action: str, resource: Resource, context: RequestKeys) -> AccessAnswer | None:
+        """Return the answer about a resource with a policy, such as a role's trust policy. Not cached."""
+        return self._ask(action, resource, context, _is_of_resource)
+
+    def is_administrator(self) -> bool:
+        """Return whether it may do what no policy names, and give permissions to all principals of its account."""
+        if self.principal.kind == "root":
+            return True
+        partition, region, account = self.answers.partition, self.answers.region, self.account
+        probe = EntityRequest(_PROBE, f"arn:{partition}:any-service:{region}:{account}:any/resource", account, {}, {})
+        if not self.has_allow(_PROBE) or self.may(probe) is None:
+            return False
+        return any(
+            self.may(EntityRequest(action, f"arn:{partition}:iam::{account}:{kind}/any/{kind}", account, {}, {}))
+            is not None
+            for action, kind in GRANTS
+        )
+
+    def _ask(
+        self,
+        action: str,
+        resource: Resource,
+        context: RequestKeys,
+        is_absent: IsKnown,
+        *,
+        pattern: Pattern | None = None,
+    ) -> AccessAnswer | None:
+        bounds = self.answers.evaluator.bounds(
+            *(self.principal.record, action, resource, context),
+            pattern=pattern,
+            trust=self.principal.trust,
+            is_absent=is_absent,
+        )
+        if not bounds.most.allowed:
+            return None
+        return answer_of(bounds, self.principal, partly="some of these resources only")
+
+
+def _parts(request: EntityRequest) -> tuple[str, Resource, RequestKeys]:
+    """Return action, resource and condition keys of a request."""
+    tags = {f"iam:ResourceTag/{name}": value for name, value in request.tags.items()}
+    resource = Resource(request.arn, request.account, tags=request.tags)
+    return request.action, resource, {**tags, **request.context}
+
+
+def never_set(key: str) -> bool:
+    """Return whether IAM never sets a condition key (lower case) beyond those of the request."""
+    return key.startswith(_NEVER_SET) and key != _OF_PASSING
+
+
+def _never_requested(key: str) -> bool:
+    return key.startswith(("aws:requesttag/", "aws:tagkeys"))
+
+
+def _is_of_resource(key: str) -> bool:
+    return key.startswith(_OF_RESOURCE)
+
+
+def _compiled(policies: Iterable[StoredPolicy]) -> tuple[CompiledPolicy, ...] | None:
+    """Return the compiled policies; None if one is unreadable, which denies its principal everything."""
+    try:
+        return tuple(compile_policy(policy.text, policy.ref) for policy in policies)
+    except PolicyError:
+        return None
+
+
+@lru_cache(maxsize=8192)
+def _is_personal(policy: StoredPolicy) -> bool:
+    """Return whether a policy's decision depends on who calls, beyond kind and account."""
+    try:
+        document = compile_policy(policy.text, policy.ref).content.document
+    except PolicyError:
+        return True
+    rows = map(row_of, keys_of_document(document))
+    return any(row is None or row.supplier == "principal" for row in rows)
