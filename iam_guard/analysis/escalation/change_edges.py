@@ -179,7 +179,7 @@ class ChangeEdges:
 
     def _membership(self, technique: ChangeTechnique, entity: Entity) -> Wanted:
         if isinstance(entity, GroupEntity) and any(map(self._is_useful, entity.policies)):
-            change = EntityChange(users_of(entity.account), added=entity.policies)
+            change = EntityChange(users_of(entity.account), added=entity.policies, group=entity.arn)
             yield self._directory.request(technique.action, entity), change, "it adds the user to the group"
 
     def _no_boundary(self, technique: ChangeTechnique, entity: Entity) -> Wanted:

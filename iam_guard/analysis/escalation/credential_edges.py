@@ -100,7 +100,7 @@ class CredentialEdges:
         partition = self._directory.partition
         policy_arn = iam_arn(partition, AWS_MANAGED, "policy", PATH, task)
         admitted = {
-            "StateEffect": "Allow",
+            "Effect": "Allow",
             "Principal": {"AWS": root_arn(partition, actor.account)},
             "Action": ASSUME_ROOT,
             "Resource": "*",

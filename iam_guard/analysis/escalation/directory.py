@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from iam_guard.analysis.escalation.account_entities import AccountEntities, GroupEntity, PolicyEntity
@@ -63,15 +63,14 @@ class Directory:
         """Return a principal of the store. Raises `KeyError` for another."""
         return self.population.principals_by_arn[arn]
 
-    def carriers_of(self, arn: str) -> tuple[str, ...]:
-        """Return the entities whose change may change what a principal may do (`principal_state`)."""
-        principal = self.principal(arn)
+    def carriers_of(self, principal: StoredPrincipal, joined: Iterable[str]) -> frozenset[str]:
+        """Return the entities whose change may change what a principal in its state may do (`principal_state`)."""
         record = principal.record
-        policies = [policy.ref.arn for policy in record.identity if policy.ref.arn is not None]
-        boundary = [record.boundary.ref.arn] if record.boundary is not None and record.boundary.ref.arn else []
-        groups = [group.arn for group in self.entities.groups_of(arn)]
-        joined = [users_of(principal.account)] if principal.kind == "user" else []
-        return tuple(dict.fromkeys((arn, *joined, *groups, *policies, *boundary)))
+        held = (*record.identity, *(() if record.boundary is None else (record.boundary,)))
+        policies = [policy.ref.arn for policy in held if policy.ref.arn is not None]
+        groups = [group.arn for group in self.entities.groups_of(principal.arn)]
+        users = [users_of(principal.account)] if principal.kind == "user" else []
+        return frozenset((principal.arn, *users, *groups, *joined, *policies))
 
     def request(
         self, action: str, entity: StoredPrincipal | GroupEntity | PolicyEntity, **context: str

@@ -28,7 +28,8 @@ from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.stored_principals import StoredPrincipal
 
 _PROBE: Final = "any-service:AnyAction"
-"""An action that no policy names, so that only a policy on all actions allows it."""
+_IAM_PROBE: Final = "iam:AnyAction"
+"""Actions that no policy names, so that only a policy on all actions allows them."""
 _OF_RESOURCE: Final = ("aws:resourcetag/", "iam:resourcetag/")
 _NEVER_SET: Final = (*_OF_RESOURCE, "iam:", "sts:", "aws:requesttag/", "aws:tagkeys")
 _OF_PASSING: Final = "iam:associatedresourcearn"
@@ -155,16 +156,20 @@ class EscalationActor:
         return self._ask(action, resource, context, _is_of_resource)
 
     def is_administrator(self) -> bool:
-        """Return whether it may do what no policy names, and give permissions to all principals of its account."""
+        """Return whether it may do what no policy names, also in IAM, and give permissions to all of its account."""
         if self.principal.kind == "root":
             return True
         partition, region, account = self.answers.partition, self.answers.region, self.account
-        probe = EntityRequest(_PROBE, f"arn:{partition}:any-service:{region}:{account}:any/resource", account, {}, {})
-        if not self.has_allow(_PROBE) or self.may(probe) is None:
+        probes = (
+            (_PROBE, f"arn:{partition}:any-service:{region}:{account}:any/resource"),
+            (_IAM_PROBE, f"arn:{partition}:iam::{account}:any/resource"),
+        )
+        if not self.has_allow(_PROBE) or any(
+            self.may(EntityRequest(action, arn, account, {}, {})) is None for action, arn in probes
+        ):
             return False
         return any(
             self.may(EntityRequest(action, f"arn:{partition}:iam::{account}:{kind}/any/{kind}", account, {}, {}))
-            is not None
             for action, kind in GRANTS
         )
 

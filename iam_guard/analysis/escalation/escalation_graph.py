@@ -47,6 +47,8 @@ class Node:
     principal: StoredPrincipal
     effect: StateEffect
     actor: EscalationActor = field(init=False)
+    carriers: frozenset[str] = field(init=False)
+    """The entities whose change may change what the principal may do."""
     _is_administrator: bool | None = None
     _edges: dict[str, Edges] = field(default_factory=dict)
     _opened: dict[str, AccessAnswer | None] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Node:
     def __post_init__(self) -> None:
         changed = with_effect(self.principal, self.effect) if self.effect != StateEffect() else self.principal
         self.actor = EscalationActor(self.graph.answers, changed)
+        self.carriers = self.graph.directory.carriers_of(changed, self.effect.joined)
 
     @property
     def is_administrator(self) -> bool:
@@ -64,9 +67,7 @@ class Node:
     @property
     def own_changes(self) -> Edges:
         """The changes of what concerns the principal itself."""
-        return self._cached(
-            "own", lambda: self.graph.changes.of(self.actor, self.graph.carriers_of(self.principal.arn))
-        )
+        return self._cached("own", lambda: self.graph.changes.of(self.actor, self.carriers))
 
     @property
     def edges(self) -> Edges:
@@ -104,7 +105,6 @@ class EscalationGraph:
         self._trusted_abroad = frozenset(self.roles.named())
         self._has_several_accounts = len(evaluator.population.accounts) > 1
         self._nodes: dict[tuple[str, StateEffect], Node] = {}
-        self._carriers: dict[str, frozenset[str]] = {}
 
     def node(self, arn: str, effect: StateEffect) -> Node:
         """Return the node of a principal of the store in a state."""
@@ -112,12 +112,6 @@ class EscalationGraph:
         if key not in self._nodes:
             self._nodes[key] = Node(self, self.directory.principal(arn), effect)
         return self._nodes[key]
-
-    def carriers_of(self, arn: str) -> frozenset[str]:
-        """Return the entities whose change may change what a principal may do."""
-        if arn not in self._carriers:
-            self._carriers[arn] = frozenset(self.directory.carriers_of(arn))
-        return self._carriers[arn]
 
     def is_trusted_abroad(self, arn: str) -> bool:
         """Return whether a trust policy of another account names the principal."""

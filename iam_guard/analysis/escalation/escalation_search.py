@@ -40,7 +40,8 @@ def escalation_paths(
     """Return a shortest path from each user and role to each principal whose access it can gain, and to administrator.
 
     A path to an administrator of an account stands for all paths to principals of that account. An administrator has
-    no paths in its own account. Paths are sorted by start, those to an administrator first, then by length.
+    paths to other accounts alone, each to a principal by its ARN. Paths are sorted by start, those to an administrator
+    first, then by length.
     """
     with open_evaluator(store, settings, now) as evaluator:
         graph = EscalationGraph(evaluator)
@@ -60,10 +61,10 @@ class _Search:
         self._states: dict[str, list[StateEffect]] = {}
         self._queue: list[tuple[int, int, int, Node, Calls]] = []
         self._changes: dict[str, list[tuple[EntityChange, Calls]]] = defaultdict(list)
-        self._holders: dict[str, list[str]] = defaultdict(list)
+        self._holders: dict[str, list[Node]] = defaultdict(list)
         self._opened: dict[str, Calls] = {}
-        self._ended: dict[str, Calls] = {}
-        """Account -> the path to an administrator of it."""
+        self._ended: dict[str, tuple[str, Calls]] = {}
+        """Account -> an administrator of it, and the path to it."""
         self._settled: set[str | None] = {start}
         """Principals to which no call from a later node can be a shorter way."""
         self._pushed = 0
@@ -75,8 +76,9 @@ class _Search:
             cost, turn, _, node, steps = heappop(self._queue)
             if self._best[node.principal.arn, node.effect] is steps:
                 self._expand(node, steps, cost, turn)
-        for steps in sorted((steps for steps in self._ended.values() if steps), key=len):
-            yield self._path(ADMINISTRATOR, steps)
+        is_administrator = any(not steps for _, steps in self._ended.values())
+        for arn, steps in sorted((end for end in self._ended.values() if end[1]), key=lambda end: len(end[1])):
+            yield self._path(arn if is_administrator else ADMINISTRATOR, steps)
         found = []
         for arn, effects in self._states.items():
             principal = self._graph.directory.principal(arn)
@@ -96,7 +98,7 @@ class _Search:
         account = node.principal.account
         if turn == 0:
             if account not in self._ended and node.is_administrator:
-                self._ended[account] = steps
+                self._ended[account] = node.principal.arn, steps
             elif account not in self._ended:
                 self._follow(node.own_changes, steps)
             for role, opening in list(self._opened.items()):
@@ -124,17 +126,15 @@ class _Search:
         node = self._graph.node(arn, effect)
         if node.principal.account in self._ended and not self._graph.is_trusted_abroad(arn):
             return
-        carriers = self._graph.carriers_of(arn)
         if known is None:
-            if arn not in self._states:
-                for carrier in carriers:
-                    self._holders[carrier].append(arn)
             self._states.setdefault(arn, []).append(effect)
+            for carrier in node.carriers:
+                self._holders[carrier].append(node)
         self._best[arn, effect] = steps
         self._push(len(steps), 0, node, steps)
-        for carrier in carriers & self._changes.keys():
+        for carrier in node.carriers & self._changes.keys():
             for change, changing in list(self._changes[carrier]):
-                self._combine(arn, effect, steps, change, changing)
+                self._combine(node, steps, change, changing)
 
     def _push(self, cost: int, turn: int, node: Node, steps: Calls) -> None:
         self._pushed += 1
@@ -155,17 +155,17 @@ class _Search:
         if any(other == change and len(known) <= len(steps) for other, known in changes):
             return
         changes.append((change, steps))
-        for arn in list(self._holders[change.carrier]):
-            for effect in list(self._states[arn]):
-                self._combine(arn, effect, self._best[arn, effect], change, steps)
+        for node in list(self._holders[change.carrier]):
+            self._combine(node, self._best[node.principal.arn, node.effect], change, steps)
 
-    def _combine(self, arn: str, effect: StateEffect, steps: Calls, change: EntityChange, changing: Calls) -> None:
-        principal = self._graph.directory.principal(arn)
-        whole, calls = effect | effect_of(change, principal), _joined(steps, changing)
-        if whole == effect:
+    def _combine(self, node: Node, steps: Calls, change: EntityChange, changing: Calls) -> None:
+        """Take the way to the state of a node after a change."""
+        arn, principal = node.principal.arn, node.actor.principal
+        whole, calls = node.effect | effect_of(change, principal), _joined(steps, changing)
+        if whole == node.effect:
             return
         if len(self._states[arn]) >= MAX_STATES:
-            for carrier in sorted(self._graph.carriers_of(arn) & self._changes.keys()):
+            for carrier in sorted(node.carriers & self._changes.keys()):
                 for other, more in self._changes[carrier]:
                     extended = whole | effect_of(other, principal)
                     if extended != whole:

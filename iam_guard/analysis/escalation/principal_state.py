@@ -17,7 +17,7 @@ from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
 from iam_guard.store.stored_principals import StoredPrincipal
 
 _EVERYTHING: Final = (
-    '{"Version":"2012-10-17","Statement":[{"Sid":"Everything","StateEffect":"Allow","Action":"*","Resource":"*"}]}'
+    '{"Version":"2012-10-17","Statement":[{"Sid":"Everything","Effect":"Allow","Action":"*","Resource":"*"}]}'
 )
 _NAME: Final = "the policy of an earlier step"
 ALLOW_ALL: Final = StoredPolicy.of(_NAME, PolicyType.IDENTITY, None, _EVERYTHING)
@@ -41,19 +41,23 @@ class EntityChange:
     text: StoredPolicy | None = None
     boundary: StoredPolicy | None = None
     opens_trust: bool = False
+    group: str | None = None
+    """The group that the user joins."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateEffect:
-    """What changes mean for one principal: policies more, policies less, and another boundary."""
+    """What changes mean for one principal: policies more, policies less, another boundary, and groups joined."""
 
     added: frozenset[StoredPolicy] = frozenset()
     removed: frozenset[StoredPolicy] = frozenset()
     boundary: StoredPolicy | None = None
+    joined: frozenset[str] = frozenset()
 
     def __or__(self, other: StateEffect) -> StateEffect:
         boundary = NO_LIMIT if NO_LIMIT in (self.boundary, other.boundary) else other.boundary or self.boundary
-        return StateEffect(self.added | other.added, self.removed | other.removed, boundary)
+        joined = self.joined | other.joined
+        return StateEffect(self.added | other.added, self.removed | other.removed, boundary, joined)
 
 
 NO_EFFECT: Final = StateEffect()
@@ -65,7 +69,7 @@ def users_of(account: str) -> str:
 
 
 def effect_of(change: EntityChange, principal: StoredPrincipal) -> StateEffect:
-    """Return what a change means for a principal that has the carrier; `NO_EFFECT` if it means nothing."""
+    """Return what a change means for a principal in its state, which has the carrier."""
     record = principal.record
     boundary = change.boundary if record.boundary is not None else None
     added, removed = set(change.added), set()
@@ -80,14 +84,16 @@ def effect_of(change: EntityChange, principal: StoredPrincipal) -> StateEffect:
                     removed.add(policy)
         if record.boundary is not None and record.boundary.ref.arn == change.carrier:
             boundary = NO_LIMIT if change.text is ALLOW_ALL else as_boundary(change.text)
-    return StateEffect(frozenset(added - set(record.identity)), frozenset(removed), boundary)
+    more = frozenset(added - set(record.identity))
+    joined = frozenset({change.group} if change.group is not None and more else ())
+    return StateEffect(more, frozenset(removed), boundary, joined)
 
 
 def with_effect(principal: StoredPrincipal, effect: StateEffect) -> StoredPrincipal:
     """Return the principal after an effect. Its caller is a new object, since policies are cached by its identity."""
     record = principal.record
-    kept = [policy for policy in record.identity if policy not in effect.removed]
-    identity = tuple(sorted([*kept, *effect.added], key=lambda policy: (policy.ref.name, policy.text)))
+    kept = {policy for policy in (*record.identity, *effect.added) if policy not in effect.removed}
+    identity = tuple(sorted(kept, key=lambda policy: (policy.ref.name, policy.text)))
     changed = PrincipalRecord(
         record.epoch, record.exists, replace(record.principal), identity, effect.boundary or record.boundary
     )

@@ -120,7 +120,7 @@ class RoleEdges:
 
     def may_assume_opened(self, actor: EscalationActor, role: StoredPrincipal) -> AccessAnswer | None:
         """Return the answer about a role whose trust policy names the actor and nothing more."""
-        trust = {"StateEffect": "Allow", "Principal": {"AWS": actor.arn}, "Action": ASSUME_ROLE}
+        trust = {"Effect": "Allow", "Principal": {"AWS": actor.arn}, "Action": ASSUME_ROLE}
         text = json.dumps({"Version": "2012-10-17", "Statement": trust})
         resource = Resource(role.arn, role.account, tags=role.tags, policy=text)
         return actor.may_with_policy(ASSUME_ROLE, resource, {})
