@@ -56,7 +56,11 @@ class ChangeEdges:
         """Yield the changes that an actor may make, to some carriers or to all."""
         for technique in CHANGES:
             if technique.action in actor.able:
-                entities = self._entities(technique, actor.account, carriers)
+                entities = [
+                    entity
+                    for entity in self._entities(technique, actor.account, carriers)
+                    if actor.may_concern(technique.action, entity.arn)
+                ]
                 if technique.gain is Gain.ATTACHED_POLICY:
                     yield from self._attached(actor, technique, entities)
                 elif technique.gain is Gain.OTHER_BOUNDARY:

@@ -42,8 +42,9 @@ class CredentialEdges:
         shortest: dict[str, Edge] = {}
         for action in _SIMPLE:
             if action in actor.able:
-                requests = [self._directory.request(action, user) for user in users]
-                for user, answer in zip(users, actor.may_all(requests, "user/*"), strict=True):
+                concerned = [user for user in users if actor.may_concern(action, user.arn)]
+                requests = [self._directory.request(action, user) for user in concerned]
+                for user, answer in zip(concerned, actor.may_all(requests, "user/*"), strict=True):
                     if answer is not None:
                         note = _KEY_NOTE if action == CREATE_KEY else _LOGIN_NOTE
                         step = EscalationCall(actor.arn, action, user.arn, answer, note)

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from iam_guard.analysis.access.access_answers import AccessAnswer, AccessVerdict, answer_of
 from iam_guard.analysis.access.access_evaluator import AccessEvaluator
+from iam_guard.analysis.escalation.named_resources import NamedResources, named_resources
 from iam_guard.analysis.escalation.techniques import ABLE, GRANTS
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bounds import IsKnown
@@ -21,7 +22,8 @@ from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard
 from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
-from iam_guard.evaluation.matching.referenced_keys import keys_of_document
+from iam_guard.evaluation.matching.referenced_keys import keys_of_statement
+from iam_guard.evaluation.matching.resource import EVERYTHING
 from iam_guard.model.context import NO_KEYS, Given
 from iam_guard.model.request import Resource
 from iam_guard.store.protocol import StoredPolicy
@@ -55,15 +57,18 @@ class Answers:
     partition: str
     region: str
     found: dict[object, AccessAnswer | None] = field(default_factory=dict)
-    _control_keys: dict[str, bool] = field(default_factory=dict)
+    profiles: dict[object, int] = field(default_factory=dict)
+    """What decides about an action, besides the request -> a number for it."""
+    _personal_controls: dict[tuple[str, str], bool] = field(default_factory=dict)
 
-    def is_personal(self, account: str) -> bool:
-        """Return whether a control policy of an account depends on who calls."""
-        if account not in self._control_keys:
+    def is_personal(self, account: str, action: str) -> bool:
+        """Return whether what control policies say about an action (lower case) depends on who calls."""
+        key = account, action
+        if key not in self._personal_controls:
             record = self.evaluator.account(account)
             levels = (*(record.scps or ()), *(record.rcps or ()))
-            self._control_keys[account] = any(_is_personal(policy) for level in levels for policy in level)
-        return self._control_keys[account]
+            self._personal_controls[key] = any(is_personal(policy, action) for level in levels for policy in level)
+        return self._personal_controls[key]
 
 
 @dataclass(slots=True)
@@ -72,20 +77,15 @@ class EscalationActor:
 
     answers: Answers
     principal: StoredPrincipal
-    _profile: object = field(init=False)
-    _policies: tuple[CompiledPolicy, ...] | None = field(init=False)
     able: frozenset[str] = field(init=False)
     """The techniques about which one of its own policies has an Allow."""
+    _policies: tuple[CompiledPolicy, ...] = field(init=False)
+    _profiles: dict[str, int] = field(default_factory=dict)
+    _named: dict[str, NamedResources] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        principal, record = self.principal, self.principal.record
-        held = (*record.identity, *(() if record.boundary is None else (record.boundary,)))
-        self._policies = _compiled(record.identity)
+        self._policies = _compiled(self.principal.record.identity)
         self.able = frozenset(action for action in ABLE if self.has_allow(action))
-        is_personal = any(map(_is_personal, held)) or self.answers.is_personal(principal.account)
-        through = tuple(sorted((ref.name, ref.digest or "", names) for ref, names in principal.through.items()))
-        shared = (principal.kind, principal.account, record.identity, record.boundary, through)
-        self._profile = (shared, principal.arn) if is_personal else shared
 
     @property
     def arn(self) -> str:
@@ -98,13 +98,18 @@ class EscalationActor:
     def has_allow(self, action: str) -> bool:
         """Return whether an own policy has an Allow about the action; none has if one is unreadable."""
         folded = action.lower()
-        return self._policies is not None and any(
-            not statement.denies for policy in self._policies for statement in policy.content.about(folded)
-        )
+        return any(not statement.denies for policy in self._policies for statement in policy.content.about(folded))
+
+    def may_concern(self, action: str, arn: str) -> bool:
+        """Return whether an own Allow about the action may match a resource."""
+        if action not in self._named:
+            user = self.arn.rpartition("/")[2] if self.principal.kind == "user" else None
+            self._named[action] = named_resources(self._policies, action.lower(), user)
+        return self._named[action].may_have(arn)
 
     def named_actions(self, prefix: str) -> Iterator[str]:
         """Return actions of a service that own Allow statements name; one for each wildcard."""
-        for policy in self._policies or ():
+        for policy in self._policies:
             for statement in policy.content.document.statements:
                 for name in statement.actions or (f"{prefix}:*",):
                     service, colon, action = name.partition(":")
@@ -115,7 +120,7 @@ class EscalationActor:
 
     def may(self, request: EntityRequest) -> AccessAnswer | None:
         """Return the answer about one entity; None if the call is denied."""
-        key = (self._profile, request.action, request.arn, tuple(request.context.items()))
+        key = (self.profile(request.action), request.arn, tuple(request.context.items()))
         if key not in self.answers.found:
             self.answers.found[key] = self._ask(*_parts(request), never_set)
         return self.answers.found[key]
@@ -130,7 +135,7 @@ class EscalationActor:
         """
         if len(requests) > 1:
             action, arn = requests[0].action, f"arn:{self.answers.partition}:iam::{self.account}:{pattern}"
-            key = (self._profile, action, arn, tuple(common.items()))
+            key = (self.profile(action), arn, tuple(common.items()))
             if key not in self.answers.found:
                 resource, covered = Resource(arn, self.account), arn_pattern(arn)
                 self.answers.found[key] = self._ask(action, resource, common, _never_requested, pattern=covered)
@@ -145,15 +150,44 @@ class EscalationActor:
 
     def may_somewhere(self, action: str) -> AccessAnswer | None:
         """Return the answer about an action of an application, on any of its resources."""
-        key = (self._profile, action)
+        key = (self.profile(action), EVERYTHING)
         if key not in self.answers.found:
             everything = (Wildcard.RUN,)
             self.answers.found[key] = self._ask(action, Resource("*"), {}, _never_requested, pattern=everything)
         return self.answers.found[key]
 
-    def may_with_policy(self, action: str, resource: Resource, context: RequestKeys) -> AccessAnswer | None:
-        """Return the answer about a resource with a policy, such as a role's trust policy. Not cached."""
-        return self._ask(action, resource, context, _is_of_resource)
+    def may_with_policy(
+        self, action: str, resource: Resource, context: RequestKeys, *, is_shared: bool = False
+    ) -> AccessAnswer | None:
+        """Return the answer about a resource with a policy, such as a role's trust policy.
+
+        `is_shared`: that policy means the same for all principals of an account.
+        """
+        if not is_shared:
+            return self._ask(action, resource, context, _is_of_resource)
+        key = (self.profile(action), resource.arn, resource.policy)
+        if key not in self.answers.found:
+            self.answers.found[key] = self._ask(action, resource, context, _is_of_resource)
+        return self.answers.found[key]
+
+    def profile(self, action: str) -> int:
+        """Return a number for what decides about an action, besides the request: that of others with the same."""
+        if action not in self._profiles:
+            principal, folded = self.principal, action.lower()
+            record = principal.record
+            about = tuple(
+                policy
+                for policy, compiled in zip(record.identity, self._policies, strict=False)
+                if compiled.content.about(folded)
+            )
+            held = about if record.boundary is None else (*about, record.boundary)
+            is_own = any(is_personal(policy, folded) for policy in held)
+            is_own = is_own or self.answers.is_personal(principal.account, folded)
+            names = tuple(principal.through.get(policy.ref) for policy in about)
+            who = principal.arn if is_own or len(self._policies) < len(record.identity) else principal.kind
+            key = (folded, who, principal.account, about, record.boundary, names)
+            self._profiles[action] = self.answers.profiles.setdefault(key, len(self.answers.profiles))
+        return self._profiles[action]
 
     def is_administrator(self) -> bool:
         """Return whether it may do what no policy names, also in IAM, and give permissions to all of its account."""
@@ -213,20 +247,21 @@ def _is_of_resource(key: str) -> bool:
     return key.startswith(_OF_RESOURCE)
 
 
-def _compiled(policies: Iterable[StoredPolicy]) -> tuple[CompiledPolicy, ...] | None:
-    """Return the compiled policies; None if one is unreadable, which denies its principal everything."""
+def _compiled(policies: Iterable[StoredPolicy]) -> tuple[CompiledPolicy, ...]:
+    """Return the compiled policies; none if one is unreadable, which denies its principal everything."""
     try:
         return tuple(compile_policy(policy.text, policy.ref) for policy in policies)
     except PolicyError:
-        return None
+        return ()
 
 
-@lru_cache(maxsize=8192)
-def _is_personal(policy: StoredPolicy) -> bool:
-    """Return whether a policy's decision depends on who calls, beyond kind and account."""
+@lru_cache(maxsize=65_536)
+def is_personal(policy: StoredPolicy, action: str) -> bool:
+    """Return whether what a policy says about an action (lower case) depends on who calls, beyond kind and account."""
     try:
-        document = compile_policy(policy.text, policy.ref).content.document
+        content = compile_policy(policy.text, policy.ref).content
     except PolicyError:
         return True
-    rows = map(row_of, keys_of_document(document))
-    return any(row is None or row.supplier == "principal" for row in rows)
+    version = content.document.version
+    keys = (key for compiled in content.about(action) for key in keys_of_statement(compiled.statement, version))
+    return any(row is None or row.supplier == "principal" for row in map(row_of, keys))

@@ -16,8 +16,9 @@ from iam_guard.analysis.access.access_question import AccessQuestion, outside_pr
 from iam_guard.analysis.access.outside_principals import OutsidePrincipal, identity_provider, outside_principals
 from iam_guard.analysis.access.resource_exceptions import is_named
 from iam_guard.analysis.escalation.directory import Directory
-from iam_guard.analysis.escalation.escalation_actor import Answers, EntityRequest, EscalationActor
+from iam_guard.analysis.escalation.escalation_actor import Answers, EntityRequest, EscalationActor, is_personal
 from iam_guard.analysis.escalation.escalation_calls import Edge, EscalationCall
+from iam_guard.analysis.escalation.principal_state import has_deny
 from iam_guard.analysis.escalation.techniques import (
     ASSUME_FEDERATED,
     ASSUME_ROLE,
@@ -30,6 +31,7 @@ from iam_guard.analysis.escalation.techniques import (
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
+from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.stored_principals import StoredPrincipal
 
 EVERYONE: Final = "*"
@@ -45,6 +47,8 @@ class TrustedRole:
     role: StoredPrincipal
     accounts: frozenset[str]
     names: frozenset[str]
+    is_shared: bool
+    """Whether the trust policy means the same for all principals of one account."""
     sessions: tuple[OutsidePrincipal, ...] = ()
     services: tuple[tuple[str, AccessAnswer], ...] = ()
     providers: tuple[tuple[str, str, AccessAnswer], ...] = ()
@@ -93,7 +97,12 @@ class RoleEdges:
         names = [actor.arn, EVERYONE]
         accounts = [actor.account] if ASSUME_ROLE in actor.able else []
         by_name = [trusted for name in names for trusted in self._by_name.get(name, ())]
-        by_account = [trusted for account in accounts for trusted in self._by_account.get(account, ())]
+        by_account = [
+            trusted
+            for account in accounts
+            for trusted in self._by_account.get(account, ())
+            if actor.may_concern(ASSUME_ROLE, trusted.role.arn)
+        ]
         for trusted in {trusted.role.arn: trusted for trusted in (*by_name, *by_account)}.values():
             if is_wanted(trusted.role):
                 answer = self._may_assume(actor, trusted)
@@ -104,7 +113,8 @@ class RoleEdges:
     def _may_assume(self, actor: EscalationActor, trusted: TrustedRole) -> AccessAnswer | None:
         statements = self.answers.evaluator.trusting_statements(trusted.role.trust, ASSUME_ROLE.lower())
         if any(is_named(statement, actor.principal.record.principal) for statement in statements):
-            answer = actor.may_with_policy(ASSUME_ROLE, self._resource(trusted.role), {})
+            resource = self._resource(trusted.role)
+            answer = actor.may_with_policy(ASSUME_ROLE, resource, {}, is_shared=trusted.is_shared)
             if answer is not None:
                 return answer
         for session in trusted.sessions:
@@ -135,7 +145,8 @@ class RoleEdges:
             return
         uses: dict[str, tuple[EscalationCall, ...] | None] = {}
         for role in filter(is_wanted, self.directory.roles(actor.account)):
-            for service, trusting in self._roles[role.arn].services:
+            services = self._roles[role.arn].services
+            for service, trusting in services if services and actor.may_concern(PASSROLE, role.arn) else ():
                 if service not in uses:
                     uses[service] = next(self._uses(actor, service), None)
                 used = uses[service]
@@ -210,10 +221,16 @@ class RoleEdges:
             role,
             frozenset(accounts),
             frozenset(names),
+            is_shared=not names and self._is_shared(role),
             sessions=sessions,
             services=tuple(self._services_of(role, outsiders)),
             providers=tuple(self._providers_of(role)),
         )
+
+    def _is_shared(self, role: StoredPrincipal) -> bool:
+        """Return whether a readable trust policy without names of principals denies nothing, and asks for none."""
+        policy = StoredPolicy.of(role.arn, PolicyType.TRUST, None, role.trust or "{}")
+        return not has_deny(policy) and not is_personal(policy, ASSUME_ROLE.lower())
 
     def _services_of(
         self, role: StoredPrincipal, outsiders: list[OutsidePrincipal]

@@ -1,0 +1,141 @@
+"""Escalation paths, made for real: each path works, and where there is none, no call helps."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from iam_guard.analysis.escalation.escalation_search import escalation_paths
+from tests.analysis.escalation.attacker import attacking
+from tests.analysis.escalation.escalation_worlds import (
+    ACME,
+    EVERYTHING,
+    Json,
+    allow,
+    arn,
+    deny,
+    document,
+    policy,
+    seeded,
+    shortened,
+    trust,
+)
+from tests.analysis.escalation.test_change_edges import FAILING, WORKING
+
+KEY = ("AKIAOFTHESTART000001", "secret-of-the-start")
+ADA = arn("user/ada")
+NEEDS_MORE = ("with MFA",)
+"""Cases whose condition this attacker does not satisfy."""
+
+
+def with_key(world: Json, name: str = "ada") -> Json:
+    """Give a user the attacker's access key."""
+    users = [
+        {**user, "access_keys": [{"id": KEY[0], "secret": KEY[1]}]} if user["name"] == name else user
+        for user in world["users"]
+    ]
+    defaults: Json = {"roles": [], "groups": [], "policies": []}
+    return {**defaults, **world, "users": users}
+
+
+@pytest.mark.parametrize("case", [case for case in WORKING if case not in NEEDS_MORE])
+def test_path_to_administrator_works(case: str) -> None:
+    """The start was no administrator before the calls of the path, and is one after them."""
+    world = with_key(WORKING[case][0])
+    with seeded(world) as store, attacking(store, ADA, *KEY) as attacker:
+        [path] = [path for path in escalation_paths(store) if path.start == ADA]
+        assert not attacker.is_administrator()
+        attacker.follow(path)
+        assert attacker.is_administrator()
+
+
+@pytest.mark.parametrize("case", FAILING)
+def test_nothing_works_without_a_path(case: str) -> None:
+    world = with_key(FAILING[case])
+    with seeded(world) as store, attacking(store, ADA, *KEY) as attacker:
+        attacker.try_everything(world)
+        assert not attacker.is_administrator()
+        assert set(attacker.held) == {ADA}
+
+
+# --- random stores -------------------------------------------------------------------------------------------------
+
+USERS, GROUPS, ROLES, POLICIES = ("ada", "bob"), ("team", "crew"), ("work", "ops"), ("One", "Two")
+ENTITIES = {
+    "User": [f"user/{name}" for name in USERS],
+    "Role": [f"role/{name}" for name in ROLES],
+    "Group": [f"group/{name}" for name in GROUPS],
+}
+ACTIONS = [
+    *((f"iam:{verb}{kind}Policy", kind) for verb in ("Attach", "Put", "Detach", "Delete") for kind in ENTITIES),
+    *((f"iam:{verb}{kind}PermissionsBoundary", kind) for verb in ("Put", "Delete") for kind in ("User", "Role")),
+    *((action, "Group") for action in ("iam:AddUserToGroup", "iam:RemoveUserFromGroup")),
+    *((action, "Role") for action in ("iam:UpdateAssumeRolePolicy", "sts:AssumeRole", "sts:AssumeRole")),
+    ("iam:CreateAccessKey", "User"),
+    ("iam:CreatePolicyVersion", "Policy"),
+]
+
+
+def random_statement(choose: random.Random) -> Json:
+    action, kind = choose.choice(ACTIONS)
+    names = [f"policy/{name}" for name in POLICIES] if kind == "Policy" else ENTITIES[kind]
+    resource = choose.choice(["*", *map(arn, names)])
+    if choose.random() < 0.08:
+        return EVERYTHING
+    return allow(action, on=resource)
+
+
+def random_deny(choose: random.Random) -> Json:
+    if choose.random() < 0.3:
+        kept = [action for action, _ in choose.sample(ACTIONS, 2)]
+        return {"Effect": "Deny", "NotAction": kept}
+    return deny(choose.choice([action for action, _ in ACTIONS] + ["iam:*", "sts:*"]))
+
+
+def random_inline(choose: random.Random) -> Json:
+    """Return inline policies; what is denied has a policy of its own."""
+    count = choose.choice((0, 1, 1, 2))
+    found = {"Own": document(*(random_statement(choose) for _ in range(count)))} if count else {}
+    return found | ({"No": document(random_deny(choose))} if choose.random() < 0.2 else {})
+
+
+def random_world(choose: random.Random) -> Json:
+    def holder(name: str) -> Json:
+        attached = [name for name in POLICIES if choose.random() < 0.25]
+        boundary = {"boundary": choose.choice(POLICIES)} if choose.random() < 0.15 else {}
+        return {"name": name, "inline": random_inline(choose), "attached": attached, **boundary}
+
+    trusted = [trust(ACME), trust("ec2.amazonaws.com", kind="Service"), *(trust(arn(f"user/{name}")) for name in USERS)]
+    users = [{**holder(name), "groups": [group for group in GROUPS if choose.random() < 0.3]} for name in USERS]
+    return {
+        "id": ACME,
+        "users": users,
+        "roles": [{**holder(name), "trust": choose.choice(trusted)} for name in ROLES],
+        "groups": [{"name": name, "inline": random_inline(choose)} for name in GROUPS],
+        "policies": [policy(name, *(random_statement(choose) for _ in range(2))) for name in POLICIES],
+    }
+
+
+def compare(seed: int) -> str:
+    """Attack one random store, and compare what was gained with the paths; return a word about the outcome."""
+    world = with_key(random_world(random.Random(seed)))
+    with seeded(world) as store, attacking(store, ADA, *KEY) as attacker:
+        paths = [path for path in escalation_paths(store) if path.start == ADA]
+        targets = {path.target for path in paths}
+        was_administrator = attacker.is_administrator()
+        attacker.try_everything(world)
+        is_administrator, held = attacker.is_administrator(), set(attacker.held) - {ADA}
+        details = seed, is_administrator, sorted(map(shortened, held)), targets
+        assert is_administrator is ("administrator" in targets or was_administrator), details
+        assert is_administrator or held == targets, details
+    for path in paths:
+        with seeded(world) as store, attacking(store, ADA, *KEY) as attacker:
+            attacker.follow(path)
+            assert attacker.is_administrator() if path.target == "administrator" else path.target in attacker.held
+    return "start" if was_administrator else "administrator" if is_administrator else "others" if targets else "none"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_store_allows_exactly_its_paths(seed: int) -> None:
+    compare(seed)
