@@ -109,10 +109,9 @@ class Attacker:
         Calls that may take permissions away come when no other helps any more.
         """
         made: set[tuple[str, ...]] = set()
-        while not self.is_administrator() and (
-            self._round(world, made, is_risky=False) or self._round(world, made, is_risky=True)
-        ):
-            pass
+        while not self.is_administrator():
+            if not any(self._round(world, made, is_risky=is_risky) for is_risky in (False, True)):
+                return
 
     def _round(self, world: Json, made: set[tuple[str, ...]], *, is_risky: bool) -> bool:
         """Make the calls of one round; return whether one succeeded that had not before."""
@@ -122,9 +121,7 @@ class Attacker:
                 if (key[0] in _RISKY) is is_risky and key not in made and _succeeds(call):
                     made.add(key)
                     is_changed = True
-                    if self.is_administrator():
-                        return False
-                    if is_risky:
+                    if is_risky or self.is_administrator():
                         return True
         return is_changed
 
