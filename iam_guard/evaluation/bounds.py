@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from iam_guard.evaluation.applicable_types import is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
@@ -42,18 +42,34 @@ IsKnown: TypeAlias = Callable[[str], bool]
 """Return whether the presence and the value of a condition key (lower case) are known."""
 
 
+class OpenStatement(NamedTuple):
+    """A statement that applies for some values of the open keys that it references: `keys`, as written."""
+
+    statement: Statement
+    keys: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The two decisions. `open_keys` are the keys that make them differ, each once, in the spelling of a policy."""
+    """The two decisions, and the statements that make them differ."""
 
     least: Decision
     most: Decision
-    open_keys: tuple[str, ...] = ()
+    open_statements: tuple[OpenStatement, ...] = ()
+
+    @property
+    def open_keys(self) -> tuple[str, ...]:
+        """The keys that make the decisions differ, each once, in the spelling of a policy."""
+        return distinct_keys(key for found in self.open_statements for key in found.keys)
 
     @property
     def is_certain(self) -> bool:
         """Whether both allow or both deny."""
         return self.least.allowed == self.most.allowed
+
+
+_MAX_CACHED = 65_536
+"""Maximum number of changed layers, and of documents' keys, that are cached."""
 
 
 class PartialEvaluator:
@@ -83,7 +99,7 @@ class PartialEvaluator:
         least = decide(request, _each_layer(policies, lambda layer: changed(layer, permissive=False)))
         if most.allowed == least.allowed:
             return Bounds(least, most)
-        return Bounds(least, most, distinct_keys(self._deciding_keys(policies, request, open_of, resources)))
+        return Bounds(least, most, tuple(self._deciding_statements(policies, request, open_of, resources)))
 
     def _open_keys(self, layer: Layer, is_known: IsKnown) -> frozenset[str]:
         open_keys: set[str] = set()
@@ -91,6 +107,8 @@ class PartialEvaluator:
             document = policy.content.document
             keys = self._keys.get(document.digest)
             if keys is None:
+                if len(self._keys) >= _MAX_CACHED:
+                    self._keys.clear()
                 keys = self._keys[document.digest] = frozenset(key.lower() for key in keys_of_document(document))
             open_keys.update(key for key in keys if not is_known(key))
         return frozenset(open_keys)
@@ -99,15 +117,18 @@ class PartialEvaluator:
         if not keys:
             return layer
         cache_key = (layer, permissive, keys)
-        if cache_key not in self._changed:
+        changed = self._changed.get(cache_key)
+        if changed is None:
+            if len(self._changed) >= _MAX_CACHED:
+                self._changed.clear()
             change = _PolicyChange(keys, permissive, request, None)
-            self._changed[cache_key] = Layer(change.policy(policy) for policy in layer)
-        return self._changed[cache_key]
+            changed = self._changed[cache_key] = Layer(change.policy(policy) for policy in layer)
+        return changed
 
-    def _deciding_keys(
+    def _deciding_statements(
         self, policies: Bundle, request: AccessRequest, open_of: dict[int, frozenset[str]], resources: Pattern | None
-    ) -> Iterator[str]:
-        """Yield the open keys of the statements about the action that apply for some values of these keys."""
+    ) -> Iterator[OpenStatement]:
+        """Yield the statements about the action that apply for some values of open keys."""
         action, bounded = request.action.lower(), is_bounded(request, policies)
         for layer in policies.layers:
             keys = open_of[id(layer)]
@@ -115,10 +136,10 @@ class PartialEvaluator:
                 version = policy.content.document.version
                 for compiled in policy.content.about(action):
                     statement = compiled.statement
-                    open_keys = [key for key in keys_of_statement(statement, version) if key.lower() in keys]
+                    open_keys = tuple(key for key in keys_of_statement(statement, version) if key.lower() in keys)
                     loose = _PolicyChange(keys, statement.effect is Effect.ALLOW, request, resources)
                     if open_keys and _could_apply(policy, statement, loose, bounded=bounded):
-                        yield from open_keys
+                        yield OpenStatement(statement, open_keys)
 
 
 def _could_apply(policy: CompiledPolicy, statement: Statement, loose: _PolicyChange, *, bounded: bool) -> bool:
