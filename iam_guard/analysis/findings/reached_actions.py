@@ -151,7 +151,7 @@ class ReachedActions:
             if bounds.most.allowed:
                 texts = {} if bounds.least.allowed else condition_texts(bounds.open_statements)
                 found.setdefault(tuple(texts.items()), []).extend(cell.names)
-        return {condition: tuple(sorted(names)) for condition, names in found.items()}
+        return {condition: tuple(sorted(set(names))) for condition, names in found.items()}
 
     def _bundle(self, holders: PolicyHolders) -> Bundle:
         if id(holders) not in self._bundles:
