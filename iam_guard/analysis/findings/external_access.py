@@ -8,7 +8,7 @@ analysed has a finding with an `error`, never none (rule AA-3).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iam_guard.analysis.checks.check_results import request_members
@@ -30,19 +30,18 @@ from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bundle import Bundle, Levels, bundle
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy, compile_policy
 from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.matching.pattern import is_literal
 from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.evaluation.rcp_services import rcp_applies_to
 from iam_guard.model.arn import is_service_linked_role
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.document import LATEST, Document, Effect, PrincipalEntry
+from iam_guard.policy.document import LATEST, Document, Effect, PrincipalEntry, Statement
 
 _EVERYTHING = {"Version": LATEST, "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 _OWN_SIDE = bundle(identity=[_EVERYTHING], session=[_EVERYTHING])
 """The policies of a caller from outside, which are assumed to allow everything (rule AA-4)."""
 NOT_APPLICABLE, APPLIED, FAILED = "NOT_APPLICABLE", "APPLIED", "FAILED_TO_EVALUATE_RCP"
 """How resource control policies restrict what a finding reports (rule AA-6)."""
-_MAX_BOXES = 5_000
-"""Maximum number of boxes that the analysis of one policy splits: about a second of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ class _Analysis:
     ) -> None:
         self.resource, self.limits, self.question = resource, limits, question
         self.document = compiled.content.document
-        self.grants = external_grants([form_of(compiled.content), *limits.forms], question, Work(boxes=_MAX_BOXES))
+        self.grants = external_grants([form_of(compiled.content), *limits.forms], question, Work())
         self.policies = Bundle(
             identity=_OWN_SIDE.identity, session=_OWN_SIDE.session, resource=Layer([compiled]), rcps=limits.levels
         )
@@ -176,25 +175,26 @@ class _Analysis:
     def finding(self, grants: Sequence[ExternalGrant]) -> ExternalFinding:
         """Return the finding of grants that differ by their actions alone."""
         first, resource = grants[0], self.resource
+        actions = tuple(dict.fromkeys(sorted(action for grant in grants for action in grant.actions)))
         request = self._request(grants)
         return ExternalFinding(
             resource.arn,
             resource_type_of(resource.arn),
             resource.account,
             {first.principal[0]: _shown(first.principal[1])},
-            tuple(dict.fromkeys(sorted(grant.action for grant in grants))),
+            actions,
             _condition(first),
             first.is_public,
             self.limits.restriction(grants),
             first.not_actions,
             request,
-            self._fix(first.principal, [grant.action for grant in grants]),
+            self._fix(first.principal, actions),
             None if request is not None else "no request was found that confirms it",
         )
 
     def _fix(self, entry: PrincipalEntry, actions: Sequence[str]) -> SuggestedFix | None:
         """Return the shortest change of the policy that ends the access of a principal to some actions."""
-        named = {grant.statement for grant in self.grants if grant.principal == entry and grant.overlaps(actions)}
+        named = {grant.written.index for grant in self.grants if grant.principal == entry and grant.overlaps(actions)}
         zone = self.question.inside, self.question.organization
         fixes = possible_fixes(self.document, entry, sorted(named), *zone)
         return next((fix for fix, fixed in fixes if self._has_ended(fixed, entry, actions)), None)
@@ -202,12 +202,27 @@ class _Analysis:
     def _has_ended(self, fixed: Document, entry: PrincipalEntry, actions: Sequence[str]) -> bool:
         """Return whether the access of a principal to some actions has ended, by the analysis of the fixed policy."""
         try:
-            left = external_grants(
-                [DocumentForm(CompiledDocument(fixed)), *self.limits.forms], self.question, Work(boxes=_MAX_BOXES)
-            )
+            forms = [DocumentForm(CompiledDocument(_about(fixed, entry, actions))), *self.limits.forms]
+            left = external_grants(forms, self.question, Work(), only=entry)
         except Undecided:
             return False
-        return not any(grant.principal == entry and grant.overlaps(actions) for grant in left)
+        return not any(grant.overlaps(actions) for grant in left)
+
+
+def _about(document: Document, entry: PrincipalEntry, actions: Sequence[str]) -> Document:
+    """Return a policy without the Allow statements that are not about a principal, or not about some actions."""
+    names = {action.lower() for action in actions} if all(map(is_literal, actions)) else None
+
+    def is_relevant(statement: Statement) -> bool:
+        if statement.effect is Effect.DENY:
+            return True
+        listed = statement.actions
+        is_other = names is not None and listed is not None and all(map(is_literal, listed))
+        return entry in (statement.principals or ()) and not (
+            is_other and names is not None and names.isdisjoint(action.lower() for action in listed or ())
+        )
+
+    return replace(document, statements=tuple(filter(is_relevant, document.statements)))
 
 
 def _shown(principal: str) -> str:
@@ -244,6 +259,6 @@ class _Limits:
         """Return how they restrict some grants."""
         if self.has_failed:
             return FAILED
-        services = {grant.action.lower().partition(":")[0] for grant in grants}
+        services = {action.lower().partition(":")[0] for grant in grants for action in grant.actions}
         applies = any(service == "*" or rcp_applies_to(service, own=False) for service in services)
         return APPLIED if self.forms and applies else NOT_APPLICABLE

@@ -1,7 +1,7 @@
 """What callers from outside are granted by a resource's policy: the fewest grants that cover all of it.
 
-Strategy. A grant is one principal of one Allow statement with one of its actions; it has the boxes of requests that the
-statement really grants (`external_grants`). Beginning with the narrowest, those are dropped that the others cover
+Strategy. A grant is one principal of one Allow statement with some of its actions; it has the boxes of requests that
+the statement really grants (`external_grants`). Beginning with the narrowest, the actions are dropped that others cover
 (`irredundant`). What is left is confirmed with a request that the evaluator allows (`confirming_request`).
 
 If conditions or resources have variables with known values, the callers are divided by these, and each part has a space
@@ -11,21 +11,23 @@ of its own. A grant that depends on other variables is confirmed with values in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import TypeAlias
 
-from iam_guard.analysis.checks.boxes import OPAQUE, Box
+from iam_guard.analysis.checks.boxes import ACTION, OPAQUE, Box
 from iam_guard.analysis.checks.callers import TypicalCaller
 from iam_guard.analysis.checks.instances import KnownValues, instances, keys_of_variables, known_values, with_values
 from iam_guard.analysis.checks.judged_policies import IsAllowed
 from iam_guard.analysis.checks.limits import Undecided, Work
-from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test, has_open_values
+from iam_guard.analysis.checks.statement_forms import DocumentForm, Test, has_open_values
 from iam_guard.analysis.checks.witnesses import simplest
 from iam_guard.analysis.findings.external_space import ExternalQuestion, ExternalSpace
 from iam_guard.analysis.findings.outside_callers import outside_callers, outside_entries
 from iam_guard.analysis.findings.resource_variables import values_for
 from iam_guard.evaluation.matching.pattern import is_literal
+from iam_guard.evaluation.matching.principal import Principals
 from iam_guard.evaluation.matching.variables import variable_keys
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST, ConditionTest, PrincipalEntry, Statement
@@ -34,20 +36,21 @@ _MAX_REQUESTS = 400
 """Up to this number of requests is tried to confirm a grant."""
 _EVERYONE = ("AWS", "*")
 
+Part: TypeAlias = tuple[ExternalSpace, Box]
+"""A box, and the space that it is of."""
+
 
 @dataclass(eq=False)
 class ExternalGrant:
-    """One principal of an Allow statement with one of its actions; `parts` are boxes of what it really grants."""
+    """One principal of an Allow statement with some of its actions; `parts` are boxes of what it really grants.
+
+    The boxes of all actions have the same callers, resources and conditions.
+    """
 
     principal: PrincipalEntry
-    action: str
+    actions: tuple[str, ...]
     written: Statement
-    parts: list[tuple[ExternalSpace, Box]] = field(default_factory=list)
-
-    @property
-    def statement(self) -> int:
-        """The index of the statement."""
-        return self.written.index
+    parts: list[Part]
 
     @property
     def conditions(self) -> tuple[ConditionTest, ...]:
@@ -58,21 +61,20 @@ class ExternalGrant:
         variables = [ConditionTest("StringLike", key, (entry,)) for entry, keys in entries for key in keys]
         return (*self.written.conditions, *variables)
 
-    def overlaps(self, actions: Iterable[str]) -> bool:
+    def overlaps(self, actions: Sequence[str]) -> bool:
         """Return whether an action of the grant may be one of some actions, or match their wildcards."""
         space, _ = self.parts[0]
-        matched = space.of_action({}, self.action)
-        return matched is not None and any(space.of_action(matched, action) is not None for action in actions)
+        matched = space.of_actions({}, self.actions)
+        return matched is not None and space.of_actions(matched, actions) is not None
 
-    @property
+    @cached_property
     def rank(self) -> tuple[object, ...]:
         """The order: the wider a grant may be, the earlier."""
         kind, value = self.principal
         generality = 0 if value == "*" else 1 if kind == "AWS" and "/" not in value else 2
         conditions = sorted((test.operator, test.key.lower(), sorted(test.values)) for test in self.conditions)
-        wildcards = 0 if self.action == "*" else 1 if not is_literal(self.action) else 2
-        texts = kind, value, self.action.lower(), self.action
-        return generality, len(conditions), wildcards, *texts, conditions, self.statement
+        wildcards = min(map(_action_rank, self.actions))
+        return generality, len(conditions), wildcards, kind, value, self.actions, conditions, self.written.index
 
     @cached_property
     def is_public(self) -> bool:
@@ -96,63 +98,83 @@ class ExternalGrant:
 
     @cached_property
     def not_actions(self) -> tuple[str, ...]:
-        """The actions, or patterns of them, that are not granted although `action` matches them."""
-        if is_literal(self.action):
+        """The actions, or patterns of them, that are not granted although `actions` match them."""
+        if all(map(is_literal, self.actions)):
             return ()
         space, _ = self.parts[0]
+        matched = space.of_actions({}, self.actions)
         listed: dict[str, None] = dict.fromkeys(self.written.not_actions or ())
         for form in space.forms:
             for deny in form.denies:
                 listed.update(dict.fromkeys(deny.statement.actions or ()))
-        return tuple(action for action in sorted(listed) if self._excludes_action(space, action))
-
-    def _excludes_action(self, space: ExternalSpace, action: str) -> bool:
-        matched = space.of_action({}, self.action)
-        is_near = matched is not None and space.of_action(matched, action) is not None
-        return is_near and all(part.of_action(box, action) is None for part, box in self.parts)
+        near = [name for name in sorted(listed) if matched is not None and space.of_actions(matched, [name])]
+        return tuple(name for name in near if all(part.of_actions(box, [name]) is None for part, box in self.parts))
 
 
-def external_grants(forms: Sequence[DocumentForm], question: ExternalQuestion, work: Work) -> list[ExternalGrant]:
+def _action_rank(action: str) -> int:
+    return 0 if action == "*" else 1 if not is_literal(action) else 2
+
+
+def external_grants(
+    forms: Sequence[DocumentForm], question: ExternalQuestion, work: Work, *, only: PrincipalEntry | None = None
+) -> list[ExternalGrant]:
     """Return the grants to callers from outside that have a request, the widest first.
 
-    `forms` are the policy, then the resource control policies. Raises `Undecided`.
+    `forms` are the policy, then the resource control policies; `only` is the one principal to look for. Raises
+    `Undecided`.
     """
-    written = {form.statement.index: form.statement for form in forms[0].allows}
-    grants: dict[tuple[int, PrincipalEntry, str], ExternalGrant] = {}
-    for space in _spaces(forms, question, work):
-        for statement in space.policy.allows:
-            boxes = [*space.boxes(statement)]
-            for entry in outside_entries(statement.statement.principals or (), question.inside) if boxes else ():
-                parts = [part for box in boxes if (part := space.of_entry(box, entry)) is not None]
-                for action, pieces in _by_action(space, statement, parts):
-                    index = statement.statement.index
-                    grant = grants.setdefault((index, entry, action), ExternalGrant(entry, action, written[index]))
-                    grant.parts += [(space, piece) for piece in pieces]
-    return sorted(grants.values(), key=lambda grant: grant.rank)
+    spaces = [*_spaces(forms, question, work, only)]
+    grants = []
+    for form in forms[0].allows:
+        outside = outside_entries(form.statement.principals or (), question.inside)
+        entries = [entry for entry in outside if only in (None, entry)]
+        for actions, parts in _by_actions(spaces, form.statement.index) if entries else ():
+            for entry in entries:
+                named = [(space, part) for space, box in parts if (part := space.of_entry(box, entry)) is not None]
+                if named:
+                    grants.append(ExternalGrant(entry, actions, form.statement, named))
+    return sorted(grants, key=lambda grant: grant.rank)
 
 
-def _by_action(space: ExternalSpace, statement: StatementForm, parts: list[Box]) -> Iterator[tuple[str, list[Box]]]:
-    """Yield each action of a statement, and the boxes about it."""
-    if not parts:
-        return
-    actions = statement.statement.actions
-    for action in ("*",) if actions is None else dict.fromkeys(actions):
-        pieces = parts
-        if actions is not None and len(actions) > 1:
-            pieces = [piece for box in parts if (piece := space.of_action(box, action)) is not None]
-        if pieces:
-            narrower = space.narrowed(action, pieces)
-            yield from narrower or ((action, pieces),)
+def _by_actions(spaces: Iterable[ExternalSpace], index: int) -> Iterator[tuple[tuple[str, ...], list[Part]]]:
+    """Yield the actions of a statement, and the boxes about them; those whose boxes are else alike together."""
+    by_action: dict[str, list[Part]] = {}
+    for space in spaces:
+        statement = space.statement(index)
+        boxes = [*space.boxes(statement)]
+        for action in dict.fromkeys(statement.statement.actions or ("*",)) if boxes else ():
+            pieces = [piece for box in boxes if (piece := space.of_actions(box, [action])) is not None]
+            for name, about in space.narrowed(action, pieces) or [(action, pieces)]:
+                by_action.setdefault(name, []).extend((space, piece) for piece in about)
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for action, parts in by_action.items():
+        others = [(id(space), frozenset((name, box[name]) for name in box if name != ACTION)) for space, box in parts]
+        if parts:
+            alike.setdefault(tuple(others), []).append(action)
+    for actions in alike.values():
+        merged = zip(*(by_action[action] for action in actions), strict=True)
+        yield tuple(sorted(actions)), [(same[0][0], _joined([box for _, box in same])) for same in merged]
 
 
-def _spaces(forms: Sequence[DocumentForm], question: ExternalQuestion, work: Work) -> Iterator[ExternalSpace]:
+def _joined(boxes: Sequence[Box]) -> Box:
+    """Return the box of boxes that differ by their actions alone."""
+    actions = boxes[0][ACTION]
+    for box in boxes[1:]:
+        actions = actions.join(box[ACTION])
+    return {**boxes[0], ACTION: actions}
+
+
+def _spaces(
+    forms: Sequence[DocumentForm], question: ExternalQuestion, work: Work, only: PrincipalEntry | None
+) -> Iterator[ExternalSpace]:
     """Yield a space for the callers whose variables have the same known values, in place of the variables."""
     variables = frozenset(key for form in forms for key in keys_of_variables(form.document))
     if variables:
         forms = _filled(forms, question.owner_values)
     callers = outside_callers(forms, question.owner, question.inside)
     by_values: dict[KnownValues, list[TypicalCaller]] = {}
-    for caller in callers:
+    named = None if only is None else Principals((only,))
+    for caller in callers if named is None else [caller for caller in callers if named.match(caller.principal)]:
         by_values.setdefault(known_values(caller, variables), []).append(caller)
     for values, alike in by_values.items():
         yield ExternalSpace(question, _filled(forms, dict(values)) if values else forms, alike, work)
@@ -163,30 +185,58 @@ def _filled(forms: Sequence[DocumentForm], values: Mapping[str, str | None]) -> 
 
 
 def irredundant(grants: Sequence[ExternalGrant]) -> list[ExternalGrant]:
-    """Return the grants that are left if, beginning with the last, each is dropped that the others cover."""
-    kept = [*grants]
-    for grant in reversed(grants):
+    """Return the grants that are left if, beginning with the last, each action is dropped that the others cover.
+
+    If that is too much work, more are left.
+    """
+    kept, work = [*grants], Work()
+    for index in reversed(range(len(grants))):
+        grant = grants[index]
         others = [other for other in kept if other is not grant and _may_cover(other, grant)]
-        if others and all(_is_covered(space, box, others) for space, box in grant.parts):
-            kept.remove(grant)
+        try:
+            left = _needed_actions(grant, others, work)
+        except Undecided:
+            break
+        kept[index : index + 1] = [_limited(grant, left)] if left else []
     return kept
 
 
 def _may_cover(other: ExternalGrant, grant: ExternalGrant) -> bool:
-    if other.principal not in (_EVERYONE, grant.principal) and grant.principal[0] != "AWS":
-        return False
-    are_literal = is_literal(other.action) and is_literal(grant.action)
-    return not are_literal or other.action.lower() == grant.action.lower()
+    return any(
+        space.callers_of(other.principal) & space.callers_of(grant.principal) for space, _ in grant.parts
+    ) and other.overlaps(grant.actions)
 
 
-def _is_covered(space: ExternalSpace, box: Box, others: Iterable[ExternalGrant]) -> bool:
-    boxes = [box]
+def _needed_actions(grant: ExternalGrant, others: Sequence[ExternalGrant], work: Work) -> tuple[str, ...]:
+    left = [*grant.actions]
+    has_overlap = len({action.lower() for action in left}) < len(left) or not all(map(is_literal, left))
+    for action in sorted(left, key=lambda name: (_action_rank(name), name), reverse=True):
+        rest = [name for name in left if name != action]
+        if (has_overlap and rest) or others:
+            parts = [(space, piece) for space, box in grant.parts if (piece := space.of_actions(box, [action]))]
+            if all(_is_covered(space, box, rest, others, work) for space, box in parts):
+                left = rest
+    return tuple(left)
+
+
+def _is_covered(
+    space: ExternalSpace, box: Box, rest: Sequence[str], others: Iterable[ExternalGrant], work: Work
+) -> bool:
+    boxes = space.without([box], space.about(rest), work) if rest else [box]
     for other in others:
-        for region in space.granted(other.statement, other.principal, other.action):
-            boxes = space.without(boxes, region)
         if not boxes:
             return True
-    return False
+        for region in space.granted(other.written.index, other.principal, other.actions):
+            boxes = space.without(boxes, region, work)
+    return not boxes
+
+
+def _limited(grant: ExternalGrant, actions: tuple[str, ...]) -> ExternalGrant:
+    """Return a grant with some of its actions."""
+    if actions == grant.actions:
+        return grant
+    parts = [(space, piece) for space, box in grant.parts if (piece := space.of_actions(box, actions)) is not None]
+    return ExternalGrant(grant.principal, actions, grant.written, parts)
 
 
 # --- confirmation ------------------------------------------------------------------------------------------------
@@ -220,9 +270,9 @@ def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest 
     for space in dict.fromkeys(space for space, _ in grant.parts):
         for forms, tests in _instances(space):
             part = ExternalSpace(space.question, forms, space.callers, space.work, tests)
-            for box in part.boxes(part.statement(grant.statement)):
+            for box in part.boxes(part.statement(grant.written.index)):
                 named = part.of_entry(box, grant.principal)
-                piece = None if named is None else part.of_action(named, grant.action)
+                piece = None if named is None else part.of_actions(named, grant.actions)
                 found = None if piece is None else _confirmed(part, piece, is_allowed)
                 if found is not None:
                     return found

@@ -30,9 +30,9 @@ from iam_guard.analysis.checks.spaces import Space
 from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test, action_union, resource_union
 from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.analysis.checks.witnesses import Witnesses
-from iam_guard.analysis.findings.outside_callers import inside_tests
+from iam_guard.analysis.findings.outside_callers import distinguished_accounts, inside_tests
 from iam_guard.analysis.findings.resource_variables import with_open_resources
-from iam_guard.evaluation.matching.condition import compile_condition
+from iam_guard.evaluation.matching.condition import Condition, compile_condition
 from iam_guard.evaluation.matching.condition_keys import is_multivalued
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, is_literal, literal_prefix
 from iam_guard.evaluation.matching.principal import Principals
@@ -87,15 +87,15 @@ class ExternalSpace:
         self.policy = with_open_resources(self.written, question.arn)
         self.forms = forms = (self.policy, *self.rcps)
         keys = {key for form in forms for key in form.tests}
-        sources = [value for form in forms for test, _ in form.tests.get("aws:sourcearn", ()) for value in test.values]
-        self.inside = inside_tests(keys, sources, question.inside, question.organization)
+        distinguished = distinguished_accounts(forms, question.inside)
+        self.inside = inside_tests(keys, distinguished, question.organization)
         self.tests = tuple(dict.fromkeys((*tests, *typed_tests(forms), *_owner_tests(question, keys))))
         variables = {key for form in (self.written, *self.rcps) for key in keys_of_variables(form.document)}
         self.has_variables = bool(variables)
         required = {test.key.lower() for test, _ in (*self.tests, *self.inside)}
         self.derived = derived_keys(forms, (*required, *variables))
         self.tests += tuple(_not_empty(key) for key in sorted(self.derived) if not is_multivalued(key))
-        self.named = tuple(sorted({*accounts_of(forms), *question.inside, question.owner}))
+        self.named = tuple(sorted({*accounts_of(forms), *distinguished, question.owner}))
         of_forms = [test for form in forms for test in restrictions(form)] if _is_for_everyone(self.policy) else []
         self.restrictions = tuple(dict.fromkeys(of_forms))
         self._callers_of = side_of(self.policy, callers).callers
@@ -198,9 +198,13 @@ class ExternalSpace:
         """Return the part of a box that is about the callers that a principal names."""
         return self._met(box, Literal(CALLER, PointTest(self.callers_of(entry))))
 
-    def of_action(self, box: Box, action: str) -> Box | None:
-        """Return the part of a box that is about an action, or about those that match its wildcards."""
-        return self._met(box, Literal(ACTION, TextTest(((action_union((action,)), True),))))
+    def of_actions(self, box: Box, actions: Sequence[str]) -> Box | None:
+        """Return the part of a box that is about some actions, or about those that match their wildcards."""
+        return self._met(box, _about(actions))
+
+    def about(self, actions: Sequence[str]) -> Region:
+        """Return all requests about some actions."""
+        return Region((_about(actions),), None, -1)
 
     def narrowed(self, action: str, boxes: Sequence[Box]) -> list[tuple[str, list[Box]]]:
         """Return the actions that boxes about an action with wildcards are limited to, with the boxes of each.
@@ -218,7 +222,7 @@ class ExternalSpace:
                 for name in listed
             )
             if are_within and all(self._met(box, Literal(ACTION, left)) is None for box in boxes):
-                parts = [(name, [piece for box in boxes if (piece := self.of_action(box, name))]) for name in listed]
+                parts = [(name, [piece for box in boxes if (piece := self.of_actions(box, [name]))]) for name in listed]
                 return [(name, pieces) for name, pieces in parts if pieces]
         return []
 
@@ -234,13 +238,10 @@ class ExternalSpace:
         """Return a statement of the policy by its index."""
         return next(form for form in self.policy.statements if form.statement.index == index)
 
-    def granted(self, index: int, entry: PrincipalEntry, action: str) -> list[Region]:
-        """Return what an Allow statement grants to one of its principals with one of its actions."""
+    def granted(self, index: int, entry: PrincipalEntry, actions: Sequence[str]) -> list[Region]:
+        """Return what an Allow statement grants to one of its principals with some of its actions."""
         statement = self.statement(index)
-        literals = (
-            Literal(CALLER, PointTest(self.callers_of(entry))),
-            Literal(ACTION, TextTest(((action_union((action,)), True),))),
-        )
+        literals = (Literal(CALLER, PointTest(self.callers_of(entry))), _about(actions))
         regions = self.space.regions(statement, wide=False, callers=self._callers_of[id(statement)])
         return [region._replace(literals=(*literals, *region.literals)) for region in regions]
 
@@ -248,11 +249,17 @@ class ExternalSpace:
         """Return whether a request is none of the zone of trust."""
         if request.principal.account in self.question.inside:
             return False
-        return not any(compile_condition(*test)(request) for test in self.inside)
+        return not any(is_met(request) for is_met in self._are_inside)
 
-    def without(self, boxes: Iterable[Box], region: Region) -> list[Box]:
+    @cached_property
+    def _are_inside(self) -> list[Condition]:
+        keys = {key for form in self.forms for key in form.tests}
+        tests = inside_tests(keys, self.question.inside, self.question.organization)
+        return [compile_condition(*test) for test in tests]
+
+    def without(self, boxes: Iterable[Box], region: Region, work: Work) -> list[Box]:
         """Return what a region leaves of boxes."""
-        return [piece for box in boxes for piece in subtract(box, region, self.space, self.work)]
+        return [piece for box in boxes for piece in subtract(box, region, self.space, work)]
 
     def public_part(self, box: Box) -> Box | None:
         """Return the part of a box that everyone has, without conditions that restrict access (rules AA-7, AA-34)."""
@@ -284,6 +291,10 @@ def _owner_tests(question: ExternalQuestion, keys: Iterable[str]) -> Iterator[Te
     """Yield the condition on the organization of the resource, which is that of the zone."""
     if "aws:resourceorgid" in keys and question.organization is not None:
         yield ConditionTest("StringEqualsIfExists", "aws:resourceorgid", (question.organization,)), LATEST
+
+
+def _about(actions: Sequence[str]) -> Literal:
+    return Literal(ACTION, TextTest(((action_union(actions), True),)))
 
 
 def _not_empty(key: str) -> Test:

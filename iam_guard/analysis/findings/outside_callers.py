@@ -22,6 +22,10 @@ _ACCOUNT_KEYS = frozenset({"aws:sourceaccount", "aws:sourceowner", "kms:callerac
 _ORGANIZATION_KEYS = frozenset({"aws:sourceorgid", "aws:principalorgid"})
 _PATH_KEYS = frozenset({"aws:sourceorgpaths", "aws:principalorgpaths"})
 _SOURCE_ARN = "aws:sourcearn"
+_ACCOUNT = re.compile(r"(?<![0-9])[0-9]{12}(?![0-9])")
+_PART_OF_ACCOUNT = re.compile(r"[0-9][*?]|[*?][0-9]|\$\{")
+_USUAL_ACCOUNTS = ("123456789012", "210987654321")
+"""The accounts of examples."""
 _DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]*")
 """The unique id of a principal that was deleted: a policy in force has the ARNs of all others (rules P-5, P-7)."""
 
@@ -49,39 +53,56 @@ def outside_callers(forms: Sequence[DocumentForm], owner: str, inside: Collectio
     """Return the typical callers from outside that an Allow of the first form names; the resource belongs to `owner`.
 
     Callers of identity providers exist for trust policies only: they do nothing but assume a role. Raises `Undecided`
-    if there are too many.
+    if there are too many of one account.
     """
-    policy = forms[0]
-    statements = [form.statement for document in forms for form in document.statements]
-    listed = [*(entries for statement in statements for entries in (statement.principals, statement.not_principals))]
-    entries = frozenset(outside_entries((entry for some in listed for entry in some or ()), inside))
-    named = {account for account in accounts_of(forms) if account not in inside}
-    while True:
-        callers = _callers_named(entries, tuple(sorted(named)), policy.document.type)
-        clashes = {caller.principal.account for caller in callers if caller.account is None}.intersection(inside)
-        if not clashes:
-            break
-        named.update(filter(None, clashes))
-    allows = policy.allows
-    return [
+    allows, kind = forms[0].allows, forms[0].document.type
+    found = [
         TypicalCaller(caller.principal, owner, caller.account, caller.arns)
-        for caller in callers
-        if caller.principal.account not in inside
+        for caller in _callers(forms, inside)
+        if _is_external(caller.principal, kind)
         and any(form.compiled.principal_match(caller.principal) is not None for form in allows)
     ]
+    if kind is PolicyType.TRUST:  # an anonymous caller is the last example of one that can assume a role
+        found.sort(key=lambda caller: caller.principal.type is PrincipalType.ANONYMOUS)
+    return found
+
+
+def _callers(forms: Sequence[DocumentForm], inside: Collection[str]) -> Iterator[TypicalCaller]:
+    """Yield the callers without an account and of unnamed accounts, then those of each account that is named."""
+    statements = [form.statement for document in forms for form in document.statements]
+    listed = [entries for statement in statements for entries in (statement.principals, statement.not_principals)]
+    by_account: dict[str | None, set[PrincipalEntry]] = {None: set()}
+    for kind, value in outside_entries((entry for entries in listed for entry in entries or ()), inside):
+        account = None if kind != "AWS" else value if is_account_id(value) else account_of(value)
+        by_account.setdefault(account, set()).add((kind, value))
+    named = {account for account in accounts_of(forms) if account not in inside}
+    yield from _callers_elsewhere(frozenset(by_account.pop(None)), {*named, *filter(None, by_account), *inside})
+    for account in sorted({*named, *filter(None, by_account)}):
+        entries = frozenset(by_account.get(account, ()))
+        callers = _callers_named(entries, (account,) if account in named else ())
+        yield from (caller for caller in callers if caller.principal.account == account)
+
+
+def _callers_elsewhere(entries: frozenset[PrincipalEntry], known: Collection[str]) -> Iterator[TypicalCaller]:
+    """Yield the callers without an account, and those of an account that is not known."""
+    named: set[str] = set()
+    while True:
+        callers = [caller for caller in _callers_named(entries, tuple(sorted(named))) if caller.account is None]
+        clashes = {account for caller in callers if (account := caller.principal.account) in known and account}
+        if not clashes:
+            yield from callers
+            return
+        named |= clashes
 
 
 @lru_cache(maxsize=4096)
-def _callers_named(
-    entries: frozenset[PrincipalEntry], named: tuple[str, ...], kind: PolicyType
-) -> tuple[TypicalCaller, ...]:
+def _callers_named(entries: frozenset[PrincipalEntry], named: tuple[str, ...]) -> tuple[TypicalCaller, ...]:
     """Return the callers that some principals of policies distinguish, each once; `named` are accounts as a whole."""
     statement = Statement(0, Effect.ALLOW, principals=tuple(sorted(entries)), actions=())
     form = DocumentForm(CompiledDocument(Document(PolicyType.RESOURCE, LATEST, (statement,), "callers", "")))
     found: dict[Principal, TypicalCaller] = {}
     for caller in resource_callers([form], named):
-        if _is_external(caller.principal, kind):
-            found.setdefault(caller.principal, caller)
+        found.setdefault(caller.principal, caller)
     return tuple(found.values())
 
 
@@ -98,27 +119,31 @@ def _is_external(principal: Principal, kind: PolicyType) -> bool:
             return True
 
 
-def inside_tests(
-    keys: Collection[str], sources: Collection[str], inside: frozenset[str], organization: str | None
-) -> tuple[Test, ...]:
-    """Return the conditions of which a request that is inside meets one, about some keys in lower case.
-
-    `sources` are the values that the policies compare `aws:SourceArn` with.
-    """
-    return tuple((test, LATEST) for key in sorted(keys) for test in _tests(key, sources, inside, organization))
+def inside_tests(keys: Iterable[str], inside: Collection[str], organization: str | None) -> tuple[Test, ...]:
+    """Return the conditions of which a request that is inside meets one, about some keys in lower case."""
+    return tuple((test, LATEST) for key in sorted(keys) for test in _tests(key, sorted(inside), organization))
 
 
-def _tests(
-    key: str, sources: Collection[str], inside: frozenset[str], organization: str | None
-) -> Iterator[ConditionTest]:
-    if key in _ACCOUNT_KEYS:
-        yield ConditionTest("StringEquals", key, tuple(sorted(inside)))
-    elif key == _SOURCE_ARN:
-        accounts = [account_of(value) for value in sources]
-        named = inside if None in accounts else inside & frozenset(filter(None, accounts))
-        if named:
-            yield ConditionTest("ArnLike", key, tuple(f"arn:*:*:*:{account}:*" for account in sorted(named)))
+def _tests(key: str, inside: Sequence[str], organization: str | None) -> Iterator[ConditionTest]:
+    if key in _ACCOUNT_KEYS and inside:
+        yield ConditionTest("StringEquals", key, tuple(inside))
+    elif key == _SOURCE_ARN and inside:
+        yield ConditionTest("ArnLike", key, tuple(f"arn:*:*:*:{account}:*" for account in inside))
     elif organization is not None and key in _ORGANIZATION_KEYS:
         yield ConditionTest("StringEquals", key, (organization,))
     elif organization is not None and key in _PATH_KEYS:
         yield ConditionTest("ForAnyValue:StringLike", key, (f"{organization}/*",))
+
+
+def distinguished_accounts(forms: Iterable[DocumentForm], inside: frozenset[str]) -> frozenset[str]:
+    """Return the accounts of a zone that conditions treat differently from accounts that they do not name.
+
+    These are the accounts that values contain, all of them if a value has a part of an account before or after a
+    wildcard; and those that requests have by default.
+    """
+    if len(inside) <= 1:
+        return inside
+    values = {value for form in forms for tests in form.tests.values() for test, _ in tests for value in test.values}
+    if any(map(_PART_OF_ACCOUNT.search, values)):
+        return inside
+    return inside & {*_USUAL_ACCOUNTS, *(name for value in values for name in _ACCOUNT.findall(value))}
