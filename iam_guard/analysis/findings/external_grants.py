@@ -18,14 +18,13 @@ from typing import TypeAlias
 
 from iam_guard.analysis.checks.boxes import ACTION, OPAQUE, Box
 from iam_guard.analysis.checks.callers import TypicalCaller
-from iam_guard.analysis.checks.instances import KnownValues, instances, keys_of_variables, known_values, with_values
+from iam_guard.analysis.checks.instances import KnownValues, instances, known_values, values_in_resources, with_values
 from iam_guard.analysis.checks.judged_policies import IsAllowed
 from iam_guard.analysis.checks.limits import Undecided, Work
-from iam_guard.analysis.checks.statement_forms import DocumentForm, Test, has_open_values
+from iam_guard.analysis.checks.statement_forms import DocumentForm, has_open_values
 from iam_guard.analysis.checks.witnesses import simplest
 from iam_guard.analysis.findings.external_space import ExternalQuestion, ExternalSpace
 from iam_guard.analysis.findings.outside_callers import outside_callers, outside_entries
-from iam_guard.analysis.findings.resource_variables import values_for
 from iam_guard.evaluation.matching.pattern import is_literal
 from iam_guard.evaluation.matching.principal import Principals
 from iam_guard.evaluation.matching.variables import variable_keys
@@ -168,7 +167,7 @@ def _spaces(
     forms: Sequence[DocumentForm], question: ExternalQuestion, work: Work, only: PrincipalEntry | None
 ) -> Iterator[ExternalSpace]:
     """Yield a space for the callers whose variables have the same known values, in place of the variables."""
-    variables = frozenset(key for form in forms for key in keys_of_variables(form.document))
+    variables = frozenset(key for form in forms for key in form.variables)
     if variables:
         forms = _filled(forms, question.owner_values)
     callers = outside_callers(forms, question.owner, question.inside)
@@ -268,8 +267,11 @@ def _confirmed(space: ExternalSpace, box: Box, is_allowed: IsAllowed) -> AccessR
 def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest | None:
     """Return a request of a grant with values in place of its variables."""
     for space in dict.fromkeys(space for space, _ in grant.parts):
-        for forms, tests in _instances(space):
-            part = ExternalSpace(space.question, forms, space.callers, space.work, tests)
+        written, arn = (space.written, *space.rcps), space.question.arn
+        needed = values_in_resources(written, (arn, f"{arn}/example", f"{arn}:example"))
+        for instance in instances(written, needed):
+            forms = [DocumentForm(document) for document in instance.documents]
+            part = ExternalSpace(space.question, forms, space.callers, space.work, instance.tests)
             for box in part.boxes(part.statement(grant.written.index)):
                 named = part.of_entry(box, grant.principal)
                 piece = None if named is None else part.of_actions(named, grant.actions)
@@ -277,13 +279,3 @@ def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest 
                 if found is not None:
                     return found
     return None
-
-
-def _instances(space: ExternalSpace) -> Iterator[tuple[list[DocumentForm], tuple[Test, ...]]]:
-    """Yield the policies with values in place of variables: those that match the resource, then typical ones."""
-    written = (space.written, *space.rcps)
-    for values in values_for(space.written, space.question.arn):
-        tests = tuple((ConditionTest("StringEquals", key, (value,)), LATEST) for key, value in values.items())
-        yield _filled(written, values), tests
-    for instance in instances(written):
-        yield [DocumentForm(document) for document in instance.documents], instance.tests

@@ -17,12 +17,12 @@ from iam_guard.analysis.checks.callers import (
     accounts_of,
     caller_tests,
     derived_keys,
+    letters_of,
     partitions_of,
     side_of,
     typed_tests,
 )
 from iam_guard.analysis.checks.differences import Side, differences
-from iam_guard.analysis.checks.instances import keys_of_variables
 from iam_guard.analysis.checks.key_sets import PointTest, TextTest
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.public_access import is_outsider, restrictions
@@ -90,7 +90,7 @@ class ExternalSpace:
         distinguished = distinguished_accounts(forms, question.inside)
         self.inside = inside_tests(keys, distinguished, question.organization)
         self.tests = tuple(dict.fromkeys((*tests, *typed_tests(forms), *_owner_tests(question, keys))))
-        variables = {key for form in (self.written, *self.rcps) for key in keys_of_variables(form.document)}
+        variables = {key for form in (self.written, *self.rcps) for key in form.variables}
         self.has_variables = bool(variables)
         required = {test.key.lower() for test, _ in (*self.tests, *self.inside)}
         self.derived = derived_keys(forms, (*required, *variables))
@@ -105,9 +105,10 @@ class ExternalSpace:
     def groups(self) -> dict[tuple[Test, ...], int]:
         """The callers as bits, by the conditions that all their requests meet."""
         partitions = partitions_of(self.forms) if self.derived else ()
+        letters = letters_of(self.forms) if self.derived else ""
         found: dict[tuple[Test, ...], int] = {}
         for index, caller in enumerate(self.callers):
-            tests = tuple(caller_tests(caller, self.derived, self.named, partitions)) if self.derived else ()
+            tests = tuple(caller_tests(caller, self.derived, self.named, partitions, letters)) if self.derived else ()
             found[tests] = found.get(tests, 0) | 1 << index
         return found
 
