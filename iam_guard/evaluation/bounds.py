@@ -26,7 +26,6 @@ from iam_guard.evaluation.matching.pattern_coverage import covers, open_patterns
 from iam_guard.evaluation.matching.referenced_keys import (
     distinct_keys,
     keys_of_condition,
-    keys_of_document,
     keys_of_resource,
     keys_of_statement,
 )
@@ -69,21 +68,20 @@ class Bounds:
 
 
 _MAX_CACHED = 65_536
-"""Maximum number of changed layers, and of documents' keys, that are cached."""
+"""Maximum number of changed layers that are cached."""
 
 
 class PartialEvaluator:
     """Computes bounds, and caches the changed policies for callers that share policies. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, frozenset[str]] = {}
         self._changed: dict[tuple[Layer, bool, frozenset[str]], Layer] = {}
 
     def bounds(
         self, request: AccessRequest, policies: Bundle, is_known: IsKnown, *, resources: Pattern | None = None
     ) -> Bounds:
         """Decide with permissive and with restrictive policies; `resources` is a pattern in place of the resource."""
-        open_of = {id(layer): self._open_keys(layer, is_known) for layer in policies.layers}
+        open_of = {id(layer): _open_keys(layer, is_known) for layer in policies.layers}
         if resources is None and not any(open_of.values()):
             decision = decide(request, policies)
             return Bounds(decision, decision)
@@ -100,18 +98,6 @@ class PartialEvaluator:
         if most.allowed == least.allowed:
             return Bounds(least, most)
         return Bounds(least, most, tuple(self._deciding_statements(policies, request, open_of, resources)))
-
-    def _open_keys(self, layer: Layer, is_known: IsKnown) -> frozenset[str]:
-        open_keys: set[str] = set()
-        for policy in layer:
-            document = policy.content.document
-            keys = self._keys.get(document.digest)
-            if keys is None:
-                if len(self._keys) >= _MAX_CACHED:
-                    self._keys.clear()
-                keys = self._keys[document.digest] = frozenset(key.lower() for key in keys_of_document(document))
-            open_keys.update(key for key in keys if not is_known(key))
-        return frozenset(open_keys)
 
     def _cached_change(self, layer: Layer, keys: frozenset[str], request: AccessRequest, *, permissive: bool) -> Layer:
         if not keys:
@@ -140,6 +126,10 @@ class PartialEvaluator:
                     loose = _PolicyChange(keys, statement.effect is Effect.ALLOW, request, resources)
                     if open_keys and _could_apply(policy, statement, loose, bounded=bounded):
                         yield OpenStatement(statement, open_keys)
+
+
+def _open_keys(layer: Layer, is_known: IsKnown) -> frozenset[str]:
+    return frozenset([key for key in layer.keys if not is_known(key)])
 
 
 def _could_apply(policy: CompiledPolicy, statement: Statement, loose: _PolicyChange, *, bounded: bool) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 from iam_guard.evaluation.compiler import MAX_ACTIONS, CompiledPolicy
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, is_literal, literal_prefix
 from iam_guard.evaluation.matching.principal import PrincipalMatch
+from iam_guard.evaluation.matching.referenced_keys import keys_of_document
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.decision import Reason
 from iam_guard.policy.grammar import WITH_PRINCIPAL
@@ -87,6 +88,11 @@ class Layer(tuple[CompiledPolicy, ...]):
     def __init__(self, policies: Iterable[CompiledPolicy] = ()) -> None:  # `policies` are what the tuple is made of
         self.has_denies = any(statement.denies for policy in self for statement in policy.content.statements)
         self._by_action = {}
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The condition keys that its statements reference, in lower case."""
+        return frozenset(key.lower() for policy in self for key in keys_of_document(policy.content.document))
 
     def about(self, action: str) -> MatchingStatements:
         """Return the statements that are about an action in lower case."""

@@ -11,14 +11,13 @@ A role represents its sessions, without session policies. Root users are left ou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from iam_guard.analysis.access.access_question import check_resource
 from iam_guard.analysis.access.outside_principals import outside_principals
-from iam_guard.analysis.findings.action_cells import ServiceActions
 from iam_guard.analysis.findings.policy_holders import PolicyHolders, StoredHolders
 from iam_guard.analysis.findings.reached_actions import Member, Reached, ReachedActions, ResourceQuestion, members
 from iam_guard.analysis.findings.resource_types import resource_type_of
@@ -200,11 +199,10 @@ class InternalAccess:
 
     def _answers(self, question: ResourceQuestion, zone: frozenset[str]) -> Iterator[InternalFinding]:
         found = [*members(self._stored, question, zone), *self._named_sessions(question, zone)]
-        reached = self._reached_actions(question, found)
+        reached = ReachedActions(self._stored, question, self._evaluator, self._is_taggable)
         certain: dict[str, frozenset[str]] = {}
         """The actions of each role without a condition, which its sessions can perform, too."""
-        for holders, principal in found:
-            access = reached.of(holders, principal)
+        for (holders, principal), access in reached.of(found):
             caller = principal.record.principal
             if caller.role_arn != principal.arn:
                 access = _without(access, certain.get(caller.role_arn or "", frozenset()))
@@ -234,14 +232,6 @@ class InternalAccess:
                     holders.session = holders.identity
                 kind = "user" if named.role is None else "role"
                 yield holders, StoredPrincipal(kind, named.shown, account, named.record, trust=trust)
-
-    def _reached_actions(self, question: ResourceQuestion, found: Iterable[Member]) -> ReachedActions:
-        compiler, service = self._stored.compiler, question.service
-        layers = {id(layer): layer for holders, _ in found for layer in holders.layers}
-        layers |= {id(layer): layer for layer in (question.policy, *(question.rcps.levels or ()))}
-        entries = frozenset[str]().union(*(compiler.entries(layer, service) for layer in layers.values()))
-        actions = ServiceActions(service, entries, question.actions)
-        return ReachedActions(self._stored, question, self._evaluator, self._is_taggable, actions)
 
     def _is_taggable(self, trust: str | None) -> bool:
         """Return whether sessions of a role may set session tags (rule S-20)."""

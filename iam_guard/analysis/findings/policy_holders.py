@@ -1,8 +1,7 @@
 """Users and roles of a store by the policies that limit and grant their access, for questions about one resource.
 
-Read once. Principals with the same policies form one `PolicyHolders`, so that a question is decided once for all of
-them unless it depends on who they are. An index finds the few whose identity policies have an Allow about a resource.
-The policies are compiled in advance.
+Read once. Principals with the same policies form one `PolicyHolders`, so that their policies are looked at once. An
+index finds the few whose identity policies have an Allow about a resource. The policies are compiled in advance.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bundle import Levels
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy
 from iam_guard.evaluation.matching.pattern import is_literal
-from iam_guard.evaluation.matching.referenced_keys import keys_of_document
+from iam_guard.evaluation.matching.referenced_keys import keys_of_statement
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.policy_layer import Candidate, Layer, ResourceIndex
 from iam_guard.model.decision import PolicyRef, PolicyType
@@ -39,23 +38,41 @@ class ControlLevels(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class PolicyHolders:
-    """Users, or roles, with the same policies. `by_account` are the principals."""
+    """Users, or roles, with the same policies, by account."""
 
     identity: Layer
     boundary: Layer | None
     scps: ControlLevels
     session: Layer | None = None
     by_account: dict[str, list[StoredPrincipal]] = field(default_factory=dict)
-    keys: frozenset[str] = frozenset()
-    """The condition keys that the policies reference, in lower case."""
 
-    @property
-    def layers(self) -> Iterator[Layer]:
-        """The layers of all policies."""
-        yield self.identity
-        if self.boundary is not None:
-            yield self.boundary
-        yield from self.scps.levels or ()
+
+class StatementFacts(NamedTuple):
+    """A statement of a policy, and what is needed to know which requests it may concern.
+
+    `services` are the prefixes of the actions that it is about, None for any; `keys` are the condition keys that it
+    references. Both are in lower case. `entries` are its actions as written. `has_variables`: its resources have some.
+    """
+
+    statement: CompiledStatement
+    version: str
+    services: frozenset[str] | None
+    keys: frozenset[str]
+    entries: tuple[str, ...]
+    has_variables: bool
+
+    def may_match(self, request: AccessRequest, service: str) -> bool:
+        """Return whether it may apply to an action of the service on the request's resource, for some principal."""
+        if self.services is not None and service not in self.services:
+            return False
+        return self.has_variables or self.statement.matches_resource(request)
+
+    def content(self, service: str) -> tuple[object, ...]:
+        """Return what it means for the actions of a service, on resources that it may match, as a key."""
+        written = self.statement.statement
+        entries = tuple(entry for entry in self.entries if is_of_service(entry, service))
+        resources = (written.resources, written.not_resources) if self.has_variables else None
+        return written.effect, self.version, written.actions is None, entries, resources, written.conditions
 
 
 class Compiler:
@@ -64,8 +81,9 @@ class Compiler:
     def __init__(self) -> None:
         self._policies: dict[tuple[PolicyType, str], CompiledPolicy] = {}
         self._layers: dict[tuple[CompiledPolicy, ...], Layer] = {}
-        self._entries: dict[tuple[Layer, str], frozenset[str]] = {}
-        self._keys: dict[int, frozenset[str]] = {}
+        self._facts: dict[int, tuple[StatementFacts, ...]] = {}
+        self._contents: dict[tuple[int, str], int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
 
     @property
     def identity_policies(self) -> list[CompiledPolicy]:
@@ -89,24 +107,19 @@ class Compiler:
         except PolicyError:
             return ControlLevels(None, has_failed=True)
 
-    def entries(self, layer: Layer, service: str) -> frozenset[str]:
-        """Return the entries of actions in a layer that can match an action of a service."""
-        key = layer, service
-        if key not in self._entries:
-            statements = (statement for policy in layer for statement in policy.content.document.statements)
-            found = (entry for statement in statements for entry in action_entries(statement))
-            self._entries[key] = frozenset(entry for entry in found if is_of_service(entry, service))
-        return self._entries[key]
+    def facts(self, policy: CompiledPolicy) -> tuple[StatementFacts, ...]:
+        """Return the facts about the statements of a policy; cached for those that were compiled here."""
+        known = self._facts.get(id(policy))
+        return _read_facts(policy) if known is None else known
 
-    def keys(self, layers: Iterable[Layer]) -> frozenset[str]:
-        """Return the condition keys that layers reference, in lower case."""
-        return frozenset().union(*(self._keys_of(policy) for layer in layers for policy in layer))
-
-    def _keys_of(self, policy: CompiledPolicy) -> frozenset[str]:
-        if id(policy) not in self._keys:
-            keys = keys_of_document(policy.content.document)
-            self._keys[id(policy)] = frozenset(key.lower() for key in keys)
-        return self._keys[id(policy)]
+    def content(self, facts: StatementFacts, service: str) -> int:
+        """Return a number for what a statement of a compiled policy means for the actions of a service."""
+        key = id(facts.statement), service
+        known = self._contents.get(key)
+        if known is None:
+            number = len(self._numbers)
+            known = self._contents[key] = self._numbers.setdefault(facts.content(service), number)
+        return known
 
     def _policy(self, text: str, type: PolicyType) -> CompiledPolicy:
         key = type, text
@@ -114,8 +127,27 @@ class Compiler:
             policy = CompiledPolicy(PolicyRef(str(type), type), CompiledDocument(parse(text, type)))
             for statement in policy.content.statements:
                 _ = statement.matches_action, statement.matches_resource, statement.matches_conditions
+            self._facts[id(policy)] = _read_facts(policy)
             self._policies[key] = policy
         return self._policies[key]
+
+
+def _read_facts(policy: CompiledPolicy) -> tuple[StatementFacts, ...]:
+    version = policy.content.document.version
+    found = []
+    for statement in policy.content.statements:
+        written = statement.statement
+        keys = frozenset(key.lower() for key in keys_of_statement(written, version))
+        has_variables = any("${" in entry for entry in (*(written.resources or ()), *(written.not_resources or ())))
+        entries = action_entries(written)
+        found.append(StatementFacts(statement, version, services_of(statement), keys, entries, has_variables))
+    return tuple(found)
+
+
+def services_of(statement: CompiledStatement) -> frozenset[str] | None:
+    """Return the services whose actions a statement is about, in lower case; None for any."""
+    prefixes = frozenset(entry.partition(":")[0].lower() for entry in statement.statement.actions or ("*",))
+    return prefixes if all(map(is_literal, prefixes)) else None
 
 
 class StoredHolders:
@@ -134,7 +166,7 @@ class StoredHolders:
         """By ARN, and by unique id."""
         self._holders_of: dict[int, list[PolicyHolders]] = {}
         self._group()
-        self._indexes = _AllowIndexes(self.compiler.identity_policies)
+        self._allows = _AllowIndexes(self.compiler)
 
     def _group(self) -> None:
         found: dict[tuple[object, ...], PolicyHolders] = {}
@@ -149,59 +181,55 @@ class StoredHolders:
             except PolicyError:
                 continue  # the guard denies it everything
             own_scps = scps[principal.account]
-            is_service_linked = principal.record.principal.is_service_linked
-            key = (identity, bounding, own_scps, principal.kind, is_service_linked)
+            key = (identity, bounding, own_scps, principal.kind)
             holders = found.get(key)
             if holders is None:
                 holders = found[key] = PolicyHolders(identity, bounding, own_scps)
-                holders.keys = self.compiler.keys(holders.layers)
                 for policy in identity:
                     self._holders_of.setdefault(id(policy), []).append(holders)
-            if principal.account not in holders.by_account:
-                holders.by_account[principal.account] = []
-                self.by_account.setdefault(principal.account, []).append(holders)
-            holders.by_account[principal.account].append(principal)
-            unique_id = (principal.record.principal.userid or "").partition(":")[0]
-            self.by_name[principal.arn] = self.by_name[unique_id] = holders, principal
+            self._add(holders, principal)
+
+    def _add(self, holders: PolicyHolders, principal: StoredPrincipal) -> None:
+        if principal.account not in holders.by_account:
+            holders.by_account[principal.account] = []
+            self.by_account.setdefault(principal.account, []).append(holders)
+        holders.by_account[principal.account].append(principal)
+        unique_id = (principal.record.principal.userid or "").partition(":")[0]
+        self.by_name[principal.arn] = self.by_name[unique_id] = holders, principal
 
     def allowing(self, service: str, arn: str) -> list[PolicyHolders]:
         """Return those whose identity policies may allow an action of a service (lower case) on a resource."""
         found: dict[int, PolicyHolders] = {}
-        for policy in self._indexes.policies(service, arn):
+        for policy in self._allows.policies(service, arn):
             found.update((id(holders), holders) for holders in self._holders_of.get(id(policy), ()))
         return [*found.values()]
 
 
 class _AllowIndexes:
-    """The Allow statements of policies by service and resource."""
+    """The Allow statements of identity policies by service and resource."""
 
-    def __init__(self, policies: Iterable[CompiledPolicy]) -> None:
+    def __init__(self, compiler: Compiler) -> None:
         by_service: dict[str | None, list[Candidate]] = {}
-        place = 0
-        for policy in policies:
-            for statement in policy.content.statements:
-                for service in () if statement.denies else _services_of(statement):
-                    by_service.setdefault(service, []).append(Candidate(policy, statement, place))
-                    place += 1
+        self._facts: dict[int, StatementFacts] = {}
+        for policy in compiler.identity_policies:
+            for facts in compiler.facts(policy):
+                if not facts.statement.denies:
+                    candidate = Candidate(policy, facts.statement, len(self._facts))
+                    self._facts[candidate.place] = facts
+                    services: Sequence[str | None] = [None] if facts.services is None else [*facts.services]
+                    for service in services:
+                        by_service.setdefault(service, []).append(candidate)
         self._indexes = {service: ResourceIndex(tuple(found)) for service, found in by_service.items()}
 
     def policies(self, service: str, arn: str) -> Iterator[CompiledPolicy]:
         """Yield the policies, some of them repeatedly, with an Allow that may match."""
-        request = AccessRequest(_ASKING, f"{service}:Any", arn)
+        request = asking(service, arn)
         for index in (self._indexes.get(service), self._indexes.get(None)):
             for candidate in () if index is None else index.find(arn):
-                if _may_match(candidate.statement, request):
+                if self._facts[candidate.place].may_match(request, service):
                     yield candidate.policy
 
 
-def _services_of(statement: CompiledStatement) -> Sequence[str | None]:
-    """Return the services that a statement is about; None stands for any."""
-    prefixes = {entry.partition(":")[0].lower() for entry in statement.statement.actions or ("*",)}
-    return [*prefixes] if all(map(is_literal, prefixes)) else [None]
-
-
-def _may_match(statement: CompiledStatement, request: AccessRequest) -> bool:
-    """Return whether a statement may match a resource; a policy variable has any text."""
-    written = statement.statement
-    entries = (*(written.resources or ()), *(written.not_resources or ()))
-    return any("${" in entry for entry in entries) or statement.matches_resource(request)
+def asking(service: str, arn: str) -> AccessRequest:
+    """Return a request about a resource, of no principal in particular."""
+    return AccessRequest(_ASKING, f"{service}:Any", arn)
