@@ -14,6 +14,9 @@ COMMANDS = {
         "check_batch.batch",
         "Read checks as JSON lines from standard input, write their results as JSON lines in the same order.",
     ),
+    "dead-statements": CommandRow(
+        "policy_checks.dead_statements", "Find the statements and values that POLICY can do without."
+    ),
     "equivalent": CommandRow("policy_checks.equivalent", "Prove that EXISTING and NEW allow the same requests."),
     "no-new-access": CommandRow(
         "policy_checks.no_new_access", "Prove that NEW allows no request that EXISTING does not."

@@ -1,6 +1,6 @@
-"""`iam-guard check no-new-access`, `equivalent`, `access-not-granted` and `no-public-access`.
+"""`iam-guard check no-new-access`, `equivalent`, `access-not-granted`, `no-public-access` and `dead-statements`.
 
-Exit codes: 0 PASS, 1 FAIL, 2 UNKNOWN or an error.
+Exit codes: 0 PASS, 1 FAIL or a dead part, 2 UNKNOWN or an error.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from iam_guard.analysis.checks.check_results import CheckResult, CheckVerdict, request_members
+from iam_guard.analysis.checks.dead_statements import DeadKind, DeadPart, check_dead_statements
+from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.checks.policy_checks import (
     ListedAccess,
     check_access_not_granted,
@@ -121,6 +123,53 @@ def no_public_access(policy: TextIO, resource_type: str, as_json: bool) -> None:
     Exit code 1 if it does, with a request of such a caller; 2 if that could not be decided.
     """
     _finish(check_no_public_access(policy.read(), resource_type), as_json)
+
+
+@click.command("dead-statements")
+@click.argument("policy", type=_POLICY)
+@_TYPE
+@_universe
+@JSON
+def dead_statements(
+    policy: TextIO, type: str, app: str | None, reference_files: tuple[Path, ...], as_json: bool
+) -> None:
+    """Find the statements and values that POLICY can do without.
+
+    Exit code 1 if there are any; 2 if some could not be decided and no other one was found.
+    """
+    try:
+        found = check_dead_statements(policy.read(), _TYPES[type], actions=_actions(app, reference_files))
+    except Undecided as error:
+        click.echo(f"The policy could not be decided: {error}.", err=True)
+        sys.exit(2)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        for part in found.parts:
+            click.echo(shown(_dead_sentence(part)))
+        if not found.parts:
+            click.echo("No dead statements or values." if found.is_complete else "No dead part was found.")
+        if not found.is_complete:
+            click.echo("Some parts are too complex to decide.")
+    sys.exit(1 if found.parts else 0 if found.is_complete else 2)
+
+
+def _dead_sentence(part: DeadPart) -> str:
+    """Describe why a part is dead."""
+    subject = f"Statement {part.statement_index}" + (f" ({part.statement_id})" if part.statement_id else "")
+    others = [index for index in part.covered_by if index != part.statement_index]
+    covering = f"statement{'s' if len(others) > 1 else ''} {' and '.join(map(str, others))}"
+    match part.kind:
+        case DeadKind.UNREACHABLE:
+            return f"{subject} is unreachable: no request meets it."
+        case DeadKind.DENIED:
+            return f"{subject} allows nothing: all of it is denied by {covering}."
+        case DeadKind.NO_EFFECT:
+            return f"{subject} denies nothing that this policy allows; it still denies what other policies allow."
+        case DeadKind.SHADOWED:
+            return f"{subject} adds nothing: " + (f"covered by {covering}." if others else "it needs no permission.")
+    place = " ".join(part.path)
+    return f"{subject} has a redundant value in {place}: {part.value}" + (f" (covered by {covering})" if others else "")
 
 
 def _actions(app: str | None, files: tuple[Path, ...]) -> list[str] | None:

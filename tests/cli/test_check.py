@@ -53,6 +53,45 @@ def test_access_not_granted_takes_lists(tmp_path: Path) -> None:
     assert run("access-not-granted", one).exit_code == 2
 
 
+def test_dead_statements_are_described(tmp_path: Path) -> None:
+    contradiction = {"StringEquals": {"docs:A": "x"}, "StringNotEquals": {"docs:A": "x"}}
+    statements = [
+        {"Effect": "Allow", "Action": ["docs:Get*", "docs:GetOne"], "Resource": "*"},
+        {"Sid": "One", "Effect": "Allow", "Action": "docs:GetOne", "Resource": "*"},
+        {"Effect": "Allow", "Action": "docs:Put", "Resource": "*", "Condition": contradiction},
+        {"Effect": "Deny", "Action": "docs:Delete", "Resource": "*"},
+        {"Effect": "Allow", "Action": "docs:List", "Resource": "*"},
+        {"Effect": "Deny", "Action": "docs:List*", "Resource": "*"},
+    ]
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps({"Version": "2012-10-17", "Statement": statements}), encoding="utf-8")
+    done = run("dead-statements", path)
+    assert done.exit_code == 1
+    assert done.output.splitlines() == [
+        "Statement 0 has a redundant value in Action: docs:GetOne",
+        "Statement 1 (One) adds nothing: covered by statement 0.",
+        "Statement 2 is unreachable: no request meets it.",
+        "Statement 3 denies nothing that this policy allows; it still denies what other policies allow.",
+        "Statement 4 allows nothing: all of it is denied by statement 5.",
+    ]
+    found = json.loads(run("dead-statements", path, "--json").output)
+    assert found["complete"] is True
+    assert found["parts"][1] == {
+        "kind": "shadowed",
+        "statementIndex": 1,
+        "statementId": "One",
+        "coveredBy": [0],
+        "path": [],
+        "value": None,
+    }
+
+
+def test_policy_without_dead_statements_exits_with_zero(tmp_path: Path) -> None:
+    done = run("dead-statements", document(tmp_path, "one.json", "docs:Get"))
+    assert (done.exit_code, done.output) == (0, "No dead statements or values.\n")
+    assert run("dead-statements", "-", stdin="{}").exit_code == 2
+
+
 def test_batch_answers_in_order_after_errors() -> None:
     one = {"Statement": {"Effect": "Allow", "Action": "docs:Get", "Resource": "*"}}
     check = {"check": "equivalent", "policyType": "IDENTITY_POLICY", "existing": one, "new": one}

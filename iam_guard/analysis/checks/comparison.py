@@ -126,6 +126,22 @@ def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Que
     raise Undecided("a difference may exist, but no request was found that confirms it")
 
 
+def cover_or_boxes(
+    forms: Sequence[DocumentForm], query: Query, work: Work, most: int
+) -> tuple[tuple[StatementCover, ...], list[Box]]:
+    """Return the cover that proves that the last form allows no more than the first; or boxes that may differ.
+
+    There are up to `most` boxes. Raises `Undecided`.
+    """
+    found = (
+        difference.box
+        for groups in divided(CallerGroups(forms, query, ()))
+        for difference, _ in groups.differences(work)
+    )
+    boxes = [*islice(found, most)]
+    return () if boxes else tuple(_cover(work)), boxes
+
+
 def _cover(work: Work) -> Iterator[StatementCover]:
     for statement, taken in sorted(work.covered.items()):
         allowed_by = tuple(sorted(index for is_allow, index in taken if is_allow))

@@ -42,16 +42,16 @@ def check_no_new_access(
 
     `actions` are all actions there are, None for any. Raises `PolicyError` for a document that is refused.
     """
-    query = _query(actions)
-    return _compared(_compiled(existing, type), _compiled(new, type), query)
+    query = query_among(actions)
+    return _compared(compiled_policy(existing, type), compiled_policy(new, type), query)
 
 
 def check_equivalent(
     existing: PolicySource, new: PolicySource, type: PolicyType, *, actions: Iterable[str] | None = None
 ) -> CheckResult:
     """Check that two policies allow the same requests. The arguments are those of `check_no_new_access`."""
-    query = _query(actions)
-    one, other = _compiled(existing, type), _compiled(new, type)
+    query = query_among(actions)
+    one, other = compiled_policy(existing, type), compiled_policy(new, type)
     results = [_compared(one, other, query), _compared(other, one, query, is_removed=True)]
     for verdict in (CheckVerdict.FAIL, CheckVerdict.UNKNOWN):
         for result in results:
@@ -68,17 +68,17 @@ def check_access_not_granted(
     Without actions any action counts, without resources any resource. Raises `PolicyError` for a document that is
     refused, and `InvalidInput` for an empty or invalid list.
     """
-    document = _compiled(policy, type)
+    document = compiled_policy(policy, type)
     if not access or not all(listed.actions or listed.resources for listed in access):
         raise InvalidInput("expected actions or resources whose access is checked")
     undecided: CheckResult | None = None
     for listed in access:
-        result = _granted(document, listed, _query(actions))
+        result = _granted(document, listed, query_among(actions))
         if result.verdict is CheckVerdict.FAIL:
             return result
         undecided = result if result.verdict is CheckVerdict.UNKNOWN else undecided
     message = "The policy document does not grant access to perform the listed actions or resources."
-    return undecided or CheckResult(CheckVerdict.PASS, message, universe=_universe(_query(actions)))
+    return undecided or CheckResult(CheckVerdict.PASS, message, universe=_universe(query_among(actions)))
 
 
 def check_no_public_access(
@@ -91,8 +91,8 @@ def check_no_public_access(
     if resource_type not in RESOURCE_TYPES:
         hint = did_you_mean(resource_type, RESOURCE_TYPES)
         raise InvalidInput(f"unsupported resource type `{resource_type[:200]}`{hint}")
-    document = _compiled(policy, PolicyType.RESOURCE)
-    query = _query(actions)
+    document = compiled_policy(policy, PolicyType.RESOURCE)
+    query = query_among(actions)
     try:
         excluded = tuple(restrictions(form_of(document)))
         found = compare(None, document, Query(None, None, excluded, is_outsider, query.catalogue)).witness
@@ -105,13 +105,15 @@ def check_no_public_access(
     return _failed(found, message, "Public access granted in the following statement with", query)
 
 
-def _compiled(source: PolicySource, type: PolicyType) -> CompiledDocument:
+def compiled_policy(source: PolicySource, type: PolicyType) -> CompiledDocument:
+    """Compile a policy that is checked. Raises `PolicyError` and `InvalidInput`."""
     if type not in CHECKED_TYPES.values():
         raise InvalidInput(f"expected an {PolicyType.IDENTITY} or a {PolicyType.RESOURCE}, got a {type}")
     return compile_policy(source, PolicyRef("the policy", type)).content
 
 
-def _query(actions: Iterable[str] | None) -> Query:
+def query_among(actions: Iterable[str] | None) -> Query:
+    """Return the query of all requests for some actions, None for any."""
     return EVERY_REQUEST if actions is None else Query(catalogue=tuple(sorted(actions)))
 
 

@@ -6,8 +6,8 @@ read wildcards, short ARNs and variables alike (rules M-3 to M-22, G-64, V-1 to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TypeAlias
@@ -117,9 +117,19 @@ class DocumentForm:
     """One document: `allows` and `denies` in its order."""
 
     def __init__(self, document: CompiledDocument) -> None:
-        self.document = document.document
         _check_characters(document.document)
-        forms = [StatementForm(compiled, document.document.version) for compiled in document.statements]
+        version = document.document.version
+        self._fill(document.document, [StatementForm(compiled, version) for compiled in document.statements])
+
+    @classmethod
+    def of_statements(cls, document: Document, forms: Sequence[StatementForm]) -> DocumentForm:
+        """Return the form of a document with some statements in place of its own, which have its version."""
+        found = cls.__new__(cls)
+        found._fill(replace(document, statements=tuple(form.statement for form in forms)), forms)
+        return found
+
+    def _fill(self, document: Document, forms: Sequence[StatementForm]) -> None:
+        self.document = document
         self.allows = tuple(form for form in forms if not form.compiled.denies)
         self.denies = tuple(form for form in forms if form.compiled.denies)
 

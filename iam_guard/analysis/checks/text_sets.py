@@ -45,16 +45,17 @@ class TextUnion:
 
     def matches(self, word: str) -> bool:
         """Return whether a word is in the union."""
-        return self.everything or word in self.words or self._has_glob_for(word)
+        return self.everything or word in self.words or self.has_glob_for(word)
 
     def matching(self, words: frozenset[str]) -> frozenset[str]:
         """Return the words that are in the union."""
         found = words if self.everything else words & self.words
         if not self.globs or len(found) == len(words):
             return found
-        return found.union([word for word in words - found if self._has_glob_for(word)])
+        return found.union([word for word in words - found if self.has_glob_for(word)])
 
-    def _has_glob_for(self, word: str) -> bool:
+    def has_glob_for(self, word: str) -> bool:
+        """Return whether a pattern with wildcards matches a word."""
         by_beginning = self._by_beginning
         for length in self._lengths:
             for pattern in by_beginning.get(word[:length], ()):
