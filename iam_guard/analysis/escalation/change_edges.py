@@ -13,6 +13,7 @@ from iam_guard.analysis.escalation.account_entities import MAX_VERSIONS, GroupEn
 from iam_guard.analysis.escalation.directory import Directory
 from iam_guard.analysis.escalation.escalation_actor import EntityRequest, EscalationActor
 from iam_guard.analysis.escalation.escalation_calls import Edge, EscalationCall
+from iam_guard.analysis.escalation.new_entities import NewEntities
 from iam_guard.analysis.escalation.principal_state import (
     ALLOW_ALL,
     NO_LIMIT,
@@ -22,7 +23,6 @@ from iam_guard.analysis.escalation.principal_state import (
     users_of,
 )
 from iam_guard.analysis.escalation.techniques import CHANGES, DELETE_VERSION, ChangeTechnique, Gain
-from iam_guard.store.identifiers import AWS_MANAGED, iam_arn
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.stored_principals import StoredPrincipal
 
@@ -36,10 +36,11 @@ _ADMINISTRATOR_ACCESS: Final = "AdministratorAccess"
 class ChangeEdges:
     """The changes that principals of one store may make. `is_useful` says of a policy whether it may lead on."""
 
-    def __init__(self, directory: Directory, is_useful: Callable[[StoredPolicy], bool]) -> None:
+    def __init__(self, directory: Directory, new: NewEntities, is_useful: Callable[[StoredPolicy], bool]) -> None:
         self._directory = directory
+        self._new = new
         self._is_useful = is_useful
-        self._everything = iam_arn(directory.partition, AWS_MANAGED, "policy", "/", _ADMINISTRATOR_ACCESS)
+        self._everything = directory.everything
         self._wanted: Mapping[Gain, Callable[[ChangeTechnique, Entity], Wanted]] = {
             Gain.WRITTEN_POLICY: self._written,
             Gain.NEW_VERSION: self._new_version,
@@ -116,14 +117,20 @@ class ChangeEdges:
     # --- policies of the caller's choice -------------------------------------------------------------------------
 
     def _attached(self, actor: EscalationActor, technique: ChangeTechnique, entities: list[Entity]) -> Iterator[Edge]:
-        """Attach AdministratorAccess, or else any other policy that leads on."""
-        yield from self._attaching(actor, technique, entities, self._everything, ALLOW_ALL)
-        blank = [self._directory.request(technique.action, entity) for entity in entities]
+        """Attach AdministratorAccess, or else any other policy that leads on, also a new one."""
+        done = list(self._attaching(actor, technique, entities, self._everything, ALLOW_ALL))
+        yield from done
+        carriers = {edge.change.carrier for edge in done if edge.change is not None}
+        left = [entity for entity in entities if entity.arn not in carriers]
+        blank = [self._directory.request(technique.action, entity) for entity in left]
         if not any(actor.may_for_some(request, "iam:policyarn") for request in blank):
             return
         for policy in self._choices(actor):
-            lacking = [entity for entity in entities if policy.current not in _policies_of(entity)]
+            lacking = [entity for entity in left if policy.current not in _policies_of(entity)]
             yield from self._attaching(actor, technique, lacking, policy.arn, policy.current)
+        for arn, creating in self._new.policies(actor):
+            for edge in self._attaching(actor, technique, left, arn, ALLOW_ALL):
+                yield edge._replace(steps=(creating, *edge.steps))
 
     def _attaching(
         self, actor: EscalationActor, technique: ChangeTechnique, entities: list[Entity], arn: str, added: StoredPolicy

@@ -12,6 +12,7 @@ from iam_guard.analysis.escalation.escalation_actor import EscalationActor
 from iam_guard.analysis.escalation.escalation_calls import Edge, EscalationCall
 from iam_guard.analysis.escalation.principal_state import ALLOW_ALL
 from iam_guard.analysis.escalation.techniques import (
+    API_KEYS,
     ASSUME_ROOT,
     CREATE_KEY,
     CREATE_LOGIN,
@@ -27,6 +28,7 @@ from iam_guard.store.task_policies import PATH
 
 _KEY_NOTE = "it returns the secret of a new access key"
 _LOGIN_NOTE = "it sets a password, with which the caller signs in"
+_API_KEY_NOTE = "it returns an API key, which is limited to the actions of one service"
 _SIMPLE = (CREATE_KEY, CREATE_LOGIN, UPDATE_LOGIN)
 
 
@@ -53,7 +55,19 @@ class CredentialEdges:
                             if best is None or len(steps) < len(best.steps):
                                 shortest[user.arn] = Edge(steps, target=user.arn)
         yield from shortest.values()
+        yield from self._api_keys(actor, users)
         yield from self._root_users(actor)
+
+    def _api_keys(self, actor: EscalationActor, users: Collection[StoredPrincipal]) -> Iterator[Edge]:
+        """Yield the users for whom the actor may create an API key of one service, which is limited to that service."""
+        for action in API_KEYS:
+            for user in users if action in actor.able else ():
+                if actor.may_concern(action, user.arn):
+                    request = self._directory.request(action, user)
+                    answer = actor.may_for_some(request, "iam:servicespecificcredentialservicename")
+                    if answer is not None:
+                        call = EscalationCall(actor.arn, action, user.arn, answer, _API_KEY_NOTE)
+                        yield Edge((call,), target=user.arn, is_limited=True)
 
     def _ways(
         self, actor: EscalationActor, user: StoredPrincipal, step: EscalationCall

@@ -11,7 +11,7 @@ from iam_guard.analysis.escalation.escalation_actor import EntityRequest
 from iam_guard.analysis.escalation.principal_state import users_of
 from iam_guard.model.arn import account_of, is_service_linked_role
 from iam_guard.model.context import Given
-from iam_guard.store.identifiers import AWS_MANAGED
+from iam_guard.store.identifiers import AWS_MANAGED, iam_arn
 from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals
 
 
@@ -62,6 +62,15 @@ class Directory:
     def principal(self, arn: str) -> StoredPrincipal:
         """Return a principal of the store. Raises `KeyError` for another."""
         return self.population.principals_by_arn[arn]
+
+    def has(self, arn: str) -> bool:
+        """Return whether the store has a user, role or policy with this ARN."""
+        return arn in self.population.principals_by_arn or arn in self.entities.policies
+
+    @property
+    def everything(self) -> str:
+        """The ARN of AdministratorAccess."""
+        return iam_arn(self.partition, AWS_MANAGED, "policy", "/", "AdministratorAccess")
 
     def carriers_of(self, principal: StoredPrincipal, joined: Iterable[str]) -> frozenset[str]:
         """Return the entities whose change may change what a principal in its state may do (`principal_state`)."""

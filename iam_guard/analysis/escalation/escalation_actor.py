@@ -116,6 +116,18 @@ class EscalationActor:
                     if name == "*" or (colon and service.lower() == prefix):
                         yield f"{prefix}:{(action or '*').replace('*', 'Any').replace('?', 'x')}"
 
+    def written_resources(self, action: str) -> Iterator[str]:
+        """Yield the resources that own Allow statements about an action name, as written; `*` for `NotResource`.
+
+        A user's name stands for its variable.
+        """
+        folded = action.lower()
+        for policy in self._policies:
+            for compiled in policy.content.about(folded):
+                if not compiled.denies:
+                    for entry in compiled.statement.resources or (EVERYTHING,):
+                        yield entry.replace("${aws:username}", self.arn.rpartition("/")[2])
+
     # --- questions -----------------------------------------------------------------------------------------------
 
     def may(self, request: EntityRequest) -> AccessAnswer | None:
@@ -144,9 +156,13 @@ class EscalationActor:
                 return [answer] * len(requests)
         return [self.may(request) for request in requests]
 
-    def may_for_some(self, request: EntityRequest, open_key: str) -> bool:
-        """Return whether a call is allowed for some value of a condition key (lower case) that the caller chooses."""
-        return self._ask(*_parts(request), lambda key: key != open_key and never_set(key)) is not None
+    def may_for_some(self, request: EntityRequest, open_key: str) -> AccessAnswer | None:
+        """Return the answer for some value of a condition key (lower case) that the caller chooses."""
+        key = (self.profile(request.action), request.arn, tuple(request.context.items()), open_key)
+        if key not in self.answers.found:
+            parts = _parts(request)
+            self.answers.found[key] = self._ask(*parts, lambda key: key != open_key and never_set(key))
+        return self.answers.found[key]
 
     def may_somewhere(self, action: str) -> AccessAnswer | None:
         """Return the answer about an action of an application, on any of its resources."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from iam_guard.analysis.access.access_answers import AccessAnswer, MatchedStatement
 from iam_guard.analysis.escalation.escalation_path import EscalationStep
 from iam_guard.analysis.escalation.principal_state import EntityChange
+from iam_guard.store.stored_principals import StoredPrincipal
 
 
 class EscalationCall(NamedTuple):
@@ -50,8 +51,13 @@ class EscalationCall(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """Calls that lead on: to the access of `target`, a principal, or to a change of an entity."""
+    """Calls that lead on: to the access of `target`, to a change of an entity, or to an administrator `created`.
+
+    `is_limited`: only to a part of the target's access, from which no other call is possible.
+    """
 
     steps: tuple[EscalationCall, ...]
     target: str | None = None
     change: EntityChange | None = None
+    created: StoredPrincipal | None = None
+    is_limited: bool = False

@@ -14,7 +14,9 @@ from iam_guard.analysis.escalation.change_edges import ChangeEdges
 from iam_guard.analysis.escalation.credential_edges import CredentialEdges
 from iam_guard.analysis.escalation.directory import Directory
 from iam_guard.analysis.escalation.escalation_actor import Answers, EscalationActor
-from iam_guard.analysis.escalation.escalation_calls import Edge
+from iam_guard.analysis.escalation.escalation_calls import Edge, EscalationCall
+from iam_guard.analysis.escalation.escalation_path import EscalationStep
+from iam_guard.analysis.escalation.new_entities import NewEntities
 from iam_guard.analysis.escalation.principal_state import StateEffect, with_effect
 from iam_guard.analysis.escalation.role_edges import RoleEdges
 from iam_guard.analysis.escalation.techniques import ABLE, FURTHER
@@ -32,11 +34,12 @@ class Edges:
 
     def __init__(self, edges: Iterator[Edge]) -> None:
         found = list(edges)
-        self.direct = {edge.target: edge for edge in found if edge.target is not None and len(edge.steps) == 1}
-        self.longer = [
-            (edge.target, edge.steps) for edge in found if edge.target is not None and edge.target not in self.direct
-        ]
+        led = [(edge.target, edge) for edge in found if edge.target is not None]
+        self.direct = {arn: edge for arn, edge in led if len(edge.steps) == 1 and not edge.is_limited}
+        self.longer = [(arn, edge.steps) for arn, edge in led if arn not in self.direct and not edge.is_limited]
+        self.limited = [(arn, edge.steps) for arn, edge in led if edge.is_limited]
         self.changes = [(edge.change, edge.steps) for edge in found if edge.change is not None]
+        self.created = [(edge.created, edge.steps) for edge in found if edge.created is not None]
 
 
 @dataclass(slots=True, eq=False)
@@ -99,11 +102,13 @@ class EscalationGraph:
         partition = evaluator.source.partition
         self.directory = Directory(evaluator.population, read_entities(evaluator.source), partition)
         self.answers = Answers(evaluator, partition, evaluator.settings.region)
-        self.changes = ChangeEdges(self.directory, is_useful)
         self.credentials = CredentialEdges(self.directory)
         self.roles = RoleEdges(self.directory, self.answers)
+        self.new = NewEntities(self.directory, self.roles)
+        self.changes = ChangeEdges(self.directory, self.new, is_useful)
         self._trusted_abroad = frozenset(self.roles.named())
         self._has_several_accounts = len(evaluator.population.accounts) > 1
+        self._shown: dict[int, tuple[EscalationCall, EscalationStep]] = {}
         self._nodes: dict[tuple[str, StateEffect], Node] = {}
 
     def node(self, arn: str, effect: StateEffect) -> Node:
@@ -112,6 +117,17 @@ class EscalationGraph:
         if key not in self._nodes:
             self._nodes[key] = Node(self, self.directory.principal(arn), effect)
         return self._nodes[key]
+
+    def shown(self, call: EscalationCall) -> EscalationStep:
+        """Return the step of a call; most calls are in many paths."""
+        key = id(call)
+        if key not in self._shown:
+            self._shown[key] = call, call.shown()  # with the call, so that no other object gets its id
+        return self._shown[key][1]
+
+    def created(self, principal: StoredPrincipal) -> Node:
+        """Return the node of an administrator that does not exist yet."""
+        return Node(self, principal, StateEffect())
 
     def is_trusted_abroad(self, arn: str) -> bool:
         """Return whether a trust policy of another account names the principal."""
@@ -122,6 +138,7 @@ class EscalationGraph:
         yield from self.roles.of(actor)
         yield from self.credentials.of(actor, self.directory.users(actor.account))
         yield from self.changes.of(actor)
+        yield from self.new.of(actor)
 
     def exit_edges(self, actor: EscalationActor) -> Iterator[Edge]:
         """Yield the edges of an actor that lead out of its account, also by another principal of it."""

@@ -65,6 +65,8 @@ class _Search:
         self._opened: dict[str, Calls] = {}
         self._ended: dict[str, tuple[str, Calls]] = {}
         """Account -> an administrator of it, and the path to it."""
+        self._limited: dict[str, Calls] = {}
+        """Principals of whose access a part is gained."""
         self._settled: set[str | None] = {start}
         """Principals to which no call from a later node can be a shorter way."""
         self._pushed = 0
@@ -79,16 +81,16 @@ class _Search:
         is_administrator = any(not steps for _, steps in self._ended.values())
         for arn, steps in sorted((end for end in self._ended.values() if end[1]), key=lambda end: len(end[1])):
             yield self._path(arn if is_administrator else ADMINISTRATOR, steps)
-        found = []
+        best = dict(self._limited)
         for arn, effects in self._states.items():
-            principal = self._graph.directory.principal(arn)
-            if arn != self._start and principal.account not in self._ended:
-                found.append((min((self._best[arn, effect] for effect in effects), key=len), arn))
-        for steps, arn in sorted(found, key=lambda pair: (len(pair[0]), pair[1])):
-            yield self._path(arn, steps)
+            best[arn] = min((self._best[arn, effect] for effect in effects), key=len)
+        del best[self._start]
+        for arn, steps in sorted(best.items(), key=lambda pair: (len(pair[1]), pair[0])):
+            if self._graph.directory.principal(arn).account not in self._ended:
+                yield self._path(arn, steps)
 
     def _path(self, target: str, steps: Calls) -> EscalationPath:
-        return EscalationPath(self._start, target, tuple(step.shown() for step in steps))
+        return EscalationPath(self._start, target, tuple(map(self._graph.shown, steps)))
 
     def _expand(self, node: Node, steps: Calls, cost: int, turn: int) -> None:
         """Follow the edges of a node: first its changes of itself, which may make it an administrator at once.
@@ -113,8 +115,15 @@ class _Search:
             self._settled.add(target)
         for arn, more in edges.longer:
             self._reach(arn, NO_EFFECT, _joined(steps, more))
+        for arn, more in edges.limited:
+            if arn not in self._limited or len(steps) + len(more) < len(self._limited[arn]):
+                self._limited[arn] = _joined(steps, more)
         for change, more in edges.changes:
             self._add_change(change, _joined(steps, more))
+        for principal, more in edges.created:
+            if principal.account not in self._ended and (principal.arn, NO_EFFECT) not in self._best:
+                calls = self._best[principal.arn, NO_EFFECT] = _joined(steps, more)
+                self._push(len(calls), 0, self._graph.created(principal), calls)
 
     # --- nodes ---------------------------------------------------------------------------------------------------
 
@@ -148,8 +157,10 @@ class _Search:
             known = self._opened.get(change.carrier)
             if known is None or len(steps) < len(known):
                 self._opened[change.carrier] = steps
-                for (arn, effect), reaching in list(self._best.items()):
-                    self._assume_opened(self._graph.node(arn, effect), reaching, change.carrier, steps)
+                for arn, effects in list(self._states.items()):
+                    for effect in list(effects):
+                        node, reaching = self._graph.node(arn, effect), self._best[arn, effect]
+                        self._assume_opened(node, reaching, change.carrier, steps)
             return
         changes = self._changes[change.carrier]
         if any(other == change and len(known) <= len(steps) for other, known in changes):

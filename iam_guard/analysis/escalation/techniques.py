@@ -76,6 +76,10 @@ CREATE_LOGIN: Final = "iam:CreateLoginProfile"
 UPDATE_LOGIN: Final = "iam:UpdateLoginProfile"
 DELETE_LOGIN: Final = "iam:DeleteLoginProfile"
 DEACTIVATE_MFA: Final = "iam:DeactivateMFADevice"
+CREATE_USER: Final = "iam:CreateUser"
+CREATE_ROLE: Final = "iam:CreateRole"
+CREATE_POLICY: Final = "iam:CreatePolicy"
+API_KEYS: Final = ("iam:CreateServiceSpecificCredential", "iam:ResetServiceSpecificCredential")
 DELETE_VERSION: Final = "iam:DeletePolicyVersion"
 PASSROLE: Final = "iam:PassRole"
 ASSUME_ROLE: Final = "sts:AssumeRole"
@@ -203,7 +207,8 @@ that the caller needs beside `iam:PassRole`. Of other services, any action count
 ABLE: Final = frozenset(
     {technique.action for technique in CHANGES}
     | {technique.action for technique in PROVIDERS}
-    | {CREATE_KEY, CREATE_LOGIN, UPDATE_LOGIN, PASSROLE, ASSUME_ROLE, ASSUME_ROOT}
+    | {CREATE_KEY, CREATE_LOGIN, UPDATE_LOGIN, CREATE_USER, CREATE_ROLE, CREATE_POLICY, *API_KEYS}
+    | {PASSROLE, ASSUME_ROLE, ASSUME_ROOT}
 )
 """The first actions of all techniques: a principal that may do none of them gains nothing."""
 

@@ -91,7 +91,7 @@ class Attacker:
                     if ":user/" in person:
                         _CALLS[step.action](iam, step.resource, {"user": person})
             else:
-                _CALLS[step.action](iam, step.resource, _details(step))
+                _CALLS[step.action](iam, step.resource, {**_details(step), "actor": actor})
 
     def assume(self, sts: Client, role: str) -> None:
         made = sts.assume_role(RoleArn=role, RoleSessionName="attack")["Credentials"]
@@ -163,11 +163,20 @@ def _name(target: str) -> str:
     return target.rpartition("/")[2]
 
 
+def _path(target: str) -> str:
+    middle = target.partition("/")[2].rpartition("/")[0]
+    return f"/{middle}/" if middle else "/"
+
+
+def trusting(*names: str) -> str:
+    """Return a trust policy for these principals."""
+    statement = {"Effect": "Allow", "Principal": {"AWS": list(names)}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 def set_trust(iam: Client, role: str, names: list[str]) -> None:
-    """Let these principals assume a role, beside those that its trust policy names."""
-    statement = {"Effect": "Allow", "Principal": {"AWS": names}, "Action": "sts:AssumeRole"}
-    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.update_assume_role_policy(RoleName=_name(role), PolicyDocument=text)
+    """Let these principals assume a role."""
+    iam.update_assume_role_policy(RoleName=_name(role), PolicyDocument=trusting(*names))
 
 
 def _of(kind: str) -> Callable[[str], dict[str, str]]:
@@ -207,6 +216,13 @@ _CALLS: Mapping[str, Callable[[Client, str, Details], object]] = {
     ),
     "iam:RemoveUserFromGroup": lambda iam, target, given: iam.remove_user_from_group(
         GroupName=_name(target), UserName=_name(given["user"])
+    ),
+    "iam:CreateUser": lambda iam, target, given: iam.create_user(UserName=_name(target), Path=_path(target)),
+    "iam:CreateRole": lambda iam, target, given: iam.create_role(
+        RoleName=_name(target), Path=_path(target), AssumeRolePolicyDocument=trusting(given["actor"])
+    ),
+    "iam:CreatePolicy": lambda iam, target, given: iam.create_policy(
+        PolicyName=_name(target), Path=_path(target), PolicyDocument=ALL
     ),
     "iam:CreatePolicyVersion": lambda iam, target, given: iam.create_policy_version(
         PolicyArn=target, PolicyDocument=ALL, SetAsDefault=True

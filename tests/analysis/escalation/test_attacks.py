@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from iam_guard.analysis.escalation.escalation_search import escalation_paths
 from tests.analysis.escalation.attacker import attacking
 from tests.analysis.escalation.escalation_worlds import (
@@ -22,6 +20,8 @@ from tests.analysis.escalation.escalation_worlds import (
     trust,
 )
 from tests.analysis.escalation.test_change_edges import FAILING, WORKING
+from tests.analysis.escalation.test_new_entities import CREATING
+from tests.tables import table
 
 KEY = ("AKIAOFTHESTART000001", "secret-of-the-start")
 ADA = arn("user/ada")
@@ -39,10 +39,10 @@ def with_key(world: Json, name: str = "ada") -> Json:
     return {**defaults, **world, "users": users}
 
 
-@pytest.mark.parametrize("case", [case for case in WORKING if case not in NEEDS_MORE])
+@table("case", [case for case in (*WORKING, *CREATING) if case not in NEEDS_MORE])
 def test_path_to_administrator_works(case: str) -> None:
     """The start was no administrator before the calls of the path, and is one after them."""
-    world = with_key(WORKING[case][0])
+    world = with_key({**WORKING, **CREATING}[case][0])
     with seeded(world) as store, attacking(store, ADA, *KEY) as attacker:
         [path] = [path for path in escalation_paths(store) if path.start == ADA]
         assert not attacker.is_administrator()
@@ -50,7 +50,7 @@ def test_path_to_administrator_works(case: str) -> None:
         assert attacker.is_administrator()
 
 
-@pytest.mark.parametrize("case", FAILING)
+@table("case", FAILING)
 def test_nothing_works_without_a_path(case: str) -> None:
     world = with_key(FAILING[case])
     with seeded(world) as store, attacking(store, ADA, *KEY) as attacker:
@@ -136,6 +136,6 @@ def compare(seed: int) -> str:
     return "start" if was_administrator else "administrator" if is_administrator else "others" if targets else "none"
 
 
-@pytest.mark.parametrize("seed", range(6))
+@table("seed", range(6))
 def test_random_store_allows_exactly_its_paths(seed: int) -> None:
     compare(seed)

@@ -139,3 +139,25 @@ def test_root_user_of_a_member(
                 records.update(organizations, {"root_features": ["RootSessions"]}, id="o-exampleorg1")
         steps = ["sts:AssumeRoot", "iam:CreateLoginProfile"]
         assert found_in(store) == ({TO_ADMINISTRATOR: steps} if is_found else {})
+
+
+@table(
+    ("statement", "is_found"),
+    [
+        (allow("iam:CreateServiceSpecificCredential"), True),
+        (allow("iam:ResetServiceSpecificCredential", on=BOB), True),
+        (
+            allow(
+                "iam:CreateServiceSpecificCredential",
+                StringEquals={"iam:ServiceSpecificCredentialServiceName": "docs.amazonaws.com"},
+            ),
+            True,
+        ),
+        (allow("iam:CreateServiceSpecificCredential", on=arn("user/ada")), False),
+    ],
+    ids=str,
+)
+def test_api_key_gives_a_part_of_the_access(statement: Json, is_found: bool) -> None:
+    """An API key is limited to one service, so it makes no administrator, even of a user that is one."""
+    paths = found(with_bob(statement))
+    assert paths == ({TO_BOB: [statement["Action"][0]]} if is_found else {})
