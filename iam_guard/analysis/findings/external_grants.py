@@ -24,7 +24,7 @@ from iam_guard.analysis.checks.limits import Undecided, Work
 from iam_guard.analysis.checks.statement_forms import DocumentForm, has_open_values
 from iam_guard.analysis.checks.witnesses import simplest
 from iam_guard.analysis.findings.external_space import ExternalQuestion, ExternalSpace
-from iam_guard.analysis.findings.outside_callers import outside_callers, outside_entries
+from iam_guard.analysis.findings.outside_callers import entry_account, outside_callers, outside_entries
 from iam_guard.evaluation.matching.pattern import is_literal
 from iam_guard.evaluation.matching.principal import Principals
 from iam_guard.evaluation.matching.variables import variable_keys
@@ -50,6 +50,11 @@ class ExternalGrant:
     actions: tuple[str, ...]
     written: Statement
     parts: list[Part]
+
+    @cached_property
+    def account(self) -> str | None:
+        """The account of the principal; None for everyone, and for identity providers."""
+        return entry_account(self.principal)
 
     @property
     def conditions(self) -> tuple[ConditionTest, ...]:
@@ -201,6 +206,8 @@ def irredundant(grants: Sequence[ExternalGrant]) -> list[ExternalGrant]:
 
 
 def _may_cover(other: ExternalGrant, grant: ExternalGrant) -> bool:
+    if other.account is not None and other.account != grant.account:
+        return False
     return any(
         space.callers_of(other.principal) & space.callers_of(grant.principal) for space, _ in grant.parts
     ) and other.overlaps(grant.actions)

@@ -30,7 +30,7 @@ from iam_guard.analysis.checks.spaces import Space
 from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test, action_union, resource_union
 from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.analysis.checks.witnesses import Witnesses
-from iam_guard.analysis.findings.outside_callers import distinguished_accounts, inside_tests
+from iam_guard.analysis.findings.outside_callers import distinguished_accounts, entry_account, inside_tests
 from iam_guard.analysis.findings.resource_variables import with_open_resources
 from iam_guard.evaluation.matching.condition import Condition, compile_condition
 from iam_guard.evaluation.matching.condition_keys import is_multivalued
@@ -171,9 +171,18 @@ class ExternalSpace:
         bits = self._named.get(entry)
         if bits is None:
             principals = Principals((entry,))
-            named = [principals.match(caller.principal) is not None for caller in self.callers]
-            bits = self._named[entry] = sum(1 << index for index, is_named in enumerate(named) if is_named)
+            account = entry_account(entry)
+            indexes = range(len(self.callers)) if account is None else self._by_account.get(account, ())
+            named = [index for index in indexes if principals.match(self.callers[index].principal) is not None]
+            bits = self._named[entry] = sum(1 << index for index in named)
         return bits
+
+    @cached_property
+    def _by_account(self) -> dict[str | None, list[int]]:
+        found: dict[str | None, list[int]] = {}
+        for index, caller in enumerate(self.callers):
+            found.setdefault(caller.principal.account, []).append(index)
+        return found
 
     def boxes(self, statement: StatementForm) -> Iterator[Box]:
         """Yield what an Allow statement of the policy grants."""
@@ -274,10 +283,12 @@ class ExternalSpace:
         bits = box.get(CALLER, (1 << len(self.callers)) - 1)
         for tests, group in self.groups.items():
             are_met = [compile_condition(*test) for test in (*self.tests, *tests)]
-            for index, caller in enumerate(self.callers):
-                if bits & group & 1 << index:
-                    found = witnesses.requests(box, caller)
-                    yield from (request for request in found if all(is_met(request) for is_met in are_met))
+            left = bits & group
+            while left:
+                index = (left & -left).bit_length() - 1
+                left &= left - 1
+                found = witnesses.requests(box, self.callers[index])
+                yield from (request for request in found if all(is_met(request) for is_met in are_met))
 
     @cached_property
     def _spelling(self) -> dict[str, str]:

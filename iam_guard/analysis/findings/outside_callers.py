@@ -44,9 +44,15 @@ def _is_outside(entry: PrincipalEntry, inside: Collection[str]) -> bool:
         return value.startswith("arn:")
     if kind != "AWS" or _DELETED.fullmatch(value):
         return False
-    if value == "*":
-        return True
-    return (value if is_account_id(value) else account_of(value)) not in inside
+    return value == "*" or entry_account((kind, value)) not in inside
+
+
+def entry_account(entry: PrincipalEntry) -> str | None:
+    """Return the account that all callers belong to whom a principal of a policy names; None for other principals."""
+    kind, value = entry
+    if kind != "AWS":
+        return None
+    return value if is_account_id(value) else account_of(value)
 
 
 def outside_callers(forms: Sequence[DocumentForm], owner: str, inside: Collection[str]) -> list[TypicalCaller]:
@@ -72,9 +78,8 @@ def _callers(forms: Sequence[DocumentForm], inside: Collection[str]) -> Iterator
     statements = [form.statement for document in forms for form in document.statements]
     listed = [entries for statement in statements for entries in (statement.principals, statement.not_principals)]
     by_account: dict[str | None, set[PrincipalEntry]] = {None: set()}
-    for kind, value in outside_entries((entry for entries in listed for entry in entries or ()), inside):
-        account = None if kind != "AWS" else value if is_account_id(value) else account_of(value)
-        by_account.setdefault(account, set()).add((kind, value))
+    for entry in outside_entries((entry for entries in listed for entry in entries or ()), inside):
+        by_account.setdefault(entry_account(entry), set()).add(entry)
     named = {account for account in accounts_of(forms) if account not in inside}
     yield from _callers_elsewhere(frozenset(by_account.pop(None)), {*named, *filter(None, by_account), *inside})
     for account in sorted({*named, *filter(None, by_account)}):

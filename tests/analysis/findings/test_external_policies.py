@@ -198,3 +198,23 @@ def test_variables_never_hide_access(statements: list[Doc], is_found: bool) -> N
     found = external_findings(shared(*statements), ORGANIZATION_ZONE)
     access(found)
     assert bool(found) is is_found
+
+
+def test_policy_that_names_hundreds_of_accounts_is_analysed() -> None:
+    accounts = [f"{500_000_000_000 + number}" for number in range(260)]
+    resource = shared(
+        allow({"AWS": accounts}), deny({"AWS": accounts[0]}), deny(condition={"Bool": {"docs:Open": "false"}})
+    )
+    found = access(external_findings(resource, ACCOUNT_ZONE))
+    assert [principal["AWS"] for principal, *_ in found] == accounts[1:]
+    assert {tuple(condition.items()) for _, _, condition, _ in found} == {(("docs:Open", "not false"),)}
+
+
+def test_large_zone_of_trust_is_inside() -> None:
+    """Also for a condition with a part of an account, which accounts of the zone meet and others do."""
+    accounts = [f"{700_000_000_000 + number}" for number in range(1000)]
+    zone = ZoneOfTrust(frozenset(accounts), "o-example")
+    some, wider = ({"StringLike": {"aws:PrincipalAccount": value}} for value in (accounts[:30], "70000000????"))
+    assert access(external_findings(shared(allow(condition=some)), zone)) == []
+    [(principal, _, _, _)] = access(external_findings(shared(allow(condition=wider)), zone))
+    assert principal == ANYONE
