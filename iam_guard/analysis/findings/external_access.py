@@ -70,14 +70,15 @@ class ExternalFinding:
     @property
     def sentence(self) -> str:
         """The finding as a sentence."""
-        if self.error is not None:
+        if not self.principal:
             return f"the access to {self.resource} could not be analysed: {self.error}"
         kind, name = next(iter(self.principal.items()))
         who = "anyone" if name == "*" else f"account {name}" if name.isdigit() else name
         who = f"users of {name}" if kind == "Federated" else who
         excluded = f" except {', '.join(self.not_actions)}" if self.not_actions else ""
         what = f"{', '.join(self.actions)}{excluded}"
-        return f"{who} can call {what} on {self.resource}{condition_sentence(self.condition)}"
+        claim = f"{who} can call {what} on {self.resource}{condition_sentence(self.condition)}"
+        return claim if self.error is None else f"perhaps {claim}: {self.error}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as JSON values, with the names of AWS's API."""

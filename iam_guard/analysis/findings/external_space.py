@@ -200,9 +200,11 @@ class ExternalSpace:
             for deny in rcp.denies:
                 if not _are_limited(deny.services) and not _are_limited(statement.services):
                     continue  # some of the actions are not limited
+                linked = [caller.principal.is_service_linked for caller in self.callers]
+                limited = sum(1 << index for index, is_linked in enumerate(linked) if not is_linked)
+                not_exempt = Literal(CALLER, PointTest(limited)), Literal(ACTION, TextTest(((_WITHOUT_RCP, False),)))
                 for region in self.space.regions(deny, wide=False):
-                    not_exempt = Literal(ACTION, TextTest(((_WITHOUT_RCP, False),)))
-                    yield region._replace(literals=(*region.literals, not_exempt), statement=-1)
+                    yield region._replace(literals=(*region.literals, *not_exempt), statement=-1)
 
     def of_entry(self, box: Box, entry: PrincipalEntry) -> Box | None:
         """Return the part of a box that is about the callers that a principal names."""

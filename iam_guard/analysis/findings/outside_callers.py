@@ -44,7 +44,7 @@ def _is_outside(entry: PrincipalEntry, inside: Collection[str]) -> bool:
         return value.startswith("arn:")
     if kind != "AWS" or _DELETED.fullmatch(value):
         return False
-    return value == "*" or entry_account((kind, value)) not in inside
+    return entry_account(entry) not in inside
 
 
 def entry_account(entry: PrincipalEntry) -> str | None:
@@ -118,8 +118,6 @@ def _is_external(principal: Principal, kind: PolicyType) -> bool:
             return False  # AA-4
         case PrincipalType.FEDERATED:
             return kind is PolicyType.TRUST
-        case PrincipalType.ASSUMED_ROLE:
-            return not principal.is_service_linked
         case _:
             return True
 

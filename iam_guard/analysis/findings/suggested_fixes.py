@@ -45,15 +45,20 @@ def possible_fixes(
     statements = [statement for statement in document.statements if statement.index in indexes]
     named = _named(statements)
     for condition in _conditions(statements, inside, organization) if entry == ("AWS", "*") else ():
-        shown = f"the condition {condition.operator} {condition.key} {', '.join(condition.values)}"
-        changed = [_with_condition(statement, condition) for statement in statements]
-        if not any(statement is None for statement in changed):
-            fix = SuggestedFix(f"add to {named} {shown}", tuple(indexes), condition)
-            yield fix, _with_statements(document, [statement for statement in changed if statement is not None])
+        fixed = [changed for statement in statements if (changed := _with_condition(statement, condition)) is not None]
+        if len(fixed) == len(statements):
+            what, values = f"the condition {condition.operator} {condition.key}", ", ".join(condition.values)
+            is_new = sum(map(_count, fixed)) > sum(map(_count, statements))
+            sentence = f"add to {named} {what} {values}" if is_new else f"limit {what} of {named} to {values}"
+            yield SuggestedFix(sentence, tuple(indexes), condition), _with_statements(document, fixed)
     left = [_without_principal(statement, entry) for statement in statements]
     kept = [statement for statement in left if statement.principals]
     sentence = f"remove {entry[1]} from the principals of {named}" if kept else f"remove {named}"
     yield SuggestedFix(sentence, tuple(indexes)), _with_statements(document, left)
+
+
+def _count(statement: Statement) -> int:
+    return len(statement.conditions)
 
 
 def _conditions(

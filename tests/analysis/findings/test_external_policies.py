@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
+from iam_guard.analysis.findings import external_access
 from iam_guard.analysis.findings.external_access import external_findings
 from iam_guard.analysis.findings.shared_resources import SharedResource, ZoneOfTrust
+from iam_guard.analysis.findings.suggested_fixes import SuggestedFix
 from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import Document
 from iam_guard.store.protocol import StoredPolicy
 from tests.analysis.findings.test_external_access import (
     ACCOUNT_ZONE,
@@ -130,6 +136,13 @@ def test_resource_control_policies_limit_access(
     assert [(dict(f.principal), dict(f.condition), f.is_public, f.rcp_restriction) for f in found] == expected
 
 
+def test_service_linked_role_is_not_limited_by_resource_control_policies() -> None:
+    linked = f"arn:aws:iam::{OTHER}:role/aws-service-role/docs.example.com/Linked"
+    roles = allow({"AWS": [linked, f"arn:aws:iam::{OTHER}:role/other"]})
+    found = access(external_findings(shared(roles, rcps=[[FULL, limiting("docs:*")]]), ORGANIZATION_ZONE))
+    assert [principal for principal, *_ in found] == [{"AWS": linked}]
+
+
 def test_action_that_resource_control_policies_do_not_limit_is_found() -> None:
     [found] = external_findings(shared(allow(action="kms:*"), rcps=[[FULL, limiting("kms:*")]]), ORGANIZATION_ZONE)
     assert found.request is not None
@@ -218,3 +231,75 @@ def test_large_zone_of_trust_is_inside() -> None:
     assert access(external_findings(shared(allow(condition=some)), zone)) == []
     [(principal, _, _, _)] = access(external_findings(shared(allow(condition=wider)), zone))
     assert principal == ANYONE
+
+
+@table(
+    "principal",
+    [
+        {"AWS": f"arn:aws:iam::{OTHER}:user/"},
+        {"AWS": f"arn:aws:iam::{OTHER}:group/g"},
+        {"AWS": f"arn:aws:sts::{OTHER}:assumed-role/r"},
+        {"AWS": f"arn:other:iam::{OTHER}:user/u"},
+        {"AWS": "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1"},
+        {"AWS": f"arn:aws:iam::{OTHER}:user/*"},
+        {"AWS": "x"},
+        {"Federated": "accounts.google.com"},
+        {"Federated": "x"},
+    ],
+)
+def test_unusual_principal_is_analysed_or_an_error(principal: Doc) -> None:
+    """Those that no caller can be have no finding, those that policies must not have are an error."""
+    for resource in (shared(allow(principal)), role(trust(principal))):
+        for finding in external_findings(resource, ACCOUNT_ZONE):
+            assert (finding.error is None) == (finding.request is not None)
+            json.dumps(finding.to_dict())
+
+
+def test_fix_that_does_not_end_the_access_is_not_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong_fixes(document: Document, *_: object) -> Iterator[tuple[SuggestedFix, Document]]:
+        yield SuggestedFix("change nothing", (0,)), document
+
+    monkeypatch.setattr(external_access, "possible_fixes", wrong_fixes)
+    [found] = external_findings(shared(allow()), ACCOUNT_ZONE)
+    assert found.fix is None
+
+
+FIXES: dict[str, tuple[list[Doc], ZoneOfTrust, list[str]]] = {
+    "everyone": (
+        [allow()],
+        ACCOUNT_ZONE,
+        [f"add to statement 0 the condition StringEquals aws:PrincipalAccount {OWNER}"],
+    ),
+    "everyone outside of the organization": (
+        [allow(Sid="Share"), allow(action="docs:Put")],
+        ORGANIZATION_ZONE,
+        ["add to statements Share, 1 the condition StringEquals aws:PrincipalOrgID o-example"],
+    ),
+    "services of other accounts": (
+        [allow(condition={"ArnLike": {"aws:SourceArn": "arn:aws:sns:*:*:topic"}})],
+        ACCOUNT_ZONE,
+        [f"add to statement 0 the condition StringEquals aws:SourceAccount {OWNER}"],
+    ),
+    "some accounts": (
+        [allow(condition={"StringEquals": {"aws:PrincipalAccount": [OWNER, OTHER]}})],
+        ACCOUNT_ZONE,
+        [f"limit the condition StringEquals aws:PrincipalAccount of statement 0 to {OWNER}"],
+    ),
+    "another account": (
+        [allow(condition={"StringEquals": {"aws:PrincipalAccount": OTHER}})],
+        ACCOUNT_ZONE,
+        ["remove statement 0"],
+    ),
+    "one principal of several": (
+        [allow({"AWS": [OWNER, OTHER]})],
+        ACCOUNT_ZONE,
+        [f"remove {OTHER} from the principals of statement 0"],
+    ),
+    "one principal": ([allow({"AWS": OTHER})], ACCOUNT_ZONE, ["remove statement 0"]),
+}
+
+
+@table(("statements", "zone", "expected"), FIXES.values(), ids=[*FIXES])
+def test_shortest_fix_is_suggested(statements: list[Doc], zone: ZoneOfTrust, expected: list[str]) -> None:
+    found = external_findings(shared(*statements), zone)
+    assert [finding.fix.sentence for finding in found if finding.fix is not None] == expected
