@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.findings import external_access
 from iam_guard.analysis.findings.external_access import external_findings
 from iam_guard.analysis.findings.shared_resources import SharedResource, ZoneOfTrust
@@ -161,8 +162,9 @@ def test_policy_that_cannot_be_analysed_is_an_error() -> None:
     assert "could not be analysed" in found.sentence
 
 
-def test_policy_beyond_the_limits_is_an_error() -> None:
+def test_policy_beyond_the_limits_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """More combinations of conditions than the analysis divides."""
+    monkeypatch.setattr(external_access, "Work", lambda: Work(boxes=500))
     denies = [
         deny(condition={"StringNotEquals": {f"docs:Key{number}": "a"}, "Null": {f"docs:Other{number}": "true"}})
         for number in range(40)
