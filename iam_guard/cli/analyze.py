@@ -10,6 +10,12 @@ COMMANDS = {
     "external": CommandRow(
         "analyze_external.external", "Find which resources and roles callers from outside of their account can access."
     ),
+    "internal": CommandRow(
+        "analyze_internal.internal", "Find which users and roles of its account and organization can access RESOURCES."
+    ),
+    "unused": CommandRow(
+        "analyze_unused.unused", "Find roles, access keys, passwords and permissions that were not used for some time."
+    ),
     "escalation": CommandRow(
         "analyze_escalation.escalation", "Find which principals can become others, or an administrator, and how."
     ),

@@ -10,7 +10,7 @@ access key are those of the request as recorded, not those that were signed. Tem
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -89,6 +89,17 @@ class _Feed:
             self.subscription.ack(*self.read.values())
         self.result.uses += len(uses)
         self.latest, self.read, self.records = {}, {}, 0
+
+
+def latest_uses(records: Iterable[Mapping[str, Any]]) -> list[Use]:
+    """Return the latest use of each item in records, without writing it."""
+    latest: dict[tuple[str, ...], Use] = {}
+    for record in records:
+        for use in uses_of(record):
+            known = latest.setdefault(_key(use), use)
+            if known.at < use.at:
+                latest[_key(use)] = use
+    return list(latest.values())
 
 
 def uses_of(record: Mapping[str, Any]) -> Iterator[Use]:
