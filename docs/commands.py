@@ -35,6 +35,8 @@ GUIDES: Mapping[str, str] = {
     "reference": "See [Write your service authorization reference](../how-to/service-reference.md).",
     "lint": "See [Lint policies](../how-to/lint-policies.md) and [Lint codes](lint-codes.md).",
     "analyze external": "See [Find external access](../how-to/find-external-access.md).",
+    "analyze internal": "See [Find internal access](../how-to/find-internal-access.md).",
+    "analyze unused": "See [Find unused access](../how-to/find-unused-access.md).",
     "check no-new-access": "See [Prove what policies allow](../how-to/prove-policies.md).",
     "check batch": 'Each line is `{"id", "check", …}` with the members that the check needs: `policyType` '
     "(`IDENTITY_POLICY` or `RESOURCE_POLICY`), `existing` and `new`, `policy`, `access` (a list of objects with "
