@@ -54,7 +54,12 @@ class ChangeEdges:
         }
 
     def of(self, actor: EscalationActor, carriers: Collection[str] | None = None) -> Iterator[Edge]:
-        """Yield the changes that an actor may make, to some carriers or to all."""
+        """Yield the changes that an actor may make, to some carriers or to all. The last call makes the change."""
+        for edge in self._found(actor, carriers):
+            *others, last = edge.steps
+            yield edge._replace(steps=(*others, last._replace(change=edge.change)))
+
+    def _found(self, actor: EscalationActor, carriers: Collection[str] | None) -> Iterator[Edge]:
         for technique in CHANGES:
             if technique.action in actor.able:
                 entities = [
@@ -190,7 +195,9 @@ class ChangeEdges:
 
     def _membership(self, technique: ChangeTechnique, entity: Entity) -> Wanted:
         if isinstance(entity, GroupEntity) and any(map(self._is_useful, entity.policies)):
-            change = EntityChange(users_of(entity.account), added=entity.policies, group=entity.arn)
+            change = EntityChange(
+                users_of(entity.account), added=entity.policies, group=entity.arn, is_of_one_user=True
+            )
             yield self._directory.request(technique.action, entity), change, "it adds the user to the group"
 
     def _no_boundary(self, technique: ChangeTechnique, entity: Entity) -> Wanted:
@@ -214,7 +221,7 @@ class ChangeEdges:
 
     def _left(self, technique: ChangeTechnique, entity: Entity) -> Wanted:
         if isinstance(entity, GroupEntity) and any(map(has_deny, entity.policies)):
-            change = EntityChange(entity.arn, removed=entity.policies, holder=_holder(entity))
+            change = EntityChange(entity.arn, removed=entity.policies, holder=_holder(entity), is_of_one_user=True)
             note = "it removes the user from the group, whose policies deny something"
             yield self._directory.request(technique.action, entity), change, note
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from iam_guard.analysis.access.access_answers import AccessAnswer, MatchedStatement
@@ -12,13 +12,28 @@ from iam_guard.store.stored_principals import StoredPrincipal
 
 
 class EscalationCall(NamedTuple):
-    """A call that `actor` may make, because of `answer`. `note` says what the call does, or what it needs beside."""
+    """A call that `actor` may make, because of `answer`. `note` says what the call does, or what it needs beside.
+
+    `change` is what it changes: for `subject` alone, or for all that have the carrier.
+    """
 
     actor: str
     action: str
     resource: str
     answer: AccessAnswer
     note: str = ""
+    change: EntityChange | None = None
+    subject: str | None = None
+
+    def concerns(self, arn: str, carriers: Collection[str]) -> bool:
+        """Return whether the call changes something for a principal with these carriers."""
+        is_meant = self.subject is None or self.subject == arn
+        return self.change is not None and is_meant and self.change.carrier in carriers
+
+    def made_for(self, change: EntityChange, arn: str) -> EscalationCall:
+        """Return the call for one user if it makes a change that is of one user, else the same."""
+        is_general = self.subject is None and self.change == change and change.is_of_one_user
+        return self._replace(subject=arn) if is_general else self
 
     def shown(self) -> EscalationStep:
         """Return the step with its text."""
@@ -39,7 +54,7 @@ class EscalationCall(NamedTuple):
         if self.answer.note:
             yield f"if {self.answer.note}"
         if self.note:
-            yield self.note
+            yield self.note if self.subject is None else self.note.replace("the user", self.subject)
 
     def _statement(self, statement: MatchedStatement) -> str:
         """Name a statement and its policy; the reason of a role's trust policy has the role's ARN as its name."""

@@ -28,8 +28,10 @@ from iam_guard.analysis.escalation.techniques import ASSUME_ROLE
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
 
-MAX_STATES: Final = 32
+MAX_STATES: Final = 128
 """The maximum number of states of one principal whose changes are combined one by one; then all are combined."""
+_MAX_ROUNDS: Final = 4
+"""How often the changes of a way are applied to a principal, since one may lead to another."""
 
 Calls: TypeAlias = tuple[EscalationCall, ...]
 
@@ -128,11 +130,20 @@ class _Search:
     # --- nodes ---------------------------------------------------------------------------------------------------
 
     def _reach(self, arn: str, effect: StateEffect, steps: Calls) -> None:
-        """Take a way to a node, if it is the shortest so far."""
+        """Take a way to a node, if it is the shortest so far. All its calls count that concern the principal."""
+        node = self._graph.node(arn, effect)
+        for _ in range(_MAX_ROUNDS):
+            whole, carriers = node.effect, node.carriers
+            for call in steps:
+                if call.change is not None and call.concerns(arn, carriers):
+                    whole |= effect_of(call.change, node.actor.principal)
+            if whole == node.effect:
+                break
+            node = self._graph.node(arn, whole)
+        effect = node.effect
         known = self._best.get((arn, effect))
         if known is not None and len(known) <= len(steps):
             return
-        node = self._graph.node(arn, effect)
         if node.principal.account in self._ended and not self._graph.is_trusted_abroad(arn):
             return
         if known is None:
@@ -162,8 +173,10 @@ class _Search:
                         node, reaching = self._graph.node(arn, effect), self._best[arn, effect]
                         self._assume_opened(node, reaching, change.carrier, steps)
             return
-        changes = self._changes[change.carrier]
-        if any(other == change and len(known) <= len(steps) for other, known in changes):
+        changes, limiting = self._changes[change.carrier], _limiting(steps)
+        if any(
+            other == change and len(known) <= len(steps) and _limiting(known) <= limiting for other, known in changes
+        ):
             return
         changes.append((change, steps))
         for node in list(self._holders[change.carrier]):
@@ -172,6 +185,7 @@ class _Search:
     def _combine(self, node: Node, steps: Calls, change: EntityChange, changing: Calls) -> None:
         """Take the way to the state of a node after a change."""
         arn, principal = node.principal.arn, node.actor.principal
+        changing = tuple(call.made_for(change, arn) for call in changing)
         whole, calls = node.effect | effect_of(change, principal), _joined(steps, changing)
         if whole == node.effect:
             return
@@ -180,7 +194,8 @@ class _Search:
                 for other, more in self._changes[carrier]:
                     extended = whole | effect_of(other, principal)
                     if extended != whole:
-                        whole, calls = extended, _joined(calls, more)
+                        whole = extended
+                        calls = _joined(calls, tuple(call.made_for(other, arn) for call in more))
         self._reach(arn, whole, calls)
 
     def _assume_opened(self, node: Node, steps: Calls, role: str, opening: Calls) -> None:
@@ -198,3 +213,8 @@ class _Search:
 def _joined(steps: Calls, more: Calls) -> Calls:
     """Return the calls of two ways, each once, in an order in which both work."""
     return (*steps, *(step for step in more if step not in steps))
+
+
+def _limiting(steps: Calls) -> frozenset[EscalationCall]:
+    """Return the calls of a way that may take permissions away, too."""
+    return frozenset(call for call in steps if call.change is not None and call.change.may_limit)

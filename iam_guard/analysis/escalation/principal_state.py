@@ -43,6 +43,14 @@ class EntityChange:
     opens_trust: bool = False
     group: str | None = None
     """The group that the user joins."""
+    is_of_one_user: bool = False
+    """Whether the call changes it for one member of the carrier alone."""
+
+    @property
+    def may_limit(self) -> bool:
+        """Return whether it may take permissions away, too."""
+        is_narrow = self.text not in (None, ALLOW_ALL) or self.boundary not in (None, NO_LIMIT)
+        return is_narrow or bool(self.removed) or any(map(has_deny, self.added))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def effect_of(change: EntityChange, principal: StoredPrincipal) -> StateEffect:
             removed.add(policy)
     if change.text is not None:
         for policy in record.identity:
-            if policy.ref.arn == change.carrier:
+            if policy.ref.arn == change.carrier and policy != change.text:
                 added.add(change.text)
                 if change.text is not ALLOW_ALL or has_deny(policy):
                     removed.add(policy)
