@@ -177,6 +177,8 @@ def quoted(text: str) -> str:
 def shown(text: str, limit: int = 2048) -> str:
     """Format user input for a sentence: at most `limit` characters, control characters and line breaks escaped."""
     start = text if len(text) <= limit else text[:limit] + "…"
+    if start.isprintable():
+        return start
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in start)
 
 
