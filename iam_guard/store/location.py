@@ -59,6 +59,15 @@ def sqlite_database(url: str) -> str | None:
     return database
 
 
+def store_name(url_or_path: str) -> str:
+    """Return the name of a store for people: its file, or its database; not its URL, which may contain a password."""
+    if is_seed_file(url_or_path):
+        return url_or_path
+    if is_in_memory(url_or_path):
+        return "a store in memory"
+    return str(database_file(url_or_path) or f"the database `{urlsplit(url_or_path).path[1:]}`")
+
+
 def unsupported_store(url: str) -> ConfigurationError:
     """Return the error for an unsupported store, without quoting it: a URL may contain a password."""
     if is_seed_file(url):
@@ -78,7 +87,7 @@ def unsupported_store(url: str) -> ConfigurationError:
 def missing_store(url: str) -> ConfigurationError:
     """Return the error for a missing store, which names it and says how to create it."""
     path = database_file(url)
-    name, option = f"the database `{urlsplit(url).path[1:]}`", ""  # not the URL, which may contain a password
+    name, option = store_name(url), ""
     if path is not None:
         name, option = f"`{path.absolute()}`", f" --store {url}"
     remedy = f"run `iam-guard init{option}` to create it, or pass `create=True` in Python"

@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.store.engine import make_engine
-from iam_guard.store.location import database_file, is_in_memory, store_file
+from iam_guard.store.location import database_file, is_in_memory, store_file, store_name
 from tests.tables import table
 
 
@@ -82,3 +82,18 @@ def test_unsupported_location_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a") as caught:
         database_file(url)
     assert "hunter2" not in str(caught.value)
+
+
+@table(
+    "url, name",
+    [
+        ("seeds/iam.yaml", "seeds/iam.yaml"),
+        ("sqlite:///iam-guard.db", "iam-guard.db"),
+        ("sqlite:////var/lib/iam-guard.db", "/var/lib/iam-guard.db"),
+        ("sqlite://", "a store in memory"),
+        ("postgresql+psycopg://root:hunter2@host:5432/access?password=hunter2", "the database `access`"),
+        ("postgresql://", "the database ``"),
+    ],
+)
+def test_name_of_a_store_has_no_password(url: str, name: str) -> None:
+    assert store_name(url) == name
