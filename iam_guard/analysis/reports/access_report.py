@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -22,7 +22,7 @@ from iam_guard.analysis.reports.sections import ReportSection
 from iam_guard.analysis.reports.unused_heat_map import unused_section
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AccessReport:
     """What was found: the JSON values of external and unused findings, and of escalation paths.
 
@@ -35,7 +35,7 @@ class AccessReport:
     unused: Sequence[Mapping[str, Any]]
     escalation: Sequence[Mapping[str, Any]]
 
-    @property
+    @cached_property
     def sections(self) -> tuple[ReportSection, ReportSection, ReportSection]:
         """The parts of the report, in their order."""
         return (
