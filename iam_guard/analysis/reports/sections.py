@@ -12,6 +12,8 @@ from iam_guard.policy.grammar import shown
 
 MAX_ROWS = 10_000
 """The rows of a table; the page says how many are left out."""
+PAGE_ROWS = 500
+"""The rows of a page of a long table: browsers need many seconds for a table of thousands."""
 MAX_OPEN_ROWS = 12
 """A longer table is closed at first."""
 _MAX_LISTED = 5
@@ -44,20 +46,23 @@ def figure(content: Markup, name: str, legend: Sequence[str]) -> Markup:
 
 
 def findings_table(name: str, heads: Sequence[str], rows: Iterable[Sequence[str]], count: int) -> Markup:
-    """Return a table of at most `MAX_ROWS` rows, of `count` in all, that can be opened and closed."""
-    head = tag("tr", *(tag("th", text, scope="col") for text in heads))
-    body = [
-        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in cells))
-        for first, *cells in islice(rows, MAX_ROWS)
-    ]
-    limit = f"The first {MAX_ROWS:,} are listed; the option --json of the command writes all."
-    return tag(
-        "details",
-        tag("summary", f"{name} ({count:,})"),
-        tag("p", limit) if count > MAX_ROWS else Markup(),
-        scrollable(tag("table", tag("thead", head), tag("tbody", *body)), name),
-        open="" if count <= MAX_OPEN_ROWS else None,
-    )
+    """Return a table of at most `MAX_ROWS` rows, of `count` in all, that can be opened and closed, in pages if long."""
+    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads)))
+    pages = []
+    remaining = islice(rows, MAX_ROWS)
+    while page := list(islice(remaining, PAGE_ROWS)):
+        body = [
+            tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in cells)) for first, *cells in page
+        ]
+        start = len(pages) * PAGE_ROWS + 1
+        label = name if count <= PAGE_ROWS else f"{name}, {start:,} to {start + len(page) - 1:,}"
+        table = scrollable(tag("table", head, tag("tbody", *body)), label)
+        pages.append(table if count <= PAGE_ROWS else tag("details", tag("summary", label), table))
+    if count > MAX_ROWS:
+        limit = f"The first {MAX_ROWS:,} are listed; the option --json of the command writes all."
+        pages.insert(0, tag("p", limit))
+    is_open = "" if count <= MAX_OPEN_ROWS else None
+    return tag("details", tag("summary", f"{name} ({count:,})"), *pages, open=is_open)
 
 
 def scrollable(content: Markup, name: str) -> Markup:

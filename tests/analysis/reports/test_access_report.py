@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from iam_guard.analysis.reports.access_report import report_html
-from iam_guard.analysis.reports.sections import MAX_ROWS
+from iam_guard.analysis.reports.sections import MAX_ROWS, PAGE_ROWS
 from iam_guard.policy.grammar import shown
 from tests.analysis.reports.sample_findings import (
     COMPANY,
@@ -36,8 +36,9 @@ def read(page: str) -> Reader:
 def rows_of(page: str, anchor: str) -> list[str]:
     """Return the rows of the table with every finding of a section, as texts."""
     section = page.split(f'id="{anchor}"')[1].split("</section>")[0]
-    body = section.rsplit("<tbody>", 1)[1].split("</tbody>")[0]
-    return [read(row).text for row in body.split("<tr>")[1:]]
+    tables = section[section.index("<summary>") :].split("<tbody>")[1:]
+    rows = [row for table in tables for row in table.split("</tbody>")[0].split("<tr>")[1:]]
+    return [read(row).text for row in rows]
 
 
 def test_page_lists_every_finding() -> None:
@@ -177,5 +178,7 @@ def test_many_findings_are_aggregated_and_the_limit_is_stated() -> None:
     assert f"The first {MAX_ROWS:,} are listed" in page
     assert f"({MAX_ROWS + 1:,})" in page
     assert len(rows_of(page, "external")) == MAX_ROWS
+    assert "External access, every finding, 501 to 1,000" in page
+    assert page.count("<table>") == 3 * MAX_ROWS // PAGE_ROWS
     assert "<details open" not in page
     assert [text for text in ("docs document", "28 more", "23 more", "981 more", "user/*") if text not in page] == []
