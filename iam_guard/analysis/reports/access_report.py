@@ -26,13 +26,14 @@ from iam_guard.analysis.reports.unused_heat_map import unused_section
 class AccessReport:
     """What was found: the JSON values of external and unused findings, and of escalation paths.
 
-    `subject` is what was analysed, for the heading; `time` is when, with a time zone.
+    `subject` is what was analysed, for the heading; `time` is when, with a time zone. `unused` is None if it was not
+    analysed: a seed file does not record what is used.
     """
 
     subject: str
     time: datetime
     external: Sequence[Mapping[str, Any]]
-    unused: Sequence[Mapping[str, Any]]
+    unused: Sequence[Mapping[str, Any]] | None
     escalation: Sequence[Mapping[str, Any]]
 
     @cached_property
@@ -76,9 +77,15 @@ def report_html(report: AccessReport) -> str:
 
 
 def _card(section: ReportSection) -> Markup:
-    number = tag("strong", f"{section.count:,}" if section.figure else "✓ 0")
+    number = tag("strong", _number(section))
     worst = [tag("b", section.worst)] if section.worst else []
     return tag("li", link(section.anchor, tag("span", section.title), number, tag("span", section.counted), *worst))
+
+
+def _number(section: ReportSection) -> str:
+    if section.count is None:
+        return "unknown"
+    return f"{section.count:,}" if section.figure else "✓ 0"
 
 
 def _section(section: ReportSection) -> Markup:

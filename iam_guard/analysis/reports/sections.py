@@ -24,13 +24,13 @@ _FIELD_ENDS = re.compile(r"(?<=[:/])(?=[^:/])")
 class ReportSection:
     """One kind of findings in the report.
 
-    `count` and `counted` are a number and what it counts, `worst` is how many of them are worst, if any, `summary` is a
-    sentence, `advice` says what to do. Without findings there is neither figure nor table.
+    `count` and `counted` are a number, None if unknown, and what it counts; `worst` is how many of them are worst,
+    if any, `summary` is a sentence, `advice` says what to do. Without findings there is neither figure nor table.
     """
 
     anchor: str
     title: str
-    count: int
+    count: int | None
     counted: str
     worst: str
     summary: str

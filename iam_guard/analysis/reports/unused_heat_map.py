@@ -66,8 +66,10 @@ class _Unused(NamedTuple):
     finding: Finding
 
 
-def unused_section(findings: Sequence[Finding], now: datetime) -> ReportSection:
-    """Return the section of the report; `now` is the time until which nothing was used."""
+def unused_section(findings: Sequence[Finding] | None, now: datetime) -> ReportSection:
+    """Return the section of the report; `now` is the time until which nothing was used. None: it was not analysed."""
+    if findings is None:
+        return _section("Unused access was not analysed.", count=None)
     unused = [_Unused(_column(finding), _days(finding, now), finding) for finding in findings]
     unused.sort(key=lambda item: (-item.days, item.finding["resource"], item.column))
     principals = {item.finding["resource"] for item in unused}
@@ -81,12 +83,17 @@ def unused_section(findings: Sequence[Finding], now: datetime) -> ReportSection:
             f"{number_of(len(principals), 'principal has', 'principals have')} unused access: {', '.join(counts)}. "
             f"{part} access that was never used."
         )
+    worst = f"{len(never):,} with access never used" if never else ""
+    return _section(summary, count=len(principals), worst=worst, unused=unused)
+
+
+def _section(summary: str, *, count: int | None, worst: str = "", unused: Sequence[_Unused] = ()) -> ReportSection:
     return ReportSection(
         anchor="unused",
         title="Unused access",
-        count=len(principals),
-        counted="principal with unused access" if len(principals) == 1 else "principals with unused access",
-        worst=f"{len(never):,} with access never used" if never else "",
+        count=count,
+        counted="principal with unused access" if count == 1 else "principals with unused access",
+        worst=worst,
         summary=summary,
         advice=_ADVICE,
         figure=_heat_map(unused) if unused else Markup(),

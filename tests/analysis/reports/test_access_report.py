@@ -96,6 +96,7 @@ def test_excluded_actions_and_verified_fixes_are_shown() -> None:
         (COMPANY, ["seed.yaml", "29 November 2026, 02:10 UTC"]),
         (EMPTY, ["No resource can be reached", "No role, password, access key or permission is unused", "✓ 0"]),
         (EMPTY, ["No principal can become another one, or an administrator."]),
+        (replace(EMPTY, unused=None), ["unknown", "Unused access was not analysed."]),
         (
             replace(EMPTY, external=[external("a", "docs:x", {"AWS": "1" * 12}, "docs:Get")]),
             ["1 resource can", "1 outside party; none is public"],
