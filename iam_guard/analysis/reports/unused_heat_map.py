@@ -70,7 +70,7 @@ def unused_section(findings: Sequence[Finding] | None, now: datetime) -> ReportS
     """Return the section of the report; `now` is the time until which nothing was used. None: it was not analysed."""
     if findings is None:
         return _section("Unused access was not analysed.", count=None)
-    unused = [_Unused(_column(finding), _days(finding, now), finding) for finding in findings]
+    unused = [_Unused(_column(finding), _longest(finding, now), finding) for finding in findings]
     unused.sort(key=lambda item: (-item.days, item.finding["resource"], item.column))
     principals = {item.finding["resource"] for item in unused}
     never = {item.finding["resource"] for item in unused if item.days == inf}
@@ -106,8 +106,12 @@ def _column(finding: Finding) -> _Column:
     return _Column(False, _CREDENTIALS[kind]) if kind in _CREDENTIALS else _Column(True, finding["serviceNamespace"])
 
 
-def _days(finding: Finding, now: datetime) -> float:
-    last = finding["lastAccessed"]
+def _longest(finding: Finding, now: datetime) -> float:
+    """Return the days without use: of the longest unused action, since other actions of its service may be in use."""
+    return max(_days(item["lastAccessed"], now) for item in finding.get("actions") or [finding])
+
+
+def _days(last: str | None, now: datetime) -> float:
     return inf if last is None else max(0, (now - datetime.fromisoformat(last)).days)
 
 
@@ -225,18 +229,23 @@ def _table(unused: Sequence[_Unused]) -> Markup:
         (
             joined([code(item.finding["resource"]), tag("small", type_text(item.finding["resourceType"]))], " "),
             _what(item),
-            joined([_duration(item.days), tag("small", item.finding["lastAccessed"] or "")], " "),
-            codes([action["action"] for action in item.finding.get("actions", ())]) or _none(item),
+            _duration(item.days),
+            codes([_action_text(action) for action in item.finding.get("actions", ())]) or _none(item),
         )
         for item in unused
     )
-    heads = ("Principal", "Unused", "Not used for", "Actions")
+    heads = ("Principal", "Unused", "Not used for", "Actions, and their last use")
     return findings_table("Unused access, every finding", heads, rows, len(unused))
 
 
 def _what(item: _Unused) -> Markup:
     key = item.finding.get("accessKeyId")
     return joined([item.column.name, code(key)] if key else [item.column.name], " ")
+
+
+def _action_text(action: Mapping[str, Any]) -> str:
+    last = action["lastAccessed"]
+    return f"{action['action']} (never)" if last is None else f"{action['action']} (last {last[:10]})"
 
 
 def _none(item: _Unused) -> Markup:

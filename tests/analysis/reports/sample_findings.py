@@ -44,7 +44,8 @@ def unused(kind: str, resource: str, days: int | None, service: str = "", *actio
         members["accessKeyId"] = key
     if service:
         named = [{"action": f"{service}:{action}", "lastAccessed": last} for action in actions]
-        members |= {"serviceNamespace": service, "actions": named}
+        of_service = f"{NOW - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}" if actions else last  # other actions were used
+        members |= {"serviceNamespace": service, "actions": named, "lastAccessed": of_service}
     return members
 
 
