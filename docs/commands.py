@@ -42,6 +42,7 @@ GUIDES: Mapping[str, str] = {
     "(`IDENTITY_POLICY` or `RESOURCE_POLICY`), `existing` and `new`, `policy`, `access` (a list of objects with "
     '`actions` and `resources`), `resourceType`. Each answer is `{"id", "result", "reasons", "witness"}`, or '
     '`{"id", "error"}`.',
+    "analyze report": "See [Report access to people](../how-to/report-access.md).",
     "who-can": "See [Find out who can do something](../how-to/who-can.md), also "
     "[through roles](../how-to/who-can.md#through-roles).",
     "what-can": "See [Find out who can do something](../how-to/who-can.md).",

@@ -19,6 +19,9 @@ COMMANDS = {
     "escalation": CommandRow(
         "analyze_escalation.escalation", "Find which principals can become others, or an administrator, and how."
     ),
+    "report": CommandRow(
+        "analyze_report.report", "Write external access, unused access and escalation as one HTML page for people."
+    ),
 }
 
 

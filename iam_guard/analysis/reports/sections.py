@@ -48,7 +48,7 @@ def figure(content: Markup, name: str, legend: Sequence[str]) -> Markup:
 def findings_table(name: str, heads: Sequence[str], rows: Iterable[Sequence[str]], count: int) -> Markup:
     """Return a table of at most `MAX_ROWS` rows, of `count` in all, that can be opened and closed, in pages if long."""
     head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads)))
-    pages = []
+    pages: list[Markup] = []
     remaining = islice(rows, MAX_ROWS)
     while page := list(islice(remaining, PAGE_ROWS)):
         body = [
