@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR
-from iam_guard.analysis.reports.layered_graph import MAX_NODES, GraphRoute, Node, layered_graph
+from iam_guard.analysis.reports.layered_graph import MAX_NODES, GraphNode, GraphRoute, layered_graph
 from iam_guard.analysis.reports.markup import Markup, joined, tag
 from iam_guard.analysis.reports.sections import (
     ReportSection,
@@ -65,10 +65,10 @@ def _graph(paths: Sequence[Path], summary: str) -> Markup:
     name = short_name if len(starts) <= MAX_NODES else _group_name
     groups = Counter((name(start), account_text(start)) for start in starts)
 
-    def start_node(arn: str) -> Node:
+    def start_node(arn: str) -> GraphNode:
         node = _principal(arn, name)
         count = groups[node.name, node.detail]
-        return node if name is short_name else Node(node.name, f"{number_of(count, 'principal')} · {node.detail}")
+        return node if name is short_name else GraphNode(node.name, f"{number_of(count, 'principal')} · {node.detail}")
 
     picture = layered_graph(
         ["Principal", "Steps", *([""] * (columns - 1)), "Becomes"],
@@ -95,17 +95,17 @@ def _group_name(arn: str) -> str:
     return f"{kind}/*" if slash else kind
 
 
-def _principal(arn: str, name: Callable[[str], str]) -> Node:
+def _principal(arn: str, name: Callable[[str], str]) -> GraphNode:
     if arn == ADMINISTRATOR:
-        return Node("Administrator", "may do everything", "alarm")
-    return Node(name(arn), account_text(arn))
+        return GraphNode("Administrator", "may do everything", "alarm")
+    return GraphNode(name(arn), account_text(arn))
 
 
-def _steps(steps: Sequence[Mapping[str, str]], columns: int, name: Callable[[str], str]) -> list[Node | None]:
+def _steps(steps: Sequence[Mapping[str, str]], columns: int, name: Callable[[str], str]) -> list[GraphNode | None]:
     """Return the nodes of the steps, at the right of their columns."""
-    nodes: list[Node | None] = [Node(step["action"], f"on {name(step['resource'])}") for step in steps]
+    nodes: list[GraphNode | None] = [GraphNode(step["action"], f"on {name(step['resource'])}") for step in steps]
     if len(nodes) > columns:
-        nodes = [nodes[0], Node("more steps", "see the table", "others"), nodes[-1]]
+        nodes = [nodes[0], GraphNode("more steps", "see the table", "others"), nodes[-1]]
     return [*[None] * (columns - len(nodes)), *nodes]
 
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from iam_guard.analysis.reports.layered_graph import MAX_NODES, GraphRoute, Node, layered_graph
+from iam_guard.analysis.reports.layered_graph import MAX_NODES, GraphNode, GraphRoute, layered_graph
 from iam_guard.analysis.reports.markup import Markup, joined, tag
 from iam_guard.analysis.reports.sections import (
     ReportSection,
@@ -96,21 +96,21 @@ def _map(findings: Sequence[Finding], summary: str) -> Markup:
     alarms = {finding["resource"] for finding in findings if _is_alarm(finding)}
     is_grouped = sum(map(len, of_type.values())) > MAX_NODES
 
-    def source(finding: Finding) -> Node:
+    def source(finding: Finding) -> GraphNode:
         party = _party(finding)
         kind = "alarm" if party in {_EVERYONE, _UNKNOWN} else ""
-        return Node(party, number_of(len(of_party[party]), "resource"), kind)
+        return GraphNode(party, number_of(len(of_party[party]), "resource"), kind)
 
-    def target(finding: Finding) -> Node:
+    def target(finding: Finding) -> GraphNode:
         resource, resource_type = finding["resource"], finding["resourceType"]
         if not is_grouped:
             detail = " · ".join(filter(None, [type_text(resource_type), account_text(resource)]))
-            return Node(short_name(resource), detail, "alarm" if resource in alarms else "")
+            return GraphNode(short_name(resource), detail, "alarm" if resource in alarms else "")
         members = of_type[resource_type]
         detail = number_of(len(members), "resource")
         if not members & alarms:
-            return Node(type_text(resource_type), detail)
-        return Node(type_text(resource_type), f"{detail}, {len(members & alarms):,} public or unknown", "alarm")
+            return GraphNode(type_text(resource_type), detail)
+        return GraphNode(type_text(resource_type), f"{detail}, {len(members & alarms):,} public or unknown", "alarm")
 
     picture = layered_graph(
         ["Outside the zone of trust", "Resources"],

@@ -30,7 +30,7 @@ _NAME_CHARACTER, _DETAIL_CHARACTER = 7.25, 6.9
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GraphNode:
     """A box with a name, and a detail below. The kind is a CSS class: `alarm`, `others`, or none."""
 
     name: str
@@ -45,14 +45,14 @@ class GraphRoute:
     The kind is a CSS class: `alarm`, `conditional`, or none.
     """
 
-    nodes: tuple[Node | None, ...]
+    nodes: tuple[GraphNode | None, ...]
     kind: str = ""
 
 
 class _Edge(NamedTuple):
     column: int
-    source: Node
-    target: Node
+    source: GraphNode
+    target: GraphNode
 
 
 def layered_graph(heads: Sequence[str], routes: Sequence[GraphRoute], *, name: str, title: str, about: str) -> Markup:
@@ -107,36 +107,36 @@ def _limited(routes: Sequence[GraphRoute]) -> list[GraphRoute]:
     return [route for _, route in sorted(shown, key=lambda pair: pair[0])]
 
 
-def _ranks(counts: Counter[Node | None]) -> dict[Node, tuple[int, Node]]:
+def _ranks(counts: Counter[GraphNode | None]) -> dict[GraphNode, tuple[int, GraphNode]]:
     """Return the rank of each node of a column, and the node that is shown for it."""
     nodes = [node for node in counts if node is not None]
     nodes.sort(key=lambda node: (node.kind != "alarm", -counts[node], node.name, node.detail))
     room = MAX_NODES if len(nodes) <= MAX_NODES else MAX_NODES - 1
-    others = Node(f"{len(nodes) - room:,} more", "see the table", "others")
+    others = GraphNode(f"{len(nodes) - room:,} more", "see the table", "others")
     return {node: (rank, node if rank < room else others) for rank, node in enumerate(nodes)}
 
 
-def _with_passages(route: GraphRoute) -> list[Node]:
+def _with_passages(route: GraphRoute) -> list[GraphNode]:
     """Fill the columns that a route passes; routes between the same two nodes share the place."""
-    filled: list[Node] = []
-    source = target = Node("")
+    filled: list[GraphNode] = []
+    source = target = GraphNode("")
     for index, node in enumerate(route.nodes):
         source = node or source
         target = next(filter(None, route.nodes[index:]), target)
-        filled.append(node or Node(f"{source}{target}", kind="passage"))
+        filled.append(node or GraphNode(f"{source}{target}", kind="passage"))
     return filled
 
 
 # --- where they are --------------------------------------------------------------------------------------------------
 
 
-def _arranged(columns: list[list[Node]], edges: Iterable[_Edge]) -> dict[tuple[int, Node], float]:
+def _arranged(columns: list[list[GraphNode]], edges: Iterable[_Edge]) -> dict[tuple[int, GraphNode], float]:
     """Order each column by the mean place of the neighbours; return the middles, between 0 and 1 of the height."""
-    neighbours: defaultdict[tuple[int, Node, int], list[Node]] = defaultdict(list)
+    neighbours: defaultdict[tuple[int, GraphNode, int], list[GraphNode]] = defaultdict(list)
     for column, source, target in edges:
         neighbours[column, source, column + 1].append(target)
         neighbours[column + 1, target, column].append(source)
-    middles: dict[tuple[int, Node], float] = {}
+    middles: dict[tuple[int, GraphNode], float] = {}
     forwards = [(column, column - 1) for column in range(len(columns))]
     backwards = [(column, column + 1) for column in reversed(range(len(columns) - 1))]
     for column, other in [*forwards, *backwards, *forwards]:
@@ -153,7 +153,7 @@ def _arranged(columns: list[list[Node]], edges: Iterable[_Edge]) -> dict[tuple[i
     return middles
 
 
-def _height(node: Node) -> int:
+def _height(node: GraphNode) -> int:
     return _PASSAGE if node.kind == "passage" else _ROW
 
 
@@ -179,7 +179,7 @@ def _curve(edge: _Edge, start: _Frame, end: _Frame, passing: Sequence[GraphRoute
     return tag("g", curve, *([] if edge.target.kind == "passage" else [tip]), class_=f"edge {kind}".strip())
 
 
-def _box(node: Node, frame: _Frame) -> Markup:
+def _box(node: GraphNode, frame: _Frame) -> Markup:
     """Return a box with its full texts as a tooltip."""
     left, middle, room = frame.left, frame.middle, frame.width - 2 * _PADDING
     name = shortened(shown(node.name), int(room / _NAME_CHARACTER))

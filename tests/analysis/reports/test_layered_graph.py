@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.analysis.reports.layered_graph import MAX_NODES, WIDTH, GraphRoute, Node, layered_graph
+from iam_guard.analysis.reports.layered_graph import MAX_NODES, WIDTH, GraphNode, GraphRoute, layered_graph
 
 SVG_NUMBER = r"-?[\d.]+(?:e-?\d+)?"
 
@@ -66,7 +66,7 @@ def names_of(picture: ElementTree.Element) -> list[str | None]:
 def routes(draw: st.DrawFn) -> list[GraphRoute]:
     """Return routes through 2 to 5 columns, of which those between may be passed."""
     columns = draw(st.integers(2, 5))
-    names = st.integers(0, 30).map(lambda number: Node(f"node {number}", kind="alarm" if number == 3 else ""))
+    names = st.integers(0, 30).map(lambda number: GraphNode(f"node {number}", kind="alarm" if number == 3 else ""))
     between = st.lists(st.none() | names, min_size=columns - 2, max_size=columns - 2)
     kinds = st.sampled_from(["", "alarm", "conditional"])
     route = st.tuples(names, between, names, kinds).map(
@@ -97,9 +97,9 @@ def test_equal_nodes_of_a_column_are_one_box(given_routes: list[GraphRoute]) -> 
 
 
 def test_full_column_shows_alarms_and_busy_nodes_first() -> None:
-    rare_alarm = GraphRoute((Node("public", kind="alarm"), Node("target")))
-    busy = [GraphRoute((Node("busy"), Node("target")))] * 5
-    others = [GraphRoute((Node(f"other {number:02}"), Node("target"))) for number in range(40)]
+    rare_alarm = GraphRoute((GraphNode("public", kind="alarm"), GraphNode("target")))
+    busy = [GraphRoute((GraphNode("busy"), GraphNode("target")))] * 5
+    others = [GraphRoute((GraphNode(f"other {number:02}"), GraphNode("target"))) for number in range(40)]
     names = names_of(drawn([*others, *busy, rare_alarm]))
     assert len(names) == MAX_NODES + 1
     assert {"public", "busy", "other 00", "29 more", "target"} <= set(names)
@@ -107,7 +107,7 @@ def test_full_column_shows_alarms_and_busy_nodes_first() -> None:
 
 
 def test_shared_edge_is_one_arrow_of_the_worst_kind() -> None:
-    nodes = (Node("a"), Node("b"))
+    nodes = (GraphNode("a"), GraphNode("b"))
     for kinds, expected in [
         (("conditional", "conditional"), "edge conditional"),
         (("conditional", ""), "edge"),
@@ -121,7 +121,7 @@ def test_shared_edge_is_one_arrow_of_the_worst_kind() -> None:
 
 def test_long_names_are_shortened_to_their_box_with_the_full_name_beside() -> None:
     name = "role/" + "x" * 300 + "/end"
-    picture = drawn([GraphRoute((Node(name), Node("\x00" * 60)))])
+    picture = drawn([GraphRoute((GraphNode(name), GraphNode("\x00" * 60)))])
     for shown in names_of(picture):
         assert shown is not None
         assert len(shown) < 60
@@ -130,7 +130,7 @@ def test_long_names_are_shortened_to_their_box_with_the_full_name_beside() -> No
 
 
 def test_picture_has_a_title_and_a_description() -> None:
-    picture = drawn([GraphRoute((Node("a"), Node("b")))])
+    picture = drawn([GraphRoute((GraphNode("a"), GraphNode("b")))])
     assert picture.attrib["role"] == "img"
     parts = {part.attrib["id"]: part.text for part in picture if "id" in part.attrib}
     assert [parts[name] for name in picture.attrib["aria-labelledby"].split()] == ["Title", "About."]
