@@ -229,12 +229,12 @@ def _table(unused: Sequence[_Unused]) -> Markup:
         (
             joined([code(item.finding["resource"]), tag("small", type_text(item.finding["resourceType"]))], " "),
             _what(item),
-            _duration(item.days),
+            "never" if item.days == inf else f"{_duration(item.days)} ago",
             codes([_action_text(action) for action in item.finding.get("actions", ())]) or _none(item),
         )
         for item in unused
     )
-    heads = ("Principal", "Unused", "Not used for", "Actions, and their last use")
+    heads = ("Principal", "Unused", "Last use", "Actions, and their last use")
     return findings_table("Unused access, every finding", heads, rows, len(unused))
 
 
@@ -249,4 +249,4 @@ def _action_text(action: Mapping[str, Any]) -> str:
 
 
 def _none(item: _Unused) -> Markup:
-    return tag("span", "every action of the service" if item.column.is_service else "not an action", class_="quiet")
+    return tag("span", "every action of the service" if item.column.is_service else "–", class_="quiet")
