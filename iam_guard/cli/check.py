@@ -18,11 +18,19 @@ COMMANDS = {
         "policy_checks.dead_statements", "Find the statements and values that POLICY can do without."
     ),
     "equivalent": CommandRow("policy_checks.equivalent", "Prove that EXISTING and NEW allow the same requests."),
+    "invariants": CommandRow(
+        "check_invariants.invariants",
+        "Prove that the invariants in FILE hold for all principals of a store: a database URL, or a seed file.",
+    ),
     "no-new-access": CommandRow(
         "policy_checks.no_new_access", "Prove that NEW allows no request that EXISTING does not."
     ),
     "no-public-access": CommandRow(
         "policy_checks.no_public_access", "Prove that POLICY, a resource-based policy, does not allow everyone."
+    ),
+    "seed": CommandRow(
+        "check_seed.seed",
+        "Prove that the store NEW allows no request that OLD does not; both are seed files or database URLs.",
     ),
 }
 

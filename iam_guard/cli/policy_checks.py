@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 import click
 
-from iam_guard.analysis.checks.check_results import CheckResult, CheckVerdict, request_members
+from iam_guard.analysis.checks.check_results import CheckResult, request_members
 from iam_guard.analysis.checks.dead_statements import DeadKind, DeadPart, check_dead_statements
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.checks.policy_checks import (
@@ -23,14 +23,14 @@ from iam_guard.analysis.checks.policy_checks import (
     check_no_new_access,
     check_no_public_access,
 )
+from iam_guard.analysis.request_sentences import request_sentence
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES
 from iam_guard.cli.options import JSON
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.grammar import shown
 
 _TYPES = {"identity": PolicyType.IDENTITY, "resource": PolicyType.RESOURCE}
-_EXIT_CODES = {CheckVerdict.PASS: 0, CheckVerdict.FAIL: 1, CheckVerdict.UNKNOWN: 2}
-_COLOURS = {CheckVerdict.PASS: "green", CheckVerdict.FAIL: "red", CheckVerdict.UNKNOWN: "yellow"}
 _POLICY = click.File("r", encoding="utf-8-sig")
 _TYPE = click.option(
     "--type",
@@ -184,22 +184,13 @@ def _finish(result: CheckResult, as_json: bool) -> None:
     else:
         for line in _lines(result):
             click.echo(line)
-    sys.exit(_EXIT_CODES[result.verdict])
+    sys.exit(EXIT_CODES[result.verdict])
 
 
 def _lines(result: CheckResult) -> Iterator[str]:
-    yield f"{click.style(result.verdict.value, fg=_COLOURS[result.verdict])}  {result.message}"
+    yield f"{click.style(result.verdict.value, fg=COLOURS[result.verdict])}  {result.message}"
     yield from (f"  {shown(reason.description)}" for reason in result.reasons)
     if result.witness is not None:
         members = request_members(result.witness)
-        yield f"  For example, {shown(_sentence(members))}."
+        yield f"  For example, {shown(request_sentence(members))}."
         yield f"  {json.dumps({'request': members})}"
-
-
-def _sentence(request: Mapping[str, Any]) -> str:
-    """Describe a request."""
-    principal, context = request["principal"], request["context"]
-    caller = "an anonymous caller" if principal["type"] == "Anonymous" else principal["arn"]
-    values = [f"{key} = {', '.join(value) if isinstance(value, list) else value}" for key, value in context.items()]
-    condition = f" with {' and '.join(values)}" if values else ""
-    return f"{caller} could call {request['action']} on {request['resource']}{condition}"

@@ -138,7 +138,7 @@ def answer_of(
     """
     is_certain = bounds.least.allowed and assumed is None
     decision = bounds.least if is_certain else bounds.most
-    matched = tuple(_matched(decision, principal, frozenset() if assumed is None else assumed.types))
+    matched = tuple(matched_statements(decision, principal, frozenset() if assumed is None else assumed.types))
     if is_certain or not decision.allowed:
         return AccessAnswer(AccessVerdict.ALLOWED if is_certain else AccessVerdict.DENIED, (), matched)
     keys = () if bounds.least.allowed else bounds.open_keys
@@ -147,10 +147,10 @@ def answer_of(
     return AccessAnswer(AccessVerdict.CONDITIONAL, keys, matched, note)
 
 
-def _matched(
-    decision: Decision, principal: StoredPrincipal | None, assumed_types: frozenset[PolicyType]
+def matched_statements(
+    decision: Decision, principal: StoredPrincipal | None, assumed_types: frozenset[PolicyType] = frozenset()
 ) -> Iterator[MatchedStatement]:
-    """Return the statements that decided, without those of assumed policies."""
+    """Yield the statements that decided, without those of assumed policies."""
     if decision.error is not None:
         yield MatchedStatement("decision", note=decision.error)
     for reason in decision.reasons:

@@ -131,13 +131,18 @@ def _any_name(principal: Principal, account: str | None) -> tuple[str, ...]:
 # --- resource-based policies -------------------------------------------------------------------------------------
 
 
-def resource_callers(documents: Iterable[DocumentForm], named: Iterable[str]) -> list[TypicalCaller]:
-    """Return the callers of a resource-based policy; `named` are the accounts that are named as a whole."""
+def resource_callers(
+    documents: Iterable[DocumentForm], named: Iterable[str], taken: Iterable[str] = ()
+) -> list[TypicalCaller]:
+    """Return the callers of a resource-based policy; `named` are the accounts that are named as a whole.
+
+    `taken` are further accounts that do not represent unnamed ones.
+    """
     forms, places = [*documents], [*named]
     owners = owners_of(forms)
     entries = {entry for document in forms for form in document.statements for entry in _entries(form)}
     mentioned = [account for _, value in sorted(entries) for account in _ACCOUNT_ID.findall(value)]
-    unnamed = unnamed_accounts((*mentioned, *places))
+    unnamed = unnamed_accounts((*mentioned, *places, *taken))
     owner, other = next(unnamed), next(unnamed)
     callers: dict[tuple[Principal, str], TypicalCaller] = {}
     for principal, account, arns in (*_special(entries, other), *_with_account(entries, places, other)):

@@ -1,0 +1,144 @@
+"""Which callers of a store, and outside of it, may make a request that a query is about.
+
+Most callers can do nothing that a query is about. So a caller's own policies are searched first, for all resources of
+all owners at once. Only what is left is searched for the resources of its account, and for each one with a policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from iam_guard.analysis.checks.check_results import CheckVerdict
+from iam_guard.analysis.checks.limits import Undecided
+from iam_guard.analysis.checks.statement_forms import form_of
+from iam_guard.analysis.invariants.access_formulas import CallerAccess
+from iam_guard.analysis.invariants.access_parties import AccessTarget, AnalyzedCaller, known_request
+from iam_guard.analysis.invariants.access_search import AccessQuery, FoundAccess, find_access, may_have_access
+from iam_guard.analysis.invariants.policy_forms import compiled_policy
+from iam_guard.analysis.invariants.principal_selection import Selection
+from iam_guard.analysis.invariants.store_access import StoreAccess
+from iam_guard.errors import PolicyError
+from iam_guard.evaluation.matching.principal import PrincipalMatch
+from iam_guard.model.principal import PrincipalType
+
+_ANY = AccessTarget(is_any=True)
+
+
+@dataclass(frozen=True)
+class AccessResult:
+    """PASS: the caller may make no such request. FAIL: `found` is one. UNKNOWN: `problem` says why.
+
+    `target` are the resources of a FAIL.
+    """
+
+    caller: AnalyzedCaller
+    verdict: CheckVerdict
+    found: FoundAccess | None = None
+    problem: str | None = None
+    target: AccessTarget | None = None
+
+
+@dataclass
+class AccessSurvey:
+    """A query about a store. `own_services` are the lower-case prefixes of the actions that an application declares."""
+
+    store: StoreAccess
+    query: AccessQuery
+    own_services: frozenset[str] = frozenset()
+    _empty: set[object] = field(default_factory=set)
+
+    def of_caller(self, caller: AnalyzedCaller, *, of_owner: bool = True) -> AccessResult:
+        """Return whether a caller of the store may make a request that the query is about.
+
+        Without `of_owner` requests for resources of the caller's own account do not count.
+        """
+        problem: str | None = None
+        for target in self._targets(caller, of_owner=of_owner):
+            result = self.of_target(caller, target)
+            if result.verdict is CheckVerdict.FAIL:
+                return result
+            problem = problem or result.problem
+        verdict = CheckVerdict.PASS if problem is None else CheckVerdict.UNKNOWN
+        return AccessResult(caller, verdict, problem=problem)
+
+    def callers_of(self, target: AccessTarget, selection: Selection) -> list[AnalyzedCaller]:
+        """Return the callers that only a resource's policy distinguishes or lets in, and that it names.
+
+        Raises `PolicyError` and `Undecided` as `StoreAccess.callers_of`.
+        """
+        callers = self.store.callers_of(target, selection.accounts, selection.principals)
+        return [caller for caller in callers if names(target, caller) and selection.has(caller)]
+
+    @cached_property
+    def targets(self) -> list[AccessTarget]:
+        """The resources with a policy that the query may be about."""
+        return [target for target in self.store.targets if self._may_be_about(target)]
+
+    def of_target(self, caller: AnalyzedCaller, target: AccessTarget) -> AccessResult:
+        """Return whether a caller may make a request for the resources of a target."""
+        return result_of(self._access(caller, target), self.query)
+
+    def _access(self, caller: AnalyzedCaller, target: AccessTarget) -> CallerAccess:
+        return CallerAccess(known_request(caller, target), self.store.forms, self.own_services)
+
+    def _targets(self, caller: AnalyzedCaller, *, of_owner: bool) -> Iterator[AccessTarget]:
+        """Yield the targets for which the caller's policies, or the resource's, may grant anything."""
+        has_own = self._has_own_access(caller)
+        if has_own and of_owner:
+            yield AccessTarget(owner=caller.account, others=self.store.with_policy)
+        for target in self.targets:
+            is_own = target.owner_id == caller.principal.account
+            if (
+                is_own
+                and of_owner
+                and ((has_own and not target.is_trust) or names(target, caller, is_direct=not has_own))
+            ):
+                yield target
+            if not is_own and has_own and names(target, caller):
+                yield target
+
+    def _has_own_access(self, caller: AnalyzedCaller) -> bool:
+        if caller.principal.type is PrincipalType.ROOT:
+            return True
+        try:
+            return may_have_access(self._access(caller, _ANY), self.query, self._empty)
+        except (Undecided, PolicyError):
+            return True
+
+    def _may_be_about(self, target: AccessTarget) -> bool:
+        if self.query.about is None:
+            return True
+        form = form_of(compiled_policy(self.query.about).content)
+        listed = [statement.resources for statement in form.statements]
+        return any(
+            resources is None or resources.is_negated or resources.union.opened.matches(target.arn or "")
+            for resources in listed
+        )
+
+
+def result_of(access: CallerAccess, query: AccessQuery, but_not: CallerAccess | None = None) -> AccessResult:
+    """Search for a request, and return its result. The arguments are those of `find_access`."""
+    caller, target = access.caller, access.target
+    try:
+        found = find_access(access, query, but_not=but_not)
+    except (Undecided, PolicyError) as error:
+        problem = f"{error} ({target.arn or 'resources without policy'})"
+        return AccessResult(caller, CheckVerdict.UNKNOWN, None, problem, target)
+    return AccessResult(caller, CheckVerdict.PASS if found is None else CheckVerdict.FAIL, found, None, target)
+
+
+def names(target: AccessTarget, caller: AnalyzedCaller, *, is_direct: bool = False) -> bool:
+    """Return whether an Allow statement of a target's policy names a caller; `is_direct`: not only its account.
+
+    True for a policy that cannot be parsed.
+    """
+    if target.policy is None:
+        return False
+    try:
+        statements = compiled_policy(target.policy).content.statements
+    except PolicyError:
+        return True
+    matches = [statement.principal_match(caller.principal) for statement in statements if not statement.denies]
+    return any(match is not None and not (is_direct and match is PrincipalMatch.ACCOUNT) for match in matches)

@@ -1,0 +1,100 @@
+"""`iam-guard check invariants`: prove sentences about a whole store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from iam_guard.analysis.checks.check_results import CheckVerdict
+from iam_guard.analysis.invariants.invariant_checks import InvariantResult, check_invariants
+from iam_guard.analysis.invariants.invariant_file import read_invariants
+from iam_guard.analysis.invariants.store_access import StoreAccess, read_store_access
+from iam_guard.analysis.invariants.store_findings import (
+    RULES,
+    invariant_findings,
+    invariant_members,
+    overall,
+    violation_lines,
+)
+from iam_guard.analysis.sarif import github_commands, sarif_log
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT, declared_services
+from iam_guard.cli.gc_tuning import relaxed_gc
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
+from iam_guard.cli.reference_options import APP, REFERENCE
+from iam_guard.errors import InvalidInput
+from iam_guard.policy.grammar import shown
+from iam_guard.settings import load
+from iam_guard.store.open_store import open_store
+
+_MAX_SHOWN = 5
+"""The maximum number of principals that are shown of one invariant; the other formats have all."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@STORE
+@APP
+@REFERENCE
+@FORMAT
+@JSON
+@relaxed_gc()
+def invariants(
+    file: Path, store: str, app: str | None, reference_files: tuple[Path, ...], form: str, as_json: bool
+) -> None:
+    """Prove that the invariants in FILE hold for all principals of a store: a database URL, or a seed file.
+
+    Exit code 1 if one is broken, with a request that shows it; 2 if that could not be decided.
+    """
+    settings, services = load(), declared_services(app, reference_files)
+    listed = read_invariants(_text(file), str(file), services.actions, settings.partition)
+    with progress("proving") as advance, closing(open_store(store, settings)) as opened:
+        access = read_store_access(opened)
+        results = check_invariants(access, listed, services.prefixes, advance)
+    _print(results, access, file, "json" if as_json else form)
+    sys.exit(EXIT_CODES[overall([result.verdict for result in results])])
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput("expected invariants as YAML or JSON, in UTF-8", place=str(file)) from None
+
+
+def _print(results: list[InvariantResult], access: StoreAccess, file: Path, form: str) -> None:
+    findings = [finding for result in results for finding in invariant_findings(result, str(file))]
+    match form:
+        case "json":
+            verdict = overall([result.verdict for result in results])
+            members = [invariant_members(result, access) for result in results]
+            click.echo(json.dumps({"result": verdict.value, "invariants": members}, indent=2))
+        case "sarif":
+            click.echo(sarif_log(findings, RULES, version("iam-guard")))
+        case "github":
+            for line in github_commands(findings):
+                click.echo(line)
+        case _:
+            for result in results:
+                for line in _lines(result, access, file):
+                    click.echo(line)
+
+
+def _lines(result: InvariantResult, access: StoreAccess, file: Path) -> Iterator[str]:
+    invariant = result.invariant
+    yield f"{click.style(result.verdict.value, fg=COLOURS[result.verdict])}  {shown(invariant.name)}"
+    if result.verdict is CheckVerdict.PASS:
+        return
+    yield f"  {file}:{invariant.line}:{invariant.column}: {shown(invariant.sentence)}"
+    for violation in result.violations[:_MAX_SHOWN]:
+        yield from (f"  {line}" for line in violation_lines(violation, access))
+    hidden = len(result.violations) - _MAX_SHOWN
+    if hidden > 0:
+        yield f"  … and {hidden} more {'principal' if hidden == 1 else 'principals'}"
+    yield from (f"  not decided: {shown(problem)}" for problem in result.problems)

@@ -1,0 +1,92 @@
+"""`iam-guard check seed`: what a changed seed allows that it did not before."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from iam_guard.analysis.invariants.policy_places import PolicyPlaces
+from iam_guard.analysis.invariants.store_access import StoreAccess, read_store_access
+from iam_guard.analysis.invariants.store_comparison import NewAccess, StoreComparison
+from iam_guard.analysis.invariants.store_findings import (
+    RULES,
+    new_access_finding,
+    new_access_members,
+    overall,
+    place_of,
+    violation_lines,
+)
+from iam_guard.analysis.sarif import github_commands, sarif_log
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT, declared_services
+from iam_guard.cli.gc_tuning import relaxed_gc
+from iam_guard.cli.options import JSON
+from iam_guard.cli.progress import progress
+from iam_guard.cli.reference_options import APP, REFERENCE
+from iam_guard.policy.grammar import shown
+from iam_guard.settings import Settings, load
+from iam_guard.store.location import is_seed_file
+from iam_guard.store.open_store import open_store
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@APP
+@REFERENCE
+@FORMAT
+@JSON
+@relaxed_gc()
+def seed(old: str, new: str, app: str | None, reference_files: tuple[Path, ...], form: str, as_json: bool) -> None:
+    """Prove that the store NEW allows no request that OLD does not; both are seed files or database URLs.
+
+    Compares each principal through all its policies, and each resource's and role's policy. Exit code 1 if a request is
+    allowed by NEW only, with such a request; 2 if that could not be decided.
+    """
+    settings, services = load(), declared_services(app, reference_files)
+    with progress("comparing") as advance:
+        before, after = _read(old, settings), _read(new, settings)
+        comparison = StoreComparison(before, after, services.prefixes, services.actions, advance)
+        found = [*comparison.new_access()]
+    places = PolicyPlaces(Path(new) if is_seed_file(new) else None)
+    _print(found, after, places, new, "json" if as_json else form)
+    sys.exit(EXIT_CODES[overall([one.result.verdict for one in found])])
+
+
+def _read(store: str, settings: Settings) -> StoreAccess:
+    with closing(open_store(store, settings)) as opened:
+        return read_store_access(opened)
+
+
+def _print(found: Sequence[NewAccess], access: StoreAccess, places: PolicyPlaces, file: str, form: str) -> None:
+    verdict = overall([one.result.verdict for one in found])
+    findings = [new_access_finding(one, places, file) for one in found]
+    match form:
+        case "json":
+            members = [new_access_members(one, access, places) for one in found]
+            click.echo(json.dumps({"result": verdict.value, "newAccess": members}, indent=2))
+        case "sarif":
+            click.echo(sarif_log(findings, RULES, version("iam-guard")))
+        case "github":
+            for line in github_commands(findings):
+                click.echo(line)
+        case _:
+            message = "The new store allows no request that the old one does not."
+            if found:
+                message = "The new store allows requests that the old one does not, or that was not decided."
+            click.echo(f"{click.style(verdict.value, fg=COLOURS[verdict])}  {message}")
+            for one in found:
+                for line in _lines(one, access, places):
+                    click.echo(line)
+
+
+def _lines(found: NewAccess, access: StoreAccess, places: PolicyPlaces) -> Iterator[str]:
+    place = place_of(found.result, places)
+    where = "" if place is None else f"{place.file}:{place.line}:{place.column}: "
+    yield f"{where}{found.subject} {shown(found.name)}"
+    yield from (f"  {line}" for line in violation_lines(found.result, access))
