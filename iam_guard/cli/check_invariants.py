@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from iam_guard.analysis.checks.check_results import CheckVerdict
+from iam_guard.analysis.invariants.declared_services import declared_services
 from iam_guard.analysis.invariants.invariant_checks import InvariantResult, check_invariants
 from iam_guard.analysis.invariants.invariant_file import read_invariants
 from iam_guard.analysis.invariants.store_access import StoreAccess, read_store_access
@@ -23,11 +24,11 @@ from iam_guard.analysis.invariants.store_findings import (
     violation_lines,
 )
 from iam_guard.analysis.sarif import github_commands, sarif_log
-from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT, declared_services
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
-from iam_guard.cli.reference_options import APP, REFERENCE
+from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import load
@@ -52,7 +53,7 @@ def invariants(
 
     Exit code 1 if one is broken, with a request that shows it; 2 if that could not be decided.
     """
-    settings, services = load(), declared_services(app, reference_files)
+    settings, services = load(), declared_services(known_references(app, reference_files))
     listed = read_invariants(_text(file), str(file), services.actions, settings.partition)
     with progress("proving") as advance, closing(open_store(store, settings)) as opened:
         access = read_store_access(opened)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from iam_guard.analysis.invariants.declared_services import declared_services
 from iam_guard.analysis.invariants.policy_places import PolicyPlaces
 from iam_guard.analysis.invariants.store_access import StoreAccess, read_store_access
 from iam_guard.analysis.invariants.store_comparison import NewAccess, StoreComparison
@@ -23,11 +24,11 @@ from iam_guard.analysis.invariants.store_findings import (
     violation_lines,
 )
 from iam_guard.analysis.sarif import github_commands, sarif_log
-from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT, declared_services
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON
 from iam_guard.cli.progress import progress
-from iam_guard.cli.reference_options import APP, REFERENCE
+from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import Settings, load
 from iam_guard.store.location import is_seed_file
@@ -48,7 +49,7 @@ def seed(old: str, new: str, app: str | None, reference_files: tuple[Path, ...],
     Compares each principal through all its policies, and each resource's and role's policy. Exit code 1 if a request is
     allowed by NEW only, with such a request; 2 if that could not be decided.
     """
-    settings, services = load(), declared_services(app, reference_files)
+    settings, services = load(), declared_services(known_references(app, reference_files))
     with progress("comparing") as advance:
         before, after = _read(old, settings), _read(new, settings)
         comparison = StoreComparison(before, after, services.prefixes, services.actions, advance)

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from iam_guard.testing.callers import signed_in as signed_in
     from iam_guard.testing.matrix import access_matrix as access_matrix
     from iam_guard.testing.matrix_files import assert_matrix as assert_matrix
+    from iam_guard.testing.proofs import assert_invariants as assert_invariants
+    from iam_guard.testing.proofs import assert_no_new_access as assert_no_new_access
 
 _MODULES = {
     "access_matrix": "matrix",
     "as_principal": "callers",
     "assert_allowed": "assertions",
     "assert_denied": "assertions",
+    "assert_invariants": "proofs",
     "assert_matrix": "matrix_files",
+    "assert_no_new_access": "proofs",
     "signed_in": "callers",
 }
 
