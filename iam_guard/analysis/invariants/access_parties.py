@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from iam_guard.analysis.access.known_keys import KnownKeys
 from iam_guard.analysis.checks.callers import TypicalCaller, session_of_role
 from iam_guard.analysis.checks.text_sets import TextUnion
-from iam_guard.analysis.invariants.policy_forms import IsKnown
+from iam_guard.analysis.invariants.policy_forms import IsKnown, compiled_policy
+from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import NO_KEYS, Value, resource_values
 from iam_guard.model.principal import Principal, PrincipalType
@@ -87,7 +89,7 @@ class AccessTarget:
     """Resources: one with a policy, or all others (`arn` is None), which belong to the caller's account.
 
     `is_trust`: the policy is the trust policy of a role, and the requests are those to assume it. `is_any`: all
-    resources of all owners, whose policies are left out. `others` are the ARNs of resources with a policy.
+    resources of all owners, whose policies are left out. `others` are the ARNs of resources that are not among these.
     """
 
     arn: str | None = None
@@ -97,6 +99,11 @@ class AccessTarget:
     is_any: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     others: TextUnion = _NONE
+
+    @cached_property
+    def statements(self) -> tuple[CompiledStatement, ...]:
+        """The statements of the policy; none without one. Raises `PolicyError` if it cannot be parsed."""
+        return () if self.policy is None else compiled_policy(self.policy).content.statements
 
     @property
     def owner_id(self) -> str | None:

@@ -29,8 +29,8 @@ from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.analysis.checks.witnesses import Witnesses, simplest
 from iam_guard.analysis.invariants.access_formulas import NEEDS_PERMISSION, TRUST_ACTIONS, CallerAccess, acts
 from iam_guard.analysis.invariants.access_parties import AnalyzedCaller
+from iam_guard.analysis.invariants.access_query import AccessQuery
 from iam_guard.analysis.invariants.formulas import Formula, Negation, Search, applies_any, conjunction
-from iam_guard.analysis.invariants.policy_forms import compiled_policy
 from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, is_literal
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
@@ -42,24 +42,6 @@ _MAX_BOXES = 100
 """Up to this number of boxes is searched for a witness."""
 _SERVICE_KEYS = ("aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths")
 _IN_FIELD = Wildcard.RUN_IN_FIELD
-
-
-@dataclass(frozen=True)
-class AccessQuery:
-    """Which requests a search is about: those that `about` applies to, and none of `unless`; each is one statement.
-
-    `catalogue` has all actions there are, None for any.
-    """
-
-    about: StoredPolicy | None = None
-    unless: tuple[StoredPolicy, ...] = ()
-    catalogue: tuple[str, ...] | None = None
-
-    def concerns(self, request: AccessRequest) -> bool:
-        """Return whether it is about a request."""
-        if self.about is not None and not _applies(self.about, request):
-            return False
-        return not any(_applies(policy, request) for policy in self.unless)
 
 
 @dataclass(frozen=True)
@@ -275,11 +257,6 @@ def _for_witness(caller: AnalyzedCaller) -> TypicalCaller:
 
 def _applied(form: DocumentForm) -> Formula:
     return applies_any(form.statements)
-
-
-def _applies(policy: StoredPolicy, request: AccessRequest) -> bool:
-    action = request.action.lower()
-    return any(statement.applies(request, action) for statement in compiled_policy(policy).content.statements)
 
 
 def _resource(patterns: Sequence[Pattern], *, is_in: bool = True) -> Literal:

@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from iam_guard.analysis.checks.check_results import CheckVerdict
-from iam_guard.analysis.checks.limits import Undecided
-from iam_guard.analysis.checks.statement_forms import form_of
+from iam_guard.analysis.checks.key_sets import TextTest
+from iam_guard.analysis.checks.limits import Undecided, Work
+from iam_guard.analysis.checks.statement_forms import ANY_ACTION, form_of
 from iam_guard.analysis.invariants.access_formulas import CallerAccess
 from iam_guard.analysis.invariants.access_parties import AccessTarget, AnalyzedCaller, known_request
-from iam_guard.analysis.invariants.access_search import AccessQuery, FoundAccess, find_access, may_have_access
+from iam_guard.analysis.invariants.access_query import AccessQuery
+from iam_guard.analysis.invariants.access_search import FoundAccess, find_access, may_have_access
 from iam_guard.analysis.invariants.policy_forms import compiled_policy
 from iam_guard.analysis.invariants.principal_selection import Selection
 from iam_guard.analysis.invariants.store_access import StoreAccess
+from iam_guard.analysis.invariants.target_index import TargetIndex, arns_of, names
 from iam_guard.errors import PolicyError
-from iam_guard.evaluation.matching.principal import PrincipalMatch
 from iam_guard.model.principal import PrincipalType
 
 _ANY = AccessTarget(is_any=True)
@@ -71,6 +73,23 @@ class AccessSurvey:
         callers = self.store.callers_of(target, selection.accounts, selection.principals)
         return [caller for caller in callers if names(target, caller) and selection.has(caller)]
 
+    @property
+    def granting(self) -> list[AccessTarget]:
+        """The targets with an Allow that the query may be about, which can let in other callers."""
+        return [target for target in self.targets if self._may_grant(target)]
+
+    def _may_grant(self, target: AccessTarget) -> bool:
+        if self.query.about is None:
+            return True
+        try:
+            allows = form_of(compiled_policy(target.policy).content).allows if target.policy is not None else ()
+            [about] = form_of(compiled_policy(self.query.about).content).allows
+            actions = TextTest(((about.actions.union, not about.actions.is_negated),)).inside(ANY_ACTION, Work())
+            listed = [TextTest(((allow.actions.union, not allow.actions.is_negated),)) for allow in allows]
+            return any(test.inside(actions, Work()) for test in listed)
+        except (Undecided, PolicyError):
+            return True
+
     @cached_property
     def targets(self) -> list[AccessTarget]:
         """The resources with a policy that the query may be about."""
@@ -83,21 +102,25 @@ class AccessSurvey:
     def _access(self, caller: AnalyzedCaller, target: AccessTarget) -> CallerAccess:
         return CallerAccess(known_request(caller, target), self.store.forms, self.own_services)
 
+    @cached_property
+    def _index(self) -> TargetIndex:
+        return TargetIndex(self.targets)
+
     def _targets(self, caller: AnalyzedCaller, *, of_owner: bool) -> Iterator[AccessTarget]:
         """Yield the targets for which the caller's policies, or the resource's, may grant anything."""
-        has_own = self._has_own_access(caller)
+        has_own, account = self._has_own_access(caller), caller.principal.account
+        naming = self._index.naming(caller)
+        own = [target for target in naming if target.owner_id == account]
+        direct = [target for target in own if names(target, caller, is_direct=True)]
+        special, excluded = self._index.special(account)
         if has_own and of_owner:
-            yield AccessTarget(owner=caller.account, others=self.store.with_policy)
-        for target in self.targets:
-            is_own = target.owner_id == caller.principal.account
-            if (
-                is_own
-                and of_owner
-                and ((has_own and not target.is_trust) or names(target, caller, is_direct=not has_own))
-            ):
-                yield target
-            if not is_own and has_own and names(target, caller):
-                yield target
+            resources = [target for target in direct if not target.is_trust]
+            yield AccessTarget(owner=caller.account, others=arns_of(resources, excluded) if resources else excluded)
+            yield from dict.fromkeys((*special, *direct, *(target for target in own if target.is_trust)))
+        elif of_owner:
+            yield from direct
+        if has_own:
+            yield from (target for target in naming if target.owner_id != account)
 
     def _has_own_access(self, caller: AnalyzedCaller) -> bool:
         if caller.principal.type is PrincipalType.ROOT:
@@ -127,18 +150,3 @@ def result_of(access: CallerAccess, query: AccessQuery, but_not: CallerAccess | 
         problem = f"{error} ({target.arn or 'resources without policy'})"
         return AccessResult(caller, CheckVerdict.UNKNOWN, None, problem, target)
     return AccessResult(caller, CheckVerdict.PASS if found is None else CheckVerdict.FAIL, found, None, target)
-
-
-def names(target: AccessTarget, caller: AnalyzedCaller, *, is_direct: bool = False) -> bool:
-    """Return whether an Allow statement of a target's policy names a caller; `is_direct`: not only its account.
-
-    True for a policy that cannot be parsed.
-    """
-    if target.policy is None:
-        return False
-    try:
-        statements = compiled_policy(target.policy).content.statements
-    except PolicyError:
-        return True
-    matches = [statement.principal_match(caller.principal) for statement in statements if not statement.denies]
-    return any(match is not None and not (is_direct and match is PrincipalMatch.ACCOUNT) for match in matches)

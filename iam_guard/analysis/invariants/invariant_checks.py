@@ -70,7 +70,7 @@ def _results(
     for caller in survey.store.callers:
         if selection.has(caller):
             yield survey.of_caller(caller, of_owner=counts_root or caller.kind != "root")
-    for target in survey.targets:
+    for target in survey.granting:
         try:
             callers = survey.callers_of(target, selection)
         except (Undecided, PolicyError) as error:

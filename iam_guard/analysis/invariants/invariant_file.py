@@ -16,14 +16,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from iam_guard.analysis.invariants.access_search import AccessQuery
+from iam_guard.analysis.invariants.access_query import AccessQuery, statement_policy
 from iam_guard.analysis.invariants.principal_selection import PrincipalPattern
 from iam_guard.errors import InvalidInput, PolicyError, SeedError, did_you_mean
 from iam_guard.evaluation.matching.pattern import compile_texts, read_wildcards
-from iam_guard.model.decision import PolicyType
-from iam_guard.policy.document import LATEST
 from iam_guard.policy.grammar import shown
-from iam_guard.policy.parser import parse
 from iam_guard.policy.problems import Problems
 from iam_guard.policy.yaml_tree import ListNode, MapNode, Node, Scalar, node_as_json, read_tree
 from iam_guard.store.protocol import StoredPolicy
@@ -115,7 +112,7 @@ class _Reader:
     # --- requests ------------------------------------------------------------------------------------------------
 
     def _action(self, text: str) -> str:
-        _policy({"Action": text, "Resource": "*"})
+        statement_policy({"Action": text, "Resource": "*"})
         matches = compile_texts([text.lower()], read_wildcards)
         if self.actions is not None and not any(matches(action.lower()) for action in self.actions):
             raise InvalidInput(f"no action is `{shown(text, 200)}`{did_you_mean(text, self.actions)}")
@@ -126,7 +123,7 @@ class _Reader:
             self._refuse(node, "expected a condition such as `Bool: {aws:MultiFactorAuthPresent: true}`")
         condition: Mapping[str, Any] = json.loads(node_as_json(node))
         try:
-            _policy({"Action": "*", "Resource": "*", "Condition": condition})
+            statement_policy({"Action": "*", "Resource": "*", "Condition": condition})
         except PolicyError as error:
             self._refuse(node, error.message)
         return condition
@@ -144,11 +141,11 @@ class _Reader:
         condition = {"Condition": conditions["when"]} if "when" in conditions else {}
         excluded = []
         if "unless" in conditions:
-            excluded.append(_policy({"Action": "*", "Resource": "*", "Condition": conditions["unless"]}))
+            excluded.append(statement_policy({"Action": "*", "Resource": "*", "Condition": conditions["unless"]}))
         found = []
         for colons, arns in by_colons.items():
             try:
-                about = _policy({"Action": [*may], "Resource": arns, **condition})
+                about = statement_policy({"Action": [*may], "Resource": arns, **condition})
             except PolicyError as error:
                 self._refuse(on or node, error.message)
             more = [] if colons is None else [_with_more_colons(colons, may, self.partition)]
@@ -201,13 +198,6 @@ def _place(node: Node) -> tuple[int, int]:
     return node.line, node.column + 1
 
 
-def _policy(statement: Mapping[str, Any]) -> StoredPolicy:
-    """Return a policy of one statement. Raises `PolicyError` for an invalid element."""
-    text = json.dumps({"Version": LATEST, "Statement": [{"Effect": "Allow", **statement}]})
-    parse(text, PolicyType.IDENTITY)
-    return StoredPolicy.of("the invariant", PolicyType.IDENTITY, None, text)
-
-
 def _arns(text: str, may: Sequence[str], partition: str) -> list[tuple[int | None, str]]:
     """Return the ARNs that a resource means, with its colons; None for one that is a whole ARN or `*`."""
     if text == "*" or text.startswith("arn:"):
@@ -229,7 +219,7 @@ def _with_more_colons(colons: int, may: Sequence[str], partition: str) -> Stored
     match a `document/legal/x:document/plans/y`.
     """
     arns = [f"arn:{partition}:{service}:*:*:*{':*' * (colons + 1)}" for service in _services(may)]
-    return _policy({"Action": "*", "Resource": arns})
+    return statement_policy({"Action": "*", "Resource": arns})
 
 
 def _flag(text: str) -> bool:

@@ -7,19 +7,22 @@ their values. What is left is the same for all callers that the policy treats al
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
 from iam_guard.analysis.checks.instances import keys_of_variables, stands_for_itself, with_values
-from iam_guard.analysis.checks.statement_forms import DocumentForm, form_of
+from iam_guard.analysis.checks.statement_forms import DocumentForm, form_of, has_open_values
 from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy, compile_policy
 from iam_guard.evaluation.matching.condition import compile_condition
+from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.referenced_keys import keys_of_condition
 from iam_guard.model.context import Value
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest, Document, Statement
+from iam_guard.policy.grammar import split_operator
 from iam_guard.store.protocol import StoredPolicy
 
 IsKnown: TypeAlias = Callable[[str], bool]
@@ -80,15 +83,38 @@ def _decided(statement: Statement, version: str, request: AccessRequest, keys: f
         if is_met is False:
             return None
         if is_met is None:
-            left.append(test)
-    return statement if len(left) == len(statement.conditions) else replace(statement, conditions=tuple(left))
+            is_known = test.key.lower() in keys
+            left.append((_turned(test, version, request) if is_known else None) or test)
+    return replace(statement, conditions=tuple(left))
 
 
 def _is_met(test: ConditionTest, version: str, request: AccessRequest, keys: frozenset[str]) -> bool | None:
     """Return whether a condition is met; None if that depends on the request."""
-    if not all(key.lower() in keys for key in keys_of_condition(test, version)):
+    is_absent = test.key.lower() in keys and request.value(test.key.lower()) is None
+    if not is_absent and not all(key.lower() in keys for key in keys_of_condition(test, version)):
         return None
     try:
         return compile_condition(test, version)(request)
     except (IamGuardError, ValueError):  # the evaluator decides on it, too (rule C-45)
         return None
+
+
+def _turned(test: ConditionTest, version: str, request: AccessRequest) -> ConditionTest | None:
+    """Return a condition on the variable that the known value of a key is compared with; None for other conditions.
+
+    `StringEquals: {aws:PrincipalTag/team: "${aws:ResourceTag/team}"}` of a principal of team `red` means that the
+    resource's tag is `red` (rule V-9: without the tag it is not met, and its negation is).
+    """
+    name, value = split_operator(test.operator), request.value(test.key.lower())
+    is_plain = not name.prefix and name.base in _SYMMETRIC and len(test.values) == 1
+    if not is_plain or not has_open_values(test, version) or value is None or not stands_for_itself(value):
+        return None
+    found = _VARIABLE.fullmatch(test.values[0])
+    row = None if found is None else row_of(found[1].lower())
+    if found is None or row is None or row.multivalued:
+        return None
+    return ConditionTest(name.base, found[1], (value,))
+
+
+_SYMMETRIC = frozenset({"StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"})
+_VARIABLE = re.compile(r"\$\{([^},*?$]+)\}")

@@ -10,7 +10,6 @@ from functools import cached_property
 
 from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, resource_callers
 from iam_guard.analysis.checks.statement_forms import form_of
-from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.analysis.invariants.access_parties import AccessTarget, AnalyzedCaller
 from iam_guard.analysis.invariants.policy_forms import PolicyForms, compiled_policy
 from iam_guard.errors import PolicyError
@@ -52,11 +51,6 @@ class StoreAccess:
     def callers(self) -> tuple[AnalyzedCaller, ...]:
         """The users, roles (any session), root users, and federated users of a user that may create them."""
         return tuple(self._callers())
-
-    @cached_property
-    def with_policy(self) -> TextUnion:
-        """The ARNs of the resources with a policy, except trust policies."""
-        return TextUnion((target.arn,) for target in self.targets if target.arn and not target.is_trust)
 
     @cached_property
     def organizations(self) -> tuple[str, ...]:

@@ -17,12 +17,14 @@ from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.analysis.invariants.access_formulas import CallerAccess
 from iam_guard.analysis.invariants.access_parties import AccessTarget, AnalyzedCaller, known_request
-from iam_guard.analysis.invariants.access_search import AccessQuery
-from iam_guard.analysis.invariants.access_survey import AccessResult, AccessSurvey, names, result_of
+from iam_guard.analysis.invariants.access_query import AccessQuery
+from iam_guard.analysis.invariants.access_survey import AccessResult, AccessSurvey, result_of
 from iam_guard.analysis.invariants.store_access import StoreAccess
+from iam_guard.analysis.invariants.target_index import TargetIndex, arns_of, names
 from iam_guard.errors import PolicyError
 from iam_guard.store.protocol import AccountRecord, StoredPolicy
 
+_ANY = AccessTarget(is_any=True)
 _Pair: TypeAlias = tuple[AnalyzedCaller, AnalyzedCaller]
 """A caller as it was and as it is."""
 
@@ -66,10 +68,9 @@ class StoreComparison:
                 unchanged.append((before, caller))
             else:
                 yield from self._of_changed(before, caller)
-        for old, new in self._pairs:
+        for old, new in self._changed:
             self.advance(1)
-            if _part_of_target(old) != _part_of_target(new):
-                yield from self._of_policy(old, new, unchanged)
+            yield from self._of_policy(old, new, unchanged)
 
     def _before(self, caller: AnalyzedCaller) -> AnalyzedCaller | None:
         stored = self.old.population.principals_by_arn.get(caller.name)
@@ -88,14 +89,53 @@ class StoreComparison:
         yield from _first("principal", caller.name, self._changes(before, caller))
 
     def _changes(self, before: AnalyzedCaller, caller: AnalyzedCaller) -> Iterator[AccessResult]:
-        others = TextUnion((arn,) for old, new in self._pairs if not new.is_trust and (arn := new.arn) is not None)
-        rest = [AccessTarget(owner=side.account, others=others) for side in (before, caller)]
-        yield self._compared(before, rest[0], caller, rest[1])
-        for old, new in self._pairs:
-            is_own = new.owner_id == caller.principal.account
-            if names(new, caller) or (is_own and not new.is_trust):
+        account = caller.principal.account
+        if self._is_narrower(before, caller):
+            pairs = self._pairs_for(caller)
+        else:
+            rest = [AccessTarget(owner=side.account, others=self._with_policy) for side in (before, caller)]
+            yield self._compared(before, rest[0], caller, rest[1])
+            pairs = self._pairs
+        for old, new in pairs:
+            if names(new, caller) or (new.owner_id == account and not new.is_trust):
                 yield self._compared(before, old, caller, new)
         yield from self._of_sessions(caller)
+
+    def _is_narrower(self, before: AnalyzedCaller, caller: AnalyzedCaller) -> bool:
+        """Return whether a caller's own policies allow no more than before, whatever the resource is.
+
+        Then no resource whose policy is the same can be newly allowed by them. False if something differs that policies
+        of resources can depend on.
+        """
+        one, other = (
+            (side.principal, side.principal.tags, side.has_open_tags, side.boundary is None)
+            for side in (before, caller)
+        )
+        if one != other or _part_of_account(before.account) != _part_of_account(caller.account):
+            return False
+        return self._compared(before, _ANY, caller, _ANY).verdict is CheckVerdict.PASS
+
+    def _pairs_for(self, caller: AnalyzedCaller) -> list[tuple[AccessTarget, AccessTarget]]:
+        """Return the pairs whose policy changed, or grants a caller access without its own policies."""
+        found = [self._places[id(new)] for _, new in self._changed]
+        named = [self._places[id(new)] for new in self._index.naming(caller) if names(new, caller, is_direct=True)]
+        return [self._pairs[place] for place in sorted({*found, *named})]
+
+    @cached_property
+    def _index(self) -> TargetIndex:
+        return TargetIndex([new for _, new in self._pairs])
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {id(new): place for place, (_, new) in enumerate(self._pairs)}
+
+    @cached_property
+    def _changed(self) -> list[tuple[AccessTarget, AccessTarget]]:
+        return [pair for pair in self._pairs if _part_of_target(pair[0]) != _part_of_target(pair[1])]
+
+    @cached_property
+    def _with_policy(self) -> TextUnion:
+        return arns_of([new for _, new in self._pairs if not new.is_trust])
 
     def _of_sessions(self, caller: AnalyzedCaller) -> Iterator[AccessResult]:
         """Yield the results of the sessions of a caller that resources' policies name."""

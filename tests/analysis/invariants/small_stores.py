@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from iam_guard.analysis.invariants.access_parties import AccessTarget
-from iam_guard.analysis.invariants.access_search import AccessQuery
+from iam_guard.analysis.invariants.access_query import AccessQuery
 from iam_guard.analysis.invariants.store_access import StoreAccess
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bundle import Bundle, bundle
@@ -49,6 +49,9 @@ MORE_CONDITIONS: list[Doc] = [
     {"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}},
     {"StringEquals": {"aws:ResourceAccount": ACCOUNT}},
     {"Null": {"aws:username": "true"}},
+    {"StringEquals": {"aws:PrincipalTag/team": "${docs:Owner}"}},
+    {"StringEquals": {"aws:PrincipalTag/team": "${aws:ResourceTag/team}"}},
+    {"StringNotEqualsIfExists": {"aws:PrincipalTag/team": "${aws:ResourceTag/team}"}},
     {"StringLike": {"aws:userid": "AROA1:s*"}},
 ]
 
@@ -273,7 +276,8 @@ class SmallStore(Pair):
                     value = random.choice(values)
                     if not (isinstance(value, list) and key.startswith("aws:")):
                         context[key] = value
-            yield context
+            tag = random.choice([None, "red", "blue", "green"])
+            yield context if tag is None else {**context, "aws:ResourceTag/team": tag}
 
     def decide(self, caller: Principal, action: str, resource: str, context: Doc) -> tuple[AccessRequest, bool]:
         """Return a request with all its keys, and whether the evaluator allows it with all policies of the store."""
