@@ -38,6 +38,8 @@ GUIDES: Mapping[str, str] = {
     "analyze internal": "See [Find internal access](../how-to/find-internal-access.md).",
     "analyze unused": "See [Find unused access](../how-to/find-unused-access.md).",
     "check no-new-access": "See [Prove what policies allow](../how-to/prove-policies.md).",
+    "check invariants": "See [Prove invariants of a whole store](../how-to/prove-invariants.md).",
+    "check seed": "See [Check policies in CI](../how-to/check-policies-in-ci.md).",
     "check batch": 'Each line is `{"id", "check", …}` with the members that the check needs: `policyType` '
     "(`IDENTITY_POLICY` or `RESOURCE_POLICY`), `existing` and `new`, `policy`, `access` (a list of objects with "
     '`actions` and `resources`), `resourceType`. Each answer is `{"id", "result", "reasons", "witness"}`, or '
