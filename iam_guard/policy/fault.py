@@ -29,6 +29,8 @@ class Fault:
     """The message of AWS's API for this fault (rule G-19)."""
     name: bool = False
     """Whether the fault is in the name of the member at `path`, not in its value."""
+    part: tuple[int, int] | None = None
+    """The characters of the string at `path` that are at fault, from the first to after the last; None for all."""
 
 
 @dataclass(frozen=True, slots=True)

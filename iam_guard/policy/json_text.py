@@ -72,6 +72,25 @@ def read_strictly(text: str) -> JsonText:
     return JsonText(text, reader.whole(), reader.places)
 
 
+def end_of_value(text: str, begin: int) -> int:
+    """Return the offset after the value, or the name of a member, that begins at an offset of a valid JSON text."""
+    string = _STRING.match(text, begin)
+    return _scan(text, begin)[1] if string is None else string.end()
+
+
+def characters_of_string(text: str, begin: int) -> list[int]:
+    """Return the offset of each character of the string that begins at an offset, and that of its closing quote.
+
+    An escape sequence is one character.
+    """
+    offsets, at = [], begin + 1
+    while text[at] != '"':
+        offsets.append(at)
+        escaped = _ESCAPED.match(text, at)
+        at = at + 1 if escaped is None else escaped.end()
+    return [*offsets, at]
+
+
 # --- with the standard library -----------------------------------------------------------------------------------
 
 

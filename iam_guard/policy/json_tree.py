@@ -108,13 +108,20 @@ class JsonText:
             steps.append(step)
         return value, tuple(steps)
 
+    def existing(self, path: Path) -> Path:
+        """Return the steps of a path that exist in the document, as `locate` walks them."""
+        return self._walk(path)[1]
+
+    def position_at(self, offset: int) -> Position:
+        """Return the position of an offset in the text."""
+        line = bisect_right(self._line_starts, offset)
+        return Position(line, offset - self._line_starts[line - 1], offset)
+
     def _position(self, steps: Path, *, name: bool) -> Position | None:
         place = self.places.get(steps) or self.all_places.get(steps)
         if place is None:
             return None
-        offset = place.name if name and place.name is not None else place.value
-        line = bisect_right(self._line_starts, offset)
-        return Position(line, offset - self._line_starts[line - 1], offset)
+        return self.position_at(place.name if name and place.name is not None else place.value)
 
     def refusal(
         self, message: str, path: Path, *, finding: str, sentence: str = "Syntax errors in policy.", name: bool = False

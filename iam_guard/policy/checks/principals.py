@@ -20,7 +20,7 @@ _UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]+")  # G-42, P-4
 _SERVICE_NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")  # G-47
 _CANONICAL_ID = re.compile(r"[0-9a-f]{64}")  # G-49
 _PROVIDER_ARN = re.compile(r"arn:[^:*?]+:iam::[0-9]{12}:(?P<kind>oidc-provider|saml-provider)/.+", re.DOTALL)
-_BUILT_IN_PROVIDERS = frozenset(
+BUILT_IN_PROVIDERS = frozenset(
     {"accounts.google.com", "cognito-identity.amazonaws.com", "graph.facebook.com", "www.amazon.com"}
 )  # G-48
 
@@ -93,7 +93,7 @@ def federated(reading: Reading) -> Iterator[Fault]:
         if reading.document.type is not PolicyType.TRUST:
             message = "federated principals are supported in trust policies only"
             yield Fault("FEDERATED_PRINCIPAL_NOT_SUPPORTED", message, entry.path)
-        elif not (entry.value in _BUILT_IN_PROVIDERS or _PROVIDER_ARN.fullmatch(entry.value)):
+        elif not (entry.value in BUILT_IN_PROVIDERS or _PROVIDER_ARN.fullmatch(entry.value)):
             message = f"expected a known provider or the ARN of one, got {quoted(entry.value)}"
             yield Fault("INVALID_FEDERATED_PRINCIPAL_SYNTAX_IN_ROLE_TRUST_POLICY", message, entry.path)
 

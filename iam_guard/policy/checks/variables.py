@@ -27,7 +27,8 @@ def syntax(reading: Reading) -> Iterator[Fault]:
         for opening in _OPENING.finditer(text):
             code = _syntax_fault(opening[1], closed=bool(opening[2]))
             if code:
-                yield Fault(code, f"expected a variable `${{key}}` or `${{key, 'default'}}` in {quoted(text)}", path)
+                message = f"expected a variable `${{key}}` or `${{key, 'default'}}` in {quoted(text)}"
+                yield Fault(code, message, path, part=opening.span())
 
 
 def _syntax_fault(inside: str, *, closed: bool) -> str | None:
