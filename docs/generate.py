@@ -14,7 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from iam_guard import errors
-from iam_guard.analysis.lint.lint_codes import HINTS, NEED_REFERENCE, OWN_LEVELS, SEVERITIES, level_of_code
+from iam_guard.analysis.lint.fix_candidates import PROPOSALS
+from iam_guard.analysis.lint.lint_codes import (
+    HINTS,
+    NEED_REFERENCE,
+    NOT_REPORTED,
+    OWN_LEVELS,
+    SEVERITIES,
+    level_of_code,
+)
 from iam_guard.analysis.lint.report import WORDS
 from iam_guard.analysis.reference.json_form import reference_json
 from iam_guard.analysis.reference.pages import markdown
@@ -172,27 +180,41 @@ def iam_api_page() -> str:
 
 
 def lint_codes_page() -> str:
-    """Return the page of all codes of the linter, the most severe first."""
+    """Return the page of all codes of the linter, the most severe first, and of AWS's codes that it does not report."""
     introduction = (
         "The findings of [`iam-guard lint`](../how-to/lint-policies.md), the most severe first. Codes and levels are "
         "those of IAM Access Analyzer's policy validation. *iam_guard only* marks codes that Access Analyzer does not "
         "have; *needs a reference* marks findings that require the "
-        "[service authorization reference](../how-to/service-reference.md) of the service."
+        "[service authorization reference](../how-to/service-reference.md) of the service; *fix* marks codes with a "
+        "[fix](../how-to/lint-policies.md#fix-findings) if one can be verified."
     )
     sections = [
         f"## {WORDS[level].capitalize()}s\n\n" + table(("Code", "What to do", "Note"), _lint_rows(level))
         for level in reversed(SEVERITIES)
     ]
+    rows = [(_anchored(code), reason) for code, reason in sorted(NOT_REPORTED.items())]
+    sections.append(
+        "## Not reported\n\nCodes of Access Analyzer that have no meaning here.\n\n" + table(("Code", "Why"), rows)
+    )
     return page("iam_guard/analysis/lint/lint_codes.py", "Lint codes", introduction, "\n".join(sections))
 
 
 def _lint_rows(level: Level) -> list[tuple[str, str, str]]:
     rows = []
     for code, hint in sorted(HINTS.items()):
-        notes = ("iam_guard only" if code in OWN_LEVELS else "", "needs a reference" if code in NEED_REFERENCE else "")
+        notes = (
+            "iam_guard only" if code in OWN_LEVELS else "",
+            "needs a reference" if code in NEED_REFERENCE else "",
+            "fix" if code in PROPOSALS else "",
+        )
         if level_of_code(code) == level:
-            rows.append((f"`{code}`", hint, ", ".join(filter(None, notes))))
+            rows.append((_anchored(code), hint, ", ".join(filter(None, notes))))
     return rows
+
+
+def _anchored(code: str) -> str:
+    """Return a code with the anchor that findings link to."""
+    return f'<a id="{code.lower()}"></a>`{code}`'
 
 
 # --- service authorization references ----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import click
 from iam_guard.analysis.lint.lint_codes import SEVERITIES
 from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
 from iam_guard.analysis.lint.report import Filterable, as_json, github, sarif, summary, text_report
+from iam_guard.analysis.lint.rewriting import fix_file
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.progress import progress
@@ -25,6 +26,8 @@ from iam_guard.policy.finding_codes import Level
 from iam_guard.settings import load
 
 STDIN = Path("-")
+STDIN_NAME = "stdin"
+_BOM = "\ufeff".encode()
 _TYPES = {type.name.lower().replace("_", "-"): type for type in PolicyType}
 _COLOURS = {"ERROR": "red", "SECURITY_WARNING": "red", "WARNING": "yellow", "SUGGESTION": "cyan", None: "green"}
 _LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
@@ -60,6 +63,8 @@ _LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
     show_default=True,
     help="Write this format.",
 )
+@click.option("--fix", "fix", is_flag=True, help="Write the fixes that keep access into the files (JSON only).")
+@click.option("--unsafe-fixes", "unsafe", is_flag=True, help="Write also the fixes that change access; implies --fix.")
 @click.option("--json", "as_json_too", is_flag=True, help="Write JSON, like --format json.")
 @relaxed_gc()
 def lint(
@@ -70,11 +75,14 @@ def lint(
     min_severity: str,
     ignore: tuple[str, ...],
     form: str,
+    fix: bool,
+    unsafe: bool,
     as_json_too: bool,
 ) -> None:
     """Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input.
 
-    Exit code 0 without findings, 1 with findings.
+    Each fix was verified: it removes its finding and causes no other. Exit code 0 without findings, 1 with findings
+    (with --fix: that are left).
     """
     catalogues = catalogues_of_app(app)
     lists = _list_rule(catalogues)
@@ -84,9 +92,12 @@ def lint(
         ignored=[_ignored(text) for text in ignore],
         partition=load().partition,
         rules=[] if lists is None else [lists],
+        fixes=True,
     )
     with progress("checking"):
         linted = [source for file in files for source in _read(file, _TYPES[type] if type else None)]
+        if fix or unsafe:
+            linted = [_fixed(linter, file, unsafe=unsafe) for file in linted]
         findings = list(dict.fromkeys(finding for source in linted for finding in linter.lint(source)))
     counted = Filterable(lists.statements, lists.filterable) if lists is not None and lists.statements else None
     _print(findings, linted, "json" if as_json_too else form, counted)
@@ -100,7 +111,30 @@ def _read(file: Path, type: PolicyType | None) -> list[LintedFile]:
         text = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidInput("cannot read standard input: it is not UTF-8") from None
-    return sources_of_text(text, "stdin", type)
+    return sources_of_text(text, STDIN_NAME, type)
+
+
+def _fixed(linter: Linter, file: LintedFile, *, unsafe: bool) -> LintedFile:
+    """Write the fixes of a file, print them, and return the file as it is then."""
+    fixed = fix_file(linter, file, unsafe=unsafe)
+    if not fixed.findings:
+        return file
+    if file.name == STDIN_NAME:
+        raise InvalidInput("expected a file, got standard input: --fix writes into files")
+    _write(Path(file.name), fixed.file.text)
+    for finding in fixed.findings:
+        description = finding.fix.description if finding.fix is not None else ""
+        click.echo(f"{finding.file}:{finding.line}:{finding.column}: fixed {finding.code}: {description}", err=True)
+    return fixed.file
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the text of a file; a byte order mark stays."""
+    try:
+        mark = _BOM if path.read_bytes().startswith(_BOM) else b""
+        path.write_bytes(mark + text.encode())
+    except OSError as error:
+        raise InvalidInput(f"cannot write the file: {error.strerror}", place=str(path)) from None
 
 
 def _list_rule(catalogues: Sequence[Catalogue]) -> Any:

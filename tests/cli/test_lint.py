@@ -194,6 +194,67 @@ def test_lint_has_machine_readable_formats(run: Run) -> None:
     assert json.loads(run("lint", "-", "--format", "sarif", stdin=text).output)["version"] == "2.1.0"
 
 
+REDUNDANT = """{
+  "Version": "2012-10-17",
+  "Statement": {"Effect": "Allow", "Action": ["iam:GetUser", "iam:Get*"], "Resource": "*", "Condition": {}}
+}
+"""
+
+
+def test_lint_writes_fixes(run: Run, tmp_path: Path) -> None:
+    """`--fix` those that keep access; the rest of the text, and a byte order mark, stay as they are."""
+    (tmp_path / "policy.json").write_bytes("\ufeff".encode() + REDUNDANT.replace("\n", "\r\n").encode())
+    shown = run("lint", "policy.json", "--min-severity", "suggestion", "--fix")
+    assert shown.exit_code == 0
+    assert shown.stdout == "1 policy: no findings\n"
+    assert shown.stderr.splitlines() == [
+        'policy.json:3:105: fixed EMPTY_OBJECT_CONDITION: remove `, "Condition": {}`',
+        'policy.json:3:47: fixed REDUNDANT_ACTION: remove `"iam:GetUser"`',
+    ]
+    expected = REDUNDANT.replace('"iam:GetUser", ', "").replace(', "Condition": {}', "")
+    assert (tmp_path / "policy.json").read_bytes() == ("\ufeff" + expected.replace("\n", "\r\n")).encode()
+
+
+def test_lint_changes_access_only_on_request(run: Run, tmp_path: Path) -> None:
+    """`--unsafe-fixes`; findings of a lower severity, and ignored ones, are not fixed."""
+    text = REDUNDANT.replace('"iam:GetUser", "iam:Get*"', '"iam:GetUsr"')
+    (tmp_path / "policy.json").write_text(text)
+    for options in (["--fix"], ["--unsafe-fixes", "--ignore", "INVALID_ACTION"]):
+        run("lint", "policy.json", *options)
+        assert (tmp_path / "policy.json").read_text() == text
+    assert run("lint", "policy.json", "--unsafe-fixes").exit_code == 0
+    assert (tmp_path / "policy.json").read_text() == text.replace("iam:GetUsr", "iam:GetUser")
+
+
+def test_lint_fixes_policies_in_seeds_and_lines(run: Run, tmp_path: Path) -> None:
+    """Policies in other JSON; a file of YAML, and standard input, stay as they are."""
+    document = json.loads(REDUNDANT)
+    users = [{"name": name, "inline": {"Read": document, "List": document}} for name in ("ada", "bob")]
+    (tmp_path / "seed.json").write_text(json.dumps({"accounts": [{"id": "111122223333", "users": users}]}, indent=1))
+    (tmp_path / "all.jsonl").write_text((json.dumps(document) + "\n") * 3)
+    (tmp_path / "policy.yaml").write_text(json.dumps(document))
+    arguments = ["--min-severity", "suggestion", "--fix"]
+    assert run("lint", "seed.json", "all.jsonl", *arguments).exit_code == 0
+    assert "iam:GetUser" not in (tmp_path / "seed.json").read_text() + (tmp_path / "all.jsonl").read_text()
+    assert run("lint", "policy.yaml", *arguments).exit_code == 1
+    assert json.loads((tmp_path / "policy.yaml").read_text()) == document
+    refused = run("lint", "-", *arguments, stdin=REDUNDANT)
+    assert refused.exit_code == 2
+    assert "--fix" in refused.output
+
+
+def test_lint_reports_file_that_cannot_be_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "policy.json").write_text(REDUNDANT)
+
+    def refuse(path: Path, content: bytes) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    refused = run("lint", "policy.json", "--min-severity", "suggestion", "--fix")
+    assert refused.exit_code == 2
+    assert "cannot write the file: Permission denied" in refused.output
+
+
 def test_lint_filters_findings(run: Run) -> None:
     """By severity, code and type."""
     text = policy("*")

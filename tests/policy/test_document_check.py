@@ -187,7 +187,7 @@ FINDINGS = [
             ("DateGreaterThan", "2026-01-01T25:00:00Z", "TYPE_MISMATCH_DATE"),
             ("Bool", "yes", "TYPE_MISMATCH_BOOLEAN"),
             ("Null", "null", "TYPE_MISMATCH_BOOLEAN"),
-            ("BinaryEquals", "%%", "TYPE_MISMATCH"),
+            ("BinaryEquals", "%%", "TYPE_MISMATCH_STRING"),
             ("IpAddress", "10.0.0.0/33", "TYPE_MISMATCH_IP_RANGE"),
             ("NotIpAddress", "example.com", "TYPE_MISMATCH_IP_RANGE"),
             ("ArnLike", "*", "TYPE_MISMATCH"),

@@ -1,67 +1,50 @@
 """The entry point of the linter: policies in, findings out, in the order of the file.
 
-A policy that can't be read has one finding. All other policies are checked for what is always refused, against the
-language checks (`policy/document_check`), and with the linter's own rules. Each place has at most one finding per code.
+`examination` finds the faults of one policy; here they get their level, hint, and position in the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
+from iam_guard.analysis.lint.edits import Edit
+from iam_guard.analysis.lint.examination import Examination, Examiner
+from iam_guard.analysis.lint.fixes import Fixer
 from iam_guard.analysis.lint.lint_codes import HINTS, OWN_LEVELS, SEVERITIES, level_of_code
 from iam_guard.analysis.lint.reference_index import ReferenceIndex
-from iam_guard.analysis.lint.rules import actions, conditions, grants, redundancy, resources
 from iam_guard.analysis.lint.sources import LintedFile, PolicySource
 from iam_guard.analysis.lint.subject import LintRule, Subject
 from iam_guard.analysis.reference.own_references import with_own_references
-from iam_guard.errors import PolicyError
 from iam_guard.model.reference import ServiceReference
 from iam_guard.policy.document import Position
-from iam_guard.policy.document_check import CHECKS, STORED
-from iam_guard.policy.document_refusals import REFUSALS, Scope
-from iam_guard.policy.fault import Fault, Rule
+from iam_guard.policy.fault import Fault
 from iam_guard.policy.finding_codes import LEVELS, Level
-from iam_guard.policy.json_tree import Path, steps_of
-from iam_guard.policy.parser import read
+from iam_guard.policy.json_tree import JsonText, pointer
 
-LANGUAGE_RULES: tuple[Rule, ...] = (
-    *(row.rule for row in REFUSALS if row.scope is Scope.ALWAYS),
-    *STORED,
-    *CHECKS,
-)
-"""Rules that need only the policy."""
 
-LINTER_RULES: tuple[LintRule, ...] = (
-    actions.unknown_service,
-    actions.unknown_action,
-    resources.resource_not_taken,
-    resources.action_without_resource,
-    conditions.unknown_key,
-    conditions.key_not_supplied,
-    conditions.wrong_operator,
-    conditions.missing_qualifier,
-    conditions.qualified_single_value,
-    conditions.string_operator_on_arn,
-    conditions.caller_supplied_key,
-    grants.allow_everything,
-    grants.negated_element,
-    grants.wildcard_principal,
-    grants.service_without_source,
-    grants.every_role,
-    redundancy.covered_action,
-    redundancy.covered_resource,
-    redundancy.covered_statement,
-    redundancy.denied_statement,
-)
-"""Rules that need the references, or that compare parts of the policy."""
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """Replaces a part of a file by `text`. Lines and columns count from 1, offsets from 0; the end is not included."""
 
-_AT_MEMBER_NAME = frozenset(
-    {"INVALID_POLICY_ELEMENT", "INVALID_PRINCIPAL_KEY", "INVALID_CONDITION_OPERATOR", "NULL_WITH_IF_EXISTS"}
-    | {"UNSUPPORTED_ELEMENT_COMBINATION", "DUPLICATE_KEYS_WITH_DIFFERENT_CASE"}
-)
-"""Codes of unreadable policies that are reported at the name of a member."""
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    offset: int
+    end_offset: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LintFix:
+    """A verified fix of a finding. `keeps_access`: it is proved that the same requests are allowed and denied."""
+
+    description: str
+    keeps_access: bool
+    edits: tuple[FileEdit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +64,7 @@ class LintFinding:
     place: str
     policy: str = ""
     sid: str = ""
+    fix: LintFix | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +93,7 @@ class Linter:
     """Checks policies. `references` extend those of IAM and STS; with any given, all services are known.
 
     `least` is the lowest reported level, `ignored` are suppressed findings, `partition` is the one of our own ARNs.
-    `rules` are further rules, about the application that policies are for.
+    `rules` are further rules, about the application that policies are for. `fixes`: look for verified fixes, too.
     """
 
     references: Sequence[ServiceReference] = ()
@@ -117,10 +101,14 @@ class Linter:
     ignored: Sequence[Ignored] = ()
     partition: str = "aws"
     rules: Sequence[LintRule] = ()
-    _index: ReferenceIndex = field(init=False, repr=False)
+    fixes: bool = False
+    _examiner: Examiner = field(init=False, repr=False)
+    _for_fixes: Examiner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._index = ReferenceIndex(with_own_references(self.references), is_all=bool(self.references))
+        index = ReferenceIndex(with_own_references(self.references), is_all=bool(self.references))
+        self._examiner = Examiner(index, self.partition, tuple(self.rules))
+        self._for_fixes = Examiner(index, self.partition)  # the application's rules count what they see
 
     def lint(self, file: LintedFile) -> list[LintFinding]:
         """Return the findings of a file, by position."""
@@ -135,32 +123,71 @@ class Linter:
         return is_high and not any(ignored.matches(finding) for ignored in self.ignored)
 
     def _policy(self, file: LintedFile, policy: PolicySource) -> Iterator[LintFinding]:
-        try:
-            reading = read(policy.text, policy.type, partition=self.partition)
-        except PolicyError as error:
-            code, place = error.finding or "JSON_SYNTAX_ERROR", error.place or ""
-            position = policy.locate(steps_of(place), code in _AT_MEMBER_NAME)
-            if error.line is not None and policy.shift is not None:  # the file contains the policy as text
-                lines, columns = policy.shift
-                position = Position(error.line + lines, (error.column or 0) + columns, 0)
-            yield _finding(code, error.message, file.name, position, place, policy.name)
-            return
-        subject = Subject(reading, self._index)
-        seen: set[tuple[str, Path]] = set()
-        for fault in _faults(subject, self.rules):
-            if (fault.code, fault.path) not in seen:
-                seen.add((fault.code, fault.path))
-                position = policy.locate(fault.path, fault.name)
-                sid = _sid(subject, fault)
-                place = reading.source.locate(fault.path)[0]
-                yield _finding(fault.code, fault.message, file.name, position, place, policy.name, sid)
+        found = self._examiner.examine(policy.text, policy.type)
+        fixes = _FileFixes(self._for_fixes, file, policy) if self.fixes else None
+        for fault in found.faults:
+            finding = _found(file, policy, found, fault)
+            is_fixable = fixes is not None and self._is_reported(finding)
+            yield replace(finding, fix=fixes.fix(fault)) if fixes is not None and is_fixable else finding
+
+    def first_fixes(self, file: LintedFile, unfixed: set[Unfixed], *, unsafe: bool) -> Iterator[LintFinding]:
+        """Yield the first finding of each policy with a fix: one that keeps access, or with `unsafe` any.
+
+        Findings in `unfixed` are left out, and those without such a fix are added to it.
+        """
+        for policy in file.policies:
+            found = self._examiner.examine(policy.text, policy.type)
+            fixes = _FileFixes(self._for_fixes, file, policy)
+            for fault in found.faults:
+                finding = _found(file, policy, found, fault)
+                key = policy.name, fault.code, fault.message
+                if key in unfixed or not self._is_reported(finding):
+                    continue
+                fix = fixes.fix(fault)
+                if fix is not None and (unsafe or fix.keeps_access):
+                    yield replace(finding, fix=fix)
+                    break
+                unfixed.add(key)
 
 
-def _faults(subject: Subject, rules: Sequence[LintRule]) -> Iterable[Fault]:
-    for rule in LANGUAGE_RULES:
-        yield from rule(subject.reading)
-    for linter_rule in (*LINTER_RULES, *rules):
-        yield from linter_rule(subject)
+Unfixed: TypeAlias = tuple[str, str, str]
+"""The policy, code and message of a finding without a fix."""
+
+
+class _FileFixes:
+    """The fixes of one policy, as edits of the file that it is in; none in a file of another form than JSON."""
+
+    def __init__(self, examiner: Examiner, file: LintedFile, policy: PolicySource) -> None:
+        self._fixer: Fixer | None = None
+        self._policy = policy
+        self._examiner = examiner
+        self._lines = JsonText(file.text, None, {})
+
+    def fix(self, fault: Fault) -> LintFix | None:
+        if self._policy.written is None:
+            return None
+        start, end = self._policy.written
+        if self._fixer is None:
+            self._fixer = Fixer(self._examiner, self._lines.text[start:end], self._policy.type)
+        fix = self._fixer.fix(fault)
+        if fix is None:
+            return None
+        return LintFix(fix.description, fix.keeps_access, tuple(self._edit(edit, start) for edit in fix.edits))
+
+    def _edit(self, edit: Edit, begin: int) -> FileEdit:
+        start, end = (self._lines.position_at(begin + offset) for offset in (edit.start, edit.end))
+        return FileEdit(start.line, start.column + 1, end.line, end.column + 1, start.offset, end.offset, edit.text)
+
+
+def _found(file: LintedFile, policy: PolicySource, found: Examination, fault: Fault) -> LintFinding:
+    position, place, sid = policy.locate(fault.path, fault.name), pointer(fault.path), ""
+    error = found.error
+    if found.subject is not None:
+        place, sid = found.subject.reading.source.locate(fault.path)[0], _sid(found.subject, fault)
+    elif error is not None and error.line is not None and policy.shift is not None:  # the file contains it as text
+        lines, columns = policy.shift
+        position = Position(error.line + lines, (error.column or 0) + columns, 0)
+    return _finding(fault.code, fault.message, file.name, position, place, policy.name, sid)
 
 
 def _sid(subject: Subject, fault: Fault) -> str:

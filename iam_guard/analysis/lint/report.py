@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from iam_guard.analysis.lint.lint_codes import HINTS, SEVERITIES, level_of_code
-from iam_guard.analysis.lint.linter import LintFinding
+from iam_guard.analysis.lint.lint_codes import HINTS, SEVERITIES, help_page, level_of_code
+from iam_guard.analysis.lint.linter import LintFinding, LintFix
 from iam_guard.policy.finding_codes import Level
 from iam_guard.policy.grammar import shown
 
@@ -46,6 +46,8 @@ def text_report(findings: Sequence[LintFinding], texts: Mapping[str, str], paint
         yield f"{finding.file}:{finding.line}:{finding.column}: {what}: {shown(finding.message)}{where}"
         yield from _excerpt(finding, texts.get(finding.file, ""), paint)
         yield f"    = help: {finding.hint}"
+        if finding.fix is not None:
+            yield f"    = fix: {finding.fix.description}{'' if finding.fix.keeps_access else ' (changes access)'}"
         yield ""
 
 
@@ -115,6 +117,8 @@ def sarif(findings: Sequence[LintFinding], version: str) -> str:
     rules = [
         {
             "id": code,
+            "helpUri": help_page(code),
+            "shortDescription": {"text": HINTS[code]},
             "help": {"text": HINTS[code]},
             "defaultConfiguration": {"level": _SARIF[level_of_code(code)]},
         }
@@ -128,10 +132,29 @@ def sarif(findings: Sequence[LintFinding], version: str) -> str:
 
 def _result(finding: LintFinding) -> dict[str, Any]:
     region = {"startLine": finding.line, "startColumn": finding.column}
-    uri = quote(finding.file.replace("\\", "/"))
+    where = {"uri": quote(finding.file.replace("\\", "/"))}
+    fixes = {} if finding.fix is None else {"fixes": [_sarif_fix(finding.fix, where)]}
     return {
         "ruleId": finding.code,
         "level": _SARIF[finding.level],
         "message": {"text": f"{finding.message}; {finding.hint}"},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}],
+        "locations": [{"physicalLocation": {"artifactLocation": where, "region": region}}],
+        **fixes,
     }
+
+
+def _sarif_fix(fix: LintFix, where: Mapping[str, str]) -> dict[str, Any]:
+    replacements = [
+        {
+            "deletedRegion": {
+                "startLine": edit.line,
+                "startColumn": edit.column,
+                "endLine": edit.end_line,
+                "endColumn": edit.end_column,
+            },
+            "insertedContent": {"text": edit.text},
+        }
+        for edit in fix.edits
+    ]
+    changes = [{"artifactLocation": where, "replacements": replacements}]
+    return {"description": {"text": fix.description}, "artifactChanges": changes}

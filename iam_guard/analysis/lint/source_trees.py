@@ -26,16 +26,20 @@ class UnreadablePart(NamedTuple):
 
 
 class FileTree(NamedTuple):
-    """A parsed file. `blocks` are `|` block texts: path -> line of their first line, and indent."""
+    """A parsed file. `blocks` are `|` block texts: path -> line of their first line, and indent.
+
+    `is_json`: its text is JSON, not YAML.
+    """
 
     json: JsonText
     blocks: dict[Path, tuple[int, int]]
+    is_json: bool = False
 
 
 def read_json_tree(text: str) -> FileTree | list[UnreadablePart]:
     """Parse JSON."""
     try:
-        return FileTree(read_json(text, MAX_CHARACTERS), {})
+        return FileTree(read_json(text, MAX_CHARACTERS), {}, is_json=True)
     except PolicyError as error:
         line, column = error.line or 1, error.column or 0
         return [UnreadablePart(error.message, Position(line, column, 0), error.finding or "JSON_SYNTAX_ERROR")]

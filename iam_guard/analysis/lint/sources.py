@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from iam_guard.analysis.lint.locations import span_of
 from iam_guard.analysis.lint.source_trees import FileTree, UnreadablePart, read_json_tree, read_yaml_tree
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Position
 from iam_guard.policy.json_text import read_json
-from iam_guard.policy.json_tree import JsonText, Value, canonical
+from iam_guard.policy.json_tree import JsonText, Value, canonical, line_starts
 from iam_guard.policy.json_tree import Path as Steps
 from iam_guard.policy.yaml_tree import MAX_CHARACTERS
 
@@ -28,6 +29,7 @@ class PolicySource:
     """One policy in a file, as JSON text. `name` is its name in the file; empty if the file is the policy.
 
     `shift` is the line and column offset of the text in the file; None if the file has the policy in another form.
+    `written` is where a file of JSON has the policy, from its first offset to after its last; None in other files.
     """
 
     name: str
@@ -35,16 +37,18 @@ class PolicySource:
     text: str
     locate: Locate = field(repr=False, compare=False)
     shift: tuple[int, int] | None = None
+    written: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LintedFile:
-    """A file and the policies in it; `unreadable` are its syntax errors."""
+    """A file and the policies in it; `unreadable` are its syntax errors, `type` is that of a single policy if set."""
 
     name: str
     text: str = field(repr=False)
     policies: tuple[PolicySource, ...] = ()
     unreadable: tuple[UnreadablePart, ...] = ()
+    type: PolicyType | None = None
 
 
 def read_sources(path: Path, type: PolicyType | None = None) -> list[LintedFile]:
@@ -67,7 +71,7 @@ def sources_of_text(
     looks_like_json = text.lstrip()[:1] in ("{", "[") and not name.endswith((".yaml", ".yml"))
     tree = read_json_tree(text) if looks_like_json else read_yaml_tree(text)
     if isinstance(tree, list):
-        return [LintedFile(name, text, unreadable=tuple(tree))]
+        return [LintedFile(name, text, unreadable=tuple(tree), type=type)]
     return list(_of_tree(tree, name, text, type, folder))
 
 
@@ -79,6 +83,7 @@ def _has_lines_of_json(text: str) -> bool:
 def _lines(text: str, name: str, type: PolicyType | None) -> LintedFile:
     policies: list[PolicySource] = []
     unreadable: list[UnreadablePart] = []
+    starts = line_starts(text)
     for number, line in enumerate(text.split("\n")):
         if not line.strip():
             continue
@@ -86,17 +91,19 @@ def _lines(text: str, name: str, type: PolicyType | None) -> LintedFile:
         if isinstance(tree, list):
             unreadable.extend(part._replace(position=_shifted(part.position, number, 0)) for part in tree)
             continue
-        policies.extend(_with_line_offset(policy, f"line {number + 1}", number) for policy in _policies(tree, type))
-    return LintedFile(name, text, tuple(policies), tuple(unreadable))
+        policies.extend(_of_line(policy, number, starts[number]) for policy in _policies(tree, type))
+    return LintedFile(name, text, tuple(policies), tuple(unreadable), type)
 
 
-def _with_line_offset(source: PolicySource, where: str, lines: int) -> PolicySource:
+def _of_line(source: PolicySource, lines: int, start: int) -> PolicySource:
     def locate(path: Steps, name: bool) -> Position | None:
         found = source.locate(path, name)
         return None if found is None else _shifted(found, lines, 0)
 
     shift = None if source.shift is None else (source.shift[0] + lines, source.shift[1])
-    return replace(source, name=f"{where} {source.name}".rstrip(), locate=locate, shift=shift)
+    written = None if source.written is None else (source.written[0] + start, source.written[1] + start)
+    name = f"line {lines + 1} {source.name}".rstrip()
+    return replace(source, name=name, locate=locate, shift=shift, written=written)
 
 
 # --- a tree --------------------------------------------------------------------------------------------------------
@@ -131,7 +138,7 @@ SEEDED_CASES = {"seed", "cases"}
 def _of_tree(
     tree: FileTree, name: str, text: str, type: PolicyType | None, folder: Path | None
 ) -> Iterator[LintedFile]:
-    yield LintedFile(name, text, tuple(_policies(tree, type)))
+    yield LintedFile(name, text, tuple(_policies(tree, type)), type=type)
     root = tree.json.root
     if not isinstance(root, dict) or not _SEED_KEYS & root.keys() or folder is None:
         return
@@ -219,12 +226,17 @@ def _named_file(value: Value) -> str | None:
 
 def _source(tree: FileTree, path: Steps, value: Value, type: PolicyType, name: str) -> PolicySource:
     if not path and not tree.blocks and tree.json.text.lstrip()[:1] == "{":
-        return PolicySource(name, type, tree.json.text, _in_tree(tree, ()), (0, 0))
+        return PolicySource(name, type, tree.json.text, _in_tree(tree, ()), (0, 0), _written(tree, ()))
     if isinstance(value, str):
         block = tree.blocks.get(path)
         shift = None if block is None else (block[0] - 1, block[1])
         return PolicySource(name, type, value, _inside_text(tree, path, value), shift)
-    return PolicySource(name, type, canonical(value), _in_tree(tree, path))
+    return PolicySource(name, type, canonical(value), _in_tree(tree, path), written=_written(tree, path))
+
+
+def _written(tree: FileTree, path: Steps) -> tuple[int, int] | None:
+    span = span_of(tree.json, path) if tree.is_json else None
+    return None if span is None else (span.start.offset, span.end.offset)
 
 
 def _in_tree(tree: FileTree, path: Steps) -> Locate:

@@ -17,10 +17,14 @@ FILTERS = frozenset({PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.SCP, Po
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One parsed policy, and the references to check it with."""
+    """One parsed policy, and the references to check it with.
+
+    `resource_type` is the type of the resource that the policy is attached to, in AWS's words; None if unknown.
+    """
 
     reading: Reading
     references: ReferenceIndex
+    resource_type: str | None = None
 
     @property
     def document(self) -> Document:

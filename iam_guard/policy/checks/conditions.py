@@ -58,7 +58,7 @@ dates = _typed(
     sentence=LEGACY_PARSING,
 )  # C-15
 booleans = _typed("Bool", "Null", code="TYPE_MISMATCH_BOOLEAN", read=boolean, expected="`true` or `false`")  # C-18
-binaries = _typed("Binary", code="TYPE_MISMATCH", read=octets, expected="base64")  # C-19
+binaries = _typed("Binary", code="TYPE_MISMATCH_STRING", read=octets, expected="base64")  # C-19
 addresses = _typed(
     "IpAddress", "NotIpAddress", code="TYPE_MISMATCH_IP_RANGE", read=block, expected="an address or a CIDR block"
 )  # C-20

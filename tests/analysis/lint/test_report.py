@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 from iam_guard.analysis.lint.linter import Linter, LintFinding
 from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
@@ -12,9 +13,9 @@ from tests.tables import table
 TEXT = '{"Version": "2012-10-17",\n "Statement": {"Effect": "Allow", "Action": "iam:GetUsr", "Resource": "*"}}'
 
 
-def findings(text: str = TEXT, name: str = "policies/a,b.json") -> list[LintFinding]:
+def findings(text: str = TEXT, name: str = "policies/a,b.json", *, fixes: bool = False) -> list[LintFinding]:
     [file] = sources_of_text(text, name)
-    return Linter().lint(file)
+    return Linter(fixes=fixes).lint(file)
 
 
 def test_text_shows_line_and_caret() -> None:
@@ -27,6 +28,16 @@ def test_text_shows_line_and_caret() -> None:
         "    |                                             ^^^^^^^^^^^^",
         "    = help: correct the action; letter case does not matter",
         "",
+    ]
+
+
+def test_text_shows_fix() -> None:
+    """With a word of warning if access is not proved to stay."""
+    text = TEXT.replace('"iam:GetUsr"', '["iam:GetUsr", "iam:GetRole", "iam:GetRole"]')
+    lines = [line for line in text_report(findings(text, fixes=True), {}) if "fix:" in line]
+    assert lines == [
+        '    = fix: replace `"iam:GetUsr"` by `"iam:GetUser"` (changes access)',
+        '    = fix: remove `, "iam:GetRole"`',
     ]
 
 
@@ -66,6 +77,55 @@ def test_github_annotates_line() -> None:
     """Characters that would end a property are escaped."""
     [line] = github(findings())
     assert line.startswith("::error file=policies/a%2Cb.json,line=2,col=45,title=INVALID_ACTION::the service `iam`")
+
+
+def test_json_has_fix() -> None:
+    """With its edits; null without a fix."""
+    [finding] = json.loads(as_json(findings(fixes=True), 1))["findings"]
+    edit = {"line": 2, "column": 45, "end_line": 2, "end_column": 57, "offset": 70, "end_offset": 82}
+    assert finding["fix"]["edits"] == [{**edit, "text": '"iam:GetUser"'}]
+    assert finding["fix"]["keeps_access"] is False
+    assert TEXT[70:82] == '"iam:GetUsr"'
+    assert json.loads(as_json(findings(), 1))["findings"][0]["fix"] is None
+
+
+def test_sarif_has_the_structure_of_its_schema() -> None:
+    """The required members of SARIF 2.1.0, each with the type that the schema gives it."""
+    log = json.loads(sarif(findings(fixes=True), "1.0"))
+    assert log.keys() == {"$schema", "version", "runs"}
+    assert log["version"] == "2.1.0"
+    [run] = log["runs"]
+    assert run.keys() == {"tool", "columnKind", "results"}
+    assert run["columnKind"] == "unicodeCodePoints"
+    driver = run["tool"]["driver"]
+    assert driver.keys() == {"name", "version", "rules"}
+    for rule in driver["rules"]:
+        assert rule.keys() == {"id", "helpUri", "shortDescription", "help", "defaultConfiguration"}
+        assert urlsplit(rule["helpUri"]).scheme == "https"
+        assert rule["helpUri"].endswith(f"#{rule['id'].lower()}")
+        assert rule["help"].keys() == rule["shortDescription"].keys() == {"text"}
+        assert rule["defaultConfiguration"]["level"] in ("error", "warning", "note")
+    for result in run["results"]:
+        assert result.keys() == {"ruleId", "level", "message", "locations", "fixes"}
+        assert result["ruleId"] in {rule["id"] for rule in driver["rules"]}
+        for location in result["locations"]:
+            check_region(location["physicalLocation"]["region"])
+        for fix in result["fixes"]:
+            assert fix.keys() == {"description", "artifactChanges"}
+            for change in fix["artifactChanges"]:
+                assert change.keys() == {"artifactLocation", "replacements"}
+                for replacement in change["replacements"]:
+                    assert replacement.keys() == {"deletedRegion", "insertedContent"}
+                    check_region(replacement["deletedRegion"])
+                    assert type(replacement["insertedContent"]["text"]) is str
+
+
+def check_region(region: dict[str, int]) -> None:
+    """Lines and columns from 1; the end is not before the start."""
+    assert {"startLine", "startColumn"} <= region.keys() <= {"startLine", "startColumn", "endLine", "endColumn"}
+    assert all(type(number) is int and number >= 1 for number in region.values())
+    start = region["startLine"], region["startColumn"]
+    assert start <= (region.get("endLine", start[0]), region.get("endColumn", start[1]))
 
 
 def test_sarif_has_rules_and_places() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iam_guard.analysis.lint.reference_index import KnownAction, KnownKey
+from iam_guard.analysis.lint.rules.key_relations import DEPRECATED, UNSUPPORTED, requires_value
 from iam_guard.analysis.lint.subject import Subject
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.referenced_keys import keys_of_resource
@@ -12,7 +13,7 @@ from iam_guard.evaluation.matching.variables import variable_keys
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.reference import KeyType
 from iam_guard.policy.document import Document, Effect
-from iam_guard.policy.fault import Fault, ParsedCondition, conditions, resources
+from iam_guard.policy.fault import Fault, ParsedCondition, conditions, place, resources
 from iam_guard.policy.grammar import TAG_KEY_PREFIXES, WILDCARD, quoted, shown
 from iam_guard.policy.json_tree import Path
 
@@ -34,8 +35,7 @@ _COMPATIBLE: dict[KeyType, frozenset[KeyType]] = {
     "Binary": frozenset({"String"}),
 }
 """Type of a key -> other types that compare it sensibly; epoch seconds are numbers (C-16)."""
-_UNLISTED = frozenset({"aws:principalorgmasteraccountid", "aws:sourceowner"})
-"""Keys that AWS's own policies use (the second in that of each new SNS topic) and its documentation omits."""
+_REPORTED_ELSEWHERE = TAG_KEY_PREFIXES | DEPRECATED.keys() | {UNSUPPORTED}
 _FROM_CALLER = frozenset({"aws:referer", "aws:useragent"})
 
 
@@ -43,7 +43,7 @@ def unknown_key(subject: Subject) -> Iterator[Fault]:
     """Report an undefined key, in a condition or as a policy variable."""
     for key, path, is_name in _referenced_keys(subject.document):
         prefix, known = key.partition(":")[0].lower(), subject.references
-        if known.key(key) is not None or key.rstrip("/").lower() in TAG_KEY_PREFIXES | _UNLISTED:
+        if known.key(key) is not None or key.rstrip("/").lower() in _REPORTED_ELSEWHERE:
             continue
         if prefix == "aws":
             message = f"unknown condition key {quoted(key)}{known.suggest_key(key)}"
@@ -77,6 +77,27 @@ def key_not_supplied(subject: Subject) -> Iterator[Fault]:
             yield Fault("CONDITION_KEY_NOT_SUPPLIED", message + _declaration(known, key), tested.path, name=True)
 
 
+def action_without_key(subject: Subject) -> Iterator[Fault]:
+    """Report an action that does not supply a key, in a statement whose other actions do."""
+    for tested in _requiring_a_value(subject):
+        key, statement = tested.test.key, tested.statement
+        if subject.references.key(key) is None or _is_of_every_request(key):
+            continue
+        matching = [subject.references.matching_actions(written) for written in statement.actions or ()]
+        if all(actions is not None and not _any_supplies(subject, actions, key) for actions in matching):
+            continue
+        for index, actions in enumerate(matching):
+            if actions and not _any_supplies(subject, actions, key):
+                written = quoted((statement.actions or ())[index])
+                message = f"{written} does not supply {quoted(key)}, so the statement never applies to it"
+                path = place(statement, "Action", index)
+                yield Fault("UNSUPPORTED_ACTION_FOR_CONDITION_KEY", message, path)
+
+
+def _any_supplies(subject: Subject, actions: Sequence[KnownAction], key: str) -> bool:
+    return any(_may_supply(subject, action, key) for action in actions)
+
+
 def _declaration(actions: list[KnownAction], key: str) -> str:
     """Return the end of a message that shows how an application declares a key; empty for actions of IAM and STS."""
     action = next((action for action in actions if action.service.name not in SERVED), None)
@@ -99,11 +120,9 @@ def _may_supply(subject: Subject, action: KnownAction, key: str) -> bool:
 
 
 def _requiring_a_value(subject: Subject) -> Iterator[ParsedCondition]:
-    """Yield the tests that fail if the key is absent (C-7, C-30, C-36)."""
+    """Yield the tests that fail if the key is absent."""
     for tested in conditions(subject.document):
-        operator = tested.operator
-        is_met_without = operator.if_exists or "Not" in operator.base or operator.prefix == "ForAllValues"
-        if operator.base != "Null" and not is_met_without:
+        if tested.operator.base != "Null" and requires_value(tested):
             yield tested
 
 

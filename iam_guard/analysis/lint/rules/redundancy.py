@@ -1,6 +1,7 @@
 """Rules about parts of a policy that another part repeats or cancels (rule AA-25).
 
-Only if it is certain: one entry or statement covers the other for every request.
+Only if it is certain: one entry or statement covers the other for every request. The work for one policy is limited: of
+a policy with thousands of patterns or statements, the rest is not compared.
 """
 
 from __future__ import annotations
@@ -14,21 +15,41 @@ from iam_guard.policy.document import ConditionTest, Effect, Statement
 from iam_guard.policy.fault import Fault, place
 from iam_guard.policy.grammar import WILDCARD, quoted
 
+_MAX_CHARACTERS = 3_000_000
+"""Maximum number of characters of the patterns that one rule compares."""
+_MAX_PAIRS = 250_000
+"""Maximum number of pairs of statements that one rule compares."""
+
+
+class _Work:
+    """What is left of the limit of a rule."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def spend(self, count: int) -> bool:
+        """Count work; return whether the limit allows it."""
+        self.left -= count
+        return self.left >= 0
+
 
 def covered_action(subject: Subject) -> Iterator[Fault]:
     """Report an action that a wider pattern of the same list covers."""
+    work = _Work(_MAX_CHARACTERS)
     for statement in subject.document.statements:
         for element, values in (("Action", statement.actions), ("NotAction", statement.not_actions)):
             written = values or ()
             folded = [value.lower() for value in written]
-            for index, wide in _covered(folded, [read_wildcards(text) for text in folded]):
+            for index, wide in _covered(folded, [read_wildcards(text) for text in folded], work):
                 message = f"{quoted(written[index])} is covered by {quoted(written[wide])}"
                 yield Fault("REDUNDANT_ACTION", message, place(statement, element, index))
 
 
 def covered_resource(subject: Subject) -> Iterator[Fault]:
     """Report a resource that a wider pattern of the same list covers."""
-    version = subject.document.version
+    version, work = subject.document.version, _Work(_MAX_CHARACTERS)
     for statement in subject.document.statements:
         for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
             written = values or ()
@@ -37,18 +58,20 @@ def covered_resource(subject: Subject) -> Iterator[Fault]:
             readings = [open_patterns(resource, version) for resource in written]
             if any(len(reading) != 1 for reading in readings):
                 continue
-            for index, wide in _covered(written, [only for (only,) in readings]):
+            for index, wide in _covered(written, [only for (only,) in readings], work):
                 message = f"{quoted(written[index])} is covered by {quoted(written[wide])}"
                 yield Fault("REDUNDANT_RESOURCE", message, place(statement, element, index))
 
 
-def _covered(texts: Sequence[str], patterns: Sequence[Pattern]) -> Iterator[tuple[int, int]]:
+def _covered(texts: Sequence[str], patterns: Sequence[Pattern], work: _Work) -> Iterator[tuple[int, int]]:
     """Return the indexes of entries and of the ones that cover them; the language check reports equal entries."""
     wide = [(index, literal_prefix(text)) for index, text in enumerate(texts) if WILDCARD.search(text)]
     for index, narrow in enumerate(patterns):
         for other, beginning in wide:
             if not texts[index].startswith(beginning) or texts[other] == texts[index]:
                 continue
+            if not work.spend(len(texts[index])):
+                return
             both = covers(patterns[other], narrow)
             if both and not (index < other and covers(narrow, patterns[other])):
                 yield index, other
@@ -60,9 +83,11 @@ def _covered(texts: Sequence[str], patterns: Sequence[Pattern]) -> Iterator[tupl
 
 def covered_statement(subject: Subject) -> Iterator[Fault]:
     """Report a statement that another statement with the same effect covers."""
-    statements = subject.document.statements
+    statements, work = subject.document.statements, _Work(_MAX_PAIRS)
     for narrow in statements:
         for wide in statements:
+            if not work.spend(1):
+                return
             if wide.effect is not narrow.effect or wide is narrow or not _covers_all(subject, wide, narrow):
                 continue
             if wide.index < narrow.index or not _covers_all(subject, narrow, wide):
@@ -74,9 +99,12 @@ def covered_statement(subject: Subject) -> Iterator[Fault]:
 def denied_statement(subject: Subject) -> Iterator[Fault]:
     """Report an Allow that a Deny of the same policy cancels completely."""
     denies = [statement for statement in subject.document.statements if statement.effect is Effect.DENY]
+    work = _Work(_MAX_PAIRS)
     for statement in subject.document.statements:
         if statement.effect is Effect.ALLOW:
             for deny in denies:
+                if not work.spend(1):
+                    return
                 if _covers_all(subject, deny, statement):
                     message = f"statement {deny.index + 1} denies all that statement {statement.index + 1} allows"
                     yield Fault("ALLOW_SHADOWED_BY_DENY", message, place(statement))
