@@ -92,12 +92,12 @@ def lint(
         ignored=[_ignored(text) for text in ignore],
         partition=load().partition,
         rules=[] if lists is None else [lists],
-        fixes=True,
+        fixes=form != "github",
     )
     with progress("checking"):
         linted = [source for file in files for source in _read(file, _TYPES[type] if type else None)]
         if fix or unsafe:
-            linted = [_fixed(linter, file, unsafe=unsafe) for file in linted]
+            linted = _fixed(linter, linted, unsafe=unsafe)
         findings = list(dict.fromkeys(finding for source in linted for finding in linter.lint(source)))
     counted = Filterable(lists.statements, lists.filterable) if lists is not None and lists.statements else None
     _print(findings, linted, "json" if as_json_too else form, counted)
@@ -114,18 +114,22 @@ def _read(file: Path, type: PolicyType | None) -> list[LintedFile]:
     return sources_of_text(text, STDIN_NAME, type)
 
 
-def _fixed(linter: Linter, file: LintedFile, *, unsafe: bool) -> LintedFile:
-    """Write the fixes of a file, print them, and return the file as it is then."""
-    fixed = fix_file(linter, file, unsafe=unsafe)
-    if not fixed.findings:
-        return file
-    if file.name == STDIN_NAME:
-        raise InvalidInput("expected a file, got standard input: --fix writes into files")
-    _write(Path(file.name), fixed.file.text)
-    for finding in fixed.findings:
-        description = finding.fix.description if finding.fix is not None else ""
-        click.echo(f"{finding.file}:{finding.line}:{finding.column}: fixed {finding.code}: {description}", err=True)
-    return fixed.file
+def _fixed(linter: Linter, files: Sequence[LintedFile], *, unsafe: bool) -> list[LintedFile]:
+    """Write the fixes of files, print them, and return the files as they are then. The first type of a file counts."""
+    fixed: dict[str, LintedFile] = {}
+    for file in files:
+        if file.name in fixed:
+            continue
+        rewritten = fix_file(linter, file, unsafe=unsafe)
+        fixed[file.name] = rewritten.file
+        if rewritten.findings and file.name == STDIN_NAME:
+            raise InvalidInput("expected a file, got standard input: --fix writes into files")
+        if rewritten.findings:
+            _write(Path(file.name), rewritten.file.text)
+        for finding in rewritten.findings:
+            description = finding.fix.description if finding.fix is not None else ""
+            click.echo(f"{finding.file}:{finding.line}:{finding.column}: fixed {finding.code}: {description}", err=True)
+    return list(fixed.values())
 
 
 def _write(path: Path, text: str) -> None:

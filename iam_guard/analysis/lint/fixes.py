@@ -8,6 +8,7 @@ of a fault without effect on access (a suggestion, a redundancy) must have the p
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,15 +22,17 @@ from iam_guard.analysis.lint.lint_codes import SEVERITIES, level_of_code
 from iam_guard.analysis.lint.locations import json_tree_of
 from iam_guard.errors import IamGuardError
 from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import Document
 from iam_guard.policy.fault import Fault
-from iam_guard.policy.grammar import quoted
-from iam_guard.policy.json_tree import JsonText, Number, Value
+from iam_guard.policy.grammar import WITHOUT_PRINCIPAL, quoted
+from iam_guard.policy.parser import parse
 
 MAX_CHARACTERS = 32_768
 """Maximum length of a policy that is fixed."""
 MAX_WORK = 40 * 10_240
 """Maximum number of characters that one policy's candidates have together: each is examined."""
-_WITH_PRINCIPALS = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.RCP, PolicyType.VPC_ENDPOINT})
+_OF_IDENTITIES = frozenset({PolicyType.IDENTITY, PolicyType.BOUNDARY})
+"""Types that apply to users and roles. The others are judged as resource-based policies: for callers of all kinds."""
 _MUST_KEEP_ACCESS = frozenset({"MISSING_VERSION", "UNIQUE_SIDS_RECOMMENDED", "INVALID_CONDITION_DATA_TYPE"})
 """Codes above the level of suggestions whose fix has no effect on access."""
 
@@ -73,7 +76,7 @@ class Fixer:
                 return None
             fixed = apply_edits(self.text, edits)
             if self._is_better(fault, fixed):
-                keeps_access = self.found.subject is not None and has_same_access(tree, fixed, self.type)
+                keeps_access = self.found.subject is not None and has_same_access(self.text, fixed, self.type)
                 if keeps_access or not must_keep:
                     description = " and ".join(_description(self.text, edit) for edit in edits)
                     return Fix(description, tuple(edits), keeps_access)
@@ -101,48 +104,31 @@ def _description(text: str, edit: Edit) -> str:
     return f"replace {old} by {new}" if edit.text else f"remove {old}"
 
 
-def has_same_access(tree: JsonText, fixed: str, type: PolicyType) -> bool:
-    """Return whether two texts are proved to allow and to deny the same requests, each by itself."""
-    other = json_tree_of(fixed)
-    if other is None:
-        return False
-    has_principals = type in _WITH_PRINCIPALS
-    judged = PolicyType.RESOURCE if has_principals else PolicyType.IDENTITY
-    for effect in ("Allow", "Deny"):
-        old, new = (_only(document.root, effect, has_principals=has_principals) for document in (tree, other))
-        if old == new:
-            continue
-        if old is None or new is None:
-            return False
-        try:
-            if check_equivalent(old, new, judged).verdict is not CheckVerdict.PASS:
-                return False
-        except IamGuardError:
-            return False
-    return True
+def has_same_access(text: str, fixed: str, type: PolicyType) -> bool:
+    """Return whether two policies are proved to allow the same requests, and to deny the same ones."""
+    judged = PolicyType.IDENTITY if type in _OF_IDENTITIES else PolicyType.RESOURCE
+    try:
+        old, new = parse(text, type), parse(fixed, type)
+        return all(
+            _is_same(_only(old, effect, judged), _only(new, effect, judged), judged) for effect in ("Allow", "Deny")
+        )
+    except IamGuardError:
+        return False  # refused, or not judged
 
 
-def _only(root: Value, effect: str, *, has_principals: bool) -> dict[str, Any] | None:
-    """Return a policy with the statements of one effect; Denies limit an Allow of everything. None for no object."""
-    members = _plain(root)
-    if not isinstance(members, dict):
-        return None
-    statements = members.get("Statement")
-    listed = statements if isinstance(statements, list) else [statements]
-    kept = [statement for statement in listed if isinstance(statement, dict) and statement.get("Effect") == effect]
+def _is_same(old: dict[str, Any], new: dict[str, Any], judged: PolicyType) -> bool:
+    return old == new or check_equivalent(old, new, judged).verdict is CheckVerdict.PASS
+
+
+def _only(document: Document, effect: str, judged: PolicyType) -> dict[str, Any]:
+    """Return a policy with the statements of one effect; Denies limit an Allow of everything."""
+    members = json.loads(document.text, parse_int=str, parse_float=str)
+    written = members["Statement"] if isinstance(members["Statement"], list) else [members["Statement"]]
+    kept = [statement for statement in written if statement["Effect"] == effect]
     if effect == "Deny":
         everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        kept.append({**everything, "Principal": "*"} if has_principals else everything)
-    kept = [{name: value for name, value in statement.items() if name != "Sid"} for statement in kept]
-    return {"Version": members.get("Version", "2008-10-17"), "Statement": kept}
-
-
-def _plain(value: Value) -> Any:
-    match value:
-        case Number(text):
-            return text
-        case list():
-            return [_plain(element) for element in value]
-        case dict():
-            return {name: _plain(member) for name, member in value.items()}
-    return value
+        kept.append({**everything, "Principal": "*"} if judged is PolicyType.RESOURCE else everything)
+    statements = [{name: value for name, value in statement.items() if name != "Sid"} for statement in kept]
+    if judged is PolicyType.RESOURCE and document.type in WITHOUT_PRINCIPAL:
+        statements = [{**statement, "Principal": "*"} for statement in statements]
+    return {"Version": document.version, "Statement": statements}

@@ -31,9 +31,16 @@ OWN_LEVELS: Mapping[str, Level] = MappingProxyType(
 """The codes without an equivalent in AWS."""
 
 _LOWERED: Mapping[str, Level] = MappingProxyType(
-    {"PRIVATE_IP_ADDRESS": "SUGGESTION", "PRIVATE_NOT_IP_ADDRESS": "SUGGESTION"}
+    {
+        "PRIVATE_IP_ADDRESS": "SUGGESTION",
+        "PRIVATE_NOT_IP_ADDRESS": "SUGGESTION",
+        "UNSUPPORTED_ACTION_FOR_CONDITION_KEY": "WARNING",
+    }
 )
-"""Errors in AWS, whose services never see a private address; common in front of an application of your own."""
+"""Errors in AWS, whose services never see a private address, and supply the keys that they declare.
+
+Private addresses are common in front of an application, which may also supply more keys than it declares.
+"""
 
 NEED_REFERENCE = frozenset(
     {

@@ -136,7 +136,7 @@ class Linter:
         Findings in `unfixed` are left out, and those without such a fix are added to it.
         """
         for policy in file.policies:
-            found = self._examiner.examine(policy.text, policy.type)
+            found = self._for_fixes.examine(policy.text, policy.type)
             fixes = _FileFixes(self._for_fixes, file, policy)
             for fault in found.faults:
                 finding = _found(file, policy, found, fault)

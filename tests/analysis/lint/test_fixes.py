@@ -17,7 +17,6 @@ from iam_guard.analysis.lint.examination import Examiner
 from iam_guard.analysis.lint.fix_candidates import PROPOSALS
 from iam_guard.analysis.lint.fixes import Fix, Fixer, has_same_access
 from iam_guard.analysis.lint.lint_codes import SEVERITIES, level_of_code
-from iam_guard.analysis.lint.locations import json_tree_of
 from iam_guard.analysis.lint.policy_validation import POLICY_TYPES, reference_index, validate_policy
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import CompiledDocument
@@ -128,6 +127,9 @@ def test_only_member_can_be_removed() -> None:
     assert apply_edits(text, [remove(read_json(text), ("a", 0))]) == '{"a": [  ] }'
 
 
+DOCUMENT_OF_USER = "arn:aws:docs:*:*:document/${aws:username}"
+
+
 # --- fixes that are refused --------------------------------------------------------------------------------------
 
 
@@ -176,11 +178,35 @@ def test_wrong_candidate_is_not_offered(wrong: str) -> None:
 )
 def test_access_is_that_of_each_effect(old: Any, new: Any, expected: bool) -> None:
     """A Deny counts also where the policy allows nothing: another policy may."""
-    tree = json_tree_of(json.dumps(old))
-    assert tree is not None
     fixed = new if isinstance(new, str) else json.dumps(new)
     for type in (IDENTITY, PolicyType.SCP, PolicyType.BOUNDARY, PolicyType.SESSION):
-        assert has_same_access(tree, fixed, type) is expected
+        assert has_same_access(json.dumps(old), fixed, type) is expected
+
+
+@table(
+    ("document", "type"),
+    [
+        (policy(statement(Resource=DOCUMENT_OF_USER), Version=None), IDENTITY),
+        (policy(statement(Principal="*", Resource=DOCUMENT_OF_USER), Version=None), PolicyType.VPC_ENDPOINT),
+        (policy(statement(Resource=DOCUMENT_OF_USER), Version="2008-10-17"), PolicyType.SCP),
+    ],
+)
+def test_version_that_enables_variables_is_not_added_silently(document: Any, type: PolicyType) -> None:
+    assert [fix for fault, fix in fixes_of(fixer_of(document, type)) if fix.keeps_access] == []
+
+
+def test_refused_policy_has_no_access_to_keep() -> None:
+    """A service control policy with a principal limits nothing until it is fixed."""
+    [(_, fix)] = fixes_of(fixer_of(one(Principal={"AWS": "*"}, Effect="Deny"), PolicyType.SCP))
+    assert not fix.keeps_access
+
+
+def test_limits_are_judged_for_callers_of_all_kinds() -> None:
+    """A service control policy applies to the root user, an identity-based policy does not."""
+    root = statement(Effect="Deny", Condition={"StringEquals": {"aws:PrincipalType": "Account"}})
+    with_root, without = (json.dumps(policy(statement(), *more)) for more in ([root], []))
+    assert not has_same_access(with_root, without, PolicyType.SCP)
+    assert has_same_access(with_root, without, IDENTITY)
 
 
 def test_work_for_fixes_is_bounded() -> None:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from iam_guard.analysis.lint.lint_codes import HINTS, NOT_REPORTED, help_page
 from iam_guard.analysis.lint.policy_validation import POLICY_TYPES, reference_index, validate_policy
 from iam_guard.errors import InvalidInput
+from iam_guard.model.decision import PolicyType
 from iam_guard.policy.finding_codes import LEVELS
 from iam_guard.policy.json_tree import steps_of
-from tests.analysis.lint.code_cases import CASES, Case, references, statement
+from tests.analysis.lint.code_cases import CASES, TRUST, Case, references, statement
 from tests.policy.strategies import documents
 from tests.tables import table
 
@@ -150,10 +151,16 @@ def test_any_text_has_findings_in_it(text: str, type: str) -> None:
         assert all(is_in_text(text, location["span"]) for location in finding["locations"])
 
 
-@given(documents(), st.sampled_from(sorted(POLICY_TYPES)))
-def test_any_document_has_findings_in_it(document: dict[str, Any], type: str) -> None:
-    text = json.dumps(document, indent=3)
-    for finding in validate_policy(text, type, None, INDEX):
+TYPES = st.sampled_from([*((name, None) for name in POLICY_TYPES), ("RESOURCE_POLICY", TRUST)])
+
+
+@given(st.data(), TYPES)
+def test_any_document_has_findings_in_it(data: st.DataObject, kind: tuple[str, str | None]) -> None:
+    """Of its type, or of another one."""
+    name, resource_type = kind
+    drawn = st.sampled_from([PolicyType.TRUST if resource_type else POLICY_TYPES[name], *PolicyType])
+    text = json.dumps(data.draw(documents(data.draw(drawn))), indent=3)
+    for finding in validate_policy(text, name, resource_type, INDEX):
         assert all(is_in_text(text, location["span"]) for location in finding["locations"])
 
 
