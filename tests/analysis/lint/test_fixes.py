@@ -229,22 +229,24 @@ KINDS = {"identity": PolicyType.IDENTITY, "resource": PolicyType.RESOURCE}
 def with_redundancies(document: Doc, random: Random) -> Doc:
     """Return a policy with entries, conditions and statements that may be redundant."""
     statements = [dict(each) for each in document["Statement"]]
-    for each in statements:
+    for changed in statements:
         for element in ("Action", "NotAction", "Resource", "NotResource"):
-            if element in each and random.random() < 0.5:
-                entries = each[element] if isinstance(each[element], list) else [each[element]]
-                each[element] = [*entries, random.choice(["*", *entries])]
+            if element in changed and random.random() < 0.5:
+                entries = changed[element] if isinstance(changed[element], list) else [changed[element]]
+                changed[element] = [*entries, random.choice(["*", *entries])]
         if random.random() < 0.3:
             key, operator = (
                 random.choice(["docs:Owner", "aws:username"]),
                 random.choice(["StringLike", "StringNotLike"]),
             )
-            each["Condition"] = {f"{operator}{random.choice(['', 'IfExists'])}": {key: "*"}}
+            changed["Condition"] = {f"{operator}{random.choice(['', 'IfExists'])}": {key: "*"}}
         if random.random() < 0.2:
-            each["Condition"] = random.choice([{}, {"StringEquals": {}}, {"IpAddress": {"aws:SourceIp": "10.9.9.9/8"}}])
+            changed["Condition"] = random.choice(
+                [{}, {"StringEquals": {}}, {"IpAddress": {"aws:SourceIp": "10.9.9.9/8"}}]
+            )
         if random.random() < 0.2:
             values = random.choice([[], ["1", "5"]])
-            each["Condition"] = {random.choice(["NumericLessThan", "NumericGreaterThan"]): {"docs:Size": values}}
+            changed["Condition"] = {random.choice(["NumericLessThan", "NumericGreaterThan"]): {"docs:Size": values}}
     if random.random() < 0.5:
         statements.append(dict(random.choice(statements)))
     return {**document, "Statement": statements}
