@@ -92,6 +92,8 @@ def _placeholder(member: str, shape: Shape) -> Any:
             return "arn:aws:iam::{account}:{" + member + "}"
         case "string":
             return "{" + member + "}"
+        case "map":
+            return {"{" + member + "}": "{value}"}
         case "structure":
             return {}
         case _:

@@ -111,6 +111,8 @@ class Operation:
     """Returns all required permissions, instead of those from `target`, `keys` and `further`."""
     digests: Digests | None = None
     """For operations on a policy document: finds its digests for the audit record."""
+    prepare: Callable[[OperationRequest, str, Input], None] | None = None
+    """Brings what the operation reads in an account up to date, once it is authorized, outside its transaction."""
     keys_write: bool = False
     """Whether the condition keys of a call that writes do so themselves, since they count wrong MFA codes."""
 
@@ -208,6 +210,8 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
             for permission in required:
                 _authorize(authorize, permission, request.caller, explains_denials=operation.explains_denials)
             authorized = required
+            if operation.prepare is not None:
+                operation.prepare(request, account, parameters)
         with _keeping_failures(transaction) as records:
             call = request.call(account, token, records)
             is_unchanged = _permissions(request.action, operation, call, parameters) == authorized

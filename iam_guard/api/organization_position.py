@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from iam_guard.api.call import ServiceCall
 from iam_guard.store.decision_query import MAX_TREE_DEPTH
-from iam_guard.store.records import Row
+from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import organizations, placements, units
 
 
@@ -34,3 +34,14 @@ def find_position(call: ServiceCall, account: str) -> OrganizationPosition | Non
         unit_ids.append(unit["id"])
         unit = None if unit["parent_id"] is None else call.records.one(units, id=unit["parent_id"])
     return OrganizationPosition(organization, tuple(reversed(unit_ids)))
+
+
+def managed_organization(records: Records, account: str) -> Row | None:
+    """Return the organization that an account manages; None if it manages none."""
+    return records.one(organizations, management_account=account)
+
+
+def member_accounts(records: Records, organization_id: str) -> frozenset[str]:
+    """Return the accounts of an organization."""
+    unit_ids = records.values_of(units, "id", organization_id=organization_id)
+    return frozenset(row["account"] for row in records.all(placements, columns=("account",), unit_id=unit_ids))

@@ -1,4 +1,4 @@
-"""IAM's pagination: `Marker` and `MaxItems` in, `IsTruncated` and `Marker` out.
+"""Pagination: `Marker` and `MaxItems` in, `IsTruncated` and `Marker` out, as in IAM; or `nextToken` for both.
 
 A marker is the sort key of the last entry shown. It survives writes between pages: no entry is shown twice, and none
 after it is skipped. Markers are opaque to clients.
@@ -18,6 +18,7 @@ from iam_guard.errors import ValidationError
 from iam_guard.store.records import Table
 
 DEFAULT_ITEMS = 100
+_MARKERS = ("Marker", "nextToken")
 CHUNK_ROWS = 50
 MAX_CHARACTERS = 4 * 1024 * 1024
 """Characters of the documents in one page, without those of the last `CHUNK_ROWS` rows."""
@@ -87,8 +88,8 @@ def page_of_heavy_rows(
 
 def add_marker_checksum(output: Output, purpose: str) -> Output:
     """Bind the output's marker to its purpose: an operation in an account."""
-    marker = output.get("Marker")
-    return output if marker is None else {**output, "Marker": f"{marker}.{_checksum(marker, purpose)}"}
+    markers = {name: output[name] for name in _MARKERS if output.get(name) is not None}
+    return {**output, **{name: f"{marker}.{_checksum(marker, purpose)}" for name, marker in markers.items()}}
 
 
 def remove_marker_checksum(parameters: Input, purpose: str) -> Input:
@@ -97,12 +98,13 @@ def remove_marker_checksum(parameters: Input, purpose: str) -> Input:
     This is no access control, since a marker is only a position in the caller's own list. It detects clients that mix
     up markers and would silently skip entries.
     """
-    if "Marker" not in parameters:
+    name = next((name for name in _MARKERS if name in parameters), None)
+    if name is None:
         return parameters
-    marker, _, checksum = parameters["Marker"].rpartition(".")
+    marker, _, checksum = parameters[name].rpartition(".")
     if checksum != _checksum(marker, purpose):
-        raise ValidationError("Invalid Marker.", place="Marker")
-    return {**parameters, "Marker": marker}
+        raise ValidationError(f"Invalid {name}.", place=name)
+    return {**parameters, name: marker}
 
 
 def _checksum(marker: str, purpose: str) -> str:

@@ -36,9 +36,10 @@ MAX_NAMES: Final = 256
 
 UNCACHED_TABLES: Final = frozenset(
     """
-    access_key_uses changes credential_reports former_passwords instance_profiles issuer_keys jobs login_profiles
-    meta mfa_devices passkeys password_policies password_resets recovery_codes resource_statements saml_private_keys
-    saml_providers server_certificates service_uses sign_in_failures signing_certificates ssh_keys
+    access_key_uses access_previews analyzers archive_rules changes credential_reports findings former_passwords
+    instance_profiles issuer_keys jobs login_profiles meta mfa_devices passkeys password_policies password_resets
+    recovery_codes resource_statements saml_private_keys saml_providers server_certificates service_uses
+    sign_in_failures signing_certificates ssh_keys
 """.split()
 )
 """No cached answer is read from these, except for the epoch; `resource_statements` change with `resources`."""

@@ -31,6 +31,8 @@ QUOTAS = {
     "virtual MFA devices per account": 5000,  # as many as users
     "service-specific credentials per user and service": 2,
     "jobs kept per account": 1000,
+    "archive rules per analyzer": 100,
+    "access previews per analyzer": 1000,
 }
 
 MAX_SESSION_DURATION = range(3600, 43200 + 1)

@@ -1,7 +1,10 @@
-"""The tables of the store: entities and policies (`core`), `credentials`, `people` who sign in, and `management`."""
+"""The tables of the store: entities and policies (`core`), `credentials`, `people` who sign in, `management`, and
+`analyzers`.
+"""
 
 from __future__ import annotations
 
+from iam_guard.store.schema.analyzers import access_previews, analyzers, archive_rules, findings
 from iam_guard.store.schema.core import (
     UNLISTABLE,
     access_keys,
