@@ -231,6 +231,8 @@ _ANALYZER_LEVELS = {
     **dict.fromkeys(("ListPolicyGenerations", "ListTagsForResource"), AccessLevel.READ),
 }
 """Access levels of AWS that differ from the verb's."""
+_ANALYZER_DEPENDENT = {"StartPolicyGeneration": ("iam:PassRole",)}
+"""Permissions that only some calls require."""
 
 
 def access_analyzer_reference() -> ServiceReference:
@@ -249,7 +251,7 @@ def _analyzer_action(name: str) -> ActionEntry:
         _ANALYZER_LEVELS.get(name) or level_of(name),
         () if rest == "*" else (ActionTarget(type, required=True),),
         tuple(sorted(set(map(_family, asked.keys)))),
-        tuple(sorted({each.action for each in asked.further})),
+        _ANALYZER_DEPENDENT.get(name, ()),
     )
 
 

@@ -17,6 +17,7 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
 from iam_guard.api.service_errors import WrongSecret
 from iam_guard.api.session_limits import check_session_limits
+from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.authn.federation.role_session import not_admitted
 from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
@@ -165,6 +166,8 @@ class OperationRequest:
     app_services: frozenset[str] = frozenset()
     passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
     region: str = "us-east-1"
+    trail: TrailConfig | None = field(default=None, repr=False)
+    """The audit trail, if the server keeps one in a folder."""
     with_digests: bool = False
     """Whether the result has the digests of the policy document, for the audit record."""
 

@@ -73,6 +73,7 @@ class Trail:
     ) -> None:
         self._sink = None if isinstance(sink, Pipeline) else sink
         self._pipeline = sink if isinstance(sink, Pipeline) else None
+        self.place = sink.place if isinstance(sink, Pipeline) else None  # where records are read; None without a folder
         self.is_recording = sink is not None
         self._telemetry = telemetry or Telemetry()
         self.count_authentication = self._telemetry.record_authentication

@@ -33,6 +33,7 @@ QUOTAS = {
     "jobs kept per account": 1000,
     "archive rules per analyzer": 100,
     "access previews per analyzer": 1000,
+    "policy generations per account and day": 50,
 }
 
 MAX_SESSION_DURATION = range(3600, 43200 + 1)

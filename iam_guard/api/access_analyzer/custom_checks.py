@@ -26,14 +26,17 @@ MAX_CHARACTERS: Final = 128 * 1024
 
 def check_new_access(call: ServiceCall, parameters: Input) -> Output:
     """Check that the new document allows nothing that the existing one does not (AA-31)."""
-    existing, new = _document(parameters, "existingPolicyDocument"), _document(parameters, "newPolicyDocument")
+    existing, new = (
+        policy_document(parameters, "existingPolicyDocument"),
+        policy_document(parameters, "newPolicyDocument"),
+    )
     type = CHECKED_TYPES[parameters["policyType"]]
     return _output(lambda: check_no_new_access(existing, new, type))
 
 
 def check_granted_access(call: ServiceCall, parameters: Input) -> Output:
     """Check that the document grants none of the listed access (AA-32)."""
-    text, type = _document(parameters, "policyDocument"), CHECKED_TYPES[parameters["policyType"]]
+    text, type = policy_document(parameters, "policyDocument"), CHECKED_TYPES[parameters["policyType"]]
     access = [
         ListedAccess(tuple(listed.get("actions", ())), tuple(listed.get("resources", ())))
         for listed in parameters["access"]
@@ -43,11 +46,11 @@ def check_granted_access(call: ServiceCall, parameters: Input) -> Output:
 
 def check_public_access(call: ServiceCall, parameters: Input) -> Output:
     """Check that the resource-based policy does not grant access to everyone (AA-33)."""
-    text = _document(parameters, "policyDocument")
+    text = policy_document(parameters, "policyDocument")
     return _output(lambda: check_no_public_access(text, parameters["resourceType"]))
 
 
-def _document(parameters: Input, member: str) -> str:
+def policy_document(parameters: Input, member: str) -> str:
     text: str = parameters[member]
     if len(text) > MAX_CHARACTERS:
         raise UnprocessableDocument(f"expected at most {MAX_CHARACTERS} characters in {member}, got {len(text)}")

@@ -7,7 +7,7 @@ A filter maps keys to criteria. All keys must match; a criterion matches if each
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -70,15 +70,18 @@ class FindingFilter:
     criteria: Mapping[str, Criterion]
 
     @classmethod
-    def of(cls, given: Mapping[str, Mapping[str, Any]]) -> FindingFilter:
-        """Return the filter of a call. Raises `InvalidMember` for an unknown key or an empty criterion."""
+    def of(cls, given: Mapping[str, Mapping[str, Any]], more: Collection[str] = ()) -> FindingFilter:
+        """Return the filter of a call. `more` are keys besides those of findings.
+
+        Raises `InvalidMember` for an unknown key or an empty criterion.
+        """
         if len(given) > MAX_KEYS:
             raise InvalidMember(f"expected at most {MAX_KEYS} keys in a filter, got {len(given)}")
         for key, criterion in given.items():
-            check_key(key)
+            check_key(key, more)
             if not criterion:
                 raise InvalidMember(f"expected an operator in the criterion of {key}")
-        return cls({_folded(key): _criterion(criterion) for key, criterion in given.items()})
+        return cls({filter_key(key): _criterion(criterion) for key, criterion in given.items()})
 
     def matches(self, attributes: Attributes) -> bool:
         """Return whether a finding matches."""
@@ -94,9 +97,9 @@ class FindingFilter:
         }
 
 
-def check_key(key: str, more: Mapping[str, str] | None = None) -> None:
+def check_key(key: str, more: Collection[str] = ()) -> None:
     """Raise `InvalidMember` for a key that no finding has."""
-    if key not in _KEYS and key not in (more or ()) and _CONDITION.fullmatch(key) is None:
+    if key not in _KEYS and key not in more and _CONDITION.fullmatch(key) is None:
         raise InvalidMember(f"expected the name of an attribute of findings, got `{key[:200]}`")
 
 
@@ -116,7 +119,7 @@ def _attributes_of_content(content: Mapping[str, Any]) -> Iterator[tuple[str, st
         for kind, principal in details.get("principal", {}).items():
             yield f"principal.{kind}", principal
         for key, value in details.get("condition", {}).items():
-            yield _folded(f"condition.{key}"), value
+            yield filter_key(f"condition.{key}"), value
         for name in _DETAILS:
             if name in details:
                 yield from ((name, text) for text in _texts(details[name]))
@@ -138,6 +141,6 @@ def _criterion(given: Mapping[str, Any]) -> Criterion:
     )
 
 
-def _folded(key: str) -> str:
+def filter_key(key: str) -> str:
     """Return a filter key; the names of condition keys are case-insensitive."""
     return key.lower() if key.startswith("condition.") else key

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from iam_guard.api.access_analyzer.analyzer_errors import InvalidMember
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.paging import Key, Page, fetch_from, page_of_list, page_of_positions, page_of_rows
+from iam_guard.api.paging import Fetch, Key, Page, fetch_from, page_of_list, page_of_positions, page_of_rows
 from iam_guard.store.records import Table
 
 MAX_RESULTS: Final = range(1, 1000 + 1)
@@ -50,3 +50,8 @@ def _paging(parameters: Input) -> Input:
 
 def _output(page: Page, member: str) -> Output:
     return {member: page.rows, **next_token(page)}
+
+
+def page_of_fetched(parameters: Input, order: tuple[str, ...], fetch: Fetch) -> Page:
+    """Return a page of the rows from `fetch`, which have the string columns of `order`."""
+    return page_of_rows(_paging(parameters), order, fetch)

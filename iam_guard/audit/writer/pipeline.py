@@ -59,7 +59,7 @@ class Pipeline:
         fail_open: Iterable[str] = ("read",),
         followers: Followers | None = None,
     ) -> None:
-        self._place = place
+        self.place = place
         self._limit = max(1, queue_size)
         self._wait = wait
         self._durable_wait = durable_wait
@@ -75,7 +75,7 @@ class Pipeline:
     def _reset(self) -> None:
         self._queue = RecordQueue(self._limit)
         self._queue.declare = self._declare
-        self._writer = TrailWriter(self._place, self._queue)
+        self._writer = TrailWriter(self.place, self._queue)
         self._thread: threading.Thread | None = None
         self.running_queue: RecordQueue | None = None
         """The queue, once its writer thread runs; it may be closed."""

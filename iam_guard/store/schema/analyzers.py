@@ -51,6 +51,7 @@ access_previews = table(
     Column("id", String, primary_key=True),
     owned_by("analyzers.id", "analyzer_id", index=True),
     *required(JSON, "configurations", "findings"),
+    *required(String, "status"),
     Column("client_token", String),
     *required(BigInteger, "created"),
 )

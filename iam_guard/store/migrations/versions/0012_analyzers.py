@@ -63,6 +63,7 @@ def upgrade() -> None:
         _OWNER,
         ("configurations", sa.JSON(), False),
         ("findings", sa.JSON(), False),
+        ("status", sa.String(), False),
         _TOKEN,
         ("created", sa.BigInteger(), False),
         key=("id",),

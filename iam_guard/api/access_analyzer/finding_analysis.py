@@ -1,0 +1,188 @@
+"""The analysis of a store for one analyzer: what it finds on all resources, or on some (AA-4 to AA-11).
+
+What an analysis depends on is expressed in the names of the change feed (`iam_guard.store.invalidation`), so that a
+change of the store leads to the resources that must be analysed again (`affected_resources`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from iam_guard.analysis.checks.limits import Undecided
+from iam_guard.analysis.findings.external_access import external_findings
+from iam_guard.analysis.findings.resource_types import resource_type_of
+from iam_guard.analysis.findings.shared_resources import SharedResource, ZoneOfTrust, read_shared_resources
+from iam_guard.api.access_analyzer.analyzer_errors import UnsupportedMember
+from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind, is_of_organization, kind_of_analyzer
+from iam_guard.api.access_analyzer.internal_zones import PRINCIPAL_NAMES, internal_access
+from iam_guard.api.access_analyzer.selected_resources import selected_resources
+from iam_guard.api.organization_position import managed_organization, member_accounts
+from iam_guard.errors import InvalidInput, PolicyError
+from iam_guard.store.protocol import SourceStore
+from iam_guard.store.records import Records, Row, row_arn
+from iam_guard.store.schema import findings, identities, resources
+
+ROLE_TYPE: Final = "AWS::IAM::Role"
+UNUSED_SECONDS: Final = 3600
+"""After how long unused access is analysed again, since the feed has no last uses."""
+Arns: TypeAlias = "frozenset[str] | None"
+"""Resources that are analysed; None: all."""
+_UNUSED_NAMES: Final = (*PRINCIPAL_NAMES, "credential:")
+
+
+class AnalysisScope(NamedTuple):
+    """An analyzer as its analysis needs it. `now` is in seconds since 1970."""
+
+    analyzer_id: str
+    kind: AnalyzerKind
+    configuration: Mapping[str, Any]
+    zone: ZoneOfTrust
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAccess:
+    """One finding of an analysis. `details` are the members of the details in AWS's API, with times in seconds.
+
+    `same` is what makes it the same finding when it is found again; `error` is AWS's code if the analysis failed.
+    """
+
+    type: str
+    resource: str
+    resource_type: str
+    owner: str
+    details: tuple[Mapping[str, Any], ...]
+    same: Any
+    error: str | None = None
+
+    @property
+    def digest(self) -> str:
+        parts = [self.type, self.resource, self.error, self.same]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Return what the store keeps of the details."""
+        return {"details": [dict(details) for details in self.details], "error": self.error}
+
+
+def analysis_scope(records: Records, analyzer: Row, now: int) -> AnalysisScope | None:
+    """Return what to analyse; None if the analyzer's account no longer manages the organization."""
+    account, kind = analyzer["account"], kind_of_analyzer(analyzer["type"])
+    zone = ZoneOfTrust(frozenset({account}))
+    if is_of_organization(analyzer["type"]):
+        organization = managed_organization(records, account)
+        if organization is None:
+            return None
+        zone = ZoneOfTrust(member_accounts(records, organization["id"]), organization["id"])
+    return AnalysisScope(analyzer["id"], kind, analyzer["configuration"].get(kind.value, {}), zone, now)
+
+
+# --- what must be analysed again ---------------------------------------------------------------------------------
+
+
+def affected_resources(records: Records, scope: AnalysisScope, names: Collection[str], partition: str) -> Arns:
+    """Return the resources whose findings may differ after the changes that invalidated these names."""
+    match scope.kind:
+        case AnalyzerKind.UNUSED:
+            return None if any(name.startswith(_UNUSED_NAMES) for name in names) else frozenset()
+        case AnalyzerKind.INTERNAL if any(name.startswith(PRINCIPAL_NAMES) for name in names):
+            return None
+        case AnalyzerKind.EXTERNAL if any(name.startswith("account:") for name in names):
+            return None  # members of the organization, and resource control policies
+    arns = {name.removeprefix("resource:") for name in names if name.startswith("resource:")}
+    if scope.kind is AnalyzerKind.EXTERNAL:
+        arns |= _affected_roles(records, scope, names, partition)
+        arns |= _bound_resources(records, scope.zone, names)
+    return frozenset(arns)
+
+
+def _affected_roles(records: Records, scope: AnalysisScope, names: Collection[str], partition: str) -> set[str]:
+    """Return the changed roles of the zone; all of an account, if roles were created, renamed or deleted there."""
+    zone, columns = scope.zone.accounts, ("id", "account", "kind", "path", "name")
+    ids = [name.removeprefix("identity:") for name in names if name.startswith("identity:")]
+    accounts = sorted({name.removeprefix("newcomers:") for name in names if name.startswith("newcomers:")} & zone)
+    rows = [*records.all(identities, columns=columns, id=ids, kind="role")] if ids else []
+    rows += records.all(identities, columns=columns, account=accounts, kind="role") if accounts else []
+    where = {"analyzer_id": scope.analyzer_id, "resource_type": ROLE_TYPE, "owner": accounts}
+    gone = records.all(findings, columns=("resource",), **where) if accounts else []
+    return {row_arn(partition, row) for row in rows if row["account"] in zone} | {row["resource"] for row in gone}
+
+
+def _bound_resources(records: Records, zone: ZoneOfTrust, names: Collection[str]) -> set[str]:
+    """Return the resources and roles whose policies name a user or role that was renamed or deleted (P-5)."""
+    ids = {name.removeprefix("bound:") for name in names if name.startswith("bound:")}
+    if not ids:
+        return set()
+    accounts = sorted(zone.accounts)
+    rows = records.all(resources, columns=("arn", "bindings"), account=accounts)
+    return {row["arn"] for row in rows if not ids.isdisjoint((row["bindings"] or {}).values())}
+
+
+# --- the analysis ------------------------------------------------------------------------------------------------
+
+
+def analyse(store: SourceStore, scope: AnalysisScope, arns: Arns) -> Iterator[FoundAccess]:
+    """Yield the findings on these resources. Raises `StoreUnavailable`."""
+    if not scope.zone.accounts or (arns is not None and not arns):
+        return
+    match scope.kind:
+        case AnalyzerKind.EXTERNAL:
+            for resource in read_shared_resources(store, scope.zone.accounts, arns):
+                yield from external_access(resource, scope.zone)
+        case AnalyzerKind.INTERNAL:
+            yield from _internal_access(store, scope, arns)
+        case AnalyzerKind.UNUSED:
+            raise UnsupportedMember("Unused access is not analysed yet.")
+
+
+def external_access(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[FoundAccess]:
+    """Yield the external access to one resource, or the error of its analysis."""
+    for finding in external_findings(resource, zone):
+        where = finding.resource, finding.resource_type, finding.owner
+        if finding.error is None:
+            yield _found("ExternalAccess", *where, finding.to_dict())
+        else:
+            yield FoundAccess("ExternalAccess", *where, (), None, finding.error)
+
+
+def _internal_access(store: SourceStore, scope: AnalysisScope, arns: Arns) -> Iterator[FoundAccess]:
+    with store.read_transaction() as records:
+        owners = selected_resources(records, scope.configuration, scope.zone.accounts, store.partition)
+    wanted = sorted(owners if arns is None else owners.keys() & arns)
+    if not wanted:
+        return
+    with internal_access(store, scope.zone.accounts, scope.now) as access:
+        for arn in wanted:
+            where = arn, resource_type_of(arn), owners[arn]
+            try:
+                for finding in access.findings(arn):
+                    yield _found("InternalAccess", *where, finding.to_dict())
+            except (PolicyError, InvalidInput, Undecided) as error:
+                yield FoundAccess("InternalAccess", *where, (), None, str(error))
+
+
+# --- details in AWS's form ---------------------------------------------------------------------------------------
+
+_UNIONS: Final = {"ExternalAccess": "externalAccessDetails", "InternalAccess": "internalAccessDetails"}
+_IDENTIFYING: Final = ("principal", "action", "condition")
+"""What distinguishes the access to one resource (AA-6), besides `notAction`."""
+_MEMBERS: Final = (
+    *_IDENTIFYING,
+    "accessType",
+    "isPublic",
+    "principalOwnerAccount",
+    "principalType",
+    "resourceControlPolicyRestriction",
+    "serviceControlPolicyRestriction",
+)
+
+
+def _found(type: str, resource: str, resource_type: str, owner: str, members: Mapping[str, Any]) -> FoundAccess:
+    details = {name: members[name] for name in _MEMBERS if name in members}
+    same = {name: members[name] for name in (*_IDENTIFYING, "notAction") if name in members}
+    return FoundAccess(type, resource, resource_type, owner, ({_UNIONS[type]: details},), same)

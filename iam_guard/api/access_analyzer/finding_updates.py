@@ -1,0 +1,179 @@
+"""Findings follow the store: before they are read, what has changed since the last analysis is analysed again (AA-9).
+
+An analyzer has the state of the store that its findings are of. Since the analysis may take long, it runs outside the
+transaction that stores its result, which is discarded if another process was faster. If the store changes meanwhile,
+the next reading analyses the same resources once more.
+
+Statuses (AA-3): what is found for the first time is ACTIVE, or ARCHIVED if an archive rule matches; what is no longer
+found becomes RESOLVED; when it returns, it is as new. An error is deleted once its cause is gone.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from iam_guard.api.access_analyzer.analyzer_rows import find_analyzer, name_in_arn
+from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind
+from iam_guard.api.access_analyzer.archive_rules import filters_of_rules
+from iam_guard.api.access_analyzer.finding_analysis import (
+    UNUSED_SECONDS,
+    AnalysisScope,
+    Arns,
+    FoundAccess,
+    affected_resources,
+    analyse,
+    analysis_scope,
+)
+from iam_guard.api.access_analyzer.finding_filters import attributes_of
+from iam_guard.api.call import Input
+from iam_guard.api.operation import MAX_TRIES, OperationRequest
+from iam_guard.store.change_feed import State
+from iam_guard.store.protocol import SourceStore
+from iam_guard.store.records import Records, Row
+from iam_guard.store.schema import analyzers, findings
+
+KEPT_SECONDS: Final = 90 * 86400
+"""How long a resolved finding is kept."""
+MAX_EPOCHS_BEHIND: Final = 1_000
+"""Epochs after which the state of an analyzer is stored although nothing concerns it, as the feed is trimmed."""
+_CHUNK = 400
+
+
+def bring_up_to_date(request: OperationRequest, account: str, parameters: Input) -> None:
+    """Analyse what has changed since the last analysis of the call's analyzer, if it has one."""
+    refresh_findings(request, account, _name(parameters))
+
+
+def scan_resource(request: OperationRequest, account: str, parameters: Input) -> None:
+    """Analyse the resource of the call now, whether or not it has changed."""
+    refresh_findings(request, account, _name(parameters), scanned=parameters["resourceArn"])
+
+
+def _name(parameters: Input) -> str:
+    return parameters.get("analyzerName") or name_in_arn(parameters["analyzerArn"])
+
+
+def refresh_findings(request: OperationRequest, account: str, name: str, *, scanned: str | None = None) -> None:
+    """Analyse what has changed, and a resource to scan, for an analyzer of an account."""
+    store = cast(SourceStore, getattr(request.store, "behind", request.store))
+    for _ in range(MAX_TRIES):
+        with store.read_transaction() as records:
+            analyzer = find_analyzer(records, account, name)
+            scope = None if analyzer is None else analysis_scope(records, analyzer, request.now)
+        if analyzer is None or scope is None:
+            return
+        state, arns = _outdated(store, analyzer, scope)
+        if arns is not None and scanned is not None:
+            arns |= {scanned}
+        if state is None or (arns is not None and not arns and not _is_far_behind(analyzer, state)):
+            return
+        if _save(store, analyzer, state, arns, list(analyse(store, scope, arns)), request.now):
+            return
+
+
+def _outdated(store: SourceStore, analyzer: Row, scope: AnalysisScope) -> tuple[State, Arns]:
+    """Return the present state of the store, and the resources whose findings are of an older one."""
+    known = None if analyzer["epoch"] is None else State(analyzer["epoch"], analyzer["mark"])
+    changes = store.changes(known)
+    is_due = scope.kind is AnalyzerKind.UNUSED and scope.now - (analyzer["analyzed"] or 0) >= UNUSED_SECONDS
+    if changes.names is None or is_due:
+        return changes.state, None
+    if not changes.names:
+        return changes.state, frozenset()
+    with store.read_transaction() as records:
+        return changes.state, affected_resources(records, scope, changes.names, store.partition)
+
+
+def _is_far_behind(analyzer: Row, state: State) -> bool:
+    return state.epoch - (analyzer["epoch"] or 0) > MAX_EPOCHS_BEHIND
+
+
+# --- storing the result ------------------------------------------------------------------------------------------
+
+
+def _save(store: SourceStore, analyzer: Row, state: State, arns: Arns, found: Sequence[FoundAccess], now: int) -> bool:
+    """Store the findings of an analysis; return False if the analyzer changed meanwhile."""
+    with store.write_transaction() as records:
+        current = records.one(analyzers, id=analyzer["id"])
+        columns = ("epoch", "mark", "configuration")
+        if current is None or any(current[name] != analyzer[name] for name in columns):
+            return False
+        _reconcile(records, analyzer["id"], arns, found, now)
+        if (analyzer["analyzed"] or 0) // 86400 != now // 86400:
+            _delete_expired(records, analyzer["id"], now)
+        values: dict[str, Any] = {"epoch": state.epoch, "mark": state.mark}
+        if arns is None or arns:
+            last = max(arns) if arns else max((each.resource for each in found), default=None)
+            values |= {"analyzed": now, "last_resource": last or analyzer["last_resource"]}
+        records.update(analyzers, values, id=analyzer["id"])
+    return True
+
+
+def _reconcile(records: Records, analyzer_id: str, arns: Arns, found: Sequence[FoundAccess], now: int) -> None:
+    """Make the stored findings on these resources those that were found."""
+    stored = {row["digest"]: row for row in _stored(records, analyzer_id, arns)}
+    rules = filters_of_rules(records, analyzer_id)
+    present = {each.digest: each for each in found}
+
+    def status_of(row: Mapping[str, Any]) -> str:
+        return "ARCHIVED" if any(rule.matches(attributes_of(row)) for rule in rules) else "ACTIVE"
+
+    unchanged: list[str] = []
+    for digest, each in present.items():
+        row = stored.get(digest)
+        if row is None:
+            values = _new_row(analyzer_id, digest, each, now)
+            records.insert(findings, **values, status=status_of({**values, "status": "ACTIVE"}))
+        elif row["status"] == "RESOLVED":
+            changed = {**row, "content": each.content, "status": "ACTIVE"}
+            _change(records, row, {"content": each.content, "status": status_of(changed)}, now)
+        elif row["content"] != each.content:
+            _change(records, row, {"content": each.content}, now)
+        else:
+            unchanged.append(row["id"])
+    for start in range(0, len(unchanged), _CHUNK):
+        records.update(findings, {"analyzed": now}, id=unchanged[start : start + _CHUNK])
+    for digest, row in stored.items():
+        if digest in present:
+            continue
+        if row["content"]["error"] is not None:
+            records.delete(findings, id=row["id"])
+        elif row["status"] != "RESOLVED":
+            _change(records, row, {"status": "RESOLVED"}, now)
+
+
+def _stored(records: Records, analyzer_id: str, arns: Arns) -> Iterator[Row]:
+    if arns is None:
+        yield from records.all(findings, analyzer_id=analyzer_id)
+        return
+    listed = sorted(arns)
+    for start in range(0, len(listed), _CHUNK):
+        yield from records.all(findings, analyzer_id=analyzer_id, resource=listed[start : start + _CHUNK])
+
+
+def _new_row(analyzer_id: str, digest: str, found: FoundAccess, now: int) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "analyzer_id": analyzer_id,
+        "type": found.type,
+        "resource": found.resource,
+        "resource_type": found.resource_type,
+        "owner": found.owner,
+        "content": found.content,
+        "digest": digest,
+        **dict.fromkeys(("created", "analyzed", "updated"), now),
+    }
+
+
+def _change(records: Records, row: Row, values: Mapping[str, Any], now: int) -> None:
+    records.update(findings, {**values, "analyzed": now, "updated": now}, id=row["id"])
+
+
+def _delete_expired(records: Records, analyzer_id: str, now: int) -> None:
+    """Delete findings that were resolved long ago (AA-3)."""
+    columns = ("id", "updated")
+    for row in records.all(findings, columns=columns, analyzer_id=analyzer_id, status="RESOLVED"):
+        if row["updated"] <= now - KEPT_SECONDS:
+            records.delete(findings, id=row["id"])

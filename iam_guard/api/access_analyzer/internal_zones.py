@@ -1,0 +1,56 @@
+"""The principals of zones of trust, kept between analyses of internal access until a change concerns them.
+
+Reading them is the slow part of an analysis. A change of a resource's policy leaves them valid.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from iam_guard.analysis.findings.internal_access import InternalAccess
+from iam_guard.forking import fork_safe_lock
+from iam_guard.store.change_feed import State
+from iam_guard.store.protocol import SourceStore
+
+PRINCIPAL_NAMES: Final = ("identity:", "callers:", "newcomers:", "policy:", "account:", "trust", "bound")
+"""The names in the change feed of changes that concern principals or accounts."""
+MAX_ZONES: Final = 4
+"""Zones that are kept for each store."""
+MAX_AGE: Final = 300
+"""Seconds for which a zone is kept, since policies may depend on the time."""
+
+
+@dataclass(slots=True)
+class _Zone:
+    state: State
+    access: InternalAccess
+    built: int
+
+
+_lock = fork_safe_lock()
+_zones: WeakKeyDictionary[SourceStore, OrderedDict[frozenset[str], _Zone]] = WeakKeyDictionary()
+
+
+@contextmanager
+def internal_access(store: SourceStore, accounts: frozenset[str], now: int) -> Iterator[InternalAccess]:
+    """Yield the access inside of a zone, for one thread at a time. `now` is in seconds since 1970."""
+    with _lock:
+        kept = _zones.setdefault(store, OrderedDict())
+        zone = kept.pop(accounts, None)
+        changes = store.changes(None if zone is None else zone.state)
+        is_valid = changes.names is not None and not any(name.startswith(PRINCIPAL_NAMES) for name in changes.names)
+        if zone is not None and is_valid and 0 <= now - zone.built < MAX_AGE:
+            zone.state = changes.state
+        else:
+            access = InternalAccess(store, accounts, now=datetime.fromtimestamp(now, UTC))
+            zone = _Zone(changes.state, access, now)
+        kept[accounts] = zone
+        while len(kept) > MAX_ZONES:
+            kept.popitem(last=False)
+        yield zone.access
