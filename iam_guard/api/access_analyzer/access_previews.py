@@ -19,6 +19,7 @@ from iam_guard.api.access_analyzer.analyzer_errors import (
 )
 from iam_guard.api.access_analyzer.analyzer_rows import analyzer_arn, find_analyzer, load_by_arn, name_in_arn
 from iam_guard.api.access_analyzer.archive_rules import filters_of_rules
+from iam_guard.api.access_analyzer.custom_checks import MAX_CHARACTERS
 from iam_guard.api.access_analyzer.finding_analysis import AnalysisScope, FoundAccess, analysis_scope, external_access
 from iam_guard.api.access_analyzer.finding_filters import FindingFilter, attributes_of
 from iam_guard.api.access_analyzer.finding_lists import external_analyzer
@@ -133,6 +134,8 @@ def _described_finding(row: Row, finding: Mapping[str, Any]) -> Output:
 
 
 def _is_valid(proposed: ProposedPolicy) -> bool:
+    if len(proposed.text or "") > MAX_CHARACTERS:
+        return False
     try:
         if proposed.text:
             parse(proposed.text, proposed.kind)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from iam_guard.api.access_analyzer.custom_checks import MAX_CHARACTERS
 from iam_guard.api.access_analyzer.preview_configurations import POLICY_MEMBERS
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import access_previews
@@ -150,9 +151,10 @@ def test_previews_are_described_and_listed(analyzer: Client, now: int) -> None:
             call(analyzerArn=owner, accessPreviewId=missing)
 
 
-def test_invalid_policy_fails_the_preview(analyzer: Client) -> None:
+@pytest.mark.parametrize("text", ["{", "[]", policy(QUEUE, "*") + " " * MAX_CHARACTERS], ids=["json", "list", "long"])
+def test_invalid_policy_fails_the_preview(analyzer: Client, text: str) -> None:
     owner = create(analyzer, "a")
-    id = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": "{"}})
+    id = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": text}})
     described = analyzer.get_access_preview(analyzerArn=owner, accessPreviewId=id)["accessPreview"]
     assert (described["status"], described["statusReason"]) == ("FAILED", {"code": "INVALID_CONFIGURATION"})
     with refusal("ValidationException", "failed"):
