@@ -62,6 +62,7 @@ def client_environment(server: Server, home: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": server.secret,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL_ACCESSANALYZER": server.url,
         "AWS_ENDPOINT_URL_IAM": server.url,
         "AWS_ENDPOINT_URL_STS": server.url,
         "AWS_CONFIG_FILE": os.devnull,
