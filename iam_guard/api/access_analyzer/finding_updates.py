@@ -10,8 +10,10 @@ found becomes RESOLVED; when it returns, it is as new. An error is deleted once 
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, cast
 
 from iam_guard.api.access_analyzer.analyzer_rows import find_analyzer, name_in_arn
@@ -29,6 +31,8 @@ from iam_guard.api.access_analyzer.finding_analysis import (
 from iam_guard.api.access_analyzer.finding_filters import attributes_of
 from iam_guard.api.call import Input
 from iam_guard.api.operation import MAX_TRIES, OperationRequest
+from iam_guard.errors import ConcurrentModification
+from iam_guard.forking import on_fork
 from iam_guard.store.change_feed import State
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records, Row
@@ -39,6 +43,23 @@ KEPT_SECONDS: Final = 90 * 86400
 MAX_EPOCHS_BEHIND: Final = 1_000
 """Epochs after which the state of an analyzer is stored although nothing concerns it, as the feed is trimmed."""
 _CHUNK = 400
+
+
+class _Turns:
+    """Lets one thread of the process analyse for an analyzer, while the others wait for its result."""
+
+    def __init__(self) -> None:
+        self.begin_in_child()
+        on_fork(self)
+
+    def begin_in_child(self) -> None:
+        self._locks = [threading.Lock() for _ in range(16)]
+
+    def of(self, account: str, name: str) -> threading.Lock:
+        return self._locks[hash((account, name)) % len(self._locks)]
+
+
+_TURNS: Final = _Turns()
 
 
 def bring_up_to_date(request: OperationRequest, account: str, parameters: Input) -> None:
@@ -56,21 +77,33 @@ def _name(parameters: Input) -> str:
 
 
 def refresh_findings(request: OperationRequest, account: str, name: str, *, scanned: str | None = None) -> None:
-    """Analyse what has changed, and a resource to scan, for an analyzer of an account."""
+    """Analyse what has changed, and a resource to scan, for an analyzer of an account.
+
+    Raises `ConcurrentModification` if other processes analyse for it all the time.
+    """
     store = cast(SourceStore, getattr(request.store, "behind", request.store))
-    for _ in range(MAX_TRIES):
-        with store.read_transaction() as records:
-            analyzer = find_analyzer(records, account, name)
-            scope = None if analyzer is None else analysis_scope(records, analyzer, request.now)
-        if analyzer is None or scope is None:
-            return
-        state, arns = _outdated(store, analyzer, scope)
-        if arns is not None and scanned is not None:
-            arns |= {scanned}
-        if state is None or (arns is not None and not arns and not _is_far_behind(analyzer, state)):
-            return
-        if _save(store, analyzer, state, arns, list(analyse(store, scope, arns)), request.now):
-            return
+    for is_alone in (False, *[True] * MAX_TRIES):
+        with _TURNS.of(account, name) if is_alone else nullcontext():
+            if _refresh_once(store, account, name, request.now, scanned, may_analyse=is_alone):
+                return
+    raise ConcurrentModification("The findings are being updated by other requests, try again.")
+
+
+def _refresh_once(
+    store: SourceStore, account: str, name: str, now: int, scanned: str | None, *, may_analyse: bool
+) -> bool:
+    """Return whether the findings are up to date; without `may_analyse`, only look."""
+    with store.read_transaction() as records:
+        analyzer = find_analyzer(records, account, name)
+        scope = None if analyzer is None else analysis_scope(records, analyzer, now)
+    if analyzer is None or scope is None:
+        return True
+    state, arns = _outdated(store, analyzer, scope)
+    if arns is not None and scanned is not None:
+        arns |= {scanned}
+    if arns is not None and not arns and not _is_far_behind(analyzer, state):
+        return True
+    return may_analyse and _save(store, analyzer, state, arns, list(analyse(store, scope, arns)), now)
 
 
 def _outdated(store: SourceStore, analyzer: Row, scope: AnalysisScope) -> tuple[State, Arns]:

@@ -5,6 +5,7 @@ Reading them is the slow part of an analysis. A change of a resource's policy le
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from iam_guard.analysis.findings.internal_access import InternalAccess
-from iam_guard.forking import fork_safe_lock
+from iam_guard.forking import on_fork
 from iam_guard.store.change_feed import State
 from iam_guard.store.protocol import SourceStore
 
@@ -33,15 +34,26 @@ class _Zone:
     built: int
 
 
-_lock = fork_safe_lock()
-_zones: WeakKeyDictionary[SourceStore, OrderedDict[frozenset[str], _Zone]] = WeakKeyDictionary()
+class _KeptZones:
+    """The zones of each store, by their accounts."""
+
+    def __init__(self) -> None:
+        self.begin_in_child()
+        on_fork(self)
+
+    def begin_in_child(self) -> None:
+        self.lock = threading.Lock()
+        self.by_store: WeakKeyDictionary[SourceStore, OrderedDict[frozenset[str], _Zone]] = WeakKeyDictionary()
+
+
+_KEPT: Final = _KeptZones()
 
 
 @contextmanager
 def internal_access(store: SourceStore, accounts: frozenset[str], now: int) -> Iterator[InternalAccess]:
     """Yield the access inside of a zone, for one thread at a time. `now` is in seconds since 1970."""
-    with _lock:
-        kept = _zones.setdefault(store, OrderedDict())
+    with _KEPT.lock:
+        kept = _KEPT.by_store.setdefault(store, OrderedDict())
         zone = kept.pop(accounts, None)
         changes = store.changes(None if zone is None else zone.state)
         is_valid = changes.names is not None and not any(name.startswith(PRINCIPAL_NAMES) for name in changes.names)

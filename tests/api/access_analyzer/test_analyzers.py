@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore import xform_name
 
+from iam_guard.api.protocol.app import aws_api
+from iam_guard.audit.verify.signing_keys import create_signing_key_file
+from iam_guard.factory import guard_on
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import findings
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.access_analyzer.analyzer_parts import arn_of, create
-from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
+from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, SEED, Client, Running, allow, refusal
+from tests.api.sample_server import NoSnapshot
+from tests.audit.pipelines import facts_in
+from tests.serving import serving
 from tests.tables import table
 
 UNUSED, INTERNAL = "ACCOUNT_UNUSED_ACCESS", "ACCOUNT_INTERNAL_ACCESS"
@@ -265,3 +274,26 @@ def test_arn_of_something_else_is_no_analyzer(analyzer: Client, arn: str, code: 
     with refusal(code):
         analyzer.list_tags_for_resource(resourceArn=arn)
     analyzer.delete_analyzer(analyzerName="a")
+
+
+def test_change_is_audited(tmp_path: Path) -> None:
+    """With its parameters and the ARN; readings have only their decision."""
+    create_signing_key_file(tmp_path / "key")
+    settings = Settings(audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
+    store = init_store("sqlite://", settings)
+    apply_seed(store, load_seed_text(SEED))
+    guard = guard_on(store, settings)
+    with serving(aws_api(guard)) as url:
+        client = Running(url, guard, store, NoSnapshot()).client(ADMIN_KEY, "accessanalyzer")  # type: ignore[arg-type]
+        arn = create(client, "a", UNUSED, tags={"team": "red"})
+        client.get_analyzer(analyzerName="a")
+    guard.close()
+    facts = [each for each in facts_in(tmp_path / "trail") if each["eventSource"] == "access-analyzer.amazonaws.com"]
+    assert [(each["eventName"], each["iamGuard"]["kind"]) for each in facts] == [
+        ("CreateAnalyzer", "decision"), ("CreateAnalyzer", "admin_call"), ("GetAnalyzer", "decision"),
+    ]  # fmt: skip
+    result = facts[1]
+    assert result["requestParameters"]["analyzerName"] == "a"
+    assert result["requestParameters"]["tags"] == {"team": "red"}
+    assert result["responseElements"] == {"arn": arn}
+    assert result["resources"][0]["ARN"] == arn
