@@ -75,6 +75,8 @@ def _problems(kind: AnalyzerKind, inside: Mapping[str, Any], *, is_of_organizati
             if not is_account_id(account):
                 yield f"expected an account id in accountIds, got `{account[:200]}`"
         for tags in criterion.get("resourceTags", ()):
+            if len(tags) != 1:
+                yield f"expected one tag in each entry of resourceTags, got {len(tags)}"
             for key, value in tags.items():
                 if not 1 <= len(key) <= TAG_KEY_LENGTH or len(value) > TAG_VALUE_LENGTH:
                     yield f"expected the key and the value of a tag in resourceTags, got `{key[:200]}`"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -16,11 +16,12 @@ from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.findings.external_access import external_findings
 from iam_guard.analysis.findings.resource_types import resource_type_of
 from iam_guard.analysis.findings.shared_resources import SharedResource, ZoneOfTrust, read_shared_resources
-from iam_guard.api.access_analyzer.analyzer_errors import UnsupportedMember
+from iam_guard.analysis.findings.unused_findings import UnusedFinding, unused_findings
 from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind, is_of_organization, kind_of_analyzer
 from iam_guard.api.access_analyzer.internal_zones import PRINCIPAL_NAMES, internal_access
 from iam_guard.api.access_analyzer.selected_resources import selected_resources
 from iam_guard.api.organization_position import managed_organization, member_accounts
+from iam_guard.api.service_errors import PolicyEvaluation
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records, Row, row_arn
@@ -137,7 +138,7 @@ def analyse(store: SourceStore, scope: AnalysisScope, arns: Arns) -> Iterator[Fo
         case AnalyzerKind.INTERNAL:
             yield from _internal_access(store, scope, arns)
         case AnalyzerKind.UNUSED:
-            raise UnsupportedMember("Unused access is not analysed yet.")
+            yield from _unused_access(store, scope)
 
 
 def external_access(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[FoundAccess]:
@@ -166,6 +167,29 @@ def _internal_access(store: SourceStore, scope: AnalysisScope, arns: Arns) -> It
                 yield FoundAccess("InternalAccess", *where, (), None, str(error))
 
 
+def _unused_access(store: SourceStore, scope: AnalysisScope) -> Iterator[FoundAccess]:
+    criteria = scope.configuration.get("analysisRule", {}).get("exclusions", ())
+    tags = [tags for criterion in criteria for tags in criterion.get("resourceTags", ())]
+    try:
+        found = unused_findings(
+            store,
+            scope.zone.accounts,
+            now=scope.now,
+            age=scope.configuration["unusedAccessAge"],
+            excluded_accounts={account for criterion in criteria for account in criterion.get("accountIds", ())},
+            excluded_tags=[(key, value or None) for each in tags for key, value in each.items()],
+        )
+    except PolicyError as error:
+        raise PolicyEvaluation(f"a stored policy cannot be read: {error}") from None
+    permissions: dict[str, list[UnusedFinding]] = {}
+    for finding in found:
+        if finding.kind == "UnusedPermission":
+            permissions.setdefault(finding.resource, []).append(finding)
+        else:
+            yield _unused((finding,))
+    yield from map(_unused, permissions.values())
+
+
 # --- details in AWS's form ---------------------------------------------------------------------------------------
 
 _UNIONS: Final = {"ExternalAccess": "externalAccessDetails", "InternalAccess": "internalAccessDetails"}
@@ -186,3 +210,53 @@ def _found(type: str, resource: str, resource_type: str, owner: str, members: Ma
     details = {name: members[name] for name in _MEMBERS if name in members}
     same = {name: members[name] for name in (*_IDENTIFYING, "notAction") if name in members}
     return FoundAccess(type, resource, resource_type, owner, ({_UNIONS[type]: details},), same)
+
+
+_UNUSED_UNIONS: Final = {
+    "UnusedIAMRole": "unusedIamRoleDetails",
+    "UnusedIAMUserAccessKey": "unusedIamUserAccessKeyDetails",
+    "UnusedIAMUserPassword": "unusedIamUserPasswordDetails",
+    "UnusedPermission": "unusedPermissionDetails",
+}
+
+
+def _unused(found: Sequence[UnusedFinding]) -> FoundAccess:
+    """Return unused access: a role, a key, a password, or the permissions of one principal, with details per service.
+
+    What was last used when does not distinguish it (AA-10).
+    """
+    first = found[0]
+    details = tuple({_UNUSED_UNIONS[finding.kind]: _unused_details(finding)} for finding in found)
+    same = [[each.access_key_id, each.service, sorted(name for name, _ in each.actions)] for each in found]
+    return FoundAccess(first.kind, first.resource, first.resource_type, first.owner, details, same)
+
+
+def _unused_details(finding: UnusedFinding) -> dict[str, Any]:
+    details = {
+        "accessKeyId": finding.access_key_id,
+        "serviceNamespace": finding.service,
+        "lastAccessed": finding.last_used,
+        "actions": [_used(name, used) for name, used in finding.actions] if finding.service is not None else None,
+    }
+    return {name: value for name, value in details.items() if value is not None}
+
+
+def _used(action: str, used: int | None) -> dict[str, Any]:
+    return {"action": action} if used is None else {"action": action, "lastAccessed": used}
+
+
+def unused_permissions(row: Row) -> list[UnusedFinding]:
+    """Return a stored finding of unused permissions as the analysis found it: one for each service."""
+    return [
+        UnusedFinding(
+            "UnusedPermission",
+            row["resource"],
+            row["resource_type"],
+            row["owner"],
+            last_used=details.get("lastAccessed"),
+            service=details["serviceNamespace"],
+            actions=tuple((used["action"], used.get("lastAccessed")) for used in details["actions"]),
+        )
+        for union in row["content"]["details"]
+        for details in union.values()
+    ]

@@ -11,6 +11,7 @@ from iam_guard.api.access_analyzer import (
     archive_rules,
     custom_checks,
     finding_lists,
+    finding_recommendations,
     finding_statistics,
     policy_generations,
 )
@@ -27,8 +28,6 @@ from iam_guard.api.operation import Handler, Operation, Service
 
 NOT_SUPPORTED: Final = {
     "CreateServiceLinkedAnalyzer": "only other services of AWS have analyzers of their own",
-    "GenerateFindingRecommendation": "unused access is not analysed yet",
-    "GetFindingRecommendation": "unused access is not analysed yet",
     "ValidatePolicy": "the linter does not answer in the form of AWS's operation yet",
     "DeleteServiceLinkedAnalyzer": "only other services of AWS have analyzers of their own",
 }
@@ -76,6 +75,16 @@ ACCESS_ANALYZER = Service(
             finding_lists.start_resource_scan, ANALYZER_AT_ARN, reads=True, prepare=scan_resource
         ),
         "UpdateFindings": _of_findings(finding_lists.update_findings, reads=False),
+        # --- recommendations
+        "GenerateFindingRecommendation": _of_findings(
+            finding_recommendations.generate_finding_recommendation, reads=False
+        ),
+        "GetFindingRecommendation": Operation(
+            finding_recommendations.get_finding_recommendation,
+            ANALYZER_AT_ARN,
+            reads=True,
+            prepare=finding_recommendations.complete_recommendation,
+        ),
         # --- access previews
         "CreateAccessPreview": Operation(access_previews.create_access_preview, ANALYZER_AT_ARN),
         "GetAccessPreview": _of_previews(access_previews.get_access_preview),

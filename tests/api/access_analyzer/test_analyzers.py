@@ -110,6 +110,7 @@ def test_configuration_has_its_defaults(
         (UNUSED, {"unusedAccess": {"analysisRule": {"exclusions": [{"accountIds": [ACCOUNT]}]}}}),
         (UNUSED, {"unusedAccess": {"analysisRule": {"exclusions": [{}]}}}),
         (UNUSED, {"unusedAccess": {"analysisRule": {"exclusions": [{"resourceTags": [{"": "x"}]}]}}}),
+        (UNUSED, {"unusedAccess": {"analysisRule": {"exclusions": [{"resourceTags": [{"a": "x", "b": "y"}]}]}}}),
         (INTERNAL, {"internalAccess": {"analysisRule": {"inclusions": [{"accountIds": ["x"]}]}}}),
         (INTERNAL, {"internalAccess": {"analysisRule": {"inclusions": [{"resourceArns": ["x"]}]}}}),
         (INTERNAL, {"internalAccess": {"analysisRule": {"inclusions": [{"resourceTypes": ["docs:document"]}]}}}),

@@ -1,0 +1,101 @@
+"""Recommendations for findings of unused permissions: which policies to replace, and with what (AA-43).
+
+A recommendation is stored as a job with the id of its finding, and computed when it is first read, since it reads the
+policies of the principal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from iam_guard.analysis.findings.replacement_policies import replacement_policies
+from iam_guard.api.access_analyzer.analyzer_errors import AnalyzerResourceNotFound, InvalidMember
+from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn
+from iam_guard.api.access_analyzer.finding_analysis import unused_permissions
+from iam_guard.api.access_analyzer.finding_lists import load_finding
+from iam_guard.api.access_analyzer.token_pages import page_of_sequence
+from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.operation import OperationRequest
+from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity, PolicyError
+from iam_guard.store.protocol import SourceStore
+from iam_guard.store.records import Records, Row
+from iam_guard.store.schema import findings, jobs
+
+_KIND: Final = "finding recommendation"
+IN_PROGRESS, SUCCEEDED, FAILED = "IN_PROGRESS", "SUCCEEDED", "FAILED"
+
+
+def generate_finding_recommendation(call: ServiceCall, parameters: Input) -> None:
+    """Request a recommendation, which replaces the last one for the finding. Raises `InvalidMember`."""
+    analyzer = load_by_arn(call, parameters)
+    finding = load_finding(call, analyzer, parameters["id"])
+    if finding["type"] != "UnusedPermission":
+        raise InvalidMember(f"expected a finding of type UnusedPermission, got one of type {finding['type']}")
+    if finding["status"] == "RESOLVED":
+        raise InvalidMember("The finding is resolved, so nothing is recommended.")
+    call.records.delete(jobs, id=finding["id"], account=call.account, kind=_KIND)
+    call.records.insert(
+        jobs,
+        id=finding["id"],
+        account=call.account,
+        kind=_KIND,
+        parameters={"analyzer": analyzer["id"], "resource": finding["resource"]},
+        result={"status": IN_PROGRESS},
+        created=call.now,
+    )
+
+
+def get_finding_recommendation(call: ServiceCall, parameters: Input) -> Output:
+    """Return a recommendation with a page of its steps. Raises `AnalyzerResourceNotFound`."""
+    analyzer = load_by_arn(call, parameters)
+    job = _find(call.records, call.account, parameters["id"])
+    if job is None or job["parameters"]["analyzer"] != analyzer["id"]:
+        id = parameters["id"][:200]
+        message = f"There is no recommendation for the finding {id}."
+        raise AnalyzerResourceNotFound(message, id=id, type="FindingRecommendation")
+    result = job["result"]
+    steps = [{"unusedPermissionsRecommendedStep": step} for step in result.get("steps", ())]
+    return {
+        "startedAt": instant(job["created"]),
+        "completedAt": instant(result.get("completed")),
+        "resourceArn": job["parameters"]["resource"],
+        "recommendationType": "UnusedPermissionRecommendation",
+        "status": result["status"],
+        "error": result.get("error"),
+        **page_of_sequence(parameters, steps, "recommendedSteps"),
+    }
+
+
+def complete_recommendation(request: OperationRequest, account: str, parameters: Input) -> None:
+    """Compute the recommendation of the call if it was requested and is not complete."""
+    store = cast(SourceStore, getattr(request.store, "behind", request.store))
+    with store.read_transaction() as records:
+        job = _find(records, account, parameters["id"])
+        if job is None or job["result"]["status"] != IN_PROGRESS:
+            return
+        finding = records.one(findings, id=job["id"])
+    result = _computed(store, finding)
+    with store.write_transaction() as records:
+        values = {"result": {**result, "completed": request.now}}
+        records.update(jobs, values, id=job["id"], account=account, kind=_KIND, created=job["created"])
+
+
+def _computed(store: SourceStore, finding: Row | None) -> dict[str, Any]:
+    if finding is None:
+        return {"status": FAILED, "error": {"code": "RESOURCE_NOT_FOUND_ERROR", "message": "The finding is gone."}}
+    try:
+        first, *others = unused_permissions(finding)
+        steps = [_step(step.to_dict()) for step in replacement_policies(first, store, *others)]
+    except (PolicyError, InvalidInput, NoSuchEntity, ConfigurationError) as error:
+        return {"status": FAILED, "error": {"code": "SERVICE_ERROR", "message": str(error)}}
+    return {"status": SUCCEEDED, "steps": steps}
+
+
+def _step(members: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("recommendedAction", "recommendedPolicy", "existingPolicyId")
+    return {name: members[name] for name in names if members[name] is not None}
+
+
+def _find(records: Records, account: str, id: str) -> Row | None:
+    return records.one(jobs, id=id, account=account, kind=_KIND)
