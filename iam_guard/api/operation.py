@@ -29,6 +29,7 @@ from iam_guard.errors import (
     MissingAuthenticationToken,
     NotSupported,
 )
+from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
@@ -166,6 +167,8 @@ class OperationRequest:
     app_services: frozenset[str] = frozenset()
     passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
     region: str = "us-east-1"
+    catalogues: Sequence[Catalogue] = field(default=(), repr=False)
+    """What the application declares about its services."""
     trail: TrailConfig | None = field(default=None, repr=False)
     """The audit trail, if the server keeps one in a folder."""
     with_digests: bool = False

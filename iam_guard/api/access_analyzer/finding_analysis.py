@@ -23,6 +23,7 @@ from iam_guard.api.access_analyzer.selected_resources import selected_resources
 from iam_guard.api.organization_position import managed_organization, member_accounts
 from iam_guard.api.service_errors import PolicyEvaluation
 from iam_guard.errors import InvalidInput, PolicyError
+from iam_guard.model.reference import ServiceReference
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records, Row, row_arn
 from iam_guard.store.schema import findings, identities, resources
@@ -127,8 +128,13 @@ def _bound_resources(records: Records, zone: ZoneOfTrust, names: Collection[str]
 # --- the analysis ------------------------------------------------------------------------------------------------
 
 
-def analyse(store: SourceStore, scope: AnalysisScope, arns: Arns) -> Iterator[FoundAccess]:
-    """Yield the findings on these resources. Raises `StoreUnavailable`."""
+def analyse(
+    store: SourceStore, scope: AnalysisScope, arns: Arns, references: Sequence[ServiceReference] = ()
+) -> Iterator[FoundAccess]:
+    """Yield the findings on these resources. `references` describe the application's services.
+
+    Raises `StoreUnavailable`.
+    """
     if not scope.zone.accounts or (arns is not None and not arns):
         return
     match scope.kind:
@@ -136,9 +142,9 @@ def analyse(store: SourceStore, scope: AnalysisScope, arns: Arns) -> Iterator[Fo
             for resource in read_shared_resources(store, scope.zone.accounts, arns):
                 yield from external_access(resource, scope.zone)
         case AnalyzerKind.INTERNAL:
-            yield from _internal_access(store, scope, arns)
+            yield from _internal_access(store, scope, arns, references)
         case AnalyzerKind.UNUSED:
-            yield from _unused_access(store, scope)
+            yield from _unused_access(store, scope, references)
 
 
 def external_access(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[FoundAccess]:
@@ -151,13 +157,15 @@ def external_access(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[Fou
             yield FoundAccess("ExternalAccess", *where, (), None, finding.error)
 
 
-def _internal_access(store: SourceStore, scope: AnalysisScope, arns: Arns) -> Iterator[FoundAccess]:
+def _internal_access(
+    store: SourceStore, scope: AnalysisScope, arns: Arns, references: Sequence[ServiceReference]
+) -> Iterator[FoundAccess]:
     with store.read_transaction() as records:
         owners = selected_resources(records, scope.configuration, scope.zone.accounts, store.partition)
     wanted = sorted(owners if arns is None else owners.keys() & arns)
     if not wanted:
         return
-    with internal_access(store, scope.zone.accounts, scope.now) as access:
+    with internal_access(store, scope.zone.accounts, scope.now, references) as access:
         for arn in wanted:
             where = arn, resource_type_of(arn), owners[arn]
             try:
@@ -167,7 +175,9 @@ def _internal_access(store: SourceStore, scope: AnalysisScope, arns: Arns) -> It
                 yield FoundAccess("InternalAccess", *where, (), None, str(error))
 
 
-def _unused_access(store: SourceStore, scope: AnalysisScope) -> Iterator[FoundAccess]:
+def _unused_access(
+    store: SourceStore, scope: AnalysisScope, references: Sequence[ServiceReference]
+) -> Iterator[FoundAccess]:
     criteria = scope.configuration.get("analysisRule", {}).get("exclusions", ())
     tags = [tags for criterion in criteria for tags in criterion.get("resourceTags", ())]
     try:
@@ -178,6 +188,7 @@ def _unused_access(store: SourceStore, scope: AnalysisScope) -> Iterator[FoundAc
             age=scope.configuration["unusedAccessAge"],
             excluded_accounts={account for criterion in criteria for account in criterion.get("accountIds", ())},
             excluded_tags=[(key, value or None) for each in tags for key, value in each.items()],
+            references=references,
         )
     except PolicyError as error:
         raise PolicyEvaluation(f"a stored policy cannot be read: {error}") from None

@@ -33,6 +33,8 @@ from iam_guard.api.call import Input
 from iam_guard.api.operation import MAX_TRIES, OperationRequest
 from iam_guard.errors import ConcurrentModification
 from iam_guard.forking import on_fork
+from iam_guard.model.catalogue import Catalogue
+from iam_guard.model.reference import ServiceReference
 from iam_guard.store.change_feed import State
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records, Row
@@ -84,18 +86,18 @@ def refresh_findings(request: OperationRequest, account: str, name: str, *, scan
     store = cast(SourceStore, getattr(request.store, "behind", request.store))
     for is_alone in (False, *[True] * MAX_TRIES):
         with _TURNS.of(account, name) if is_alone else nullcontext():
-            if _refresh_once(store, account, name, request.now, scanned, may_analyse=is_alone):
+            if _refresh_once(request, store, account, name, scanned, may_analyse=is_alone):
                 return
     raise ConcurrentModification("The findings are being updated by other requests, try again.")
 
 
 def _refresh_once(
-    store: SourceStore, account: str, name: str, now: int, scanned: str | None, *, may_analyse: bool
+    request: OperationRequest, store: SourceStore, account: str, name: str, scanned: str | None, *, may_analyse: bool
 ) -> bool:
     """Return whether the findings are up to date; without `may_analyse`, only look."""
     with store.read_transaction() as records:
         analyzer = find_analyzer(records, account, name)
-        scope = None if analyzer is None else analysis_scope(records, analyzer, now)
+        scope = None if analyzer is None else analysis_scope(records, analyzer, request.now)
     if analyzer is None or scope is None:
         return True
     state, arns = _outdated(store, analyzer, scope)
@@ -103,7 +105,19 @@ def _refresh_once(
         arns |= {scanned}
     if arns is not None and not arns and not _is_far_behind(analyzer, state):
         return True
-    return may_analyse and _save(store, analyzer, state, arns, list(analyse(store, scope, arns)), now)
+    if not may_analyse:
+        return False
+    found = list(analyse(store, scope, arns, _references(request)))
+    return _save(store, analyzer, state, arns, found, request.now)
+
+
+def _references(request: OperationRequest) -> list[ServiceReference]:
+    """Return the references of the application's services that declare actions; of others, any action may exist."""
+    joined: dict[str, Catalogue] = {}
+    for catalogue in request.catalogues:
+        joined.setdefault(catalogue.service, Catalogue(catalogue.service)).add(catalogue)
+    references = [catalogue.reference() for catalogue in joined.values()]
+    return [reference for reference in references if reference.actions]
 
 
 def _outdated(store: SourceStore, analyzer: Row, scope: AnalysisScope) -> tuple[State, Arns]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from iam_guard.analysis.findings.internal_access import InternalAccess
 from iam_guard.forking import on_fork
+from iam_guard.model.reference import ServiceReference
 from iam_guard.store.change_feed import State
 from iam_guard.store.protocol import SourceStore
 
@@ -50,7 +51,9 @@ _KEPT: Final = _KeptZones()
 
 
 @contextmanager
-def internal_access(store: SourceStore, accounts: frozenset[str], now: int) -> Iterator[InternalAccess]:
+def internal_access(
+    store: SourceStore, accounts: frozenset[str], now: int, references: Sequence[ServiceReference]
+) -> Iterator[InternalAccess]:
     """Yield the access inside of a zone, for one thread at a time. `now` is in seconds since 1970."""
     with _KEPT.lock:
         kept = _KEPT.by_store.setdefault(store, OrderedDict())
@@ -60,7 +63,7 @@ def internal_access(store: SourceStore, accounts: frozenset[str], now: int) -> I
         if zone is not None and is_valid and 0 <= now - zone.built < MAX_AGE:
             zone.state = changes.state
         else:
-            access = InternalAccess(store, accounts, now=datetime.fromtimestamp(now, UTC))
+            access = InternalAccess(store, accounts, references=references, now=datetime.fromtimestamp(now, UTC))
             zone = _Zone(changes.state, access, now)
         kept[accounts] = zone
         while len(kept) > MAX_ZONES:

@@ -249,6 +249,7 @@ class _ApiCall:
             app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
             passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
             region=settings.region,
+            catalogues=self.guard.catalogues,
             trail=self.guard.trail.place,
             with_digests=is_recording,
         )

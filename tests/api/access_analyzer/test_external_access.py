@@ -221,9 +221,9 @@ def test_only_what_changed_is_analysed(
     analysed: list[Any] = []
     original = finding_updates.analyse
 
-    def analyse(store: Any, scope: Any, arns: Any) -> Any:
+    def analyse(store: Any, scope: Any, arns: Any, references: Any) -> Any:
         analysed.append(arns)
-        return original(store, scope, arns)
+        return original(store, scope, arns, references)
 
     monkeypatch.setattr(finding_updates, "analyse", analyse)
     listed(analyzer, shared)

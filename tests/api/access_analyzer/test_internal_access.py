@@ -6,6 +6,10 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
+from iam_guard.api.access_analyzer import internal_zones
+from iam_guard.model.catalogue import Catalogue
 from tests.api.access_analyzer.analyzer_parts import create, document_arn, listed, share, statuses
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
 from tests.tables import table
@@ -131,3 +135,26 @@ def test_other_account_is_not_inside(server: Running, analyzer: Client, other_an
     assert principals(analyzer, arn) == {"plan": ["admin"]}
     theirs = internal(other_analyzer, {"resourceArns": [document_arn("plan"), document_arn("*")]})
     assert listed(other_analyzer, theirs) == []
+
+
+def test_declared_actions_of_the_application_are_all_there_are(
+    server: Running, analyzer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without declarations, any action may exist. Each `requires` with a full action name has a catalogue."""
+    arn = internal(analyzer, {"resourceArns": [document_arn("plan")]})
+    (found,) = listed(analyzer, arn)
+    actions = analyzer.get_finding_v2(analyzerArn=arn, id=found["id"])["findingDetails"][0]
+    assert actions["internalAccessDetails"]["action"] == ["docs:*"]
+    catalogues = []
+    for name in ("Get", "Put"):
+        catalogues.append(Catalogue("docs"))
+        catalogues[-1].declare_action(name)
+    monkeypatch.setattr(server.guard, "catalogues", tuple(catalogues))
+    monkeypatch.setattr(internal_zones, "MAX_AGE", 0)
+    analyzer.update_analyzer(
+        analyzerName="a",
+        configuration={"internalAccess": {"analysisRule": {"inclusions": [{"resourceArns": [document_arn("plan")]}]}}},
+    )
+    (found,) = listed(analyzer, arn, filter={"status": {"eq": ["ACTIVE"]}})
+    actions = analyzer.get_finding_v2(analyzerArn=arn, id=found["id"])["findingDetails"][0]
+    assert actions["internalAccessDetails"]["action"] == ["docs:Get", "docs:Put"]
