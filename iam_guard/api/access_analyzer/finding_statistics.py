@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn
 from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind, is_of_organization, kind_of_analyzer
@@ -23,10 +23,10 @@ _TOTALS: Final = {
 def get_findings_statistics(call: ServiceCall, parameters: Input) -> Output:
     """Return the numbers of an analyzer's findings. Raises `AnalyzerResourceNotFound`."""
     analyzer = load_by_arn(call, parameters)
-    columns = ("type", "resource_type", "owner", "status", "content")
+    columns = ("type", "resource_type", "owner", "status")
     rows = call.records.all(findings, columns=columns, analyzer_id=analyzer["id"])
     union, count = _BY_KIND[kind_of_analyzer(analyzer["type"])]
-    statistics = {**_totals(rows), **count(rows, analyzer)}
+    statistics = {**_totals(rows), **count(call, analyzer, rows)}
     return {"findingsStatistics": [{union: statistics}], "lastUpdatedAt": instant(analyzer["analyzed"])}
 
 
@@ -35,11 +35,11 @@ def _totals(rows: Sequence[Row]) -> dict[str, int]:
     return {name: by_status[status] for name, status in _TOTALS.items()}
 
 
-def _external(rows: Sequence[Row], analyzer: Row) -> Output:
+def _external(call: ServiceCall, analyzer: Row, _rows: Sequence[Row]) -> Output:
     by_type: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        if row["status"] == "ACTIVE":
-            by_type[row["resource_type"]][_kind_of_access(row["content"])] += 1
+    columns = ("resource_type", "content")
+    for row in call.records.all(findings, columns=columns, analyzer_id=analyzer["id"], status="ACTIVE"):
+        by_type[row["resource_type"]][_kind_of_access(row["content"])] += 1
     names = ("totalActivePublic", "totalActiveCrossAccount", "totalActiveErrors")
     return {"resourceTypeStatistics": {type: {name: found[name] for name in names} for type, found in by_type.items()}}
 
@@ -51,14 +51,14 @@ def _kind_of_access(content: Mapping[str, Any]) -> str:
     return "totalActivePublic" if is_public else "totalActiveCrossAccount"
 
 
-def _internal(rows: Sequence[Row], analyzer: Row) -> Output:
+def _internal(_call: ServiceCall, _analyzer: Row, rows: Sequence[Row]) -> Output:
     by_type: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_type[row["resource_type"]].append(row)
     return {"resourceTypeStatistics": {type: _totals(of_type) for type, of_type in by_type.items()}}
 
 
-def _unused(rows: Sequence[Row], analyzer: Row) -> Output:
+def _unused(_call: ServiceCall, analyzer: Row, rows: Sequence[Row]) -> Output:
     active = [row for row in rows if row["status"] == "ACTIVE"]
     types = Counter(row["type"] for row in active)
     statistics: Output = {
@@ -78,7 +78,7 @@ def _unused(rows: Sequence[Row], analyzer: Row) -> Output:
     return statistics
 
 
-_Count = Callable[[Sequence[Row], Row], Output]
+_Count: TypeAlias = Callable[[ServiceCall, Row, Sequence[Row]], Output]
 _BY_KIND: Final[Mapping[AnalyzerKind, tuple[str, _Count]]] = {
     AnalyzerKind.EXTERNAL: ("externalAccessFindingsStatistics", _external),
     AnalyzerKind.INTERNAL: ("internalAccessFindingsStatistics", _internal),
