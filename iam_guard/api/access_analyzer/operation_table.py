@@ -14,6 +14,7 @@ from iam_guard.api.access_analyzer import (
     finding_recommendations,
     finding_statistics,
     policy_generations,
+    validation_findings,
 )
 from iam_guard.api.access_analyzer.analyzer_rows import (
     ANALYZER_AT_ARN,
@@ -28,7 +29,6 @@ from iam_guard.api.operation import Handler, Operation, Service
 
 NOT_SUPPORTED: Final = {
     "CreateServiceLinkedAnalyzer": "only other services of AWS have analyzers of their own",
-    "ValidatePolicy": "the linter does not answer in the form of AWS's operation yet",
     "DeleteServiceLinkedAnalyzer": "only other services of AWS have analyzers of their own",
 }
 """Operation -> why it is not supported."""
@@ -103,6 +103,7 @@ ACCESS_ANALYZER = Service(
         "CheckAccessNotGranted": Operation(custom_checks.check_granted_access, reads=True),
         "CheckNoNewAccess": Operation(custom_checks.check_new_access, reads=True),
         "CheckNoPublicAccess": Operation(custom_checks.check_public_access, reads=True),
+        "ValidatePolicy": Operation(validation_findings.validate, reads=True),
     },
     NOT_SUPPORTED,
 )

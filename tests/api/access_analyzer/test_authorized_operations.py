@@ -65,6 +65,7 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "UpdateAnalyzer": (ANALYZER, {"analyzerName": "a"}),
     "UpdateArchiveRule": (RULE, {"analyzerName": "a", "ruleName": "r", "filter": FILTER}),
     "UpdateFindings": (ANALYZER, {"analyzerArn": ANALYZER, "status": "ARCHIVED", "resourceArn": QUEUE}),
+    "ValidatePolicy": ("*", {"policyDocument": DOCUMENT, "policyType": "IDENTITY_POLICY"}),
 }
 """Operation -> the resource that AWS authorizes, and valid parameters."""
 
@@ -116,7 +117,7 @@ def test_permission_on_the_resource_is_sufficient(
         assert operation == "UpdateAnalyzer"  # external access has no configuration
 
 
-@table("operation", ["CreateServiceLinkedAnalyzer", "DeleteServiceLinkedAnalyzer"])
+@table("operation", sorted(ACCESS_ANALYZER.not_supported))
 def test_unsupported_operation_has_its_reason(analyzer: Client, operation: str) -> None:
     parameters = {"type": "ACCOUNT"} if operation.startswith("Create") else {"analyzerName": "a"}
     with refusal("NotSupported", ACCESS_ANALYZER.not_supported[operation], 400):
