@@ -229,6 +229,7 @@ _ANALYZER_LEVELS = {
         ("ListAccessPreviewFindings", "ListAnalyzedResources", "ListFindings", "ListFindingsV2"), AccessLevel.READ
     ),
     **dict.fromkeys(("ListPolicyGenerations", "ListTagsForResource"), AccessLevel.READ),
+    **dict.fromkeys(("CancelPolicyGeneration", "StartPolicyGeneration"), AccessLevel.WRITE),
 }
 """Access levels of AWS that differ from the verb's."""
 _ANALYZER_DEPENDENT = {"StartPolicyGeneration": ("iam:PassRole",)}
