@@ -273,7 +273,7 @@ def _findings(
 
 
 def _scp_restriction(holders: PolicyHolders, caller: Principal) -> Restriction:
-    if holders.scps.has_failed:
+    if holders.scps.has_failed and scp_exemption(caller) is None:
         return "FAILED_TO_EVALUATE_SCP"
     return "NOT_APPLICABLE" if holders.scps.levels is None or scp_exemption(caller) is not None else "APPLIED"
 

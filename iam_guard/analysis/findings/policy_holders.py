@@ -38,11 +38,12 @@ class ControlLevels(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class PolicyHolders:
-    """Users, or roles, with the same policies, by account."""
+    """Users, roles or service-linked roles with the same policies, by account."""
 
     identity: Layer
     boundary: Layer | None
     scps: ControlLevels
+    is_service_linked: bool = False
     session: Layer | None = None
     by_account: dict[str, list[StoredPrincipal]] = field(default_factory=dict)
 
@@ -82,6 +83,7 @@ class Compiler:
         self._policies: dict[tuple[PolicyType, str], CompiledPolicy] = {}
         self._layers: dict[tuple[CompiledPolicy, ...], Layer] = {}
         self._facts: dict[int, tuple[StatementFacts, ...]] = {}
+        self._levels: dict[Levels, ControlLevels] = {}
         self._contents: dict[tuple[int, str], int] = {}
         self._numbers: dict[tuple[object, ...], int] = {}
 
@@ -103,9 +105,10 @@ class Compiler:
         if levels is None:
             return ControlLevels(None)
         try:
-            return ControlLevels(tuple(self.layer(level, type) for level in levels))
+            layers = tuple(self.layer(level, type) for level in levels)
         except PolicyError:
             return ControlLevels(None, has_failed=True)
+        return self._levels.setdefault(layers, ControlLevels(layers))
 
     def facts(self, policy: CompiledPolicy) -> tuple[StatementFacts, ...]:
         """Return the facts about the statements of a policy; cached for those that were compiled here."""
@@ -181,10 +184,11 @@ class StoredHolders:
             except PolicyError:
                 continue  # the guard denies it everything
             own_scps = scps[principal.account]
-            key = (identity, bounding, own_scps, principal.kind)
+            is_service_linked = principal.record.principal.is_service_linked
+            key = (id(identity), id(bounding), id(own_scps.levels), principal.kind, is_service_linked)
             holders = found.get(key)
             if holders is None:
-                holders = found[key] = PolicyHolders(identity, bounding, own_scps)
+                holders = found[key] = PolicyHolders(identity, bounding, own_scps, is_service_linked)
                 for policy in identity:
                     self._holders_of.setdefault(id(policy), []).append(holders)
             self._add(holders, principal)

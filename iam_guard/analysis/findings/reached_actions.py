@@ -30,7 +30,7 @@ from iam_guard.guard.request_context import Parties, RequestContext
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.context import Given
 from iam_guard.model.own_services import SERVED
-from iam_guard.model.principal import Principal
+from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
 from iam_guard.store.protocol import AccountRecord
 from iam_guard.store.stored_principals import StoredPrincipal
@@ -117,13 +117,12 @@ def members(stored: StoredHolders, question: ResourceQuestion, zone: Collection[
 
 
 class _Policies(NamedTuple):
-    """What the answers of the holders of some policies depend on.
+    """What the answers depend on, besides the principal and its account, for all who have the same relevant statements.
 
-    `contents` are the statements that may apply, by layer. `own_keys` are the condition keys in them whose values
-    differ between the principals of an account, `shared_keys` the others. `entries` are the actions in them.
+    `own_keys` are the condition keys in these statements whose values differ between the principals of an account,
+    `shared_keys` the others. `entries` are the actions in them.
     """
 
-    contents: tuple[object, ...]
     own_keys: tuple[str, ...]
     shared_keys: tuple[str, ...]
     entries: frozenset[str]
@@ -140,8 +139,8 @@ class ReachedActions:
     """Returns whether sessions of a role with this trust policy may set session tags."""
     _asking: AccessRequest = field(init=False)
     _layers: dict[int, tuple[StatementFacts, ...]] = field(default_factory=dict)
-    _policies: dict[int, _Policies] = field(default_factory=dict)
-    _shared: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    _policies: dict[tuple[object, ...], _Policies] = field(default_factory=dict)
+    _shared: dict[tuple[str | None, int], tuple[object, ...]] = field(default_factory=dict)
     _answers: dict[tuple[object, ...], Reached] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -152,31 +151,29 @@ class ReachedActions:
 
         Raises `Undecided` if the wildcards of the policies are too complex.
         """
-        entries = frozenset[str]().union(*(self._of_holders(holders).entries for holders, _ in found))
+        by_holders = {id(holders): self._policies_of(holders) for holders, _ in found}
+        entries = frozenset[str]().union(*(policies.entries for policies in self._policies.values()))
         actions = ServiceActions(self.question.service, entries, self.question.actions)
-        for holders, principal in found:
-            policies, caller = self._of_holders(holders), principal.record.principal
-            tags = self.may_be_tagged(principal.trust)
-            account = self.stored.accounts[principal.account]
-            organization, owner = account.organization, self.question.owner
-            parties = Parties(caller, organization, owner.id, owner.organization, self.question.region)
+        statements = [statement for policy in self.question.policy for statement in policy.content.statements]
+        owner = self.question.owner.id
+        for member in found:
+            holders, principal = member
+            policies, caller = by_holders[id(holders)], principal.record.principal
             signature = (
-                policies.contents,
+                id(policies),
                 caller.type,
-                caller.is_service_linked,
-                caller.account == self.question.owner.id,
-                self._shared_values(policies, parties),
-                *self._matches(caller),
-                *self._values(policies.own_keys, parties, may_be_tagged=tags),
+                holders.is_service_linked,
+                caller.account == owner,
+                self._shared_values(policies, principal),
+                *[statement.principal_match(caller) for statement in statements],
+                *(self._own_values(policies, principal) if policies.own_keys else ()),
             )
-            if signature not in self._answers:
-                cells = actions.cells(policies.entries)
-                self._answers[signature] = self._decide(holders, cells, parties, may_be_tagged=tags)
-            yield (holders, principal), self._answers[signature]
+            answer = self._answers.get(signature)
+            if answer is None:
+                answer = self._answers[signature] = self._decide(holders, principal, actions.cells(policies.entries))
+            yield member, answer
 
-    def _decide(
-        self, holders: PolicyHolders, cells: Sequence[ActionCell], parties: Parties, *, may_be_tagged: bool
-    ) -> Reached:
+    def _decide(self, holders: PolicyHolders, principal: StoredPrincipal, cells: Sequence[ActionCell]) -> Reached:
         bundle = Bundle(
             identity=holders.identity,
             resource=self.question.policy,
@@ -188,42 +185,47 @@ class ReachedActions:
         )
         found: dict[Condition, set[str]] = {}
         for cell in cells:
-            request = self._request(parties, cell.action)
-            bounds = self.evaluator.bounds(request, bundle, self._known_keys(request, may_be_tagged=may_be_tagged))
+            request = self._request(principal, cell.action)
+            bounds = self.evaluator.bounds(request, bundle, self._known_keys(request, principal))
             if bounds.most.allowed:
                 texts = {} if bounds.least.allowed else condition_texts(bounds.open_statements)
                 found.setdefault(tuple(texts.items()), set()).update(cell.names)
         return {condition: tuple(sorted(names)) for condition, names in found.items()}
 
-    def _request(self, parties: Parties, action: str) -> AccessRequest:
-        question = self.question
+    def _request(self, principal: StoredPrincipal, action: str) -> AccessRequest:
+        question, caller = self.question, principal.record.principal
+        organization, owner = self.stored.accounts[principal.account].organization, question.owner
+        parties = Parties(caller, organization, owner.id, owner.organization, question.region)
         context = RequestContext(question.context, parties, question.now, None, question.tags)
-        return AccessRequest(parties.principal, action, question.arn, context, question.owner.id)
+        return AccessRequest(caller, action, question.arn, context, owner.id)
 
-    def _known_keys(self, request: AccessRequest, *, may_be_tagged: bool) -> KnownKeys:
+    def _known_keys(self, request: AccessRequest, principal: StoredPrincipal) -> KnownKeys:
         given = frozenset(key.lower() for key in self.question.context)
+        may_be_tagged = self.may_be_tagged(principal.trust)
         return KnownKeys(request, given, has_tags=bool(self.question.tags), may_be_tagged=may_be_tagged)
 
     # --- what an answer depends on -----------------------------------------------------------------------------------
 
-    def _of_holders(self, holders: PolicyHolders) -> _Policies:
-        known = self._policies.get(id(holders))
+    def _policies_of(self, holders: PolicyHolders) -> _Policies:
+        """Return what answers depend on: the same object for all with the same relevant statements."""
+        content, service = self.stored.compiler.content, self.question.service
+        identity = self._relevant(holders.identity)
+        others = id(holders.boundary), id(holders.session), id(holders.scps.levels)
+        key = (*others, *[content(facts, service) for facts in identity])
+        known = self._policies.get(key)
         if known is None:
-            known = self._policies[id(holders)] = self._read_policies(holders)
+            known = self._policies[key] = self._read_policies(holders)
         return known
 
     def _read_policies(self, holders: PolicyHolders) -> _Policies:
-        layers = [holders.identity, holders.boundary, holders.session, *(holders.scps.levels or ())]
-        by_layer = [None if layer is None else self._relevant(layer) for layer in layers]
-        content, service = self.stored.compiler.content, self.question.service
-        contents = tuple(None if facts is None else tuple(content(one, service) for one in facts) for facts in by_layer)
-        of_owner = [self._relevant(layer) for layer in (self.question.policy, *(self.question.rcps.levels or ()))]
-        relevant = [one for facts in (*by_layer, *of_owner) for one in facts or ()]
-        keys = frozenset[str]().union(*(one.keys for one in relevant))
+        of_owner = (self.question.policy, *(self.question.rcps.levels or ()))
+        of_caller = (holders.identity, holders.boundary, holders.session, *(holders.scps.levels or ()))
+        layers = [layer for layer in (*of_caller, *of_owner) if layer is not None]
+        relevant = [facts for layer in layers for facts in self._relevant(layer)]
+        keys = frozenset[str]().union(*(facts.keys for facts in relevant))
         own_keys = tuple(sorted(key for key in keys if key in _OWN_KEYS or key.startswith(_OWN_TAGS)))
-        entries = frozenset(entry for one in relevant for entry in one.entries)
-        shared_keys = tuple(sorted(keys.difference(own_keys)))
-        return _Policies((holders.scps.levels is None, contents), own_keys, shared_keys, entries)
+        entries = frozenset(entry for facts in relevant for entry in facts.entries)
+        return _Policies(own_keys, tuple(sorted(keys.difference(own_keys))), entries)
 
     def _relevant(self, layer: Layer) -> tuple[StatementFacts, ...]:
         """Return the statements of a layer that may apply to an action on the resource."""
@@ -234,32 +236,33 @@ class ReachedActions:
             self._layers[id(layer)] = known
         return known
 
-    def _matches(self, caller: Principal) -> Iterator[object]:
-        """Yield how each statement of the resource's policy names the caller."""
-        for policy in self.question.policy:
-            for statement in policy.content.statements:
-                yield statement.principal_match(caller)
-
-    def _shared_values(self, policies: _Policies, parties: Parties) -> tuple[object, ...]:
-        """Return the values of the keys that are the same for all principals of an account."""
+    def _shared_values(self, policies: _Policies, principal: StoredPrincipal) -> tuple[object, ...]:
+        """Return the values of the keys that are the same for all principals of an account and a type."""
         if not policies.shared_keys:
             return ()
-        place = parties.principal.account, parties.principal.type, policies.shared_keys
-        if place not in self._shared:
-            self._shared[place] = tuple(self._values(policies.shared_keys, parties, may_be_tagged=False))
-        return self._shared[place]
+        place = f"{principal.account}{principal.record.principal.type}", id(policies)
+        known = self._shared.get(place)
+        if known is None:
+            request = self._request(principal, self._asking.action)
+            is_known = self._known_keys(request, principal)
+            known = tuple(_value(request, key) if is_known(key) else None for key in policies.shared_keys)
+            self._shared[place] = known
+        return known
 
-    def _values(self, keys: Sequence[str], parties: Parties, *, may_be_tagged: bool) -> Iterator[object]:
-        """Yield the values of condition keys; the class of the test for unknown ones."""
-        if not keys:
-            return
-        request = self._request(parties, self._asking.action)
-        is_known = self._known_keys(request, may_be_tagged=may_be_tagged)
-        for key in keys:
-            try:
-                yield request.value(key) if is_known(key) else KnownKeys
-            except ContextError:
-                yield ContextError
+    def _own_values(self, policies: _Policies, principal: StoredPrincipal) -> Iterator[object]:
+        """Yield whether tags are unknown, and the principal's values of its keys; `aws:userid` of a role is unknown."""
+        yield self.may_be_tagged(principal.trust)
+        caller = principal.record.principal
+        for key in policies.own_keys:
+            is_unknown = key == "aws:userid" and caller.type is PrincipalType.ASSUMED_ROLE
+            yield None if is_unknown else caller.key(key)
+
+
+def _value(request: AccessRequest, key: str) -> object:
+    try:
+        return request.value(key)
+    except ContextError:
+        return ContextError
 
 
 _OWN_KEYS = frozenset({"aws:principalarn", "aws:userid", "aws:username", "aws:principaltype"})
