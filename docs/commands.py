@@ -45,6 +45,7 @@ GUIDES: Mapping[str, str] = {
     '`actions` and `resources`), `resourceType`. Each answer is `{"id", "result", "reasons", "witness"}`, or '
     '`{"id", "error"}`.',
     "analyze report": "See [Report access to people](../how-to/report-access.md).",
+    "analyze escalation": "See [Find escalation paths](../how-to/find-escalation.md).",
     "who-can": "See [Find out who can do something](../how-to/who-can.md), also "
     "[through roles](../how-to/who-can.md#through-roles).",
     "what-can": "See [Find out who can do something](../how-to/who-can.md).",

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import click
 
-from iam_guard.analysis.escalation.escalation_path import EscalationPath
+from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR, EscalationPath
 from iam_guard.analysis.escalation.escalation_search import escalation_paths
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
@@ -25,7 +25,7 @@ from iam_guard.store.open_store import open_store
 def escalation(store: str, as_json: bool) -> None:
     """Find which principals can become others, or an administrator, and how.
 
-    Exit code 0 if none can, 1 if any can.
+    Exit code 1 if any can.
     """
     settings = load()
     with progress("searching"), closing(open_store(store, settings)) as opened:
@@ -39,8 +39,10 @@ def escalation(store: str, as_json: bool) -> None:
 
 def _print(paths: list[EscalationPath]) -> None:
     for path in paths:
-        click.echo(shown(f"{path.start} -> {path.target}"))
+        target = click.style(path.target, fg="red") if path.target == ADMINISTRATOR else shown(path.target)
+        click.echo(f"{shown(path.start)} -> {target}")
         for number, step in enumerate(path.steps, start=1):
             click.echo(shown(f"  {number}. {step.action} on {step.resource}"))
             click.echo(shown(f"     {step.why}"))
-    click.echo(f"{len(paths)} path{'' if len(paths) == 1 else 's'}")
+    most = sum(path.target == ADMINISTRATOR for path in paths)
+    click.echo(f"{len(paths)} path{'' if len(paths) == 1 else 's'}, {most} to {ADMINISTRATOR}")

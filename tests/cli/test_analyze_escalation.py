@@ -46,14 +46,14 @@ def test_paths_are_findings(tmp_path: Path) -> None:
     text = run("--store", store)
     assert text.exit_code == 1
     assert "1. sts:AssumeRole on arn:aws:iam::111122223333:role/ops" in text.output
-    assert text.output.endswith("1 path\n")
+    assert text.output.endswith("1 path, 0 to administrator\n")
 
 
 def test_no_path_is_success(tmp_path: Path) -> None:
     store = seed(tmp_path)
     done = run("--store", store, "--json")
     assert (done.exit_code, json.loads(done.output)) == (0, {"paths": []})
-    assert run("--store", store).output == "0 paths\n"
+    assert run("--store", store).output == "0 paths, 0 to administrator\n"
 
 
 def test_unusable_store_is_an_error(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def bars(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Bar]:
         ("apply iam.yaml --store sqlite:///applied.db", ("applying", None, "")),
         ("lint policy.json", ("checking", None, "")),
         ("who-can docs:Get --store iam.yaml", ("searching", None, "")),
+        ("analyze escalation --store iam.yaml", ("searching", None, "")),
         ("what-can arn:aws:iam::111122223333:user/ada --store iam.yaml", ("searching", None, "")),
         ("matrix matrix.yaml", ("deciding", None, "")),
         ("test cases.jsonl", ("testing", None, "cases")),

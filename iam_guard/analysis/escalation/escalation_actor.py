@@ -107,14 +107,15 @@ class EscalationActor:
             self._named[action] = named_resources(self._policies, action.lower(), user)
         return self._named[action].may_have(arn)
 
-    def named_actions(self, prefix: str) -> Iterator[str]:
-        """Return actions of a service that own Allow statements name; one for each wildcard."""
+    def named_actions(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield the actions of a service that own statements name: as written, and one of them."""
         for policy in self._policies:
             for statement in policy.content.document.statements:
-                for name in statement.actions or (f"{prefix}:*",):
+                for name in statement.actions or ("*",):
                     service, colon, action = name.partition(":")
                     if name == "*" or (colon and service.lower() == prefix):
-                        yield f"{prefix}:{(action or '*').replace('*', 'Any').replace('?', 'x')}"
+                        written = f"{prefix}:{action or '*'}"
+                        yield written, written.replace("*", "Any").replace("?", "x")
 
     def written_resources(self, action: str) -> Iterator[str]:
         """Yield the resources that own Allow statements about an action name, as written; `*` for `NotResource`.

@@ -166,17 +166,20 @@ class RoleEdges:
         return EscalationCall(actor.arn, PASSROLE, role.arn, answer, note)
 
     def _uses(self, actor: EscalationActor, service: str) -> Iterator[tuple[EscalationCall, ...]]:
-        alternatives = PASSED_TO.get(service)
-        if alternatives is None:
-            prefix = service.partition(".")[0].lower()
-            alternatives = tuple((action,) for action in dict.fromkeys(actor.named_actions(prefix)))
-        for actions in sorted(alternatives, key=len):
-            found = [(action, actor.may_somewhere(action)) for action in actions if actor.has_allow(action)]
-            steps = tuple(
-                EscalationCall(actor.arn, action, "*", answer) for action, answer in found if answer is not None
-            )
-            if len(steps) == len(actions):
-                yield steps
+        """Yield the calls by which an actor has a service run what it wants, the fewest first."""
+        known = PASSED_TO.get(service, ())
+        alternatives = [tuple((action, action) for action in actions) for actions in sorted(known, key=len)]
+        if not known:
+            named = dict(actor.named_actions(service.partition(".")[0].lower()))
+            alternatives = [(names,) for names in named.items()]
+        for alternative in alternatives:
+            found = [
+                EscalationCall(actor.arn, written, EVERYONE, answer)
+                for written, action in alternative
+                if actor.has_allow(action) and (answer := actor.may_somewhere(action)) is not None
+            ]
+            if len(found) == len(alternative):
+                yield tuple(found)
 
     # --- identity providers --------------------------------------------------------------------------------------
 

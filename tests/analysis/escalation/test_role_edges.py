@@ -142,7 +142,7 @@ PASS = allow("iam:PassRole")
             with_ops(DOCS, PASS, allow("docs:Convert", on="arn:aws:docs:*:*:document/*")),
             ["iam:PassRole", "docs:Convert"],
         ),
-        (with_ops(DOCS, PASS, allow("docs:*")), ["iam:PassRole", "docs:Any"]),
+        (with_ops(DOCS, PASS, allow("docs:*")), ["iam:PassRole", "docs:*"]),
         (with_ops(DOCS, PASS, allow("notes:*")), None),
         (with_ops(DOCS, PASS, allow("docs:*"), deny("docs:*")), None),
         (with_ops(trust("docs.example.com", kind="Service", action="sts:TagSession"), PASS, allow("docs:*")), None),
