@@ -117,8 +117,8 @@ def compare(existing: CompiledDocument | None, new: CompiledDocument, query: Que
     found, differing = _search(forms, query, (), is_witness, work)
     if found is not None or not differing:
         return Compared(found, () if found is not None else tuple(_cover(work)))
-    for instance in instances(forms, _values(forms, differing, Work())):
-        work = Work()
+    work = Work()  # for all instances together
+    for instance in instances(forms, _values(forms, differing, work)):
         filled = [DocumentForm(document) for document in instance.documents]
         found, _ = _search(filled, query, instance.tests, is_witness, work)
         if found is not None:

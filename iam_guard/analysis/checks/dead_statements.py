@@ -17,7 +17,7 @@ from typing import Any
 
 from iam_guard.analysis.checks.boxes import Box
 from iam_guard.analysis.checks.comparison import EVERY_REQUEST, Query, StatementCover, compare, cover_or_boxes
-from iam_guard.analysis.checks.limits import Undecided, Work
+from iam_guard.analysis.checks.limits import MAX_BOXES, MAX_STATES, Undecided, Work
 from iam_guard.analysis.checks.policy_checks import compiled_policy, query_among
 from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, form_of
 from iam_guard.analysis.checks.statement_values import (
@@ -32,9 +32,10 @@ from iam_guard.evaluation.matching.statement import compile_statement
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import ANY_PRINCIPAL, Effect, Statement
 
-_MAX_STATES, _MAX_BOXES = 2_000_000, 100_000
-"""Maximum work of one analysis."""
 _MAX_STATES_OF_A_PART, _MAX_BOXES_OF_A_PART = 50_000, 2_000
+"""Maximum work of one proof; all of them together have that of one check."""
+_MAX_VALUES = 50_000
+"""Maximum number of values of conditions, over all proofs that one of them is redundant."""
 _MAX_LEFT = 64
 """Up to this number of boxes that only one statement allows is kept."""
 
@@ -124,7 +125,7 @@ class _Reduction:
     def __init__(self, document: CompiledDocument, query: Query) -> None:
         self.document, self.query = document.document, query
         self.forms = {form.statement.index: form for form in form_of(document).statements}
-        self.states, self.boxes = _MAX_STATES, _MAX_BOXES
+        self.states, self.boxes, self.values = MAX_STATES, MAX_BOXES, _MAX_VALUES
         self.is_complete, self.is_changed = True, False
         self.left: dict[int, list[Box]] = {}
         """What only one Allow statement allows, by its index: some boxes."""
@@ -193,6 +194,11 @@ class _Reduction:
         others = self._denies(without=form) if form.compiled.denies else self._others(form)
         if not may_be_redundant(form, listed, place, others):
             return False
+        if listed.condition is not None:
+            self.values -= len(listed.values)
+            if self.values < 0:
+                self.is_complete = False
+                return False
         left = self.left.get(form.statement.index, ())
         return not any(needs_value(box, form, listed, place) for box in left)
 
@@ -202,9 +208,9 @@ class _Reduction:
         part = replace(_part(DeadKind.REDUNDANT, form), path=listed.path, value=listed.values[place])
         if is_in_list(form, listed, place):
             return replace(part, covered_by=(form.statement.index,))
-        narrow, wide = form, smaller
-        if not listed.is_negated:  # the statement is that with only this value, and the one without it
-            narrow, wide = smaller, self._form(listed.only(form.statement, place))
+        narrow, wide = (form, smaller) if listed.is_negated else (smaller, form)
+        if listed.is_union:  # what the statement has beyond the smaller one, it has with only this value
+            wide = self._form(listed.only(form.statement, place))
         if not form.compiled.denies:
             cover = self._proof([*self._others(form), narrow], [wide, *self._denies()])
         else:

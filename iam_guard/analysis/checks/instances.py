@@ -26,6 +26,8 @@ from iam_guard.policy.document import LATEST, ConditionTest, Document, Statement
 _MAX_KEYS = 4
 _MAX_VALUES = 12
 _MAX_INSTANCES = 96
+_MAX_RUNS, _MAX_LENGTH = 4, 300
+"""Limits of the patterns and texts that are matched by a regular expression, which takes their product in time."""
 _NO_VALUE = "\U000ffffe"
 """Replaces a variable of an absent key: a character that no compared policy has."""
 _FRESH = "example"
@@ -71,7 +73,10 @@ def values_in_resources(forms: Sequence[DocumentForm], resources: Sequence[str])
         patterns = statement.resources.union.globs if statement.resources is not None else ()
         for pattern in filter(has_variable, patterns):
             expression, names = _expression(pattern)
-            for match in filter(None, map(expression.fullmatch, resources)):
+            if len(names) + sum(isinstance(piece, Wildcard) for piece in pattern) > _MAX_RUNS:
+                continue
+            short = [resource for resource in resources if len(resource) <= _MAX_LENGTH]
+            for match in filter(None, map(expression.fullmatch, short)):
                 for name, value in zip(names, match.groups(), strict=True):
                     found.setdefault(name.partition(",")[0], {})[value] = None
     return found

@@ -8,6 +8,7 @@ the resource: a caller of another account is allowed by its own side, one of the
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy, compile_policy
@@ -30,16 +31,20 @@ def judge(document: CompiledDocument) -> IsAllowed:
     kind = document.document.type
     layer = Layer([CompiledPolicy(PolicyRef("the policy", kind), document)])
     if kind is PolicyType.IDENTITY:
-        return lambda request: decide(request, Bundle(identity=layer, resource=_delegating(request))).allowed
+        return lambda request: decide(request, Bundle(identity=layer, resource=_delegating(_owner(request)))).allowed
     return lambda request: decide(request, _with_own_side(request, layer)).allowed
 
 
-def _delegating(request: AccessRequest) -> Layer:
+def _owner(request: AccessRequest) -> str:
+    return request.owner or request.principal.account or "*"
+
+
+@lru_cache(maxsize=1024)
+def _delegating(account: str) -> Layer:
     """Return the policy of a resource that leaves access to the identity policies of its account."""
     source = {
         "Version": LATEST,
-        "Statement": {"Effect": "Allow", "Principal": {"AWS": request.owner or request.principal.account or "*"}}
-        | {"Action": "*", "Resource": "*"},
+        "Statement": {"Effect": "Allow", "Principal": {"AWS": account}} | {"Action": "*", "Resource": "*"},
     }
     return Layer([compile_policy(source, PolicyRef("the resource's policy", PolicyType.RESOURCE))])
 

@@ -173,9 +173,11 @@ def keys_of_variables(document: Document) -> Iterator[str]:
     """Yield the keys of the variables of a document, in lower case."""
     for statement in document.statements:
         for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
-            yield from (key.lower() for key in keys_of_resource(entry, document.version))
+            if "${" in entry:
+                yield from (key.lower() for key in keys_of_resource(entry, document.version))
         for test in statement.conditions:
-            yield from (key.lower() for key in islice(keys_of_condition(test, document.version), 1, None))
+            if any("${" in value for value in test.values):
+                yield from (key.lower() for key in islice(keys_of_condition(test, document.version), 1, None))
 
 
 class _ByDigest:

@@ -45,6 +45,11 @@ class ListedValue:
     repeated: frozenset[str] = frozenset()
     others: int = 0
 
+    @property
+    def is_union(self) -> bool:
+        """Whether the statement applies to what it does with each of the values alone."""
+        return not self.is_negated and not (self.condition is not None and self.path[1].startswith("ForAllValues"))
+
     def without(self, statement: Statement, place: int) -> Statement:
         """Return the statement without one of the values."""
         return self._with(statement, _without(self.values, place), is_only=False)

@@ -112,6 +112,20 @@ def test_dead_statements_are_found(statements: list[Doc], expected: list[Any]) -
             [("Condition/NumericLessThan/docs:N", "5", [0])],
         ),
         ([allow("s3:*", **when("StringEquals", "docs:A", ["a", "b"]))], []),
+        (
+            [
+                allow("s3:*", **when("ForAllValues:StringEquals", "aws:TagKeys", ["a", "b"])),
+                allow("s3:*", **when("ForAllValues:StringEquals", "aws:TagKeys", ["b", "c"])),
+            ],
+            [],
+        ),
+        (
+            [
+                allow("s3:*", **when("ForAnyValue:StringEquals", "aws:TagKeys", ["a", "b"])),
+                allow("s3:*", **when("ForAnyValue:StringEquals", "aws:TagKeys", ["b", "c"])),
+            ],
+            [("Condition/ForAnyValue:StringEquals/aws:TagKeys", "b", [0, 1])],
+        ),
     ],
 )
 def test_redundant_values_are_found(statements: list[Doc], expected: list[Any]) -> None:
