@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import NamedTuple, TextIO, TypeVar
 
 import click
 
-from iam_guard.analysis.checks.check_results import CheckResult, request_members
+from iam_guard.analysis.checks.check_results import CheckResult, CheckVerdict, request_members
 from iam_guard.analysis.checks.dead_statements import DeadKind, DeadPart, check_dead_statements
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.checks.policy_checks import (
@@ -24,11 +25,13 @@ from iam_guard.analysis.checks.policy_checks import (
     check_no_public_access,
 )
 from iam_guard.analysis.request_sentences import request_sentence
-from iam_guard.cli.check_options import COLOURS, EXIT_CODES
+from iam_guard.analysis.sarif import FileFinding, SarifRule, github_commands, sarif_log
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT
 from iam_guard.cli.options import JSON
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.grammar import shown
+from iam_guard.policy.parser import parse
 
 _TYPES = {"identity": PolicyType.IDENTITY, "resource": PolicyType.RESOURCE}
 _POLICY = click.File("r", encoding="utf-8-sig")
@@ -53,9 +56,16 @@ def _universe(command: Command) -> Command:
 @click.argument("new", type=_POLICY)
 @_TYPE
 @_universe
+@FORMAT
 @JSON
 def no_new_access(
-    existing: TextIO, new: TextIO, type: str, app: str | None, reference_files: tuple[Path, ...], as_json: bool
+    existing: TextIO,
+    new: TextIO,
+    type: str,
+    app: str | None,
+    reference_files: tuple[Path, ...],
+    form: str,
+    as_json: bool,
 ) -> None:
     """Prove that NEW allows no request that EXISTING does not.
 
@@ -63,7 +73,9 @@ def no_new_access(
     input.
     """
     actions = _actions(app, reference_files)
-    _finish(check_no_new_access(existing.read(), new.read(), _TYPES[type], actions=actions), as_json)
+    old, text = existing.read(), new.read()
+    result = check_no_new_access(old, text, _TYPES[type], actions=actions)
+    _finish(result, "json" if as_json else form, CheckedFile(new.name, text, _TYPES[type]))
 
 
 @click.command()
@@ -71,16 +83,24 @@ def no_new_access(
 @click.argument("new", type=_POLICY)
 @_TYPE
 @_universe
+@FORMAT
 @JSON
 def equivalent(
-    existing: TextIO, new: TextIO, type: str, app: str | None, reference_files: tuple[Path, ...], as_json: bool
+    existing: TextIO,
+    new: TextIO,
+    type: str,
+    app: str | None,
+    reference_files: tuple[Path, ...],
+    form: str,
+    as_json: bool,
 ) -> None:
     """Prove that EXISTING and NEW allow the same requests.
 
     Exit code 1 if only one of them allows a request, which is shown; 2 if that could not be decided.
     """
     actions = _actions(app, reference_files)
-    _finish(check_equivalent(existing.read(), new.read(), _TYPES[type], actions=actions), as_json)
+    result = check_equivalent(existing.read(), new.read(), _TYPES[type], actions=actions)
+    _finish(result, "json" if as_json else form, CheckedFile(new.name))
 
 
 @click.command("access-not-granted")
@@ -89,6 +109,7 @@ def equivalent(
 @click.option("--resource", "listed_resources", multiple=True, help="Add a resource; default: every resource.")
 @_TYPE
 @_universe
+@FORMAT
 @JSON
 def access_not_granted(
     policy: TextIO,
@@ -97,6 +118,7 @@ def access_not_granted(
     type: str,
     app: str | None,
     reference_files: tuple[Path, ...],
+    form: str,
     as_json: bool,
 ) -> None:
     """Prove that POLICY allows none of some actions on any of some resources.
@@ -105,7 +127,9 @@ def access_not_granted(
     """
     access = [ListedAccess(listed_actions, listed_resources)]
     actions = _actions(app, reference_files)
-    _finish(check_access_not_granted(policy.read(), access, _TYPES[type], actions=actions), as_json)
+    text = policy.read()
+    result = check_access_not_granted(text, access, _TYPES[type], actions=actions)
+    _finish(result, "json" if as_json else form, CheckedFile(policy.name, text, _TYPES[type]))
 
 
 @click.command("no-public-access")
@@ -116,13 +140,16 @@ def access_not_granted(
     show_default=True,
     help="Set the type of resource that has the policy.",
 )
+@FORMAT
 @JSON
-def no_public_access(policy: TextIO, resource_type: str, as_json: bool) -> None:
+def no_public_access(policy: TextIO, resource_type: str, form: str, as_json: bool) -> None:
     """Prove that POLICY, a resource-based policy, does not allow everyone.
 
     Exit code 1 if it does, with a request of such a caller; 2 if that could not be decided.
     """
-    _finish(check_no_public_access(policy.read(), resource_type), as_json)
+    text = policy.read()
+    result = check_no_public_access(text, resource_type)
+    _finish(result, "json" if as_json else form, CheckedFile(policy.name, text, PolicyType.RESOURCE))
 
 
 @click.command("dead-statements")
@@ -178,13 +205,49 @@ def _actions(app: str | None, files: tuple[Path, ...]) -> list[str] | None:
     return [f"{service.name}:{action.name}" for service in services for action in service.actions] if services else None
 
 
-def _finish(result: CheckResult, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2))
-    else:
-        for line in _lines(result):
-            click.echo(line)
+class CheckedFile(NamedTuple):
+    """The file whose statement a result names; without its text, the statement is one of several files."""
+
+    name: str
+    text: str | None = None
+    type: PolicyType = PolicyType.IDENTITY
+
+
+def _finish(result: CheckResult, form: str, file: CheckedFile) -> None:
+    match form:
+        case "json":
+            click.echo(json.dumps(result.to_dict(), indent=2))
+        case "sarif":
+            click.echo(sarif_log(_findings(result, file), _RULES, version("iam-guard")))
+        case "github":
+            for line in github_commands(_findings(result, file)):
+                click.echo(line)
+        case _:
+            for line in _lines(result):
+                click.echo(line)
     sys.exit(EXIT_CODES[result.verdict])
+
+
+def _findings(result: CheckResult, file: CheckedFile) -> list[FileFinding]:
+    """Return the finding of a result that is no PASS, at the statement that it names."""
+    if result.passed:
+        return []
+    code = "check-failed" if result.verdict is CheckVerdict.FAIL else "check-undecided"
+    message = " ".join([result.message, *(reason.description for reason in result.reasons)])
+    if result.witness is not None:
+        message += f" For example, {request_sentence(request_members(result.witness))}."
+    line, column = 1, 1
+    for reason in result.reasons:
+        if file.text is not None and reason.statement_index is not None:
+            position = parse(file.text, file.type).statements[reason.statement_index].position
+            line, column = (line, column) if position is None else (position.line, position.column + 1)
+    return [FileFinding(code, "error", shown(message), file.name, line, column)]
+
+
+_RULES = {
+    "check-failed": SarifRule("A policy allows requests that the check excludes.", "error"),
+    "check-undecided": SarifRule("It was not decided what a policy allows; treat it as failed.", "error"),
+}
 
 
 def _lines(result: CheckResult) -> Iterator[str]:

@@ -46,6 +46,26 @@ def test_json_has_the_whole_result(tmp_path: Path) -> None:
     assert run("no-public-access", public, "--resource-type", "AWS::X").exit_code == 2
 
 
+def test_sarif_and_github_are_at_the_statement(tmp_path: Path) -> None:
+    one, wide = document(tmp_path, "one.json", "docs:Get"), tmp_path / "wide.json"
+    wide.write_text(
+        '{"Version": "2012-10-17", "Statement": [\n  {"Effect": "Allow", "Action": "docs:Get", "Resource": "*"},\n'
+        '  {"Effect": "Allow", "Action": "docs:Put", "Resource": "*"}\n]}'
+    )
+    failed = run("no-new-access", one, wide, "--format", "github")
+    assert failed.exit_code == 1
+    assert failed.output.startswith(f"::error file={wide},line=3,col=3,title=check-failed::The modified permissions")
+    assert "could call docs:Put on arn:" in failed.output
+    log = json.loads(run("access-not-granted", wide, "--action", "docs:Put", "--format", "sarif").output)
+    [result] = log["runs"][0]["results"]
+    assert result["ruleId"] == "check-failed"
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 3, "startColumn": 3}
+    passed = run("no-new-access", wide, one, "--format", "github")
+    assert (passed.exit_code, passed.output) == (0, "")
+    assert json.loads(run("equivalent", one, one, "--format", "sarif").output)["runs"][0]["results"] == []
+    assert "line=1,col=1" in run("equivalent", one, wide, "--format", "github").output
+
+
 def test_access_not_granted_takes_lists(tmp_path: Path) -> None:
     one = document(tmp_path, "one.json", "docs:Get")
     assert run("access-not-granted", one, "--action", "docs:Put", "--action", "docs:Delete").exit_code == 0

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from iam_guard.analysis.checks.limits import Undecided
+from iam_guard.analysis.checks.statement_forms import form_of
 from iam_guard.analysis.invariants.policy_forms import compiled_policy
+from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import LATEST
-from iam_guard.policy.parser import parse
 from iam_guard.store.protocol import StoredPolicy
 
 
@@ -49,10 +51,17 @@ def query_of(
 
 
 def statement_policy(statement: Mapping[str, Any]) -> StoredPolicy:
-    """Return a policy of one Allow statement, which says what requests are. Raises `PolicyError`."""
+    """Return a policy of one Allow statement, which says what requests are.
+
+    Raises `PolicyError` for an invalid element, `InvalidInput` for characters that policies must not have.
+    """
     text = json.dumps({"Version": LATEST, "Statement": [{"Effect": "Allow", **statement}]})
-    parse(text, PolicyType.IDENTITY)
-    return StoredPolicy.of("the query", PolicyType.IDENTITY, None, text)
+    policy = StoredPolicy.of("the query", PolicyType.IDENTITY, None, text)
+    try:
+        form_of(compiled_policy(policy).content)
+    except Undecided as error:
+        raise InvalidInput(str(error)) from None
+    return policy
 
 
 def _applies(policy: StoredPolicy, request: AccessRequest) -> bool:

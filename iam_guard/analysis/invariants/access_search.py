@@ -7,7 +7,7 @@ the evaluator allows it with the caller's and the resource's policies of the sto
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 
@@ -17,10 +17,11 @@ from iam_guard.analysis.checks.callers import (
     accounts_of,
     caller_tests,
     derived_keys,
+    letters_of,
     partitions_of,
     typed_tests,
 )
-from iam_guard.analysis.checks.instances import instances
+from iam_guard.analysis.checks.instances import instances, values_in_resources
 from iam_guard.analysis.checks.key_sets import TextTest
 from iam_guard.analysis.checks.limits import Undecided, Work
 from iam_guard.analysis.checks.spaces import Space
@@ -67,7 +68,7 @@ def find_access(access: CallerAccess, query: AccessQuery, *, but_not: CallerAcce
     found = search.find(())
     if found is not None or not search.is_open or not search.has_box(keeps_variables=True):
         return found
-    for instance in instances(search.forms):
+    for instance in instances(search.forms, values_in_resources(search.forms, [*search.tried])):
         filled = {id(form): DocumentForm(of) for form, of in zip(search.forms, instance.documents, strict=True)}
         found = search.filled(filled).find(instance.tests)
         if found is not None:
@@ -97,6 +98,7 @@ class _Search:
     but_not: CallerAccess | None
     work: Work
     is_open: bool = False
+    tried: dict[str, None] = field(default_factory=dict)
 
     @cached_property
     def forms(self) -> list[DocumentForm]:
@@ -160,6 +162,7 @@ class _Search:
             for box in islice(boxes, _MAX_BOXES):
                 self.is_open = True
                 for request in witnesses.requests(box, caller):
+                    self.tried[request.resource] = None
                     if self._is_witness(request):
                         return self._found(simplest(request, self._is_witness))
             if next(boxes, None) is not None:
@@ -225,7 +228,7 @@ class _Search:
                 if caller.typical.account is None
                 else self._named
             )
-            yield from caller_tests(caller.typical, derived, named, partitions_of(self.forms))
+            yield from caller_tests(caller.typical, derived, named, partitions_of(self.forms), letters_of(self.forms))
         if caller.is_outside and caller.principal.type is not PrincipalType.SERVICE:
             yield from (_test("Null", key, "true") for key in _SERVICE_KEYS if key in keys)
         if caller.organizations and "aws:principalorgid" in keys:

@@ -124,8 +124,8 @@ class _Reader:
         condition: Mapping[str, Any] = json.loads(node_as_json(node))
         try:
             statement_policy({"Action": "*", "Resource": "*", "Condition": condition})
-        except PolicyError as error:
-            self._refuse(node, error.message)
+        except (PolicyError, InvalidInput) as error:
+            self._refuse(node, _message(error))
         return condition
 
     def _queries(
@@ -146,8 +146,8 @@ class _Reader:
         for colons, arns in by_colons.items():
             try:
                 about = statement_policy({"Action": [*may], "Resource": arns, **condition})
-            except PolicyError as error:
-                self._refuse(on or node, error.message)
+            except (PolicyError, InvalidInput) as error:
+                self._refuse(on or node, _message(error))
             more = [] if colons is None else [_with_more_colons(colons, may, self.partition)]
             found.append(AccessQuery(about, (*excluded, *more), self.actions))
         return tuple(found)
@@ -181,10 +181,8 @@ class _Reader:
         text = self._text(node)
         try:
             return parse_text(text)
-        except PolicyError as error:
-            self._refuse(node, error.message)
-        except InvalidInput as error:
-            self._refuse(node, str(error))
+        except (PolicyError, InvalidInput) as error:
+            self._refuse(node, _message(error))
 
     def _missing(self, node: Node, key: str) -> NoReturn:
         self._refuse(node, f"expected the key `{key}`")
@@ -192,6 +190,10 @@ class _Reader:
     def _refuse(self, node: Node, message: str) -> NoReturn:
         line, column = _place(node)
         raise InvalidInput(message, place=f"{self.name}:{line}:{column}")
+
+
+def _message(error: PolicyError | InvalidInput) -> str:
+    return error.message if isinstance(error, PolicyError) else str(error)
 
 
 def _place(node: Node) -> tuple[int, int]:

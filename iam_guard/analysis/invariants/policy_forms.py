@@ -8,20 +8,20 @@ their values. What is left is the same for all callers that the policy treats al
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from iam_guard.analysis.checks.instances import keys_of_variables, stands_for_itself, with_values
+from iam_guard.analysis.checks.instances import stands_for_itself, with_values
 from iam_guard.analysis.checks.statement_forms import DocumentForm, form_of, has_open_values
 from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy, compile_policy
 from iam_guard.evaluation.matching.condition import compile_condition
 from iam_guard.evaluation.matching.condition_keys import row_of
-from iam_guard.evaluation.matching.referenced_keys import keys_of_condition
+from iam_guard.evaluation.matching.referenced_keys import keys_of_condition, keys_of_document
 from iam_guard.model.context import Value
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.document import ConditionTest, Document, Statement
+from iam_guard.policy.document import ConditionTest, Statement
 from iam_guard.policy.grammar import split_operator
 from iam_guard.store.protocol import StoredPolicy
 
@@ -47,7 +47,7 @@ class PolicyForms:
         digest = compiled.document.digest, compiled.document.type
         keys = self._keys.get(digest)
         if keys is None:
-            keys = self._keys[digest] = frozenset(_keys_of(compiled.document))
+            keys = self._keys[digest] = frozenset(key.lower() for key in keys_of_document(compiled.document))
         known = tuple((key, request.value(key)) for key in sorted(keys) if is_known(key))
         form = self._forms.get((*digest, known))
         if form is None:
@@ -59,12 +59,6 @@ class PolicyForms:
 def compiled_policy(policy: StoredPolicy) -> CompiledPolicy:
     """Return a policy as the evaluator reads it. Raises `PolicyError`."""
     return compile_policy(policy.text, policy.ref)
-
-
-def _keys_of(document: Document) -> Iterator[str]:
-    yield from keys_of_variables(document)
-    for statement in document.statements:
-        yield from (test.key.lower() for test in statement.conditions)
 
 
 def _without_known(compiled: CompiledDocument, request: AccessRequest, known: _Known) -> CompiledDocument:

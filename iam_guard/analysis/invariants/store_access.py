@@ -121,7 +121,7 @@ class StoreAccess:
         policies = [found.policy for found in (target, also) if found is not None and found.policy is not None]
         forms = [form_of(compiled_policy(policy).content) for policy in policies]
         yield from self.sessions_named_by(*policies)
-        named = dict.fromkeys((*accounts_of(forms), *accounts))
+        named = [one for one in dict.fromkeys((*accounts_of(forms), *accounts)) if one not in self.accounts]
         listed = resource_callers(forms, named, self.accounts)
         more = [TypicalCaller(principal, target.owner.id, principal.account) for principal in principals]
         found: dict[Principal, AnalyzedCaller] = {}

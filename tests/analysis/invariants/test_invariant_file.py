@@ -109,6 +109,12 @@ ONE = "invariants:\n  - name: one\n    only: []\n"
         (ONE + "    may: []", "4:10", "expected at least one entry"),
         (ONE + "    may: docs", "4:10", "expected `*` or `prefix:name` as action"),
         (ONE + "    may: ['docs:Get', '*:Get']", "4:23", "`*:Get`"),
+        (ONE + "    may: 'docs:\U000ffffe*'", "4:10", "characters that policies must not have"),
+        (
+            ONE + "    may: docs:Get\n    when: {StringLike: {a:b: '\U000ffffe'}}",
+            "5:11",
+            "characters that policies must",
+        ),
         (ONE + "    mayy: docs:Get", "4:5", "did you mean `may`?"),
         (ONE + "    may: docs:Get\n    on: 'arn:aws:d*:::x'", "5:9", "expected the service"),
         (ONE + "    may: '*'\n    on: document/1", "5:9", "expected a whole ARN"),
