@@ -64,15 +64,6 @@ def test_report_is_written_as_a_page_with_what_was_found(tmp_path: Path) -> None
     assert "Escalation: 1 principal can become administrator." in done.output
 
 
-def test_json_has_the_forms_of_the_single_commands(tmp_path: Path) -> None:
-    store = seed(tmp_path, own=OWN, shared=SHARED)
-    whole = json.loads(run("report", "--store", store, "--json").output)
-    assert sorted(whole) == ["escalation", "external", "unused"]
-    assert len(whole["external"]["findings"]) == len(whole["escalation"]["paths"]) == 1
-    for part in ("external", "escalation"):
-        assert json.loads(run(part, "--store", store, "--json").output) == whole[part]
-
-
 def database(folder: Path, **statements: dict[str, Any]) -> str:
     """Create a database with the content of the seed."""
     url = f"sqlite:///{folder}/access.db"
@@ -80,6 +71,15 @@ def database(folder: Path, **statements: dict[str, Any]) -> str:
         done = CliRunner().invoke(main, [*command, "--store", url])
         assert done.exit_code == 0, done.output
     return url
+
+
+def test_json_has_the_forms_of_the_single_commands(tmp_path: Path) -> None:
+    store = database(tmp_path, own=OWN, shared=SHARED)
+    whole = json.loads(run("report", "--store", store, "--json").output)
+    assert sorted(whole) == ["escalation", "external", "unused"]
+    assert len(whole["external"]["findings"]) == len(whole["escalation"]["paths"]) == 1
+    for part, found in whole.items():
+        assert json.loads(run(part, "--store", store, "--json").output) == found
 
 
 def test_store_without_findings_is_success(tmp_path: Path) -> None:
