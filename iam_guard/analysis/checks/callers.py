@@ -21,6 +21,7 @@ from typing import TypeAlias
 from iam_guard.analysis.checks.differences import Side
 from iam_guard.analysis.checks.limits import MAX_CALLERS, Undecided
 from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test
+from iam_guard.analysis.checks.text_sets import TextUnion
 from iam_guard.evaluation.matching.condition_keys import Kind, row_of
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS
 from iam_guard.evaluation.matching.principal import PrincipalMatch
@@ -79,9 +80,9 @@ def _accounts(document: DocumentForm) -> tuple[str, ...]:
     return tuple(found)
 
 
-def owners_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
-    """Return the accounts of resources, and those that conditions require of resources."""
-    found: dict[str, None] = {}
+def owners_of(documents: Iterable[DocumentForm], asked: TextUnion | None) -> tuple[str, ...]:
+    """Return the accounts of resources, also of those asked about, and those that conditions require of resources."""
+    found: dict[str, None] = dict.fromkeys(() if asked is None else _ACCOUNT_ID.findall("\n".join(_written(asked))))
     for document in documents:
         for form in document.statements:
             texts = [*(form.statement.resources or ()), *(form.statement.not_resources or ())]
@@ -89,6 +90,12 @@ def owners_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
             for text in (*texts, *(value for test in tests for value in test.values)):
                 found.update(dict.fromkeys(_ACCOUNT_ID.findall(text)))
     return tuple(found)
+
+
+def _written(union: TextUnion) -> Iterator[str]:
+    yield from union.words
+    for pattern in union.globs:
+        yield "".join(piece if isinstance(piece, str) else "*" for piece in pattern)
 
 
 def unnamed_accounts(named: Iterable[str]) -> Iterator[str]:
@@ -132,14 +139,17 @@ def _any_name(principal: Principal, account: str | None) -> tuple[str, ...]:
 
 
 def resource_callers(
-    documents: Iterable[DocumentForm], named: Iterable[str], taken: Iterable[str] = ()
+    documents: Iterable[DocumentForm],
+    named: Iterable[str],
+    taken: Iterable[str] = (),
+    asked: TextUnion | None = None,
 ) -> list[TypicalCaller]:
     """Return the callers of a resource-based policy; `named` are the accounts that are named as a whole.
 
-    `taken` are further accounts that do not represent unnamed ones.
+    `taken` are further accounts that do not represent unnamed ones; `asked` are the resources of the question.
     """
     forms, places = [*documents], [*named]
-    owners = owners_of(forms)
+    owners = owners_of(forms, asked)
     entries = {entry for document in forms for form in document.statements for entry in _entries(form)}
     mentioned = [account for _, value in sorted(entries) for account in _ACCOUNT_ID.findall(value)]
     unnamed = unnamed_accounts((*mentioned, *places, *taken))

@@ -219,7 +219,7 @@ class CallerGroups:
             self.callers = (
                 [*identity_callers(self.named, by_account=bool(self.derived))]
                 if self.is_identity
-                else resource_callers(forms, self.named)
+                else resource_callers(forms, self.named, asked=query.resources)
             )
             self.indexes = tuple(index for index, caller in enumerate(self.callers) if query.is_about(caller))
 

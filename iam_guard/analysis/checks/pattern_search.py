@@ -13,7 +13,7 @@ It occurs in a text only where the `source` has it; `*` matches it, `?` and a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -187,19 +187,24 @@ def find_text(source: Pattern, also: tuple[Pattern, ...], excluded: frozenset[Pa
                 text = guess(pattern, run)
                 if matcher_of(source)(text) and _is_found(text, also, excluded):
                     return SearchResult(text, 1)
-        if also and _is_found(text := _joined((source, *also)), (source, *also), excluded):
-            return SearchResult(text, 1)
+        for text in _joined((source, *also)) if also else ():
+            if _is_found(text, (source, *also), excluded):
+                return SearchResult(text, 1)
     for pattern in excluded:
         if includes(pattern, source) or any(includes(pattern, narrow) for narrow in also if not has_variable(source)):
             return SearchResult(None, 1)
     return search(source, also, excluded)
 
 
-def _joined(patterns: Sequence[Pattern]) -> str:
-    """Return a text that patterns with a run after their beginning and before their end match, if they overlap."""
+def _joined(patterns: Sequence[Pattern]) -> Iterator[str]:
+    """Yield texts that patterns with a run after their beginning and before their end match, if they overlap."""
     begin, end = max(map(beginning_of, patterns), key=len), max(map(_end, patterns), key=len)
     inner = [piece for pattern in patterns for piece in pattern[1:-1]]
-    return begin + "".join(piece if isinstance(piece, str) else "" if piece in _RUNS else "e" for piece in inner) + end
+    middle = "".join(piece if isinstance(piece, str) else "" if piece in _RUNS else "e" for piece in inner)
+    shared = next((size for size in range(len(end) - 1, 0, -1) if begin.endswith(end[:size])), 0)
+    if shared and not middle:
+        yield begin + end[shared:]
+    yield begin + middle + end
 
 
 def _is_found(text: str, also: Iterable[Pattern], excluded: Iterable[Pattern]) -> bool:

@@ -210,18 +210,24 @@ class TextSet(NamedTuple):
         return _checked(frozenset(words), tuple(found))
 
     def introduce(self, union: TextUnion, work: Work) -> TextSet:
-        """Return the texts that are in the union, too; they have the variables of its patterns."""
+        """Return the texts that are in the union, too; they have the variables of its patterns.
+
+        Where the set does not have all texts of a pattern, every text in place of its variables counts, since only
+        some of their values are in the set. The set itself has no variables.
+        """
         if union.everything:
             return self
-        words = {word for word in (*self.words, *union.words) if union.matches(word) and self.contains(word)}
-        languages = []
+        words = union.opened.matching(self.words).union(filter(self.contains, union.words))
+        languages: dict[Language, None] = {}
         for language in self.languages:
             for pattern in union.globs:
-                more = () if includes(language.source, pattern) else (language.source,)
-                introduced = language._replace(source=pattern, also=(*language.also, *more))
+                if includes(language.source, pattern) and not language.also:
+                    introduced = language._replace(source=pattern)
+                else:
+                    introduced = language.meet(open_variables(pattern))
                 if may_overlap(pattern, language.source) and introduced.find(work) is not None:
-                    languages.append(introduced)
-        return TextSet(frozenset(words), tuple(languages))
+                    languages[introduced] = None
+        return TextSet(words, tuple(languages))
 
     def contains(self, word: str) -> bool:
         """Return whether a word is in the set."""

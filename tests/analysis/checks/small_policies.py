@@ -262,6 +262,13 @@ class Pair:
             block.setdefault(name, {})[key] = listed
         return block
 
+    def listed_access(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return actions and resources, with wildcards; either may be empty."""
+        random = self.random
+        actions = tuple(random.sample(ACTION_ENTRIES, random.randint(0, 2)))
+        plain = [entry for entry in RESOURCE_ENTRIES if "${" not in entry and entry.count(":") >= 5]
+        return actions, tuple(random.sample(plain, random.randint(0 if actions else 1, 2)))
+
     def requests(self, count: int) -> list[AccessRequest]:
         """Return random requests, with values around those of the policies."""
         random = self.random

@@ -682,6 +682,25 @@ def test_granted_access_is_found(expected: CheckVerdict, actions: list[str], res
         assert_witness(None, document, result)
 
 
+@table("entry", ["${aws:username}/x", "${docs:Owner}/x", "${aws:username, 'bob'}/*", "b${docs:Owner}/x"])
+def test_value_of_a_variable_can_be_a_listed_resource(entry: str) -> None:
+    """AA-32: a variable may have the value that makes the resource one of the listed ones."""
+    document = policy(allow("s3:Get*", arn(entry)))
+    for listed in (arn("bob/x"), arn("bob/*"), arn("b?b/x")):
+        result = check_access_not_granted(document, [ListedAccess(resources=(listed,))], IDENTITY)
+        assert result.verdict is FAIL
+        assert_witness(None, document, result)
+
+
+def test_listed_resource_of_a_named_account_is_reached_from_others() -> None:
+    """The account of the resource is named by a principal alone."""
+    outsider = to({"AWS": "arn:aws:iam::444455556666:user/eve"}) | {"Action": "sqs:*"}
+    others = deny("sqs:SendMessage", "*", NotPrincipal={"AWS": "111122223333"})
+    listed = ListedAccess(resources=("arn:aws:docs:eu-west-1:111122223333:a/1",))
+    result = check_access_not_granted(policy(outsider, others), [listed], RESOURCE)
+    assert result.verdict is FAIL
+
+
 def test_fail_names_the_statement_and_a_minimal_request() -> None:
     new = policy(allow("s3:Get*"), allow("s3:PutObject", arn("b/*"), when("StringEquals", "x"), Sid="Write"))
     result = check_no_new_access(policy(allow("s3:Get*")), new, IDENTITY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 
 import pytest
@@ -12,12 +12,14 @@ from iam_guard.analysis.checks.check_results import request_members
 from iam_guard.analysis.checks.comparison import compare
 from iam_guard.analysis.checks.judged_policies import judge
 from iam_guard.analysis.checks.limits import Undecided
+from iam_guard.analysis.checks.policy_checks import ListedAccess, check_access_not_granted
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.principal import PrincipalType
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.request import AccessRequest
 from iam_guard.policy.parser import parse
-from tests.analysis.checks.small_policies import Doc, Pair
+from tests.analysis.checks.small_policies import ACCOUNT, Doc, Pair
 from tests.oracle import decide as oracle
 from tests.tables import table
 
@@ -135,3 +137,44 @@ def test_verdicts_keep_the_laws(kind: str) -> None:
         if allowed and before == "PASS":
             wider = {**pair.existing, "Statement": [*statements, pair.random.choice(allowed)]}
             assert verdict(compiled(wider, TYPES[kind]), new) != "FAIL"
+
+
+@table(("kind", "count"), [("identity", 240), ("resource", 80)])
+def test_listed_access_agrees_with_the_evaluator(kind: str, count: int) -> None:
+    """PASS of listed access: no request about it is allowed, whatever values the policy's variables have."""
+    verdicts: Counter[str] = Counter()
+    for seed in range(3000, 3000 + count):
+        pair = Pair(Random(seed), is_resource=kind == "resource")
+        try:
+            document = compiled(pair.new, TYPES[kind])
+        except PolicyError:
+            continue
+        listed = pair.listed_access()
+        result = check_access_not_granted(pair.new, [ListedAccess(*listed)], TYPES[kind])
+        verdicts[result.verdict.value] += 1
+        is_allowed, is_listed = judge(document), judge(compiled(allowing(*listed), PolicyType.IDENTITY))
+        about = [request for request in pair.requests(60) if is_listed(own(request)) and not is_root(request)]
+        if result.witness is not None:
+            assert is_allowed(result.witness)
+            assert is_listed(own(result.witness))
+        elif result.passed:
+            assert [request for request in about if is_allowed(request)] == [], (seed, pair.new, listed)
+    assert min(verdicts["PASS"], verdicts["FAIL"]) > count / 4
+    assert verdicts["UNKNOWN"] <= count / 50
+
+
+def is_root(request: AccessRequest) -> bool:
+    """Return whether the caller is a root user, which the policies of its account need not allow (E-63)."""
+    return request.principal.type is PrincipalType.ROOT
+
+
+def allowing(actions: Sequence[str], resources: Sequence[str]) -> Doc:
+    """Return a policy that allows some access, `()` for all."""
+    listed = {"Action": [*actions] or "*", "Resource": [*resources] or "*"}
+    return {"Version": "2012-10-17", "Statement": {"Effect": "Allow", **listed}}
+
+
+def own(request: AccessRequest) -> AccessRequest:
+    """Return the request of a user of the resource's account, which an identity-based policy can allow."""
+    caller = Principal.from_arn(f"arn:aws:iam::{request.owner or ACCOUNT}:user/ada")
+    return AccessRequest(caller, request.action, request.resource, resource_account=request.owner or ACCOUNT)
