@@ -20,7 +20,12 @@ from iam_guard.api.access_analyzer.analyzer_errors import (
 from iam_guard.api.access_analyzer.analyzer_rows import analyzer_arn, find_analyzer, load_by_arn, name_in_arn
 from iam_guard.api.access_analyzer.archive_rules import filters_of_rules
 from iam_guard.api.access_analyzer.custom_checks import MAX_CHARACTERS
-from iam_guard.api.access_analyzer.finding_analysis import AnalysisScope, FoundAccess, analysis_scope, external_access
+from iam_guard.api.access_analyzer.finding_analysis import (
+    AnalysisScope,
+    AnalyzedAccess,
+    analysis_scope,
+    external_access,
+)
 from iam_guard.api.access_analyzer.finding_filters import FindingFilter, attributes_of
 from iam_guard.api.access_analyzer.finding_lists import external_analyzer
 from iam_guard.api.access_analyzer.finding_members import external_details, external_members
@@ -191,7 +196,9 @@ def _present_text(records: Records, partition: str, owner: str, proposed: Propos
     return "" if role is None else role["trust_text"] or ""
 
 
-def _analysed(store: SourceStore, scope: AnalysisScope, proposed: ProposedPolicy, owner: str) -> Iterator[FoundAccess]:
+def _analysed(
+    store: SourceStore, scope: AnalysisScope, proposed: ProposedPolicy, owner: str
+) -> Iterator[AnalyzedAccess]:
     if not proposed.text:
         return
     policy = StoredPolicy.of(proposed.arn, proposed.kind, None, proposed.text)
@@ -199,7 +206,7 @@ def _analysed(store: SourceStore, scope: AnalysisScope, proposed: ProposedPolicy
     yield from external_access(shared, scope.zone)
 
 
-def _compared(records: Records, analyzer_id: str, arn: str, found: list[FoundAccess]) -> Iterator[dict[str, Any]]:
+def _compared(records: Records, analyzer_id: str, arn: str, found: list[AnalyzedAccess]) -> Iterator[dict[str, Any]]:
     """Yield the findings of a preview, compared with those that the resource has."""
     rules = filters_of_rules(records, analyzer_id)
     stored = {row["digest"]: row for row in records.all(findings, analyzer_id=analyzer_id, resource=arn)}

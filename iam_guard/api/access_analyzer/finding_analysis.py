@@ -47,7 +47,7 @@ class AnalysisScope(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundAccess:
+class AnalyzedAccess:
     """One finding of an analysis. `details` are the members of the details in AWS's API, with times in seconds.
 
     `same` is what makes it the same finding when it is found again; `error` is AWS's code if the analysis failed.
@@ -130,7 +130,7 @@ def _bound_resources(records: Records, zone: ZoneOfTrust, names: Collection[str]
 
 def analyse(
     store: SourceStore, scope: AnalysisScope, arns: Arns, references: Sequence[ServiceReference] = ()
-) -> Iterator[FoundAccess]:
+) -> Iterator[AnalyzedAccess]:
     """Yield the findings on these resources. `references` describe the application's services.
 
     Raises `StoreUnavailable`.
@@ -147,19 +147,19 @@ def analyse(
             yield from _unused_access(store, scope, references)
 
 
-def external_access(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[FoundAccess]:
+def external_access(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[AnalyzedAccess]:
     """Yield the external access to one resource, or the error of its analysis."""
     for finding in external_findings(resource, zone):
         where = finding.resource, finding.resource_type, finding.owner
         if finding.error is None:
             yield _found("ExternalAccess", *where, finding.to_dict())
         else:
-            yield FoundAccess("ExternalAccess", *where, (), None, finding.error)
+            yield AnalyzedAccess("ExternalAccess", *where, (), None, finding.error)
 
 
 def _internal_access(
     store: SourceStore, scope: AnalysisScope, arns: Arns, references: Sequence[ServiceReference]
-) -> Iterator[FoundAccess]:
+) -> Iterator[AnalyzedAccess]:
     with store.read_transaction() as records:
         owners = selected_resources(records, scope.configuration, scope.zone.accounts, store.partition)
     wanted = sorted(owners if arns is None else owners.keys() & arns)
@@ -172,12 +172,12 @@ def _internal_access(
                 for finding in access.findings(arn):
                     yield _found("InternalAccess", *where, finding.to_dict())
             except (PolicyError, InvalidInput, Undecided) as error:
-                yield FoundAccess("InternalAccess", *where, (), None, str(error))
+                yield AnalyzedAccess("InternalAccess", *where, (), None, str(error))
 
 
 def _unused_access(
     store: SourceStore, scope: AnalysisScope, references: Sequence[ServiceReference]
-) -> Iterator[FoundAccess]:
+) -> Iterator[AnalyzedAccess]:
     criteria = scope.configuration.get("analysisRule", {}).get("exclusions", ())
     tags = [tags for criterion in criteria for tags in criterion.get("resourceTags", ())]
     try:
@@ -217,10 +217,10 @@ _MEMBERS: Final = (
 )
 
 
-def _found(type: str, resource: str, resource_type: str, owner: str, members: Mapping[str, Any]) -> FoundAccess:
+def _found(type: str, resource: str, resource_type: str, owner: str, members: Mapping[str, Any]) -> AnalyzedAccess:
     details = {name: members[name] for name in _MEMBERS if name in members}
     same = {name: members[name] for name in (*_IDENTIFYING, "notAction") if name in members}
-    return FoundAccess(type, resource, resource_type, owner, ({_UNIONS[type]: details},), same)
+    return AnalyzedAccess(type, resource, resource_type, owner, ({_UNIONS[type]: details},), same)
 
 
 _UNUSED_UNIONS: Final = {
@@ -231,7 +231,7 @@ _UNUSED_UNIONS: Final = {
 }
 
 
-def _unused(found: Sequence[UnusedFinding]) -> FoundAccess:
+def _unused(found: Sequence[UnusedFinding]) -> AnalyzedAccess:
     """Return unused access: a role, a key, a password, or the permissions of one principal, with details per service.
 
     What was last used when does not distinguish it (AA-10).
@@ -239,7 +239,7 @@ def _unused(found: Sequence[UnusedFinding]) -> FoundAccess:
     first = found[0]
     details = tuple({_UNUSED_UNIONS[finding.kind]: _unused_details(finding)} for finding in found)
     same = [[each.access_key_id, each.service, sorted(name for name, _ in each.actions)] for each in found]
-    return FoundAccess(first.kind, first.resource, first.resource_type, first.owner, details, same)
+    return AnalyzedAccess(first.kind, first.resource, first.resource_type, first.owner, details, same)
 
 
 def _unused_details(finding: UnusedFinding) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from iam_guard.api.access_analyzer.archive_rules import filters_of_rules
 from iam_guard.api.access_analyzer.finding_analysis import (
     UNUSED_SECONDS,
     AnalysisScope,
+    AnalyzedAccess,
     Arns,
-    FoundAccess,
     affected_resources,
     analyse,
     analysis_scope,
@@ -140,7 +140,9 @@ def _is_far_behind(analyzer: Row, state: State) -> bool:
 # --- storing the result ------------------------------------------------------------------------------------------
 
 
-def _save(store: SourceStore, analyzer: Row, state: State, arns: Arns, found: Sequence[FoundAccess], now: int) -> bool:
+def _save(
+    store: SourceStore, analyzer: Row, state: State, arns: Arns, found: Sequence[AnalyzedAccess], now: int
+) -> bool:
     """Store the findings of an analysis; return False if the analyzer changed meanwhile."""
     with store.write_transaction() as records:
         current = records.one(analyzers, id=analyzer["id"])
@@ -158,7 +160,7 @@ def _save(store: SourceStore, analyzer: Row, state: State, arns: Arns, found: Se
     return True
 
 
-def _reconcile(records: Records, analyzer_id: str, arns: Arns, found: Sequence[FoundAccess], now: int) -> None:
+def _reconcile(records: Records, analyzer_id: str, arns: Arns, found: Sequence[AnalyzedAccess], now: int) -> None:
     """Make the stored findings on these resources those that were found."""
     stored = {row["digest"]: row for row in _stored(records, analyzer_id, arns)}
     rules = filters_of_rules(records, analyzer_id)
@@ -200,7 +202,7 @@ def _stored(records: Records, analyzer_id: str, arns: Arns) -> Iterator[Row]:
         yield from records.all(findings, analyzer_id=analyzer_id, resource=listed[start : start + _CHUNK])
 
 
-def _new_row(analyzer_id: str, digest: str, found: FoundAccess, now: int) -> dict[str, Any]:
+def _new_row(analyzer_id: str, digest: str, found: AnalyzedAccess, now: int) -> dict[str, Any]:
     return {
         "id": str(uuid.uuid4()),
         "analyzer_id": analyzer_id,

@@ -103,7 +103,7 @@ ACCESS_ANALYZER = Service(
         "CheckAccessNotGranted": Operation(custom_checks.check_granted_access, reads=True),
         "CheckNoNewAccess": Operation(custom_checks.check_new_access, reads=True),
         "CheckNoPublicAccess": Operation(custom_checks.check_public_access, reads=True),
-        "ValidatePolicy": Operation(validation_findings.validate, reads=True),
+        "ValidatePolicy": Operation(validation_findings.validate_document, reads=True),
     },
     NOT_SUPPORTED,
 )

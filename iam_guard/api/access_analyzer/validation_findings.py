@@ -10,7 +10,7 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.errors import InvalidInput
 
 
-def validate(call: ServiceCall, parameters: Input) -> Output:
+def validate_document(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the findings about a document; the texts are in English. Raises `InvalidMember`."""
     text = policy_document(parameters, "policyDocument")
     try:
