@@ -18,8 +18,9 @@ from iam_guard.analysis.findings.resource_types import resource_type_of
 from iam_guard.analysis.findings.shared_resources import SharedResource, ZoneOfTrust, read_shared_resources
 from iam_guard.analysis.findings.unused_findings import UnusedFinding, unused_findings
 from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind, is_of_organization, kind_of_analyzer
-from iam_guard.api.access_analyzer.internal_zones import PRINCIPAL_NAMES, internal_access
+from iam_guard.api.access_analyzer.internal_zones import internal_access
 from iam_guard.api.access_analyzer.selected_resources import selected_resources
+from iam_guard.api.access_analyzer.zone_changes import MAX_NAMES, concerns_accounts, concerns_keys, concerns_zone, ends
 from iam_guard.api.organization_position import managed_organization, member_accounts
 from iam_guard.api.service_errors import PolicyEvaluation
 from iam_guard.errors import InvalidInput, PolicyError
@@ -33,7 +34,6 @@ UNUSED_SECONDS: Final = 3600
 """After how long unused access is analysed again, since the feed has no last uses."""
 Arns: TypeAlias = "frozenset[str] | None"
 """Resources that are analysed; None: all."""
-_UNUSED_NAMES: Final = (*PRINCIPAL_NAMES, "credential:")
 
 
 class AnalysisScope(NamedTuple):
@@ -89,40 +89,48 @@ def analysis_scope(records: Records, analyzer: Row, now: int) -> AnalysisScope |
 
 def affected_resources(records: Records, scope: AnalysisScope, names: Collection[str], partition: str) -> Arns:
     """Return the resources whose findings may differ after the changes that invalidated these names."""
+    zone = scope.zone
+    if len(names) > MAX_NAMES:
+        return None
     match scope.kind:
         case AnalyzerKind.UNUSED:
-            return None if any(name.startswith(_UNUSED_NAMES) for name in names) else frozenset()
-        case AnalyzerKind.INTERNAL if any(name.startswith(PRINCIPAL_NAMES) for name in names):
+            is_concerned = concerns_zone(records, zone, names) or concerns_keys(records, zone, names)
+            return None if is_concerned else frozenset()
+        case AnalyzerKind.INTERNAL if concerns_zone(records, zone, names):
             return None
-        case AnalyzerKind.EXTERNAL if any(name.startswith("account:") for name in names):
+        case AnalyzerKind.EXTERNAL if concerns_accounts(zone, names):
             return None  # members of the organization, and resource control policies
-    arns = {name.removeprefix("resource:") for name in names if name.startswith("resource:")}
+    arns = set(ends(names, "resource:"))
     if scope.kind is AnalyzerKind.EXTERNAL:
         arns |= _affected_roles(records, scope, names, partition)
-        arns |= _bound_resources(records, scope.zone, names)
+        arns |= _bound_resources(records, zone, names, partition)
     return frozenset(arns)
+
+
+_ROLE_COLUMNS: Final = ("id", "account", "kind", "path", "name")
 
 
 def _affected_roles(records: Records, scope: AnalysisScope, names: Collection[str], partition: str) -> set[str]:
     """Return the changed roles of the zone; all of an account, if roles were created, renamed or deleted there."""
-    zone, columns = scope.zone.accounts, ("id", "account", "kind", "path", "name")
-    ids = [name.removeprefix("identity:") for name in names if name.startswith("identity:")]
-    accounts = sorted({name.removeprefix("newcomers:") for name in names if name.startswith("newcomers:")} & zone)
-    rows = [*records.all(identities, columns=columns, id=ids, kind="role")] if ids else []
-    rows += records.all(identities, columns=columns, account=accounts, kind="role") if accounts else []
+    zone = scope.zone.accounts
+    ids, accounts = sorted(ends(names, "identity:")), sorted(zone.intersection(ends(names, "newcomers:")))
+    rows = [*records.all(identities, columns=_ROLE_COLUMNS, id=ids, kind="role")] if ids else []
+    rows += records.all(identities, columns=_ROLE_COLUMNS, account=accounts, kind="role") if accounts else []
     where = {"analyzer_id": scope.analyzer_id, "resource_type": ROLE_TYPE, "owner": accounts}
     gone = records.all(findings, columns=("resource",), **where) if accounts else []
     return {row_arn(partition, row) for row in rows if row["account"] in zone} | {row["resource"] for row in gone}
 
 
-def _bound_resources(records: Records, zone: ZoneOfTrust, names: Collection[str]) -> set[str]:
+def _bound_resources(records: Records, zone: ZoneOfTrust, names: Collection[str], partition: str) -> set[str]:
     """Return the resources and roles whose policies name a user or role that was renamed or deleted (P-5)."""
-    ids = {name.removeprefix("bound:") for name in names if name.startswith("bound:")}
+    ids, accounts = set(ends(names, "bound:")), sorted(zone.accounts)
     if not ids:
         return set()
-    accounts = sorted(zone.accounts)
     rows = records.all(resources, columns=("arn", "bindings"), account=accounts)
-    return {row["arn"] for row in rows if not ids.isdisjoint((row["bindings"] or {}).values())}
+    arns = {row["arn"] for row in rows if not ids.isdisjoint((row["bindings"] or {}).values())}
+    roles = records.all(identities, columns=(*_ROLE_COLUMNS, "trust_bindings"), account=accounts, kind="role")
+    bound = (row for row in roles if not ids.isdisjoint((row["trust_bindings"] or {}).values()))
+    return arns | {row_arn(partition, row) for row in bound}
 
 
 # --- the analysis ------------------------------------------------------------------------------------------------
@@ -165,7 +173,7 @@ def _internal_access(
     wanted = sorted(owners if arns is None else owners.keys() & arns)
     if not wanted:
         return
-    with internal_access(store, scope.zone.accounts, scope.now, references) as access:
+    with internal_access(store, scope.zone, scope.now, references) as access:
         for arn in wanted:
             where = arn, resource_type_of(arn), owners[arn]
             try:

@@ -15,13 +15,13 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from iam_guard.analysis.findings.internal_access import InternalAccess
+from iam_guard.analysis.findings.shared_resources import ZoneOfTrust
+from iam_guard.api.access_analyzer.zone_changes import concerns_zone
 from iam_guard.forking import on_fork
 from iam_guard.model.reference import ServiceReference
-from iam_guard.store.change_feed import State
+from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.protocol import SourceStore
 
-PRINCIPAL_NAMES: Final = ("identity:", "callers:", "newcomers:", "policy:", "account:", "trust", "bound")
-"""The names in the change feed of changes that concern principals or accounts."""
 MAX_ZONES: Final = 4
 """Zones that are kept for each store."""
 MAX_AGE: Final = 300
@@ -52,20 +52,26 @@ _KEPT: Final = _KeptZones()
 
 @contextmanager
 def internal_access(
-    store: SourceStore, accounts: frozenset[str], now: int, references: Sequence[ServiceReference]
+    store: SourceStore, zone: ZoneOfTrust, now: int, references: Sequence[ServiceReference]
 ) -> Iterator[InternalAccess]:
     """Yield the access inside of a zone, for one thread at a time. `now` is in seconds since 1970."""
     with _KEPT.lock:
         kept = _KEPT.by_store.setdefault(store, OrderedDict())
-        zone = kept.pop(accounts, None)
-        changes = store.changes(None if zone is None else zone.state)
-        is_valid = changes.names is not None and not any(name.startswith(PRINCIPAL_NAMES) for name in changes.names)
-        if zone is not None and is_valid and 0 <= now - zone.built < MAX_AGE:
-            zone.state = changes.state
+        known = kept.pop(zone.accounts, None)
+        changes = store.changes(None if known is None else known.state)
+        if known is not None and 0 <= now - known.built < MAX_AGE and _is_valid(store, zone, changes):
+            known.state = changes.state
         else:
-            access = InternalAccess(store, accounts, references=references, now=datetime.fromtimestamp(now, UTC))
-            zone = _Zone(changes.state, access, now)
-        kept[accounts] = zone
+            access = InternalAccess(store, zone.accounts, references=references, now=datetime.fromtimestamp(now, UTC))
+            known = _Zone(changes.state, access, now)
+        kept[zone.accounts] = known
         while len(kept) > MAX_ZONES:
             kept.popitem(last=False)
-        yield zone.access
+        yield known.access
+
+
+def _is_valid(store: SourceStore, zone: ZoneOfTrust, changes: ChangesSince) -> bool:
+    if not changes.names:
+        return changes.names is not None
+    with store.read_transaction() as records:
+        return not concerns_zone(records, zone, changes.names)
