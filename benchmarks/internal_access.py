@@ -39,7 +39,7 @@ from iam_guard.store.schema import (
 from iam_guard.store.sql_store import SqlStore
 
 ORGANIZATION, ROOT = "o-exampleorg1", "r-root"
-SAMPLED = 400
+SAMPLED = 100
 """Resources that are asked about, of each kind of policy."""
 KINDS = ("none", "role of the account", "role elsewhere", "account elsewhere", "organization", "condition, deny")
 

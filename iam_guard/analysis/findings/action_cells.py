@@ -80,19 +80,19 @@ class ServiceActions:
     def _unnamed(self, globs: list[str]) -> Iterator[ActionCell]:
         """Yield one made-up action for each combination of wildcards that an unnamed action can match."""
         some = (Wildcard.ONE_IN_FIELD, Wildcard.RUN_IN_FIELD)
-        languages = [Language((f"{self._service}:", *some), words=frozenset(self._words))]
+        work, languages = Work(), [Language((f"{self._service}:", *some), words=frozenset(self._words))]
         for pattern in (read_wildcards(glob) for glob in globs if glob != "*"):
             split = [
                 part
                 for language in languages
                 for part in (language.meet(pattern), language._replace(excluded=language.excluded | {pattern}))
-                if part.find(Work()) is not None
+                if part.find(work) is not None
             ]
             if len(split) > MAX_CELLS:
                 raise Undecided(f"the actions of {self._service} in the policies have too many combinations")
             languages = split
         for language in languages:
-            action = language.find(Work())
+            action = language.find(work)
             if action is not None:
                 yield ActionCell(action, (self._name(action, globs),))
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from iam_guard.analysis.access.access_question import check_resource
 from iam_guard.analysis.access.outside_principals import outside_principals
+from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.findings.policy_holders import PolicyHolders, StoredHolders
 from iam_guard.analysis.findings.reached_actions import Member, Reached, ReachedActions, ResourceQuestion, members
 from iam_guard.analysis.findings.resource_types import resource_type_of
@@ -116,18 +117,24 @@ class InternalAccess:
     def findings(self, resource: str) -> list[InternalFinding]:
         """Return the access to a resource, by principal and condition.
 
-        Raises `InvalidInput` for an invalid ARN and for a resource outside the zone, `PolicyError` if its policy is
-        unreadable, `Undecided` if the policies are too complex to compare, `StoreUnavailable`.
+        Raises `InvalidInput` for an invalid ARN, for a resource outside the zone, and if the actions of the policies
+        are too complex to compare; `PolicyError` if the resource's policy is unreadable; `StoreUnavailable`.
         """
+        try:
+            return self._findings(resource)
+        except Undecided as error:
+            raise InvalidInput(f"{error}: describe the actions with a reference", place=resource) from None
+
+    def _findings(self, resource: str) -> list[InternalFinding]:
         found: dict[tuple[object, ...], InternalFinding] = {}
         for question in self._questions(resource):
             zone = self._zone(question.owner)
             for finding in self._answers(question, zone):
                 restrictions = finding.scp_restriction, finding.rcp_restriction
-                key = (finding.principal, restrictions, *sorted(finding.condition.items()))
-                before = found.get(key)
-                actions = finding.actions if before is None else (*before.actions, *finding.actions)
-                found[key] = replace(finding, actions=tuple(sorted(actions)))
+                key = (finding.principal, restrictions, *finding.condition.items())
+                before = found.setdefault(key, finding)
+                if before is not finding:  # of another service
+                    found[key] = replace(finding, actions=tuple(sorted((*before.actions, *finding.actions))))
         return sorted(found.values(), key=lambda finding: (finding.principal, finding.actions))
 
     # --- questions ---------------------------------------------------------------------------------------------------
@@ -256,10 +263,14 @@ def _without(access: Reached, actions: frozenset[str]) -> Reached:
 def _findings(
     question: ResourceQuestion, holders: PolicyHolders, principal: StoredPrincipal, access: Reached
 ) -> Iterator[InternalFinding]:
+    if not access:
+        return
+    caller, resource_type = principal.record.principal, resource_type_of(question.arn)
+    scp_restriction = _scp_restriction(holders, caller)
     for condition, actions in access.items():
         yield InternalFinding(
             question.arn,
-            resource_type_of(question.arn),
+            resource_type,
             question.owner.id,
             principal.arn,
             "IAM_USER" if principal.kind == "user" else "IAM_ROLE",
@@ -267,8 +278,8 @@ def _findings(
             actions,
             dict(condition),
             "INTRA_ACCOUNT" if principal.account == question.owner.id else "INTRA_ORG",
-            _scp_restriction(holders, principal.record.principal),
-            _rcp_restriction(question, principal.record.principal, actions[0]),
+            scp_restriction,
+            _rcp_restriction(question, caller, actions[0]),
         )
 
 
@@ -279,9 +290,9 @@ def _scp_restriction(holders: PolicyHolders, caller: Principal) -> Restriction:
 
 
 def _rcp_restriction(question: ResourceQuestion, caller: Principal, action: str) -> Restriction:
-    if question.rcps.has_failed:
-        return "FAILED_TO_EVALUATE_RCP"
-    request = AccessRequest(caller, action, question.arn)
-    own = question.service not in SERVED
-    is_exempt = question.rcps.levels is None or rcp_exemption(request, action.lower(), own=own) is not None
-    return "NOT_APPLICABLE" if is_exempt else "APPLIED"
+    if question.rcps.levels is None and not question.rcps.has_failed:
+        return "NOT_APPLICABLE"
+    request, own = AccessRequest(caller, action, question.arn), question.service not in SERVED
+    if rcp_exemption(request, action.lower(), own=own) is not None:
+        return "NOT_APPLICABLE"
+    return "FAILED_TO_EVALUATE_RCP" if question.rcps.has_failed else "APPLIED"

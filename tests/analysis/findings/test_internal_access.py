@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.analysis.access.access_answers import Access, AccessVerdict
 from iam_guard.analysis.access.who_can import who_can
 from iam_guard.analysis.findings.internal_access import InternalAccess, InternalFinding
+from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.model.reference import ActionEntry, ActionTarget, ResourceType, ServiceReference
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
+from iam_guard.store.schema import control_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.analysis.findings.organizations import ACCOUNTS, ACTIONS, DOCUMENTS, MANAGEMENT, random_seed
@@ -105,3 +108,75 @@ def check_unknown_actions(store: SqlStore, findings: list[InternalFinding], reso
         for principal in expected(store, action, resource):
             entries = [name for finding in findings if finding.principal == principal for name in finding.actions]
             assert any(compile_glob(entry)(action) for entry in entries), (resource, action, principal)
+
+
+def test_zone_limits_principals_and_resources() -> None:
+    """Another account of the organization is outside of a zone of one account."""
+    with store_of(small_seed()) as store:
+        own, other = InternalAccess(store, [ACCOUNTS[0]], now=NOW), InternalAccess(store, [ACCOUNTS[1]], now=NOW)
+        assert [finding.access_type for finding in own.findings(DOCUMENTS[0])] == ["INTRA_ACCOUNT"]
+        with pytest.raises(InvalidInput, match="zone of trust"):
+            other.findings(DOCUMENTS[0])
+        found = InternalAccess(store, now=NOW).findings(DOCUMENTS[0])
+        assert [finding.access_type for finding in found] == ["INTRA_ACCOUNT", "INTRA_ORG"]
+
+
+def test_control_policies_are_flagged() -> None:
+    """Applied, not applicable, or unreadable, where the guard denies."""
+    with store_of(small_seed()) as store:
+        access = InternalAccess(store, now=NOW)
+        restrictions = {(found.scp_restriction, found.rcp_restriction) for found in access.findings(DOCUMENTS[0])}
+        assert restrictions == {("APPLIED", "APPLIED")}
+        [finding] = access.findings(f"arn:aws:docs:us-east-1:{MANAGEMENT}:document/x")
+        assert (finding.scp_restriction, finding.rcp_restriction) == ("NOT_APPLICABLE", "NOT_APPLICABLE")
+        with store.write_transaction() as records:
+            records.update(control_policies, {"text": "{"}, name="S")
+        found = InternalAccess(store, now=NOW).findings(DOCUMENTS[0])
+        assert {finding.scp_restriction for finding in found} == {"FAILED_TO_EVALUATE_SCP"}
+
+
+def test_too_complex_actions_are_an_error() -> None:
+    """Within seconds; a reference of the service makes them simple."""
+    seed = small_seed()
+    letters = "abcdefghijkl"
+    entries = [f"docs:*{one}*{other}*" for one in letters for other in letters]
+    seed["accounts"][1]["users"][0]["inline"]["I"]["Statement"][0]["Action"] = entries
+    with store_of(seed) as store:
+        with pytest.raises(InvalidInput, match="describe the actions with a reference"):
+            InternalAccess(store, now=NOW).findings(DOCUMENTS[0])
+        found = InternalAccess(store, references=[DOCS], now=NOW).findings(DOCUMENTS[0])
+        assert [finding.access_type for finding in found] == ["INTRA_ACCOUNT", "INTRA_ORG"]
+
+
+def small_seed() -> dict[str, Any]:
+    """Return a seed in which one user of each account may get a document of the first."""
+    allow = {"Effect": "Allow", "Action": "docs:GetDocument", "Resource": "*"}
+    user = {"name": "u", "inline": {"I": {"Version": "2012-10-17", "Statement": [allow]}}}
+    shared = {"Version": "2012-10-17", "Statement": [{**allow, "Principal": {"AWS": ACCOUNTS[1]}}]}
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    return {
+        "version": 1,
+        "organization": {
+            "id": "o-exampleorg1",
+            "management_account": MANAGEMENT,
+            "policies": [
+                {"name": "S", "type": "SCP", "document": everything},
+                {
+                    "name": "R",
+                    "type": "RCP",
+                    "document": {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {"Effect": "Deny", "Principal": "*", "Action": "docs:Purge", "Resource": "*"},
+                        ],
+                    },
+                },
+            ],
+            "units": [{"name": "t", "scps": ["FullAWSAccess", "S"], "rcps": ["R"], "accounts": list(ACCOUNTS)}],
+        },
+        "accounts": [
+            {"id": MANAGEMENT, "users": [user]},
+            {"id": ACCOUNTS[0], "users": [user], "resources": [{"arn": DOCUMENTS[0], "policy": shared}]},
+            {"id": ACCOUNTS[1], "users": [user]},
+        ],
+    }
