@@ -319,6 +319,19 @@ def test_replacement_keeps_the_structure(statements: list[dict[str, Any]], expec
             assert json.loads(step.document or "") == document(*expected)
 
 
+def test_use_before_the_window_is_removed() -> None:
+    """Though the store recorded it; a use in a trail stays."""
+    with store_of(account(ACME, users=[{"name": "ada", "inline": {"P": document({"Action": "docs:*"})}}])) as store:
+        use(store, "ada", "docs:PutDocument", at=BEGIN - 5)
+        use(store, "ada", "docs:GetDocument")
+        [step] = steps_for(store)
+        assert json.loads(step.document or "") == document({"Action": ["docs:GetDocument"]})
+        more: list[Use] = [ServiceUse(id_of(store, "ada"), "docs", "DeleteDocument", NOW, "r")]
+        [finding] = found(store, uses=more)
+        [step] = replacement_policies(finding, store, uses=more)
+        assert json.loads(step.document or "") == document({"Action": ["docs:DeleteDocument", "docs:GetDocument"]})
+
+
 def test_everything_becomes_everything_except_unused() -> None:
     with store_of(account(ACME, users=[{"name": "ada", "inline": {"P": document({"Action": "*"})}}])) as store:
         use(store, "ada", "docs:GetDocument")
