@@ -23,7 +23,7 @@ from iam_guard.analysis.access.access_evaluator import open_evaluator
 from iam_guard.analysis.escalation.escalation_calls import EscalationCall
 from iam_guard.analysis.escalation.escalation_graph import Edges, EscalationGraph, Node
 from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR, EscalationPath
-from iam_guard.analysis.escalation.principal_state import NO_EFFECT, EntityChange, StateEffect, effect_of
+from iam_guard.analysis.escalation.principal_state import ALLOW_ALL, NO_EFFECT, EntityChange, StateEffect, effect_of
 from iam_guard.analysis.escalation.techniques import ASSUME_ROLE
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
@@ -104,12 +104,25 @@ class _Search:
             if account not in self._ended and node.is_administrator:
                 self._ended[account] = node.principal.arn, steps
             elif account not in self._ended:
-                self._follow(node.own_changes, steps)
+                self._change_itself(node, steps)
             for role, opening in list(self._opened.items()):
                 self._assume_opened(node, steps, role, opening)
             self._push(cost + 1, 1, node, steps)
             return
         self._follow(node.exits if account in self._ended else node.edges, steps)
+
+    def _change_itself(self, node: Node, steps: Calls) -> None:
+        """Follow the changes that a principal makes of itself: the first that makes it an administrator, or else all.
+
+        No other edge of the node can be a shorter way to an administrator.
+        """
+        arn, edges = node.principal.arn, node.own_changes
+        for change, more in edges.changes:
+            effect = node.effect | effect_of(change, node.actor.principal)
+            if len(more) == 1 and effect != node.effect and self._graph.node(arn, effect).is_administrator:
+                self._add_change(change, _joined(steps, more))
+                return
+        self._follow(edges, steps)
 
     def _follow(self, edges: Edges, steps: Calls) -> None:
         for target in edges.direct.keys() - self._settled:
@@ -185,17 +198,19 @@ class _Search:
     def _combine(self, node: Node, steps: Calls, change: EntityChange, changing: Calls) -> None:
         """Take the way to the state of a node after a change."""
         arn, principal = node.principal.arn, node.actor.principal
-        changing = tuple(call.made_for(change, arn) for call in changing)
-        whole, calls = node.effect | effect_of(change, principal), _joined(steps, changing)
-        if whole == node.effect:
+        more = effect_of(change, principal)
+        whole = node.effect | more
+        has_everything = ALLOW_ALL in node.effect.added and not more.removed and more.boundary is None
+        if has_everything or whole == node.effect:
             return
+        calls = _joined(steps, tuple(call.made_for(change, arn) for call in changing))
         if len(self._states[arn]) >= MAX_STATES:
             for carrier in sorted(node.carriers & self._changes.keys()):
-                for other, more in self._changes[carrier]:
+                for other, others in self._changes[carrier]:
                     extended = whole | effect_of(other, principal)
                     if extended != whole:
                         whole = extended
-                        calls = _joined(calls, tuple(call.made_for(other, arn) for call in more))
+                        calls = _joined(calls, tuple(call.made_for(other, arn) for call in others))
         self._reach(arn, whole, calls)
 
     def _assume_opened(self, node: Node, steps: Calls, role: str, opening: Calls) -> None:
