@@ -5,9 +5,10 @@ boxes: what a statement leaves fails one of its literals and meets those before 
 conjunction is empty if it is in one dimension. For actions and resources, plain sets of positions in the patterns are
 simulated over all texts; for condition keys the sets of values are used.
 
-A variable in a resource is read in two ways, of which one must suffice. Either it is a symbol, which only the entries
-of the statement introduce: a pattern that must match a text does so with a `*` or the same symbol, one that may match
-a text matches it with anything. Or the entries have a `*` in its place, and a pattern with a variable matches no text.
+A statement that both documents have covers itself. A variable in a resource is read in two ways, of which one must
+suffice. Either it is a symbol, which only the entries of the statement introduce: a pattern that must match a text does
+so with a `*` or the same symbol, one that may match a text matches it with anything. Or the entries have a `*` in its
+place, and a pattern with a variable matches no text.
 
 It shares the parsed patterns, the conditions and the typical callers with the search, and nothing that it computes from
 them for actions and resources.
@@ -98,7 +99,11 @@ class _Verification:
         denies = self._listed(self.new, cover.denied_by, [statement], allows=False)
         allows = self._listed(self.existing, cover.allowed_by, [statement], allows=True)
         regions = [*free, *denies, *always, *allows]
-        is_covered = any(_covered(allowed, regions, self.space) for allowed in readings)
+        is_same = any(
+            allow.content == statement.content and allow.statement.index in cover.allowed_by
+            for allow in self.existing.form.allows
+        )
+        is_covered = is_same or any(_covered(allowed, regions, self.space) for allowed in readings)
         return is_covered and self._is_undenied(readings, statement, cover.denied_by, free)
 
     def _is_undenied(
