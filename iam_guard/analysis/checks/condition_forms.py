@@ -121,12 +121,18 @@ def _implied(test: Test, name: OperatorName) -> Iterator[Test]:
         yield replace(condition, values=("true", "false")), version
     else:
         widened = _WIDENED.get(base)
+        if base.startswith("Arn") and not all(map(_varies_in_last_field, condition.values)):
+            widened = "StringLike"  # a variable has colons, which a wildcard in a field has not (C-25)
         values = ("*",) if widened is None else tuple(_opened(value, version, base) for value in condition.values)
         yield replace(condition, operator=str(replace(name, base=widened or "StringLike")), values=values), version
     if len(condition.values) == 1 and not OPERATORS[base].negated and name.prefix is None and not name.if_exists:
         for piece in read_template(condition.values[0], version, has_wildcards=False).variables:
             if isinstance(piece, Variable) and piece.default is None:
                 yield ConditionTest("Null", piece.key, ("false",)), version  # V-9
+
+
+def _varies_in_last_field(value: str) -> bool:
+    return value.partition("${")[0].count(":") >= ARN_FIELDS - 1 or "${" not in value
 
 
 def _opened(value: str, version: str, operator: str) -> str:

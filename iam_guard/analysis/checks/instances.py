@@ -118,8 +118,11 @@ def _values(key: str, number: int, forms: Sequence[DocumentForm], needed: Iterab
     for form in forms:
         for test, _ in form.tests.get(key, ()):
             found.update(dict.fromkeys(value for value in test.values if value and is_literal(value)))
-    if any("Bool" in test.operator for form in forms for tests in form.tests.values() for test, _ in tests):
+    operators = {test.operator for form in forms for tests in form.tests.values() for test, _ in tests}
+    if any("Bool" in operator for operator in operators):
         found["true"] = None
+    if any("Arn" in operator for operator in operators):
+        found[f"{_FRESH}:{_FRESH}"] = None  # more fields than it has with a wildcard
     if key in _OF_CALLERS:
         names = [name for form in forms for name in _names(form)]
         found.update(dict.fromkeys(name for name in names if name and is_literal(name)))

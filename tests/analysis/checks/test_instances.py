@@ -76,3 +76,13 @@ def test_difference_of_variables_has_a_witness(existing: Doc, new: Doc) -> None:
 )
 def test_variables_that_make_no_difference_are_proved(existing: Doc, new: Doc) -> None:
     assert check_no_new_access(existing, new, PolicyType.IDENTITY).verdict == "PASS"
+
+
+def test_variable_of_an_arn_may_have_colons() -> None:
+    """A value of a variable is literal text: it matches more fields than a wildcard in its place."""
+    wildcard = document(allow("*", ArnLike={"aws:SourceArn": "arn:aws:*:::b"}))
+    variable = document(allow("*", ArnEquals={"aws:SourceArn": "arn:aws:${docs:A}:::b"}))
+    assert check_no_new_access(wildcard, variable, PolicyType.IDENTITY).verdict == "FAIL"
+    wildcard = document(allow("*", ArnLike={"aws:SourceArn": "arn:aws:s3:::*"}))
+    variable = document(allow("*", ArnEquals={"aws:SourceArn": "arn:aws:s3:::${docs:A}"}))
+    assert check_no_new_access(wildcard, variable, PolicyType.IDENTITY).verdict == "PASS"
