@@ -61,7 +61,7 @@ KEYS: dict[str, tuple[list[str], list[str], list[Any]]] = {
     "docs:Class": (
         [*FOLDED, *TEXTS[:2]],
         ["ada", "ADA", "kin", "Bob"],
-        ["ada", "ADA", "aDa", "KIN", "\u212ain", "kin"],
+        ["ada", "ADA", "aDa", "KIN", "\u212ain", "kin", "s3:x"],
     ),
     "docs:Size": (
         NUMBERS,
@@ -102,6 +102,7 @@ KEYS: dict[str, tuple[list[str], list[str], list[Any]]] = {
             "*",
             "x",
             "arn:aws:s3:::${aws:username}",
+            "arn:aws:${docs:Class}:::b",
         ],
         [
             "arn:aws:s3:::b",
@@ -110,6 +111,7 @@ KEYS: dict[str, tuple[list[str], list[str], list[Any]]] = {
             "arn:aws-cn:s3:::b",
             "x",
             "a:b:c:d:e:f",
+            "arn:aws:s3:x:::b",
             "arn:aws:s3:::b:c",
         ],
     ),
