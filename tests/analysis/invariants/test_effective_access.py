@@ -36,7 +36,7 @@ def deny(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
     return {**allow(action, resource, **more), "Effect": "Deny"}
 
 
-def trust(principal: Any, action: str = "sts:AssumeRole") -> dict[str, Any]:
+def trust(principal: Any, action: Any = "sts:AssumeRole") -> dict[str, Any]:
     return policy({"Effect": "Allow", "Principal": principal, "Action": action})
 
 
@@ -44,6 +44,8 @@ def user(name: str) -> str:
     return f"arn:aws:iam::{ACME}:user/{name}"
 
 
+BOX = f"arn:aws:docs:us-east-1:{ACME}:box/eve"
+TEAMS = policy(allow("docs:*", "*", Condition={"StringEquals": {"aws:PrincipalTag/team": "blue"}}))
 SEED = {
     "version": 1,
     "organization": {
@@ -82,10 +84,20 @@ SEED = {
                     },
                 },
                 {"name": "nothing"},
+                {"name": "keeper", "inline": {"a": policy(allow("iam:GetRole"))}},
+                {"name": "trays", "inline": {"a": policy(allow("docs:*", "arn:aws:docs:*:*:tray/${docs:Owner}/*"))}},
             ],
             "roles": [
                 {"name": "ops", "trust": trust({"AWS": user("nothing")}), "inline": {"a": policy(allow("docs:Put"))}},
                 {"name": "open", "trust": trust({"AWS": ACME})},
+                {"name": "kept", "trust": trust({"AWS": user("keeper")})},
+                {"name": "abac", "trust": trust({"AWS": ACME}), "tags": {"team": "red"}, "inline": {"a": TEAMS}},
+                {
+                    "name": "session-abac",
+                    "trust": trust({"AWS": ACME}, ["sts:AssumeRole", "sts:TagSession"]),
+                    "tags": {"team": "red"},
+                    "inline": {"a": TEAMS},
+                },
             ],
             "resources": [
                 {
@@ -95,7 +107,13 @@ SEED = {
                         allow("docs:Sign", Principal={"AWS": f"arn:aws:sts::{ACME}:assumed-role/ops/night"}),
                         deny("docs:Drop", Principal="*"),
                     ),
-                }
+                },
+                {
+                    "arn": BOX,
+                    "policy": policy(
+                        allow("docs:Open", "arn:aws:docs:*:*:box/${docs:Owner}", Principal={"AWS": user("nothing")})
+                    ),
+                },
             ],
         },
         {
@@ -157,6 +175,12 @@ TAGGED = {"StringEquals": {"aws:ResourceTag/team": "red"}}
         (f"arn:aws:iam::{ACME}:root", "docs:Purge", "*", None, PASS),
         (f"arn:aws:iam::{ACME}:root", "docs:Get", SHARED, None, FAIL),
         (f"arn:aws:iam::{MANAGER}:root", "docs:Get", SHARED, None, PASS),
+        (user("keeper"), "iam:GetRole", f"arn:aws:iam::{ACME}:role/kept", None, FAIL),
+        (user("nothing"), "docs:Open", BOX, None, FAIL),  # for one value of the variable
+        (user("trays"), "docs:Get", "arn:aws:docs:*:*:tray/eve/*", None, FAIL),
+        (user("trays"), "docs:Get", f"arn:aws:docs:us-east-1:{ACME}:trays/eve/x", None, PASS),
+        (f"arn:aws:iam::{ACME}:role/abac", "docs:Get", "*", None, PASS),
+        (f"arn:aws:iam::{ACME}:role/session-abac", "docs:Get", "*", None, FAIL),  # a session may have another tag
     ],
 )
 def test_access_is_that_of_all_policy_types(
