@@ -90,6 +90,7 @@ SEED = {
             "roles": [
                 {"name": "ops", "trust": trust({"AWS": user("nothing")}), "inline": {"a": policy(allow("docs:Put"))}},
                 {"name": "open", "trust": trust({"AWS": ACME})},
+                {"name": "capped", "trust": trust({"AWS": ACME}), "boundary": "Readers"},
                 {"name": "kept", "trust": trust({"AWS": user("keeper")})},
                 {"name": "abac", "trust": trust({"AWS": ACME}), "tags": {"team": "red"}, "inline": {"a": TEAMS}},
                 {
@@ -106,6 +107,7 @@ SEED = {
                         allow("docs:Read", Principal={"AWS": user("nothing")}),
                         allow("docs:Sign", Principal={"AWS": f"arn:aws:sts::{ACME}:assumed-role/ops/night"}),
                         deny("docs:Drop", Principal="*"),
+                        allow(["docs:GetCap", "docs:Cap"], Principal={"AWS": f"arn:aws:iam::{ACME}:role/capped"}),
                     ),
                 },
                 {
@@ -179,6 +181,8 @@ TAGGED = {"StringEquals": {"aws:ResourceTag/team": "red"}}
         (user("nothing"), "docs:Open", BOX, None, FAIL),  # for one value of the variable
         (user("trays"), "docs:Get", "arn:aws:docs:*:*:tray/eve/*", None, FAIL),
         (user("trays"), "docs:Get", f"arn:aws:docs:us-east-1:{ACME}:trays/eve/x", None, PASS),
+        (f"arn:aws:iam::{ACME}:role/capped", "docs:GetCap", REPORT, None, FAIL),
+        (f"arn:aws:iam::{ACME}:role/capped", "docs:Cap", REPORT, None, PASS),  # the boundary limits sessions of a role
         (f"arn:aws:iam::{ACME}:role/abac", "docs:Get", "*", None, PASS),
         (f"arn:aws:iam::{ACME}:role/session-abac", "docs:Get", "*", None, FAIL),  # a session may have another tag
     ],

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from random import Random
 
 from iam_guard.analysis.checks.check_results import CheckVerdict
+from iam_guard.analysis.invariants.store_access import StoreAccess, read_store_access
 from iam_guard.analysis.invariants.store_comparison import NewAccess, StoreComparison
 from iam_guard.model.principal import Principal
-from tests.analysis.checks.small_policies import ACCOUNT, OTHER, OUTSIDERS
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import open_store
+from tests.analysis.checks.small_policies import ACCOUNT, OTHER, OUTSIDERS, Doc
 from tests.analysis.invariants.small_stores import ADMIN, ALL_ACTIONS, ALL_RESOURCES, KEY, OWNED, SHARED, SmallStore
 from tests.tables import table
 
@@ -101,6 +107,53 @@ def test_comparisons_agree_with_the_evaluator(first: int, count: int) -> None:
             assert new_request(old, new) is None, seed
     assert min(verdicts[PASS], verdicts[FAIL]) > count / 10, verdicts
     assert verdicts[UNKNOWN] <= verdicts.total() / 8, verdicts
+
+
+def seeded(folder: Path, name: str, role: Doc) -> StoreAccess:
+    """Return a store with a role, a session of which a resource's policy names."""
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/ops/night"
+    statement = {"Effect": "Allow", "Principal": {"AWS": session}, "Action": "docs:Sign", "Resource": "*"}
+    trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+    account = {
+        "id": ACCOUNT,
+        "name": "acme",
+        "roles": [{"name": "ops", "trust": document(trust), **role}],
+        "resources": [{"arn": SHARED, "policy": document(statement)}],
+    }
+    path = folder / name
+    path.write_text(json.dumps({"version": 1, "accounts": [account]}), encoding="utf-8")
+    with closing(open_store(str(path), Settings())) as opened:
+        return read_store_access(opened)
+
+
+def document(statement: Doc) -> Doc:
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def test_a_removed_deny_is_new_access_of_a_named_session(tmp_path: Path) -> None:
+    """The role has no policy that allows anything, and neither has another of its sessions."""
+    denied = document({"Effect": "Deny", "Action": "docs:Sign", "Resource": "*"})
+    old = seeded(tmp_path, "old.yaml", {"inline": {"no": denied}})
+    new = seeded(tmp_path, "new.yaml", {})
+    [found] = StoreComparison(old, new).new_access()
+    assert found.result.found is not None
+    assert (found.subject, found.result.found.request.principal.arn.rpartition("/")[2]) == ("principal", "night")
+    assert [*StoreComparison(new, old).new_access()] == []
+
+
+def test_new_tags_of_a_principal_are_new_access(tmp_path: Path) -> None:
+    tagged = document(
+        {
+            "Effect": "Allow",
+            "Action": "docs:Get",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:PrincipalTag/team": "red"}},
+        }
+    )
+    old = seeded(tmp_path, "old.yaml", {"inline": {"a": tagged}, "tags": {"team": "blue"}})
+    new = seeded(tmp_path, "new.yaml", {"inline": {"a": tagged}, "tags": {"team": "red"}})
+    assert [found.subject for found in StoreComparison(old, new).new_access()] == ["principal"]
+    assert [*StoreComparison(new, old).new_access()] == []
 
 
 def test_a_store_has_no_new_access_compared_with_itself() -> None:
