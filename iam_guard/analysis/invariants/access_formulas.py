@@ -26,7 +26,7 @@ from iam_guard.analysis.invariants.formulas import (
     applies_any,
     conjunction,
 )
-from iam_guard.analysis.invariants.policy_forms import PolicyForms, compiled_policy
+from iam_guard.analysis.invariants.policy_forms import PolicyForms, compile_stored
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.grants import WITHOUT_POLICIES
@@ -309,7 +309,7 @@ def _kind_of(form: DocumentForm) -> object:
 
 
 def _layer(policies: tuple[StoredPolicy, ...]) -> Layer:
-    return Layer(map(compiled_policy, policies)) if policies else NO_POLICY
+    return Layer(map(compile_stored, policies)) if policies else NO_POLICY
 
 
 def _compiled_levels(levels: _LEVELS | None) -> tuple[Layer, ...] | None:

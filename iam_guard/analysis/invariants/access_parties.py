@@ -14,7 +14,7 @@ from typing import Any
 from iam_guard.analysis.access.known_keys import KnownKeys
 from iam_guard.analysis.checks.callers import TypicalCaller, session_of_role
 from iam_guard.analysis.checks.text_sets import TextUnion
-from iam_guard.analysis.invariants.policy_forms import IsKnown, compiled_policy
+from iam_guard.analysis.invariants.policy_forms import IsKnown, compile_stored
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import NO_KEYS, Value, resource_values
@@ -103,7 +103,7 @@ class AccessTarget:
     @cached_property
     def statements(self) -> tuple[CompiledStatement, ...]:
         """The statements of the policy; none without one. Raises `PolicyError` if it cannot be parsed."""
-        return () if self.policy is None else compiled_policy(self.policy).content.statements
+        return () if self.policy is None else compile_stored(self.policy).content.statements
 
     @property
     def owner_id(self) -> str | None:

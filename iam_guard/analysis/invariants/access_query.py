@@ -9,7 +9,7 @@ from typing import Any
 
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.checks.statement_forms import form_of
-from iam_guard.analysis.invariants.policy_forms import compiled_policy
+from iam_guard.analysis.invariants.policy_forms import compile_stored
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import AccessRequest
@@ -58,7 +58,7 @@ def statement_policy(statement: Mapping[str, Any]) -> StoredPolicy:
     text = json.dumps({"Version": LATEST, "Statement": [{"Effect": "Allow", **statement}]})
     policy = StoredPolicy.of("the query", PolicyType.IDENTITY, None, text)
     try:
-        form_of(compiled_policy(policy).content)
+        form_of(compile_stored(policy).content)
     except Undecided as error:
         raise InvalidInput(str(error)) from None
     return policy
@@ -66,4 +66,4 @@ def statement_policy(statement: Mapping[str, Any]) -> StoredPolicy:
 
 def _applies(policy: StoredPolicy, request: AccessRequest) -> bool:
     action = request.action.lower()
-    return any(statement.applies(request, action) for statement in compiled_policy(policy).content.statements)
+    return any(statement.applies(request, action) for statement in compile_stored(policy).content.statements)

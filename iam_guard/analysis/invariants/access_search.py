@@ -46,7 +46,7 @@ _IN_FIELD = Wildcard.RUN_IN_FIELD
 
 
 @dataclass(frozen=True)
-class FoundAccess:
+class AccessWitness:
     """A request that is allowed, and the decision with its reasons; the keys that the store has are not in `keys`."""
 
     decision: Decision
@@ -58,7 +58,9 @@ class FoundAccess:
         return self.decision.request
 
 
-def find_access(access: CallerAccess, query: AccessQuery, *, but_not: CallerAccess | None = None) -> FoundAccess | None:
+def find_access(
+    access: CallerAccess, query: AccessQuery, *, but_not: CallerAccess | None = None
+) -> AccessWitness | None:
     """Return a request that is allowed, and with `but_not` is not allowed by the other policies; None if there is none.
 
     Raises `Undecided` if neither is proved, and `PolicyError` for a policy that cannot be parsed.
@@ -150,7 +152,7 @@ class _Search:
             for _ in self.formula.inside(box, search)
         )
 
-    def find(self, tests: Sequence[Test]) -> FoundAccess | None:
+    def find(self, tests: Sequence[Test]) -> AccessWitness | None:
         """Return a witness among the requests that meet some conditions, too."""
         search, starts = self._begin(tests)
         names = self._names()
@@ -247,8 +249,8 @@ class _Search:
             return False
         return self.but_not is None or not self.but_not.decide(request).allowed
 
-    def _found(self, request: AccessRequest) -> FoundAccess:
-        return FoundAccess(self.access.decide(request), tuple(key.lower() for key in request.context))
+    def _found(self, request: AccessRequest) -> AccessWitness:
+        return AccessWitness(self.access.decide(request), tuple(key.lower() for key in request.context))
 
 
 def _for_witness(caller: AnalyzedCaller) -> TypicalCaller:

@@ -17,8 +17,8 @@ from iam_guard.analysis.checks.statement_forms import ANY_ACTION, form_of
 from iam_guard.analysis.invariants.access_formulas import CallerAccess
 from iam_guard.analysis.invariants.access_parties import AccessTarget, AnalyzedCaller, known_request
 from iam_guard.analysis.invariants.access_query import AccessQuery
-from iam_guard.analysis.invariants.access_search import FoundAccess, find_access, may_have_access
-from iam_guard.analysis.invariants.policy_forms import compiled_policy
+from iam_guard.analysis.invariants.access_search import AccessWitness, find_access, may_have_access
+from iam_guard.analysis.invariants.policy_forms import compile_stored
 from iam_guard.analysis.invariants.principal_selection import Selection
 from iam_guard.analysis.invariants.store_access import StoreAccess
 from iam_guard.analysis.invariants.target_index import TargetIndex, arns_of, names
@@ -37,7 +37,7 @@ class AccessResult:
 
     caller: AnalyzedCaller
     verdict: CheckVerdict
-    found: FoundAccess | None = None
+    found: AccessWitness | None = None
     problem: str | None = None
     target: AccessTarget | None = None
 
@@ -82,8 +82,8 @@ class AccessSurvey:
         if self.query.about is None:
             return True
         try:
-            allows = form_of(compiled_policy(target.policy).content).allows if target.policy is not None else ()
-            [about] = form_of(compiled_policy(self.query.about).content).allows
+            allows = form_of(compile_stored(target.policy).content).allows if target.policy is not None else ()
+            [about] = form_of(compile_stored(self.query.about).content).allows
             actions = TextTest(((about.actions.union, not about.actions.is_negated),)).inside(ANY_ACTION, Work())
             listed = [TextTest(((allow.actions.union, not allow.actions.is_negated),)) for allow in allows]
             return any(test.inside(actions, Work()) for test in listed)
@@ -133,7 +133,7 @@ class AccessSurvey:
     def _may_be_about(self, target: AccessTarget) -> bool:
         if self.query.about is None:
             return True
-        form = form_of(compiled_policy(self.query.about).content)
+        form = form_of(compile_stored(self.query.about).content)
         listed = [statement.resources for statement in form.statements]
         return any(
             resources is None or resources.is_negated or resources.union.opened.matches(target.arn or "")

@@ -43,7 +43,7 @@ class PolicyForms:
 
         Raises `PolicyError` for a policy that cannot be parsed, `Undecided` for one with unusual characters.
         """
-        compiled = compiled_policy(policy).content
+        compiled = compile_stored(policy).content
         digest = compiled.document.digest, compiled.document.type
         keys = self._keys.get(digest)
         if keys is None:
@@ -56,8 +56,8 @@ class PolicyForms:
         return form
 
 
-def compiled_policy(policy: StoredPolicy) -> CompiledPolicy:
-    """Return a policy as the evaluator reads it. Raises `PolicyError`."""
+def compile_stored(policy: StoredPolicy) -> CompiledPolicy:
+    """Compile a policy of a store, as the evaluator reads it. Raises `PolicyError`."""
     return compile_policy(policy.text, policy.ref)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, resource_callers
 from iam_guard.analysis.checks.statement_forms import form_of
 from iam_guard.analysis.invariants.access_parties import AccessTarget, AnalyzedCaller
-from iam_guard.analysis.invariants.policy_forms import PolicyForms, compiled_policy
+from iam_guard.analysis.invariants.policy_forms import PolicyForms, compile_stored
 from iam_guard.errors import PolicyError
 from iam_guard.model.arn import is_iam_or_sts
 from iam_guard.model.decision import PolicyRef, PolicyType
@@ -119,7 +119,7 @@ class StoreAccess:
         if target.policy is None or target.owner is None:
             return
         policies = [found.policy for found in (target, also) if found is not None and found.policy is not None]
-        forms = [form_of(compiled_policy(policy).content) for policy in policies]
+        forms = [form_of(compile_stored(policy).content) for policy in policies]
         yield from self.sessions_named_by(*policies)
         named = [one for one in dict.fromkeys((*accounts_of(forms), *accounts)) if one not in self.accounts]
         listed = resource_callers(forms, named, self.accounts)
@@ -135,7 +135,7 @@ class StoreAccess:
 
         Raises `PolicyError` for a policy that cannot be parsed.
         """
-        documents = [compiled_policy(policy).content.document for policy in policies if policy is not None]
+        documents = [compile_stored(policy).content.document for policy in policies if policy is not None]
         statements = [statement for document in documents for statement in document.statements]
         for name in sorted({value for statement in statements for _, value in _entries(statement)}):
             found = _SESSION.fullmatch(name)
@@ -234,7 +234,7 @@ def _may_be_tagged(trust: str | None) -> bool:
 def _allows(policy: StoredPolicy, action: str) -> bool:
     """Return whether an Allow statement is about an action; True for a policy that cannot be parsed."""
     try:
-        about = compiled_policy(policy).content.about(action)
+        about = compile_stored(policy).content.about(action)
     except PolicyError:
         return True
     return any(not statement.denies for statement in about)
