@@ -185,7 +185,8 @@ class StoredHolders:
                 continue  # the guard denies it everything
             own_scps = scps[principal.account]
             is_service_linked = principal.record.principal.is_service_linked
-            key = (id(identity), id(bounding), id(own_scps.levels), principal.kind, is_service_linked)
+            of_account = id(own_scps.levels), own_scps.has_failed
+            key = (id(identity), id(bounding), *of_account, principal.kind, is_service_linked)
             holders = found.get(key)
             if holders is None:
                 holders = found[key] = PolicyHolders(identity, bounding, own_scps, is_service_linked)
@@ -205,7 +206,8 @@ class StoredHolders:
         """Return those whose identity policies may allow an action of a service (lower case) on a resource."""
         found: dict[int, PolicyHolders] = {}
         for policy in self._allows.policies(service, arn):
-            found.update((id(holders), holders) for holders in self._holders_of.get(id(policy), ()))
+            for holders in self._holders_of.get(id(policy), ()):
+                found[id(holders)] = holders
         return [*found.values()]
 
 

@@ -133,6 +133,8 @@ def test_control_policies_are_flagged() -> None:
             records.update(control_policies, {"text": "{"}, name="S")
         found = InternalAccess(store, now=NOW).findings(DOCUMENTS[0])
         assert {finding.scp_restriction for finding in found} == {"FAILED_TO_EVALUATE_SCP"}
+        [finding] = InternalAccess(store, now=NOW).findings(f"arn:aws:docs:us-east-1:{MANAGEMENT}:document/x")
+        assert finding.scp_restriction == "NOT_APPLICABLE"
 
 
 def test_too_complex_actions_are_an_error() -> None:
