@@ -28,7 +28,7 @@ from iam_guard.analysis.escalation.techniques import ASSUME_ROLE
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
 
-MAX_STATES: Final = 128
+MAX_STATES: Final = 64
 """The maximum number of states of one principal whose changes are combined one by one; then all are combined."""
 _MAX_ROUNDS: Final = 4
 """How often the changes of a way are applied to a principal, since one may lead to another."""
@@ -63,10 +63,13 @@ class _Search:
         self._states: dict[str, list[StateEffect]] = {}
         self._queue: list[tuple[int, int, int, Node, Calls]] = []
         self._changes: dict[str, list[tuple[EntityChange, Calls]]] = defaultdict(list)
+        self._ways: dict[EntityChange, list[Calls]] = defaultdict(list)
         self._holders: dict[str, list[Node]] = defaultdict(list)
         self._opened: dict[str, Calls] = {}
         self._ended: dict[str, tuple[str, Calls]] = {}
         """Account -> an administrator of it, and the path to it."""
+        self._crowded: dict[str, None] = {}
+        """Principals with `MAX_STATES` and more changes than these combine."""
         self._limited: dict[str, Calls] = {}
         """Principals of whose access a part is gained."""
         self._settled: set[str | None] = {start}
@@ -135,6 +138,9 @@ class _Search:
                 self._limited[arn] = _joined(steps, more)
         for change, more in edges.changes:
             self._add_change(change, _joined(steps, more))
+        crowded, self._crowded = self._crowded, {}
+        for arn in crowded:
+            self._combine_all(arn)
         for principal, more in edges.created:
             if principal.account not in self._ended and (principal.arn, NO_EFFECT) not in self._best:
                 calls = self._best[principal.arn, NO_EFFECT] = _joined(steps, more)
@@ -186,12 +192,11 @@ class _Search:
                         node, reaching = self._graph.node(arn, effect), self._best[arn, effect]
                         self._assume_opened(node, reaching, change.carrier, steps)
             return
-        changes, limiting = self._changes[change.carrier], _limiting(steps)
-        if any(
-            other == change and len(known) <= len(steps) and _limiting(known) <= limiting for other, known in changes
-        ):
+        ways, limiting = self._ways[change], _limiting(steps)
+        if any(len(known) <= len(steps) and _limiting(known) <= limiting for known in ways):
             return
-        changes.append((change, steps))
+        ways.append(steps)
+        self._changes[change.carrier].append((change, steps))
         for node in list(self._holders[change.carrier]):
             self._combine(node, self._best[node.principal.arn, node.effect], change, steps)
 
@@ -203,14 +208,21 @@ class _Search:
         has_everything = ALLOW_ALL in node.effect.added and not more.removed and more.boundary is None
         if has_everything or whole == node.effect:
             return
-        calls = _joined(steps, tuple(call.made_for(change, arn) for call in changing))
         if len(self._states[arn]) >= MAX_STATES:
-            for carrier in sorted(node.carriers & self._changes.keys()):
-                for other, others in self._changes[carrier]:
-                    extended = whole | effect_of(other, principal)
-                    if extended != whole:
-                        whole = extended
-                        calls = _joined(calls, tuple(call.made_for(other, arn) for call in others))
+            self._crowded[arn] = None
+            return
+        self._reach(arn, whole, _joined(steps, tuple(call.made_for(change, arn) for call in changing)))
+
+    def _combine_all(self, arn: str) -> None:
+        """Take the way to the state of a principal after all changes that only give it more."""
+        first = self._states[arn][0]
+        node, whole, calls = self._graph.node(arn, first), first, self._best[arn, first]
+        for carrier in sorted(node.carriers & self._changes.keys()):
+            for change, changing in self._changes[carrier]:
+                more = whole | effect_of(change, node.actor.principal)
+                if more != whole and not change.adds_limits:
+                    whole = more
+                    calls = _joined(calls, tuple(call.made_for(change, arn) for call in changing))
         self._reach(arn, whole, calls)
 
     def _assume_opened(self, node: Node, steps: Calls, role: str, opening: Calls) -> None:

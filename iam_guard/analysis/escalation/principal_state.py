@@ -49,8 +49,13 @@ class EntityChange:
     @property
     def may_limit(self) -> bool:
         """Return whether it may take permissions away, too."""
+        return self.adds_limits or bool(self.removed)
+
+    @property
+    def adds_limits(self) -> bool:
+        """Return whether it adds a Deny, or a text or boundary that may allow less."""
         is_narrow = self.text not in (None, ALLOW_ALL) or self.boundary not in (None, NO_LIMIT)
-        return is_narrow or bool(self.removed) or any(map(has_deny, self.added))
+        return is_narrow or any(map(has_deny, self.added))
 
 
 @dataclass(frozen=True, slots=True)
