@@ -175,7 +175,7 @@ def trusting(*names: str) -> str:
 
 
 def set_trust(iam: Client, role: str, names: list[str]) -> None:
-    """Let these principals assume a role."""
+    """Replace a trust policy by one for these principals."""
     iam.update_assume_role_policy(RoleName=_name(role), PolicyDocument=trusting(*names))
 
 

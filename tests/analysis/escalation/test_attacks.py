@@ -24,7 +24,7 @@ NEEDS_MORE = ("with MFA",)
 
 
 def with_key(world: Json, name: str = "ada") -> Json:
-    """Return the world with a user that has the attacker's access key."""
+    """Return the world in which a user has the attacker's access key."""
     users = [
         {**user, "access_keys": [{"id": KEY[0], "secret": KEY[1]}]} if user["name"] == name else user
         for user in world["users"]

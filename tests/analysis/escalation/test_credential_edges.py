@@ -69,7 +69,7 @@ def test_credentials_of_a_user(world: Json, paths: Found) -> None:
 
 
 def add_password(store: SqlStore, *, has_mfa: bool) -> None:
-    """Store for bob a password, and a second factor."""
+    """Add a password of bob, and a second factor."""
     bob = id_of(store, "bob")
     with store.write_transaction() as records:
         times = {"created": 0, "changed": 0, "reset_required": False}
