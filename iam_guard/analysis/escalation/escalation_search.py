@@ -28,7 +28,7 @@ from iam_guard.analysis.escalation.techniques import ASSUME_ROLE
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
 
-MAX_STATES: Final = 64
+MAX_STATES: Final = 32
 """The maximum number of states of one principal whose changes are combined one by one; then all are combined."""
 _MAX_ROUNDS: Final = 4
 """How often the changes of a way are applied to a principal, since one may lead to another."""
