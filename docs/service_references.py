@@ -239,6 +239,10 @@ _ANALYZER_DEPENDENT = {"StartPolicyGeneration": ("iam:PassRole",)}
 def access_analyzer_reference() -> ServiceReference:
     """Return the reference of IAM Access Analyzer."""
     actions = [_analyzer_action(name) for name in ACCESS_ANALYZER.operations]
+    actions += [  # policies written for AWS name them
+        ActionEntry(name, _summary("accessanalyzer", name), level_of(name), (ActionTarget("Analyzer", required=True),))
+        for name in ACCESS_ANALYZER.not_supported
+    ]
     return _reference("access-analyzer", "AWS IAM Access Analyzer", actions, _ANALYZER_TYPES)
 
 

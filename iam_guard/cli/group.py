@@ -40,7 +40,9 @@ COMMANDS = {
     "revocation-list": CommandRow(
         "revocation_list.revocation_list", "Import and list the certificate revocation lists of trust anchors."
     ),
-    "serve": CommandRow("serve.serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
+    "serve": CommandRow(
+        "serve.serve", "Serve the AWS-compatible API, IAM, STS and IAM Access Analyzer, on one endpoint."
+    ),
     "routes": CommandRow(
         "routes.routes",
         "List the endpoints of APP (`module:app`) and what guards them; exit code 1 if one is unguarded.",

@@ -210,15 +210,15 @@ def _compared(records: Records, analyzer_id: str, arn: str, found: list[Analyzed
     """Yield the findings of a preview, compared with those that the resource has."""
     rules = filters_of_rules(records, analyzer_id)
     stored = {row["digest"]: row for row in records.all(findings, analyzer_id=analyzer_id, resource=arn)}
-    for each in found:
-        existing = stored.pop(each.digest, None)
+    for access in found:
+        existing = stored.pop(access.digest, None)
         row: dict[str, Any] = {
             "id": str(uuid.uuid4()),
-            "type": each.type,
+            "type": access.type,
             "resource": arn,
-            "resource_type": each.resource_type,
-            "owner": each.owner,
-            "content": each.content,
+            "resource_type": access.resource_type,
+            "owner": access.owner,
+            "content": access.content,
             "status": "ACTIVE",
         }
         if existing is not None and existing["status"] != "RESOLVED":

@@ -68,7 +68,7 @@ def _loaded(row: Row | None, id: str) -> Row:
 
 
 def _at_arn(member: str) -> Target:
-    """Return the resource with an ARN of the call; it belongs to the account in the ARN, whoever calls."""
+    """Return the resource with an ARN of the call; it belongs to the account in the ARN, not to the caller's."""
     find = _by_arn(member)
 
     def target(call: ServiceCall, parameters: Input) -> Resource:

@@ -22,7 +22,7 @@ def create(client: Client, name: str = "a", type: str = "ACCOUNT", **more: Any) 
 def share(
     server: Running, arn: str, *principals: str, actions: Sequence[str] = ("docs:Get",), condition: Any = None
 ) -> None:
-    """Give a resource a policy that lets principals of AWS in; without any, one that denies everything."""
+    """Store for a resource a policy that lets principals of AWS in; without any, one that denies everything."""
     statement = {
         "Effect": "Allow" if principals else "Deny",
         "Principal": {"AWS": [*principals]} if principals else "*",

@@ -16,7 +16,7 @@ from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, refusal
 from tests.tables import table
 
 QUEUE = f"arn:aws:sqs:us-east-1:{ACCOUNT}:orders"
-STRANGER = "999988887777"
+OUTSIDER = "999988887777"
 ARNS = {
     "dynamodbStream": "dynamodb:us-east-1:{}:table/a/stream/1",
     "dynamodbTable": "dynamodb:us-east-1:{}:table/a",
@@ -60,13 +60,13 @@ def previewed(client: Client, analyzer: str, id: str, **more: Any) -> list[dict[
 def test_every_kind_of_policy_is_analysed(analyzer: Client, kind: str) -> None:
     """A new resource, whose policy lets another account in."""
     arn = f"arn:aws:{ARNS[kind].format(ACCOUNT)}"
-    text = policy(arn, STRANGER, action=f"{arn.split(':')[2]}:*")
+    text = policy(arn, OUTSIDER, action=f"{arn.split(':')[2]}:*")
     given = {"default": text} if kind == "kmsKey" else text
     owner = create(analyzer, kind)
     id = preview(analyzer, owner, arn, {kind: {POLICY_MEMBERS[kind].member: given}})
     (finding,) = previewed(analyzer, owner, id)
     assert (finding["changeType"], finding["status"], finding["resource"]) == ("NEW", "ACTIVE", arn)
-    assert finding["principal"] == {"AWS": STRANGER}
+    assert finding["principal"] == {"AWS": OUTSIDER}
     assert finding["resourceType"] == POLICY_MEMBERS[kind].resource_type
     assert "existingFindingId" not in finding
     analyzer.delete_analyzer(analyzerName=kind)
@@ -74,28 +74,28 @@ def test_every_kind_of_policy_is_analysed(analyzer: Client, kind: str) -> None:
 
 def test_preview_is_compared_with_the_findings(server: Running, analyzer: Client, now: int) -> None:
     """UNCHANGED, CHANGED in the status, or NEW; nothing of the store changes."""
-    share(server, QUEUE, STRANGER, "888877776666", actions=["sqs:SendMessage"])
+    share(server, QUEUE, OUTSIDER, "888877776666", actions=["sqs:SendMessage"])
     owner = create(analyzer, "a")
     existing = {
         analyzer.get_finding(analyzerArn=owner, id=each["id"])["finding"]["principal"]["AWS"]: each["id"]
         for each in listed(analyzer, owner)
     }
-    analyzer.update_findings(analyzerArn=owner, status="ARCHIVED", ids=[existing[STRANGER]])
-    id = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": policy(QUEUE, STRANGER, OTHER_ACCOUNT)}})
+    analyzer.update_findings(analyzerArn=owner, status="ARCHIVED", ids=[existing[OUTSIDER]])
+    id = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": policy(QUEUE, OUTSIDER, OTHER_ACCOUNT)}})
     found = {each["principal"]["AWS"]: each for each in previewed(analyzer, owner, id)}
     assert {who: (each["changeType"], each["status"]) for who, each in found.items()} == {
-        STRANGER: ("UNCHANGED", "ARCHIVED"),
+        OUTSIDER: ("UNCHANGED", "ARCHIVED"),
         OTHER_ACCOUNT: ("NEW", "ACTIVE"),
         "888877776666": ("CHANGED", "RESOLVED"),
     }
-    assert found[STRANGER]["existingFindingId"] == existing[STRANGER]
+    assert found[OUTSIDER]["existingFindingId"] == existing[OUTSIDER]
     assert found["888877776666"]["existingFindingStatus"] == "ACTIVE"
     assert {each["createdAt"].timestamp() for each in found.values()} == {now}
     assert {each["id"] for each in listed(analyzer, owner)} == set(existing.values())
     for filter, expected in (
         ({"changeType": {"eq": ["NEW"]}}, {OTHER_ACCOUNT}),
-        ({"existingFindingId": {"exists": True}}, {STRANGER, "888877776666"}),
-        ({"status": {"neq": ["RESOLVED"]}, "principal.AWS": {"contains": ["9999"]}}, {STRANGER}),
+        ({"existingFindingId": {"exists": True}}, {OUTSIDER, "888877776666"}),
+        ({"status": {"neq": ["RESOLVED"]}, "principal.AWS": {"contains": ["9999"]}}, {OUTSIDER}),
     ):
         assert {each["principal"]["AWS"] for each in previewed(analyzer, owner, id, filter=filter)} == expected
     with refusal("ValidationException"):
@@ -104,11 +104,11 @@ def test_preview_is_compared_with_the_findings(server: Running, analyzer: Client
 
 def test_returning_access_changes_its_status(server: Running, analyzer: Client) -> None:
     """The finding would be the resolved one; an archive rule applies to it."""
-    share(server, QUEUE, STRANGER, actions=["sqs:SendMessage"])
+    share(server, QUEUE, OUTSIDER, actions=["sqs:SendMessage"])
     owner = create(analyzer, "a")
     (existing,) = listed(analyzer, owner)
     share(server, QUEUE)
-    text = policy(QUEUE, STRANGER)
+    text = policy(QUEUE, OUTSIDER)
     id = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": text}})
     (found,) = previewed(analyzer, owner, id)
     assert (found["changeType"], found["status"], found["existingFindingStatus"]) == ("CHANGED", "ACTIVE", "RESOLVED")
@@ -123,9 +123,9 @@ def test_missing_policy_is_the_present_one(
     server: Running, analyzer: Client, iam: Client, text: str | None, changes: list[str]
 ) -> None:
     """An empty text stands for none; both of a resource and of a role."""
-    share(server, QUEUE, STRANGER, actions=["sqs:SendMessage"])
+    share(server, QUEUE, OUTSIDER, actions=["sqs:SendMessage"])
     role = f"arn:aws:iam::{ACCOUNT}:role/team/guest"
-    iam.create_role(RoleName="guest", Path="/team/", AssumeRolePolicyDocument=policy(role, STRANGER))
+    iam.create_role(RoleName="guest", Path="/team/", AssumeRolePolicyDocument=policy(role, OUTSIDER))
     owner = create(analyzer, "a")
     for arn, kind in ((QUEUE, "sqsQueue"), (role, "iamRole")):
         members = {} if text is None else {POLICY_MEMBERS[kind].member: text}

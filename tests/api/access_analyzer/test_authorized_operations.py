@@ -103,8 +103,8 @@ def test_permission_on_the_resource_is_sufficient(
     server: Running, client_for: Any, analyzer: Client, operation: str
 ) -> None:
     """What is denied then is only that an entity does not exist."""
-    for each in analyzer.list_analyzers()["analyzers"]:
-        analyzer.delete_analyzer(analyzerName=each["name"])
+    for row in analyzer.list_analyzers()["analyzers"]:
+        analyzer.delete_analyzer(analyzerName=row["name"])
     create(analyzer, archiveRules=[{"ruleName": "r", "filter": FILTER}])
     resource, parameters = OPERATIONS[operation]
     client_for("asker", allow(f"access-analyzer:{operation}", resource))

@@ -17,15 +17,15 @@ from tests.api.access_analyzer.analyzer_parts import arn_of, create, document_ar
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, Client, Running, refusal
 from tests.tables import table
 
-STRANGER = "999988887777"
+OUTSIDER = "999988887777"
 
 
 @pytest.fixture
 def shared(server: Running, analyzer: Client) -> str:
     """An analyzer; of four documents, one is public, one shared with conditions, one with two accounts, one private."""
     share(server, document_arn("public"), "*")
-    share(server, document_arn("limited"), STRANGER, condition={"StringEquals": {"aws:SourceVpc": "vpc-1"}})
-    share(server, document_arn("two"), STRANGER, OTHER_ACCOUNT, actions=["docs:Get", "docs:Put"])
+    share(server, document_arn("limited"), OUTSIDER, condition={"StringEquals": {"aws:SourceVpc": "vpc-1"}})
+    share(server, document_arn("two"), OUTSIDER, OTHER_ACCOUNT, actions=["docs:Get", "docs:Put"])
     share(server, document_arn("private"), ACCOUNT)
     return create(analyzer, "a")
 
@@ -68,7 +68,7 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
     ({"resource": {"contains": ["docu"]}}, {"public", "limited", "two"}),
     ({"resource": {"neq": [document_arn("two")]}}, {"public", "limited"}),
     ({"principal.AWS": {"eq": [OTHER_ACCOUNT]}}, {"two"}),
-    ({"principal.AWS": {"contains": [STRANGER]}}, {"limited", "two"}),
+    ({"principal.AWS": {"contains": [OUTSIDER]}}, {"limited", "two"}),
     ({"principal.Federated": {"exists": True}}, set()),
     ({"condition.aws:SourceVpc": {"exists": True}}, {"limited"}),
     ({"condition.AWS:sourcevpc": {"eq": ["vpc-1"]}}, {"limited"}),
@@ -190,13 +190,13 @@ def trusting(*principals: str) -> str:
 def test_roles_follow_their_trust_policies(shared: str, analyzer: Client, iam: Client) -> None:
     """Created, changed, deleted."""
     listed(analyzer, shared)
-    iam.create_role(RoleName="guest", AssumeRolePolicyDocument=trusting(STRANGER))
+    iam.create_role(RoleName="guest", AssumeRolePolicyDocument=trusting(OUTSIDER))
     assert statuses(analyzer, shared)["guest"] == ["ACTIVE"]
     (role,) = listed(analyzer, shared, filter={"resourceType": {"eq": ["AWS::IAM::Role"]}})
     assert role["resource"] == f"arn:aws:iam::{ACCOUNT}:role/guest"
     iam.update_assume_role_policy(RoleName="guest", PolicyDocument=trusting(ACCOUNT))
     assert statuses(analyzer, shared)["guest"] == ["RESOLVED"]
-    iam.update_assume_role_policy(RoleName="guest", PolicyDocument=trusting(STRANGER))
+    iam.update_assume_role_policy(RoleName="guest", PolicyDocument=trusting(OUTSIDER))
     assert statuses(analyzer, shared)["guest"] == ["ACTIVE"]
     iam.delete_role(RoleName="guest")
     assert statuses(analyzer, shared)["guest"] == ["RESOLVED"]
@@ -232,7 +232,7 @@ def test_only_what_changed_is_analysed(
     analyzer.tag_resource(resourceArn=shared, tags={"a": "b"})
     listed(analyzer, shared)
     assert analysed == [None]
-    share(server, document_arn("private"), STRANGER)
+    share(server, document_arn("private"), OUTSIDER)
     assert statuses(analyzer, shared)["private"] == ["ACTIVE"]
     assert analysed == [None, {document_arn("private")}]
     analyzer.start_resource_scan(analyzerArn=shared, resourceArn=document_arn("two"))
@@ -291,7 +291,7 @@ def test_archive_rules_apply_to_new_findings(server: Running, shared: str, analy
     vpc = {"condition.aws:SourceVpc": {"eq": ["vpc-1", "vpc-2"]}}
     analyzer.create_archive_rule(analyzerName="a", ruleName="vpc", filter=vpc)
     assert statuses(analyzer, shared)["limited"] == ["ACTIVE"]
-    share(server, document_arn("new"), STRANGER, condition={"StringEquals": {"aws:SourceVpc": "vpc-2"}})
+    share(server, document_arn("new"), OUTSIDER, condition={"StringEquals": {"aws:SourceVpc": "vpc-2"}})
     assert statuses(analyzer, shared)["new"] == ["ARCHIVED"]
     analyzer.apply_archive_rule(analyzerArn=shared, ruleName="vpc")
     found = statuses(analyzer, shared)
@@ -299,7 +299,7 @@ def test_archive_rules_apply_to_new_findings(server: Running, shared: str, analy
     analyzer.update_findings(analyzerArn=shared, status="ACTIVE", resourceArn=document_arn("limited"))
     share(server, document_arn("limited"))
     assert statuses(analyzer, shared)["limited"] == ["RESOLVED"]
-    share(server, document_arn("limited"), STRANGER, condition={"StringEquals": {"aws:SourceVpc": "vpc-1"}})
+    share(server, document_arn("limited"), OUTSIDER, condition={"StringEquals": {"aws:SourceVpc": "vpc-1"}})
     assert statuses(analyzer, shared)["limited"] == ["ARCHIVED"]
 
 
@@ -358,7 +358,7 @@ def test_organization_is_inside(server: Running, shared: str, analyzer: Client) 
     whole = create(analyzer, "org", "ORGANIZATION")
     assert len(listed(analyzer, whole)) == 4
     join(ACCOUNT, OTHER_ACCOUNT)
-    share(server, document_arn("theirs", OTHER_ACCOUNT), STRANGER)
+    share(server, document_arn("theirs", OTHER_ACCOUNT), OUTSIDER)
     found = statuses(analyzer, whole)
     assert found == {"public": ["ACTIVE"], "limited": ["ACTIVE"], "two": ["ACTIVE", "RESOLVED"], "theirs": ["ACTIVE"]}
     assert "theirs" not in statuses(analyzer, shared)
@@ -400,4 +400,4 @@ def test_concurrent_readings_store_each_finding_once(server: Running, shared: st
             found = list(pool.map(ids, clients))
             assert found == [found[0]] * 6
             assert len(found[0]) == expected
-            share(server, document_arn("private"), STRANGER)
+            share(server, document_arn("private"), OUTSIDER)

@@ -30,10 +30,10 @@ def internal(client: Client, *inclusions: dict[str, Any], name: str = "a") -> st
 def principals(client: Client, arn: str) -> dict[str, list[str]]:
     """Return who reaches each resource: the names of principals by that of the resource, of active findings."""
     found: dict[str, list[str]] = {}
-    for each in listed(client, arn, filter={"status": {"eq": ["ACTIVE"]}}):
-        (details,) = client.get_finding_v2(analyzerArn=arn, id=each["id"])["findingDetails"]
+    for finding in listed(client, arn, filter={"status": {"eq": ["ACTIVE"]}}):
+        (details,) = client.get_finding_v2(analyzerArn=arn, id=finding["id"])["findingDetails"]
         name = details["internalAccessDetails"]["principal"]["AWS"].rpartition("/")[2]
-        found.setdefault(each["resource"].rpartition("/")[2], []).append(name)
+        found.setdefault(finding["resource"].rpartition("/")[2], []).append(name)
     return {resource: sorted(names) for resource, names in found.items()}
 
 

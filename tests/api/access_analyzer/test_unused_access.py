@@ -59,9 +59,9 @@ def test_unused_access_is_found_with_its_details(old: str, analyzer: Client, now
     arn = create(analyzer, "a", TYPE)
     assert unused(analyzer, arn) == EXPECTED
     details = {}
-    for each in listed(analyzer, arn, filter={"resource": {"contains": ["reader", "idle"]}}):
-        answer = analyzer.get_finding_v2(analyzerArn=arn, id=each["id"])
-        details[each["findingType"]] = answer["findingDetails"]
+    for finding in listed(analyzer, arn, filter={"resource": {"contains": ["reader", "idle"]}}):
+        answer = analyzer.get_finding_v2(analyzerArn=arn, id=finding["id"])
+        details[finding["findingType"]] = answer["findingDetails"]
     assert details["UnusedIAMRole"] == [{"unusedIamRoleDetails": {}}]
     (key,) = details["UnusedIAMUserAccessKey"]
     assert key["unusedIamUserAccessKeyDetails"]["accessKeyId"].startswith("AKIA")

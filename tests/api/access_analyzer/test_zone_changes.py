@@ -11,7 +11,7 @@ from iam_guard.api.access_analyzer import finding_analysis, finding_updates, zon
 from tests.api.access_analyzer.analyzer_parts import create, document_arn, listed, share
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running
 
-STRANGER = "999988887777"
+OUTSIDER = "999988887777"
 TYPES = ("ACCOUNT", "ACCOUNT_INTERNAL_ACCESS", "ACCOUNT_UNUSED_ACCESS")
 
 
@@ -39,7 +39,7 @@ def test_changes_of_other_tenants_cause_no_analysis(
     server: Running, analyzer: Client, other_account: Client, analysed: list[Any], type: str
 ) -> None:
     """Users, roles, keys, policies of another account; a resource of it is looked at, but not found."""
-    share(server, document_arn("plan"), STRANGER)
+    share(server, document_arn("plan"), OUTSIDER)
     inclusions = {"analysisRule": {"inclusions": [{"resourceArns": [document_arn("plan")]}]}}
     more = {"configuration": {"internalAccess": inclusions}} if "INTERNAL" in type else {}
     arn = create(analyzer, "a", type, **more)
@@ -52,7 +52,7 @@ def test_changes_of_other_tenants_cause_no_analysis(
     other_account.delete_role(RoleName="theirs")
     before = listed(analyzer, arn)
     assert [arns for arns in analysed if arns is None or arns] == []
-    share(server, document_arn("theirs", OTHER_ACCOUNT), STRANGER)
+    share(server, document_arn("theirs", OTHER_ACCOUNT), OUTSIDER)
     assert [each["id"] for each in listed(analyzer, arn)] == [each["id"] for each in before]
 
 
@@ -116,6 +116,6 @@ def test_many_changes_concern_everything(
     listed(analyzer, arn)
     del analysed[:]
     for name in ("one", "two"):
-        share(server, document_arn(name, OTHER_ACCOUNT), STRANGER)
+        share(server, document_arn(name, OTHER_ACCOUNT), OUTSIDER)
     assert listed(analyzer, arn) == []
     assert analysed == [None]
