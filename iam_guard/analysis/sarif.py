@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ _GITHUB: Mapping[SarifLevel, str] = {"error": "error", "warning": "warning", "no
 
 
 class FileFinding(NamedTuple):
-    """A finding; `line` and `column` count from 1, in Unicode characters."""
+    """A finding; `line` and `column` count from 1, in Unicode characters. `fix` is an object of SARIF."""
 
     code: str
     level: SarifLevel
@@ -22,40 +22,55 @@ class FileFinding(NamedTuple):
     file: str
     line: int = 1
     column: int = 1
+    fix: Mapping[str, Any] | None = None
 
 
 class SarifRule(NamedTuple):
-    """What SARIF says about a code."""
+    """What SARIF says about a code; `page` is the URL of its documentation."""
 
     help: str
     level: SarifLevel
+    page: str | None = None
 
 
 def sarif_log(findings: Iterable[FileFinding], rules: Mapping[str, SarifRule], version: str) -> str:
     """Serialize findings as a SARIF log of `iam-guard` in a version; `rules` has the codes that may occur."""
     listed = [*findings]
     codes = sorted({finding.code for finding in listed})
-    described = [
-        {"id": code, "help": {"text": rules[code].help}, "defaultConfiguration": {"level": rules[code].level}}
-        for code in codes
-    ]
-    driver = {"name": "iam-guard", "version": version, "rules": described}
+    driver = {"name": "iam-guard", "version": version, "rules": [_rule(code, rules[code]) for code in codes]}
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [*map(_result, listed)]}
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 
 
+def _rule(code: str, rule: SarifRule) -> dict[str, Any]:
+    text = {"text": rule.help}
+    page = {} if rule.page is None else {"helpUri": rule.page}
+    return {
+        "id": code,
+        **page,
+        "shortDescription": text,
+        "help": text,
+        "defaultConfiguration": {"level": rule.level},
+    }
+
+
 def _result(finding: FileFinding) -> dict[str, Any]:
     region = {"startLine": finding.line, "startColumn": finding.column}
-    uri = quote(finding.file.replace("\\", "/"))
     return {
         "ruleId": finding.code,
         "level": finding.level,
         "message": {"text": finding.message},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}],
+        "locations": [{"physicalLocation": {"artifactLocation": artifact(finding.file), "region": region}}],
+        **({} if finding.fix is None else {"fixes": [finding.fix]}),
     }
 
 
-def github_commands(findings: Sequence[FileFinding]) -> Iterator[str]:
+def artifact(file: str) -> dict[str, str]:
+    """Return the location of a file."""
+    return {"uri": quote(file.replace("\\", "/"))}
+
+
+def github_commands(findings: Iterable[FileFinding]) -> Iterator[str]:
     """Format findings as GitHub workflow commands."""
     for finding in findings:
         place = {"file": finding.file, "line": str(finding.line), "col": str(finding.column), "title": finding.code}

@@ -13,9 +13,10 @@ import click
 
 from iam_guard.analysis.lint.lint_codes import SEVERITIES
 from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
-from iam_guard.analysis.lint.report import Filterable, as_json, github, sarif, summary, text_report
+from iam_guard.analysis.lint.report import Filterable, as_json, file_findings, sarif, summary, text_report
 from iam_guard.analysis.lint.rewriting import fix_file
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
+from iam_guard.analysis.sarif import github_commands
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.progress import progress
 from iam_guard.cli.reference_options import APP, REFERENCE, catalogues_of_app, joined_references
@@ -165,7 +166,7 @@ def _print(
         case "sarif":
             click.echo(sarif(findings, version("iam-guard")))
         case "github":
-            for line in github(findings):
+            for line in github_commands(file_findings(findings)):
                 click.echo(line)
         case _:
             for line in text_report(findings, {file.name: file.text for file in linted}, _paint):

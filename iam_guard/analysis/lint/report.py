@@ -1,4 +1,4 @@
-"""Output formats of findings: text, JSON, GitHub annotations, SARIF 2.1.0."""
+"""Output formats of findings: text, JSON, and those of `analysis.sarif`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from iam_guard.analysis.lint.lint_codes import HINTS, SEVERITIES, help_page, level_of_code
 from iam_guard.analysis.lint.linter import LintFinding, LintFix
+from iam_guard.analysis.sarif import FileFinding, SarifLevel, SarifRule, artifact, sarif_log
 from iam_guard.policy.finding_codes import Level
 from iam_guard.policy.grammar import shown
 
 WORDS: Mapping[Level, str] = {level: level.lower().replace("_", " ") for level in SEVERITIES}
-_SARIF: Mapping[Level, str] = {
+_SARIF: Mapping[Level, SarifLevel] = {
     "ERROR": "error",
     "SECURITY_WARNING": "warning",
     "WARNING": "warning",
     "SUGGESTION": "note",
 }
-_GITHUB: Mapping[Level, str] = {**_SARIF, "SUGGESTION": "notice"}
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s,\]}#]+')
 _MAX_SHOWN = 160
 """Characters of a line that are shown; a whole policy may be on one line."""
@@ -98,49 +97,18 @@ def as_json(findings: Sequence[LintFinding], policies: int, filterable: Filterab
     return json.dumps({"policies": policies, **lists, "findings": [asdict(finding) for finding in findings]}, indent=2)
 
 
-def github(findings: Iterable[LintFinding]) -> Iterator[str]:
-    """Format findings as GitHub workflow commands, which annotate the lines."""
+def file_findings(findings: Iterable[LintFinding]) -> Iterator[FileFinding]:
+    """Yield findings for SARIF and GitHub."""
     for finding in findings:
-        place = {"file": finding.file, "line": str(finding.line), "col": str(finding.column), "title": finding.code}
-        properties = ",".join(f"{name}={_escaped(value, inside=True)}" for name, value in place.items())
-        yield f"::{_GITHUB[finding.level]} {properties}::{_escaped(f'{finding.message}; {finding.hint}', inside=False)}"
+        message, level = f"{finding.message}; {finding.hint}", _SARIF[finding.level]
+        fix = None if finding.fix is None else _sarif_fix(finding.fix, artifact(finding.file))
+        yield FileFinding(finding.code, level, message, finding.file, finding.line, finding.column, fix)
 
 
-def _escaped(text: str, *, inside: bool) -> str:
-    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return text.replace(":", "%3A").replace(",", "%2C") if inside else text
-
-
-def sarif(findings: Sequence[LintFinding], version: str) -> str:
+def sarif(findings: Iterable[LintFinding], version: str) -> str:
     """Serialize findings as a SARIF log."""
-    codes = sorted({finding.code for finding in findings})
-    rules = [
-        {
-            "id": code,
-            "helpUri": help_page(code),
-            "shortDescription": {"text": HINTS[code]},
-            "help": {"text": HINTS[code]},
-            "defaultConfiguration": {"level": _SARIF[level_of_code(code)]},
-        }
-        for code in codes
-    ]
-    driver = {"name": "iam-guard", "version": version, "rules": rules}
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [*map(_result, findings)]}
-    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
-    return json.dumps(log, indent=2)
-
-
-def _result(finding: LintFinding) -> dict[str, Any]:
-    region = {"startLine": finding.line, "startColumn": finding.column}
-    where = {"uri": quote(finding.file.replace("\\", "/"))}
-    fixes = {} if finding.fix is None else {"fixes": [_sarif_fix(finding.fix, where)]}
-    return {
-        "ruleId": finding.code,
-        "level": _SARIF[finding.level],
-        "message": {"text": f"{finding.message}; {finding.hint}"},
-        "locations": [{"physicalLocation": {"artifactLocation": where, "region": region}}],
-        **fixes,
-    }
+    rules = {code: SarifRule(hint, _SARIF[level_of_code(code)], help_page(code)) for code, hint in HINTS.items()}
+    return sarif_log(file_findings(findings), rules, version)
 
 
 def _sarif_fix(fix: LintFix, where: Mapping[str, str]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import json
 from urllib.parse import urlsplit
 
 from iam_guard.analysis.lint.linter import Linter, LintFinding
-from iam_guard.analysis.lint.report import as_json, github, sarif, summary, text_report
+from iam_guard.analysis.lint.report import as_json, file_findings, sarif, summary, text_report
 from iam_guard.analysis.lint.sources import sources_of_text
+from iam_guard.analysis.sarif import github_commands
 from tests.tables import table
 
 TEXT = '{"Version": "2012-10-17",\n "Statement": {"Effect": "Allow", "Action": "iam:GetUsr", "Resource": "*"}}'
@@ -75,7 +76,7 @@ def test_json_has_all_members() -> None:
 
 def test_github_annotates_line() -> None:
     """Characters that would end a property are escaped."""
-    [line] = github(findings())
+    [line] = github_commands(file_findings(findings()))
     assert line.startswith("::error file=policies/a%2Cb.json,line=2,col=45,title=INVALID_ACTION::the service `iam`")
 
 
