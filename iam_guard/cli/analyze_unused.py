@@ -24,6 +24,7 @@ from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import load
 from iam_guard.store.last_used_rows import Use
+from iam_guard.store.location import is_seed_file
 from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
 
@@ -93,6 +94,8 @@ def unused(
     else:
         for line in _lines(found, steps):
             click.echo(line)
+    if is_seed_file(store):
+        click.echo("a seed is new whenever it is read, so nothing in it was unused for long: use a database", err=True)
     for error in broken:
         click.echo(terminal_safe(error), err=True)
     sys.exit(2 if broken else 1 if found else 0)

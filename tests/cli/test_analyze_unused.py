@@ -96,3 +96,12 @@ def test_uses_in_a_file_of_records_count(store: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("age", ["0", "366", "x"])
 def test_invalid_age_is_refused(store: str, age: str) -> None:
     assert run("--store", store, "--age", age).exit_code == 2
+
+
+def test_seed_is_reported_as_new(tmp_path: Path) -> None:
+    """No findings of a seed does not mean that everything is used."""
+    seed = tmp_path / "iam.json"
+    seed.write_text(json.dumps({"version": 1, "accounts": [{"id": ACME, "users": [{"name": "ada"}]}]}))
+    result = run("--store", seed, "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"findings": []})
+    assert "a seed is new whenever it is read" in result.stderr

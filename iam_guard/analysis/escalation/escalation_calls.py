@@ -58,7 +58,7 @@ class EscalationCall(NamedTuple):
 
     def _statement(self, statement: MatchedStatement) -> str:
         """Name a statement and its policy; the reason of a role's trust policy has the role's ARN as its name."""
-        name = statement.sid or f"{(statement.statement or 0) + 1}"
+        name = statement.sid or f"{statement.statement or 0}"
         if statement.policy == self.resource:
             return f"statement {name} in the trust policy of {self.resource}"
         groups = f" (through group {', '.join(statement.through)})" if statement.through else ""

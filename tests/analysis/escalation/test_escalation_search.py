@@ -57,7 +57,7 @@ def test_step_names_its_statements_and_conditions() -> None:
     assert [step.why for step in path.steps] == [
         f"statement Join in identity-based policy group/team/Own (through group team) allows {ada} to call "
         f"iam:AddUserToGroup on {arn('group/ops')}; it adds {ada} to the group",
-        f"statement 1 in identity-based policy group/ops/Write allows {ada} to call iam:PutUserPolicy on {ada}; "
+        f"statement 0 in identity-based policy group/ops/Write allows {ada} to call iam:PutUserPolicy on {ada}; "
         "it depends on aws:SourceIp, which the caller is taken to satisfy; it writes a policy that allows everything",
     ]
 

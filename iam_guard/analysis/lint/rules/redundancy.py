@@ -91,7 +91,7 @@ def covered_statement(subject: Subject) -> Iterator[Fault]:
             if wide.effect is not narrow.effect or wide is narrow or not _covers_all(subject, wide, narrow):
                 continue
             if wide.index < narrow.index or not _covers_all(subject, narrow, wide):
-                message = f"statement {narrow.index + 1} is covered by statement {wide.index + 1}"
+                message = f"statement {narrow.index} is covered by statement {wide.index}"
                 yield Fault("REDUNDANT_STATEMENT", message, place(narrow))
                 break
 
@@ -106,7 +106,7 @@ def denied_statement(subject: Subject) -> Iterator[Fault]:
                 if not work.spend(1):
                     return
                 if _covers_all(subject, deny, statement):
-                    message = f"statement {deny.index + 1} denies all that statement {statement.index + 1} allows"
+                    message = f"statement {deny.index} denies all that statement {statement.index} allows"
                     yield Fault("ALLOW_SHADOWED_BY_DENY", message, place(statement))
                     break
 
