@@ -8,6 +8,7 @@ once, by the shortest way.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from iam_guard.errors import PolicyError
@@ -26,7 +27,7 @@ NO_LIMIT: Final = StoredPolicy.of(_NAME, PolicyType.BOUNDARY, None, _EVERYTHING)
 """A boundary that limits nothing, which stands for none, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EntityChange:
     """What a call changes. `carrier` is the ARN of a principal, group or policy, or `members_of` an account.
 
@@ -46,14 +47,14 @@ class EntityChange:
     is_of_one_user: bool = False
     """Whether the call changes it for one member of the carrier alone."""
 
-    @property
+    @cached_property
     def may_limit(self) -> bool:
-        """Return whether it may take permissions away, too."""
+        """Whether it may take permissions away, too."""
         return self.adds_limits or bool(self.removed)
 
-    @property
+    @cached_property
     def adds_limits(self) -> bool:
-        """Return whether it adds a Deny, or a text or boundary that may allow less."""
+        """Whether it adds a Deny, or a text or boundary that may allow less."""
         is_narrow = self.text not in (None, ALLOW_ALL) or self.boundary not in (None, NO_LIMIT)
         return is_narrow or any(map(has_deny, self.added))
 
