@@ -56,6 +56,7 @@ SLOW = (
     "typing",  # mypy
     "test_bench.py",
     "test_packaging.py",
+    "analysis/reports/test_report_in_browser.py",
     "console/browser",
     "api/test_crash.py",
     "store/test_query_plans.py",
