@@ -186,6 +186,9 @@ def _search(
 
 def divided(groups: CallerGroups) -> Iterator[CallerGroups]:
     """Yield the groups with callers whose variables have the same known values, in place of the variables."""
+    if not groups.variables:
+        yield groups
+        return
     by_values: dict[KnownValues, list[int]] = {}
     for index in groups.indexes:
         by_values.setdefault(known_values(groups.callers[index], groups.variables), []).append(index)
