@@ -55,6 +55,8 @@ SLOW = (
     "clients",  # other programs: the `aws` CLI, Ansible, the JavaScript SDK
     "typing",  # mypy
     "test_bench.py",
+    "test_changed.py",  # of the tools of the tests themselves
+    "test_tables.py",
     "test_packaging.py",
     "analysis/reports/test_report_in_browser.py",
     "console/browser",
