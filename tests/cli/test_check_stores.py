@@ -108,7 +108,7 @@ def test_invariants_of_a_database_are_those_of_its_seed(seed: Path) -> None:
     store.close()
     path = rules(seed.parent, HOLDS, BROKEN)
     found = [json.loads(run("invariants", path, "--store", place, "--json").output) for place in (seed, url)]
-    assert [[one["result"] for one in each["invariants"]] for each in found] == [["PASS", "FAIL"]] * 2
+    assert [[one["result"] for one in member["invariants"]] for member in found] == [["PASS", "FAIL"]] * 2
 
 
 def test_json_has_every_violation(seed: Path) -> None:

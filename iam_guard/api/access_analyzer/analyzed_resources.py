@@ -46,7 +46,7 @@ def get_analyzed_resource(call: ServiceCall, parameters: Input) -> Output:
         for union in row["content"]["details"]
         for details in union.values()
     ]
-    actions = sorted({action for each in details for action in each["action"]})
+    actions = sorted({action for entry in details for action in entry["action"]})
     return {
         "resource": {
             "resourceArn": arn,
@@ -55,7 +55,7 @@ def get_analyzed_resource(call: ServiceCall, parameters: Input) -> Output:
             "createdAt": instant(min((row["created"] for row in rows), default=analyzer["created"])),
             "analyzedAt": instant(max((row["analyzed"] for row in rows), default=analyzer["analyzed"])),
             "updatedAt": instant(max((row["updated"] for row in rows), default=analyzer["analyzed"])),
-            "isPublic": any(each.get("isPublic", False) for each in details),
+            "isPublic": any(entry.get("isPublic", False) for entry in details),
             "actions": actions or None,
             "sharedVia": ["POLICY"] if actions else None,
             "status": next((status for status in _STATUSES if status in statuses), None),

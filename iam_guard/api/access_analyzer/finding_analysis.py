@@ -195,7 +195,7 @@ def _unused_access(
             now=scope.now,
             age=scope.configuration["unusedAccessAge"],
             excluded_accounts={account for criterion in criteria for account in criterion.get("accountIds", ())},
-            excluded_tags=[(key, value or None) for each in tags for key, value in each.items()],
+            excluded_tags=[(key, value or None) for entry in tags for key, value in entry.items()],
             references=references,
         )
     except PolicyError as error:
@@ -246,7 +246,7 @@ def _unused(found: Sequence[UnusedFinding]) -> AnalyzedAccess:
     """
     first = found[0]
     details = tuple({_UNUSED_UNIONS[finding.kind]: _unused_details(finding)} for finding in found)
-    same = [[each.access_key_id, each.service, sorted(name for name, _ in each.actions)] for each in found]
+    same = [[entry.access_key_id, entry.service, sorted(name for name, _ in entry.actions)] for entry in found]
     return AnalyzedAccess(first.kind, first.resource, first.resource_type, first.owner, details, same)
 
 

@@ -46,8 +46,8 @@ def details_v2(row: Row) -> list[Output]:
     """Return the details of a finding."""
     return [
         {union: _with_times({**details, "sources": POLICY_SOURCE} if union in _OF_PRINCIPALS else details)}
-        for each in row["content"]["details"]
-        for union, details in each.items()
+        for detail in row["content"]["details"]
+        for union, details in detail.items()
     ]
 
 

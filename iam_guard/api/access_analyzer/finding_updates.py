@@ -154,7 +154,7 @@ def _save(
             _delete_expired(records, analyzer["id"], now)
         values: dict[str, Any] = {"epoch": state.epoch, "mark": state.mark}
         if arns is None or arns:
-            last = max(arns) if arns else max((each.resource for each in found), default=None)
+            last = max(arns) if arns else max((found_access.resource for found_access in found), default=None)
             values |= {"analyzed": now, "last_resource": last or analyzer["last_resource"]}
         records.update(analyzers, values, id=analyzer["id"])
     return True
@@ -164,22 +164,22 @@ def _reconcile(records: Records, analyzer_id: str, arns: Arns, found: Sequence[A
     """Make the stored findings on these resources those that were found."""
     stored = {row["digest"]: row for row in _stored(records, analyzer_id, arns)}
     rules = filters_of_rules(records, analyzer_id)
-    present = {each.digest: each for each in found}
+    present = {found_access.digest: found_access for found_access in found}
 
     def status_of(row: Mapping[str, Any]) -> str:
         return "ARCHIVED" if any(rule.matches(attributes_of(row)) for rule in rules) else "ACTIVE"
 
     unchanged: list[str] = []
-    for digest, each in present.items():
+    for digest, found_access in present.items():
         row = stored.get(digest)
         if row is None:
-            values = _new_row(analyzer_id, digest, each, now)
+            values = _new_row(analyzer_id, digest, found_access, now)
             records.insert(findings, **values, status=status_of({**values, "status": "ACTIVE"}))
         elif row["status"] == "RESOLVED":
-            changed = {**row, "content": each.content, "status": "ACTIVE"}
-            _change(records, row, {"content": each.content, "status": status_of(changed)}, now)
-        elif row["content"] != each.content:
-            _change(records, row, {"content": each.content}, now)
+            changed = {**row, "content": found_access.content, "status": "ACTIVE"}
+            _change(records, row, {"content": found_access.content, "status": status_of(changed)}, now)
+        elif row["content"] != found_access.content:
+            _change(records, row, {"content": found_access.content}, now)
         else:
             unchanged.append(row["id"])
     for start in range(0, len(unchanged), _CHUNK):

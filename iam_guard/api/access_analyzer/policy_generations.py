@@ -177,7 +177,7 @@ def _result(trail: TrailConfig | None, given: Mapping[str, Any], account: str, *
         return _failed("AUTHORIZATION_ERROR", "The access role does not exist in the account.")
     if trail is None:
         return _failed("RESOURCE_NOT_FOUND_ERROR", "The server keeps no audit trail in a folder.")
-    if any(account_of(each["cloudTrailArn"]) != account for each in given["trails"]):
+    if any(account_of(named_trail["cloudTrailArn"]) != account for named_trail in given["trails"]):
         return _failed("RESOURCE_NOT_FOUND_ERROR", "The trail is not one of the account.")
     since, until = (datetime.fromtimestamp(seconds, UTC) for seconds in (given["start"], given["end"] + 1))
     try:

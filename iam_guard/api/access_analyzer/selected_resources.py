@@ -30,7 +30,9 @@ def selected_resources(
             owner = account_of(arn)
             if owner in accounts and owner is not None and not {"*", "?"}.intersection(arn):
                 candidates.setdefault(arn, owner)
-    return {arn: owner for arn, owner in candidates.items() if any(_selects(each, arn, owner) for each in inclusions)}
+    return {
+        arn: owner for arn, owner in candidates.items() if any(_selects(member, arn, owner) for member in inclusions)
+    }
 
 
 def shared_resource_owners(records: Records, accounts: Collection[str], partition: str) -> dict[str, str]:

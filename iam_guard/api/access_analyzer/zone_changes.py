@@ -24,7 +24,7 @@ def concerns_zone(records: Records, zone: ZoneOfTrust, names: Collection[str]) -
     """
     if len(names) > MAX_NAMES or concerns_accounts(zone, names):
         return True
-    if any(not zone.accounts.isdisjoint(ends(names, each)) for each in _OF_ACCOUNTS):
+    if any(not zone.accounts.isdisjoint(ends(names, entry)) for entry in _OF_ACCOUNTS):
         return True
     ids = sorted(ends(names, "identity:"))
     return bool(ids) and any(

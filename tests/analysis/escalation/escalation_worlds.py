@@ -67,7 +67,7 @@ def policy(name: str, *statements: Json) -> Json:
 def account(*principals: Json, id: str = ACME, **more: Any) -> Json:
     """Return an account; principals with a trust policy are its roles."""
     users = [principal for principal in principals if "trust" not in principal]
-    return {"id": id, "users": users, "roles": [each for each in principals if "trust" in each], **more}
+    return {"id": id, "users": users, "roles": [entry for entry in principals if "trust" in entry], **more}
 
 
 @contextmanager

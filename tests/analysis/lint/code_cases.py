@@ -239,7 +239,7 @@ ELEMENTS = [
         ("ALLOW_EVERYBODY", one(Principal="*"), f"{S0}/Principal", one(Principal="*", Effect="Deny")),
         (
             "UNIQUE_SIDS_RECOMMENDED",
-            policy(*[statement(Principal={"AWS": USER}, Sid="A", Resource=each) for each in (DOCUMENT, DOCUMENT[:-1])]),
+            policy(*[statement(Principal={"AWS": USER}, Sid="A", Resource=arn) for arn in (DOCUMENT, DOCUMENT[:-1])]),
             "/Statement/1/Sid",
             resource_policy(Sid="A"),
         ),

@@ -48,8 +48,8 @@ def fixes_of(fixer: Fixer, code: str = "") -> Iterator[tuple[Fault, Fix]]:
 
 def assert_is_better(fixer: Fixer, fault: Fault, fix: Fix) -> str:
     fixed = apply_edits(fixer.text, fix.edits)
-    before = Counter(each.code for each in fixer.found.faults)
-    after = Counter(each.code for each in EXAMINER.examine(fixed, fixer.type, fixer.resource_type).faults)
+    before = Counter(finding.code for finding in fixer.found.faults)
+    after = Counter(finding.code for finding in EXAMINER.examine(fixed, fixer.type, fixer.resource_type).faults)
     assert after[fault.code] < before[fault.code]
     if fixer.found.subject is not None:
         new = {code for code in after if after[code] > before[code]}
@@ -80,8 +80,8 @@ def test_validate_policy_suggests_the_fix() -> None:
     """On request: AWS's findings have no such member."""
     text = json.dumps(one(Action=["docs:GetDocument", "docs:GetD*", "docs:GetFoldr"]), indent=2)
     findings = validate_policy(text, "IDENTITY_POLICY", None, EXAMINER.references, with_fixes=True)
-    suggested = {each["issueCode"]: each["suggestedFix"] for each in findings}
-    assert {code: each["keepsAccess"] for code, each in suggested.items()} == {
+    suggested = {finding["issueCode"]: finding["suggestedFix"] for finding in findings}
+    assert {code: fix["keepsAccess"] for code, fix in suggested.items()} == {
         "REDUNDANT_ACTION": True,
         "INVALID_ACTION": False,
     }
@@ -90,7 +90,7 @@ def test_validate_policy_suggests_the_fix() -> None:
     assert text[span["start"]["offset"] : span["end"]["offset"]] == '"docs:GetFoldr"'
     assert edit["text"] == '"docs:GetFolder"'
     assert suggested["INVALID_ACTION"]["description"] == 'replace `"docs:GetFoldr"` by `"docs:GetFolder"`'
-    assert all("suggestedFix" not in each for each in validate_policy(text, "IDENTITY_POLICY"))
+    assert all("suggestedFix" not in finding for finding in validate_policy(text, "IDENTITY_POLICY"))
 
 
 def test_rest_of_text_stays_as_written() -> None:
@@ -228,7 +228,7 @@ KINDS = {"identity": PolicyType.IDENTITY, "resource": PolicyType.RESOURCE}
 
 def with_redundancies(document: Doc, random: Random) -> Doc:
     """Return a policy with entries, conditions and statements that may be redundant."""
-    statements = [dict(each) for each in document["Statement"]]
+    statements = [dict(statement) for statement in document["Statement"]]
     for changed in statements:
         for element in ("Action", "NotAction", "Resource", "NotResource"):
             if element in changed and random.random() < 0.5:

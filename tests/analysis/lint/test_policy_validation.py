@@ -53,7 +53,7 @@ def is_in_text(text: str, span: dict[str, dict[str, int]]) -> bool:
 def test_code_is_found_at_its_place(case: Case) -> None:
     """AA-22 to AA-26: the path leads to the value or name, and the span contains it; the near miss is not reported."""
     text, findings = validated(case.found, case.type, case.resource_type)
-    where = [location for each in findings if each["issueCode"] == case.code for location in each["locations"]]
+    where = [location for fault in findings if fault["issueCode"] == case.code for location in fault["locations"]]
     path = path_of(case.at)
     [span] = [
         location["span"] for location in where if [step for step in location["path"] if "substring" not in step] == path
@@ -65,7 +65,7 @@ def test_code_is_found_at_its_place(case: Case) -> None:
             value = step["key"] if "key" in step else value[step.get("value", step.get("index"))]
         assert json.loads(text[span["start"]["offset"] : span["end"]["offset"]]) == value
     _, near = validated(case.near, case.type, case.resource_type)
-    assert case.code not in {each["issueCode"] for each in near}
+    assert case.code not in {fault["issueCode"] for fault in near}
 
 
 def test_every_code_has_an_example() -> None:
@@ -117,7 +117,7 @@ def test_substring_is_the_variable() -> None:
     document = (
         '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::\\u00e4\\n${}"}}'
     )
-    [found] = [each for each in validated(document, "IDENTITY_POLICY")[1] if each["issueCode"] == "EMPTY_VARIABLE"]
+    [found] = [fault for fault in validated(document, "IDENTITY_POLICY")[1] if fault["issueCode"] == "EMPTY_VARIABLE"]
     [location] = found["locations"]
     assert location["path"][-1] == {"substring": {"start": 15, "length": 3}}
     assert document[location["span"]["start"]["offset"] : location["span"]["end"]["offset"]] == "${}"
@@ -139,9 +139,7 @@ JSON = st.recursive(
 )
 NAMES = ("Version", "Statement", "Effect", "Action", "Resource", "Principal", "Condition", "Sid", "NotAction", "Id")
 ALMOST = st.dictionaries(st.sampled_from(NAMES), JSON | st.dictionaries(st.sampled_from(NAMES), JSON), max_size=5)
-TEXTS = (
-    st.text() | (JSON | ALMOST).map(json.dumps) | ALMOST.map(lambda each: json.dumps({"Statement": [each]}, indent=1))
-)
+TEXTS = st.text() | (JSON | ALMOST).map(json.dumps) | ALMOST.map(lambda one: json.dumps({"Statement": [one]}, indent=1))
 
 
 @given(TEXTS, st.sampled_from(sorted(POLICY_TYPES)))
@@ -166,7 +164,7 @@ def test_any_document_has_findings_in_it(data: st.DataObject, kind: tuple[str, s
 
 def test_findings_are_in_the_order_of_the_text() -> None:
     text, findings = validated({"Statement": [statement(Sid=""), statement(Action=["docs:Gett"])]}, "IDENTITY_POLICY")
-    starts = [each["locations"][0]["span"]["start"]["offset"] for each in findings]
+    starts = [fault["locations"][0]["span"]["start"]["offset"] for fault in findings]
     assert starts == sorted(starts)
     assert len(findings) == 3
     assert text[starts[0]] == "{"

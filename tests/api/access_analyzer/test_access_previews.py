@@ -77,27 +77,27 @@ def test_preview_is_compared_with_the_findings(server: Running, analyzer: Client
     share(server, QUEUE, OUTSIDER, "888877776666", actions=["sqs:SendMessage"])
     owner = create(analyzer, "a")
     existing = {
-        analyzer.get_finding(analyzerArn=owner, id=each["id"])["finding"]["principal"]["AWS"]: each["id"]
-        for each in listed(analyzer, owner)
+        analyzer.get_finding(analyzerArn=owner, id=entry["id"])["finding"]["principal"]["AWS"]: entry["id"]
+        for entry in listed(analyzer, owner)
     }
     analyzer.update_findings(analyzerArn=owner, status="ARCHIVED", ids=[existing[OUTSIDER]])
     id = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": policy(QUEUE, OUTSIDER, OTHER_ACCOUNT)}})
-    found = {each["principal"]["AWS"]: each for each in previewed(analyzer, owner, id)}
-    assert {who: (each["changeType"], each["status"]) for who, each in found.items()} == {
+    found = {entry["principal"]["AWS"]: entry for entry in previewed(analyzer, owner, id)}
+    assert {who: (entry["changeType"], entry["status"]) for who, entry in found.items()} == {
         OUTSIDER: ("UNCHANGED", "ARCHIVED"),
         OTHER_ACCOUNT: ("NEW", "ACTIVE"),
         "888877776666": ("CHANGED", "RESOLVED"),
     }
     assert found[OUTSIDER]["existingFindingId"] == existing[OUTSIDER]
     assert found["888877776666"]["existingFindingStatus"] == "ACTIVE"
-    assert {each["createdAt"].timestamp() for each in found.values()} == {now}
-    assert {each["id"] for each in listed(analyzer, owner)} == set(existing.values())
+    assert {entry["createdAt"].timestamp() for entry in found.values()} == {now}
+    assert {entry["id"] for entry in listed(analyzer, owner)} == set(existing.values())
     for filter, expected in (
         ({"changeType": {"eq": ["NEW"]}}, {OTHER_ACCOUNT}),
         ({"existingFindingId": {"exists": True}}, {OUTSIDER, "888877776666"}),
         ({"status": {"neq": ["RESOLVED"]}, "principal.AWS": {"contains": ["9999"]}}, {OUTSIDER}),
     ):
-        assert {each["principal"]["AWS"] for each in previewed(analyzer, owner, id, filter=filter)} == expected
+        assert {entry["principal"]["AWS"] for entry in previewed(analyzer, owner, id, filter=filter)} == expected
     with refusal("ValidationException"):
         previewed(analyzer, owner, id, filter={"nonsense": {"exists": True}})
 
@@ -115,7 +115,7 @@ def test_returning_access_changes_its_status(server: Running, analyzer: Client) 
     assert found["existingFindingId"] == existing["id"]
     analyzer.create_archive_rule(analyzerName="a", ruleName="all", filter={"isPublic": {"eq": ["false"]}})
     second = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": text}})
-    assert [each["status"] for each in previewed(analyzer, owner, second)] == ["ARCHIVED"]
+    assert [entry["status"] for entry in previewed(analyzer, owner, second)] == ["ARCHIVED"]
 
 
 @pytest.mark.parametrize(("text", "changes"), [(None, ["UNCHANGED"]), ("", ["CHANGED"])])
@@ -130,7 +130,7 @@ def test_missing_policy_is_the_present_one(
     for arn, kind in ((QUEUE, "sqsQueue"), (role, "iamRole")):
         members = {} if text is None else {POLICY_MEMBERS[kind].member: text}
         found = previewed(analyzer, owner, preview(analyzer, owner, arn, {kind: members}))
-        assert [each["changeType"] for each in found] == changes
+        assert [entry["changeType"] for entry in found] == changes
 
 
 def test_previews_are_described_and_listed(analyzer: Client, now: int) -> None:
@@ -138,7 +138,7 @@ def test_previews_are_described_and_listed(analyzer: Client, now: int) -> None:
     configuration = {"sqsQueue": {"queuePolicy": policy(QUEUE, "*")}}
     ids = {preview(analyzer, owner, QUEUE, configuration) for _ in range(3)}
     pages = analyzer.get_paginator("list_access_previews").paginate(analyzerArn=owner, PaginationConfig={"PageSize": 2})
-    assert {each["id"] for page in pages for each in page["accessPreviews"]} == ids
+    assert {entry["id"] for page in pages for entry in page["accessPreviews"]} == ids
     id = min(ids)
     described = analyzer.get_access_preview(analyzerArn=owner, accessPreviewId=id)["accessPreview"]
     assert described.pop("createdAt").timestamp() == now
@@ -206,7 +206,7 @@ def test_oldest_previews_are_deleted(server: Running, analyzer: Client, monkeypa
     with server.store.write_transaction() as records:
         records.update(access_previews, {"created": 1}, id=first)
     others = {preview(analyzer, owner, QUEUE, {"sqsQueue": {}}) for _ in range(2)}
-    assert {each["id"] for each in analyzer.list_access_previews(analyzerArn=owner)["accessPreviews"]} == others
+    assert {entry["id"] for entry in analyzer.list_access_previews(analyzerArn=owner)["accessPreviews"]} == others
 
 
 def test_other_account_sees_no_preview(analyzer: Client, other_analyzer: Client) -> None:

@@ -53,8 +53,8 @@ def test_analyzers_are_listed_by_type_and_page(analyzer: Client) -> None:
     for name, type in (("c", "ACCOUNT"), ("a", UNUSED), ("b", INTERNAL)):
         create(analyzer, name, type)
     pages = analyzer.get_paginator("list_analyzers").paginate(PaginationConfig={"PageSize": 1})
-    assert [[each["name"] for each in page["analyzers"]] for page in pages] == [["a"], ["b"], ["c"]]
-    assert [each["name"] for each in analyzer.list_analyzers(type=UNUSED)["analyzers"]] == ["a"]
+    assert [[entry["name"] for entry in page["analyzers"]] for page in pages] == [["a"], ["b"], ["c"]]
+    assert [entry["name"] for entry in analyzer.list_analyzers(type=UNUSED)["analyzers"]] == ["a"]
 
 
 def test_token_of_another_list_is_rejected(analyzer: Client) -> None:
@@ -289,8 +289,8 @@ def test_change_is_audited(tmp_path: Path) -> None:
         arn = create(client, "a", UNUSED, tags={"team": "red"})
         client.get_analyzer(analyzerName="a")
     guard.close()
-    facts = [each for each in facts_in(tmp_path / "trail") if each["eventSource"] == "access-analyzer.amazonaws.com"]
-    assert [(each["eventName"], each["iamGuard"]["kind"]) for each in facts] == [
+    facts = [entry for entry in facts_in(tmp_path / "trail") if entry["eventSource"] == "access-analyzer.amazonaws.com"]
+    assert [(entry["eventName"], entry["iamGuard"]["kind"]) for entry in facts] == [
         ("CreateAnalyzer", "decision"), ("CreateAnalyzer", "admin_call"), ("GetAnalyzer", "decision"),
     ]  # fmt: skip
     result = facts[1]

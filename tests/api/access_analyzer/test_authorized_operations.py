@@ -87,8 +87,8 @@ def test_denied_caller_gets_the_resource_and_changes_nothing(
     server: Running, prepared: Client, client_for: Any, operation: str
 ) -> None:
     """X-1; the same for an analyzer that exists and for one that does not."""
-    client_for("nobody")
-    denied = server.client(("AKIA0000000000NOBODY", "secret-of-nobody"), "accessanalyzer")
+    client_for("newcomer")
+    denied = server.client(("AKIA00000000NEWCOMER", "secret-of-newcomer"), "accessanalyzer")
     epoch = server.store.epoch()
     resource, parameters = OPERATIONS[operation]
     on = "" if resource == "*" else f" on resource: {resource}"

@@ -33,7 +33,7 @@ def test_new_access_fails(analyzer: Client, existing: dict[str, Any], new: dict[
     )
     assert answer["result"] == result
     expected = [{"statementIndex": 0, "statementId": "All"}] if result == "FAIL" else []
-    assert [{name: value for name, value in each.items() if name != "description"} for each in answer["reasons"]] == (
+    assert [{name: value for name, value in entry.items() if name != "description"} for entry in answer["reasons"]] == (
         expected
     )
 

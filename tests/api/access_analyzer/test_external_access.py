@@ -32,7 +32,7 @@ def shared(server: Running, analyzer: Client) -> str:
 
 def test_shared_resources_are_found(shared: str, analyzer: Client, now: int) -> None:
     """Not what is shared within the account."""
-    found = {(each["resource"].rpartition("/")[2], each["status"]) for each in listed(analyzer, shared)}
+    found = {(entry["resource"].rpartition("/")[2], entry["status"]) for entry in listed(analyzer, shared)}
     assert found == {("public", "ACTIVE"), ("limited", "ACTIVE"), ("two", "ACTIVE")}
     assert len(listed(analyzer, shared)) == 4
     described = analyzer.get_analyzer(analyzerName="a")["analyzer"]
@@ -86,11 +86,11 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
 def test_findings_are_filtered(shared: str, analyzer: Client, filter: dict[str, Any], names: set[str]) -> None:
     """In both versions, over several pages."""
     found = listed(analyzer, shared, filter=filter)
-    assert {each["resource"].rpartition("/")[2] for each in found} == names
+    assert {entry["resource"].rpartition("/")[2] for entry in found} == names
     pages = analyzer.get_paginator("list_findings").paginate(
         analyzerArn=shared, filter=filter, PaginationConfig={"PageSize": 1}
     )
-    assert {each["id"] for page in pages for each in page["findings"]} == {each["id"] for each in found}
+    assert {entry["id"] for page in pages for entry in page["findings"]} == {entry["id"] for entry in found}
 
 
 @table(
@@ -102,9 +102,9 @@ def test_findings_are_sorted(shared: str, analyzer: Client, attribute: str, orde
     pages = analyzer.get_paginator("list_findings").paginate(
         analyzerArn=shared, sort={"attributeName": attribute, "orderBy": order}, PaginationConfig={"PageSize": 1}
     )
-    found = [each for page in pages for each in page["findings"]]
-    assert len({each["id"] for each in found}) == 4
-    values = [each["principal"]["AWS"] if attribute == "principal.AWS" else each[attribute] for each in found]
+    found = [entry for page in pages for entry in page["findings"]]
+    assert len({entry["id"] for entry in found}) == 4
+    values = [entry["principal"]["AWS"] if attribute == "principal.AWS" else entry[attribute] for entry in found]
     assert values == sorted(values, reverse=order == "DESC")
 
 
@@ -146,8 +146,8 @@ def test_first_version_needs_external_access(analyzer: Client) -> None:
 
 def test_changed_access_is_resolved_and_found_again(server: Running, shared: str, analyzer: Client, now: int) -> None:
     """AA-3: another principal or condition is a new finding; the same access that returns is the old one."""
-    before = {each["id"]: each for each in listed(analyzer, shared)}
-    (old,) = (each["id"] for each in before.values() if each["resource"] == document_arn("public"))
+    before = {entry["id"]: entry for entry in listed(analyzer, shared)}
+    (old,) = (entry["id"] for entry in before.values() if entry["resource"] == document_arn("public"))
     share(server, document_arn("public"), "*", condition={"StringEquals": {"aws:SourceVpc": "vpc-2"}})
     assert statuses(analyzer, shared)["public"] == ["ACTIVE", "RESOLVED"]
     resolved = analyzer.get_finding(analyzerArn=shared, id=old)["finding"]
@@ -211,7 +211,9 @@ def test_deleted_principal_is_another_principal(
     share(server, document_arn("bobs"), bob)
     (before,) = listed(analyzer, shared, filter={"principal.AWS": {"eq": [bob]}})
     other_account.delete_user(UserName="bob")
-    assert [each["status"] for each in listed(analyzer, shared, filter={"id": {"eq": [before["id"]]}})] == ["RESOLVED"]
+    assert [entry["status"] for entry in listed(analyzer, shared, filter={"id": {"eq": [before["id"]]}})] == [
+        "RESOLVED"
+    ]
 
 
 def test_only_what_changed_is_analysed(
@@ -262,7 +264,7 @@ def test_finding_is_archived_and_activated(server: Running, shared: str, analyze
     assert statuses(analyzer, shared)["two"] == ["ACTIVE", "ARCHIVED"]
     analyzer.update_findings(analyzerArn=shared, status="ARCHIVED", resourceArn=document_arn("two"))
     assert statuses(analyzer, shared)["two"] == ["ARCHIVED", "ARCHIVED"]
-    analyzer.update_findings(analyzerArn=shared, status="ACTIVE", ids=[each["id"] for each in found])
+    analyzer.update_findings(analyzerArn=shared, status="ACTIVE", ids=[entry["id"] for entry in found])
     assert statuses(analyzer, shared)["two"] == ["ACTIVE", "ACTIVE"]
     share(server, document_arn("two"))
     with refusal("ValidationException", "resolved"):
@@ -310,7 +312,7 @@ def test_analyzed_resources_are_listed_and_described(shared: str, analyzer: Clie
     pages = analyzer.get_paginator("list_analyzed_resources").paginate(
         analyzerArn=shared, PaginationConfig={"PageSize": 1}
     )
-    arns = [each["resourceArn"] for page in pages for each in page["analyzedResources"]]
+    arns = [entry["resourceArn"] for page in pages for entry in page["analyzedResources"]]
     assert arns == sorted(map(document_arn, ("limited", "private", "public", "two")))
     of_buckets = analyzer.list_analyzed_resources(analyzerArn=shared, resourceType="AWS::S3::Bucket")
     assert of_buckets["analyzedResources"] == []
@@ -393,7 +395,7 @@ def test_concurrent_readings_store_each_finding_once(server: Running, shared: st
     clients = [server.client(ADMIN_KEY, "accessanalyzer") for _ in range(6)]
 
     def ids(client: Client) -> list[str]:
-        return sorted(each["id"] for each in client.list_findings(analyzerArn=shared)["findings"])
+        return sorted(entry["id"] for entry in client.list_findings(analyzerArn=shared)["findings"])
 
     with ThreadPoolExecutor(6) as pool:
         for expected in (4, 5):

@@ -40,21 +40,21 @@ def outcome(server: Running) -> list[Any]:
     arn = create(client, "first", tags={"team": "red"})
     sort = {"attributeName": "resource", "orderBy": "DESC"}
     lists: tuple[dict[str, Any], ...] = ({}, {"sort": sort}, {"filter": {"isPublic": {"eq": ["true"]}}})
-    found: list[Any] = [[each["resource"] for each in listed(client, arn, **more)] for more in lists]
+    found: list[Any] = [[entry["resource"] for entry in listed(client, arn, **more)] for more in lists]
     share(server, document_arn("b"))
     client.update_findings(analyzerArn=arn, status="ARCHIVED", resourceArn=document_arn("A"))
-    found.append([(each["resource"], each["status"]) for each in listed(client, arn)])
+    found.append([(entry["resource"], entry["status"]) for entry in listed(client, arn)])
     found.append(client.get_findings_statistics(analyzerArn=arn)["findingsStatistics"])
     statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": QUEUE}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     configurations = {QUEUE: {"sqsQueue": {"queuePolicy": document}}}
     id = client.create_access_preview(analyzerArn=arn, configurations=configurations)["id"]
     previewed = client.list_access_preview_findings(analyzerArn=arn, accessPreviewId=id)["findings"]
-    found.append([(each["changeType"], each["isPublic"]) for each in previewed])
+    found.append([(entry["changeType"], entry["isPublic"]) for entry in previewed])
     create(client, "second", "ACCOUNT_UNUSED_ACCESS")
-    found.append([each["name"] for each in client.list_analyzers()["analyzers"]])
+    found.append([entry["name"] for entry in client.list_analyzers()["analyzers"]])
     client.delete_analyzer(analyzerName="first")
-    found.append([each["name"] for each in client.list_analyzers()["analyzers"]])
+    found.append([entry["name"] for entry in client.list_analyzers()["analyzers"]])
     return found
 
 

@@ -100,8 +100,8 @@ def test_inclusions_select_resources(
         server.guard.resource_policies.put(arn, document, account=ACCOUNT)
     arn = internal(analyzer, *inclusions)
     listed_resources = analyzer.list_analyzed_resources(analyzerArn=arn)["analyzedResources"]
-    assert {each["resourceArn"].replace(":", "/").rpartition("/")[2] for each in listed_resources} == names
-    assert {each["resource"].replace(":", "/").rpartition("/")[2] for each in listed(analyzer, arn)} == names
+    assert {entry["resourceArn"].replace(":", "/").rpartition("/")[2] for entry in listed_resources} == names
+    assert {entry["resource"].replace(":", "/").rpartition("/")[2] for entry in listed(analyzer, arn)} == names
     analyzer.delete_analyzer(analyzerName="a")
 
 

@@ -87,7 +87,7 @@ def test_policy_has_what_was_used(audited: Running) -> None:
     properties = result["properties"]
     assert (properties["principalArn"], properties["isComplete"]) == (ADMIN, True)
     assert properties["cloudTrailProperties"]["trailProperties"] == [{"cloudTrailArn": TRAIL, "allRegions": True}]
-    text = "".join(each["policy"] for each in result["generatedPolicies"])
+    text = "".join(entry["policy"] for entry in result["generatedPolicies"])
     assert "iam:CreateUser" in text
     assert f"arn:aws:iam::{ACCOUNT}:user/staff/ann" in text
     assert "iam:DeleteUser" not in text
@@ -173,8 +173,8 @@ def test_jobs_are_listed_by_page(analyzer: Client, iam: Client) -> None:
     ann = f"arn:aws:iam::{ACCOUNT}:user/ann"
     ids = {start(analyzer), start(analyzer), start(analyzer, ann)}
     pages = analyzer.get_paginator("list_policy_generations").paginate(PaginationConfig={"PageSize": 1})
-    found = [each for page in pages for each in page["policyGenerations"]]
-    assert ({each["jobId"] for each in found}, len(found)) == (ids, 3)
+    found = [entry for page in pages for entry in page["policyGenerations"]]
+    assert ({entry["jobId"] for entry in found}, len(found)) == (ids, 3)
     assert len(analyzer.list_policy_generations(principalArn=ann)["policyGenerations"]) == 1
 
 

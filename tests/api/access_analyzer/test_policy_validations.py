@@ -22,7 +22,7 @@ def codes(client: Client, text: str, type: str = "IDENTITY_POLICY", **more: Any)
     pages = client.get_paginator("validate_policy").paginate(
         policyDocument=text, policyType=type, PaginationConfig={"PageSize": 1}, **more
     )
-    return {(each["findingType"], each["issueCode"]) for page in pages for each in page["findings"]}
+    return {(fault["findingType"], fault["issueCode"]) for page in pages for fault in page["findings"]}
 
 
 @table(
@@ -53,7 +53,7 @@ def test_finding_is_located(analyzer: Client) -> None:
     """By path and span; with a text and a link."""
     text = document({"Effect": "allow", "Action": "s3:GetObject", "Resource": "*"})
     found = analyzer.validate_policy(policyDocument=text, policyType="IDENTITY_POLICY")["findings"]
-    (finding,) = [each for each in found if each["issueCode"] == "INVALID_EFFECT"]
+    (finding,) = [fault for fault in found if fault["issueCode"] == "INVALID_EFFECT"]
     (location,) = finding["locations"]
     assert location["path"] == [{"value": "Statement"}, {"index": 0}, {"value": "Effect"}]
     start, end = (location["span"][name]["offset"] for name in ("start", "end"))

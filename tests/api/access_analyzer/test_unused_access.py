@@ -44,7 +44,7 @@ def old(server: Running, iam: Client, client_for: Any, now: int) -> str:
 def unused(client: Client, arn: str, **more: Any) -> set[tuple[str, str, str]]:
     """Return the type, the resource's name and the status of each finding, of the two made by `old`."""
     found = listed(client, arn, **more)
-    rows = [(each["findingType"], each["resource"].rpartition("/")[2], each["status"]) for each in found]
+    rows = [(entry["findingType"], entry["resource"].rpartition("/")[2], entry["status"]) for entry in found]
     return {row for row in rows if row[1] in ("reader", "idle")}
 
 
@@ -66,7 +66,7 @@ def test_unused_access_is_found_with_its_details(old: str, analyzer: Client, now
     (key,) = details["UnusedIAMUserAccessKey"]
     assert key["unusedIamUserAccessKeyDetails"]["accessKeyId"].startswith("AKIA")
     assert key["unusedIamUserAccessKeyDetails"]["lastAccessed"].timestamp() == now - 100 * DAY
-    services = {each["unusedPermissionDetails"]["serviceNamespace"]: each for each in details["UnusedPermission"]}
+    services = {entry["unusedPermissionDetails"]["serviceNamespace"]: entry for entry in details["UnusedPermission"]}
     (delete,) = services["docs"]["unusedPermissionDetails"]["actions"]
     assert (delete["action"], delete["lastAccessed"].timestamp()) == ("docs:Delete", now - 100 * DAY)
     assert "mail" in services
@@ -104,8 +104,8 @@ def test_later_use_resolves_the_finding(server: Running, old: str, analyzer: Cli
     assert finding_updates.UNUSED_SECONDS == UNUSED_SECONDS
     with server.store.write_transaction() as records:
         records.update(analyzers, {"analyzed": now - UNUSED_SECONDS}, name="a")
-    found = [each for each in listed(analyzer, arn) if each["resource"] == READER]
-    by_status = sorted((each["findingType"], each["status"]) for each in found)
+    found = [entry for entry in listed(analyzer, arn) if entry["resource"] == READER]
+    by_status = sorted((entry["findingType"], entry["status"]) for entry in found)
     assert by_status == [
         ("UnusedIAMUserAccessKey", "ACTIVE"),
         ("UnusedPermission", "ACTIVE"),
@@ -117,7 +117,7 @@ def test_statistics_count_by_type(old: str, analyzer: Client) -> None:
     arn = create(analyzer, "a", TYPE)
     (statistics,) = analyzer.get_findings_statistics(analyzerArn=arn)["findingsStatistics"]
     counts = statistics["unusedAccessFindingsStatistics"]
-    types = {each["unusedAccessType"]: each["total"] for each in counts["unusedAccessTypeStatistics"]}
+    types = {entry["unusedAccessType"]: entry["total"] for entry in counts["unusedAccessTypeStatistics"]}
     assert {"UnusedIAMRole", "UnusedIAMUserAccessKey", "UnusedPermission"} <= types.keys()
     assert counts["totalActiveFindings"] == sum(types.values())
     with refusal("ValidationException"):

@@ -53,7 +53,7 @@ def test_changes_of_other_tenants_cause_no_analysis(
     before = listed(analyzer, arn)
     assert [arns for arns in analysed if arns is None or arns] == []
     share(server, document_arn("theirs", OTHER_ACCOUNT), OUTSIDER)
-    assert [each["id"] for each in listed(analyzer, arn)] == [each["id"] for each in before]
+    assert [entry["id"] for entry in listed(analyzer, arn)] == [entry["id"] for entry in before]
 
 
 @pytest.mark.parametrize("type", TYPES[1:])
