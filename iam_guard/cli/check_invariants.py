@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -23,8 +22,7 @@ from iam_guard.analysis.invariants.store_findings import (
     overall,
     violation_lines,
 )
-from iam_guard.analysis.sarif import github_commands, sarif_log
-from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT, print_findings
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
@@ -76,11 +74,8 @@ def _print(results: list[InvariantResult], access: StoreAccess, file: Path, form
             verdict = overall([result.verdict for result in results])
             members = [invariant_members(result, access) for result in results]
             click.echo(json.dumps({"result": verdict.value, "invariants": members}, indent=2))
-        case "sarif":
-            click.echo(sarif_log(findings, RULES, version("iam-guard")))
-        case "github":
-            for line in github_commands(findings):
-                click.echo(line)
+        case "sarif" | "github":
+            print_findings(findings, RULES, form)
         case _:
             for result in results:
                 for line in _lines(result, access, file):

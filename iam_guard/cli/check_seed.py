@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -23,8 +22,7 @@ from iam_guard.analysis.invariants.store_findings import (
     place_of,
     violation_lines,
 )
-from iam_guard.analysis.sarif import github_commands, sarif_log
-from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT, print_findings
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON
 from iam_guard.cli.progress import progress
@@ -71,11 +69,8 @@ def _print(found: Sequence[NewAccess], access: StoreAccess, places: PolicyPlaces
         case "json":
             members = [new_access_members(one, access, places) for one in found]
             click.echo(json.dumps({"result": verdict.value, "newAccess": members}, indent=2))
-        case "sarif":
-            click.echo(sarif_log(findings, RULES, version("iam-guard")))
-        case "github":
-            for line in github_commands(findings):
-                click.echo(line)
+        case "sarif" | "github":
+            print_findings(findings, RULES, form)
         case _:
             message = "The new store allows no request that the old one does not."
             if found:

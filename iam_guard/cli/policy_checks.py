@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple, TextIO, TypeVar
 
@@ -25,8 +24,8 @@ from iam_guard.analysis.checks.policy_checks import (
     check_no_public_access,
 )
 from iam_guard.analysis.request_sentences import request_sentence
-from iam_guard.analysis.sarif import FileFinding, SarifRule, github_commands, sarif_log
-from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT
+from iam_guard.analysis.sarif import FileFinding, SarifRule
+from iam_guard.cli.check_options import COLOURS, EXIT_CODES, FORMAT, print_findings
 from iam_guard.cli.options import JSON
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.model.decision import PolicyType
@@ -217,11 +216,8 @@ def _finish(result: CheckResult, form: str, file: CheckedFile) -> None:
     match form:
         case "json":
             click.echo(json.dumps(result.to_dict(), indent=2))
-        case "sarif":
-            click.echo(sarif_log(_findings(result, file), _RULES, version("iam-guard")))
-        case "github":
-            for line in github_commands(_findings(result, file)):
-                click.echo(line)
+        case "sarif" | "github":
+            print_findings(_findings(result, file), _RULES, form)
         case _:
             for line in _lines(result):
                 click.echo(line)
