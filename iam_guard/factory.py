@@ -89,7 +89,7 @@ def guard_on(
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     guard = Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
     if mailer is not None:
-        guard.notifications.add(mailer.notify)
+        guard.people.notifications.add(mailer.notify)
     return guard
 
 

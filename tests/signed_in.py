@@ -152,7 +152,7 @@ class SignedIn:
     def issue(self, *, task: str | None = None) -> str:
         """Return the token of a further session of hers."""
         terms = {"methods": ["password"], "mfa_at": None, "address": "", "user_agent": "", "task": task}
-        return self.guard.browser_sessions.issue(self.person, **terms)[0]
+        return self.guard.people.browser_sessions.issue(self.person, **terms)[0]
 
     def require_mfa(self) -> None:
         """Let her policies allow what they allow only with a second factor."""

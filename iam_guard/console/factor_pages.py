@@ -30,7 +30,7 @@ class FactorPages:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._own, self._passkeys = pages.guard.own_credentials, pages.guard.passkeys
+        self._own, self._passkeys = pages.guard.people.own_credentials, pages.guard.people.passkeys
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of this page and its forms."""

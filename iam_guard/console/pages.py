@@ -55,7 +55,7 @@ class Pages:
 
     def __init__(self, guard: Guard, *, language: str = "", templates: Path | None = None) -> None:
         self.guard = guard
-        self.sessions = guard.browser_sessions
+        self.sessions = guard.people.browser_sessions
         self._language = language
         self._connection = Connection(guard.settings)
         own = [] if templates is None else [FileSystemLoader(templates)]

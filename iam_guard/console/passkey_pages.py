@@ -22,7 +22,7 @@ class PasskeyPages:
 
     def __init__(self, pages: Pages, *, show_sign_in: Page, show_code: Page) -> None:
         self._pages = pages
-        self._passkeys = pages.guard.passkeys
+        self._passkeys = pages.guard.people.passkeys
         self._show_sign_in, self._show_code = show_sign_in, show_code
 
     def routes(self) -> Iterable[Route]:

@@ -28,9 +28,9 @@ class PasswordPages:
 
     def __init__(self, pages: Pages, send_reset: SendReset | None) -> None:
         self._pages = pages
-        self._own = pages.guard.own_credentials
+        self._own = pages.guard.people.own_credentials
         self._send_reset = send_reset
-        self._queue = pages.guard.notifications.new_queue("link to reset a password")
+        self._queue = pages.guard.people.notifications.new_queue("link to reset a password")
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""

@@ -27,7 +27,7 @@ class RolePages:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._switch = pages.guard.role_switch
+        self._switch = pages.guard.people.role_switch
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""

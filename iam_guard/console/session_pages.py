@@ -19,7 +19,7 @@ class SessionPages:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._sign_in = pages.guard.sign_in
+        self._sign_in = pages.guard.people.sign_in
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""

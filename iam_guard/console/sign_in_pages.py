@@ -51,8 +51,8 @@ def sign_in_pages(
     `language` is `en` or `de`; by default the browser's. `send_reset` sends root users who have forgotten their
     password the path of a link to choose another one, such as `/signin/reset?token=…`; without it, the setting
     `smtp_url` says which server sends it. With neither there is no such page, and links are made by administrators only
-    (`guard.own_credentials.make_reset`). `templates` is a folder of Jinja templates that replace those of the same
-    name, `style` a style sheet that follows the built-in one. Raises `ConfigurationError` for invalid settings.
+    (`guard.people.own_credentials.make_reset`). `templates` is a folder of Jinja templates that replace those of the
+    same name, `style` a style sheet that follows the built-in one. Raises `ConfigurationError` for invalid settings.
     """
     if templates is not None and not templates.is_dir():
         raise ConfigurationError(f"expected a folder, got `{templates}`", place="templates")
@@ -100,8 +100,8 @@ class SignInPages:
 
     def __init__(self, pages: Pages, can_send: bool) -> None:
         self._pages = pages
-        self._sign_in = pages.guard.sign_in
-        self._own, self._passkeys = pages.guard.own_credentials, pages.guard.passkeys
+        self._sign_in = pages.guard.people.sign_in
+        self._own, self._passkeys = pages.guard.people.own_credentials, pages.guard.people.passkeys
         self._can_send = can_send
 
     def routes(self) -> Iterable[Route]:

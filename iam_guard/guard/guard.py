@@ -22,13 +22,6 @@ from iam_guard.authn.authenticator import Authenticators
 from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, claimed_credential
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.people.account_sessions import AccountSessions
-from iam_guard.authn.people.browser_sessions import BrowserSessions
-from iam_guard.authn.people.own_credentials import OwnCredentials
-from iam_guard.authn.people.passkey_steps import PasskeySteps
-from iam_guard.authn.people.role_switch import RoleSwitch
-from iam_guard.authn.people.session_steps import session_steps
-from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
@@ -36,6 +29,7 @@ from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.guard.list_queries import ListFilters
 from iam_guard.guard.lists import GuardLists
 from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
+from iam_guard.guard.people import People
 from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.catalogue import Catalogue
@@ -105,13 +99,16 @@ class Guard:
         self.known_credentials = self._authenticators.known
         """Accepts repeated requests of verified callers; None if every request is verified in full."""
         self.uses = LastUsedTracker(store, region=settings.region)
-        self.browser_sessions = BrowserSessions(store, settings, lambda: self.clock(), self.uses)
-        self.account_sessions = AccountSessions(store, settings, change_recorder, lambda: self.clock())
-        """The sessions of people who signed in with a browser; those of an account, for its administrators."""
-        steps = session_steps(store, self.browser_sessions, settings, lambda: self.clock(), trail.record_sign_in)
-        self.sign_in, self.own_credentials, self.passkeys = SignIn(steps), OwnCredentials(steps), PasskeySteps(steps)
-        self.role_switch, self.notifications = RoleSwitch(steps, self._may_have_session), steps.notifications
-        """The steps of a sign-in; changes of people's own credentials; switches to roles; mail that informs people."""
+        self.people = People(
+            store,
+            settings,
+            lambda: self.clock(),
+            uses=self.uses,
+            audit=trail.record_sign_in,
+            change_recorder=change_recorder,
+            decide=self._may_have_session,
+        )
+        """How people sign in with a browser, their sessions, and their own credentials."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
         staleness = lambda: guard._store.staleness() if (guard := this()) else float("inf")  # noqa: E731
         trail.watch(lambda: guard.usage() if (guard := this()) else GuardUsage(), staleness)
@@ -308,7 +305,7 @@ class Guard:
 
     def close(self) -> None:
         """Write the last uses, and close the audit trail and the store."""
-        self.notifications.close()
+        self.people.notifications.close()
         self.trail.close()
         self.uses.close()
         self._store.close()

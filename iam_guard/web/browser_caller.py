@@ -115,7 +115,9 @@ def browser_caller(
 
     Raises `StoreUnavailable`.
     """
-    session = guard.browser_sessions.find_by_digest(cookie.digest, cache_only=cache_only) if cookie.digest else None
+    session = (
+        guard.people.browser_sessions.find_by_digest(cookie.digest, cache_only=cache_only) if cookie.digest else None
+    )
     if session is None:
         caller = BrowserCaller(ANONYMOUS, cookie, refusal=InvalidClientTokenId(place="cookie"), is_over=True)
     elif session.task is not None:

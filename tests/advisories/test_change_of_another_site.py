@@ -75,7 +75,7 @@ def harness(tmp_path: Path) -> Iterator[SignedIn]:
 
 def test_change_of_another_site_is_refused(harness: SignedIn) -> None:
     """403 with a message that says what is expected; the record has the session's id."""
-    session = harness.guard.browser_sessions.find(harness.token)
+    session = harness.guard.people.browser_sessions.find(harness.token)
     assert session is not None
     for headers in REFUSED:
         for method in CHANGES if len(headers) < 2 else ("POST",):

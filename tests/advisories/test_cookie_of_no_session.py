@@ -59,9 +59,9 @@ def test_ended_and_expired_cookies_are_bad(harness: SignedIn) -> None:
     client = harness.client()
     for token in cookies:
         assert client.get("/documents/7", headers={"cookie": f"{COOKIE}={token}"}).json() == RITA
-    ended, *_ = harness.guard.browser_sessions.of(harness.person)
-    harness.guard.browser_sessions.end(ended.id, harness.person)
-    kept = [token for token in cookies if harness.guard.browser_sessions.find(token)]
+    ended, *_ = harness.guard.people.browser_sessions.of(harness.person)
+    harness.guard.people.browser_sessions.end(ended.id, harness.person)
+    kept = [token for token in cookies if harness.guard.people.browser_sessions.find(token)]
     now = harness.guard.clock()
     for later, valid in ((timedelta(), kept), (timedelta(minutes=59), kept), (timedelta(hours=13), [])):
         harness.guard.clock = lambda later=later: now + later
@@ -92,7 +92,7 @@ def test_planted_cookie_is_never_adopted(harness: SignedIn) -> None:
     planted = BAD[0]
     assert ask(harness, "POST", "/signin", planted).json() == "anonymous"
     assert harness.issue() != planted
-    assert harness.guard.browser_sessions.find(planted) is None
+    assert harness.guard.people.browser_sessions.find(planted) is None
     assert ask(harness, "GET", "/documents/7", planted).status_code == 401
 
 

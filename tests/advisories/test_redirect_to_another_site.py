@@ -151,8 +151,8 @@ def locations(site: Site) -> dict[str, list[str]]:
 def with_factor(site: Site) -> None:
     """Let bob have an authenticator app."""
     person = site.person("bob")
-    own = site.guard.own_credentials
-    session = site.guard.browser_sessions.issue(person, methods=(), mfa_at=None, address="", user_agent="")[1]
+    own = site.guard.people.own_credentials
+    session = site.guard.people.browser_sessions.issue(person, methods=(), mfa_at=None, address="", user_agent="")[1]
     device = own.new_device(session)
     codes = code_of(device.seed, site.now - timedelta(seconds=30)), code_of(device.seed, site.now)
     assert not isinstance(own.enable_device(session, device.serial, codes, Call("1")), str)

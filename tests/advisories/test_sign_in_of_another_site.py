@@ -84,9 +84,9 @@ def test_form_of_another_site_changes_nothing(site: Site) -> None:
     assert paths(site) == FIELDS.keys()
     site.sign_in()
     session = str(site.browser.cookies["iam-guard-dev"])
-    found = site.guard.browser_sessions.find(session)
+    found = site.guard.people.browser_sessions.find(session)
     assert found is not None
-    reset = site.guard.own_credentials.make_reset(site.person("bob"), "arn:aws:iam::111122223333:root")
+    reset = site.guard.people.own_credentials.make_reset(site.person("bob"), "arn:aws:iam::111122223333:root")
     before = state(site)
     real = {"SESSION": found.id, "TOKEN": reset}
     for signed_in in (True, False):
@@ -112,7 +112,7 @@ def test_cookie_of_another_site_starts_no_session(site: Site) -> None:
     for headers in HOSTILE:
         browser = TestClient(site.app, base_url=OWN, cookies=planted, follow_redirects=False)
         assert browser.post("/signin/", data=fields, headers=headers).status_code == 400
-    assert site.guard.browser_sessions.of(site.person("bob")) == []
+    assert site.guard.people.browser_sessions.of(site.person("bob")) == []
 
 
 def test_every_step_ends_the_token_before(site: Site) -> None:
@@ -125,8 +125,8 @@ def test_every_step_ends_the_token_before(site: Site) -> None:
         token = str(site.browser.cookies["iam-guard-dev"])
         assert token not in seen
         for former in seen:
-            assert site.guard.browser_sessions.find(former) is None
-        assert site.guard.browser_sessions.find(token) is not None
+            assert site.guard.people.browser_sessions.find(former) is None
+        assert site.guard.people.browser_sessions.find(token) is not None
         seen.append(token)
 
     step(site.sign_in())
@@ -136,13 +136,13 @@ def test_every_step_ends_the_token_before(site: Site) -> None:
     step(site.send("/signin/mfa", mfa_code=site.code("ada")))
     step(site.send("/signin/password", password=PASSWORD, new_password=NEW_PASSWORD))
     site.send("/signin/out")
-    assert all(site.guard.browser_sessions.find(former) is None for former in seen)
+    assert all(site.guard.people.browser_sessions.find(former) is None for former in seen)
 
 
 def test_no_page_can_be_shown_in_a_frame(site: Site) -> None:
     """With any session or none, as a page, as a refusal, and as a redirect."""
     terms: dict[str, Any] = {"methods": ("password",), "mfa_at": None, "address": "", "user_agent": ""}
-    issue = site.guard.browser_sessions.issue
+    issue = site.guard.people.browser_sessions.issue
     tokens = [issue(site.person("ada"), task=task, **terms)[0] for task in (None, "factor", "password")]
     shown = 0
     for cookies in ({}, {"iam-guard-dev": PLANTED}, *({"iam-guard-dev": token} for token in tokens)):

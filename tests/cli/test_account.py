@@ -260,7 +260,7 @@ def signed_in(store: SqlStore) -> Iterator[Guard]:
                 user = find_person(records, "aws", account=ACCOUNT, name=name)
             person = user or root_of("aws", ACCOUNT)
             give_password(guard, person)
-            guard.browser_sessions.issue(
+            guard.people.browser_sessions.issue(
                 person,
                 methods=["password"],
                 mfa_at=guard.clock() if user else None,

@@ -76,7 +76,7 @@ def test_link_sets_a_new_password(run: Run, store: SqlStore, options: tuple[str,
     path, _, token = result.output.rstrip("\n").partition("?token=")
     assert path == "/signin/reset"
     guard = guard_on(store, Settings(epoch_poll=3600, password_memory=8, password_passes=1))
-    assert guard.own_credentials.reset_password(token, NEXT, Call("1")) is None
+    assert guard.people.own_credentials.reset_password(token, NEXT, Call("1")) is None
     with store.read_transaction() as records:
         digest = records.one(login_profiles, owner=owner_of(store, options[-1]))["digest"]  # type: ignore[index]
     assert PasswordHasher(8, 1).matches(NEXT, digest)

@@ -118,7 +118,7 @@ class Site:
     def reset_link(self, name: str) -> str:
         """Return a link with which a user chooses another password, as an administrator makes it."""
         administrator = f"arn:aws:iam::{ACCOUNT}:user/ada"
-        return f"/signin/reset?token={self.guard.own_credentials.make_reset(self.person(name), administrator)}"
+        return f"/signin/reset?token={self.guard.people.own_credentials.make_reset(self.person(name), administrator)}"
 
     def send(self, path: str, browser: TestClient | None = None, **fields: str) -> Any:
         """Fill in the form of a page, as a browser does: with its hidden fields."""

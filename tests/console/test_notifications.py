@@ -27,12 +27,12 @@ class NotifiedSite(Site):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.received: list[Notification] = []
-        self.guard.notifications.add(self.received.append)
+        self.guard.people.notifications.add(self.received.append)
 
     def kinds(self) -> list[str]:
         """Return the kinds of the notifications until now, and forget them."""
         done = threading.Event()
-        self.guard.notifications._queue.put("", done.set)
+        self.guard.people.notifications._queue.put("", done.set)
         assert done.wait(60)
         kinds = [str(notification.kind) for notification in self.received]
         self.received.clear()
@@ -49,7 +49,7 @@ def site(tmp_path: Path) -> Iterator[NotifiedSite]:
 def test_notification_names_person_time_and_client(site: NotifiedSite) -> None:
     call = Call("1", source_ip="192.0.2.7", user_agent="Firefox")
     for typed in (Typed(account="acme", username="ada"), Typed(email="root@acme.example")):
-        assert site.guard.sign_in.with_password(typed, PASSWORD, call) is not None
+        assert site.guard.people.sign_in.with_password(typed, PASSWORD, call) is not None
     site.guard.close()
     ada, root = site.received
     assert ada == Notification("new_browser", ADA, ACCOUNT, None, site.now, "192.0.2.7", "Firefox")
@@ -85,8 +85,8 @@ def test_changes_of_factors_and_passwords_are_notified(site: NotifiedSite) -> No
     assert site.kinds() == []
     site.send("/signin/password", password=PASSWORD, new_password=NEW_PASSWORD)
     assert site.kinds() == ["password_changed"]
-    token = site.guard.own_credentials.make_reset(site.person("ada"), "an administrator")
-    assert site.guard.own_credentials.reset_password(token, PASSWORD, Call("1")) is None
+    token = site.guard.people.own_credentials.make_reset(site.person("ada"), "an administrator")
+    assert site.guard.people.own_credentials.reset_password(token, PASSWORD, Call("1")) is None
     assert site.kinds() == ["password_changed"]
 
 
@@ -97,7 +97,7 @@ def test_failed_steps_are_not_notified(site: NotifiedSite) -> None:
     for name in names:
         for principal, succeeded in ((ada, True), (ada, False), (None, True)):
             event = SignInEvent(name=name, principal=principal, succeeded=succeeded)
-            site.guard.notifications.send_step(event, None)
+            site.guard.people.notifications.send_step(event, None)
     assert site.kinds() == ["factor_added", "factor_removed", "password_changed"]
 
 
@@ -128,7 +128,7 @@ def test_failing_function_does_not_matter(site: NotifiedSite, caplog: pytest.Log
         failing.append(notification)
         raise ValueError(notification.arn)
 
-    site.guard.notifications.add(fail)
+    site.guard.people.notifications.add(fail)
     for _ in range(2):
         assert site.send("/signin/", site.new_browser(), account="acme", username="ada", password=PASSWORD).is_redirect
     assert site.kinds() == ["new_browser"] * 2
@@ -139,7 +139,7 @@ def test_failing_function_does_not_matter(site: NotifiedSite, caplog: pytest.Log
 def test_waiting_function_delays_no_one(site: NotifiedSite) -> None:
     """Nor do more notifications than the queue takes."""
     go = threading.Event()
-    site.guard.notifications.add(lambda _: go.wait(60) and None)
+    site.guard.people.notifications.add(lambda _: go.wait(60) and None)
     for _ in range(3):
         assert site.send("/signin/", site.new_browser(), account="acme", username="ada", password=PASSWORD).is_redirect
     go.set()
@@ -148,10 +148,10 @@ def test_waiting_function_delays_no_one(site: NotifiedSite) -> None:
 
 def test_change_that_cannot_be_recorded_is_notified(site: NotifiedSite) -> None:
     """It is done: the person must know of it all the more."""
-    token = site.guard.own_credentials.make_reset(site.person("ada"), "an administrator")
+    token = site.guard.people.own_credentials.make_reset(site.person("ada"), "an administrator")
     site.guard.trail.close()
     with pytest.raises(DecisionUnavailable):
-        site.guard.own_credentials.reset_password(token, NEW_PASSWORD, Call("1"))
+        site.guard.people.own_credentials.reset_password(token, NEW_PASSWORD, Call("1"))
     assert site.kinds() == ["password_changed"]
 
 

@@ -87,7 +87,7 @@ def test_busy_sign_in_answers_503_with_retry_after(
 ) -> None:
     """Once a hash waits too long for the others."""
     client = TestClient(application(site), base_url="http://localhost")
-    first = site.guard.sign_in._steps.hasher._threads.submit(hashing.wait, 60)
+    first = site.guard.people.sign_in._steps.hasher._threads.submit(hashing.wait, 60)
     monkeypatch.setattr(passwords, "MAX_WAIT", 0.0)
     answer = client.post("/signin/", data=FORM, headers=COOKIE)
     hashing.set()
@@ -166,7 +166,7 @@ def test_errors_are_pages(application: Application, site: Site, monkeypatch: pyt
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(site.guard.sign_in, "with_password", fail)
+            patch.setattr(site.guard.people.sign_in, "with_password", fail)
             answer = client.post("/signin/", data=FORM, headers=COOKIE)
         assert (answer.status_code, "secret" in answer.text) == (status, False)
         assert_is_page(answer)

@@ -24,7 +24,7 @@ ADMIN = f"arn:aws:iam::{ACCOUNT}:user/ada"
 
 def link_of(site: Site, name: str = "bob") -> str:
     person = site.root() if name == "root" else site.person(name)
-    return f"/signin/reset?token={site.guard.own_credentials.make_reset(person, ADMIN)}"
+    return f"/signin/reset?token={site.guard.people.own_credentials.make_reset(person, ADMIN)}"
 
 
 def test_link_of_an_administrator_is_used_once(site: Site) -> None:
@@ -131,7 +131,7 @@ def test_request_of_an_outsider_ends_no_link(site: Site) -> None:
     """Neither an administrator's, nor one that was sent before; an administrator's ends all."""
     links = [link_of(site, "root")]
     for _ in range(2):
-        mail = site.guard.own_credentials.request_reset("root@acme.example", Call("1"))
+        mail = site.guard.people.own_credentials.request_reset("root@acme.example", Call("1"))
         assert mail is not None
         links.append(f"/signin/reset?token={mail.token}")
         site.now += timedelta(minutes=6)
@@ -149,10 +149,10 @@ def test_links_are_limited_by_person(site: Site) -> None:
     for number in range(200):
         site.now = start + timedelta(minutes=number)
         call = Call("1", source_ip=f"192.0.2.{number}")
-        sent += site.guard.own_credentials.request_reset("root@acme.example", call) is not None
+        sent += site.guard.people.own_credentials.request_reset("root@acme.example", call) is not None
     assert sent == 5
     site.now = start + timedelta(days=1)
-    assert site.guard.own_credentials.request_reset("root@acme.example", Call("1", source_ip="192.0.2.255"))
+    assert site.guard.people.own_credentials.request_reset("root@acme.example", Call("1", source_ip="192.0.2.255"))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_links_are_limited_by_address(site: Site, other: str, is_same: bool) -> 
     """Requests of one client for any addresses, known or not, in an hour."""
 
     def request(email: str, address: str) -> bool:
-        return site.guard.own_credentials.request_reset(email, Call("1", source_ip=address)) is not None
+        return site.guard.people.own_credentials.request_reset(email, Call("1", source_ip=address)) is not None
 
     for number in range(20):
         assert not request(f"eve{number}@acme.example", "192.0.2.7")

@@ -115,11 +115,11 @@ def test_password_alone_never_adds_a_second_device(site: Site) -> None:
     answer = slow.get("/signin/factors?next=/documents/7")
     assert answer.headers["location"] == "/signin/mfa?next=%2Fdocuments%2F7"
     quick, site.browser = site.browser, slow
-    session = site.guard.browser_sessions.find(str(slow.cookies["iam-guard-dev"]))
+    session = site.guard.people.browser_sessions.find(str(slow.cookies["iam-guard-dev"]))
     assert session is not None
-    new = site.guard.own_credentials.new_device(session)
+    new = site.guard.people.own_credentials.new_device(session)
     codes = site.codes(new.seed)
-    assert site.guard.own_credentials.enable_device(session, new.serial, codes, Call("1")) == "needs_factor"
+    assert site.guard.people.own_credentials.enable_device(session, new.serial, codes, Call("1")) == "needs_factor"
     assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 303
     assert slow.get("/documents/7").text.endswith("true")
     assert quick.get("/documents/7").status_code == 200
@@ -194,7 +194,7 @@ def test_fresh_factor_does_not_extend_the_session(site: Site) -> None:
     for _ in range(3):
         site.now += timedelta(minutes=30)
         assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 303
-        session = site.guard.browser_sessions.find(str(site.browser.cookies["iam-guard-dev"]))
+        session = site.guard.people.browser_sessions.find(str(site.browser.cookies["iam-guard-dev"]))
         assert session is not None
         lasting.append(session.expires - site.now)
     assert lasting == [timedelta(hours=hours) for hours in (12, 11.5, 11)]

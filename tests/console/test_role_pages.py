@@ -56,7 +56,7 @@ class Site:
 
     def sign_in(self, name: str = "ada", **more: Any) -> None:
         terms = {"methods": ["password"], "mfa_at": None, "address": "", "user_agent": "", **more}
-        token, _ = self.world.guard.browser_sessions.issue(self.world.person(name), **terms)
+        token, _ = self.world.guard.people.browser_sessions.issue(self.world.person(name), **terms)
         self.cookie = token
 
     @property

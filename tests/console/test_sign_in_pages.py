@@ -161,7 +161,10 @@ def test_weak_digest_is_renewed(site: Site) -> None:
         before = {row["owner"]: row["digest"] for row in records.all(login_profiles)}
     stronger.clock = lambda: site.now
     for _ in range(2):
-        assert stronger.sign_in.with_password(Typed(account="acme", username="ada"), PASSWORD, Call("1")) is not None
+        assert (
+            stronger.people.sign_in.with_password(Typed(account="acme", username="ada"), PASSWORD, Call("1"))
+            is not None
+        )
     with site.store.read_transaction() as records:
         after = {row["owner"]: row["digest"] for row in records.all(login_profiles)}
     changed = {owner for owner in before if before[owner] != after[owner]}
@@ -313,7 +316,7 @@ def test_sessions_are_listed_and_ended(site: Site) -> None:
     page = site.browser.get("/signin/sessions")
     ids = re.findall(r'name="session" value="([^"]+)"', page.text)
     assert len(ids) == 2
-    current = site.guard.browser_sessions.find(str(site.browser.cookies["iam-guard-dev"]))
+    current = site.guard.people.browser_sessions.find(str(site.browser.cookies["iam-guard-dev"]))
     assert current is not None
     [foreign] = [id for id in ids if id != current.id]
     token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)

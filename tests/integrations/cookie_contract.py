@@ -149,7 +149,7 @@ def _issue(guard: Guard, name: str, mfa_at: datetime | None) -> tuple[str, Brows
         person = find_person(records, "aws", account=ACME, name=name)
     assert person is not None
     give_password(guard, person)
-    return guard.browser_sessions.issue(
+    return guard.people.browser_sessions.issue(
         person, methods=["password"], mfa_at=mfa_at, address="127.0.0.1", user_agent="test"
     )
 

@@ -67,7 +67,7 @@ def _reprs(harness: SignedIn) -> list[str]:
     browser = browser_caller(harness.guard, request, cookie, call)
     current = CurrentCall(harness.guard, browser.principal, call, {})
     current.browser = browser
-    found = harness.guard.browser_sessions.find(harness.token)
+    found = harness.guard.people.browser_sessions.find(harness.token)
     parts = (request, cookie, browser, current, found, found and found.principal)
     return [repr(parts), str(parts)]
 
@@ -80,6 +80,6 @@ def test_secrets_are_not_in_tracebacks(harness: SignedIn, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(harness.guard._store.behind, "browser_session", down)
     with pytest.raises(IamGuardError) as caught:
-        harness.guard.browser_sessions.find(harness.token)
+        harness.guard.people.browser_sessions.find(harness.token)
     text = "".join(traceback.format_exception(caught.value))
     assert [secret for secret in _secrets(harness.token) if secret in text] == []

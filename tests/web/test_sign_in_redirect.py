@@ -125,11 +125,11 @@ def test_denial_of_another_caller_asks_for_nothing(harness: SignedIn) -> None:
     harness.require_mfa()
     harness.guard.refresh()
     call = CurrentCall(harness.guard, harness.person.principal(), Call("1"), {"type": "http", "headers": []})
-    session = harness.guard.browser_sessions.find(harness.token)
+    session = harness.guard.people.browser_sessions.find(harness.token)
     assert session is not None
     decision = harness.guard.decide(session.principal, "docs:GetDocument", f"arn:aws:docs:us-east-1:{ACME}:document/7")
     error = AccessDenied("", decision=decision)
-    other = harness.guard.browser_sessions.find(harness.issue())
+    other = harness.guard.people.browser_sessions.find(harness.issue())
     assert other is not None
     cookie = SessionCookie("name", "digest")
     rows = [(session, 403, STEP_UP), (session, 404, None), (other, 403, None)]

@@ -256,7 +256,7 @@ class _ApiCall:
         result = run(request, lambda permission: self._authorize(principal, permission))
         if self.primary is not None:
             person, parameters = self.primary.resource.arn, wire_call.parameters
-            self.guard.notifications.send_call(self.action, person, parameters, self.facts)
+            self.guard.people.notifications.send_call(self.action, person, parameters, self.facts)
         row = self.destination.service.operation(wire_call.operation.name)
         if is_recording and (row.changes(wire_call.parameters) or kind_of(self.action) == SESSION_ISSUE):
             self.is_audited = True

@@ -1,6 +1,6 @@
 """What people must be informed of about their own credentials: the application is called for each such event.
 
-    guard.notifications.add(notify)     notify(notification), in a thread of its own
+    guard.people.notifications.add(notify)     notify(notification), in a thread of its own
 
 The events are derived from the steps of a sign-in and the calls of the IAM API, so each path to a change has them. No
 request waits for such a function, or fails with it.

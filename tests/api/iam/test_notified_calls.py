@@ -19,16 +19,16 @@ JANE = f"arn:aws:iam::{ACCOUNT}:user/jane"
 def received(server: Running) -> Iterator[list[Notification]]:
     """Collect the notifications of the server."""
     collected: list[Notification] = []
-    before = server.guard.notifications._receivers
-    server.guard.notifications.add(collected.append)
+    before = server.guard.people.notifications._receivers
+    server.guard.people.notifications.add(collected.append)
     yield collected
-    server.guard.notifications._receivers = before
+    server.guard.people.notifications._receivers = before
 
 
 def kinds(server: Running, received: list[Notification]) -> list[str]:
     """Return kinds and people of the notifications until now, and forget them."""
     done = threading.Event()
-    server.guard.notifications._queue.put("", done.set)
+    server.guard.people.notifications._queue.put("", done.set)
     assert done.wait(60)
     found = [f"{notification.kind} {notification.arn}" for notification in received]
     received.clear()

@@ -51,7 +51,7 @@ class World:
         self.guard: Guard = guard_on(store, settings)
         self.guard.clock = lambda: self.now
         self.events: list[SignInEvent] = []
-        steps = replace(self.guard.passkeys._steps, audit=lambda event, _: self.events.append(event))
+        steps = replace(self.guard.people.passkeys._steps, audit=lambda event, _: self.events.append(event))
         self.steps, self.own = PasskeySteps(steps), OwnCredentials(steps)
         people = [(ACCOUNT, "ada"), (ACCOUNT, "bob"), (OTHER_ACCOUNT, "eve")]
         with store.write_transaction() as records:
@@ -67,7 +67,7 @@ class World:
     def session(self, name: str = "ada", *, mfa: bool = True, task: str | None = None) -> BrowserSession:
         """Return a session of a person, as if it had just signed in."""
         mfa_at = self.now if mfa else None
-        return self.guard.browser_sessions.issue(
+        return self.guard.people.browser_sessions.issue(
             self.people[name], methods=("password",), mfa_at=mfa_at, address="", user_agent="", task=task
         )[1]
 

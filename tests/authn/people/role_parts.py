@@ -102,20 +102,20 @@ class World:
 
     def sign_in(self, name: str = "ada", **more: Any) -> BrowserSession:
         terms = {"methods": ["password"], "mfa_at": None, "address": "192.0.2.1", "user_agent": "Browser/1", **more}
-        return self.guard.browser_sessions.issue(self.person(name), **terms)[1]
+        return self.guard.people.browser_sessions.issue(self.person(name), **terms)[1]
 
     def switch(self, session: BrowserSession, typed: TypedRole = SUPPORT) -> BrowserSession:
-        signed_in = self.guard.role_switch.switch(session, typed, CALL, to="/documents/7")
+        signed_in = self.guard.people.role_switch.switch(session, typed, CALL, to="/documents/7")
         assert signed_in is not None
         return signed_in.session
 
     def leave(self, session: BrowserSession) -> BrowserSession:
-        signed_in = self.guard.role_switch.leave(session, CALL)
+        signed_in = self.guard.people.role_switch.leave(session, CALL)
         assert signed_in is not None
         return signed_in.session
 
     def find(self, session: BrowserSession) -> BrowserSession | None:
-        return self.guard.browser_sessions.find_by_digest(session.digest)
+        return self.guard.people.browser_sessions.find_by_digest(session.digest)
 
     def may(self, principal: Principal, action: str) -> bool:
         account = principal.account

@@ -59,7 +59,7 @@ class World:
     def issue(self, person: Person) -> str:
         give_password(self.guard, person)
         terms: dict[str, Any] = {"methods": ["password"], "mfa_at": None, "address": "192.0.2.7", "user_agent": "B"}
-        return self.guard.browser_sessions.issue(person, **terms)[0]
+        return self.guard.people.browser_sessions.issue(person, **terms)[0]
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_sessions_of_an_account_are_listed(world: World) -> None:
     world.now += timedelta(minutes=59)
     for person in (world.person("ada"), world.person("bob"), root_of("aws", ACME), world.person("gus", GLOBEX)):
         world.issue(person)
-    sessions = world.guard.account_sessions
+    sessions = world.guard.people.account_sessions
     assert len(sessions.list(ACME).sessions) == 4
     world.now += timedelta(minutes=1)
     found = sorted(session.principal.arn for session in sessions.list(ACME).sessions)
@@ -91,7 +91,7 @@ def test_pages_have_all_sessions_once(world: World) -> None:
     for _ in range(7):
         world.issue(world.person("ada"))
         world.issue(world.person("bob"))
-    sessions = world.guard.account_sessions
+    sessions = world.guard.people.account_sessions
     executed: list[str] = []
     engine = world.guard.store.behind.engine  # type: ignore[attr-defined]
     event.listen(engine, "before_cursor_execute", lambda *args: executed.append(args[2]))
@@ -112,40 +112,40 @@ def test_pages_have_all_sessions_once(world: World) -> None:
 def test_ended_session_is_over_in_all_processes(world: World) -> None:
     tokens = {name: world.issue(world.person(name)) for name in ("ada", "bob")}
     for guard in (world.guard, world.other):
-        assert all(guard.browser_sessions.find(token) is not None for token in tokens.values())
-    [session] = world.guard.account_sessions.list(ACME, world.person("ada")).sessions
-    world.guard.account_sessions.end(ACME, session.id)
+        assert all(guard.people.browser_sessions.find(token) is not None for token in tokens.values())
+    [session] = world.guard.people.account_sessions.list(ACME, world.person("ada")).sessions
+    world.guard.people.account_sessions.end(ACME, session.id)
     world.other.refresh()
     for guard in (world.guard, world.other):
-        assert guard.browser_sessions.find(tokens["ada"]) is None
-        assert guard.browser_sessions.find(tokens["bob"]) is not None
+        assert guard.people.browser_sessions.find(tokens["ada"]) is None
+        assert guard.people.browser_sessions.find(tokens["bob"]) is not None
 
 
 def test_all_sessions_of_an_account_end(world: World) -> None:
     """Or of one of its people; those of other accounts go on."""
     people = [world.person("ada"), world.person("bob"), root_of("aws", ACME), world.person("gus", GLOBEX)]
     tokens = [world.issue(person) for person in people]
-    assert all(world.other.browser_sessions.find(token) is not None for token in tokens)
+    assert all(world.other.people.browser_sessions.find(token) is not None for token in tokens)
     for person, ended, left in ((people[0], 1, tokens[1:]), (people[0], 0, tokens[1:]), (None, 2, tokens[3:])):
-        assert world.guard.account_sessions.end_all(ACME, person) == ended
+        assert world.guard.people.account_sessions.end_all(ACME, person) == ended
         world.other.refresh()
-        assert [token for token in tokens if world.other.browser_sessions.find(token) is not None] == left
+        assert [token for token in tokens if world.other.people.browser_sessions.find(token) is not None] == left
 
 
 def test_session_of_another_account_is_not_ended(world: World) -> None:
     token = world.issue(world.person("gus", GLOBEX))
-    [session] = world.guard.account_sessions.list(GLOBEX).sessions
+    [session] = world.guard.people.account_sessions.list(GLOBEX).sessions
     for account, id in ((ACME, session.id), (GLOBEX, "bs-none"), (GLOBEX, "")):
         with pytest.raises(NoSuchEntity, match="has no session"):
-            world.guard.account_sessions.end(account, id)
-    assert world.guard.browser_sessions.find(token) is not None
+            world.guard.people.account_sessions.end(account, id)
+    assert world.guard.people.browser_sessions.find(token) is not None
 
 
 def test_ends_are_recorded(world: World) -> None:
     token = world.issue(world.person("ada"))
-    [session] = world.guard.account_sessions.list(ACME).sessions
-    world.guard.account_sessions.end(ACME, session.id)
-    world.guard.account_sessions.end_all(ACME)
+    [session] = world.guard.people.account_sessions.list(ACME).sessions
+    world.guard.people.account_sessions.end(ACME, session.id)
+    world.guard.people.account_sessions.end_all(ACME)
     world.guard.close()
     text = (world.folder / "audit.jsonl").read_text(encoding="utf-8")
     events = [json.loads(line) for line in text.splitlines()]

@@ -62,7 +62,7 @@ class World:
     """A person with everything that one can sign in with, and a session that was found before."""
 
     def __init__(self, guard: Guard) -> None:
-        self.guard = guard
+        self.guard, self.people = guard, guard.people
         hasher = PasswordHasher(8, 1)
         with guard.store.write_transaction() as records:
             person = find_person(records, "aws", account=ACCOUNT, name="ada")
@@ -71,42 +71,42 @@ class World:
             assert set_password(records, hasher, person, PASSWORD, 0) is None
             self.recovery = recovery_codes.replace_codes(records, person, 0)
         self.session: BrowserSession = self.sign_in()
-        in_role = guard.role_switch.switch(self.sign_in(), AUDITOR, CALL)
+        in_role = guard.people.role_switch.switch(self.sign_in(), AUDITOR, CALL)
         assert in_role is not None
         self.in_role: BrowserSession = in_role.session
-        self.reset = guard.own_credentials.make_reset(person, "arn:aws:iam::111122223333:root")
-        self.device = guard.own_credentials.new_device(self.session)
+        self.reset = guard.people.own_credentials.make_reset(person, "arn:aws:iam::111122223333:root")
+        self.device = guard.people.own_credentials.new_device(self.session)
         strong = replace(self.session, mfa_at=NOON)
         key = Key()
-        answer = key.create(guard.passkeys.creation_options(strong, PARTY, "passkey"))
-        added = guard.passkeys.add(strong, PARTY, NewPasskey("passkey", "laptop", answer), CALL)
+        answer = key.create(guard.people.passkeys.creation_options(strong, PARTY, "passkey"))
+        added = guard.people.passkeys.add(strong, PARTY, NewPasskey("passkey", "laptop", answer), CALL)
         assert isinstance(added, EnabledDevice)
         self.session = added.signed_in.session
-        self.alone = key.get(guard.passkeys.sign_in_options(PARTY, "form"))
-        self.second = key.get(guard.passkeys.factor_options(self.session, PARTY))
-        self.another = Key().create(guard.passkeys.creation_options(self.session, PARTY, "passkey"))
+        self.alone = key.get(guard.people.passkeys.sign_in_options(PARTY, "form"))
+        self.second = key.get(guard.people.passkeys.factor_options(self.session, PARTY))
+        self.another = Key().create(guard.people.passkeys.creation_options(self.session, PARTY, "passkey"))
 
     def sign_in(self) -> BrowserSession:
-        signed_in = self.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL)
+        signed_in = self.guard.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL)
         assert signed_in is not None
         return signed_in.session
 
 
 PATHS: dict[str, Callable[[World], Any]] = {
-    "with_password": lambda w: w.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL),
-    "with_code": lambda w: w.guard.sign_in.with_code(w.session, "123456", CALL),
-    "with_recovery_code": lambda w: w.guard.sign_in.with_recovery_code(w.session, w.recovery[0], CALL),
-    "change_password": lambda w: w.guard.own_credentials.change_password(w.session, PASSWORD, NEW_PASSWORD, CALL),
-    "enable_device": lambda w: w.guard.own_credentials.enable_device(w.session, w.device.serial, ("1", "2"), CALL),
-    "switch": lambda w: w.guard.role_switch.switch(w.session, AUDITOR, CALL),
-    "leave": lambda w: w.guard.role_switch.leave(w.in_role, CALL),
-    "with_factor": lambda w: w.guard.sign_in.with_factor(
+    "with_password": lambda w: w.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL),
+    "with_code": lambda w: w.people.sign_in.with_code(w.session, "123456", CALL),
+    "with_recovery_code": lambda w: w.people.sign_in.with_recovery_code(w.session, w.recovery[0], CALL),
+    "change_password": lambda w: w.people.own_credentials.change_password(w.session, PASSWORD, NEW_PASSWORD, CALL),
+    "enable_device": lambda w: w.people.own_credentials.enable_device(w.session, w.device.serial, ("1", "2"), CALL),
+    "switch": lambda w: w.people.role_switch.switch(w.session, AUDITOR, CALL),
+    "leave": lambda w: w.people.role_switch.leave(w.in_role, CALL),
+    "with_factor": lambda w: w.people.sign_in.with_factor(
         w.session, CALL, "code", "totp", lambda *_: FactorUse(True, {"MFAIdentifier": "device"})
     ),
-    "sign_in": lambda w: w.guard.passkeys.sign_in(PARTY, "form", w.alone, CALL),
-    "with_passkey": lambda w: w.guard.passkeys.with_passkey(w.session, PARTY, w.second, CALL),
-    "add": lambda w: w.guard.passkeys.add(w.session, PARTY, NewPasskey("passkey", "phone", w.another), CALL),
-    "issue": lambda w: w.guard.browser_sessions.issue(
+    "sign_in": lambda w: w.people.passkeys.sign_in(PARTY, "form", w.alone, CALL),
+    "with_passkey": lambda w: w.people.passkeys.with_passkey(w.session, PARTY, w.second, CALL),
+    "add": lambda w: w.people.passkeys.add(w.session, PARTY, NewPasskey("passkey", "phone", w.another), CALL),
+    "issue": lambda w: w.people.browser_sessions.issue(
         w.person, methods=("passkey",), mfa_at=NOON, address="", user_agent=""
     ),
 }
@@ -144,7 +144,7 @@ def test_person_who_may_not_sign_in_gets_no_session(
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
     for session in (world.session, world.in_role):
-        assert world.guard.browser_sessions.find_by_digest(session.digest) is None
+        assert world.people.browser_sessions.find_by_digest(session.digest) is None
 
 
 def lock_by_age(records: Records, person: Person) -> None:
@@ -194,7 +194,7 @@ def test_session_that_was_ended_meanwhile_is_followed_by_none(
     assert not hasattr(PATHS[path](world), "session")
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
-    assert world.guard.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL) is not None
+    assert world.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL) is not None
 
 
 def test_session_with_a_task_enables_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_session_with_a_task_enables_no_device(world: World, monkeypatch: pytest
     monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
     for task in ("factor", "password"):
         session = replace(world.session, task=task)
-        assert world.guard.own_credentials.enable_device(session, world.device.serial, ("1", "2"), CALL) == "refused"
+        assert world.people.own_credentials.enable_device(session, world.device.serial, ("1", "2"), CALL) == "refused"
 
 
 def test_password_that_changes_during_the_comparison_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def test_reset_link_of_such_a_person_changes_nothing(world: World, end: Callable
     """It ends with the password that it would have replaced."""
     with world.guard.store.write_transaction() as records:
         end(records, world.person)
-    assert world.guard.own_credentials.reset_password(world.reset, NEW_PASSWORD, CALL) == "reset_over"
+    assert world.people.own_credentials.reset_password(world.reset, NEW_PASSWORD, CALL) == "reset_over"
 
 
 def test_every_function_that_issues_a_session_is_tested() -> None:

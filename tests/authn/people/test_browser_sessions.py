@@ -65,7 +65,7 @@ class Harness:
         with store.write_transaction() as records:
             records.update(accounts, {"email": "root@acme.example"}, id=ACME)
         self.guard = self.on(guard_on(store, Settings(epoch_poll=3600, **settings)))
-        self.sessions = self.guard.browser_sessions
+        self.sessions = self.guard.people.browser_sessions
         for name in ("rita", "ada", "root"):
             give_password(self.guard, self.person(name))
 
@@ -167,7 +167,7 @@ def test_read_only_store_issues_no_session(tmp_path: Path) -> None:
             person = find_person(records, "aws", account=ACME, name="rita")
         assert person is not None
         with pytest.raises(StoreIsReadOnly):
-            guard.browser_sessions.issue(person, methods=(), mfa_at=None, address="", user_agent="")
+            guard.people.browser_sessions.issue(person, methods=(), mfa_at=None, address="", user_agent="")
 
 
 # --- over -------------------------------------------------------------------------------------------------------------
@@ -220,11 +220,11 @@ def test_session_ends_in_other_processes(harness: Harness) -> None:
     """With the next poll of the change feed, and nothing else does."""
     other = harness.on(guard_on(init_store(harness.url, Settings()), Settings(epoch_poll=0.0)))
     token, issued = harness.issue()
-    assert other.browser_sessions.find(token) == issued
+    assert other.people.browser_sessions.find(token) == issued
     assert harness.sessions.end(issued.id, harness.person())
-    assert other.browser_sessions.find(token) is None
+    assert other.people.browser_sessions.find(token) is None
     kept, _ = harness.issue("ada")
-    assert other.browser_sessions.find(kept) is not None
+    assert other.people.browser_sessions.find(kept) is not None
     assert other._store.feed_usage().cleared == {}
     other.close()
 
@@ -329,7 +329,7 @@ def test_session_used_elsewhere_is_not_idle(harness: Harness) -> None:
     assert harness.sessions.find(token) is not None
     for _ in range(2):
         harness.clock.advance(45 * MINUTE)
-        assert other.browser_sessions.find(token) is not None
+        assert other.people.browser_sessions.find(token) is not None
         other.uses.flush()
     with pytest.raises(CacheMiss):
         harness.sessions.find_by_digest(token_digest(token), cache_only=True)

@@ -526,7 +526,7 @@ def test_guesses_of_second_factors_end_the_sign_in(world: World) -> None:
     for _ in range(attempts.FREE + 1):
         text = replace(key, id=b"unknown").get(world.steps.factor_options(session, PARTY))
         assert world.steps.with_passkey(session, PARTY, text, CALL) is None
-    assert world.guard.browser_sessions.find_by_digest(session.digest) is None
+    assert world.guard.people.browser_sessions.find_by_digest(session.digest) is None
 
 
 # --- enrolment ---------------------------------------------------------------------------------------------------
@@ -638,7 +638,7 @@ def test_further_key_needs_the_first_factor(world: World) -> None:
 
 def test_app_needs_the_first_factor_too(world: World) -> None:
     """Otherwise a session from before the first key would add an app, and be asked for that one."""
-    session, own = world.session(mfa=False), world.guard.own_credentials
+    session, own = world.session(mfa=False), world.guard.people.own_credentials
     device = own.new_device(session)
     world.add()
     assert own.enable_device(session, device.serial, ("1", "2"), CALL) == "needs_factor"
@@ -710,7 +710,7 @@ def test_removed_key_signs_in_no_more(world: World) -> None:
     assert not isinstance(world.own.remove_factor(session, row["serial"], CALL), str)
     assert world.sign_in(world.answer(key)) is None
     assert world.last_check() == (False, "UnknownKey", "passkey")
-    assert world.guard.browser_sessions.find_by_digest(session.digest) is not None
+    assert world.guard.people.browser_sessions.find_by_digest(session.digest) is not None
     [event] = [event for event in world.events if event.name == "MfaRemoved"]
     assert event.facts == {"MfaType": "passkey", "MFAIdentifier": row["serial"]}
     with world.guard.store.read_transaction() as records:

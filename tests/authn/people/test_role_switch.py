@@ -98,7 +98,7 @@ def test_person_may_switch_if_it_may_assume_the_role(name: str) -> None:
         assumed: Principal | None = world.assume(session.principal, SUPPORT_ARN)
     except AccessDenied:
         assumed = None
-    signed_in = world.guard.role_switch.switch(session, SUPPORT, CALL)
+    signed_in = world.guard.people.role_switch.switch(session, SUPPORT, CALL)
     assert (signed_in is not None, assumed is not None) == (expected, expected)
     assert signed_in is None or signed_in.session.principal == assumed
     assert (world.find(session) is None) == expected  # the person's session goes on after a refusal
@@ -131,7 +131,7 @@ REFUSED: dict[str, tuple[str, TypedRole]] = {
 def test_refused_switch_changes_nothing(world: World, name: str) -> None:
     person, typed = REFUSED[name]
     session = world.sign_in(person)
-    assert world.guard.role_switch.switch(session, typed, CALL) is None
+    assert world.guard.people.role_switch.switch(session, typed, CALL) is None
     assert world.find(session) == session
 
 
@@ -145,9 +145,9 @@ def test_account_is_typed_by_id_or_alias(world: World) -> None:
 def test_session_with_a_task_can_not_switch(world: World, task: str) -> None:
     """Not even if the request found it before it had the task."""
     session = world.sign_in(task=task)
-    assert world.guard.role_switch.switch(session, SUPPORT, CALL) is None
+    assert world.guard.people.role_switch.switch(session, SUPPORT, CALL) is None
     with pytest.raises(AccessDenied):
-        world.guard.browser_sessions.switch(session, None)
+        world.guard.people.browser_sessions.switch(session, None)
     assert world.find(session) is not None
 
 
@@ -157,11 +157,11 @@ def test_session_that_ends_meanwhile_is_not_replaced(world: World, monkeypatch: 
 
     def admit_and_end(*args: Any) -> Any:
         role = role_session.admit(*args)
-        world.guard.browser_sessions.end(session.id, world.person())
+        world.guard.people.browser_sessions.end(session.id, world.person())
         return role
 
     monkeypatch.setattr(role_switch, "admit", admit_and_end)
-    assert world.guard.role_switch.switch(session, SUPPORT, CALL) is None
+    assert world.guard.people.role_switch.switch(session, SUPPORT, CALL) is None
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
 
@@ -176,7 +176,7 @@ def test_role_that_is_deleted_meanwhile_is_refused(world: World, monkeypatch: py
         return role
 
     monkeypatch.setattr(role_switch, "admit", admit_and_delete)
-    assert world.guard.role_switch.switch(session, SUPPORT, CALL) is None
+    assert world.guard.people.role_switch.switch(session, SUPPORT, CALL) is None
     assert world.find(session) == session
 
 
@@ -184,7 +184,7 @@ def test_one_of_several_switches_at_once_succeeds(world: World) -> None:
     """Of one session, in several threads: the others find that it has ended."""
     session = world.sign_in()
     with ThreadPoolExecutor(4) as threads:
-        done = list(threads.map(lambda _: world.guard.role_switch.switch(session, SUPPORT, CALL), range(8)))
+        done = list(threads.map(lambda _: world.guard.people.role_switch.switch(session, SUPPORT, CALL), range(8)))
     [signed_in] = [result for result in done if result is not None]
     with world.guard.store.read_transaction() as records:
         assert [row["digest"] for row in records.all(browser_sessions)] == [signed_in.session.digest]
@@ -194,8 +194,8 @@ def test_one_of_several_switches_at_once_succeeds(world: World) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 def test_any_text_is_refused_alike(world: World, role: str, account: str) -> None:
     """Without another error."""
-    session = world.guard.browser_sessions.of(world.person()) or [world.sign_in()]
-    assert world.guard.role_switch.switch(session[0], TypedRole(account, f"x{role}"), CALL) is None
+    session = world.guard.people.browser_sessions.of(world.person()) or [world.sign_in()]
+    assert world.guard.people.role_switch.switch(session[0], TypedRole(account, f"x{role}"), CALL) is None
 
 
 # --- the trail --------------------------------------------------------------------------------------------------------
@@ -230,8 +230,8 @@ def test_trail_has_both_steps_as_in_cloudtrail(world: World) -> None:
 def test_trail_has_the_reason_of_a_refusal(world: World) -> None:
     """The decision if there was one; never what is not the name of a role, which may be a password."""
     for person, typed in REFUSED.values():
-        assert world.guard.role_switch.switch(world.sign_in(person), typed, CALL) is None
-    assert world.guard.role_switch.switch(world.sign_in(task="factor"), SUPPORT, CALL) is None
+        assert world.guard.people.role_switch.switch(world.sign_in(person), typed, CALL) is None
+    assert world.guard.people.role_switch.switch(world.sign_in(task="factor"), SUPPORT, CALL) is None
     records = world.trail()
     failures = [record for record in records if record["eventName"] == "SwitchRole"]
     assert len(failures) == len(REFUSED) + 1

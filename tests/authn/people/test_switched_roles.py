@@ -132,8 +132,8 @@ def test_role_leads_to_no_other_role_by_itself(world: World) -> None:
         assert user is not None
         records.update(inline_policies, {"text": json.dumps(ASSUMES)}, identity_id=role["id"])
         records.delete(inline_policies, identity_id=user["id"])
-    assert world.guard.role_switch.switch(support, SUPPORT, CALL) is None
-    assert world.guard.role_switch.switch(support, AUDITOR, CALL) is not None  # which trusts the person
+    assert world.guard.people.role_switch.switch(support, SUPPORT, CALL) is None
+    assert world.guard.people.role_switch.switch(support, AUDITOR, CALL) is not None  # which trusts the person
 
 
 def test_person_is_as_before_after_switching_back(world: World) -> None:
@@ -191,17 +191,19 @@ def test_label_is_only_shown(world: World) -> None:
 PARTY = RelyingParty("localhost", "http://localhost")
 OWN: dict[str, Callable[[Guard, BrowserSession], object]] = {
     "person_of": lambda _, session: person_of(session),
-    "with_code": lambda guard, session: guard.sign_in.with_code(session, "123456", CALL),
-    "with_recovery_code": lambda guard, session: guard.sign_in.with_recovery_code(session, "x", CALL),
-    "change_password": lambda guard, session: guard.own_credentials.change_password(session, "old", "new", CALL),
-    "may_all_change_passwords": lambda guard, session: guard.own_credentials.may_all_change_passwords(session),
-    "devices": lambda guard, session: guard.own_credentials.devices(session),
-    "passkeys": lambda guard, session: guard.passkeys.of(session),
-    "options of a passkey": lambda guard, session: guard.passkeys.creation_options(session, PARTY, "passkey"),
-    "new passkey": lambda guard, session: guard.passkeys.add(session, PARTY, NewPasskey("passkey", "x", "{}"), CALL),
-    "removed passkey": lambda guard, session: guard.own_credentials.remove_factor(session, "x", CALL),
-    "new_device": lambda guard, session: guard.own_credentials.new_device(session),
-    "enable_device": lambda guard, session: guard.own_credentials.enable_device(session, "x", ("1", "2"), CALL),
+    "with_code": lambda guard, session: guard.people.sign_in.with_code(session, "123456", CALL),
+    "with_recovery_code": lambda guard, session: guard.people.sign_in.with_recovery_code(session, "x", CALL),
+    "change_password": lambda guard, session: guard.people.own_credentials.change_password(session, "old", "new", CALL),
+    "may_all_change_passwords": lambda guard, session: guard.people.own_credentials.may_all_change_passwords(session),
+    "devices": lambda guard, session: guard.people.own_credentials.devices(session),
+    "passkeys": lambda guard, session: guard.people.passkeys.of(session),
+    "options of a passkey": lambda guard, session: guard.people.passkeys.creation_options(session, PARTY, "passkey"),
+    "new passkey": lambda guard, session: guard.people.passkeys.add(
+        session, PARTY, NewPasskey("passkey", "x", "{}"), CALL
+    ),
+    "removed passkey": lambda guard, session: guard.people.own_credentials.remove_factor(session, "x", CALL),
+    "new_device": lambda guard, session: guard.people.own_credentials.new_device(session),
+    "enable_device": lambda guard, session: guard.people.own_credentials.enable_device(session, "x", ("1", "2"), CALL),
 }
 
 
@@ -262,25 +264,25 @@ def test_role_whose_time_is_over_authorizes_nothing(world: World) -> None:
     found = world.find(in_role)
     assert found is not None
     assert found.task == "role"
-    cached = world.guard.browser_sessions.find_by_digest(in_role.digest, cache_only=True)
+    cached = world.guard.people.browser_sessions.find_by_digest(in_role.digest, cache_only=True)
     assert cached is not None
     assert cached.task == "role"
-    assert [session.task for session in world.guard.browser_sessions.of(world.person())] == ["role"]
+    assert [session.task for session in world.guard.people.browser_sessions.of(world.person())] == ["role"]
     again = world.switch(found)
     assert (again.task, again.role and again.role.since) == (None, world.now)
     assert world.leave(again).task is None
 
 
 def _sign_out(world: World, in_role: BrowserSession) -> None:
-    world.guard.sign_in.sign_out(in_role, CALL)
+    world.guard.people.sign_in.sign_out(in_role, CALL)
 
 
 def _end(world: World, in_role: BrowserSession) -> None:
-    assert world.guard.browser_sessions.end(in_role.id, world.person())
+    assert world.guard.people.browser_sessions.end(in_role.id, world.person())
 
 
 def _end_all(world: World, in_role: BrowserSession) -> None:
-    assert world.guard.browser_sessions.end_all(world.person()) == 1
+    assert world.guard.people.browser_sessions.end_all(world.person()) == 1
 
 
 def _changed(change: Callable[[Records, World], object]) -> Callable[[World, BrowserSession], None]:
@@ -319,14 +321,16 @@ def test_session_ends_with_its_person_and_its_role(tmp_path: Path, name: str) ->
     in_role = world.switch(world.sign_in())
     kept = world.sign_in("bob")
     for guard in (world.guard, other):
-        assert guard.browser_sessions.find_by_digest(in_role.digest) == in_role
-        assert guard.browser_sessions.find_by_digest(kept.digest) == kept
+        assert guard.people.browser_sessions.find_by_digest(in_role.digest) == in_role
+        assert guard.people.browser_sessions.find_by_digest(kept.digest) == kept
     ENDS[name](world, in_role)
     for guard in (world.guard, other):
-        assert guard.browser_sessions.find_by_digest(in_role.digest) is None
-    assert (other.browser_sessions.find_by_digest(kept.digest) is None) == (name == "account of the person deleted")
-    assert world.guard.role_switch.leave(in_role, CALL) is None  # nothing leads from it to another session
-    assert world.guard.role_switch.switch(in_role, AUDITOR, CALL) is None
+        assert guard.people.browser_sessions.find_by_digest(in_role.digest) is None
+    assert (other.people.browser_sessions.find_by_digest(kept.digest) is None) == (
+        name == "account of the person deleted"
+    )
+    assert world.guard.people.role_switch.leave(in_role, CALL) is None  # nothing leads from it to another session
+    assert world.guard.people.role_switch.switch(in_role, AUDITOR, CALL) is None
     other.close()
     world.guard.close()
 
@@ -334,8 +338,8 @@ def test_session_ends_with_its_person_and_its_role(tmp_path: Path, name: str) ->
 def test_idle_session_in_a_role_ends(world: World) -> None:
     in_role = world.switch(world.sign_in())
     world.now += HOUR
-    assert world.guard.role_switch.leave(in_role, CALL) is None
-    assert world.guard.role_switch.switch(in_role, SUPPORT, CALL) is None
+    assert world.guard.people.role_switch.leave(in_role, CALL) is None
+    assert world.guard.people.role_switch.switch(in_role, SUPPORT, CALL) is None
     assert world.find(in_role) is None
 
 
@@ -347,7 +351,7 @@ def test_session_in_a_role_ends_with_that_of_the_person() -> None:
     in_role = world.switch(session)
     assert world.find(in_role) is not None
     world.now = session.expires
-    assert world.guard.role_switch.leave(in_role, CALL) is None
+    assert world.guard.people.role_switch.leave(in_role, CALL) is None
     assert world.find(in_role) is None
     world.guard.close()
 
@@ -357,15 +361,15 @@ def test_changed_role_and_person_are_loaded_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     other = world.on(guard_on(init_store(world.url, Settings()), Settings(epoch_poll=0.0)))
     in_role = world.switch(world.sign_in())
-    assert other.browser_sessions.find_by_digest(in_role.digest) == in_role
+    assert other.people.browser_sessions.find_by_digest(in_role.digest) == in_role
     with world.guard.store.write_transaction() as records:
         records.update(identities, {"path": "/moved/"}, kind="role", name="Support")
-    found = other.browser_sessions.find_by_digest(in_role.digest)
+    found = other.people.browser_sessions.find_by_digest(in_role.digest)
     assert found is not None
     assert found.principal.role_arn == f"arn:aws:iam::{UMBRELLA}:role/moved/Support"
     with world.guard.store.write_transaction() as records:
         records.update(identities, {"name": "eva", "folded": "eva"}, id=world.person().user_id)
-    found = other.browser_sessions.find_by_digest(in_role.digest)
+    found = other.people.browser_sessions.find_by_digest(in_role.digest)
     assert found is not None
     assert found.person.name == "eva"
     other.close()

@@ -1,0 +1,51 @@
+"""`guard.people`: how people sign in with a browser, their sessions, and their own credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from iam_guard.authn.people.account_sessions import AccountSessions
+from iam_guard.authn.people.browser_sessions import BrowserSessions
+from iam_guard.authn.people.own_credentials import OwnCredentials
+from iam_guard.authn.people.passkey_steps import PasskeySteps
+from iam_guard.authn.people.role_switch import Decide, RoleSwitch
+from iam_guard.authn.people.session_steps import session_steps
+from iam_guard.authn.people.sign_in import SignIn
+from iam_guard.model.request import Call
+from iam_guard.model.result import ChangeRecorder
+from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.last_used import LastUsedTracker
+
+
+class People:
+    """The parts of one guard that concern people. `audit` writes a step of a sign-in to the audit trail."""
+
+    def __init__(
+        self,
+        store: CachedStore,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        *,
+        uses: LastUsedTracker,
+        audit: Callable[[SignInEvent, Call | None], None],
+        change_recorder: ChangeRecorder,
+        decide: Decide,
+    ) -> None:
+        self.browser_sessions = BrowserSessions(store, settings, clock, uses)
+        """The sessions of people who signed in."""
+        self.account_sessions = AccountSessions(store, settings, change_recorder, clock)
+        """The sessions of an account, for its administrators: list, end."""
+        steps = session_steps(store, self.browser_sessions, settings, clock, audit)
+        self.sign_in = SignIn(steps)
+        """The steps of a sign-in with a password."""
+        self.own_credentials = OwnCredentials(steps)
+        """Changes of a person's own password, devices and recovery codes."""
+        self.passkeys = PasskeySteps(steps)
+        """Passkeys: add, remove, sign in."""
+        self.role_switch = RoleSwitch(steps, decide)
+        """Switches to roles, and back."""
+        self.notifications = steps.notifications
+        """What people must be informed of."""
