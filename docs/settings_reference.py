@@ -28,6 +28,7 @@ SETTING_GROUPS: Mapping[str, str] = {
     "audit_pseudonym_key_file",
     "Audit trail: sinks": "audit_sinks audit_webhook_secrets",
     "Shadow mode": "shadow_actions",
+    "SAML assertions": "saml_recipients saml_clock_skew",
     "Tokens of OIDC providers": "oidc_roles oidc_role_header oidc_algorithms oidc_leeway oidc_addresses oidc_ca_file "
     "oidc_timeout oidc_refresh oidc_cooldown oidc_max_staleness",
     "Identity tokens for other services": "issuer_url",

@@ -169,6 +169,12 @@ class Settings:
     mail_from: str = ""
     """Address that e-mails are sent from."""
 
+    saml_recipients: tuple[str, ...] = ()
+    """URLs that SAML assertions for AssumeRoleWithSAML may name as `Recipient`; none by default. AWS's,
+    `https://signin.aws.amazon.com/saml`, also admits the audience `urn:amazon:webservices`."""
+    saml_clock_skew: float = 60.0
+    """Maximum difference in seconds between the clock of a SAML identity provider and the server's."""
+
     oidc_roles: tuple[str, ...] = ()
     """Rules that select the role for an OIDC bearer token: `ISSUER CLAIM=PATTERN ROLE_ARN`, with `*` as wildcard, or
     `ISSUER CLAIM` if the claim contains the role's ARN. The first match is used."""

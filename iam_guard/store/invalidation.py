@@ -38,8 +38,8 @@ UNCACHED_TABLES: Final = frozenset(
     """
     access_key_uses access_previews analyzers archive_rules changes credential_reports findings former_passwords
     instance_profiles issuer_keys jobs login_profiles meta mfa_devices passkeys password_policies password_resets
-    recovery_codes resource_statements saml_private_keys saml_providers server_certificates service_uses
-    sign_in_failures signing_certificates ssh_keys
+    recovery_codes resource_statements saml_private_keys saml_providers saml_responses server_certificates service_uses
+    sign_in_failures sign_on_providers signing_certificates ssh_keys tool_sessions used_tokens
 """.split()
 )
 """No cached answer is read from these, except for the epoch; `resource_statements` change with `resources`."""
@@ -243,6 +243,13 @@ RULES: Final[Mapping[str, _Change]] = {
         _session,
         frozenset({"digest", "id", "account", "user_id", "created", "expires", "mfa_at", "methods", "task"})
         | {"role_id", "role_session", "role_label", "role_since", "role_until"},
+    ),
+    "federated_sessions": _Change(
+        ("digest",),
+        _session,
+        _session,
+        _session,
+        frozenset({"digest", "id", "account", "role_id", "terms", "expires"}),
     ),
     "resources": _Change(("arn",), _resource, _resource, _resource),
     # separate rows place accounts into units

@@ -1,5 +1,5 @@
-"""The tables of the store: entities and policies (`core`), `credentials`, `people` who sign in, `management`, and
-`analyzers`.
+"""The tables of the store: entities and policies (`core`), `credentials`, `people` who sign in, `federation`,
+`management`, and `analyzers`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ from iam_guard.store.schema.credentials import (
     signing_certificates,
     ssh_keys,
     trust_anchors,
+)
+from iam_guard.store.schema.federation import (
+    federated_sessions,
+    saml_responses,
+    sign_on_providers,
+    tool_sessions,
+    used_tokens,
 )
 from iam_guard.store.schema.management import access_key_uses, credential_reports, instance_profiles, jobs, service_uses
 from iam_guard.store.schema.people import (

@@ -1,0 +1,111 @@
+"""The tables of company sign-on and of people's tools: what accounts configure, sessions without a stored person, and
+what counts once.
+
+Tokens are stored as SHA-256 of at least 128 random bits; secrets that must be readable are sealed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, LargeBinary, String, Text, UniqueConstraint
+
+from iam_guard.store.schema.core import owned_by, required, table
+
+sign_on_providers = table(
+    "sign_on_providers",
+    Column("id", String, primary_key=True),
+    owned_by("accounts.id", "account"),
+    # what people read on the button
+    *required(String, "name", "folded"),
+    # the identity provider of the account: one of the two
+    owned_by("saml_providers.id", "saml_provider_id", optional=True, index=True),
+    owned_by("oidc_providers.id", "oidc_provider_id", optional=True, index=True),
+    # of OIDC only; without a secret, a public client
+    Column("client_id", String),
+    Column("sealed_secret", LargeBinary),
+    *required(JSON, "scopes"),
+    # of OIDC: which claims give which roles
+    *required(JSON, "roles"),
+    # whether its statements about second factors count
+    *required(Boolean, "trusts_mfa"),
+    *required(BigInteger, "created"),
+    UniqueConstraint("account", "folded"),
+)
+
+federated_sessions = table(
+    "federated_sessions",
+    # of the token in the cookie, which is like that of a person's session
+    Column("digest", String(64), primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    # of the session's principal
+    owned_by("accounts.id", "account", index=True),
+    # the role of a role session; NULL: of a federated user
+    owned_by("identities.id", "role_id", optional=True, index=True),
+    # what temporary credentials are sealed from, without secret and access key id
+    *required(JSON, "terms"),
+    # `oidc`, `saml` or `credentials`
+    *required(String, "method"),
+    # the ARN of the identity provider; NULL: credentials
+    Column("provider", String),
+    # who signed in, for the logout that the provider sends
+    Column("issuer", String),
+    Column("subject", String, index=True),
+    Column("provider_session", String),
+    # the ID token, for the logout that is sent to the provider
+    Column("sealed_hint", LargeBinary),
+    # as in `browser_sessions`
+    *required(BigInteger, "created", "seen", "expires"),
+    *required(String, "address"),
+    *required(Text, "user_agent"),
+)
+
+tool_sessions = table(
+    "tool_sessions",
+    # the UUID at the end of the ARN
+    Column("id", String(36), primary_key=True),
+    owned_by("accounts.id", "account", index=True),
+    # the user or role that the session is of; NULL: the root user, or a federated user
+    owned_by("identities.id", "identity_id", optional=True, index=True),
+    # the ARN of the user, role, root user or federated user when the session began
+    Column("owner", String, nullable=False, index=True),
+    # what temporary credentials are sealed from, without secret and access key id
+    *required(JSON, "terms"),
+    *required(String, "client_id", "region"),
+    # of the authorization code; NULL once it was redeemed
+    Column("code_digest", String(64)),
+    Column("code_expires", BigInteger),
+    *required(String, "code_challenge", "redirect_uri"),
+    # the thumbprint of the client's DPoP key (RFC 9449); NULL until the code is redeemed
+    Column("key_thumbprint", String),
+    # the present refresh token, and the one before with its end
+    Column("refresh_digest", String(64)),
+    Column("former_digest", String(64), index=True),
+    Column("former_until", BigInteger),
+    # the time of the person's last change of password when the session began; NULL: not a person
+    Column("password_changed", BigInteger),
+    *required(BigInteger, "created", "expires"),
+    Column("used", BigInteger),
+    Column("revoked", BigInteger),
+    Column("reason", String),
+    # the id of the browser session that approved it
+    *required(String, "approved_by"),
+    *required(Text, "user_agent"),
+    UniqueConstraint("code_digest"),
+    UniqueConstraint("refresh_digest"),
+)
+
+saml_responses = table(
+    "saml_responses",
+    # of the token in the URL that the browser goes on to
+    Column("digest", String(64), primary_key=True),
+    # the verified response as it was received
+    *required(LargeBinary, "sealed"),
+    *required(BigInteger, "received"),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+used_tokens = table(
+    "used_tokens",
+    # of the purpose and of what identifies the token
+    Column("digest", String(64), primary_key=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
