@@ -38,8 +38,8 @@ UNCACHED_TABLES: Final = frozenset(
     """
     access_key_uses access_previews analyzers archive_rules changes credential_reports findings former_passwords
     instance_profiles issuer_keys jobs login_profiles meta mfa_devices passkeys password_policies password_resets
-    recovery_codes resource_statements saml_private_keys saml_providers saml_responses server_certificates service_uses
-    sign_in_failures sign_on_providers signing_certificates ssh_keys tool_sessions used_tokens
+    pending_sign_ins recovery_codes resource_statements saml_private_keys saml_providers server_certificates
+    service_uses sign_in_failures sign_on_providers signing_certificates ssh_keys tool_sessions used_tokens
 """.split()
 )
 """No cached answer is read from these, except for the epoch; `resource_statements` change with `resources`."""

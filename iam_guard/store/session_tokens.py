@@ -42,7 +42,7 @@ _RAW = -15  # without zlib's header and checksum: the seal authenticates the con
 
 def write_session(session: Session, sealer: Sealer, *, at_least: int = 0) -> str:
     """Seal a session into a token of at least `at_least` characters."""
-    content = _json(_row(session))
+    content = _json(session_row(session))
     form = _PLAIN
     if len(content) > _WORTH_DEFLATING:
         deflated = zlib.compress(content, _LEVEL, wbits=_RAW)
@@ -67,7 +67,9 @@ def read_session(token: str, sealer: Sealer) -> Session | None:
     content = opened[1:]
     if opened.startswith(_DEFLATED):
         content = zlib.decompressobj(wbits=_RAW).decompress(content)  # ignores the padding that follows
-    return _session(json.loads(content.decode("utf-8", "surrogatepass")))  # from bytes, it would guess the encoding
+    return session_of_array(
+        json.loads(content.decode("utf-8", "surrogatepass"))
+    )  # from bytes, it would guess the encoding
 
 
 def packed_size(session: Session) -> int:
@@ -95,10 +97,11 @@ def _json(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-# --- the array; the two functions below are inverse to each other -----------------------------------------------------
+# --- the array, also of sessions in the database; the two functions below are inverse to each other ------------------
 
 
-def _row(session: Session) -> list[object]:
+def session_row(session: Session) -> list[object]:
+    """Return a session as a JSON array."""
     caller = session.principal
     return [
         session.access_key_id,
@@ -122,7 +125,8 @@ def _row(session: Session) -> list[object]:
     ]
 
 
-def _session(row: list[Any]) -> Session:
+def session_of_array(row: list[Any]) -> Session:
+    """Return the session of an array that `session_row` wrote."""
     key_id, secret, issued, expires, kind, arn, account, role_arn, user_arn, userid, *more = row
     tags, context, policies, parent_key_id, parent_user_id, transitive, source_identity, mfa_at = more
     principal = Principal(

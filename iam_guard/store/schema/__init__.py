@@ -46,7 +46,7 @@ from iam_guard.store.schema.credentials import (
 )
 from iam_guard.store.schema.federation import (
     federated_sessions,
-    saml_responses,
+    pending_sign_ins,
     sign_on_providers,
     tool_sessions,
     used_tokens,

@@ -93,11 +93,11 @@ tool_sessions = table(
     UniqueConstraint("refresh_digest"),
 )
 
-saml_responses = table(
-    "saml_responses",
+pending_sign_ins = table(
+    "pending_sign_ins",
     # of the token in the URL that the browser goes on to
     Column("digest", String(64), primary_key=True),
-    # the verified response as it was received
+    # the verified SAML response or ID token as it was received, of which the browser chooses a role or confirms
     *required(LargeBinary, "sealed"),
     *required(BigInteger, "received"),
     Column("expires", BigInteger, nullable=False, index=True),

@@ -55,7 +55,7 @@ def upgrade() -> None:
     )
     _create_tool_sessions()
     _create(
-        "saml_responses",
+        "pending_sign_ins",
         ("digest", sa.String(64), False),
         ("sealed", sa.LargeBinary(), False),
         ("received", sa.BigInteger(), False),
@@ -107,7 +107,7 @@ _INDEXED = (
     ("tool_sessions", "identity_id"),
     ("tool_sessions", "owner"),
     ("tool_sessions", "former_digest"),
-    ("saml_responses", "expires"),
+    ("pending_sign_ins", "expires"),
     ("used_tokens", "expires"),
 )
 
