@@ -7,6 +7,7 @@ from datetime import datetime
 
 from iam_guard.authn.people.account_sessions import AccountSessions
 from iam_guard.authn.people.browser_sessions import BrowserSessions
+from iam_guard.authn.people.federated_sessions import FederatedSessions
 from iam_guard.authn.people.own_credentials import OwnCredentials
 from iam_guard.authn.people.passkey_steps import PasskeySteps
 from iam_guard.authn.people.role_switch import Decide, RoleSwitch
@@ -36,6 +37,8 @@ class People:
     ) -> None:
         self.browser_sessions = BrowserSessions(store, settings, clock, uses)
         """The sessions of people who signed in."""
+        self.federated_sessions = FederatedSessions(store, settings, clock, audit)
+        """The sessions without a stored person: of a company's sign-on, and of temporary credentials."""
         self.account_sessions = AccountSessions(store, settings, change_recorder, clock)
         """The sessions of an account, for its administrators: list, end."""
         steps = session_steps(store, self.browser_sessions, settings, clock, audit)

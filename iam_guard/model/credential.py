@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from iam_guard.model.principal import Principal
 
@@ -77,11 +77,25 @@ class SwitchedRole:
 
 
 @dataclass(frozen=True, slots=True)
+class FederatedOrigin:
+    """How a browser session without a stored person began: an identity provider, or temporary credentials."""
+
+    method: Literal["oidc", "saml", "credentials"]
+    provider: str | None = None
+    """The ARN of the identity provider; None for credentials."""
+    parent_key_id: str | None = None
+    """The access key of a federated user's parent, which the session ends with (S-51)."""
+    parent_user_id: str | None = None
+    """The unique id of that key's user; the account id for a root user."""
+
+
+@dataclass(frozen=True, slots=True)
 class BrowserSession:
     """The session of a person who signed in with a browser. Its token is not stored.
 
     `id` is public. `principal` is the caller: the person, or the session of the role that it has switched to. `person`
-    is the user or root user in either case. Both are complete with their `credential`.
+    is the user or root user in either case. Both are complete with their `credential`. With `federation` there is no
+    stored person: both are the same role session or federated user.
     """
 
     id: str
@@ -98,7 +112,7 @@ class BrowserSession:
     mfa_at: datetime | None
     """When the person last authenticated with a second factor; None: not in this session."""
     methods: tuple[str, ...]
-    """How the person signed in: `password`, `totp`, `passkey`, `recovery`."""
+    """How the person signed in: `password`, `totp`, `passkey`, `recovery`; or the method of `federation`."""
     task: str | None
     """What must be done before anything else, a `Task` of `session_steps`, or `role` if the time in a role is over.
 
@@ -106,5 +120,6 @@ class BrowserSession:
     """
     address: str
     user_agent: str
+    federation: FederatedOrigin | None = None
     epoch: int | None = field(default=None, compare=False, repr=False)
     """The epoch of the store that it was read at."""

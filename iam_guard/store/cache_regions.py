@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession
+from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, FederatedOrigin
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.usage import CacheUsage
 from iam_guard.store.generations import Held
@@ -110,6 +110,9 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
             if answer.identity_id is not None:
                 return f"identity:{answer.identity_id}", f"callers:{account}"
             return f"newcomers:{account}", f"callers:{account}", f"account:{account}"
+        case BrowserSession(federation=FederatedOrigin(parent_key_id=str(key_id), parent_user_id=user)):
+            owner = f"callers:{user}" if user == answer.principal.account else f"identity:{user}"
+            return f"session:{key}", f"credential:{key_id}", owner
         case BrowserSession():
             return f"session:{key}", *{_identity_name(answer.person), _identity_name(answer.principal)}
         case AccessKey() | ApiKey():

@@ -249,7 +249,7 @@ RULES: Final[Mapping[str, _Change]] = {
         _session,
         _session,
         _session,
-        frozenset({"digest", "id", "account", "role_id", "terms", "expires"}),
+        frozenset({"digest", "id", "account", "role_id", "parent_key_id", "terms", "method", "provider", "expires"}),
     ),
     "resources": _Change(("arn",), _resource, _resource, _resource),
     # separate rows place accounts into units

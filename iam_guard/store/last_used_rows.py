@@ -16,6 +16,7 @@ from iam_guard.store.schema import (
     access_keys,
     api_keys,
     browser_sessions,
+    federated_sessions,
     identities,
     service_credentials,
     service_uses,
@@ -96,9 +97,10 @@ def _write_sessions(connection: Connection, uses: Sequence[SessionUse]) -> None:
     if not uses:
         return
     now: Any = bindparam("now")
-    columns = browser_sessions.c
-    used = browser_sessions.update().where(columns.id == bindparam("session"), columns.seen < now).values(seen=now)
-    connection.execute(used, [{"session": use.session_id, "now": use.at} for use in uses])
+    rows = [{"session": use.session_id, "now": use.at} for use in uses]
+    for table in (browser_sessions, federated_sessions):
+        is_older = table.c.seen < now
+        connection.execute(table.update().where(table.c.id == bindparam("session"), is_older).values(seen=now), rows)
 
 
 def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:

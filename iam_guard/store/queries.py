@@ -15,6 +15,7 @@ from iam_guard.store.schema import (
     api_keys,
     browser_sessions,
     certificate_profiles,
+    federated_sessions,
     identities,
     meta,
     policies,
@@ -83,6 +84,25 @@ def browser_session(digest: str) -> Select[Any]:
         )
         .outerjoin(identities, (identities.c.id == sessions.user_id) & (identities.c.kind == "user"))
         .outerjoin(roles, (roles.c.id == sessions.role_id) & (roles.c.kind == "role"))
+        .where(sessions.digest == storable(digest))
+    )
+
+
+def federated_session(digest: str) -> Select[Any]:
+    """Select a browser session without a stored person, with its role, or with its parent key and the user of that."""
+    sessions, roles, users = federated_sessions.c, identities.alias("roles"), identities.alias("users")
+    keys = access_keys.c
+    return (
+        select(
+            *[column for column in sessions if column.name != "sealed_hint"],
+            *(roles.c[name].label(f"role_{name}") for name in ("account", "path", "name")),
+            *(keys[name].label(f"key_{name}") for name in ("id", "account", "status", "user_id")),
+            *(users.c[name].label(f"user_{name}") for name in ("id", "account", "path", "name")),
+            select(meta.c.epoch).scalar_subquery().label("epoch"),
+        )
+        .outerjoin(roles, (roles.c.id == sessions.role_id) & (roles.c.kind == "role"))
+        .outerjoin(access_keys, keys.id == sessions.parent_key_id)
+        .outerjoin(users, (users.c.id == keys.user_id) & (users.c.kind == "user"))
         .where(sessions.digest == storable(digest))
     )
 

@@ -31,6 +31,7 @@ from iam_guard.store.change_feed import ChangesSince, State, read_changes, recor
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
 from iam_guard.store.engine import acquire_write_lock, lone_connection, reading, reading_once, reset_in_child, writing
+from iam_guard.store.federated_session_rows import joined_federated_session
 from iam_guard.store.identifiers import (
     Kind,
     UniqueIds,
@@ -185,7 +186,10 @@ class SqlStore:
     def browser_session(self, digest: str) -> BrowserSession | None:
         with self._reading() as connection:
             row = connection.execute(queries.browser_session(digest)).mappings().one_or_none()
-        if row is None or (row["user_id"] is not None and row["identity_id"] is None):
+            if row is None:
+                other = connection.execute(queries.federated_session(digest)).mappings().one_or_none()
+                return None if other is None else joined_federated_session(self.partition, other)
+        if row["user_id"] is not None and row["identity_id"] is None:
             return None
         role = None
         if row["role_id"] is not None:

@@ -44,6 +44,7 @@ QUERIES: list[ClauseElement] = [
     queries.access_key("AKIA1"),
     queries.api_key("abcd"),
     queries.browser_session("00"),
+    queries.federated_session("00"),
     queries.anchors(),
     queries.anchors_lists(),
     queries.profiles(),
@@ -61,8 +62,8 @@ def test_every_query_is_in_the_list() -> None:
     """A new function in `queries` must be added to the list here."""
     names = {name for name, value in vars(queries).items() if getattr(value, "__module__", "") == queries.__name__}
     assert {name for name in names if name[0] != "_"} - {"storable"} == {
-        "epoch", "access_key", "api_key", "browser_session", "anchors", "anchors_lists", "profiles", "default_texts",
-        "resource_arns",
+        "epoch", "access_key", "api_key", "browser_session", "federated_session", "anchors", "anchors_lists",
+        "profiles", "default_texts", "resource_arns",
     }  # fmt: skip
 
 

@@ -8,6 +8,8 @@ A person who switches to a role, and back, gets another token each time, and the
 for each sign-in. It belongs to the person, so it ends with whatever ends the person's sessions, and also with the role.
 Sign-in, second factor and end stay those of the person. When the time in the role is over, it has the task `role`:
 nothing is authorized until the person switches back, or to a role again.
+
+Sessions without a stored person are issued by `federated_sessions`, and found and ended here like all others.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, Final
 
 from iam_guard.authn.federation.role_session import Role
 from iam_guard.authn.people.person import Person, owner_of
-from iam_guard.authn.people.stored_passwords import may_sign_in
+from iam_guard.authn.people.session_admission import may_have_session, person_session
 from iam_guard.authn.session_cookie import new_token, token_digest
 from iam_guard.errors import AccessDenied, CacheMiss, IamGuardError
 from iam_guard.model.credential import BrowserSession
@@ -30,8 +32,8 @@ from iam_guard.store.browser_session_rows import role_of_row, session_of_row
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.identifiers import random_id
 from iam_guard.store.last_used import LastUsedTracker
-from iam_guard.store.records import Records, Row
-from iam_guard.store.schema import browser_sessions, login_profiles
+from iam_guard.store.records import Records, Row, Table
+from iam_guard.store.schema import browser_sessions, federated_sessions, login_profiles
 
 __all__ = ["BrowserSession", "BrowserSessions"]
 
@@ -79,19 +81,20 @@ class BrowserSessions:
         """Return the token of a new session, which is not stored, and the session.
 
         `methods` is how the person signed in, `mfa_at` when by a second factor. A session with a `task` authorizes
-        nothing. It ends at `not_after`, if that is earlier than usual. This is the one place where a person gets a
-        session: raises `AccessDenied` for one that was deleted, has no login profile (any more), or is locked out.
+        nothing. It ends at `not_after`, if that is earlier than usual. Raises `AccessDenied` for a person who was
+        deleted, has no login profile (any more), or is locked out (`session_admission`).
         Raises `StoreIsReadOnly`, `StoreUnavailable`.
         """
         token, now = new_token(), self._clock()
         created = int(now.timestamp())
         with self._store.write_transaction() as records:
             profile = records.one(login_profiles, owner=person.owner, **person.where)
-            if profile is None or not may_sign_in(records, person, created):
+            limit = None if profile is None else profile["max_signin_session_duration"]
+            expires = created + int(self._duration if limit is None else min(self._duration, limit))
+            asked = person_session(person.principal(), created, expires)
+            if not may_have_session(records, self._store.partition, asked, created):
                 raise AccessDenied("The person may not sign in.")
             self._make_room(records, person, created)
-            limit = profile["max_signin_session_duration"]
-            expires = created + int(self._duration if limit is None else min(self._duration, limit))
             row = {
                 "digest": token_digest(token),
                 "id": random_id("bs-", ""),
@@ -103,8 +106,8 @@ class BrowserSessions:
                 "methods": list(methods),
                 "task": task,
                 **_WITHOUT_ROLE,
-                "address": _stored(address, MAX_ADDRESS),
-                "user_agent": _stored(user_agent, MAX_USER_AGENT),
+                "address": stored_text(address, MAX_ADDRESS),
+                "user_agent": stored_text(user_agent, MAX_USER_AGENT),
             }
             records.insert(browser_sessions, **row)
         return token, session_of_row(row, person.principal())
@@ -120,7 +123,8 @@ class BrowserSessions:
             row = records.one(browser_sessions, digest=session.digest)
             if row is None or row["task"] is not None or not self._is_live(row, now):
                 raise AccessDenied("The session has ended.")
-            if not may_sign_in(records, owner_of(session), now):
+            asked = person_session(owner_of(session).principal(), now, row["expires"])
+            if not may_have_session(records, self._store.partition, asked, now):
                 raise AccessDenied("The person may not sign in.")
             terms = _role_columns(session.person, role, label, now, row["expires"])
             replacing = {**row, **terms, "digest": token_digest(token), "id": random_id("bs-", ""), "seen": now}
@@ -154,6 +158,11 @@ class BrowserSessions:
             self._uses.track_session(found.id, int(now.timestamp()))
         return found if found is None else _at(found, now)
 
+    def end_session(self, session: BrowserSession) -> None:
+        """End a session, whether or not it has a stored person. Raises `StoreIsReadOnly`."""
+        with self._store.write_transaction() as records:
+            records.delete(_table_of(session), id=session.id)
+
     def end(self, id: str, person: Person) -> bool:
         """End a session of a person; return whether there was one with this id. Raises `StoreIsReadOnly`."""
         with self._store.write_transaction() as records:
@@ -186,7 +195,7 @@ class BrowserSessions:
             return found
         try:
             with self._store.write_transaction() as records:
-                records.delete(browser_sessions, digest=found.digest, seen=int(found.seen.timestamp()))
+                records.delete(_table_of(found), digest=found.digest, seen=int(found.seen.timestamp()))
         except IamGuardError as error:  # it is refused all the same
             logger.warning("ended browser session %s not deleted: %s", found.id, error)
         return None
@@ -214,7 +223,7 @@ def _role_columns(person: Principal, role: Role | None, label: str, now: int, ex
     return {
         "role_id": role.id,
         "role_session": person.name,
-        "role_label": _stored("".join(filter(str.isprintable, label)), MAX_LABEL),
+        "role_label": stored_text("".join(filter(str.isprintable, label)), MAX_LABEL),
         "role_since": now,
         "role_until": min(now + role.max_seconds, expires),
     }
@@ -226,11 +235,15 @@ def _at(session: BrowserSession, now: datetime) -> BrowserSession:
     return replace(session, task="role") if is_late else session
 
 
+def _table_of(session: BrowserSession) -> Table:
+    return browser_sessions if session.federation is None else federated_sessions
+
+
 def is_over(session: BrowserSession, now: datetime, idle: float) -> bool:
     """Return whether a session has expired, or was not used for `idle` seconds."""
     return now >= session.expires or (now - session.seen).total_seconds() >= idle
 
 
-def _stored(text: str, limit: int) -> str:
+def stored_text(text: str, limit: int) -> str:
     """Return a text without what a database can't store, and not too long."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()[:limit]

@@ -1,6 +1,6 @@
 """The people who can sign in: the root user of an account, by its e-mail address, and users, by account and name.
 
-A person whose user or account is gone is found by neither `find_person` nor `load_person`. `browser_sessions` alone
+A person whose user or account is gone is found by neither `find_person` nor `load_person`. `session_admission` alone
 decides who gets a session.
 """
 
@@ -95,12 +95,19 @@ def person_of(session: BrowserSession) -> Person:
 
 
 def owner_of(session: BrowserSession) -> Person:
-    """Return the person who signed in to a session, whatever role it has switched to."""
+    """Return the person who signed in to a session, whatever role it has switched to.
+
+    Raises `AccessDenied` if no stored person did, but a role or federated user.
+    """
+    if session.federation is not None:
+        raise AccessDenied("The session belongs to no user of an account.")
     return person_of_caller(session.person)
 
 
 def person_of_caller(principal: Principal) -> Person:
-    """Return the person that a user or root user is."""
+    """Return the person that a user or root user is. Raises `AccessDenied` for any other principal."""
+    if principal.type not in (PrincipalType.ROOT, PrincipalType.USER):
+        raise AccessDenied("The caller is no user of an account.")
     account = principal.account or ""
     if principal.type is PrincipalType.ROOT:
         return Person(account, principal.arn)

@@ -17,7 +17,7 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.factors import FactorUse, devices_of
 from iam_guard.authn.people.known_browsers import browser_of
 from iam_guard.authn.people.one_time_codes import check_code
-from iam_guard.authn.people.person import Person, find_person, owner_of, person_of, stand_in
+from iam_guard.authn.people.person import Person, find_person, person_of, stand_in
 from iam_guard.authn.people.session_steps import SessionSteps, SignedIn, next_task, was_ended
 from iam_guard.authn.people.stored_passwords import (
     find_profile,
@@ -177,7 +177,7 @@ class SignIn:
 
     def sign_out(self, session: BrowserSession, call: Call) -> None:
         """End a session."""
-        self._steps.sessions.end(session.id, owner_of(session))
+        self._steps.sessions.end_session(session)
         self._steps.record(SignInEvent(name="ExitSession", principal=session.principal), call)
 
 

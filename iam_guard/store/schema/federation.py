@@ -38,8 +38,11 @@ federated_sessions = table(
     Column("id", String, nullable=False, unique=True),
     # of the session's principal
     owned_by("accounts.id", "account", index=True),
-    # the role of a role session; NULL: of a federated user
+    # the role of a role session, or the access key that a federated user depends on: one of the two
     owned_by("identities.id", "role_id", optional=True, index=True),
+    owned_by("access_keys.id", "parent_key_id", optional=True, index=True),
+    # the unique id of the caller, `AROA...:name` or `ACCOUNT:name`
+    Column("userid", String, nullable=False, index=True),
     # what temporary credentials are sealed from, without secret and access key id
     *required(JSON, "terms"),
     # `oidc`, `saml` or `credentials`
@@ -49,7 +52,7 @@ federated_sessions = table(
     # who signed in, for the logout that the provider sends
     Column("issuer", String),
     Column("subject", String, index=True),
-    Column("provider_session", String),
+    Column("provider_session", String, index=True),
     # the ID token, for the logout that is sent to the provider
     Column("sealed_hint", LargeBinary),
     # as in `browser_sessions`

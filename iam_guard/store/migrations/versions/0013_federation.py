@@ -43,6 +43,8 @@ def upgrade() -> None:
         ("id", sa.String(), False),
         _ACCOUNT,
         ("role_id", sa.String(), True),
+        ("parent_key_id", sa.String(), True),
+        ("userid", sa.String(), False),
         ("terms", sa.JSON(), False),
         ("method", sa.String(), False),
         *((name, sa.String(), True) for name in ("provider", "issuer", "subject", "provider_session")),
@@ -50,7 +52,7 @@ def upgrade() -> None:
         *((name, sa.BigInteger(), False) for name in ("created", "seen", "expires")),
         ("address", sa.String(), False),
         ("user_agent", sa.Text(), False),
-        owners={"account": "accounts.id", "role_id": "identities.id"},
+        owners={"account": "accounts.id", "role_id": "identities.id", "parent_key_id": "access_keys.id"},
         unique=(("id",),),
     )
     _create_tool_sessions()
@@ -102,7 +104,10 @@ _INDEXED = (
     ("sign_on_providers", "oidc_provider_id"),
     ("federated_sessions", "account"),
     ("federated_sessions", "role_id"),
+    ("federated_sessions", "parent_key_id"),
+    ("federated_sessions", "userid"),
     ("federated_sessions", "subject"),
+    ("federated_sessions", "provider_session"),
     ("tool_sessions", "account"),
     ("tool_sessions", "identity_id"),
     ("tool_sessions", "owner"),

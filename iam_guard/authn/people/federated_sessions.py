@@ -1,0 +1,217 @@
+"""Browser sessions without a stored person: of role sessions that a company's sign-on gives, and of credentials.
+
+Found, listed and ended like a person's sessions (`browser_sessions`), they are stored in a table of their own: what is
+read as the session of a person is never one of these. Each depends on its role or parent key, and ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from iam_guard.authn.people.browser_sessions import MAX_ADDRESS, MAX_SESSIONS, MAX_USER_AGENT, is_over, stored_text
+from iam_guard.authn.people.session_admission import may_have_session
+from iam_guard.authn.people.session_steps import SignedIn
+from iam_guard.authn.session_cookie import new_token, token_digest
+from iam_guard.errors import AccessDenied, StoreUnavailable
+from iam_guard.model.credential import BrowserSession, Session
+from iam_guard.model.principal import PrincipalType
+from iam_guard.model.request import Call
+from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.settings import Settings
+from iam_guard.store.federated_session_rows import find_federated_session, role_id_of
+from iam_guard.store.identifiers import random_id
+from iam_guard.store.protocol import RecordStore
+from iam_guard.store.records import Records, Row
+from iam_guard.store.schema import federated_sessions, identities
+from iam_guard.store.session_tokens import session_row
+from iam_guard.store.used_tokens import use_token
+
+MAX_PURGED: Final = 100
+"""Expired rows of an account that one sign-in deletes at most."""
+MAX_HINT: Final = 16_384
+"""Characters of an ID token that is stored for the logout; a longer one is not."""
+MAX_SUBJECT: Final = 1_024
+"""Characters of what identifies a person at an identity provider."""
+
+SignInMethod: TypeAlias = Literal["oidc", "saml", "credentials"]
+_PROVIDER_FACTS: Final = {"oidc": "OidcProviderArn", "saml": "SamlProviderArn"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederatedSignIn:
+    """A sign-in that has been verified and admitted, to a session without a stored person."""
+
+    session: Session
+    """Of a role or federated user, without a credential; it expires at the latest end that is possible."""
+    method: SignInMethod
+    provider: str | None
+    """The ARN of the identity provider; None for credentials."""
+    issuer: str | None = None
+    subject: str | None = None
+    provider_session: str | None = None
+    """What the provider calls the session, for the logout that it sends."""
+    logout_hint: str | None = field(default=None, repr=False)
+    """The ID token, for the logout that is sent to the provider."""
+    used: tuple[str, ...] = field(default=(), repr=False)
+    """Purpose and identity of what counts once (`use_token`); empty for nothing."""
+    used_until: int = 0
+    """When that expires, in seconds since 1970."""
+
+
+class FederatedSessions:
+    """The browser sessions of a store that have no stored person; safe to share between threads.
+
+    `clock` is timezone-aware, and `audit` writes a step of a sign-in to the audit trail.
+    """
+
+    def __init__(
+        self,
+        store: RecordStore,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        audit: Callable[[SignInEvent, Call | None], None],
+    ) -> None:
+        self._store = store
+        self._duration = settings.session_duration
+        self._idle = settings.session_idle
+        self._clock = clock
+        self._audit = audit
+
+    def sign_in(self, federated: FederatedSignIn, call: Call) -> SignedIn:
+        """Return a new session, recorded as `ConsoleLogin`.
+
+        It ends after `session_duration`, after the role's `MaxSigninSessionDuration`, or with the session that it is
+        of, whichever comes first. Raises `AccessDenied` for one that its principal may not have, and for a token that
+        was used before; the caller records that. Raises `DecisionUnavailable` if a success can't be recorded.
+        """
+        if federated.session.principal.type not in (PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER):
+            raise AccessDenied("Only sessions of roles and federated users can sign in.")
+        token, now = new_token(), int(self._clock().timestamp())
+        with self._store.write_transaction() as records:
+            used = federated.used
+            if used and not use_token(records, *used, expires=federated.used_until, now=now):
+                raise AccessDenied("The sign-in has been used before.")
+            if not may_have_session(records, self._store.partition, federated.session, now):
+                raise AccessDenied("The session is not possible any more.")
+            row = self._row(records, federated, call, token_digest(token), now)
+            self._make_room(records, row, now)
+            records.insert(federated_sessions, **row)
+            found = find_federated_session(records, self._store.partition, row)
+            if found is None:  # INVARIANT: not reached, since it was admitted
+                raise AccessDenied("The session is not possible any more.")
+        self._audit(SignInEvent(name="ConsoleLogin", principal=found.principal, facts=_facts(federated, call)), call)
+        return SignedIn(token, found)
+
+    def of(self, session: BrowserSession) -> list[BrowserSession]:
+        """Return the sessions of the one who signed in to a session, the latest first.
+
+        The identity provider says who that is. Those of credentials are not known to belong together: only this one.
+        """
+        now = self._clock()
+        with self._store.read_transaction() as records:
+            rows = self._rows_with(records, session)
+            found = [find_federated_session(records, self._store.partition, row) for row in rows]
+        live = [one for one in found if one is not None and not is_over(one, now, self._idle)]
+        return sorted(live, key=lambda one: (one.created, one.id), reverse=True)
+
+    def end(self, id: str, session: BrowserSession) -> bool:
+        """End one of the sessions that `of` returns; return whether there was one with this id."""
+        with self._store.write_transaction() as records:
+            is_own = any(row["id"] == id for row in self._rows_with(records, session))
+            return is_own and records.delete(federated_sessions, id=id) > 0
+
+    def end_of_provider(self, provider: str, *, subject: str | None, provider_session: str | None) -> int:
+        """End the sessions that an identity provider names by their subject, session, or both; return their number."""
+        named = {"subject": subject, "provider_session": provider_session}
+        where = {name: value for name, value in named.items() if value is not None}
+        if not where:
+            return 0
+        with self._store.write_transaction() as records:
+            return records.delete(federated_sessions, provider=provider, **where)
+
+    def logout_hint(self, session: BrowserSession) -> str | None:
+        """Return the ID token that a session began with; None without one."""
+        with self._store.read_transaction() as records:
+            row = records.one(federated_sessions, digest=session.digest)
+        if row is None or row["sealed_hint"] is None:
+            return None
+        try:
+            return self._store.sealer.open(row["sealed_hint"], _hint_context(row["id"])).decode()
+        except StoreUnavailable:  # sealed with another secret: one signs out here all the same
+            return None
+
+    def _row(self, records: Records, federated: FederatedSignIn, call: Call, digest: str, now: int) -> dict[str, Any]:
+        session = replace(federated.session, access_key_id="", secret="")
+        caller, id = session.principal, random_id("fs-", "")
+        is_role = caller.type is PrincipalType.ASSUMED_ROLE
+        role_id = role_id_of(session) if is_role else None
+        role = None if role_id is None else records.one(identities, id=role_id, kind="role")
+        limit = None if role is None else role["max_signin_session_duration"]
+        longest = int(self._duration if limit is None else min(self._duration, limit))
+        hint = federated.logout_hint
+        sealed = None if not hint or len(hint) > MAX_HINT else self._store.sealer.seal(hint.encode(), _hint_context(id))
+        return {
+            "digest": digest,
+            "id": id,
+            "account": caller.account,
+            "role_id": role_id,
+            "parent_key_id": None if is_role else session.parent_key_id,
+            "userid": caller.userid,
+            "terms": session_row(replace(session, principal=replace(caller, credential=None))),
+            "method": federated.method,
+            "provider": federated.provider,
+            "issuer": federated.issuer,
+            "subject": _named(federated.subject),
+            "provider_session": _named(federated.provider_session),
+            "sealed_hint": sealed,
+            "created": now,
+            "seen": now,
+            "expires": min(now + longest, int(session.expires.timestamp())),
+            "address": stored_text(call.source_ip or "", MAX_ADDRESS),
+            "user_agent": stored_text(call.user_agent or "", MAX_USER_AGENT),
+        }
+
+    def _rows_with(self, records: Records, session: BrowserSession) -> list[Row]:
+        row = records.one(federated_sessions, digest=session.digest)
+        if row is None:
+            return []
+        if row["subject"] is None or row["provider"] is None:
+            return [row]
+        return records.all(federated_sessions, provider=row["provider"], subject=row["subject"])
+
+    def _make_room(self, records: Records, row: dict[str, Any], now: int) -> None:
+        """Delete sessions of the account that have expired, and the least used of the caller if it has too many."""
+        order = ("expires", "digest")
+        oldest = records.page(federated_sessions, order=order, after=None, limit=MAX_PURGED, account=row["account"])
+        ended = [one["digest"] for one in oldest if one["expires"] <= now]
+        columns = ("digest", "seen")
+        own = records.all(
+            federated_sessions, order=columns, columns=columns, userid=row["userid"], account=row["account"]
+        )
+        live = [one["digest"] for one in own if one["digest"] not in ended]
+        ended += live[: max(0, len(live) - MAX_SESSIONS + 1)]
+        if ended:
+            records.delete(federated_sessions, digest=ended)
+
+
+def _facts(federated: FederatedSignIn, call: Call) -> dict[str, str | None]:
+    """Return `additionalEventData` as CloudTrail has it; `OidcProviderArn` is our own."""
+    mfa = "No" if federated.session.mfa_at is None else "Yes"
+    facts: dict[str, str | None] = {"LoginTo": call.path, "MobileVersion": "No", "MFAUsed": mfa}
+    if federated.provider is not None and federated.method in _PROVIDER_FACTS:
+        facts[_PROVIDER_FACTS[federated.method]] = federated.provider
+    return facts
+
+
+def _named(text: str | None) -> str | None:
+    """Return what a provider calls a person or session. Raises `AccessDenied` for what can't be stored."""
+    if text is not None and (len(text) > MAX_SUBJECT or "\x00" in text):
+        raise AccessDenied(f"The subject or session of the provider has more than {MAX_SUBJECT} characters.")
+    return text
+
+
+def _hint_context(id: str) -> bytes:
+    return b"logout-hint:" + id.encode()
