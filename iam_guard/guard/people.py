@@ -10,9 +10,11 @@ from iam_guard.authn.people.browser_sessions import BrowserSessions
 from iam_guard.authn.people.federated_sessions import FederatedSessions
 from iam_guard.authn.people.own_credentials import OwnCredentials
 from iam_guard.authn.people.passkey_steps import PasskeySteps
+from iam_guard.authn.people.pending_sign_ins import PendingSignIns
 from iam_guard.authn.people.role_switch import Decide, RoleSwitch
 from iam_guard.authn.people.session_steps import session_steps
 from iam_guard.authn.people.sign_in import SignIn
+from iam_guard.authn.people.sign_on_providers import SignOnProviders
 from iam_guard.model.request import Call
 from iam_guard.model.result import ChangeRecorder
 from iam_guard.model.sign_in_event import SignInEvent
@@ -50,5 +52,9 @@ class People:
         """Passkeys: add, remove, sign in."""
         self.role_switch = RoleSwitch(steps, decide)
         """Switches to roles, and back."""
+        self.sign_on_providers = SignOnProviders(store, change_recorder, clock)
+        """The identity providers whose people sign in to an account: list, add, remove."""
+        self.pending_sign_ins = PendingSignIns(store, clock)
+        """Sign-ins with an identity provider that wait for their browser."""
         self.notifications = steps.notifications
         """What people must be informed of."""

@@ -58,7 +58,7 @@ def find_person(
         typed = email.strip()
         found = records.all(accounts, columns=("id",), email=sorted({typed, typed.lower()}))
         return root_of(partition, found[0]["id"]) if len(found) == 1 else None
-    owner = _account_of(records, account)
+    owner = account_named(records, account)
     owner_id = "" if owner is None else owner["id"]  # an unknown account takes the same statements
     found = records.all(identities, columns=_IDENTITY, account=owner_id, kind="user", folded=fold(name))
     return user_of(partition, found[0]) if found and found[0]["name"] == name else None
@@ -71,8 +71,13 @@ def stand_in(records: Records, *, email: str | None, account: str) -> Person:
     """
     if email is not None:
         return Person("", "")
-    owner = _account_of(records, account)
+    owner = account_named(records, account)
     return Person("" if owner is None else owner["id"], "", "unknown")
+
+
+def account_named(records: Records, named: str) -> Row | None:
+    """Return the row of an account that is named by its id or alias."""
+    return records.one(accounts, **{"id" if is_account_id(named) else "alias": named.strip().lower()})
 
 
 def load_person(records: Records, partition: str, account: str, user_id: str | None) -> Person | None:
@@ -122,8 +127,3 @@ def root_of(partition: str, account: str) -> Person:
 def user_of(partition: str, row: Row) -> Person:
     """Return the user in a row of `identities`."""
     return Person(row["account"], row_arn(partition, row), row["id"], row["name"])
-
-
-def _account_of(records: Records, named: str) -> Row | None:
-    """Return the row of an account that is named by its id or alias."""
-    return records.one(accounts, **{"id" if is_account_id(named) else "alias": named.strip().lower()})

@@ -100,6 +100,7 @@ pending_sign_ins = table(
     "pending_sign_ins",
     # of the token in the URL that the browser goes on to
     Column("digest", String(64), primary_key=True),
+    owned_by("sign_on_providers.id", "provider_id", index=True),
     # the verified SAML response or ID token as it was received, of which the browser chooses a role or confirms
     *required(LargeBinary, "sealed"),
     *required(BigInteger, "received"),

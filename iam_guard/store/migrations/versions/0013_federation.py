@@ -59,9 +59,11 @@ def upgrade() -> None:
     _create(
         "pending_sign_ins",
         ("digest", sa.String(64), False),
+        ("provider_id", sa.String(), False),
         ("sealed", sa.LargeBinary(), False),
         ("received", sa.BigInteger(), False),
         ("expires", sa.BigInteger(), False),
+        owners={"provider_id": "sign_on_providers.id"},
     )
     _create("used_tokens", ("digest", sa.String(64), False), ("expires", sa.BigInteger(), False))
     for table, column in _INDEXED:
@@ -112,6 +114,7 @@ _INDEXED = (
     ("tool_sessions", "identity_id"),
     ("tool_sessions", "owner"),
     ("tool_sessions", "former_digest"),
+    ("pending_sign_ins", "provider_id"),
     ("pending_sign_ins", "expires"),
     ("used_tokens", "expires"),
 )

@@ -1,0 +1,73 @@
+"""The cookie of a browser that has left for its identity provider: what it must come back with, and where it goes on.
+
+It is sealed, so no client can read or write one, and ends after ten minutes. It authenticates no person.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import astuple, dataclass, field
+from typing import Final
+
+from starlette.requests import Request
+
+from iam_guard.authn.people.pending_sign_ins import SignOnKind
+from iam_guard.errors import StoreUnavailable
+from iam_guard.model.request import Call
+from iam_guard.store.sealing import Sealer
+
+SECONDS: Final = 600
+"""How long an attempt is valid."""
+MAX_COOKIE: Final = 4096
+_CONTEXT: Final = b"sign-on-attempt:1"
+
+
+@dataclass(frozen=True, slots=True)
+class SignOnAttempt:
+    """A sign-in that began in this browser. `started` is in seconds since 1970.
+
+    `state` is OIDC's, or the id of the SAML request; `nonce` and `verifier` are empty for SAML. `next` is a path of
+    this site, which was checked before; empty for none.
+    """
+
+    kind: SignOnKind
+    provider_id: str
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    next: str
+    started: int
+
+
+def start_cookie(sealer: Sealer, attempt: SignOnAttempt, call: Call) -> str:
+    """Return the value of the `Set-Cookie` header that begins an attempt, and replaces the one before."""
+    sealed = sealer.seal(json.dumps(astuple(attempt)).encode(), _CONTEXT)
+    return _header(call, base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("="), SECONDS)
+
+
+def read_attempt(sealer: Sealer, request: Request, call: Call, now: int) -> SignOnAttempt | None:
+    """Return the attempt of a browser at the time `now`, in seconds; None without one, or for one that is over."""
+    value = request.cookies.get(_name(call), "")
+    if not value or len(value) > MAX_COOKIE:
+        return None
+    try:
+        sealed = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+        attempt = SignOnAttempt(*json.loads(sealer.open(sealed, _CONTEXT)))
+    except (ValueError, StoreUnavailable):
+        return None
+    return attempt if now < attempt.started + SECONDS else None
+
+
+def end_cookie(call: Call) -> str:
+    """Return the value of the `Set-Cookie` header that ends an attempt: it is good for one answer."""
+    return _header(call, "", 0)
+
+
+def _header(call: Call, value: str, age: int) -> str:
+    secure = "; Secure" if call.secure else ""
+    return f"{_name(call)}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}"
+
+
+def _name(call: Call) -> str:
+    return "__Host-iam-guard-sign-on" if call.secure else "iam-guard-dev-sign-on"
