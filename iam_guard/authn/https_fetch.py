@@ -1,4 +1,4 @@
-"""Fetch the discovery documents and key sets of OIDC issuers over HTTPS.
+"""Requests to OIDC issuers over HTTPS: fetch discovery documents and key sets, send forms to token endpoints.
 
 No redirects, no proxy from the environment, no cookies; certificates are always verified, size and time are limited.
 The address must be public unless the settings name it: the host is resolved here and the connection goes to the checked
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -20,7 +20,29 @@ from iam_guard.net.trusted_addresses import is_loopback, trusting
 
 MAX_BODY: Final = 256 * 1024
 
-_HEADERS: Final = [("accept", "application/json"), ("accept-encoding", "identity"), ("user-agent", "iam-guard")]
+_HEADERS: Final = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "iam-guard"}
+_NOT_IN_URLS: Final = frozenset(' "<>\\^`{|}')
+_FORM_STATUSES: Final = frozenset({200, 400, 401})
+"""What a token endpoint answers with a body that says why (RFC 6749 5.2)."""
+
+
+_FAILURES: Final = (
+    httpcore2.NetworkError,
+    httpcore2.TimeoutException,
+    httpcore2.ProtocolError,
+    OSError,
+    UnicodeError,  # of a name that is no host's
+)
+
+
+class FormAnswer(NamedTuple):
+    """What an issuer answers to a form. The body is secret."""
+
+    status: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"FormAnswer({self.status})"
 
 
 class Fetcher:
@@ -41,6 +63,27 @@ class Fetcher:
 
         Raises `IdentityProviderUnavailable` if the issuer does not respond, `InvalidIdentityToken` for a refused URL.
         """
+        return self._exchange("GET", url, issuer, _HEADERS, None, frozenset({200})).body
+
+    def send_form(self, url: str, issuer: str, form: str, headers: Mapping[str, str]) -> FormAnswer:
+        """Send an encoded form to a URL of the issuer; it may answer with status 400 or 401. Raises as `fetch` does."""
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        sent = {**{name.lower(): value for name, value in headers.items()}, **_HEADERS, **kind}
+        return self._exchange("POST", url, issuer, sent, form.encode("ascii"), _FORM_STATUSES)
+
+    def check_url(self, url: str, issuer: str) -> None:
+        """Raise `InvalidIdentityToken` for a URL of the issuer that a browser must not be sent to either."""
+        _check_url(url, is_private=issuer in self._addresses)
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        issuer: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        statuses: frozenset[int],
+    ) -> FormAnswer:
         address = self._addresses.get(issuer)
         if address is not None:
             base = issuer.rstrip("/")
@@ -48,21 +91,24 @@ class Fetcher:
         _check_url(url, is_private=address is not None)
         backend = DeadlineBackend(time.monotonic() + self._timeout, only_public=address is None)
         try:
-            with httpcore2.ConnectionPool(self._context, network_backend=backend) as pool:
-                return self._body(pool, url)
-        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as error:
+            with (
+                httpcore2.ConnectionPool(self._context, network_backend=backend) as pool,
+                pool.stream(method, url, headers=list(headers.items()), content=content) as response,
+            ):
+                if response.status not in statuses:
+                    raise _unreachable(f"status {response.status}")
+                return FormAnswer(response.status, _body(response))
+        except _FAILURES as error:
             raise _unreachable(type(error).__name__) from None
 
-    def _body(self, pool: httpcore2.ConnectionPool, url: str) -> bytes:
-        body = bytearray()
-        with pool.stream("GET", url, headers=_HEADERS) as response:
-            if response.status != 200:
-                raise _unreachable(f"status {response.status}")
-            for part in response.iter_stream():
-                body += part
-                if len(body) > MAX_BODY:
-                    raise _unreachable(f"more than {MAX_BODY} bytes")
-        return bytes(body)
+
+def _body(response: httpcore2.Response) -> bytes:
+    body = bytearray()
+    for part in response.iter_stream():
+        body += part
+        if len(body) > MAX_BODY:
+            raise _unreachable(f"more than {MAX_BODY} bytes")
+    return bytes(body)
 
 
 def _unreachable(reason: str) -> IdentityProviderUnavailable:
@@ -73,7 +119,8 @@ def _check_url(url: str, *, is_private: bool) -> None:
     """Raise `InvalidIdentityToken` unless the URL is plain HTTPS, or HTTP at loopback for an issuer of the settings."""
     try:
         parts = urlsplit(url)
-        is_plain = parts.hostname and parts.username is None and parts.password is None and url.isascii()
+        is_text = url.isascii() and url.isprintable() and not set(url) & _NOT_IN_URLS
+        is_plain = parts.hostname and parts.username is None and parts.password is None and is_text
         is_secure = parts.scheme == "https" or (is_private and parts.scheme == "http" and is_loopback(parts.hostname))
         if is_plain and is_secure and (parts.port or 1) > 0:
             return

@@ -22,7 +22,10 @@ MAX_DEPTH: Final = 16
 MAX_INSTANT: Final = 253_402_300_799  # the end of the year 9999
 
 _PART: Final = re.compile(r"[A-Za-z0-9_-]+")
-_TYPES: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+ID_TOKEN_TYPES: Final = frozenset({"jwt", "application/jwt"})
+TOKEN_TYPES: Final = ID_TOKEN_TYPES | {"at+jwt", "application/at+jwt"}
+LOGOUT_TOKEN_TYPES: Final = ID_TOKEN_TYPES | {"logout+jwt", "application/logout+jwt"}
+"""The types that a token's header may name, in lower case: none is like `JWT`."""
 _NOT_IN_HEADER: Final = frozenset({"crit", "b64", "cty", "enc", "zip", "jku", "jwk", "x5u", "x5c"})
 """Header parameters that change how a token is verified, or contain a key."""
 _NO_JWT: Final = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
@@ -67,8 +70,17 @@ class Token:
     expires: int
 
 
-def read_token(text: str, *, algorithms: Collection[str]) -> Token:
-    """Parse a token; signature and times are not checked. Raises `InvalidIdentityToken`."""
+def read_token(
+    text: str,
+    *,
+    algorithms: Collection[str],
+    types: Collection[str] = TOKEN_TYPES,
+    requires_subject: bool = True,
+) -> Token:
+    """Parse a token; signature and times are not checked. Without a subject, it is empty.
+
+    Raises `InvalidIdentityToken`.
+    """
     parts = text.split(".") if 4 <= len(text) <= MAX_LENGTH else []
     if len(parts) != 3:
         raise InvalidIdentityToken(_NO_JWT)
@@ -76,11 +88,11 @@ def read_token(text: str, *, algorithms: Collection[str]) -> Token:
     decoded(parts[2])
     return Token(
         text,
-        _algorithm(header, algorithms),
+        _algorithm(header, algorithms, types),
         _optional_text(header, "kid"),
         claims,
         _text(claims, "iss"),
-        _subject(claims),
+        _subject(claims) if requires_subject or "sub" in claims else "",
         _audiences(claims),
         _optional_text(claims, "azp"),
         _instant(claims, "iat"),
@@ -102,12 +114,12 @@ def check_times(token: Token, *, now: float, leeway: float) -> None:
 # --- the header --------------------------------------------------------------------------------------------------
 
 
-def _algorithm(header: Mapping[str, Any], algorithms: Collection[str]) -> str:
+def _algorithm(header: Mapping[str, Any], algorithms: Collection[str], types: Collection[str]) -> str:
     refused = sorted(_NOT_IN_HEADER & header.keys())
     if refused:
         raise InvalidIdentityToken(f"expected a token header without `{refused[0]}`")
     kind = header.get("typ", "JWT")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+    if not isinstance(kind, str) or kind.lower() not in types:
         raise InvalidIdentityToken("expected a token of the type JWT")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in algorithms:

@@ -6,11 +6,11 @@ The parts are `oidc_token`, `jws`, `issuer_keys` and `https_fetch`; `federation`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Protocol
 
-from iam_guard.authn.oidc_token import ALGORITHMS, Token, check_times, read_token
+from iam_guard.authn.oidc_token import ALGORITHMS, TOKEN_TYPES, Token, check_times, read_token
 from iam_guard.errors import ConfigurationError
 from iam_guard.forking import fork_safe_lock
 from iam_guard.settings import Settings
@@ -36,15 +36,15 @@ class TokenVerifier:
             expected = ", ".join(sorted(ALGORITHMS))
             message = f"expected algorithms among {expected}, got `{unknown[0]}`"
             raise ConfigurationError(message, place="oidc_algorithms")
-        self._addresses = dict(map(_address, settings.oidc_addresses))
+        self._addresses = issuer_addresses(settings)
         self._lock = fork_safe_lock()
         self._signatures: _Signatures | None = None
         if settings.oidc_addresses or settings.oidc_ca_file:
             self.prepare()  # report invalid settings now, not with each token
 
-    def read(self, text: str) -> Token:
-        """Parse a token without verifying it. Raises `InvalidIdentityToken`."""
-        return read_token(text, algorithms=self._algorithms)
+    def read(self, text: str, *, types: Collection[str] = TOKEN_TYPES, requires_subject: bool = True) -> Token:
+        """Parse a token of one of these types without verifying it. Raises `InvalidIdentityToken`."""
+        return read_token(text, algorithms=self._algorithms, types=types, requires_subject=requires_subject)
 
     def verify(self, token: Token, now: float) -> None:
         """Check the times of a token and the signature of its issuer, which must be registered.
@@ -78,6 +78,11 @@ class TokenVerifier:
         intervals = keys.Intervals(settings.oidc_refresh, settings.oidc_cooldown, settings.oidc_max_staleness)
         signatures: _Signatures = keys.IssuerKeys(get, intervals)
         return signatures
+
+
+def issuer_addresses(settings: Settings) -> dict[str, str]:
+    """Return the private addresses of issuers. Raises `ConfigurationError`."""
+    return dict(map(_address, settings.oidc_addresses))
 
 
 def _address(text: str) -> tuple[str, str]:
