@@ -100,6 +100,11 @@ def root_arn(partition: str, account: str) -> str:
     return f"arn:{partition}:iam::{account}:root"
 
 
+def entity_digest(entity_id: str) -> str:
+    """Return what finds SAML providers by their entity id, which may be too long for an index: its SHA-256."""
+    return hashlib.sha256(entity_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def session_arn(partition: str, account: str, role: str, session: str) -> str:
     """Return the ARN of a role session, which contains the role's name without its path (P-2)."""
     return f"arn:{partition}:sts::{account}:assumed-role/{role}/{session}"

@@ -13,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, select
+from sqlalchemy import Engine, inspect, select, text
 
 from iam_guard import open_guard
 from iam_guard.errors import ConfigurationError
@@ -22,6 +22,7 @@ from iam_guard.settings import Settings
 from iam_guard.store import migrations, schema
 from iam_guard.store.builtin import MANAGED
 from iam_guard.store.engine import reading, writing
+from iam_guard.store.identifiers import entity_digest
 from iam_guard.store.migrations import is_current, steps, upgrade
 from iam_guard.store.open_store import init_store, open_database
 from tests.store.databases import SEALING_KEY
@@ -119,6 +120,29 @@ def test_earlier_store_is_opened(bare_database: str, open_engine: Callable[[str]
     assert not guard.decide(alice, "docs:DeleteDocument", plan).allowed
     guard.resource_policies.delete(plan)
     guard.close()
+
+
+def test_existing_saml_providers_get_their_digests(engine: Engine) -> None:
+    """Of the entity id in the document that they have; none for a document that can't be read any more."""
+    entity = "https://idp.example.com/saml?ü=1"
+    documents = {
+        "read": f'<?xml version="1.0"?><m:X xmlns:m="urn:x" entityID=" {entity} "><m:Y entityID="other"/></m:X>',
+        "cut off": '<m:X xmlns:m="urn:x" entityID="other">',
+        "without": '<X><Y entityID="other"/></X>',
+    }
+    restore(engine, BASELINE)
+    common = {"account": "111122223333", "tags": "[]", "created": 1}
+    insert = text(
+        "INSERT INTO saml_providers (id, account, name, folded, document, tags, created)"
+        " VALUES (:id, :account, :id, :id, :document, :tags, :created)"
+    )
+    with writing(engine) as connection:
+        for id, document in documents.items():
+            connection.execute(insert, {"id": id, "document": document, **common})
+    upgrade(engine)
+    with reading(engine) as connection:
+        found = connection.execute(select(schema.saml_providers.c.id, schema.saml_providers.c.entity_digest)).all()
+    assert dict(map(tuple, found)) == {"read": entity_digest(entity), "cut off": None, "without": None}
 
 
 @pytest.mark.parametrize("number", ["0003", "0001"])

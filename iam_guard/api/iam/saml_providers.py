@@ -26,7 +26,7 @@ from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.saml_metadata import read_metadata
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
-from iam_guard.store.identifiers import fold
+from iam_guard.store.identifiers import entity_digest, fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import saml_private_keys, saml_providers
 
@@ -140,9 +140,10 @@ def update_saml_provider(call: ServiceCall, parameters: Input) -> Output:
 def _metadata_columns(call: ServiceCall, parameters: Input) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if "SAMLMetadataDocument" in parameters:
-        valid_until = read_metadata(parameters["SAMLMetadataDocument"]).valid_until
+        metadata = read_metadata(parameters["SAMLMetadataDocument"])
         columns["document"] = parameters["SAMLMetadataDocument"]
-        columns["valid_until"] = call.now + VALIDITY if valid_until is None else valid_until
+        columns["entity_digest"] = entity_digest(metadata.entity_id)
+        columns["valid_until"] = call.now + VALIDITY if metadata.valid_until is None else metadata.valid_until
     if "AssertionEncryptionMode" in parameters:
         columns["encryption_mode"] = parameters["AssertionEncryptionMode"]
     return columns

@@ -75,6 +75,8 @@ saml_providers = table(
     owned_by("accounts.id", "account"),
     *required(String, "name", "folded"),
     *required(Text, "document"),
+    # SHA-256 of the entity id in the document, in hexadecimal; NULL: it can't be read any more
+    Column("entity_digest", String(64), index=True),
     Column("valid_until", BigInteger),
     Column("encryption_mode", String),
     Column("context_provider", JSON(none_as_null=True)),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from iam_guard.store import quotas, schema
+from iam_guard.store.identifiers import entity_digest
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
 from tests.api.iam.identity_parts import ec_pem, metadata, pem
@@ -44,6 +45,21 @@ def test_saml_provider_is_created_and_described(iam: Client) -> None:
     assert found["SAMLKeyHashes"][0]["IssuerURL"] == "https://idp.example.com/saml"
     assert [len(each) for each in found["SAMLKeyHashes"][0]["KeyHashes"]] == [64]
     assert "Tags" not in make(iam, Name="other")
+
+
+def test_saml_provider_is_found_by_its_entity_id(iam: Client, server: Running) -> None:
+    """Of its present document: in the browser, a response has the entity id only."""
+
+    def names(entity_id: str) -> list[str]:
+        with server.store.read_transaction() as records:
+            rows = records.all(schema.saml_providers, entity_digest=entity_digest(entity_id))
+        return [row["name"] for row in rows]
+
+    long = f"urn:{'ü' * 1020}"
+    make(iam)
+    assert names("https://idp.example.com/saml") == ["idp"]
+    iam.update_saml_provider(SAMLProviderArn=ARN, SAMLMetadataDocument=metadata(entity_id=long))
+    assert [names("https://idp.example.com/saml"), names(long)] == [[], ["idp"]]
 
 
 def test_saml_providers_are_listed_by_name(iam: Client) -> None:

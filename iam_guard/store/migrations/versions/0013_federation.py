@@ -3,7 +3,9 @@
 Revision ID: 0013
 """
 
+import hashlib
 from typing import Any
+from xml.parsers import expat
 
 import sqlalchemy as sa
 from alembic import op
@@ -68,6 +70,7 @@ def upgrade() -> None:
     _create("used_tokens", ("digest", sa.String(64), False), ("expires", sa.BigInteger(), False))
     for table, column in _INDEXED:
         op.create_index(f"ix_{table}_{column}", table, [column])
+    _add_entity_digests()
 
 
 def _create_tool_sessions() -> None:
@@ -99,6 +102,31 @@ def _create_tool_sessions() -> None:
         owners={"account": "accounts.id", "identity_id": "identities.id"},
         unique=(("code_digest",), ("refresh_digest",)),
     )
+
+
+def _add_entity_digests() -> None:
+    """Add the digest of the entity id to SAML providers, by which the issuer of a response is found."""
+    op.add_column("saml_providers", sa.Column("entity_digest", sa.String(64)))
+    op.create_index("ix_saml_providers_entity_digest", "saml_providers", ["entity_digest"])
+    providers = sa.table("saml_providers", sa.column("id"), sa.column("document"), sa.column("entity_digest"))
+    connection = op.get_bind()
+    for id in connection.execute(sa.select(providers.c.id)).scalars().all():  # their documents may be long
+        document = connection.execute(sa.select(providers.c.document).where(providers.c.id == id)).scalar_one()
+        digest = _entity_digest(document)
+        connection.execute(sa.update(providers).where(providers.c.id == id).values(entity_digest=digest))
+
+
+def _entity_digest(document: str) -> str | None:
+    """Return the digest of the entity id, an attribute of the document's first element."""
+    found: list[dict[str, str]] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda _, attributes: found.append(attributes) if not found else None
+    try:
+        parser.Parse(document, True)
+    except (expat.ExpatError, UnicodeEncodeError):
+        return None
+    entity_id = found[0].get("entityID", "").strip()
+    return hashlib.sha256(entity_id.encode()).hexdigest() if entity_id else None
 
 
 _INDEXED = (
