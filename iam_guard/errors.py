@@ -116,17 +116,23 @@ class ExpiredToken(_WithAwsMessage):
 
 
 class InvalidIdentityToken(CredentialError):
-    """An OIDC token is malformed or invalid, or its provider is not registered."""
+    """An OIDC token or SAML assertion is malformed or invalid, or its provider is not registered."""
 
     code = "InvalidIdentityToken"
     wire_status = 400
 
 
 class ExpiredIdentityToken(CredentialError):
-    """An OIDC token has expired."""
+    """An OIDC token or SAML assertion has expired."""
 
     code = "ExpiredTokenException"
     wire_status = 400
+
+
+class IdpRejectedClaim(CredentialError):
+    """A SAML identity provider answered that it did not authenticate the person."""
+
+    code = "IDPRejectedClaim"
 
 
 class IdentityProviderUnavailable(IamGuardError):

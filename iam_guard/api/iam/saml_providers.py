@@ -23,8 +23,8 @@ from iam_guard.api.iam.context_providers import (
 )
 from iam_guard.api.iam.entities import named_columns, require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
-from iam_guard.api.iam.saml_metadata import read_metadata
 from iam_guard.api.iam.tags import new_tags
+from iam_guard.authn.saml.metadata import read_metadata
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
 from iam_guard.store.identifiers import entity_digest, fold
 from iam_guard.store.records import Row

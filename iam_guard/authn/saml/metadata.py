@@ -1,4 +1,4 @@
-"""The metadata document of a SAML identity provider: its entity id, validity and signing keys.
+"""The metadata document of a SAML identity provider: its entity id, validity, signing keys and sign-on URLs.
 
 The document is untrusted, so it is parsed as a stream of elements, attributes and text only: no document type, hence no
 entities and nothing to fetch; limits for depth and number of elements. Signatures in it are not verified: the uploading
@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from xml.parsers import expat
 
 from cryptography import x509
@@ -28,16 +31,22 @@ _SEPARATOR = " "
 _METADATA = "urn:oasis:names:tc:SAML:2.0:metadata "
 _PROTOCOL = "urn:oasis:names:tc:SAML:2.0:protocol"
 _CERTIFICATE = "http://www.w3.org/2000/09/xmldsig# X509Certificate"
+_SERVICE = _METADATA + "SingleSignOnService"
+_URL = re.compile(r"https?://[!-~]{1,2000}")
 _LATEST = int(datetime.max.replace(tzinfo=UTC).timestamp()) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class SamlMetadata:
-    """An identity provider: its entity id, the end of its validity, its signing certificates (DER)."""
+    """An identity provider: its entity id, the end of its validity, its signing certificates (DER).
+
+    `sign_on_urls` has the first URL of its sign-on service for each binding.
+    """
 
     entity_id: str
     valid_until: int | None
     certificates: tuple[bytes, ...]
+    sign_on_urls: Mapping[str, str]
 
 
 def read_metadata(text: str) -> SamlMetadata:
@@ -50,7 +59,7 @@ def read_metadata(text: str) -> SamlMetadata:
     if not reader.certificates:
         raise _invalid("expected an IDPSSODescriptor for SAML 2.0 with a signing certificate")
     certificates = tuple(dict.fromkeys(map(_certificate, reader.certificates)))
-    return SamlMetadata(reader.entity_id, reader.valid_until, certificates)
+    return SamlMetadata(reader.entity_id, reader.valid_until, certificates, MappingProxyType(reader.sign_on_urls))
 
 
 def _invalid(reason: str) -> InvalidInput:
@@ -64,6 +73,7 @@ class _Reader:
         self.entity_id = ""
         self.valid_until: int | None = None
         self.certificates: list[str] = []
+        self.sign_on_urls: dict[str, str] = {}
         self._open: list[str] = []
         self._elements = 0
         self._signs: list[bool] = []
@@ -87,6 +97,8 @@ class _Reader:
         self._signs.append(self._may_sign(name, attributes))
         if name == _CERTIFICATE and self._signs[-1]:
             self._text = []
+        if name == _SERVICE and len(self._open) == 3 and self._signs[1]:
+            self._sign_on_service(attributes.get("Binding", ""), attributes.get("Location", "").strip())
 
     def _root(self, name: str, attributes: dict[str, str]) -> None:
         if name != _METADATA + "EntityDescriptor":
@@ -96,6 +108,11 @@ class _Reader:
             raise _invalid(f"expected an entityID of 1 to {MAX_ENTITY_ID} characters")
         if "validUntil" in attributes:
             self.valid_until = _seconds(attributes["validUntil"])
+
+    def _sign_on_service(self, binding: str, url: str) -> None:
+        """Keep the first URL of a binding, if a browser can be sent there."""
+        if _URL.fullmatch(url):
+            self.sign_on_urls.setdefault(binding, url)
 
     def _may_sign(self, name: str, attributes: dict[str, str]) -> bool:
         """Return whether this element contains certificates for signing assertions."""

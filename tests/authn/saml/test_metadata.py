@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.api.iam.saml_metadata import MAX_ELEMENTS, MAX_LEVELS, read_metadata
+from iam_guard.authn.saml.metadata import MAX_ELEMENTS, MAX_LEVELS, read_metadata
 from iam_guard.errors import InvalidInput
 from tests.api.iam.identity_parts import certificate, metadata
 from tests.tables import table
@@ -61,6 +61,23 @@ def test_only_signing_keys_are_used() -> None:
     reopened = '<md:IDPSSODescriptor protocolSupportEnumeration="a urn:oasis:names:tc:SAML:2.0:protocol">'
     found = read_metadata(metadata(inside=inside + elsewhere + reopened))
     assert found.certificates == (certificate(), second)
+
+
+def test_sign_on_urls_are_read_by_binding() -> None:
+    """The first of each binding; not those of another role, and nothing that a browser must not be sent to."""
+    service = '<md:SingleSignOnService Binding="{}" Location="{}"/>'
+    inside = (
+        service.format("urn:post", " https://idp.example.com/post ")
+        + service.format("urn:post", "https://idp.example.com/second")
+        + service.format("urn:redirect", "javascript:alert(1)")
+        + service.format("urn:redirect", "https://idp.example.com/redirect?a=b")
+        + f"<md:Other>{service.format('urn:nested', 'https://idp.example.com/nested')}</md:Other>"
+        + f"</md:IDPSSODescriptor><md:SPSSODescriptor>{service.format('urn:other', 'https://sp.example.com')}"
+        "</md:SPSSODescriptor><md:IDPSSODescriptor>"
+    )
+    expected = {"urn:post": "https://idp.example.com/post", "urn:redirect": "https://idp.example.com/redirect?a=b"}
+    assert read_metadata(metadata(inside=inside)).sign_on_urls == expected
+    assert read_metadata(metadata()).sign_on_urls == {}
 
 
 REFUSED = [

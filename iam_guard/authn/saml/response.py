@@ -1,0 +1,171 @@
+"""Verify the response of a SAML identity provider, and read its assertion.
+
+The order: parse, read the status, verify the signature of the response and go on with the bytes that it signs, decrypt
+the assertion, verify its signature and go on with the bytes that it signs, check its contents. A signature is required
+around or in the assertion; where both are signed, both must be valid.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from iam_guard.authn.saml.assertion import (
+    SAML,
+    SamlAssertion,
+    SamlIdentityProvider,
+    SamlReceiver,
+    read_assertion,
+    read_header,
+    read_issuer,
+)
+from iam_guard.authn.saml.validity import Validity, read_instant
+from iam_guard.authn.saml.xml_encryption import decrypted, is_authenticated_cipher, undecryptable
+from iam_guard.authn.saml.xml_signature import DS, SIGNATURE, load_signxml, signed_part
+from iam_guard.authn.saml.xml_tree import XmlDocument, XmlElement, local_name, parse_xml, shorten
+from iam_guard.errors import IdpRejectedClaim, InvalidIdentityToken
+
+MAX_RESPONSE_LENGTH: Final = 100_000
+"""Characters of a response in base64, as at AWS."""
+
+_PROTOCOL: Final = "{urn:oasis:names:tc:SAML:2.0:protocol}"
+_RESPONSE: Final = f"{_PROTOCOL}Response"
+_ASSERTION: Final = f"{SAML}Assertion"
+_ENCRYPTED: Final = f"{SAML}EncryptedAssertion"
+_SUCCESS: Final = "urn:oasis:names:tc:SAML:2.0:status:Success"
+_RESPONSE_PARTS: Final = frozenset(
+    {f"{SAML}Issuer", SIGNATURE, f"{_PROTOCOL}Extensions", f"{_PROTOCOL}Status", _ASSERTION, _ENCRYPTED}
+)
+
+
+def read_response(text: str, provider: SamlIdentityProvider, receiver: SamlReceiver, now: datetime) -> SamlAssertion:
+    """Verify a response in base64 and return its assertion.
+
+    Raises `InvalidIdentityToken`, `ExpiredIdentityToken`, `IdpRejectedClaim`; `ConfigurationError` without the extra.
+    """
+    received = _parse_response(text)
+    is_signed = bool(received.root.named(SIGNATURE))
+    response = signed_part(received, received.root, provider.certificates) if is_signed else received
+    _check_status(response.root)
+    _check_shape(received.root)
+    validity = Validity(now, receiver.skew)
+    _check_response(response.root, provider, receiver, validity)
+    element = _verified_assertion(received, response, provider)
+    assertion = read_assertion(element, provider.entity_id, receiver, validity)
+    return _with_request(assertion, response.root.attributes.get("InResponseTo"), is_signed=is_signed)
+
+
+def claimed_issuer(text: str) -> str:
+    """Return the issuer that a response names, without verifying it. Raises `InvalidIdentityToken`."""
+    response = _parse_response(text).root
+    for element in (response, *response.named(_ASSERTION)):
+        issuer = element.optional(f"{SAML}Issuer")
+        if issuer is not None:
+            return read_issuer(issuer)
+    raise InvalidIdentityToken("expected an Issuer in Response or Assertion, got none")
+
+
+def _parse_response(text: str) -> XmlDocument:
+    load_signxml()
+    if len(text) > MAX_RESPONSE_LENGTH:
+        raise InvalidIdentityToken(f"expected at most {MAX_RESPONSE_LENGTH} characters of base64")
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidIdentityToken("expected a SAML response in base64") from None
+    document = parse_xml(content)
+    if document.root.name != _RESPONSE:
+        raise InvalidIdentityToken(f"expected a Response of SAML 2.0, got `{local_name(document.root.name)}`")
+    return document
+
+
+def _check_status(response: XmlElement) -> None:
+    code = response.only(f"{_PROTOCOL}Status").only(f"{_PROTOCOL}StatusCode")
+    if code.attributes.get("Value") != _SUCCESS:
+        values = [element.attributes.get("Value", "").rpartition(":")[2] for element in code.walk()]
+        raise IdpRejectedClaim(f"the identity provider responded with the status `{shorten(' '.join(values))}`")
+
+
+def _check_shape(response: XmlElement) -> None:
+    """Check that there is one assertion, and that each signature is a child of the response or of the assertion."""
+    for child in response.children:
+        if child.name not in _RESPONSE_PARTS:
+            raise InvalidIdentityToken(f"{local_name(child.name)} is not accepted in Response")
+    names = [element.name for element in response.walk()]
+    plain, encrypted = response.named(_ASSERTION), response.named(_ENCRYPTED)
+    number = names.count(_ASSERTION) + names.count(_ENCRYPTED)
+    if number != 1 or len(plain) + len(encrypted) != 1:
+        raise InvalidIdentityToken(f"expected one assertion, in the Response, got {number}")
+    _check_signatures(names, [response, *plain])
+    if names.count(_RESPONSE) != 1:
+        raise InvalidIdentityToken("a Response in the Response is not accepted")
+
+
+def _check_signatures(names: list[str], signed: list[XmlElement]) -> None:
+    if names.count(SIGNATURE) != sum(element.optional(SIGNATURE) is not None for element in signed):
+        raise InvalidIdentityToken("a signature elsewhere than in the Response or the Assertion is not accepted")
+    if f"{DS}Object" in names or f"{DS}Manifest" in names:
+        raise InvalidIdentityToken("an Object of XML signatures is not accepted")
+
+
+def _check_response(
+    response: XmlElement, provider: SamlIdentityProvider, receiver: SamlReceiver, validity: Validity
+) -> None:
+    """Check what the response says besides its assertion. It may be unsigned, so nothing of it is trusted."""
+    read_header(response)
+    validity.check_issued(read_instant(response, "IssueInstant"))
+    issuer = response.optional(f"{SAML}Issuer")
+    if issuer is not None:
+        read_issuer(issuer, provider.entity_id)
+    destination = response.attributes.get("Destination")
+    if destination is not None and destination not in receiver.recipients:
+        raise InvalidIdentityToken(f"the Destination is not accepted here: `{shorten(destination)}`")
+
+
+def _verified_assertion(received: XmlDocument, response: XmlDocument, provider: SamlIdentityProvider) -> XmlElement:
+    """Return the assertion from the bytes of the innermost signature around or in it."""
+    is_signed = response is not received
+    encrypted = response.root.optional(_ENCRYPTED)
+    if encrypted is None:
+        if provider.requires_encryption:
+            raise InvalidIdentityToken("expected an encrypted assertion")
+        assertion = received.root.only(_ASSERTION)
+        if assertion.named(SIGNATURE):
+            return signed_part(received, assertion, provider.certificates).root
+        if is_signed:
+            return response.root.only(_ASSERTION)
+        raise InvalidIdentityToken("expected a signature in the Response or the Assertion")
+    reveals_reason = is_signed or is_authenticated_cipher(encrypted)
+    try:
+        return _decrypted_assertion(encrypted, provider, is_signed=is_signed)
+    except InvalidIdentityToken:
+        if reveals_reason:
+            raise
+        raise undecryptable() from None  # otherwise the answers would decrypt AES-CBC for an attacker
+
+
+def _decrypted_assertion(encrypted: XmlElement, provider: SamlIdentityProvider, *, is_signed: bool) -> XmlElement:
+    document = parse_xml(decrypted(encrypted, provider.private_keys))
+    root, names = document.root, [element.name for element in document.root.walk()]
+    if root.name != _ASSERTION or names.count(_ASSERTION) != 1 or _ENCRYPTED in names:
+        raise InvalidIdentityToken("expected one Assertion in EncryptedAssertion")
+    _check_signatures(names, [root])
+    if root.named(SIGNATURE):
+        return signed_part(document, root, provider.certificates).root
+    if is_signed:
+        return root
+    raise InvalidIdentityToken("expected a signature in the Response or the Assertion")
+
+
+def _with_request(assertion: SamlAssertion, of_response: str | None, *, is_signed: bool) -> SamlAssertion:
+    """Check that response and assertion name the same request; a name that is not signed does not count."""
+    if of_response is None:
+        return assertion
+    if assertion.in_response_to is None:
+        return replace(assertion, in_response_to=of_response) if is_signed else assertion
+    if assertion.in_response_to != of_response:
+        raise InvalidIdentityToken("InResponseTo differs between Response and SubjectConfirmationData")
+    return assertion
