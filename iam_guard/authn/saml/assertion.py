@@ -27,7 +27,7 @@ MAX_SAML_VALUES: Final = 2_000
 _UNSPECIFIED: Final = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 _ENTITY: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 _ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,256}")
-_PARTS: Final = ("Issuer", "Subject", "Conditions", "Advice", "AuthnStatement", "AttributeStatement")
+_PARTS: Final = ("Issuer", "Subject", "Conditions", "AuthnStatement", "AttributeStatement")
 _CONDITIONS: Final = ("AudienceRestriction", "OneTimeUse", "ProxyRestriction")
 """The last two restrict what an identity provider may do with the assertion, or how often it is accepted: once."""
 
@@ -146,14 +146,15 @@ def _subject_parts(subject: XmlElement) -> tuple[XmlElement, XmlElement]:
     data = confirmation.only(f"{SAML}SubjectConfirmationData")
     if data.children or data.text.strip():
         raise InvalidIdentityToken("expected nothing in SubjectConfirmationData")
+    if "NotBefore" in data.attributes:
+        raise InvalidIdentityToken("NotBefore is not accepted in SubjectConfirmationData")
     return subject.only(f"{SAML}NameID"), data
 
 
 def _recipient(confirmation: XmlElement, receiver: SamlReceiver) -> str:
-    recipient = confirmation.attributes.get("Recipient")
-    if recipient is None or recipient not in receiver.recipients:
-        message = f"the Recipient is not accepted here: `{shorten(recipient or '')}`"
-        raise InvalidIdentityToken(message)
+    recipient = confirmation.attributes.get("Recipient", "")
+    if recipient not in receiver.recipients:
+        raise InvalidIdentityToken(f"the Recipient is not accepted here: `{shorten(recipient)}`")
     return recipient
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -36,9 +35,7 @@ _RESPONSE: Final = f"{_PROTOCOL}Response"
 _ASSERTION: Final = f"{SAML}Assertion"
 _ENCRYPTED: Final = f"{SAML}EncryptedAssertion"
 _SUCCESS: Final = "urn:oasis:names:tc:SAML:2.0:status:Success"
-_RESPONSE_PARTS: Final = frozenset(
-    {f"{SAML}Issuer", SIGNATURE, f"{_PROTOCOL}Extensions", f"{_PROTOCOL}Status", _ASSERTION, _ENCRYPTED}
-)
+_RESPONSE_PARTS: Final = frozenset({f"{SAML}Issuer", SIGNATURE, f"{_PROTOCOL}Status", _ASSERTION, _ENCRYPTED})
 
 
 def read_response(text: str, provider: SamlIdentityProvider, receiver: SamlReceiver, now: datetime) -> SamlAssertion:
@@ -55,7 +52,8 @@ def read_response(text: str, provider: SamlIdentityProvider, receiver: SamlRecei
     _check_response(response.root, provider, receiver, validity)
     element = _verified_assertion(received, response, provider)
     assertion = read_assertion(element, provider.entity_id, receiver, validity)
-    return _with_request(assertion, response.root.attributes.get("InResponseTo"), is_signed=is_signed)
+    _check_request(assertion, response.root.attributes.get("InResponseTo"))
+    return assertion
 
 
 def claimed_issuer(text: str) -> str:
@@ -84,9 +82,10 @@ def _parse_response(text: str) -> XmlDocument:
 
 def _check_status(response: XmlElement) -> None:
     code = response.only(f"{_PROTOCOL}Status").only(f"{_PROTOCOL}StatusCode")
-    if code.attributes.get("Value") != _SUCCESS:
-        values = [element.attributes.get("Value", "").rpartition(":")[2] for element in code.walk()]
-        raise IdpRejectedClaim(f"the identity provider responded with the status `{shorten(' '.join(values))}`")
+    values = [element.attributes.get("Value", "") for element in code.walk()]
+    if values != [_SUCCESS]:
+        shown = " ".join(value.rpartition(":")[2] for value in values)
+        raise IdpRejectedClaim(f"the identity provider responded with the status `{shorten(shown)}`")
 
 
 def _check_shape(response: XmlElement) -> None:
@@ -160,12 +159,7 @@ def _decrypted_assertion(encrypted: XmlElement, provider: SamlIdentityProvider, 
     raise InvalidIdentityToken("expected a signature in the Response or the Assertion")
 
 
-def _with_request(assertion: SamlAssertion, of_response: str | None, *, is_signed: bool) -> SamlAssertion:
-    """Check that response and assertion name the same request; a name that is not signed does not count."""
-    if of_response is None:
-        return assertion
-    if assertion.in_response_to is None:
-        return replace(assertion, in_response_to=of_response) if is_signed else assertion
-    if assertion.in_response_to != of_response:
+def _check_request(assertion: SamlAssertion, of_response: str | None) -> None:
+    """Check that the response names no other request than the assertion, whose name alone is signed for sure."""
+    if of_response is not None and of_response != assertion.in_response_to:
         raise InvalidIdentityToken("InResponseTo differs between Response and SubjectConfirmationData")
-    return assertion

@@ -17,7 +17,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from iam_guard.authn.saml.xml_tree import XmlDocument, XmlElement, load_etree, parse_xml, shorten, xml_parser
+from iam_guard.authn.saml.xml_tree import (
+    XmlDocument,
+    XmlElement,
+    load_etree,
+    local_name,
+    parse_xml,
+    shorten,
+    xml_parser,
+)
 from iam_guard.errors import ConfigurationError, InvalidIdentityToken
 
 DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
@@ -137,8 +145,8 @@ def _check_structure(signed: XmlElement) -> str:
 def _exactly(parent: XmlElement, children: Sequence[XmlElement], *names: str) -> Sequence[XmlElement]:
     """Return the children, which must have these names in this order."""
     if [child.name for child in children] != [DS + name for name in names]:
-        expected = ", ".join(names) or "nothing"
-        raise InvalidIdentityToken(f"expected {expected} in {shorten(parent.name.removeprefix(DS))} of the signature")
+        expected = f"only {', '.join(names)}" if names else "nothing"
+        raise InvalidIdentityToken(f"expected {expected} in {local_name(parent.name)}")
     return children
 
 
@@ -148,15 +156,14 @@ def _check_exclusive(element: XmlElement) -> None:
         prefixes = child.attributes.get("PrefixList", "")
         is_known = child.name == f"{{{_EXCLUSIVE}}}InclusiveNamespaces" and not child.children
         if not is_known or len(element.children) > 1 or not _PREFIXES.fullmatch(prefixes):
-            raise InvalidIdentityToken("expected only InclusiveNamespaces in a canonicalization of the signature")
+            raise InvalidIdentityToken(f"expected only InclusiveNamespaces in {local_name(element.name)}")
 
 
 def _algorithm(element: XmlElement, accepted: dict[str, Any] | set[str]) -> str:
     algorithm = element.attributes.get("Algorithm", "")
     if algorithm not in accepted:
-        place = element.name.removeprefix(DS)
         reason = "SHA-1 is not accepted" if algorithm.endswith("sha1") else "the algorithm is not accepted"
-        raise InvalidIdentityToken(f"{reason} as {place} of the signature: `{shorten(algorithm)}`")
+        raise InvalidIdentityToken(f"{reason} as {local_name(element.name)}: `{shorten(algorithm)}`")
     return algorithm
 
 

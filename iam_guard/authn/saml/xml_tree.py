@@ -35,7 +35,7 @@ _REASONS: Final = {
     "<![CDATA[": "a CDATA section is not allowed",
     "<!--": "a comment is not allowed",
     "<!": "a document type is not allowed",
-    "<?": "a processing instruction is not allowed, and the encoding must be UTF-8",
+    "<?": "a processing instruction is not allowed",
 }
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
 _ID_NAMES: Final = frozenset({"ID", "Id", "id"})
@@ -104,10 +104,10 @@ def parse_xml(content: bytes) -> XmlDocument:
     parser = xml_parser(builder)
     try:
         parser.feed(content)
-        root: XmlElement = parser.close()  # type: ignore[assignment]  # what the builder returns
+        root: XmlElement | None = parser.close()  # type: ignore[assignment]  # what the builder returns
     except load_etree().XMLSyntaxError:
         raise InvalidIdentityToken("expected well-formed XML") from None
-    if len(parser.feed_error_log):  # errors of namespaces don't stop a parser that has a target
+    if root is None or len(parser.feed_error_log):  # errors of namespaces don't stop a parser that has a target
         raise InvalidIdentityToken("expected well-formed XML with declared namespaces")
     return XmlDocument(content, root)
 
@@ -145,6 +145,8 @@ def _check_text(content: bytes) -> None:
     except UnicodeDecodeError:
         raise InvalidIdentityToken("expected XML in UTF-8") from None
     declaration = _DECLARATION.match(text)
+    if declaration is None and text.startswith(("<?xml ", "<?xml\t", "<?xml\n", "<?xml\r")):
+        raise InvalidIdentityToken("expected a declaration of XML 1.0 in UTF-8")
     forbidden = _NOT_ALLOWED.search(text, declaration.end() if declaration else 0)
     if forbidden:
         raise InvalidIdentityToken(_REASONS[forbidden.group()])
@@ -221,7 +223,6 @@ class _TreeBuilder:
     def doctype(self, *_: object) -> None:
         raise InvalidIdentityToken(_REASONS["<!"])
 
-    def close(self) -> XmlElement:
-        if self._root is None:
-            raise InvalidIdentityToken("expected well-formed XML")
+    def close(self) -> XmlElement | None:
+        """Return the root. lxml calls this after an error too, so it must not raise one."""
         return self._root
