@@ -85,19 +85,20 @@ def read_assertion(assertion: XmlElement, entity_id: str, receiver: SamlReceiver
     statements = assertion.named(f"{SAML}AuthnStatement")
     if not statements:
         raise InvalidIdentityToken("expected an AuthnStatement in Assertion, got none")
+    indexes = [_attribute_text(statement, "SessionIndex") for statement in statements]
     return SamlAssertion(
         id=id,
         issuer=issuer,
         subject=read_text(name),
-        subject_format=name.attributes.get("Format", _UNSPECIFIED),
+        subject_format=_attribute_text(name, "Format") or _UNSPECIFIED,
         recipient=recipient,
         audiences=_audiences(conditions, receiver.recipients[recipient]),
-        in_response_to=confirmation.attributes.get("InResponseTo"),
+        in_response_to=_attribute_text(confirmation, "InResponseTo"),
         issued=issued,
         valid_until=validity.end(issued),
         session_not_on_or_after=validity.check_sessions(statements),
         authn_contexts=tuple(context for statement in statements for context in _contexts(statement)),
-        session_index=next((s.attributes["SessionIndex"] for s in statements if "SessionIndex" in s.attributes), None),
+        session_index=next(filter(None, indexes), None),
         attributes=_attributes(assertion),
     )
 
@@ -127,6 +128,14 @@ def read_text(element: XmlElement) -> str:
     if element.children or not 1 <= len(element.text) <= MAX_NAME:
         raise InvalidIdentityToken(f"expected a text of 1 to {MAX_NAME} characters in {local_name(element.name)}")
     return element.text
+
+
+def _attribute_text(element: XmlElement, name: str) -> str | None:
+    """Return an optional attribute. Raises `InvalidIdentityToken` if it is empty or too long."""
+    text = element.attributes.get(name)
+    if text is not None and not 1 <= len(text) <= MAX_NAME:
+        raise InvalidIdentityToken(f"expected 1 to {MAX_NAME} characters as {name} of {local_name(element.name)}")
+    return text
 
 
 def _check_parts(element: XmlElement, known: tuple[str, ...]) -> None:

@@ -7,8 +7,6 @@ around or in the assertion; where both are signed, both must be valid.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Final
 
@@ -24,7 +22,7 @@ from iam_guard.authn.saml.assertion import (
 from iam_guard.authn.saml.validity import Validity, read_instant
 from iam_guard.authn.saml.xml_encryption import decrypted, is_authenticated_cipher, undecryptable
 from iam_guard.authn.saml.xml_signature import DS, SIGNATURE, load_signxml, signed_part
-from iam_guard.authn.saml.xml_tree import XmlDocument, XmlElement, local_name, parse_xml, shorten
+from iam_guard.authn.saml.xml_tree import XmlDocument, XmlElement, decode_base64, local_name, parse_xml, shorten
 from iam_guard.errors import IdpRejectedClaim, InvalidIdentityToken
 
 MAX_RESPONSE_LENGTH: Final = 100_000
@@ -70,10 +68,9 @@ def _parse_response(text: str) -> XmlDocument:
     load_signxml()
     if len(text) > MAX_RESPONSE_LENGTH:
         raise InvalidIdentityToken(f"expected at most {MAX_RESPONSE_LENGTH} characters of base64")
-    try:
-        content = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidIdentityToken("expected a SAML response in base64") from None
+    content = decode_base64(text)
+    if content is None:
+        raise InvalidIdentityToken("expected a SAML response in base64")
     document = parse_xml(content)
     if document.root.name != _RESPONSE:
         raise InvalidIdentityToken(f"expected a Response of SAML 2.0, got `{local_name(document.root.name)}`")

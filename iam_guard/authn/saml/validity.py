@@ -66,9 +66,17 @@ class Validity:
             self._ends.append(end)
 
     def check_sessions(self, statements: Iterable[XmlElement]) -> datetime | None:
-        """Return the earliest `SessionNotOnOrAfter`. Raises `ExpiredIdentityToken` if it is in the past."""
-        named = [statement for statement in statements if "SessionNotOnOrAfter" in statement.attributes]
-        earliest = min((read_instant(statement, "SessionNotOnOrAfter") for statement in named), default=None)
+        """Check when the person signed in, and return the earliest `SessionNotOnOrAfter`.
+
+        Raises `InvalidIdentityToken` if the sign-in is in the future, `ExpiredIdentityToken` if a session has ended.
+        """
+        ends = []
+        for statement in statements:
+            if read_instant(statement, "AuthnInstant") > self._now + self._skew:
+                raise InvalidIdentityToken("AuthnInstant is in the future")
+            if "SessionNotOnOrAfter" in statement.attributes:
+                ends.append(read_instant(statement, "SessionNotOnOrAfter"))
+        earliest = min(ends, default=None)
         if earliest is not None and earliest <= self._now:
             raise ExpiredIdentityToken("SessionNotOnOrAfter is in the past")
         return earliest

@@ -8,6 +8,7 @@ exceeded, so no document takes long.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lxml import etree
 
 MAX_XML_BYTES: Final = 75_000
-MAX_XML_ELEMENTS: Final = 5_000
+MAX_XML_ELEMENTS: Final = 2_500
 MAX_XML_DEPTH: Final = 32
 MAX_XML_ATTRIBUTES: Final = 32
 """Attributes and namespace declarations of an element."""
@@ -37,7 +38,8 @@ _REASONS: Final = {
     "<!": "a document type is not allowed",
     "<?": "a processing instruction is not allowed",
 }
-_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
+_NAMESPACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}:.{1,200}")
+"""A canonical form repeats namespaces, so a long one would make it grow quadratically."""
 _ID_NAMES: Final = frozenset({"ID", "Id", "id"})
 _SPACE: Final = " \t\r\n"
 
@@ -47,9 +49,9 @@ class XmlElement:
     """An element with either children or text. Names are `{namespace}name`; text is unchanged."""
 
     name: str
-    attributes: Mapping[str, str]
-    children: tuple[XmlElement, ...]
-    text: str
+    attributes: Mapping[str, str] = field(repr=False)
+    children: tuple[XmlElement, ...] = field(repr=False)
+    text: str = field(repr=False)
 
     def walk(self) -> Iterator[XmlElement]:
         """Iterate over this element and all below it, in document order."""
@@ -85,6 +87,22 @@ class XmlDocument:
 
     content: bytes = field(repr=False)
     root: XmlElement = field(repr=False)
+
+
+def read_base64(element: XmlElement) -> bytes:
+    """Return the bytes of an element's text in base64. Raises `InvalidIdentityToken`."""
+    content = decode_base64("" if element.children else element.text)
+    if not content:
+        raise InvalidIdentityToken(f"expected base64 in {local_name(element.name)}")
+    return content
+
+
+def decode_base64(text: str) -> bytes | None:
+    """Return the bytes of base64, which may contain line breaks and spaces; None if it is invalid."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        return None
 
 
 def local_name(name: str) -> str:
@@ -188,7 +206,7 @@ class _TreeBuilder:
         if len(attributes) + len(namespaces) > MAX_XML_ATTRIBUTES:
             raise InvalidIdentityToken(f"{local_name(name)} has too many attributes")
         for prefix, uri in namespaces.items():
-            if not _ABSOLUTE.match(uri) and (prefix or uri):
+            if not _NAMESPACE.fullmatch(uri) and (prefix or uri):
                 raise InvalidIdentityToken(f"expected an absolute namespace, got `{shorten(uri)}`")
         self._check_ids(attributes)
         self._open.append(_OpenElement(name, attributes))
