@@ -52,6 +52,15 @@ def session_issuance(caller: Principal) -> Issued | None:
     return None if caller.credential is None else caller.credential.issued
 
 
+def long_term_key_of(caller: Principal) -> str | None:
+    """Return the id of the long-term access key that a user or root user signs with; None for other credentials."""
+    credential = caller.credential
+    is_user = caller.type in (PrincipalType.USER, PrincipalType.ROOT)
+    if not is_user or credential is None or credential.kind != "sigv4" or credential.issued:
+        return None
+    return credential.id
+
+
 def own_source_identity(caller: Principal) -> str | None:
     issued = session_issuance(caller)
     return None if issued is None else issued.source_identity

@@ -170,6 +170,7 @@ def _show_sessions(sessions: AccountSessions, account: str, person: Person | Non
         mfa = "no MFA" if row["mfa"] is None else f"MFA {row['mfa']}"
         task = "" if row["task"] is None else f"  task {row['task']}"
         task += "" if row["role"] is None else f"  role {row['role']}"
+        task += "" if row["federation"] is None else f"  by {row['federation']}"
         click.echo(f"{row['id']}  {row['person']}  signed in {row['created']}  used {row['used']}  {mfa}{task}")
         click.echo(f"    {row['address'] or '-'}  {terminal_safe(row['browser'] or '-')}")
 
@@ -184,6 +185,7 @@ def _session_row(session: BrowserSession) -> dict[str, str | None]:
         "expires": session.expires.isoformat(),
         "mfa": None if session.mfa_at is None else session.mfa_at.isoformat(),
         "task": session.task,
+        "federation": None if session.federation is None else session.federation.provider or session.federation.method,
         "address": session.address,
         "browser": session.user_agent,
     }

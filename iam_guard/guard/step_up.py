@@ -1,7 +1,8 @@
 """Whether a denied request would be allowed if its caller had just used a second factor.
 
 The decision is made again with the same policies and keys, but for `aws:MultiFactorAuthPresent` (true) and
-`aws:MultiFactorAuthAge` (0). It is neither recorded nor enforced.
+`aws:MultiFactorAuthAge` (0). It is neither recorded nor enforced. Only people have a second factor: not the role that
+one has switched to, nor a session of a company's sign-on.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Final
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.guard.request_context import RequestContext
 from iam_guard.model.decision import Decision
+from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
 
+_PEOPLE: Final = frozenset({PrincipalType.USER, PrincipalType.ROOT})
 _KEYS: Final = frozenset({"aws:multifactorauthpresent", "aws:multifactorauthage"})
 
 
@@ -25,7 +28,7 @@ def needs_second_factor(decision: Decision) -> bool:
         return False  # what no statement has read makes no difference
     if not isinstance(authorizer, Authorizer) or not isinstance(context, RequestContext):
         return False
-    if credential is None or credential.issued is None:
+    if credential is None or credential.issued is None or request.principal.type not in _PEOPLE:
         return False
     issued = replace(credential.issued, mfa_at=context.now)
     principal = replace(request.principal, credential=replace(credential, issued=issued))

@@ -54,7 +54,10 @@ class Session:
     issued: datetime
     expires: datetime
     parent_key_id: str | None = None
-    """The long-term access key that requested the session of a user or federated user, which ends with it (S-51)."""
+    """The long-term access key that requested the session; None if other credentials did.
+
+    The sessions of users and federated users end with it (S-51), those of roles do not.
+    """
     parent_user_id: str | None = None
     """The unique id of a federated user's federating user, since names can be reused (P-6); the account id for root."""
     transitive_tag_keys: tuple[str, ...] = ()

@@ -184,9 +184,10 @@ class Principal:
     def mfa_at(self) -> datetime | None:
         """When a user or root user authenticated its session with MFA; None for long-term keys and other sessions.
 
-        Role sessions do not have it, even if the trust policy required MFA (S-15).
+        Role sessions do not have it, even if the trust policy required MFA (S-15). Those of a company's sign-on do, if
+        its identity provider is trusted for second factors, and says that one was used.
         """
-        issued = _issued_to_user(self)
+        issued = _issued_with_mfa_state(self)
         return None if issued is None else issued.mfa_at
 
     @property
@@ -273,15 +274,23 @@ def _session_keys(principal: Principal) -> dict[str, Given]:
     keys: dict[str, Given] = {"aws:TokenIssueTime": issued.issued}
     if issued.source_identity is not None:
         keys["aws:SourceIdentity"] = issued.source_identity
-    if _issued_to_user(principal) is not None:
+    if _issued_with_mfa_state(principal) is not None:
         keys["aws:MultiFactorAuthPresent"] = issued.mfa_at is not None
     return keys
 
 
-def _issued_to_user(principal: Principal) -> Issued | None:
-    """Return the terms of a browser session, or of GetSessionToken, the only operation whose sessions record MFA."""
-    is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and not principal.is_assumed_root
-    return principal.credential.issued if is_user and principal.credential is not None else None
+def _issued_with_mfa_state(principal: Principal) -> Issued | None:
+    """Return the terms of a session that says whether MFA was used.
+
+    These are browser sessions of people, those of GetSessionToken, the only operation that records MFA, and role
+    sessions whose identity provider is trusted for it.
+    """
+    issued = None if principal.credential is None else principal.credential.issued
+    if issued is None or principal.is_assumed_root:
+        return None
+    if principal.type is PrincipalType.ASSUMED_ROLE:
+        return None if issued.mfa_at is None else issued
+    return issued if principal.type in (PrincipalType.USER, PrincipalType.ROOT) else None
 
 
 def _userid(principal: Principal) -> str | None:

@@ -94,6 +94,13 @@ def _credential(_records: _Records, row: _Row) -> Names:
     return (f"credential:{row['id']}",)
 
 
+def _changed_key(records: _Records, row: _Row) -> Names:
+    """Name also the sessions of federated users that depend on the key, and are found again once it is active."""
+    yield f"credential:{row['id']}"
+    for session in records.all(schema.federated_sessions, columns=("digest",), parent_key_id=row["id"]):
+        yield f"session:{session['digest']}"
+
+
 def _session(_records: _Records, row: _Row) -> Names:
     return (f"session:{row['digest']}",)
 
@@ -227,7 +234,7 @@ RULES: Final[Mapping[str, _Change]] = {
     ),
     # a new version becomes the default when the policy's row changes
     "policy_versions": _Change(("policy_id",), None, _version, _version),
-    "access_keys": _Change(("id",), _credential, _credential, _credential),
+    "access_keys": _Change(("id",), _credential, _changed_key, _credential),
     "api_keys": _Change(
         ("id",),
         _credential,

@@ -10,13 +10,15 @@ from typing import Any, cast
 import pytest
 
 from iam_guard.errors import StoreIsReadOnly
+from iam_guard.model.credential import FederatedOrigin, Session
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.principal import Credential, Principal, PrincipalType
+from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.policy.parser import parse
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.last_used_rows import SessionUse
 from iam_guard.store.protocol import AccountRecord, SourceStore, Store, StoredPolicy
-from iam_guard.store.schema import browser_sessions, identities
+from iam_guard.store.schema import browser_sessions, federated_sessions, identities
+from iam_guard.store.session_tokens import session_row
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
 ALICE = f"arn:aws:iam::{ACME}:user/staff/alice"
@@ -267,6 +269,36 @@ def test_browser_session_has_its_role(any_store: Any) -> None:
     with any_store.write_transaction() as records:
         records.delete(identities, id=role["id"])
         assert records.one(browser_sessions, digest="d1") is None
+    assert any_store.browser_session("d1") is None
+
+
+def test_browser_session_without_a_person_is_that_of_its_role(any_store: Any) -> None:
+    """As the terms say, with the role of the row; its last use moves forward, and it ends with the role."""
+    issued = datetime.fromtimestamp(30, UTC)
+    times = {"created": 60, "seen": 60, "expires": 900}
+    texts = {"method": "saml", "provider": "arn:p", "address": "::1", "user_agent": "é"}
+    try:
+        with any_store.write_transaction() as records:
+            role = records.one(identities, account=ACME, kind="role", name="Auditor")
+            caller = Principal.from_arn(SESSION, role_arn=AUDITOR, userid=f"{role['id']}:friday", tags={"Team": "é"})
+            terms = session_row(Session("", "", caller, issued, datetime.fromtimestamp(9000, UTC), source_identity="f"))
+            owned = {"account": ACME, "role_id": role["id"], "userid": caller.userid, "terms": terms}
+            records.insert(federated_sessions, digest="d1", id="fs-1", **owned, **times, **texts)
+            records.insert(federated_sessions, digest="d2", id="fs-2", **{**owned, "role_id": None}, **times, **texts)
+    except (StoreIsReadOnly, AttributeError):
+        return
+    any_store.save_uses([SessionUse("fs-1", 120), SessionUse("fs-1", 90)])
+    found = getattr(any_store, "behind", any_store).browser_session("d1")
+    assert found.principal == found.person == caller
+    assert (found.seen.timestamp(), found.expires.timestamp(), found.user_agent) == (120, 900, "é")
+    assert found.principal.credential == Credential(
+        "session", "fs-1", issued=Issued(issued, found.expires, source_identity="f")
+    )
+    assert found.federation == FederatedOrigin("saml", "arn:p")
+    assert any_store.browser_session("d2") is None
+    with any_store.write_transaction() as records:
+        records.delete(identities, id=role["id"])
+        assert records.one(federated_sessions, digest="d1") is None
     assert any_store.browser_session("d1") is None
 
 

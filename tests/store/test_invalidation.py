@@ -15,12 +15,14 @@ from iam_guard.store.engine import make_engine, reading, writing
 from iam_guard.store.migrations import upgrade
 from iam_guard.store.records import Records
 from iam_guard.store.schema import (
+    access_keys,
     accounts,
     api_keys,
     attachments,
     browser_sessions,
     control_attachments,
     control_policies,
+    federated_sessions,
     identities,
     inline_policies,
     login_profiles,
@@ -128,6 +130,12 @@ WRITES: dict[str, tuple[Callable[[Records], object], set[str]]] = {
     ),
     "resource": (lambda r: r.update(resources, {"text": "{}"}, arn="arn:x"), {"resource:arn:x"}),
     "an account's resources": (lambda r: r.delete(resources, account=ACME), {"resource:arn:x", "resource:arn:y"}),
+    "status of an access key": (
+        lambda r: r.update(access_keys, {"status": "Inactive"}, id="AKIA1"),
+        {"credential:AKIA1", "session:fd1"},
+    ),
+    "use of a session without a person": (lambda r: r.update(federated_sessions, {"seen": 7}, digest="fd1"), set()),
+    "session without a person": (lambda r: r.delete(federated_sessions, parent_key_id="AKIA1"), {"session:fd1"}),
     "use of an API key": (lambda r: r.update(api_keys, {"used": 7}, id="key"), set()),
     "state of an API key": (lambda r: r.update(api_keys, {"status": "Inactive"}, id="key"), {"credential:key"}),
     "use of a session": (lambda r: r.update(browser_sessions, {"seen": 7}, id="bs-1"), set()),
@@ -228,5 +236,9 @@ def rows() -> Iterator[Engine]:
         for number, owner in ((1, "AIDA1"), (2, "AIDA1"), (3, None)):
             session = {"digest": f"d{number}", "id": f"bs-{number}", "account": ACME, "user_id": owner}
             records.insert(browser_sessions, **session, **times)
+        records.insert(access_keys, id="AKIA1", account=ACME, sealed=b"", status="Active", created=0)
+        session = {"digest": "fd1", "id": "fs-1", "account": ACME, "parent_key_id": "AKIA1", "userid": "1:eve"}
+        times = {"created": 0, "seen": 0, "expires": 1, "terms": [], "method": "credentials"}
+        records.insert(federated_sessions, address="", user_agent="", **session, **times)
     yield engine
     engine.dispose()

@@ -13,7 +13,7 @@ from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Permission, not_authorized
-from iam_guard.api.session_limits import own_source_identity
+from iam_guard.api.session_limits import long_term_key_of, own_source_identity
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code, mfa_keys
 from iam_guard.api.sts.session_policies import requested_policies
@@ -91,7 +91,12 @@ def assume_role(call: ServiceCall, parameters: Input) -> Output:
         session=session_keys(call, {"aws:SourceIdentity": identity}),
         session_policies=requested_policies(replace(call, account=role.account), parameters),
     )
-    terms = SessionTerms(_seconds(parameters, role), transitive_tag_keys=tags.transitive, source_identity=identity)
+    terms = SessionTerms(
+        _seconds(parameters, role),
+        parent_key_id=long_term_key_of(call.caller),
+        transitive_tag_keys=tags.transitive,
+        source_identity=identity,
+    )
     issued = issue(call, parameters, principal, terms)
     consume_mfa_code(call, parameters)
     return {

@@ -9,6 +9,7 @@ from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import all_resources
+from iam_guard.api.session_limits import long_term_key_of
 from iam_guard.api.sts.credentials import SessionTerms, issue, session_keys
 from iam_guard.api.sts.mfa_codes import consume_mfa_code
 from iam_guard.api.sts.session_policies import requested_policies
@@ -83,11 +84,10 @@ def _long_term_key(call: ServiceCall, name: str) -> str:
 
     API keys are rejected too: they may be limited to less than their user, and a session would not be.
     """
-    credential = call.caller.credential
-    is_user = call.caller.type in (PrincipalType.USER, PrincipalType.ROOT)
-    if not is_user or credential is None or credential.kind != "sigv4" or credential.issued or not credential.id:
+    key_id = long_term_key_of(call.caller)
+    if not key_id:
         raise AccessDenied(f"Cannot call {name} with session credentials")
-    return credential.id
+    return key_id
 
 
 def _seconds(call: ServiceCall, parameters: Input) -> int:

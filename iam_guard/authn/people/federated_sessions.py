@@ -187,7 +187,7 @@ class FederatedSessions:
         order = ("expires", "digest")
         oldest = records.page(federated_sessions, order=order, after=None, limit=MAX_PURGED, account=row["account"])
         ended = [one["digest"] for one in oldest if one["expires"] <= now]
-        columns = ("digest", "seen")
+        columns = ("seen", "digest")
         own = records.all(
             federated_sessions, order=columns, columns=columns, userid=row["userid"], account=row["account"]
         )
