@@ -1,6 +1,7 @@
-"""Every function that gives a person a session refuses one who may not sign in any more.
+"""Every function that gives a session or token refuses a principal who may not have one any more.
 
-The functions are found in the source: a new one without a row here fails.
+The functions are found in the source: a new one without a row here fails. Those of sessions without a stored person are
+tried in `test_federated_ends`.
 """
 
 from __future__ import annotations
@@ -226,22 +227,42 @@ def test_reset_link_of_such_a_person_changes_nothing(world: World, end: Callable
     assert world.people.own_credentials.reset_password(world.reset, NEW_PASSWORD, CALL) == "reset_over"
 
 
-def test_every_function_that_issues_a_session_is_tested() -> None:
-    """Rows of sessions are inserted in two places; what calls them is in the table, directly or by a helper."""
-    inserting = {
-        (path.name, function.name)
+DECIDE: dict[tuple[str, str], str] = {
+    ("browser_sessions.py", "issue"): "may_have_session",
+    ("browser_sessions.py", "switch"): "may_have_session",
+    ("federated_sessions.py", "sign_in"): "may_have_session",
+}
+"""What inserts a session or seals a session token -> the function that it asks first."""
+SEALED_BY_STS = {("credentials.py", "issue")}
+"""Operations that are authorized by policies, for the credentials of their caller."""
+TABLES = {"browser_sessions", "federated_sessions", "tool_sessions"}
+SEALERS = {"seal_session", "write_session", "session_row"}
+
+
+def test_every_function_that_issues_a_session_asks_the_one_place() -> None:
+    """The row of a session is inserted, and a session token sealed, by functions of this table only."""
+    issuing = {
+        (path.name, function.name): {called(call) for call in ast.walk(function) if isinstance(call, ast.Call)}
         for path in ROOT.rglob("*.py")
+        if "store" not in path.relative_to(ROOT).parts
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(function, ast.FunctionDef) and any(inserts_session(node) for node in ast.walk(function))
+        if isinstance(function, ast.FunctionDef) and any(issues_session(node) for node in ast.walk(function))
     }
-    assert inserting == {("browser_sessions.py", "issue"), ("browser_sessions.py", "switch")}
+    helpers = {("federated_sessions.py", "_row")}  # of `sign_in`
+    assert issuing.keys() - helpers == DECIDE.keys() | SEALED_BY_STS
+    for function, decision in DECIDE.items():
+        assert decision in issuing[function], function
+
+
+def test_every_function_that_gives_a_person_a_session_is_tested() -> None:
+    """What calls one of those that insert its rows is in the table of paths, directly or by a helper."""
     calls: dict[str, set[str]] = {}
     for path in Path(sign_in.__file__).parent.glob("*.py"):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef):
                 found = {called(call) for call in ast.walk(function) if isinstance(call, ast.Call)}
                 calls.setdefault(function.name, set()).update(found)
-    issuing = {name for _, name in inserting}
+    issuing = {name for file, name in DECIDE if file == "browser_sessions.py"}
     while more := {name for name, names in calls.items() if name not in issuing and names & issuing}:
         issuing |= more
     assert {name for name in issuing if not name.startswith("_")} - {"go_on"} == PATHS.keys()
@@ -252,10 +273,12 @@ def test_every_function_that_issues_a_session_is_tested() -> None:
         assert callers == [caller]
 
 
-def inserts_session(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Call) or called(node) != "insert":
+def issues_session(node: ast.AST) -> bool:
+    """Return whether a node inserts a session, or makes a token of one."""
+    if not isinstance(node, ast.Call):
         return False
-    return [ast.unparse(argument) for argument in node.args] == ["browser_sessions"]
+    is_insert = called(node) == "insert" and any(ast.unparse(argument) in TABLES for argument in node.args)
+    return is_insert or called(node) in SEALERS
 
 
 def called(call: ast.Call) -> str:

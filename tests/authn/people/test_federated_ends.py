@@ -6,15 +6,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy import event
 
+from iam_guard.errors import AccessDenied
 from iam_guard.factory import guard_on
-from iam_guard.model.credential import BrowserSession
+from iam_guard.model.credential import BrowserSession, Session
 from iam_guard.settings import Settings
 from iam_guard.store.identifiers import fold
 from iam_guard.store.open_store import init_store
 from iam_guard.store.records import Records
-from iam_guard.store.schema import access_keys, accounts, federated_sessions, identities, inline_policies
+from iam_guard.store.schema import access_keys, accounts, federated_sessions, identities, inline_policies, used_tokens
 from iam_guard.store.sql_store import SqlStore
 from tests.authn.people.federated_parts import KEY, ROOT_KEY, FederatedWorld
 from tests.authn.people.role_parts import ACME, CALL, HOUR, MINUTE, START, UMBRELLA
@@ -112,6 +114,35 @@ def test_session_ends_with_what_it_depends_on(tmp_path: Path, kind: str, name: s
         assert guard.people.browser_sessions.find_by_digest(session.digest) is None
         assert guard.people.federated_sessions.of(session) == []
     other.close()
+    world.guard.close()
+
+
+BEGINS: dict[str, tuple[Callable[[FederatedWorld], Session], dict[str, End]]] = {
+    "role": (lambda world: world.opened(world.assumed()), ROLE),
+    "user": (lambda world: world.opened(world.federated()), USER),
+    "root": (lambda world: world.opened(world.federated(ROOT_KEY)), ROOT),
+}
+CHANGES = [
+    (kind, name)
+    for kind, (_, ends) in BEGINS.items()
+    for name in ends
+    if name.split()[0] in ("role", "account", "key", "user")
+]
+
+
+@table("kind, name", CHANGES)
+def test_session_does_not_begin_without_what_it_depends_on(kind: str, name: str) -> None:
+    """Credentials that were verified before get no session, and what counts once is not used by it."""
+    world = FederatedWorld()
+    make, ends = BEGINS[kind]
+    session = make(world)
+    ends[name](world, world.in_role())
+    with world.guard.store.write_transaction() as records:
+        records.delete(federated_sessions)
+    with pytest.raises(AccessDenied):
+        world.enter(session, used=("sign-in", "1"), used_until=int(START.timestamp()) + 60)
+    with world.guard.store.read_transaction() as records:
+        assert records.all(federated_sessions) == records.all(used_tokens) == []
     world.guard.close()
 
 
