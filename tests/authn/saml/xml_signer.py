@@ -92,10 +92,12 @@ class KeyPair:
         return bytes(r.to_bytes(size) + s.to_bytes(size))
 
 
-@functools.cache
 def key_pair(kind: str = "rsa", name: str = "idp") -> KeyPair:
     """Return the same pair of that kind and name each time, since RSA keys take long."""
-    return KeyPair(kind, name)
+    return _key_pair(kind, name)
+
+
+_key_pair = functools.cache(KeyPair)
 
 
 @dataclass(frozen=True, kw_only=True)
