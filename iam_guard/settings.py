@@ -161,7 +161,8 @@ class Settings:
     redirected to `/mfa` below."""
     site_url: str = ""
     """Scheme and host under which people open the application, such as `https://app.example.com`: where passkeys are
-    valid, and where links in e-mails lead. Without it, there are neither, except for passkeys at `http://localhost`."""
+    valid, where identity providers of companies send people back to, and where links in e-mails lead. Without it, there
+    is none of these, except for passkeys at `http://localhost`."""
     smtp_url: str = field(default="", repr=False)
     """URL of the SMTP server that sends e-mails to root users, links to reset a password and notifications:
     `smtps://user:password@smtp.example.com`, or `smtp://…` for STARTTLS. Without TLS only at loopback, without a

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
+from iam_guard.console.company_pages import CompanyPages, offers_sign_on
 from iam_guard.console.factor_pages import FactorPages
 from iam_guard.console.mail import Mailer
 from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect, static_file, with_browser
@@ -67,6 +68,7 @@ def sign_in_pages(
         SessionPages(pages),
         FactorPages(pages),
         RolePages(pages),
+        CompanyPages(pages),
     )
     static = resources.files("iam_guard.console") / "static"
     built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()
@@ -127,6 +129,7 @@ class SignInPages:
             typed=typed,
             can_send=self._can_send,
             passkeys=self._pages.relying_party(visit),
+            has_company=not visit.is_root and offers_sign_on(self._pages.guard.settings, visit),
         )
 
     def sign_in(self, visit: Visit, _: str) -> Response:

@@ -14,10 +14,11 @@ CLIENT, SECRET = "console", "s3cr3t-of-the-client"
 
 
 def add_identity_providers(store: SqlStore) -> None:
-    """Store the accounts `acme` and `globex`, the first with one OIDC and one SAML provider."""
+    """Store the accounts `acme` and `globex`, if they are not there, the first with one OIDC and one SAML provider."""
     with store.write_transaction() as records:
         for id, alias in ((ACME, "acme"), (GLOBEX, "globex")):
-            records.insert(accounts, id=id, name=alias, alias=alias, created=0)
+            if records.one(accounts, id=id) is None:
+                records.insert(accounts, id=id, name=alias, alias=alias, created=0)
         row = {"account": ACME, "tags": {}, "created": 0, "context_provider": None, "identity_center": None}
         url = ISSUER.removeprefix("https://")
         records.insert(oidc_providers, id="OIDCP1", url=url, client_ids=[CLIENT, "other"], thumbprints=[], **row)

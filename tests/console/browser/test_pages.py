@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from starlette.routing import Route
 
+from tests.authn.people.sign_on import SAML, add_identity_providers
 from tests.console.browser.chromium import OTHER_SITE, Authenticator, accessibility_violations
 from tests.console.browser.visitor import NewVisitor, Visitor
-from tests.console.site import NEW_PASSWORD, PASSWORD, Site
+from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -167,6 +169,34 @@ def reset_sent(visitor: Visitor, site: Site) -> None:
     visitor.press("continue")
 
 
+def company_form(visitor: Visitor, site: Site) -> None:
+    company(visitor, site)
+    visitor.follow("as_company")
+
+
+def company_choice(visitor: Visitor, site: Site) -> None:
+    """With the longest name, without a space."""
+    company(visitor, site)
+    add_identity_providers(site.store)
+    for name in ("Acme Staff", "W" * 64):
+        site.guard.people.sign_on_providers.add(ACCOUNT, name, SAML)
+    company_form(visitor, site)
+    visitor.fill(account="acme")
+    visitor.press("continue")
+
+
+def no_company(visitor: Visitor, site: Site) -> None:
+    company_form(visitor, site)
+    visitor.fill(account="acme")
+    visitor.press("continue")
+
+
+def company(visitor: Visitor, site: Site) -> None:
+    """Let the site that is open be the one of the settings."""
+    site.guard.settings = replace(site.guard.settings, site_url=visitor.url)
+    visitor.open("/signin/")
+
+
 def signed_out(visitor: Visitor, site: Site) -> None:
     signed_in(visitor, site)
     visitor.press("sign_out")
@@ -184,6 +214,7 @@ PAGES = {
     "/reset": (reset_form, reset_over),
     "/forgot": (forgot_form, reset_sent),
     "/out": (signed_out,),
+    "/company": (company_form, company_choice, no_company),
 }
 """Path of a page -> what leads to each of its states."""
 NO_PAGES = {"/style.css", "/passkeys.js", "/passkey", "/mfa/passkey", "/factors/passkey", "/factors/remove"}

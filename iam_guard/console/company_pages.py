@@ -1,0 +1,73 @@
+"""The page to sign in with a company's identity provider: `/signin/company`, also with the account in the link.
+
+Its form is sent with GET, so a company can link to what follows it: `/signin/company?account=ALIAS&next=…`. With one
+sign-on provider it goes on by the header `Refresh` instead of a redirect: the policy `form-action 'self'` of a form
+holds for redirects, too. An unknown account looks like one without sign-on providers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from iam_guard.authn.people.sign_on_providers import SignOnProvider
+from iam_guard.console.pages import Pages
+from iam_guard.console.visit import Visit
+from iam_guard.settings import Settings
+
+MAX_ACCOUNT: Final = 63
+_LIBRARIES: Final = ("authlib", "joserfc", "httpcore2", "signxml", "lxml")
+"""What the extra `sign-on` brings."""
+
+
+def offers_sign_on(settings: Settings, visit: Visit) -> bool:
+    """Return whether people can sign in with their company: at the configured site, with the extra `sign-on`.
+
+    Identity providers send browsers back to that site only.
+    """
+    origin = f"{'https' if visit.call.secure else 'http'}://{visit.call.host}"
+    return _has_libraries() and bool(settings.site_url) and origin == settings.site_url
+
+
+class CompanyPages:
+    """Choose the account, and its identity provider."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._providers = pages.guard.people.sign_on_providers
+
+    def routes(self) -> Iterable[Route]:
+        """Return the route of this page."""
+        yield self._pages.route("/company", self.show, self.show)
+
+    def show(self, visit: Visit, problem: str) -> Response:
+        """Show the form for an account, or go on to its identity provider, or show its identity providers."""
+        if not offers_sign_on(self._pages.guard.settings, visit):
+            raise HTTPException(404)
+        named = visit.request.query_params.get("account", "")[:MAX_ACCOUNT].strip()
+        providers = self._providers.of_account(named) if named else ()
+        if named and not providers:
+            problem = "no_company"
+        choices = [(provider.name, _start_url(visit, provider)) for provider in providers]
+        typed = named or visit.remembered.get("account", "")
+        answer = self._pages.page(visit, "company.html", "as_company", problem, choices=choices, typed=typed)
+        if len(choices) == 1:
+            answer.headers["Refresh"] = f"0; url={choices[0][1]}"
+        return answer
+
+
+def _start_url(visit: Visit, provider: SignOnProvider) -> str:
+    to = {"next": visit.next} if visit.next else {}
+    return f"{visit.base}/{provider.kind}/start?{urlencode({'provider': provider.id, **to})}"
+
+
+@cache
+def _has_libraries() -> bool:
+    return all(find_spec(library) is not None for library in _LIBRARIES)
