@@ -1,4 +1,4 @@
-"""`iam-guard account root-password|require-mfa|sessions`: how the people of an account sign in, and their sessions.
+"""`iam-guard account root-password|require-mfa|sessions`: how people of an account sign in, and their sessions.
 
 The root user's password is read from standard input or a terminal without echo, never from an argument, which other
 users of the machine could read. It is neither printed nor recorded.
@@ -24,6 +24,7 @@ from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.reset_link import reset_link
+from iam_guard.cli.sign_on import sign_on
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load
@@ -41,6 +42,7 @@ def account() -> None:
 
 
 account.add_command(reset_link)
+account.add_command(sign_on)
 
 
 @account.command("root-password")

@@ -8,8 +8,6 @@ holds for redirects, too. An unknown account looks like one without sign-on prov
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlencode
 
@@ -17,14 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.authn.people.sign_on_providers import SignOnProvider
+from iam_guard.authn.people.sign_on_providers import SignOnProvider, has_sign_on_libraries
 from iam_guard.console.pages import Pages
 from iam_guard.console.visit import Visit
 from iam_guard.settings import Settings
 
 MAX_ACCOUNT: Final = 63
-_LIBRARIES: Final = ("authlib", "joserfc", "httpcore2", "signxml", "lxml")
-"""What the extra `sign-on` brings."""
 
 
 def offers_sign_on(settings: Settings, visit: Visit) -> bool:
@@ -33,7 +29,7 @@ def offers_sign_on(settings: Settings, visit: Visit) -> bool:
     Identity providers send browsers back to that site only.
     """
     origin = f"{'https' if visit.call.secure else 'http'}://{visit.call.host}"
-    return _has_libraries() and bool(settings.site_url) and origin == settings.site_url
+    return has_sign_on_libraries() and bool(settings.site_url) and origin == settings.site_url
 
 
 class CompanyPages:
@@ -66,8 +62,3 @@ class CompanyPages:
 def _start_url(visit: Visit, provider: SignOnProvider) -> str:
     to = {"next": visit.next} if visit.next else {}
     return f"{visit.base}/{provider.kind}/start?{urlencode({'provider': provider.id, **to})}"
-
-
-@cache
-def _has_libraries() -> bool:
-    return all(find_spec(library) is not None for library in _LIBRARIES)

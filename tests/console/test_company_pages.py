@@ -115,7 +115,7 @@ def test_other_site_has_no_company_page(site: Site, tmp_path: Path) -> None:
 
 
 def test_page_needs_the_extra(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(company_pages, "_has_libraries", lambda: False)
+    monkeypatch.setattr(company_pages, "has_sign_on_libraries", lambda: False)
     assert site.browser.get("/signin/company").status_code == 404
     assert "/company" not in site.browser.get("/signin/").text
 

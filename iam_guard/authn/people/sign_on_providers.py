@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, Final
 
 from iam_guard.authn.federation.role_rules import sign_on_rule
@@ -33,6 +35,7 @@ from iam_guard.store.sign_on_settings import (
     sign_on_secret_context,
 )
 
+_LIBRARIES: Final = ("authlib", "joserfc", "httpcore2", "signxml", "lxml")
 MAX_ROLES: Final = 100
 """Roles that a person can choose from."""
 
@@ -67,6 +70,12 @@ def possible_roles(provider: SignOnProvider, claims: Mapping[str, Given]) -> lis
     chosen = (role for text in provider.roles for role in sign_on_rule(text).roles(claims))
     own = (role for role in chosen if role.startswith(start) and start != role and len(role) <= ARN_BYTES)
     return [*dict.fromkeys(role for role in own if role.isascii() and role.isprintable())][:MAX_ROLES]
+
+
+@cache
+def has_sign_on_libraries() -> bool:
+    """Return whether the extra `sign-on` is installed."""
+    return all(find_spec(library) is not None for library in _LIBRARIES)
 
 
 class SignOnProviders:
