@@ -23,6 +23,7 @@ from iam_guard.store.seed.apply_identities import apply_identities
 from iam_guard.store.seed.apply_organization import apply_organization
 from iam_guard.store.seed.apply_policies import apply_policies, delete_policies
 from iam_guard.store.seed.apply_run import Run
+from iam_guard.store.seed.apply_sign_on import apply_sign_on
 from iam_guard.store.seed.conflicts import check_conflicts
 from iam_guard.store.seed.row_sync import sync
 from iam_guard.store.seed.seed_values import Seed
@@ -71,6 +72,7 @@ def _apply(run: Run) -> None:
     unused = apply_policies(run)
     apply_identities(run)
     _providers(run)
+    apply_sign_on(run)
     apply_certificates(run)
     _resources(run)
     apply_organization(run)

@@ -6,13 +6,11 @@ Rules G-38, P-5 to P-10, R-10 to R-13, R-30.
 
 from __future__ import annotations
 
-import hmac
 from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import RowMapping
 
-from iam_guard.errors import StoreUnavailable
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold
 from iam_guard.store.schema import access_keys, api_keys, attachments, identities, inline_policies, memberships
 from iam_guard.store.seed.apply_run import Run
@@ -119,18 +117,9 @@ def _sync_access_keys(run: Run, declared: dict[str, tuple[str, SeedIdentity]], p
 def _access_key(
     run: Run, account: str, user: str | None, key: SeedAccessKey, before: RowMapping | None
 ) -> dict[str, Any]:
-    secret, context = key.secret.encode(), access_key_context(key.id)
-    keeps = before is not None and _opens_to(run, before["sealed"], context, secret)
-    sealed = before["sealed"] if before is not None and keeps else run.store.sealer.seal(secret, context)
+    sealed = run.seal(key.secret, access_key_context(key.id), None if before is None else before["sealed"])
     shared = {"id": key.id, "account": account, "user_id": user}
     return shared | {"sealed": sealed, "status": key.status, "created": run.now}
-
-
-def _opens_to(run: Run, sealed: bytes, context: bytes, secret: bytes) -> bool:
-    try:
-        return hmac.compare_digest(run.store.sealer.open(sealed, context), secret)
-    except StoreUnavailable:
-        return False  # sealed with a key that was removed: the secret is in the seed, so it is sealed again
 
 
 def _api_key(run: Run, id: str, key: SeedApiKey) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, and_, select
 
+from iam_guard.errors import StoreUnavailable
 from iam_guard.policy.document import Document
 from iam_guard.policy.problems import Problems
 from iam_guard.store.identifiers import PREFIXES, fold, iam_arn
@@ -66,6 +69,13 @@ class Run:
 
     def arn(self, account: str, kind: str, path: str, name: str) -> str:
         return iam_arn(self.store.partition, account, kind, path, name)
+
+    def seal(self, secret: str, context: bytes, before: bytes | None) -> bytes:
+        """Return a sealed secret: the one from before if it is of this secret."""
+        with suppress(StoreUnavailable):  # sealed with a key that was removed, so it is sealed again
+            if before is not None and hmac.compare_digest(self.store.sealer.open(before, context), secret.encode()):
+                return before
+        return self.store.sealer.seal(secret.encode(), context)
 
     def bind(self, document: Document, line: int) -> dict[str, str]:
         """Return the unique id of each user and role named as principal (P-5); report those that won't exist (P-8)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from iam_guard.errors import InvalidInput
@@ -35,6 +35,14 @@ from iam_guard.store.seed.seed_values import (
     SeedOidcProvider,
     SeedPolicy,
     SeedResource,
+    SeedSignOnProvider,
+)
+from iam_guard.store.sign_on_settings import (
+    MAX_PROVIDERS,
+    checked_label,
+    checked_rules,
+    checked_scopes,
+    checked_secret,
 )
 
 API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
@@ -43,7 +51,7 @@ API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
 _TOP = ("version", "organization", "accounts", "aws_policies")
 _ACCOUNT = (
     *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
-    *("trust_anchors", "certificate_profiles", "require_mfa"),
+    *("sign_on_providers", "trust_anchors", "certificate_profiles", "require_mfa"),
 )
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
@@ -51,6 +59,7 @@ _KEYS = {
     Kind.USER: (*_SHARED, "groups", "boundary", "tags", "access_keys", "api_keys"),
     Kind.ROLE: (*_SHARED, "description", "trust", "max_session_duration", "boundary", "tags", "api_keys"),
 }
+_SIGN_ON = ("name", "oidc", "saml", "client_id", "client_secret", "scopes", "roles", "trust_mfa")
 _STATUSES = ("Active", "Inactive")
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACEHOLDER = Document(PolicyType.IDENTITY, LATEST, (), digest="", text="")
@@ -137,10 +146,13 @@ class _Reader:
             identities=identities,
             resources=fields.each("resources", lambda item: self._resource(item, id)),
             oidc_providers=fields.each("oidc_providers", lambda item: self._oidc_provider(item, owner)),
+            sign_on_providers=fields.each("sign_on_providers", lambda item: self._sign_on_provider(item, id)),
             anchors=fields.each("trust_anchors", certificates.anchor),
             profiles=fields.each("certificate_profiles", certificates.profile),
         )
         fields.check_quota("oidc_providers", "OIDC providers per account", len(account.oidc_providers))
+        if len(account.sign_on_providers) > MAX_PROVIDERS:
+            fields.problem("sign_on_providers", f"expected at most {MAX_PROVIDERS} sign-on providers")
         for key in ("policies", "groups", "users", "roles"):
             fields.check_quota(key, f"{key} per account", len(fields.items(key)))
         return account
@@ -193,6 +205,38 @@ class _Reader:
             fields.problem("client_ids", f"expected client ids of 1 to {CLIENT_ID_LENGTH} printable characters")
         fields.check_quota("client_ids", "client ids per OIDC provider", len(client_ids))
         return SeedOidcProvider(url, client_ids, fields.tags(), fields.line)
+
+    def _sign_on_provider(self, node: Node, account: str) -> SeedSignOnProvider:
+        fields = self._fields(node, "a sign-on provider", _SIGN_ON)
+        name = fields.text("name", required=True) or ""
+        fields.check_unique("name", f"sign-on provider of account {account}", name)
+        oidc, saml = fields.text("oidc"), fields.text("saml")
+        if (oidc is None) == (saml is None):
+            self._problems.add(fields.line, "expected either `oidc` or `saml` in a sign-on provider")
+        for key in ("client_id", "client_secret", "scopes", "roles"):
+            if oidc is None and fields.has(key):
+                fields.problem(key, "expected this key with `oidc` only: a SAML response names the roles")
+        secret = self._secret(fields, "client_secret") if fields.has("client_secret") else None
+        scopes = tuple(ref.text for ref in fields.refs("scopes"))
+        roles = tuple(ref.text for ref in fields.refs("roles"))
+        checks: list[tuple[str, Callable[[], object]]] = [("name", lambda: checked_label(name))]
+        if oidc is not None:
+            scopes = ("openid", *(scope for scope in scopes if scope != "openid"))
+            checks += [
+                ("client_secret", lambda: checked_secret(secret)),
+                ("scopes", lambda: checked_scopes(scopes)),
+                ("roles", lambda: checked_rules(roles, account)),
+            ]
+        for key, check in checks:
+            try:
+                check()
+            except InvalidInput as error:
+                fields.problem(key, error.message)
+        url = None if oidc is None else oidc.removeprefix("https://")
+        trusts_mfa = fields.boolean("trust_mfa") is True
+        return SeedSignOnProvider(
+            name, url, saml, fields.text("client_id"), secret, scopes, roles, trusts_mfa, fields.line
+        )
 
     # --- identities ----------------------------------------------------------------------------------------------
 
@@ -277,14 +321,14 @@ class _Reader:
             return b""
         return bytes.fromhex(digest)
 
-    def _secret(self, fields: Fields) -> str | None:
+    def _secret(self, fields: Fields, key: str = "secret") -> str | None:
         """Return a secret, inline or from an environment variable. Problems never quote it."""
-        node = fields.node("secret", required=True)
+        node = fields.node(key, required=True)
         if isinstance(node, MapNode):
             return self._from_environment(node)
-        secret = None if node is None else node_text(node, "`secret`", self._problems)
+        secret = None if node is None else node_text(node, f"`{key}`", self._problems)
         if secret == "":
-            fields.problem("secret", "expected a secret of at least 1 character")
+            fields.problem(key, "expected a secret of at least 1 character")
         return secret
 
     def _from_environment(self, node: MapNode) -> str | None:

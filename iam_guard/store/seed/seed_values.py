@@ -93,6 +93,21 @@ class SeedOidcProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedSignOnProvider:
+    """An identity provider whose people sign in: `oidc` is a URL without `https://`, `saml` a name; one of them."""
+
+    name: str
+    oidc: str | None
+    saml: str | None
+    client_id: str | None
+    secret: str | None = field(repr=False)
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...]
+    trusts_mfa: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeedAnchor:
     """A trust anchor: certificates of authorities, and revocation lists, in PEM."""
 
@@ -133,6 +148,7 @@ class SeedAccount:
     identities: tuple[SeedIdentity, ...] = ()
     resources: tuple[SeedResource, ...] = ()
     oidc_providers: tuple[SeedOidcProvider, ...] = ()
+    sign_on_providers: tuple[SeedSignOnProvider, ...] = ()
     anchors: tuple[SeedAnchor, ...] = ()
     profiles: tuple[SeedProfile, ...] = ()
 
