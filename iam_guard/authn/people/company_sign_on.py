@@ -1,0 +1,36 @@
+"""What signing in by OIDC and by SAML have in common, once the identity provider has sent its statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from iam_guard.authn.people.federated_sessions import FederatedSignIn
+from iam_guard.authn.people.pending_sign_ins import PendingSignIn
+from iam_guard.model.request import Call
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSignOn:
+    """A verified statement about a person.
+
+    `name` is who that is, for the page; `roles` are the ARNs of the roles to choose from. `in_response_to` is the
+    `state` of the attempt that it answers; None for one that did not begin here. `for_role` decides the trust policy of
+    a role now, and returns what becomes a session; it raises `AccessDenied`, `DecisionUnavailable`.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    in_response_to: str | None
+    for_role: Callable[[str, Call], FederatedSignIn] = field(repr=False)
+
+
+class CompanySignOn(Protocol):
+    """Verifies the statements of one kind of identity provider."""
+
+    def verify(self, pending: PendingSignIn, call: Call) -> VerifiedSignOn:
+        """Verify a statement again, as of the time when it was received.
+
+        Raises `InvalidIdentityToken`, `IdpRejectedClaim`, `ExpiredIdentityToken`.
+        """
