@@ -107,6 +107,7 @@ class Guard:
             audit=trail.record_sign_in,
             change_recorder=change_recorder,
             decide=self._may_have_session,
+            tokens=self.tokens,
         )
         """How people sign in with a browser, their sessions, and their own credentials."""
         this = weakref.ref(self)  # what asks for metrics outlives guards

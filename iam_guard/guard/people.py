@@ -7,7 +7,10 @@ from datetime import datetime
 
 from iam_guard.authn.people.account_sessions import AccountSessions
 from iam_guard.authn.people.browser_sessions import BrowserSessions
+from iam_guard.authn.people.company_sign_on import SignOnParts
 from iam_guard.authn.people.federated_sessions import FederatedSessions
+from iam_guard.authn.people.oidc_logout import OidcLogout
+from iam_guard.authn.people.oidc_sign_on import OidcSignOn
 from iam_guard.authn.people.own_credentials import OwnCredentials
 from iam_guard.authn.people.passkey_steps import PasskeySteps
 from iam_guard.authn.people.pending_sign_ins import PendingSignIns
@@ -15,6 +18,7 @@ from iam_guard.authn.people.role_switch import Decide, RoleSwitch
 from iam_guard.authn.people.session_steps import session_steps
 from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.authn.people.sign_on_providers import SignOnProviders
+from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.model.request import Call
 from iam_guard.model.result import ChangeRecorder
 from iam_guard.model.sign_in_event import SignInEvent
@@ -36,6 +40,7 @@ class People:
         audit: Callable[[SignInEvent, Call | None], None],
         change_recorder: ChangeRecorder,
         decide: Decide,
+        tokens: TokenVerifier,
     ) -> None:
         self.browser_sessions = BrowserSessions(store, settings, clock, uses)
         """The sessions of people who signed in."""
@@ -56,5 +61,12 @@ class People:
         """The identity providers whose people sign in to an account: list, add, remove."""
         self.pending_sign_ins = PendingSignIns(store, clock)
         """Sign-ins with an identity provider that wait for their browser."""
+        parts = SignOnParts(
+            store, settings, clock, tokens, self.sign_on_providers, self.federated_sessions, decide, audit
+        )
+        self.oidc_sign_on = OidcSignOn(parts)
+        """Sign-ins with the ID tokens of OIDC providers."""
+        self.oidc_logout = OidcLogout(parts)
+        """Sessions that OIDC providers end."""
         self.notifications = steps.notifications
         """What people must be informed of."""

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
-from iam_guard.authn.people.federated_sessions import FederatedSignIn
+from iam_guard.authn.people.federated_sessions import FederatedSessions, FederatedSignIn
 from iam_guard.authn.people.pending_sign_ins import PendingSignIn
+from iam_guard.authn.people.role_switch import Decide
+from iam_guard.authn.people.sign_on_providers import SignOnProviders
+from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.model.request import Call
+from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.settings import Settings
+from iam_guard.store.protocol import RecordStore
+
+
+@dataclass(frozen=True, slots=True)
+class SignOnParts:
+    """The parts of one guard that sign-on needs.
+
+    `clock` is timezone-aware; `decide` decides and records a question about a role, `audit` writes to the audit trail.
+    """
+
+    store: RecordStore
+    settings: Settings
+    clock: Callable[[], datetime]
+    tokens: TokenVerifier
+    providers: SignOnProviders
+    sessions: FederatedSessions
+    decide: Decide
+    audit: Callable[[SignInEvent, Call | None], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,20 @@ from urllib.parse import quote_plus, urlencode
 from authlib.oauth2 import OAuth2Client, OAuth2Error
 from cachetools import LRUCache
 
+from iam_guard.authn.constant_time import same
 from iam_guard.authn.https_fetch import Fetcher
 from iam_guard.authn.issuer_keys import DISCOVERY, MAX_ISSUERS, Intervals
 from iam_guard.authn.oidc_token import MAX_LENGTH, read_members
+from iam_guard.authn.people.sign_on_providers import SignOnProvider
 from iam_guard.errors import IamGuardError, IdentityProviderUnavailable, InvalidIdentityToken
 from iam_guard.forking import fork_safe_lock
 
 MAX_ENDPOINT: Final = 2000
-_BASIC, _POST, _NONE = "client_secret_basic", "client_secret_post", "none"
+MAX_LOGOUT_URL: Final = 6000
+"""Characters of a URL that browsers and proxies commonly accept."""
+MAX_CODE: Final = 8000
 _ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_BASIC, _POST, _NONE = "client_secret_basic", "client_secret_post", "none"
 _FAILURES: Final = (IdentityProviderUnavailable, InvalidIdentityToken)
 
 
@@ -44,17 +49,6 @@ class OidcEndpoints:
     """Whether each of its answers names the issuer (RFC 9207)."""
     has_basic: bool
     """Whether clients authenticate in the header (`client_secret_basic`), not in the form (`client_secret_post`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class OidcRegistration:
-    """A client that is registered with a provider. Without `client_secret`, it is public."""
-
-    issuer: str
-    client_id: str
-    client_secret: str | None = field(repr=False)
-    scopes: tuple[str, ...]
-    redirect_uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +68,18 @@ class _Cached(NamedTuple):
 
 
 class OidcClient:
-    """A client of all providers; safe to share between threads."""
+    """A client of all sign-on providers; safe to share between threads. `redirect_uri` is where browsers come back."""
 
     def __init__(
         self,
         fetcher: Fetcher,
+        redirect_uri: str,
         intervals: Intervals = Intervals(),
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetcher = fetcher
+        self._redirect_uri = redirect_uri
         self._intervals = intervals
         self._clock = clock
         self._cached: LRUCache[str, _Cached] = LRUCache(MAX_ISSUERS)
@@ -106,32 +102,50 @@ class OidcClient:
             raise IdentityProviderUnavailable("the identity provider has no endpoints")
         return cached.endpoints
 
-    def authorization_url(self, client: OidcRegistration, *, state: str, nonce: str, verifier: str) -> str:
+    def authorization_url(self, provider: SignOnProvider, *, state: str, nonce: str, verifier: str) -> str:
         """Return the URL at the provider that a browser signs in at. Raises as `endpoints` does."""
-        endpoint = self.endpoints(client.issuer).authorization
-        composer = OAuth2Client(
+        endpoint = self.endpoints(provider.issuer).authorization
+        request = OAuth2Client(
             None,
-            client.client_id,
-            scope=" ".join(client.scopes),
-            redirect_uri=client.redirect_uri,
+            provider.client_id,
+            scope=" ".join(provider.scopes),
+            redirect_uri=self._redirect_uri,
             code_challenge_method="S256",
         )
-        url, _ = composer.create_authorization_url(endpoint, state, verifier, nonce=nonce)
+        url, _ = request.create_authorization_url(endpoint, state, verifier, nonce=nonce)
         return str(url)
 
-    def redeem(self, client: OidcRegistration, code: str, verifier: str) -> OidcTokens:
+    def code_of(self, provider: SignOnProvider, answer: Mapping[str, str], state: str) -> str:
+        """Return the code of an answer, the parameters that a browser brought back (RFC 6749 4.1.2, RFC 9207).
+
+        Raises `InvalidIdentityToken` for an answer to another request, of another provider, or without a code, and as
+        `endpoints` does.
+        """
+        if not state or not same(answer.get("state", ""), state):
+            raise InvalidIdentityToken("expected the state of this browser's sign-in")
+        unnamed = "" if self.endpoints(provider.issuer).announces_issuer else provider.issuer
+        if answer.get("iss", unnamed) != provider.issuer:
+            raise InvalidIdentityToken("expected an answer of the provider that the sign-in began with")
+        if "error" in answer:
+            raise InvalidIdentityToken(f"the provider answered with {_error_code(answer['error'])}")
+        code = answer.get("code", "")
+        if not 0 < len(code) <= MAX_CODE or not code.isascii() or not code.isprintable():
+            raise InvalidIdentityToken(f"expected a code of at most {MAX_CODE} characters")
+        return code
+
+    def redeem(self, provider: SignOnProvider, code: str, verifier: str) -> OidcTokens:
         """Exchange a code for tokens, which are not verified.
 
         Raises `InvalidIdentityToken` if the provider refuses the code, and as `endpoints` does.
         """
-        endpoints = self.endpoints(client.issuer)
-        method = _NONE if client.client_secret is None else _BASIC if endpoints.has_basic else _POST
+        endpoints = self.endpoints(provider.issuer)
+        method = _NONE if provider.client_secret is None else _BASIC if endpoints.has_basic else _POST
         request = OAuth2Client(
-            _TokenRequest(self._fetcher, client.issuer),
-            client.client_id,
-            client.client_secret,
+            _TokenRequest(self._fetcher, provider.issuer),
+            provider.client_id,
+            provider.client_secret,
             token_endpoint_auth_method=method,
-            redirect_uri=client.redirect_uri,
+            redirect_uri=self._redirect_uri,
         )
         request.register_client_auth_method((_BASIC, _with_secret_in_header))
         try:
@@ -139,11 +153,25 @@ class OidcClient:
                 endpoints.token, grant_type="authorization_code", code=code, code_verifier=verifier
             )
         except OAuth2Error as error:
-            raise InvalidIdentityToken(f"the token endpoint answered with {error_code(error.error)}") from None
+            raise InvalidIdentityToken(f"the token endpoint answered with {_error_code(error.error)}") from None
         id_token, access_token = answer.get("id_token"), answer.get("access_token")
         if id_token is None:
             raise InvalidIdentityToken("expected an ID token from the token endpoint")
         return OidcTokens(id_token, access_token)
+
+    def logout_url(self, provider: SignOnProvider, id_token: str, back: str) -> str | None:
+        """Return the URL at which a browser signs out of the provider too (OpenID Connect RP-Initiated Logout 1.0).
+
+        `back` is where the provider then sends it. None without such an endpoint. A long ID token is left out: the
+        provider asks the person then. Raises as `endpoints` does.
+        """
+        endpoint = self.endpoints(provider.issuer).end_session
+        if endpoint is None:
+            return None
+        query = {"client_id": provider.client_id, "post_logout_redirect_uri": back}
+        start = endpoint + ("&" if "?" in endpoint else "?")
+        url = start + urlencode({**query, "id_token_hint": id_token})
+        return url if len(url) <= MAX_LOGOUT_URL else start + urlencode(query)
 
     def _is_old(self, cached: _Cached) -> bool:
         lifetime = self._intervals.refresh if cached.failure is None else self._intervals.cooldown
@@ -191,7 +219,7 @@ class OidcClient:
         return url
 
 
-def error_code(value: object) -> str:
+def _error_code(value: object) -> str:
     """Return an error code of a provider for the audit trail; a text that is none could be anything."""
     return f"`{value}`" if isinstance(value, str) and _ERROR_CODE.fullmatch(value) else "an error without a valid code"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,14 +14,27 @@ from authlib.oauth2 import client as authlib_client
 
 from iam_guard.authn.https_fetch import MAX_BODY, Fetcher
 from iam_guard.authn.issuer_keys import Intervals
-from iam_guard.authn.people.oidc_client import OidcClient, OidcRegistration
+from iam_guard.authn.people.oidc_client import MAX_LOGOUT_URL, OidcClient
+from iam_guard.authn.people.sign_on_providers import SignOnProvider
 from iam_guard.errors import IamGuardError, IdentityProviderUnavailable, InvalidIdentityToken
 from tests.authn.people.oidc_provider import CLIENT, ISSUER, SECRET, Answer, OidcProvider, serving_provider
 from tests.tables import table
 
 REDIRECT = "https://app.example.com/signin/oidc/callback"
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636, appendix B
-REGISTRATION = OidcRegistration(ISSUER, CLIENT, SECRET, ("openid", "email"), REDIRECT)
+REGISTRATION = SignOnProvider(
+    id="so-1",
+    account="111122223333",
+    name="Example Corp",
+    kind="oidc",
+    provider="arn:aws:iam::111122223333:oidc-provider/id.example.com/tenant",
+    issuer=ISSUER,
+    client_id=CLIENT,
+    client_secret=SECRET,
+    scopes=("openid", "email"),
+    roles=(),
+    trusts_mfa=False,
+)
 
 
 @pytest.fixture
@@ -43,10 +57,10 @@ class Clock:
 
 def client_of(provider: OidcProvider, clock: Clock | None = None, timeout: float = 30.0) -> OidcClient:
     fetcher = Fetcher({provider.issuer: provider.address}, timeout=timeout)
-    return OidcClient(fetcher, Intervals(900.0, 15.0), clock=clock or Clock())
+    return OidcClient(fetcher, REDIRECT, Intervals(900.0, 15.0), clock=clock or Clock())
 
 
-def code_of(client: OidcClient, provider: OidcProvider, registration: OidcRegistration = REGISTRATION) -> str:
+def code_of(client: OidcClient, provider: OidcProvider, registration: SignOnProvider = REGISTRATION) -> str:
     """Return a code, as a browser that is signed in at the provider brings it back."""
     url = client.authorization_url(registration, state="s", nonce="n", verifier=VERIFIER)
     params = {name: values[0] for name, values in parse_qs(urlsplit(url).query, strict_parsing=True).items()}
@@ -90,7 +104,7 @@ def test_code_is_redeemed_as_discovery_says(methods: list[str] | None, secret: s
     made.signed_in, made.document = "ann", {"token_endpoint_auth_methods_supported": methods}
     with serving_provider(made) as provider:
         client = client_of(provider)
-        registration = OidcRegistration(ISSUER, CLIENT, secret, ("openid",), REDIRECT)
+        registration = replace(REGISTRATION, client_secret=secret)
         tokens = client.redeem(registration, code_of(client, provider, registration), VERIFIER)
         request = provider.last("token")
     assert tokens.id_token.count(".") == 2
@@ -245,3 +259,29 @@ def test_token_endpoint_must_be_public(caplog: pytest.LogCaptureFixture) -> None
     with pytest.raises(IdentityProviderUnavailable):
         fetcher.send_form("https://a..b/token", "https://id.example.com", "a=b", {})
     assert VERIFIER not in caplog.text
+
+
+@table(
+    "endpoint, token, url",
+    [
+        ("https://id.example.com/out", "a.b.c", "https://id.example.com/out?client_id=iam-guard-app&{back}{hint}a.b.c"),
+        (
+            "https://id.example.com/?a=b",
+            "a.b.c",
+            "https://id.example.com/?a=b&client_id=iam-guard-app&{back}{hint}a.b.c",
+        ),
+        (
+            "https://id.example.com/out",
+            "a" * MAX_LOGOUT_URL,
+            "https://id.example.com/out?client_id=iam-guard-app&{back}",
+        ),
+        (None, "a.b.c", None),
+    ],
+)
+def test_logout_url_has_the_id_token_unless_too_long(endpoint: str | None, token: str, url: str | None) -> None:
+    """The client's id too, with which a provider finds the registered addresses."""
+    back = "post_logout_redirect_uri=https%3A%2F%2Fapp.example.com%2Fsignin%2F"
+    with serving_provider(OidcProvider()) as provider:
+        provider.document["end_session_endpoint"] = endpoint
+        made = client_of(provider).logout_url(REGISTRATION, token, "https://app.example.com/signin/")
+    assert made == (url and url.format(back=back, hint="&id_token_hint="))
