@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from iam_guard.authn.dpop import VerifiedProof
 from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.model.credential import Session
@@ -21,6 +22,19 @@ Input: TypeAlias = Mapping[str, Any]
 """Input members of an operation by the model's names. Absent members have no key."""
 Output: TypeAlias = dict[str, Any]
 """Output members of an operation by the model's names. None marks an absent member; times are aware datetimes."""
+
+
+class VerifiedGrant(NamedTuple):
+    """A code or refresh token of a session of a tool, with the verified proof of the tool's key."""
+
+    account: str
+    session_id: str
+    proof: VerifiedProof
+    user_agent: str
+
+
+Verified: TypeAlias = VerifiedToken | VerifiedGrant
+"""What identifies the caller of an unsigned operation."""
 
 
 class SealSession(Protocol):
@@ -43,8 +57,8 @@ class ServiceCall:
     seal_session: SealSession = field(repr=False)
     issuer_url: str = ""
     """Base URL of the identity token issuers; empty if the setting is not set."""
-    verified_token: VerifiedToken | None = field(default=None, repr=False)
-    """The verified web identity token of an unsigned call."""
+    verified_token: Verified | None = field(default=None, repr=False)
+    """What identifies the caller of an unsigned call: a web identity token, or the grant of a tool."""
     app_services: frozenset[str] = frozenset()
     """The service prefixes that the application declares."""
     region: str = "us-east-1"

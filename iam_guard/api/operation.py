@@ -13,13 +13,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.call import Input, Output, ServiceCall, Verified
 from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
-from iam_guard.api.service_errors import WrongSecret
+from iam_guard.api.service_errors import KeptFailure
 from iam_guard.api.session_limits import check_session_limits
 from iam_guard.audit.writer.trail_writer import TrailConfig
+from iam_guard.authn.dpop import Possession
 from iam_guard.authn.federation.role_session import not_admitted
-from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.errors import (
@@ -107,7 +107,7 @@ class Operation:
     reads: bool = False
     writes: Callable[[Input], bool] | None = None
     explains_denials: bool = True
-    verify_token: Callable[[OperationRequest], VerifiedToken | None] | None = None
+    verify_token: Callable[[OperationRequest], Verified | None] | None = None
     """For unsigned operations: verifies the token of the request, before the transaction begins."""
     permissions: Further | None = None
     """Returns all required permissions, instead of those from `target`, `keys` and `further`."""
@@ -173,12 +173,15 @@ class OperationRequest:
     """The audit trail, if the server keeps one in a folder."""
     with_digests: bool = False
     """Whether the result has the digests of the policy document, for the audit record."""
+    possession: Possession | None = field(default=None, repr=False)
+    """The proofs of possession of a key that came with the request."""
+    user_agent: str = ""
 
     @property
     def action(self) -> str:
         return f"{self.service.prefix}:{self.name}"
 
-    def call(self, account: str, token: VerifiedToken | None, records: Records) -> ServiceCall:
+    def call(self, account: str, token: Verified | None, records: Records) -> ServiceCall:
         """Return the context of the operation in one transaction."""
         store = self.store
         sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, token, self.app_services)
@@ -234,15 +237,15 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
 
 @contextmanager
 def _keeping_failures(transaction: Callable[[], AbstractContextManager[Records]]) -> Iterator[Records]:
-    """Open a transaction that is committed in spite of `WrongSecret`, which was counted in it."""
-    wrong: WrongSecret | None = None
+    """Open a transaction that is committed in spite of `KeptFailure`, since what it has stored counts."""
+    failure: KeptFailure | None = None
     with transaction() as records:
         try:
             yield records
-        except WrongSecret as error:
-            wrong = error
-    if wrong is not None:
-        raise wrong
+        except KeptFailure as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def not_authorized(caller: Principal, action: str, resource: str, decision: object = None) -> AccessDenied:

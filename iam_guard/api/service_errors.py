@@ -34,7 +34,11 @@ class InvalidAuthenticationCode(ServiceError, status=403):
     """The codes of an MFA device are wrong, not consecutive, too old, or used before (R-32)."""
 
 
-class WrongSecret(AccessDenied):
+class KeptFailure(IamGuardError):
+    """Base class: the call is refused, and what it has stored about that is kept."""
+
+
+class WrongSecret(AccessDenied, KeptFailure):
     """A password or an MFA code is wrong: the call is refused, and only the failed attempt is stored."""
 
 
@@ -140,3 +144,26 @@ class PackedPolicyTooLarge(ServiceError):
 
 class SessionDurationEscalation(ServiceError, code="SessionDurationEscalationException", status=403):
     """An identity token would outlive the calling session (S-37)."""
+
+
+# --- Sign-In ------------------------------------------------------------------------------------------------
+
+
+class RefusedGrant(ServiceError, KeptFailure, code="AccessDenied", status=403):
+    """A code or refresh token gets no credentials; `error` is the reason in the model's words."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.details = {"error": error}
+
+
+class ExpiredGrant(RefusedGrant, code="AccessDenied", status=401):
+    """A code or refresh token is unknown, expired, revoked, or was used before."""
+
+
+class InvalidGrant(RefusedGrant, code="ValidationError", status=400):
+    """A code or refresh token is presented with the wrong client, redirect, verifier or key."""
+
+
+class SessionNotFound(ServiceError, code="ResourceNotFoundException", status=404):
+    """The account, or the named identity, has no such session of a tool."""

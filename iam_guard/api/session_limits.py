@@ -32,6 +32,10 @@ _SESSION_TOKEN_LIMITS = SessionLimits(
     "with MFA", allowed=_FEDERATED_USER_OPERATIONS | {"AssumeRole", "GetWebIdentityToken"}
 )
 
+_TOOL_LIMITS = SessionLimits("always", denied=frozenset({"GetFederationToken", "GetSessionToken"}))
+"""Of users and root users who approved a tool: as in the console, for which AWS documents no limit. What requires a
+long-term key is refused as for every session."""
+
 _ASSUMED_ROOT_LIMITS = SessionLimits("always", allowed=frozenset({"GetCallerIdentity"}))
 """The session policies of AssumeRoot restrict IAM to the task."""
 
@@ -41,7 +45,7 @@ LIMITS_BY_PRINCIPAL: Final[Mapping[PrincipalType, SessionLimits]] = {
     PrincipalType.USER: _SESSION_TOKEN_LIMITS,
     PrincipalType.ROOT: _SESSION_TOKEN_LIMITS,
 }
-"""The limits by the session's principal. Sessions of users and root users are those of GetSessionToken."""
+"""The limits by the session's principal. Sessions of users and root users are those of GetSessionToken, or of tools."""
 
 _ALWAYS_SESSIONS = frozenset({PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER})
 """Principal types that are sessions, whatever the kind of credential."""
@@ -71,7 +75,15 @@ def check_session_limits(caller: Principal, service: str, name: str) -> None:
     issued = session_issuance(caller)
     if issued is None and caller.type not in _ALWAYS_SESSIONS:
         return
-    limits = _ASSUMED_ROOT_LIMITS if caller.is_assumed_root else LIMITS_BY_PRINCIPAL.get(caller.type)
+    limits = _limits_of(caller)
     if limits is None or limits.refuses(service, name, issued):
         unless = " that were issued without MFA" if service == "iam" and limits and limits.iam == "with MFA" else ""
         raise AccessDenied(f"Cannot call {name} with session credentials{unless}")
+
+
+def _limits_of(caller: Principal) -> SessionLimits | None:
+    if caller.is_assumed_root:
+        return _ASSUMED_ROOT_LIMITS
+    if caller.is_of_tool and caller.type in (PrincipalType.USER, PrincipalType.ROOT):
+        return _TOOL_LIMITS
+    return LIMITS_BY_PRINCIPAL.get(caller.type)

@@ -47,10 +47,13 @@ class SessionTokenCache:
 def depends_on_parent_key(session: Session) -> bool:
     """Return whether the session ends with the access key that requested it: those of users and federated users.
 
-    Role sessions and sessions of AssumeRoot outlive that key (S-51).
+    Role sessions and sessions of AssumeRoot outlive that key (S-51). A user's tool that a browser session has approved
+    has no such key: its credentials end with the user, since each decision compares the unique id.
     """
     caller = session.principal
-    return caller.type is not PrincipalType.ASSUMED_ROLE and not caller.is_assumed_root
+    if caller.type is PrincipalType.ASSUMED_ROLE or caller.is_assumed_root:
+        return False
+    return not caller.is_of_tool or caller.type is PrincipalType.FEDERATED_USER
 
 
 def is_parent_key(access_key: AccessKey | None, session: Session) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,7 +20,7 @@ class SessionPages:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._sign_in = pages.guard.people.sign_in
+        self._sign_in, self._tools = pages.guard.people.sign_in, pages.guard.people.tool_sessions
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""
@@ -41,12 +42,26 @@ class SessionPages:
             }
             for found in self._pages.sessions.of(owner_of(session))
         ]
-        who = {"name": session.person.name, "role": role_name(session)}
+        tools = [
+            {
+                "id": found.id,
+                "created": readable(found.created),
+                "used": "" if found.used is None else readable(found.used),
+                "principal": found.principal,
+                "client": f"tool_{found.client_id.rpartition('/')[2].replace('-', '_')}",
+                "user_agent": found.user_agent,
+            }
+            for found in self._tools.of(session)
+        ]
+        who: dict[str, Any] = {"name": session.person.name, "role": role_name(session), "tools": tools}
         return self._pages.page(visit, "sessions.html", "sessions", problem, wide=True, sessions=shown, **who)
 
     @for_sessions(None, in_role=True)
     def end_session(self, visit: Visit, session: BrowserSession, _: str) -> Response:
-        """End one session of the person."""
+        """End one session of the person, or of one of its tools."""
+        if "tool" in visit.form:
+            self._tools.end(session, visit.form["tool"], visit.call)
+            return redirect(f"{visit.base}/sessions")
         self._pages.sessions.end(visit.form.get("session", ""), owner_of(session))
         return redirect(f"{visit.base}/sessions")
 

@@ -29,6 +29,7 @@ from iam_guard.console.password_pages import PasswordPages, SendReset
 from iam_guard.console.remembered_account import remembered_value
 from iam_guard.console.role_pages import RolePages
 from iam_guard.console.session_pages import SessionPages
+from iam_guard.console.tool_pages import AUTHORIZE, CONFIRMATION, ToolPages
 from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header, remembered_cookie_name
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
@@ -69,6 +70,7 @@ def sign_in_pages(
         FactorPages(pages),
         RolePages(pages),
         CompanyPages(pages),
+        ToolPages(pages),
     )
     static = resources.files("iam_guard.console") / "static"
     built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()
@@ -85,13 +87,19 @@ def sign_in_pages(
 
 
 def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
-    """Return an application with the pages at `/signin`, and the API at every other path."""
+    """Return an application with the pages at `/signin`, and the API at every other path.
+
+    Tools open two of the pages at addresses of their own, beside `/signin`.
+    """
     pages = Starlette(routes=[Mount(SIGN_IN, sign_in_pages(guard))])
 
     async def choose(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if path == SIGN_IN:
             scope = {**scope, "path": f"{path}/"}
+        elif path in (AUTHORIZE, CONFIRMATION):
+            path = f"{SIGN_IN}{path}"
+            scope = {**scope, "path": path}
         await (pages if path == SIGN_IN or path.startswith(f"{SIGN_IN}/") else api)(scope, receive, send)
 
     return choose

@@ -104,7 +104,7 @@ class Guard:
             settings,
             lambda: self.clock(),
             uses=self.uses,
-            audit=trail.record_sign_in,
+            trail=trail,
             change_recorder=change_recorder,
             decide=self._may_have_session,
             tokens=self.tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from iam_guard.audit.trail import Trail
 from iam_guard.authn.people.account_sessions import AccountSessions
 from iam_guard.authn.people.browser_sessions import BrowserSessions
 from iam_guard.authn.people.company_sign_on import SignOnParts
@@ -18,17 +19,16 @@ from iam_guard.authn.people.role_switch import Decide, RoleSwitch
 from iam_guard.authn.people.session_steps import session_steps
 from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.authn.people.sign_on_providers import SignOnProviders
+from iam_guard.authn.people.tool_sessions import ToolSessions
 from iam_guard.authn.token_verifier import TokenVerifier
-from iam_guard.model.request import Call
 from iam_guard.model.result import ChangeRecorder
-from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.last_used import LastUsedTracker
 
 
 class People:
-    """The parts of one guard that concern people. `audit` writes a step of a sign-in to the audit trail."""
+    """The parts of one guard that concern people. Each step of a sign-in is recorded in the trail."""
 
     def __init__(
         self,
@@ -37,11 +37,12 @@ class People:
         clock: Callable[[], datetime],
         *,
         uses: LastUsedTracker,
-        audit: Callable[[SignInEvent, Call | None], None],
+        trail: Trail,
         change_recorder: ChangeRecorder,
         decide: Decide,
         tokens: TokenVerifier,
     ) -> None:
+        audit = trail.record_sign_in
         self.browser_sessions = BrowserSessions(store, settings, clock, uses)
         """The sessions of people who signed in."""
         self.federated_sessions = FederatedSessions(store, settings, clock, audit)
@@ -68,5 +69,7 @@ class People:
         """Sign-ins with the ID tokens of OIDC providers."""
         self.oidc_logout = OidcLogout(parts)
         """Sessions that OIDC providers end."""
+        self.tool_sessions = ToolSessions(steps, settings, decide, trail.record_result)
+        """Sessions of people's tools: approve, list, end."""
         self.notifications = steps.notifications
         """What people must be informed of."""

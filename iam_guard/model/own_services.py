@@ -9,7 +9,8 @@ class OwnService(NamedTuple):
     """One service. `prefix` begins its actions and ARNs; `model` is its name in botocore, None if that has none.
 
     `operations` is the module and name of its table of operations, None while it is not served; `version` is the
-    version of its query protocol. A service without `name` is left out of reports about service access.
+    version of its query protocol. `paths` are what unsigned requests for it begin with. A service without `name` is
+    left out of reports about service access.
     """
 
     prefix: str
@@ -17,6 +18,7 @@ class OwnService(NamedTuple):
     model: str | None
     operations: tuple[str, str] | None = None
     version: str | None = None
+    paths: tuple[str, ...] = ()
 
 
 SERVICES: Final = (
@@ -24,7 +26,13 @@ SERVICES: Final = (
         "iam", "AWS Identity and Access Management", "iam", ("iam_guard.api.iam.operations", "IAM"), "2010-05-08"
     ),
     OwnService("sts", "AWS Security Token Service", "sts", ("iam_guard.api.sts.operations", "STS"), "2011-06-15"),
-    OwnService("signin", None, None),
+    OwnService(
+        "signin",
+        "AWS Signin",
+        "signin",
+        ("iam_guard.api.signin.tool_operations", "SIGNIN"),
+        paths=("/v1/", "/list-sessions", "/get-session", "/batch-revoke-sessions"),
+    ),
     OwnService("organizations", "AWS Organizations", "organizations"),
     OwnService("sso", "AWS IAM Identity Center", "sso-admin"),
     OwnService("sso-directory", None, None),

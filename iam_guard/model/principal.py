@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id, is_service_linked_role
@@ -33,6 +33,9 @@ class PrincipalType(StrEnum):
 
     __hash__ = str.__hash__  # faster than `Enum.__hash__`, which is Python code; used by every decision
 
+
+SIGN_IN_SESSION: Final = "aws:SignInSessionArn"
+"""The condition key that the sessions of people's tools have."""
 
 _TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType where it differs from the name above (K-10)
 
@@ -200,6 +203,11 @@ class Principal:
         """Whether this is a root session of AssumeRoot; true in doubt (rule S-35)."""
         session: object = self.session
         return not isinstance(session, Mapping) or "aws:AssumedRoot" in session
+
+    @property
+    def is_of_tool(self) -> bool:
+        """Whether the credentials are those of a tool that its user approved in a browser session."""
+        return SIGN_IN_SESSION in self.session
 
     def key(self, folded_key: str) -> Value | None:
         """Return the principal's value of a condition key, in lower case (K-10, E.1, E.2)."""

@@ -61,6 +61,18 @@ MANAGED: Mapping[str, ManagedPolicy] = {
             },
         ),
     ),
+    "SignInLocalDevelopmentAccess": ManagedPolicy(
+        derived_id(PREFIXES["policy"], "aws:SignInLocalDevelopmentAccess"),
+        "/",
+        "Provides permissions to use tools through AWS Sign-In, with credentials of people who sign in.",
+        (
+            {
+                "Effect": "Allow",
+                "Action": ["signin:AuthorizeOAuth2Access", "signin:CreateOAuth2Token"],
+                "Resource": "arn:aws:signin:*:*:oauth2/public-client/*",
+            },
+        ),
+    ),
     "ReadOnlyAccess": ManagedPolicy(
         "ANPAILL3HVNFSB6DCOWYQ",
         "/",

@@ -38,6 +38,7 @@ from iam_guard.authn.credential_verifier import (
     extract,
     stated_payload,
 )
+from iam_guard.authn.dpop import Possession, possession_of
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.errors import (
@@ -217,6 +218,8 @@ class _ApiCall:
     principal: Principal | None = None
     action: str = "iam-guard:Decide"
     wire_call: WireCall | None = None
+    possession: Possession | None = None
+    """The proofs of possession of a key that the request has."""
     primary: Permission | None = None
     """The permission for the operation itself, as last required."""
     is_denied: bool = False
@@ -226,6 +229,7 @@ class _ApiCall:
     def parse(self, request: HttpRequest, body: BufferedBody, principal: Principal) -> WireCall:
         """Parse and validate the call. Raises `MissingAuthenticationToken` if it needs a signature."""
         wire_call = self.destination.codec.parse(WireRequest(request, body.content()))
+        self.possession = possession_of(request, self.facts, self.guard.settings)
         _reject_control_characters(wire_call.parameters)
         self.action = f"{self.destination.service.prefix}:{wire_call.operation.name}"
         if principal.type is PrincipalType.ANONYMOUS and not wire_call.operation.is_unsigned:
@@ -252,6 +256,8 @@ class _ApiCall:
             catalogues=self.guard.catalogues,
             trail=self.guard.trail.place,
             with_digests=is_recording,
+            possession=self.possession,
+            user_agent=self.facts.user_agent or "",
         )
         result = run(request, lambda permission: self._authorize(principal, permission))
         if self.primary is not None:

@@ -1,7 +1,7 @@
 """Find the service of a request, and the codec for its protocol.
 
-The service is the one in the signature's credential scope; for unsigned requests, the one with the API version. A
-service's operations and model are loaded on first use, so that a server starts quickly.
+The service is the one in the signature's credential scope; for unsigned requests, the one with the API version, or with
+the path. A service's operations and model are loaded on first use, so that a server starts quickly.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from iam_guard.model.own_services import SERVED, SERVICES
 
 _BY_VERSION = {service.version: service.prefix for service in SERVICES if service.version}
 _MODELS = {service.prefix: service.model for service in SERVICES if service.model is not None}
+_BY_PATH = {path.encode("ascii"): service.prefix for service in SERVICES for path in service.paths}
 _VERSION = re.compile(rb"Version=([0-9-]{10})(?=&|\Z)")
 """Begins with a literal, which is found without trying every byte."""
 
@@ -91,10 +92,14 @@ def destination(request: WireRequest, credential: AnyCredential | None) -> Desti
     signed_for = signed_service(credential)
     if signed_for in SERVED:
         return destination_of(signed_for)
-    expected = _BY_VERSION.get(_version(request), DEFAULT)
+    expected = _BY_VERSION.get(_version(request)) or _of_path(request.head.raw_path)
     if signed_for is not None:
         raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{expected}'. ")
     return destination_of(expected)
+
+
+def _of_path(path: bytes) -> str:
+    return next((prefix for start, prefix in _BY_PATH.items() if path.startswith(start)), DEFAULT)
 
 
 def _version(request: WireRequest) -> str:

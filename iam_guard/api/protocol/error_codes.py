@@ -40,6 +40,18 @@ COMMON_CODES: Mapping[str, CommonCode] = {
     "ValidationError": CommonCode("ValidationException"),
 }
 
+OAUTH_ERRORS: Mapping[str, str] = {
+    "AccessDeniedException": "INSUFFICIENT_PERMISSIONS",
+    "ConflictException": "CONFLICT",
+    "InternalServerException": "server_error",
+    "ResourceNotFoundException": "RESOURCE_NOT_FOUND",
+    "ServiceQuotaExceededException": "SERVICE_QUOTA_EXCEEDED",
+    "ServiceUnavailableException": "service_unavailable",
+    "TooManyRequestsError": "rate_exceeded",
+    "ValidationException": "INVALID_REQUEST",
+}
+"""Code -> the member `error` that the models of some services have besides, unless the error has another."""
+
 _GENERAL = {
     500: "The request processing has failed because of an unknown error, exception or failure.",
     503: "The request has failed due to a temporary failure of the server.",
@@ -60,7 +72,7 @@ class WireError:
     def body(self, request_id: str) -> dict[str, object]:
         """Return the members that the model has for this error, without code and message."""
         members: Mapping[str, object] = {} if self.shape is None else self.shape.members
-        values = {"RequestId": request_id, **self.details}
+        values = {"RequestId": request_id, "error": OAUTH_ERRORS.get(self.code), **self.details}
         return {name: value for name, value in values.items() if name in members}
 
 

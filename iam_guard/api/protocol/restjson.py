@@ -1,8 +1,9 @@
-"""AWS's REST-JSON protocol (IAM Access Analyzer): method and path name the operation, the body is a JSON object.
+"""AWS's REST-JSON protocol (IAM Access Analyzer, Sign-In): method and path name the operation, the body is JSON.
 
-Members are in the path, the query string, headers or the body, as the model defines. Payload members, greedy labels and
-header maps are not supported, since no served model has them. Paths are matched while percent-encoded, so that an
-encoded `/` is part of a name.
+Members are in the path, the query string, headers or the body, as the model defines; a payload member is the whole
+body. Some operations share a path, and differ by a parameter in the query string. Greedy labels, header maps and
+payloads that are no structures are not supported, since no served model has them. Paths are matched while
+percent-encoded, so that an encoded `/` is part of a name.
 """
 
 from __future__ import annotations
@@ -39,17 +40,22 @@ class _TextGrammar(JsonGrammar):
 
 
 class Route(NamedTuple):
-    """One operation's method and path; the pattern matches the percent-encoded path."""
+    """One operation's method and path; the pattern matches the percent-encoded path.
+
+    `query` has the parameters of the query string that the operation is known by.
+    """
 
     operation: Operation
     pattern: re.Pattern[str]
+    query: frozenset[tuple[str, str]]
 
 
 def _route_of(operation: Operation) -> Route:
     """Return the route for the model's URI template."""
-    pieces = _LABEL.split(operation.uri)
+    path, _, query = operation.uri.partition("?")
+    pieces = _LABEL.split(path)
     labels = [f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)]
-    return Route(operation, re.compile("".join(labels)))
+    return Route(operation, re.compile("".join(labels)), frozenset(read_pairs(query.encode())))
 
 
 @dataclass(frozen=True)
@@ -58,13 +64,18 @@ class RestJsonCodec:
 
     @cached_property
     def _routes(self) -> Sequence[Route]:
-        return sorted(map(_route_of, self.api.operations.values()), key=lambda route: route.pattern.groups)
+        routes = map(_route_of, self.api.operations.values())
+        return sorted(routes, key=lambda route: (route.pattern.groups, -len(route.query)))
 
     def parse(self, request: WireRequest) -> WireCall:
         operation, labels = self._route(request)
         if operation.input is None:
             return WireCall(operation, {})
         parameters = dict(_outside_body(operation.input, request, labels))
+        payload = operation.input.payload
+        if payload is not None:
+            member = operation.input.members[payload]
+            return WireCall(operation, parameters | {payload: _body(member, request, member.members)})
         in_body = {name for name, member in operation.input.members.items() if member.location is None}
         return WireCall(operation, parameters | (_body(operation.input, request, in_body) if in_body else {}))
 
@@ -72,7 +83,7 @@ class RestJsonCodec:
         path = request.head.raw_path.decode("latin-1")
         for route in self._routes:
             match = route.pattern.fullmatch(path) if route.operation.method == request.head.method else None
-            if match:
+            if match and (not route.query or route.query <= set(read_pairs(request.head.query_string))):
                 return route.operation, match.groupdict()
         raise UnknownOperation(f"expected the method and path of an operation of `{self.api.signing_name}`")
 
@@ -125,11 +136,13 @@ def _response(
     shape: Shape | None, status: int, members: Mapping[str, Any], request_id: str, *more_headers: tuple[str, str]
 ) -> WireResponse:
     in_header = {} if shape is None else {name: member for name, member in shape.members.items() if member.location}
-    body = {name: value for name, value in members.items() if name not in in_header}
+    body: Any = {name: value for name, value in members.items() if name not in in_header}
     headers = [("content-type", _JSON), ("x-amzn-requestid", request_id), *more_headers]
     for name, member in in_header.items():
         if members.get(name) is not None:
             text = write(member, members[name], _TextGrammar(_TIMES["header"]), (name,))
             headers.append(((member.wire_name or name).lower(), text))
+    if shape is not None and shape.payload is not None:
+        shape, body = shape.members[shape.payload], body[shape.payload]
     written = body if shape is None else write(shape, body, _GRAMMAR)
     return WireResponse(status, tuple(headers), write_object(written))

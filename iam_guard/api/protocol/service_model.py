@@ -39,6 +39,8 @@ class Shape:
     """The member's name on the wire, if it differs from the member's own."""
     location: str | None
     """`uri`, `querystring` or `header`; None for the body."""
+    payload: str | None
+    """The member of a structure that is the whole body; None if the members are in it."""
     flattened: bool
     timestamp_format: str | None
     is_sensitive: bool
@@ -56,6 +58,7 @@ class Shape:
             kind="document" if traits.get("document") else source.type_name,
             wire_name=wire.get("name"),
             location=wire.get("location"),
+            payload=wire.get("payload"),
             flattened=bool(wire.get("flattened")),
             timestamp_format=wire.get("timestampFormat"),
             is_sensitive=bool(traits.get("sensitive")),

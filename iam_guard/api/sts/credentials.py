@@ -55,9 +55,10 @@ class IssuedCredentials(NamedTuple):
 def issue(call: ServiceCall, parameters: Input, principal: Principal, terms: SessionTerms) -> IssuedCredentials:
     """Issue credentials. Raises `PackedPolicyTooLarge`."""
     expires = call.time + timedelta(seconds=terms.seconds)
+    key_id, secret = new_temporary_key(principal.account or call.account)
     session = Session(
-        access_key_id=_new_key_id(principal.account or call.account),
-        secret=base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii"),
+        access_key_id=key_id,
+        secret=secret,
         principal=principal,
         issued=call.time,
         expires=expires,
@@ -82,6 +83,11 @@ def issue(call: ServiceCall, parameters: Input, principal: Principal, terms: Ses
         "SessionTokenSize": len(token),
     }
     return IssuedCredentials(members, percent if principal.session_policies or principal.tags else None)
+
+
+def new_temporary_key(account: str) -> tuple[str, str]:
+    """Return the id and the secret of a new temporary access key."""
+    return _new_key_id(account), base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
 
 
 def get_access_key_info(call: ServiceCall, parameters: Input) -> Output:

@@ -92,6 +92,6 @@ def _federated_identity(
 
 
 def _verified_token(call: ServiceCall) -> VerifiedToken:
-    if call.verified_token is None:
+    if not isinstance(call.verified_token, VerifiedToken):
         raise MissingAuthenticationToken("Request is missing Authentication Token")
     return call.verified_token

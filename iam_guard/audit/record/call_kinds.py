@@ -10,11 +10,12 @@ POLICY_CHANGE = "policy_change"
 ADMIN_CALL = "admin_call"
 RESULT_KINDS = (SESSION_ISSUE, POLICY_CHANGE, ADMIN_CALL)
 
-SESSIONS = frozenset(
+_STS_CALLS = (
     "AssumeRole AssumeRoleWithWebIdentity AssumeRoleWithSAML AssumeRoot GetSessionToken GetFederationToken"
     " GetWebIdentityToken".split()
 )
-"""STS calls that return credentials or a token."""
+SESSIONS = frozenset([*(f"sts:{name}" for name in _STS_CALLS), "signin:CreateOAuth2Token"])
+"""Calls that return credentials or a token."""
 
 _POLICY_CALLS = [
     f"{verb}{kind}Policy" for verb in ("Put", "Delete", "Attach", "Detach") for kind in ("User", "Group", "Role")
@@ -40,7 +41,6 @@ principals, which conditions may test.
 
 def kind_of(action: str) -> str:
     """Return the record kind for the result of a call."""
-    service, _, name = action.partition(":")
-    if service == "sts" and name in SESSIONS:
+    if action in SESSIONS:
         return SESSION_ISSUE
     return POLICY_CHANGE if action in POLICY_CHANGES else ADMIN_CALL

@@ -89,6 +89,7 @@ def _session_context(principal: Principal) -> dict[str, object] | None:
             "sessionIssuer": _session_issuer(principal),
             "attributes": present({"creationDate": created, "mfaAuthenticated": mfa or "false"}),
             "sourceIdentity": principal.key("aws:sourceidentity"),
+            "signInSessionArn": principal.key("aws:signinsessionarn"),
             "assumedRoot": principal.key("aws:assumedroot"),
         }
     )

@@ -70,18 +70,23 @@ tool_sessions = table(
     owned_by("identities.id", "identity_id", optional=True, index=True),
     # the ARN of the user, role, root user or federated user when the session began
     Column("owner", String, nullable=False, index=True),
+    # the account and unique id of the person who approved it, in a role or not; without an id: the root user; neither:
+    # of a session without a stored person
+    Column("person_account", String),
+    Column("person_id", String, index=True),
     # what temporary credentials are sealed from, without secret and access key id
     *required(JSON, "terms"),
     *required(String, "client_id", "region"),
-    # of the authorization code; NULL once it was redeemed
+    # of the authorization code; it stays once it was redeemed, so that a second use is noticed
     Column("code_digest", String(64)),
     Column("code_expires", BigInteger),
     *required(String, "code_challenge", "redirect_uri"),
     # the thumbprint of the client's DPoP key (RFC 9449); NULL until the code is redeemed
     Column("key_thumbprint", String),
-    # the present refresh token, and the one before with its end
+    # the present refresh token, sealed for a client that has not received it, and the one before with its end
     Column("refresh_digest", String(64)),
-    Column("former_digest", String(64), index=True),
+    Column("sealed_refresh", LargeBinary),
+    Column("former_digest", String(64)),
     Column("former_until", BigInteger),
     # the time of the person's last change of password when the session began; NULL: not a person
     Column("password_changed", BigInteger),
@@ -93,7 +98,6 @@ tool_sessions = table(
     *required(String, "approved_by"),
     *required(Text, "user_agent"),
     UniqueConstraint("code_digest"),
-    UniqueConstraint("refresh_digest"),
 )
 
 pending_sign_ins = table(

@@ -80,6 +80,8 @@ def _create_tool_sessions() -> None:
         _ACCOUNT,
         ("identity_id", sa.String(), True),
         ("owner", sa.String(), False),
+        ("person_account", sa.String(), True),
+        ("person_id", sa.String(), True),
         ("terms", sa.JSON(), False),
         ("client_id", sa.String(), False),
         ("region", sa.String(), False),
@@ -89,6 +91,7 @@ def _create_tool_sessions() -> None:
         ("redirect_uri", sa.String(), False),
         ("key_thumbprint", sa.String(), True),
         ("refresh_digest", sa.String(64), True),
+        ("sealed_refresh", sa.LargeBinary(), True),
         ("former_digest", sa.String(64), True),
         ("former_until", sa.BigInteger(), True),
         ("password_changed", sa.BigInteger(), True),
@@ -100,7 +103,7 @@ def _create_tool_sessions() -> None:
         ("approved_by", sa.String(), False),
         ("user_agent", sa.Text(), False),
         owners={"account": "accounts.id", "identity_id": "identities.id"},
-        unique=(("code_digest",), ("refresh_digest",)),
+        unique=(("code_digest",),),
     )
 
 
@@ -141,7 +144,7 @@ _INDEXED = (
     ("tool_sessions", "account"),
     ("tool_sessions", "identity_id"),
     ("tool_sessions", "owner"),
-    ("tool_sessions", "former_digest"),
+    ("tool_sessions", "person_id"),
     ("pending_sign_ins", "provider_id"),
     ("pending_sign_ins", "expires"),
     ("used_tokens", "expires"),
