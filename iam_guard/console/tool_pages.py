@@ -74,7 +74,7 @@ class ToolPages:
         return _with_redirect(answer, request.redirect_uri)
 
     def decide(self, visit: Visit, _: str) -> Response:
-        """Give the tool a code, or nothing."""
+        """Approve the tool's request, or deny it."""
         request, session = _tool_request(visit, self._pages.guard.settings), visit.session
         decision = visit.form.get("decision")
         if request is None or session is None or session.task is not None or decision not in ("allow", "deny"):

@@ -67,8 +67,7 @@ class Guard:
         self.catalogues = tuple(catalogues)
         self.clock = clock
         """Returns the present time, of decisions and of the calls of the AWS API alike."""
-        self._resources = resources
-        self._shadow = shadow
+        self._resources, self._shadow = resources, shadow
         change_recorder = TrailChangeRecorder(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
         self.resource_policies = ResourcePolicies(store, change_recorder)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""

@@ -130,7 +130,7 @@ def test_federated_user_survives_rename_of_its_user() -> None:
     ("session", "access_key", "mfa", "source_identity"),
     [
         (ROLE_SESSION, None, None, "ada@example.com"),
-        (replace(ROLE_SESSION, mfa_at=ISSUED), None, None, "ada@example.com"),
+        (replace(ROLE_SESSION, mfa_at=ISSUED), None, "true", "ada@example.com"),
         (USER_SESSION, ACCESS_KEY, "true", None),
         (replace(USER_SESSION, mfa_at=None), ACCESS_KEY, "false", None),
         (ROOT_SESSION, ROOT_KEY, "true", None),
@@ -141,7 +141,7 @@ def test_federated_user_survives_rename_of_its_user() -> None:
 def test_session_has_its_condition_keys(
     session: Session, access_key: AccessKey | None, mfa: str | None, source_identity: str | None
 ) -> None:
-    """E.2: always the issue time; MFA for GetSessionToken only; the source identity if set."""
+    """E.2: always the issue time; the source identity if set; MFA for users, and if a role session recorded it."""
     principal = authenticate(signed(), session, access_key=access_key)
     assert principal.key("aws:tokenissuetime") == "2026-11-24T12:20:15Z"
     assert principal.key("aws:multifactorauthpresent") == mfa

@@ -231,6 +231,7 @@ DECIDE: dict[tuple[str, str], str] = {
     ("browser_sessions.py", "issue"): "may_have_session",
     ("browser_sessions.py", "switch"): "may_have_session",
     ("federated_sessions.py", "sign_in"): "may_have_session",
+    ("tool_sessions.py", "approve"): "may_have_session",
 }
 """What inserts a session or seals a session token -> the function that it asks first."""
 SEALED_BY_STS = {("credentials.py", "issue")}
@@ -248,7 +249,11 @@ def test_every_function_that_issues_a_session_asks_the_one_place() -> None:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(function, ast.FunctionDef) and any(issues_session(node) for node in ast.walk(function))
     }
-    helpers = {("federated_sessions.py", "_row")}  # of `sign_in`
+    helpers = {
+        ("federated_sessions.py", "_row"),  # of `sign_in`
+        ("tool_sessions.py", "_row"),  # of `approve`
+        ("tokens.py", "_credentials"),  # of `create_token`, which asks `keeps_credentials`
+    }
     assert issuing.keys() - helpers == DECIDE.keys() | SEALED_BY_STS
     for function, decision in DECIDE.items():
         assert decision in issuing[function], function

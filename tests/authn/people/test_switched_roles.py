@@ -221,7 +221,7 @@ def test_every_use_of_a_session_for_its_person_is_tested() -> None:
     uses = sum(path.read_text("utf-8").count("person_of(session)") for path in source.glob("*.py"))
     owners = {path.name for path in source.glob("*.py") if "owner_of(session)" in path.read_text("utf-8")}
     assert uses == 11  # those in the table, and `go_on` after a second factor; more need rows
-    assert owners == {"browser_sessions.py", "person.py"}
+    assert owners == {"browser_sessions.py", "person.py", "tool_sessions.py"}
 
 
 # --- when it ends -----------------------------------------------------------------------------------------------------
