@@ -155,8 +155,6 @@ def _subject_parts(subject: XmlElement) -> tuple[XmlElement, XmlElement]:
     data = confirmation.only(f"{SAML}SubjectConfirmationData")
     if data.children or data.text.strip():
         raise InvalidIdentityToken("expected nothing in SubjectConfirmationData")
-    if "NotBefore" in data.attributes:
-        raise InvalidIdentityToken("NotBefore is not accepted in SubjectConfirmationData")
     return subject.only(f"{SAML}NameID"), data
 
 
