@@ -24,14 +24,11 @@ from iam_guard.api.iam.context_providers import (
 from iam_guard.api.iam.entities import named_columns, require_quota, require_row
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.tags import new_tags
-from iam_guard.authn.saml.metadata import read_metadata
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
+from iam_guard.model.saml_metadata import METADATA_VALIDITY, read_metadata
 from iam_guard.store.identifiers import entity_digest, fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import saml_private_keys, saml_providers
-
-VALIDITY = 36_524 * 24 * 3600
-"""Seconds of validity for metadata without `validUntil`: a hundred years, as at AWS."""
 
 _METADATA_MEMBERS = ("SAMLMetadataDocument", "AssertionEncryptionMode", "AddPrivateKey", "RemovePrivateKey")
 
@@ -143,7 +140,7 @@ def _metadata_columns(call: ServiceCall, parameters: Input) -> dict[str, Any]:
         metadata = read_metadata(parameters["SAMLMetadataDocument"])
         columns["document"] = parameters["SAMLMetadataDocument"]
         columns["entity_digest"] = entity_digest(metadata.entity_id)
-        columns["valid_until"] = call.now + VALIDITY if metadata.valid_until is None else metadata.valid_until
+        columns["valid_until"] = call.now + METADATA_VALIDITY if metadata.valid_until is None else metadata.valid_until
     if "AssertionEncryptionMode" in parameters:
         columns["encryption_mode"] = parameters["AssertionEncryptionMode"]
     return columns

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.authn.saml.metadata import MAX_ELEMENTS, MAX_LEVELS, read_metadata
 from iam_guard.errors import InvalidInput
+from iam_guard.model.saml_metadata import MAX_ELEMENTS, MAX_LEVELS, read_metadata
 from tests.api.iam.identity_parts import certificate, metadata
 from tests.tables import table
 

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from iam_guard.errors import InvalidInput
 
+METADATA_VALIDITY = 36_524 * 24 * 3600
+"""Seconds of validity for metadata without `validUntil`: a hundred years, as at AWS."""
 MAX_ELEMENTS = 10_000
 MAX_LEVELS = 32
 MIN_KEY_BITS = 1024
