@@ -19,7 +19,7 @@ from operations import ask
 from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.protocol.service_model import load_api
-from iam_guard.evaluation.matching.condition_keys import row_of
+from iam_guard.evaluation.matching.condition_keys import KEYS, row_of
 from iam_guard.model.reference import (
     AccessLevel,
     ActionEntry,
@@ -164,7 +164,7 @@ _ROLE = (ActionTarget("role", required=True),)
 _TAGS_PASSED = ("aws:RequestTag/${TagKey}", "aws:TagKeys")
 _OF_SESSION = ("sts:RoleSessionName", "sts:SourceIdentity")
 _ASSUMING = (*_TAGS_PASSED, "sts:ExternalId", *_OF_SESSION, "sts:TransitiveTagKeys")
-_SAML = ("saml:aud", "saml:doc", "saml:iss", "saml:namequalifier", "saml:sub", "saml:sub_type")
+_SAML = tuple(row.name for row in KEYS if row.name.startswith("saml:"))
 _TOKEN = ("sts:DurationSeconds", "sts:IdentityTokenAudience", "sts:SigningAlgorithm", "sts:SubjectMode")
 
 STS_ACTIONS = (

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from iam_guard.authn.dpop import VerifiedProof
+from iam_guard.authn.federation.saml_identity import VerifiedAssertion
 from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
 from iam_guard.model.credential import Session
@@ -33,7 +34,7 @@ class VerifiedGrant(NamedTuple):
     user_agent: str
 
 
-Verified: TypeAlias = VerifiedToken | VerifiedGrant
+Verified: TypeAlias = VerifiedToken | VerifiedAssertion | VerifiedGrant
 """What identifies the caller of an unsigned operation."""
 
 
@@ -58,7 +59,7 @@ class ServiceCall:
     issuer_url: str = ""
     """Base URL of the identity token issuers; empty if the setting is not set."""
     verified_token: Verified | None = field(default=None, repr=False)
-    """What identifies the caller of an unsigned call: a web identity token, or the grant of a tool."""
+    """What identifies the caller of an unsigned call: a token, a SAML assertion, or the grant of a tool."""
     app_services: frozenset[str] = frozenset()
     """The service prefixes that the application declares."""
     region: str = "us-east-1"

@@ -18,6 +18,7 @@ from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
 from iam_guard.api.service_errors import KeptFailure
 from iam_guard.api.session_limits import check_session_limits
 from iam_guard.audit.writer.trail_writer import TrailConfig
+from iam_guard.authn.assertion_verifier import AssertionVerifier
 from iam_guard.authn.dpop import Possession
 from iam_guard.authn.federation.role_session import not_admitted
 from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
@@ -50,7 +51,7 @@ KeySource: TypeAlias = Callable[[ServiceCall, Input], Keys]
 class Permission(NamedTuple):
     """A permission that the call requires.
 
-    `principal` is the subject of a verified web identity token; None means the caller.
+    `principal` is the subject of a verified token or assertion; None means the caller.
     """
 
     action: str
@@ -108,7 +109,7 @@ class Operation:
     writes: Callable[[Input], bool] | None = None
     explains_denials: bool = True
     verify_token: Callable[[OperationRequest], Verified | None] | None = None
-    """For unsigned operations: verifies the token of the request, before the transaction begins."""
+    """For unsigned operations: verifies the token or assertion of the request, before the transaction begins."""
     permissions: Further | None = None
     """Returns all required permissions, instead of those from `target`, `keys` and `further`."""
     digests: Digests | None = None
@@ -164,6 +165,7 @@ class OperationRequest:
     now: int
     issuer_url: str = ""
     tokens: TokenVerifier | None = field(default=None, repr=False)
+    assertions: AssertionVerifier | None = field(default=None, repr=False)
     app_services: frozenset[str] = frozenset()
     passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
     region: str = "us-east-1"
@@ -181,10 +183,10 @@ class OperationRequest:
     def action(self) -> str:
         return f"{self.service.prefix}:{self.name}"
 
-    def call(self, account: str, token: Verified | None, records: Records) -> ServiceCall:
+    def call(self, account: str, verified: Verified | None, records: Records) -> ServiceCall:
         """Return the context of the operation in one transaction."""
         store = self.store
-        sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, token, self.app_services)
+        sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, verified, self.app_services)
         return ServiceCall(
             self.caller,
             account,
@@ -201,8 +203,8 @@ class OperationRequest:
 def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
     """Authorize and execute an operation. Raises the error of a rejected call; the store is then unchanged."""
     operation = request.service.operation(request.name)
-    token = None if operation.verify_token is None else operation.verify_token(request)
-    account = request.caller.account if token is None else token.account
+    verified = None if operation.verify_token is None else operation.verify_token(request)
+    account = request.caller.account if verified is None else verified.account
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
     check_session_limits(request.caller, request.service.prefix, request.name)
@@ -214,7 +216,7 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
     authorized: list[Permission] | None = None
     for _ in range(MAX_TRIES):
         with _keeping_failures(reading) as records:
-            required = _permissions(request.action, operation, request.call(account, token, records), parameters)
+            required = _permissions(request.action, operation, request.call(account, verified, records), parameters)
         if required != authorized:
             for permission in required:
                 _authorize(authorize, permission, request.caller, explains_denials=operation.explains_denials)
@@ -222,7 +224,7 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
             if operation.prepare is not None:
                 operation.prepare(request, account, parameters)
         with _keeping_failures(transaction) as records:
-            call = request.call(account, token, records)
+            call = request.call(account, verified, records)
             is_unchanged = _permissions(request.action, operation, call, parameters) == authorized
             if is_unchanged:
                 digests = operation.digests if request.with_digests else None

@@ -68,6 +68,13 @@ BACKLOG = 2048
     metavar="PREFIX",
     help="Allow API keys for this service of your application (`docs`); repeat for more.",
 )
+@click.option(
+    "--saml-recipient",
+    "saml_recipients",
+    multiple=True,
+    metavar="URL",
+    help="Accept SAML assertions for this `Recipient` (AssumeRoleWithSAML); repeat for more.",
+)
 @click.option("--console", "has_pages", is_flag=True, help="Serve the pages for signing in at `/signin`, too.")
 @click.option(
     "--allow-reset", is_flag=True, help="Allow `POST /-/reset` to restore the initial state (only for `sqlite://`)."
@@ -81,6 +88,7 @@ def serve(
     account: str,
     root_email: str | None,
     services: tuple[str, ...],
+    saml_recipients: tuple[str, ...],
     has_pages: bool,
     allow_reset: bool,
 ) -> None:
@@ -95,7 +103,7 @@ def serve(
     if is_seed_file(store) and (seed is not None or first is not None):
         raise ConfigurationError("a store that follows a seed file can only be changed through the file", place="store")
     with _bound(host, port) as listener:
-        settings = _with_issuer(load(), listener)
+        settings = _with_issuer(load({"saml_recipients": saml_recipients} if saml_recipients else None), listener)
         is_filled = seed is not None or first is not None
         opened = init_store(store, settings) if is_filled else open_store(store, settings)
         guard = guard_on(opened, settings, services=declared, database=store_file(store))

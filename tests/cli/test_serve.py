@@ -136,6 +136,25 @@ def test_console_sends_links_by_the_server_of_the_settings(serve: Serve) -> None
     assert "\nhttps://app.example/signin/reset?token=" in content
 
 
+def test_serve_accepts_assertions_for_named_recipients(serve: Serve) -> None:
+    """None by default; an option replaces those of the environment; an invalid one is refused at the start."""
+    call = {
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/reader",
+        "PrincipalArn": f"arn:aws:iam::{ACCOUNT}:saml-provider/company",
+        "SAMLAssertion": "none",
+    }
+    without = serve(*root())
+    with pytest.raises(ClientError, match=r"AccessDenied.*saml_recipients names no recipient"):
+        without.client(service="sts").assume_role_with_saml(**call)
+    options = (*root(), "--saml-recipient", "https://a.example/saml", "--saml-recipient", "https://b.example/saml")
+    served = serve(*options, environment={"IAM_GUARD_SAML_RECIPIENTS": "no URL"})
+    with pytest.raises(ClientError, match=r"InvalidIdentityToken.*Specified provider doesn't exist"):
+        served.client(service="sts").assume_role_with_saml(**call)
+    refused = serve(*root(), "--saml-recipient", "signin.example.com/saml")
+    assert "(at saml_recipients)" in refused.process.communicate(timeout=300)[1]
+    assert refused.process.returncode == 2
+
+
 def test_interrupt_ends_server(serve: Serve) -> None:
     served = serve(*root())
     assert served.end(signal.SIGINT) == (0, "", "")

@@ -10,6 +10,7 @@ authenticates its callers itself, so a guard around it passes its requests throu
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,11 +26,12 @@ from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
 from iam_guard.api.protocol.messages import WireCall, WireRequest, WireResponse
-from iam_guard.api.protocol.protocol_errors import MalformedBody
+from iam_guard.api.protocol.protocol_errors import MalformedBody, ValidationFailure
 from iam_guard.api.protocol.validation import validate
 from iam_guard.api.protocol.xml_body import NOT_IN_XML
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.record.redaction import clip, loggable
+from iam_guard.authn.assertion_verifier import AssertionVerifier
 from iam_guard.authn.credential_verifier import (
     AnyCredential,
     SigV4Credential,
@@ -76,6 +78,9 @@ MAX_WRITER_WAIT: Final = 5.0
 """Seconds that a call waits for a writer slot; they count towards its wait for the store's write lock."""
 MAX_ANONYMOUS_FIELDS: Final = 100
 """Form fields of a call without credentials; the existing operations have far fewer."""
+MAX_ASSERTION_BODY: Final = 384 * 1024
+"""Bytes of an unsigned call with a SAML assertion, of at most 100,000 characters; of others, `MAX_UNVERIFIED`."""
+_ASSERTION_CALL: Final = re.compile(rb"(?:\A|&)Action=AssumeRoleWithSAML(?=&|\Z)")
 MAX_PARSED_INLINE: Final = 4 * 1024
 """Bytes of a call that are parsed on the event loop; longer calls are parsed in a worker thread."""
 _POLICY_VIOLATION: Final = 1008
@@ -93,6 +98,7 @@ class AwsApi:
         setattr(self, MARK, OWN_GUARD)
         self.guard = guard
         self._connection = Connection(guard.settings)
+        self._assertions = AssertionVerifier(guard.settings)
         self._workers: anyio.CapacityLimiter | None = None
         self._writers: anyio.Semaphore | None = None
 
@@ -109,7 +115,7 @@ class AwsApi:
 
     async def _respond(self, scope: Scope, receive: Receive) -> WireResponse:
         facts = self._connection.facts(scope)
-        call = _ApiCall(self.guard, facts)
+        call = _ApiCall(self.guard, facts, self._assertions)
         document = issuer_document(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
         try:
             if document is not None:
@@ -178,7 +184,7 @@ class AwsApi:
         call.is_audited = False
         call.principal = principal
         if not isinstance(credential, SigV4Credential):
-            await self._read_rest(principal, request, body)
+            await self._read_rest(call, principal, request, body)
         if body.size > self.guard.settings.max_body:
             raise too_large(self.guard.settings.max_body)
         return principal, body
@@ -198,13 +204,24 @@ class AwsApi:
         call.destination = destination(WireRequest(request, body.content()), credential)
         return body
 
-    async def _read_rest(self, principal: Principal, request: HttpRequest, body: BufferedBody) -> None:
+    async def _read_rest(self, call: _ApiCall, principal: Principal, request: HttpRequest, body: BufferedBody) -> None:
         """Read the rest of an unsigned body. Raises `MissingAuthenticationToken` for a long anonymous call."""
         if principal.type is PrincipalType.ANONYMOUS:
+            if not body.is_whole and _ASSERTION_CALL.search(body.content()):
+                call.action = "sts:AssumeRoleWithSAML"
+                await self._read_assertion(body)
             fields = request.query_string.count(b"&") + body.content().count(b"&")
             if not body.is_whole or fields > MAX_ANONYMOUS_FIELDS:
                 raise MissingAuthenticationToken("Request is missing Authentication Token")
         await body.read(self.guard.settings.max_body)
+
+    async def _read_assertion(self, body: BufferedBody) -> None:
+        """Read a call with a SAML assertion. Raises `ValidationFailure`, and `AccessDenied` without a recipient."""
+        self._assertions.check_recipients()
+        await body.read(min(MAX_ASSERTION_BODY, self.guard.settings.max_body))
+        if not body.is_whole:
+            reason = "Member must have length less than or equal to 100000"
+            raise ValidationFailure(f"1 validation error detected: Value at 'sAMLAssertion' failed: {reason}")
 
 
 @dataclass(slots=True)
@@ -213,6 +230,7 @@ class _ApiCall:
 
     guard: Guard
     facts: Call
+    assertions: AssertionVerifier
     body: BufferedBody | None = None
     destination: Destination = field(default_factory=partial(destination_of, DEFAULT))
     principal: Principal | None = None
@@ -250,6 +268,7 @@ class _ApiCall:
             now=int(self.guard.clock().timestamp()),
             issuer_url=settings.issuer_url,
             tokens=self.guard.tokens,
+            assertions=self.assertions,
             app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
             passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
             region=settings.region,

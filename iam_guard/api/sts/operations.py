@@ -10,6 +10,7 @@ from iam_guard.api.sts.identity_tokens import get_web_identity_token, identity_k
 from iam_guard.api.sts.mfa_codes import has_mfa_code, mfa_keys
 from iam_guard.api.sts.role_sessions import assume_role, assume_role_further, assume_role_keys, role_to_assume
 from iam_guard.api.sts.root_sessions import assume_root, root_keys, root_to_assume
+from iam_guard.api.sts.saml_assertions import assume_role_with_saml, saml_permissions, verify_saml
 from iam_guard.api.sts.session_tags import tag_keys
 from iam_guard.api.sts.unsupported_features import NOT_SUPPORTED
 from iam_guard.api.sts.user_sessions import federated_user, get_federation_token, get_session_token, own_session
@@ -52,6 +53,7 @@ STS = Service(
             verify_token=verify_web_identity,
             permissions=web_identity_permissions,
         ),
+        "AssumeRoleWithSAML": Operation(assume_role_with_saml, verify_token=verify_saml, permissions=saml_permissions),
         "AssumeRoot": Operation(assume_root, root_to_assume, keys=(root_keys,), reads=True, explains_denials=False),
         "DecodeAuthorizationMessage": Operation(decode_authorization_message, reads=True),
         "GetAccessKeyInfo": Operation(get_access_key_info, reads=True),

@@ -9,7 +9,6 @@ from iam_guard.api.call import Input
 from iam_guard.errors import NotSupported
 
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
-    "AssumeRoleWithSAML": "SAML assertions are not validated here",
     "GetDelegatedAccessToken": (
         "only AWS's console issues its token, for a delegation request of a partner that AWS has onboarded"
     ),

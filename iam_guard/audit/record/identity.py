@@ -30,7 +30,7 @@ def user_identity(principal: Principal) -> dict[str, object]:
     if principal.type is PrincipalType.SERVICE:
         return {"type": "AWSService", "invokedBy": principal.arn}
     if principal.type is PrincipalType.FEDERATED:
-        return _web_identity(principal)
+        return _saml_user(principal) if ":saml-provider/" in principal.arn else _web_identity(principal)
     identity: dict[str, object] = {
         "type": _TYPE[principal.type],
         "principalId": principal.key("aws:userid"),
@@ -54,6 +54,18 @@ def _web_identity(principal: Principal) -> dict[str, object]:
             "principalId": principal.userid,
             "userName": principal.key(f"{provider}:sub".lower()),
             "identityProvider": principal.arn,
+        }
+    )
+
+
+def _saml_user(principal: Principal) -> dict[str, object]:
+    """Return the identity that a SAML provider vouches for, as in CloudTrail's AssumeRoleWithSAML records."""
+    return present(
+        {
+            "type": "SAMLUser",
+            "principalId": principal.userid,
+            "userName": principal.key("saml:sub"),
+            "identityProvider": principal.key("saml:namequalifier"),
         }
     )
 

@@ -46,6 +46,7 @@ _TRUSTED_IDENTITY = "the session carries a trusted identity context"
 _ASSUME = "the call assumes a role and passes it"
 _BEARER = "bearer tokens and GetWebIdentityToken"
 _FEDERATION = "the federation call, and its sessions if AWS keeps the key"
+_ASSERTION = "AssumeRoleWithSAML, if the assertion has the attribute"
 
 KEYS: tuple[KeyRow, ...] = (
     *_rows(  # E.1
@@ -174,6 +175,31 @@ KEYS: tuple[KeyRow, ...] = (
         ("saml:namequalifier", "String", "1", _FEDERATION),
         ("saml:sub", "String", "1", _FEDERATION),
         ("saml:sub_type", "String", "1", _FEDERATION),
+        ("saml:cn", "String", "m", _ASSERTION),
+        ("saml:commonName", "String", "1", _ASSERTION),
+        ("saml:eduOrgHomePageURI", "String", "m", _ASSERTION),
+        ("saml:eduOrgIdentityAuthNPolicyURI", "String", "m", _ASSERTION),
+        ("saml:eduOrgLegalName", "String", "m", _ASSERTION),
+        ("saml:eduOrgSuperiorURI", "String", "m", _ASSERTION),
+        ("saml:eduOrgWhitePagesURI", "String", "m", _ASSERTION),
+        ("saml:eduPersonAffiliation", "String", "m", _ASSERTION),
+        ("saml:eduPersonAssurance", "String", "m", _ASSERTION),
+        ("saml:eduPersonEntitlement", "String", "m", _ASSERTION),
+        ("saml:eduPersonNickname", "String", "m", _ASSERTION),
+        ("saml:eduPersonOrgDN", "String", "1", _ASSERTION),
+        ("saml:eduPersonOrgUnitDN", "String", "m", _ASSERTION),
+        ("saml:eduPersonPrimaryAffiliation", "String", "1", _ASSERTION),
+        ("saml:eduPersonPrimaryOrgUnitDN", "String", "1", _ASSERTION),
+        ("saml:eduPersonPrincipalName", "String", "1", _ASSERTION),
+        ("saml:eduPersonScopedAffiliation", "String", "m", _ASSERTION),
+        ("saml:eduPersonTargetedID", "String", "m", _ASSERTION),
+        ("saml:givenName", "String", "1", _ASSERTION),
+        ("saml:mail", "String", "1", _ASSERTION),
+        ("saml:name", "String", "1", _ASSERTION),
+        ("saml:organizationStatus", "String", "1", _ASSERTION),
+        ("saml:surname", "String", "1", _ASSERTION),
+        ("saml:uid", "String", "1", _ASSERTION),
+        ("saml:x500UniqueIdentifier", "String", "1", _ASSERTION),
         (f"{_PROVIDER}:amr", "String", "m", _FEDERATION),
         (f"{_PROVIDER}:aud", "String", "1", _FEDERATION),
         (f"{_PROVIDER}:email", "String", "1", _FEDERATION),
