@@ -12,12 +12,20 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from iam_guard.model.saml_metadata import METADATA_VALIDITY
 from iam_guard.policy.problems import Problems
 from iam_guard.store.change_feed import EVERYTHING, record_change
 from iam_guard.store.engine import lock_epoch, writing
-from iam_guard.store.identifiers import PREFIXES
+from iam_guard.store.identifiers import PREFIXES, entity_digest, fold
 from iam_guard.store.resource_statements import statement_rows
-from iam_guard.store.schema import accounts, oidc_providers, policies, resource_statements, resources
+from iam_guard.store.schema import (
+    accounts,
+    oidc_providers,
+    policies,
+    resource_statements,
+    resources,
+    saml_providers,
+)
 from iam_guard.store.seed.apply_certificates import apply_certificates
 from iam_guard.store.seed.apply_identities import apply_identities
 from iam_guard.store.seed.apply_organization import apply_organization
@@ -71,7 +79,8 @@ def _apply(run: Run) -> None:
     _accounts(run)
     unused = apply_policies(run)
     apply_identities(run)
-    _providers(run)
+    _oidc_providers(run)
+    _saml_providers(run)
     apply_sign_on(run)
     apply_certificates(run)
     _resources(run)
@@ -101,7 +110,7 @@ def _accounts(run: Run) -> None:
     run.record_delta(delta, lambda key: f"account {key}", requires_mfa="second factor required")
 
 
-def _providers(run: Run) -> None:
+def _oidc_providers(run: Run) -> None:
     """Apply OIDC providers (G-77, P-1); attributes that a seed can't define, such as thumbprints, stay."""
     existing = run.rows(oidc_providers.c.account, run.account_ids)
     ids = {(row["account"], row["url"]): row["id"] for row in existing}
@@ -124,6 +133,38 @@ def _providers(run: Run) -> None:
     arns = {row["id"]: run.arn(row["account"], "oidc-provider", "/", row["url"]) for row in existing}
     arns |= {id: run.arn(row["account"], "oidc-provider", "/", row["url"]) for id, row in desired.items()}
     run.record_delta(delta, lambda key: f"OIDC provider {arns[key]}", client_ids="client ids")
+
+
+def _saml_providers(run: Run) -> None:
+    """Apply SAML providers (G-77, P-1); attributes that a seed can't define, such as private keys, stay."""
+    existing = run.rows(saml_providers.c.account, run.account_ids)
+    stored = {(row["account"], row["folded"]): row for row in existing}
+    desired: dict[str, dict[str, Any]] = {}
+    for account in run.seed.accounts:
+        for provider in account.saml_providers:
+            folded = fold(provider.name)
+            row = stored.get((account.id, folded))
+            is_known = row is not None and row["document"] == provider.document
+            names = f"{account.id}/saml-provider/{folded}"
+            id = row["id"] if row is not None else run.store.ids(PREFIXES["saml-provider"], names)
+            ends = row["valid_until"] if row is not None and is_known else run.now + METADATA_VALIDITY
+            desired[id] = {
+                "id": id,
+                "account": account.id,
+                "name": provider.name,
+                "folded": folded,
+                "document": provider.document,
+                "entity_digest": entity_digest(provider.entity_id),
+                "valid_until": ends if provider.valid_until is None else provider.valid_until,
+                "tags": dict(provider.tags),
+                "created": run.now,
+            }
+    considered = [row for row in existing if row["id"] in desired or run.prune]
+    delta = sync(run.connection, saml_providers, desired.values(), considered)
+    arns = {row["id"]: run.arn(row["account"], "saml-provider", "/", row["name"]) for row in existing}
+    arns |= {id: run.arn(row["account"], "saml-provider", "/", row["name"]) for id, row in desired.items()}
+    columns = dict.fromkeys(("document", "entity_digest", "valid_until"), "metadata")
+    run.record_delta(delta, lambda key: f"SAML provider {arns[key]}", **columns)
 
 
 def _resources(run: Run) -> None:

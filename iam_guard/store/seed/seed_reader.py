@@ -15,6 +15,7 @@ from pathlib import Path
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, account_of, is_account_id, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
+from iam_guard.model.saml_metadata import read_metadata
 from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.problems import Problems
 from iam_guard.policy.quota import INLINE
@@ -35,6 +36,7 @@ from iam_guard.store.seed.seed_values import (
     SeedOidcProvider,
     SeedPolicy,
     SeedResource,
+    SeedSamlProvider,
     SeedSignOnProvider,
 )
 from iam_guard.store.sign_on_settings import (
@@ -51,7 +53,7 @@ API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
 _TOP = ("version", "organization", "accounts", "aws_policies")
 _ACCOUNT = (
     *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
-    *("sign_on_providers", "trust_anchors", "certificate_profiles", "require_mfa"),
+    *("saml_providers", "sign_on_providers", "trust_anchors", "certificate_profiles", "require_mfa"),
 )
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
@@ -61,6 +63,7 @@ _KEYS = {
 }
 _SIGN_ON = ("name", "oidc", "saml", "client_id", "client_secret", "scopes", "roles", "trust_mfa")
 _STATUSES = ("Active", "Inactive")
+SAML_PROVIDER = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACEHOLDER = Document(PolicyType.IDENTITY, LATEST, (), digest="", text="")
 """A placeholder for an invalid document, until the whole seed is rejected."""
@@ -147,12 +150,14 @@ class _Reader:
             resources=fields.each("resources", lambda item: self._resource(item, id)),
             oidc_providers=fields.each("oidc_providers", lambda item: self._oidc_provider(item, owner)),
             sign_on_providers=fields.each("sign_on_providers", lambda item: self._sign_on_provider(item, id)),
+            saml_providers=fields.each("saml_providers", lambda item: self._saml_provider(item, owner)),
             anchors=fields.each("trust_anchors", certificates.anchor),
             profiles=fields.each("certificate_profiles", certificates.profile),
         )
         fields.check_quota("oidc_providers", "OIDC providers per account", len(account.oidc_providers))
         if len(account.sign_on_providers) > MAX_PROVIDERS:
             fields.problem("sign_on_providers", f"expected at most {MAX_PROVIDERS} sign-on providers")
+        fields.check_quota("saml_providers", "SAML providers per account", len(account.saml_providers))
         for key in ("policies", "groups", "users", "roles"):
             fields.check_quota(key, f"{key} per account", len(fields.items(key)))
         return account
@@ -237,6 +242,21 @@ class _Reader:
         return SeedSignOnProvider(
             name, url, saml, fields.text("client_id"), secret, scopes, roles, trusts_mfa, fields.line
         )
+
+    def _saml_provider(self, node: Node, owner: str) -> SeedSamlProvider:
+        fields = self._fields(node, "a SAML provider", ("name", "metadata", "tags"))
+        name = fields.matching("name", SAML_PROVIDER, "a name of letters, digits and `_.-`", required=True) or ""
+        fields.check_unique("name", f"SAML provider {owner}", name)
+        given = fields.node("metadata", required=True)
+        text = None if given is None else self._documents.text(given, "a metadata document in XML")
+        entity_id, valid_until = "", None
+        try:
+            if text is not None:
+                metadata = read_metadata(text)
+                entity_id, valid_until = metadata.entity_id, metadata.valid_until
+        except InvalidInput as error:
+            fields.problem("metadata", error.message)
+        return SeedSamlProvider(name, text or "", entity_id, valid_until, fields.tags(), fields.line)
 
     # --- identities ----------------------------------------------------------------------------------------------
 

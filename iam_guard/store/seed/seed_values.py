@@ -108,6 +108,18 @@ class SeedSignOnProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedSamlProvider:
+    """A SAML provider; `valid_until` is that of its metadata, None without one."""
+
+    name: str
+    document: str = field(repr=False)
+    entity_id: str
+    valid_until: int | None
+    tags: Mapping[str, str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeedAnchor:
     """A trust anchor: certificates of authorities, and revocation lists, in PEM."""
 
@@ -149,6 +161,7 @@ class SeedAccount:
     resources: tuple[SeedResource, ...] = ()
     oidc_providers: tuple[SeedOidcProvider, ...] = ()
     sign_on_providers: tuple[SeedSignOnProvider, ...] = ()
+    saml_providers: tuple[SeedSamlProvider, ...] = ()
     anchors: tuple[SeedAnchor, ...] = ()
     profiles: tuple[SeedProfile, ...] = ()
 
