@@ -29,6 +29,7 @@ from iam_guard.store.schema import (
     policies,
     policy_versions,
     resources,
+    saml_providers,
 )
 
 ANY_SESSION: Final = "(any session)"
@@ -60,8 +61,8 @@ class StoredPrincipals:
     principals_by_arn: Mapping[str, StoredPrincipal]
     resource_arns: Mapping[str, str]
     """The ARN of each resource with a stored policy -> its owner account."""
-    oidc_providers: tuple[str, ...] = ()
-    """The ARNs of registered OIDC providers with an audience; without one, no token is accepted."""
+    identity_providers: tuple[str, ...] = ()
+    """The ARNs of registered providers: SAML, and OIDC with an audience; without one, no token is accepted."""
 
 
 def read_principals(store: SourceStore, epoch: int) -> StoredPrincipals:
@@ -76,7 +77,8 @@ def read_principals(store: SourceStore, epoch: int) -> StoredPrincipals:
             groups[row["user_id"]].append(by_id[row["group_id"]])
         account_ids = tuple(row["id"] for row in records.all(accounts, order=("id",), columns=("id",)))
         owned = records.all(resources, order=("arn",), columns=("arn", "account"), digest=PRESENT)
-        providers = records.all(oidc_providers, order=("account", "url"), columns=("account", "url", "client_ids"))
+        oidc = records.all(oidc_providers, order=("account", "url"), columns=("account", "url", "client_ids"))
+        saml = records.all(saml_providers, order=("account", "name"), columns=("account", "name"))
     arns = {row["id"]: row_arn(partition, row) for row in rows}
     principals = [_root(partition, epoch, account) for account in account_ids]
     for row in rows:
@@ -93,12 +95,13 @@ def read_principals(store: SourceStore, epoch: int) -> StoredPrincipals:
         refs = {policy.ref: names for policy, names in through.items()}
         trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
         principals.append(StoredPrincipal(row["kind"], arn, row["account"], record, refs, caller.tags, trust))
-    usable = [row for row in providers if row["client_ids"]]
+    providers = [(row["account"], "oidc-provider", row["url"]) for row in oidc if row["client_ids"]]
+    providers += [(row["account"], "saml-provider", row["name"]) for row in saml]
     return StoredPrincipals(
         account_ids,
         {principal.arn: principal for principal in principals},
         {row["arn"]: row["account"] for row in owned},
-        tuple(iam_arn(partition, row["account"], "oidc-provider", "/", row["url"]) for row in usable),
+        tuple(iam_arn(partition, account, kind, "/", name) for account, kind, name in providers),
     )
 
 

@@ -1,7 +1,7 @@
 """Find principals that reach access through roles assumed one after another with `sts:AssumeRole`.
 
-The first role may also be assumed with a token of an OIDC provider of the role's account, whose users are known
-by the provider alone. SAML providers are not considered.
+The first role may also be assumed with a token or assertion of an identity provider of the role's account, whose users
+are known by the provider alone.
 
 Strategy. A role can be assumed where its trust policy and the policies of the principal allow it. That is an ordinary
 access question, so boundaries, organization policies and open condition keys count on the way as at the end. The search
@@ -39,10 +39,16 @@ MAX_ROLES: Final = 10
 """The maximum number of roles in one chain."""
 
 _ASSUME: Final = "sts:AssumeRole"
-_ASSUME_FEDERATED: Final = "sts:AssumeRoleWithWebIdentity"
+_ASSUME_BY_OIDC: Final = "sts:AssumeRoleWithWebIdentity"
+_ASSUME_BY_SAML: Final = "sts:AssumeRoleWithSAML"
 _NEVER_ASSUME: Final = frozenset({"root", "anonymous", "federated user", "identity provider"})
 """Principals that can't assume a role this way, whatever its trust policy says (rules S-12, H.1)."""
-_SAME_SUPPLIERS: Final = {_ASSUME: {"network", "sts"}, _ASSUME_FEDERATED: {"network", "sts", "identity provider"}}
+_FEDERATED_SUPPLIERS: Final = frozenset({"network", "sts", "identity provider"})
+_SAME_SUPPLIERS: Final = {
+    _ASSUME: {"network", "sts"},
+    _ASSUME_BY_OIDC: _FEDERATED_SUPPLIERS,
+    _ASSUME_BY_SAML: _FEDERATED_SUPPLIERS,
+}
 """Suppliers of the keys of the question that also hold on the way, by action."""
 _TIMES: Final = frozenset({"aws:currenttime", "aws:epochtime"})
 _PASSES: Final = (AccessVerdict.ALLOWED, AccessVerdict.CONDITIONAL)
@@ -146,13 +152,12 @@ class RoleChains:
             if outsider.kind not in _NEVER_ASSUME:
                 self._kinds[outsider.shown] = outsider.kind
                 yield outsider.shown, RoleStep(arn, answer)
-        for provider in self.evaluator.population.oidc_providers:
+        for provider in self.evaluator.population.identity_providers:
             if account_of(provider) == role.account:
                 provider_users = identity_provider(provider)
                 self._kinds[provider] = provider_users.kind
-                answer = outside_principal_answer(
-                    self.evaluator, provider_users, self._question(role, _ASSUME_FEDERATED)
-                )
+                action = _ASSUME_BY_SAML if ":saml-provider/" in provider else _ASSUME_BY_OIDC
+                answer = outside_principal_answer(self.evaluator, provider_users, self._question(role, action))
                 yield provider, RoleStep(arn, answer)
 
     # --- one step ------------------------------------------------------------------------------------------------

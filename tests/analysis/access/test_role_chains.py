@@ -22,6 +22,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_store
 from iam_guard.web.service import Service
+from tests.authn.saml.identity_provider import IdentityProvider
 
 ALLOWED, CONDITIONAL, DENIED = AccessVerdict
 ACME, GLOBEX, ELSEWHERE = "111122223333", "444455556666", "777788889999"
@@ -357,6 +358,23 @@ def test_users_of_oidc_provider_get_roles(tmp_path: Path) -> None:
         assert (DENIED if known is None else known.verdict) is verdict
     sending = world.who("mail:Send", "*")[f"oidc-provider/{TOKEN}"]
     assert (sending.verdict, way(sending)) == (ALLOWED, ["role/Any"])
+
+
+def test_users_of_saml_provider_get_roles(tmp_path: Path) -> None:
+    """By the action for assertions only, under the conditions of the trust policy."""
+    company = arn("saml-provider/company")
+    by_saml = {"Action": "sts:AssumeRoleWithSAML"}
+    of_ada = {"Condition": {"StringEquals": {"SAML:sub": "ada"}}}
+    roles = [
+        role("Reader", vouched(company, **by_saml, **of_ada), READ),
+        role("ByToken", vouched(company), {"Action": "mail:Send"}),
+    ]
+    own = {"saml_providers": [{"name": "company", "metadata": IdentityProvider().metadata()}]}
+    world = World(tmp_path, acme([], roles, **own))
+    found = world.who()["saml-provider/company"]
+    assert (found.verdict, found.answer.open_keys, way(found)) == (CONDITIONAL, ("SAML:sub",), ["role/Reader"])
+    assert world.who(context={"saml:sub": "ada"})["saml-provider/company"].verdict is ALLOWED
+    assert "saml-provider/company" not in world.who("mail:Send", "*")
 
 
 def test_unusable_provider_gets_no_role(tmp_path: Path) -> None:
