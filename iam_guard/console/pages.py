@@ -48,6 +48,8 @@ Page: TypeAlias = Callable[[Visit, str], Response]
 _log = logging.getLogger("iam_guard.console")
 _TASK_PAGES = {"factor": "/mfa", "password": "/password", "enrol": "/factors"}
 LEAVE_ROLE: Final = "/exit"
+NOT_A_PERSON: Final = "not_a_person"
+"""The text for sessions without a stored person, on pages for what belongs to people."""
 
 
 class Pages:
@@ -72,12 +74,13 @@ class Pages:
 
         async def handle(request: Request) -> Response:
             form = await read_form(request) if request.method == "POST" else {}
-            return await in_page_worker(self._answer, request, form, show, act)
+            return await in_page_worker(self.answer, request, form, show, act)
 
         return Route(path, public(handle), methods=["GET", "POST"])
 
-    def _answer(self, request: Request, form: Mapping[str, str] | None, show: Page, act: Page) -> Response:
-        call = self._facts(request)
+    def answer(self, request: Request, form: Mapping[str, str] | None, show: Page, act: Page) -> Response:
+        """Answer a request with a page, or with what its form does; `form` is None for one that can't be read."""
+        call = self.facts(request)
         name = cookie_name(secure=call.secure, host=call.host)
         cookie = None if name is None else read_cookie(cookie_values(request), name)
         session = None if cookie is None or not cookie.digest else self.sessions.find_by_digest(cookie.digest)
@@ -93,7 +96,7 @@ class Pages:
 
     async def answer_error(self, request: Request, error: Exception) -> Response:
         """Answer with a page that says nothing about the error but whether to try again."""
-        visit = Visit(request, self._facts(request), None, None)
+        visit = Visit(request, self.facts(request), None, None)
         is_missing = isinstance(error, HTTPException)
         answer = self.page(visit, "page.html", "sign_in", "no_page" if is_missing else "unavailable")
         answer.status_code = getattr(error, "status_code", getattr(error, "status", 500))
@@ -105,7 +108,7 @@ class Pages:
             _log.error("%s failed: %s", loggable(visit.call.path), type(error).__name__)
         return answer
 
-    def _facts(self, request: Request) -> Call:
+    def facts(self, request: Request) -> Call:
         """Return the facts of a request, which are those of a guard that stands before the pages, if there is one."""
         guarded = CURRENT_CALL.get()
         return self._connection.facts(request.scope) if guarded is None else guarded.facts
@@ -126,7 +129,7 @@ class Pages:
             is_signed_in=visit.session is not None,
             home="" if visit.cookie_name is None else f"{visit.base}/{'' if visit.session is None else 'sessions'}",
             next_query=f"?{urlencode({'next': visit.next})}" if visit.next else "",
-            **({"wide": False, "passkeys": None} | shown),
+            **({"wide": False, "passkeys": None, "provider_url": ""} | shown),
         )
         headers = SCRIPT_HEADERS if shown.get("passkeys") is not None else HEADERS
         answer = HTMLResponse(html, status_code=400 if problem else 200, headers=headers)
@@ -168,11 +171,12 @@ class Pages:
 
 
 def for_sessions(
-    *tasks: str | None, in_role: bool = False
+    *tasks: str | None, in_role: bool = False, federated: bool = False
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
     """Return a decorator of a page: without a session with one of these tasks, go to sign in; None is no task.
 
-    In a role, go to the page to leave it first, unless the page is also for roles (`in_role`).
+    In a role, go to the page to leave it first, unless the page is also for roles (`in_role`). A session without a
+    stored person goes to its sessions, where it is said why, unless the page is also for these (`federated`).
     """
 
     def decorate(page: Callable[..., Response]) -> Callable[..., Response]:
@@ -181,6 +185,8 @@ def for_sessions(
             session = visit.session
             if session is None or session.task not in tasks:
                 return redirect(visit.url("/"))
+            if session.federation is not None and not federated:
+                return redirect(f"{visit.base}/sessions?{urlencode({'reason': NOT_A_PERSON})}")
             if session.role is not None and not in_role:
                 return redirect(f"{visit.base}{LEAVE_ROLE}?{urlencode({'next': visit.request.url.path})}")
             return page(self, visit, session, problem, **shown)

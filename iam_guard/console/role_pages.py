@@ -41,8 +41,10 @@ class RolePages:
             return redirect(f"{visit.base}/?{urlencode({'next': f'{url.path}?{url.query}'})}")
         return self._show_form(visit, problem)
 
-    @for_sessions(None, "role", in_role=True)
+    @for_sessions(None, "role", in_role=True, federated=True)
     def _show_form(self, visit: Visit, session: BrowserSession, problem: str) -> Response:
+        if session.federation is not None:
+            return self._pages.page(visit, "page.html", "switch_role", "federated_has_no_roles")
         if session.person.type is PrincipalType.ROOT:
             return self._pages.page(visit, "page.html", "switch_role", "root_has_no_roles")
         link = visit.request.query_params
@@ -50,7 +52,7 @@ class RolePages:
         name = session.person.name
         return self._pages.page(visit, "switch_role.html", "switch_role", problem, typed=typed, name=name)
 
-    @for_sessions(None, "role", in_role=True)
+    @for_sessions(None, "role", in_role=True, federated=True)
     def switch(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Switch to a role."""
         form = visit.form

@@ -22,6 +22,7 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.company_pages import CompanyPages, offers_sign_on
 from iam_guard.console.factor_pages import FactorPages
+from iam_guard.console.federation_pages import FEDERATION, FederationPages
 from iam_guard.console.mail import Mailer
 from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect, static_file, with_browser
 from iam_guard.console.passkey_pages import PasskeyPages
@@ -71,6 +72,7 @@ def sign_in_pages(
         RolePages(pages),
         CompanyPages(pages),
         ToolPages(pages),
+        FederationPages(pages),
     )
     static = resources.files("iam_guard.console") / "static"
     built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()
@@ -89,7 +91,7 @@ def sign_in_pages(
 def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
     """Return an application with the pages at `/signin`, and the API at every other path.
 
-    Tools open two of the pages at addresses of their own, beside `/signin`.
+    Brokers and tools open some of the pages at addresses of their own, beside `/signin`.
     """
     pages = Starlette(routes=[Mount(SIGN_IN, sign_in_pages(guard))])
 
@@ -97,7 +99,7 @@ def beside_api(guard: Guard, api: ASGIApp) -> ASGIApp:
         path = scope.get("path", "")
         if path == SIGN_IN:
             scope = {**scope, "path": f"{path}/"}
-        elif path in (AUTHORIZE, CONFIRMATION):
+        elif path in (AUTHORIZE, CONFIRMATION, FEDERATION):
             path = f"{SIGN_IN}{path}"
             scope = {**scope, "path": path}
         await (pages if path == SIGN_IN or path.startswith(f"{SIGN_IN}/") else api)(scope, receive, send)

@@ -9,6 +9,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.authn.people.account_sessions import AccountSessions
 from iam_guard.authn.people.browser_sessions import BrowserSessions
 from iam_guard.authn.people.company_sign_on import SignOnParts
+from iam_guard.authn.people.credential_sign_in import CredentialSignIn
 from iam_guard.authn.people.federated_sessions import FederatedSessions
 from iam_guard.authn.people.oidc_logout import OidcLogout
 from iam_guard.authn.people.oidc_sign_on import OidcSignOn
@@ -47,6 +48,8 @@ class People:
         """The sessions of people who signed in."""
         self.federated_sessions = FederatedSessions(store, settings, clock, audit)
         """The sessions without a stored person: of a company's sign-on, and of temporary credentials."""
+        self.credential_sign_in = CredentialSignIn(store, self.federated_sessions, clock, audit)
+        """Sign-ins with temporary credentials, by links of the federation endpoint."""
         self.account_sessions = AccountSessions(store, settings, change_recorder, clock)
         """The sessions of an account, for its administrators: list, end."""
         steps = session_steps(store, self.browser_sessions, settings, clock, audit)

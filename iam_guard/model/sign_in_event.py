@@ -10,6 +10,7 @@ from iam_guard.model.principal import Principal
 
 SignInEventName = Literal[
     "ConsoleLogin",
+    "GetSigninToken",
     "CheckMfa",
     "PasswordUpdated",
     "PasswordRecoveryRequested",

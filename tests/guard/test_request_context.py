@@ -307,11 +307,14 @@ def issued(principal: Principal, mfa_at: datetime | None) -> Principal:
 
 @table(
     ("principal", "age"),
-    [(ADA, "90"), (ROOT, "90"), (SESSION, None), (FEDERATED, None)],
+    [(ADA, "90"), (ROOT, "90"), (SESSION, "90"), (FEDERATED, None)],
     ids=lambda given: given.type if isinstance(given, Principal) else "",
 )
 def test_context_has_mfa_age(principal: Principal, age: str | None) -> None:
-    """E.2: whole seconds, for sessions of GetSessionToken; absent without MFA."""
+    """E.2: whole seconds, for sessions of GetSessionToken; absent without MFA.
+
+    Also for those of a role whose terms have it: those of an identity provider that is trusted for it.
+    """
     shown = NOW - timedelta(seconds=90, milliseconds=900)
     assert value("aws:MultiFactorAuthAge", principal=issued(principal, shown)) == age
     assert value("aws:MultiFactorAuthAge", principal=issued(principal, None)) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ KEY, KEY_SECRET = "AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnop
 ROOT_KEY, ROOT_SECRET = "AKIATESTROOT00000001", "root-secret-0123456789abcdefghijklmnopqr"
 OIDC = f"arn:aws:iam::{UMBRELLA}:oidc-provider/login.example"
 SAML = f"arn:aws:iam::{UMBRELLA}:saml-provider/Company"
-FEDERATES = policy("Allow", "sts:GetFederationToken")
+FEDERATES = policy("Allow", "sts:*")
 
 
 def users(**more: Any) -> dict[str, Any]:
@@ -43,14 +44,7 @@ class FederatedWorld(World):
         """Return the owner of an access key, authenticated with it."""
         found = self.guard.store.access_key(key)
         assert found is not None
-        principal = found.principal
-        return Principal(
-            principal.type,
-            principal.arn,
-            principal.account,
-            userid=principal.userid,
-            credential=Credential("sigv4", key, "us-east-1", "sts"),
-        )
+        return replace(found.principal, credential=Credential("sigv4", key, "us-east-1", "sts"))
 
     def issued(self, caller: Principal, operation: str, **parameters: Any) -> dict[str, Any]:
         """Return the credentials that an operation of STS gives a caller."""
@@ -80,15 +74,8 @@ class FederatedWorld(World):
     def chained(self, session: Session, role: str) -> dict[str, Any]:
         """Return credentials of a role, with those of a session."""
         terms = Issued(session.issued, session.expires)
-        caller = session.principal
-        used = Principal(
-            caller.type,
-            caller.arn,
-            caller.account,
-            role_arn=caller.role_arn,
-            userid=caller.userid,
-            credential=Credential("sts", session.access_key_id, "us-east-1", "sts", issued=terms),
-        )
+        credential = Credential("sts", session.access_key_id, "us-east-1", "sts", issued=terms)
+        used = replace(session.principal, credential=credential)
         return self.issued(used, "AssumeRole", RoleArn=role, RoleSessionName="chained")
 
     def enter(self, session: Session, **terms: Any) -> BrowserSession:

@@ -85,6 +85,7 @@ class World:
         with store.write_transaction() as records:
             records.update(accounts, {"email": "root@acme.example"}, id=ACME)
         audit: dict[str, Any] = {} if folder is None else {"audit": f"{folder}/audit.jsonl"}
+        audit |= more.get("settings", {})
         self.guard = self.on(guard_on(store, Settings(epoch_poll=3600, session_idle=idle.total_seconds(), **audit)))
         for name in ("ada", "bob", "x", "root"):
             give_password(self.guard, self.person(name))

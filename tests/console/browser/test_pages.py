@@ -11,6 +11,7 @@ from starlette.routing import Route
 from tests.authn.people.sign_on import SAML, add_identity_providers
 from tests.console.browser.chromium import OTHER_SITE, Authenticator, accessibility_violations
 from tests.console.browser.visitor import NewVisitor, Visitor
+from tests.console.federation_link import federation_link
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 
 if TYPE_CHECKING:
@@ -149,6 +150,34 @@ def no_role_for_root(visitor: Visitor, site: Site) -> None:
     visitor.open("/signin/switchrole")
 
 
+def link_page(visitor: Visitor, site: Site) -> None:
+    visitor.open(federation_link(site, ""))
+
+
+def refused_link(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/federation?Action=login&SigninToken=x")
+
+
+def by_link(visitor: Visitor, site: Site) -> None:
+    link_page(visitor, site)
+    visitor.press("link_as", name="ada@acme")
+
+
+def sign_out_link(visitor: Visitor, site: Site) -> None:
+    by_link(visitor, site)
+    visitor.open("/signin/federation?Action=logout")
+
+
+def page_for_people(visitor: Visitor, site: Site) -> None:
+    by_link(visitor, site)
+    visitor.open("/signin/mfa?next=/documents/7")
+
+
+def no_role_for_federated(visitor: Visitor, site: Site) -> None:
+    by_link(visitor, site)
+    visitor.open("/signin/switchrole")
+
+
 def reset_form(visitor: Visitor, site: Site) -> None:
     visitor.open(site.reset_link("bob"))
 
@@ -207,9 +236,10 @@ PAGES = {
     "/mfa": (code_form, refused_code, key_prompt),
     "/recovery": (recovery_form,),
     "/password": (password_form, forced_change, weak_password, not_allowed),
-    "/sessions": (signed_in, several_sessions, in_role),
+    "/federation": (link_page, refused_link, sign_out_link),
+    "/sessions": (signed_in, several_sessions, in_role, by_link, page_for_people),
     "/factors": (no_factors, new_device, wrong_codes, recovery_codes, registered_keys),
-    "/switchrole": (role_form, refused_role, no_role_for_root),
+    "/switchrole": (role_form, refused_role, no_role_for_root, no_role_for_federated),
     "/exit": (page_not_for_a_role,),
     "/reset": (reset_form, reset_over),
     "/forgot": (forgot_form, reset_sent),

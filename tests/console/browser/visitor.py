@@ -73,10 +73,10 @@ class Visitor:
         for key, value in values.items():
             self.field(key).fill(value)
 
-    def press(self, key: str) -> None:
-        """Press the button of a form, and wait for the next page."""
+    def press(self, key: str, **names: str) -> None:
+        """Press the button of a form, and wait for the next page; `names` are what its text contains."""
         with self.page.expect_navigation():
-            self.page.get_by_role("button", name=self.text[key], exact=True).click()
+            self.page.get_by_role("button", name=self.text[key].format(**names), exact=True).click()
 
     def click(self, key: str) -> None:
         """Press the button of a form that a script sends."""
