@@ -48,8 +48,6 @@ class People:
         """The sessions of people who signed in."""
         self.federated_sessions = FederatedSessions(store, settings, clock, audit)
         """The sessions without a stored person: of a company's sign-on, and of temporary credentials."""
-        self.credential_sign_in = CredentialSignIn(store, self.federated_sessions, clock, audit)
-        """Sign-ins with temporary credentials, by links of the federation endpoint."""
         self.account_sessions = AccountSessions(store, settings, change_recorder, clock)
         """The sessions of an account, for its administrators: list, end."""
         steps = session_steps(store, self.browser_sessions, settings, clock, audit)
@@ -68,11 +66,17 @@ class People:
         parts = SignOnParts(
             store, settings, clock, tokens, self.sign_on_providers, self.federated_sessions, decide, audit
         )
-        self.oidc_sign_on = OidcSignOn(parts)
-        """Sign-ins with the ID tokens of OIDC providers."""
-        self.oidc_logout = OidcLogout(parts)
-        """Sessions that OIDC providers end."""
+        self._add_federated_sign_in(parts)
         self.tool_sessions = ToolSessions(steps, settings, decide, trail.record_result)
         """Sessions of people's tools: approve, list, end."""
         self.notifications = steps.notifications
         """What people must be informed of."""
+
+    def _add_federated_sign_in(self, parts: SignOnParts) -> None:
+        """Add the ways to sign in without a stored person."""
+        self.credential_sign_in = CredentialSignIn(parts.store, parts.sessions, parts.clock, parts.audit)
+        """Sign-ins with temporary credentials, by links of the federation endpoint."""
+        self.oidc_sign_on = OidcSignOn(parts)
+        """Sign-ins with the ID tokens of OIDC providers."""
+        self.oidc_logout = OidcLogout(parts)
+        """Sessions that OIDC providers end."""

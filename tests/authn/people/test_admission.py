@@ -227,13 +227,17 @@ def test_reset_link_of_such_a_person_changes_nothing(world: World, end: Callable
     assert world.people.own_credentials.reset_password(world.reset, NEW_PASSWORD, CALL) == "reset_over"
 
 
-DECIDE: dict[tuple[str, str], str] = {
-    ("browser_sessions.py", "issue"): "may_have_session",
-    ("browser_sessions.py", "switch"): "may_have_session",
-    ("federated_sessions.py", "sign_in"): "may_have_session",
-    ("tool_sessions.py", "approve"): "may_have_session",
+DECIDE = {
+    ("browser_sessions.py", "issue"): "issue",
+    ("browser_sessions.py", "switch"): "switch",
+    ("federated_sessions.py", "_row"): "sign_in",
+    ("federated_sessions.py", "sign_in"): "sign_in",
+    ("credential_sign_in.py", "_sealed"): "sign_in_token",
+    ("tool_sessions.py", "_row"): "approve",
+    ("tool_sessions.py", "approve"): "approve",
+    ("tokens.py", "_credentials"): "create_token",
 }
-"""What inserts a session or seals a session token -> the function that it asks first."""
+"""What inserts a session or seals a token of one -> the function of the same file that calls it, and asks first."""
 SEALED_BY_STS = {("credentials.py", "issue")}
 """Operations that are authorized by policies, for the credentials of their caller."""
 TABLES = {"browser_sessions", "federated_sessions", "tool_sessions"}
@@ -242,21 +246,39 @@ SEALERS = {"seal_session", "write_session", "session_row"}
 
 def test_every_function_that_issues_a_session_asks_the_one_place() -> None:
     """The row of a session is inserted, and a session token sealed, by functions of this table only."""
-    issuing = {
-        (path.name, function.name): {called(call) for call in ast.walk(function) if isinstance(call, ast.Call)}
+    functions = {
+        (path.name, function.name): function
         for path in ROOT.rglob("*.py")
         if "store" not in path.relative_to(ROOT).parts
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(function, ast.FunctionDef) and any(issues_session(node) for node in ast.walk(function))
+        if isinstance(function, ast.FunctionDef)
     }
-    helpers = {
-        ("federated_sessions.py", "_row"),  # of `sign_in`
-        ("tool_sessions.py", "_row"),  # of `approve`
-        ("tokens.py", "_credentials"),  # of `create_token`, which asks `keeps_credentials`
+    issuing = {key for key, function in functions.items() if any(issues_session(node) for node in ast.walk(function))}
+    assert issuing == DECIDE.keys() | SEALED_BY_STS
+    calls = {
+        key: {called(call) for call in ast.walk(function) if isinstance(call, ast.Call)}
+        for key, function in functions.items()
     }
-    assert issuing.keys() - helpers == DECIDE.keys() | SEALED_BY_STS
-    for function, decision in DECIDE.items():
-        assert decision in issuing[function], function
+    for (file, name), decider in DECIDE.items():
+        reached = reached_from((file, decider), calls)
+        assert (file, name) in reached
+        assert ("session_admission.py", "may_have_session") in reached, (file, decider)
+
+
+def reached_from(start: tuple[str, str], calls: dict[tuple[str, str], set[str]]) -> set[tuple[str, str]]:
+    """Return the functions that one calls, directly or not: those of its file, else the only one with the name."""
+    reached, left = {start}, [start]
+    by_name: dict[str, list[tuple[str, str]]] = {}
+    for key in calls:
+        by_name.setdefault(key[1], []).append(key)
+    while left:
+        file, name = left.pop()
+        for callee in calls[file, name]:
+            own = [(file, callee)] if (file, callee) in calls else by_name.get(callee, [])
+            if len(own) == 1 and own[0] not in reached:
+                reached.add(own[0])
+                left.append(own[0])
+    return reached
 
 
 def test_every_function_that_gives_a_person_a_session_is_tested() -> None:
