@@ -99,12 +99,23 @@ def _session_context(principal: Principal) -> dict[str, object] | None:
     return present(
         {
             "sessionIssuer": _session_issuer(principal),
+            "webIdFederationData": _web_identity_data(principal),
             "attributes": present({"creationDate": created, "mfaAuthenticated": mfa or "false"}),
             "sourceIdentity": principal.key("aws:sourceidentity"),
             "signInSessionArn": principal.key("aws:signinsessionarn"),
             "assumedRoot": principal.key("aws:assumedroot"),
         }
     )
+
+
+def _web_identity_data(principal: Principal) -> dict[str, object] | None:
+    """Return which OIDC provider a role session began with, its client and its subject; None for other sessions."""
+    provider = principal.key("aws:federatedprovider")
+    name = provider.partition(":oidc-provider/")[2] if isinstance(provider, str) else ""
+    if not name:
+        return None
+    keys = (f"{name}:aud", f"{name}:sub")
+    return {"federatedProvider": provider, "attributes": present({key: principal.key(key.lower()) for key in keys})}
 
 
 def _session_issuer(principal: Principal) -> dict[str, object] | None:

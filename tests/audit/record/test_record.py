@@ -289,6 +289,37 @@ RECORDS["role-switched"] = sign_in_record(
     SignInEvent(name="SwitchRole", principal=IN_BROWSER, facts=SWITCH), CALL, STAMP
 )
 
+OIDC = "arn:aws:iam::444455556666:oidc-provider/login.example.org/acme"
+SAML = "arn:aws:iam::444455556666:saml-provider/Company"
+CLAIMS = {
+    "login.example.org/acme:aud": "app",
+    "login.example.org/acme:sub": "carol",
+    "login.example.org/acme:amr": "mfa",
+}
+PROVIDERS = [
+    (
+        {"aws:FederatedProvider": OIDC, **CLAIMS},
+        {
+            "federatedProvider": OIDC,
+            "attributes": {"login.example.org/acme:aud": "app", "login.example.org/acme:sub": "carol"},
+        },
+    ),
+    ({"aws:FederatedProvider": OIDC}, {"federatedProvider": OIDC, "attributes": {}}),
+    ({"aws:FederatedProvider": SAML, "saml:sub": "carol"}, None),
+    ({}, None),
+]
+
+
+@table("keys, expected", PROVIDERS)
+def test_session_of_an_oidc_provider_names_it(keys: dict[str, str], expected: dict[str, Any] | None) -> None:
+    """As in CloudTrail: the provider, its client and its subject; SAML has no such member."""
+    principal = replace(SESSION, session={**SESSION.session, **keys}, credential=Credential("session", "fs-2a3b4c5d6e"))
+    record = sign_in_record(SignInEvent(name="ConsoleLogin", principal=principal), CALL, STAMP)
+    identity: Any = record["userIdentity"]
+    assert (identity["type"], identity["credentialId"]) == ("AssumedRole", "fs-2a3b4c5d6e")
+    assert identity["sessionContext"].get("webIdFederationData") == expected
+
+
 CLOUDTRAIL_1_11 = {
     "eventTime", "eventVersion", "userIdentity", "eventSource", "eventName", "awsRegion", "sourceIPAddress",
     "userAgent", "errorCode", "errorMessage", "requestParameters", "responseElements", "additionalEventData",
