@@ -6,9 +6,10 @@ Names from requests are passed through `storable`.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, LargeBinary, Select, String, cast, null, select, union_all
+from sqlalchemy import CompoundSelect, LargeBinary, Select, String, bindparam, cast, null, select, union_all
 
 from iam_guard.store.schema import (
     access_keys,
@@ -72,8 +73,9 @@ def api_key(key_id: str) -> CompoundSelect[Any]:
     )
 
 
-def browser_session(digest: str) -> Select[Any]:
-    """Select a browser session with its user and role; `identity_id` is NULL for one of a root user."""
+@cache
+def browser_session() -> Select[Any]:
+    """Select the browser session with a `digest`, with its user and role; `identity_id` is NULL for a root user."""
     sessions, roles = browser_sessions.c, identities.alias("roles")
     return (
         select(
@@ -84,12 +86,16 @@ def browser_session(digest: str) -> Select[Any]:
         )
         .outerjoin(identities, (identities.c.id == sessions.user_id) & (identities.c.kind == "user"))
         .outerjoin(roles, (roles.c.id == sessions.role_id) & (roles.c.kind == "role"))
-        .where(sessions.digest == storable(digest))
+        .where(sessions.digest == bindparam("digest"))
     )
 
 
-def federated_session(digest: str) -> Select[Any]:
-    """Select a browser session without a stored person, with its role, or with its parent key and the user of that."""
+@cache
+def federated_session() -> Select[Any]:
+    """Select the browser session with a `digest` that has no stored person.
+
+    With its role, or with its parent key and the user of that.
+    """
     sessions, roles, users = federated_sessions.c, identities.alias("roles"), identities.alias("users")
     keys = access_keys.c
     return (
@@ -103,7 +109,7 @@ def federated_session(digest: str) -> Select[Any]:
         .outerjoin(roles, (roles.c.id == sessions.role_id) & (roles.c.kind == "role"))
         .outerjoin(access_keys, keys.id == sessions.parent_key_id)
         .outerjoin(users, (users.c.id == keys.user_id) & (users.c.kind == "user"))
-        .where(sessions.digest == storable(digest))
+        .where(sessions.digest == bindparam("digest"))
     )
 
 

@@ -184,10 +184,11 @@ class SqlStore:
         return ApiKey(api_key_id, digest, row["status"] == "Active", principal, expires, row["epoch"])
 
     def browser_session(self, digest: str) -> BrowserSession | None:
+        token = {"digest": storable(digest)}
         with self._reading() as connection:
-            row = connection.execute(queries.browser_session(digest)).mappings().one_or_none()
+            row = connection.execute(queries.browser_session(), token).mappings().one_or_none()
             if row is None:
-                other = connection.execute(queries.federated_session(digest)).mappings().one_or_none()
+                other = connection.execute(queries.federated_session(), token).mappings().one_or_none()
                 return None if other is None else joined_federated_session(self.partition, other)
         if row["user_id"] is not None and row["identity_id"] is None:
             return None
