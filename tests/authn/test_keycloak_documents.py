@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
+from iam_guard.authn.saml.metadata import read_metadata
 
 from iam_guard.authn.federation.web_identity import flattened
 from iam_guard.authn.https_fetch import Fetcher
@@ -20,7 +21,6 @@ from iam_guard.authn.oidc_token import ID_TOKEN_TYPES
 from iam_guard.authn.people.oidc_client import OidcClient
 from iam_guard.authn.people.sign_on_providers import SignOnProvider, possible_roles
 from iam_guard.authn.saml.assertion import SamlIdentityProvider, SamlReceiver
-from iam_guard.authn.saml.metadata import read_metadata
 from iam_guard.authn.saml.response import read_response
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.errors import InvalidIdentityToken

@@ -48,7 +48,7 @@ class Site:
         return TestClient(self.app, base_url=url, follow_redirects=False)
 
     def asked(self, credentials: Json, **parameters: str) -> Any:
-        """Ask for a sign-in token as AWS's documentation says."""
+        """Request a sign-in token as AWS's documentation says."""
         session = json.dumps(
             {
                 "sessionId": credentials["AccessKeyId"],
