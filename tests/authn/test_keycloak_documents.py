@@ -24,6 +24,7 @@ from iam_guard.authn.saml.assertion import SamlIdentityProvider, SamlReceiver
 from iam_guard.authn.saml.response import read_response
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.errors import InvalidIdentityToken
+from iam_guard.model.saml_metadata import read_metadata
 from iam_guard.settings import Settings
 from tests.authn.issuer import encoded, number
 from tests.authn.saml.identity_provider import encoded as base64_of

@@ -1,1 +1,1 @@
-"""SAML 2.0. `response` verifies what identity providers send, `assertion` has the types, `metadata` reads metadata."""
+"""SAML 2.0. `response` verifies what identity providers send, and `assertion` has the types."""
