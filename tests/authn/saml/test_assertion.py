@@ -101,6 +101,24 @@ def test_texts_have_limits(old: str, new: str, reason: str) -> None:
         read(edit=replacing(old, new), attributes={"Name": ("value",)})
 
 
+DATA = f'Recipient="{RECIPIENT}"/>'
+CLOSED = f'Recipient="{RECIPIENT}">{{}}</saml:SubjectConfirmationData>'
+
+
+@table(
+    ("new", "reason"),
+    [
+        (DATA + "<saml:NameID>a</saml:NameID>", "NameID is not accepted in SubjectConfirmation"),
+        (CLOSED.format("<saml:Audience>a</saml:Audience>"), "expected nothing in SubjectConfirmationData"),
+        (CLOSED.format("text"), "expected nothing in SubjectConfirmationData"),
+    ],
+)
+def test_confirmation_of_another_kind_is_refused(new: str, reason: str) -> None:
+    """A name or key in it would restrict who may present the assertion."""
+    with pytest.raises(InvalidIdentityToken, match=reason):
+        read(edit=replacing(DATA, new))
+
+
 def test_longest_texts_are_accepted() -> None:
     """Up to the limit."""
     assert read(subject=LONG, session_index=LONG).session_index == LONG
