@@ -49,11 +49,11 @@ def reserved_bytes() -> int:
 class Reservation:
     """The reservation of one body; it ends with `release`, or when this object is collected."""
 
-    __slots__ = ("_limit", "_size", "_total")
+    __slots__ = ("_size", "_total", "limit")
 
     def __init__(self, limit: int) -> None:
         self._total = _RESERVED
-        self._limit = limit
+        self.limit = limit
         self._size = 0
 
     def resize(self, size: int) -> None:
@@ -63,7 +63,7 @@ class Reservation:
             return
         total = self._total
         with total.lock:
-            if more > 0 and total.size + more > self._limit:
+            if more > 0 and total.size + more > self.limit:
                 raise ServerBusy("the bodies in memory have reached the setting `max_bodies`", place="body")
             total.size += more
         self._size += more

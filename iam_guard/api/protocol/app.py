@@ -218,6 +218,7 @@ class AwsApi:
     async def _read_assertion(self, body: BufferedBody) -> None:
         """Read a call with a SAML assertion. Raises `ValidationFailure`, and `AccessDenied` without a recipient."""
         self._assertions.check_recipients()
+        body.limit_memory(8)  # most of it stays for callers who are known
         await body.read(min(MAX_ASSERTION_BODY, self.guard.settings.max_body))
         if not body.is_whole:
             reason = "Member must have length less than or equal to 100000"

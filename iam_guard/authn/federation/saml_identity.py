@@ -36,7 +36,7 @@ from iam_guard.store.sealing import Sealer
 
 ACTION: Final = "sts:AssumeRoleWithSAML"
 MAX_NAME_ID: Final = 256
-"""Characters of a subject and of its format, so that session tokens stay short (SAML core 8.3.7)."""
+"""Bytes of a subject and of its format in UTF-8, so that session tokens stay short (SAML core 8.3.7)."""
 SESSION_DURATION: Final = (900, 43_200)
 
 _AWS: Final = "https://aws.amazon.com/SAML/Attributes/"
@@ -243,8 +243,8 @@ def saml_identity(
 
     Raises `InvalidIdentityToken` for invalid session contents, `AccessDenied` for a role that it doesn't list.
     """
-    if len(assertion.subject) > MAX_NAME_ID or len(assertion.subject_format) > MAX_NAME_ID:
-        raise InvalidIdentityToken(f"expected a NameID, and a format of it, of at most {MAX_NAME_ID} characters")
+    if max(len(text.encode()) for text in (assertion.subject, assertion.subject_format)) > MAX_NAME_ID:
+        raise InvalidIdentityToken(f"expected a NameID, and a format of it, of at most {MAX_NAME_ID} bytes")
     check_role_pair(assertion, role_arn, provider.arn)
     qualifier = name_qualifier(assertion.issuer, provider)
     session_keys: dict[str, Given] = {

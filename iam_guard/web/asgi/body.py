@@ -61,6 +61,7 @@ class BufferedBody:
         """The running hash of the bytes read so far."""
         self._receive = receive
         self._settings = settings
+        self._max_bodies = settings.max_bodies
         headers = request.by_name
         is_announced = b"transfer-encoding" in headers or headers.get(b"content-length", (b"0",))[0] != b"0"
         self._is_ready = not is_announced
@@ -88,6 +89,12 @@ class BufferedBody:
             if part or self._tail:
                 self._append(part)
 
+    def limit_memory(self, share: int) -> None:
+        """Read on only while the bodies in memory have less than this share of the setting `max_bodies`."""
+        self._max_bodies = self._settings.max_bodies // share
+        if self.reservation is not None:
+            self.reservation.limit = self._max_bodies
+
     async def _receive_in_time(self) -> Message:
         """Wait for the next message. Raises `RequestTimeout` if the body is too slow."""
         if self._started is None:
@@ -101,7 +108,7 @@ class BufferedBody:
         self.size += more
         if self.size > MAX_UNVERIFIED:
             if self.reservation is None:
-                self.reservation = Reservation(self._settings.max_bodies)
+                self.reservation = Reservation(self._max_bodies)
             self.reservation.resize(self.size)
 
     def _append(self, part: bytes) -> None:

@@ -136,6 +136,7 @@ def hostile_calls(saml: World) -> Iterator[tuple[str, dict[str, Any], str, str]]
             "status `Responder`",
         ),
         ("a long subject", {"text": saml.response(subject="x" * 257)}, INVALID, "NameID"),
+        ("a subject of many bytes", {"text": saml.response(subject="\U00020000" * 65)}, INVALID, "NameID"),
         ("a long format", {"text": saml.response(subject_format="urn:" + "x" * 257)}, INVALID, "format"),
         ("a role of another account", {"arn": role_arn("deploy", OTHER_ACCOUNT)}, INVALID, "account of the role"),
         (
