@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import OperationRequest, Permission
@@ -35,6 +36,9 @@ from iam_guard.authn.federation.saml_identity import (
 from iam_guard.errors import InvalidIdentityToken, MissingAuthenticationToken, ValidationError
 from iam_guard.model.arn import account_of
 from iam_guard.store.used_tokens import use_token
+
+SERVER_CLOCKS: Final = 300
+"""Seconds that the clocks of servers with one store may differ without one accepting what another has forgotten."""
 
 
 def verify_saml(request: OperationRequest) -> VerifiedAssertion | None:
@@ -79,7 +83,7 @@ def assume_role_with_saml(call: ServiceCall, parameters: Input) -> Output:
         source_identity=identity.source_identity,
     )
     issued = issue(call, parameters, principal, terms)
-    expires = math.ceil(assertion.valid_until.timestamp())
+    expires = math.ceil(assertion.valid_until.timestamp()) + SERVER_CLOCKS
     used = (assertion.issuer, assertion.id, role.arn)
     if not use_token(call.records, "saml", *used, expires=expires, now=call.now):
         raise InvalidIdentityToken("The assertion was already used for this role")
