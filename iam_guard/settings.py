@@ -151,7 +151,8 @@ class Settings:
     """Passes over the memory that each comparison of a password takes."""
 
     session_duration: float = 43_200.0
-    """Seconds after which a browser session ends, unless the login profile of its user has a shorter maximum."""
+    """Seconds after which a browser session ends, unless the login profile of its user, or its role, has a shorter
+    maximum."""
     session_idle: float = 3600.0
     """Seconds without a request after which a browser session ends; at least 120, since uses are recorded once a
     minute."""
