@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha512
 from html import unescape
@@ -20,13 +21,14 @@ from starlette.testclient import TestClient
 from iam_guard import GuardMiddleware
 from iam_guard.api.service_errors import PackedPolicyTooLarge
 from iam_guard.authn.people.credential_sign_in import MAX_TOKEN, PREFIX
+from iam_guard.authn.people.federated_sessions import FederatedSignIn
 from iam_guard.authn.session_cookie import DEVELOPMENT_COOKIE
 from iam_guard.console.languages import texts
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.store.schema import access_keys, federated_sessions, identities
 from tests.authn.people.federated_parts import KEY, ROOT_KEY, FederatedWorld
-from tests.authn.people.role_parts import ACME, HOUR, MINUTE, SUPPORT_ARN, UMBRELLA, policy, trust
-from tests.console.test_role_pages import get_document
+from tests.authn.people.role_parts import ACME, CALL, HOUR, MINUTE, SUPPORT_ARN, UMBRELLA, policy, trust
+from tests.console.test_role_pages import NAVIGATION, get_document
 from tests.tables import table
 
 ENDPOINT = "/signin/federation"
@@ -239,6 +241,32 @@ def test_duration_is_only_for_roles_that_were_not_chained(tmp_path: Path) -> Non
     world.guard.close()
 
 
+STATED = [  # condition keys of the session, and whether its browser session may have a duration of its own
+    ({"aws:FederatedProvider": f"arn:aws:iam::{UMBRELLA}:saml-provider/Company"}, True),
+    ({"aws:SignInSessionArn": f"arn:aws:signin:us-east-1:{UMBRELLA}:session/1"}, False),
+    (
+        {
+            "aws:FederatedProvider": f"arn:aws:iam::{UMBRELLA}:saml-provider/Company",
+            "aws:SignInSessionArn": f"arn:aws:signin:us-east-1:{UMBRELLA}:session/1",
+        },
+        False,
+    ),
+    ({}, False),
+]
+
+
+@table("keys, is_possible", STATED)
+def test_duration_is_possible_for_a_role_of_an_identity_provider(keys: dict[str, str], is_possible: bool) -> None:
+    """Not with credentials of a tool, whose session can be revoked."""
+    site = _shared_site()
+    store, credentials = site.world.guard.store, site.world.assumed()
+    session = site.world.opened(credentials)
+    principal = replace(session.principal, session={**session.principal.session, **keys})
+    token = store.seal_session(replace(session, principal=principal, parent_key_id=None))
+    answer = site.asked({**credentials, "SessionToken": token}, SessionDuration="900")
+    assert (answer.status_code == 200) is is_possible
+
+
 @table("duration", ["899", "43201", "", "1e3", "-900", "900.0", "٩٠٠", "9" * 7, " 900"])
 def test_duration_is_from_15_minutes_to_12_hours(duration: str) -> None:
     site = _shared_site()
@@ -445,6 +473,37 @@ def test_switch_of_roles_is_refused_with_a_reason(site: Site) -> None:
     site.open_link(site.token(site.world.assumed()))
     for answer in (site.browser.get("/signin/switchrole"), site.browser.get("/signin/switchrole?account=acme")):
         assert texts("en")["federated_has_no_roles"].replace("'", "&#39;") in answer.text
+
+
+def test_route_that_needs_a_second_factor_does_not_ask_for_one(tmp_path: Path) -> None:
+    """403 instead of a page for people, from which the browser would come back; with the factor of a provider, 200."""
+    reads = policy("Allow", "docs:Get*", Condition={"Bool": {"aws:MultiFactorAuthPresent": "true"}})
+    site = Site(tmp_path, role={"inline": {"Reads": reads}}, settings={"sign_in_url": "/signin"})
+    site.open_link(site.token(site.world.assumed()))
+    assert site.browser.get("/documents/7", headers=NAVIGATION).status_code == 403
+    session = replace(site.world.opened(site.world.assumed()), mfa_at=site.world.now)
+    provider = f"arn:aws:iam::{UMBRELLA}:saml-provider/Company"
+    terms = FederatedSignIn(session=session, method="saml", provider=provider)
+    token = site.world.guard.people.federated_sessions.sign_in(terms, CALL).token
+    site.browser.cookies.clear()
+    site.browser.cookies.set(DEVELOPMENT_COOKIE, token, domain="localhost.local")
+    assert site.browser.get("/documents/7", headers=NAVIGATION).text == SESSION
+    site.world.guard.close()
+
+
+def test_sign_out_leads_to_that_of_the_provider(site: Site) -> None:
+    """A link, if the sign-in has left one: forms must not lead elsewhere."""
+    sessions, session = site.world.guard.people.federated_sessions, site.world.opened(site.world.assumed())
+    url = "https://login.example/logout?id_token_hint=a.b.c"
+    for hint, expected in ((url, [url]), ("javascript:alert(1)", []), ("a.b.c", []), (None, [])):
+        provider = f"arn:aws:iam::{UMBRELLA}:oidc-provider/login.example"
+        terms = FederatedSignIn(session=session, method="oidc", provider=provider, logout_hint=hint)
+        site.browser.cookies.clear()
+        site.browser.cookies.set(DEVELOPMENT_COOKIE, sessions.sign_in(terms, CALL).token, domain="localhost.local")
+        answer = site.press(site.browser.get(f"{ENDPOINT}?Action=logout"))
+        assert texts("en")["signed_out"] in answer.text
+        assert re.findall(r'<a href="([^"/][^"]*)"', answer.text) == expected
+    assert site.stored() == []
 
 
 # --- the trail --------------------------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ from iam_guard.store.used_tokens import use_token
 
 MAX_PURGED: Final = 100
 """Expired rows of an account that one sign-in deletes at most."""
+MAX_SESSIONS_OF_ROLE: Final = 10_000
+"""Maximum sessions of a role, or of the federated users of an access key, whose callers choose their names."""
 MAX_HINT: Final = 16_384
 """Characters of an ID token that is stored for the logout; a longer one is not."""
 MAX_SUBJECT: Final = 1_024
@@ -183,18 +185,20 @@ class FederatedSessions:
         return records.all(federated_sessions, provider=row["provider"], subject=row["subject"])
 
     def _make_room(self, records: Records, row: dict[str, Any], now: int) -> None:
-        """Delete sessions of the account that have expired, and the least used of the caller if it has too many."""
+        """Delete sessions of the account that have expired, and the least used of the caller or role if too many."""
         order = ("expires", "digest")
         oldest = records.page(federated_sessions, order=order, after=None, limit=MAX_PURGED, account=row["account"])
-        ended = [one["digest"] for one in oldest if one["expires"] <= now]
-        columns = ("seen", "digest")
-        own = records.all(
-            federated_sessions, order=columns, columns=columns, userid=row["userid"], account=row["account"]
-        )
-        live = [one["digest"] for one in own if one["digest"] not in ended]
-        ended += live[: max(0, len(live) - MAX_SESSIONS + 1)]
+        ended = {one["digest"] for one in oldest if one["expires"] <= now}
+        of_role = {name: row[name] for name in ("role_id", "parent_key_id")}
+        of_caller = {"userid": row["userid"], **of_role}
+        for limit, where in ((MAX_SESSIONS, of_caller), (MAX_SESSIONS_OF_ROLE, of_role)):
+            surplus = records.count(federated_sessions, **where) - limit + 1
+            if surplus > 0:
+                order = ("seen", "digest")
+                rows = records.page(federated_sessions, order=order, after=None, limit=surplus, **where)
+                ended |= {one["digest"] for one in rows}
         if ended:
-            records.delete(federated_sessions, digest=ended)
+            records.delete(federated_sessions, digest=sorted(ended))
 
 
 def _facts(federated: FederatedSignIn, call: Call) -> dict[str, str | None]:

@@ -175,6 +175,18 @@ def test_caller_has_a_limited_number_of_sessions(world: FederatedWorld) -> None:
     assert world.find(last) is None
 
 
+def test_role_has_a_limited_number_of_sessions(world: FederatedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever names their callers choose; the one that was not used for the longest time ends."""
+    monkeypatch.setattr("iam_guard.authn.people.federated_sessions.MAX_SESSIONS_OF_ROLE", 3)
+    others = [world.as_federated_user(), world.as_federated_user(ROOT_KEY)]
+    entered = []
+    for number in range(5):
+        world.now += MINUTE
+        entered.append(world.enter(world.opened(world.assumed(RoleSessionName=f"name{number}"))))
+    assert [world.find(session) is not None for session in entered] == [False, False, True, True, True]
+    assert all(world.find(other) is not None for other in others)
+
+
 def test_sign_in_is_recorded_as_in_cloudtrail(world: FederatedWorld) -> None:
     session = world.opened(world.assumed())
     world.enter(session, method="saml", provider=SAML, subject="ada", logout_hint="a.b.c")

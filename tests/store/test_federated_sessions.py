@@ -1,0 +1,79 @@
+"""Browser sessions without a stored person, on each kind of database, and sign-ins at the same time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from iam_guard import Guard
+from iam_guard.authn.people.browser_sessions import MAX_SESSIONS
+from iam_guard.authn.people.federated_sessions import FederatedSignIn
+from iam_guard.factory import guard_on
+from iam_guard.model.credential import Session
+from iam_guard.settings import Settings
+from iam_guard.store.browser_session_rows import role_principal
+from iam_guard.store.open_store import init_store
+from iam_guard.store.schema import federated_sessions, identities
+from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.authn.people.role_parts import CALL, HOUR, START, seed
+
+AT_ONCE = 6
+
+
+@pytest.fixture
+def guard(database: str, settings: Settings) -> Iterator[Guard]:
+    store = init_store(database, settings)
+    apply_seed(store, load_seed_text(json.dumps(seed())))
+    made = guard_on(store, Settings(epoch_poll=3600))
+    made.clock = lambda: START
+    yield made
+    made.close()
+
+
+def role_session(guard: Guard) -> Session:
+    with guard.store.read_transaction() as records:
+        role = records.one(identities, kind="role", name="Support")
+    assert role is not None
+    principal = replace(role_principal("aws", role, "ada"), tags={"team": "blau é"}, session_policies=('{"é": 1}',))
+    return Session("ASIA1", "secret", principal, START, START + HOUR, source_identity="ada", mfa_at=START)
+
+
+def test_row_has_everything_of_a_session(guard: Guard) -> None:
+    session, sessions = role_session(guard), guard.people.federated_sessions
+    names: dict[str, Any] = {"method": "oidc", "provider": "arn:p", "subject": "é", "provider_session": "1"}
+    signed_in = FederatedSignIn(session=session, logout_hint="a.b.c", **names)
+    entered = [sessions.sign_in(signed_in, CALL).session for _ in range(MAX_SESSIONS + 1)]
+    assert len(sessions.of(entered[-1])) == MAX_SESSIONS
+    found = sessions.of(entered[-1])[0]
+    assert guard.people.browser_sessions.find_by_digest(found.digest) == found
+    assert (found.principal, found.principal.tags, found.mfa_at) == (session.principal, {"team": "blau é"}, START)
+    assert sessions.logout_hint(found) == "a.b.c"
+    assert sessions.end_of_provider("arn:p", subject="é", provider_session="1") == MAX_SESSIONS
+    assert guard.people.browser_sessions.find_by_digest(found.digest) is None
+
+
+def test_token_used_at_once_gives_one_session(guard: Guard) -> None:
+    """Of the federation endpoint: its link was opened in several browsers."""
+    session = role_session(guard)
+    credentials = {
+        "sessionId": session.access_key_id,
+        "sessionKey": session.secret,
+        "sessionToken": guard.store.seal_session(session),
+    }
+    links = guard.people.credential_sign_in
+    token, start = links.sign_in_token(json.dumps(credentials), None, CALL), Barrier(AT_ONCE)
+
+    def sign_in(_: int) -> bool:
+        start.wait()
+        return links.sign_in(token, CALL) is not None
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        assert sum(threads.map(sign_in, range(AT_ONCE))) == 1
+    with guard.store.read_transaction() as records:
+        assert records.count(federated_sessions) == 1
