@@ -25,6 +25,7 @@ GUIDES: Mapping[str, str] = {
     "resource-policy": "See [Share resources between accounts](../how-to/share-resources.md).",
     "api-key": "See [Issue API keys](../how-to/api-keys.md).",
     "account reset-link": "See [Reset a forgotten password](../how-to/sign-in.md#reset-a-forgotten-password).",
+    "account sign-on": "See [Let people sign in with their company's identity provider](../how-to/company-sign-on.md).",
     "account": "The password is neither an argument nor shown. See [Rules for passwords]"
     "(../how-to/manage-identities-with-aws-tools.md#rules-for-passwords).",
     "revocation-list": "See [Authenticate clients by certificate](../how-to/client-certificates.md).",

@@ -1,4 +1,4 @@
-"""Applies the sign-on providers of a seed, after the OIDC providers; SAML providers are those of the store."""
+"""Applies the sign-on providers of a seed, after the identity providers that they name."""
 
 from __future__ import annotations
 
