@@ -21,14 +21,14 @@ MAX_NEXT: Final = 2_000
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
-async def read_form(request: Request) -> Mapping[str, str] | None:
+async def read_form(request: Request, max_bytes: int = MAX_FORM) -> Mapping[str, str] | None:
     """Return the fields of a form; None for one that is too long, of another type, or has a field twice."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
         return None
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM:
+        if len(body) > max_bytes:
             return None
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.company_pages import CompanyPages, offers_sign_on
+from iam_guard.console.continue_pages import ContinuePages
 from iam_guard.console.factor_pages import FactorPages
 from iam_guard.console.federation_pages import FEDERATION, FederationPages
 from iam_guard.console.mail import Mailer
@@ -29,6 +30,7 @@ from iam_guard.console.passkey_pages import PasskeyPages
 from iam_guard.console.password_pages import PasswordPages, SendReset
 from iam_guard.console.remembered_account import remembered_value
 from iam_guard.console.role_pages import RolePages
+from iam_guard.console.saml_pages import SamlPages
 from iam_guard.console.session_pages import SessionPages
 from iam_guard.console.tool_pages import AUTHORIZE, CONFIRMATION, ToolPages
 from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header, remembered_cookie_name
@@ -73,6 +75,8 @@ def sign_in_pages(
         CompanyPages(pages),
         ToolPages(pages),
         FederationPages(pages),
+        SamlPages(pages),
+        ContinuePages(pages, {"oidc": guard.people.oidc_sign_on, "saml": guard.people.saml_sign_on}),
     )
     static = resources.files("iam_guard.console") / "static"
     built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()

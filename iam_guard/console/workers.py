@@ -15,12 +15,25 @@ MAX_WORKERS: Final = 8
 MAX_WAIT: Final = 10.0
 """Seconds that a request waits for a thread."""
 
+MAX_SAML_WORKERS: Final = 2
+"""Threads for responses that any client can send, so that a crowd of these leaves the others to the pages."""
+
 _slots: Final = WorkerSlots("pages", MAX_WORKERS)
+_saml_slots: Final = WorkerSlots("saml", MAX_SAML_WORKERS)
 
 
 async def in_page_worker(work: Callable[..., T], *arguments: object) -> T:
     """Call `work` in a thread of the pages. Raises `ServerBusy` if none becomes free in time."""
-    slot = await _slots.acquire(MAX_WAIT)
+    return await _run(_slots, partial(work, *arguments))
+
+
+async def in_saml_worker(work: Callable[..., T], *arguments: object) -> T:
+    """Call `work` in a thread for SAML responses. Raises `ServerBusy` if none becomes free in time."""
+    return await _run(_saml_slots, partial(work, *arguments))
+
+
+async def _run(slots: WorkerSlots, work: Callable[[], T]) -> T:
+    slot = await slots.acquire(MAX_WAIT)
     if slot is None:
         raise ServerBusy("too many people are using the pages")
-    return await _slots.run(slot, partial(work, *arguments))
+    return await slots.run(slot, work)

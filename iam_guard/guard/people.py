@@ -17,6 +17,7 @@ from iam_guard.authn.people.own_credentials import OwnCredentials
 from iam_guard.authn.people.passkey_steps import PasskeySteps
 from iam_guard.authn.people.pending_sign_ins import PendingSignIns
 from iam_guard.authn.people.role_switch import Decide, RoleSwitch
+from iam_guard.authn.people.saml_sign_on import SamlSignOn
 from iam_guard.authn.people.session_steps import session_steps
 from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.authn.people.sign_on_providers import SignOnProviders
@@ -69,6 +70,8 @@ class People:
         self._add_federated_sign_in(parts)
         self.tool_sessions = ToolSessions(steps, settings, decide, trail.record_result)
         """Sessions of people's tools: approve, list, end."""
+        self.saml_sign_on = SamlSignOn(parts, self.pending_sign_ins)
+        """Sign-ins with the SAML responses of identity providers."""
         self.notifications = steps.notifications
         """What people must be informed of."""
 

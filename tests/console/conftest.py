@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.console.company import Company
 from tests.console.site import Site
 
 
@@ -15,3 +16,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
     made.guard.close()
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[Company]:
+    """Return a company that signs in by SAML."""
+    made = Company(Site(tmp_path, site_url="http://localhost"))
+    yield made
+    made.site.guard.close()

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from starlette.routing import Route
 
+from iam_guard.console.continue_pages import received_cookie
+from iam_guard.model.request import Call
 from tests.authn.people.sign_on import SAML, add_identity_providers
 from tests.console.browser.chromium import OTHER_SITE, Authenticator, accessibility_violations
 from tests.console.browser.visitor import NewVisitor, Visitor
+from tests.console.company import OTHER, Company, attributes, role_arn
 from tests.console.federation_link import federation_link
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 
@@ -231,6 +234,31 @@ def signed_out(visitor: Visitor, site: Site) -> None:
     visitor.press("sign_out")
 
 
+def unasked_response(visitor: Visitor, site: Site) -> None:
+    """Of the person with the longest name, for one role."""
+    received_response(visitor, site, attributes(role_arn(), RoleSessionName="n" * 64))
+
+
+def choice_of_roles(visitor: Visitor, site: Site) -> None:
+    """In two accounts, and in place of a session."""
+    signed_in(visitor, site)
+    roles = [role_arn(), role_arn("r" * 64), role_arn(account=OTHER)]
+    received_response(visitor, site, attributes(*roles))
+
+
+def received_response(visitor: Visitor, site: Site, values: dict[str, tuple[str, ...]]) -> None:
+    company = Company(site)
+    token = site.guard.people.saml_sign_on.receive(company.response(attributes=values)).token
+    assert token is not None
+    name, value = received_cookie(Call("1"), token).partition(";")[0].split("=")
+    visitor.page.context.add_cookies([{"name": name, "value": value, "url": visitor.url}])
+    visitor.open(f"/signin/continue?pending={token}")
+
+
+def sign_on_over(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/continue?pending=over")
+
+
 PAGES = {
     "/": (user_form, root_form, refused, unencrypted),
     "/mfa": (code_form, refused_code, key_prompt),
@@ -245,9 +273,13 @@ PAGES = {
     "/forgot": (forgot_form, reset_sent),
     "/out": (signed_out,),
     "/company": (company_form, company_choice, no_company),
+    "/continue": (unasked_response, choice_of_roles, sign_on_over),
 }
 """Path of a page -> what leads to each of its states."""
-NO_PAGES = {"/style.css", "/passkeys.js", "/passkey", "/mfa/passkey", "/factors/passkey", "/factors/remove"}
+NO_PAGES = {"/style.css", "/passkeys.js", "/passkey", "/mfa/passkey", "/factors/passkey", "/factors/remove"} | {
+    "/saml/start",
+    "/saml/metadata",
+}
 """Files, and paths of forms that answer with the pages above: `test_passkeys` has their flows."""
 STATES = [pytest.param(path, state, id=state.__name__) for path, states in PAGES.items() for state in states]
 
