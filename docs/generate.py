@@ -146,6 +146,7 @@ KEY_SECTIONS = {
     "request": "Request",
     "sts": "STS",
     "iam": "IAM",
+    "sign-in": "Sign-In",
     "identity provider": "Identity provider",
 }
 """The `supplier` of a key -> the title of its section."""

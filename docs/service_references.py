@@ -1,9 +1,9 @@
 """The service authorization references of our own services, generated from the tables of their operations.
 
 For IAM and Access Analyzer each row of the table returns its permissions (`operations`); only facts that no row has are
-here: the names of resource types, and actions that are mere permissions. STS has few operations, whose targets depend
-on tokens and signatures: they are listed here, and a test compares their names with the table. The file format is in
-`iam_guard.analysis.reference.json_form`.
+here: the names of resource types, and actions that are mere permissions. STS and Sign-In have few operations, whose
+targets depend on tokens and signatures: they are listed here, and a test compares their names with the table. The file
+format is in `iam_guard.analysis.reference.json_form`.
 """
 
 from __future__ import annotations
@@ -260,9 +260,47 @@ def _analyzer_action(name: str) -> ActionEntry:
     )
 
 
+# --- Sign-In -----------------------------------------------------------------------------------------------------
+
+_TOOLS = (ActionTarget("oauth2-public-client-localhost"), ActionTarget("oauth2-public-client-remote"))
+_SESSION = (ActionTarget("session", required=True),)
+_CLIENT, _REDIRECT, _KIND = "signin:OAuthClientId", "signin:OAuthRedirectUri", "signin:OAuthTokenType"
+SIGN_IN_ACTIONS = (
+    ("AuthorizeOAuth2Access", "Read", _TOOLS, (_CLIENT, _REDIRECT)),
+    ("BatchRevokeSessions", "Write", _SESSION, ()),
+    ("CreateOAuth2Token", "Read", _TOOLS, (_CLIENT, "signin:OAuthGrantType", _REDIRECT)),
+    ("GetSession", "Read", _SESSION, ()),
+    ("IntrospectOAuth2Token", "Read", (), (_CLIENT, _KIND)),
+    ("ListSessions", "List", (), ()),
+    ("RevokeOAuth2Token", "Write", (), (_KIND,)),
+)
+"""Name, access level, resource types, condition keys; AWS documents none for sessions."""
+_SIGN_IN_SUMMARIES = {
+    "AuthorizeOAuth2Access": "Permission to approve a tool in the browser",
+    "IntrospectOAuth2Token": "Permission to inspect a refresh token",
+    "RevokeOAuth2Token": "Permission to revoke a refresh token with its session",
+}
+_SIGN_IN = "arn:${Partition}:signin:${Region}:${Account}"
+_SIGN_IN_TYPES = (
+    ResourceType("oauth2-public-client-localhost", (f"{_SIGN_IN}:oauth2/public-client/localhost",)),
+    ResourceType("oauth2-public-client-remote", (f"{_SIGN_IN}:oauth2/public-client/remote",)),
+    ResourceType("session", (f"{_SIGN_IN}:session/${{SessionId}}",)),
+)
+
+
+def sign_in_reference() -> ServiceReference:
+    """Return the reference of AWS Sign-In."""
+    actions = [
+        ActionEntry(name, _SIGN_IN_SUMMARIES.get(name) or _summary("signin", name), AccessLevel(level), targets, keys)
+        for name, level, targets, keys in SIGN_IN_ACTIONS
+    ]
+    return _reference("signin", "AWS Signin", actions, _SIGN_IN_TYPES)
+
+
 OWN_REFERENCES: Mapping[str, Callable[[], ServiceReference]] = {
     "iam": iam_reference,
     "sts": sts_reference,
+    "signin": sign_in_reference,
     "access-analyzer": access_analyzer_reference,
 }
 """Prefix of each served service -> the function that returns its reference."""

@@ -89,7 +89,7 @@ def page_of_heavy_rows(
 def add_marker_checksum(output: Output, purpose: str) -> Output:
     """Bind the output's marker to its purpose: an operation in an account."""
     markers = {name: output[name] for name in _MARKERS if output.get(name) is not None}
-    return {**output, **{name: f"{marker}.{_checksum(marker, purpose)}" for name, marker in markers.items()}}
+    return {**output, **{name: f"{marker}={_checksum(marker, purpose)}" for name, marker in markers.items()}}
 
 
 def remove_marker_checksum(parameters: Input, purpose: str) -> Input:
@@ -101,7 +101,7 @@ def remove_marker_checksum(parameters: Input, purpose: str) -> Input:
     name = next((name for name in _MARKERS if name in parameters), None)
     if name is None:
         return parameters
-    marker, _, checksum = parameters[name].rpartition(".")
+    marker, _, checksum = parameters[name].rpartition("=")
     if checksum != _checksum(marker, purpose):
         raise ValidationError(f"Invalid {name}.", place=name)
     return {**parameters, name: marker}

@@ -91,11 +91,11 @@ def tampered(marker: str) -> Iterator[str]:
         marker + "=",
         f" {marker}",
     )
-    place, _, stamp = marker.rpartition(".")
+    place, _, stamp = marker.rpartition("=")
     whole = base64.urlsafe_b64decode(place + "=" * (-len(place) % 4))
     for changed in (whole.replace(b"a", b"b"), whole.upper(), whole + b" ", b" " + whole):
         if changed != whole:
-            yield base64.urlsafe_b64encode(changed).decode("ascii").rstrip("=") + "." + stamp
+            yield base64.urlsafe_b64encode(changed).decode("ascii").rstrip("=") + "=" + stamp
 
 
 CHANGED = ["ListUsers", "ListPolicies", "GetAccountAuthorizationDetails", "ListUserTags"]

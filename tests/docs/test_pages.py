@@ -15,6 +15,7 @@ from iam_guard.analysis.lint.lint_codes import HINTS
 from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
 from iam_guard.api.iam.unsupported_operations import NOT_SUPPORTED as IAM_NOT_SUPPORTED
 from iam_guard.api.protocol.dispatch import service_of
+from iam_guard.api.signin.tool_operations import SIGNIN
 from iam_guard.api.sts.operations import STS
 from iam_guard.cli.group import COMMANDS
 from iam_guard.evaluation.matching.condition_keys import KEYS
@@ -90,7 +91,7 @@ def rows(name: str, title: str) -> list[list[str]]:
 
 
 UNSUPPORTED = {f"iam:{name}" for name in IAM_NOT_SUPPORTED} | {
-    f"{service.prefix}:{name}" for service in (STS, ACCESS_ANALYZER) for name in service.not_supported
+    f"{service.prefix}:{name}" for service in (STS, ACCESS_ANALYZER, SIGNIN) for name in service.not_supported
 }
 
 

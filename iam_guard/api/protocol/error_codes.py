@@ -84,7 +84,7 @@ def wire_error(error: IamGuardError, api: Api) -> WireError:
         code=code,
         status=(modelled.status if modelled else None) or _status(error, api),
         fault=modelled.fault if modelled else error.fault,
-        message=_message(error, is_modelled=modelled is not None),
+        message=_message(error, is_modelled=modelled is not None and code == error.code),
         shape=modelled.shape if modelled else None,
         details=error.details if isinstance(error, ValidationFailure | ServiceError) else {},
     )

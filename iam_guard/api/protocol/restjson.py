@@ -75,7 +75,8 @@ class RestJsonCodec:
         payload = operation.input.payload
         if payload is not None:
             member = operation.input.members[payload]
-            return WireCall(operation, parameters | {payload: _body(member, request, member.members)})
+            body = _body(member, request, member.members)
+            return WireCall(operation, parameters | ({payload: body} if body else {}))
         in_body = {name for name, member in operation.input.members.items() if member.location is None}
         return WireCall(operation, parameters | (_body(operation.input, request, in_body) if in_body else {}))
 
@@ -143,6 +144,6 @@ def _response(
             text = write(member, members[name], _TextGrammar(_TIMES["header"]), (name,))
             headers.append(((member.wire_name or name).lower(), text))
     if shape is not None and shape.payload is not None:
-        shape, body = shape.members[shape.payload], body[shape.payload]
+        shape, body = shape.members[shape.payload], body.get(shape.payload, {})
     written = body if shape is None else write(shape, body, _GRAMMAR)
     return WireResponse(status, tuple(headers), write_object(written))

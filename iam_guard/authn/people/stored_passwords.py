@@ -24,12 +24,16 @@ from iam_guard.store.schema import (
     password_policies,
     password_resets,
     recovery_codes,
+    tool_sessions,
 )
 
 MAX_FORMER: Final = 24
 """Former passwords that are stored: as many as a password policy can require (R-20)."""
 USED_SECONDS: Final = 300
 """Seconds within which a further use of a password is not stored (R-33)."""
+
+ANOTHER_PASSWORD: Final = -1
+"""Stands for the time of a change in sessions of tools that began with another password."""
 
 _DAY: Final = 24 * 60 * 60
 
@@ -78,8 +82,7 @@ def set_password(
 def delete_password(records: Records, person: Person) -> None:
     """Delete a person's login profile, with its former passwords, browser sessions and links that would reset it."""
     records.delete(login_profiles, owner=person.owner)
-    records.delete(browser_sessions, **person.where)
-    records.delete(password_resets, **person.where)
+    _end_sessions(records, person)
 
 
 def renew_digest(records: Records, person: Person, password: str, *, outdated: str, digest: str) -> None:
@@ -162,9 +165,16 @@ def _words(records: Records, person: Person) -> list[str]:
 
 def _end_former(records: Records, person: Person) -> None:
     """End what a former password, or a link to reset it, has opened."""
+    _end_sessions(records, person)
+    attempts.clear(records, attempts.guess_subject(person, "", "password"))
+
+
+def _end_sessions(records: Records, person: Person) -> None:
+    """End the sessions of a person, and the links that reset its password; tools notice when they renew theirs."""
     records.delete(browser_sessions, **person.where)
     records.delete(password_resets, **person.where)
-    attempts.clear(records, attempts.guess_subject(person, "", "password"))
+    outdated = {"password_changed": ANOTHER_PASSWORD}  # the time of the change may be in the same second
+    records.update(tool_sessions, outdated, person_account=person.account, person_id=person.user_id)
 
 
 def _store_former(records: Records, profile: Row, former: list[Row]) -> None:

@@ -24,7 +24,7 @@ class KeyRow:
     kind: Kind
     multivalued: bool
     supplier: str
-    """`principal`, `session`, `network`, `resource`, `request`, `sts`, `iam` or `identity provider`."""
+    """`principal`, `session`, `network`, `resource`, `request`, `sts`, `iam`, `sign-in` or `identity provider`."""
     present: str
 
 
@@ -166,6 +166,13 @@ KEYS: tuple[KeyRow, ...] = (
         ("iam:DelegationRequestOwner", "Arn", "1", "delegation requests"),
         ("iam:NotificationChannel", "String", "1", "delegation requests"),
         ("iam:TemplateArn", "Arn", "1", "delegation requests"),
+    ),
+    *_rows(
+        "sign-in",
+        ("signin:OAuthClientId", "String", "1", "tools are approved, get credentials or are introspected"),
+        ("signin:OAuthGrantType", "String", "1", "tools get credentials"),
+        ("signin:OAuthRedirectUri", "String", "1", "tools are approved, or redeem a code"),
+        ("signin:OAuthTokenType", "String", "1", "tokens are introspected or revoked"),
     ),
     *_rows(  # K-32, K-34
         "identity provider",

@@ -88,7 +88,7 @@ tool_sessions = table(
     Column("sealed_refresh", LargeBinary),
     Column("former_digest", String(64)),
     Column("former_until", BigInteger),
-    # the time of the person's last change of password when the session began; NULL: not a person
+    # the time of the person's last change of password when the session began; NULL: not a person; -1: it was changed
     Column("password_changed", BigInteger),
     *required(BigInteger, "created", "expires"),
     Column("used", BigInteger),

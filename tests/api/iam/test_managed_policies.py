@@ -266,6 +266,7 @@ AWS = [
     "PowerUserAccess",
     "ReadOnlyAccess",
     "S3UnlockBucketPolicy",
+    "SignInLocalDevelopmentAccess",
     "SQSUnlockQueuePolicy",
 ]
 

@@ -30,7 +30,9 @@ HARMLESS = frozenset(
     " ResponseMessage JobCompletionMessage Code Message PasswordPolicy"
     # of Access Analyzer
     " clientToken nextToken code message secretsManagerSecret secretPolicy issueCode"
-    " unusedIamUserPasswordDetails".split()
+    " unusedIamUserPasswordDetails"
+    # of Sign-In, besides what has secrets as members
+    " tokenInput tokenOutput tokenType tokenTypeHint".split()
 )
 
 

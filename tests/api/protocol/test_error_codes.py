@@ -45,7 +45,10 @@ SAID: list[tuple[Callable[[str], errors.IamGuardError], dict[str, tuple[str, int
     (errors.InvalidInput, {"iam": ("InvalidInput", 400), "organizations": ("InvalidInputException", 400)}),
     (MalformedQuery, {"iam": ("MalformedQueryString", 404)}),
     (errors.RequestTooLarge, dict.fromkeys(("iam", "organizations"), ("RequestEntityTooLarge", 413))),
-    (errors.StoreUnavailable, dict.fromkeys(MODELS, ("ServiceUnavailable", 503))),
+    (
+        errors.StoreUnavailable,
+        dict.fromkeys(MODELS, ("ServiceUnavailable", 503)) | {"signin": ("ServiceUnavailableException", 503)},
+    ),
 ]
 
 

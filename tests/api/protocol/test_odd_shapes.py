@@ -155,6 +155,6 @@ def test_model_has_traits_beyond_shapes() -> None:
     sts = load_api("sts").operations
     unsigned = {name for name, operation in sts.items() if operation.is_unsigned}
     assert unsigned == {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
-    assert [load_api(service).signing_name for service in MODELS][2:5] == ["organizations", "sso", "identitystore"]
+    assert [load_api(service).signing_name for service in MODELS][3:6] == ["organizations", "sso", "identitystore"]
     with pytest.raises(ConfigurationError, match="expected an AWS service, got `nosuch`"):
         codec_of("nosuch")
