@@ -8,9 +8,9 @@ the certificate of the provider (CVE-2026-28323 in Web Help Desk), a key with th
 from __future__ import annotations
 
 import pytest
+from iam_guard.authn.saml.metadata import read_metadata
 
 from iam_guard.authn.saml.assertion import SamlIdentityProvider
-from iam_guard.authn.saml.metadata import read_metadata
 from iam_guard.authn.saml.response import read_response
 from iam_guard.errors import InvalidIdentityToken, InvalidInput
 from tests.authn.saml.identity_provider import ENTITY_ID, NOW, IdentityProvider, encoded

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from iam_guard.authn.saml.metadata import read_metadata
 
 from iam_guard.authn.federation.web_identity import flattened
 from iam_guard.authn.https_fetch import Fetcher

@@ -72,18 +72,18 @@ def test_session_is_shown_to_its_owner_and_by_the_named_identity(office: Office)
 def test_sessions_of_another_account_are_not_found(office: Office) -> None:
     tool, got = office.signed_in()
     arn = own_arn(office, got)
-    stranger = office.client("signin", OTHER_KEY)
+    outsider = office.client("signin", OTHER_KEY)
     for principal in (ALL, ADA, f"arn:aws:iam::{GLOBEX}:*"):
         with refusal("ResourceNotFoundException"):
-            stranger.get_session(sessionArn=arn, principalArn=principal)
-        answer = stranger.batch_revoke_sessions(sessionArns=[arn], principalArn=principal)
+            outsider.get_session(sessionArn=arn, principalArn=principal)
+        answer = outsider.batch_revoke_sessions(sessionArns=[arn], principalArn=principal)
         assert answer["revokedSessions"] == []
         assert [error["code"] for error in answer["errors"]] == ["RESOURCE_NOT_FOUND"]
     renamed = arn.replace(ACME, GLOBEX)
     with refusal("ResourceNotFoundException"):
-        stranger.get_session(sessionArn=renamed, principalArn=f"arn:aws:iam::{GLOBEX}:*")
-    assert stranger.introspect_oauth2_token_with_iam(token=got["refreshToken"])["active"] is False
-    stranger.revoke_oauth2_token_with_iam(token=got["refreshToken"])
+        outsider.get_session(sessionArn=renamed, principalArn=f"arn:aws:iam::{GLOBEX}:*")
+    assert outsider.introspect_oauth2_token_with_iam(token=got["refreshToken"])["active"] is False
+    outsider.revoke_oauth2_token_with_iam(token=got["refreshToken"])
     assert tool.refresh(got["refreshToken"]).status_code == 200
 
 
