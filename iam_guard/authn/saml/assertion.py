@@ -125,7 +125,7 @@ def read_issuer(element: XmlElement, entity_id: str | None = None) -> str:
 
 def read_text(element: XmlElement) -> str:
     """Return the text of an element that must have some. Raises `InvalidIdentityToken`."""
-    if element.children or not 1 <= len(element.text) <= MAX_NAME:
+    if not 1 <= len(element.text) <= MAX_NAME:
         raise InvalidIdentityToken(f"expected a text of 1 to {MAX_NAME} characters in {local_name(element.name)}")
     return element.text
 

@@ -46,7 +46,7 @@ _SPACE: Final = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class XmlElement:
-    """An element with either children or text. Names are `{namespace}name`; text is unchanged."""
+    """An element. Names are `{namespace}name`; text is unchanged, and empty if there are children."""
 
     name: str
     attributes: Mapping[str, str] = field(repr=False)
@@ -91,7 +91,7 @@ class XmlDocument:
 
 def read_base64(element: XmlElement) -> bytes:
     """Return the bytes of an element's text in base64. Raises `InvalidIdentityToken`."""
-    content = decode_base64("" if element.children else element.text)
+    content = decode_base64(element.text)
     if not content:
         raise InvalidIdentityToken(f"expected base64 in {local_name(element.name)}")
     return content

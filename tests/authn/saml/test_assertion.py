@@ -119,6 +119,24 @@ def test_confirmation_of_another_kind_is_refused(new: str, reason: str) -> None:
         read(edit=replacing(DATA, new))
 
 
+@table(
+    ("place", "parent"),
+    [
+        ("</saml:AuthnStatement>", "AuthnStatement"),
+        ("</saml:AudienceRestriction>", "AudienceRestriction"),
+        ("</saml:Conditions>", "Conditions"),
+        ("</saml:Subject>", "Subject"),
+        ("</saml:AttributeStatement>", "AttributeStatement"),
+        ("</saml:Attribute>", "Attribute"),
+        ("</saml:Assertion>", "Assertion"),
+    ],
+)
+def test_unknown_elements_are_refused(place: str, parent: str) -> None:
+    """What we don't know could restrict what the assertion is for."""
+    with pytest.raises(InvalidIdentityToken, match=f"^New is not accepted in {parent}$"):
+        read(edit=replacing(place, '<New xmlns="urn:x:x"/>' + place), attributes={"Name": ("value",)})
+
+
 def test_longest_texts_are_accepted() -> None:
     """Up to the limit."""
     assert read(subject=LONG, session_index=LONG).session_index == LONG

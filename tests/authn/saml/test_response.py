@@ -93,6 +93,12 @@ def test_encryption_can_be_required() -> None:
     refused(IDP.response(signed="both"), "expected an encrypted assertion", provider)
 
 
+def test_encrypted_element_is_the_assertion_itself() -> None:
+    """Not one that contains it, even if the response is signed."""
+    text = IDP.response(signed="both", encryption=GCM, edit_signed=lambda text: f'<a xmlns="urn:x:x">{text}</a>')
+    refused(text, "expected one Assertion in EncryptedAssertion")
+
+
 def test_errors_reveal_no_plaintext_of_cbc() -> None:
     """Without a signature around the ciphertext, an attacker may change it: all errors are one."""
     reasons = set()

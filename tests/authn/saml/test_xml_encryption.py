@@ -61,6 +61,13 @@ def test_digest_of_the_transport_is_sha1_by_default() -> None:
     assert decrypted(parsed(document), (OURS,)) == PLAINTEXT.encode()
 
 
+def test_mask_of_the_first_transport_is_sha1() -> None:
+    """Its name says so; the element that names another one belongs to the transport of XML Encryption 1.1."""
+    mask = f'<m:MGF xmlns:m="{XENC11}" Algorithm="{XENC11}mgf1sha256"/></xenc:EncryptionMethod>'
+    document = written(Encryption()).replace("</xenc:EncryptionMethod>", mask)
+    assert decrypted(parsed(document), (OURS,)) == PLAINTEXT.encode()
+
+
 def test_any_of_our_keys_decrypts() -> None:
     """While a key is rotated, there are two; a key that cannot be read is skipped."""
     encrypted = parsed(written(Encryption()))

@@ -9,8 +9,8 @@ import pytest
 from iam_guard.authn.saml.xml_signature import MAX_CERTIFICATES, SIGNATURE, signed_part
 from iam_guard.authn.saml.xml_tree import XmlDocument, XmlElement, parse_xml
 from iam_guard.errors import InvalidIdentityToken
-from tests.authn.saml.identity_provider import SAML, IdentityProvider
-from tests.authn.saml.xml_signer import EXCLUSIVE, key_pair
+from tests.authn.saml.identity_provider import MARKERS, SAML, IdentityProvider, Message, unsigned
+from tests.authn.saml.xml_signer import DIGESTS, ENVELOPED, EXCLUSIVE, Signing, key_pair, sign
 from tests.tables import table
 
 OURS = key_pair("rsa").certificate
@@ -110,6 +110,50 @@ def test_prefixes_are_checked_before_anything_is_hashed(prefixes: str, is_accept
     reason = "not valid for any certificate" if is_accepted else "expected only InclusiveNamespaces in Transform"
     with pytest.raises(InvalidIdentityToken, match=reason):
         verified(document.replace(transform, opened))
+
+
+WITHOUT_CHILDREN = (
+    f'<ds:Transform Algorithm="{ENVELOPED}"/>',
+    '<ds:DigestMethod Algorithm="{}"/>'.format(DIGESTS["sha256"]),
+)
+KNOWN = PREFIXES.format("xs")
+
+
+@table(
+    ("old", "inside", "reason"),
+    [
+        (WITHOUT_CHILDREN[0], "<ds:XPath>self::node()</ds:XPath>", "expected nothing in Transform"),
+        (WITHOUT_CHILDREN[1], KNOWN, "expected nothing in DigestMethod"),
+        (f'<ds:Transform Algorithm="{EXCLUSIVE}"/>', KNOWN * 2, "expected only InclusiveNamespaces in Transform"),
+        (f'<ds:Transform Algorithm="{EXCLUSIVE}"/>', "<ds:XPath>a</ds:XPath>", "expected only InclusiveNamespaces in"),
+        (
+            f'<ds:CanonicalizationMethod Algorithm="{EXCLUSIVE}"/>',
+            KNOWN.replace("/>", "><a/></ec:InclusiveNamespaces>"),
+            "expected only InclusiveNamespaces in CanonicalizationMethod",
+        ),
+    ],
+)
+def test_parameters_of_algorithms_are_refused(old: str, inside: str, reason: str) -> None:
+    """No library gets to see what it could interpret."""
+    document = IdentityProvider().document()
+    assert old in document
+    with pytest.raises(InvalidIdentityToken, match=reason):
+        verified(document.replace(old, f"{old[:-2]}>{inside}</{old[1:].split()[0]}>"))
+
+
+def test_signature_of_an_element_without_id_is_refused() -> None:
+    """It has nothing to refer to."""
+    document = IdentityProvider().document().replace(' ID="_assertion1"', "").replace("#_assertion1", "#")
+    with pytest.raises(InvalidIdentityToken, match="expected a signature for the element that contains it"):
+        verified(document)
+
+
+def test_signature_for_another_element_is_refused() -> None:
+    """signxml removes every `#` at the start of a reference, and so finds another element than the ID says."""
+    text = unsigned(Message(response_id="x", assertion_id="#x")).replace(MARKERS["response"], "")
+    document = sign(text, MARKERS["assertion"], "x", Signing(key=key_pair("rsa"), reference="##x"))
+    with pytest.raises(InvalidIdentityToken, match="the signature is for another element"):
+        verified(document)
 
 
 def test_time_of_a_check_does_not_explode_with_spaces() -> None:
