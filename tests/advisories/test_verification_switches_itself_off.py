@@ -8,11 +8,11 @@ the certificate of the provider (CVE-2026-28323 in Web Help Desk), a key with th
 from __future__ import annotations
 
 import pytest
-from iam_guard.authn.saml.metadata import read_metadata
 
 from iam_guard.authn.saml.assertion import SamlIdentityProvider
 from iam_guard.authn.saml.response import read_response
 from iam_guard.errors import InvalidIdentityToken, InvalidInput
+from iam_guard.model.saml_metadata import read_metadata
 from tests.authn.saml.identity_provider import ENTITY_ID, NOW, IdentityProvider, encoded
 from tests.authn.saml.valid_responses import RECEIVER, provider_of
 from tests.authn.saml.xml_signer import Encryption, key_pair
