@@ -19,6 +19,10 @@ NOT_SIGNED = "expected a signature in the Response or the Assertion"
 TRANSPORT = f"the key transport is not accepted: `{XENC}"
 TWO_ASSERTIONS = "expected one assertion, in the Response, got 2"
 WELL_FORMED = "expected well-formed XML"
+ONE = "expected one Assertion in EncryptedAssertion"
+ELSEWHERE = "a signature elsewhere than in the Response or the Assertion is not accepted"
+WITHIN = "<saml:EncryptedAssertion/>"
+OBJECT = "<ds:Object/>"
 TO_US = Encryption()
 FROM_ATTACKER = {"key": key_pair("rsa", "attacker")}
 
@@ -163,6 +167,14 @@ ENCRYPTED = [
         "relative namespace before it was encrypted",
         "absolute namespace, got `1`",
         lambda text: text.replace("<saml:Subject", '<saml:Subject xmlns:r="1"'),
+    ),
+    inside("assertion in the encrypted one", ONE, replacing("</saml:Assertion>", "<saml:Assertion/></saml:Assertion>")),
+    inside("encrypted one in the encrypted one", ONE, replacing("</saml:Assertion>", f"{WITHIN}</saml:Assertion>")),
+    inside("signature elsewhere", ELSEWHERE, replacing("</saml:Subject>", f'<Signature xmlns="{DS}"/></saml:Subject>')),
+    inside(
+        "object in the signature",
+        "an Object of XML signatures",
+        replacing("</ds:Signature>", f"{OBJECT}</ds:Signature>"),
     ),
     inside(
         "ID of the response",
