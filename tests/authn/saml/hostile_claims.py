@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from iam_guard.errors import CredentialError, ExpiredIdentityToken, IdpRejectedClaim, InvalidIdentityToken
 from tests.authn.saml.hostile_documents import Hostile, edited, message
-from tests.authn.saml.identity_provider import AWS, BEARER, ENTITY_ID, NOW, RECIPIENT, SAML, SHAPES, Message
+from tests.authn.saml.identity_provider import AWS, BEARER, ENTITY_ID, NOW, PERSISTENT, RECIPIENT, SAML, SHAPES, Message
 from tests.authn.saml.valid_responses import replacing
 
 ATTACKER = "https://attacker.example.com/saml"
@@ -49,6 +49,21 @@ def behind_conditions(added: str) -> Callable[[str], str]:
 
 def before_status(added: str) -> Callable[[str], str]:
     return replacing("<samlp:Status>", added + "<samlp:Status>")
+
+
+def in_data(content: str) -> Callable[[str], str]:
+    """Return a change that puts something into the data of the confirmation."""
+    end = f'Recipient="{RECIPIENT}"'
+    return replacing(f"{end}/>", f"{end}>{content}</saml:SubjectConfirmationData>")
+
+
+def in_end_of(name: str) -> Callable[[str], Callable[[str], str]]:
+    return lambda content: replacing(f"</saml:{name}>", f"{content}</saml:{name}>")
+
+
+in_confirmation = in_end_of("SubjectConfirmation")
+in_restriction = in_end_of("AudienceRestriction")
+in_statement = in_end_of("AuthnStatement")
 
 
 def two_assertions(text: str) -> str:
@@ -98,12 +113,12 @@ TIMES = [
     claim("no end of the confirmation", CONFIRMED, replacing(DAY, "")),
     claim(
         "no end, but a start",
-        "NotBefore is not accepted in SubjectConfirmationData",
+        "NotBefore of SubjectConfirmationData is in the future",
         replacing(DAY, DAY.replace("NotOnOrAfter", "NotBefore")),
     ),
     claim(
-        "start of the confirmation",
-        "NotBefore is not accepted in SubjectConfirmationData",
+        "confirmation not yet valid",
+        "NotBefore of SubjectConfirmationData is in the future",
         replacing(DAY, f'{DAY} NotBefore="{at(61)}"'),
     ),
     *(
@@ -229,6 +244,20 @@ SHAPE = [
     claim("sender vouches", METHOD, replacing(BEARER, BEARER.replace("bearer", "sender-vouches"))),
     claim("no method", METHOD, replacing(f' Method="{BEARER}"', "")),
     claim("no confirmation data", "expected one SubjectConfirmationData", without("saml:SubjectConfirmationData")),
+    claim(
+        "something in the confirmation data",
+        "expected nothing in SubjectConfirmationData",
+        in_data("<a xmlns='urn:x:x'/>"),
+    ),
+    claim("text in the confirmation data", "expected nothing in SubjectConfirmationData", in_data("text")),
+    claim(
+        "name in the confirmation", "NameID is not accepted in SubjectConfirmation", in_confirmation("<saml:NameID/>")
+    ),
+    claim("foreign audience", "Audience is not accepted in AudienceRestriction", in_restriction("<samlp:Audience/>")),
+    claim("foreign context", "AuthnContext is not accepted in AuthnStatement", in_statement("<samlp:AuthnContext/>")),
+    claim("empty request", "expected 1 to 1024 characters as InResponseTo", replacing(DAY, f'{DAY} InResponseTo=""')),
+    claim("empty format", "expected 1 to 1024 characters as Format of NameID", replacing(PERSISTENT, "")),
+    message("long session index", "expected 1 to 1024 characters as SessionIndex", session_index="a" * 1025),
     claim("no conditions", "expected one Conditions in Assertion, got none", without("saml:Conditions")),
     claim("two conditions", "expected at most one Conditions in Assertion, got 2", twice("saml:Conditions")),
     message("unknown condition", "Condition is not accepted in Conditions", more_conditions="<saml:Condition/>"),

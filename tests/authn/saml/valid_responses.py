@@ -175,6 +175,7 @@ _EDITS: list[tuple[str, Callable[[str], str], Mapping[str, object]]] = [
         replacing("<saml:AttributeStatement>", f"<saml:AttributeStatement>{_TWICE * 2}"),
         {"attributes": {"Twice": ("a", "a"), **ATTRIBUTES}},
     ),
+    ("a start of the confirmation", replacing(" Recipient=", f' NotBefore="{_soon(59)}" Recipient='), _NONE),
     ("no Issuer of the response", replacing(f"<saml:Issuer>{ENTITY_ID}</saml:Issuer>@@response@@", ""), _NONE),
     ("byte order mark", lambda text: _MARK + text, _NONE),
 ]
