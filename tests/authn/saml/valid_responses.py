@@ -204,7 +204,7 @@ _CHANGES: list[tuple[str, Mapping[str, object]]] = [
         "expired within the skew",
         {"confirmed_until": _soon(-59), "not_on_or_after": _soon(-59), "not_before": _soon(-99)},
     ),
-    ("almost five minutes old", {"issued": _soon(-299)}),
+    ("five minutes old", {"issued": _soon(-300)}),
     ("microseconds", {"issued": NOW.strftime("%Y-%m-%dT%H:%M:%S.000000Z")}),
     ("seven digits", {"issued": NOW.strftime("%Y-%m-%dT%H:%M:%S.0000000Z")}),
     ("long values", {"attributes": {"Groups": tuple(f"group {number}" for number in range(400))}}),
