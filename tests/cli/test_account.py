@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard import Guard
+from iam_guard.authn.people.federated_sessions import FederatedSignIn
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.cli import main
 from iam_guard.factory import guard_on
+from iam_guard.model.credential import Session
+from iam_guard.model.request import Call
 from iam_guard.settings import Settings
+from iam_guard.store.browser_session_rows import role_principal
 from iam_guard.store.open_store import init_store, open_store
-from iam_guard.store.schema import accounts, former_passwords, login_profiles
+from iam_guard.store.schema import accounts, former_passwords, identities, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.signed_in import give_password
@@ -298,6 +303,34 @@ def test_sessions_are_ended(run: Run, signed_in: Guard) -> None:
     assert invoke("sessions", ACCOUNT, "--end-all").output == "ended 1 session\n"
     assert json.loads(invoke("sessions", ACCOUNT, "--json").output) == []
     assert [event["eventName"] for event in events()] == ["EndBrowserSession", *["EndBrowserSessions"] * 2]
+
+
+def test_session_without_a_person_is_listed_and_ended(run: Run, store: SqlStore, signed_in: Guard) -> None:
+    """With what opened it; it is none of the root user's."""
+    statement = f"{{Effect: Allow, Principal: {{AWS: '{ACCOUNT}'}}, Action: 'sts:AssumeRole'}}"
+    trust = f"{{Version: '2012-10-17', Statement: {statement}}}"
+    role = f"users: [{{name: ada}}], roles: [{{name: Auditor, trust: {trust}}}]"
+    apply_seed(store, load_seed_text(SEED.replace("name: acme", f"name: acme, {role}")))
+    signed_in.refresh()
+    with signed_in.store.read_transaction() as records:
+        row = records.one(identities, kind="role", name="Auditor")
+    assert row is not None
+    principal, now = role_principal("aws", row, "ada@acme"), signed_in.clock()
+    terms = Session("", "", principal, now, now + timedelta(hours=1))
+    for method, provider in (("credentials", None), ("saml", f"arn:aws:iam::{ACCOUNT}:saml-provider/Company")):
+        found: Any = {"method": method, "provider": provider}
+        signed_in.people.federated_sessions.sign_in(FederatedSignIn(session=terms, **found), Call("1"))
+    rows = [row for row in json.loads(invoke("sessions", ACCOUNT, "--json").output) if row["federation"] is not None]
+    assert {(row["person"], row["role"], row["federation"]) for row in rows} == {
+        (principal.arn, None, f"arn:aws:iam::{ACCOUNT}:saml-provider/Company"),
+        (principal.arn, None, "credentials"),
+    }
+    text = invoke("sessions", ACCOUNT).output
+    assert all(f"  by {row['federation']}\n" in text for row in rows)
+    assert len(json.loads(invoke("sessions", ACCOUNT, "--root", "--json").output)) == 1
+    assert invoke("sessions", ACCOUNT, "--end", rows[0]["id"]).exit_code == 0
+    assert events()[-1]["requestParameters"]["principalArn"] == principal.arn
+    assert invoke("sessions", ACCOUNT, "--end-all").output == "ended 3 sessions\n"
 
 
 @pytest.mark.parametrize(

@@ -179,11 +179,11 @@ class CredentialSignIn:
         text = token.removeprefix(PREFIX)
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            opened = self._store.sealer.open(sealed, _CONTEXT)
-        except (ValueError, StoreUnavailable):
+            content = zlib.decompress(self._store.sealer.open(sealed, _CONTEXT))
+            id, until, seconds, row = json.loads(content)
+            return _SignInToken(id, until, seconds, session_of_array(row))
+        except (ValueError, TypeError, StoreUnavailable):  # also what another version of this package has sealed
             return None
-        id, until, seconds, row = json.loads(zlib.decompress(opened))
-        return _SignInToken(id, until, seconds, session_of_array(row))
 
     def _refuse(self, name: SignInEventName, reason: str, account: str | None, call: Call) -> None:
         facts = {"Reason": reason, "LoginTo": call.path}
