@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.people.company_sign_on import CompanySignOn, VerifiedSignOn
+from iam_guard.authn.people.federated_sessions import provider_facts
 from iam_guard.authn.session_cookie import token_digest
 from iam_guard.console.pages import Pages, redirect, with_session
 from iam_guard.console.sign_on_attempt import SignOnAttempt, end_cookie, read_attempt
@@ -30,7 +31,6 @@ from iam_guard.model.sign_in_event import SignInEvent
 MAX_NAME: Final = 64
 """Characters of a name that the page shows."""
 _RECEIVED_SECONDS: Final = 300
-_PROVIDER_FACTS: Final = {"oidc": "OidcProviderArn", "saml": "SamlProviderArn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,7 @@ def record_refusal(
     pages: Pages, call: Call, reason: str, *, account: str | None = None, provider: str | None = None
 ) -> None:
     """Record that a sign-on was refused, and why. `provider` is the ARN of the identity provider, if it is known."""
-    facts = {"LoginTo": call.path, "MobileVersion": "No", "MFAUsed": "No", "Reason": reason}
-    if provider is not None:
-        facts[_PROVIDER_FACTS["saml" if ":saml-provider/" in provider else "oidc"]] = provider
+    facts = {"LoginTo": call.path, "MobileVersion": "No", "MFAUsed": "No", "Reason": reason, **provider_facts(provider)}
     event = SignInEvent(name="ConsoleLogin", principal=None, account=account, succeeded=False, facts=facts)
     pages.guard.trail.record_sign_in(event, call)
 

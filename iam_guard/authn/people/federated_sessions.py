@@ -39,7 +39,6 @@ MAX_SUBJECT: Final = 1_024
 """Characters of what identifies a person at an identity provider."""
 
 SignInMethod: TypeAlias = Literal["oidc", "saml", "credentials"]
-_PROVIDER_FACTS: Final = {"oidc": "OidcProviderArn", "saml": "SamlProviderArn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,13 +200,19 @@ class FederatedSessions:
             records.delete(federated_sessions, digest=sorted(ended))
 
 
+def provider_facts(provider: str | None) -> dict[str, str]:
+    """Return the member of `additionalEventData` with the ARN of an identity provider; empty without one.
+
+    `SamlProviderArn` is CloudTrail's, `OidcProviderArn` our own.
+    """
+    if provider is None:
+        return {}
+    return {"SamlProviderArn" if ":saml-provider/" in provider else "OidcProviderArn": provider}
+
+
 def _facts(federated: FederatedSignIn, call: Call) -> dict[str, str | None]:
-    """Return `additionalEventData` as CloudTrail has it; `OidcProviderArn` is our own."""
     mfa = "No" if federated.session.mfa_at is None else "Yes"
-    facts: dict[str, str | None] = {"LoginTo": call.path, "MobileVersion": "No", "MFAUsed": mfa}
-    if federated.provider is not None and federated.method in _PROVIDER_FACTS:
-        facts[_PROVIDER_FACTS[federated.method]] = federated.provider
-    return facts
+    return {"LoginTo": call.path, "MobileVersion": "No", "MFAUsed": mfa, **provider_facts(federated.provider)}
 
 
 def _named(text: str | None) -> str | None:

@@ -83,7 +83,7 @@ def test_link_opens_a_session_in_the_browser(visitor: Visitor) -> None:
     """And signs out with AWS's link, after which the application sends people to sign in."""
     visitor.open(link(visitor.url, destination=f"{visitor.url}/documents/7"))
     assert SESSION in visitor.page.locator("main").inner_text()
-    visitor.press("link_as", name="ada@acme")
+    visitor.press("continue_as", name="ada@acme")
     assert (visitor.path, visitor.page.locator("body").inner_text()) == ("/documents/7", f"{SESSION} None")
     visitor.open("/signin/sessions")
     assert visitor.text["in_role"].format(role=f"auditor @ {ACCOUNT}") in visitor.page.locator("main").inner_text()
@@ -100,9 +100,9 @@ def test_link_of_a_long_session_is_opened_once(new_visitor: NewVisitor) -> None:
     url = link(first.url, method="POST", destination="https://elsewhere.example/", SessionDuration="7200")
     for visitor in (first, second):
         visitor.open(url)
-    first.press("link_as", name="ada@acme")
+    first.press("continue_as", name="ada@acme")
     first.expect("/signin/sessions", "sessions")
-    second.press("link_as", name="ada@acme")
+    second.press("continue_as", name="ada@acme")
     assert second.alert == second.text["link_refused"]
 
 
@@ -110,5 +110,5 @@ def test_link_replaces_the_session_of_a_person(visitor: Visitor) -> None:
     visitor.open("/signin/")
     visitor.sign_in()
     visitor.open(link(visitor.url, destination="/documents/7"))
-    visitor.press("link_as", name="ada@acme")
+    visitor.press("continue_as", name="ada@acme")
     assert SESSION in visitor.page.locator("body").inner_text()

@@ -163,7 +163,7 @@ def refused_link(visitor: Visitor, site: Site) -> None:
 
 def by_link(visitor: Visitor, site: Site) -> None:
     link_page(visitor, site)
-    visitor.press("link_as", name="ada@acme")
+    visitor.press("continue_as", name="ada@acme")
 
 
 def sign_out_link(visitor: Visitor, site: Site) -> None:
