@@ -34,7 +34,7 @@ MAX_PURGED: Final = 100
 MAX_SESSIONS_OF_ROLE: Final = 10_000
 """Maximum sessions of a role, or of the federated users of an access key, whose callers choose their names."""
 MAX_HINT: Final = 16_384
-"""Characters of an ID token that is stored for the logout; a longer one is not."""
+"""Characters of a URL that is stored for the logout; a longer one is not."""
 MAX_SUBJECT: Final = 1_024
 """Characters of what identifies a person at an identity provider."""
 
@@ -55,7 +55,7 @@ class FederatedSignIn:
     provider_session: str | None = None
     """What the provider calls the session, for the logout that it sends."""
     logout_hint: str | None = field(default=None, repr=False)
-    """The ID token, for the logout that is sent to the provider."""
+    """The URL that signs out of the provider, which names the session by its ID token."""
     used: tuple[str, ...] = field(default=(), repr=False)
     """Purpose and identity of what counts once (`use_token`); empty for nothing."""
     used_until: int = 0
@@ -134,7 +134,7 @@ class FederatedSessions:
             return records.delete(federated_sessions, provider=provider, **where)
 
     def logout_hint(self, session: BrowserSession) -> str | None:
-        """Return the ID token that a session began with; None without one."""
+        """Return the URL that signs out of the provider of a session; None without one."""
         with self._store.read_transaction() as records:
             row = records.one(federated_sessions, digest=session.digest)
         if row is None or row["sealed_hint"] is None:

@@ -53,7 +53,7 @@ federated_sessions = table(
     Column("issuer", String),
     Column("subject", String, index=True),
     Column("provider_session", String, index=True),
-    # the ID token, for the logout that is sent to the provider
+    # the URL that signs out of the provider, which has the ID token
     Column("sealed_hint", LargeBinary),
     # as in `browser_sessions`
     *required(BigInteger, "created", "seen", "expires"),
