@@ -519,7 +519,8 @@ def test_trail_has_tokens_sign_ins_and_refusals(site: Site) -> None:
     site.open_link(token)
     site.asked({**credentials, "SecretAccessKey": "wrong"})
     site.asked(world.issued(world.caller(), "GetSessionToken"))
-    trail = [record for record in world.trail() if record["eventSource"] == "signin.amazonaws.com"]
+    everything = world.trail()
+    trail = [record for record in everything if record["eventSource"] == "signin.amazonaws.com"]
     results = [record["responseElements"] for record in trail]
     assert results == [
         {"GetSigninToken": "Success"},
@@ -536,7 +537,7 @@ def test_trail_has_tokens_sign_ins_and_refusals(site: Site) -> None:
     assert (again["recipientAccountId"], refused["recipientAccountId"]) == (UMBRELLA, ACME)
     assert "recipientAccountId" not in wrong or wrong["recipientAccountId"] is None
     assert again["userIdentity"]["userName"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
-    text = json.dumps(trail)
+    text = json.dumps(everything)
     secrets = (credentials["SecretAccessKey"], credentials["SessionToken"], token, token[5:], "wrong")
     assert not [secret for secret in secrets if secret in text]
 
