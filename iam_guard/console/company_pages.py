@@ -2,7 +2,8 @@
 
 Its form is sent with GET, so a company can link to what follows it: `/signin/company?account=ALIAS&next=…`. With one
 sign-on provider it goes on by the header `Refresh` instead of a redirect: the policy `form-action 'self'` of a form
-holds for redirects, too. An unknown account looks like one without sign-on providers.
+holds for redirects, too. A browser that another site has sent here needs a click. An unknown account looks like one
+without sign-on providers.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class CompanyPages:
         choices = [(provider.name, _start_url(visit, provider)) for provider in providers]
         typed = named or visit.remembered.get("account", "")
         answer = self._pages.page(visit, "company.html", "as_company", problem, choices=choices, typed=typed)
-        if len(choices) == 1:
+        if len(choices) == 1 and not visit.is_from_elsewhere:  # else a link would sign in without a click
             answer.headers["Refresh"] = f"0; url={choices[0][1]}"
         return answer
 

@@ -80,19 +80,23 @@ class Pages:
 
     def answer(self, request: Request, form: Mapping[str, str] | None, show: Page, act: Page) -> Response:
         """Answer a request with a page, or with what its form does; `form` is None for one that can't be read."""
+        visit = self.visit(request)
+        if visit.cookie_name is None:
+            return self.page(visit, "page.html", "sign_in", "needs_https")
+        if request.method != "POST":
+            return show(visit, "")
+        if not is_own_form(request, visit.call, form, visit.secret):
+            return show(visit, "expired_form")
+        visit.form = form or {}
+        return act(visit, "")
+
+    def visit(self, request: Request) -> Visit:
+        """Return who asks, by the cookies of a request. Without a name for a cookie, no page works."""
         call = self.facts(request)
         name = cookie_name(secure=call.secure, host=call.host)
         cookie = None if name is None else read_cookie(cookie_values(request), name)
         session = None if cookie is None or not cookie.digest else self.sessions.find_by_digest(cookie.digest)
-        visit = Visit(request, call, session, name)
-        if name is None:
-            return self.page(visit, "page.html", "sign_in", "needs_https")
-        if request.method != "POST":
-            return show(visit, "")
-        if not is_own_form(request, call, form, visit.secret):
-            return show(visit, "expired_form")
-        visit.form = form or {}
-        return act(visit, "")
+        return Visit(request, call, session, name)
 
     async def answer_error(self, request: Request, error: Exception) -> Response:
         """Answer with a page that says nothing about the error but whether to try again."""

@@ -25,6 +25,7 @@ from iam_guard.console.continue_pages import ContinuePages
 from iam_guard.console.factor_pages import FactorPages
 from iam_guard.console.federation_pages import FEDERATION, FederationPages
 from iam_guard.console.mail import Mailer
+from iam_guard.console.oidc_pages import OidcPages
 from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect, static_file, with_browser
 from iam_guard.console.passkey_pages import PasskeyPages
 from iam_guard.console.password_pages import PasswordPages, SendReset
@@ -77,6 +78,7 @@ def sign_in_pages(
         FederationPages(pages),
         SamlPages(pages),
         ContinuePages(pages, {"oidc": guard.people.oidc_sign_on, "saml": guard.people.saml_sign_on}),
+        OidcPages(pages),
     )
     static = resources.files("iam_guard.console") / "static"
     built_in, script = (static / _STYLE).read_bytes(), (static / _SCRIPT).read_bytes()

@@ -71,6 +71,11 @@ class Visit:
         """The fields of the form that the browser remembers."""
         return remembered_fields(self.request.cookies.get(remembered_cookie_name(self.call), ""))
 
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether another site has sent the browser here: not a page of ours, a bookmark, or what was typed."""
+        return any(site not in ("same-origin", "none") for site in self.request.headers.getlist("sec-fetch-site"))
+
     def url(self, path: str) -> str:
         """Return the URL of another page, from which one goes on to the same place."""
         return f"{self.base}{path}" + (f"?{urlencode({'next': self.next})}" if self.next else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TypeVar
 
 from iam_guard.errors import ServerBusy
@@ -18,8 +18,13 @@ MAX_WAIT: Final = 10.0
 MAX_SAML_WORKERS: Final = 2
 """Threads for responses that any client can send, so that a crowd of these leaves the others to the pages."""
 
+MAX_PROVIDER_WORKERS: Final = 32
+MAX_WORKERS_OF_ACCOUNT: Final = 4
+"""Threads for requests to OIDC providers: those of an account, which may hang, leave others to the other accounts."""
+
 _slots: Final = WorkerSlots("pages", MAX_WORKERS)
 _saml_slots: Final = WorkerSlots("saml", MAX_SAML_WORKERS)
+_provider_slots: Final = WorkerSlots("providers", MAX_PROVIDER_WORKERS)
 
 
 async def in_page_worker(work: Callable[..., T], *arguments: object) -> T:
@@ -30,6 +35,26 @@ async def in_page_worker(work: Callable[..., T], *arguments: object) -> T:
 async def in_saml_worker(work: Callable[..., T], *arguments: object) -> T:
     """Call `work` in a thread for SAML responses. Raises `ServerBusy` if none becomes free in time."""
     return await _run(_saml_slots, partial(work, *arguments))
+
+
+async def in_provider_worker(account: str, work: Callable[..., T], *arguments: object) -> T:
+    """Call `work`, which may wait for an OIDC provider of an account, in a thread for that.
+
+    Raises `ServerBusy` if none becomes free in time.
+    """
+    slots = _slots_of(account)
+    own = await slots.acquire(MAX_WAIT)
+    if own is None:
+        raise ServerBusy("too many people wait for an identity provider of the account")
+    try:
+        return await _run(_provider_slots, partial(work, *arguments))
+    finally:
+        slots.release(own)
+
+
+@lru_cache(1000)
+def _slots_of(account: str) -> WorkerSlots:
+    return WorkerSlots(f"providers_{account}", MAX_WORKERS_OF_ACCOUNT)
 
 
 async def _run(slots: WorkerSlots, work: Callable[[], T]) -> T:

@@ -31,7 +31,11 @@ class WorkerSlots:
         try:
             return await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
         finally:
-            self._slots().release_on_behalf_of(slot)
+            self.release(slot)
+
+    def release(self, slot: object) -> None:
+        """Free a slot."""
+        self._slots().release_on_behalf_of(slot)
 
     def _slots(self) -> anyio.CapacityLimiter:
         slots = self._limiter.get(None)

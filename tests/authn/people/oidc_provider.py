@@ -82,7 +82,11 @@ class OidcProvider:
         self.signed_in = ""
         """The user who needs no form any more."""
         self.sid: str | None = "sid-1"
-        # --- the switches
+        self._grants: dict[str, _Grant] = {}
+        self.behave()
+
+    def behave(self) -> None:
+        """Set all switches back."""
         self.document: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
         self.header: dict[str, Any] = {}
@@ -99,7 +103,6 @@ class OidcProvider:
         """If cleared, the paths in `hanging` do not answer."""
         self.answers.set()
         self.hanging: tuple[str, ...] = ()
-        self._grants: dict[str, _Grant] = {}
 
     @property
     def at(self) -> str:
@@ -172,13 +175,13 @@ class OidcProvider:
         client = self.clients.get(params.get("client_id", ""))
         if client is None or params.get("redirect_uri") not in client.redirect_uris:
             return _page("Unknown client", "", 400)
-        user = params.pop("username", "") if method == "POST" else self.signed_in
+        user = params.pop("person", "") if method == "POST" else self.signed_in
         if not user:
             hidden = "".join(
                 f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
                 for name, value in params.items()
             )
-            field = '<label>Name <input name="username"></label><button>Sign in</button>'
+            field = '<label>Name <input name="person"></label><button>Sign in</button>'
             return _page("Example Corp", f'<form method="post" action="/authorize">{hidden}{field}</form>')
         self.signed_in = user
         back = {"state": params.get("state", ""), "iss": self.issuer}
