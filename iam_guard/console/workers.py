@@ -15,8 +15,8 @@ MAX_WORKERS: Final = 8
 MAX_WAIT: Final = 10.0
 """Seconds that a request waits for a thread."""
 
-MAX_SAML_WORKERS: Final = 2
-"""Threads for responses that any client can send, so that a crowd of these leaves the others to the pages."""
+MAX_SAML_WORKERS: Final = 1
+"""Threads for SAML responses, which any client can send: with two, a crowd of them delays other pages tenfold."""
 
 MAX_PROVIDER_WORKERS: Final = 32
 MAX_WORKERS_OF_ACCOUNT: Final = 4

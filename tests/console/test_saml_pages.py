@@ -113,7 +113,7 @@ def test_unasked_response_takes_the_button(company: Company) -> None:
     assert page.status_code == 200, company.refusals()
     assert "Continue as ada@example.com" in page.text
     assert "You did not start it here" in page.text
-    assert "It replaces your present session" not in page.text
+    assert "Your present session in this browser will be replaced" not in page.text
     assert company.caller(browser) == "401"
     assert company.press(browser, page).headers["location"] == "/documents/7?a=b"
     assert company.caller(browser) == session_arn()
@@ -132,7 +132,7 @@ def test_session_of_before_is_replaced_after_a_warning(company: Company) -> None
     company.site.sign_in()
     before = browser.cookies["iam-guard-dev"]
     page = company.post(browser, company.response())
-    assert "It replaces your present session" in page.text
+    assert "Your present session in this browser will be replaced" in page.text
     company.press(browser, page)
     assert browser.cookies["iam-guard-dev"] != before
     assert company.caller(browser) == session_arn()
