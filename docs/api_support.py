@@ -17,8 +17,7 @@ UNSUPPORTED = {prefix: service_of(prefix).not_supported for prefix in SERVED} | 
 
 _INTRODUCTION = (
     "The AWS-compatible API serves IAM, STS, IAM Access Analyzer and AWS Sign-In with AWS's service models. The tables "
-    "count the operations of the models, and list those that return `NotSupported`, with the reason that callers get."
-    "\n\n"
+    "count the operations of the models, and list those that return `NotSupported`, with the reason for callers.\n\n"
     "- To use the API, see [Manage identities with AWS's tools](../how-to/manage-identities-with-aws-tools.md).\n"
     "- For the resource and the condition keys of each operation, see [IAM API operations](iam-api.md)."
 )

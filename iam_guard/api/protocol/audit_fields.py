@@ -19,7 +19,7 @@ SECRET: Final = frozenset(
     "AddPrivateKey AuthenticationCode1 AuthenticationCode2 Base32StringSeed ContextAssertion DecodedMessage"
     " EncodedMessage NewPassword OldPassword Password PrivateKey QRCodePNG SAMLAssertion SecretAccessKey"
     " ServiceCredentialSecret ServicePassword SessionToken TokenCode TradeInToken WebIdentityToken"
-    " code codeVerifier idToken refreshToken token".split()
+    " code codeVerifier idToken refreshToken secretAccessKey sessionToken token".split()
 )
 """Members that are always masked, in every structure. Codes of MFA devices stay valid for a while."""
 

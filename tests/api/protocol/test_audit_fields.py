@@ -32,7 +32,7 @@ HARMLESS = frozenset(
     " clientToken nextToken code message secretsManagerSecret secretPolicy issueCode"
     " unusedIamUserPasswordDetails"
     # of Sign-In, besides what has secrets as members
-    " tokenInput tokenOutput tokenType tokenTypeHint".split()
+    " issuedTokenType subjectTokenType tokenInput tokenOutput tokenType tokenTypeHint".split()
 )
 
 

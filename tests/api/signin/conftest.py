@@ -80,7 +80,8 @@ class Office:
     def __init__(self, folder: Path, url: str = "", **settings: Any) -> None:
         self.folder = folder
         self.clock_offset = timedelta(0)
-        self.store: SqlStore = init_store(url or f"sqlite:///{folder}/iam.db", Settings())
+        sealing = {name: settings[name] for name in ("sealing_keys",) if name in settings}
+        self.store: SqlStore = init_store(url or f"sqlite:///{folder}/iam.db", Settings(**sealing))
         apply_seed(self.store, load_seed_text(json.dumps(SEED)))
         made = Settings(password_memory=8, password_passes=1, audit=str(folder / "audit.jsonl"), **settings)
         self.guard: Guard = guard_on(self.store, made, services=[Service("docs")])

@@ -77,7 +77,7 @@ class Tool:
         content = {name: value for name, value in body.items() if value is not None}
         return requests.post(f"{self.url}/v1/token", json=content, headers=sent, timeout=30)
 
-    def redeem(self, code: str, proof: str | None = "", now: float | None = None, **changes: Any) -> Any:
+    def redeem(self, code: str, /, proof: str | None = "", now: float | None = None, **changes: Any) -> Any:
         body = {
             "clientId": self.client_id,
             "grantType": "authorization_code",
@@ -87,6 +87,6 @@ class Tool:
         }
         return self.send(body | changes, proof, now)
 
-    def refresh(self, token: str, proof: str | None = "", now: float | None = None, **changes: Any) -> Any:
+    def refresh(self, token: str, /, proof: str | None = "", now: float | None = None, **changes: Any) -> Any:
         body = {"clientId": self.client_id, "grantType": "refresh_token", "refreshToken": token}
         return self.send(body | changes, proof, now)
