@@ -151,6 +151,8 @@ class OperationResult(NamedTuple):
     changed: bool
     epoch: int | None
     document: ChangedDocument | None
+    verified: Verified | None = None
+    """What identified the caller of an unsigned operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
                 after = None if digests is None else _digest(digests.after, call, parameters)
         if is_unchanged:
             document = None if digests is None else ChangedDocument(before, after)
-            return OperationResult(output, records.changed, records.epoch, document)
+            return OperationResult(output, records.changed, records.epoch, document, verified)
     raise ConcurrentModification("The entity was changed by another request at the same time, try again.")
 
 

@@ -41,6 +41,7 @@ from iam_guard.authn.credential_verifier import (
     stated_payload,
 )
 from iam_guard.authn.dpop import Possession, possession_of
+from iam_guard.authn.federation.saml_identity import VerifiedAssertion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.errors import (
@@ -304,11 +305,13 @@ class _ApiCall:
         primary = self.primary
         inputs = audited_input(wire_call.operation.input, wire_call.parameters)
         outputs = audited_output(wire_call.operation.output, performed.output)
+        verified = performed.verified
+        known = {"sAMLAssertionID": verified.assertion.id} if isinstance(verified, VerifiedAssertion) else {}
         result = CallResult(
             action=self.action,
             resource="*" if primary is None else primary.resource.arn,
             owner=None if primary is None else primary.resource.account,
-            parameters=inputs.members,
+            parameters=inputs.members | known,
             elements=outputs.members,
             masked=(*inputs.masked, *outputs.masked),
             document=performed.document,

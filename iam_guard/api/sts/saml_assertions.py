@@ -86,7 +86,7 @@ def assume_role_with_saml(call: ServiceCall, parameters: Input) -> Output:
     expires = math.ceil(assertion.valid_until.timestamp()) + SERVER_CLOCKS
     used = (assertion.issuer, assertion.id, role.arn)
     if not use_token(call.records, "saml", *used, expires=expires, now=call.now):
-        raise InvalidIdentityToken("The assertion was already used for this role")
+        raise InvalidIdentityToken(f"The assertion {assertion.id} was already used for this role")
     return {
         **issued.members,
         "AssumedRoleUser": {"Arn": principal.arn, "AssumedRoleId": principal.userid},
