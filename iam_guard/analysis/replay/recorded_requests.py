@@ -170,6 +170,8 @@ def _principal(identity: Mapping[str, Any]) -> Principal:
             return Principal.anonymous()
         case "WebIdentityUser":
             return Principal.federated(identity["identityProvider"], userid=str(userid), keys={})
+        case "SAMLUser":
+            return Principal.federated(identity["arn"], userid=str(userid), keys={})
         case kind:
             principal = Principal.from_arn(
                 identity["arn"],

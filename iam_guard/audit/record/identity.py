@@ -59,11 +59,15 @@ def _web_identity(principal: Principal) -> dict[str, object]:
 
 
 def _saml_user(principal: Principal) -> dict[str, object]:
-    """Return the identity that a SAML provider vouches for, as in CloudTrail's AssumeRoleWithSAML records."""
+    """Return the identity that a SAML provider vouches for, as in CloudTrail's AssumeRoleWithSAML records.
+
+    `arn` is the provider's, which CloudTrail lacks: the qualifier is a hash of it.
+    """
     return present(
         {
             "type": "SAMLUser",
             "principalId": principal.userid,
+            "arn": principal.arn,
             "userName": principal.key("saml:sub"),
             "identityProvider": principal.key("saml:namequalifier"),
         }

@@ -8,6 +8,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
+from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision
 from iam_guard.authn.assertion_verifier import AWS_AUDIENCE, AWS_RECIPIENT
 from iam_guard.authn.federation.saml_identity import ATTRIBUTE_KEYS
 from iam_guard.evaluation.matching.condition_keys import KEYS, is_multivalued
@@ -316,6 +317,7 @@ def test_saml_audit_records(saml: World) -> None:
     assert records[1]["userIdentity"] == {
         "type": "SAMLUser",
         "principalId": f"{qualifier}:ada@example.com",
+        "arn": provider_arn(),
         "userName": "ada@example.com",
         "identityProvider": qualifier,
     }
@@ -336,6 +338,10 @@ def test_saml_audit_records(saml: World) -> None:
         "nameQualifier": qualifier,
     }
     assert records[4]["errorMessage"] == "The assertion _a7 was already used for this role"
+    replayed = read_decision(records[0])
+    assert isinstance(replayed, RecordedDecision)
+    assert (replayed.principal.type.value, replayed.principal.arn) == ("Federated", provider_arn())
+    assert replayed.unrecorded_keys["saml:sub"] == "withheld"  # by the setting audit_condition_keys
     lines = b"".join(saml.sink.lines).decode()
     assert text not in lines
     assert base64.b64decode(text).decode() not in lines
