@@ -200,14 +200,14 @@ def test_pages_cannot_be_framed_or_sent_elsewhere(office: Office, browser: Brows
 
 
 def test_person_must_sign_in_and_comes_back(office: Office) -> None:
-    stranger = Browser(office, "")
+    outsider = Browser(office, "")
     page = f"/v1/authorize?{query(office.tool())}"
-    answer = stranger.client.get(page)
+    answer = outsider.client.get(page)
     assert answer.headers["location"].startswith("/signin/?next=%2Fsignin%2Fv1%2Fauthorize%3F")
     fields = {"account": "acme", "username": "ada", "password": PASSWORD}
-    back = stranger.send(answer.headers["location"], fields)
+    back = outsider.send(answer.headers["location"], fields)
     assert back.status_code == 303
-    assert 'name="decision"' in stranger.client.get(back.headers["location"]).text
+    assert 'name="decision"' in outsider.client.get(back.headers["location"]).text
 
 
 def test_denied_tool_gets_an_error(office: Office, browser: Browser) -> None:
@@ -355,7 +355,7 @@ def test_credentials_of_a_tool_make_no_others(office: Office) -> None:
 
 
 def test_session_of_a_user_without_key_and_sign_in_is_refused(office: Office) -> None:
-    """Only the sign-in of a tool stands in for the key that the session of a user ends with."""
+    """Only the sign-in of a tool replaces the key that the session of a user ends with."""
     _, got = office.signed_in()
     store = office.guard.store
     session = store.open_session(got["accessToken"]["sessionToken"])

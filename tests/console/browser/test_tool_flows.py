@@ -43,7 +43,7 @@ class Callback(HTTPServer):
                 self.wfile.write(b"<!doctype html><html lang=en><title>Done</title><p>Done</p></html>")
 
             def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                """Write no log."""
 
         super().__init__(("127.0.0.1", 0), Handler)
         self.results = results
