@@ -78,6 +78,8 @@ def test_response_in_the_shape_of_a_product_signs_in(company: Company, shape: Sh
     company.site.browser.cookies.clear()
     assert sign_in(company, shape=shape, assertion_id=f"_{shape.name}") == "/signin/sessions"
     assert document(company).startswith(session_arn())
+    page = company.site.browser.get("/signin/sessions")
+    assert (page.status_code, "ada@example.com" in page.text) == (200, True)
 
 
 def test_encrypted_response_signs_in(company: Company) -> None:
