@@ -7,7 +7,7 @@ cannot be read (rule C-4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -165,5 +165,11 @@ def _uppercase(name: str) -> tuple[tuple[str, str], ...]:
     """Return every character beyond ASCII whose lower case is in a name, with that."""
     if name.isascii():
         return ((KELVIN, "k"),) if "k" in name else ()
+    return tuple((char, lower) for char, lower in _lowercase() if lower in name)
+
+
+@cache
+def _lowercase() -> tuple[tuple[str, str], ...]:
+    """Return all characters beyond ASCII that have another lower case, with that."""
     characters = map(chr, range(128, 0x110000))
-    return tuple((char, char.lower()) for char in characters if char.lower() != char and char.lower() in name)
+    return tuple((char, lower) for char in characters if (lower := char.lower()) != char)
