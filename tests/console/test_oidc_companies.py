@@ -52,7 +52,6 @@ COMPANIES = {
             "name": "Ann Example",
             "preferred_username": "ann@corp.example",
             "roles": ["Documents.Write"],
-            "amr": ["pwd", "mfa"],
             "rh": "0.AXQA",
             "uti": "fqiBqXLPj0eQa82S-IYFAA",
             "ver": "2.0",
@@ -60,7 +59,6 @@ COMPANIES = {
             "nbf": 0,
         },
         f"roles=Documents.Write {WRITER}",
-        second_factor=True,
         key={"use": "sig", "x5t": "kid", "x5c": ["MIIC"], "issuer": ENTRA},
     ),
     "Okta": CompanyProvider(
