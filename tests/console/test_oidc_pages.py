@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.authn.people.oidc_provider import CLIENT, ISSUER, SECRET, OidcProvider, serving_provider
+from tests.authn.people.oidc_provider import CLIENT, ISSUER, SECRET, Answer, OidcProvider, serving_provider
 from tests.console.oidc_site import ACCOUNT, PROVIDER, READER, WRITER, OidcSite
 from tests.tables import table
 
@@ -213,3 +214,39 @@ def test_pages_are_missing_without_the_site(tmp_path: Path, provider: OidcProvid
     for path in ("start", "callback"):
         assert site.browser.get(f"/signin/oidc/{path}").status_code == 404
     site.guard.close()
+
+
+def test_choice_of_a_role_needs_no_provider(site: OidcSite) -> None:
+    """What it sent was verified and sealed: it may be down by then, and have other keys."""
+    site.provider.claims = {"groups": ["writers"]}
+    page = site.sign_on()
+    site.provider.rotate()
+    site.provider.bodies = {name: Answer(500, b"") for name in ("openid-configuration", "jwks", "token")}
+    site.guard.tokens.clear()
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert token is not None
+    fields = {"csrf_token": token[1], "role": WRITER}
+    answer = site.browser.post(str(page.request.url), data=fields, headers={"origin": "http://localhost"})
+    assert answer.status_code == 303
+    assert site.caller().startswith(f"{SESSION}/writer/ann-1 ")
+
+
+def test_answers_at_once_become_one_session(site: OidcSite) -> None:
+    """The same code in several requests at once, and several codes of one attempt."""
+    site.provider.signed_in = "ann"
+    begun = site.start()
+    cookies = dict(site.browser.cookies)
+    urls = [site.at_provider(begun) for _ in range(4)]
+
+    def open_at_once(urls: list[str]) -> list[Any]:
+        browsers = [site.new_browser() for _ in urls]
+        for browser in browsers:
+            browser.cookies.update(cookies)
+        with ThreadPoolExecutor(len(urls)) as threads:
+            return list(threads.map(lambda pair: pair[0].get(pair[1]), zip(browsers, urls, strict=True)))
+
+    assert sorted(answer.status_code for answer in open_at_once([site.at_provider(begun)] * 4)) == [303, 400, 400, 400]
+    pending = [answer.headers["location"] for answer in open_at_once(urls)]
+    answers = open_at_once([f"http://localhost{path}" for path in pending])
+    assert sorted(answer.status_code for answer in answers) == [303, 400, 400, 400]
+    assert site.reasons()[-3:] == ["The sign-in has been used before."] * 3

@@ -316,6 +316,19 @@ def nonce_again(world: World) -> Any:
     return world.victim.get(urls[1])
 
 
+def removed_while_choosing(world: World) -> Any:
+    """The account removes the sign-on provider between the answer and the choice of a role."""
+    providers = world.site.guard.people.sign_on_providers
+    entry = providers.add(ACCOUNT, "Short", world.site.entry.provider, client_id=CLIENT, roles=[CLOSED])
+    world.honest.is_lenient = True
+    url = world.victim.get(world.site.at_provider(world.site.start(entry, world.victim))).headers["location"]
+    providers.remove(ACCOUNT, "Short")
+    before = len(world.site.reasons())
+    answer = world.victim.get(url)
+    assert len(world.site.reasons()) == before  # what waited was deleted with it
+    return without_attempt(world) if answer.status_code == 400 else answer
+
+
 def only_a_closed_role(world: World) -> Any:
     """A role whose trust policy is for SAML."""
     entry = world.site.guard.people.sign_on_providers.add(
@@ -360,6 +373,8 @@ CASES: dict[str, tuple[Case, str]] = {
     "expiry as text": (claims(exp="2030-01-01"), "expected the claim `exp`"),
     "no subject": (claims(sub=None), "Missing a required claim: sub"),
     "long subject": (claims(sub="x" * 256), "at most 255"),
+    "subject with a zero byte": (claims(sub="a\x00b"), "more than 1024 characters"),
+    "long session of the provider": (claims(sid="s" * 2000), "more than 1024 characters"),
     "subject as number": (claims(sub=7), "Missing a required claim: sub"),
     "hash of another access token": (claims(at_hash="AAAAAAAAAAAAAAAAAAAAAA"), "hash of the access token"),
     "hash of no access token": (token_answer(access_token=None), "hash of the access token"),
@@ -440,6 +455,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "token of the honest issuer": (token_of_honest_issuer, "provider that the sign-in began with"),
     "role of another account": (roles_of_another_account, "no rule of the sign-on provider"),
     "sign-on provider removed": (removed_meanwhile, "began in this browser"),
+    "sign-on provider removed while choosing": (removed_while_choosing, "began in this browser"),
     "audience removed": (audience_removed_meanwhile, "Incorrect token audience"),
     "pending in another browser": (pending_elsewhere, "present request of this browser"),
     "attempt used twice": (nonce_again, "has been used before"),

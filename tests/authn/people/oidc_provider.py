@@ -104,6 +104,10 @@ class OidcProvider:
         self.answers.set()
         self.hanging: tuple[str, ...] = ()
 
+    def rotate(self) -> None:
+        """Sign with a new key from now on."""
+        self.keys = [SigningKey(self.keys[-1].algorithm, f"key-{len(self.received)}")]
+
     @property
     def at(self) -> str:
         """The provider's entry in the setting `oidc_addresses`."""
