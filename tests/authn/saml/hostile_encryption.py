@@ -76,11 +76,11 @@ def two_keys(text: str) -> str:
     return text.replace(found, found + found.replace('Id="_key"', 'Id="_key2"'))
 
 
-def of_nothing(content: str) -> Callable[[str], str]:
+def encrypted_content(content: str, encryption: Encryption = TO_US) -> Callable[[str], str]:
     """Return a change of the encrypted content: an attacker needs the public key only."""
 
     def change(text: str) -> str:
-        made = f"<saml:EncryptedAssertion>{encrypt(content, TO_US)}</saml:EncryptedAssertion>"
+        made = f"<saml:EncryptedAssertion>{encrypt(content, encryption)}</saml:EncryptedAssertion>"
         return re.sub(r"<saml:EncryptedAssertion.*</saml:EncryptedAssertion>", lambda _: made, text, flags=re.DOTALL)
 
     return change
@@ -141,23 +141,23 @@ ENCRYPTED = [
         "expected an encrypted element",
         replacing("xmlenc#Element", "xmlenc#Content"),
     ),
-    encrypted("encrypted text", WELL_FORMED, of_nothing("ada@example.com")),
-    encrypted("encrypted empty text", WELL_FORMED, of_nothing("")),
+    encrypted("encrypted text", WELL_FORMED, encrypted_content("ada@example.com")),
+    encrypted("encrypted empty text", WELL_FORMED, encrypted_content("")),
     encrypted(
         "another encrypted element",
         "expected one Assertion in EncryptedAssertion",
-        of_nothing(f'<Issuer xmlns="{SAML}">https://idp.example.com/saml</Issuer>'),
+        encrypted_content(f'<Issuer xmlns="{SAML}">https://idp.example.com/saml</Issuer>'),
     ),
-    encrypted("two encrypted elements", WELL_FORMED, of_nothing(f'<Assertion xmlns="{SAML}"/>' * 2)),
+    encrypted("two encrypted elements", WELL_FORMED, encrypted_content(f'<Assertion xmlns="{SAML}"/>' * 2)),
     encrypted(
         "encrypted document type",
         "a document type is not allowed",
-        of_nothing(f'<!DOCTYPE a><Assertion xmlns="{SAML}"/>'),
+        encrypted_content(f'<!DOCTYPE a><Assertion xmlns="{SAML}"/>'),
     ),
     encrypted(
         "encrypted assertion of an attacker",
         NOT_SIGNED,
-        of_nothing(f'<Assertion xmlns="{SAML}" ID="_a" Version="2.0"/>'),
+        encrypted_content(f'<Assertion xmlns="{SAML}" ID="_a" Version="2.0"/>'),
     ),
     inside("changed before it was encrypted", CHANGED, lambda text: text.replace("ada@example.com", "eve@example.com")),
     inside(

@@ -10,11 +10,12 @@ from iam_guard.authn.saml.response import read_response
 from iam_guard.errors import InvalidIdentityToken
 from tests.authn.saml.hostile_claims import CLAIMS
 from tests.authn.saml.hostile_documents import Hostile
-from tests.authn.saml.hostile_encryption import ENCRYPTED
+from tests.authn.saml.hostile_encryption import ENCRYPTED, UNDECRYPTABLE, encrypted_content
 from tests.authn.saml.hostile_signatures import SIGNATURES
 from tests.authn.saml.hostile_xml import XML
-from tests.authn.saml.identity_provider import NOW, IdentityProvider, encoded
+from tests.authn.saml.identity_provider import NOW, SAML, IdentityProvider, encoded
 from tests.authn.saml.valid_responses import RECEIVER, provider_of
+from tests.authn.saml.xml_signer import Encryption
 from tests.effort import effort
 from tests.tables import table
 
@@ -27,11 +28,34 @@ def test_hostile_response_is_refused_for_its_reason(hostile: Hostile) -> None:
         read_response(hostile.sent, hostile.provider, RECEIVER, NOW)
     assert type(refused.value) is hostile.error
     assert hostile.reason in str(refused.value)
+    assert len(str(refused.value)) < 300
+    assert str(refused.value).isprintable()
 
 
 def test_hostile_documents_have_distinct_names() -> None:
     assert len({hostile.name for hostile in HOSTILE}) == len(HOSTILE) > 300
     assert all(hostile.reason for hostile in HOSTILE)
+
+
+CONTENTS = {
+    "nothing": "",
+    "text": "ada@example.com",
+    "document type": "<!DOCTYPE a><a/>",
+    "comment": "<!-- --><a/>",
+    "another element": "<a/>",
+    "assertion that is not signed": f'<Assertion xmlns="{SAML}" ID="_a" Version="2.0"/>',
+}
+
+
+@table("name", CONTENTS)
+def test_refusal_says_nothing_about_what_aes_cbc_hides(name: str) -> None:
+    """Otherwise the reasons would decrypt the assertion of another person, by changes of its cipher text."""
+    hidden = encrypted_content(CONTENTS[name], Encryption(cipher="aes256-cbc"))
+    for signed in ("assertion", "none"):
+        document = IdentityProvider().document(encryption=Encryption(), signed=signed)
+        with pytest.raises(InvalidIdentityToken) as refused:
+            read_response(encoded(hidden(document)), provider_of(), RECEIVER, NOW)
+        assert str(refused.value) == UNDECRYPTABLE
 
 
 NAMESPACES = " ".join(f'xmlns:n{number}="u:{number}"' for number in range(30))
