@@ -12,23 +12,12 @@ import base64
 import hashlib
 import zlib
 
-import pytest
-
-from iam_guard.authn.saml.response import read_response
-from iam_guard.errors import InvalidIdentityToken
-from tests.authn.saml.identity_provider import NOW, IdentityProvider, encoded
-from tests.authn.saml.valid_responses import RECEIVER, provider_of
+from tests.authn.saml.hostile_documents import refusal
+from tests.authn.saml.identity_provider import IdentityProvider
 from tests.authn.saml.wrapping import MALLORY
 from tests.tables import table
 
 NOTHING = base64.b64encode(hashlib.sha256(b"").digest()).decode("ascii")
-
-
-def refusal(document: str | bytes) -> str:
-    """Return why a document is refused."""
-    with pytest.raises(InvalidIdentityToken) as refused:
-        read_response(encoded(document), provider_of(), RECEIVER, NOW)
-    return str(refused.value)
 
 
 @table("namespace", ["1", "a", "./a", "../a", "//a", "#a", "?a", " urn:x:x"])

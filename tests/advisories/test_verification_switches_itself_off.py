@@ -10,22 +10,12 @@ from __future__ import annotations
 import pytest
 
 from iam_guard.authn.saml.assertion import SamlIdentityProvider
-from iam_guard.authn.saml.response import read_response
-from iam_guard.errors import InvalidIdentityToken, InvalidInput
+from iam_guard.errors import InvalidInput
 from iam_guard.model.saml_metadata import read_metadata
-from tests.authn.saml.identity_provider import ENTITY_ID, NOW, IdentityProvider, encoded
-from tests.authn.saml.valid_responses import RECEIVER, provider_of
+from tests.authn.saml.hostile_documents import PROVIDER, refusal
+from tests.authn.saml.identity_provider import ENTITY_ID, IdentityProvider
 from tests.authn.saml.xml_signer import Encryption, key_pair
 from tests.tables import table
-
-PROVIDER = provider_of()
-
-
-def refusal(document: str, provider: SamlIdentityProvider = PROVIDER) -> str:
-    """Return why a document is refused."""
-    with pytest.raises(InvalidIdentityToken) as refused:
-        read_response(encoded(document), provider, RECEIVER, NOW)
-    return str(refused.value)
 
 
 @table("signed", ["assertion", "response", "both", "none"])

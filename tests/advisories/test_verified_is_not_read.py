@@ -14,23 +14,13 @@ import hashlib
 import re
 from typing import Any
 
-import pytest
 from lxml import etree
 
-from iam_guard.authn.saml.response import read_response
-from iam_guard.errors import InvalidIdentityToken
-from tests.authn.saml.identity_provider import NOW, SAML, SAMLP, IdentityProvider, encoded
-from tests.authn.saml.valid_responses import RECEIVER, provider_of
+from tests.authn.saml.hostile_documents import refusal
+from tests.authn.saml.identity_provider import SAML, SAMLP, IdentityProvider
 from tests.authn.saml.wrapping import FORMS, assertion_of, forge, forged, tampered, without_signature
 from tests.authn.saml.xml_signer import DS, Signing, key_pair, sign
 from tests.tables import table
-
-
-def refusal(document: str) -> str:
-    """Return why a document is refused."""
-    with pytest.raises(InvalidIdentityToken) as refused:
-        read_response(encoded(document), provider_of(), RECEIVER, NOW)
-    return str(refused.value)
 
 
 def signed_document(text: str, id: str) -> Any:

@@ -8,10 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import pytest
+
 from iam_guard.authn.saml.assertion import SamlIdentityProvider
+from iam_guard.authn.saml.response import read_response
 from iam_guard.errors import CredentialError, InvalidIdentityToken
-from tests.authn.saml.identity_provider import IdentityProvider, encoded
-from tests.authn.saml.valid_responses import provider_of
+from tests.authn.saml.identity_provider import NOW, IdentityProvider, encoded
+from tests.authn.saml.valid_responses import RECEIVER, provider_of
+
+PROVIDER = provider_of()
+
+
+def refusal(document: str | bytes, provider: SamlIdentityProvider = PROVIDER) -> str:
+    """Return why a document is refused as invalid."""
+    with pytest.raises(InvalidIdentityToken) as refused:
+        read_response(encoded(document), provider, RECEIVER, NOW)
+    return str(refused.value)
 
 
 @dataclass(frozen=True, kw_only=True)
