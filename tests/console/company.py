@@ -109,10 +109,10 @@ class Company:
         number = len(people.sign_on_providers.list(account))
         return people.sign_on_providers.add(account, f"Sign-on {number}", provider_arn(account, name), **terms)
 
-    def change_provider(self, **values: Any) -> None:
-        """Change the SAML provider of the first account."""
+    def change_provider(self, account: str = ACCOUNT, **values: Any) -> None:
+        """Change the SAML provider of an account."""
         with self.site.store.write_transaction() as records:
-            records.update(saml_providers, values, account=ACCOUNT, name="company")
+            records.update(saml_providers, values, account=account, name="company")
 
     def add_key(self, pem: str, account: str = ACCOUNT, name: str = "company") -> None:
         """Add a private key to a SAML provider, which decrypts assertions."""

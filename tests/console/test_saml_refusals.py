@@ -185,6 +185,14 @@ def test_providers_of_another_account_are_not_in_the_way(company: Company) -> No
     assert company.post(company.site.browser, company.response()).status_code == 200, company.refusals()
 
 
+def test_long_metadata_is_not_used_for_sign_on(company: Company) -> None:
+    """It would be read for each response that any client sends."""
+    for account in (ACCOUNT, OTHER):
+        company.change_provider(account, document=company.idp.metadata().ljust(500_001))
+    page = company.post(company.site.browser, company.response())
+    assert_refused(company, page, "no account uses an identity provider")
+
+
 def test_account_without_sign_on_is_not_signed_in_to(company: Company) -> None:
     """Its identity provider may still be one for the API."""
     for provider in company.site.guard.people.sign_on_providers.list(ACCOUNT):

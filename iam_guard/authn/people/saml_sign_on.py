@@ -40,11 +40,12 @@ from iam_guard.model.credential import Session
 from iam_guard.model.request import Call
 from iam_guard.store.identifiers import entity_digest, iam_arn
 from iam_guard.store.records import Records, Row
-from iam_guard.store.schema import saml_private_keys, saml_providers, sign_on_providers
+from iam_guard.store.schema import SHORT_METADATA, saml_private_keys, saml_providers, sign_on_providers
 from iam_guard.store.used_tokens import use_token
 
 MFA_CONTEXTS: Final = frozenset({"https://refeds.org/profile/mfa", "http://schemas.microsoft.com/claims/multipleauthn"})
 """The classes of authentication that state a second factor."""
+MAX_CANDIDATES: Final = 500
 MAX_VERIFICATIONS: Final = 16
 """How often one response is verified, with different metadata."""
 MAX_COPIES: Final = 8
@@ -144,14 +145,17 @@ class SamlSignOn:
         """
         issuer = claimed_issuer(text)
         with self._store.read_transaction() as records:
-            columns = ("id", "account", "name", "document", "encryption_mode")
-            rows = records.all(saml_providers, columns=columns, entity_digest=entity_digest(issuer))
-            ids = [row["id"] for row in rows]
-            keys = records.all(saml_private_keys, columns=("provider_id",), provider_id=ids) if ids else []
-            sign_ons = _sign_ons_of(records, ids)
+            named = records.all(saml_providers, columns=("id", "account"), entity_digest=entity_digest(issuer))
+            sign_ons = _sign_ons_of(records, [row["id"] for row in named])
+            ids = _in_turns([row for row in named if row["id"] in sign_ons], sign_ons)[:MAX_CANDIDATES]
+            found = records.page(
+                saml_providers, order=("id",), after=None, limit=MAX_CANDIDATES, condition=SHORT_METADATA, id=ids
+            )
+            keys = records.all(saml_private_keys, columns=("provider_id",), provider_id=ids)
+        rows = {row["id"]: row for row in found}
         keyed = {row["provider_id"] for row in keys}
         groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
-        for row in _in_turns([row for row in rows if row["id"] in sign_ons], sign_ons):
+        for row in (rows[id] for id in ids if id in rows):
             own_keys = row["id"] if row["id"] in keyed else ""
             arn = iam_arn(self._store.partition, row["account"], "saml-provider", "/", row["name"])
             group = groups.setdefault((row["document"], row["encryption_mode"] or "", own_keys), {})
@@ -250,14 +254,14 @@ def _sign_ons_of(records: Records, ids: list[str]) -> dict[str, list[Row]]:
     return found
 
 
-def _in_turns(rows: list[Row], sign_ons: Mapping[str, list[Row]]) -> list[Row]:
-    """Return SAML providers in the order of their sign-on providers, the first of each account before any second."""
+def _in_turns(rows: list[Row], sign_ons: Mapping[str, list[Row]]) -> list[str]:
+    """Return the ids of SAML providers, the first of each account before any second; older sign-on providers first."""
     number: Counter[str] = Counter()
     turns: list[tuple[int, Row]] = []
     for row in sorted(rows, key=lambda row: (sign_ons[row["id"]][0]["created"], sign_ons[row["id"]][0]["id"])):
         turns.append((number[row["account"]], row))
         number[row["account"]] += 1
-    return [row for _, row in sorted(turns, key=lambda turn: turn[0])]
+    return [row["id"] for _, row in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _check_request(verified: _Verified) -> None:

@@ -28,6 +28,7 @@ from iam_guard.store.schema.core import (
     units,
 )
 from iam_guard.store.schema.credentials import (
+    SHORT_METADATA,
     certificate_profiles,
     former_passwords,
     issuer_keys,

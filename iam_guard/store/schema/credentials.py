@@ -18,6 +18,8 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
 )
 
 from iam_guard.store.schema.core import STATUSES, owned_by, required, table
@@ -85,6 +87,10 @@ saml_providers = table(
     *required(BigInteger, "created"),
     UniqueConstraint("account", "folded"),
 )
+
+MAX_SIGN_ON_METADATA = 500_000
+SHORT_METADATA = func.length(saml_providers.c.document) <= literal_column(str(MAX_SIGN_ON_METADATA))
+"""Whether a document is short enough to be read for each response that a client sends to the sign-in pages."""
 
 saml_private_keys = table(
     "saml_private_keys",

@@ -86,9 +86,10 @@ def caller(visitor: Visitor) -> str:
     return visitor.page.locator("body").inner_text().split()[0] if visitor.path == "/documents/7" else ""
 
 
-def test_person_signs_in_from_here(visitor: Visitor, company: Company) -> None:
-    """Without a page of ours between, and on to where it wanted to go."""
-    begin(visitor, company, "/documents/7?a=b")
+def test_person_signs_in_from_here(visitor: Visitor, company: Company, idp: IdentityServer) -> None:
+    """By the page for the account, which goes on to its only identity provider; then to the page that was asked for."""
+    visitor.open("/signin/company?account=acme&next=%2Fdocuments%2F7%3Fa%3Db")
+    visitor.page.wait_for_url(f"{idp.url}/sso?**")
     log_in(visitor)
     assert visitor.page.url == f"{visitor.url}/documents/7?a=b"
     assert caller(visitor) == session_arn()
