@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from iam_guard.authn.people import saml_sign_on
 from iam_guard.authn.people.saml_sign_on import MAX_COPIES, MAX_VERIFICATIONS
+from iam_guard.authn.saml.assertion import SamlAssertion, SamlIdentityProvider
+from iam_guard.authn.saml.response import read_response
 from iam_guard.console.saml_pages import MAX_RESPONSE_FORM
 from iam_guard.store.schema import federated_sessions, pending_sign_ins, saml_providers
 from tests.authn.saml.identity_provider import IdentityProvider
@@ -183,6 +187,20 @@ def test_providers_of_another_account_are_not_in_the_way(company: Company) -> No
     company.site.now += timedelta(days=1)
     company.sign_on = company.add_provider(ACCOUNT)
     assert company.post(company.site.browser, company.response()).status_code == 200, company.refusals()
+
+
+def test_assertion_is_the_same_for_all_providers(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encrypted one could be made to differ for two keys, one of them an attacker's."""
+    company.add_provider(OTHER, "mine", IdentityProvider(company.idp.entity_id, KeyPair(name="attacker")))
+    genuine = company.response(assertion_id="_genuine")
+
+    def read(text: str, provider: SamlIdentityProvider, *more: Any) -> SamlAssertion:
+        mine = read_response(text, SamlIdentityProvider(provider.entity_id, (company.idp.key.certificate,)), *more)
+        return mine if company.idp.key.certificate in provider.certificates else replace(mine, subject="mallory")
+
+    monkeypatch.setattr(saml_sign_on, "read_response", read)
+    page = company.post(company.site.browser, genuine)
+    assert_refused(company, page, "expected an assertion that is the same for all providers")
 
 
 def test_long_metadata_is_not_used_for_sign_on(company: Company) -> None:

@@ -107,12 +107,11 @@ class SamlSignOn:
 
     def receive(self, text: str) -> SamlReceipt:
         """Verify a response, in base64, that an unauthenticated client has sent. Raises `ServerBusy`."""
-        account = provider = None
+        provider: str | None = None
         try:
             candidates = self._candidates(text)
             arns = [arn for found in candidates for arn in found.sign_ons]
-            if len(arns) == 1:
-                [provider], account = arns, account_of(arns[0])
+            provider = arns[0] if len(arns) == 1 else None
             verified = self._verify(text, candidates, self._clock())
             sign_on = verified.providers[next(iter(verified.roles().values()))][1][0]
             self._count_copy(verified.assertion)
@@ -120,7 +119,7 @@ class SamlSignOn:
         except IamGuardError as error:
             if error.wire_status >= 500:
                 raise
-            return SamlReceipt(None, error.message, account, provider)
+            return SamlReceipt(None, error.message, provider and account_of(provider), provider)
 
     def verify(self, pending: PendingSignIn, call: Call) -> VerifiedSignOn:
         """Verify a response again, as of the time when it was received.
@@ -165,18 +164,26 @@ class SamlSignOn:
         return [_Candidates(group) for group in groups.values()]
 
     def _verify(self, text: str, candidates: list[_Candidates], now: datetime) -> _Verified:
-        """Return what the candidates verify. Raises the error of the first one if none does."""
+        """Return what the candidates verify. Raises the error of the first one if none does.
+
+        INVARIANT: all read the same assertion. One ciphertext can be made to have two meanings, for two private keys,
+        so what one account's provider reads must not count as verified by another's.
+        """
         providers: dict[str, tuple[StoredSamlProvider, list[Row]]] = {}
-        assertion, refusal = None, None
+        assertion: SamlAssertion | None = None
+        refusal: IamGuardError | None = None
         for group in candidates[:MAX_VERIFICATIONS]:
             try:
                 first = self._find(group.first, now)
-                assertion = read_response(text, first.identity, self.site.receiver, now)
+                read = read_response(text, first.identity, self.site.receiver, now)
             except IamGuardError as error:
                 if error.wire_status >= 500:
                     raise
                 refusal = refusal or error
                 continue
+            if assertion not in (None, read):
+                raise InvalidIdentityToken("expected an assertion that is the same for all providers")
+            assertion = read
             providers |= {arn: (first, sign_ons) for arn, sign_ons in group.sign_ons.items()}
         if assertion is None:
             raise refusal or InvalidIdentityToken("no provider can verify the response")
