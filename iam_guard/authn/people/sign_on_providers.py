@@ -184,14 +184,14 @@ class SignOnProviders:
         self._record("RemoveSignOnProvider", records, found[0], {})
 
     def _load(self, records: Records, **where: Any) -> Sequence[SignOnProvider]:
-        """Return the sign-on providers of these rows, by name."""
+        """Return the sign-on providers of these rows, by name, without those whose provider is deleted meanwhile."""
         rows = records.all(sign_on_providers, order=("folded",), **where)
         names = _provider_names(records, rows)
-        return [self._of_row(row, names) for row in rows]
+        named = ((row, names.get(row["oidc_provider_id"] or row["saml_provider_id"])) for row in rows)
+        return [self._of_row(row, name) for row, name in named if name is not None]
 
-    def _of_row(self, row: Row, names: Mapping[str, str]) -> SignOnProvider:
+    def _of_row(self, row: Row, name: str) -> SignOnProvider:
         is_oidc = row["oidc_provider_id"] is not None
-        name = names[row["oidc_provider_id"] or row["saml_provider_id"]]
         secret = row["sealed_secret"]
         if secret is not None:
             secret = self._store.sealer.open(secret, sign_on_secret_context(row["id"])).decode()
