@@ -50,6 +50,20 @@ def test_one_provider_goes_on_at_once(site: Site) -> None:
     assert page.headers["refresh"] == f"0; url=/signin/saml/start?provider={id}"
 
 
+def test_link_of_another_site_takes_a_click(site: Site) -> None:
+    """Else it would sign a browser in to an account of an attacker, whose identity provider asks for nothing."""
+    id = add(site, "Acme")
+    for headers, goes_on in (
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),  # a bookmark
+    ):
+        page = site.browser.get("/signin/company?account=acme", headers=headers)
+        assert ("refresh" in page.headers) == goes_on, headers
+        assert links(page) == {"Acme": f"/signin/saml/start?provider={id}"}
+
+
 def test_several_providers_are_a_choice(site: Site) -> None:
     """Their names are text, whatever their administrator wrote."""
     saml = add(site, "b <script>")
