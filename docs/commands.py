@@ -24,6 +24,7 @@ GUIDES: Mapping[str, str] = {
     "apply": "Prints each change, or `no changes`. See [Seed files](seed.md).",
     "resource-policy": "See [Share resources between accounts](../how-to/share-resources.md).",
     "api-key": "See [Issue API keys](../how-to/api-keys.md).",
+    "account tool-sessions": "See [End sessions](../how-to/aws-login.md#end-sessions).",
     "account reset-link": "See [Reset a forgotten password](../how-to/sign-in.md#reset-a-forgotten-password).",
     "account sign-on": "See [Let people sign in with their company's identity provider](../how-to/company-sign-on.md).",
     "account": "The password is neither an argument nor shown. See [Rules for passwords]"

@@ -25,6 +25,7 @@ from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.reset_link import reset_link
 from iam_guard.cli.sign_on import sign_on
+from iam_guard.cli.tool_sessions import list_tool_sessions
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load
@@ -42,6 +43,7 @@ def account() -> None:
 
 
 account.add_command(reset_link)
+account.add_command(list_tool_sessions)
 account.add_command(sign_on)
 
 

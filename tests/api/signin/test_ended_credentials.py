@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from iam_guard.authn.people.federated_sessions import FederatedSignIn
 from iam_guard.authn.people.role_switch import TypedRole
 from iam_guard.authn.people.stored_passwords import delete_password
 from iam_guard.errors import AccessDenied
-from iam_guard.model.credential import BrowserSession
+from iam_guard.model.credential import BrowserSession, Session
+from iam_guard.model.principal import Principal
 from iam_guard.store.schema import identities, inline_policies, login_profiles, password_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.conftest import refusal
@@ -206,3 +209,58 @@ def test_revoked_session_keeps_its_last_credentials(office: Office) -> None:
     signin.batch_revoke_sessions(principalArn=f"arn:aws:iam::{ACME}:*", sessionArns=[session["sessionArn"]])
     assert office.client("iam", got).list_users()["Users"]
     assert error_of(tool.refresh(got["refreshToken"])) == TOKEN_EXPIRED
+
+
+def federated(office: Office, principal: Principal, **terms: Any) -> BrowserSession:
+    """Return a browser session without a stored person."""
+    session = Session("", "", principal, office.now(), office.now() + timedelta(hours=1), **terms)
+    sign_in = FederatedSignIn(session=session, method="credentials", provider=None)
+    return office.guard.people.federated_sessions.sign_in(sign_in, CALL).session
+
+
+def test_tool_of_a_federated_role_session_has_its_limits(office: Office) -> None:
+    """Its session policies and tags are those of the browser session."""
+    role = office.client("iam", ADMIN_KEY).get_role(RoleName="auditor")["Role"]
+    only_roles = {"Effect": "Allow", "Action": ["iam:ListRoles", "signin:*"], "Resource": "*"}
+    principal = Principal.from_arn(
+        f"arn:aws:sts::{ACME}:assumed-role/auditor/grace",
+        role_arn=role["Arn"],
+        userid=f"{role['RoleId']}:grace",
+        tags={"team": "audit"},
+        session_policies=(json.dumps({"Version": "2012-10-17", "Statement": [only_roles]}),),
+    )
+    browser = federated(office, principal)
+    tool = office.tool()
+    got = tool.redeem(office.code(tool, browser)).json()
+    assert office.client("iam", got).list_roles()["Roles"]
+    with refusal("AccessDenied", "session policy"):
+        office.client("iam", got).list_users()
+    assert len(office.guard.people.tool_sessions.of(browser)) == 1
+    with office.guard.store.write_transaction() as records:
+        records.delete(identities, account=ACME, kind="role", name="auditor")
+    assert error_of(tool.refresh(got["refreshToken"])) == CHANGED
+
+
+def test_tool_of_a_federated_user_ends_with_the_key(office: Office) -> None:
+    """As every session of GetFederationToken (S-51)."""
+    iam = office.client("iam", ADMIN_KEY)
+    admin = iam.get_user(UserName="admin")["User"]
+    everything = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    )
+    principal = Principal.from_arn(
+        f"arn:aws:sts::{ACME}:federated-user/grace",
+        user_arn=admin["Arn"],
+        userid=f"{ACME}:grace",
+        session_policies=(everything,),
+    )
+    browser = federated(office, principal, parent_key_id=ADMIN_KEY[0], parent_user_id=admin["UserId"])
+    tool = office.tool()
+    got = tool.redeem(office.code(tool, browser)).json()
+    assert office.client("sts", got).get_caller_identity()["Arn"].endswith(":federated-user/grace")
+    with pytest.raises(ClientError, match="Cannot call ListUsers with session credentials"):
+        office.client("iam", got).list_users()
+    iam.update_access_key(UserName="admin", AccessKeyId=ADMIN_KEY[0], Status="Inactive")
+    with refusal("InvalidClientTokenId"):
+        office.client("sts", got).get_caller_identity()
+    assert error_of(tool.refresh(got["refreshToken"])) == CHANGED
