@@ -150,10 +150,10 @@ class SessionDurationEscalation(ServiceError, code="SessionDurationEscalationExc
 
 
 class RefusedGrant(ServiceError, KeptFailure, code="AccessDenied", status=403):
-    """A code or refresh token gets no credentials; `error` is the reason in the model's words."""
+    """A code or refresh token gets no credentials; `error` is the reason in the model's words, `place` the session."""
 
-    def __init__(self, error: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, error: str, message: str, *, place: str | None = None) -> None:
+        super().__init__(message, place=place)
         self.details = {"error": error}
 
 

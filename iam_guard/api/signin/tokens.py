@@ -101,7 +101,7 @@ def create_token(call: ServiceCall, parameters: Input) -> Output:
     if refusal is not None:
         if refusal.revokes is not None:
             revoke(call.records, row, call.now, refusal.revokes)
-        raise refusal.kind(refusal.error, refusal.message)
+        raise refusal.kind(refusal.error, refusal.message, place=session_arn_of(call.partition, row))
     terms = current_terms(call.records, call.partition, row)
     seconds = min(MAX_SECONDS, row["expires"] - call.now)
     token = _next_token(call, given, row, grant, seconds)

@@ -6,7 +6,9 @@ deleted login profile, user or role, or a lock-out ends the session at the next 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 from iam_guard.authn.people.person import Person, load_person
 from iam_guard.authn.people.session_admission import may_have_session, person_session
@@ -17,8 +19,10 @@ from iam_guard.store.federated_session_rows import with_present_owner
 from iam_guard.store.records import Records, Row
 from iam_guard.store.session_tokens import session_of_array
 
+_Columns: TypeAlias = Mapping[str, Any] | Row
 
-def keeps_credentials(records: Records, partition: str, row: Row, now: int) -> bool:
+
+def keeps_credentials(records: Records, partition: str, row: _Columns, now: int) -> bool:
     """Return whether the principal of a session may still have it, and its person has the same password.
 
     A session of a role that a person has switched to depends on both.
@@ -35,7 +39,7 @@ def keeps_credentials(records: Records, partition: str, row: Row, now: int) -> b
     return may_have_session(records, partition, own, now)
 
 
-def current_terms(records: Records, partition: str, row: Row) -> Session:
+def current_terms(records: Records, partition: str, row: _Columns) -> Session:
     """Return what credentials are made from: as approved, with the present name of a user who was renamed (P-10)."""
     terms = session_of_array(row["terms"])
     if terms.principal.type is PrincipalType.FEDERATED_USER:
@@ -46,5 +50,5 @@ def current_terms(records: Records, partition: str, row: Row) -> Session:
     return terms if person is None else replace(terms, principal=replace(terms.principal, arn=person.arn))
 
 
-def _person(records: Records, partition: str, row: Row) -> Person | None:
+def _person(records: Records, partition: str, row: _Columns) -> Person | None:
     return load_person(records, partition, row["person_account"], row["person_id"])

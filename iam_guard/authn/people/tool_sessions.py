@@ -19,9 +19,9 @@ from typing import Any, Final, TypeAlias
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.people.person import owner_of
 from iam_guard.authn.people.role_switch import Decide
-from iam_guard.authn.people.session_admission import may_have_session
 from iam_guard.authn.people.session_steps import SessionSteps
 from iam_guard.authn.people.stored_passwords import find_profile
+from iam_guard.authn.people.tool_grants import keeps_credentials
 from iam_guard.authn.session_cookie import new_token, token_digest
 from iam_guard.errors import AccessDenied, DecisionUnavailable
 from iam_guard.model.credential import BrowserSession, Session
@@ -31,7 +31,7 @@ from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
 from iam_guard.store.records import PRESENT, Records, Row
 from iam_guard.store.schema import browser_sessions, federated_sessions, tool_sessions
-from iam_guard.store.session_tokens import session_of_array, session_row
+from iam_guard.store.session_tokens import session_row
 
 SAME_DEVICE: Final = "arn:aws:signin:::devtools/same-device"
 CROSS_DEVICE: Final = "arn:aws:signin:::devtools/cross-device"
@@ -104,8 +104,7 @@ class ToolSessions:
         code, now = new_token(), self._steps.now()
         with self._store.write_transaction() as records:
             row = self._row(records, session, request, now)
-            terms = session_of_array(row["terms"])
-            if not may_have_session(records, self._store.partition, terms, now):
+            if not keeps_credentials(records, self._store.partition, row, now):
                 raise AccessDenied("The person may not sign in.")
             _make_room(records, row, now)
             records.insert(tool_sessions, **row, code_digest=token_digest(code), code_expires=now + CODE_SECONDS)

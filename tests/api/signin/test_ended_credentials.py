@@ -264,3 +264,15 @@ def test_tool_of_a_federated_user_ends_with_the_key(office: Office) -> None:
     with refusal("InvalidClientTokenId"):
         office.client("sts", got).get_caller_identity()
     assert error_of(tool.refresh(got["refreshToken"])) == CHANGED
+
+
+@pytest.mark.parametrize("end", [delete_login_profile, lock_out, delete_user], ids=lambda end: end.__name__)
+@pytest.mark.parametrize("begin", [Office.browser, in_role], ids=["person", "role"])
+def test_person_who_was_locked_out_approves_nothing(
+    office: Office, end: Callable[[Office], None], begin: Callable[[Office], BrowserSession]
+) -> None:
+    """Not even with a browser session that a request has found just before, in a role or not."""
+    browser = begin(office)
+    end(office)
+    with pytest.raises(AccessDenied):
+        office.code(office.tool(), browser)

@@ -89,6 +89,11 @@ def test_code_used_twice_ends_its_session(office: Office) -> None:
     got = tool.redeem(code).json()
     assert error_of(tool.redeem(code)) == CODE_EXPIRED
     assert error_of(tool.refresh(got["refreshToken"])) == TOKEN_EXPIRED
+    refused = [record for record in office.records("CreateOAuth2Token") if "errorCode" in record]
+    assert all(
+        record["iamGuard"]["place"].startswith(f"arn:aws:signin:us-east-1:{ACME}:session/") for record in refused
+    )
+    assert len(refused) == 2
 
 
 def test_code_expires(office: Office) -> None:
