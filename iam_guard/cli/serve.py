@@ -92,7 +92,7 @@ def serve(
     has_pages: bool,
     allow_reset: bool,
 ) -> None:
-    """Serve the AWS-compatible API, IAM, STS and IAM Access Analyzer, on one endpoint.
+    """Serve the AWS-compatible API, IAM, STS, IAM Access Analyzer and AWS Sign-In, on one endpoint.
 
     Creates a missing store if it gets a seed or an account.
     """

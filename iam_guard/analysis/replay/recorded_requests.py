@@ -150,10 +150,11 @@ def _session_keys(identity: Mapping[str, Any]) -> dict[str, Value | None]:
     session = identity.get("sessionContext")
     if session is None:
         keys = ("aws:tokenissuetime", "aws:sourceidentity", "aws:multifactorauthpresent", "aws:multifactorauthage")
-        return dict.fromkeys(keys)
+        return dict.fromkeys((*keys, "aws:signinsessionarn"))
     values: dict[str, Value | None] = {
         "aws:tokenissuetime": session["attributes"].get("creationDate"),
         "aws:sourceidentity": session.get("sourceIdentity"),
+        "aws:signinsessionarn": session.get("signInSessionArn"),
     }
     if identity["type"] in ("IAMUser", "Root"):
         values["aws:multifactorauthpresent"] = session["attributes"]["mfaAuthenticated"]
