@@ -164,6 +164,19 @@ def test_copies_that_wait_are_limited(company: Company) -> None:
         assert records.count(pending_sign_ins) == MAX_COPIES
 
 
+def test_copies_of_another_account_are_counted_apart(company: Company) -> None:
+    """Its own identity provider has the same entity id, and writes the id of an assertion that it has seen."""
+    attacker = IdentityProvider(company.idp.entity_id, KeyPair(name="attacker"))
+    company.add_provider(OTHER, "mine", attacker)
+    values = attributes() | {f"{AWS}Role": (f"{role_arn(account=OTHER)},{provider_arn(OTHER, 'mine')}",)}
+    genuine = company.response(assertion_id="_seen")
+    company.idp = attacker
+    for _ in range(MAX_COPIES):
+        page = company.post(company.site.new_browser(), company.response(attributes=values, assertion_id="_seen"))
+        assert page.status_code == 200, company.refusals()
+    assert company.post(company.site.browser, genuine).status_code == 200, company.refusals()
+
+
 # --- which account -----------------------------------------------------------------------------------------------
 
 

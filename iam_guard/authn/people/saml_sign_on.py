@@ -114,7 +114,7 @@ class SamlSignOn:
             provider = arns[0] if len(arns) == 1 else None
             verified = self._verify(text, candidates, self._clock())
             sign_on = verified.providers[next(iter(verified.roles().values()))][1][0]
-            self._count_copy(verified.assertion)
+            self._count_copy(sign_on["id"], verified.assertion)
             return SamlReceipt(self._pending.put("saml", sign_on["id"], text))
         except IamGuardError as error:
             if error.wire_status >= 500:
@@ -201,13 +201,13 @@ class SamlSignOn:
             raise InvalidIdentityToken("The metadata of the provider has expired")
         return found
 
-    def _count_copy(self, assertion: SamlAssertion) -> None:
-        """Raise `AccessDenied` for an assertion that was received too often."""
+    def _count_copy(self, sign_on_id: str, assertion: SamlAssertion) -> None:
+        """Raise `AccessDenied` for an assertion that was received too often for a sign-on provider."""
         now = int(self._clock().timestamp())
         expires = ceil(assertion.valid_until.timestamp())
         with self._store.write_transaction() as records:
             for number in range(MAX_COPIES):
-                identity = (assertion.issuer, assertion.id, str(number))
+                identity = (sign_on_id, assertion.id, str(number))
                 if use_token(records, "saml-copy", *identity, expires=expires, now=now):
                     return
         raise AccessDenied(f"the assertion was received more than {MAX_COPIES} times")
