@@ -224,9 +224,9 @@ def _anchored(code: str) -> str:
 def service_references_page() -> str:
     """Return the references of our own services, in the format of `iam-guard reference`."""
     introduction = (
-        "The actions, resource types and condition keys that you can use in policies for IAM, STS and IAM "
-        "Access Analyzer. [`iam-guard reference`](../how-to/service-reference.md) generates such a page for your own "
-        "services."
+        "The actions, resource types and condition keys that you can use in policies for IAM, STS, IAM "
+        "Access Analyzer and AWS Sign-In. [`iam-guard reference`](../how-to/service-reference.md) generates such a "
+        "page for your own services."
     )
     return page(
         "iam_guard/api/iam/table and docs/service_references.py",

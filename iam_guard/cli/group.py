@@ -41,7 +41,7 @@ COMMANDS = {
         "revocation_list.revocation_list", "Import and list the certificate revocation lists of trust anchors."
     ),
     "serve": CommandRow(
-        "serve.serve", "Serve the AWS-compatible API, IAM, STS and IAM Access Analyzer, on one endpoint."
+        "serve.serve", "Serve the AWS-compatible API, IAM, STS, IAM Access Analyzer and AWS Sign-In, on one endpoint."
     ),
     "routes": CommandRow(
         "routes.routes",

@@ -88,7 +88,7 @@ _POLICY_VIOLATION: Final = 1008
 
 
 def aws_api(guard: Guard) -> AwsApi:
-    """Return the AWS-compatible API (IAM, STS, IAM Access Analyzer) of a guard's store, to be mounted or served."""
+    """Return the AWS-compatible API (IAM, STS, Access Analyzer, Sign-In) of a guard's store, to mount or serve."""
     return AwsApi(guard)
 
 
