@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
 
 import pytest
 from starlette.routing import Route
 
+from iam_guard.authn.people.tool_sessions import SAME_DEVICE
 from iam_guard.console.continue_pages import received_cookie
 from iam_guard.model.request import Call
 from tests.authn.people.sign_on import SAML, add_identity_providers
@@ -255,6 +257,26 @@ def received_response(visitor: Visitor, site: Site, values: dict[str, tuple[str,
     visitor.open(f"/signin/continue?pending={token}")
 
 
+def tool_form(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site)
+    terms = {
+        "client_id": SAME_DEVICE,
+        "redirect_uri": "http://127.0.0.1:7777/oauth/callback",
+        "code_challenge": "c" * 43,
+    }
+    terms |= {"response_type": "code", "state": "s", "scope": "openid", "code_challenge_method": "SHA-256"}
+    visitor.open(f"/signin/v1/authorize?{urlencode(terms)}")
+
+
+def no_tool(visitor: Visitor, site: Site) -> None:
+    visitor.open("/signin/v1/authorize")
+
+
+def tool_code(visitor: Visitor, site: Site) -> None:
+    """With the longest code."""
+    visitor.open(f"/signin/v1/sessions/confirmation?state=s&code={'c' * 512}")
+
+
 def sign_on_over(visitor: Visitor, site: Site) -> None:
     visitor.open("/signin/continue?pending=over")
 
@@ -273,6 +295,8 @@ PAGES = {
     "/forgot": (forgot_form, reset_sent),
     "/out": (signed_out,),
     "/company": (company_form, company_choice, no_company),
+    "/v1/authorize": (tool_form, no_tool),
+    "/v1/sessions/confirmation": (tool_code,),
     "/continue": (unasked_response, choice_of_roles, sign_on_over),
 }
 """Path of a page -> what leads to each of its states."""
