@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.authn.people.sign_on_providers import SignOnProvider, has_sign_on_libraries
+from iam_guard.authn.people.pending_sign_ins import SignOnKind
+from iam_guard.authn.people.sign_on_providers import has_sign_on_libraries
 from iam_guard.console.pages import Pages
 from iam_guard.console.visit import Visit
 from iam_guard.settings import Settings
@@ -52,7 +53,7 @@ class CompanyPages:
         providers = self._providers.of_account(named) if named else ()
         if named and not providers:
             problem = "no_company"
-        choices = [(provider.name, _start_url(visit, provider)) for provider in providers]
+        choices = [(provider.name, _start_url(visit, provider.kind, provider.id)) for provider in providers]
         typed = named or visit.remembered.get("account", "")
         answer = self._pages.page(visit, "company.html", "as_company", problem, choices=choices, typed=typed)
         if len(choices) == 1 and not visit.is_from_elsewhere:  # else a link would sign in without a click
@@ -60,6 +61,15 @@ class CompanyPages:
         return answer
 
 
-def _start_url(visit: Visit, provider: SignOnProvider) -> str:
+def ask_to_begin(pages: Pages, visit: Visit, kind: SignOnKind, id: str, url: str) -> Response:
+    """Return the page that takes a click to begin a sign-on at a URL, in a browser that another site has sent here.
+
+    A link of an attacker's site to the attacker's own provider would sign the browser in to the attacker's account.
+    """
+    host, start = urlsplit(url).hostname, _start_url(visit, kind, id)
+    return pages.page(visit, "sign_on_start.html", "sign_in", "", host=host, start=start)
+
+
+def _start_url(visit: Visit, kind: SignOnKind, id: str) -> str:
     to = {"next": visit.next} if visit.next else {}
-    return f"{visit.base}/{provider.kind}/start?{urlencode({'provider': provider.id, **to})}"
+    return f"{visit.base}/{kind}/start?{urlencode({'provider': id, **to})}"

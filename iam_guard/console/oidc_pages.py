@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,6 +23,7 @@ from starlette.routing import Route
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.people.oidc_sign_on import Challenge
 from iam_guard.authn.people.sign_on_providers import SignOnProvider
+from iam_guard.console.company_pages import ask_to_begin
 from iam_guard.console.continue_pages import record_refusal, refused
 from iam_guard.console.forms import read_form
 from iam_guard.console.pages import Pages, redirect
@@ -81,9 +82,7 @@ class OidcPages:
         if provider is None:
             return self._refuse(visit, InvalidIdentityToken("expected the id of a sign-on provider"), None)
         if visit.is_from_elsewhere:
-            host = urlsplit(provider.issuer).hostname
-            start = urlencode({"provider": provider.id, "next": visit.next})
-            return self._pages.page(visit, "oidc_start.html", "sign_in", "", host=host, start=start)
+            return ask_to_begin(self._pages, visit, "oidc", provider.id, provider.issuer)
         return _Exchange(provider.account, partial(self._leave, visit, provider))
 
     def _leave(self, visit: Visit, provider: SignOnProvider) -> Response:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.console.company_pages import offers_sign_on
+from iam_guard.console.company_pages import ask_to_begin, offers_sign_on
 from iam_guard.console.continue_pages import received_cookie, record_refusal, refused
 from iam_guard.console.forms import read_form, safe_next
 from iam_guard.console.pages import Pages, redirect
@@ -61,6 +61,8 @@ class SamlPages:
         except AccessDenied as error:
             record_refusal(self._pages, visit.call, error.message)
             return refused(self._pages, visit)
+        if visit.is_from_elsewhere:
+            return ask_to_begin(self._pages, visit, "saml", id, request.url)
         attempt = SignOnAttempt("saml", id, request.id, "", "", visit.next, int(now.timestamp()))
         answer = redirect(request.url)
         answer.headers.append("set-cookie", start_cookie(self._guard.store.sealer, attempt, visit.call))

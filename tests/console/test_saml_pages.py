@@ -50,6 +50,18 @@ def test_request_names_the_site_and_the_provider(company: Company) -> None:
     assert re.fullmatch(rf"_{company.sign_on.id}\.[0-9a-f]{{40}}", request.attributes["ID"])
 
 
+def test_link_of_another_site_begins_after_a_click(company: Company) -> None:
+    """It could lead to an attacker's identity provider, which signs the browser in to the attacker's account."""
+    browser, url = company.site.browser, f"/signin/saml/start?provider={company.sign_on.id}&next=/documents/7"
+    for from_site, status in (("cross-site", 200), ("same-site", 200), ("same-origin", 303), ("none", 303)):
+        answer = browser.get(url, headers={"sec-fetch-site": from_site})
+        assert answer.status_code == status, from_site
+        assert ("set-cookie" in answer.headers and "sign-on" in answer.headers["set-cookie"]) is (status == 303)
+    page = browser.get(url, headers={"sec-fetch-site": "cross-site"}).text
+    assert "idp.example.com" in page
+    assert f"/signin/saml/start?provider={company.sign_on.id}&amp;next=%2Fdocuments%2F7" in page
+
+
 def test_query_of_the_sso_url_is_kept(company: Company) -> None:
     """Some identity providers have one for each application."""
     written = company.idp.metadata().replace("saml/sso", "saml/sso?app=7&amp;x=%20")

@@ -6,9 +6,7 @@ the provider must still be the same, and the assertion is recorded as used: it c
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
-from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import OperationRequest, Permission
@@ -29,16 +27,15 @@ from iam_guard.authn.federation.saml_identity import (
     find_saml_provider_of,
     is_saml_provider_arn,
     name_qualifier,
+    remembered_until,
     saml_identity,
     saml_session_seconds,
     subject_type,
+    used_assertion,
 )
 from iam_guard.errors import InvalidIdentityToken, MissingAuthenticationToken, ValidationError
 from iam_guard.model.arn import account_of
 from iam_guard.store.used_tokens import use_token
-
-SERVER_CLOCKS: Final = 300
-"""Seconds that the clocks of servers with one store may differ without one accepting what another has forgotten."""
 
 
 def verify_saml(request: OperationRequest) -> VerifiedAssertion | None:
@@ -83,9 +80,8 @@ def assume_role_with_saml(call: ServiceCall, parameters: Input) -> Output:
         source_identity=identity.source_identity,
     )
     issued = issue(call, parameters, principal, terms)
-    expires = math.ceil(assertion.valid_until.timestamp()) + SERVER_CLOCKS
-    used = (assertion.issuer, assertion.id, role.arn)
-    if not use_token(call.records, "saml", *used, expires=expires, now=call.now):
+    used, expires = used_assertion(assertion, role.arn), remembered_until(assertion)
+    if not use_token(call.records, *used, expires=expires, now=call.now):
         raise InvalidIdentityToken(f"The assertion {assertion.id} was already used for this role")
     return {
         **issued.members,

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import ceil
 from typing import Final, NamedTuple
 
 from iam_guard.authn.federation.role_session import (
@@ -38,6 +39,9 @@ ACTION: Final = "sts:AssumeRoleWithSAML"
 MAX_NAME_ID: Final = 256
 """Bytes of a subject and of its format in UTF-8, so that session tokens stay short (SAML core 8.3.7)."""
 SESSION_DURATION: Final = (900, 43_200)
+REMEMBERED_SECONDS: Final = 600
+"""Seconds beyond its validity for which a used assertion is remembered: the clocks of servers with one store may
+differ, and a copy that a browser has received may wait for five minutes."""
 
 _AWS: Final = "https://aws.amazon.com/SAML/Attributes/"
 _TAG: Final = _AWS + "PrincipalTag:"
@@ -219,6 +223,16 @@ def saml_session_seconds(assertion: SamlAssertion, role: Role, requested: int | 
 
 
 # --- the identity ------------------------------------------------------------------------------------------------
+
+
+def used_assertion(assertion: SamlAssertion, role_arn: str) -> tuple[str, ...]:
+    """Return what `use_token` takes for an assertion, which counts once for a role, in browsers and at the API."""
+    return "saml", assertion.issuer, assertion.id, role_arn
+
+
+def remembered_until(assertion: SamlAssertion) -> int:
+    """Return until when the use of an assertion is remembered, in seconds since 1970."""
+    return ceil(assertion.valid_until.timestamp()) + REMEMBERED_SECONDS
 
 
 def name_qualifier(issuer: str, provider: StoredSamlProvider) -> str:

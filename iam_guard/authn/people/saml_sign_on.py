@@ -24,13 +24,15 @@ from iam_guard.authn.federation.role_session import admit, find_role, session_pr
 from iam_guard.authn.federation.saml_identity import (
     StoredSamlProvider,
     find_saml_provider_of,
+    remembered_until,
     role_pairs,
     saml_identity,
     saml_session_seconds,
+    used_assertion,
 )
 from iam_guard.authn.people.company_sign_on import SignOnParts, VerifiedSignOn
 from iam_guard.authn.people.federated_sessions import FederatedSignIn
-from iam_guard.authn.people.pending_sign_ins import MAX_AGE, PendingSignIn, PendingSignIns
+from iam_guard.authn.people.pending_sign_ins import PendingSignIn, PendingSignIns
 from iam_guard.authn.people.saml_requests import SamlSite, provider_of_request
 from iam_guard.authn.saml.assertion import SamlAssertion
 from iam_guard.authn.saml.response import claimed_issuer, read_response
@@ -246,8 +248,8 @@ class SamlSignOn:
             issuer=assertion.issuer,
             subject=assertion.subject,
             provider_session=assertion.session_index,
-            used=("saml", assertion.issuer, assertion.id, role_arn),
-            used_until=ceil((assertion.valid_until + MAX_AGE).timestamp()),  # a copy may have been received until then
+            used=used_assertion(assertion, role_arn),
+            used_until=remembered_until(assertion),
         )
 
 

@@ -204,6 +204,14 @@ def _attributes(assertion: XmlElement) -> Mapping[str, tuple[str, ...]]:
 
 def _values(attribute: XmlElement, name: str) -> list[str]:
     _check_parts(attribute, ("AttributeValue",))
-    if any(value.children for value in attribute.children):
-        raise InvalidIdentityToken(f"expected text as value of the attribute `{shorten(name)}`, got an element")
-    return [value.text for value in attribute.children]
+    return [_value(value, name) for value in attribute.children]
+
+
+def _value(value: XmlElement, name: str) -> str:
+    """Return the text of a value, or of the name id in it, which `eduPersonTargetedID` has."""
+    match value.children:
+        case ():
+            return value.text
+        case (XmlElement(name=kind, children=()) as name_id,) if kind == f"{SAML}NameID":
+            return name_id.text
+    raise InvalidIdentityToken(f"expected text as value of the attribute `{shorten(name)}`, got an element")

@@ -157,6 +157,21 @@ def test_values_of_one_name_are_joined() -> None:
     assert read(text).attributes == {name: ("a", "b", " c ")}
 
 
+def test_name_id_in_a_value_counts_by_its_text() -> None:
+    """Shibboleth writes `eduPersonTargetedID` so. Nothing beside it is accepted, and nothing in it."""
+    name, name_id = "urn:oid:1.3.6.1.4.1.5923.1.1.1.10", "<saml:NameID Format='urn:x'>ada-7</saml:NameID>"
+
+    def edited(value: str) -> str:
+        return IDP.response(
+            attributes={name: ("VALUE",)}, edit=lambda text: text.replace(">VALUE<", f">{value}<"), signed="assertion"
+        )
+
+    assert read(edited(name_id)).attributes == {name: ("ada-7",)}
+    for value in (name_id * 2, f"{name_id}x", f"<saml:NameID>{name_id}</saml:NameID>", "<saml:Issuer>x</saml:Issuer>"):
+        with pytest.raises(InvalidIdentityToken):
+            read(edited(value))
+
+
 @table("module", ["lxml.etree", "signxml"])
 def test_missing_library_is_a_configuration_error(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the administrator's to fix, not the client's; the modules can be imported all the same."""
