@@ -5,7 +5,6 @@ It is sealed, so no client can read or write one, and ends after ten minutes. It
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import astuple, dataclass, field
 from typing import Final
@@ -13,7 +12,6 @@ from typing import Final
 from starlette.requests import Request
 
 from iam_guard.authn.people.pending_sign_ins import SignOnKind
-from iam_guard.errors import StoreUnavailable
 from iam_guard.model.request import Call
 from iam_guard.store.sealing import Sealer
 
@@ -42,20 +40,16 @@ class SignOnAttempt:
 
 def start_cookie(sealer: Sealer, attempt: SignOnAttempt, call: Call) -> str:
     """Return the value of the `Set-Cookie` header that begins an attempt, and replaces the one before."""
-    sealed = sealer.seal(json.dumps(astuple(attempt)).encode(), _CONTEXT)
-    return _header(call, base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("="), SECONDS)
+    return _header(call, sealer.seal_text(json.dumps(astuple(attempt)).encode(), _CONTEXT), SECONDS)
 
 
 def read_attempt(sealer: Sealer, request: Request, call: Call, now: int) -> SignOnAttempt | None:
     """Return the attempt of a browser at the time `now`, in seconds; None without one, or for one that is over."""
     value = request.cookies.get(_name(call), "")
-    if not value or len(value) > MAX_COOKIE:
+    content = sealer.open_text(value, _CONTEXT) if len(value) <= MAX_COOKIE else None
+    if content is None:
         return None
-    try:
-        sealed = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
-        attempt = SignOnAttempt(*json.loads(sealer.open(sealed, _CONTEXT)))
-    except (ValueError, StoreUnavailable):
-        return None
+    attempt = SignOnAttempt(*json.loads(content))
     return attempt if now < attempt.started + SECONDS else None
 
 

@@ -6,13 +6,11 @@ so that administrators of other accounts can't open it.
 
 from __future__ import annotations
 
-import base64
 import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from iam_guard.errors import StoreUnavailable
 from iam_guard.store.sealing import Sealer
 
 MAX_CHARACTERS = 10240
@@ -28,7 +26,7 @@ def write_message(message: Mapping[str, Any], account: str, sealer: Sealer) -> s
     bare = {**message, "context": {**context, "conditions": {"items": []}}}
     for variant in (message, bare, {**bare, "matchedStatements": {"items": []}}):
         content = zlib.compress(json.dumps(variant, separators=(",", ":")).encode(), 9)
-        encoded = base64.urlsafe_b64encode(sealer.seal(content, _context(account))).rstrip(b"=").decode("ascii")
+        encoded = sealer.seal_text(content, _context(account))
         if len(encoded) <= MAX_CHARACTERS:
             return encoded
     return None
@@ -36,12 +34,8 @@ def write_message(message: Mapping[str, Any], account: str, sealer: Sealer) -> s
 
 def read_message(encoded: str, account: str, sealer: Sealer) -> str | None:
     """Return a message as JSON text; None if it was not sealed for this account."""
-    try:
-        sealed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
-        opened = sealer.open(sealed, _context(account))
-    except (ValueError, StoreUnavailable):
-        return None
-    return zlib.decompress(opened).decode()
+    opened = sealer.open_text(encoded, _context(account))
+    return None if opened is None else zlib.decompress(opened).decode()
 
 
 def _context(account: str) -> bytes:

@@ -65,6 +65,24 @@ class Sealer:
                 "a stored secret cannot be decrypted: it was changed, or copied from another row"
             ) from None
 
+    def seal_text(self, plaintext: bytes, context: bytes, prefix: str = "") -> str:
+        """Encrypt into text: a prefix, and unpadded URL-safe base64."""
+        return prefix + base64.urlsafe_b64encode(self.seal(plaintext, context)).rstrip(b"=").decode("ascii")
+
+    def open_text(self, text: str, context: bytes, prefix: str = "") -> bytes | None:
+        """Decrypt what `seal_text` returned; None for any other text.
+
+        INVARIANT: it has one encoding; base64 decoding ignores bits of the last character, so any other is rejected.
+        """
+        encoded = text.removeprefix(prefix)
+        try:
+            sealed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+            if prefix + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii") != text:
+                return None
+            return self.open(sealed, context)
+        except (ValueError, StoreUnavailable):
+            return None
+
     def __repr__(self) -> str:
         return f"Sealer(<{len(self._keys)} keys>)"
 

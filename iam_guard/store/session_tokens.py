@@ -3,8 +3,7 @@
 The token contains the whole session, so nothing is stored and opening one needs no database query. Format: the prefix
 `igst_`, which redaction and secret scanners match, and unpadded URL-safe base64 of the sealed content: one byte
 (`_PLAIN` or `_DEFLATED`), the session as a JSON array, and spaces up to a requested length. The sealing context names
-the version of the format, so a token of another format, or another sealed secret, does not open. INVARIANT: a session
-token has one encoding; base64 decoding ignores bits of the last character, so any other encoding is rejected.
+the version of the format, so a token of another format, or another sealed secret, does not open.
 
 Times are truncated to the second, as in AWS: a session never starts or ends later than it should. What the store adds
 for each decision (`has_boundary`, the tags of user and role) is not included.
@@ -14,14 +13,12 @@ Rules S-1, S-2, S-40, K-21.
 
 from __future__ import annotations
 
-import base64
 import json
 import zlib
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from iam_guard.errors import StoreUnavailable
 from iam_guard.model.context import normalise
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
@@ -49,20 +46,13 @@ def write_session(session: Session, sealer: Sealer, *, at_least: int = 0) -> str
         if len(deflated) < len(content):
             form, content = _DEFLATED, deflated
     content = content.ljust(_content_length(at_least))
-    return _encoded(sealer.seal(form + content, _CONTEXT))
+    return sealer.seal_text(form + content, _CONTEXT, PREFIX)
 
 
 def read_session(token: str, sealer: Sealer) -> Session | None:
     """Open a token; None unless it was sealed with these keys, in this format, and is unaltered."""
-    if not token.startswith(PREFIX):
-        return None
-    text = token[len(PREFIX) :]
-    try:
-        sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        if _encoded(sealed) != token:
-            return None
-        opened = sealer.open(sealed, _CONTEXT)
-    except (ValueError, StoreUnavailable):
+    opened = sealer.open_text(token, _CONTEXT, PREFIX)
+    if opened is None:
         return None
     content = opened[1:]
     if opened.startswith(_DEFLATED):
@@ -82,10 +72,6 @@ def packed_size(session: Session) -> int:
         return 0
     content = [caller.session_policies, dict(caller.tags), session.transitive_tag_keys, session.source_identity]
     return -(-100 * len(zlib.compress(_json(content), _LEVEL, wbits=_RAW)) // PACKED_LIMIT)
-
-
-def _encoded(sealed: bytes) -> str:
-    return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
 
 
 def _content_length(characters: int) -> int:

@@ -144,3 +144,15 @@ def test_readable_key_file_logs_a_warning(tmp_path: Path, caplog: pytest.LogCapt
         load_sealer(Settings(sealing_key_file=str(path)), "sqlite://")
     assert "can be read by other users" in caplog.text
     assert key not in caplog.text
+
+
+def test_sealed_text_has_one_encoding() -> None:
+    """Padding, bits that decoders ignore, another prefix and other alphabets are refused, and what is not sealed."""
+    sealer = Sealer([b"a" * 32])
+    text = sealer.seal_text(b"content", b"context", "p_")
+    assert sealer.open_text(text, b"context", "p_") == b"content"
+    last = chr(ord(text[-1]) ^ 1)
+    for other in (f"{text}=", text[:-1], f"{text[:-1]}{last}", text[2:], f"q_{text[2:]}", f"{text} ", "", "p_", "p_é"):
+        assert sealer.open_text(other, b"context", "p_") is None, other
+    assert sealer.open_text(text, b"another context", "p_") is None
+    assert Sealer([b"b" * 32]).open_text(text, b"context", "p_") is None

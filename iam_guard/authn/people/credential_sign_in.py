@@ -7,7 +7,6 @@ once. The browser session that it opens ends with the credentials, or after the 
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import secrets
@@ -27,7 +26,6 @@ from iam_guard.errors import (
     IamGuardError,
     InvalidClientTokenId,
     InvalidInput,
-    StoreUnavailable,
 )
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
@@ -169,20 +167,17 @@ class CredentialSignIn:
 
     def _sealed(self, token: _SignInToken) -> str:
         content = json.dumps([token.id, token.until, token.seconds, session_row(token.session)]).encode()
-        sealed = self._store.sealer.seal(zlib.compress(content, 9), _CONTEXT)
-        return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+        return self._store.sealer.seal_text(zlib.compress(content, 9), _CONTEXT, PREFIX)
 
     def _opened(self, token: str) -> _SignInToken | None:
         """Return the content of a token that this store sealed; None for any other text."""
-        if not token.startswith(PREFIX) or len(token) > MAX_TOKEN:
+        content = self._store.sealer.open_text(token, _CONTEXT, PREFIX) if len(token) <= MAX_TOKEN else None
+        if content is None:
             return None
-        text = token.removeprefix(PREFIX)
         try:
-            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            content = zlib.decompress(self._store.sealer.open(sealed, _CONTEXT))
-            id, until, seconds, row = json.loads(content)
+            id, until, seconds, row = json.loads(zlib.decompress(content))
             return _SignInToken(id, until, seconds, session_of_array(row))
-        except (ValueError, TypeError, StoreUnavailable):  # also what another version of this package has sealed
+        except (ValueError, TypeError):  # what another version of this package has sealed
             return None
 
     def _refuse(self, name: SignInEventName, reason: str, account: str | None, call: Call) -> None:

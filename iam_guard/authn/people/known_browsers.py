@@ -5,13 +5,11 @@ The cookie has a random id for each of the last few people of the browser. It au
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 from typing import Final
 
 from iam_guard.authn.people.person import Person
-from iam_guard.errors import StoreUnavailable
 from iam_guard.store.sealing import Sealer
 
 MAX_PEOPLE: Final = 5
@@ -32,16 +30,11 @@ def with_person(sealer: Sealer, cookie: str, person: Person) -> str:
     id = people.pop(person.owner, None) or secrets.token_hex(16)
     kept = [*people.items()][-(MAX_PEOPLE - 1) :]
     written = json.dumps({**dict(kept), person.owner: id}).encode()
-    return base64.urlsafe_b64encode(sealer.seal(written, _CONTEXT)).decode("ascii").rstrip("=")
+    return sealer.seal_text(written, _CONTEXT)
 
 
 def _people(sealer: Sealer, cookie: str) -> dict[str, str]:
     """Return the people of a cookie, the latest last, with the browser's ids; none for a cookie that is not sealed."""
-    if not cookie or len(cookie) > MAX_COOKIE:
-        return {}
-    try:
-        sealed = base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4))
-        people: dict[str, str] = json.loads(sealer.open(sealed, _CONTEXT))
-    except (ValueError, StoreUnavailable):
-        return {}
+    content = sealer.open_text(cookie, _CONTEXT) if len(cookie) <= MAX_COOKIE else None
+    people: dict[str, str] = {} if content is None else json.loads(content)
     return people
