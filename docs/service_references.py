@@ -262,17 +262,29 @@ def _analyzer_action(name: str) -> ActionEntry:
 
 # --- Sign-In -----------------------------------------------------------------------------------------------------
 
-_TOOLS = (ActionTarget("oauth2-public-client-localhost"), ActionTarget("oauth2-public-client-remote"))
+_TOOLS = tuple(
+    map(ActionTarget, ("oauth2-public-client-localhost", "oauth2-public-client-remote", "service-principal"))
+)
 _SESSION = (ActionTarget("session", required=True),)
 _CLIENT, _REDIRECT, _KIND = "signin:OAuthClientId", "signin:OAuthRedirectUri", "signin:OAuthTokenType"
+_CONSOLE_ACTIONS = {
+    "Read": "GetConsoleAuthorizationConfiguration GetResourcePolicy",
+    "List": "ListResourcePermissionStatements ListTrustedIdentityPropagationApplicationsForConsole",
+    "Write": "CreateTrustedIdentityPropagationApplicationForConsole",
+    "Permissions management": "DeleteConsoleAuthorizationConfiguration DeleteResourcePermissionStatement "
+    "PutConsoleAuthorizationConfiguration PutResourcePermissionStatement",
+}
+"""Of operations that are not supported, and permissions of AWS's console alone, which policies name."""
 SIGN_IN_ACTIONS = (
     ("AuthorizeOAuth2Access", "Read", _TOOLS, (_CLIENT, _REDIRECT)),
     ("BatchRevokeSessions", "Write", _SESSION, ()),
+    ("CreateBearerToken", "Write", (), ()),
     ("CreateOAuth2Token", "Read", _TOOLS, (_CLIENT, "signin:OAuthGrantType", _REDIRECT)),
     ("GetSession", "Read", _SESSION, ()),
     ("IntrospectOAuth2Token", "Read", (), (_CLIENT, _KIND)),
     ("ListSessions", "List", (), ()),
     ("RevokeOAuth2Token", "Write", (), (_KIND,)),
+    *((name, level, (), ()) for level, names in _CONSOLE_ACTIONS.items() for name in names.split()),
 )
 """Name, access level, resource types, condition keys; AWS documents none for sessions."""
 _SIGN_IN_SUMMARIES = {
@@ -284,6 +296,7 @@ _SIGN_IN = "arn:${Partition}:signin:${Region}:${Account}"
 _SIGN_IN_TYPES = (
     ResourceType("oauth2-public-client-localhost", (f"{_SIGN_IN}:oauth2/public-client/localhost",)),
     ResourceType("oauth2-public-client-remote", (f"{_SIGN_IN}:oauth2/public-client/remote",)),
+    ResourceType("service-principal", (f"{_SIGN_IN}:service-principal/${{ServicePrincipal}}",)),
     ResourceType("session", (f"{_SIGN_IN}:session/${{SessionId}}",)),
 )
 
