@@ -10,11 +10,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, is_account_id, is_service_linked_role
 from iam_guard.model.context import Context, Given, Value
+from iam_guard.model.json_form import (
+    CONDITION_KEYS,
+    FLAG,
+    REQUIRED_TEXT,
+    TAGS,
+    TEXT,
+    TEXTS,
+    attributes_of_json,
+    choice_form,
+    json_of_attributes,
+)
+from iam_guard.model.used_credential import CREDENTIAL_FORM
+from iam_guard.model.used_credential import Credential as Credential
+from iam_guard.model.used_credential import CredentialKind as CredentialKind
+from iam_guard.model.used_credential import Issued as Issued
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -38,39 +53,6 @@ SIGN_IN_SESSION: Final = "aws:SignInSessionArn"
 """The condition key that the sessions of people's tools have."""
 
 _TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType where it differs from the name above (K-10)
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """The terms of temporary credentials and browser sessions (rules S-1, S-16, S-22). Nothing secret."""
-
-    issued: datetime
-    expires: datetime
-    transitive_tag_keys: tuple[str, ...] = ()
-    source_identity: str | None = None
-    mfa_at: datetime | None = None
-
-
-CredentialKind: TypeAlias = Literal["sigv4", "sts", "api-key", "oidc", "x509", "session", "none", "unknown"]
-"""The one list of kinds of credentials; `session` is a browser's, and `unknown` one that could not be parsed.
-
-Audit records have these names.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """The credential that the caller authenticated with, for the audit trail. Nothing secret."""
-
-    kind: CredentialKind
-    id: str | None = None
-    """The access key id, API key id, certificate fingerprint, public id of a session, or a digest of the token."""
-    region: str | None = None
-    service: str | None = None
-    issued: Issued | None = None
-    """For temporary credentials and browser sessions only."""
-    host: str | None = None
-    """The host of `public_hosts` that was signed instead of the received `Host`; the application routes by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +94,38 @@ class Principal:
 
     def __hash__(self) -> int:
         return hash((self.arn, self.role_arn, self.userid))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Support `pickle` and `copy`, which read-only mappings do not."""
+        values: dict[str, object] = {name: getattr(self, name) for name in _PRINCIPAL}
+        return _from_pickle, (values | {"tags": dict(self.tags), "session": dict(self.session)},)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the principal as a JSON-compatible object, from which `from_dict` returns an equal principal.
+
+        It is neither signed nor encrypted: use `guard.seal_principal` where others can write.
+        """
+        return {"version": _VERSION, **json_of_attributes(self, _PRINCIPAL)}
+
+    @classmethod
+    def from_dict(cls, members: Mapping[str, object]) -> Principal:
+        """Return the principal of an object that `to_dict` returned.
+
+        Raises `InvalidInput` for a later version, an unknown, missing or invalid member, an invalid ARN, or one of
+        another type or account; `ContextError` for tags that differ by letter case only.
+        """
+        if not isinstance(members, Mapping):
+            raise InvalidInput(f"expected a principal as an object, got `{type(members).__name__}`")
+        members = dict(members)
+        version = members.pop("version", None)
+        if type(version) is not int or version != _VERSION:
+            is_later = type(version) is int and version > _VERSION
+            got = "a later one" if is_later else "another value"
+            raise InvalidInput(f"expected a principal of version {_VERSION}, got {got}", place="/version")
+        principal = cls(**{"account": None, **attributes_of_json(members, _PRINCIPAL)})
+        _check_arns(principal)
+        _ = principal.condition_keys  # raises `ContextError`
+        return principal
 
     @classmethod
     def from_arn(
@@ -225,7 +239,47 @@ class Principal:
 
 
 _WITHOUT_ARN = frozenset({PrincipalType.SERVICE, PrincipalType.ANONYMOUS})
+_WITHOUT_ACCOUNT = _WITHOUT_ARN | {PrincipalType.FEDERATED}
 _STRING_OR_NONE = frozenset({str, type(None)})
+
+
+_VERSION = 1
+"""The version of `to_dict`; another one if a member is added or changed."""
+_PRINCIPAL = {
+    "type": choice_form(PrincipalType, is_required=True),
+    "arn": REQUIRED_TEXT,
+    "account": TEXT,
+    "role_arn": TEXT,
+    "user_arn": TEXT,
+    "userid": TEXT,
+    "tags": TAGS,
+    "session": CONDITION_KEYS,
+    "session_policies": TEXTS,
+    "has_boundary": FLAG,
+    "credential": CREDENTIAL_FORM,
+}
+
+
+def _from_pickle(values: dict[str, Any]) -> Principal:
+    mappings = {name: MappingProxyType(values[name]) for name in ("tags", "session")}
+    return Principal(**{**values, **mappings})
+
+
+def _check_arns(principal: Principal) -> None:
+    """Raise `InvalidInput` unless the ARNs are those of the type and account, as in all principals made here."""
+    kind, account = principal.type, principal.account
+    if kind in _WITHOUT_ACCOUNT:
+        if account is not None:
+            raise InvalidInput(f"expected no account of a principal of type {kind}", place="/account")
+        if kind is PrincipalType.ANONYMOUS and principal.arn != "anonymous":
+            raise InvalidInput("expected `anonymous`", place="/arn")
+    else:
+        parsed = Arn.parse(principal.arn)
+        if _type_of(parsed) is not kind or parsed.account != account or not is_account_id(account):
+            raise InvalidInput(f"expected the ARN of a principal of type {kind} and its account", place="/arn")
+    for name, kind_of_arn, arn in (("role_arn", "role/", principal.role_arn), ("user_arn", "", principal.user_arn)):
+        if arn is not None and (Arn.parse(arn).service != "iam" or not Arn.parse(arn).resource.startswith(kind_of_arn)):
+            raise InvalidInput("expected the ARN of a role or user", place=f"/{name}")
 
 
 def _parse_type(value: object) -> PrincipalType:
