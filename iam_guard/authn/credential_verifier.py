@@ -302,6 +302,8 @@ def _authenticated(
     if isinstance(record, AccessKey):
         return replace(principal, credential=credential)
     issued = Issued(record.issued, record.expires, record.transitive_tag_keys, record.source_identity, record.mfa_at)
+    if parent_key is not None:
+        issued = replace(issued, parent_key_id=parent_key.id)
     credential = replace(credential, kind="sts", issued=issued)
     if parent_key is not None:  # the user may have been renamed since (S-33, P-10)
         match principal.type:

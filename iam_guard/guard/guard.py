@@ -31,6 +31,7 @@ from iam_guard.guard.lists import GuardLists
 from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
 from iam_guard.guard.people import People
 from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
+from iam_guard.guard.sealed_principals import PrincipalSealing
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -49,7 +50,7 @@ from iam_guard.store.sealed_messages import write_message
 _log = logging.getLogger("iam_guard.guard")
 
 
-class Guard:
+class Guard(PrincipalSealing):
     """Decides and records for one application. `open_guard` makes one; safe to share between threads."""
 
     def __init__(

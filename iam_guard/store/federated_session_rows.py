@@ -112,10 +112,12 @@ def _browser_session(row: _Columns, session: Session, epoch: int | None = None) 
     `aws:TokenIssueTime` is that of the session, so that revoking older sessions of a role ends it (S-50).
     """
     created, expires = _time(row["created"]), _time(row["expires"])
-    terms = Issued(session.issued, expires, session.transitive_tag_keys, session.source_identity, mfa_at=session.mfa_at)
-    principal = replace(session.principal, credential=Credential("session", row["id"], issued=terms))
-    is_role = principal.type is PrincipalType.ASSUMED_ROLE
+    is_role = session.principal.type is PrincipalType.ASSUMED_ROLE
     parent = (None, None) if is_role else (session.parent_key_id, session.parent_user_id)
+    terms = Issued(
+        session.issued, expires, session.transitive_tag_keys, session.source_identity, session.mfa_at, parent[0]
+    )
+    principal = replace(session.principal, credential=Credential("session", row["id"], issued=terms))
     return BrowserSession(
         id=row["id"],
         digest=row["digest"],

@@ -42,6 +42,8 @@ def user_identity(principal: Principal) -> dict[str, object]:
     credential = principal.credential
     if credential is not None:
         identity[_CREDENTIAL_MEMBER.get(credential.kind, "credentialId")] = credential.id
+        if credential.envelope is not None:
+            identity["invokedBy"] = f"sealed-principal/{credential.envelope.id}"
     return present(identity)
 
 

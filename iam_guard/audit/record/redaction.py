@@ -59,6 +59,7 @@ _ROWS = (
     _Row("igk_", re.compile(rf"igk_{_VALUE}", _SHAPE)),  # our API keys
     _Row("igst_", re.compile(r"igst_[\w-]{16,}", _SHAPE)),  # our session tokens
     _Row("igsi_", re.compile(r"igsi_[\w-]{16,}", _SHAPE)),  # our sign-in tokens
+    _Row("igpr_", re.compile(r"igpr_[\w-]{16,}", _SHAPE)),  # our sealed principals
     _Row("authorization", re.compile(r"(authorization[\"']?\s*[:=])[^\r\n]*", _SHAPE), rf"\1{MASK}"),
     _Row("bearer", re.compile(rf"(bearer(?:[\s:=+\"']|%20)+){_VALUE}", _SHAPE), rf"\1{MASK}"),
     # JSON Web Tokens: base64 of `{"`; in another case, as in condition keys, only with their dot
