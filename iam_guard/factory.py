@@ -17,6 +17,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard
 from iam_guard.guard.loader import ResourceLoader
 from iam_guard.guard.shadow_mode import ShadowMode
+from iam_guard.guard.sharing import ShareAnalysis
 from iam_guard.settings import Settings, load
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.location import store_file
@@ -88,9 +89,16 @@ def guard_on(
     store = CachedStore(opened, settings)
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     guard = Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
+    guard.sharing.analysis = share_analysis
     if mailer is not None:
         guard.people.notifications.add(mailer.notify)
     return guard
+
+
+def share_analysis() -> ShareAnalysis:
+    """Return the checks of shares, which are loaded with the first share."""
+    checks: ShareAnalysis = import_module("iam_guard.analysis.checks.share_checks").ShareChecks()
+    return checks
 
 
 def _checked(services: Iterable[Service]) -> Iterable[Service]:

@@ -33,6 +33,7 @@ from iam_guard.guard.people import People
 from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
 from iam_guard.guard.sealed_principals import PrincipalSealing
 from iam_guard.guard.shadow_mode import ShadowMode
+from iam_guard.guard.sharing import ResourceSharing
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome
@@ -64,14 +65,14 @@ class Guard(PrincipalSealing):
         shadow: ShadowMode | None = None,
         clock: Callable[[], datetime] = partial(datetime.now, UTC),
     ) -> None:
-        self.settings, self.trail, self._store = settings, trail, store
-        self.catalogues = tuple(catalogues)
-        self.clock = clock
-        """Returns the present time, of decisions and of the calls of the AWS API alike."""
-        self._resources, self._shadow = resources, shadow
+        self.settings, self.trail, self._store, self.catalogues = settings, trail, store, tuple(catalogues)
+        self._resources, self._shadow, self.clock = resources, shadow, clock
+        """`clock` returns the present time, of decisions and of the calls of the AWS API alike."""
         change_recorder = TrailChangeRecorder(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
         self.resource_policies = ResourcePolicies(store, change_recorder)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
+        self.sharing = sharing = ResourceSharing(self.resource_policies, self.catalogues, resources)
+        self.share, self.unshare, self.shares_of = sharing.share, sharing.unshare, sharing.shares_of
         self.api_keys = ApiKeys(store, change_recorder)
         """The API keys that the store holds: create, list, update, rotate, delete."""
         self.revocation_lists = RevocationLists(store, change_recorder)

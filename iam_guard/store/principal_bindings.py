@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
@@ -89,10 +89,13 @@ def _id_of(
     return found[0] if found is not None and found[1] == text else None
 
 
-def bind_principals(records: Records, document: Document, *, partition: str) -> dict[str, str]:
+def bind_principals(
+    records: Records, document: Document, *, partition: str, known: Collection[str] = ()
+) -> dict[str, str]:
     """Return the unique ids of the users and roles that a policy names by an ARN, also by one of a session.
 
-    Raises `PolicyError`, with AWS's message, for a principal that is not in this store.
+    Raises `PolicyError`, with AWS's message, for a principal that is not in this store; those that are `known`, since
+    the policy named them before, stay unbound.
     """
 
     @cache
@@ -104,8 +107,10 @@ def bind_principals(records: Records, document: Document, *, partition: str) -> 
         return None if row is None else (row["id"], row_arn(partition, row))
 
     found = bound(document, partition, has_account=has_account, find=find)
-    if found.unknown:
-        sentence = invalid_principal(found.unknown[0])
+    for text in found.unknown:
+        if text in known:
+            continue
+        sentence = invalid_principal(text)
         raise PolicyError(sentence, sentence=sentence, finding="INVALID_PRINCIPAL_FORMAT")
     return found.bindings
 

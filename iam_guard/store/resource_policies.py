@@ -6,19 +6,22 @@ unique ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.arn import Arn, is_account_id, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.result import CallResult, ChangedDocument, ChangeRecorder, NoChangeRecorder
+from iam_guard.policy.document import Document
+from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import ARN_BYTES
-from iam_guard.store.principal_bindings import bind_principals, read_current_text
+from iam_guard.store.principal_bindings import bind_principals, bindable, read_current_text
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import PRESENT
+from iam_guard.store.records import PRESENT, Records, Row
 from iam_guard.store.resource_statements import replace_statements
 from iam_guard.store.schema import accounts, resource_statements, resources
 
@@ -51,22 +54,8 @@ class ResourcePolicies:
         checked = validate_for_write(document, PolicyType.RESOURCE, partition=self._store.partition)
         RESOURCE.check(RESOURCE.size(checked.text))
         with self._store.write_transaction() as records:
-            if records.one(accounts, id=owner) is None:
-                raise NoSuchEntity(f"The account {owner} cannot be found.")
-            values = {
-                "text": checked.text,
-                "digest": checked.digest,
-                "bindings": bind_principals(records, checked, partition=self._store.partition),
-                "listed_digest": checked.digest,
-            }
-            stored = records.one(resources, arn=arn)
-            if stored is None:
-                records.insert(resources, arn=arn, account=owner, tags={}, **values)
-            elif stored["account"] == owner:
-                records.update(resources, values, arn=arn)
-            else:
-                raise InvalidInput(f"the resource `{arn}` belongs to another account", place="account")
-            replace_statements(records, {"arn": arn, "account": owner, **values})
+            stored = _stored(records, arn, owner)
+            self._replace(records, arn, owner, checked)
             before = None if stored is None else stored["digest"]
         self._change_recorder.record(
             CallResult(
@@ -90,6 +79,14 @@ class ResourcePolicies:
                 return None
             return read_current_text(records, self._store.partition, row["text"], row["bindings"], shown=True)
 
+    def current(self, arn: str) -> str | None:
+        """Return the policy of a resource as decisions read it: as `get` does, but accounts by their ids.
+
+        Raises `PolicyError` for a policy that can't be parsed.
+        """
+        with self._store.read_transaction() as records:
+            return self._current_text(records, records.one(resources, arn=arn))
+
     def delete(self, arn: str) -> None:
         """Delete the policy of a resource. Raises `NoSuchEntity` if there is none, and as `put` does."""
         self._change_recorder.prepare()
@@ -97,12 +94,7 @@ class ResourcePolicies:
             row = records.one(resources, arn=arn, text=PRESENT)
             if row is None:
                 raise NoSuchEntity(f"The resource {arn[:ARN_BYTES]} has no policy.")
-            if row["tags"]:
-                nothing: dict[str, Any] = {"text": None, "digest": None, "bindings": {}, "listed_digest": None}
-                records.update(resources, nothing, arn=arn)
-                records.delete(resource_statements, arn=arn)
-            else:
-                records.delete(resources, arn=arn)
+            _clear(records, arn)
         self._change_recorder.record(
             CallResult(
                 action="iam-guard:DeleteResourcePolicy",
@@ -114,6 +106,54 @@ class ResourcePolicies:
             )
         )
 
+    def edit(
+        self,
+        arn: str,
+        change: Callable[[str | None], str | None],
+        *,
+        action: str,
+        parameters: Mapping[str, Any],
+        account: str | None = None,
+        grantee: str | None = None,
+        only_removes: bool = False,
+    ) -> str | None:
+        """Replace the policy of a resource by what `change` returns for it, and return that; None for no policy.
+
+        `change` gets the text that decisions read, with deleted principals by their unique ids. It is called before the
+        transaction, and again in it if the policy has changed meanwhile, so that no other change is lost. The change is
+        recorded as the call `action` with these parameters. `grantee` is an account or principal that must exist. A
+        change that `only_removes` statements is not refused for what else is in the policy. Raises `NoSuchEntity` for
+        an unknown account, `PolicyError` for a policy that can't be parsed, and as `put` and `change` do.
+        """
+        self._change_recorder.prepare()
+        owner, change = _owner(arn, account), cache(change)
+        with self._store.read_transaction() as records:
+            seen = self._current_text(records, _stored(records, arn, owner))
+        change(seen)  # cached, so that checks of the policy rarely run while other writers wait
+        with self._store.write_transaction() as records:
+            if grantee is not None and is_account_id(grantee):
+                _require_account(records, grantee)
+            stored = _stored(records, arn, owner)
+            before = self._current_text(records, stored)
+            after = change(before)
+            digest = None if stored is None else stored["digest"]
+            change_of_document = ChangedDocument(digest, digest)
+            if after != before:
+                saved = self._save(records, arn, owner, before, after, grantee, only_removes=only_removes)
+                change_of_document = ChangedDocument(digest, saved)
+        self._change_recorder.record(
+            CallResult(
+                action=action,
+                resource=arn,
+                owner=owner,
+                parameters={"resourceArn": arn, **parameters},
+                document=change_of_document,
+                changed=after != before,
+                epoch=records.epoch,
+            )
+        )
+        return after
+
     def list(
         self, *, account: str | None = None, after: str | None = None, limit: int = MAX_LISTED
     ) -> list[ListedPolicy]:
@@ -124,6 +164,78 @@ class ResourcePolicies:
                 resources, order=("arn",), after=None if after is None else (after,), limit=limit, text=PRESENT, **where
             )
         return [ListedPolicy(row["arn"], row["account"]) for row in rows]
+
+    def _save(
+        self,
+        records: Records,
+        arn: str,
+        owner: str,
+        before: str | None,
+        after: str | None,
+        grantee: str | None,
+        *,
+        only_removes: bool,
+    ) -> str | None:
+        """Store an edited policy, and return its digest."""
+        if after is None:
+            _clear(records, arn)
+            return None
+        known = set() if before is None else {text for text, _ in bindable(parse(before, PolicyType.RESOURCE))}
+        if only_removes:
+            checked = parse(after, PolicyType.RESOURCE)
+        else:
+            checked = validate_for_write(after, PolicyType.RESOURCE, partition=self._store.partition)
+            RESOURCE.check(RESOURCE.size(after))
+        self._replace(records, arn, owner, checked, known=known - {grantee})
+        return checked.digest
+
+    def _replace(
+        self, records: Records, arn: str, owner: str, checked: Document, *, known: Collection[str] = ()
+    ) -> None:
+        """Store a policy; principals that are `known` may be those of no user or role."""
+        values = {
+            "text": checked.text,
+            "digest": checked.digest,
+            "bindings": bind_principals(records, checked, partition=self._store.partition, known=known),
+            "listed_digest": checked.digest,
+        }
+        if records.one(resources, arn=arn) is None:
+            records.insert(resources, arn=arn, account=owner, tags={}, **values)
+        else:
+            records.update(resources, values, arn=arn)
+        replace_statements(records, {"arn": arn, "account": owner, **values})
+
+    def _current_text(self, records: Records, row: Row | None) -> str | None:
+        """Return the policy in a row as decisions read it. Raises `PolicyError` if it can't be parsed."""
+        if row is None or row["text"] is None:
+            return None
+        parse(row["text"], PolicyType.RESOURCE)
+        return read_current_text(records, self._store.partition, row["text"], row["bindings"])
+
+
+def _stored(records: Records, arn: str, owner: str) -> Row | None:
+    """Return the row of a resource, or None. Raises `NoSuchEntity` for an unknown owner, `InvalidInput` for another."""
+    _require_account(records, owner)
+    row = records.one(resources, arn=arn)
+    if row is not None and row["account"] != owner:
+        raise InvalidInput(f"the resource `{arn}` belongs to another account", place="account")
+    return row
+
+
+def _require_account(records: Records, account: str) -> None:
+    if records.one(accounts, id=account) is None:
+        raise NoSuchEntity(f"The account {account} cannot be found.")
+
+
+def _clear(records: Records, arn: str) -> None:
+    """Delete the policy of a resource, and the resource if it has no tags."""
+    row = records.one(resources, arn=arn)
+    if row is not None and row["tags"]:
+        nothing: dict[str, Any] = {"text": None, "digest": None, "bindings": {}, "listed_digest": None}
+        records.update(resources, nothing, arn=arn)
+        records.delete(resource_statements, arn=arn)
+    else:
+        records.delete(resources, arn=arn)
 
 
 def _owner(arn: str, account: str | None) -> str:

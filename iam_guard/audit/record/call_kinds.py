@@ -27,11 +27,12 @@ _OTHER_CALLS = (
     " CreateRole UpdateAssumeRolePolicy DeleteRole CreateServiceLinkedRole DeleteServiceLinkedRole"
     " AddUserToGroup RemoveUserFromGroup".split()
 )
+_OWN_CALLS = ("PutResourcePolicy", "DeleteResourcePolicy", "ShareResource", "UnshareResource", "ApplySeed")
 
 POLICY_CHANGES = frozenset(
     [
         *(f"iam:{name}" for name in (*_POLICY_CALLS, *_BOUNDARY_CALLS, *_TAG_CALLS, *_OTHER_CALLS)),
-        *(f"iam-guard:{name}" for name in ("PutResourcePolicy", "DeleteResourcePolicy", "ApplySeed")),
+        *(f"iam-guard:{name}" for name in _OWN_CALLS),
     ]
 )
 """Calls that change policies or where they apply: documents, attachments, boundaries, trust, groups, and the tags of
