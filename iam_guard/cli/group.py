@@ -32,7 +32,7 @@ COMMANDS = {
     "account": CommandRow("account.account", "Set how people of an account sign in, and list and end their sessions."),
     "resource-policy": CommandRow(
         "resource_policy.resource_policy",
-        "Put, get, delete and list the resource-based policies of an application's resources.",
+        "Put, get, delete and list the policies of an application's resources, and share resources.",
     ),
     "api-key": CommandRow(
         "api_key.keys", "Create, list, activate, deactivate, rotate and delete API keys of users and roles."
