@@ -77,7 +77,7 @@ class Worker:
         self._process = process
 
     def start(self, text: str) -> None:
-        """Give the worker a sealed principal."""
+        """Assign the worker a sealed principal."""
         assert self._process.stdin is not None
         job = {"principal": text, "resource": DOCUMENT, "actions": ACTIONS}
         self._process.stdin.write(json.dumps(job) + "\n")
