@@ -94,6 +94,7 @@ class ResourceSharing:
         policy that can't be parsed; `LimitExceeded` if the policy becomes too long; `NoSuchEntity` for an unknown
         account; `StoreIsReadOnly`; `RecordUnavailable` if the share was made but could not be audited.
         """
+        self._require_stored_policy(resource)
         grantee = _grantee(with_account, with_principal, public=public)
         if with_principal is not None and not _PRINCIPAL.fullmatch(with_principal):
             message = f"expected the ARN of a user, role or session, got {quoted(with_principal)}"
@@ -104,7 +105,6 @@ class ResourceSharing:
         if with_account is not None and with_account == (account or account_of(resource)):
             message = "expected another account: in its own account, the policies of users and roles decide"
             raise InvalidInput(message, place="with_account")
-        self._require_stored_policy(resource)
         analysis = self._required_analysis()
 
         def change(before: str | None) -> str | None:
@@ -177,7 +177,7 @@ class ResourceSharing:
 
     def _checked_actions(self, resource: str, actions: str | Iterable[str], *, wildcards: bool) -> list[str]:
         """Return the actions as they are declared. Raises `InvalidInput` for one that is not of the service."""
-        service = Arn.parse(resource).service if isinstance(resource, str) else ""
+        service = Arn.parse(resource).service
         declared = {
             str(row).lower(): str(row)
             for catalogue in self._catalogues
@@ -200,9 +200,9 @@ class ResourceSharing:
         return [declared.get(action.lower(), action) for action in listed]
 
     def _require_stored_policy(self, resource: str) -> None:
-        if self._resources is None or not isinstance(resource, str):
-            return
-        if load_resource(self._resources, Resource(resource)).policy is not None:
+        if not isinstance(resource, str):
+            raise InvalidInput(f"expected the ARN of a resource, got `{type(resource).__name__}`", place="resource")
+        if self._resources is not None and load_resource(self._resources, Resource(resource)).policy is not None:
             message = "expected a resource whose policy is in the store: the application keeps that of"
             raise InvalidInput(f"{message} {quoted(resource)}", place="resource")
 

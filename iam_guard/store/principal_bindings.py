@@ -90,12 +90,12 @@ def _id_of(
 
 
 def bind_principals(
-    records: Records, document: Document, *, partition: str, known: Collection[str] = ()
+    records: Records, document: Document, *, partition: str, unbound: Collection[str] = ()
 ) -> dict[str, str]:
     """Return the unique ids of the users and roles that a policy names by an ARN, also by one of a session.
 
-    Raises `PolicyError`, with AWS's message, for a principal that is not in this store; those that are `known`, since
-    the policy named them before, stay unbound.
+    Raises `PolicyError`, with AWS's message, for a principal that is not in this store. Those that are `unbound` in the
+    policy that is edited stay so.
     """
 
     @cache
@@ -108,11 +108,16 @@ def bind_principals(
 
     found = bound(document, partition, has_account=has_account, find=find)
     for text in found.unknown:
-        if text in known:
+        if text in unbound:
             continue
         sentence = invalid_principal(text)
         raise PolicyError(sentence, sentence=sentence, finding="INVALID_PRINCIPAL_FORMAT")
-    return found.bindings
+    return {text: id for text, id in found.bindings.items() if text not in unbound}
+
+
+def unbound_in(document: Document, bindings: Mapping[str, str]) -> set[str]:
+    """Return the ARNs of users, roles and sessions without a binding among the document's principals."""
+    return {text for text, _ in bindable(document)} - bindings.keys()
 
 
 def invalid_principal(text: str) -> str:

@@ -19,7 +19,7 @@ from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import ARN_BYTES
-from iam_guard.store.principal_bindings import bind_principals, bindable, read_current_text
+from iam_guard.store.principal_bindings import bind_principals, read_current_text, unbound_in
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import PRESENT, Records, Row
 from iam_guard.store.resource_statements import replace_statements
@@ -139,7 +139,7 @@ class ResourcePolicies:
             digest = None if stored is None else stored["digest"]
             change_of_document = ChangedDocument(digest, digest)
             if after != before:
-                saved = self._save(records, arn, owner, before, after, grantee, only_removes=only_removes)
+                saved = self._save(records, arn, owner, after, grantee, only_removes=only_removes)
                 change_of_document = ChangedDocument(digest, saved)
         self._change_recorder.record(
             CallResult(
@@ -170,7 +170,6 @@ class ResourcePolicies:
         records: Records,
         arn: str,
         owner: str,
-        before: str | None,
         after: str | None,
         grantee: str | None,
         *,
@@ -180,23 +179,24 @@ class ResourcePolicies:
         if after is None:
             _clear(records, arn)
             return None
-        known = set() if before is None else {text for text, _ in bindable(parse(before, PolicyType.RESOURCE))}
+        row = records.one(resources, arn=arn, text=PRESENT)
+        unbound = set() if row is None else unbound_in(parse(row["text"], PolicyType.RESOURCE), row["bindings"])
         if only_removes:
             checked = parse(after, PolicyType.RESOURCE)
         else:
             checked = validate_for_write(after, PolicyType.RESOURCE, partition=self._store.partition)
             RESOURCE.check(RESOURCE.size(after))
-        self._replace(records, arn, owner, checked, known=known - {grantee})
+        self._replace(records, arn, owner, checked, unbound=unbound - {grantee})
         return checked.digest
 
     def _replace(
-        self, records: Records, arn: str, owner: str, checked: Document, *, known: Collection[str] = ()
+        self, records: Records, arn: str, owner: str, checked: Document, *, unbound: Collection[str] = ()
     ) -> None:
-        """Store a policy; principals that are `known` may be those of no user or role."""
+        """Store a policy; principals that are `unbound` stay so."""
         values = {
             "text": checked.text,
             "digest": checked.digest,
-            "bindings": bind_principals(records, checked, partition=self._store.partition, known=known),
+            "bindings": bind_principals(records, checked, partition=self._store.partition, unbound=unbound),
             "listed_digest": checked.digest,
         }
         if records.one(resources, arn=arn) is None:

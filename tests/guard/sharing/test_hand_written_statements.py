@@ -9,12 +9,25 @@ import pytest
 from iam_guard import Guard
 from iam_guard.analysis.checks.check_results import CheckVerdict
 from iam_guard.analysis.checks.policy_checks import check_equivalent
-from iam_guard.errors import (
-    InvalidInput,
-)
+from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.share_statements import Share
-from tests.guard.sharing.sharing_parts import BOB, BY_HAND, COMPACT, EVE, GLOBEX, MAX, ONE_STATEMENT, PLAN, may, reset
+from iam_guard.store.schema import identities, resources
+from tests.guard.sharing.sharing_parts import (
+    ALL,
+    BOB,
+    BY_HAND,
+    COMPACT,
+    EVE,
+    GLOBEX,
+    MAX,
+    ONE_STATEMENT,
+    PLAN,
+    SEED,
+    may,
+    reset,
+    seeded,
+)
 from tests.tables import table
 
 
@@ -83,3 +96,32 @@ def test_shares_have_every_allow(guard: Guard) -> None:
         Share("mail.example.com", ("*",), None, is_written_by_hand=True, kind="Service"),
         Share("*", ("docs:Get*", "s3:*"), None, is_written_by_hand=True, has_condition=True),
     ]
+
+
+def test_statements_without_bindings_keep_their_meaning(guard: Guard) -> None:
+    """Those of an earlier version: a Deny applies to its ARN, an Allow to no caller (P-8)."""
+    later = f"arn:aws:iam::{GLOBEX}:user/later"
+    deny = {"Effect": "Deny", "Principal": {"AWS": [later, MAX]}, "Action": "docs:GetDocument"}
+    allow = {"Effect": "Allow", "Principal": {"AWS": EVE}, "Action": "docs:PutDocument"}
+    guard.resource_policies.put(PLAN, ONE_STATEMENT)
+    with guard.store.write_transaction() as records:
+        text = json.dumps({"Version": "2012-10-17", "Statement": [deny, allow]})
+        records.update(resources, {"text": text, "bindings": {}}, arn=PLAN)
+    guard.refresh()
+    guard.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+    assert (may(guard, EVE), may(guard, EVE, "docs:PutDocument"), may(guard, MAX)) == (True, False, False)
+    with pytest.raises(PolicyError, match="Invalid principal"):
+        guard.share(PLAN, with_principal=later, actions="docs:PutDocument")
+    with guard.store.write_transaction() as records:
+        records.delete(identities, account=GLOBEX, folded="max")
+    seeded(
+        guard,
+        SEED.replace(
+            "users:\n      - {name: eve",
+            f"users:\n      - {{name: later, inline: {{All: {ALL}}}}}\n      - {{name: eve",
+        ),
+    )
+    assert (may(guard, later), may(guard, MAX)) == (False, False)
+    guard.unshare(PLAN, with_account=GLOBEX)
+    guard.share(PLAN, with_account=GLOBEX, actions=["docs:GetDocument", "docs:PutDocument"])
+    assert (may(guard, later), may(guard, MAX), may(guard, later, "docs:PutDocument")) == (False, False, True)

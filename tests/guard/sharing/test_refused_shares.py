@@ -93,6 +93,18 @@ def test_invalid_resource_is_refused(opened: Guard, arn: str) -> None:
         opened.share(arn, with_account=GLOBEX, actions="docs:GetDocument")
 
 
+def test_resource_that_is_no_arn_is_refused(guard: Guard) -> None:
+    """A `Resource` may have a policy and tags of its own, which the store does not have."""
+    described: Any = Resource(PLAN, ACME)
+    for call in (
+        lambda: guard.share(described, with_account=GLOBEX, actions="docs:GetDocument"),
+        lambda: guard.unshare(described, with_account=GLOBEX),
+        lambda: guard.shares_of(described),
+    ):
+        with pytest.raises(InvalidInput, match="expected the ARN of a resource, got `Resource`"):
+            call()
+
+
 def test_missing_share_cannot_be_ended(guard: Guard) -> None:
     guard.share(PLAN, with_account=GLOBEX, actions="docs:Get*", wildcards=True)
     for grantee in ({"with_principal": EVE}, {"public": True}):
