@@ -228,7 +228,7 @@ def _grantee(with_account: str | None, with_principal: str | None, *, public: bo
 
 def _listed(actions: str | Iterable[str]) -> list[str]:
     """Return actions as a list without duplicates. Raises `InvalidInput` for none, too many, and other values."""
-    listed = [actions] if isinstance(actions, str) else list(actions)
+    listed = [actions] if isinstance(actions, str) or not isinstance(actions, Iterable) else list(actions)
     if not listed or len(listed) > MAX_SHARED_ACTIONS or not all(isinstance(action, str) for action in listed):
         message = f"expected 1 to {MAX_SHARED_ACTIONS} actions such as `docs:GetDocument`"
         raise InvalidInput(message, place="actions")

@@ -62,6 +62,7 @@ REFUSED: list[tuple[dict[str, Any], type[IamGuardError], str]] = [
     ({**GET, "with_principal": f"arn:aws:iam::{GLOBEX}:user/*"}, PolicyError, "wildcard"),
     ({**GET, "with_principal": EVE, "external": True}, InvalidInput, "principals must be in the store"),
     ({"with_account": GLOBEX, "actions": []}, InvalidInput, "expected 1 to 100 actions"),
+    ({"with_account": GLOBEX, "actions": None}, InvalidInput, "expected 1 to 100 actions"),
     ({"with_account": GLOBEX, "actions": [7]}, InvalidInput, "expected 1 to 100 actions"),
     ({"with_account": GLOBEX, "actions": "*", "wildcards": True}, InvalidInput, "of the resource's service"),
     ({"with_account": GLOBEX, "actions": "s3:GetObject"}, InvalidInput, "of the resource's service"),
