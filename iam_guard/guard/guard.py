@@ -30,6 +30,7 @@ from iam_guard.guard.list_queries import ListFilters
 from iam_guard.guard.lists import GuardLists
 from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
 from iam_guard.guard.people import People
+from iam_guard.guard.principal_queries import PrincipalQueries
 from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
 from iam_guard.guard.sealed_principals import PrincipalSealing
 from iam_guard.guard.shadow_mode import ShadowMode
@@ -66,7 +67,7 @@ class Guard(PrincipalSealing):
         clock: Callable[[], datetime] = partial(datetime.now, UTC),
     ) -> None:
         self.settings, self.trail, self._store, self.catalogues = settings, trail, store, tuple(catalogues)
-        self._resources, self._shadow, self.clock = resources, shadow, clock
+        self.resources, self._shadow, self.clock = resources, shadow, clock
         """`clock` returns the present time, of decisions and of the calls of the AWS API alike."""
         change_recorder = TrailChangeRecorder(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
         self.resource_policies = ResourcePolicies(store, change_recorder)
@@ -90,15 +91,15 @@ class Guard(PrincipalSealing):
         )
         self.filter, self.permitted, self.condition = lists.filter, lists.permitted, lists.condition
         self.explain_filter, self.why_not = lists.explain_filter, lists.why_not
+        self.ask_about = PrincipalQueries(trail, self._question, lambda asked: self._decide(asked, self._store)[0]).ask
         self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
         self._authenticators = Authenticators(
             store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values()
         )
-        self.tokens = self._authenticators.tokens
-        """Verifies tokens of OIDC providers."""
         self.precheck, self.has_seen = self._authenticators.precheck, self._authenticators.has_seen
-        self.known_credentials = self._authenticators.known
-        """Accepts repeated requests of verified callers; None if every request is verified in full."""
+        self.tokens, self.known_credentials = self._authenticators.tokens, self._authenticators.known
+        """`tokens` verifies tokens of OIDC providers. `known_credentials` accepts repeated requests of verified
+        callers; it is None if every request is verified in full."""
         self.uses = LastUsedTracker(store, region=settings.region)
         self.people = People(
             store,
@@ -330,7 +331,7 @@ class Guard(PrincipalSealing):
     ) -> Question:
         described = resource if isinstance(resource, Resource) else Resource(resource)
         own_service = isinstance(action, str) and action.partition(":")[0].lower() in self._own_services
-        is_described = described is resource or self._resources is None or described.arn == "*"
+        is_described = described is resource or self.resources is None or described.arn == "*"
         return Question(principal, action, described, own_service, context, call, is_described)
 
     def _allow(
@@ -347,7 +348,7 @@ class Guard(PrincipalSealing):
         Raises `CacheMiss` if `store` is the cache alone and not enough.
         """
         started = time.perf_counter()
-        if self._shadow is not None or (self._resources is not None and type(resource) is str and resource != "*"):
+        if self._shadow is not None or (self.resources is not None and type(resource) is str and resource != "*"):
             return None
         try:
             decision = self._loader.allow(principal, action, resource, context, call, store, self.clock())
@@ -375,8 +376,8 @@ class Guard(PrincipalSealing):
     def _decide(self, question: Question, store: StatedStore | None) -> tuple[Decision, Question]:
         """Decide a question; return it with its resource as the application's loader describes it."""
         try:
-            if not question.is_described and self._resources is not None:
-                question = question._replace(resource=load_resource(self._resources, question.resource))
+            if not question.is_described and self.resources is not None:
+                question = question._replace(resource=load_resource(self.resources, question.resource))
             loaded = self._loader.load(question, store)
             request = loaded.request(loaded.context(self.clock(), self.settings.region))
             decision = loaded.decide(request, stale=self._store.stale)

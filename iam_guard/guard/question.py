@@ -17,6 +17,7 @@ from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resou
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord
 
 NO_POLICIES = NoPoliciesExplainer()
+NO_PRINCIPAL = Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
 
 
 class Question(NamedTuple):
@@ -68,7 +69,7 @@ class LoadedQuestion(NamedTuple):
             return self.authorizer.decide(request, epoch=self.epoch, stale=stale)
         reason = Reason(PolicyType.RESOURCE, note="the owner of the resource is unknown")
         if not self.caller.exists:
-            reason = Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
+            reason = NO_PRINCIPAL
         return Decision(Outcome.IMPLICITLY_DENIED, request, (reason,), self.epoch, stale, explainer=NO_POLICIES)
 
     @property

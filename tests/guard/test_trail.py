@@ -28,6 +28,8 @@ from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.record_queue import RecordQueue
 from iam_guard.errors import ConfigurationError, DecisionUnavailable
+from iam_guard.guard.principal_queries import PrincipalQuestion
+from iam_guard.model.request import Call
 from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.call_context import current_call
 from iam_guard.web.enforcement import decide_in_async
@@ -77,6 +79,19 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 def kinds_in(folder: Path) -> list[tuple[str, str]]:
     facts = facts_in(folder / "trail")
     return [(fact["eventName"], fact["iamGuard"].get("outcome", "")) for fact in facts]
+
+
+def test_query_about_another_principal_names_both(guard: Guard, tmp_path: Path) -> None:
+    """The call of the one who asks supplies no condition keys to the decision."""
+    asking = Principal.from_arn(f"arn:aws:iam::{ACME}:root")
+    call = Call("request-1", kind="http", source_ip="10.0.0.1")
+    (decision,) = guard.ask_about([PrincipalQuestion(ADA, "docs:GetDocument", DOCUMENT)], asking, call=call)
+    assert decision.allowed
+    assert "aws:SourceIp" not in decision.request.context
+    guard.close()
+    (record,) = [fact for fact in facts_in(tmp_path / "trail") if fact["eventName"] == "AskPermissions"]
+    assert (record["userIdentity"]["arn"], record["sourceIPAddress"]) == (asking.arn, "10.0.0.1")
+    assert record["iamGuard"]["answers"][0]["principal"] == ADA.arn
 
 
 def test_decisions_are_in_the_trail_after_close(guard: Guard, tmp_path: Path) -> None:

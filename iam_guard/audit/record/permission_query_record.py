@@ -25,12 +25,12 @@ MAX_CHARACTERS = 24 * 1024
 def permission_query_record(
     principal: Principal, decisions: Sequence[Decision], call: Call | None, stamp: Stamp
 ) -> dict[str, object]:
-    """Return the record of what `principal` queried, with the answers."""
+    """Return the record of what `principal` queried, with the answers, and whom they are about if not itself."""
     record = envelope(ASK_PERMISSIONS, call, stamp)
     record["userIdentity"] = user_identity(principal)
     record["recipientAccountId"] = principal.account
     record["readOnly"] = True
-    answers = _answers(decisions[:MAX_ANSWERS])
+    answers = _answers(decisions[:MAX_ANSWERS], principal.arn)
     epoch = max((decision.epoch for decision in decisions if decision.epoch is not None), default=None)
     members = {
         "answers": answers,
@@ -43,7 +43,7 @@ def permission_query_record(
     return record
 
 
-def _answers(decisions: Sequence[Decision]) -> list[dict[str, object]]:
+def _answers(decisions: Sequence[Decision], asking: str) -> list[dict[str, object]]:
     answers: list[dict[str, object]] = []
     characters_left = MAX_CHARACTERS
     for decision in decisions:
@@ -53,6 +53,8 @@ def _answers(decisions: Sequence[Decision]) -> list[dict[str, object]]:
             "outcome": decision.outcome.value,
             "reason": reason_code(decision),
         }
+        if decision.request.principal.arn != asking:
+            answer["principal"] = decision.request.principal.arn
         characters_left -= min(len(write(answer)), 2 * MAX_TEXT)  # longer strings are truncated later (`redaction`)
         if characters_left < 0:
             break

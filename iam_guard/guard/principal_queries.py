@@ -1,0 +1,46 @@
+"""`Guard.ask_about`: what other principals may do, for a caller who may know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from iam_guard.audit.record.permission_query_record import MAX_ANSWERS
+from iam_guard.audit.trail import Trail
+from iam_guard.guard.question import Question
+from iam_guard.model.context import NO_KEYS, Given, Lazy
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call, Resource
+
+
+class PrincipalQuestion(NamedTuple):
+    """May the principal do the action on the resource, with these condition keys?"""
+
+    principal: Principal
+    action: str
+    resource: str | Resource
+    context: Mapping[str, Given | Lazy] = NO_KEYS
+
+
+class PrincipalQueries:
+    """Answers questions about principals for one guard. `decide` returns its decision, which is not recorded."""
+
+    def __init__(self, trail: Trail, question: Callable[..., Question], decide: Callable[[Question], Decision]) -> None:
+        self._trail = trail
+        self._question = question
+        self._decide = decide
+
+    def ask(
+        self, questions: Iterable[PrincipalQuestion], asked_by: Principal, *, call: Call | None = None
+    ) -> list[Decision]:
+        """Decide what other principals may do, for the caller `asked_by`; nothing is attempted, and no use recorded.
+
+        `call` is the caller's: it is recorded, and supplies no condition keys. Each audit record has the caller, and up
+        to 100 answers, each with its principal. Whether the caller may ask is left to the application. Raises
+        `DecisionUnavailable`.
+        """
+        decisions = [self._decide(self._question(*question, None)) for question in questions]
+        for start in range(0, len(decisions), MAX_ANSWERS):
+            self._trail.record_permission_queries(asked_by, decisions[start : start + MAX_ANSWERS], call)
+        return decisions
