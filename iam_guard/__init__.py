@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iam_guard.api.authzen.app import authzen_api as authzen_api
     from iam_guard.api.protocol.app import aws_api as aws_api
     from iam_guard.errors import AccessDenied as AccessDenied
     from iam_guard.errors import IamGuardError as IamGuardError
@@ -57,6 +58,7 @@ _MODULES = {
     "RouteMap": "web.route_map",
     "Service": "web.service",
     "TagRows": "filters.tags",
+    "authzen_api": "api.authzen.app",
     "aws_api": "api.protocol.app",
     "compile_policies": "evaluation.authorizer",
     "current_decision": "web.call_context",

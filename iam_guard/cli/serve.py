@@ -16,6 +16,7 @@ from typing import Any
 import click
 import uvicorn
 
+from iam_guard.api.authzen.app import beside_authzen
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.api.protocol.dispatch import destination_of
 from iam_guard.api.protocol.reset import ResettableApi
@@ -76,6 +77,7 @@ BACKLOG = 2048
     help="Accept SAML assertions for this `Recipient` (AssumeRoleWithSAML); repeat for more.",
 )
 @click.option("--console", "has_pages", is_flag=True, help="Serve the pages for signing in at `/signin`, too.")
+@click.option("--authzen", "has_authzen", is_flag=True, help="Serve AuthZEN at `/access/v1`, too.")
 @click.option(
     "--allow-reset", is_flag=True, help="Allow `POST /-/reset` to restore the initial state (only for `sqlite://`)."
 )
@@ -90,6 +92,7 @@ def serve(
     services: tuple[str, ...],
     saml_recipients: tuple[str, ...],
     has_pages: bool,
+    has_authzen: bool,
     allow_reset: bool,
 ) -> None:
     """Serve the AWS-compatible API, IAM, STS, IAM Access Analyzer and AWS Sign-In, on one endpoint.
@@ -113,7 +116,8 @@ def serve(
                 for result in _fill(opened, seed, first, partition=settings.partition):
                     change_recorder_of(guard.trail).record(result)
                 snapshot = Snapshot(opened.engine) if allow_reset else None
-            app = api if snapshot is None else ResettableApi(api, snapshot.restore)
+            app: Any = api if snapshot is None else ResettableApi(api, snapshot.restore)
+            app = beside_authzen(guard, app, _authzen_url(settings, listener)) if has_authzen else app
             _listen(_with_pages(guard, app) if has_pages else app, listener, has_pages=has_pages)
         finally:
             if snapshot is not None:
@@ -167,8 +171,18 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _with_issuer(settings: Settings, listener: socket.socket) -> Settings:
     """Use the local address as the issuer of identity tokens for trials on one machine; else it must be configured."""
-    is_here = listener.getsockname()[0] in ("127.0.0.1", "::1")
-    return replace(settings, issuer_url=_address_of(listener)) if is_here and not settings.issuer_url else settings
+    if settings.issuer_url or not _is_local(listener):
+        return settings
+    return replace(settings, issuer_url=_address_of(listener))
+
+
+def _authzen_url(settings: Settings, listener: socket.socket) -> str:
+    """Return the identifier of the decision point; empty, and so without metadata, unless it is known."""
+    return settings.site_url or (_address_of(listener) if _is_local(listener) else "")
+
+
+def _is_local(listener: socket.socket) -> bool:
+    return listener.getsockname()[0] in ("127.0.0.1", "::1")
 
 
 def _address_of(listener: socket.socket) -> str:

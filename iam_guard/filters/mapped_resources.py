@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, inspect, select
 from sqlalchemy.orm import Session
 
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.statement_filter import checked_dialect
@@ -26,7 +29,7 @@ class MappedResources:
         self, sessions: Callable[[], AbstractContextManager[Session]], *resource_types: ResourceMapping
     ) -> None:
         self._sessions = sessions
-        self._resource_types = resource_types
+        self.resource_types = resource_types
         for resource_type in resource_types:
             refuse_django_model(resource_type.model, str(resource_type))
 
@@ -37,7 +40,7 @@ class MappedResources:
         """
         found = [
             resource
-            for resource_type in self._resource_types
+            for resource_type in self.resource_types
             if resource_type.can_be(arn)
             for resource in self._load(resource_type, arn)
             if resource.arn == arn
@@ -45,6 +48,36 @@ class MappedResources:
         if len(found) > 1:
             raise ConfigurationError("expected a declaration whose parameters are a key, got several rows", place=arn)
         return found[0] if found else None
+
+    def page(
+        self,
+        resource_type: ResourceMapping,
+        narrow: Callable[[Any], Any],
+        *,
+        account: str,
+        after: str | int | None,
+        limit: int,
+    ) -> list[tuple[str | int, Resource]]:
+        """Return resources of an account in the order of their primary key, after a key: each with its key.
+
+        `narrow` adds the caller's conditions to the statement. Raises `InvalidInput` for a type whose primary key is
+        not one column of integers, text or UUIDs.
+        """
+        key, kind = _primary_key(resource_type)
+        statement = select(resource_type.model).order_by(key).limit(limit)
+        if after is not None:
+            statement = statement.where(key > (UUID(str(after)) if kind is UUID else after))
+        if resource_type.account is not None and resource_type.account != account:
+            return []
+        with self._sessions() as session:
+            columns = resource_type.columns(checked_dialect(session.get_bind().dialect.name), resource_type.table)
+            owner = columns.attributes.get(ACCOUNT.name)
+            if owner is not None:
+                statement = statement.where(owner.expression == account)
+            rows = session.scalars(narrow(statement)).all()
+            name = inspect(resource_type.model).get_property_by_column(key).key
+            values = [(getattr(row, name), resource_type.resource_of(row)) for row in rows]
+        return [(str(value) if kind is UUID else value, resource) for value, resource in values]
 
     def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
         """Return the resources of the rows with an ARN: two of them if there are several."""
@@ -57,3 +90,13 @@ class MappedResources:
         """Return the condition of the rows with an ARN. Raises `ConfigurationError` for another dialect."""
         columns = resource_type.columns(checked_dialect(dialect), resource_type.table)
         return columns.condition(columns.simplified(resource_type.named(arn)))
+
+
+def _primary_key(resource_type: ResourceMapping) -> tuple[ColumnElement[Any], type]:
+    """Return the column of the primary key, and the type of its values. Raises `InvalidInput` for any other key."""
+    columns = inspect(resource_type.model).primary_key
+    kind = columns[0].type.python_type if len(columns) == 1 else None
+    if kind not in (int, str, UUID):
+        message = f"expected a primary key of one column of integers, text or UUIDs for `{resource_type}`"
+        raise InvalidInput(message, place="resource")
+    return columns[0], kind

@@ -100,7 +100,7 @@ def _questions_about(resource: str, forms: list[_Forms], complete: _Complete) ->
     questions: list[PermissionQuestion] = []
     for row, templates in forms:
         arn = complete(resource, row.service)
-        if any(_matches_template(arn, template, row.service) for template in templates):
+        if any(matches_template(arn, template, row.service) for template in templates):
             questions.append(PermissionQuestion(str(row), resource, arn))
     if not questions:
         raise InvalidInput(f"no action is declared for `{resource[:128]}`", place="resources")
@@ -143,7 +143,8 @@ def _arn_of(caller: Principal, settings: Settings, resource: str, service: str) 
     return f"arn:{settings.partition}:{service}:{settings.region}:{caller.account or ''}:{resource}"
 
 
-def _matches_template(arn: str, template: str, service: str) -> bool:
+def matches_template(arn: str, template: str, service: str) -> bool:
+    """Return whether an ARN has the form of a template of a service, or of an ARN format."""
     pattern = template if template.startswith("arn:") else f"arn:{{}}:{service}:{{}}:{{}}:{template}"
     template_fields, arn_fields = _PARAMETER.sub("*", pattern).split(":", 5), arn.split(":", 5)
     return len(template_fields) == len(arn_fields) and all(

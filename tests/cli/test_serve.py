@@ -120,6 +120,23 @@ def test_console_serves_the_pages_beside_the_api(serve: Serve) -> None:
     assert rest in ("", f"sign in at http://localhost:{port}/signin\n")  # the second line may be read with the first
 
 
+def test_authzen_is_served_beside_the_api(serve: Serve, tmp_path: Path) -> None:
+    """With the address of the server as the identifier, and every other path left to the API."""
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(SEED, encoding="utf-8")
+    served = serve("--store", "sqlite://", "--seed", str(seed), "--authzen", "--service", "docs")
+    subject = {"type": "user", "id": f"arn:aws:iam::{ACCOUNT}:user/ada"}
+    resource = {"type": "document", "id": f"arn:aws:docs:us-east-1:{ACCOUNT}:document/7"}
+    body = {"subject": subject, "action": {"name": "docs:GetDocument"}, "resource": resource}
+    with httpx2.Client(base_url=served.url) as client:
+        metadata = client.get("/.well-known/authzen-configuration").json()
+        assert metadata["policy_decision_point"] == served.url
+        headers = {"authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu")}
+        answer = client.post(metadata["access_evaluation_endpoint"], headers=headers, json=body)
+        assert answer.json() == {"decision": True}
+    assert served.client(("AKIAADA", "ada-secret")).get_user()["User"]["UserName"] == "ada"
+
+
 def test_console_sends_links_by_the_server_of_the_settings(serve: Serve) -> None:
     """Refused at the start if links would lead nowhere."""
     with smtp_server() as server:

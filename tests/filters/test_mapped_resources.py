@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from iam_guard import Service
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.filters.mapped_resources import MappedResources
+from iam_guard.filters.resource_type import ResourceMapping
 
 from .databases import DIALECTS, opened_engine
 
@@ -84,3 +86,56 @@ def test_several_rows_of_one_arn_are_refused(sessions: sessionmaker[Session]) ->
     ):
         with pytest.raises(ConfigurationError, match="expected a declaration whose parameters are a key"):
             load(arn(name))
+
+
+class Named(Base):
+    __tablename__ = "loaded_named"
+    name: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+
+
+class Unique(Base):
+    __tablename__ = "loaded_unique"
+    key: Mapped[UUID] = mapped_column("key_column", primary_key=True)
+
+
+class Pair(Base):
+    __tablename__ = "loaded_pair"
+    left: Mapped[int] = mapped_column(primary_key=True)
+    right: Mapped[int] = mapped_column(primary_key=True)
+
+
+named = docs.resource_type("named", "named/{name}", model=Named, account=ACME)
+unique = docs.resource_type("unique", "unique/{key}", model=Unique, account=ACME)
+pairs = docs.resource_type("pair", "pair/{left}/{right}", model=Pair, account=ACME)
+
+
+def pages(load: MappedResources, resource_type: ResourceMapping, account: str = ACME) -> list[str]:
+    """Return the ends of the ARNs of all resources, two rows at a time."""
+    found: list[str] = []
+    after: str | int | None = None
+    while rows := load.page(resource_type, lambda statement: statement, account=account, after=after, limit=2):
+        after = rows[-1][0]
+        found += [resource.arn.rpartition("/")[2] for _, resource in rows]
+    return found
+
+
+def test_pages_follow_the_primary_key(sessions: sessionmaker[Session]) -> None:
+    """Of integers, text and UUIDs, and of one account."""
+    load = MappedResources(sessions, papers, named, unique, pairs)
+    keys = sorted(UUID(int=number << 64) for number in range(5))
+    with sessions.begin() as session:
+        session.add_all([*(Named(name=name) for name in "edcba"), *(Unique(key=key) for key in keys)])
+        session.add(Pair(left=1, right=2))
+    assert pages(load, papers) == ["1", "2", "3", "6"]
+    assert pages(load, papers, GLOBEX) == ["4"]
+    assert pages(load, named) == list("abcde")
+    assert pages(load, unique) == [str(key) for key in keys]
+    assert pages(load, named, GLOBEX) == []
+    with pytest.raises(InvalidInput, match="expected a primary key of one column"):
+        pages(load, pairs)
+
+
+def test_page_has_the_narrowed_rows(sessions: sessionmaker[Session]) -> None:
+    load = MappedResources(sessions, papers)
+    rows = load.page(papers, lambda statement: statement.where(Paper.slug == "b"), account=ACME, after=None, limit=9)
+    assert [key for key, _ in rows] == [3]

@@ -192,7 +192,7 @@ def test_invalid_question_is_rejected_with_reason(ask: Ask, document: Any, messa
 def test_too_many_questions_are_rejected_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check runs on the event loop, so it stops before each resource is compared with every action."""
     compared: list[str] = []
-    monkeypatch.setattr(permissions, "_matches_template", lambda arn, *_: compared.append(arn) is None)
+    monkeypatch.setattr(permissions, "matches_template", lambda arn, *_: compared.append(arn) is None)
     many = Service("many")
     for number in range(60):
         many.requirement(f"Do{number}", resource=f"thing/{number}/{{name}}")
