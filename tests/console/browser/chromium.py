@@ -31,8 +31,9 @@ EXPECTED = (
     (r"Password forms should have .* username fields", r"/signin/reset\b"),  # a link does not say whose it is
 )
 """Messages of the console that are no faults, and the URLs of their pages."""
-EXPECTED_ISSUES = ("NavigationEntryMarkedSkippable",)
-"""A script has sent a form after a passkey was used, so that "back" skips the page."""
+EXPECTED_ISSUES = ("NavigationEntryMarkedSkippable", "BounceTrackingIssue")
+"""A script has sent a form after a passkey was used, so that "back" skips the page. A page of an identity provider
+leads on at once, as trackers do."""
 NOT_NEEDED = (
     "WebUIOmniboxPopup",  # pages of the address bar, rendered anew for each page: a third of the time
     "WebUIOmniboxAimPopup",
