@@ -12,7 +12,23 @@ from importlib.resources import files
 
 from iam_guard.analysis.reference.json_form import read_references
 from iam_guard.model.own_services import SERVED
-from iam_guard.model.reference import ServiceReference
+from iam_guard.model.reference import AccessLevel, ActionEntry, ActionTarget, ResourceType, ServiceReference
+
+_DECISION_POINT = ServiceReference(
+    "iam-guard",
+    tuple(
+        ActionEntry(name, description, AccessLevel.READ, (ActionTarget("authzen", required=True),))
+        for name, description in (
+            ("EvaluateAccess", "Grants permission to ask whether principals of an account may do actions"),
+            ("SearchActions", "Grants permission to list the actions that a principal may do on a resource"),
+            ("SearchResources", "Grants permission to list the resources that a principal may do an action on"),
+            ("SearchSubjects", "Grants permission to list the principals that may do an action on a resource"),
+        )
+    ),
+    (ResourceType("authzen", ("arn:${Partition}:iam-guard:${Region}:${Account}:authzen",)),),
+    title="AuthZEN",
+)
+"""The permissions of callers of AuthZEN, which has no table of operations."""
 
 
 @cache
@@ -26,4 +42,4 @@ def own_references() -> tuple[ServiceReference, ...]:
 def with_own_references(references: Sequence[ServiceReference]) -> tuple[ServiceReference, ...]:
     """Return the references, and the built-in ones of services that they don't describe."""
     names = {reference.name for reference in references}
-    return (*references, *(own for own in own_references() if own.name not in names))
+    return (*references, *(own for own in (*own_references(), _DECISION_POINT) if own.name not in names))

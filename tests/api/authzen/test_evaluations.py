@@ -15,7 +15,10 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from iam_guard import GuardMiddleware, Principal
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.api.authzen.app import METADATA, authzen_api
+from iam_guard.api.authzen.evaluations import EVALUATE
+from iam_guard.api.authzen.searches import SEARCH_ACTIONS, SEARCH_RESOURCES, SEARCH_SUBJECTS
 from iam_guard.authn.api_key import format_key
 from iam_guard.errors import ConfigurationError
 from tests.api.authzen.conftest import (
@@ -255,6 +258,13 @@ def test_signed_requests_are_accepted(point: DecisionPoint) -> None:
         assert client.post(url, content=body, headers=headers).json() == {"decision": True}
         other = json.dumps(question("ann", 1)).encode()
         assert client.post(url, content=other, headers=headers).status_code == 401
+
+
+def test_linter_knows_the_permissions() -> None:
+    """So a policy for callers has no unknown action."""
+    (reference,) = [known for known in with_own_references(()) if known.name == "iam-guard"]
+    names = [f"iam-guard:{action.name}" for action in reference.actions]
+    assert names == sorted([EVALUATE, SEARCH_ACTIONS, SEARCH_RESOURCES, SEARCH_SUBJECTS])
 
 
 # --- the application ---------------------------------------------------------------------------------------------
