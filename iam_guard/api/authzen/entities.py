@@ -32,7 +32,7 @@ CONNECTION_KEYS: Final = frozenset({"aws:sourceip", "aws:securetransport", "aws:
 _TAG_KEYS: Final = "aws:tagkeys"
 _REQUEST_TAG: Final = "aws:requesttag/"
 _ACTION: Final = re.compile(r"([a-z0-9][a-z0-9-]*):[A-Za-z0-9]+")
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
 _REST: Final = re.compile(r":([a-z0-9][a-z0-9-]*):[A-Za-z0-9._-]*:([0-9]{12})?:.+")
 
 
@@ -167,7 +167,7 @@ def _entity(document: Document, name: str) -> Document:
 def _text(entity: Document, name: str, place: str) -> str:
     """Return a member that is a string of a sensible length, without control characters. Raises `InvalidInput`."""
     value = entity.get(name)
-    if not isinstance(value, str) or not value or len(value) > MAX_TEXT or _UNPRINTABLE.search(value):
+    if not isinstance(value, str) or not value or len(value) > MAX_TEXT or _CONTROL.search(value):
         raise InvalidInput(f"expected a string of 1 to {MAX_TEXT} characters as `{name}` of the {place}", place=place)
     return value
 

@@ -95,7 +95,7 @@ def given(key: str, value: Any) -> dict[str, Any]:
         on(id=f"arn:aws:docs:us-east-1:{ACME}:"),
         on(id=f"arn:aws:docs:us-east-1:{ACME}:folder/1"),
         on(id=f"arn:aws:other:us-east-1:{ACME}:document/1"),
-        on(id=document(1)["id"] + "\x7f"),
+        on(id=document(1)["id"] + "\x1f"),
         on(id=document(1)["id"] + "x" * 3000),
         on(type="folder"),
         on(type="unknown"),

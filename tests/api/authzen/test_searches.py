@@ -208,12 +208,13 @@ def asking(guard: Guard) -> AuthzenCaller:
     return AuthzenCaller(guard, caller, Call("request"), SEARCH_SUBJECTS)
 
 
-def add_users(guard: Guard, names: list[str]) -> None:
+def add_users(guard: Guard, names: list[str], **members: str) -> None:
     """Add users without policies."""
     with guard.store.write_transaction() as records:
         known: Any = records.one(identities, account=ACME, kind="user", folded="weak")
         for name in names:
-            records.insert(identities, **{**known, "id": random_id("AIDA", name), "name": name, "folded": name})
+            own = {"id": random_id("AIDA", name), "name": name, "folded": name}
+            records.insert(identities, **{**known, **own, **members})
 
 
 def pages(api: SearchApi, caller: AuthzenCaller, body: Document) -> list[int]:
@@ -237,6 +238,12 @@ def test_page_ends_after_some_seconds(guard: Guard) -> None:
     add_users(guard, [f"b{number:04}" for number in range(250)])
     ticks = iter(range(0, 1000, 3))
     assert pages(SearchApi(guard, lambda: next(ticks)), asking(guard), of_subjects(1)) == [0, 0, 2]
+
+
+def test_odd_path_of_a_user_ends_no_search(guard: Guard) -> None:
+    """IAM accepts any character from `!` to DEL in a path."""
+    add_users(guard, ["b"], path="/a:b/*\x7f/")
+    assert pages(SearchApi(guard), asking(guard), of_subjects(1)) == [2]
 
 
 def test_token_expires(guard: Guard) -> None:
