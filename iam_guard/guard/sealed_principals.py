@@ -23,7 +23,6 @@ from iam_guard.model.principal import Credential, Principal, PrincipalType
 from iam_guard.model.used_credential import Envelope
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.federated_session_rows import find_federated_session
 from iam_guard.store.schema import browser_sessions, federated_sessions
 from iam_guard.store.used_tokens import use_token
 
@@ -78,7 +77,8 @@ class PrincipalSealing:
         It opens for the same `audience` only, such as the name of a queue; with `once`, once. A browser session must
         not have ended when it is opened, except with `after_sign_out`. Raises `InvalidInput` for arguments out of range
         and for a principal that can't act later: an anonymous one, a service, one that is not in the store; a
-        `CredentialError` for one whose credential has ended; `StoreUnavailable`.
+        `CredentialError` for one whose credential has ended; `ContextError` for condition keys that no decision could
+        use; `StoreUnavailable`.
         """
         _check_audience(audience)
         is_number = isinstance(expires_in, (int, float)) and not isinstance(expires_in, bool)
@@ -164,18 +164,19 @@ class PrincipalSealing:
         """Raise `InvalidClientTokenId` if a browser session has ended: signed out, idle, expired, in another role."""
         with self._store.read_transaction() as records:
             row = records.one(browser_sessions, id=id)
-            is_whole = row is not None and row["task"] is None
-            if row is None and (row := records.one(federated_sessions, id=id)) is not None:
-                is_whole = find_federated_session(records, self._store.partition, row) is not None
+            has_task = row is not None and row["task"] is not None
+            row = row or records.one(federated_sessions, id=id)
         is_live = row is not None and row["expires"] > now and row["seen"] > now - self.settings.session_idle
-        if not (is_whole and is_live):
+        if has_task or not is_live:
             raise InvalidClientTokenId("the browser session of the sealed principal has ended")
 
     # --- the text ------------------------------------------------------------------------------------------------
 
     def _sealed(self, content: _Content) -> str:
-        members = [*content[:-1], content.principal.to_dict()]
-        written = json.dumps(members, separators=(",", ":")).encode("ascii")
+        members = content.principal.to_dict()
+        Principal.from_dict(members)  # raises for what could not be opened
+        terms = json.dumps([*content[:-1], members], ensure_ascii=False, separators=(",", ":"))
+        written = terms.encode("utf-8", "surrogatepass")
         text = self._store.sealer.seal_text(zlib.compress(written), _CONTEXT, PREFIX)
         if len(text) > MAX_LENGTH or len(written) > _MAX_CONTENT:
             raise InvalidInput(f"expected a principal of at most {MAX_LENGTH} characters when sealed")
@@ -190,7 +191,8 @@ class PrincipalSealing:
         if opened is None:
             raise InvalidClientTokenId("the sealed principal is altered, or of another store")
         try:
-            terms = json.loads(zlib.decompressobj().decompress(opened, _MAX_CONTENT))
+            written = zlib.decompressobj().decompress(opened, _MAX_CONTENT)
+            terms = json.loads(written.decode("utf-8", "surrogatepass"))  # from bytes, it would guess the encoding
             return _Content(*terms)._replace(principal=Principal.from_dict(terms[-1]))
         except (ValueError, TypeError, IndexError, zlib.error, IamGuardError):
             raise InvalidClientTokenId("the principal was sealed by another version") from None

@@ -1,7 +1,7 @@
 """Values as JSON-compatible ones, and back: a form per member of a class, and one function for each direction.
 
 Reading is strict, for what it reads may come from another process or version: an unknown, missing or mistyped member
-raises `InvalidInput` with its JSON pointer, and without its value, which may be secret.
+raises `InvalidInput` with its JSON pointer.
 """
 
 from __future__ import annotations

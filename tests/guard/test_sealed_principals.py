@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from iam_guard import Principal
+from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.record.redaction import mask
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.people.federated_sessions import FederatedSignIn
 from iam_guard.errors import (
+    ContextError,
     CredentialError,
     ExpiredToken,
     InvalidClientTokenId,
@@ -22,11 +26,14 @@ from iam_guard.errors import (
     StoreIsReadOnly,
 )
 from iam_guard.guard.sealed_principals import MAX_LENGTH, MAX_SECONDS
+from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential
+from iam_guard.model.request import Call
 from iam_guard.store.schema import access_keys, api_keys, browser_sessions, identities, used_tokens
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.body_verification import EMPTY_HASH
 from tests.guard.test_sessions import ACME, ADA, EDITOR, KEY, NOW, World, allow, document, seed
+from tests.model.test_principal_json import assert_same, principals
 from tests.signed_in import ADAS_KEY, SEED, SignedIn, signed_in
 from tests.signed_in import RITA as RITA_ARN
 
@@ -100,6 +107,32 @@ def test_opened_principal_is_the_sealed_one(world: World) -> None:
                 assert getattr(bare, field.name) == expected, (kind, field.name)
 
 
+def test_any_content_is_kept(world: World) -> None:
+    """Odd tags, keys, policies and terms go through the text unchanged; what can't be read back raises at once."""
+
+    @given(principals())
+    def check(drawn: Principal) -> None:
+        credential = drawn.credential
+        if credential is not None and credential.kind in ("sigv4", "api-key", "session"):
+            credential = replace(credential, kind="oidc")
+        if credential is not None and credential.issued is not None:
+            credential = replace(credential, issued=replace(credential.issued, expires=NOW + timedelta(hours=1)))
+        content = {name: getattr(drawn, name) for name in ("tags", "session", "session_policies")}
+        principal = replace(world.ada, **content, credential=credential)
+        try:
+            text = world.guard.seal_principal(principal)
+        except ContextError:
+            return
+        opened = world.guard.open_principal(text)
+        assert opened.credential is not None
+        assert_same(
+            replace(opened, credential=replace(opened.credential, envelope=None)),
+            replace(principal, credential=credential or Credential("none")),
+        )
+
+    check()
+
+
 def test_worker_decides_as_the_web_process(world: World) -> None:
     """The same answers for all kinds of callers and actions, now and with the policies of later."""
     callers = sessions(world)
@@ -133,6 +166,7 @@ def test_audit_record_names_caller_and_envelope(world: World) -> None:
     assert identity["invokedBy"] == f"sealed-principal/{opened.credential.envelope.id}"
     assert identity["arn"] == opened.arn
     assert identity["sessionContext"]["sourceIdentity"] == "ada@example.com"
+    assert ocsf_event(world.sink.records[-1])["actor"]["user"]["name"] == "s1"
     world.may(world.enter(world.role()), "Get")
     assert "invokedBy" not in str(world.sink.records[-1])
 
@@ -244,6 +278,8 @@ def test_api_key_ends_its_envelope(here: SignedIn) -> None:
     now += timedelta(minutes=10)
     assert reason(here.guard, text).startswith("ExpiredToken")
     now -= timedelta(minutes=1)
+    here.guard.api_keys.update(key.id, "Inactive")
+    assert "API key of the sealed principal is not active" in reason(here.guard, text)
     with here.guard.store.write_transaction() as records:
         records.delete(api_keys, id=key.id)
     assert "API key of the sealed principal is not active" in reason(here.guard, text)
@@ -268,6 +304,28 @@ def test_browser_session_ends_its_envelope(here: SignedIn) -> None:
     start = here.guard.clock()
     here.guard.clock = lambda: start + timedelta(seconds=here.guard.settings.session_duration)
     assert reason(here.guard, lasting).startswith("ExpiredToken")  # never longer than the session would have lasted
+
+
+def test_federated_browser_session_ends_its_envelope(here: SignedIn) -> None:
+    """A session without a stored person ends with its row, and with the parent key of a federated user (S-51)."""
+    ada, now = here.guard.store.access_key(ADAS_KEY[0]), here.guard.clock().replace(microsecond=0)
+    assert ada is not None
+    caller = Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/bob", user_arn=ADA_ARN, userid=f"{ACME}:bob")
+    session = Session("", "", caller, now, now + timedelta(hours=1), ADAS_KEY[0], ada.principal.userid)
+    federated = FederatedSignIn(
+        session=session, method="credentials", provider=None, used=("t", "1"), used_until=int(now.timestamp()) + 60
+    )
+    token = here.guard.people.federated_sessions.sign_in(federated, Call("request-1")).token
+    found = here.guard.people.browser_sessions.find(token)
+    assert found is not None
+    texts = [here.guard.seal_principal(found.principal, after_sign_out=after) for after in (False, True)]
+    assert [here.guard.open_principal(text).arn for text in texts] == [caller.arn, caller.arn]
+    here.guard.people.browser_sessions.end_session(found)
+    assert "browser session of the sealed principal has ended" in reason(here.guard, texts[0])
+    assert here.guard.open_principal(texts[1]).arn == caller.arn
+    with here.guard.store.write_transaction() as records:
+        records.update(access_keys, {"status": "Inactive"}, id=ADAS_KEY[0])
+    assert "access key of the sealed principal is not active" in reason(here.guard, texts[1])
 
 
 def test_deleted_person_ends_a_lasting_envelope(here: SignedIn) -> None:
@@ -387,6 +445,11 @@ def test_seal_arguments_out_of_range_are_refused(world: World) -> None:
             world.guard.seal_principal(ada, audience=audience)
         with pytest.raises(InvalidInput, match="at most 256 characters"):
             world.guard.open_principal("igpr_", audience=audience)
+    for odd in ({"tags": {"a": "1", "A": "2"}}, {"session": {"a:b": float("nan")}}):
+        with pytest.raises(ContextError):
+            world.guard.seal_principal(replace(ada, **odd))
+    with pytest.raises(InvalidInput, match="expected the ARN of a role or user"):
+        world.guard.seal_principal(replace(ada, role_arn=f"arn:aws:s3::{ACME}:role/r"))
     noise = "".join(f"{number * 7919 % 1_000_003:x}" for number in range(20_000))
     with pytest.raises(InvalidInput, match="when sealed"):
         world.guard.seal_principal(replace(ada, session={"a:noise": noise}))

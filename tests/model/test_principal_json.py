@@ -114,7 +114,7 @@ def test_every_principal_round_trip_loses_nothing(principal: Principal) -> None:
     """`from_dict` is the inverse of `to_dict`, also through JSON, and a pickle or copy is the same principal."""
     for made in (pickle.loads(pickle.dumps(principal)), copy.copy(principal), copy.deepcopy(principal)):  # noqa: S301
         assert_same(made, principal)
-    members = json.loads(json.dumps(principal.to_dict()))
+    members = json.loads(json.dumps(principal.to_dict(), ensure_ascii=False))  # escapes would join two surrogates
     try:
         keys = dict(principal.condition_keys)
     except ContextError:

@@ -219,7 +219,7 @@ def _user(record: Record) -> Json:
     identity = record.get("userIdentity") or {}
     kind = str(identity.get("type"))
     account = identity.get("accountId")
-    name = identity.get("userName") or identity.get("invokedBy")
+    name = identity.get("invokedBy") if kind == "AWSService" else identity.get("userName")
     arn = identity.get("arn")
     return present(
         {
