@@ -25,6 +25,9 @@ class MappedResources:
     Raises `ConfigurationError` for a type of Django, which `iam_guard_django.resources.ModelResources` loads.
     """
 
+    has_pages = True
+    """Whether `page` works, which searches need."""
+
     def __init__(
         self, sessions: Callable[[], AbstractContextManager[Session]], *resource_types: ResourceMapping
     ) -> None:

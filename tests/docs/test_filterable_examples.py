@@ -21,7 +21,7 @@ from iam_guard.filters.dialects import DIALECTS
 from iam_guard.filters.filterability import untranslated
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.own_services import PREFIXES
+from iam_guard.model.own_services import RESERVED
 from iam_guard.policy.document import Document, Statement
 from iam_guard.policy.grammar import split_operator
 from iam_guard.policy.parser import parse
@@ -70,7 +70,7 @@ class _Literal(ast.NodeTransformer):
 
 def own_services(statement: Statement) -> set[str]:
     actions = statement.actions or statement.not_actions or ()
-    return {action.partition(":")[0].lower() for action in actions if ":" in action} - PREFIXES
+    return {action.partition(":")[0].lower() for action in actions if ":" in action} - RESERVED
 
 
 def mappings(found: list[Document]) -> Mapping[str, ResourceMapping]:

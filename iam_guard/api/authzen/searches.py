@@ -43,7 +43,7 @@ class SearchApi:
     @property
     def finds_resources(self) -> bool:
         """Whether the guard loads resources from tables, so that a search and an evaluation agree."""
-        return isinstance(self._guard.resources, MappedResources)
+        return isinstance(self._guard.resources, MappedResources) and self._guard.resources.has_pages
 
     # --- subjects ------------------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class SearchApi:
         account = str(subject.account)
         caller.require(account)
         mapped = self._guard.resources
-        if not isinstance(mapped, MappedResources):
+        if not isinstance(mapped, MappedResources) or not mapped.has_pages:
             raise InvalidInput("resource search requires the resource loader `MappedResources`", place="resource")
         resource_type = _mapping(mapped.resource_types, action.partition(":")[0], kind)
         page = read_page(caller, "resource", document)

@@ -28,8 +28,10 @@ class ModelResources(MappedResources):
     a decision about them needs their tags. Raises `ConfigurationError` for a type without a model of Django.
     """
 
+    has_pages = False
+
     def __init__(self, *resource_types: ResourceMapping, using: str | None = None) -> None:
-        self._resource_types = tuple(map(django_mapping, resource_types))
+        self.resource_types = tuple(map(django_mapping, resource_types))
         self._using = using
 
     def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
