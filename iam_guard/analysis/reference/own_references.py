@@ -42,4 +42,9 @@ def own_references() -> tuple[ServiceReference, ...]:
 def with_own_references(references: Sequence[ServiceReference]) -> tuple[ServiceReference, ...]:
     """Return the references, and the built-in ones of services that they don't describe."""
     names = {reference.name for reference in references}
-    return (*references, *(own for own in (*own_references(), _DECISION_POINT) if own.name not in names))
+    return (*references, *(own for own in own_references() if own.name not in names))
+
+
+def with_permissions_to_ask(references: Sequence[ServiceReference]) -> tuple[ServiceReference, ...]:
+    """Return `with_own_references`, and the permissions of callers of AuthZEN, which policies may name, too."""
+    return (*with_own_references(references), _DECISION_POINT)
