@@ -8,7 +8,6 @@ verified. Errors name what was expected, never what was sent.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.oidc_token import decoded, read_members
+from iam_guard.authn.oidc_token import base64url, decoded, read_members
 from iam_guard.errors import InvalidIdentityToken, InvalidInput
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -141,7 +140,7 @@ def _claims(claims: Mapping[str, Any], method: str, addresses: Collection[str], 
 def _thumbprint(key: Mapping[str, str]) -> str:
     """Return the thumbprint of a public key (RFC 7638)."""
     text = json.dumps({name: key[name] for name in sorted(_KEY_MEMBERS)}, separators=(",", ":"))
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
+    return base64url(hashlib.sha256(text.encode("ascii")).digest())
 
 
 def _normal(url: str) -> str | None:

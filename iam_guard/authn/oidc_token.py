@@ -180,9 +180,14 @@ def decoded(part: str) -> bytes:
     """
     if _PART.fullmatch(part) is not None and len(part) % 4 != 1:
         content = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-        if base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii") == part:
+        if base64url(content) == part:
             return content
     raise InvalidIdentityToken(_NO_JWT)
+
+
+def base64url(content: bytes) -> str:
+    """Return the canonical base64url of some bytes, which `decoded` reads."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
 
 
 def read_members(content: bytes) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from iam_guard.authn.people.federated_sessions import provider_facts
 from iam_guard.authn.session_cookie import token_digest
 from iam_guard.console.pages import Pages, redirect, with_session
 from iam_guard.console.sign_on_attempt import SignOnAttempt, end_cookie, read_attempt
-from iam_guard.console.visit import Visit
+from iam_guard.console.visit import Visit, cookie_header, own_cookie_name
 from iam_guard.errors import AccessDenied, IamGuardError
 from iam_guard.model.arn import account_of
 from iam_guard.model.request import Call
@@ -155,10 +155,8 @@ def record_refusal(
 
 def received_cookie(call: Call, token: str) -> str:
     """Return the header of the cookie of the browser that has received a response; without a token, it is removed."""
-    value, age = (token_digest(token), _RECEIVED_SECONDS) if token else ("", 0)
-    secure = "; Secure" if call.secure else ""
-    return f"{_received_name(call)}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}"
+    return cookie_header(call, _received_name(call), token_digest(token) if token else "", _RECEIVED_SECONDS)
 
 
 def _received_name(call: Call) -> str:
-    return "__Host-iam-guard-received" if call.secure else "iam-guard-dev-received"
+    return own_cookie_name(call, "received")

@@ -139,7 +139,7 @@ class Pages:
         answer = HTMLResponse(html, status_code=400 if problem else 200, headers=headers)
         if visit.session is None:
             answer.headers.append(
-                "set-cookie", cookie_header(visit.call, form_cookie_name(visit.call), visit.form_cookie)
+                "set-cookie", cookie_header(visit.call, form_cookie_name(visit.call), visit.form_cookie, None)
             )
         return answer
 

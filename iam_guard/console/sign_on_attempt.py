@@ -12,6 +12,7 @@ from typing import Final
 from starlette.requests import Request
 
 from iam_guard.authn.people.pending_sign_ins import SignOnKind
+from iam_guard.console.visit import cookie_header, own_cookie_name
 from iam_guard.model.request import Call
 from iam_guard.store.sealing import Sealer
 
@@ -40,7 +41,7 @@ class SignOnAttempt:
 
 def start_cookie(sealer: Sealer, attempt: SignOnAttempt, call: Call) -> str:
     """Return the value of the `Set-Cookie` header that begins an attempt, and replaces the one before."""
-    return _header(call, sealer.seal_text(json.dumps(astuple(attempt)).encode(), _CONTEXT), SECONDS)
+    return cookie_header(call, _name(call), sealer.seal_text(json.dumps(astuple(attempt)).encode(), _CONTEXT), SECONDS)
 
 
 def read_attempt(sealer: Sealer, request: Request, call: Call, now: int) -> SignOnAttempt | None:
@@ -55,13 +56,8 @@ def read_attempt(sealer: Sealer, request: Request, call: Call, now: int) -> Sign
 
 def end_cookie(call: Call) -> str:
     """Return the value of the `Set-Cookie` header that ends an attempt: it is good for one answer."""
-    return _header(call, "", 0)
-
-
-def _header(call: Call, value: str, age: int) -> str:
-    secure = "; Secure" if call.secure else ""
-    return f"{_name(call)}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}"
+    return cookie_header(call, _name(call), "")
 
 
 def _name(call: Call) -> str:
-    return "__Host-iam-guard-sign-on" if call.secure else "iam-guard-dev-sign-on"
+    return own_cookie_name(call, "sign-on")

@@ -86,18 +86,23 @@ def cookie_values(request: Request) -> list[bytes]:
 
 
 def form_cookie_name(call: Call) -> str:
-    return "__Host-iam-guard-form" if call.secure else "iam-guard-dev-form"
+    return own_cookie_name(call, "form")
 
 
 def browser_cookie_name(call: Call) -> str:
-    return "__Host-iam-guard-browser" if call.secure else "iam-guard-dev-browser"
+    return own_cookie_name(call, "browser")
 
 
 def remembered_cookie_name(call: Call) -> str:
-    return "__Host-iam-guard-account" if call.secure else "iam-guard-dev-account"
+    return own_cookie_name(call, "account")
 
 
-def cookie_header(call: Call, name: str, value: str) -> str:
-    """Return the header of a cookie that is not the session's. Forms' end with the browser; an empty one is removed."""
-    age = "" if name == form_cookie_name(call) else f"; Max-Age={COOKIE_SECONDS if value else 0}"
+def own_cookie_name(call: Call, purpose: str) -> str:
+    """Return the name of a cookie that is not the session's."""
+    return f"__Host-iam-guard-{purpose}" if call.secure else f"iam-guard-dev-{purpose}"
+
+
+def cookie_header(call: Call, name: str, value: str, seconds: int | None = COOKIE_SECONDS) -> str:
+    """Return the header of such a cookie. With None, it ends with the browser; an empty one is removed."""
+    age = "" if seconds is None else f"; Max-Age={seconds if value else 0}"
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}" + ("; Secure" if call.secure else "")

@@ -165,7 +165,7 @@ def _handler(issuer: Issuer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
@@ -176,7 +176,7 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def publishing(issuer: Issuer, wrap: Callable[[Any], Any] = lambda listener: listener) -> Iterator[Issuer]:
     """Serve an issuer at loopback; `wrap` may add TLS to the listener."""
-    server = _Server(("127.0.0.1", 0), _handler(issuer))
+    server = QuietServer(("127.0.0.1", 0), _handler(issuer))
     server.socket = wrap(server.socket)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

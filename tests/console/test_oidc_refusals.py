@@ -342,7 +342,7 @@ def only_a_closed_role(world: World) -> Any:
 
 def no_role(world: World) -> Any:
     entry = world.site.guard.people.sign_on_providers.add(
-        ACCOUNT, "Groups", world.site.entry.provider, client_id=CLIENT, roles=[f"groups=nobody-has-it {CLOSED}"]
+        ACCOUNT, "Groups", world.site.entry.provider, client_id=CLIENT, roles=[f"groups=no-one-has-it {CLOSED}"]
     )
     world.honest.is_lenient = True
     answer = world.come_back(world.site.at_provider(world.site.start(entry, world.victim)))

@@ -16,7 +16,6 @@ transaction that issues. INVARIANT: without a refusal a permission was required,
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -32,8 +31,10 @@ from iam_guard.api.signin.refresh_tokens import new_refresh_token, read_refresh_
 from iam_guard.api.sts.credentials import new_temporary_key
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.dpop import use_proof, verify_proof
+from iam_guard.authn.oidc_token import base64url
+from iam_guard.authn.people.browser_sessions import MAX_USER_AGENT, stored_text
 from iam_guard.authn.people.tool_grants import current_terms, keeps_credentials
-from iam_guard.authn.people.tool_sessions import client_resource, revoke, session_arn_of, stored_agent
+from iam_guard.authn.people.tool_sessions import client_resource, revoke, session_arn_of
 from iam_guard.authn.session_cookie import token_digest
 from iam_guard.errors import MissingAuthenticationToken, ValidationError
 from iam_guard.model.credential import Session
@@ -177,7 +178,7 @@ def _refusal_of_token(call: ServiceCall, given: Mapping[str, Any], row: Row) -> 
 
 
 def _challenge_of(verifier: str) -> str:
-    return _encoded(hashlib.sha256(verifier.encode()).digest())
+    return base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 # --- what is issued ------------------------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ def _caller(terms: Session) -> Principal:
 
 def _next_token(call: ServiceCall, given: Mapping[str, Any], row: Row, grant: VerifiedGrant, seconds: int) -> str:
     """Store that the session got credentials, and return its refresh token: a new one, or again the present one."""
-    used = {"used": call.now, "user_agent": stored_agent(grant.user_agent)}
+    used = {"used": call.now, "user_agent": stored_text(grant.user_agent, MAX_USER_AGENT)}
     context = f"tool-session:{row['id']}".encode()
     is_present = given["grantType"] == CODE or same(token_digest(given["refreshToken"]), row["refresh_digest"] or "")
     if not is_present:
@@ -231,9 +232,5 @@ def _id_token(call: ServiceCall, row: Row, subject: str, key: str) -> str:
         "exp": call.now + MAX_SECONDS,
     }
     header = {"alg": "HS256", "typ": "JWT"}
-    text = ".".join(_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-    return f"{text}.{_encoded(hmac.digest(key.encode('ascii'), text.encode('ascii'), 'sha256'))}"
-
-
-def _encoded(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+    text = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    return f"{text}.{base64url(hmac.digest(key.encode('ascii'), text.encode('ascii'), 'sha256'))}"

@@ -15,7 +15,6 @@ one (mix-up), that code is worthless here. So is a stolen code: its token has th
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import secrets
@@ -30,7 +29,7 @@ from iam_guard.authn.constant_time import same
 from iam_guard.authn.federation.bearer_tokens import session_name_of
 from iam_guard.authn.federation.role_session import admit, find_role, session_principal
 from iam_guard.authn.federation.web_identity import audience_of, federated_identity, find_provider, flattened
-from iam_guard.authn.oidc_token import ALGORITHMS, ID_TOKEN_TYPES, Token, check_times
+from iam_guard.authn.oidc_token import ALGORITHMS, ID_TOKEN_TYPES, Token, base64url, check_times
 from iam_guard.authn.people.company_sign_on import SignOnParts, VerifiedSignOn
 from iam_guard.authn.people.federated_sessions import FederatedSignIn
 from iam_guard.authn.people.pending_sign_ins import PendingSignIn
@@ -222,7 +221,7 @@ def _check_access_token(token: Token, access_token: str | None) -> None:
         return
     bits = "512" if ALGORITHMS[token.algorithm].kind == "OKP" else token.algorithm[2:]  # Ed25519 hashes with SHA-512
     digest = hashlib.new(f"sha{bits}", (access_token or "").encode()).digest()
-    expected = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode("ascii")
+    expected = base64url(digest[: len(digest) // 2])
     claim = token.claims["at_hash"]
     if access_token is None or not isinstance(claim, str) or not same(claim, expected):
         raise InvalidIdentityToken("expected the hash of the access token in the ID token")

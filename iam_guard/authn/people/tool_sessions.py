@@ -48,7 +48,6 @@ MAX_SESSIONS: Final = 100
 """Maximum sessions of a person; a further one ends the oldest."""
 MAX_PURGED: Final = 100
 """Expired rows of an account that one approval deletes at most."""
-MAX_USER_AGENT: Final = 512
 
 Record: TypeAlias = Callable[[CallResult, Call, Principal], None]
 """Writes the result of a call to the audit trail. Raises `RecordUnavailable`."""
@@ -181,7 +180,7 @@ class ToolSessions:
             "created": now,
             "expires": expires,
             "approved_by": session.id,
-            "user_agent": stored_agent(session.user_agent),
+            "user_agent": session.user_agent,
         }
 
 
@@ -218,11 +217,6 @@ def revoke(records: Records, row: Row, now: int, reason: str) -> None:
     """Revoke a session, which stays listed until it would have ended; it gets no more credentials."""
     if row["revoked"] is None:
         records.update(tool_sessions, {"revoked": now, "reason": reason}, id=row["id"])
-
-
-def stored_agent(text: str) -> str:
-    """Return a `User-Agent` as it is stored."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_USER_AGENT]
 
 
 def _terms(session: BrowserSession, issued: Issued, arn: str, expires: int) -> Session:

@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
-from tests.authn.issuer import HASHES, SigningKey, encoded, signed
+from tests.authn.issuer import HASHES, QuietServer, SigningKey, encoded, signed
 
 ISSUER = "https://id.example.com/tenant"
 CLIENT, SECRET = "iam-guard-app", "s3cret of/the+client~"
@@ -299,18 +299,10 @@ def _handler(provider: OidcProvider) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore disconnected clients."""
-
-
 @contextmanager
 def serving_provider(provider: OidcProvider) -> Iterator[OidcProvider]:
     """Serve a provider at loopback."""
-    server = _Server(("127.0.0.1", 0), _handler(provider))
+    server = QuietServer(("127.0.0.1", 0), _handler(provider))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     provider.address = f"http://127.0.0.1:{server.server_address[1]}"
