@@ -123,6 +123,7 @@ def _account_parts(count: int) -> Iterator[Select[Any]]:
             _part(
                 f"account{number}",
                 id=accounts.c.id,
+                name=accounts.c.state,
                 unit_id=placements.c.unit_id,
                 organization_id=organizations.c.id,
                 **_named(organizations, "management_account", "scps_enabled", "rcps_enabled"),

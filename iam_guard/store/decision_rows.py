@@ -9,6 +9,7 @@ from types import MappingProxyType
 from sqlalchemy import RowMapping
 
 from iam_guard.errors import StoreUnavailable
+from iam_guard.model.account import AccountState
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.store.identifiers import control_policy_arn, iam_arn
 from iam_guard.store.principal_bindings import current_text
@@ -57,8 +58,11 @@ class DecisionRows:
     def account(self, id: str, number: int) -> AccountRecord:
         """Return the account that has this number in the query."""
         row = next(iter(self._parts[f"account{number}"]), None)
-        if row is None or row["unit_id"] is None:
-            return AccountRecord(self.epoch, id, row is not None)
+        if row is None:
+            return AccountRecord(self.epoch, id, exists=False)
+        state = AccountState(row["name"])
+        if row["unit_id"] is None:
+            return AccountRecord(self.epoch, id, exists=True, state=state)
         units = sorted(self._parts[f"unit{number}"], key=lambda unit: int(unit["number"]), reverse=True)
         targets = [*(unit["id"] for unit in units), id]
         path = "/".join([row["organization_id"], *targets[:-1], ""])  # E.1
@@ -67,6 +71,7 @@ class DecisionRows:
             self.epoch,
             id,
             exists=True,
+            state=state,
             organization=Organization(row["organization_id"], path, is_management),
             scps=self._levels("SCP", row, targets, number)
             if row["scps_enabled"] and not is_management

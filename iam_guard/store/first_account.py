@@ -48,7 +48,7 @@ def create_first_account(store: SqlStore, account: FirstAccount) -> bool:
     with store.write_transaction() as records:
         if records.count(accounts):
             return False
-        records.insert(accounts, id=account.id, name=account.id, email=email, created=now)
+        records.insert(accounts, id=account.id, name=account.id, folded=account.id, email=email, created=now)
         records.insert(
             access_keys,
             id=account.key_id,

@@ -36,10 +36,11 @@ MAX_NAMES: Final = 256
 
 UNCACHED_TABLES: Final = frozenset(
     """
-    access_key_uses access_previews analyzers archive_rules changes credential_reports findings former_passwords
-    instance_profiles issuer_keys jobs login_profiles meta mfa_devices passkeys password_policies password_resets
-    pending_sign_ins recovery_codes resource_statements saml_private_keys saml_providers server_certificates
-    service_uses sign_in_failures sign_on_providers signing_certificates ssh_keys tool_sessions used_tokens
+    access_key_uses access_previews analyzers archive_rules changes credential_reports deleted_accounts findings
+    former_passwords instance_profiles issuer_keys jobs login_profiles meta mfa_devices passkeys password_policies
+    password_resets pending_sign_ins pseudonym_salts recovery_codes resource_statements saml_private_keys
+    saml_providers server_certificates service_uses sign_in_failures sign_on_providers signing_certificates ssh_keys
+    tool_sessions used_tokens
 """.split()
 )
 """No cached answer is read from these, except for the epoch; `resource_statements` change with `resources`."""
@@ -113,7 +114,7 @@ def _placed_account(_records: _Records, row: _Row) -> Names:
     return (f"account:{row['account']}",)
 
 
-def _new_account(_records: _Records, row: _Row) -> Names:
+def _account(_records: _Records, row: _Row) -> Names:
     return f"account:{row['id']}", f"callers:{row['id']}"
 
 
@@ -217,7 +218,7 @@ def _accounts_below(records: _Records, target: str) -> Iterator[str]:
 _NAME_COLUMNS: Final = frozenset({"account", "kind", "path", "name", "folded"})
 
 RULES: Final[Mapping[str, _Change]] = {
-    "accounts": _Change(("id",), _new_account, _everything, _everything, frozenset({"id"})),
+    "accounts": _Change(("id",), _account, _account, _everything, frozenset({"id", "state"})),
     "identities": _Change(
         ("id", "account", "kind"),
         _new_identity,

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from iam_guard.model.account import AccountState
 from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
@@ -65,6 +66,7 @@ class AccountRecord:
     organization: Organization | None = None
     scps: tuple[tuple[StoredPolicy, ...], ...] | None = None
     rcps: tuple[tuple[StoredPolicy, ...], ...] | None = None
+    state: AccountState = AccountState.ACTIVE
     generations: Held = field(default=(), compare=False, repr=False)
 
 

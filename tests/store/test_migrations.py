@@ -29,7 +29,7 @@ from tests.store.databases import SEALING_KEY
 
 STORES = Path(__file__).parent / "stores"
 """Stores of the tests' seed as each released schema wrote them: `SCHEMA-DATABASE.sql`."""
-BASELINE, LATEST, NEXT = "0004", "0013", "0014"
+BASELINE, LATEST, NEXT = "0004", "0014", "0015"
 
 
 @pytest.fixture(params=["memory", "postgresql"])

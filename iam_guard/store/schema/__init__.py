@@ -14,6 +14,7 @@ from iam_guard.store.schema.core import (
     changes,
     control_attachments,
     control_policies,
+    deleted_accounts,
     identities,
     inline_policies,
     memberships,
@@ -52,7 +53,14 @@ from iam_guard.store.schema.federation import (
     tool_sessions,
     used_tokens,
 )
-from iam_guard.store.schema.management import access_key_uses, credential_reports, instance_profiles, jobs, service_uses
+from iam_guard.store.schema.management import (
+    access_key_uses,
+    credential_reports,
+    instance_profiles,
+    jobs,
+    pseudonym_salts,
+    service_uses,
+)
 from iam_guard.store.schema.people import (
     browser_sessions,
     passkeys,

@@ -87,7 +87,9 @@ accounts = table(
     "accounts",
     Column("id", String(12), primary_key=True),
     *required(String, "name"),
-    Column("email", String),
+    # the name in lower case; unique among the accounts that the write lock lets in one after the other
+    Column("folded", String, nullable=False, server_default=literal_column("''"), index=True),
+    Column("email", String, index=True),
     Column("alias", String, unique=True),
     *required(BigInteger, "created"),
     # settings of the account; NULL: not set
@@ -96,6 +98,14 @@ accounts = table(
     Column("properties", JSON(none_as_null=True)),
     # whether people who sign in must have a second factor; NULL: no
     Column("requires_mfa", Boolean),
+    # an `AccountState`, and since when; NULL: since it was created
+    Column("state", String, nullable=False, server_default="active"),
+    Column("state_since", BigInteger),
+)
+
+# the ids of deleted accounts, which are never given again
+deleted_accounts = table(
+    "deleted_accounts", Column("id", String(12), primary_key=True), *required(BigInteger, "deleted")
 )
 
 policies = table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, LargeBinary, String, Text, UniqueConstraint
 
 from iam_guard.store.schema.core import owned_by, required, table
 
@@ -46,5 +46,16 @@ jobs = table(
     owned_by("accounts.id", "account", index=True),
     *required(String, "kind"),
     *required(JSON, "parameters", "result"),
+    *required(BigInteger, "created"),
+)
+
+# what makes the pseudonyms of a person in the audit trail; deleting the salts of a person ends their derivation
+pseudonym_salts = table(
+    "pseudonym_salts",
+    # of an account, or `other`
+    Column("account", String(12), primary_key=True),
+    # the HMAC of what identifies the person, in hex
+    Column("subject", String(64), primary_key=True),
+    *required(LargeBinary, "salt"),
     *required(BigInteger, "created"),
 )

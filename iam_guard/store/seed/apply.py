@@ -97,6 +97,7 @@ def _accounts(run: Run) -> None:
         {
             "id": account.id,
             "name": account.name,
+            "folded": fold(account.name),
             "email": account.email,
             "alias": account.alias,
             "created": run.now,
@@ -107,7 +108,7 @@ def _accounts(run: Run) -> None:
     delta = sync(run.connection, table, desired, existing)
     deleted_ids = [id for (id,) in delta.deleted]
     sync(run.connection, policies, (), run.rows(policies.c.account, deleted_ids))
-    run.record_delta(delta, lambda key: f"account {key}", requires_mfa="second factor required")
+    run.record_delta(delta, lambda key: f"account {key}", folded="name", requires_mfa="second factor required")
 
 
 def _oidc_providers(run: Run) -> None:
