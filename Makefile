@@ -9,7 +9,8 @@ VENV ?= .venv
 PYTHON ?=
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
-ADAPTERS := $(wildcard integrations/*/pyproject.toml)
+# FastMCP needs newer versions of what it shares with us than the lowest ones.
+ADAPTERS := $(filter-out $(if $(LOWEST),integrations/fastmcp/%),$(wildcard integrations/*/pyproject.toml))
 CONSTRAINTS := constraints$(if $(LOWEST),-lowest).txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 # Old libraries use what is deprecated, and leave connections to the garbage collector.

@@ -197,6 +197,7 @@ def test_lowest_versions_are_the_lower_bounds() -> None:
                 assert bound.operator == ">="
                 bounds.setdefault(row.name.lower(), []).append(Version(bound.version))
     del bounds["opentelemetry-api"]  # the SDK of the extra `otlp` pins a newer one
+    del bounds["fastmcp"]  # needs newer versions of what it shares with us: the Makefile leaves its adapter out
     del bounds["cryptography"]  # `webauthn` of the extra `console` needs a newer one
     wrong = {name: pins.get(name) for name, found in bounds.items() if Version(pins.get(name, "0")) != max(found)}
     assert wrong == {}
