@@ -176,6 +176,17 @@ def test_audit_record_names_caller_and_envelope(world: World) -> None:
     assert "invokedBy" not in str(world.sink.records[-1])
 
 
+def test_audit_records_of_one_user_name_their_own_envelopes(world: World) -> None:
+    """Serialized parts of records are cached, per envelope."""
+    for _ in range(2):
+        opened = passed_on(world, Principal.from_arn(ADA_ARN))
+        assert opened.credential is not None
+        assert opened.credential.envelope is not None
+        assert world.may(opened, "Get")
+        identity: Any = world.sink.records[-1]["userIdentity"]
+        assert identity["invokedBy"] == f"sealed-principal/{opened.credential.envelope.id}"
+
+
 # --- until when ---------------------------------------------------------------------------------------------------
 
 

@@ -216,7 +216,7 @@ def _caller_key(principal: Principal) -> Hashable:
         principal.role_arn,
         principal.user_arn,
         principal.userid,
-        None if credential is None else (credential.kind, credential.id, credential.issued),
+        None if credential is None else (credential.kind, credential.id, credential.issued, credential.envelope),
     )
 
 
