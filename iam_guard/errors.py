@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
 from typing import ClassVar, Literal
 
 Fault = Literal["sender", "receiver"]
@@ -163,6 +164,10 @@ class AccessDenied(IamGuardError):
     def __init__(self, message: str, *, place: str | None = None, decision: object | None = None) -> None:
         super().__init__(message, place=place)
         self.decision = decision
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Support `pickle`, as between processes; without the decision, which refers to policies."""
+        return partial(type(self), self.message, place=self.place), ()
 
 
 class InvalidInput(_BadRequest):

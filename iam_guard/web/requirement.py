@@ -51,6 +51,10 @@ class Concealed(NoSuchEntity):
         super().__init__("there is no such resource")
         self.decision = decision
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Support `pickle`, without the decision, as `AccessDenied` does."""
+        return type(self), ()
+
 
 @dataclass(frozen=True, slots=True)
 class Requirement:

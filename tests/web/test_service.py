@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -240,3 +241,14 @@ def test_public_returns_the_marked_object() -> None:
         return "ok"
 
     assert public(health) is health
+
+
+def test_denial_is_pickled_without_its_decision(guard: Guard) -> None:
+    """A worker passes it to another process; policies stay where they are."""
+    decision = guard.decide(RITA, "docs:PutDocument")
+    for denial in (AccessDenied("denied", place="/here", decision=decision), Concealed(decision)):
+        written = pickle.dumps(denial)
+        copy = pickle.loads(written)  # noqa: S301  its own pickle
+        assert (type(copy), str(copy), copy.place) == (type(denial), str(denial), denial.place)
+        assert copy.decision is None
+        assert b"docs:Get" not in written
