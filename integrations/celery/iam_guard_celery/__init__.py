@@ -22,13 +22,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from celery import Celery, signals
 from celery.utils import uuid
@@ -88,7 +88,8 @@ class _TaskCall(CurrentCall):
         return self.principal
 
 
-class _Run(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class _Run:
     """What `task_prerun` found: the call, or why the task must not run."""
 
     call: CurrentCall | None
@@ -139,7 +140,7 @@ class _TaskGuard:
             raise ConfigurationError("expected a call of the guard of the tasks, got one of another", place=name)
         seconds = self.expires_in + max(map(self._seconds_until, moments), default=0.0)
         if seconds > MAX_SECONDS:
-            latest = f"{MAX_SECONDS - self.expires_in:g} seconds"
+            latest = f"{MAX_SECONDS - self.expires_in:.0f} seconds"
             raise InvalidInput(f"expected a task with a caller that starts and expires within {latest}", place=name)
         audience = self._audience_of(name, task_id, call.facts.request_id)
         try:
@@ -165,16 +166,13 @@ class _TaskGuard:
 
     def _schedule(self, sender: Any, **_: object) -> None:
         """Let a beat send as the principal of its tasks."""
-        scheduler, principal, apply_async = sender.scheduler, self.scheduled_as, sender.scheduler.apply_async
+        scheduler = sender.scheduler
+        if self.scheduled_as is not None and scheduler.app == self.app:
+            scheduler.apply_async = partial(self._send_as, self.scheduled_as, scheduler.apply_async)
 
-        if scheduler.app != self.app or principal is None:
-            return
-
-        def apply_as_principal(*args: Any, **options: Any) -> Any:
-            with serving(CurrentCall(self.guard, principal, Call(uuid()))):
-                return apply_async(*args, **options)
-
-        scheduler.apply_async = apply_as_principal
+    def _send_as(self, principal: Principal, send: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        with serving(CurrentCall(self.guard, principal, Call(uuid()))):
+            return send(*args, **options)
 
     def _guard_all(self, **_: object) -> None:
         for task in list(self.app.tasks.values()):
@@ -195,10 +193,11 @@ class _TaskGuard:
                 begun = vars(request).get(_RUN)
                 if not isinstance(begun, _Run):
                     raise ConfigurationError("expected the signal `task_prerun` before the task", place=task.name)
-                if begun.refusal is not None and begun.refusal.status == 503:  # the store; nothing was done yet
-                    raise task.retry(exc=begun.refusal, headers={**(request.headers or {}), _HEADER: begun.header})
-                if begun.refusal is not None:
-                    raise begun.refusal
+                refusal = begun.refusal
+                if refusal is not None and refusal.status == 503:  # the store is unavailable, and nothing has run yet
+                    raise task.retry(exc=refusal, headers={**(request.headers or {}), _HEADER: begun.header})
+                if refusal is not None:
+                    raise refusal
             return inner(*args, **kwargs)
 
         vars(task).update({_RUN: True, "run": run})
@@ -231,8 +230,8 @@ class _TaskGuard:
         return _TaskCall(self.guard, principal, facts._replace(request_id=request_id))
 
     def _end(self, task: Any, **_: object) -> None:
-        run = vars(task.request).pop(_RUN, None)
-        if task.app == self.app and isinstance(run, _Run):
+        run = vars(task.request).pop(_RUN, None) if task.app == self.app else None
+        if isinstance(run, _Run):
             if run.call is not None:
                 run.call.is_over = True
             CURRENT_CALL.reset(run.token)
