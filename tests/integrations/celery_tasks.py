@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+import celery.exceptions
 from celery import Celery, signals
 from celery.contrib.testing.worker import start_worker
 from iam_guard_celery import guard_tasks
@@ -96,9 +97,11 @@ def working(app: Celery, pool: str = "solo", concurrency: int = 1) -> Iterator[N
 
 
 def answer(result: Any) -> Any:
-    """Return the result of a task, or the text of its error with the name of its class."""
+    """Return the result of a task, or the text of its error with the name of its class. Raises `TimeoutError`."""
     try:
         return result.get(timeout=SECONDS, disable_sync_subtasks=False)
+    except celery.exceptions.TimeoutError:
+        raise
     except AccessDenied as denied:
         return f"AccessDenied: {denied.message}"
     except Exception as error:  # noqa: BLE001  to be compared
