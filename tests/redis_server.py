@@ -1,7 +1,6 @@
-"""The Redis server of the tests of workers.
+"""The Redis server of the examples of workers.
 
-`IAM_GUARD_TEST_REDIS` is its URL, by default the standard port on this machine. Without a server, the tests are
-skipped; in CI, they fail.
+The examples use the standard port on this machine. Without a server, they are skipped; in CI, they fail.
 """
 
 from __future__ import annotations
@@ -11,19 +10,18 @@ import os
 import pytest
 import redis
 
-VARIABLE = "IAM_GUARD_TEST_REDIS"
+URL = "redis://127.0.0.1:6379/0"
 
 
-def redis_url() -> str:
-    """Return the URL of a server that answers; skip the test without one."""
-    url = os.environ.get(VARIABLE, "redis://127.0.0.1:6379/0")
-    client = redis.Redis.from_url(url, socket_connect_timeout=5)
+def needed_redis() -> None:
+    """Skip the test without a Redis server; fail in CI."""
+    client = redis.Redis.from_url(URL, socket_connect_timeout=5)
     try:
         client.ping()
     except redis.RedisError as error:
+        message = f"no Redis server answers at {URL}: {type(error).__name__}"
         if "CI" in os.environ:
-            pytest.fail(f"no Redis server answers at {VARIABLE}: {type(error).__name__}", pytrace=False)
-        pytest.skip(f"no Redis server answers at {VARIABLE}: {type(error).__name__}")
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
     finally:
         client.close()
-    return url

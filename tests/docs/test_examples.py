@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.contract import needed
+from tests.redis_server import needed_redis
 from tools.blocks import files_of, program_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,10 @@ def run(text: str, folder: Path, name: str = "page.md") -> subprocess.CompletedP
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_page_examples_run(path: Path, tmp_path: Path) -> None:
     """The blocks of a page, copied into a file, are a program that runs."""
-    needed(*sorted(set(re.findall(r"^(?:from|import) (iam_guard_\w+)", program_of(path.read_text("utf-8")), re.M))))
+    program = program_of(path.read_text("utf-8"))
+    needed(*sorted(set(re.findall(r"^(?:from|import) (iam_guard_\w+)", program, re.M))))
+    if "from redis import" in program:
+        needed_redis()
     done = run(path.read_text(encoding="utf-8"), tmp_path, path.name)
     assert done.returncode == 0, done.stdout + done.stderr
 

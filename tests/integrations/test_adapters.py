@@ -84,6 +84,14 @@ MODULES_OF_LISTS = {"iam_guard.filters.list_condition", "iam_guard.model.request
         ("fastapi", 1, PUBLIC | {"iam_guard.filters.statement_filter", *MODULES_OF_LISTS}),
         ("litestar", 1, PUBLIC | {"iam_guard.web.endpoints", "iam_guard.web.asgi.routes"}),  # for the check at start-up
         ("flask", 1, PUBLIC | FRAMEWORK_MODULES),
+        # no requests and no responses: a message has a sealed principal, and a task is a call
+        (
+            "celery",
+            1,
+            PUBLIC
+            | {f"iam_guard.web.{name}" for name in ("call_context", "endpoints", "requirement")}
+            | {"iam_guard.guard.sealed_principals", "iam_guard.model.principal", "iam_guard.model.request"},
+        ),
         # Django needs `apps`, REST framework is optional, the guard may be opened in any thread
         (
             "django",
@@ -106,7 +114,7 @@ def test_adapter_is_small_and_uses_public_names(framework: str, files: int, allo
         assert {module for module in imports if module and module.partition(".")[0] == "iam_guard"} <= allowed
 
 
-@pytest.mark.parametrize("framework", ["fastapi", "litestar", "flask"])
+@pytest.mark.parametrize("framework", ["fastapi", "litestar", "flask", "celery"])
 def test_example_of_a_readme_runs(framework: str, tmp_path: Path) -> None:
     needed(framework, f"iam_guard_{framework}")
     readme = ROOT / "integrations" / framework / "README.md"

@@ -24,7 +24,7 @@ from iam_guard_celery import guard_tasks  # noqa: E402
 from iam_guard import Guard, Principal, open_guard  # noqa: E402
 from iam_guard.audit.verify.signing_keys import create_signing_key_file  # noqa: E402
 from iam_guard.settings import Settings  # noqa: E402
-from iam_guard.store.open_store import init_store  # noqa: E402
+from iam_guard.store.open_store import init_store, open_store  # noqa: E402
 from iam_guard.store.seed import apply_seed, load_seed_text  # noqa: E402
 from tests.audit.pipelines import eventually, facts_in, gaps_in  # noqa: E402
 from tests.integrations.celery_tasks import answer, calling  # noqa: E402
@@ -171,19 +171,18 @@ def test_threads_of_a_worker_write_every_record(farm: Farm) -> None:
 
 
 def test_change_of_the_store_reaches_every_process(farm: Farm) -> None:
-    """A user that is deleted while the worker runs."""
+    """A policy that changes while the worker runs."""
+    denied = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "docs:*", "Resource": "*"}}
+    seed = json.dumps({"version": 1, "accounts": [account([{"name": "user1", "inline": {"P": denied}}])]})
+
+    def is_denied() -> bool:
+        return all(str(answer(farm.send("user1", "get", 1))).startswith("AccessDenied") for _ in range(4))
+
     with farm.running("worker", "-P", "prefork", "-c", "2"):
-        before = [farm.send("user1", "get", 1) for _ in range(10)]
+        before = [farm.send("user1", "get", 1) for _ in range(6)]
         assert {answer(result)[0] for result in before} == {"user1"}
-        waiting = [farm.send("user1", "get", 1) for _ in range(2)]
-        for result in waiting:
-            answer(result)
-        opened = farm.guard.store
-        apply_seed(opened, load_seed_text(json.dumps({"version": 1, "accounts": [account([{"name": "user1"}])]})))
-
-        def is_denied() -> bool:
-            return all(str(answer(farm.send("user1", "get", 1))).startswith("AccessDenied") for _ in range(6))
-
+        with closing(open_store(farm.environment["STORE"], Settings())) as store:
+            apply_seed(store, load_seed_text(seed))
         eventually(is_denied)
 
 
