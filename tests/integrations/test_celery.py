@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -353,3 +355,18 @@ def test_caller_of_another_guard_is_refused(world: World, app: Celery, tmp_path:
     with calling(other.guard, ada), pytest.raises(ConfigurationError, match="guard of the tasks"):
         app.tasks["who"].delay()
     other.guard.close()
+
+
+def test_example_runs() -> None:
+    """Its tasks run as their callers."""
+    program = Path(__file__).parents[2] / "integrations" / "celery" / "example" / "celery_app.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", program], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert [line.partition(" is not")[0] for line in done.stdout.splitlines()] == [
+        "ada   document 7, read by ada",
+        "ada   document 8, written by ada: document 7, read by ada",
+        "rita  document 7, read by rita",
+        f"rita  User: arn:aws:iam::{ACME}:user/rita",
+        "none  User: anonymous",
+    ]
