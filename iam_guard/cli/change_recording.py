@@ -8,7 +8,7 @@ from __future__ import annotations
 import getpass
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import import_module
 
@@ -18,9 +18,7 @@ from iam_guard.store.location import database_file
 from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import Changes
-
-MAX_LETTERS = 8192
-"""The maximum number of characters of a seed's changes that are recorded one by one; the rest is counted."""
+from iam_guard.store.seed.apply import listed_changes
 
 
 @contextmanager
@@ -60,19 +58,8 @@ def change_recorder_of(trail: object) -> ChangeRecorder:
 def seed_applied(changes: Changes, file: object, *, prune: bool = False) -> CallResult:
     """Return the result of applying a seed, for the audit record."""
     parameters = {"file": str(file), "prune": prune}
-    elements = _elements(changes.lines)
+    elements = listed_changes(changes.lines)
     return CallResult(action="iam-guard:ApplySeed", parameters=parameters, elements=elements, epoch=changes.epoch)
-
-
-def _elements(lines: Sequence[str]) -> dict[str, object]:
-    kept: list[str] = []
-    remaining = MAX_LETTERS
-    for line in lines:
-        remaining -= len(line) + 3
-        if remaining < 0:
-            return {"changes": kept, "omittedChanges": len(lines) - len(kept)}
-        kept.append(line)
-    return {"changes": kept}
 
 
 def operator_name() -> str:

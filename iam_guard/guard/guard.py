@@ -25,6 +25,7 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
+from iam_guard.guard.accounts import Accounts
 from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.guard.list_queries import ListFilters
 from iam_guard.guard.lists import GuardLists
@@ -75,7 +76,8 @@ class Guard(PrincipalSealing):
         self.sharing = sharing = ResourceSharing(self.resource_policies, self.catalogues, resources)
         self.share, self.unshare, self.shares_of = sharing.share, sharing.unshare, sharing.shares_of
         self.api_keys = ApiKeys(store, change_recorder)
-        """The API keys that the store holds: create, list, update, rotate, delete."""
+        self.accounts = Accounts(store, settings, change_recorder, lambda: self.clock())
+        """API keys: create, list, update, rotate, delete. Accounts, the tenants: create, get, list, rename."""
         self.revocation_lists = RevocationLists(store, change_recorder)
         """The revocation lists of trust anchors: put, list."""
         self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
@@ -98,8 +100,7 @@ class Guard(PrincipalSealing):
         )
         self.precheck, self.has_seen = self._authenticators.precheck, self._authenticators.has_seen
         self.tokens, self.known_credentials = self._authenticators.tokens, self._authenticators.known
-        """`tokens` verifies tokens of OIDC providers. `known_credentials` accepts repeated requests of verified
-        callers; it is None if every request is verified in full."""
+        """`tokens` verifies those of OIDC providers; `known_credentials` knows verified callers, None if none may be."""
         self.uses = LastUsedTracker(store, region=settings.region)
         self.people = People(
             store,

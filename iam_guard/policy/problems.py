@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from iam_guard.errors import SeedError
 
 
 class Problems:
-    """Collects the problems of one file; `name` is its name in the messages."""
+    """Collects the problems of one file; `name` is its name in the messages.
 
-    def __init__(self, name: str) -> None:
+    `places` has the JSON pointer of each line, if what is read was no text: messages have it instead of the line.
+    """
+
+    def __init__(self, name: str, places: Mapping[int, str] | None = None) -> None:
         self.name = name
+        self._places = places
         self._found: list[tuple[int, str]] = []
         self._declared: set[tuple[str, ...]] = set()
 
@@ -37,9 +43,12 @@ class Problems:
         """Return the error with all problems; its message is the first one."""
         ordered = self.in_order()
         line = ordered[0][0]
-        texts = tuple(f"{self.name}:{line}: {message}" for line, message in ordered)
+        texts = tuple(f"{self._place(line)}: {message}" for line, message in ordered)
         message = f"{texts[0]} (and {len(texts) - 1} more)" if texts[1:] else texts[0]
-        return SeedError(message, place=f"{self.name}:{line}", line=line, problems=texts)
+        return SeedError(message, place=self._place(line), line=line, problems=texts)
+
+    def _place(self, line: int) -> str:
+        return f"{self.name}:{line}" if self._places is None else f"{self.name}{self._places.get(line, '')}"
 
     def raise_any(self) -> None:
         """Raise `SeedError` if there is a problem."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.arn import is_account_id
+from iam_guard.store.account_rows import insert_account
 from iam_guard.store.identifiers import ACCESS_KEY_ID
 from iam_guard.store.root_email import checked_email
 from iam_guard.store.schema import access_keys, accounts
@@ -40,7 +41,7 @@ def check_first_account(account: FirstAccount) -> None:
 def create_first_account(store: SqlStore, account: FirstAccount) -> bool:
     """Create an account with a root access key; False, without a change, if the store has accounts already.
 
-    Raises what `check_first_account` does.
+    Raises what `check_first_account` does, and `EntityAlreadyExists` for the id of a deleted account.
     """
     check_first_account(account)
     now = int(time.time())
@@ -48,7 +49,7 @@ def create_first_account(store: SqlStore, account: FirstAccount) -> bool:
     with store.write_transaction() as records:
         if records.count(accounts):
             return False
-        records.insert(accounts, id=account.id, name=account.id, folded=account.id, email=email, created=now)
+        insert_account(records, id=account.id, name=account.id, email=email, now=now)
         records.insert(
             access_keys,
             id=account.key_id,

@@ -299,7 +299,7 @@ class Invalidation:
         """Add the names that a new row invalidates."""
         rule = self._rule_of(table)
         if rule is not None and rule.insert is not None:
-            self._add(rule.insert(records, values))
+            self.add_names(rule.insert(records, values))
 
     def add_update(self, records: _Records, table: Table, values: _Row, where: _Row) -> None:
         """Add the names that an update of these rows to these values invalidates."""
@@ -310,16 +310,16 @@ class Invalidation:
         is_renamed = table is schema.identities and not _NAME_COLUMNS.isdisjoint(values)
         update = _renamed_identity if is_renamed else rule.update
         for row in self._rows(records, table, rule, where):
-            self._add(update(records, row))
+            self.add_names(update(records, row))
             if moved:
-                self._add(update(records, {**row, **moved}))
+                self.add_names(update(records, {**row, **moved}))
 
     def add_delete(self, records: _Records, table: Table, where: _Row) -> None:
         """Add the names that the deletion of these rows invalidates."""
         rule = self._rule_of(table)
         if rule is not None and rule.delete is not None:
             for row in self._rows(records, table, rule, where):
-                self._add(rule.delete(records, row))
+                self.add_names(rule.delete(records, row))
 
     def _rule_of(self, table: Table) -> _Change | None:
         """Return what changes of a table invalidate; None if no answer depends on it, or all are invalid already."""
@@ -334,7 +334,8 @@ class Invalidation:
             return (where,)
         return records.all(table, columns=rule.columns, **where)
 
-    def _add(self, names: Names) -> None:
+    def add_names(self, names: Names) -> None:
+        """Add names; more than `MAX_NAMES` become that of everything."""
         self.names.update(names)
         if len(self.names) > MAX_NAMES or EVERYTHING in self.names:
             self.names = {EVERYTHING}

@@ -7,7 +7,7 @@ by byte on every database, so that pages have the same order everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -59,8 +59,10 @@ class Records:
         return None if self.step is None else self.step.after.epoch
 
     @property
-    def _connection(self) -> Connection:
-        """Begin the transaction at the first query; some calls make none.
+    def connection(self) -> Connection:
+        """The connection of the transaction, which begins at the first query; some calls make none.
+
+        What is changed with it directly must be reported with `add_change`.
 
         No `cached_property`: in Python 3.11 it has one lock for all objects of the class, so that a thread that waits
         for a connection here would block the one that has it.
@@ -80,14 +82,14 @@ class Records:
         found = statements.selected(table, form, self._order(()))
         key = (found, *values.values())
         if key not in self._rows:
-            self._rows[key] = self._connection.execute(found, values).mappings().one_or_none()
+            self._rows[key] = self.connection.execute(found, values).mappings().one_or_none()
         return self._rows[key]
 
     def all(self, table: Table, *, order: Sequence[str] = (), columns: Sequence[str] = (), **where: Any) -> list[Row]:
         """Return all matching rows, ordered by `order`; with `columns`, only these (some contain long documents)."""
         form, values = _split(where)
         found = statements.selected(table, form, self._order(order), tuple(columns))
-        return list(self._connection.execute(found, values).mappings())
+        return list(self.connection.execute(found, values).mappings())
 
     def page(
         self,
@@ -114,28 +116,28 @@ class Records:
         found = statements.page(
             table, form, self._order(order), is_first=after is None, has_prefix=has_prefix, condition=condition
         )
-        return list(self._connection.execute(found, values).mappings())
+        return list(self.connection.execute(found, values).mappings())
 
     def first_of_each(self, table: Table, column: str, by: Sequence[str], limit: int, **where: Any) -> list[Row]:
         """Return at most `limit` rows of the least value of a column, one for each combination of the columns `by`."""
         form, values = _split(where)
         found = statements.first_of_each(table, column, tuple(by), form)
-        return list(self._connection.execute(found, {**values, "limit": limit}).mappings())
+        return list(self.connection.execute(found, {**values, "limit": limit}).mappings())
 
     def count(self, table: Table, **where: Any) -> int:
         form, values = _split(where)
-        return int(self._connection.execute(statements.counted(table, form), values).scalar_one())
+        return int(self.connection.execute(statements.counted(table, form), values).scalar_one())
 
     def counts(self, table: Table, column: str, **where: Any) -> dict[str, int]:
         """Return the number of rows by value of a column; values without rows are left out."""
         form, values = _split(where)
         counted = statements.counted_by(table, column, form)
-        return {str(value): int(number) for value, number in self._connection.execute(counted, values)}
+        return {str(value): int(number) for value, number in self.connection.execute(counted, values)}
 
     def characters(self, table: Table, column: str, **where: Any) -> int:
         """Return the number of characters in a text column of all rows together."""
         form, values = _split(where)
-        return int(self._connection.execute(statements.characters_of(table, column, form), values).scalar_one())
+        return int(self.connection.execute(statements.characters_of(table, column, form), values).scalar_one())
 
     def values_of(self, table: Table, column: str, **where: Any) -> ValuesOf:
         """Return a subquery for the values of a column, for use as a condition of another query."""
@@ -160,16 +162,21 @@ class Records:
         form, values = _split(where)
         return self._change(statements.deleted(table, form), values)
 
-    def _change(self, statement: Any, values: Values) -> int:
+    def add_change(self, names: Iterable[str]) -> None:
+        """Report a change that was made with `connection`, and the names that it invalidates."""
         if not self._writes:
             raise RuntimeError("expected a transaction that was opened for writing")
         self.changed = True
         self._rows.clear()
-        return int(self._connection.execute(statement, values).rowcount)
+        self.invalidation.add_names(names)
+
+    def _change(self, statement: Any, values: Values) -> int:
+        self.add_change(())
+        return int(self.connection.execute(statement, values).rowcount)
 
     def _order(self, columns: Sequence[str]) -> statements.Order:
         """Return the sort order; PostgreSQL's default would depend on the collation of its database."""
-        is_postgresql = self._connection.dialect.name == "postgresql"
+        is_postgresql = self.connection.dialect.name == "postgresql"
         return statements.Order(tuple(columns), "C" if is_postgresql else None)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sqlalchemy import func, select
+
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
 from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts
@@ -35,7 +37,13 @@ def set_root_email(records: Records, account: str, email: str) -> bool:
         raise EntityAlreadyExists(f"the account {account} has another e-mail address", place="email")
     if row["email"] is not None:
         return False
-    if any((other["email"] or "").lower() == wanted for other in records.all(accounts, columns=("email",))):
+    if is_used_email(records, wanted):
         raise EntityAlreadyExists("another account has this e-mail address", place="email")
     records.update(accounts, {"email": wanted}, id=account)
     return True
+
+
+def is_used_email(records: Records, email: str) -> bool:
+    """Return whether an account has a checked address, in any case: seeds once stored it as written."""
+    found = select(accounts.c.id).where(func.lower(accounts.c.email) == email).limit(1)
+    return records.connection.execute(found).first() is not None

@@ -52,10 +52,7 @@ def set_password(
     The person's browser sessions and links to reset it end, and guesses of the former password are forgotten.
     `reset_required` None leaves that as it is. Raises `ServerBusy`.
     """
-    policy = policy_of(records, person)
-    has_factor = has_second_factor(records, person)
-    words = _words(records, person)
-    problem = problem_of(password, person_words=words, policy=policy, has_second_factor=has_factor)
+    problem = _problem(records, person, password)
     if problem is not None:
         return problem
     profile = find_profile(records, person)
@@ -67,7 +64,7 @@ def set_password(
         return None
     values["digest"] = hasher.digest(password, same_salt_as=profile["digest"])
     former = records.all(former_passwords, order=("number",), owner=person.owner)
-    prevented = (policy or {}).get("PasswordReusePrevention", 0)
+    prevented = (policy_of(records, person) or {}).get("PasswordReusePrevention", 0)
     latest = [*(row["digest"] for row in former), profile["digest"]]
     if prevented and hasher.matches_any(password, values["digest"], latest[-prevented:]):
         return "Policy constraint violation with password reuse prevention during password change."
@@ -77,6 +74,18 @@ def set_password(
     records.update(login_profiles, values, owner=person.owner)
     _end_former(records, person)
     return None
+
+
+def add_password(records: Records, person: Person, password: str, digest: str, now: int) -> str | None:
+    """Add the login profile of a person who never had one; return what is wrong with the password instead.
+
+    `digest` is that of the password, computed before the transaction, which holds the lock of the store.
+    """
+    problem = _problem(records, person, password)
+    if problem is None:
+        values = {"digest": digest, "is_long": is_long_password(password), "changed": now, "created": now}
+        records.insert(login_profiles, owner=person.owner, **person.where, reset_required=False, **values)
+    return problem
 
 
 def delete_password(records: Records, person: Person) -> None:
@@ -153,6 +162,15 @@ def require_second_factor(records: Records, account: str, *, is_required: bool) 
     """Set whether an account requires a second factor of all its people who sign in. Raises `NoSuchEntity`."""
     if not records.update(accounts, {"requires_mfa": is_required}, id=account):
         raise NoSuchEntity(f"the account {account[:64]} does not exist")
+
+
+def _problem(records: Records, person: Person, password: str) -> str | None:
+    return problem_of(
+        password,
+        person_words=_words(records, person),
+        policy=policy_of(records, person),
+        has_second_factor=has_second_factor(records, person),
+    )
 
 
 def _words(records: Records, person: Person) -> list[str]:

@@ -7,8 +7,9 @@ Any problem rolls everything back. Rules T-3, T-9, P-8.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.exc import IntegrityError
 
@@ -37,6 +38,9 @@ from iam_guard.store.seed.row_sync import sync
 from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
 
+MAX_LETTERS: Final = 8192
+"""The maximum number of characters of the changes that one audit record lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -64,14 +68,19 @@ def apply_seed(store: SqlStore, seed: Seed, *, prune: bool = False, whole: bool 
         epoch = lock_epoch(connection)
         problems = Problems(seed.name)
         run = Run(connection, store, seed, prune or whole, whole, int(time.time()), problems)
-        try:
-            _apply(run)
-        except IntegrityError:
-            raise problems.fatal(1, "the seed conflicts with other content of the store") from None
-        problems.raise_any()
+        apply_run(run)
         if run.lines:
             epoch = record_change(connection, (EVERYTHING,)).after.epoch
         return Changes(tuple(run.lines), epoch)
+
+
+def apply_run(run: Run) -> None:
+    """Apply the seed of a run within its transaction. Raises `SeedError`; then the transaction must be rolled back."""
+    try:
+        _apply(run)
+    except IntegrityError:
+        raise run.problems.fatal(1, "the seed conflicts with other content of the store") from None
+    run.problems.raise_any()
 
 
 def _apply(run: Run) -> None:
@@ -190,3 +199,15 @@ def _resources(run: Run) -> None:
     sync(run.connection, resource_statements, named, run.rows(resource_statements.c.arn, desired))
     policy_columns = dict.fromkeys(("text", "digest", "bindings", "listed_digest"), "policy")
     run.record_delta(delta, lambda arn: f"resource {arn}", **policy_columns)
+
+
+def listed_changes(lines: Sequence[str]) -> dict[str, object]:
+    """Return changes for an audit record: at most `MAX_LETTERS` characters one by one, the rest counted."""
+    kept: list[str] = []
+    remaining = MAX_LETTERS
+    for line in lines:
+        remaining -= len(line) + 3
+        if remaining < 0:
+            return {"changes": kept, "omittedChanges": len(lines) - len(kept)}
+        kept.append(line)
+    return {"changes": kept}

@@ -15,10 +15,10 @@ from iam_guard.policy.document import Document
 from iam_guard.policy.problems import Problems
 from iam_guard.store.identifiers import PREFIXES, fold, iam_arn
 from iam_guard.store.principal_bindings import FoundIdentity, bound, invalid_principal
+from iam_guard.store.protocol import RecordStore
 from iam_guard.store.schema import accounts, identities
 from iam_guard.store.seed.row_sync import Delta
 from iam_guard.store.seed.seed_values import Seed
-from iam_guard.store.sql_store import SqlStore
 
 EntityKey = tuple[str, str, str]
 """Account, kind (`user`, `group`, `role`, `policy`) and folded name, which are unique together."""
@@ -31,7 +31,7 @@ class Run:
     """One application of a seed. `prune` and `whole` are those of `apply_seed`."""
 
     connection: Connection
-    store: SqlStore
+    store: RecordStore
     seed: Seed
     prune: bool
     whole: bool

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from iam_guard.errors import InvalidInput
@@ -51,8 +52,8 @@ API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
 """The secret part of an API key; long, because an unsalted SHA-256 would not protect a guessable secret."""
 
 _TOP = ("version", "organization", "accounts", "aws_policies")
-_ACCOUNT = (
-    *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
+_MEMBERS = (
+    *("alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
     *("saml_providers", "sign_on_providers", "trust_anchors", "certificate_profiles", "require_mfa"),
 )
 _SHARED = ("name", "path", "attached", "inline")
@@ -95,13 +96,15 @@ def read_seed(
     problems = Problems(name)
     tree = read_tree(text, problems)
     documents = Documents(files, problems, partition)
-    seed = _Reader(documents, os.environ if environment is None else environment).seed(tree, name)
+    seed = SeedReader(documents, os.environ if environment is None else environment).seed(tree, name)
     problems.raise_any()
     return seed
 
 
-class _Reader:
-    def __init__(self, documents: Documents, environment: Mapping[str, str]) -> None:
+class SeedReader:
+    """Reads the tree of a seed. Without an environment, secrets must be in the seed."""
+
+    def __init__(self, documents: Documents, environment: Mapping[str, str] | None) -> None:
         self._documents = documents
         self._problems = documents.problems
         self._environment = environment
@@ -120,12 +123,24 @@ class _Reader:
         )
 
     def _account(self, node: Node) -> SeedAccount:
-        fields = self._fields(node, "an account", _ACCOUNT)
+        fields = self._fields(node, "an account", ("id", "name", *_MEMBERS))
         id = fields.account_id("id")
         self._problems.declare(fields.line, "account", id, (id,))
-        owner = f"of account {id}"
         root = fields.node("root")
         email, root_keys = (None, ()) if root is None else self._root(root)
+        return self._members(
+            fields, SeedAccount(id, fields.text("name") or id, fields.line, None, email, None, root_keys)
+        )
+
+    def new_account(self, node: Node, id: str, name: str, email: str | None) -> SeedAccount:
+        """Read the members of one account, whose id, name and e-mail address are given."""
+        fields = self._fields(node, "an account", _MEMBERS)
+        root = fields.node("root")
+        root_keys = () if root is None else self._root_keys(self._fields(root, "a root user", ("access_keys",)))
+        return self._members(fields, SeedAccount(id, name, fields.line, email=email, root_keys=root_keys))
+
+    def _members(self, fields: Fields, of: SeedAccount) -> SeedAccount:
+        id, owner = of.id, f"of account {of.id}"
         alias = fields.matching("alias", ALIAS, "an alias of 3 to 63 lower-case letters, digits and single hyphens")
         if alias is not None:
             fields.check_unique("alias", "account alias", alias)
@@ -137,14 +152,10 @@ class _Reader:
             for item in fields.items(f"{kind}s")
         )
         certificates = CertificateTrustReader(self._documents, id)
-        account = SeedAccount(
-            id,
-            name=fields.text("name") or id,
-            line=fields.line,
+        account = replace(
+            of,
             alias=alias,
-            email=email,
             requires_mfa=fields.boolean("require_mfa"),
-            root_keys=root_keys,
             policies=fields.each("policies", lambda item: self._policy(item, f"policy {owner}")),
             identities=identities,
             resources=fields.each("resources", lambda item: self._resource(item, id)),
@@ -165,7 +176,10 @@ class _Reader:
     def _root(self, node: Node) -> tuple[str | None, tuple[SeedAccessKey, ...]]:
         fields = self._fields(node, "a root user", ("email", "access_keys"))
         email = fields.matching("email", EMAIL, "an e-mail address")
-        return email, fields.each("access_keys", self._access_key, "access keys per root user")
+        return email, self._root_keys(fields)
+
+    def _root_keys(self, fields: Fields) -> tuple[SeedAccessKey, ...]:
+        return fields.each("access_keys", self._access_key, "access keys per root user")
 
     # --- policies and resources ----------------------------------------------------------------------------------
 
@@ -355,10 +369,11 @@ class _Reader:
         variable = self._fields(node, "a secret", ("env",)).text("env", required=True)
         if variable is None:
             return None
-        if not self._environment.get(variable):
+        if self._environment is None:
+            self._problems.add(node.line, "expected a secret: the seed of a new account has no environment variables")
+        elif not self._environment.get(variable):
             self._problems.add(node.line, f"the environment variable `{variable[:200]}` is not set")
-            return None
-        return self._environment[variable]
+        return (self._environment or {}).get(variable)
 
     def _fields(self, node: Node, what: str, keys: Collection[str]) -> Fields:
         return Fields(node, what, keys, self._problems)
