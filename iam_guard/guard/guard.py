@@ -100,7 +100,7 @@ class Guard(PrincipalSealing):
         )
         self.precheck, self.has_seen = self._authenticators.precheck, self._authenticators.has_seen
         self.tokens, self.known_credentials = self._authenticators.tokens, self._authenticators.known
-        """`tokens` verifies those of OIDC providers; `known_credentials` knows verified callers, None if none may be."""
+        """`tokens` verifies those of OIDC providers; `known_credentials`, if any, accepts repeated requests."""
         self.uses = LastUsedTracker(store, region=settings.region)
         self.people = People(
             store,

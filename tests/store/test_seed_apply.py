@@ -459,7 +459,7 @@ def test_oidc_providers_are_created_changed_and_pruned(empty: SqlStore) -> None:
 
 def test_two_accounts_can_register_one_provider(empty: SqlStore) -> None:
     """Each for its own roles."""
-    apply(empty, acme(PROVIDER), f'id: "{GLOBEX}", {PROVIDER}')
+    apply(empty, acme(PROVIDER), f'id: "{GLOBEX}", {PROVIDER.replace("acme", "globex")}')
     with reading(empty.engine) as connection:
         found = connection.execute(select(schema.oidc_providers.c.account)).scalars().all()
     assert sorted(found) == [ACME, GLOBEX]

@@ -60,7 +60,8 @@ def test_saml_providers_are_created_changed_and_pruned(empty: SqlStore) -> None:
 
 def test_two_accounts_can_register_one_identity_provider(empty: SqlStore) -> None:
     """Each for its own roles; the same content has the same id in every store."""
-    apply(empty, acme(provider()), f'id: "{GLOBEX}", {provider()}')
+    others = provider().replace("name: acme", "name: globex")
+    apply(empty, acme(provider()), f'id: "{GLOBEX}", {others}')
     with reading(empty.engine) as connection:
         found = connection.execute(select(schema.saml_providers.c.account)).scalars().all()
     assert sorted(found) == [ACME, GLOBEX]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, RowMapping, and_, select
+from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, and_, select
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.policy.document import Document
@@ -50,11 +50,18 @@ class Run:
 
     def rows(self, column: Column[Any], values: Iterable[Any]) -> list[RowMapping]:
         """Return the rows of the column's table in which it has one of any number of values."""
+        return self._among(select(column.table), column, values)
+
+    def owners(self, column: ColumnElement[Any], values: Iterable[str]) -> list[RowMapping]:
+        """Return `id` and `value` of the accounts in which a column, or a function of one, has one of these values."""
+        return self._among(select(accounts.c.id, column.label("value")), column, values)
+
+    def _among(self, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> list[RowMapping]:
         remaining = list(values)
         rows: list[RowMapping] = []
         for start in range(0, len(remaining), _MAX_PARAMETERS):
-            query = select(column.table).where(column.in_(remaining[start : start + _MAX_PARAMETERS]))
-            rows += self.connection.execute(query).mappings()
+            some = query.where(column.in_(remaining[start : start + _MAX_PARAMETERS]))
+            rows += self.connection.execute(some).mappings()
         return rows
 
     def register(self, account: str, kind: str, path: str, name: str, id: str) -> None:
