@@ -1,16 +1,9 @@
-"""`iam-guard account root-password|require-mfa|sessions`: how people of an account sign in, and their sessions.
-
-The root user's password is read from standard input or a terminal without echo, never from an argument, which other
-users of the machine could read. It is neither printed nor recorded.
-"""
+"""`iam-guard account root-password|require-mfa|sessions`: how people of an account sign in, and their sessions."""
 
 from __future__ import annotations
 
-import getpass
 import json
-import sys
 import time
-import warnings
 from datetime import UTC, datetime
 
 import click
@@ -20,28 +13,31 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.authn.people.person import Person, find_person, load_person
 from iam_guard.authn.people.stored_passwords import require_second_factor, set_password
+from iam_guard.cli.accounts import create_account, list_accounts, rename_account, show_account
 from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.password_input import read_password
 from iam_guard.cli.reset_link import reset_link
 from iam_guard.cli.sign_on import sign_on
 from iam_guard.cli.tool_sessions import list_tool_sessions
-from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
+from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load
 from iam_guard.store.identifiers import root_arn
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.root_email import checked_email, set_root_email
 
-_MAX_BYTES = 64 * 1024
-"""The maximum length of the line that is read, far beyond that of a password."""
-
 
 @click.group("account")
 def account() -> None:
-    """Set how people of an account sign in, and list and end their sessions."""
+    """Create and list accounts, set how their people sign in, and list and end their sessions."""
 
 
+account.add_command(create_account)
+account.add_command(list_accounts)
+account.add_command(show_account)
+account.add_command(rename_account)
 account.add_command(reset_link)
 account.add_command(list_tool_sessions)
 account.add_command(sign_on)
@@ -62,7 +58,7 @@ def root_password(account: str, from_stdin: bool, email: str | None, store: str,
     (8 if the root user has an MFA device), and be neither commonly used nor a name of the account.
     """
     email = None if email is None else checked_email(email)
-    password = _read_password(from_stdin=from_stdin)
+    password = read_password(from_stdin=from_stdin)
     settings = load()
     hasher = shared_hasher(settings.password_memory, settings.password_passes, for_writers=True)
     with recorded_store(store) as (opened, change_recorder):
@@ -193,27 +189,3 @@ def _session_row(session: BrowserSession) -> dict[str, str | None]:
         "address": session.address,
         "browser": session.user_agent,
     }
-
-
-def _read_password(*, from_stdin: bool) -> str:
-    if sys.stdin.isatty():
-        return _prompted_password()
-    if not from_stdin:
-        raise ConfigurationError("expected a terminal, or --stdin to read the password from standard input")
-    line = sys.stdin.buffer.readline(_MAX_BYTES)
-    try:
-        return line.removesuffix(b"\n").removesuffix(b"\r").decode()
-    except UnicodeDecodeError:
-        raise InvalidInput("expected text in UTF-8", place="password") from None
-
-
-def _prompted_password() -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", getpass.GetPassWarning)  # it would be shown
-        try:
-            password, repeated = getpass.getpass("New password: "), getpass.getpass("The same again: ")
-        except getpass.GetPassWarning:
-            raise ConfigurationError("expected a terminal that can hide the password, or --stdin") from None
-    if password != repeated:
-        raise InvalidInput("expected the same password twice", place="password")
-    return password

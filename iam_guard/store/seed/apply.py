@@ -107,7 +107,7 @@ def _accounts(run: Run) -> None:
             "id": account.id,
             "name": account.name,
             "folded": fold(account.name),
-            "email": account.email,
+            "email": account.email and account.email.lower(),
             "alias": account.alias,
             "created": run.now,
             "requires_mfa": kept.get(account.id) if account.requires_mfa is None else account.requires_mfa,

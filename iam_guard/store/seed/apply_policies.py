@@ -26,7 +26,8 @@ def apply_policies(run: Run) -> list[str]:
     accounts = [*run.account_ids, AWS_MANAGED]
     existing = run.rows(policies.c.account, accounts)
     before = {(row["account"], row["folded"]): row for row in existing}
-    versions = _versions(run, existing)
+    names = {(account, fold(policy.name)) for account, policy in _declared(run)}
+    versions = _versions(run, [row for key, row in before.items() if key in names])
     declared: dict[str, SeedPolicy] = {}
     desired: list[dict[str, Any]] = []
     for account, policy in _declared(run):
