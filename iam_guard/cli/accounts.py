@@ -93,7 +93,7 @@ def show_account(account: str, store: str, as_json: bool) -> None:
 @STORE
 @JSON
 def rename_account(account: str, name: str, store: str, as_json: bool) -> None:
-    """Give ACCOUNT (12 digits) the name NAME."""
+    """Change the name of ACCOUNT (12 digits) to NAME."""
     with _accounts(store) as accounts:
         renamed = accounts.rename(account, name)
     click.echo(json.dumps(_as_row(renamed)) if as_json else f"renamed the account {renamed.id} to {renamed.name}")

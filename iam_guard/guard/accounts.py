@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.authn.people.stored_passwords import add_password
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.account import Account, AccountState
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.settings import Settings
@@ -111,11 +111,17 @@ class Accounts:
         return [account_of_row(row) for row in rows]
 
     def rename(self, id: str, name: str) -> Account:
-        """Give an account another name. Raises `NoSuchEntity`, `EntityAlreadyExists`, `StoreIsReadOnly`."""
+        """Change the name of an account.
+
+        Raises `NoSuchEntity`, also for an account that is being deleted, `EntityAlreadyExists`, `StoreIsReadOnly`;
+        `RecordUnavailable` if the name was changed but the audit record could not be written.
+        """
         name = checked_account_name(name)
         self._change_recorder.prepare()
         with self._store.write_transaction() as records:
             former = find_account(records, id)
+            if former.state is AccountState.DELETING:
+                raise NoSuchEntity(f"the account {id} is being deleted")
             require_unused_name(records, name, by=id)
             records.update(accounts, {"name": name, "folded": fold(name)}, id=id)
             account = find_account(records, id)

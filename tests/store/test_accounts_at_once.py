@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import closing
 from subprocess import Popen
 
+import pytest
+
 from iam_guard import Guard, open_guard
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import accounts, api_keys, attachments, identities, login_profiles, memberships, policies
@@ -89,6 +91,7 @@ def check_complete(guard: Guard) -> list[str]:
     return [row["name"] for row in rows]
 
 
+@pytest.mark.slow
 def test_tenants_created_at_once_are_complete(database: str) -> None:
     """Of several processes that want one name or address, exactly one gets it."""
     made: dict[str, str] = {}
@@ -109,6 +112,7 @@ def test_tenants_created_at_once_are_complete(database: str) -> None:
             assert guard.decide(admin, "docs:Get", f"arn:aws:docs:us-east-1:{id}:document/1").allowed
 
 
+@pytest.mark.slow
 def test_killed_processes_leave_nothing_half_made(database: str) -> None:
     """Those whose creation was reported are there; at most one more of each process."""
     creators = begin(database, 2, 1000, 0)

@@ -134,6 +134,18 @@ def test_unknown_account_is_not_found(guard: Guard) -> None:
             call()
 
 
+def test_account_that_is_being_deleted_is_not_renamed(guard: Guard) -> None:
+    guard.accounts.create("acme", id=ID)
+    for state in ("suspended", "closed"):
+        with guard.store.write_transaction() as records:
+            records.update(accounts, {"state": state}, id=ID)
+        assert guard.accounts.rename(ID, state).name == state
+    with guard.store.write_transaction() as records:
+        records.update(accounts, {"state": "deleting"}, id=ID)
+    with pytest.raises(NoSuchEntity, match="is being deleted"):
+        guard.accounts.rename(ID, "acme")
+
+
 def test_creation_is_recorded_without_secrets(guard: Guard, trail: Path) -> None:
     """With the id, and what was created in the account."""
     guard.accounts.create(
