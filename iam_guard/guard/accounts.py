@@ -138,7 +138,7 @@ class Accounts:
             person = find_person(records, partition, account=account, name=user) or person
         problem = add_password(records, person, password, digest, now)
         if problem is not None:
-            raise InvalidInput(problem, place="password" if user is None else f"passwords/{user}")
+            raise InvalidInput(problem, place=_place(user))
 
     def _record(
         self,
@@ -178,4 +178,12 @@ def _given_passwords(seed: NewAccountSeed, password: str | None, passwords: Mapp
         if user not in users:
             raise InvalidInput(f"expected the name of a user in the seed, got `{str(user)[:64]}`", place="passwords")
     given: dict[str | None, str] = {} if password is None else {None: password}
-    return given | {**passwords}
+    given.update((user, passwords[user]) for user in passwords)
+    for owner, text in given.items():
+        if not isinstance(text, str):
+            raise InvalidInput(f"expected a password as text, got {type(text).__name__}", place=_place(owner))
+    return given
+
+
+def _place(user: str | None) -> str:
+    return "password" if user is None else f"passwords/{user}"

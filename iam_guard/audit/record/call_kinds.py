@@ -27,7 +27,14 @@ _OTHER_CALLS = (
     " CreateRole UpdateAssumeRolePolicy DeleteRole CreateServiceLinkedRole DeleteServiceLinkedRole"
     " AddUserToGroup RemoveUserFromGroup".split()
 )
-_OWN_CALLS = ("PutResourcePolicy", "DeleteResourcePolicy", "ShareResource", "UnshareResource", "ApplySeed")
+_OWN_CALLS = (
+    "PutResourcePolicy",
+    "DeleteResourcePolicy",
+    "ShareResource",
+    "UnshareResource",
+    "ApplySeed",
+    "CreateAccount",
+)
 
 POLICY_CHANGES = frozenset(
     [

@@ -82,8 +82,6 @@ def _names(account: SeedAccount) -> Iterator[str]:
     for identity in account.identities:
         yield from (f"credential:{key.id}" for key in identity.access_keys)
         yield from (f"credential:{key.id}" for key in identity.api_keys)
-    if account.anchors or account.profiles:
-        yield "certificates"
 
 
 def _written(content: object) -> str:

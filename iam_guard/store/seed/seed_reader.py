@@ -56,6 +56,8 @@ _MEMBERS = (
     *("alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
     *("saml_providers", "sign_on_providers", "trust_anchors", "certificate_profiles", "require_mfa"),
 )
+_OF_ALL_ACCOUNTS = ("trust_anchors", "certificate_profiles")
+"""A client certificate is verified with those of all accounts, so one account's could make another's ambiguous."""
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
     Kind.GROUP: _SHARED,
@@ -135,6 +137,9 @@ class SeedReader:
     def new_account(self, node: Node, id: str, name: str, email: str | None) -> SeedAccount:
         """Read the members of one account, whose id, name and e-mail address are given."""
         fields = self._fields(node, "an account", _MEMBERS)
+        for key in _OF_ALL_ACCOUNTS:
+            if fields.has(key):
+                fields.problem(key, f"expected no `{key}` in the seed of a new account: declare them in a seed file")
         root = fields.node("root")
         root_keys = () if root is None else self._root_keys(self._fields(root, "a root user", ("access_keys",)))
         return self._members(fields, SeedAccount(id, name, fields.line, email=email, root_keys=root_keys))

@@ -154,6 +154,7 @@ def test_creation_is_recorded_without_secrets(guard: Guard, trail: Path) -> None
     [event] = recorded(trail)
     assert event["eventName"] == "CreateAccount"
     assert event["recipientAccountId"] == ID
+    assert event["iamGuard"]["kind"] == "policy_change"
     assert event["requestParameters"] == {"accountId": ID, "name": "acme"}
     assert event["responseElements"]["account"] == {"id": ID}
     assert f"created user arn:aws:iam::{ID}:user/ada" in event["responseElements"]["changes"]

@@ -16,7 +16,6 @@ from tests.tables import table
 TENANT = "222233334444"
 THIRD = "333344445555"
 USER = "expected the name of a user in the seed"
-PROFILE = "11111111-2222-3333-4444-555555555555"
 
 
 def user(**members: Any) -> dict[str, Any]:
@@ -67,6 +66,8 @@ def opened() -> Iterator[Guard]:
         ("b", {"id": 222233334444}, InvalidInput, "expected an account id of 12 digits"),
         ("b", {"id": "２２２２３３３３４４４４"}, InvalidInput, "expected an account id of 12 digits"),
         ("b", {"password": PASSWORD}, InvalidInput, "expected the e-mail address with which the root user signs in"),
+        ("b", {"email": "b@b.example", "password": 5}, InvalidInput, "expected a password as text, got int"),
+        ("b", {"seed": user(), "passwords": {"eve": None}}, InvalidInput, "(at passwords/eve)"),
         ("b", {"email": "b@b.example", "password": "short"}, InvalidInput, "Password should have a minimum length"),
         ("b", {"seed": SEED, "passwords": {"bob": PASSWORD}}, InvalidInput, USER),
         (
@@ -150,10 +151,8 @@ def test_seed_is_refused_as_unreadable(opened: Guard, seed: Any, message: str) -
         (role(trust(f"arn:aws:iam::{ID}:user/nobody")), "Invalid principal in policy"),
         (role(trust(f"arn:aws:iam::{TENANT}:user/nobody")), "Invalid principal in policy"),
         ({"sign_on_providers": [{"name": "s", "saml": "corp"}]}, "no SAML provider `corp`"),
-        (
-            {"certificate_profiles": [{"name": "p", "id": PROFILE, "roles": [f"arn:aws:iam::{ID}:role/Reader"]}]},
-            "no role `arn:aws:iam::",
-        ),
+        ({"trust_anchors": []}, "seed/trust_anchors: expected no `trust_anchors` in the seed of a new account"),
+        ({"certificate_profiles": []}, "seed/certificate_profiles: expected no"),
     ],
 )
 def test_seed_cannot_reach_other_accounts(opened: Guard, seed: Any, message: str) -> None:
