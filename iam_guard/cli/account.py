@@ -31,7 +31,7 @@ from iam_guard.store.root_email import checked_email, set_root_email
 
 @click.group("account")
 def account() -> None:
-    """Create and list accounts, set how their people sign in, and list and end their sessions."""
+    """Create and list accounts, and set how their people sign in."""
 
 
 account.add_command(create_account)

@@ -29,7 +29,7 @@ COMMANDS = {
         "store.init", "Create the store, the key that encrypts its secrets, and the key that signs the audit trail."
     ),
     "apply": CommandRow("store.apply", "Apply a seed FILE, so that the store contains what it declares."),
-    "account": CommandRow("account.account", "Set how people of an account sign in, and list and end their sessions."),
+    "account": CommandRow("account.account", "Create and list accounts, and set how their people sign in."),
     "resource-policy": CommandRow(
         "resource_policy.resource_policy",
         "Put, get, delete and list the policies of an application's resources, and share resources.",

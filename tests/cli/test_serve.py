@@ -242,7 +242,7 @@ def test_initial_changes_are_audited(serve: Serve, tmp_path: Path) -> None:
     serve(*root(), environment=audit).client().get_user()
     serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"), environment=audit)
     events = [(each["eventName"], each["iamGuard"]["kind"]) for each in read(tmp_path / "audit.jsonl")]
-    assert events == [("CreateAccount", "admin_call"), ("GetUser", "decision"), ("ApplySeed", "policy_change")]
+    assert events == [("CreateAccount", "policy_change"), ("GetUser", "decision"), ("ApplySeed", "policy_change")]
     text = (tmp_path / "audit.jsonl").read_text()
     assert "root-secret" not in text
     assert "ada-secret" not in text
