@@ -37,6 +37,7 @@ _log = logging.getLogger("iam_guard.web")
 
 HTTP_CALL: Final = "iam_guard.call"
 """The key of the scope with the guarded call of an HTTP request."""
+_NEGOTIATION: Final = ("initialize", "server/discover")
 _ACTIONS: Final[Mapping[str, str]] = {"tool": "CallTool", "resource": "ReadResource", "prompt": "GetPrompt"}
 
 Context: TypeAlias = MiddlewareContext[Any]
@@ -88,7 +89,8 @@ class GuardTools(Middleware):
         outer = CURRENT_CALL.get()
         is_nested = isinstance(outer, _MessageCall) and not outer.is_over
         try:
-            self._check_order(_server_of(context))
+            if context.method not in _NEGOTIATION:
+                self._check_order(_server_of(context))
             call = self._call(outer)
             earlier = len(call.decisions)
             with serving(call):
