@@ -34,7 +34,8 @@ def arn(name: str) -> str:
 
 
 def key_of(name: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {format_key(f'KEY{name.upper()}', f'{name}secret'.ljust(40, '0'))}"}
+    key = format_key(f"KEY{name.upper()}", f"{name}secret".ljust(40, "0"))
+    return {"authorization": f"Bearer {key}"}
 
 
 def account() -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +11,8 @@ import httpx
 import pytest
 from fastmcp import Client, Context, FastMCP
 from fastmcp.client.transports import StreamableHttpTransport
-from fastmcp.exceptions import McpError
 from iam_guard_fastmcp import GuardTools, guarded_http_app
+from mcp_types import ToolListChangedNotification
 
 from iam_guard import Guard, current_principal, public
 from iam_guard.errors import ConfigurationError
@@ -120,7 +119,9 @@ def test_session_belongs_to_the_caller_that_opened_it(guard: Guard) -> None:
         anonymous = {name: value for name, value in headers.items() if name != "authorization"}
         assert httpx.post(address, json=CALL, headers=anonymous).status_code == 401
         assert "a for ada" in httpx.post(address, json=CALL, headers=headers).text
-    assert {item["userIdentity"].get("arn") for item in records(guard) if item["eventName"] == "CallTool"} == {arn("ada")}
+    assert {item["userIdentity"].get("arn") for item in records(guard) if item["eventName"] == "CallTool"} == {
+        arn("ada")
+    }
 
 
 def test_message_of_a_session_is_decided_for_its_own_request(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,13 +173,14 @@ def test_stream_of_a_session_carries_notifications(guard: Guard) -> None:
         def added() -> str:
             return current_principal().name
 
+        await context.send_notification(ToolListChangedNotification())
         return "done"
 
     async def use(address: str) -> list[str]:
         changed = asyncio.Event()
 
         async def handle(message: Any) -> None:
-            if "list_changed" in str(getattr(message, "method", "") or getattr(message.root, "method", "")):
+            if isinstance(message, ToolListChangedNotification):
                 changed.set()
 
         transport = as_caller(address, "nemo")

@@ -151,14 +151,16 @@ class GuardTools(Middleware):
             raise UndecidedEndpoint(f"the {found.kind} `{found.component.name}` is neither guarded nor public")
         if row is not None:
             await row.enforce_async({"name": found.name} if self._is_named(row) else _arguments(found, context))
+        refusal, result = None, None
         try:
             result = await call_next(context)
         except Exception as error:
             refusal = refusal_in(error)
             if refusal is None:
                 raise
+        if refusal is not None:  # raised here, since its cause would be an error that it has caused
             is_concealed = self._conceal and call.refused_by is mark and decision_of(refusal) is not None
-            raise (Concealed() if is_concealed else refusal) from error
+            raise Concealed() if is_concealed else refusal
         decisions = call.decisions[start:]
         if call.refused_by is not None and (call.refused_by is mark or not any(made.allowed for made in decisions)):
             raise call.refusal or UndecidedEndpoint(f"expected no success after a denial of `{call.attempted_action}`")
