@@ -13,8 +13,11 @@ from fastmcp import Client, Context, FastMCP
 from fastmcp.client.transports import StreamableHttpTransport
 from iam_guard_fastmcp import GuardTools, guarded_http_app
 from mcp_types import ToolListChangedNotification
+from starlette.applications import Starlette
+from starlette.middleware import Middleware as StarletteMiddleware
+from starlette.routing import Mount
 
-from iam_guard import Guard, current_principal, public
+from iam_guard import Guard, GuardMiddleware, current_principal, public
 from iam_guard.errors import ConfigurationError
 from tests.integrations.application import Barrier
 from tests.integrations.fastmcp_library import CALLERS, arn, docs, key_of, library, records, refused, run
@@ -191,6 +194,20 @@ def test_stream_of_a_session_carries_notifications(guard: Guard) -> None:
 
     with served(server, guard) as address:
         assert sorted(asyncio.run(use(address))) == ["about", "add", "added", "nemo"]
+
+
+@table("is_guarded", [False, True])
+def test_mounted_app_decides_for_the_caller(guard: Guard, is_guarded: bool) -> None:
+    """Inside of an application without and with a guard of its own."""
+    inner = guarded_http_app(library(guard), guard, stateless_http=True, json_response=True)
+    middleware = [StarletteMiddleware(GuardMiddleware, guard=guard)] if is_guarded else []
+    app = Starlette(routes=[Mount("/inner", app=inner)], middleware=middleware, lifespan=inner.lifespan)
+    with serving(app, lifespan="on") as address:
+        for name, expected in (("rita", "a for rita"), ("nemo", "AccessDenied")):
+            answer = httpx.post(f"{address}/inner/mcp", json=CALL, headers=STATEFUL | key_of(name))
+            assert (answer.status_code, expected in answer.text) == (200, True)
+        answer = httpx.post(f"{address}/inner/mcp", json=CALL, headers={"accept": STATEFUL["accept"]})
+        assert answer.status_code == 401
 
 
 def test_app_needs_the_middleware_of_the_same_guard(guard: Guard) -> None:
