@@ -14,6 +14,7 @@ from fastmcp.client.elicitation import ElicitResult
 from fastmcp.exceptions import McpError, ToolError
 from fastmcp.server import create_proxy
 from fastmcp.server.transforms import ToolTransform
+from fastmcp.server.transforms.search import RegexSearchTransform
 from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
 from iam_guard_fastmcp import GuardTools
 
@@ -173,6 +174,65 @@ def test_proxied_components_are_decided_by_name_or_map(guard: Guard) -> None:
     assert found[4] == "InvalidInput"
     assert found[6] == "InternalFailure"
     assert found[5] == "file 7"  # a text of its own; the backend makes a number of it
+
+
+def test_undeclared_argument_is_no_parameter_of_a_row(guard: Guard) -> None:
+    """A client can't choose the account of an ARN by an argument that the tool doesn't have."""
+    resource = "arn:aws:docs:us-east-1:{account}:document/{number}"
+    server = outer_server(guard, components={"tool/read_file": docs.requirement("GetDocument", resource=resource)})
+    server.mount(create_proxy(backend()))
+
+    async def call(client: Client[Any]) -> None:
+        with contextlib.suppress(McpError, ToolError):
+            await client.call_tool("read_file", {"number": 7, "account": "444455556666"})
+
+    run(server, call)
+    decided = [item for item in records(guard) if item["eventName"] == "GetDocument"]
+    assert [item["resources"][0]["ARN"] for item in decided] == ["arn:aws:docs:us-east-1:111122223333:document/7"]
+
+
+def test_version_of_a_tool_has_its_own_guard(guard: Guard) -> None:
+    """The guard of the requested version decides, not that of the newest."""
+    server = outer_server(guard)
+
+    @server.tool(name="show", version="1.0")
+    async def old() -> str:
+        return "old"
+
+    @server.tool(name="show", version="2.0")
+    @public
+    async def new() -> str:
+        return "new"
+
+    async def calls(client: Client[Any]) -> list[Any]:
+        found = [(await client.call_tool("show")).data]
+        with pytest.raises(McpError, match="tool/show"):
+            await client.call_tool("show", version="1.0")
+        return found
+
+    assert run(server, calls) == ["new"]
+
+
+def test_searched_tools_are_those_of_the_caller(guard: Guard) -> None:
+    """The synthetic tools of a search find and call only what the caller may use."""
+    server = outer_server(guard)
+    server.mount(library_without_guard())
+    server.add_transform(RegexSearchTransform())
+    tools = next(item for item in server.middleware if isinstance(item, GuardTools))
+    allowed = {"tool/search_tools": "public", "tool/call_tool": "public"}
+    server.middleware[server.middleware.index(tools)] = GuardTools(
+        guard, service=docs, principal=arn("nemo"), components=allowed
+    )
+
+    async def calls(client: Client[Any]) -> str:
+        found = str((await client.call_tool("search_tools", {"pattern": ".*"})).content)
+        with pytest.raises(ToolError, match="Unknown tool"):
+            await client.call_tool("call_tool", {"name": "search", "arguments": {"text": "a"}})
+        return found
+
+    found = run(server, calls)
+    assert "about" in found
+    assert "get_document" not in found
 
 
 def test_row_of_a_local_function_needs_a_decorator(guard: Guard) -> None:

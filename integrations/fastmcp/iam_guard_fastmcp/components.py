@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError
+from fastmcp.prompts.base import Prompt
 from fastmcp.resources.template import ResourceTemplate, expand_uri_template
 from fastmcp.server.middleware.authorization import _requested_version
 from fastmcp.server.providers.addressing import parse_hashed_backend_name
@@ -113,6 +114,13 @@ def _checked(name: str, *, is_uri: bool = False) -> str:
         raise InvalidInput(f"expected a name of 1 to {MAX_NAME} characters", place="name")
     check_text(name.replace("//", "/").strip("/") if is_uri else name, "uri" if is_uri else "name")
     return name
+
+
+def declared_arguments(component: Any) -> frozenset[str]:
+    """Return the names of the arguments of a tool or prompt; a client may send more."""
+    if isinstance(component, Prompt):
+        return frozenset(argument.name for argument in component.arguments or ())
+    return frozenset(component.parameters.get("properties") or ())
 
 
 async def function_of(component: Any) -> Any:

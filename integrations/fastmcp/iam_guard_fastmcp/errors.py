@@ -24,7 +24,8 @@ def wire_error(error: IamGuardError, call: CurrentCall | None) -> McpError:
     request_id = "" if call is None else call.facts.request_id
     document: dict[str, Any] = json.loads(problem(error, request_id).body)
     decision = decision_of(error)
-    is_own = decision is not None and call is not None and decision.request.principal.arn == call.principal.arn
+    caller = None if decision is None else decision.request.principal
+    is_own = call is not None and caller is not None and caller.credential == call.principal.credential
     if decision is not None and is_own and needs_second_factor(decision):
         document |= {"error": "insufficient_user_authentication", "max_age": 0}  # RFC 9470
     return McpError(_CODES.get(document["status"], INTERNAL_ERROR), document["detail"], document)

@@ -30,7 +30,7 @@ from iam_guard.web.refusal import decision_of
 from iam_guard.web.request_ids import new_request_id
 from iam_guard.web.requirement import PUBLIC, Concealed, Requirement
 from iam_guard.web.response_guard import record_failure
-from iam_guard_fastmcp.components import READ, Found, all_of, find, function_of, listed
+from iam_guard_fastmcp.components import READ, Found, all_of, declared_arguments, find, function_of, listed
 from iam_guard_fastmcp.errors import refusal_in, wire_error
 
 _log = logging.getLogger("iam_guard.web")
@@ -316,10 +316,12 @@ def _depends_on_arguments(mark: object) -> bool:
 
 
 def _arguments(found: Found, context: Context) -> dict[str, Any]:
-    """Return the arguments for a row of the map, as the client sent them."""
-    matches = getattr(found.component, "matches", None)
-    sent = context.message.arguments if hasattr(context.message, "arguments") else matches and matches(found.name)
-    return dict(sent or {})
+    """Return the declared arguments for a row of the map, as the client sent them."""
+    if found.kind == "resource":
+        matches = getattr(found.component, "matches", None)
+        return dict((matches and matches(found.name)) or {})
+    declared = declared_arguments(found.component)
+    return {name: value for name, value in (context.message.arguments or {}).items() if name in declared}
 
 
 def _unknown(context: Context) -> str:
