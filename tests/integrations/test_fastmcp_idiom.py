@@ -68,7 +68,7 @@ def test_lists_show_what_the_caller_may_use(guard: Guard, name: str | None, expe
 
 
 def test_list_action_lists_components_with_arguments(guard: Guard) -> None:
-    """`nemo` may not read all documents; with a list action, only that decides."""
+    """Rita may read all documents, but she has no permission for the list action."""
     server = library(guard, "rita", list_action="ListComponent")
     assert run(server, lists_of)["tools"] == ["about", "search"]
     assert run(server, lists_of)["templates"] == []
