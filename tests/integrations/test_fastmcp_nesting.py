@@ -15,6 +15,7 @@ from fastmcp.exceptions import McpError, ToolError
 from fastmcp.server import create_proxy
 from fastmcp.server.transforms import ToolTransform
 from fastmcp.server.transforms.search import RegexSearchTransform
+from fastmcp.tools import Tool
 from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
 from iam_guard_fastmcp import GuardTools
 
@@ -261,6 +262,27 @@ def test_transformed_tool_is_decided_with_the_arguments_of_its_function(guard: G
         return [*found, caught.value.error.data["code"]]
 
     assert run(server, calls) == ["8 for rita", "AccessDenied"]
+
+
+def test_function_that_transforms_a_public_tool_is_not_public(guard: Guard) -> None:
+    """It may do more than the tool that it stands for."""
+    server = outer_server(guard)
+    inner = library_without_guard()
+
+    async def more() -> str:
+        return "more"
+
+    about = asyncio.run(inner.get_tool("about"))
+    assert about is not None
+    server.add_tool(Tool.from_tool(about, name="changed", transform_fn=more))
+    server.add_tool(Tool.from_tool(about, name="renamed"))
+
+    async def calls(client: Client[Any]) -> str:
+        with pytest.raises(McpError, match="tool/changed"):
+            await client.call_tool("changed")
+        return str((await client.call_tool("renamed")).data)
+
+    assert run(server, calls) == "a library"
 
 
 def test_callbacks_keep_the_caller_and_tasks_have_none(guard: Guard) -> None:

@@ -27,7 +27,6 @@ from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
 
 from iam_guard.errors import InvalidInput
-from iam_guard.web.endpoints import own_mark
 from iam_guard.web.parameter_values import check_text
 
 READ: Final = "resources/read"
@@ -130,7 +129,8 @@ async def function_of(component: Any) -> Any:
         inner = await _mounted(server, component)
         return None if inner is None else await function_of(inner)
     own, parent = getattr(component, "fn", None), getattr(component, "parent_tool", None)
-    return own if parent is None or own_mark(own) is not None else await function_of(parent)
+    is_own = parent is None or own is not getattr(component, "forwarding_fn", None)  # a function that transforms
+    return own if is_own else await function_of(parent)
 
 
 async def _mounted(server: FastMCP, component: Any) -> FastMCPComponent | None:
