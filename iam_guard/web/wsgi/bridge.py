@@ -7,7 +7,6 @@ steps itself: `WsgiBridge.begin`, `GuardedRequest.read`, `GuardedRequest.authent
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import partial
 from typing import TypeVar
@@ -24,15 +23,12 @@ from iam_guard.web.body_verification import empty_hash
 from iam_guard.web.browser_caller import BrowserCaller, browser_caller_sync, session_cookie
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
+from iam_guard.web.guarded_answer import GuardedAnswer
 from iam_guard.web.key_lookups import look_up_sync
-from iam_guard.web.refusal import Refusal, RefusalFormat, problem
+from iam_guard.web.refusal import RefusalFormat, problem
 from iam_guard.web.request_credentials import reading_credential
-from iam_guard.web.response_guard import UNKNOWN_ENDPOINT, check_answer, neutral_answer, record_failure
-from iam_guard.web.sign_in_redirect import sign_in_redirect
 from iam_guard.web.wsgi.body import RequestBody, read_body
 from iam_guard.web.wsgi.environ import Environ, Scope
-
-_log = logging.getLogger("iam_guard.web")
 
 T = TypeVar("T")
 
@@ -60,25 +56,15 @@ class WsgiBridge:
         return GuardedRequest(self.guard, self._connection, self._refusal, scope)
 
 
-class GuardedRequest:
+class GuardedRequest(GuardedAnswer):
     """The steps of one request."""
 
     def __init__(self, guard: Guard, connection: Connection, refusal: RefusalFormat, scope: Scope) -> None:
-        self._guard = guard
-        self._connection = connection
-        self._refusal = refusal
-        self._scope = scope
+        super().__init__(guard, connection, refusal, scope)
         self._environ: Environ = {}
         self._request: HttpRequest | None = None
         self._credential: AnyCredential | None = None
         self._content: RequestBody | None = None
-        self._call: CurrentCall | None = None
-        self.facts = connection.facts(scope)
-
-    @property
-    def request_id(self) -> str:
-        """The id of the request, for the header `x-amzn-requestid`."""
-        return self.facts.request_id
 
     def read(self, environ: Environ) -> bool:
         """Read the credential, and the body if it is covered; return whether the body was replaced in the environ.
@@ -167,34 +153,6 @@ class GuardedRequest:
         except CacheMiss:
             return look_up_sync(work)
 
-    def check_body(self) -> None:
-        """Raise if the body does not match its signature; its results must not be sent."""
-        if self._content is not None and self._content.refusal is not None:
-            raise self._content.refusal
-
-    def leave(self, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
-        """Check that a response may be sent; raise if it was not decided, or the body does not match its signature.
-
-        Returns a response to send instead if only the status may be sent, and the redirect to a sign-in page instead of
-        a refusal; otherwise None. A refusal that the framework answered itself is recorded here.
-        """
-        self.check_body()
-        call = self._call
-        if call is None:
-            raise ConfigurationError("expected `authenticate` before `leave`")
-        is_whole = check_answer(call, status, call.scope.get("endpoint", UNKNOWN_ENDPOINT), call.scope.get("method"))
-        instead = None if is_whole else neutral_answer(status, headers, call.scope)
-        if call.refusal is not None:
-            record_failure(call, call.refusal, _log)
-            redirect = sign_in_redirect(call, call.refusal, status)
-            if redirect is not None:
-                return self._sized(redirect)
-        return instead
-
-    def added_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return what to add to the headers of a response, because of the session cookie of the request."""
-        return [] if self._call is None else self._call.browser_headers(headers)
-
     def add_headers(self, headers: MutableMapping[str, str], cookies: Iterable[str] = ()) -> None:
         """Add the headers of `added_headers` to those of a response, which sets the cookies with these names."""
         answered = [("set-cookie", f"{name}=") for name in cookies]
@@ -208,19 +166,9 @@ class GuardedRequest:
         if self._content is not None and self._content.reservation is not None:
             self._content.reservation.release()
 
-    def refuse(self, error: IamGuardError) -> Refusal:
-        """Record an error that was not recorded yet, and return its response; to HEAD without a body."""
-        if self._call is None:  # authentication errors are already recorded
-            return self._sized(self._refusal(error, self.request_id))
-        is_body = self._content is not None and self._content.refusal is error
-        record_failure(self._call, error, _log, is_body=is_body)
-        refusal = self._refusal(error, self.request_id)
-        return self._sized(sign_in_redirect(self._call, error, refusal.status) or refusal)
-
-    def _sized(self, refusal: Refusal) -> Refusal:
-        size = ("content-length", str(len(refusal.body)))
-        body = b"" if self._scope["method"] == "HEAD" else refusal.body
-        return Refusal(refusal.status, (*refusal.headers, size), body)
+    @property
+    def _body_refusal(self) -> IamGuardError | None:
+        return None if self._content is None else self._content.refusal
 
 
 def _trusts_proxy_headers(settings: Settings) -> bool:
