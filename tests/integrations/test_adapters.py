@@ -21,10 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ADAPTERS = sorted(each.parent for each in ROOT.glob("integrations/*/pyproject.toml"))
 PUBLIC = {"iam_guard", "iam_guard.errors"}
 FRAMEWORK_MODULES = {
+    "iam_guard.web.asgi.bridge",
     "iam_guard.web.call_context",
     "iam_guard.web.endpoints",
     "iam_guard.web.mapped_route",
     "iam_guard.web.refusal",
+    "iam_guard.web.requirement",
     "iam_guard.model.principal",
     "iam_guard.web.wsgi.bridge",
     "iam_guard.web.wsgi.environ",
@@ -92,6 +94,7 @@ MODULES_OF_LISTS = {"iam_guard.filters.list_condition", "iam_guard.model.request
             | {f"iam_guard.web.{name}" for name in ("call_context", "endpoints", "requirement")}
             | {"iam_guard.guard.sealed_principals", "iam_guard.model.principal", "iam_guard.model.request"},
         ),
+        ("aiohttp", 4, PUBLIC | FRAMEWORK_MODULES),
         # Django needs `apps`, REST framework is optional, the guard may be opened in any thread
         (
             "django",
@@ -114,7 +117,7 @@ def test_adapter_is_small_and_uses_public_names(framework: str, files: int, allo
         assert {module for module in imports if module and module.partition(".")[0] == "iam_guard"} <= allowed
 
 
-@pytest.mark.parametrize("framework", ["fastapi", "litestar", "flask", "celery"])
+@pytest.mark.parametrize("framework", ["fastapi", "litestar", "flask", "aiohttp", "celery"])
 def test_example_of_a_readme_runs(framework: str, tmp_path: Path) -> None:
     needed(framework, f"iam_guard_{framework}")
     readme = ROOT / "integrations" / framework / "README.md"

@@ -23,6 +23,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "handlers.py": (),
     "fastapi_handlers.py": ("fastapi", "iam_guard_fastapi"),
     "fastmcp_handlers.py": ("fastmcp", "iam_guard_fastmcp"),
+    "aiohttp_handlers.py": ("aiohttp", "iam_guard_aiohttp"),
     "litestar_handlers.py": ("litestar", "iam_guard_litestar"),
     "wsgi_handlers.py": ("flask", "iam_guard_flask", "django", "iam_guard_django"),
 }
