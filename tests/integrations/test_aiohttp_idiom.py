@@ -17,6 +17,7 @@ from iam_guard_aiohttp import check_routes, setup  # noqa: E402
 
 from iam_guard import AccessDenied, Guard, RouteMap, current_principal, public  # noqa: E402
 from iam_guard.errors import ConfigurationError, IamGuardError  # noqa: E402
+from iam_guard.testing import as_principal  # noqa: E402
 from tests.aiohttp_serving import ask, start  # noqa: E402
 from tests.conftest import RITA, Sign  # noqa: E402
 from tests.integrations.application import SECRET, answer, docs  # noqa: E402
@@ -277,3 +278,32 @@ def test_task_that_outlives_its_response_has_no_caller(guard: Guard, sign: Sign)
     setup(app, guard=guard)
     assert ask(app, "GET", "/documents/7", sign(RITA, "GET", "/documents/7")).body == b"rita"
     assert outcomes == ["the call is over: code that runs after the response has no caller"]
+
+
+def test_caller_of_a_test_is_that_of_the_server(guard: Guard) -> None:
+    """If the server starts inside of the block."""
+    app = one_route(guard, document)
+    with as_principal("arn:aws:iam::111122223333:user/rita"):
+        assert b":user/rita" in ask(app, "GET", "/documents/7").body
+    assert ask(one_route(guard, document), "GET", "/documents/7").status == 401
+
+
+@table(
+    ("path", "is_signed", "status"),
+    [
+        ("/forgotten", False, 200),
+        ("/inner/documents/7", True, 200),
+        ("/inner/documents/7", False, 401),
+        ("/inner/nothing", False, 404),
+    ],
+)
+def test_guard_of_a_sub_application_leaves_the_rest(
+    guard: Guard, sign: Sign, path: str, is_signed: bool, status: int
+) -> None:
+    """The outer application answers as it did."""
+    outer, inner = web.Application(), web.Application()
+    inner.router.add_get("/documents/{document_id}", document)
+    setup(inner, guard=guard)
+    outer.add_subapp("/inner", inner)
+    outer.router.add_get("/forgotten", forgotten)
+    assert ask(outer, "GET", path, sign(RITA, "GET", path) if is_signed else {}).status == status

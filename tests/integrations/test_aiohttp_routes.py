@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,22 @@ needed("aiohttp", "iam_guard_aiohttp")
 from aiohttp import ClientPayloadError, web  # noqa: E402
 from iam_guard_aiohttp import check_routes, inventory, inventory_of, route_map_of, setup  # noqa: E402
 
-from iam_guard import Guard, RouteMap, Service, current_principal, public  # noqa: E402
+from iam_guard import Guard, RouteMap, Service, current_principal, open_guard, public  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
-from tests.aiohttp_serving import ask, signed_at, start  # noqa: E402
-from tests.conftest import ADA, RITA, Sign  # noqa: E402
+from tests.aiohttp_serving import ask, by_aiohttp, signed_at, start  # noqa: E402
+from tests.authn.authorities import SERVER, Party, make  # noqa: E402
+from tests.conftest import ADA, RITA, SEED, Sign  # noqa: E402
 from tests.integrations.application import SECRET, answer, docs, received  # noqa: E402
 from tests.tables import table  # noqa: E402
+from tests.web.asgi.test_client_certificates import (  # noqa: E402
+    DIRECT,
+    LOCALHOST,
+    ROBOT,
+    TRUSTED_AUTHORITY,
+    UNTRUSTED_AUTHORITY,
+    get,
+)
+from tests.web.asgi.test_client_certificates import SEED as SEED_OF_CERTIFICATES  # noqa: E402
 from tests.web.asgi.test_streaming_body import CONTENT, chunked  # noqa: E402
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -164,6 +176,66 @@ def test_start_fails_with_an_unguarded_route(guard: Guard, tmp_path: Path, caplo
     ):
         with pytest.raises(ConfigurationError, match=message):
             check_routes(one_route(guard, handler))
+
+
+def test_row_of_routes_that_differ_in_a_pattern_is_refused(guard: Guard) -> None:
+    """It would be for two handlers; one handler may have several patterns."""
+    routes = RouteMap(services=[docs])
+    routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource=DOCUMENT)
+    for second, is_refused in ((forgotten, False), (health, True)):
+        app = web.Application()
+        app.router.add_get(r"/documents/{document_id:\d+}", forgotten)
+        app.router.add_get(r"/documents/{document_id:[a-z]{2}}", second)
+        setup(app, guard=guard, routes=routes)
+        with pytest.raises(ConfigurationError, match="several routes") if is_refused else nullcontext():
+            check_routes(app)
+
+
+@table(
+    ("has_domain", "signed", "sent", "status"),
+    [
+        (False, "api.example.com", "10.0.0.1", 200),
+        (True, "api.example.com", "10.0.0.1", 400),
+        (True, "api.example.com", "api.example.com", 200),
+        (False, "other.example.com", "10.0.0.1", 401),
+    ],
+)
+def test_handler_gets_the_signed_host(tmp_path: Path, has_domain: bool, signed: str, sent: str, status: int) -> None:
+    """Behind a proxy that changes it; aiohttp has routed by the other, so both must lead to the same handler."""
+
+    @docs.requires("GetDocument", resource=DOCUMENT)
+    async def host(request: web.Request) -> web.Response:
+        return web.Response(text=request.host)
+
+    (tmp_path / "iam.yaml").write_text(SEED)
+    with closing(open_guard(tmp_path / "iam.yaml", services=[docs], public_hosts=["api.example.com"])) as guard:
+        app, domain = web.Application(), web.Application()
+        app.router.add_get("/documents/{document_id}", host)
+        domain.router.add_get("/documents/{document_id}", host)
+        if has_domain:
+            app.add_domain("api.example.com", domain)
+        setup(app, guard=guard)
+        found = ask(app, "GET", "/documents/7", signed_at(signed, "GET", "/documents/7", RITA) | {"host": sent})
+    assert found.status == status, found.body
+    assert status != 200 or found.body == b"api.example.com"
+
+
+@pytest.mark.parametrize(("party", "status"), [(DIRECT, 200), (None, 401)], ids=["with", "without"])
+def test_certificate_of_the_connection_is_a_credential(tmp_path: Path, party: Party | None, status: int) -> None:
+    """With aiohttp's own TLS."""
+    (tmp_path / "iam.yaml").write_text(json.dumps(SEED_OF_CERTIFICATES))
+    server = make("CN=localhost", UNTRUSTED_AUTHORITY, names=[LOCALHOST], usages=(SERVER,))
+    (tmp_path / "server.pem").write_text(server.pem + server.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    context.load_verify_locations(cadata=TRUSTED_AUTHORITY.pem)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    with closing(open_guard(tmp_path / "iam.yaml", services=[docs], client_certificates=["tls"])) as guard:
+        app = one_route(guard, document)
+        with by_aiohttp(app, ssl_context=context) as address:
+            found = get(address.replace("127.0.0.1", "localhost"), party, tmp_path)
+    assert found.status_code == status
+    assert status != 200 or found.json()["caller"] == ROBOT
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ class _GuardMiddleware:
         if sum(_guard_of(guarded) is not None for guarded in apps_of(app)) > 1:
             raise ConfigurationError("expected one guard, got one more in a sub-application", place="setup")
         self._app, self._known = app, {route: (path, host) for route, path, host in routes_of(app, None)}
+        self._check_ambiguous_rows()
         endpoints = inventory(app)
         check_handler_parameters(endpoints)
         check_services(endpoints, self._bridge.guard.signing_names)
@@ -140,6 +141,15 @@ class _GuardMiddleware:
             raise ConfigurationError(unguarded_message(found))
         if found:
             _log.warning("%s", unguarded_message(found))
+
+    def _check_ambiguous_rows(self) -> None:
+        """Raise `ConfigurationError` for a row of several routes, whose paths differ only in a pattern."""
+        handlers: dict[tuple[str, str, str | None], object] = {}
+        for route, (path, host) in self._known.items():
+            is_first = handlers.setdefault((route.method, path, host), route.handler) is route.handler
+            if not is_first and self.routes is not None and self.routes.row(route.method, path, host) is not None:
+                message = f"the row of `{route.method} {path}` is for several routes: decorate their handlers"
+                raise ConfigurationError(message, place="routes")
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         match = request.match_info

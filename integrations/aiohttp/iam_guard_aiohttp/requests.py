@@ -76,10 +76,12 @@ def scope_of(request: web.Request) -> MutableMapping[str, Any]:
         "headers": [(name.lower(), value) for name, value in request.raw_headers],
         "client": (request.remote, 0) if request.remote else None,
     }
-    tls = request.get_extra_info("ssl_object")
-    certificate = None if tls is None else tls.getpeercert(binary_form=True)
-    if certificate is not None:
-        scope["extensions"] = {"tls": {"client_cert_chain": [ssl.DER_cert_to_PEM_cert(certificate)]}}
+    tls: Any = request.get_extra_info("ssl_object") if request.secure else None
+    own = None if tls is None else tls.getpeercert(binary_form=True)
+    if own is not None:
+        chain = tls.get_verified_chain() if hasattr(tls, "get_verified_chain") else [own]  # since Python 3.13
+        certificates = [ssl.DER_cert_to_PEM_cert(certificate) for certificate in chain]
+        scope["extensions"] = {"tls": {"client_cert_chain": certificates}}
     return scope
 
 

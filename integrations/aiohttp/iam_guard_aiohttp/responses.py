@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from iam_guard import IamGuardError
@@ -36,8 +36,7 @@ class Exchange:
         if parameters_changed(request.match_info, self.decided):
             message = "a middleware changed the parameters of the route after the decision of its row"
             raise ConfigurationError(message, place="match_info")
-        headers = [*response.headers.items(), *((hdrs.SET_COOKIE, f"{name}=") for name in response.cookies)]
-        instead = self.guarded.leave(response.status, [(name.lower(), value) for name, value in headers])
+        instead = self.guarded.leave(response.status, response.headers.items())
         self.checked = response if instead is None else response_of(instead)
         return self.checked
 
@@ -46,7 +45,7 @@ class Exchange:
         self.is_started = True
         headers = response.headers
         headers[_REQUEST_ID] = self.guarded.request_id
-        answered = [(name.lower(), value) for name, value in headers.items()]
+        answered = ((name.lower(), value) for name, value in headers.items())
         for name, value in self.guarded.added_headers(answered):
             headers.add(name, value)
 
