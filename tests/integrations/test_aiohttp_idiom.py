@@ -12,7 +12,7 @@ from tests.integrations.contract import needed
 
 needed("aiohttp", "iam_guard_aiohttp")
 
-from aiohttp import test_utils, web  # noqa: E402
+from aiohttp import ServerDisconnectedError, test_utils, web  # noqa: E402
 from iam_guard_aiohttp import check_routes, setup  # noqa: E402
 
 from iam_guard import AccessDenied, Guard, RouteMap, current_principal, public  # noqa: E402
@@ -163,6 +163,29 @@ def test_errors_of_handlers_are_aiohttps(guard: Guard, sign: Sign, caplog: pytes
     for handler in (fails, returns_nothing):
         found = ask(one_route(guard, handler), "GET", "/documents/7", sign(RITA, "GET", "/documents/7"))
         assert (found.status, SECRET.encode() in found.body) == (500, False)
+
+
+def test_error_of_an_unguarded_handler_is_a_response(guard: Guard) -> None:
+    """Not a broken connection."""
+
+    async def fails_unguarded(request: web.Request) -> web.StreamResponse:
+        raise ValueError(SECRET)
+
+    found = ask(one_route(guard, fails_unguarded), "GET", "/documents/7")
+    assert (found.status, SECRET.encode() in found.body) == (500, False)
+
+
+def test_handler_of_an_expectation_can_not_answer(guard: Guard) -> None:
+    """aiohttp calls it before every middleware."""
+
+    async def expected(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=SECRET)
+
+    app = web.Application()
+    app.router.add_get("/documents/{document_id}", document, expect_handler=expected)
+    setup(app, guard=guard)
+    with pytest.raises(ServerDisconnectedError):
+        ask(app, "GET", "/documents/7", {"expect": "100-continue"})
 
 
 # --- middlewares -----------------------------------------------------------------------------------------------------
