@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from iam_guard import IamGuardError
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
@@ -78,4 +77,4 @@ async def check_prepared(request: web.Request, response: web.StreamResponse) -> 
 
 def response_of(refusal: Refusal) -> web.Response:
     """Return the response of aiohttp for a refusal."""
-    return web.Response(status=refusal.status, headers=CIMultiDict(refusal.headers), body=refusal.body)
+    return web.Response(status=refusal.status, headers=refusal.headers, body=refusal.body)
