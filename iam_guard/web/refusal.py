@@ -55,9 +55,7 @@ def problem(error: IamGuardError, request_id: str, extra: Mapping[str, object] =
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "code": error.code,
-        "detail": error.message
-        if error.fault == "sender"
-        else _GENERIC_DETAILS.get(error.status, _GENERIC_DETAILS[500]),
+        "detail": detail_of(error),
         "requestId": request_id,
         **extra,
     }
@@ -71,6 +69,11 @@ def problem(error: IamGuardError, request_id: str, extra: Mapping[str, object] =
     if isinstance(error, ServerBusy):
         headers.append(("retry-after", str(error.retry_after)))
     return Refusal(error.status, tuple(headers), json.dumps(document).encode())
+
+
+def detail_of(error: IamGuardError) -> str:
+    """Return the message of an error for the caller; a generic one for an error of the server."""
+    return error.message if error.fault == "sender" else _GENERIC_DETAILS.get(error.status, _GENERIC_DETAILS[500])
 
 
 def problem_with_message(guard: Guard) -> RefusalFormat:

@@ -223,7 +223,10 @@ def _guard_handler(requirement: Requirement, handler: Callable[P, R]) -> Callabl
         message = "expected a function or method; of an endpoint class, decorate each method (get, post, …)"
         raise ConfigurationError(message, place=requirement.action)
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise ConfigurationError("expected a handler that returns, got a generator", place=requirement.action)
+        message = (
+            "expected a handler that returns, got a generator; over gRPC, put `@streaming` of iam_guard_grpc below"
+        )
+        raise ConfigurationError(message, place=requirement.action)
     bound = BoundRequirement(requirement, handler)
     docstring = (inspect.getdoc(handler) or "").partition("\n")[0].strip()
     requirement.catalogue.describe(requirement.action.partition(":")[2], docstring)

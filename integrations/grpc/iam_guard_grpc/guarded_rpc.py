@@ -1,0 +1,283 @@
+"""One guarded call: metadata -> caller, decision, and status.
+
+A call is described as an ASGI scope, so that addresses, proxies, certificates and credentials are read as for HTTP.
+gRPC does not show the `:authority` of a call to Python, so signatures, which cover the host, can't be verified: they
+are refused. Session cookies are ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote
+
+import anyio.to_thread
+import grpc
+
+from iam_guard import Guard
+from iam_guard.authn.credential_verifier import AnyCredential, HttpRequest, SigV4Credential, claim_of
+from iam_guard.errors import (
+    CacheMiss,
+    ConfigurationError,
+    EntityAlreadyExists,
+    IamGuardError,
+    IncompleteSignature,
+    ServerBusy,
+    UndecidedEndpoint,
+)
+from iam_guard.model.principal import Principal
+from iam_guard.web.asgi.authentication import verified
+from iam_guard.web.body_verification import empty_hash
+from iam_guard.web.call_context import CurrentCall
+from iam_guard.web.connection import Connection
+from iam_guard.web.endpoints import own_mark
+from iam_guard.web.key_lookups import look_up_sync
+from iam_guard.web.mapped_route import MappedRoute
+from iam_guard.web.refusal import challenge_anonymous, detail_of
+from iam_guard.web.request_credentials import reading_credential
+from iam_guard.web.requirement import PUBLIC
+from iam_guard.web.response_guard import check_answer, record_failure
+
+_log = logging.getLogger("iam_guard.web")
+
+POST: Final = "POST"
+"""The HTTP method of every call."""
+REQUEST_ID: Final = "x-amzn-requestid"
+ERROR_TYPE: Final = "x-amzn-errortype"
+_SECURE: Final = (b"ssl", b"alts")
+_INTERNET: Final = ("ipv4", "ipv6")
+_BYTES_FIELD: Final = 12
+"""The type of a field of bytes in a descriptor: it names no resource, and reading it copies it."""
+_STATUSES: Final[Mapping[int, grpc.StatusCode]] = {
+    HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
+    HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    HTTPStatus.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+KINDS: Final[Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+"""(streams of requests, streams of responses) -> the attribute of the handler, and what creates a handler."""
+
+
+def behavior_of(handler: Any) -> Any:
+    """Return the function of a handler."""
+    return getattr(handler, KINDS[handler.request_streaming, handler.response_streaming][0])
+
+
+class GuardedMethod:
+    """What guards one method: the row of a map, or the mark of its handler."""
+
+    __slots__ = ("_row", "endpoint", "is_default", "is_guarded", "is_non_blocking", "is_public", "path", "takes_stream")
+
+    def __init__(self, path: str, handler: Any, row: MappedRoute | None, *, is_default: bool = False) -> None:
+        behavior = behavior_of(handler)
+        self.path = path
+        self.takes_stream = handler.request_streaming
+        self._row = row
+        self.endpoint = behavior if row is None else row.endpoint_to_report(behavior, POST)
+        mark = own_mark(self.endpoint)
+        self.is_guarded, self.is_public, self.is_default = mark is not None, mark == PUBLIC, is_default
+        self.is_non_blocking = self.is_public and bool(getattr(behavior, "experimental_non_blocking", False))
+        """Whether it answers through a callback, as gRPC's health service; responses of guarded methods are checked."""
+
+    def enforce(self, call: CurrentCall) -> None:
+        """Enforce the row; the mark of a handler is enforced by its decorator."""
+        if self._row is not None:
+            self._row.enforce(self._parameters(call))
+
+    async def enforce_async(self, call: CurrentCall) -> None:
+        """Enforce the row as `enforce` does; use a thread for synchronous loaders."""
+        if self._row is not None:
+            if self._row.blocks:
+                await anyio.to_thread.run_sync(self._row.enforce, self._parameters(call))
+            else:
+                await self._row.enforce_async(self._parameters(call))
+
+    def _parameters(self, call: CurrentCall) -> Mapping[str, Any]:
+        return {} if self.takes_stream else parameters_of(call.scope["path_params"]["request"])
+
+
+class GuardedRpc:
+    """The steps of one call, for synchronous and asynchronous handlers alike."""
+
+    def __init__(self, guard: Guard, connection: Connection, method: GuardedMethod, context: Any) -> None:
+        self._guard = guard
+        self._connection = connection
+        self._method = method
+        self._context = context
+        self._scope = scope_of(method.path, context)
+        self._facts = connection.facts(self._scope)
+        self._id = (REQUEST_ID, self._facts.request_id)
+        self.call: CurrentCall | None = None
+        context.set_trailing_metadata((self._id,))
+
+    # --- before the handler ---------------------------------------------------------------------------------------
+
+    def begin(self, request: Any, app: object) -> CurrentCall:
+        """Authenticate the caller in a thread; raises what `Guard.authenticate` raises, and for an unguarded method."""
+        request_read, credential = self._read()
+        authenticate = self._authentication(request_read, credential)
+        try:
+            if self._guard.has_seen(credential):
+                return self._admitted(authenticate(), request, app)
+            try:
+                principal = authenticate(cache_only=True)
+            except CacheMiss:
+                principal = look_up_sync(authenticate)
+        except ServerBusy as error:
+            self._guard.trail.record_authentication(error, self._facts, *claim_of(credential))
+            raise
+        return self._admitted(principal, request, app)
+
+    async def begin_async(self, request: Any, app: object) -> CurrentCall:
+        """Authenticate as `begin` does; use a thread if the store must be queried."""
+        request_read, credential = self._read()
+        principal = await verified(self._guard, request_read, credential, None, self._facts)
+        return self._admitted(principal, request, app)
+
+    def _authentication(self, request: HttpRequest, credential: AnyCredential) -> Callable[..., Principal]:
+        authenticate = self._guard.authenticate
+        return partial(authenticate, request, payload_hash=empty_hash, call=self._facts, credential=credential)
+
+    def _read(self) -> tuple[HttpRequest, AnyCredential]:
+        with reading_credential(self._guard, self._connection, self._scope, self._facts) as (request, credential):
+            if isinstance(credential, SigV4Credential):
+                message = "signatures are not accepted over gRPC: use an API key, a token or a client certificate"
+                raise IncompleteSignature(message, place="authorization")
+        return request, credential
+
+    def _admitted(self, principal: Principal, request: Any, app: object) -> CurrentCall:
+        """Return the call of an authenticated caller; raise `UndecidedEndpoint` for an unguarded method."""
+        method = self._method
+        call = self.call = CurrentCall(self._guard, principal, self._facts, self._scope, read_parameters=_parameters)
+        given = {} if method.takes_stream else {"request": request}
+        call.matched(method.endpoint, given, address=method.path, app=app)
+        call.is_public = method.is_public
+        if not method.is_guarded:
+            hint = "put the guard after other interceptors"
+            raise UndecidedEndpoint(f"the method `{method.path}` is neither guarded nor public; {hint}")
+        return call
+
+    # --- after the handler ----------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise unless a message may be sent: after a denial, and without a decision, it may not."""
+        if self.call is not None:
+            check_answer(self.call, HTTPStatus.OK, self._method.endpoint, None)
+
+    def refusal(self, error: Exception) -> tuple[grpc.StatusCode, str] | None:
+        """Return the arguments of `context.abort` for an error, None for one of the handler; record it if necessary.
+
+        An unexpected error before the decision, as of a loader, is the guard's: gRPC sends its text to the caller.
+        """
+        if not isinstance(error, IamGuardError):
+            if not self._is_before_decision(error):
+                return None
+            _log.error("%s %s: an error before the decision", POST, self._method.path, exc_info=error)
+            error = ConfigurationError("an error before the decision")
+        if self.call is not None:  # authentication errors are already recorded
+            record_failure(self.call, error, _log)
+        shown = challenge_anonymous(error)
+        self._context.set_trailing_metadata((*self._metadata(ERROR_TYPE), self._id, (ERROR_TYPE, shown.code)))
+        return status_of(shown), detail_of(shown)
+
+    def end(self) -> None:
+        """End the call: code that runs later has no caller."""
+        if self.call is not None:
+            self.call.is_over = True
+        if hasattr(self._context, "trailing_metadata"):
+            self._context.set_trailing_metadata((*self._metadata(), self._id))
+
+    def _is_before_decision(self, error: Exception) -> bool:
+        """Return whether no decision was made yet, and the error is not from `context.abort` or a cancellation."""
+        if self.call is None or self.call.decisions or self.call.is_public:
+            return False
+        code = getattr(self._context, "code", None)  # `abort` of a synchronous context raises a plain `Exception`
+        has_aborted = isinstance(error, (grpc.RpcError, grpc.aio.AbortError)) or (code is not None and bool(code()))
+        return not has_aborted
+
+    def _metadata(self, *replaced: str) -> tuple[Any, ...]:
+        """Return the trailing metadata that the handler has set."""
+        read = getattr(self._context, "trailing_metadata", None)  # missing for synchronous handlers in `grpc.aio`
+        found = () if read is None else read() or ()
+        return tuple(item for item in found if item[0] not in (REQUEST_ID, *replaced))
+
+
+def scope_of(method: str, context: Any) -> dict[str, Any]:
+    """Return the call as an ASGI scope; `context` is the servicer context."""
+    family, _, address = unquote(context.peer()).partition(":")
+    tls: Mapping[str, Any] = context.auth_context() or {}
+    is_secure = any(kind in _SECURE for kind in tls.get("transport_security_type", ()))
+    return {
+        "type": "grpc",
+        "method": POST,
+        "scheme": "https" if is_secure else "http",
+        "path": method,
+        "raw_path": method.encode("utf-8", "replace"),
+        "query_string": b"",
+        "headers": [(_bytes(name), _bytes(value)) for name, value in context.invocation_metadata() or ()],
+        "client": (address, 0) if family in _INTERNET else None,
+        "extensions": {"tls": {"client_cert_chain": _chain(tls)}},
+    }
+
+
+def _chain(tls: Mapping[str, Any]) -> list[str]:
+    """Return the client certificate in PEM and its chain, which may begin with it."""
+    [leaf, chain] = (b"".join(tls.get(name, ())).strip() for name in ("x509_pem_cert", "x509_pem_cert_chain"))
+    found = chain if chain.startswith(leaf) else leaf + b"\n" + chain
+    return [found.decode("latin-1")] if leaf else []
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+
+
+def status_of(error: IamGuardError) -> grpc.StatusCode:
+    """Return the status of an error, by its HTTP status."""
+    if isinstance(error, ServerBusy):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+    if isinstance(error, EntityAlreadyExists):
+        return grpc.StatusCode.ALREADY_EXISTS
+    return _STATUSES.get(error.status, grpc.StatusCode.INTERNAL)
+
+
+def parameters_of(message: Any) -> dict[str, Any]:
+    """Return what templates and loaders get: the message as `request`, and its declared fields by name.
+
+    A message without declared fields, such as a `Struct`, has none: the caller would choose their names.
+    """
+    kind: Any = type(message)
+    fields = {name: getattr(message, name) for name in field_names(kind)}
+    return {**fields, "request": message}
+
+
+@lru_cache(maxsize=1024)  # types of messages are few
+def field_names(kind: Any) -> tuple[str, ...]:
+    """Return the fields of a protobuf message's type that may name a resource."""
+    descriptor = getattr(kind, "DESCRIPTOR", None)
+    return tuple(field.name for field in getattr(descriptor, "fields", ()) if field.type != _BYTES_FIELD)
+
+
+def _parameters(scope: Mapping[str, Any], named: Any) -> Mapping[str, Any]:
+    """Return the parameters for a guarded function with the arguments `named`, from the message that it got.
+
+    Raises `ConfigurationError` if it got another message than the received one.
+    """
+    message = scope["path_params"]["request"]
+    if not any(argument is message for argument in named.values()):
+        message = "expected the handler to get the received message, got another one"
+        raise ConfigurationError(message, place=scope["path"])
+    return parameters_of(message)
