@@ -330,7 +330,7 @@ def aio_server(*added: Any, interceptors: Any = (), credentials: Any = None) -> 
         ready.set()
         await ended[1].wait()
         await server.stop(None)
-        pool.shutdown()
+        await asyncio.to_thread(pool.shutdown)  # a handler may still wait for the loop
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()

@@ -91,7 +91,8 @@ class _MethodGuards:
             endpoint = replace(endpoint_row(path, (POST,), name, unmapped.endpoint), handler=None)
             method = self._method(path, handler)
             if method.is_default:
-                self._default_services[_service_of(path)].requirement(path.rpartition("/")[2])
+                service, _, action = path[1:].partition("/")
+                self._default_services[service].requirement(action)
             if not method.is_guarded:
                 raise ConfigurationError(unguarded_message([endpoint]))
             rows = [endpoint, endpoint_row(path, (POST,), name, method.endpoint)]
@@ -112,14 +113,15 @@ class _MethodGuards:
         return self._unmapped(path, handler) if row is None else GuardedMethod(path, handler, row)
 
     def _unmapped(self, path: str, handler: Any) -> GuardedMethod:
-        service = _service_of(path)
+        service, _, name = path[1:].partition("/")
         is_public = not self._public.isdisjoint((path[1:], service))
         method = GuardedMethod(path, handler, MappedRoute(path, PUBLIC) if is_public else None)
         defaults = self._default_services.get(service)
         if method.is_guarded or defaults is None:
             return method
-        action = f"{defaults.name}:{path.rpartition('/')[2]}"
-        default = Requirement(action, None, None, None, False, False, frozenset(), defaults.catalogue)
+        default = Requirement(
+            f"{defaults.name}:{name}", None, None, None, False, False, frozenset(), defaults.catalogue
+        )
         return GuardedMethod(path, handler, MappedRoute(path, default), is_default=True)
 
     def _guarded(self, path: str, handler: Any) -> Any:
@@ -347,11 +349,6 @@ def inventory_of(app: object) -> list[Endpoint] | None:
 def route_map_of(app: object) -> RouteMap | None:
     """Return the map of an interceptor, for `iam-guard routes`."""
     return app.route_map if isinstance(app, _MethodGuards) else None
-
-
-def _service_of(path: str) -> str:
-    """Return the service of a method: `photos.PhotoService` of `/photos.PhotoService/GetPhoto`."""
-    return path[1:].rpartition("/")[0]
 
 
 def _check_fields(requirement: Requirement, handler: Any) -> None:
