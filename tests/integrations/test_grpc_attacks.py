@@ -80,6 +80,7 @@ def last_record(folder: Path) -> dict[str, Any]:
 def test_unclear_credentials_are_refused(guard: Guard, kind: str, metadata: Any, code: str) -> None:
     """Never the first of several, and never anonymous instead."""
     with served(kind, guard) as channel:
+        assert call(channel, "Health", Document(), (BEARER,))[0] == ["ok"]  # the key is known from now on
         is_anonymous = all(name not in ("authorization", "x-api-key", "x-amz-security-token") for name, _ in metadata)
         assert call(channel, "Health", Document(), metadata)[0] == (["ok"] if is_anonymous else [])
         for method in ("GetDocument", "Stream", *(() if is_anonymous else ("Health", "Upload"))):

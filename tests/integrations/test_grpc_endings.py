@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,41 @@ def test_bidirectional_stream_interleaves(guard: Guard, kind: str) -> None:
     assert [(answer["caller"], answer["document"]) for answer in answers] == [
         (RITA, str(number)) for number in range(5)
     ]
+
+
+def test_event_loop_never_waits_for_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may wait is called in a worker thread; the first call of each caller misses the cache."""
+    waited: list[bool] = []
+
+    def is_on_loop() -> bool:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
+
+    def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call_method(self: Guard, *args: Any, **kwargs: Any) -> Any:
+            if not kwargs.get("cache_only"):
+                waited.append(is_on_loop())
+            return method(self, *args, **kwargs)
+
+        return call_method
+
+    for name in ("authenticate", "decide"):
+        monkeypatch.setattr(Guard, name, watched(getattr(Guard, name)))
+    with opened(tmp_path) as guard, served("aio", guard) as channel:
+        for method in ("GetDocument", "PutDocument", "GetShared", "Stream"):
+            for name in ("ada", "rita", "eve"):
+                call(channel, method, Document(document_id="7"), key(name))
+    assert waited
+    assert not any(waited)
+
+
+def test_calls_leave_nothing_behind(guard: Guard) -> None:
+    """No call is referenced after its end, allowed or denied."""
+    with served("sync", guard) as channel:
+        for method in ("GetDocument", "PutDocument", "Stream", "ByHand", "Forgotten", "Watch"):
+            call(channel, method, Document(document_id="7"), key("rita"))
+    gc.collect()
+    assert [found for found in gc.get_objects() if isinstance(found, CurrentCall)] == []
