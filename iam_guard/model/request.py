@@ -194,7 +194,7 @@ class Call(NamedTuple):
     """The facts of a call to the application, for condition keys and audit. Nothing secret.
 
     `path` is the route's template if known (`/documents/{document_id}`), else the path. `source_ip` is the client's
-    address after trusted proxies. `kind` is `http`, `websocket` or `call` (a plain function call).
+    address after trusted proxies. `kind` is `http`, `websocket`, `grpc` or `call` (a plain function call).
 
     A tuple, since it is created for every request: a frozen dataclass takes twice as long.
     """

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from iam_guard import AccessDenied, Guard, current_decision
 from iam_guard.audit.consumer.reader import read
 from iam_guard.errors import IamGuardError, ServerBusy
-from tests.integrations.application import ARN, DOCUMENT, RITAS_API_KEY, SECRET, docs
+from tests.integrations.application import ADA, ARN, DOCUMENT, RITAS_API_KEY, SECRET, docs
 from tests.integrations.contract import needed
-from tests.integrations.scenarios import user
+from tests.integrations.scenarios import signature, user
 from tests.tables import table
 
 needed("grpc", "iam_guard_grpc")
@@ -27,6 +28,7 @@ from iam_guard_grpc import streaming  # noqa: E402
 
 from tests.integrations.grpc_application import (  # noqa: E402
     SERVER_STREAM,
+    SERVICE,
     UNARY,
     Answer,
     Document,
@@ -88,6 +90,18 @@ def test_unclear_credentials_are_refused(guard: Guard, kind: str, metadata: Any,
             assert (answers, trailing(done)["x-amzn-errortype"]) == ([], code)
             assert done.code() is grpc.StatusCode.UNAUTHENTICATED
             assert RITAS_API_KEY not in done.details()
+
+
+@table("kind", KINDS)
+def test_correct_signature_is_refused(guard: Guard, kind: str) -> None:
+    """The caller chooses the host that it covers, and no message is covered."""
+    request = AWSRequest("POST", f"http://docs.example/{SERVICE}/GetDocument", headers={"host": "docs.example"})
+    signature(ADA)(request)
+    metadata = tuple((name.lower(), str(value)) for name, value in request.headers.items())
+    with served(kind, guard) as channel:
+        answers, done = call(channel, "GetDocument", Document(document_id="7"), metadata)
+    assert (answers, done.code()) == ([], grpc.StatusCode.UNAUTHENTICATED)
+    assert "signatures are not accepted over gRPC" in done.details()
 
 
 @table("kind", KINDS)
