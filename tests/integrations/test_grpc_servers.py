@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from iam_guard import Guard, Service
 from iam_guard.errors import ConfigurationError
+from tests.docs.test_examples import run
 from tests.integrations.application import DOCUMENT, docs
 from tests.integrations.contract import needed
 from tests.tables import table
@@ -33,6 +36,7 @@ from tests.integrations.grpc_application import (  # noqa: E402
 )
 from tests.integrations.test_grpc_declarations import PLAIN, AioPlain, Plain, plain_map  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[2]
 HEALTH = "grpc.health.v1.Health"
 
 
@@ -141,3 +145,22 @@ def test_checked_aio_server_starts(guard: Guard) -> None:
         return answer.status
 
     assert asyncio.run(serve()) == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_example_keeps_tenants_apart() -> None:
+    """Rita of acme reads what Ada wrote; Gus of globex has his own documents."""
+    program = ROOT / "integrations/grpc/example/grpc_server.py"
+    command = [sys.executable, "-W", "error", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    results = [line.split(maxsplit=3)[-1] for line in done.stdout.splitlines()[3:9]]
+    own, shared = "OK ['version 1 by gus']", "OK ['version 1 by ada']"
+    assert [line.rpartition("Document ")[2].strip() for line in results] == [
+        *(shared, shared, "PERMISSION_DENIED", shared, own, own)
+    ]
+    assert done.stdout.splitlines()[-1].split() == ["anonymous", "GetDocument", "UNAUTHENTICATED"]
+
+
+def test_example_of_the_readme_runs(tmp_path: Path) -> None:
+    readme = (ROOT / "integrations/grpc/README.md").read_text(encoding="utf-8")
+    done = run(readme, tmp_path, "readme.py")
+    assert done.returncode == 0, done.stdout + done.stderr
